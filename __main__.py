@@ -1,0 +1,6 @@
+"""`python -m cnn_explorer` is the command `cnn-explorer`."""
+
+from cnn_explorer.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The command `cnn-explorer`: parses the words, then imports only what the chosen subcommand needs.
+
+stdout carries data, stderr narration. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .cli_runs import runs_app
+from .cli_train import train
+from .errors import UsageError, WorkError
+
+app = typer.Typer(
+    name="cnn-explorer",
+    help="Learn, take apart, train and compare image-classification networks. Without a command: the app.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train)
+app.add_typer(runs_app, name="runs")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"cnn-explorer {__version__}")
+        raise typer.Exit()
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Open the app when no command is given."""
+    if context.invoked_subcommand is None:
+        from .tui.app import run
+
+        raise typer.Exit(run())
+
+
+def main() -> None:
+    """Entry point: one line for an error that a person can act on, and no traceback."""
+    try:
+        app()
+    except UsageError as error:
+        print(f"cnn-explorer: {error}", file=sys.stderr)
+        sys.exit(2)
+    except WorkError as error:
+        print(f"cnn-explorer: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # `cnn-explorer list | head` closes the pipe early: that is no failure of ours.
+        sys.stderr.close()
+        sys.exit(0)

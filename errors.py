@@ -1,0 +1,34 @@
+"""What goes wrong, told in one line: the command line prints the message and leaves with the right exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(ValueError):
+    """A wrong name, value or configuration: the person can mend it. Exit code 2.
+
+    ``field`` is the option or key at fault, ``given`` what it held, ``hint`` what would work.
+    """
+
+    def __init__(self, field: str, given: object, hint: str) -> None:
+        self.field = field
+        self.given = given
+        self.hint = hint
+        super().__init__(f"{field}: {given!r} {hint}" if given is not None else f"{field}: {hint}")
+
+
+class WorkError(RuntimeError):
+    """The request was right and the work failed: a full disk, a held lock, no network. Exit code 1."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """The choice most like ``name``, as words for a hint: ``did you mean 'resnet18'?`` or the list of choices."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.55)
+    if close:
+        return "did you mean " + " or ".join(repr(match) for match in close) + "?"
+    if len(known) <= 12:
+        return "choose one of " + ", ".join(known)
+    return ""

@@ -1,0 +1,1 @@
+"""Data sets, recipes, the training loop and the run directory; knows nothing of the screens."""

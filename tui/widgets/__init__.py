@@ -1,0 +1,1 @@
+"""Widgets that take plain data and can be tried alone."""
