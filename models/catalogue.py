@@ -1,0 +1,272 @@
+"""The catalogue: what architectures there are, read from the notes' front matter in milliseconds and without torch.
+
+An architecture is a pair of files, ``models/NAME.py`` and ``docs/architectures/NAME.md``. The note begins with TOML
+between two lines ``+++``; the code is imported only when a network is built. A user's own folder of such pairs (setting
+``models``) is read in the same way.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .. import settings
+from ..errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NOTES = Path(__file__).resolve().parent.parent / "docs" / "architectures"
+FENCE = "+++"
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to build a variant and what it counts: ``input`` is (channels, height, width)."""
+
+    input: tuple[int, int, int]
+    classes: int
+    parameters: int
+    macs: int
+    stages_text: str = ""
+
+    def stages(self) -> list[tuple[str, tuple[int, ...], int, int]]:
+        """Rows (name, output shape, parameters, multiply-adds) of the declared stages, in order."""
+        rows = []
+        for row in filter(None, self.stages_text.split("; ")):
+            name, shape, parameters, macs = row.rsplit(" ", 3)
+            rows.append((name, tuple(int(n) for n in shape.split("x")), int(parameters), int(macs)))
+        return rows
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network that can be built by name. ``small`` is its layout for 28×28 and 32×32 pictures, where it has another."""
+
+    name: str
+    title: str
+    family: str
+    year: int
+    paper_form: Form
+    small_form: Form | None
+    published: dict[str, Any]
+    recipe: dict[str, Any]
+    tags: tuple[str, ...]
+
+    def form(self, which: str) -> Form:
+        """The counts of form "paper" or "small"; a network made for small pictures has one form for both."""
+        return self.small_form if which == "small" and self.small_form is not None else self.paper_form
+
+
+@dataclass(frozen=True)
+class Family:
+    """One note: the citation, what it builds on, its variants and how they deviate from the paper."""
+
+    name: str
+    title: str
+    year: int
+    authors: str
+    venue: str
+    paper: str
+    arxiv: str
+    builds_on: tuple[str, ...]
+    aliases: dict[str, str]
+    tags: tuple[str, ...]
+    deviations: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    note_path: Path
+    code_path: Path
+    body: str = field(repr=False, default="")
+
+
+def split_note(text: str, path: Path) -> tuple[str, str]:
+    """Front matter (TOML text) and Markdown body of a note; UsageError where the fences are missing."""
+    parts = text.split(FENCE + "\n", 2)
+    if len(parts) != 3 or parts[0].strip():
+        raise UsageError("note", str(path), "must begin with TOML front matter between two lines '+++'")
+    return parts[1], parts[2].lstrip("\n")
+
+
+def _form(counts: dict[str, Any], shape: list[int], classes: int) -> Form:
+    shape = counts.get("input", shape)
+    return Form(
+        (shape[0], shape[1], shape[2]),
+        counts.get("classes", classes),
+        counts.get("parameters", 0),
+        counts.get("macs", 0),
+        counts.get("stages", ""),
+    )
+
+
+def _variant(name: str, row: dict[str, Any], head: dict[str, Any], family: str) -> Variant:
+    counts = head.get("counts", {}).get(name, {})
+    shape = row.get("input", head.get("input", [3, 224, 224]))
+    classes = row.get("classes", head.get("classes", 1000))
+    small = counts.get("small")
+    return Variant(
+        name=name,
+        title=row.get("title", name),
+        family=family,
+        year=row.get("year", head["year"]),
+        paper_form=_form(counts, shape, classes),
+        small_form=_form(small, [3, 32, 32], 10) if small else None,
+        published=row.get("published", {}),
+        recipe={**head.get("recipe", {}), **row.get("recipe", {})},
+        tags=tuple(head.get("tags", ())) + tuple(row.get("tags", ())),
+    )
+
+
+def read_family(path: Path) -> Family:
+    """Read one note. UsageError names the file and the key that is missing or wrong."""
+    try:
+        front, body = split_note(path.read_text(encoding="utf-8"), path)
+        head = tomllib.loads(front)
+        return Family(
+            name=path.stem,
+            title=head["title"],
+            year=head["year"],
+            authors=head.get("authors", ""),
+            venue=head.get("venue", ""),
+            paper=head.get("paper", ""),
+            arxiv=head.get("arxiv", ""),
+            builds_on=tuple(head.get("builds_on", ())),
+            aliases=dict(head.get("aliases", {})),
+            tags=tuple(head.get("tags", ())),
+            deviations=tuple(head.get("deviations", ())),
+            variants=tuple(_variant(name, row, head, path.stem) for name, row in head["variants"].items()),
+            note_path=path,
+            code_path=_code_path(path),
+            body=body,
+        )
+    except KeyError as error:
+        raise UsageError("note", str(path), f"lacks the key {error.args[0]!r} in its front matter") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError("note", str(path), f"has front matter that is not TOML: {error}") from None
+    except (TypeError, ValueError, AttributeError, UnicodeDecodeError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError("note", str(path), f"has front matter of another form: {error}") from None
+
+
+def _code_path(note: Path) -> Path:
+    if note.parent == NOTES:
+        return Path(__file__).resolve().parent / f"{note.stem}.py"
+    return note.with_suffix(".py")
+
+
+@cache
+def families() -> tuple[Family, ...]:
+    """Every architecture, oldest first; the user's own folder of pairs included."""
+    notes = sorted(NOTES.glob("*.md"))
+    own = settings.models_folder()
+    if own is not None:
+        if not own.is_dir():
+            raise UsageError("models", str(own), "is not a folder; it should hold pairs NAME.py and NAME.md")
+        notes += sorted(own.glob("*.md"))
+    found = [read_family(note) for note in notes]
+    seen: dict[str, Path] = {}
+    for family in found:
+        for name in (family.name, *(variant.name for variant in family.variants if variant.name != family.name)):
+            if seen.setdefault(name, family.note_path) != family.note_path:
+                raise UsageError("models", name, f"is the name of a network in {seen[name]} already")
+    return tuple(sorted(found, key=lambda family: (family.year, family.name)))
+
+
+@cache
+def variants() -> dict[str, Variant]:
+    """Every network by name, in the order of the catalogue."""
+    return {variant.name: variant for family in families() for variant in family.variants}
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    names: dict[str, str] = {}
+    for family in families():
+        names[family.name] = family.variants[0].name
+        names.update(family.aliases)
+    return names | {name: name for name in variants()}
+
+
+def family(name: str) -> Family:
+    """The family of that name; UsageError with the nearest name on a miss."""
+    by_name = {family.name: family for family in families()}
+    if name not in by_name:
+        raise UsageError("architecture", name, f"is unknown; {nearest(name, by_name)}")
+    return by_name[name]
+
+
+def find(name: str) -> Variant:
+    """The network that a person means: exact name, alias or family name; case and hyphens do not matter."""
+    plain = name.strip().lower().replace("-", "_")
+    known = _aliases()
+    for candidate in (plain, plain.replace("_", "")):
+        if candidate in known:
+            return variants()[known[candidate]]
+    raise UsageError("network", name, f"is unknown; {nearest(plain, known)} `cnn-explorer list` names them all")
+
+
+def module(name: str) -> ModuleType:
+    """Import the model file of a family (this is where torch comes in)."""
+    found = family(name)
+    if found.note_path.parent == NOTES:
+        return importlib.import_module(f".{name}", __package__)
+    qualified = f"cnn_explorer_user.{name}"
+    if qualified not in sys.modules:
+        spec = importlib.util.spec_from_file_location(qualified, found.code_path)
+        if spec is None or spec.loader is None or not found.code_path.exists():
+            raise UsageError("models", str(found.code_path), "is missing beside its note")
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[qualified] = loaded
+        try:
+            spec.loader.exec_module(loaded)
+        except Exception as error:
+            del sys.modules[qualified]
+            raise UsageError("models", str(found.code_path), f"cannot be imported: {error}") from error
+    return sys.modules[qualified]
+
+
+def build(
+    name: str,
+    *,
+    form: str = "paper",
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    image_size: int | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Build a network by name.
+
+    ``form`` "paper" takes the published layout, size and classes, "small" the layout for 28×28 and 32×32 pictures
+    (networks made for such pictures have only one). Arguments given replace the form's. ``options`` go to the builder
+    as they are. UsageError for an unknown name or form, ValueError from the model file for values it cannot take.
+    """
+    variant = find(name)
+    if form not in ("paper", "small"):
+        raise UsageError("form", form, "is unknown; choose 'paper' or 'small'")
+    defaults = variant.form(form)
+    if form == "small" and variant.small_form is not None:
+        options.setdefault("stem", "small")
+    code = module(variant.family)
+    builder = getattr(code, variant.name, None)
+    if builder is None:
+        raise UsageError("models", variant.name, f"is in the note but has no builder in {code.__file__}")
+    return builder(
+        num_classes=defaults.classes if num_classes is None else num_classes,
+        in_channels=defaults.input[0] if in_channels is None else in_channels,
+        image_size=defaults.input[1] if image_size is None else image_size,
+        **options,
+    )
+
+
+def forget() -> None:
+    """Drop what was read, so that a changed setting or note is seen (tests, the app's reload)."""
+    families.cache_clear()
+    variants.cache_clear()
+    _aliases.cache_clear()

@@ -1,0 +1,157 @@
+"""The primitives: what nobody introduced, and what many architectures share.
+
+A block that a paper introduced lives in the file of that paper. Here are only the pieces that have no such home:
+convolution + normalisation + activation, stochastic depth as a layer, the two usual initialisations, argument checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypedDict
+
+from torch import Tensor, nn
+
+
+class NativeForm(TypedDict, total=False):
+    """What every builder takes: ``num_classes``, ``in_channels`` and the side of the square picture in pixels."""
+
+    num_classes: int
+    in_channels: int
+    image_size: int
+
+
+class Form(NativeForm, total=False):
+    """The same for architectures with an ImageNet layout: ``stem`` is "imagenet" (the paper's) or "small" (28 to 64 px)."""
+
+    stem: str
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution without bias, batch normalisation, activation: (B, C_in, H, W) → (B, C_out, H', W').
+
+    The bias is left out because the normalisation subtracts it again. ``padding=None`` keeps the size at stride 1.
+    ``activation=None`` leaves the output linear.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int] = 3,
+        stride: int = 1,
+        padding: int | tuple[int, int] | None = None,
+        groups: int = 1,
+        activation: Callable[[], nn.Module] | None = nn.ReLU,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+    ) -> None:
+        if padding is None:
+            padding = (kernel_size // 2) if isinstance(kernel_size, int) else (kernel_size[0] // 2, kernel_size[1] // 2)
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum)
+        if activation is not None:
+            self.act = activation()
+
+
+class DropPath(nn.Module):
+    """Stochastic depth per sample (Huang et al., arXiv:1603.09382): in training a branch is left out with ``rate``.
+
+    Survivors are scaled by 1 / (1 - rate), so that the expectation stays; any shape (B, …) in, the same out.
+    """
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"rate: {rate} is not in [0, 1)")
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0.0:
+            return x
+        keep = 1.0 - self.rate
+        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
+        return x * (mask / keep)
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+def drop_path_rates(last: float, depth: int) -> list[float]:
+    """Rates that grow linearly from 0 at the first block to ``last`` at the last of ``depth`` blocks."""
+    return [last * i / max(1, depth - 1) for i in range(depth)]
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of each pixel: (B, C, H, W) → (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (B, C, H, W)
+
+
+class GlobalAveragePool(nn.Module):
+    """Mean over height and width: (B, C, H, W) → (B, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))  # (B, C)
+
+
+def initialise_he(network: nn.Module) -> None:
+    """He initialisation for ReLU networks (He et al., arXiv:1502.01852): normal, variance 2 / fan_out; norms 1 and 0.
+
+    Linear layers keep PyTorch's default, as the usual reference networks do.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm) and module.affine:
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+
+
+def initialise_truncated_normal(network: nn.Module, std: float = 0.02) -> None:
+    """Truncated normal weights and zero biases for linear and convolutional layers, as the ViT line of papers uses."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.trunc_normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def make_divisible(value: float, divisor: int = 8, floor: int | None = None) -> int:
+    """The multiple of ``divisor`` nearest to ``value``, never more than 10 % below it (the rounding of the mobile nets)."""
+    rounded = max(floor or divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def check_positive(**arguments: int | float) -> None:
+    """Raise ValueError that names the first argument that is not above zero."""
+    for name, value in arguments.items():
+        if value <= 0:
+            raise ValueError(f"{name}: {value} is not above zero; the smallest that works is 1")
+
+
+def check_choice(name: str, value: object, choices: tuple) -> None:
+    """Raise ValueError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{name}: {value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
+
+
+def check_image_size(image_size: int, smallest: int, layout: str) -> None:
+    """Raise ValueError where ``image_size`` (pixels a side) is too small for ``layout``."""
+    if image_size < smallest:
+        raise ValueError(f"image_size: {image_size} is too small for {layout}; the smallest that works is {smallest}")
+
+
+def halved(size: int, times: int = 1) -> int:
+    """Side of a map after ``times`` stride-2 layers with same padding: ceil(size / 2) each time."""
+    for _ in range(times):
+        size = -(-size // 2)
+    return size
+
+
+def stack(make: Callable[[int], nn.Module], depth: int) -> nn.Sequential:
+    """``depth`` modules ``make(0), make(1), …`` one after another."""
+    return nn.Sequential(*(make(i) for i in range(depth)))

@@ -1,0 +1,116 @@
+"""The notes as a person reads them: figures are put in from the counted front matter, so that none is typed by hand.
+
+In the body of a note
+  {{params NAME}} {{params NAME small}} {{params NAME exact}}   11.7 M, the small form's, 11,689,512
+  {{macs NAME}} {{macs NAME small}} {{macs NAME exact}}         multiply-adds of one picture: 1.81 G
+  {{ratio params A B}} {{ratio macs A B}}                        A divided by B: 22
+  {{share params NAME STAGE}} {{share macs NAME STAGE}}          part of a declared stage: 75 %
+  {{stages NAME}} {{stages NAME small}}                          table of the stages: shape, parameters, work
+  {{variants}}                                                  table of the family's variants
+A fenced block ```block NAME LAYER is a hand-drawn diagram of one submodule; a test holds the layers it names against the
+code. It is shown as plain text. Links between notes are written [ResNet](resnet.md) and [concept](../concepts/page.md).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import UsageError
+from . import catalogue
+
+MACRO = re.compile(r"\{\{([^{}]+)\}\}")
+BLOCK = re.compile(r"^```block (\S+) (\S+)$", re.MULTILINE)
+
+
+def quantity(value: float) -> str:
+    """A count in three figures with its unit, as the papers print it: 61.7 k, 11.7 M, 1.81 G."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * size:
+            scaled = value / size
+            digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+            return f"{scaled:.{digits}f} {unit}"
+    return f"{value:.0f}"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """(64, 56, 56) as 64×56×56."""
+    return "×".join(map(str, shape))
+
+
+def render(family: catalogue.Family) -> str:
+    """The Markdown of a note with all figures put in; UsageError names a macro that cannot be read."""
+
+    def put_in(match: re.Match[str]) -> str:
+        words = match.group(1).split()
+        try:
+            return _MACROS[words[0]](family, *words[1:])
+        except (KeyError, TypeError, ValueError, StopIteration) as error:
+            raise UsageError("note", match.group(0), f"cannot be filled in {family.note_path.name}: {error}") from None
+
+    return BLOCK.sub("```text", MACRO.sub(put_in, family.body))
+
+
+def diagrams(family: catalogue.Family) -> list[tuple[str, str, str]]:
+    """The hand-drawn block diagrams of a note as (network, submodule, text)."""
+    found = []
+    for match in BLOCK.finditer(family.body):
+        text = family.body[match.end() : family.body.index("\n```", match.end())]
+        found.append((match.group(1), match.group(2), text))
+    return found
+
+
+def _count(name: str, what: str, form: str = "paper") -> int:
+    counts = catalogue.find(name).form(form)
+    return {"params": counts.parameters, "macs": counts.macs}[what]
+
+
+def _figure(what: str, name: str, *how: str) -> str:
+    value = _count(name, what, "small" if "small" in how else "paper")
+    return f"{value:,}" if "exact" in how else quantity(value)
+
+
+def _ratio(_: catalogue.Family, what: str, first: str, second: str) -> str:
+    ratio = _count(first, what) / _count(second, what)
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"
+
+
+def _share(_: catalogue.Family, what: str, name: str, stage: str, form: str = "paper") -> str:
+    counts = catalogue.find(name).form(form)
+    row = next(row for row in counts.stages() if row[0] == stage)
+    part, whole = (row[2], counts.parameters) if what == "params" else (row[3], counts.macs)
+    return f"{100 * part / whole:.0f} %"
+
+
+def _stages(_: catalogue.Family, name: str, form: str = "paper") -> str:
+    counts = catalogue.find(name).form(form)
+    lines = ["| stage | output | parameters | multiply-adds |", "|---|---|---:|---:|"]
+    lines.append(f"| picture | {shape_text(counts.input)} | | |")
+    for stage, shape, parameters, macs in counts.stages():
+        lines.append(f"| {stage} | {shape_text(shape)} | {quantity(parameters)} | {quantity(macs)} |")
+    return "\n".join(lines)
+
+
+def _variants(family: catalogue.Family) -> str:
+    lines = [
+        "| network | picture | parameters | multiply-adds | small form | published |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for variant in family.variants:
+        form, small = variant.paper_form, variant.small_form
+        small_text = f"{quantity(small.parameters)} / {quantity(small.macs)}" if small else "the same"
+        published = ", ".join(f"{key} {value}" for key, value in variant.published.items())
+        lines.append(
+            f"| {variant.name} | {shape_text(form.input)} | {quantity(form.parameters)} | {quantity(form.macs)} "
+            f"| {small_text} | {published} |"
+        )
+    return "\n".join(lines)
+
+
+_MACROS = {
+    "params": lambda family, name, *how: _figure("params", name, *how),
+    "macs": lambda family, name, *how: _figure("macs", name, *how),
+    "ratio": _ratio,
+    "share": _share,
+    "stages": _stages,
+    "variants": _variants,
+}

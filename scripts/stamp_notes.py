@@ -1,0 +1,64 @@
+"""Count every variant of the catalogue and write the figures into the notes' front matter.
+
+usage: python scripts/stamp_notes.py [FAMILY ...]
+
+Everything from the marker line to the closing fence is replaced; what a person wrote above it stays as it is. A note says
+`small = [3, 32, 32]` where its builders take stem="small"; a variant opts out with `small = false`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+from cnn_explorer.models import catalogue, counting
+
+MARKER = "# Counted from the code by scripts/stamp_notes.py; what stands above this line is written by hand."
+
+
+def count_form(variant: str, form: str, shape: list[int], classes: int) -> counting.Count:
+    """Counts of one variant, built on the meta device."""
+    family = catalogue.find(variant).family
+    builder = getattr(catalogue.module(family), variant)
+    options = {"stem": "small"} if form == "small" else {}
+    network = counting.on_meta(
+        lambda: builder(num_classes=classes, in_channels=shape[0], image_size=shape[1], **options)
+    )
+    return counting.count(network, (shape[0], shape[1], shape[2]))
+
+
+def as_toml(count: counting.Count) -> list[str]:
+    stages = "; ".join(f"{s.name} {'x'.join(map(str, s.shape))} {s.parameters} {s.macs}" for s in count.stages)
+    return [f"parameters = {count.parameters}", f"macs = {count.macs}", f"stages = '{stages}'"]
+
+
+def stamp(path: Path) -> None:
+    """Rewrite the counted part of one note."""
+    front, body = catalogue.split_note(path.read_text(encoding="utf-8"), path)
+    written = front.split(MARKER)[0].rstrip() + "\n"
+    head = tomllib.loads(written)
+    lines = [MARKER]
+    for name, row in head["variants"].items():
+        shape = row.get("input", head.get("input", [3, 224, 224]))
+        classes = row.get("classes", head.get("classes", 1000))
+        lines += ["", f"[counts.{name}]", *as_toml(count_form(name, "paper", shape, classes))]
+        small = row.get("small", head.get("small"))
+        if small:
+            lines += [f"[counts.{name}.small]", f"input = {small}", "classes = 10"]
+            lines += as_toml(count_form(name, "small", small, 10))
+    text = f"{catalogue.FENCE}\n{written}\n" + "\n".join(lines) + f"\n{catalogue.FENCE}\n\n{body}"
+    if text != path.read_text(encoding="utf-8"):
+        path.write_text(text, encoding="utf-8")
+        print(f"stamped {path.name}")
+
+
+def main() -> None:
+    wanted = set(sys.argv[1:])
+    for path in sorted(catalogue.NOTES.glob("*.md")):
+        if not wanted or path.stem in wanted:
+            stamp(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The proof that two networks compute the same function: all weights random, float64, outputs and gradients equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from cnn_explorer.models.transplant import Pair, named_weights, randomise, transplant
+from torch import Tensor, nn
+
+
+def relative_difference(ours: Tensor, theirs: Tensor) -> float:
+    """Largest absolute difference over the largest absolute value."""
+    return ((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-300)).item()
+
+
+def first(outputs) -> Tensor:
+    """The scores of outputs that may carry auxiliary ones."""
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
+def differences(
+    ours: nn.Module,
+    theirs: nn.Module,
+    shape: tuple[int, int, int],
+    *,
+    batch: int = 2,
+    seed: int = 0,
+    convert: Callable[[str, Tensor], Tensor] | None = None,
+    spoil: Callable[[nn.Module], None] | None = None,
+) -> tuple[float, float]:
+    """Relative difference of the outputs and of the gradients (worst tensor; the picture's gradient included).
+
+    ``theirs`` is the reference; its weights are drawn at random and put into ``ours``. ``spoil(ours)`` changes something
+    afterwards: the control that shows that the comparison can fail.
+    """
+    ours, theirs = ours.double().eval(), theirs.double().eval()
+    randomise(theirs, seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    picture = torch.randn((batch, *shape), generator=generator, dtype=torch.float64)
+    pairs = transplant(theirs, ours, picture, convert=convert)
+    assert {pair.target for pair in pairs} >= set(dict(ours.named_parameters())), "some of our weights were never set"
+    if spoil is not None:
+        spoil(ours)
+    our_scores, our_gradients = _run(ours, picture)
+    their_scores, their_gradients = _run(theirs, picture)
+    gradient = relative_difference(our_gradients[""], their_gradients[""])
+    if convert is None:
+        gradient = max(gradient, _worst(pairs, our_gradients, their_gradients))
+    return relative_difference(our_scores, their_scores), gradient
+
+
+def _run(network: nn.Module, picture: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    picture = picture.clone().requires_grad_(True)
+    scores = first(network(picture))
+    # A fixed non-uniform weighting, so that every score matters and softmax cannot saturate.
+    weights = torch.linspace(-1.0, 1.0, scores.numel(), dtype=scores.dtype).reshape(scores.shape)
+    (scores * weights).sum().backward()
+    gradients = {name: p.grad for name, p in named_weights(network).items() if p.grad is not None}
+    assert picture.grad is not None
+    return scores.detach(), {**gradients, "": picture.grad}
+
+
+def _worst(pairs: list[Pair], ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    worst = 0.0
+    for pair in pairs:
+        if pair.target in ours and pair.source in theirs:
+            reference = theirs[pair.source].reshape(ours[pair.target].shape)
+            scale = max(reference.abs().max().item(), 1e-12)
+            worst = max(worst, (ours[pair.target] - reference).abs().max().item() / scale)
+    return worst
+
+
+def assert_same_function(ours: nn.Module, theirs: nn.Module, shape: tuple[int, int, int], **options) -> None:
+    """Outputs equal to 1e-9 and gradients to 1e-7 relative in float64, all weights random."""
+    output, gradient = differences(ours, theirs, shape, **options)
+    assert output < 1e-9, f"outputs differ by {output:.2e}"
+    assert gradient < 1e-7, f"gradients differ by {gradient:.2e}"
+
+
+def assert_comparison_can_fail(
+    ours: nn.Module, theirs: nn.Module, shape: tuple[int, int, int], spoil: Callable[[nn.Module], None], **options
+) -> None:
+    """The control: after ``spoil`` the outputs differ visibly."""
+    output, _ = differences(ours, theirs, shape, spoil=spoil, **options)
+    assert output > 1e-6, f"a changed network passes for the same: {output:.2e}"

@@ -1,0 +1,127 @@
+"""The notes: complete, filled with computed figures, their diagrams true to the code, their lineage without circles."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from cnn_explorer.models import catalogue, counting, notes
+from torch import nn
+
+FAMILIES = [family.name for family in catalogue.families()]
+HEADINGS = (
+    "What hurt",
+    "The idea in one sentence",
+    "How it works",
+    "What changed",
+    "What it costs",
+    "On 28×28 and 32×32",
+    "Try it",
+    "What came of it",
+    "Sources",
+)
+PRIMITIVES = {"layers", "declare"}
+
+
+def ancestors(name: str) -> set[str]:
+    known = {family.name: family for family in catalogue.families()}
+    found: set[str] = set()
+    waiting = list(known[name].builds_on)
+    while waiting:
+        parent = waiting.pop()
+        if parent not in found and parent in known:
+            found.add(parent)
+            waiting += known[parent].builds_on
+    return found
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_note_answers_every_question_in_order(name: str) -> None:
+    family = catalogue.family(name)
+    headings = re.findall(r"^## (.+)$", family.body, re.MULTILINE)
+    assert tuple(headings) == HEADINGS
+    assert family.authors and family.paper and family.venue and family.tags
+    assert "cnn-explorer train" in family.body, "no experiment to run"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_figures_are_put_in(name: str) -> None:
+    text = notes.render(catalogue.family(name))
+    assert "{{" not in text and "}}" not in text
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_links_lead_somewhere(name: str) -> None:
+    family = catalogue.family(name)
+    for target in re.findall(r"\]\(([^)#]+\.md)\)", family.body):
+        assert (family.note_path.parent / target).resolve().exists(), target
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_lineage_names_older_families_without_circles(name: str) -> None:
+    family = catalogue.family(name)
+    for parent in family.builds_on:
+        assert catalogue.family(parent).year <= family.year
+    assert name not in ancestors(name)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_imports_point_to_ancestors(name: str) -> None:
+    allowed = ancestors(name) | PRIMITIVES
+    tree = ast.parse(catalogue.family(name).code_path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            assert set(names) <= allowed, f"{names} is no ancestor of {name}"
+
+
+def layer_words(module: nn.Module) -> list[str]:
+    """The convolutions and linear layers of a module as a diagram writes them."""
+    words = []
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            kernel = "×".join(map(str, layer.kernel_size))
+            depthwise = layer.groups == layer.in_channels and layer.groups > 1
+            kind = "depthwise" if depthwise else "conv"
+            stride = f"/{layer.stride[0]}" if layer.stride[0] > 1 else ""
+            words.append(f"{kind}{kernel}{stride}, {layer.out_channels}")
+        elif isinstance(layer, nn.Linear):
+            words.append(f"linear {layer.out_features}")
+    return sorted(words)
+
+
+DIAGRAMS = [(name, *diagram) for name in FAMILIES for diagram in notes.diagrams(catalogue.family(name))]
+
+
+@pytest.mark.parametrize(("name", "network", "layer", "text"), DIAGRAMS, ids=[f"{d[1]}-{d[2]}" for d in DIAGRAMS])
+def test_diagrams_show_the_layers_of_the_code(name: str, network: str, layer: str, text: str) -> None:
+    module = counting.on_meta(lambda: catalogue.build(network)).get_submodule(layer)
+    drawn = re.findall(r"(?:conv|depthwise)\d+×\d+(?:/\d+)?, \d+|linear \d+", text)
+    assert sorted(drawn) == layer_words(module)
+
+
+def test_no_note_without_code_and_no_code_without_note() -> None:
+    tools = {"__init__", "catalogue", "counting", "declare", "layers", "notes", "transplant", "anatomy"}
+    folder = catalogue.NOTES.parent.parent / "models"
+    code = {path.stem for path in folder.glob("*.py")}
+    assert {family.name for family in catalogue.families()} <= code
+    own_words = {path.stem for path in folder.glob("*.py") if "declaration = Declaration" in path.read_text()}
+    assert own_words <= set(FAMILIES), f"no note for {own_words - set(FAMILIES)}"
+    assert tools <= code | {"anatomy"}
+
+
+def test_a_note_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
+    from cnn_explorer.errors import UsageError
+
+    for text, words in [
+        ("no fences", "front matter"),
+        ("+++\ntitle = \n+++\nx", "not TOML"),
+        ("+++\ntitle = 'x'\n+++\nx", "'year'"),
+        ("+++\ntitle = 'x'\nyear = 2000\nvariants = 3\n+++\nx", "another form"),
+    ]:
+        note = tmp_path / "mine.md"
+        note.write_text(text)
+        with pytest.raises(UsageError, match=words):
+            catalogue.read_family(note)
