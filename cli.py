@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
+from .cli_models import list_networks
 from .cli_runs import runs_app
 from .cli_train import train
 from .errors import UsageError, WorkError
@@ -23,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("list")(list_networks)
 app.command()(train)
 app.add_typer(runs_app, name="runs")
 

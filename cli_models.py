@@ -1,0 +1,80 @@
+"""`cnn-explorer list` and `cnn-explorer show`: the catalogue without the app."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from .errors import UsageError, nearest
+
+SORTS = {
+    "year": lambda variant: (variant.year, variant.family),
+    "params": lambda variant: variant.paper_form.parameters,
+    "flops": lambda variant: variant.paper_form.macs,
+}
+LIST_SCHEMA = 1
+
+
+def list_networks(
+    tag: Annotated[str | None, typer.Option(help="Only networks with this tag.")] = None,
+    sort: Annotated[str, typer.Option(help="year, params or flops.")] = "year",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """List every network with its year, parameters and multiply-adds."""
+    from .models import catalogue
+
+    if sort not in SORTS:
+        raise UsageError("--sort", sort, f"is unknown; {nearest(sort, SORTS)}")
+    chosen = list(catalogue.variants().values())
+    if tag is not None:
+        tags = {name for variant in chosen for name in variant.tags}
+        if tag not in tags:
+            raise UsageError(
+                "--tag", tag, f"is on no network; {nearest(tag, tags)} There are {', '.join(sorted(tags))}"
+            )
+        chosen = [variant for variant in chosen if tag in variant.tags]
+    chosen.sort(key=SORTS[sort])
+    if as_json:
+        print(json.dumps({"schema": LIST_SCHEMA, "networks": [as_dict(variant) for variant in chosen]}, indent=1))
+    else:
+        print_list(chosen)
+
+
+def as_dict(variant) -> dict:
+    """A variant as plain data, stable under ``schema`` 1."""
+    forms = {"paper": variant.paper_form, "small": variant.small_form}
+    return {
+        "name": variant.name,
+        "title": variant.title,
+        "family": variant.family,
+        "year": variant.year,
+        "tags": list(variant.tags),
+        "forms": {
+            name: {
+                "input": list(form.input),
+                "classes": form.classes,
+                "parameters": form.parameters,
+                "multiply_adds": form.macs,
+            }
+            for name, form in forms.items()
+            if form is not None
+        },
+        "published": variant.published,
+        "recipe": variant.recipe,
+    }
+
+
+def print_list(chosen) -> None:
+    from .models.notes import quantity, shape_text
+    from .tables import print_table
+
+    rows = []
+    for variant in chosen:
+        form, small = variant.paper_form, variant.small_form
+        small_text = f"{quantity(small.parameters)} / {quantity(small.macs)}" if small else ""
+        figures = (quantity(form.parameters), quantity(form.macs))
+        rows.append((variant.year, variant.name, shape_text(form.input), *figures, small_text, " ".join(variant.tags)))
+    columns = ("year", "network", "picture", "params", "mult-adds", "small form", "tags")
+    print_table(columns, rows, numbers=("params", "mult-adds", "small form"), shrink="tags")

@@ -1,0 +1,210 @@
+"""The anatomy of a network: a tree of stages, blocks, layers and bare operations with shapes, parameters, work and reach.
+
+Plain data, ready for JSON; computed on the meta device from one run (``trace``), never on the network in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from .counting import count_parameters, on_meta
+from .trace import Node, trace
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of the layer table.
+
+    ``name``: qualified name of the module ("" is the network; an operation carries the name of the module it runs in).
+    ``kind``: "module" or "operation" (a sum of branches, a concatenation, a product, a matrix product of attention).
+    Shapes keep the batch axis. ``parameters`` and ``macs`` include what is below. ``output_bytes``: size of the output.
+    ``receptive_field``: picture pixels a side along convolutions and poolings, None before any; ``is_global``: something on
+    the way mixed the whole map. ``executed`` is False for parts that do not run in eval mode (auxiliary heads).
+    ``times``: how many equal neighbours this row stands for after folding.
+    """
+
+    name: str
+    kind: str
+    type: str
+    inputs: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+    output_bytes: int
+    receptive_field: int | None
+    is_global: bool
+    settings: dict[str, Any]
+    executed: bool
+    times: int
+    children: tuple[Layer, ...]
+
+    @property
+    def short_name(self) -> str:
+        """The last part of the qualified name."""
+        return self.name.rsplit(".", 1)[-1]
+
+    @property
+    def changes_size(self) -> bool:
+        """Whether the output differs in shape from the first input."""
+        return not self.inputs or self.inputs[0] != self.output
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Layer]]:
+        """This row and all below it, with their depths, in order of execution."""
+        yield depth, self
+        for child in self.children:
+            yield from child.walk(depth + 1)
+
+
+def layer_settings(module: nn.Module) -> dict[str, Any]:
+    """Kernel, stride, padding, dilation, groups and the like of one layer, as far as it has them."""
+    names = (
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "num_heads",
+        "normalized_shape",
+        "p",
+        "rate",
+        "pattern",
+    )
+    found = {}
+    for name in names:
+        value = getattr(module, name, None)
+        if isinstance(value, torch.Size):
+            value = tuple(value)
+        if isinstance(value, int | float | str | tuple) and not isinstance(value, bool):
+            found[name] = value
+    if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Conv1d | nn.Linear):
+        found["bias"] = module.bias is not None
+    return found
+
+
+def dissect(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
+    """The layer tree of a network on the meta device for a picture of ``shape`` (C, H, W), or a clip (C, T, H, W).
+
+    RuntimeError or ValueError of the layer that cannot take the size; see ``anatomy_of`` for the readable form.
+    """
+    network.eval()
+    picture = torch.empty((batch, *shape), device="meta")
+    root = trace(network, picture)
+    return _layer(root, network, root.used)
+
+
+def _layer(node: Node, network: nn.Module, used: set[int]) -> Layer:
+    module = network.get_submodule(node.name) if node.is_module else None
+    ran = {child.name for child in node.children if child.is_module}
+    children = [_layer(child, network, used) for child in node.children]
+    if module is not None:
+        prefix = f"{node.name}." if node.name else ""
+        children += [
+            _idle(f"{prefix}{name}", child)
+            for name, child in module.named_children()
+            if f"{prefix}{name}" not in ran and not any(id(weight) in used for weight in child.parameters())
+        ]
+    reach = node.reach
+    return Layer(
+        name=node.name,
+        kind="module" if node.is_module else "operation",
+        type=node.type,
+        inputs=node.inputs,
+        output=node.output,
+        parameters=count_parameters(module) if module is not None else 0,
+        macs=node.macs,
+        output_bytes=node.output_bytes,
+        receptive_field=None if reach is None else reach.size,
+        is_global=reach is not None and reach.is_global,
+        settings=layer_settings(module) if module is not None else {},
+        executed=True,
+        times=1,
+        children=tuple(children),
+    )
+
+
+def _idle(name: str, module: nn.Module) -> Layer:
+    """A submodule that took no part in eval mode: an auxiliary head, say."""
+    settings = layer_settings(module)
+    kind, parameters = type(module).__name__, count_parameters(module)
+    return Layer(name, "module", kind, (), (), parameters, 0, 0, None, False, settings, False, 1, ())
+
+
+def _signature(layer: Layer) -> tuple:
+    """What two neighbours must share to be folded into one row: everything but their names and receptive fields."""
+    below = tuple(_signature(child) for child in layer.children)
+    settings = tuple(sorted((key, str(value)) for key, value in layer.settings.items() if key != "rate"))
+    return (
+        layer.kind,
+        layer.type,
+        layer.inputs,
+        layer.output,
+        layer.parameters,
+        layer.macs,
+        settings,
+        layer.executed,
+        below,
+    )
+
+
+def fold(layer: Layer) -> Layer:
+    """Neighbouring equal blocks become one row with ``times``; it keeps the last one's receptive field.
+
+    Parameters, work and output bytes of a folded row stay those of *one* block.
+    """
+    children: list[Layer] = []
+    for child in map(fold, layer.children):
+        if children and child.children and _signature(children[-1]) == _signature(child):
+            first = children[-1]
+            reach = child.receptive_field
+            children[-1] = replace(first, times=first.times + 1, receptive_field=reach, is_global=child.is_global)
+        else:
+            children.append(child)
+    return replace(layer, children=tuple(children))
+
+
+def prune(layer: Layer, keep: Callable[[Layer], bool]) -> Layer:
+    """The tree without leaves that ``keep`` rejects; a row with surviving children survives."""
+    children = tuple(prune(child, keep) for child in layer.children)
+    return replace(layer, children=tuple(c for c in children if c.children or keep(c)))
+
+
+def cut(layer: Layer, depth: int) -> Layer:
+    """The tree down to ``depth`` levels below this row."""
+    if depth <= 0:
+        return replace(layer, children=())
+    return replace(layer, children=tuple(cut(child, depth - 1) for child in layer.children))
+
+
+def as_dict(layer: Layer) -> dict[str, Any]:
+    """The tree as JSON-able data."""
+    return asdict(layer)
+
+
+def from_dict(data: dict[str, Any]) -> Layer:
+    """The inverse of ``as_dict`` after a way through JSON."""
+    return Layer(
+        **{
+            **data,
+            "inputs": tuple(tuple(shape) for shape in data["inputs"]),
+            "output": tuple(data["output"]),
+            "children": tuple(from_dict(child) for child in data["children"]),
+        }
+    )
+
+
+def dissect_variant(name: str, form: str = "paper", batch: int = 1, **arguments: Any) -> Layer:
+    """The layer tree of a catalogue network; ``arguments`` as for ``catalogue.build``."""
+    from . import catalogue
+
+    variant = catalogue.find(name)
+    channels = arguments.get("in_channels") or variant.form(form).input[0]
+    size = arguments.get("image_size") or variant.form(form).input[1]
+    network = on_meta(lambda: catalogue.build(name, form=form, **arguments))
+    return dissect(network, (channels, size, size), batch)

@@ -1,0 +1,244 @@
+"""One run of a network on the meta device, written down: what ran, in which order, with which shapes and at what cost.
+
+Modules are followed by hooks, operations by a dispatch mode, so that what has no module (the addition of a skip
+connection, a concatenation, the products of attention) is seen too. Nothing is computed: no memory, no RNG, no GPU.
+
+The receptive field follows every tensor through convolutions and poolings: a k×k window with dilation d on a map whose
+neighbours are j picture pixels apart widens it by (k - 1)·d·j, and a stride multiplies j (Araujo, Norris, Sim, "Computing
+Receptive Fields of Convolutional Neural Networks", Distill 2019). Where branches meet the widest counts. What mixes the
+whole map (global pooling, attention, flattening) is marked global instead of being given a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Field:
+    """Receptive field in picture pixels a side, distance of neighbouring values in picture pixels, and global mixing."""
+
+    size: int = 1
+    jump: int = 1
+    is_global: bool = False
+
+
+@dataclass
+class Node:
+    """One module or one bare operation as it ran. Shapes keep the batch axis; ``macs`` includes what is below.
+
+    ``used`` (at the root) are the ids of all parameters that took part, be it through their module or directly.
+    """
+
+    name: str
+    type: str
+    is_module: bool
+    inputs: tuple[tuple[int, ...], ...] = ()
+    output: tuple[int, ...] = ()
+    output_bytes: int = 0
+    macs: int = 0
+    reach: Field | None = None
+    children: list[Node] = field(default_factory=list)
+    used: set[int] = field(default_factory=set)
+
+
+OPERATIONS = {
+    aten.add: "+",
+    aten.add_: "+",
+    aten.mul: "×",
+    aten.mul_: "×",
+    aten.cat: "concat",
+    aten.matmul: "matmul",
+    aten.bmm: "matmul",
+    aten.mm: "matmul",
+    aten.addmm: "linear",
+    aten.einsum: "einsum",
+    aten._scaled_dot_product_flash_attention_for_cpu: "attention",
+    aten._scaled_dot_product_flash_attention: "attention",
+    aten._scaled_dot_product_efficient_attention: "attention",
+    aten._scaled_dot_product_fused_attention_overrideable: "attention",
+}
+ATTENTION_LIKE = ("matmul", "einsum", "attention")
+GLOBAL_POOLS = {
+    aten._adaptive_avg_pool2d,
+    aten.adaptive_max_pool2d,
+    aten._adaptive_avg_pool3d,
+    aten.adaptive_max_pool3d,
+}
+WINDOW_POOLS = {
+    aten.max_pool2d_with_indices,
+    aten.avg_pool2d,
+    aten.max_pool3d_with_indices,
+    aten.avg_pool3d,
+    aten.max_pool2d,
+}
+
+
+def _deform_conv_macs(args: tuple, output: Tensor) -> int:
+    """Each output value sums over one kernel window of its group: declared here because the counter has no rule for it."""
+    weight = args[1]
+    return output.numel() * weight[0].numel()
+
+
+RESHAPES = {aten.view, aten._unsafe_view, aten.reshape, aten._reshape_copy}
+KEEP_WHOLE = {aten.dropout, aten.dropout_}
+EXTRA_RULES: dict[str, Callable[[tuple, Tensor], int]] = {"torchvision::deform_conv2d": _deform_conv_macs}
+
+
+class _Operations(TorchDispatchMode):
+    """Hands every basic operation to the recorder, composite ones taken apart first."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        packet = func._overloadpacket
+        if packet not in flop_registry and packet not in KEEP_WHOLE:
+            with self:
+                decomposed = func.decompose(*args, **kwargs)
+            if decomposed is not NotImplemented:
+                return decomposed
+        output = func(*args, **kwargs)
+        self.recorder.note(packet, args, kwargs, output)
+        return output
+
+
+class Recorder:
+    """Follows one forward pass. ``root`` holds the tree afterwards."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.root = Node("", type(network).__name__, True)
+        self.stack = [self.root]
+        # Tensors are kept alive while their fields are known, so that an id never names two of them.
+        self.fields: dict[int, tuple[Tensor, Field]] = {}
+        self.weights = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
+        self.used: set[int] = set()
+        self.hooks: list[Any] = []
+
+    def run(self, picture: Tensor) -> Node:
+        """One forward pass in the mode that the network is in."""
+        for name, module in self.network.named_modules():
+            self.hooks.append(module.register_forward_pre_hook(self._before(name), with_kwargs=True))
+            self.hooks.append(module.register_forward_hook(self._after))
+        self.see(picture, Field())
+        try:
+            with torch.no_grad(), _Operations(self):
+                self.network(picture)
+        finally:
+            for hook in self.hooks:
+                hook.remove()
+        self.root.used = self.used
+        return self.root
+
+    def _before(self, name: str) -> Callable:
+        def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            node = self.root if not name else Node(name, type(module).__name__, True)
+            node.inputs = tuple(tuple(t.shape) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor))
+            if name:
+                self.stack[-1].children.append(node)
+                self.stack.append(node)
+
+        return enter
+
+    def _after(self, module: nn.Module, args: tuple, output: Any) -> None:
+        node = self.stack[-1]
+        tensors = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
+        if tensors:
+            node.output = tuple(tensors[0].shape)
+            node.output_bytes = sum(t.numel() * t.element_size() for t in tensors)
+            node.reach = self.field_of(tensors[0])
+        if node is not self.root:
+            self.stack.pop()
+            self.stack[-1].macs += node.macs
+
+    def field_of(self, tensor: Tensor) -> Field | None:
+        """The receptive field of a tensor; None for weights and what is made of them alone."""
+        known = self.fields.get(id(tensor))
+        return known[1] if known else None
+
+    def see(self, tensor: Tensor, seen: Field) -> None:
+        self.fields[id(tensor)] = (tensor, seen)
+
+    def note(self, packet: Any, args: tuple, kwargs: dict, output: Any) -> None:
+        tensors = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
+        if not tensors:
+            return
+        inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        self.used |= {id(t) for t in inputs} & self.weights
+        fields = [seen for t in inputs if (seen := self.field_of(t)) is not None]
+        macs = self._macs(packet, args, kwargs, output)
+        if fields:
+            seen = follow(packet, args, kwargs, fields, tensors[0])
+            for tensor in tensors:
+                self.see(tensor, seen)
+        word = OPERATIONS.get(packet)
+        operands = [t for t in inputs if t.ndim >= 2 or id(t) in self.weights]
+        if word and len(operands) >= 2 and not self._is_plain_layer():
+            self._add_operation(word, operands, tensors[0], macs)
+        self.stack[-1].macs += macs
+
+    def _add_operation(self, word: str, operands: list[Tensor], output: Tensor, macs: int) -> None:
+        node = Node(self.stack[-1].name, word, False, tuple(tuple(t.shape) for t in operands))
+        node.output, node.macs = tuple(output.shape), macs
+        node.output_bytes = output.numel() * output.element_size()
+        node.reach = self.field_of(output)
+        self.stack[-1].children.append(node)
+
+    def _is_plain_layer(self) -> bool:
+        """Whether the running module is a layer of torch.nn such as Linear, whose product needs no row of its own."""
+        running = self.stack[-1]
+        module = self.network.get_submodule(running.name) if running.name else self.network
+        return type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.MultiheadAttention)
+
+    def _macs(self, packet: Any, args: tuple, kwargs: dict, output: Any) -> int:
+        if packet in flop_registry:
+            return int(flop_registry[packet](*args, **kwargs, out_val=output)) // 2
+        rule = EXTRA_RULES.get(packet._qualified_op_name)
+        return rule(args, output) if rule else 0
+
+
+def follow(packet: Any, args: tuple, kwargs: dict, fields: list[Field], output: Tensor) -> Field:
+    """The receptive field of an operation's output from those of its inputs."""
+    local = [seen for seen in fields if not seen.is_global] or fields
+    widest = max(local, key=lambda seen: seen.size)
+    joined = Field(widest.size, max(seen.jump for seen in local), any(seen.is_global for seen in fields))
+    if packet is aten.convolution:
+        weight, stride, dilation, transposed = args[1], args[3], args[5], args[6]
+        if transposed:
+            return replace(joined, size=joined.size + (weight.shape[-1] - 1) * joined.jump // max(1, stride[-1]))
+        return _window(joined, weight.shape[-1], stride[-1], dilation[-1])
+    if packet in WINDOW_POOLS:
+        kernel = args[1][-1]
+        stride = args[2][-1] if len(args) > 2 and args[2] else kernel
+        return _window(joined, kernel, stride, 1)
+    if packet in GLOBAL_POOLS:
+        return replace(joined, is_global=output.shape[-1] == 1 or joined.is_global)
+    if packet is aten.mean and args[0].ndim >= 3:
+        return replace(joined, is_global=True)
+    if packet in RESHAPES and args[0].ndim == 4 and output.ndim == 2 and args[0].shape[-1] > 1:
+        return replace(joined, is_global=True)  # flattened: the linear layer that follows reads the whole map
+    if OPERATIONS.get(packet) in ATTENTION_LIKE and len(fields) >= 2:
+        return replace(joined, is_global=True)
+    return joined
+
+
+def _window(seen: Field, kernel: int, stride: int, dilation: int) -> Field:
+    return replace(seen, size=seen.size + (kernel - 1) * dilation * seen.jump, jump=seen.jump * stride)
+
+
+def trace(network: nn.Module, picture: Tensor) -> Node:
+    """Run ``network(picture)`` on the meta device in the mode that it is in, and return the tree of what ran."""
+    return Recorder(network).run(picture)
