@@ -25,8 +25,9 @@ class Layer:
     ``name``: qualified name of the module ("" is the network; an operation carries the name of the module it runs in).
     ``kind``: "module" or "operation" (a sum of branches, a concatenation, a product, a matrix product of attention).
     Shapes keep the batch axis. ``parameters`` and ``macs`` include what is below. ``output_bytes``: size of the output.
-    ``receptive_field``: picture pixels a side along convolutions and poolings, None before any; ``is_global``: something on
-    the way mixed the whole map. ``executed`` is False for parts that do not run in eval mode (auxiliary heads).
+    ``receptive_field``: picture pixels a side along convolutions and poolings, None before any; ``is_global``: something
+    on the way mixed the whole map. ``depth``: layers with weights on the longest way from the picture. ``executed`` is
+    False for parts that do not run in eval mode (auxiliary heads).
     ``times``: how many equal neighbours this row stands for after folding.
     """
 
@@ -40,6 +41,7 @@ class Layer:
     output_bytes: int
     receptive_field: int | None
     is_global: bool
+    depth: int
     settings: dict[str, Any]
     executed: bool
     times: int
@@ -93,8 +95,11 @@ def dissect(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
 
     RuntimeError or ValueError of the layer that cannot take the size; see ``anatomy_of`` for the readable form.
     """
-    network.eval()
-    picture = torch.empty((batch, *shape), device="meta")
+    return dissect_run(network.eval(), torch.empty((batch, *shape), device="meta"))
+
+
+def dissect_run(network: nn.Module, picture: torch.Tensor | list[torch.Tensor]) -> Layer:
+    """The layer tree of one run on the picture given; a detector takes a list of pictures and real values."""
     root = trace(network, picture)
     return _layer(root, network, root.used)
 
@@ -122,6 +127,7 @@ def _layer(node: Node, network: nn.Module, used: set[int]) -> Layer:
         output_bytes=node.output_bytes,
         receptive_field=None if reach is None else reach.size,
         is_global=reach is not None and reach.is_global,
+        depth=0 if reach is None else reach.depth,
         settings=layer_settings(module) if module is not None else {},
         executed=True,
         times=1,
@@ -133,7 +139,7 @@ def _idle(name: str, module: nn.Module) -> Layer:
     """A submodule that took no part in eval mode: an auxiliary head, say."""
     settings = layer_settings(module)
     kind, parameters = type(module).__name__, count_parameters(module)
-    return Layer(name, "module", kind, (), (), parameters, 0, 0, None, False, settings, False, 1, ())
+    return Layer(name, "module", kind, (), (), parameters, 0, 0, None, False, 0, settings, False, 1, ())
 
 
 def _signature(layer: Layer) -> tuple:
@@ -163,7 +169,9 @@ def fold(layer: Layer) -> Layer:
         if children and child.children and _signature(children[-1]) == _signature(child):
             first = children[-1]
             reach = child.receptive_field
-            children[-1] = replace(first, times=first.times + 1, receptive_field=reach, is_global=child.is_global)
+            children[-1] = replace(
+                first, times=first.times + 1, receptive_field=reach, is_global=child.is_global, depth=child.depth
+            )
         else:
             children.append(child)
     return replace(layer, children=tuple(children))

@@ -26,11 +26,16 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class Field:
-    """Receptive field in picture pixels a side, distance of neighbouring values in picture pixels, and global mixing."""
+    """What is known of a tensor's past.
+
+    ``size``: receptive field in picture pixels a side; ``jump``: distance of neighbouring values in picture pixels;
+    ``is_global``: something mixed the whole map; ``depth``: layers with weights on the longest way from the picture.
+    """
 
     size: int = 1
     jump: int = 1
     is_global: bool = False
+    depth: int = 0
 
 
 @dataclass
@@ -90,6 +95,7 @@ def _deform_conv_macs(args: tuple, output: Tensor) -> int:
     return output.numel() * weight[0].numel()
 
 
+WEIGHTED = {aten.convolution, aten.addmm, aten.mm, aten.bmm, aten.baddbmm}
 RESHAPES = {aten.view, aten._unsafe_view, aten.reshape, aten._reshape_copy}
 KEEP_WHOLE = {aten.dropout, aten.dropout_}
 EXTRA_RULES: dict[str, Callable[[tuple, Tensor], int]] = {"torchvision::deform_conv2d": _deform_conv_macs}
@@ -128,12 +134,13 @@ class Recorder:
         self.used: set[int] = set()
         self.hooks: list[Any] = []
 
-    def run(self, picture: Tensor) -> Node:
+    def run(self, picture: Tensor | list[Tensor]) -> Node:
         """One forward pass in the mode that the network is in."""
         for name, module in self.network.named_modules():
             self.hooks.append(module.register_forward_pre_hook(self._before(name), with_kwargs=True))
             self.hooks.append(module.register_forward_hook(self._after))
-        self.see(picture, Field())
+        for tensor in tree_leaves(picture):
+            self.see(tensor, Field())
         try:
             with torch.no_grad(), _Operations(self):
                 self.network(picture)
@@ -181,7 +188,7 @@ class Recorder:
         fields = [seen for t in inputs if (seen := self.field_of(t)) is not None]
         macs = self._macs(packet, args, kwargs, output)
         if fields:
-            seen = follow(packet, args, kwargs, fields, tensors[0])
+            seen = follow(packet, args, fields, tensors[0], has_weights=len(fields) < len(inputs))
             for tensor in tensors:
                 self.see(tensor, seen)
         word = OPERATIONS.get(packet)
@@ -210,11 +217,12 @@ class Recorder:
         return rule(args, output) if rule else 0
 
 
-def follow(packet: Any, args: tuple, kwargs: dict, fields: list[Field], output: Tensor) -> Field:
-    """The receptive field of an operation's output from those of its inputs."""
+def follow(packet: Any, args: tuple, fields: list[Field], output: Tensor, has_weights: bool) -> Field:
+    """The field of an operation's output from those of its inputs; ``has_weights``: some input is made of weights alone."""
     local = [seen for seen in fields if not seen.is_global] or fields
     widest = max(local, key=lambda seen: seen.size)
-    joined = Field(widest.size, max(seen.jump for seen in local), any(seen.is_global for seen in fields))
+    depth = max(seen.depth for seen in fields) + (packet in WEIGHTED and has_weights)
+    joined = Field(widest.size, max(seen.jump for seen in local), any(seen.is_global for seen in fields), depth)
     if packet is aten.convolution:
         weight, stride, dilation, transposed = args[1], args[3], args[5], args[6]
         if transposed:
@@ -239,6 +247,6 @@ def _window(seen: Field, kernel: int, stride: int, dilation: int) -> Field:
     return replace(seen, size=seen.size + (kernel - 1) * dilation * seen.jump, jump=seen.jump * stride)
 
 
-def trace(network: nn.Module, picture: Tensor) -> Node:
-    """Run ``network(picture)`` on the meta device in the mode that it is in, and return the tree of what ran."""
+def trace(network: nn.Module, picture: Tensor | list[Tensor]) -> Node:
+    """Run ``network(picture)`` in the mode and on the device that it is in; the tree of what ran."""
     return Recorder(network).run(picture)
