@@ -78,7 +78,9 @@ class DropPath(nn.Module):
 
 
 def drop_path_rates(last: float, depth: int) -> list[float]:
-    """Rates that grow linearly from 0 at the first block to ``last`` at the last of ``depth`` blocks."""
+    """Rates that grow linearly from 0 at the first block to ``last`` at the last of ``depth`` blocks, in [0, 1)."""
+    if not 0.0 <= last < 1.0:
+        raise ValueError(f"drop_path: {last} is not in [0, 1); the smallest that works is 0")
     return [last * i / max(1, depth - 1) for i in range(depth)]
 
 
