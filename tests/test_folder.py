@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import datainfo, datasets
+from cnn_explorer.trainer import datainfo, datasets, listing
 from cnn_explorer.trainer.folder import read_picture
 from cnn_explorer.trainer.listing import SUFFIXES, list_folder
 from hypothesis import HealthCheck, given, settings
@@ -129,8 +129,8 @@ def test_a_picture_that_is_added_moves_hardly_any_other(tmp_path: Path) -> None:
 
 def test_a_lone_train_folder_is_split(tmp_path: Path) -> None:
     paint_folder(tmp_path / "set", {"train/a": 10, "train/b": 10})
-    listing = list_folder(str(tmp_path / "set"))
-    assert listing.classes == ("a", "b") and (len(listing.train), len(listing.test)) == (16, 4)
+    found = list_folder(str(tmp_path / "set"))
+    assert found.classes == ("a", "b") and (len(found.train), len(found.test)) == (16, 4)
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -163,11 +163,19 @@ def test_links_are_followed_but_not_in_circles(animals: Path, tmp_path: Path) ->
     (animals / "train/cat/nowhere.png").symlink_to(tmp_path / "missing.png")
     (animals / "train/cat/self.png").symlink_to(animals / "train/cat/self.png")
     data = load(animals, tmp_path / "cache", validation=0)
-    # cat: its 12, and through the link cat, dog and fox once more, without going round again.
-    assert torch.bincount(data.train.labels).tolist() == [12 + 8 + 8, 8, 8]
+    # cat: its 12, and through the link those of dog, each folder once although two lead to it.
+    assert torch.bincount(data.train.labels).tolist() == [12 + 8, 8, 8]
     assert len(data.skipped) == 2 and all(
         "nowhere.png (No such file" in line or "self.png (" in line for line in data.skipped
     )
+
+
+def test_a_folder_that_is_far_too_large_is_refused(animals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "MOST_ENTRIES", 24)
+    with pytest.raises(UsageError, match="more than 24 files"):
+        list_folder(str(animals))
+    monkeypatch.setattr(listing, "MOST_ENTRIES", 25)
+    assert len(list_folder(str(animals)).train) == 20
 
 
 def test_a_pipe_does_not_hold_the_reader(animals: Path, tmp_path: Path) -> None:

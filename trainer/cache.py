@@ -91,7 +91,7 @@ def _footer(data: np.ndarray) -> dict[str, Any]:
 def _verify(data: np.ndarray, crcs: list[int]) -> None:
     step = max(1, -(-len(crcs) * CHUNK // CHECKED_AT_MOST))
     for number in sorted({*range(0, len(crcs), step), *range(len(crcs) - 1, len(crcs))}):
-        if zlib.crc32(data[number * CHUNK : (number + 1) * CHUNK]) != crcs[number]:
+        if zlib.crc32(data[number * CHUNK : (number + 1) * CHUNK].data) != crcs[number]:
             raise _Damaged(f"bytes around {number * CHUNK} have changed")
 
 
@@ -141,7 +141,7 @@ class Writer:
         if self._file is not None:
             try:
                 self._write(bytes(entry["start"] - self._written) if entry["shape"][0] == 0 else b"")
-                self._write(memoryview(rows.reshape(-1).view(np.uint8)))
+                self._write(rows.reshape(-1).view(np.uint8).data)
             except OSError as error:
                 self._explain(error)
                 self._move_to_memory()

@@ -17,6 +17,8 @@ from ..errors import UsageError
 from .splitting import counts_of, hold_out, name_keys, shares_for_test
 
 DEFAULT_IMAGE_SIZE = 32
+MOST_ENTRIES = 2_000_000
+"""More files than any set that is decoded into one tensor has: whoever writes `folder:/` hears of it in seconds."""
 
 PART_NAMES = {
     "train": ("train", "training"),
@@ -76,22 +78,20 @@ def list_folder(text: str) -> Listing:
     root = absolute(text)
     folders = _folders_in(root, text)
     parts = _parts(root, text, folders)
-    remarks: list[str] = []
+    walk = _Walk(root, text)
     if not parts:
-        return _split(root, text, _classes(root, folders, remarks), remarks)
+        return _split(walk, _classes(walk, folders))
     for folder in folders:
         if folder not in parts.values():
-            remarks.append(f"the folder {shown(folder)} is none of train, validation and test and was left out")
+            walk.remarks.append(f"the folder {shown(folder)} is none of train, validation and test and was left out")
     if "test" not in parts and "validation" in parts:
         parts["test"] = parts.pop("validation")
-        remarks.append(f"there is no test part: {shown(parts['test'])} is taken for it")
+        walk.remarks.append(f"there is no test part: {shown(parts['test'])} is taken for it")
     found_in = {
-        part: _classes(root, [f"{folder}/{name}" for name in _folders_in(root / folder, text)], remarks)
+        part: _classes(walk, [f"{folder}/{name}" for name in _folders_in(root / folder, text)])
         for part, folder in parts.items()
     }
-    if len(parts) == 1:
-        return _split(root, text, found_in["train"], remarks)
-    return _with_parts(root, text, parts, found_in, remarks)
+    return _split(walk, found_in["train"]) if len(parts) == 1 else _with_parts(walk, parts, found_in)
 
 
 def _wrong(text: str, hint: str) -> NoReturn:
@@ -131,53 +131,77 @@ def _parts(root: Path, text: str, folders: Sequence[str]) -> dict[str, str]:
     return parts
 
 
-def _classes(root: Path, folders: Sequence[str], remarks: list[str]) -> dict[str, list[_Found]]:
+def _classes(walk: _Walk, folders: Sequence[str]) -> dict[str, list[_Found]]:
     """Class name -> its picture files, sorted by path; classes without one are left out with a remark."""
     classes: dict[str, list[_Found]] = {}
-    strangers: list[str] = []
     for folder in folders:
-        found = sorted(_pictures(root, folder, strangers, remarks, frozenset()))
+        found = sorted(walk.pictures(folder))
         if found:
             classes[folder.rsplit("/", 1)[-1]] = found
         else:
-            remarks.append(f"the folder {shown(folder)} holds no picture and was left out")
-    if strangers:
-        number = "one file is" if len(strangers) == 1 else f"{len(strangers)} files are"
-        remarks.append(f"{number} no picture by name and left out, such as {shown(min(strangers))}")
+            walk.remarks.append(f"the folder {shown(folder)} holds no picture and was left out")
     return classes
 
 
-def _pictures(
-    root: Path, folder: str, strangers: list[str], remarks: list[str], above: frozenset[tuple[int, int]]
-) -> Iterator[_Found]:
-    """Every visible picture file in ``folder`` and the folders in it; links are followed, but not round in circles."""
-    try:
-        here = os.stat(root / folder)
-        identity = (here.st_dev, here.st_ino)
-        if identity in above:
-            return
-        with os.scandir(root / folder) as entries:
-            visible = [entry for entry in entries if _visible(entry.name)]
-    except OSError as error:
-        remarks.append(f"the folder {shown(folder)} cannot be read ({error.strerror}) and was left out")
-        return
-    for entry in visible:
-        path = f"{folder}/{entry.name}"
+class _Walk:
+    """Goes through the class folders below ``root`` and gathers what there is to remark."""
+
+    def __init__(self, root: Path, text: str) -> None:
+        self.root = root
+        self.text = text
+        self.remarks: list[str] = []
+        self._strangers = 0
+        self._stranger = ""
+        self._entries = 0
+        self._seen: set[tuple[int, int]] = set()
+
+    def pictures(self, folder: str) -> list[_Found]:
+        """The visible picture files in a class folder and the folders in it. Links are followed, each folder once."""
+        self._seen = set()
+        return list(self._pictures(folder))
+
+    def all_remarks(self) -> tuple[str, ...]:
+        """The remarks, with one on the files that are no pictures by their names."""
+        if not self._strangers:
+            return tuple(self.remarks)
+        number = "one file is" if self._strangers == 1 else f"{self._strangers} files are"
+        return (*self.remarks, f"{number} no picture by name and left out, such as {shown(self._stranger)}")
+
+    def _pictures(self, folder: str) -> Iterator[_Found]:
+        for entry in self._entries_of(folder):
+            path = f"{folder}/{entry.name}"
+            try:
+                if entry.is_dir():
+                    yield from self._pictures(path)
+                    continue
+                facts = entry.stat()
+            except OSError:
+                # A link to nowhere: it stays in the list, so that the decoder reports it by name.
+                facts = None
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if suffix and suffix not in SUFFIXES:
+                self._strangers += 1
+                self._stranger = self._stranger or path
+            elif facts is None:
+                yield _Found(path, -1, 0)
+            elif stat.S_ISREG(facts.st_mode):
+                yield _Found(path, facts.st_size, facts.st_mtime_ns)
+
+    def _entries_of(self, folder: str) -> list[os.DirEntry[str]]:
         try:
-            if entry.is_dir():
-                yield from _pictures(root, path, strangers, remarks, above | {identity})
-                continue
-            facts = entry.stat()
-        except OSError:
-            # A link to nowhere: it stays in the list, so that the decoder reports it by name.
-            facts = None
-        suffix = os.path.splitext(entry.name)[1].lower()
-        if suffix and suffix not in SUFFIXES:
-            strangers.append(path)
-        elif facts is None:
-            yield _Found(path, -1, 0)
-        elif stat.S_ISREG(facts.st_mode):
-            yield _Found(path, facts.st_size, facts.st_mtime_ns)
+            here = os.stat(self.root / folder)
+            if (here.st_dev, here.st_ino) in self._seen:
+                return []
+            self._seen.add((here.st_dev, here.st_ino))
+            with os.scandir(self.root / folder) as entries:
+                visible = [entry for entry in entries if _visible(entry.name)]
+        except OSError as error:
+            self.remarks.append(f"the folder {shown(folder)} cannot be read ({error.strerror}) and was left out")
+            return []
+        self._entries += len(visible)
+        if self._entries > MOST_ENTRIES:
+            _wrong(self.text, f"holds more than {MOST_ENTRIES:,} files; is it the right folder?")
+        return visible
 
 
 def _visible(name: str) -> bool:
@@ -202,40 +226,38 @@ def _items(found: dict[str, list[_Found]], classes: Sequence[str]) -> list[Item]
     return [Item(file.path, label_of[name], file.size, file.modified) for name in sorted(found) for file in found[name]]
 
 
-def _split(root: Path, text: str, found: dict[str, list[_Found]], remarks: list[str]) -> Listing:
+def _split(walk: _Walk, found: dict[str, list[_Found]]) -> Listing:
     """Class folders only: about a fifth of every class, chosen by the names of the files, is the test part."""
     classes = sorted(found)
-    _check(root, text, classes)
+    _check(walk.root, walk.text, classes)
     items = _items(found, classes)
     labels = [item.label for item in items]
     counts = counts_of(labels, len(classes))
     for name, count in zip(classes, counts, strict=True):
         if count < 2:
-            _wrong(text, f"has one picture of class {shown(name)}, which cannot be split into training and test")
+            _wrong(walk.text, f"has one picture of class {shown(name)}, which cannot be split into training and test")
     kept, held = hold_out(labels, shares_for_test(counts), name_keys([item.path for item in items]))
-    remarks.append(f"there is no test part: {len(held)} of the {len(items)} pictures are held out for it")
+    walk.remarks.append(f"there is no test part: {len(held)} of the {len(items)} pictures are held out for it")
     train, test = (tuple(items[row] for row in rows) for rows in (kept, held))
-    return Listing(root, tuple(shown(name) for name in classes), train, (), test, tuple(remarks))
+    return Listing(walk.root, tuple(shown(name) for name in classes), train, (), test, walk.all_remarks())
 
 
-def _with_parts(
-    root: Path, text: str, parts: dict[str, str], found: dict[str, dict[str, list[_Found]]], remarks: list[str]
-) -> Listing:
+def _with_parts(walk: _Walk, parts: dict[str, str], found: dict[str, dict[str, list[_Found]]]) -> Listing:
     classes = sorted(found["train"])
-    _check(root / parts["train"], text, classes)
+    _check(walk.root / parts["train"], walk.text, classes)
     for part in parts:
         strange = sorted(set(found[part]) - set(classes))
         if strange:
             names = ", ".join(shown(name) for name in strange[:3]) + (", …" if len(strange) > 3 else "")
-            _wrong(text, f"has classes in {parts[part]} that are not in {parts['train']}: {names}")
+            _wrong(walk.text, f"has classes in {parts[part]} that are not in {parts['train']}: {names}")
         if not found[part]:
-            _wrong(text, f"has no class folders with pictures in {parts[part]}")
+            _wrong(walk.text, f"has no class folders with pictures in {parts[part]}")
     items = {part: tuple(_items(found[part], classes)) for part in parts}
     return Listing(
-        root,
+        walk.root,
         tuple(shown(name) for name in classes),
         items["train"],
         items.get("validation", ()),
         items["test"],
-        tuple(remarks),
+        walk.all_remarks(),
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 TEST_SHARE = 0.2
 
@@ -56,7 +57,7 @@ def name_keys(names: Sequence[str]) -> list[bytes]:
     return [hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() for name in names]
 
 
-def hold_out(labels: Sequence[int], held: Sequence[int], keys: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+def hold_out(labels: Sequence[int], held: Sequence[int], keys: Sequence[Any]) -> tuple[list[int], list[int]]:
     """Split the rows 0 … N - 1 into (kept, held out), both ascending: of class c the ``held[c]`` rows of smallest key."""
     rows_of: list[list[int]] = [[] for _ in held]
     for row, label in enumerate(labels):
