@@ -1,1 +1,181 @@
-"""`cnn-explorer runs …`."""
+"""`cnn-explorer runs …`: list, show, watch, stop, resume, remove and export runs, without torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import UsageError, WorkError, nearest
+
+runs_app = typer.Typer(help="List runs, or show, watch, stop, resume, remove and export one.")
+
+RunId = Annotated[str, typer.Argument(metavar="ID", help="Run id, a unique beginning or ending of one, or 'last'.")]
+Folder = Annotated[Path | None, typer.Option("--runs", metavar="FOLDER", help="Folder of the runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+@runs_app.callback(invoke_without_command=True)
+def list_all(
+    context: typer.Context,
+    as_json: AsJson = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only this many, the newest.")] = None,
+    runs: Folder = None,
+) -> None:
+    """List runs, newest first; with a command: show, watch, stop, resume, remove or export one."""
+    context.obj = runs
+    _tolerate_narrow_encodings()
+    if context.invoked_subcommand is not None:
+        return
+    from . import cli_runs_text as text
+    from .trainer.reader import list_runs, summary
+
+    folder = _folder(context, None)
+    found = list_runs(folder)[:limit]
+    if as_json:
+        _print_json({"schema": 1, "folder": str(folder), "runs": [summary(run) for run in found]})
+    elif found:
+        print(text.table(found, text.Screen.of(sys.stdout)))
+    else:
+        _say(f"no runs in {folder} yet; 'cnn-explorer train lenet5 --dataset digits' makes one")
+
+
+@runs_app.command()
+def show(context: typer.Context, run: RunId, as_json: AsJson = False, runs: Folder = None) -> None:
+    """Show a run: configuration, figures, accuracy of each class, the end of its log."""
+    from . import cli_runs_text as text
+    from .trainer.reader import last_log_lines, newest_figures, read_run, summary
+
+    found = read_run(_find(context, run, runs))
+    figures, log = newest_figures(found.path), last_log_lines(found.path, 10)
+    if as_json:
+        newest = {"train": figures.train, "validation": figures.validation, "test": figures.test}
+        contents = {"run": summary(found), "config": found.config, "status": found.status}
+        _print_json({"schema": 1} | contents | {"newest": newest, "events": figures.events, "log": log})
+    else:
+        print(text.details(found, figures, log, text.Screen.of(sys.stdout)))
+
+
+@runs_app.command()
+def watch(context: typer.Context, run: RunId, runs: Folder = None) -> None:
+    """Follow a run in plain text until it ends; Ctrl-C leaves the run alone. Exit code 1 if it fails."""
+    from .cli_runs_watch import follow
+
+    path = _find(context, run, runs)
+    try:
+        good = follow(path, lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        _say(f"left {path.name}; it goes on")
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if good else 1)
+
+
+@runs_app.command()
+def stop(
+    context: typer.Context,
+    run: RunId,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")] = False,
+    runs: Folder = None,
+) -> None:
+    """Ask a run to write a checkpoint and end; 'runs resume' goes on from there."""
+    from .trainer.launch import request_stop
+
+    path = _find(context, run, runs)
+    try:
+        answer = request_stop(path, float("inf") if wait else 0.0)
+    except KeyboardInterrupt:
+        _say(f"{path.name} was asked to stop; no longer waiting for it")
+        raise typer.Exit(130) from None
+    _say(f"{path.name} has ended" if answer.ended else f"{path.name} was asked to stop")
+
+
+@runs_app.command()
+def resume(
+    context: typer.Context,
+    run: RunId,
+    detach: Annotated[bool, typer.Option("--detach", help="Train in the background; return at once.")] = False,
+    runs: Folder = None,
+) -> None:
+    """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
+    from .trainer import launch
+
+    raise typer.Exit(launch.resume(_find(context, run, runs), detach=detach, say=_say))
+
+
+@runs_app.command("rm")
+def remove(
+    context: typer.Context,
+    run: RunId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    runs: Folder = None,
+) -> None:
+    """Remove a run with its checkpoints; never one that is running."""
+    from . import cli_runs_text as text
+    from .trainer import launch
+    from .trainer.reader import read_run
+
+    path = _find(context, run, runs)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("--yes", None, "is needed to remove a run where nobody can be asked")
+        question = f"Remove {path.name} ({text.in_a_word(read_run(path))}, {text.size_on_disk(path)})?"
+        if not typer.confirm(question, err=True):
+            raise typer.Exit(1)
+    launch.remove(path.parent, path.name)
+    _say(f"removed {path.name}")
+
+
+@runs_app.command()
+def export(
+    context: typer.Context,
+    run: RunId,
+    form: Annotated[str, typer.Option("--format", help="csv.")] = "csv",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    runs: Folder = None,
+) -> None:
+    """Write the records of a run for other programs."""
+    from .trainer.export import FORMATS, write_csv
+
+    if form not in FORMATS:
+        raise UsageError("--format", form, f"is unknown; {nearest(form, FORMATS)}")
+    path = _find(context, run, runs)
+    if output is None:
+        write_csv(path, sys.stdout)
+        return
+    try:
+        with open(output, "w", encoding="utf-8", newline="") as target:
+            rows = write_csv(path, target)
+    except OSError as error:
+        raise WorkError(f"{output}: cannot be written: {error.strerror}") from None
+    _say(f"{output}: {rows} records")
+
+
+def _folder(context: typer.Context, given: Path | None) -> Path:
+    from .settings import runs_folder
+
+    return runs_folder(given or context.obj)
+
+
+def _find(context: typer.Context, run: str, given: Path | None) -> Path:
+    from .trainer.ids import resolve
+
+    return resolve(_folder(context, given), run)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _print_json(value: dict) -> None:
+    from .trainer.jsonsafe import encode_json
+
+    sys.stdout.write(encode_json(value, indent=1).decode())
+
+
+def _tolerate_narrow_encodings() -> None:
+    """A class name in Chinese on a Latin-1 terminal shall be shown with question marks, not end in an exception."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")

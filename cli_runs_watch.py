@@ -1,0 +1,114 @@
+"""`cnn-explorer runs watch`: a run in plain text, line by line, until it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .cli_runs_text import duration, measured, percent
+from .trainer.reader import MetricsTail, Run, number, read_run
+from .trainer.states import STATES
+
+POLL_S = 0.3
+QUIET_S = 10.0
+HISTORY = 10
+RECENT_BYTES = 1 << 18
+
+
+def follow(path: Path, say: Callable[[str], None]) -> bool:
+    """Say what happens to the run in ``path`` until it ends; returns whether it ended well (finished or stopped).
+
+    Begins with its last evaluations. Between evaluations a training record is said when nothing was for ten seconds.
+    """
+    tail = MetricsTail(path, last_bytes=RECENT_BYTES)
+    lines = _Lines()
+    said, spoken = "", time.monotonic()
+    first = True
+    while True:
+        run = read_run(path)  # before the records: those that precede the end are then all read
+        fresh = _read_all(tail, lines)
+        for line in fresh[-HISTORY:] if first else fresh:
+            say(line)
+        now = _standing(run)
+        if now != said:
+            say(now)
+            said = now
+            fresh.append(now)
+        if fresh:
+            spoken = time.monotonic()
+        elif time.monotonic() - spoken > QUIET_S and lines.train:
+            say(lines.of_training(run))
+            spoken = time.monotonic()
+        if not run.live:
+            return STATES[run.state].good
+        first = False
+        time.sleep(POLL_S)
+
+
+def _read_all(tail: MetricsTail, lines: _Lines) -> list[str]:
+    fresh: list[str] = []
+    while True:
+        batch = tail.read()
+        if batch.reset:
+            lines.rewind(batch.records)
+        fresh += [line for record in batch.records if (line := lines.of(record))]
+        if not batch.more:
+            return fresh
+
+
+class _Lines:
+    """Turns records into lines, each evaluation and event into one only, also when the file is replaced and read again."""
+
+    def __init__(self) -> None:
+        self.train: dict = {}
+        self._said: dict[tuple[str, ...], float] = {}
+
+    def rewind(self, records: list[dict]) -> None:
+        """The file is a new one: a resumed run dropped records. What it trains again is said again."""
+        newest = max((step for record in records if (step := number(record.get("step"))) is not None), default=-1.0)
+        self._said = {key: step for key, step in self._said.items() if step <= newest}
+
+    def of(self, record: dict) -> str:
+        """A line for an evaluation or an event that was not said before; nothing for the rest."""
+        kind = record.get("kind")
+        if kind == "train":
+            self.train = record
+            return ""
+        key = tuple(str(record.get(name)) for name in ("kind", "split", "name", "detail", "step", "time"))
+        if kind not in ("eval", "event") or key in self._said:
+            return ""
+        self._said[key] = number(record.get("step")) or 0.0
+        if kind == "eval":
+            trained = f"train {measured(_brief(self.train))}; " if self.train else ""
+            return f"epoch {_plain(record.get('epoch'))}: {trained}{record.get('split')} {measured(_brief(record))}"
+        if record.get("name") == "checkpoint":
+            return ""
+        return ": ".join(str(record[key]) for key in ("name", "detail") if record.get(key))
+
+    def of_training(self, run: Run) -> str:
+        """How far the training is, in the middle of an epoch."""
+        left = f"; {duration(run.eta_s)} left" if run.eta_s is not None else ""
+        return f"epoch {_plain(self.train.get('epoch'))}: train {measured(_brief(self.train, speed=True))}{left}"
+
+
+def _brief(record: dict, *, speed: bool = False) -> dict:
+    keys = ("loss", "accuracy") + (("images_per_s",) if speed else ())
+    return {key: record[key] for key in keys if key in record}
+
+
+def _plain(value: object) -> str:
+    finite = number(value)
+    return "?" if finite is None else f"{finite:.5g}"
+
+
+def _standing(run: Run) -> str:
+    """The state in words, with what belongs to it at the end."""
+    words = run.state
+    if run.live:
+        return words + (f": {run.phase}" if run.phase and run.state != "training" else "")
+    if run.state in ("failed", "diverged", "crashed") and (run.error or run.reason):
+        words += f": {run.error or run.reason}"
+    figures = [("best", run.best_accuracy), ("test", run.test_accuracy)]
+    measured_ones = [f"{name} accuracy {percent(value)}" for name, value in figures if value is not None]
+    return f"{words}; {', '.join(measured_ones)}" if measured_ones else words

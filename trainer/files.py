@@ -1,0 +1,98 @@
+"""Reading and replacing small files in a folder that other processes, and perhaps strangers, write as well."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+
+TEMPORARY = ".tmp"
+
+
+def open_regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
+    """Descriptor of a regular file; a symbolic link, a pipe or a device raises OSError instead of being followed.
+
+    Without ``O_NONBLOCK`` a pipe that someone named metrics.jsonl would hold the reader for ever.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return descriptor
+
+
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """Contents of a regular file; more than ``limit`` bytes raises OSError (EFBIG)."""
+    descriptor = open_regular(path)
+    try:
+        parts, left = [], limit + 1
+        size = os.fstat(descriptor).st_size
+        while left > 0 and (part := os.read(descriptor, min(left, size + 1, 1 << 20))):
+            parts.append(part)
+            left -= len(part)
+    finally:
+        os.close(descriptor)
+    if left <= 0:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return b"".join(parts)
+
+
+def replace_file(path: Path, data: bytes, *, sync: bool) -> None:
+    """Put ``data`` in the place of the file: a reader sees the old contents or the new, never a part.
+
+    ``sync`` makes it survive a power loss as well; a heartbeat is not worth that. Raises OSError; the old file then stands.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{TEMPORARY}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            write_all(descriptor, data)
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+    if sync:
+        sync_folder(path.parent)
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write ``data`` over the file's own blocks: works where a full disk leaves no room for a second copy."""
+    descriptor = open_regular(path, os.O_WRONLY)
+    try:
+        write_all(descriptor, data)
+        os.ftruncate(descriptor, len(data))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte: the kernel may take a part, and says why it takes no more only on the next call."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` durable; some network file systems refuse, and then there is nothing to be done."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files that a killed writer left behind; only the holder of the run's lock may do that."""
+    for entry in folder.glob(f".*{TEMPORARY}"):
+        with contextlib.suppress(OSError):
+            entry.unlink()

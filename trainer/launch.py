@@ -1,0 +1,248 @@
+"""Starts runs in processes of their own, asks them to stop, resumes and removes them.
+
+A started run outlives the terminal: it has its own session, SIGHUP is blocked, its output goes to train.log, and the lock of
+the run is handed down to it, so that the run counts as alive from the first instant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError, WorkError
+from . import process
+from .files import open_regular
+from .ids import check_id, is_run
+from .lock import RunLock, is_locked
+from .reader import read_run
+from .run import Run
+from .rundir import RunWriter
+
+POLL_S = 0.05
+LOG = "train.log"
+
+_started: list[subprocess.Popen] = []
+
+
+@dataclass(frozen=True)
+class Stop:
+    """``how`` the request went: ``signal``, ``file`` or ``both``; ``ended`` says whether the run is over by now."""
+
+    how: str
+    ended: bool
+
+
+def spawn(run_paths: Sequence[Path], locks: Sequence[RunLock], *, python: str = sys.executable) -> int:
+    """Start one detached process that trains the given runs one after the other; returns its pid.
+
+    The runs lie in one folder, are in the state *queued*, and ``locks`` are theirs in the same order. The locks pass to the
+    new process; this one's descriptors are closed. The working directory and the environment stay as they are, so that
+    relative names in variables keep their meaning. Raises WorkError when no process can be started; the locks are then
+    still held.
+    """
+    command = [python, *_search_path_flags(), "-m", "cnn_explorer", "train", "--runs", str(run_paths[0].parent)]
+    for path, lock in zip(run_paths, locks, strict=True):
+        command += ["--run", path.name] + (["--lock-fd", str(lock.fileno())] if lock.fileno() >= 0 else [])
+    # Without buffering the log shows at once what was printed; with the fault handler it shows where a crash happened.
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    try:
+        log = _open_log(run_paths[0])
+        try:
+            with _hangup_blocked():
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
+                    pass_fds=[lock.fileno() for lock in locks if lock.fileno() >= 0],
+                )
+        finally:
+            os.close(log)
+    except OSError as error:
+        raise WorkError(f"run {run_paths[0].name}: no process can be started: {error.strerror}") from None
+    for lock in locks:
+        lock.hand_over()
+    # A child that ended stays a zombie until it is asked for; those of earlier calls are asked here.
+    _started[:] = [other for other in _started if other.poll() is None] + [child]
+    return child.pid
+
+
+def _search_path_flags() -> list[str]:
+    """``python -m`` looks for modules in the working directory first; the child shall do so only if this process does."""
+    try:
+        here = os.getcwd()
+    except OSError:
+        return ["-P"]
+    return [] if here in sys.path or "" in sys.path else ["-P"]
+
+
+@contextlib.contextmanager
+def _hangup_blocked() -> Iterator[None]:
+    """Block SIGHUP in this thread while a child is started: the child inherits that, and so do its own children.
+
+    Blocking also holds for programs that install a handler for SIGHUP, as torchrun does, and touches no other thread.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _open_log(path: Path) -> int:
+    return open_regular(path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+def redirect_output(path: Path) -> None:
+    """Send this process's stdout and stderr to the log of the run ``path``: the next run of a queue has its own log.
+
+    Raises WorkError when the log cannot be opened.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        log = _open_log(path)
+    except OSError as error:
+        raise WorkError(f"run {path.name}: {LOG} cannot be opened: {error.strerror}") from None
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def request_stop(path: Path, wait_s: float = 0.0) -> Stop:
+    """Ask the run to write a checkpoint and end; wait up to ``wait_s`` seconds for it.
+
+    Leaves ``control/stop``, and sends SIGTERM to the run's process where that is certain to be the right one: on the same
+    boot of the same machine, with the same start. The file tells the trainer that this run was meant, not its whole queue. A
+    run that is only queued gets no signal, which would stop the run that the same process works on, and a request is not
+    signalled twice, which would mean to end without a checkpoint. Raises UsageError when the run is not alive, WorkError
+    when neither way is open.
+    """
+    run = read_run(path)
+    if not run.live:
+        raise UsageError("run", path.name, f"is {run.state}: there is nothing to stop")
+    repeated = (path / "control" / "stop").exists()
+    filed = repeated or _leave_stop(path)
+    signalled = run.state != "queued" and not repeated and _terminate(run)
+    if not (filed or signalled):
+        raise WorkError(f"run {path.name}: cannot be asked to stop: {path / 'control'} cannot be written")
+    how = "both" if filed and signalled else ("file" if filed else "signal")
+    return Stop(how, _wait_until_over(path, wait_s))
+
+
+def _leave_stop(path: Path) -> bool:
+    try:
+        (path / "control").mkdir(exist_ok=True)
+        os.close(open_regular(path / "control" / "stop", os.O_WRONLY | os.O_CREAT))
+    except OSError:
+        return False
+    return True
+
+
+def _terminate(run: Run) -> bool:
+    status = run.status
+    if status.get("host") != process.host() or status.get("boot_id") != process.boot_id() or run.pid is None:
+        return False
+    if not process.is_alive(run.pid, status.get("process_started"), status.get("process_ticks")):
+        return False
+    try:
+        os.kill(run.pid, signal.SIGTERM)
+    except OSError:
+        return False
+    return True
+
+
+def _wait_until_over(path: Path, wait_s: float) -> bool:
+    """Wait for the lock, not only for the status: the process needs a moment after its last word to let go of the device."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        over = not read_run(path).live and not is_locked(path)
+        if over or time.monotonic() >= deadline:
+            return over
+        time.sleep(POLL_S)
+
+
+def prepare_resume(path: Path) -> RunLock:
+    """Take the lock of a run that ended too early and mark it *queued*; the caller trains it with the lock, or spawns it.
+
+    Raises UsageError for a run that is alive, finished or without a readable run.json, WorkError when the lock is held.
+    """
+    _check_resumable(read_run(path))
+    lock = RunLock.acquire(path)
+    try:
+        _check_resumable(read_run(path), locked=True)
+        with RunWriter.open(path, lock) as writer:
+            writer.clear_stop()
+            writer.status(state="queued", phase="", eta_s=None, exit=None, error=None)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _check_resumable(run: Run, *, locked: bool = False) -> None:
+    """``locked``: by ourselves, so a state that looks alive is what a crashed process left."""
+    if not run.config:
+        raise UsageError("run", run.id, "cannot be resumed: its run.json is missing or damaged")
+    if run.state == "finished":
+        raise UsageError("run", run.id, "cannot be resumed: it is finished")
+    if run.live and not locked:
+        where = f" on {run.host}" if run.host and run.host != process.host() else ""
+        raise UsageError("run", run.id, f"cannot be resumed: it is {run.state}{where}; stop it first")
+
+
+def resume(path: Path, *, detach: bool = False, say: Callable[[str], None] = print) -> int:
+    """Go on with a run from its last checkpoint: here, returning its exit code, or detached, returning 0 at once.
+
+    Raises what :func:`prepare_resume` and :func:`spawn` raise.
+    """
+    lock = prepare_resume(path)
+    if not detach:
+        from .execute import execute_run
+
+        try:
+            return execute_run(path, lock, say=say)
+        finally:
+            lock.release()
+    try:
+        pid = spawn([path], [lock])
+    except WorkError:
+        lock.release()
+        raise
+    say(f"run {path.name}: resumed in process {pid}")
+    return 0
+
+
+def remove(runs: Path, run_id: str) -> None:
+    """Delete the run directory ``runs/run_id`` with its checkpoints. It vanishes from lists at once, then from the disk.
+
+    Raises UsageError for anything but a run directly inside ``runs`` and for a run that is alive, WorkError when the folder
+    cannot be written.
+    """
+    path = runs / check_id(run_id)
+    if not is_run(path):
+        raise UsageError("run", run_id, f"is no run directory in {runs}")
+    run = read_run(path)
+    if run.live:
+        raise UsageError("run", run_id, f"cannot be removed: it is {run.state}; stop it first")
+    grave = runs / f".removed-{run_id}"
+    with RunLock.acquire(path):
+        try:
+            shutil.rmtree(grave, ignore_errors=True)
+            os.rename(path, grave)
+        except OSError as error:
+            raise WorkError(f"run {run_id}: cannot be removed: {error.strerror}") from None
+    try:
+        shutil.rmtree(grave)
+    except OSError as error:
+        raise WorkError(f"run {run_id}: taken off the list, but {grave} is left over: {error.strerror}") from None
