@@ -13,6 +13,7 @@ import typer
 from . import __version__
 from .cli_models import list_networks
 from .cli_runs import runs_app
+from .cli_show import compare, lineage, show
 from .cli_train import train
 from .errors import UsageError, WorkError
 
@@ -25,6 +26,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("list")(list_networks)
+app.command()(show)
+app.command()(compare)
+app.command()(lineage)
 app.command()(train)
 app.add_typer(runs_app, name="runs")
 

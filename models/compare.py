@@ -24,8 +24,8 @@ class Portrait:
     parts: tuple[tuple[str, int, int], ...]
 
 
-def portrait(name: str, layer: Layer, memory: Memory) -> Portrait:
-    """The portrait of a dissected network; ``memory`` is that of training it."""
+def portrait(name: str, layer: Layer, memory: Memory | None) -> Portrait:
+    """The portrait of a dissected network; ``memory`` is that of training it, None where that is unknown."""
     parts = tuple(
         (child.name, child.parameters, child.macs) for child in layer.children if child.parameters or child.macs
     )
@@ -37,7 +37,7 @@ def portrait(name: str, layer: Layer, memory: Memory) -> Portrait:
         depth=layer.depth,
         receptive_field=layer.receptive_field,
         is_global=layer.is_global,
-        memory_bytes=memory.peak,
+        memory_bytes=0 if memory is None else memory.peak,
         parts=parts,
     )
 

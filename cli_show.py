@@ -1,0 +1,363 @@
+"""`cnn-explorer show`, `compare` and `lineage`: any network taken apart, in text or JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .models.anatomy import Layer
+    from .models.external import Subject
+
+SHOW_SCHEMA = 1
+MEMORY_BATCH = 64
+
+Small = Annotated[bool, typer.Option("--small", help="The layout for 28×28 and 32×32 pictures.")]
+ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, help="Side of the picture in pixels.")]
+Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the picture.")]
+Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.")]
+Batch = Annotated[int, typer.Option("--batch", min=1, help="Pictures in a batch, for shapes and memory.")]
+Input = Annotated[str | None, typer.Option("--input", help="Shape of one input, for example 3x16x112x112.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A network, torchvision:NAME, timm:NAME or package.module:callable.")],
+    layers: Annotated[bool, typer.Option("--layers", help="Only the layer table.")] = False,
+    walk: Annotated[bool, typer.Option("--walk", help="Only the steps of a picture through the network.")] = False,
+    torchinfo: Annotated[bool, typer.Option("--torchinfo", help="Only torchinfo's own table.")] = False,
+    note: Annotated[bool, typer.Option("--note", help="Only the note.")] = False,
+    small: Small = False,
+    image_size: ImageSize = None,
+    channels: Channels = None,
+    classes: Classes = None,
+    batch: Batch = 1,
+    input_shape: Input = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of the layer tree.")] = 3,
+    size_changes: Annotated[bool, typer.Option("--size-changes", help="Only rows where the size changes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a network and take it apart: note, layers, exact parameters and multiply-adds."""
+    from .models import external
+
+    subject = external.subject(
+        name,
+        form="small" if small else "paper",
+        num_classes=classes,
+        in_channels=channels,
+        image_size=image_size,
+        shape=external.parse_shape(input_shape) if input_shape else None,
+    )
+    chosen = {"layers": layers, "walk": walk, "torchinfo": torchinfo, "note": note}
+    wanted = {key for key, on in chosen.items() if on} or {"note", "layers", "totals", "torchinfo"}
+    tree = None
+    if as_json or wanted - {"note", "torchinfo"}:
+        tree = external.anatomy_of(subject, batch)
+    if as_json:
+        assert tree is not None
+        print(json.dumps(show_as_dict(subject, tree, depth, batch), indent=1))
+        return
+    if "note" in wanted:
+        print_note(name)
+    if tree is not None and "layers" in wanted:
+        print_layers(tree, depth, size_changes)
+    if tree is not None and "walk" in wanted:
+        print_walk(tree)
+    if tree is not None and "totals" in wanted:
+        print_totals(subject, tree, batch)
+    if "torchinfo" in wanted:
+        print_torchinfo(subject, batch)
+
+
+def print_note(name: str) -> None:
+    """The note as Markdown: set for the terminal, plain in a pipe. Networks from outside the catalogue have none."""
+    if ":" in name:
+        return
+    from .models import catalogue, notes
+
+    family = catalogue.family(catalogue.find(name).family)
+    text = notes.render(family)
+    if sys.stdout.isatty():
+        from rich.markdown import Markdown
+
+        from .tables import console
+
+        console().print(Markdown(text))
+    else:
+        print(text)
+    print(f"{family.authors}: {family.paper}. {family.venue}. " + (f"arXiv:{family.arxiv}" if family.arxiv else ""))
+    for deviation in family.deviations:
+        print(f"- deviates: {deviation}")
+    print()
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _reach(layer: Layer) -> str:
+    if layer.receptive_field is None:
+        return ""
+    return f"{layer.receptive_field}{' global' if layer.is_global else ''}"
+
+
+def describe(layer: Layer) -> str:
+    """Class of a row with what sets it apart: "Conv2d 3×3/2", "Conv2d 3×3 groups 32", "BasicBlock"."""
+    kernel = layer.settings.get("kernel_size")
+    if kernel is None:
+        return layer.type
+    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+    stride = layer.settings.get("stride", 1)
+    step = stride if isinstance(stride, int) else stride[-1]
+    text = f"{layer.type} {'×'.join(map(str, sides))}" + (f"/{step}" if step > 1 else "")
+    groups = layer.settings.get("groups", 1)
+    return text + (f" groups {groups}" if groups > 1 else "")
+
+
+def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
+    """The folded layer table, ``depth`` levels deep."""
+    from .models import anatomy
+    from .models.notes import quantity
+    from .tables import print_table
+
+    shown = anatomy.cut(anatomy.fold(tree), depth)
+    if size_changes:
+        shown = anatomy.prune(shown, lambda layer: layer.changes_size)
+    rows = []
+    for level, layer in shown.walk():
+        label = layer.short_name if layer.kind == "module" else "·"
+        times = f" ×{layer.times}" if layer.times > 1 else ""
+        what = describe(layer) + ("" if layer.executed else " (not run in eval)")
+        parameters = quantity(layer.parameters) if layer.parameters else ""
+        macs = quantity(layer.macs) if layer.macs else ""
+        size = f"{quantity(layer.output_bytes)}B" if layer.output_bytes else ""
+        rows.append(
+            (
+                "  " * level + (label or "input") + times,
+                what,
+                _shape(layer.output[1:]),
+                parameters,
+                macs,
+                _reach(layer),
+                size,
+            )
+        )
+    columns = ("layer", "type", "output", "params", "mult-adds", "field", "bytes")
+    print_table(columns, rows, numbers=("params", "mult-adds", "bytes"), shrink="type")
+    print()
+
+
+def print_walk(tree: Layer) -> None:
+    """Every step of the first level, and of each block below it once."""
+    from .models import anatomy, walk
+    from .tables import print_table
+
+    rows: list[tuple[str, ...]] = []
+
+    def add(steps: list[walk.Step], indent: str, below: dict[str, Layer]) -> None:
+        for step in steps:
+            times = f" ×{step.times}" if step.times > 1 else ""
+            rows.append((f"{indent}{step.name.rsplit('.', 1)[-1]}{times}", step.phrase, _shape(step.after)))
+            if step.can_enter and not indent:
+                add(walk.steps(below[step.name]), "  ", below)
+
+    folded = anatomy.fold(tree)
+    add(walk.steps(folded), "", {layer.name: layer for _, layer in folded.walk() if layer.kind == "module"})
+    print_table(("step", "what happens", "output"), rows, shrink="what happens")
+    print()
+
+
+def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
+    """Sums, budget bars and the memory of training."""
+    from .models.notes import quantity
+
+    print(f"{subject.name} for {_shape(subject.shape)}, batch {batch}")
+    print(f"  parameters     {tree.parameters:,}")
+    print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
+    print(f"  depth          {tree.depth} layers with weights on the longest way")
+    print(f"  sees           {_reach(tree).replace(' global', ' pixels a side, then the whole picture')}")
+    for precision, memory in training_memories(subject).items():
+        print(f"  training       {quantity(memory.peak)}B at batch {memory.batch} in {precision}, SGD with momentum")
+    print()
+    for title, values in budget(tree).items():
+        print(f"{title:>14}  {bar(values)}")
+    print()
+
+
+def training_memories(subject: Subject) -> dict[str, Any]:
+    """Memory of a training step at batch 64 in both precisions; empty where training needs more than pictures."""
+    if subject.takes_list:
+        return {}
+    from .models import counting, memory
+
+    found = {}
+    for precision in memory.BYTES:
+        try:
+            network = counting.on_meta(subject.make)
+            found[precision] = memory.training_memory(network, subject.shape, MEMORY_BATCH, precision)
+        except (RuntimeError, ValueError, TypeError):
+            return found
+    return found
+
+
+def budget(tree: Layer) -> dict[str, list[tuple[str, int]]]:
+    """Where the parameters sit and where the work is: the parts of the network with their share."""
+    inside = tree
+    while len(inside.children) == 1 and inside.children[0].children:
+        inside = inside.children[0]
+    parts = [child for child in inside.children if child.kind == "module"]
+    return {
+        "parameters": [(part.short_name, part.parameters) for part in parts],
+        "work": [(part.short_name, part.macs) for part in parts],
+    }
+
+
+def bar(values: list[tuple[str, int]]) -> str:
+    """The largest parts of a sum as a line of bars with names and per cent, as wide as the terminal."""
+    whole = sum(value for _, value in values)
+    if not whole:
+        return "none"
+    room = max(20, shutil.get_terminal_size((80, 24)).columns - 16 - 12 * 4)
+    parts = sorted(values, key=lambda item: -item[1])[:4]
+    texts = [
+        f"{name} {'█' * max(1, round(room * value / whole))} {100 * value / whole:.0f} %"
+        for name, value in parts
+        if value
+    ]
+    return "  ".join(texts)
+
+
+def print_torchinfo(subject: Subject, batch: int) -> None:
+    """torchinfo's own table, made on a throw-away copy; its multiply-adds are replaced by a warning and ours."""
+    if subject.takes_list:
+        return
+    import torch
+    from torchinfo import summary
+
+    from .models.counting import on_meta
+
+    network = on_meta(subject.make)
+    with torch.random.fork_rng(devices=[]):
+        picture = torch.empty((batch, *subject.shape), device="meta")
+        table = summary(network, input_data=picture, mode="eval", device="meta", verbose=0, depth=3)
+    print(table)
+    print(
+        "torchinfo counts no attention and a linear layer once for all tokens; the exact multiply-adds are in --layers."
+    )
+
+
+def show_as_dict(subject: Subject, tree: Layer, depth: int, batch: int) -> dict[str, Any]:
+    """What `show --json` prints; documented in docs/json.md, stable under its schema number."""
+    from .models import anatomy, walk
+
+    folded = anatomy.fold(tree)
+    return {
+        "schema": SHOW_SCHEMA,
+        "name": subject.name,
+        "form": subject.form,
+        "input": list(subject.shape),
+        "batch": batch,
+        "parameters": tree.parameters,
+        "multiply_adds": tree.macs,
+        "depth": tree.depth,
+        "receptive_field": tree.receptive_field,
+        "global": tree.is_global,
+        "memory": {key: asdict(memory) for key, memory in training_memories(subject).items()},
+        "layers": anatomy.as_dict(anatomy.cut(folded, depth)),
+        "walk": [asdict(step) for step in walk.steps(folded)],
+    }
+
+
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Two to four networks.")],
+    small: Small = False,
+    image_size: ImageSize = None,
+    channels: Channels = None,
+    classes: Classes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Two to four networks side by side; of two also the difference, layer kind by layer kind."""
+    if not 2 <= len(names) <= 4:
+        raise UsageError("NAME", " ".join(names), "must be two to four networks")
+    from .models import compare as comparing
+    from .models import external
+
+    form = "small" if small else "paper"
+    subjects = [
+        external.subject(name, form=form, num_classes=classes, in_channels=channels, image_size=image_size)
+        for name in names
+    ]
+    trees = [external.anatomy_of(subject) for subject in subjects]
+    portraits = []
+    for subject, tree in zip(subjects, trees, strict=True):
+        memory = training_memories(subject).get("fp32")
+        portraits.append(comparing.portrait(subject.name, tree, memory))
+    changes = comparing.difference(trees[0], trees[1]) if len(trees) == 2 else []
+    if as_json:
+        rows = [{**asdict(change), "verdict": change.verdict} for change in changes]
+        print(json.dumps({"schema": 1, "networks": [asdict(p) for p in portraits], "difference": rows}, indent=1))
+        return
+    print_portraits(portraits)
+    if changes:
+        print_changes(names, changes)
+
+
+def print_portraits(portraits: list[Any]) -> None:
+    from .models.notes import quantity
+    from .tables import print_table
+
+    def largest(parts: tuple, index: int) -> str:
+        whole = sum(part[index] for part in parts) or 1
+        name, *values = max(parts, key=lambda part: part[index])
+        return f"{name} {100 * values[index - 1] / whole:.0f} %"
+
+    rows = [
+        ("picture", *(_shape(p.input) for p in portraits)),
+        ("parameters", *(f"{p.parameters:,}" for p in portraits)),
+        ("multiply-adds", *(f"{p.macs:,}" for p in portraits)),
+        ("depth (layers)", *(p.depth for p in portraits)),
+        ("receptive field", *(f"{p.receptive_field}{' global' if p.is_global else ''}" for p in portraits)),
+        (
+            f"training, batch {MEMORY_BATCH}",
+            *(f"{quantity(p.memory_bytes)}B" if p.memory_bytes else "?" for p in portraits),
+        ),
+        ("most parameters", *(largest(p.parts, 1) for p in portraits)),
+        ("most work", *(largest(p.parts, 2) for p in portraits)),
+    ]
+    print_table(("", *(p.name for p in portraits)), rows)
+
+
+def print_changes(names: list[str], changes: list[Any]) -> None:
+    from .models.notes import quantity
+    from .tables import print_table
+
+    print(f"\nFrom {names[0]} to {names[1]}:")
+    rows = [
+        (c.verdict, c.kind, c.before, c.after, quantity(c.parameters_before), quantity(c.parameters_after))
+        for c in changes
+    ]
+    columns = ("", "layer", names[0], names[1], "params before", "params after")
+    print_table(columns, rows, numbers=columns[2:])
+
+
+def lineage(
+    as_json: AsJson = False,
+    timeline: Annotated[bool, typer.Option("--timeline", help="By year instead of by descent.")] = False,
+) -> None:
+    """The family tree of the architectures, or their timeline."""
+    from .models import lineage as tree
+
+    if as_json:
+        print(json.dumps({"schema": 1, "families": [asdict(relative) for relative in tree.lineage()]}, indent=1))
+    elif timeline:
+        for year, families in tree.timeline().items():
+            print(f"{year}  {', '.join(families)}")
+    else:
+        print("\n".join(tree.tree_lines()))

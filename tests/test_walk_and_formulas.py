@@ -1,0 +1,103 @@
+"""The tensor walk, the arithmetic of one pixel, and the formulas with live numbers: all against the network itself."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from cnn_explorer.models import anatomy, catalogue, counting, formulas, walk
+from cnn_explorer.models.anatomy import Layer
+from torch import nn
+
+
+def test_a_walk_hands_shapes_on_without_a_gap() -> None:
+    steps = walk.steps(anatomy.fold(anatomy.dissect_variant("resnet18")))
+    assert [step.name for step in steps] == ["stem", "stage1", "stage2", "stage3", "stage4", "pool", "head"]
+    for before, after in itertools.pairwise(steps):
+        assert before.after == after.before
+    assert steps[0].before == (3, 224, 224) and steps[-1].after == (1000,)
+    assert "56 → 28" in steps[2].phrase and "64 → 128" in steps[2].phrase
+
+
+def test_every_step_of_every_family_has_a_phrase() -> None:
+    for family in catalogue.families():
+        name = min(family.variants, key=lambda variant: variant.paper_form.macs).name
+        for _, layer in anatomy.dissect_variant(name).walk():
+            assert walk.phrase(layer)
+
+
+def test_depthwise_and_pointwise_are_told_apart() -> None:
+    class Pair(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 16, 1), nn.Conv2d(16, 16, 3, groups=4))
+
+    steps = walk.steps(anatomy.dissect(counting.on_meta(Pair), (8, 12, 12)))
+    assert "each channel alone" in steps[0].phrase
+    assert "mixes the channels of each pixel" in steps[1].phrase
+    assert "4 groups" in steps[2].phrase
+
+
+CONVOLUTIONS = [
+    {"kernel_size": 3},
+    {"kernel_size": 3, "stride": 2, "padding": 1},
+    {"kernel_size": 3, "padding": 2, "dilation": 2},
+    {"kernel_size": (1, 5), "padding": (0, 2), "bias": False},
+    {"kernel_size": 3, "groups": 2, "padding": 1},
+]
+
+
+@pytest.mark.parametrize("options", CONVOLUTIONS, ids=str)
+def test_one_output_value_is_the_sum_of_its_window(options: dict) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 6, **options))
+    picture = torch.randn(1, 4, 9, 9)
+    output = network(picture)
+    for position in [(0, 0, 0), (5, output.shape[2] - 1, 1), (3, 2, output.shape[3] - 1)]:
+        pixel = walk.output_pixel(network, "0", picture, position)
+        assert pixel.total == pytest.approx(output[0][position].item(), abs=1e-5)
+        assert pixel.products.sum().item() + pixel.bias == pytest.approx(pixel.total, abs=1e-5)
+
+
+def test_a_pixel_needs_a_convolution_and_a_place() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
+    picture = torch.randn(1, 1, 4, 4)
+    with pytest.raises(ValueError, match="'2' is not a two-dimensional convolution"):
+        walk.output_pixel(network, "2", picture, (0, 0, 0))
+    with pytest.raises(ValueError, match="outside the output"):
+        walk.output_pixel(network, "0", picture, (0, 2, 0))
+
+
+def leaves(name: str, **options) -> list[Layer]:
+    return [
+        layer for _, layer in anatomy.dissect_variant(name, **options).walk() if not layer.children and layer.executed
+    ]
+
+
+@pytest.mark.parametrize("name", ["resnet50", "googlenet", "mobilenet_v2_100", "vit_tiny_16", "lenet5"])
+def test_formulas_give_what_the_layer_has(name: str) -> None:
+    seen = 0
+    for layer in leaves(name):
+        for formula in formulas.formulas(layer):
+            expected = {
+                "output height": layer.output[2] if len(layer.output) == 4 else None,
+                "output width": layer.output[3] if len(layer.output) == 4 else None,
+                "parameters": layer.parameters,
+                "multiply-adds": layer.macs,
+            }[formula.what]
+            assert formula.value == expected, (layer.name, formula)
+            seen += 1
+    assert seen > 5
+
+
+def test_the_numbers_in_a_formula_give_its_value() -> None:
+    for layer in leaves("resnet18"):
+        for formula in formulas.formulas(layer):
+            text = formula.filled.replace("·", "*").replace("⌊", "(").replace("⌋", ")//1").replace("²", "**2")
+            assert int(eval(text)) == formula.value, formula  # the text is our own arithmetic
+
+
+def test_receptive_field_formula() -> None:
+    rows = {layer.name: layer for _, layer in anatomy.dissect_variant("resnet20").walk()}
+    before, after = rows["stem.act"], rows["stage1.0.conv1.conv"]
+    assert formulas.receptive_field_formula(before, after, 1).value == after.receptive_field
