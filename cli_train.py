@@ -1,1 +1,235 @@
-"""`cnn-explorer train`."""
+"""`cnn-explorer train`: one network or several, here or in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import UsageError, WorkError
+
+JSON_SCHEMA = 1
+INTERRUPTED = 130
+
+Network = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Networks, trained one after the other.")]
+Number = int | None
+Share = float | None
+
+
+def train(
+    names: Network = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="digits (default), mnist, fashion-mnist, cifar10, cifar100, folder:PATH."),
+    ] = None,
+    epochs: Annotated[Number, typer.Option(help="Passes over the training pictures.")] = None,
+    batch_size: Annotated[Number, typer.Option(help="Pictures per update.")] = None,
+    lr: Annotated[Share, typer.Option(help="Peak learning rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")] = None,
+    momentum: Annotated[Share, typer.Option(help="Momentum of SGD.")] = None,
+    weight_decay: Annotated[Share, typer.Option(help="Not on norms and biases.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, step, cosine or one-cycle.")] = None,
+    warmup: Annotated[Share, typer.Option(help="Epochs in which the learning rate rises.")] = None,
+    label_smoothing: Annotated[Share, typer.Option(help="Part of the target spread over all classes.")] = None,
+    clip_norm: Annotated[Share, typer.Option(help="Largest norm of the gradient; 0: any.")] = None,
+    ema: Annotated[Share, typer.Option(help="Decay of a moving average of the weights; 0: none.")] = None,
+    augment: Annotated[str | None, typer.Option(help="Comma-separated: crop, translate, flip, cutout.")] = None,
+    no_augment: Annotated[bool, typer.Option("--no-augment", help="Train on the pictures as they are.")] = False,
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any value of the recipe, e.g. gamma=0.2.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML written by hand, or a run.json to repeat.")] = None,
+    seed: Annotated[Number, typer.Option(help="Everything random follows from it (default 0).")] = None,
+    validation: Annotated[Share, typer.Option(help="Share or number of pictures held out; 0: none.")] = None,
+    stem: Annotated[str | None, typer.Option(help="auto, small or imagenet: the network's layout.")] = None,
+    image_size: Annotated[Number, typer.Option(help="Side of the pictures that the network sees.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
+    threads: Annotated[Number, typer.Option(help="Threads of the CPU.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Train in the background; print the id, return.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")] = False,
+    runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets.")] = None,
+    run: Annotated[list[str] | None, typer.Option("--run", hidden=True)] = None,
+    lock_fd: Annotated[list[int] | None, typer.Option("--lock-fd", hidden=True)] = None,
+) -> None:
+    """Train networks. Ctrl-C writes a checkpoint; 'cnn-explorer runs resume last' goes on from there."""
+    from .settings import runs_folder
+
+    folder = runs_folder(runs)
+    if run:
+        raise typer.Exit(_train_created(folder, run, lock_fd or []))
+    values = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "optimizer": optimizer,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "schedule": schedule,
+        "warmup": warmup,
+        "label_smoothing": label_smoothing,
+        "clip_norm": clip_norm,
+        "ema": ema,
+        "augment": _augmentations(augment, no_augment),
+    }
+    given = {key: value for key, value in values.items() if value is not None} | _assigned(assign or [])
+    wishes = {
+        "dataset": dataset,
+        "config": config,
+        "recipe": given,
+        "stem": stem,
+        "image_size": image_size,
+        "validation": validation,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        "data": data,
+    }
+    try:
+        raise typer.Exit(_train_new(names or [None], wishes, folder, detach, as_json))
+    except KeyboardInterrupt:
+        _say("interrupted before the training began")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _augmentations(names: str | None, none: bool) -> list[str] | None:
+    if none and names:
+        raise UsageError("no-augment", None, "contradicts --augment; give one of them")
+    if none:
+        return []
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _assigned(pairs: list[str]) -> dict[str, object]:
+    """``gamma=0.2`` as a key and a value in the manner of TOML; what is no TOML value is a text."""
+    values: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError("set", pair, "must be KEY=VALUE")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = text.strip()
+    return values
+
+
+def _train_created(folder: Path, run_ids: list[str], descriptors: list[int]) -> int:
+    """The detached process: train runs that exist already, with the locks that were handed down."""
+    from .trainer.execute import execute_queue
+    from .trainer.ids import check_id
+    from .trainer.lock import RunLock
+
+    paths = [folder / check_id(run_id) for run_id in run_ids]
+    if descriptors and len(descriptors) != len(paths):
+        raise UsageError("--lock-fd", len(descriptors), f"must be given once for each of the {len(paths)} runs")
+    if descriptors:
+        locks = [RunLock.from_fd(number, path) for number, path in zip(descriptors, paths, strict=True)]
+    else:
+        locks = [RunLock.acquire(path) for path in paths]
+    return max(execute_queue(paths, locks, detached=True))
+
+
+def _train_new(names: list, wishes: dict, folder: Path, detach: bool, as_json: bool) -> int:
+    """Resolve all, create all, then train them here or in another process."""
+    from .trainer.execute import is_alone
+    from .trainer.hardware import set_waiting, usable_cores
+
+    alone = not detach and is_alone(folder)
+    set_waiting(wishes["threads"] or usable_cores(), alone=alone)
+    from .trainer import prepare
+
+    plans = []
+    for name in names:
+        plans.append(prepare.plan(prepare.Request(network=name, alone=alone, **wishes), _say))
+        _say(prepare.summary(plans[-1]))
+    created = []
+    try:
+        for plan in plans:
+            created.append(prepare.create(plan, folder, sys.argv[1:]))
+    except WorkError:
+        _discard(created)
+        raise
+    paths, locks = [path for path, _ in created], [lock for _, lock in created]
+    return _detached(paths, locks, as_json) if detach else _here(paths, locks, as_json)
+
+
+def _discard(created: list) -> None:
+    """Take back the runs of a queue that could not be created as a whole."""
+    from .trainer import launch
+    from .trainer.rundir import RunWriter
+
+    for path, lock in created:
+        with RunWriter.open(path, lock) as writer:
+            writer.status(state="failed", error="the queue could not be created", exit=1)
+        lock.release()
+        launch.remove(path.parent, path.name)
+
+
+def _detached(paths: list[Path], locks: list, as_json: bool) -> int:
+    from .trainer import launch
+
+    try:
+        pid = launch.spawn(paths, locks)
+    except WorkError:
+        _discard(list(zip(paths, locks, strict=True)))
+        raise
+    for path in paths:
+        _say(f"{path.name} is trained in process {pid}; 'cnn-explorer runs watch {path.name}' follows it")
+    if as_json:
+        _print_json([{"id": path.name, "path": str(path), "state": "queued"} for path in paths])
+    else:
+        for path in paths:
+            print(path.name)
+    return 0
+
+
+def _here(paths: list[Path], locks: list, as_json: bool) -> int:
+    from .trainer.execute import execute_queue
+    from .trainer.reader import read_run, summary
+
+    codes = execute_queue(paths, locks)
+    found = [read_run(path) for path in paths]
+    if as_json:
+        _print_json([summary(run) for run in found])
+    else:
+        _print_results(found)
+    return INTERRUPTED if INTERRUPTED in codes else max(codes)
+
+
+def _print_json(results: list[dict]) -> None:
+    from .trainer.jsonsafe import encode_json
+
+    value = results[0] if len(results) == 1 else {"runs": results}
+    sys.stdout.write(encode_json({"schema": JSON_SCHEMA} | value, indent=1).decode())
+
+
+def _print_results(found: list) -> None:
+    """The last words on stdout: one line for one run, a table for a queue."""
+    from .trainer.progress import percent
+
+    def share(value: float | None) -> str:
+        return "-" if value is None else percent(value)
+
+    if len(found) == 1:
+        run = found[0]
+        best = "" if run.best_accuracy is None else f", validation {share(run.best_accuracy)} (epoch {run.best_epoch})"
+        test = "" if run.test_accuracy is None else f": test accuracy {share(run.test_accuracy)}"
+        print(f"{run.id}  {run.state}{test}{best if test else ''}")
+        return
+    rows = [("run", "state", "validation", "test")]
+    rows += [(run.id, run.state, share(run.best_accuracy), share(run.test_accuracy)) for run in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _say(line: str) -> None:
+    from .trainer.textsafe import clean
+
+    print(clean(line), file=sys.stderr, flush=True)

@@ -1,0 +1,114 @@
+"""Batches without a loader: the whole set lies on the device as bytes, a batch is an indexing and a little arithmetic.
+
+This is 15 to 70 times faster than decoding and transforming picture by picture, and it needs no worker processes, whose
+death or state a resumed run would have to care about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import augment, randomness
+from .datasets import Pictures
+from .recipe import Recipe
+
+EVALUATION_BATCH = 500
+
+
+class View:
+    """How bytes become what a network sees: normalised by channel, ``size`` pixels a side, in its memory layout.
+
+    ``mean`` and ``std`` are in 0 … 1, one of each per channel.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        size: int,
+        device: torch.device,
+        channels_last: bool = False,
+    ) -> None:
+        self.size = size
+        self.device = device
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        deviations = torch.tensor(std, dtype=torch.float64)
+        means = torch.tensor(mean, dtype=torch.float64)
+        self._scale = (1 / (255 * deviations)).to(torch.float32).view(-1, 1, 1).to(device)
+        self._shift = (-means / deviations).to(torch.float32).view(-1, 1, 1).to(device)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """uint8 (B, C, H, W) on the device → float32 (B, C, H, W), (x / 255 - mean) / std."""
+        return images.to(torch.float32).mul_(self._scale).add_(self._shift)
+
+    def sized(self, images: Tensor) -> Tensor:
+        """Normalised pictures at the size of the network: (B, C, H, W) → (B, C, size, size), in the network's layout."""
+        if images.shape[-1] != self.size:
+            images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
+        return images.contiguous(memory_format=self.layout)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The order of the pictures in one pass, int64 (N,), and the random numbers of each place in it, on the device."""
+
+    order: Tensor
+    draws: augment.Draws
+
+
+class TrainingBatches:
+    """The training part of a data set, shuffled and augmented anew in every epoch, all by the seed.
+
+    The last pictures of an order that fill no batch are left out; the next epoch has another order.
+    """
+
+    def __init__(self, pictures: Pictures, view: View, recipe: Recipe, seed: int) -> None:
+        self.recipe = recipe
+        self.view = view
+        self.seed = seed
+        self.count = len(pictures)
+        self.batch_size = recipe.batch_size
+        self.steps_per_epoch = self.count // recipe.batch_size
+        self._size = pictures.source.shape[-1]
+        self._border, kind = augment.border(recipe)
+        self._bordered = augment.with_border(_resident(pictures, view.device), self._border, kind)
+        self._labels = pictures.labels.to(view.device)
+
+    def epoch(self, number: int) -> Epoch:
+        """Order and random numbers of epoch ``number`` (from 0)."""
+        order = torch.randperm(self.count, generator=randomness.generator(self.seed, "order", number))
+        numbers = randomness.generator(self.seed, "augmentation", number)
+        draws = augment.draw(self.recipe, self.count, self._size, numbers)
+        device = self.view.device
+        return Epoch(order.to(device), {name: values.to(device) for name, values in draws.items()})
+
+    def batch(self, epoch: Epoch, position: int) -> tuple[Tensor, Tensor]:
+        """Batch ``position`` of an epoch: pictures (B, C, size, size), normalised, and classes (B,)."""
+        start = position * self.batch_size
+        stop = start + self.batch_size
+        draws = augment.select(epoch.draws, start, stop)
+        index = epoch.order[start:stop]
+        images = augment.on_bytes(augment.gather(self._bordered, index, draws, self._border), draws)
+        images = augment.on_normalised(self.view.normalised(images), draws, self.recipe)
+        return self.view.sized(images), self._labels.index_select(0, index)
+
+
+def _resident(pictures: Pictures, device: torch.device) -> Tensor:
+    """The pictures on the device, uint8 (N, C, H, W); only these, where they are some of a larger part."""
+    images = pictures.source if pictures.rows is None else pictures.source.index_select(0, pictures.rows)
+    return images.to(device)
+
+
+def evaluation_batches(
+    pictures: Pictures, view: View, batch: int = EVALUATION_BATCH
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All pictures in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be smaller."""
+    for start in range(0, len(pictures), batch):
+        index = torch.arange(start, min(start + batch, len(pictures)))
+        images = pictures.batch(index).to(view.device)
+        yield view.sized(view.normalised(images)), pictures.labels[index].to(view.device)

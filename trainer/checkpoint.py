@@ -1,0 +1,167 @@
+"""Checkpoints that survive a kill, a power loss and a full disk: written beside, made durable, renamed, checked.
+
+At any moment last.pt or previous.pt is whole. Files are read with ``weights_only=True``: a checkpoint from a stranger
+can hold wrong numbers but no program. The zip container has a checksum of every tensor, which torch does not look at;
+it is looked at here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from ..errors import WorkError
+from .files import sync_folder
+from .rundir import CheckpointPaths
+
+SCHEMA = 1
+
+
+class CheckpointError(WorkError):
+    """A checkpoint cannot be used: it is damaged, cut off, or of another form."""
+
+
+class _Recorder:
+    """A file for torch.save that remembers why a write failed: torch reports a full disk as an error of its own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def write(state: dict, target: Path) -> None:
+    """Put ``state`` (tensors, numbers, texts, lists and dicts) into ``target``, which changes as a whole or not at all.
+
+    Raises OSError, DiskFull's kind included, with the old file untouched.
+    """
+    beside = _beside(target)
+    try:
+        _write_beside(state, beside)
+        os.replace(beside, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    sync_folder(target.parent)
+
+
+def write_last(state: dict, paths: CheckpointPaths) -> None:
+    """Make ``state`` the newest checkpoint, and what was the newest the previous one. Raises OSError, both untouched."""
+    beside = _beside(paths.last)
+    try:
+        _write_beside(state, beside)
+        _keep_as_previous(paths)
+        os.replace(beside, paths.last)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    sync_folder(paths.folder)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+
+def _write_beside(state: dict, beside: Path) -> None:
+    with open(beside, "wb") as file:
+        recorder = _Recorder(file)
+        try:
+            torch.save({"schema": SCHEMA} | state, recorder)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            cause = recorder.error or _os_error(error)
+            raise cause if cause is not None else OSError(errno.EIO, str(error)) from error
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _os_error(error: BaseException) -> OSError | None:
+    """The OSError in whose handling ``error`` was raised, if there is one."""
+    found = error.__context__
+    while found is not None and not isinstance(found, OSError):
+        found = found.__context__
+    return found
+
+
+def _keep_as_previous(paths: CheckpointPaths) -> None:
+    """Give last.pt the second name previous.pt, so that there is a last.pt without interruption.
+
+    Where the file system has no hard links the file is renamed; previous.pt then stands alone for an instant.
+    """
+    if not paths.last.exists():
+        return
+    second = paths.previous.with_name(f".{paths.previous.name}.{os.getpid()}.tmp")
+    try:
+        second.unlink(missing_ok=True)
+        os.link(paths.last, second)
+        os.replace(second, paths.previous)
+    except OSError:
+        os.replace(paths.last, paths.previous)
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> dict:
+    """The state in a checkpoint, its tensors on ``device``.
+
+    Raises FileNotFoundError where there is none and CheckpointError where it is damaged or of an unknown form.
+    """
+    try:
+        with zipfile.ZipFile(path) as container:
+            damaged = container.testzip()
+        if damaged is not None:
+            raise CheckpointError(f"{path.name} is damaged: {damaged} has changed")
+        state = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise
+    except (OSError, zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path.name} is damaged: {_first_line(error)}") from None
+    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+        raise CheckpointError(f"{path.name} is no checkpoint of this program, or one of a newer form")
+    return state
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def read_newest(
+    paths: CheckpointPaths, device: torch.device | str = "cpu", say: Callable[[str], None] = lambda line: None
+) -> dict | None:
+    """The newest checkpoint that is whole: last.pt, else previous.pt, which is said; None where neither is there.
+
+    Raises CheckpointError when there are checkpoints and none of them is whole.
+    """
+    reasons = []
+    for path in (paths.last, paths.previous):
+        try:
+            state = read(path, device)
+        except FileNotFoundError:
+            continue
+        except CheckpointError as error:
+            reasons.append(str(error))
+            continue
+        if reasons:
+            say(f"{reasons[0]}; going on from {path.name}")
+        return state
+    if reasons:
+        raise CheckpointError("; ".join(reasons))
+    return None

@@ -1,0 +1,139 @@
+"""Which device and how many threads. Torch is imported where a device is asked for, and not before.
+
+Threads: with as many threads as cores, torch's threads wait for each other in busy loops, and as soon as anything else
+runs on the machine a training falls to a small part of its speed. So all cores are used only by a run that is alone in
+the foreground; one core is left free otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import torch
+
+NICENESS = 10
+"""Added to the niceness of a detached run, so that the person at the machine comes first."""
+
+
+@cache
+def usable_cores() -> int:
+    """Cores that this process may use: those of its affinity mask, or fewer where a container's quota allows fewer."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(Path("/sys/fs/cgroup/cpu.max"))
+    return max(1, min(cores, quota)) if quota else cores
+
+
+def _quota(path: Path) -> int | None:
+    """Cores' worth of time that cgroup v2 grants, rounded up; None where there is no limit."""
+    try:
+        granted, period = path.read_text(encoding="ascii").split()
+        return -(-int(granted) // int(period))
+    except (OSError, ValueError):
+        return None
+
+
+def choose_threads(wanted: int | None, *, alone: bool) -> int:
+    """Number of threads: ``wanted`` where given, all cores for a run that is ``alone``, one fewer otherwise.
+
+    UsageError where more are wanted than there are cores.
+    """
+    cores = usable_cores()
+    if wanted is not None:
+        if not 1 <= wanted <= cores:
+            raise UsageError("threads", wanted, f"must be at least 1 and at most {cores}, the cores of this machine")
+        return wanted
+    return cores if alone else max(1, cores - 1)
+
+
+def set_waiting(threads: int, *, alone: bool) -> None:
+    """Let OpenMP's threads sleep while they wait, where all cores are used although other work runs beside.
+
+    Must be called before torch is imported, because the OpenMP library reads the variable when it is loaded. The
+    arithmetic is the same, so a resumed run keeps its number of threads and still goes on bit for bit.
+    """
+    if not alone and threads >= usable_cores() and "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def use_threads(threads: int) -> None:
+    """Set the threads of torch's operators. Operators never run beside each other here, so one is enough for those."""
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        torch.set_num_interop_threads(1)
+    except RuntimeError:
+        pass  # It can be set once in a process, and a queue of runs comes here for each run.
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device for "auto" (cuda, then mps, then cpu) or for a name such as "cpu", "cuda", "cuda:1", "mps".
+
+    UsageError for a name that is none and for a device that is not there.
+    """
+    import torch
+
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+    kind, _, number = wanted.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
+        hint = nearest(kind, ("auto", "cpu", "cuda", "mps"))
+        raise UsageError(
+            "device",
+            wanted,
+            f"is no device; {hint if hint.startswith('did') else ''} there are auto, cpu, cuda, cuda:NUMBER and mps",
+        )
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        index = int(number or 0)
+        if index >= count:
+            there = "no CUDA device is here" if not count else f"the last one here is cuda:{count - 1}"
+            raise UsageError("device", wanted, f"cannot be used: {there}; --device cpu works everywhere")
+        return torch.device("cuda", index)
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("device", wanted, "cannot be used: no Apple GPU is here; --device cpu works everywhere")
+    return torch.device(kind)
+
+
+def device_name(device: torch.device) -> str:
+    """What the maker calls the device."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()} GPU" if device.type == "mps" else _processor()
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def default_precision(device: torch.device) -> str:
+    """bf16 on a GPU that computes with it, fp32 elsewhere."""
+    import torch
+
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def be_nice() -> None:
+    """Lower this process's priority, where the system allows it."""
+    try:
+        os.nice(NICENESS)
+    except OSError:
+        pass

@@ -1,0 +1,274 @@
+"""The training loop: updates, records, evaluation after each epoch, checkpoints, stops.
+
+Where a run stands is its step and how many epochs have been evaluated; the rest follows from them: order of the
+pictures, augmentation, learning rate. So a run resumed from a checkpoint of any step repeats exactly what an
+uninterrupted one would have done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from . import randomness
+from .batches import TrainingBatches, View, evaluation_batches
+from .datasets import Pictures
+from .evaluate import Evaluation, evaluate
+from .keeper import Keeper
+from .progress import Moment, duration, percent, speed
+from .recipe import Recipe
+from .report import Report
+from .schedule import learning_rate
+from .update import Precision, Updater
+from .window import Means, Window
+
+
+class Stopped(Exception):
+    """A stop was asked for; the checkpoint is written."""
+
+
+class Diverged(Exception):
+    """The loss of update ``step`` (from 1) is no finite number."""
+
+    def __init__(self, step: int, what: str) -> None:
+        self.step = step
+        super().__init__(f"{what} at step {step}")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best evaluation so far; of equal accuracies the one with the smaller loss."""
+
+    accuracy: float
+    loss: float
+    epoch: int
+    step: int
+
+    def beaten_by(self, evaluation: Evaluation) -> bool:
+        """Whether ``evaluation`` is better."""
+        return (evaluation.accuracy, -evaluation.loss) > (self.accuracy, -self.loss)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one run is trained with. ``facts`` go into best.pt, so that it can be used without its run directory."""
+
+    network: nn.Module
+    updater: Updater
+    batches: TrainingBatches
+    validation: Pictures
+    view: View
+    recipe: Recipe
+    num_classes: int
+    precision: Precision
+    facts: dict
+
+
+class Trainer:
+    """Trains one network to the end of its recipe, or until ``stop_wanted`` says to stop."""
+
+    def __init__(self, session: Session, report: Report, keeper: Keeper, stop_wanted: Callable[[], bool]) -> None:
+        self.session = session
+        self.step = 0
+        self.evaluated = 0
+        self.best: Best | None = None
+        self._report = report
+        self._keeper = keeper
+        self._stop_wanted = stop_wanted
+        self._per_epoch = session.batches.steps_per_epoch
+        self.total = session.recipe.epochs * self._per_epoch
+        self._window = Window(session.recipe.batch_size, self.total)
+        self._epoch_figures = [0.0, 0.0, 0.0]
+        self._last: Means | None = None
+        self._begun_at = 0
+        self._begun_time = 0.0
+
+    def run(self) -> None:
+        """Train to the end. Raises Stopped and Diverged; OSErrors of the disk are reported and survived."""
+        self._begun_at, self._begun_time = self.step, self._report.time()
+        try:
+            while True:
+                if self.evaluated < self.step // self._per_epoch:
+                    self._end_epoch()
+                if self.step >= self.total:
+                    return
+                self._train_epoch()
+        except Stopped:
+            self._keeper.save(self.state, self.step)
+            self._report.status(phase=self._phase(), **self._progress())
+            raise
+
+    def _train_epoch(self) -> None:
+        """The rest of the present epoch."""
+        number, first = divmod(self.step, self._per_epoch)
+        self._epoch_figures = [0.0, 0.0, 0.0]
+        self._report.status(state="training", phase=self._phase(), **self._progress())
+        epoch = self.session.batches.epoch(number)
+        self.session.network.train()
+        self._window.restart()
+        for position in range(first, self._per_epoch):
+            self._update(*self.session.batches.batch(epoch, position))
+            at_end = position + 1 == self._per_epoch
+            stop = self._stop_wanted()
+            if at_end or stop or self._window.due():
+                self._close_window()
+                if stop or self._report.stop_requested():
+                    raise Stopped
+                if not at_end and self._keeper.due(at_epoch_end=False):
+                    self._keeper.save(self.state, self.step)
+                    self._window.restart()
+
+    def _update(self, images: Tensor, targets: Tensor) -> None:
+        rate = learning_rate(self.session.recipe, self.step, self._per_epoch)
+        self._window.add(self.session.updater(images, targets, rate))
+        self.step += 1
+
+    def _close_window(self) -> None:
+        """Fetch the figures since the last record, see that they are finite, and write them down."""
+        norm = self.session.updater.gradient_norm()
+        first = self.step - len(self._window) + 1
+        means = self._window.close()
+        self._last = means
+        images = means.updates * self.session.recipe.batch_size
+        for index, value in enumerate((images, means.loss * images, means.accuracy * images)):
+            self._epoch_figures[index] += value
+        rate = learning_rate(self.session.recipe, self.step - 1, self._per_epoch)
+        self._report.record(
+            {
+                "kind": "train",
+                "step": self.step,
+                "epoch": round(self.step / self._per_epoch, 4),
+                "images": self.step * self.session.recipe.batch_size,
+                "time": round(self._report.time(), 3),
+                "loss": short(means.loss),
+                "accuracy": short(means.accuracy),
+                "lr": short(rate),
+                "grad_norm": short(norm),
+                "images_per_s": short(means.images_per_s),
+            }
+        )
+        if means.bad is not None:
+            raise Diverged(first + means.bad, "the loss is no finite number")
+        # With fp16 an infinite gradient is normal: the scaler leaves the update out and scales less from then on.
+        if not torch.isfinite(torch.tensor(norm)) and self.session.updater.scaler is None:
+            raise Diverged(self.step, "the gradient is no finite number")
+        self._tell_progress(means)
+
+    def _end_epoch(self) -> None:
+        """Evaluate after an epoch, remember the best weights, write a checkpoint."""
+        number = self.step // self._per_epoch
+        improved, line = False, ""
+        if len(self.session.validation):
+            evaluation = self._evaluate()
+            improved = self.best is None or self.best.beaten_by(evaluation)
+            self._record_evaluation(evaluation, number)
+            line = f"; validation loss {evaluation.loss:.4f}, accuracy {percent(evaluation.accuracy)}"
+            if improved:
+                self.best = Best(evaluation.accuracy, evaluation.loss, number, self.step)
+                line += " (best)"
+        self.evaluated = number
+        if improved or not len(self.session.validation):
+            self._keeper.offer_best(self._best_state())
+        self._report.status(phase=self._phase(), **self._progress())
+        if self.step >= self.total or self._keeper.due(at_epoch_end=True):
+            self._keeper.save(self.state, self.step)
+        self._tell_epoch(number, line)
+
+    def _evaluate(self) -> Evaluation:
+        session = self.session
+        batches = self._until_stopped(evaluation_batches(session.validation, session.view))
+        return evaluate(session.updater.judged, batches, session.num_classes, session.precision)
+
+    def _until_stopped(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in batches:
+            if self._stop_wanted():
+                raise Stopped
+            yield batch
+
+    def _record_evaluation(self, evaluation: Evaluation, epoch: int) -> None:
+        self._report.record(
+            {
+                "kind": "eval",
+                "split": "validation",
+                "step": self.step,
+                "epoch": epoch,
+                "time": round(self._report.time(), 3),
+                "loss": short(evaluation.loss),
+                "accuracy": evaluation.accuracy,
+                "per_class": evaluation.per_class,
+            }
+        )
+
+    def _phase(self) -> str:
+        epochs = self.session.recipe.epochs
+        return f"epoch {min(self.step // self._per_epoch + 1, epochs)} of {epochs}"
+
+    def _progress(self) -> dict[str, object]:
+        best = None if self.best is None else {"accuracy": self.best.accuracy, "epoch": self.best.epoch}
+        return {"progress": round(self.step / self.total, 6), "step": self.step, "eta_s": self._eta(), "best": best}
+
+    def _eta(self) -> float | None:
+        """Seconds to the end, by the mean pace of this session, evaluations and checkpoints included."""
+        done = self.step - self._begun_at
+        if done == 0:
+            return None
+        return round((self._report.time() - self._begun_time) / done * (self.total - self.step), 1)
+
+    def _tell_progress(self, means: Means) -> None:
+        if not self._report.status_due():
+            return
+        self._report.status(phase=self._phase(), **self._progress())
+        epoch, epochs = min(self.step // self._per_epoch + 1, self.session.recipe.epochs), self.session.recipe.epochs
+        figures = (means.loss, means.accuracy, means.images_per_s, self._eta() or 0.0)
+        self._report.narrator.moment(Moment(self.step, self.total, epoch, epochs, *figures))
+
+    def _tell_epoch(self, number: int, line: str) -> None:
+        images, loss, correct = self._epoch_figures
+        if not images:  # the epoch was trained in an earlier session, and only its evaluation was left
+            return
+        pace = f"; {speed(self._last.images_per_s)} images/s" if self._last else ""
+        left = f", {duration(self._eta() or 0)} left" if self.step < self.total else ""
+        trained = f"loss {loss / images:.4f}, accuracy {percent(correct / images)}"
+        self._report.narrator.epoch(f"epoch {number:3d} of {self.session.recipe.epochs}: {trained}{line}{pace}{left}")
+
+    def state(self) -> dict:
+        """Everything that a resumed run needs, for the checkpoint."""
+        session, updater = self.session, self.session.updater
+        return {
+            "step": self.step,
+            "evaluated": self.evaluated,
+            "elapsed": self._report.time(),
+            "best": None if self.best is None else asdict(self.best),
+            "model": session.network.state_dict(),
+            "optimizer": updater.optimizer.state_dict(),
+            "average": None if updater.average is None else updater.average.state_dict(),
+            "scaler": None if updater.scaler is None else updater.scaler.state_dict(),
+            "rng": randomness.state(session.view.device),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go on from what ``state`` gave, in a session that was put together in the same way."""
+        session, updater = self.session, self.session.updater
+        session.network.load_state_dict(state["model"])
+        updater.optimizer.load_state_dict(state["optimizer"])
+        if updater.average is not None and state["average"] is not None:
+            updater.average.load_state_dict(state["average"])
+        if updater.scaler is not None and state["scaler"] is not None:
+            updater.scaler.load_state_dict(state["scaler"])
+        randomness.restore(state["rng"], session.view.device)
+        self.step, self.evaluated = int(state["step"]), int(state["evaluated"])
+        self.best = None if state["best"] is None else Best(**state["best"])
+        self._report.continue_from(float(state["elapsed"]))
+
+    def _best_state(self) -> dict:
+        best = {} if self.best is None else {"accuracy": self.best.accuracy, "loss": self.best.loss}
+        weights = self.session.updater.judged.state_dict()
+        return {"step": self.step, "epoch": self.evaluated, **best, **self.session.facts, "model": weights}
+
+
+def short(value: float) -> float:
+    """A figure in six significant digits: more would be noise, and fill the disk."""
+    return float(f"{value:.6g}")

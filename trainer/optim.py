@@ -1,0 +1,112 @@
+"""Optimisers from a recipe, with weight decay where it belongs and the fused kernels where torch has them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .recipe import Recipe
+
+_FUSED_DEVICES = ("cpu", "cuda", "mps")
+_FUSED = ("sgd", "adam", "adamw")
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
+    """Two groups: weights with decay; norms, biases and other vectors (at most one axis) without.
+
+    Decay pulls towards zero, which makes a filter smaller but would move the mean and scale that a norm has learned
+    (Goyal et al., arXiv:1706.02677, section 5.3, for batch norm). Frozen parameters are left out; empty groups too.
+    """
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """The recipe's optimiser over the trainable parameters of ``network``, on the device where they are."""
+    groups = parameter_groups(network, recipe.weight_decay)
+    device = groups[0]["params"][0].device.type
+    # On the CPU the foreach forms can be slower than the plain loop, and torch would choose them on other devices anyway.
+    kernels: dict = {"fused": True} if recipe.optimizer in _FUSED and device in _FUSED_DEVICES else {}
+    if not kernels and device == "cpu":
+        kernels = {"foreach": False}
+    if recipe.optimizer == "sgd":
+        nesterov = recipe.nesterov and recipe.momentum > 0
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, **kernels)
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum, eps=recipe.eps, **kernels)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    betas = (recipe.betas[0], recipe.betas[1])
+    return kind(groups, lr=recipe.lr, betas=betas, eps=recipe.eps, **kernels)
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Set the learning rate of all groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def gradient_norm(network: nn.Module) -> Tensor:
+    """Euclidean norm of all gradients together, a scalar on their device; nothing is waited for."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    if not gradients:
+        return torch.zeros(())
+    norms = torch.stack([torch.linalg.vector_norm(gradient.float()) for gradient in gradients])
+    return torch.linalg.vector_norm(norms)
+
+
+def clip_gradients(network: nn.Module, limit: float) -> Tensor:
+    """Scale the gradients down so that their norm is at most ``limit``; returns the norm before, a scalar."""
+    parameters = [p for p in network.parameters() if p.grad is not None]
+    on_cpu = bool(parameters) and parameters[0].device.type == "cpu"
+    return nn.utils.clip_grad_norm_(parameters, limit, foreach=False if on_cpu else None)
+
+
+class Average:
+    """Exponential moving average of a network's weights; ``network`` is a copy that holds it.
+
+    Early on the decay is smaller, (1 + n) / (10 + n) after n updates, so that the random start is soon forgotten. Buffers
+    (running statistics) are averaged as well where they are floating point, and copied otherwise.
+    """
+
+    def __init__(self, network: nn.Module, copy: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.network = copy.eval().requires_grad_(False)
+        self._pairs = [
+            (mine, theirs)
+            for mine, theirs in zip(_tensors(copy), _tensors(network), strict=True)
+            if mine.is_floating_point()
+        ]
+        self._exact = [
+            (mine, theirs)
+            for mine, theirs in zip(_tensors(copy), _tensors(network), strict=True)
+            if not mine.is_floating_point()
+        ]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the network's present weights into the average."""
+        self.updates += 1
+        weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for mine, theirs in self._pairs:
+            mine.lerp_(theirs, weight)
+        for mine, theirs in self._exact:
+            mine.copy_(theirs)
+
+    def state_dict(self) -> dict:
+        """The averaged weights and the number of updates."""
+        return {"updates": self.updates, "network": self.network.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from what ``state_dict`` gave."""
+        self.updates = int(state["updates"])
+        self.network.load_state_dict(state["network"])
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]

@@ -1,0 +1,226 @@
+"""From what a person asked for to a run directory that lacks nothing: network and form, data, recipe, engine.
+
+Everything that can be wrong is found out here, before a run exists and before a detached one leaves the terminal: names,
+values, the data (downloaded and decoded where it must be), whether the network can be built for these pictures.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from .. import __version__, settings
+from ..errors import UsageError
+from ..models import catalogue, counting
+from . import configfile, datainfo, datasets, engine, hardware, recipe
+from .configfile import Wishes
+from .datainfo import DataInfo
+from .datasets import DataSet
+from .engine import Engine
+from .ids import new_id
+from .lock import RunLock
+from .recipe import Layer
+from .runconfig import DataConfig, NetworkConfig, RunConfig
+from .rundir import RunWriter
+
+DEFAULT_DATASET = "digits"
+SMALL_PICTURES = 64
+"""Up to this side pictures are small: a network with a layout for such pictures is built in that one."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for; None where it says nothing. ``recipe`` holds the values of the flags.
+
+    ``alone``: the run is trained in the foreground and no other one is under way.
+    """
+
+    network: str | None = None
+    dataset: str | None = None
+    config: Path | None = None
+    recipe: Mapping[str, object] = field(default_factory=dict)
+    stem: str | None = None
+    image_size: int | None = None
+    validation: float | None = None
+    seed: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    channels_last: bool | None = None
+    threads: int | None = None
+    data: Path | None = None
+    alone: bool = True
+
+
+@dataclass(frozen=True)
+class Form:
+    """The layout in which a network is built, and for which size of pictures."""
+
+    stem: str | None
+    image_size: int
+    parameters: int
+
+
+def plan(request: Request, say: Say) -> RunConfig:
+    """Resolve a request; what a person should know is told to ``say``.
+
+    Raises UsageError naming the field at fault, WorkError where the data cannot be had.
+    """
+    wishes = configfile.read(request.config)
+    name = request.network or wishes.network
+    if name is None:
+        raise UsageError("network", None, "give the name of a network; `cnn-explorer list` names them all")
+    variant = catalogue.find(name)
+    dataset = request.dataset or wishes.dataset or DEFAULT_DATASET
+    seed = _seed(_first(request.seed, wishes.seed, 0))
+    stem = _first(request.stem, wishes.stem, "auto")
+    size = _first(request.image_size, wishes.image_size)
+    held_out = _first(request.validation, wishes.validation)
+    folder = settings.data_folder(request.data)
+
+    info = _describe(dataset, variant, stem, size, folder)
+    resolved = recipe.resolve(info.name, _layers(variant, wishes, request, info.name))
+    chosen = _engine(request, wishes, say)
+    form = _form(variant, info, stem, size, say)
+    data = datasets.load(
+        info.name,
+        folder,
+        settings.cache_folder(),
+        image_size=info.size if info.name.startswith(datainfo.FOLDER) else None,
+        validation=held_out,
+        seed=seed,
+        say=say,
+    )
+    fitted, remark = recipe.fit_to(resolved, len(data.train))
+    if remark:
+        say(remark)
+    network = NetworkConfig(variant.name, form.stem, data.channels, form.image_size, len(data.classes), form.parameters)
+    return RunConfig(network, _data(data, folder, held_out), fitted, chosen, seed)
+
+
+def _first(*values):
+    return next((value for value in values if value is not None), None)
+
+
+def _seed(seed: int) -> int:
+    if not 0 <= seed < 2**63:
+        raise UsageError("seed", seed, "must be a whole number, at least 0 and below 2^63")
+    return seed
+
+
+def _layers(variant: catalogue.Variant, wishes: Wishes, request: Request, dataset: str) -> list[Layer]:
+    """The recipe's layers, the strongest last; a run.json is complete, so the note has no say beside it."""
+    note = [] if wishes.complete else [Layer(f"{variant.family}.md", variant.recipe)]
+    return [*note, Layer(wishes.origin, wishes.recipe), Layer("", request.recipe)]
+
+
+def _describe(dataset: str, variant: catalogue.Variant, stem: str, size: int | None, folder: Path) -> DataInfo:
+    """The data set; pictures of one's own are scaled to the size of the network's form where no size is given."""
+    if stem not in ("auto", "small", "imagenet"):
+        raise UsageError("stem", stem, "is unknown; choose one of auto, imagenet, small")
+    if dataset.startswith(datainfo.FOLDER) and size is None:
+        paper = variant.paper_form.input[1]
+        small = stem != "imagenet" and (variant.small_form is not None or paper <= SMALL_PICTURES)
+        size = datainfo.DEFAULT_IMAGE_SIZE if small else paper
+    return datainfo.describe(dataset, folder, size)
+
+
+def _form(variant: catalogue.Variant, info: DataInfo, stem: str, size: int | None, say: Say) -> Form:
+    """The layout that fits the pictures, tried out on the meta device; said where it is not the obvious one."""
+    if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > SMALL_PICTURES:
+        raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's layout only")
+    small = stem == "small" or (stem == "auto" and (size or info.size) <= SMALL_PICTURES)
+    chosen = None if variant.small_form is None else "small" if small else "imagenet"
+    own = variant.paper_form.input[1]
+    wanted = size or (own if stem == "imagenet" else info.size)
+    form = _try(variant, info, chosen, wanted, fall_back=None if size else own)
+    if chosen == "small" and stem == "auto":
+        say(f"{variant.name}: the layout for small pictures; --stem imagenet takes the paper's")
+    if form.image_size != info.size:
+        say(f"pictures are resized from {info.size}×{info.size} to {form.image_size}×{form.image_size} on the device")
+    return form
+
+
+def _try(variant: catalogue.Variant, info: DataInfo, stem: str | None, size: int, fall_back: int | None) -> Form:
+    """Build the network without memory and send a shape through it; at its own size where the pictures' is too small."""
+    try:
+        network = counting.on_meta(
+            lambda: catalogue.build(
+                variant.name,
+                form="small" if stem == "small" else "paper",
+                num_classes=len(info.classes),
+                in_channels=info.channels,
+                image_size=size,
+            )
+        ).eval()
+        with torch.no_grad():
+            network(torch.empty((2, info.channels, size, size), device="meta"))
+        return Form(stem, size, counting.count_parameters(network))
+    except UsageError:
+        raise
+    except (ValueError, RuntimeError) as error:
+        if fall_back is not None and fall_back > size:
+            return _try(variant, info, stem, fall_back, None)
+        raise UsageError("image-size", size, f"does not work for {variant.name}: {error}") from None
+
+
+def _engine(request: Request, wishes: Wishes, say: Say) -> Engine:
+    """Flags over file over what suits the machine."""
+    asked = {
+        key: value
+        for key in ("device", "precision", "channels_last", "threads")
+        if (value := getattr(request, key)) is not None
+    }
+    for key, value in asked.items():
+        if key != "threads":
+            engine.check(key, value, "")
+    wanted = dict(wishes.engine) | asked
+    device = hardware.choose_device(str(wanted.get("device", "auto")))
+    threads = wanted.get("threads")
+    if "threads" not in asked and isinstance(threads, int) and threads > hardware.usable_cores():
+        say(f"{hardware.usable_cores()} threads instead of the {threads} of {wishes.origin}; last digits may differ")
+        threads = hardware.usable_cores()
+    return Engine(
+        str(device),
+        hardware.device_name(device),
+        str(wanted.get("precision") or hardware.default_precision(device)),
+        bool(wanted.get("channels_last", device.type == "cuda")),
+        compile=False,
+        threads=hardware.choose_threads(threads, alone=request.alone),
+    )
+
+
+def _data(data: DataSet, folder: Path, held_out: float | None) -> DataConfig:
+    counts = (len(data.train), len(data.validation), len(data.test))
+    return DataConfig(data.name, *counts, data.classes, data.image_size, str(folder), held_out)
+
+
+def create(config: RunConfig, runs: Path, argv: Sequence[str]) -> tuple[Path, RunLock]:
+    """Make the run directory in the state *queued*; returns it with its lock, held. WorkError where that fails."""
+    run_id = new_id(config.network.name, config.data.name, datetime.now(UTC))
+    versions = {"cnn_explorer": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
+    lock = RunLock.acquire(runs / run_id)
+    try:
+        with RunWriter.create(runs, run_id, {"argv": list(argv)} | config.to_dict() | {"versions": versions}, lock):
+            return runs / run_id, lock
+    except BaseException:
+        lock.release()
+        raise
+
+
+def summary(config: RunConfig) -> str:
+    """What will be trained, on what and how, in one line."""
+    network, data, plan = config.network, config.data, config.recipe
+    steps = data.train // plan.batch_size
+    return (
+        f"{network.name} ({network.parameters:,} parameters) on {data.name}: {data.train:,} pictures to train on, "
+        f"{data.validation:,} to validate, {data.test:,} to test; {plan.optimizer}, lr {plan.lr:g} {plan.schedule}, "
+        f"{plan.epochs} epochs of {steps:,} steps of {plan.batch_size}; {config.engine.device}, "
+        f"{config.engine.threads} {'thread' if config.engine.threads == 1 else 'threads'}"
+    )

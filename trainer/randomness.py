@@ -1,0 +1,37 @@
+"""Where every random number of a run comes from: the seed, a purpose and a number such as the epoch."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def derive(seed: int, purpose: str, number: int = 0) -> int:
+    """A 63-bit seed for one purpose; neighbouring seeds and numbers give unrelated ones."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def generator(seed: int, purpose: str, number: int = 0) -> torch.Generator:
+    """A generator on the CPU, so that the numbers are the same whatever device they are used on."""
+    return torch.Generator().manual_seed(derive(seed, purpose, number))
+
+
+def state(device: torch.device) -> dict[str, torch.Tensor]:
+    """State of the global generators that layers such as dropout draw from: uint8 tensors."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def restore(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put the global generators back to what ``state`` gave; those of other kinds of device are left out."""
+    torch.set_rng_state(states["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
+    if device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"].cpu())

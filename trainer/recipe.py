@@ -1,0 +1,284 @@
+"""How a network is trained, as plain values: optimiser, learning rate and its schedule, epochs, batches, augmentation.
+
+A recipe is put together from layers, each of which overrides the ones before: what suits the data set, what the
+architecture's note asks for (table ``[recipe]``, with subtables such as ``[recipe.mnist]`` for one data set), a file
+given with ``--config``, the flags of the command line. A value is checked where it comes in, and the error names it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import UsageError, nearest
+from . import datainfo
+
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
+SCHEDULES = ("constant", "step", "cosine", "one-cycle")
+AUGMENTATIONS = ("crop", "translate", "flip", "cutout")
+MIRRORED_MEANS_SOMETHING_ELSE = ("digits", "mnist")
+"""Data sets whose pictures must not be flipped: a mirrored 3 is no 3."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how the weights come about, apart from network, data, seed and hardware.
+
+    Times are in epochs. ``batch_size`` is the number of pictures per weight update; it is worked off in ``accumulate``
+    equal parts. ``momentum`` and ``nesterov`` are SGD's, ``momentum`` also RMSprop's; ``betas`` are Adam's; ``eps``
+    Adam's and RMSprop's. ``milestones`` are the parts of the run after which the schedule "step" multiplies the rate by
+    ``gamma``. ``clip_norm`` 0 means no clipping, ``ema`` 0 no averaging of weights; otherwise it is the decay per update.
+    """
+
+    optimizer: str = "sgd"
+    lr: float = 0.05
+    momentum: float = 0.9
+    nesterov: bool = True
+    betas: tuple[float, ...] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 5e-4
+    schedule: str = "one-cycle"
+    warmup: float = 0.0
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    gamma: float = 0.1
+    epochs: int = 20
+    batch_size: int = 128
+    accumulate: int = 1
+    label_smoothing: float = 0.0
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    augment: tuple[str, ...] = ()
+    crop_padding: int = 4
+    translate_pixels: int = 2
+    cutout_size: int = 8
+
+    def to_dict(self) -> dict[str, object]:
+        """The recipe as JSON-able values, in the order of the fields."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a field takes: one of ``choices``, or numbers from ``low`` to ``high`` (``above``, ``below``: these excluded)."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+    choices: tuple[str, ...] = ()
+    length: int | None = None
+
+
+RULES = {
+    "optimizer": Rule(choices=OPTIMIZERS),
+    "lr": Rule(above=0),
+    "momentum": Rule(low=0, below=1),
+    "nesterov": Rule(),
+    "betas": Rule(low=0, below=1, length=2),
+    "eps": Rule(above=0),
+    "weight_decay": Rule(low=0),
+    "schedule": Rule(choices=SCHEDULES),
+    "warmup": Rule(low=0),
+    "milestones": Rule(above=0, below=1),
+    "gamma": Rule(above=0, high=1),
+    "epochs": Rule(low=1, high=10**6),
+    "batch_size": Rule(low=1),
+    "accumulate": Rule(low=1),
+    "label_smoothing": Rule(low=0, below=1),
+    "clip_norm": Rule(low=0),
+    "ema": Rule(low=0, below=1),
+    "augment": Rule(choices=AUGMENTATIONS),
+    "crop_padding": Rule(low=1, high=64),
+    "translate_pixels": Rule(low=1, high=64),
+    "cutout_size": Rule(low=1),
+}
+FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
+
+# What suits the general case of each data set; networks of any family start from here.
+BY_DATASET: dict[str, dict[str, object]] = {
+    "digits": {"epochs": 30, "batch_size": 32, "lr": 0.05, "augment": ("translate",)},
+    "mnist": {"epochs": 10, "batch_size": 128, "lr": 0.05, "augment": ("translate",)},
+    "fashion-mnist": {"epochs": 20, "batch_size": 128, "lr": 0.05, "augment": ("translate", "flip")},
+    "cifar10": {"epochs": 30, "batch_size": 128, "lr": 0.05, "augment": ("crop", "flip")},
+    "cifar100": {"epochs": 30, "batch_size": 128, "lr": 0.05, "augment": ("crop", "flip")},
+    "folder": {"epochs": 30, "batch_size": 64, "lr": 0.02, "augment": ("crop", "flip")},
+}
+
+# The usual starting points of the other optimisers: SGD's rate of 0.05 would ruin a run with Adam.
+BY_OPTIMIZER: dict[str, dict[str, object]] = {
+    "sgd": {"lr": 0.05, "weight_decay": 5e-4},
+    "adam": {"lr": 1e-3, "weight_decay": 0.0},
+    "adamw": {"lr": 1e-3, "weight_decay": 0.05},
+    "rmsprop": {"lr": 1e-3, "weight_decay": 0.0, "momentum": 0.0},
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values from one place. ``origin`` names it in error messages; "" stands for the flags of the command line."""
+
+    origin: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe and, for each field, the origin of its value ("" for a flag, "default" for what nobody set)."""
+
+    recipe: Recipe
+    origins: Mapping[str, str]
+
+
+def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
+    """Put a recipe together for the data set ``dataset`` from the general values and ``layers``, the strongest last.
+
+    When a layer changes the optimiser, its rate and decay become the usual ones of that optimiser unless this layer or a
+    later one sets them. Raises UsageError that names the field, the value and what would work.
+    """
+    kind = data_kind(dataset)
+    values: dict[str, object] = dict(BY_DATASET[kind])
+    origins = dict.fromkeys(FIELDS, "default")
+    for layer in layers:
+        given = {key: check(key, value, layer.origin) for key, value in _own_values(layer, kind).items()}
+        if given.get("optimizer", values.get("optimizer", "sgd")) != values.get("optimizer", "sgd"):
+            given = BY_OPTIMIZER[str(given["optimizer"])] | given
+        values |= given
+        origins |= dict.fromkeys(given, layer.origin)
+    if kind in MIRRORED_MEANS_SOMETHING_ELSE and origins["augment"].endswith(".md"):
+        # A note speaks of pictures in general.
+        values["augment"] = tuple(name for name in values["augment"] if name != "flip")  # type: ignore[union-attr]
+    recipe = Recipe(**values)  # type: ignore[arg-type]
+    _check_together(recipe, origins)
+    return Resolved(recipe, origins)
+
+
+def data_kind(dataset: str) -> str:
+    """The key under which recipes know a data set: its name, or "folder" for one's own pictures."""
+    return "folder" if dataset.startswith(datainfo.FOLDER) else dataset
+
+
+def from_dict(values: Mapping[str, object], origin: str = "recipe") -> Recipe:
+    """The recipe that ``to_dict`` wrote; missing fields take their defaults. UsageError for a wrong key or value."""
+    recipe = Recipe(**{key: check(key, value, origin) for key, value in values.items()})  # type: ignore[arg-type]
+    _check_together(recipe, dict.fromkeys(FIELDS, origin))
+    return recipe
+
+
+def _own_values(layer: Layer, kind: str) -> dict[str, object]:
+    """The values of a layer for one kind of data set: its plain keys, and over them the subtable of that data set."""
+    plain = {key: value for key, value in layer.values.items() if not isinstance(value, Mapping)}
+    tables = {key: value for key, value in layer.values.items() if isinstance(value, Mapping)}
+    for key in tables:
+        if key not in BY_DATASET:
+            hint = f"is no data set to have a recipe of its own; {nearest(key, BY_DATASET)}"
+            raise UsageError(f"{layer.origin}: recipe" if layer.origin else "recipe", key, hint)
+    return plain | dict(tables.get(kind, {}))
+
+
+def check(key: str, value: object, origin: str = "") -> object:
+    """``value`` in the type of the field ``key``; UsageError that names the field, the value and what would work."""
+    name = _field_name(key, origin)
+    if key not in RULES:
+        place = f"{origin}: recipe" if origin else "recipe"
+        raise UsageError(place, key, f"is no value of a recipe; {nearest(key, FIELDS)}")
+    default = getattr(Recipe, key)
+    rule = RULES[key]
+    if isinstance(default, bool):
+        return _boolean(name, value)
+    if isinstance(default, tuple):
+        return _sequence(name, value, rule)
+    return _single(name, value, rule, type(default))
+
+
+def _field_name(key: str, origin: str) -> str:
+    return f"{origin}: {key}" if origin else key.replace("_", "-")
+
+
+def _boolean(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(name, value, "must be true or false")
+    return value
+
+
+def _sequence(name: str, value: object, rule: Rule) -> tuple:
+    if not isinstance(value, list | tuple):
+        raise UsageError(name, value, "must be a list")
+    items = tuple(_single(name, item, rule, str if rule.choices else float) for item in value)
+    if rule.length is not None and len(items) != rule.length:
+        raise UsageError(name, list(items), f"must be a list of {rule.length} numbers")
+    return items
+
+
+def _single(name: str, value: object, rule: Rule, kind: type) -> object:
+    if rule.choices:
+        if value not in rule.choices:
+            raise UsageError(name, value, f"is unknown; {_choices_hint(str(value), rule.choices)}")
+        return value
+    wanted = "a whole number" if kind is int else "a number"
+    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and value != int(value)):
+        raise UsageError(name, value, f"must be {wanted}")
+    if not math.isfinite(value):
+        raise UsageError(name, value, "must be finite")
+    if value <= rule.above or value >= rule.below or not rule.low <= value <= rule.high:
+        raise UsageError(name, value, f"must be {_range(rule)}")
+    return kind(value)
+
+
+def _choices_hint(given: str, choices: tuple[str, ...]) -> str:
+    hint = nearest(given, choices)
+    return hint if hint.startswith("choose") else f"{hint} There are {', '.join(choices)}"
+
+
+def _range(rule: Rule) -> str:
+    parts = []
+    if math.isfinite(rule.low):
+        parts.append(f"at least {rule.low:g}")
+    if math.isfinite(rule.above):
+        parts.append(f"above {rule.above:g}")
+    if math.isfinite(rule.high):
+        parts.append(f"at most {rule.high:g}")
+    if math.isfinite(rule.below):
+        parts.append(f"below {rule.below:g}")
+    return " and ".join(parts)
+
+
+def _check_together(recipe: Recipe, origins: Mapping[str, str]) -> None:
+    """What fields must agree on among themselves."""
+
+    def wrong(key: str, hint: str) -> UsageError:
+        origin = origins[key]
+        return UsageError(_field_name(key, "" if origin == "default" else origin), getattr(recipe, key), hint)
+
+    if recipe.accumulate > recipe.batch_size:
+        raise wrong("accumulate", f"is more parts than a batch of {recipe.batch_size} pictures has")
+    if recipe.warmup >= recipe.epochs and recipe.warmup > 0:
+        raise wrong("warmup", f"must be shorter than the run of {recipe.epochs} epochs")
+    if len(set(recipe.augment)) != len(recipe.augment):
+        raise wrong("augment", "names an augmentation twice")
+    if {"crop", "translate"} <= set(recipe.augment):
+        raise wrong("augment", "shifts twice; choose 'crop' (mirrored border) or 'translate' (black border)")
+
+
+def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
+    """The recipe for a training part of ``pictures``, and a remark where something had to be changed, else "".
+
+    A batch larger than the training part is an error where somebody asked for it, and made smaller where nobody did: then
+    an epoch has at least four updates.
+    """
+    recipe = resolved.recipe
+    if pictures < 1:
+        raise UsageError("dataset", None, "has no pictures to train on")
+    asked_for = resolved.origins["batch_size"] != "default"
+    if asked_for:
+        if recipe.batch_size > pictures:
+            name = _field_name("batch_size", resolved.origins["batch_size"])
+            hint = f"is more than the training part has; the largest that works is {pictures}"
+            raise UsageError(name, recipe.batch_size, hint)
+        return recipe, ""
+    largest = max(1, pictures // 4)
+    if recipe.batch_size <= largest:
+        return recipe, ""
+    smaller = dataclasses.replace(recipe, batch_size=largest, accumulate=min(recipe.accumulate, largest))
+    return smaller, f"batches of {largest}, because the training part has {pictures} pictures"

@@ -1,0 +1,89 @@
+"""The resolved configuration of a run, as run.json holds it: plain values, read and written without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from ..errors import UsageError, WorkError
+from . import engine, recipe
+from .engine import Engine
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network was built. ``stem`` is "small" or "imagenet", None where the network has one layout only."""
+
+    name: str
+    stem: str | None
+    in_channels: int
+    image_size: int
+    num_classes: int
+    parameters: int
+
+    @property
+    def form(self) -> str:
+        """The name of the layout in the catalogue."""
+        return "small" if self.stem == "small" else "paper"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pictures it is trained on, and how many of them each part has.
+
+    ``size`` is the side of the pictures before they are fitted to the network, ``folder`` where the originals are, and
+    ``held_out`` what was asked for as validation part (a share, a number, or None for the usual one).
+    """
+
+    name: str
+    train: int
+    validation: int
+    test: int
+    classes: tuple[str, ...]
+    size: int
+    folder: str
+    held_out: float | None = None
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that decides a run."""
+
+    network: NetworkConfig
+    data: DataConfig
+    recipe: Recipe
+    engine: Engine
+    seed: int
+
+    def to_dict(self) -> dict:
+        """The keys of run.json that this is."""
+        return {
+            "network": dataclasses.asdict(self.network),
+            "data": dataclasses.asdict(self.data) | {"classes": list(self.data.classes)},
+            "recipe": self.recipe.to_dict(),
+            "engine": self.engine.to_dict(),
+            "seed": self.seed,
+        }
+
+
+def from_dict(values: dict) -> RunConfig:
+    """The configuration in a run.json; WorkError that names what is wrong with it."""
+    try:
+        return RunConfig(
+            _part(NetworkConfig, values["network"]),
+            _part(DataConfig, values["data"] | {"classes": tuple(values["data"]["classes"])}),
+            recipe.from_dict(values["recipe"], "run.json"),
+            engine.from_dict(values["engine"]),
+            int(values["seed"]),
+        )
+    except KeyError as error:
+        raise WorkError(f"run.json lacks the key {error.args[0]!r}") from None
+    except (TypeError, AttributeError, ValueError) as error:
+        reason = str(error) if isinstance(error, UsageError) else f"has another form: {error}"
+        raise WorkError(f"run.json cannot be used: {reason}") from None
+
+
+def _part(kind: type, values: dict):
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{key: value for key, value in values.items() if key in names})

@@ -1,0 +1,183 @@
+"""From a configuration to a trained and tested network: loading, building, resuming, training, the one test."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .. import settings
+from ..errors import UsageError, WorkError
+from ..models import catalogue
+from . import checkpoint, datasets, hardware
+from .batches import TrainingBatches, View, evaluation_batches
+from .datasets import DataSet
+from .evaluate import Evaluation, evaluate
+from .keeper import Keeper
+from .loop import Session, Stopped, Trainer, short
+from .optim import Average, build_optimizer
+from .progress import percent
+from .report import Report
+from .runconfig import RunConfig
+from .rundir import RunWriter
+from .tail import newest_figures
+from .update import Updater, autocast
+
+StopWanted = Callable[[], bool]
+
+
+def train(config: RunConfig, writer: RunWriter, report: Report, stop_wanted: StopWanted) -> None:
+    """Bring the run to its end from where it stands. Raises Stopped, Diverged, UsageError, WorkError."""
+    device = hardware.choose_device(config.engine.device)
+    report.status(state="starting", phase="loading data")
+    data = load_data(config, report.say)
+    _unless_stopped(stop_wanted)
+    report.status(phase="building the network")
+    session = build_session(config, data, device)
+    keeper = Keeper(writer.checkpoints, report)
+    trainer = Trainer(session, report, keeper, stop_wanted)
+    _go_on(trainer, writer, report, device)
+    _unless_stopped(stop_wanted)
+    trainer.run()
+    _test(config, session, trainer, data, keeper, report, stop_wanted)
+
+
+def _unless_stopped(stop_wanted: StopWanted) -> None:
+    if stop_wanted():
+        raise Stopped
+
+
+def load_data(config: RunConfig, say: Callable[[str], None]) -> DataSet:
+    """The data set of a run; WorkError where it is no longer the one that the run began with."""
+    wanted = config.data
+    data = datasets.load(
+        wanted.name,
+        Path(wanted.folder),
+        settings.cache_folder(),
+        image_size=wanted.size if wanted.name.startswith("folder:") else None,
+        validation=wanted.held_out,
+        seed=config.seed,
+        say=say,
+    )
+    for part in ("train", "validation", "test"):
+        now, then = len(getattr(data, part)), getattr(wanted, part)
+        if now != then:
+            raise WorkError(f"data set {wanted.name}: has changed since the run began: {part} {now:,}, was {then:,}")
+    if data.classes != wanted.classes:
+        raise WorkError(f"data set {wanted.name}: has other classes than when the run began")
+    return data
+
+
+def build_network(config: RunConfig) -> nn.Module:
+    """The network with its initial weights, which follow from the seed, on the CPU; UsageError where it cannot be built."""
+    torch.manual_seed(config.seed)
+    spec = config.network
+    try:
+        return catalogue.build(
+            spec.name,
+            form=spec.form,
+            num_classes=spec.num_classes,
+            in_channels=spec.in_channels,
+            image_size=spec.image_size,
+        )
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError("network", spec.name, str(error)) from None
+
+
+def build_session(config: RunConfig, data: DataSet, device: torch.device) -> Session:
+    """Network, optimiser, batches and all that belongs to them, at the start of the run."""
+    recipe, engine = config.recipe, config.engine
+    network = build_network(config)
+    layout = torch.channels_last if engine.channels_last else torch.contiguous_format
+    network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
+    view = View(data.mean, data.std, config.network.image_size, device, engine.channels_last)
+    average = Average(network, copy.deepcopy(network), recipe.ema) if recipe.ema else None
+    precision = autocast(engine.precision, device)
+    scaler = torch.amp.GradScaler(device.type) if engine.precision == "fp16" else None
+    updater = Updater(network, build_optimizer(network, recipe), recipe, precision, average, scaler)
+    batches = TrainingBatches(data.train, view, recipe, config.seed)
+    facts = {
+        "network": dataclasses.asdict(config.network),
+        "classes": list(data.classes),
+        "mean": list(data.mean),
+        "std": list(data.std),
+    }
+    return Session(network, updater, batches, data.validation, view, recipe, len(data.classes), precision, facts)
+
+
+def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.device) -> None:
+    """Put the trainer where the newest whole checkpoint left it, and drop the records of what comes after."""
+
+    def damaged(line: str) -> None:
+        report.say(line)
+        report.event("checkpoint_damaged", line, 0)
+
+    state = checkpoint.read_newest(writer.checkpoints, device, damaged)
+    began_before = newest_figures(writer.path).train or state is not None
+    if state is not None:
+        try:
+            trainer.restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise WorkError(f"the checkpoint does not fit this run: {str(error).splitlines()[0]}") from None
+    if began_before:
+        writer.drop_records_after(trainer.step)
+        report.already_recorded(newest_figures(writer.path))
+        report.event("resumed", f"from step {trainer.step}", trainer.step)
+        report.say(f"going on from step {trainer.step:,} of {trainer.total:,}")
+
+
+def _test(
+    config: RunConfig,
+    session: Session,
+    trainer: Trainer,
+    data: DataSet,
+    keeper: Keeper,
+    report: Report,
+    stop_wanted: StopWanted,
+) -> None:
+    """Judge the best weights on the test part, once, and write down the result."""
+    if not len(data.test):
+        return
+    report.status(state="testing", phase="test", progress=1.0, eta_s=None)
+    network, epoch = session.updater.judged, trainer.evaluated
+    try:
+        best = keeper.best(session.view.device)
+    except checkpoint.CheckpointError as error:
+        report.say(f"{error}; the last weights are tested instead")
+        report.event("checkpoint_damaged", str(error), trainer.step)
+        best = None
+    if best is not None:
+        network.load_state_dict(best["model"])
+        epoch = int(best["epoch"])
+    batches = evaluation_batches(data.test, session.view)
+    checked = (_stoppable(batch, stop_wanted) for batch in batches)
+    evaluation = evaluate(network, checked, session.num_classes, session.precision)
+    report.record(_test_record(evaluation, trainer.step, config.recipe.epochs, epoch, report.time()))
+    report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
+    report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}")
+
+
+def _stoppable(batch: tuple, stop_wanted: StopWanted) -> tuple:
+    _unless_stopped(stop_wanted)
+    return batch
+
+
+def _test_record(evaluation: Evaluation, step: int, epochs: int, best_epoch: int, seconds: float) -> dict:
+    return {
+        "kind": "eval",
+        "split": "test",
+        "step": step,
+        "epoch": epochs,
+        "best_epoch": best_epoch,
+        "time": round(seconds, 3),
+        "loss": short(evaluation.loss),
+        "accuracy": evaluation.accuracy,
+        "per_class": evaluation.per_class,
+        "confusion": evaluation.confusion,
+    }

@@ -1,0 +1,121 @@
+"""One update of the weights: forward, loss, backward, clipping, optimiser, moving average.
+
+What changes the way an update is made (mixed precision, accumulation) is here and nowhere else; the loop only asks for
+the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .evaluate import scores_of
+from .optim import Average, clip_gradients, gradient_norm, set_rate
+from .recipe import Recipe
+
+Precision = Callable[[], AbstractContextManager]
+
+
+def autocast(precision: str, device: torch.device) -> Precision:
+    """What opens a context in which convolutions and products run in ``precision`` ("fp32", "bf16", "fp16")."""
+    if precision == "fp32":
+        return nullcontext
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return lambda: torch.autocast(device.type, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one update, still on the device: the loss (scalar) and the number of pictures classified rightly (scalar)."""
+
+    loss: Tensor
+    correct: Tensor
+
+
+class Updater:
+    """Updates ``network`` with ``optimizer`` as ``recipe`` says.
+
+    The network may bring its own loss, ``training_loss(outputs, images, targets, criterion)``; otherwise it is the
+    cross-entropy, smoothed by the recipe, of its scores.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer,
+        recipe: Recipe,
+        precision: Precision = nullcontext,
+        average: Average | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.average = average
+        self.scaler = scaler
+        self._recipe = recipe
+        self._precision = precision
+        self._own_loss = getattr(network, "training_loss", None)
+        self._norm: Tensor | None = None
+
+    def criterion(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy of scores (B, classes) with classes (B,) or probabilities (B, classes), in fp32."""
+        return F.cross_entropy(scores.float(), targets, label_smoothing=self._recipe.label_smoothing)
+
+    def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Figures:
+        """Make one update at learning rate ``rate`` with pictures (B, C, H, W) and their targets. Waits for nothing."""
+        set_rate(self.optimizer, rate)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self._recipe.accumulate == 1:
+            figures = self._backward(images, targets, 1.0)
+        else:
+            figures = self._backward_in_parts(images, targets)
+        self._apply()
+        return figures
+
+    def _backward_in_parts(self, images: Tensor, targets: Tensor) -> Figures:
+        """Add up the gradients of parts of the batch, each weighted by its share: the gradient of the whole batch."""
+        parts = zip(images.chunk(self._recipe.accumulate), targets.chunk(self._recipe.accumulate), strict=True)
+        figures = [self._backward(part, labels, len(part) / len(images)) for part, labels in parts]
+        return Figures(sum(f.loss for f in figures), sum(f.correct for f in figures))  # type: ignore[arg-type]
+
+    def _backward(self, images: Tensor, targets: Tensor, share: float) -> Figures:
+        with self._precision():
+            outputs = self.network(images)
+            if self._own_loss is not None:
+                loss = self._own_loss(outputs, images, targets, self.criterion)
+            else:
+                loss = self.criterion(scores_of(outputs), targets)
+        if share != 1.0:
+            loss = loss * share
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        scores = scores_of(outputs).detach()
+        classes = targets if targets.ndim == 1 else targets.argmax(1)
+        return Figures(loss.detach(), (scores.argmax(1) == classes).sum())
+
+    def _apply(self) -> None:
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        self._norm = clip_gradients(self.network, self._recipe.clip_norm) if self._recipe.clip_norm else None
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        if self.average is not None:
+            self.average.update()
+
+    def gradient_norm(self) -> float:
+        """Norm of the last update's gradient, before clipping; waits for the device."""
+        norm = self._norm if self._norm is not None else gradient_norm(self.network)
+        return norm.item()
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network whose accuracy counts: the moving average where there is one."""
+        return self.network if self.average is None else self.average.network
