@@ -99,9 +99,18 @@ def resume(
     runs: Folder = None,
 ) -> None:
     """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
+    from . import cli_runs_text as text
     from .trainer import launch
+    from .trainer.reader import read_run
 
-    raise typer.Exit(launch.resume(_find(context, run, runs), detach=detach, say=_say))
+    path = _find(context, run, runs)
+    code = launch.resume(path, detach=detach)
+    if detach:
+        _say(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
+        print(path.name)
+    else:
+        print(text.result(read_run(path)))
+    raise typer.Exit(code)
 
 
 @runs_app.command("rm")

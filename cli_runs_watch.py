@@ -50,24 +50,21 @@ def _read_all(tail: MetricsTail, lines: _Lines) -> list[str]:
     fresh: list[str] = []
     while True:
         batch = tail.read()
-        if batch.reset:
-            lines.rewind(batch.records)
         fresh += [line for record in batch.records if (line := lines.of(record))]
         if not batch.more:
             return fresh
 
 
 class _Lines:
-    """Turns records into lines, each evaluation and event into one only, also when the file is replaced and read again."""
+    """Turns records into lines, each evaluation and event into one only, also when the file is replaced and read again.
+
+    A resumed run drops records, and the file is then read from its start. What it trains again has another time and loss,
+    so it counts as new.
+    """
 
     def __init__(self) -> None:
         self.train: dict = {}
-        self._said: dict[tuple[str, ...], float] = {}
-
-    def rewind(self, records: list[dict]) -> None:
-        """The file is a new one: a resumed run dropped records. What it trains again is said again."""
-        newest = max((step for record in records if (step := number(record.get("step"))) is not None), default=-1.0)
-        self._said = {key: step for key, step in self._said.items() if step <= newest}
+        self._said: set[int] = set()
 
     def of(self, record: dict) -> str:
         """A line for an evaluation or an event that was not said before; nothing for the rest."""
@@ -75,10 +72,10 @@ class _Lines:
         if kind == "train":
             self.train = record
             return ""
-        key = tuple(str(record.get(name)) for name in ("kind", "split", "name", "detail", "step", "time"))
+        key = hash(repr(record))
         if kind not in ("eval", "event") or key in self._said:
             return ""
-        self._said[key] = number(record.get("step")) or 0.0
+        self._said.add(key)
         if kind == "eval":
             trained = f"train {measured(_brief(self.train))}; " if self.train else ""
             return f"epoch {_plain(record.get('epoch'))}: {trained}{record.get('split')} {measured(_brief(record))}"

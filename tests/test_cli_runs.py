@@ -307,10 +307,11 @@ def test_stop_asks(tmp_path, monkeypatch):
 
 def test_resume_goes_on_here_or_elsewhere(tmp_path, monkeypatch):
     called = []
-    monkeypatch.setattr(launch, "resume", lambda path, *, detach, say: called.append((path, detach)) or 3)
-    writer = make(tmp_path, state="stopped")
-    assert call(tmp_path, "resume", "last").exit_code == 3
-    call(tmp_path, "resume", "last", "--detach")
+    monkeypatch.setattr(launch, "resume", lambda path, *, detach: called.append((path, detach)) or 3)
+    writer = make(tmp_path, state="stopped", best={"accuracy": 0.5, "epoch": 2})
+    here = call(tmp_path, "resume", "last")
+    assert (here.exit_code, here.stdout) == (3, f"{writer.path.name}  stopped: validation 50.0 % (epoch 2)\n")
+    assert call(tmp_path, "resume", "last", "--detach").stdout == f"{writer.path.name}\n"
     assert called == [(writer.path, False), (writer.path, True)]
     writer.lock.release()
 

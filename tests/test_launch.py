@@ -305,9 +305,7 @@ def test_resume_detached_starts_a_process(runs, python, monkeypatch):
     path = ended(runs, state="stopped")
     monkeypatch.setattr(launch.spawn, "__kwdefaults__", {"python": python})
     monkeypatch.setenv("FAKE_TRAINER", "finish")
-    said = []
-    assert launch.resume(path, detach=True, say=said.append) == 0
-    assert "resumed in process" in said[0]
+    assert launch.resume(path, detach=True) == 0
     wait_for(path, "finished")
 
 

@@ -201,10 +201,11 @@ def _check_resumable(run: Run, *, locked: bool = False) -> None:
         raise UsageError("run", run.id, f"cannot be resumed: it is {run.state}{where}; stop it first")
 
 
-def resume(path: Path, *, detach: bool = False, say: Callable[[str], None] = print) -> int:
+def resume(path: Path, *, detach: bool = False, say: Callable[[str], None] | None = None) -> int:
     """Go on with a run from its last checkpoint: here, returning its exit code, or detached, returning 0 at once.
 
-    Raises what :func:`prepare_resume` and :func:`spawn` raise.
+    ``say`` takes the narration of a training here; without it there is a progress bar where that can be shown. Raises what
+    :func:`prepare_resume` and :func:`spawn` raise.
     """
     lock = prepare_resume(path)
     if not detach:
@@ -215,11 +216,10 @@ def resume(path: Path, *, detach: bool = False, say: Callable[[str], None] = pri
         finally:
             lock.release()
     try:
-        pid = spawn([path], [lock])
+        spawn([path], [lock])
     except WorkError:
         lock.release()
         raise
-    say(f"run {path.name}: resumed in process {pid}")
     return 0
 
 
