@@ -14,10 +14,13 @@ code. It is shown as plain text. Links between notes are written [ResNet](resnet
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import UsageError
 from . import catalogue
 
+CONCEPTS = catalogue.NOTES.parent / "concepts"
 MACRO = re.compile(r"\{\{([^{}]+)\}\}")
 BLOCK = re.compile(r"^```block (\S+) (\S+)$", re.MULTILINE)
 
@@ -37,17 +40,45 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
+@dataclass(frozen=True)
+class Page:
+    """A concept page: ``name`` is the file's stem, ``title`` its first heading."""
+
+    name: str
+    title: str
+    path: Path
+
+
+def pages() -> list[Page]:
+    """The concept pages, by title."""
+    found = []
+    for path in sorted(CONCEPTS.glob("*.md")):
+        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        found.append(Page(path.stem, first.removeprefix("# ").strip(), path))
+    return sorted(found, key=lambda page: page.title.lower())
+
+
+def page_text(page: Page) -> str:
+    """The Markdown of a concept page with all figures put in."""
+    return fill(page.path.read_text(encoding="utf-8"), page.path.name, None)
+
+
 def render(family: catalogue.Family) -> str:
     """The Markdown of a note with all figures put in; UsageError names a macro that cannot be read."""
+    return BLOCK.sub("```text", fill(family.body, family.note_path.name, family))
+
+
+def fill(text: str, file_name: str, family: catalogue.Family | None) -> str:
+    """Replace the macros of ``text``; ``family`` is what {{variants}} speaks of, None on concept pages."""
 
     def put_in(match: re.Match[str]) -> str:
         words = match.group(1).split()
         try:
             return _MACROS[words[0]](family, *words[1:])
-        except (KeyError, TypeError, ValueError, StopIteration) as error:
-            raise UsageError("note", match.group(0), f"cannot be filled in {family.note_path.name}: {error}") from None
+        except (KeyError, TypeError, ValueError, StopIteration, AttributeError) as error:
+            raise UsageError("note", match.group(0), f"cannot be filled in {file_name}: {error}") from None
 
-    return BLOCK.sub("```text", MACRO.sub(put_in, family.body))
+    return MACRO.sub(put_in, text)
 
 
 def diagrams(family: catalogue.Family) -> list[tuple[str, str, str]]:
@@ -69,19 +100,19 @@ def _figure(what: str, name: str, *how: str) -> str:
     return f"{value:,}" if "exact" in how else quantity(value)
 
 
-def _ratio(_: catalogue.Family, what: str, first: str, second: str) -> str:
+def _ratio(_: catalogue.Family | None, what: str, first: str, second: str) -> str:
     ratio = _count(first, what) / _count(second, what)
     return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"
 
 
-def _share(_: catalogue.Family, what: str, name: str, stage: str, form: str = "paper") -> str:
+def _share(_: catalogue.Family | None, what: str, name: str, stage: str, form: str = "paper") -> str:
     counts = catalogue.find(name).form(form)
     row = next(row for row in counts.stages() if row[0] == stage)
     part, whole = (row[2], counts.parameters) if what == "params" else (row[3], counts.macs)
     return f"{100 * part / whole:.0f} %"
 
 
-def _stages(_: catalogue.Family, name: str, form: str = "paper") -> str:
+def _stages(_: catalogue.Family | None, name: str, form: str = "paper") -> str:
     counts = catalogue.find(name).form(form)
     lines = ["| stage | output | parameters | multiply-adds |", "|---|---|---:|---:|"]
     lines.append(f"| picture | {shape_text(counts.input)} | | |")

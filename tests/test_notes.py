@@ -125,3 +125,36 @@ def test_a_note_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
         note.write_text(text)
         with pytest.raises(UsageError, match=words):
             catalogue.read_family(note)
+
+
+PAGES = [page.name for page in notes.pages()]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_concept_pages_are_filled_and_their_links_lead_somewhere(name: str) -> None:
+    page = next(page for page in notes.pages() if page.name == name)
+    text = notes.page_text(page)
+    assert page.title and "{{" not in text
+    for target in re.findall(r"\]\(([^)#]+\.md)\)", text):
+        assert (page.path.parent / target).resolve().exists(), target
+
+
+def test_every_concept_has_its_page() -> None:
+    assert len(PAGES) >= 16
+
+
+def test_every_command_in_the_notes_can_be_typed() -> None:
+    """The commands that notes and pages offer name networks and data sets that exist."""
+    known = {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100"}
+    texts = [notes.render(family) for family in catalogue.families()] + [
+        notes.page_text(page) for page in notes.pages()
+    ]
+    commands = [words.split() for text in texts for words in re.findall(r"cnn-explorer train ([^`\n]+)", text)]
+    assert len(commands) > len(texts) // 2
+    for words in commands:
+        names = words[: next((i for i, word in enumerate(words) if word.startswith("-")), len(words))]
+        for name in names:
+            catalogue.find(name)
+        if "--dataset" in words:
+            data = words[words.index("--dataset") + 1]
+            assert data in known or data.startswith("folder:"), words
