@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -186,5 +187,5 @@ def _print_json(value: dict) -> None:
 def _tolerate_narrow_encodings() -> None:
     """A class name in Chinese on a Latin-1 terminal shall be shown with question marks, not end in an exception."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 from .trainer.ids import short_names
 from .trainer.reader import Figures, Run, number
@@ -35,7 +35,7 @@ class Screen:
     signs: bool = True
 
     @classmethod
-    def of(cls, stream: IO[str]) -> Screen:
+    def of(cls, stream: TextIO) -> Screen:
         try:
             "►✓…–─█".encode(stream.encoding or "utf-8")
             signs = True

@@ -18,9 +18,7 @@ from cnn_explorer import cli_runs_text, cli_runs_watch
 from cnn_explorer.cli_runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer import launch
-from cnn_explorer.trainer.export import write_csv
 from cnn_explorer.trainer.ids import new_id
-from cnn_explorer.trainer.lock import RunLock
 from cnn_explorer.trainer.reader import list_runs, read_run
 from cnn_explorer.trainer.rundir import Notes, RunWriter, write_notes
 from cnn_explorer.trainer.textsafe import width
@@ -373,22 +371,6 @@ def test_export_writes_csv(tmp_path):
     assert list(csv.DictReader(target.open())) == rows
 
 
-def test_export_of_a_growing_run_is_consistent(tmp_path):
-    writer = make(tmp_path, state="training")
-    for step in range(10):
-        writer.record({"kind": "train", "step": step})
-
-    class Growing(io.StringIO):
-        def write(self, text):
-            writer.record({"kind": "train", "step": 99, "new_column": 1})
-            return super().write(text)
-
-    target = Growing()
-    assert write_csv(writer.path, target) == 10
-    assert target.getvalue().splitlines() == ["kind,step"] + [f"train,{step}" for step in range(10)]
-    writer.lock.release()
-
-
 def test_export_refuses_what_it_cannot_do(tmp_path):
     finished(tmp_path)
     result = call(tmp_path, "export", "last", "--format", "cvs")
@@ -421,11 +403,3 @@ def test_listing_imports_no_torch_textual_numpy_or_rich(tmp_path):
         "heavy = {'torch', 'textual', 'numpy', 'rich', 'psutil'} & sys.modules.keys(); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code, "--runs", str(tmp_path)], check=True, stdout=subprocess.DEVNULL)
-
-
-def test_a_held_lock_is_told_in_one_line(tmp_path):
-    writer = finished(tmp_path)
-    with RunLock.acquire(writer.path):
-        result = call(tmp_path, "rm", "last", "--yes")
-    assert isinstance(result.exception, WorkError)
-    assert "\n" not in str(result.exception)

@@ -43,8 +43,9 @@ def _plain(value: object) -> object:
         return value
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
+    as_list = getattr(value, "tolist", None)
+    if as_list is not None:
+        return as_list()
     raise TypeError(f"a run's files cannot hold a {type(value).__name__}")
 
 

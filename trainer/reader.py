@@ -135,9 +135,10 @@ def _settle(path: Path, files: _Files) -> tuple[_Files, str, str]:
 
     Otherwise a run that ends, or is resumed, between the reading and the probe would be declared dead for an instant.
     """
-    state = files.status.get("state")
-    if isinstance(state, str) and state in ENDED:
-        return files, state, ""
+    said = files.status.get("state")
+    if isinstance(said, str) and said in ENDED:
+        return files, said, ""
+    state, reason = "crashed", ""
     for _ in range(3):
         locked = is_locked(path)
         again = _load(str(path), files)
