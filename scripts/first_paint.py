@@ -1,0 +1,96 @@
+"""How long a person waits for the first screen: from the start of the process to the painted catalogue, over a pty.
+
+    python scripts/first_paint.py [--runs 11] [--size 120x40] [--json]
+
+Measured from before fork to the moment at which the catalogue's first network stands in what the app wrote. Printed
+beside it: `cnn-explorer list` and `--help` to their last byte. Medians, after one run to warm the disk cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+from cnn_explorer.models import catalogue
+
+MODULE = [sys.executable, "-m", "cnn_explorer"]
+PATIENCE_S = 30.0
+
+
+def environment(home: str) -> dict[str, str]:
+    """An environment with empty runs and state, so that each start is a first one."""
+    folders = {f"CNN_EXPLORER_{name}": os.path.join(home, name.lower()) for name in ("RUNS", "STATE")}
+    return os.environ | folders | {"TERM": "xterm-256color"}
+
+
+def first_paint(size: tuple[int, int], home: str) -> tuple[float, int]:
+    """Seconds until the first network of the catalogue is on the screen, and the bytes written by then."""
+    wanted = next(iter(catalogue.variants())).encode()
+    begun = time.perf_counter()
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, MODULE, environment(home))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    seen = b""
+    try:
+        while wanted not in seen:
+            ready, _, _ = select.select([terminal], [], [], PATIENCE_S)
+            if not ready:
+                raise SystemExit("the first screen did not come; this was written:\n" + repr(seen[-2000:]))
+            seen += os.read(terminal, 1 << 16)
+        return time.perf_counter() - begun, len(seen)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(terminal)
+
+
+def command(words: list[str], home: str) -> float:
+    """Seconds that a command takes from start to end."""
+    begun = time.perf_counter()
+    subprocess.run([*MODULE, *words], stdout=subprocess.DEVNULL, env=environment(home), check=True)
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=11)
+    parser.add_argument("--size", default="120x40")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    width, height = map(int, chosen.size.split("x"))
+    times: dict[str, list[float]] = {"first paint": [], "list": [], "--help": []}
+    with tempfile.TemporaryDirectory() as home:
+        for number in range(chosen.runs + 1):
+            # Interleaved, so that whatever else the machine does falls on all alike.
+            measured = {
+                "first paint": first_paint((width, height), home)[0],
+                "list": command(["list"], home),
+                "--help": command(["--help"], home),
+            }
+            if number:
+                for name, seconds in measured.items():
+                    times[name].append(seconds)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    if chosen.json:
+        print(json.dumps({"schema": 1, "size": chosen.size, "runs": chosen.runs, "seconds": times, "medians": medians}))
+        return
+    for name, seconds in medians.items():
+        low, high = min(times[name]), max(times[name])
+        print(f"{name:<12} median {1000 * seconds:6.0f} ms   (fastest {1000 * low:.0f}, slowest {1000 * high:.0f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""The app: opens screens, keeps the helper process and the watch over the runs, remembers where you were.
+
+Nothing here or in what it imports at the start loads torch, plotting or a Markdown parser: the first screen is painted
+before any of them is needed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.app import App
+from textual.binding import Binding
+from textual.screen import Screen
+
+from .. import settings
+from ..trainer.run import Run
+from . import commands, memory, terminal
+from .helper import Answer, Helper, HelperState
+from .messages import Answered, HelperChanged, RunsRead, TerminalGone
+from .screens.base import BaseScreen
+from .screens.catalogue import CatalogueScreen
+from .watch import RunWatch
+
+WIDE = 100
+TWICE_S = 2.0
+HELPER_AFTER_S = 0.3
+"""The helper process is started this long after the first paint: loading torch would slow it."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders that the app works with; the defaults are the settings'."""
+
+    runs: Path = field(default_factory=settings.runs_folder)
+    data: Path = field(default_factory=settings.data_folder)
+    state: Path = field(default_factory=settings.state_folder)
+
+
+class ExplorerApp(App[None]):
+    """cnn-explorer. ``helper_command`` starts another helper process than the usual one."""
+
+    TITLE = "cnn-explorer"
+    CSS_PATH = "app.tcss"
+    BINDINGS: ClassVar = [*commands.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
+    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide"), (160, "-huge")]
+    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall")]
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(
+        self, places: Places | None = None, helper_command: tuple[str, ...] = (), watch_every_s: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        self.places = places or Places()
+        self.memory = memory.load(self.places.state)
+        self.runs: tuple[Run, ...] = ()
+        self.runs_problem = ""
+        self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)
+        self.run_watch = RunWatch(self.places.runs, self._runs_read, watch_every_s)
+        self._interrupted = -TWICE_S
+
+    # Start and end
+
+    def on_mount(self) -> None:
+        terminal.suit(self)
+        self.push_screen(CatalogueScreen(), callback=None)
+        self.call_after_refresh(self._begin_background)
+
+    def _begin_background(self) -> None:
+        self.watch_runs()
+        self.set_timer(HELPER_AFTER_S, self.helper.start)
+        self.set_interval(5.0, self.helper.check)
+        if self.memory.screen == "runs":
+            self.action_show_runs()
+
+    @work(thread=True, exclusive=True, group="runs", exit_on_error=False, description="watches the runs folder")
+    def watch_runs(self) -> None:
+        """Follow the runs folder until the app ends."""
+        self.run_watch.run()
+
+    def end(self) -> None:
+        """Leave, whatever runs."""
+        self.exit()
+
+    def on_unmount(self) -> None:
+        self.run_watch.stop()
+        self.helper.close()
+        memory.save(self.places.state, self.memory)
+
+    # What comes from other threads
+
+    def _helper_answered(self, answer: Answer) -> None:
+        self.post_message(Answered(answer))
+
+    def _helper_changed(self, state: HelperState) -> None:
+        self.post_message(HelperChanged(state))
+
+    def _runs_read(self, runs: tuple[Run, ...], problem: str) -> None:
+        self.post_message(RunsRead(runs, problem))
+
+    def on_runs_read(self, message: RunsRead) -> None:
+        self.runs, self.runs_problem = message.runs, message.problem
+        for screen in self.base_screens:
+            screen.runs_changed(self.runs)
+
+    def on_answered(self, message: Answered) -> None:
+        for screen in self.base_screens:
+            screen.answered(message.answer)
+
+    def on_helper_changed(self, message: HelperChanged) -> None:
+        for screen in self.base_screens:
+            screen.helper_changed(message.state)
+
+    def on_terminal_gone(self, message: TerminalGone) -> None:
+        self.exit(return_code=terminal.EXIT_HANGUP)
+
+    @property
+    def base_screens(self) -> list[BaseScreen]:
+        """The full screens on the stack that are ready."""
+        return [screen for screen in self.screen_stack if isinstance(screen, BaseScreen) and screen.is_mounted]
+
+    # For the screens
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether list and pane stand side by side."""
+        return self.size.width >= WIDE
+
+    @property
+    def live_runs(self) -> list[Run]:
+        """The runs that a process works on or will."""
+        return [run for run in self.runs if run.live]
+
+    def say(self, text: str, severity: str = "information") -> None:
+        """A short message that goes away by itself. The text is shown as it is, never read as markup."""
+        self.notify(text, severity=severity, markup=False)  # type: ignore[arg-type]
+
+    def open_launch(self, network: str) -> None:
+        """Ask how to train a network."""
+        from .screens.launch import LaunchScreen
+
+        self.push_screen(LaunchScreen(network), self._launched)
+
+    def _launched(self, run_id: str | None) -> None:
+        if run_id:
+            self.memory.run = run_id
+            self.run_watch.nudge()
+            self.action_show_runs(run_id)
+
+    def _show(self, kind: type[BaseScreen]) -> BaseScreen | None:
+        """Go to the screen of this kind, if it is open."""
+        open_ones = [screen for screen in self.base_screens if isinstance(screen, kind)]
+        if not open_ones:
+            return None
+        while self.screen is not open_ones[-1]:
+            self.pop_screen()
+        return open_ones[-1]
+
+    # Commands
+
+    def action_show_runs(self, run_id: str = "") -> None:
+        """Go to the runs."""
+        from .screens.runs import RunsScreen
+
+        screen = self._show(RunsScreen)
+        if isinstance(screen, RunsScreen):
+            screen.go_to(run_id)
+        else:
+            self.push_screen(RunsScreen(run_id or self.memory.run))
+        self.memory.screen = "runs"
+
+    def action_show_catalogue(self) -> None:
+        """Go to the architectures."""
+        self._show(CatalogueScreen)
+        self.memory.screen = "catalogue"
+
+    async def action_back(self) -> None:
+        """One step back, in the screen or to the one before it."""
+        screen = self.screen
+        if isinstance(screen, BaseScreen) and screen.go_back():
+            return
+        if len(self.base_screens) > 1:
+            self.pop_screen()
+            self.memory.screen = self.base_screens[-1].PLACE
+
+    def action_help(self) -> None:
+        """The keys of this screen."""
+        from .screens.help import HelpScreen
+
+        screen = self.screen
+        if isinstance(screen, BaseScreen):
+            self.push_screen(HelpScreen(screen.HEADING, screen.active_commands()))
+
+    def action_leave(self) -> None:
+        """Quit, after a word about runs that are not over."""
+        if not self.live_runs:
+            self.end()
+            return
+        from .screens.leave import LeaveScreen
+
+        if not isinstance(self.screen, LeaveScreen):
+            self.push_screen(LeaveScreen(self.live_runs), self._left)
+
+    def _left(self, choice: str | None) -> None:
+        if choice == "stop":
+            self._stop_all()
+        elif choice == "leave":
+            self.end()
+
+    @work(thread=True, group="control", exit_on_error=False, description="stops the runs")
+    def _stop_all(self) -> None:
+        from .control import stop_all
+
+        problems = stop_all(self.live_runs)
+        if problems:
+            self.call_from_thread(self.say, problems[0], "error")
+        else:
+            self.call_from_thread(self.end)
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C: the second one within two seconds ends the app."""
+        now = time.monotonic()
+        if now - self._interrupted < TWICE_S:
+            self.end()
+        self._interrupted = now
+        self.say("Ctrl+C once more to quit; runs go on without the app")
+
+    def get_system_commands(self, screen: Screen):
+        """The palette: the same table as the keys."""
+        for base in self.base_screens[-1:]:
+            for command in base.active_commands():
+                if command.palette:
+                    yield base.palette_entry(command)
+
+
+def run() -> int:
+    """Open the app; returns the exit code. UsageError where the catalogue or the settings cannot be read."""
+    from ..models import catalogue
+
+    catalogue.variants()
+    terminal.check()
+    app = ExplorerApp()
+    with terminal.watchdog(app):
+        app.run()
+    return app.return_code or 0

@@ -1,0 +1,106 @@
+"""What all full screens share: the frame, the line of keys, and going back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult, SystemCommand
+from textual.dom import DOMNode
+from textual.screen import Screen
+
+from ...trainer.run import Run
+from .. import commands
+from ..commands import Command
+from ..helper import Answer, HelperState
+from ..widgets.shell import KeyLine, TooSmall, TopLine, helper_text, runs_text
+
+if TYPE_CHECKING:
+    from ..app import ExplorerApp
+
+
+class BaseScreen(Screen[None]):
+    """A full screen. ``PLACE`` is its name in the command table, ``TITLE`` what stands in the top line."""
+
+    PLACE: ClassVar = ""
+    HEADING: ClassVar = ""
+
+    @property
+    def explorer(self) -> ExplorerApp:
+        """The app, under its own type."""
+        from ..app import ExplorerApp
+
+        assert isinstance(self.app, ExplorerApp)
+        return self.app
+
+    def compose(self) -> ComposeResult:
+        yield TopLine(self.HEADING)
+        yield from self.compose_body()
+        yield KeyLine()
+        yield TooSmall()
+
+    def compose_body(self) -> ComposeResult:
+        """The widgets between the top line and the keys."""
+        return iter(())
+
+    def on_mount(self) -> None:
+        self.watch(self, "focused", self.update_keys)
+        self.runs_changed(self.explorer.runs)
+
+    def on_screen_resume(self) -> None:
+        self.runs_changed(self.explorer.runs)
+
+    # What the app tells its screens
+
+    def runs_changed(self, runs: Sequence[Run]) -> None:
+        """The runs on this machine changed."""
+        self.update_status()
+
+    def answered(self, answer: Answer) -> None:
+        """The helper process answered a question, perhaps one of this screen."""
+
+    def helper_changed(self, state: HelperState) -> None:
+        """The helper process started, got ready or ended."""
+        self.update_status()
+
+    def update_status(self) -> None:
+        """Say at the top what goes on in the background."""
+        parts = [helper_text(self.explorer.helper.state), runs_text(self.explorer.runs)]
+        self.query_one(TopLine).show(status="  ".join(part for part in parts if part))
+
+    def go_back(self) -> bool:
+        """Undo one step inside the screen; False where there is nothing to undo."""
+        return False
+
+    # Commands
+
+    def active_commands(self) -> tuple[Command, ...]:
+        """The commands that work now, where the focus is."""
+        places = [*getattr(self.focused, "PLACES", ()), self.PLACE, "app"]
+        found = [command for command in commands.of(*places) if self._works(command)]
+        taken: set[str] = set()
+        for command in sorted(found, key=lambda command: places.index(command.where)):
+            if command.keys.split(",")[0] in taken:
+                found.remove(command)
+            taken.update(command.keys.split(","))
+        return tuple(found)
+
+    def _works(self, command: Command) -> bool:
+        """Whether its owner would do it now."""
+        name, _, arguments = command.action.partition("(")
+        owner = self.app if command.where == "app" else self if command.where == self.PLACE else self.focused
+        return owner is not None and bool(owner.check_action(name, (arguments.rstrip(")").strip("'"),)))
+
+    def palette_entry(self, command: Command) -> SystemCommand:
+        """A command as the palette lists it: what it does, its key, and how to do it."""
+        owner = self.app if command.where == "app" else self if command.where == self.PLACE else self.focused
+        return SystemCommand(command.help, command.shown_keys, partial(self._run_command, command.action, owner))
+
+    async def _run_command(self, action: str, owner: DOMNode | None) -> None:
+        await self.app.run_action(action, default_namespace=owner)
+
+    def update_keys(self) -> None:
+        """Show at the foot what can be done now."""
+        if self.is_mounted:
+            self.query_one(KeyLine).show(self.active_commands())

@@ -1,0 +1,32 @@
+"""Asks once before something is done."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from .. import commands
+from .dialog import Dialog
+
+
+class ConfirmScreen(Dialog[bool]):
+    """Ends with True when ``word`` was agreed to."""
+
+    BINDINGS: ClassVar = commands.bindings("confirm")
+
+    def __init__(self, question: str, detail: str, word: str) -> None:
+        super().__init__()
+        self._question, self._detail, self._word = question, detail, word
+
+    def compose_dialog(self) -> ComposeResult:
+        yield Static(self._question, markup=False)
+        yield Static(self._detail, markup=False)
+        yield Static(f"\ny or enter: {self._word}    esc: leave it as it is", markup=False)
+
+    def action_submit(self) -> None:
+        self.dismiss(True)
+
+    def action_agree(self) -> None:
+        self.dismiss(True)

@@ -1,0 +1,41 @@
+"""What all dialogs share: a box in the middle, escape closes it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+
+from .. import commands
+from ..widgets.shell import KeyLine
+
+Result = TypeVar("Result")
+
+
+class Dialog(ModalScreen[Result]):
+    """A dialog that ends with a result, or with None when it is cancelled."""
+
+    PLACE: ClassVar = "dialog"
+    BINDINGS: ClassVar = commands.bindings("dialog")
+    HEADING: ClassVar = ""
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="dialog", can_focus=False) as box:
+            box.border_title = self.HEADING
+            yield from self.compose_dialog()
+        yield KeyLine()
+
+    def compose_dialog(self) -> ComposeResult:
+        """What stands in the box."""
+        return iter(())
+
+    def on_mount(self) -> None:
+        self.query_one(KeyLine).show([c for c in commands.of(self.PLACE) if self.check_action(c.action, ())])
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+    def action_submit(self) -> None:
+        """Go on with what was chosen."""

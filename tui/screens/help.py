@@ -1,0 +1,52 @@
+"""The keys of a screen, from the table that binds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+
+from .. import commands
+from ..commands import Command
+from ..widgets.rows import Column, Row, RowList
+from .dialog import Dialog
+
+PLACES = {
+    "app": "everywhere",
+    "list": "in a list",
+    "text": "in a text",
+    "layers": "in the layer table",
+    "catalogue": "architectures",
+    "runs": "runs",
+}
+
+
+class HelpScreen(Dialog[None]):
+    """Lists commands with their keys; escape, `?` or `q` closes it."""
+
+    BINDINGS: ClassVar = commands.bindings("help")
+
+    def __init__(self, heading: str, listed: Sequence[Command]) -> None:
+        super().__init__()
+        self._heading, self._listed = heading, listed
+
+    def compose_dialog(self) -> ComposeResult:
+        rows: list[Row] = []
+        places = list(dict.fromkeys(command.where for command in self._listed))
+        for place in sorted(places, key=lambda place: place == "app"):
+            rows.append(Row(place, (PLACES.get(place, place),), tone="head", selectable=False))
+            for command in self._listed:
+                if command.where == place:
+                    rows.append(Row(command.action + place, (f"  {command.shown_keys}", command.help)))
+        rows.append(Row("mouse", ("mouse",), tone="head", selectable=False))
+        rows.append(Row("click", ("  click", "All of it works without a mouse; shift and drag selects text")))
+        yield RowList((Column("", 20), Column("")), rows, titles=False, id="help-rows")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#dialog").border_title = f"Keys: {self._heading}"
+        self.query_one(RowList).focus()
+
+    def action_submit(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,252 @@
+"""All runs on this machine, and the curves of the one under the cursor while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+from textual.widgets import Static
+
+from ...trainer.run import Run
+from .. import commands, control, runtable
+from ..curves import AXES, Curves, CurveTail, View
+from ..messages import CurvesRead, RunCommandDone
+from ..widgets.filter_input import FilterInput
+from ..widgets.loss_chart import LossChart
+from ..widgets.rows import Column, Row, RowList
+from .base import BaseScreen
+
+COLUMNS = (
+    Column("", 1),
+    Column("network"),
+    Column("data", 9),
+    Column("state", 13),
+    Column("best %", 6, right=True),
+    Column("left", 6, right=True, above=52),
+    Column("id", 42, above=100),
+)
+SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
+SETTLE_S = 0.08
+CHARTS = ("loss", "accuracy")
+
+
+class RunsScreen(BaseScreen):
+    """List of runs and charts; on a narrow terminal one at a time."""
+
+    PLACE = "runs"
+    HEADING = "runs"
+    BINDINGS: ClassVar = commands.bindings("runs")
+    CSS_PATH = "runs.tcss"
+
+    def __init__(self, run_id: str = "") -> None:
+        super().__init__()
+        self._wanted = run_id
+        self._curves: Curves | None = None
+        self._timer: Timer | None = None
+        self._tail = CurveTail(self._curves_read)
+
+    # Layout
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal(id="body"):
+            with Vertical(id="shelf", classes="framed"):
+                yield FilterInput("network, data set, state, id, tag …")
+                yield RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
+            with Vertical(id="panes", classes="framed"):
+                yield Static("", id="headline", markup=False)
+                yield Static("", id="figures", markup=False)
+                with Vertical(id="charts"):
+                    for name in CHARTS:
+                        yield LossChart(id=f"chart-{name}")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#shelf").border_title = "Runs"
+        self.query_one("#shelf").border_subtitle = str(self.explorer.places.runs)
+        self.table.focus()
+        self.follow_curves()
+
+    def on_unmount(self) -> None:
+        self._tail.stop()
+
+    @property
+    def table(self) -> RowList:
+        """The list of runs."""
+        return self.query_one("#shelf RowList", RowList)
+
+    @property
+    def filter(self) -> FilterInput:
+        """The line for filtering."""
+        return self.query_one(FilterInput)
+
+    @property
+    def selected(self) -> Run | None:
+        """The run under the cursor."""
+        return next((run for run in self.explorer.runs if run.id == self.table.key), None)
+
+    # The list
+
+    def runs_changed(self, runs: Sequence[Run]) -> None:
+        super().runs_changed(runs)
+        if not self.query("#shelf RowList"):
+            return
+        shown = runtable.matching(runs, self.filter.value)
+        rows = [Row(run.id, runtable.cells(run), tones={0: runtable.tone(run), 3: runtable.tone(run)}) for run in shown]
+        known = {row.key for row in rows}
+        cursor = self._wanted if self._wanted in known else None
+        if cursor:
+            self._wanted = ""
+        if rows != list(self.table.rows) or cursor:
+            self.table.empty = self.explorer.runs_problem or "no runs; `t` on an architecture starts one"
+            self.table.set_rows(rows, cursor)
+        self.show_run()
+
+    def go_to(self, run_id: str) -> None:
+        """Put the cursor on a run, now or when it is found."""
+        if run_id and not self.table.go_to(run_id):
+            self._wanted = run_id
+            self.filter.close()
+            self.runs_changed(self.explorer.runs)
+
+    @on(FilterInput.Changed)
+    def _filter_changed(self) -> None:
+        self.runs_changed(self.explorer.runs)
+
+    @on(FilterInput.Left)
+    def _filter_left(self) -> None:
+        self.table.focus()
+
+    @on(FilterInput.Move)
+    def _filter_move(self, message: FilterInput.Move) -> None:
+        self.table.action_cursor_down() if message.way > 0 else self.table.action_cursor_up()
+
+    @on(RowList.Moved)
+    def _moved(self, message: RowList.Moved) -> None:
+        self.explorer.memory.run = message.key or self.explorer.memory.run
+        self.show_run()
+        self.update_keys()
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(SETTLE_S, self._follow_selected)
+
+    @on(RowList.Chosen)
+    def _opened(self) -> None:
+        self.add_class("-reading")
+
+    # The run under the cursor
+
+    def show_run(self) -> None:
+        """The lines above the charts."""
+        run = self.selected
+        curves = self._curves if run is not None and self._curves and self._curves.path == run.path else None
+        self.query_one("#panes").border_title = run.id if run else ""
+        headline, figures = (runtable.headline(run), runtable.figures(run, curves)) if run else ("", "")
+        self.query_one("#headline", Static).update(Text(headline, no_wrap=True, overflow="ellipsis"))
+        self.query_one("#figures", Static).update(Text(figures, no_wrap=True, overflow="ellipsis"))
+        if run is None:
+            for chart in self.query(LossChart):
+                chart.show(type(chart.data)("", "", ()))
+
+    def _view(self) -> View:
+        memory = self.explorer.memory
+        columns = max((chart.size.width for chart in self.query(LossChart)), default=80)
+        axis = memory.axis if memory.axis in AXES else AXES[0]
+        return View(max(columns, 20), axis, memory.smoothing, memory.log)
+
+    def _follow_selected(self) -> None:
+        run = self.selected
+        self._tail.follow(run.path if run else None, self._view())
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._follow_selected)
+
+    @work(thread=True, exclusive=True, group="curves", exit_on_error=False, description="reads the curves of a run")
+    def follow_curves(self) -> None:
+        """Read the records of the run under the cursor until the screen is closed."""
+        self._tail.run()
+
+    def _curves_read(self, curves: Curves) -> None:
+        self.post_message(CurvesRead(curves))
+
+    def on_curves_read(self, message: CurvesRead) -> None:
+        run = self.selected
+        if run is None or message.curves.path != run.path:
+            return
+        self._curves = message.curves
+        for data in message.curves.charts:
+            self.query_one(f"#chart-{data.title}", LossChart).show(data)
+        self.show_run()
+
+    # Commands
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        run = self.selected if self.is_mounted else None
+        if action == "stop":
+            return run is not None and run.live
+        if action == "resume":
+            return run is not None and not run.live and run.state != "finished"
+        return super().check_action(action, parameters)
+
+    def action_filter(self) -> None:
+        self.remove_class("-reading")
+        self.filter.open()
+
+    def action_axis(self) -> None:
+        memory = self.explorer.memory
+        place = AXES.index(memory.axis) if memory.axis in AXES else -1
+        memory.axis = AXES[(place + 1) % len(AXES)]
+        self._follow_selected()
+
+    def action_log(self) -> None:
+        self.explorer.memory.log = not self.explorer.memory.log
+        self._follow_selected()
+
+    def action_smooth(self, change: int) -> None:
+        memory = self.explorer.memory
+        place = SMOOTHINGS.index(memory.smoothing) if memory.smoothing in SMOOTHINGS else 0
+        memory.smoothing = SMOOTHINGS[min(max(place + change, 0), len(SMOOTHINGS) - 1)]
+        self.explorer.say(f"smoothing {memory.smoothing:g}" if memory.smoothing else "smoothing off")
+        self._follow_selected()
+
+    def action_stop(self) -> None:
+        run = self.selected
+        if run is None:
+            return
+        from .confirm import ConfirmScreen
+
+        question = f"Stop {run.id}?"
+        detail = "It ends its step and writes a checkpoint; `r` goes on from there."
+        self.app.push_screen(
+            ConfirmScreen(question, detail, "stop"), lambda yes: self.control("stop", run) if yes else None
+        )
+
+    def action_resume(self) -> None:
+        run = self.selected
+        if run is not None:
+            self.control("resume", run)
+
+    @work(thread=True, group="control", exit_on_error=False, description="stops or resumes a run")
+    def control(self, what: str, run: Run) -> None:
+        """Stop or resume a run; what came of it is told."""
+        text, problem = control.stop(run.path) if what == "stop" else control.resume(run.path)
+        self.post_message(RunCommandDone(text, problem))
+
+    def on_run_command_done(self, message: RunCommandDone) -> None:
+        self.explorer.say(message.problem or message.text, "error" if message.problem else "information")
+        self.explorer.run_watch.nudge()
+
+    def go_back(self) -> bool:
+        if self.has_class("-reading"):
+            self.remove_class("-reading")
+            self.table.focus()
+            return True
+        if self.filter.is_open:
+            self.filter.close()
+            self.table.focus()
+            return True
+        return False

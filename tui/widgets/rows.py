@@ -1,0 +1,281 @@
+"""A list of rows in columns, drawn line by line: as quick with a thousand rows as with ten. Keys as in vim, or arrows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from ...trainer import textsafe
+from .. import commands
+
+CURSOR = "▶ "
+NO_CURSOR = "  "
+GAP = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """``width`` cells wide; 0 takes what the others leave. ``above``: shown only where the list has at least that width."""
+
+    title: str
+    width: int = 0
+    right: bool = False
+    above: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """``key`` names it; ``tone`` is one of the component classes: "plain", "dim", "good", "bad", "head"."""
+
+    key: str
+    cells: tuple[str, ...]
+    tone: str = "plain"
+    tones: dict[int, str] = field(default_factory=dict)
+    selectable: bool = True
+
+
+class RowList(ScrollView, can_focus=True):
+    """Rows under their column titles, with a cursor that is marked by a sign as well as by colour."""
+
+    BINDINGS: ClassVar = commands.bindings("list")
+    PLACES: ClassVar = ("list",)
+    COMPONENT_CLASSES: ClassVar = {
+        "rows--plain",
+        "rows--dim",
+        "rows--good",
+        "rows--bad",
+        "rows--warn",
+        "rows--head",
+        "rows--title",
+        "rows--cursor",
+        "rows--cursor-blurred",
+    }
+
+    @dataclass
+    class Moved(Message):
+        """The cursor is on another row; ``key`` is "" where there is none."""
+
+        rows: RowList
+        key: str
+
+        @property
+        def control(self) -> RowList:
+            return self.rows
+
+    @dataclass
+    class Chosen(Message):
+        """Enter was pressed on a row, or it was clicked a second time."""
+
+        rows: RowList
+        key: str
+
+        @property
+        def control(self) -> RowList:
+            return self.rows
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        rows: Iterable[Row] = (),
+        *,
+        cursor: str = "",
+        empty: str = "nothing here",
+        titles: bool = True,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.columns = tuple(columns)
+        self.rows: tuple[Row, ...] = tuple(rows)
+        self.empty = empty
+        self.titles = titles
+        self._cursor = self._place_of(cursor)
+
+    # What is shown
+
+    @property
+    def key(self) -> str:
+        """Key of the row under the cursor; "" where there is none."""
+        return self.rows[self._cursor].key if self.rows else ""
+
+    def set_rows(self, rows: Iterable[Row], cursor: str | None = None) -> None:
+        """Show other rows. The cursor goes to the row ``cursor``; by default it stays on its row, or near it."""
+        before, place = self.key, self._cursor
+        wanted = before if cursor is None else cursor
+        self.rows = tuple(rows)
+        found = self._place_of(wanted, default=-1)
+        self._cursor = found if found >= 0 else self._selectable(min(place, max(len(self.rows) - 1, 0)), 1)
+        self._measure()
+        self._show_cursor()
+        self.refresh()
+        if self.key != before:
+            self.post_message(self.Moved(self, self.key))
+
+    def go_to(self, key: str) -> bool:
+        """Put the cursor on a row; False where there is no such row."""
+        place = self._place_of(key, default=-1)
+        if place >= 0:
+            self._move_to(place)
+        return place >= 0
+
+    def _place_of(self, key: str, default: int = 0) -> int:
+        for place, row in enumerate(self.rows):
+            if row.key == key and row.selectable:
+                return place
+        return self._selectable(0, 1) if default == 0 else default
+
+    def _selectable(self, place: int, way: int) -> int:
+        """The first row from ``place`` on, in the direction ``way``, that the cursor may be on; ``place`` if there is none."""
+        for step in (way, -way):
+            at = place
+            while 0 <= at < len(self.rows):
+                if self.rows[at].selectable:
+                    return at
+                at += step
+        return min(max(place, 0), max(len(self.rows) - 1, 0))
+
+    # Movement
+
+    def _move_to(self, place: int, way: int = 1) -> None:
+        if not self.rows:
+            return
+        place = self._selectable(min(max(place, 0), len(self.rows) - 1), way)
+        if place == self._cursor:
+            self._show_cursor()
+            return
+        before, self._cursor = self._cursor, place
+        if not self._show_cursor():
+            self._refresh_row(before)
+            self._refresh_row(place)
+        self.post_message(self.Moved(self, self.key))
+
+    def _show_cursor(self) -> bool:
+        """Scroll until the cursor is to be seen; whether that was needed."""
+        height = self._page
+        if height <= 0:
+            return False
+        top = self.scroll_offset.y
+        # A heading directly above the cursor is shown with it.
+        above = self._cursor - 1 if self._cursor and not self.rows[self._cursor - 1].selectable else self._cursor
+        wanted = min(max(top, self._cursor - height + 1), above)
+        if wanted != top:
+            self.scroll_to(y=wanted, animate=False)
+            return True
+        return False
+
+    def _refresh_row(self, place: int) -> None:
+        y = place - self.scroll_offset.y + self._title_lines
+        if 0 <= y < self.size.height:
+            self.refresh(Region(0, y, self.size.width, 1))
+
+    @property
+    def _title_lines(self) -> int:
+        return 1 if self.titles else 0
+
+    @property
+    def _page(self) -> int:
+        return self.scrollable_content_region.height - self._title_lines
+
+    def action_cursor_down(self) -> None:
+        self._move_to(self._cursor + 1)
+
+    def action_cursor_up(self) -> None:
+        self._move_to(self._cursor - 1, -1)
+
+    def action_cursor_first(self) -> None:
+        self._move_to(0)
+
+    def action_cursor_last(self) -> None:
+        self._move_to(len(self.rows) - 1, -1)
+
+    def action_page_down(self) -> None:
+        self._move_to(self._cursor + max(self._page - 1, 1))
+
+    def action_page_up(self) -> None:
+        self._move_to(self._cursor - max(self._page - 1, 1), -1)
+
+    def action_choose(self) -> None:
+        if self.rows and self.rows[self._cursor].selectable:
+            self.post_message(self.Chosen(self, self.key))
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.y - self._title_lines + self.scroll_offset.y
+        if not 0 <= place < len(self.rows) or event.y < self._title_lines or not self.rows[place].selectable:
+            return
+        if place == self._cursor:
+            self.action_choose()
+        else:
+            self._move_to(place)
+
+    # Drawing
+
+    def on_mount(self) -> None:
+        self._measure()
+
+    def on_resize(self) -> None:
+        self._measure()
+        self._show_cursor()
+
+    def on_focus(self) -> None:
+        self._refresh_row(self._cursor)
+
+    def on_blur(self) -> None:
+        self._refresh_row(self._cursor)
+
+    def _measure(self) -> None:
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self.rows) + self._title_lines)
+
+    def _widths(self, total: int) -> list[int]:
+        """Cells of each column, 0 for one that is not shown; flexible ones share what is left."""
+        room = total - len(CURSOR)
+        shown = [column.above <= total for column in self.columns]
+        fixed = sum(column.width + GAP for column, on in zip(self.columns, shown, strict=True) if on)
+        flexible = sum(1 for column, on in zip(self.columns, shown, strict=True) if on and not column.width)
+        left = max(room - fixed, 0)
+        return [
+            0 if not on else column.width or left // flexible for column, on in zip(self.columns, shown, strict=True)
+        ]
+
+    def _text(self, cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+        texts = []
+        for index, width in enumerate(widths):
+            cell = cells[index] if index < len(cells) else ""
+            texts.append(textsafe.pad(cell, width, right=self.columns[index].right) + " " * GAP if width else "")
+        return texts
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        base = self.rich_style
+        if self.titles and y == 0:
+            titles = self._text([column.title for column in self.columns], self._widths(width))
+            return self._strip([NO_CURSOR, *titles], base + self.get_component_rich_style("rows--title"), width)
+        place = y - self._title_lines + self.scroll_offset.y
+        if not 0 <= place < len(self.rows):
+            text = NO_CURSOR + self.empty if not self.rows and y == self._title_lines else ""
+            return self._strip([text], base + self.get_component_rich_style("rows--dim"), width)
+        row = self.rows[place]
+        texts = self._text(row.cells, self._widths(width))
+        if place == self._cursor and row.selectable:
+            name = "rows--cursor" if self.has_focus else "rows--cursor-blurred"
+            return self._strip([CURSOR, *texts], base + self.get_component_rich_style(name), width)
+        plain = base + self.get_component_rich_style(f"rows--{row.tone}")
+        if not row.tones:
+            return self._strip([NO_CURSOR, *texts], plain, width)
+        segments = [Segment(NO_CURSOR, plain)]
+        for index, text in enumerate(texts):
+            tone = row.tones.get(index)
+            style = base + self.get_component_rich_style(f"rows--{tone}") if tone else plain
+            segments.append(Segment(text, style))
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _strip(self, texts: Sequence[str], style: Style, width: int) -> Strip:
+        return Strip([Segment("".join(texts), style)]).adjust_cell_length(width, style)

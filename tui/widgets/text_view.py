@@ -1,0 +1,162 @@
+"""Shows a Markdown text: scrolls, folds to its width, and lets the keyboard walk from link to link."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from .. import commands
+from ..markdown import Document, Link, layout
+
+KINDS = ("h1", "h2", "h3", "strong", "em", "code", "block", "link", "quote", "rule", "mark")
+MARGIN = 1
+
+
+class TextView(ScrollView, can_focus=True):
+    """One text. Diagrams and tables are not folded; left and right scroll to what is beyond the edge."""
+
+    BINDINGS: ClassVar = commands.bindings("text")
+    PLACES: ClassVar = ("text",)
+    COMPONENT_CLASSES: ClassVar = {f"text--{kind}" for kind in (*KINDS, "chosen-link")}
+
+    @dataclass
+    class LinkFollowed(Message):
+        """A link was followed."""
+
+        view: TextView
+        link: Link
+
+    def __init__(self, source: str = "", *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._source = source
+        self._document = Document((), (), (), 0)
+        self._link: int | None = None
+        self._shown = ""
+
+    @property
+    def source(self) -> str:
+        """The Markdown that is shown."""
+        return self._source
+
+    @property
+    def document(self) -> Document:
+        """The text as it is laid out."""
+        return self._document
+
+    def show(self, source: str, *, keep_place: bool = False) -> None:
+        """Show another text, from its beginning."""
+        if source == self._source and self._shown == source:
+            return
+        self._source = source
+        self._link = None
+        self._lay_out()
+        if not keep_place:
+            self.scroll_to(0, 0, animate=False)
+
+    def on_mount(self) -> None:
+        self._lay_out()
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        columns = self.scrollable_content_region.width - 2 * MARGIN
+        if columns <= 0:
+            return
+        self._shown = self._source
+        self._document = layout(self._source, columns)
+        self.virtual_size = Size(max(self._document.wide, columns) + 2 * MARGIN, len(self._document.lines))
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        place = y + self.scroll_offset.y
+        if place >= len(self._document.lines):
+            return Strip.blank(width, base)
+        segments = [Segment(" " * MARGIN, base)]
+        segments += [
+            Segment(span.text, self._style(span.kind, span.link, base)) for span in self._document.lines[place]
+        ]
+        left = self.scroll_offset.x
+        return Strip(segments).crop_extend(left, left + width, base)
+
+    def _style(self, kind: str, link: int | None, base: Style) -> Style:
+        if link is not None and link == self._link:
+            return base + self.get_component_rich_style("text--chosen-link")
+        return base if kind == "plain" else base + self.get_component_rich_style(f"text--{kind}")
+
+    # Scrolling
+
+    def action_scroll_line_down(self) -> None:
+        self.scroll_relative(y=1, animate=False)
+
+    def action_scroll_line_up(self) -> None:
+        self.scroll_relative(y=-1, animate=False)
+
+    def action_scroll_first(self) -> None:
+        self.scroll_to(0, 0, animate=False)
+
+    def action_scroll_last(self) -> None:
+        self.scroll_to(y=self.max_scroll_y, animate=False)
+
+    def action_scroll_page_down(self) -> None:
+        self.scroll_relative(y=max(self.size.height - 2, 1), animate=False)
+
+    def action_scroll_page_up(self) -> None:
+        self.scroll_relative(y=-max(self.size.height - 2, 1), animate=False)
+
+    # Links
+
+    @property
+    def link(self) -> Link | None:
+        """The link that is chosen."""
+        return None if self._link is None else self._document.links[self._link]
+
+    def action_next_link(self) -> None:
+        self._choose(1)
+
+    def action_previous_link(self) -> None:
+        self._choose(-1)
+
+    def _choose(self, way: int) -> None:
+        links = self._document.links
+        if not links:
+            return
+        if self._link is None:
+            top = self.scroll_offset.y
+            below = [number for number, link in enumerate(links) if link.line >= top]
+            above = [number for number, link in enumerate(links) if link.line < top + self.size.height]
+            found = below[:1] if way > 0 else above[-1:]
+            self._link = found[0] if found else (0 if way > 0 else len(links) - 1)
+        else:
+            self._link = (self._link + way) % len(links)
+        line, top = links[self._link].line, self.scroll_offset.y
+        if not top <= line < top + self.size.height:
+            self.scroll_to(y=max(line - self.size.height // 2, 0), animate=False)
+        self.refresh()
+
+    def action_follow_link(self) -> None:
+        if self.link is not None:
+            self.post_message(self.LinkFollowed(self, self.link))
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.y + self.scroll_offset.y
+        if place >= len(self._document.lines):
+            return
+        x = event.x + self.scroll_offset.x - MARGIN
+        for span in self._document.lines[place]:
+            x -= len(span.text)
+            if x < 0:
+                if span.link is not None:
+                    self._link = span.link
+                    self.refresh()
+                    self.action_follow_link()
+                return
