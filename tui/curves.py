@@ -85,12 +85,12 @@ class History:
         """Take in new records; unknown kinds are counted and otherwise ignored."""
         for record in records:
             self.records += 1
-            kind = record.get("kind")
+            kind, split = record.get("kind"), record.get("split")
             if kind == "train":
                 self.train.add(record)
                 self._watch_for_divergence(record)
-            elif kind == "eval" and record.get("split") in self.evals:
-                self.evals[record["split"]].add(record)
+            elif kind == "eval" and isinstance(split, str) and split in self.evals:
+                self.evals[split].add(record)
 
     def _watch_for_divergence(self, record: dict) -> None:
         loss = record.get("loss")

@@ -23,6 +23,7 @@ class Request:
     dataset: str
     epochs: int
     runs: Path
+    data: Path
 
     def words(self) -> list[str]:
         """The words after `cnn-explorer`."""
@@ -35,6 +36,8 @@ class Request:
             str(self.epochs),
             "--runs",
             str(self.runs),
+            "--data",
+            str(self.data),
             "--detach",
         ]
 

@@ -16,7 +16,8 @@ from markdown_it.token import Token
 from ..trainer.textsafe import clean, width
 
 INDENT = 2
-NARROWEST_CELL = 6
+NARROWEST_CELL = 10
+"""A table is not squeezed further; it is then wider than the text, and one scrolls to the right."""
 
 
 @dataclass(frozen=True)

@@ -85,19 +85,14 @@ class LaunchScreen(Dialog[str]):
         self.query_one("#folder").display = own
         if not self._epochs_typed:
             self._propose_epochs()
-        info, epochs = self._checked()
-        counts = self._variant.form("small")
-        parts = []
-        if info is not None:
-            parts.append(
-                f"{len(info.classes)} classes, {info.train:,} pictures, {info.test:,} of them kept for the test"
-                if not info.test
-                else f"{len(info.classes)} classes, {info.train:,} pictures to train on, {info.test:,} to test"
-            )
-            parts.append(
-                f"small form: about {quantity(counts.parameters)} parameters" if self._variant.small_form else ""
-            )
-        self.query_one("#plan", Static).update("; ".join(part for part in parts if part))
+        info, _ = self._checked()
+        self.query_one("#plan", Static).update("" if info is None else self._plan(info))
+
+    def _plan(self, info: DataInfo) -> str:
+        """What would be trained on what, in one line."""
+        words = f"{len(info.classes)} classes, {info.train:,} pictures to train on, {info.test:,} to test"
+        small = self._variant.small_form
+        return words if small is None else f"{words}; small form of {quantity(small.parameters)} parameters"
 
     def _propose_epochs(self) -> None:
         """The number of epochs that the recipe has for this network and data set."""
@@ -140,7 +135,7 @@ class LaunchScreen(Dialog[str]):
         self.query_one("#outcome", Static).update("checking and starting; this takes some seconds …")
         self.app.memory.dataset = self.query_one("#data-sets", RowList).key  # type: ignore[attr-defined]
         runs = self.app.places.runs  # type: ignore[attr-defined]
-        self.start(launching.Request(self._variant.name, self.dataset, epochs, runs))
+        self.start(launching.Request(self._variant.name, self.dataset, epochs, runs, self._data_folder))
 
     @work(thread=True, exclusive=True, group="launch", exit_on_error=False, description="starts a run")
     def start(self, request: launching.Request) -> None:

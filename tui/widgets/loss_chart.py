@@ -1,4 +1,4 @@
-"""A chart of curves. Behind it is plotext, through textual-plotext; whoever uses it sees plain data only (charts.ChartData)."""
+"""A chart of curves. Behind it is plotext, through textual-plotext; whoever uses it hands over plain data (charts.py)."""
 
 from __future__ import annotations
 

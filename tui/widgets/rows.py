@@ -134,7 +134,7 @@ class RowList(ScrollView, can_focus=True):
         return self._selectable(0, 1) if default == 0 else default
 
     def _selectable(self, place: int, way: int) -> int:
-        """The first row from ``place`` on, in the direction ``way``, that the cursor may be on; ``place`` if there is none."""
+        """The first row from ``place`` on, in direction ``way``, that the cursor may be on; ``place`` if there is none."""
         for step in (way, -way):
             at = place
             while 0 <= at < len(self.rows):

@@ -1,4 +1,4 @@
-"""What frames every screen: the line at the top, the line of keys at the foot, and the words for a terminal that is too small."""
+"""What frames every screen: the line at the top, the keys at the foot, the words for a terminal that is too small."""
 
 from __future__ import annotations
 

@@ -1,0 +1,197 @@
+"""The arithmetic of curves, the history behind them and the chart that draws them."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from cnn_explorer.tui import charts
+from cnn_explorer.tui.charts import ChartData, Line
+from cnn_explorer.tui.curves import AXES, CurveTail, History, View
+from cnn_explorer.tui.widgets.loss_chart import LossChart
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.app import App
+from tui_support import FakeRun, eval_record, train_record
+
+anything = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(st.lists(st.tuples(anything, anything), max_size=300), st.integers(1, 40))
+def test_buckets_keep_two_points_a_column_and_both_extremes(points: list[tuple[float, float]], columns: int) -> None:
+    xs, ys = charts.bucket([x for x, _ in points], [y for _, y in points], columns)
+    assert len(xs) == len(ys) <= max(2 * columns, 2)
+    assert all(math.isfinite(x) for x in xs)
+    assert not any(math.isinf(y) for y in ys)
+    placed = [y for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    if placed:
+        finite = [y for y in ys if math.isfinite(y)]
+        assert (min(finite), max(finite)) == (min(placed), max(placed))
+
+
+def test_a_spike_of_one_step_survives() -> None:
+    ys = [1.0] * 100_000
+    ys[70_000] = 9.0
+    assert max(charts.bucket(range(100_000), ys, 80)[1]) == 9.0
+
+
+def test_a_stretch_of_nan_is_a_gap() -> None:
+    ys = [1.0] * 40 + [math.nan] * 20 + [1.0] * 40
+    xs, thinned = charts.bucket(range(100), ys, 10)
+    gaps = [x for x, y in zip(xs, thinned, strict=True) if math.isnan(y)]
+    assert gaps and all(40 <= x < 60 for x in gaps)
+
+
+def test_average_is_debiased_and_steps_over_gaps() -> None:
+    assert charts.ema([5.0] * 10, 0.9) == pytest.approx([5.0] * 10)
+    first, gap, after = charts.ema([1.0, math.nan, 3.0], 0.5)
+    assert first == pytest.approx(1.0)
+    assert math.isnan(gap)
+    assert after == pytest.approx((0.5 * 0.5 * 1.0 + 0.5 * 3.0) / (1 - 0.25))
+    assert charts.ema([1.0, 2.0], 0.0) == [1.0, 2.0]
+
+
+@given(st.lists(anything))
+def test_logarithms_take_anything(values: list[float]) -> None:
+    for value, log in zip(values, charts.log_values(values), strict=True):
+        assert math.isnan(log) != (0 < value < math.inf)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-3, 1), (0.0, 0.05), (-0.2, 0.4), (2, 2), (-12, 12)])
+def test_ticks_of_a_log_axis_lie_inside(low: float, high: float) -> None:
+    places, labels = charts.log_ticks(low, high)
+    assert 1 <= len(places) == len(labels) <= 6
+    assert all(low - 1e-6 <= place <= high + 1e-6 for place in places)
+
+
+def test_history_takes_any_record() -> None:
+    history = History()
+    garbage = [{}, {"kind": 3}, {"kind": "train"}, {"kind": "eval", "split": "moon"}, {"kind": "train", "loss": "x"}]
+    history.add([*garbage, {"kind": "train", "step": True, "loss": math.nan}, {"kind": "eval", "split": []}])
+    assert history.records == 7
+    assert history.diverged_step == 0
+    for axis in AXES:
+        history.curves(Path("x"), View(axis=axis, smoothing=0.6, log=True))
+
+
+def test_history_finds_the_best_epoch_and_the_divergence() -> None:
+    history = History()
+    history.add([train_record(0), eval_record(1, 0.5), eval_record(2, 0.8), eval_record(3, 0.8), eval_record(4, 0.7)])
+    history.add([train_record(500, loss=math.inf), train_record(510, loss=math.nan)])
+    curves = history.curves(Path("x"), View())
+    assert curves.best == (2.0, 0.8)
+    assert curves.diverged_step == 500
+    assert curves.charts[0].note == "diverged at step 500"
+
+
+def tail_of(folder: Path, every_s: float = 0.02):
+    """A tail in a thread, and the curves that it told."""
+    told = []
+    tail = CurveTail(told.append, every_s)
+    thread = threading.Thread(target=tail.run)
+    thread.start()
+    return tail, thread, told
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_tail_follows_appends_truncation_and_deletion(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path, "a")
+    run.curve(50)
+    tail, thread, told = tail_of(tmp_path)
+    try:
+        tail.follow(run.path, View())
+        wait_for(lambda: told and told[-1].records == 50)
+        run.append('{"kind": "train", "step": 50, "lo')
+        run.append('ss": 0.1, "epoch": 0.5}\nnonsense\n')
+        wait_for(lambda: told[-1].records == 51)
+        assert told[-1].last["loss"] == 0.1
+        (run.path / "metrics.jsonl").write_text("")
+        run.write(train_record(1))
+        wait_for(lambda: told[-1].records == 1)
+        (run.path / "metrics.jsonl").unlink()
+        run.write(train_record(1), train_record(2))
+        wait_for(lambda: told[-1].records == 2)
+    finally:
+        tail.stop()
+        thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_tail_tells_nothing_when_nothing_is_new(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path, "a")
+    run.curve(10)
+    tail, thread, told = tail_of(tmp_path, every_s=0.005)
+    try:
+        tail.follow(run.path, View())
+        wait_for(lambda: told)
+        time.sleep(0.2)
+        assert len(told) == 1
+        tail.follow(run.path, View(log=True))
+        wait_for(lambda: len(told) == 2)
+        assert told[-1].charts[0].log
+    finally:
+        tail.stop()
+        thread.join(5)
+
+
+class ChartApp(App):
+    def __init__(self, data: ChartData) -> None:
+        super().__init__()
+        self.data = data
+
+    def compose(self):
+        yield LossChart(id="chart")
+
+    def on_mount(self) -> None:
+        self.query_one(LossChart).show(self.data)
+
+
+HARD_LINES = {
+    "nothing": (),
+    "only gaps": (Line("train", [1, 2], [math.nan, math.nan]),),
+    "infinities": (Line("train", [1, 2, 3], [math.inf, 1.0, -math.inf]),),
+    "one point": (Line("train", [5], [1.0]), Line("validation", [5], [1.0], "validation")),
+    "zero and below": (Line("train", [1, 2, 3], [0.0, -1.0, 1.0]), Line("best", [2], [0.5], "best")),
+    "all below zero": (Line("train", [1, 2], [-1.0, -2.0]),),
+    "huge": (Line("train", [0, 1e300], [1e300, -1e300]),),
+    "a gap in the middle": (Line("train", [1, 2, 3, 4], [1.0, math.nan, math.nan, 2.0]),),
+    "uneven": (Line("train", [1, 2, 3], [1.0]),),
+}
+
+
+@pytest.mark.parametrize("name", HARD_LINES)
+@pytest.mark.parametrize("log", [False, True])
+async def test_chart_never_raises(name: str, log: bool) -> None:
+    app = ChartApp(ChartData("loss", "epoch", HARD_LINES[name], log=log))
+    async with app.run_test(size=(60, 15)) as pilot:
+        chart = app.query_one(LossChart)
+        for _ in range(2):
+            assert str(chart.render())
+            chart._drawn = None
+        await pilot.resize_terminal(8, 3)
+        assert "no room" in str(chart.render())
+
+
+async def test_chart_draws_the_curve_again_only_for_new_data() -> None:
+    data = ChartData("loss", "epoch", (Line("train", [1, 2, 3], [3.0, 2.0, 1.0]),))
+    app = ChartApp(data)
+    async with app.run_test(size=(60, 15)) as pilot:
+        chart = app.query_one(LossChart)
+        first = chart.render()
+        assert any("\u2800" < letter <= "\u28ff" for letter in str(first))
+        assert "train" in str(first)
+        chart.refresh()
+        await pilot.pause()
+        assert chart.render() is first
+        chart.show(ChartData("loss", "epoch", (Line("train", [1, 2, 3], [1.0, 2.0, 3.0]),), log=True))
+        assert chart.render() is not first
+        assert chart.border_title == "loss (log)"

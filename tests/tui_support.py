@@ -1,0 +1,118 @@
+"""What the tests of the app share: run directories written by hand, an app with folders of its own, a helper without torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+
+from cnn_explorer.trainer import process
+from cnn_explorer.trainer.lock import RunLock
+from cnn_explorer.tui.app import ExplorerApp, Places
+from textual.pilot import Pilot
+
+# Answers every question for the layers of a network with one convolution; "die" in the name ends the process, "slow" waits.
+FAKE_HELPER = r"""
+import json, sys, time
+print(json.dumps({"ready": True, "torch": "0"}), flush=True)
+def row(name, kind, output, parameters, children=()):
+    return {"name": name, "kind": "module", "type": kind, "inputs": [[1, 3, 8, 8]], "output": output,
+            "parameters": parameters, "macs": parameters, "output_bytes": 64, "receptive_field": 3, "is_global": False,
+            "depth": 1, "settings": {}, "executed": True, "times": 1, "phrase": "does something", "formulas": [],
+            "children": list(children)}
+for line in sys.stdin:
+    asked = json.loads(line)
+    name = asked["network"]
+    if "die" in name:
+        print("killed on purpose", file=sys.stderr)
+        sys.exit(3)
+    if "refuse" in name:
+        reply = {"id": asked["id"], "error": "the picture is too small"}
+    else:
+        tree = row("", "Net", [1, 10], 30, [row("conv", "Conv2d", [1, 4, 4, 4], 20), row("head", "Linear", [1, 10], 10)])
+        reply = {"id": asked["id"], "answer": {"schema": 1, "tree": tree}}
+    print(json.dumps(reply), flush=True)
+"""
+HELPER_COMMAND = (sys.executable, "-c", FAKE_HELPER)
+
+
+def train_record(step: int, loss: float = 1.0, accuracy: float = 0.5) -> dict:
+    """A training record as the trainer writes it."""
+    return {
+        "kind": "train",
+        "step": step,
+        "epoch": step / 100,
+        "images": step * 128,
+        "time": step * 0.5,
+        "loss": loss,
+        "accuracy": accuracy,
+        "images_per_s": 1000.0,
+    }
+
+
+def eval_record(epoch: int, accuracy: float, loss: float = 1.0) -> dict:
+    """A record of the validation after an epoch."""
+    step = epoch * 100
+    times = {"step": step, "epoch": epoch, "images": step * 128, "time": step * 0.5}
+    return {"kind": "eval", "split": "validation", "loss": loss, "accuracy": accuracy, **times}
+
+
+class FakeRun:
+    """A run directory written by hand; ``lock`` holds its lock, as a living trainer would."""
+
+    def __init__(
+        self, runs: Path, name: str, state: str = "training", *, alive: bool = False, network: str = "lenet5"
+    ) -> None:
+        self.path = runs / name
+        self.path.mkdir(parents=True)
+        self.lock = RunLock.acquire(self.path) if alive else None
+        config = {
+            "schema": 1,
+            "id": name,
+            "created": "2026-11-20T14:30:22Z",
+            "network": {"name": network},
+            "data": {"name": "digits", "classes": list("0123456789")},
+            "recipe": {"epochs": 10},
+        }
+        (self.path / "run.json").write_text(json.dumps(config))
+        self.status(state)
+
+    def status(self, state: str, **more: object) -> None:
+        """Write status.json."""
+        values = {"schema": 1, "state": state, "phase": "epoch 3 of 10", "progress": 0.3, **process.identity(), **more}
+        (self.path / "status.json").write_text(json.dumps(values))
+
+    def write(self, *records: dict) -> None:
+        """Append records."""
+        self.append("".join(json.dumps(record) + "\n" for record in records))
+
+    def append(self, text: str) -> None:
+        """Append anything."""
+        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(text)
+
+    def curve(self, count: int) -> None:
+        """Append a falling loss of ``count`` steps."""
+        self.write(*(train_record(step, 2.3 * math.exp(-step / 100), step / count) for step in range(count)))
+
+
+def make_app(folder: Path, **options: object) -> ExplorerApp:
+    """An app whose runs, data and memory lie in ``folder`` and whose helper needs no torch."""
+    places = Places(folder / "runs", folder / "data", folder / "state")
+    arguments = {"helper_command": HELPER_COMMAND, "watch_every_s": 0.05} | options
+    return ExplorerApp(places, **arguments)  # type: ignore[arg-type]
+
+
+async def until(pilot: Pilot, condition, what: str = "", patience_s: float = 15.0) -> None:
+    """Let the app work until ``condition()`` is true."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen: {what or condition}"
+        await pilot.pause(0.02)
+
+
+def screen_text(app: ExplorerApp) -> str:
+    """What is to be seen on the screen at the top, as text."""
+    return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
