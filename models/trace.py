@@ -97,12 +97,31 @@ def _deform_conv_macs(args: tuple, output: Tensor) -> int:
 
 WEIGHTED = {aten.convolution, aten.addmm, aten.mm, aten.bmm, aten.baddbmm}
 RESHAPES = {aten.view, aten._unsafe_view, aten.reshape, aten._reshape_copy}
-KEEP_WHOLE = {aten.dropout, aten.dropout_}
+
+
+def _same(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+def _same_with_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(x), x.new_empty(0), x.new_empty(0)
+
+
+# PyTorch works out the shapes of these in Python, slowly; in eval mode they leave the shape as it is.
+SHAPE_KEEPING: dict[Any, Callable] = {
+    aten.relu: _same,
+    aten.gelu: _same,
+    aten.silu: _same,
+    aten.hardtanh: _same,
+    aten.native_batch_norm: _same_with_statistics,
+    aten._native_batch_norm_legit_no_training: _same_with_statistics,
+    aten.native_layer_norm: _same_with_statistics,
+}
 EXTRA_RULES: dict[str, Callable[[tuple, Tensor], int]] = {"torchvision::deform_conv2d": _deform_conv_macs}
 
 
 class _Operations(TorchDispatchMode):
-    """Hands every basic operation to the recorder, composite ones taken apart first."""
+    """Hands every basic operation to the recorder."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
@@ -111,12 +130,8 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         packet = func._overloadpacket
-        if packet not in flop_registry and packet not in KEEP_WHOLE:
-            with self:
-                decomposed = func.decompose(*args, **kwargs)
-            if decomposed is not NotImplemented:
-                return decomposed
-        output = func(*args, **kwargs)
+        shortcut = SHAPE_KEEPING.get(packet)
+        output = shortcut(args[0]) if shortcut and args[0].is_meta else func(*args, **kwargs)
         self.recorder.note(packet, args, kwargs, output)
         return output
 
@@ -180,10 +195,10 @@ class Recorder:
         self.fields[id(tensor)] = (tensor, seen)
 
     def note(self, packet: Any, args: tuple, kwargs: dict, output: Any) -> None:
-        tensors = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
+        tensors = _tensors(output)
         if not tensors:
             return
-        inputs = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        inputs = _tensors(args) + _tensors(tuple(kwargs.values()))
         self.used |= {id(t) for t in inputs} & self.weights
         fields = [seen for t in inputs if (seen := self.field_of(t)) is not None]
         macs = self._macs(packet, args, kwargs, output)
@@ -245,6 +260,15 @@ def follow(packet: Any, args: tuple, fields: list[Field], output: Tensor, has_we
 
 def _window(seen: Field, kernel: int, stride: int, dilation: int) -> Field:
     return replace(seen, size=seen.size + (kernel - 1) * dilation * seen.jump, jump=seen.jump * stride)
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    """The tensors in arguments or results, lists and tuples of them included (quicker than a general tree walk)."""
+    if isinstance(values, Tensor):
+        return [values]
+    if isinstance(values, list | tuple):
+        return [tensor for value in values for tensor in _tensors(value)]
+    return []
 
 
 def trace(network: nn.Module, picture: Tensor | list[Tensor]) -> Node:

@@ -1,0 +1,37 @@
+"""How long the full anatomy of each variant takes once torch is loaded, and the most memory that the process held.
+
+usage: python scripts/bench_anatomy.py [NAME ...]
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+
+from cnn_explorer.models import anatomy, catalogue, external
+
+
+def seconds(name: str) -> float:
+    begun = time.perf_counter()
+    anatomy.fold(external.anatomy_of(external.subject(name)))
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(catalogue.variants())
+    seconds(names[0])  # the first call imports the counter's formulas
+    times = {name: seconds(name) for name in names}
+    for name in sorted(times, key=times.__getitem__, reverse=True)[:15]:
+        print(f"{name:28}{times[name]:8.3f} s")
+    unit = 1024**2 if sys.platform == "darwin" else 1024  # bytes there, kilobytes here
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    print(
+        f"{len(times)} variants: median {statistics.median(times.values()):.3f} s, slowest {max(times.values()):.3f} s"
+    )
+    print(f"peak memory of the process {most:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Write docs/zoo.md: every variant with its counts, what they were held against, and the smallest picture it takes.
+
+usage: python scripts/make_zoo_table.py [--check]
+
+The counts are those stamped into the notes (a test holds them against the code), the oracle is tests/oracle.json, the
+reference implementation is read off each family's test. The smallest picture is found by building and running on the
+meta device.
+With --check nothing is written; exit code 1 where docs/zoo.md is not what would be written (smallest pictures excepted).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from cnn_explorer.models import catalogue, counting
+from cnn_explorer.models.notes import quantity
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs" / "zoo.md"
+LARGEST = 600
+HEAD = """# The zoo in figures
+
+Written by `python scripts/make_zoo_table.py`.
+
+- *Counts*: "oracle" where parameters and multiply-adds equal those counted from other implementations
+  (tests/oracle.json) exactly; "closed form" where a test derives them.
+- *Same function*: the reference whose outputs equal ours to 1e-9 and gradients to 1e-7 (relative, float64, all weights
+  random; the family's test says for which variants); "own re-computation" where there is no installed reference and the
+  test computes the same by other means.
+- *Smallest*: the smallest square picture that the layout takes, paper's / small form's.
+
+| network | year | parameters | multiply-adds | published | counts | same function | smallest | small form |
+|---|---|---:|---:|---|---|---|---|---|
+"""
+
+
+def oracle() -> dict[str, dict]:
+    entries = json.loads((ROOT / "tests" / "oracle.json").read_text(encoding="utf-8"))["entries"]
+    return {entry["variant"]: entry for entry in reversed(entries) if entry["canonical"]}
+
+
+def reference(family: str) -> str:
+    """Which library the family's test compares with, by what it imports and calls."""
+    path = ROOT / "tests" / f"test_{family}.py"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if "assert_same_function" not in text and "differences(" not in text and "transplant" not in text:
+        return "own re-computation"
+    found = [name for name in ("torchvision", "timm") if f"import {name}" in text or f"from {name}" in text]
+    return ", ".join(found) or "own re-computation"
+
+
+def runs(name: str, form: str, size: int) -> bool:
+    """Whether a form of a network can be built for ``size`` pixels and run on them."""
+    channels = catalogue.find(name).form(form).input[0]
+    try:
+        network = counting.on_meta(lambda: catalogue.build(name, form=form, image_size=size)).eval()
+        with torch.no_grad():
+            network(torch.empty((2, channels, size, size), device="meta"))
+    except (ValueError, RuntimeError, IndexError, AssertionError, ZeroDivisionError):
+        return False
+    return True
+
+
+def smallest(name: str, form: str) -> int | None:
+    """Smallest side that runs: doubled until it does, then the gap halved."""
+    high = 1
+    while not runs(name, form, high):
+        high *= 2
+        if high > LARGEST:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if runs(name, form, middle) else (middle, high)
+    return high
+
+
+def row(variant: catalogue.Variant, counts: dict[str, dict], sizes: bool) -> list[str]:
+    paper, small = variant.paper_form, variant.small_form
+    entry = counts.get(variant.name)
+    held = "closed form" if entry is None else "oracle"
+    if entry is not None and entry["input"] == list(paper.input):
+        assert entry["params"] == paper.parameters and entry["macs"] in (None, paper.macs), variant.name
+    forms = ["paper"] + (["small"] if small else [])
+    least = " / ".join(str(smallest(variant.name, form) or "its own") for form in forms) if sizes else ""
+    published = ", ".join(f"{key} {value}" for key, value in variant.published.items())
+    small_text = f"{small.parameters:,} / {quantity(small.macs)}" if small else "the same"
+    figures = [f"{paper.parameters:,}", quantity(paper.macs)]
+    return [variant.name, str(variant.year), *figures, published, held, reference(variant.family), least, small_text]
+
+
+def table(sizes: bool) -> list[list[str]]:
+    counts = oracle()
+    return [row(variant, counts, sizes) for family in catalogue.families() for variant in family.variants]
+
+
+def main() -> None:
+    if "--check" in sys.argv:
+        written = [line.strip("| ").split(" | ") for line in TARGET.read_text(encoding="utf-8").splitlines()]
+        kept = {tuple(cells[:7] + cells[8:]) for cells in written if len(cells) == 9}
+        missing = [
+            cells[0] for cells in table(sizes=False) if tuple(c or "" for c in cells[:7] + cells[8:]) not in kept
+        ]
+        print("\n".join(f"docs/zoo.md is not up to date for {name}" for name in missing) or "docs/zoo.md is up to date")
+        sys.exit(bool(missing))
+    TARGET.write_text(HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in table(sizes=True)), encoding="utf-8")
+    print(f"wrote {TARGET.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
