@@ -36,7 +36,9 @@ def train(
     label_smoothing: Annotated[Share, typer.Option(help="Part of the target spread over all classes.")] = None,
     clip_norm: Annotated[Share, typer.Option(help="Largest norm of the gradient; 0: any.")] = None,
     ema: Annotated[Share, typer.Option(help="Decay of a moving average of the weights; 0: none.")] = None,
-    augment: Annotated[str | None, typer.Option(help="Comma-separated: crop, translate, flip, cutout.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="Comma-separated: crop, translate, flip, jitter, randaugment …")
+    ] = None,
     no_augment: Annotated[bool, typer.Option("--no-augment", help="Train on the pictures as they are.")] = False,
     assign: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any value of the recipe, e.g. gamma=0.2.")
@@ -138,12 +140,19 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int]) -> 
 def _train_new(names: list, wishes: dict, folder: Path, detach: bool, as_json: bool) -> int:
     """Resolve all, create all, then train them here or in another process."""
     from .trainer.execute import is_alone
-    from .trainer.hardware import set_waiting, usable_cores
+    from .trainer.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
 
+    others = OtherWork()
     alone = not detach and is_alone(folder)
     set_waiting(wishes["threads"] or usable_cores(), alone=alone)
-    from .trainer import prepare
+    from .trainer import prepare  # brings torch, which takes long enough to see what else the machine is doing
 
+    if alone and others.cores() > BUSY_CORES:
+        alone = False
+        if wishes["threads"] is None and usable_cores() > 1:
+            _say(
+                f"other programs keep {others.cores():.1f} cores busy, so one is left to them; --threads says otherwise"
+            )
     plans = []
     for name in names:
         plans.append(prepare.plan(prepare.Request(network=name, alone=alone, **wishes), _say))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from . import distort, mixing
 from .recipe import Recipe
 
 Draws = dict[str, Tensor]
@@ -56,19 +57,29 @@ def windows(bordered: Tensor, width: int) -> Tensor:
 
 
 def draw(recipe: Recipe, count: int, size: int, generator: torch.Generator) -> Draws:
-    """Random numbers for ``count`` pictures of ``size`` pixels a side, each a tensor (count,) on the generator's device."""
+    """Random numbers for ``count`` pictures of ``size`` pixels a side, each a tensor (count, …)."""
     width, _ = border(recipe)
     draws: Draws = {}
 
-    def whole(limit: int) -> Tensor:
-        return torch.randint(0, limit, (count,), generator=generator, device=generator.device)
+    def whole(limit: int, *more: int) -> Tensor:
+        return torch.randint(0, limit, (count, *more), generator=generator, device=generator.device)
+
+    def uniform(columns: int) -> Tensor:
+        return torch.rand((count, columns), generator=generator, device=generator.device)
 
     if width:
         draws["row"], draws["column"] = whole(2 * width + 1), whole(2 * width + 1)
     if "flip" in recipe.augment:
         draws["flip"] = whole(2).bool()
+    if "jitter" in recipe.augment:
+        draws["jitter"] = recipe.jitter_strength * (2 * uniform(3) - 1)
+    if "randaugment" in recipe.augment:
+        draws["operations"] = whole(len(distort.OPERATIONS), distort.PER_PICTURE)
+        draws["signs"] = 2 * whole(2, distort.PER_PICTURE) - 1
     if "cutout" in recipe.augment:
         draws["hole_row"], draws["hole_column"] = whole(size), whole(size)
+    if "mixup" in recipe.augment or "cutmix" in recipe.augment:
+        draws["mix"] = uniform(4)
     return draws
 
 
@@ -103,12 +114,40 @@ def cut_out(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
 
 
 def on_bytes(images: Tensor, draws: Draws) -> Tensor:
-    """What moves pixels about, on uint8 pictures, where a byte moves instead of four: (B, C, H, W)."""
+    """What moves whole pixels about, on uint8 pictures, where a byte moves instead of four: (B, C, H, W)."""
     return flip(images, draws["flip"]) if "flip" in draws else images
 
 
+def on_values(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
+    """What changes brightness and shape, on pictures (B, C, H, W) with values 0 … 255; bytes come back as float."""
+    if "jitter" in draws:
+        images = distort.jitter(images.to(torch.float32), draws["jitter"])
+    if "operations" in draws:
+        images = images.to(torch.float32)
+        images = distort.randaugment(images, draws["operations"], draws["signs"], recipe.randaugment_strength)
+    return images
+
+
 def on_normalised(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
-    """What changes values, on normalised pictures: (B, C, H, W)."""
+    """What treats the mean as nothing, on normalised pictures: (B, C, H, W)."""
     if "hole_row" in draws:
         images = cut_out(images, draws["hole_row"], draws["hole_column"], recipe.cutout_size)
     return images
+
+
+def mix(images: Tensor, targets: Tensor, draws: Draws, recipe: Recipe, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Mixup or CutMix, or for each batch one of them where the recipe has both; targets (B,) → (B, classes) then.
+
+    The share is uniform in 0 … 1, Beta(1, 1), as both papers use for CIFAR.
+    """
+    if "mix" not in draws:
+        return images, targets
+    share, row, column, coin = draws["mix"].unbind(1)
+    mixed = mixing.probabilities(targets, num_classes)
+    blended = mixing.mixup(images, mixed, share) if "mixup" in recipe.augment else None
+    pasted = mixing.cutmix(images, mixed, share, row, column) if "cutmix" in recipe.augment else None
+    if blended is None or pasted is None:
+        return blended or pasted  # type: ignore[return-value]
+    # The first picture's coin decides for all of them, on the device.
+    heads = coin[0] < 0.5
+    return torch.where(heads, blended[0], pasted[0]), torch.where(heads, blended[1], pasted[1])

@@ -43,8 +43,8 @@ class View:
         self._shift = (-means / deviations).to(torch.float32).view(-1, 1, 1).to(device)
 
     def normalised(self, images: Tensor) -> Tensor:
-        """uint8 (B, C, H, W) on the device → float32 (B, C, H, W), (x / 255 - mean) / std."""
-        return images.to(torch.float32).mul_(self._scale).add_(self._shift)
+        """Values 0 … 255 (B, C, H, W) on the device, bytes or floats → float32, (x / 255 - mean) / std."""
+        return images.to(torch.float32, copy=True).mul_(self._scale).add_(self._shift)
 
     def sized(self, images: Tensor) -> Tensor:
         """Normalised pictures at the size of the network: (B, C, H, W) → (B, C, size, size), in the network's layout."""
@@ -67,7 +67,8 @@ class TrainingBatches:
     The last pictures of an order that fill no batch are left out; the next epoch has another order.
     """
 
-    def __init__(self, pictures: Pictures, view: View, recipe: Recipe, seed: int) -> None:
+    def __init__(self, pictures: Pictures, view: View, recipe: Recipe, seed: int, num_classes: int) -> None:
+        self.num_classes = num_classes
         self.recipe = recipe
         self.view = view
         self.seed = seed
@@ -88,14 +89,20 @@ class TrainingBatches:
         return Epoch(order.to(device), {name: values.to(device) for name, values in draws.items()})
 
     def batch(self, epoch: Epoch, position: int) -> tuple[Tensor, Tensor]:
-        """Batch ``position`` of an epoch: pictures (B, C, size, size), normalised, and classes (B,)."""
+        """Batch ``position`` of an epoch: pictures (B, C, size, size), normalised, and their targets.
+
+        These are classes (B,), or probabilities (B, classes) where pictures are mixed.
+        """
         start = position * self.batch_size
         stop = start + self.batch_size
         draws = augment.select(epoch.draws, start, stop)
         index = epoch.order[start:stop]
         images = augment.on_bytes(augment.gather(self._bordered, index, draws, self._border), draws)
-        images = augment.on_normalised(self.view.normalised(images), draws, self.recipe)
-        return self.view.sized(images), self._labels.index_select(0, index)
+        images = self.view.normalised(augment.on_values(images, draws, self.recipe))
+        images = augment.on_normalised(images, draws, self.recipe)
+        targets = self._labels.index_select(0, index)
+        images, targets = augment.mix(images, targets, draws, self.recipe, self.num_classes)
+        return self.view.sized(images), targets
 
 
 def _resident(pictures: Pictures, device: torch.device) -> Tensor:

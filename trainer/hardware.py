@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,10 @@ from ..errors import UsageError, nearest
 if TYPE_CHECKING:
     import torch
 
+CGROUP = Path("/sys/fs/cgroup/cpu.max")
+BUSY_CORES = 0.3
+"""With this much work of others a run in the foreground is not alone."""
+
 NICENESS = 10
 """Added to the niceness of a detached run, so that the person at the machine comes first."""
 
@@ -27,7 +32,7 @@ NICENESS = 10
 def usable_cores() -> int:
     """Cores that this process may use: those of its affinity mask, or fewer where a container's quota allows fewer."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(Path("/sys/fs/cgroup/cpu.max"))
+    quota = _quota(CGROUP)
     return max(1, min(cores, quota)) if quota else cores
 
 
@@ -38,6 +43,31 @@ def _quota(path: Path) -> int | None:
         return -(-int(granted) // int(period))
     except (OSError, ValueError):
         return None
+
+
+class OtherWork:
+    """Measures how many cores other processes keep busy, from its making to the moment of asking."""
+
+    def __init__(self) -> None:
+        self._begun = self._seconds()
+
+    def cores(self) -> float:
+        """Cores' worth of work of others since then; 0 where that cannot be known, as in a container with a quota."""
+        busy, own, now = self._seconds()
+        passed = now - self._begun[2]
+        if passed <= 0 or _quota(CGROUP) is not None:
+            return 0.0
+        return max(0.0, (busy - self._begun[0]) - (own - self._begun[1])) / passed
+
+    @staticmethod
+    def _seconds() -> tuple[float, float, float]:
+        """Busy seconds of all cores that we may use, those of this process, and the time."""
+        import psutil
+
+        times = psutil.cpu_times(percpu=True)
+        ours = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(times))
+        busy = sum(times[core].user + times[core].system + times[core].nice for core in ours if core < len(times))
+        return busy, sum(os.times()[:2]), time.monotonic()
 
 
 def choose_threads(wanted: int | None, *, alone: bool) -> int:

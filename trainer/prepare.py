@@ -116,7 +116,7 @@ def _seed(seed: int) -> int:
 
 def _layers(variant: catalogue.Variant, wishes: Wishes, request: Request, dataset: str) -> list[Layer]:
     """The recipe's layers, the strongest last; a run.json is complete, so the note has no say beside it."""
-    note = [] if wishes.complete else [Layer(f"{variant.family}.md", variant.recipe)]
+    note = [] if wishes.complete else [Layer(f"{variant.family}.md", variant.recipe, general=True)]
     return [*note, Layer(wishes.origin, wishes.recipe), Layer("", request.recipe)]
 
 

@@ -17,7 +17,7 @@ from . import datainfo
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 SCHEDULES = ("constant", "step", "cosine", "one-cycle")
-AUGMENTATIONS = ("crop", "translate", "flip", "cutout")
+AUGMENTATIONS = ("crop", "translate", "flip", "jitter", "randaugment", "cutout", "mixup", "cutmix")
 MIRRORED_MEANS_SOMETHING_ELSE = ("digits", "mnist")
 """Data sets whose pictures must not be flipped: a mirrored 3 is no 3."""
 
@@ -28,8 +28,9 @@ class Recipe:
 
     Times are in epochs. ``batch_size`` is the number of pictures per weight update; it is worked off in ``accumulate``
     equal parts. ``momentum`` and ``nesterov`` are SGD's, ``momentum`` also RMSprop's; ``betas`` are Adam's; ``eps``
-    Adam's and RMSprop's. ``milestones`` are the parts of the run after which the schedule "step" multiplies the rate by
-    ``gamma``. ``clip_norm`` 0 means no clipping, ``ema`` 0 no averaging of weights; otherwise it is the decay per update.
+    Adam's and RMSprop's. ``augment`` names what is done to the training pictures (augment.py). ``milestones`` are the
+    parts of the run after which the schedule "step" multiplies the rate by ``gamma``. ``clip_norm`` 0 means no clipping,
+    ``ema`` 0 no averaging of weights; otherwise it is the decay per update.
     """
 
     optimizer: str = "sgd"
@@ -53,6 +54,8 @@ class Recipe:
     crop_padding: int = 4
     translate_pixels: int = 2
     cutout_size: int = 8
+    jitter_strength: float = 0.4
+    randaugment_strength: float = 0.5
 
     def to_dict(self) -> dict[str, object]:
         """The recipe as JSON-able values, in the order of the fields."""
@@ -93,8 +96,14 @@ RULES = {
     "crop_padding": Rule(low=1, high=64),
     "translate_pixels": Rule(low=1, high=64),
     "cutout_size": Rule(low=1),
+    "jitter_strength": Rule(above=0, high=1),
+    "randaugment_strength": Rule(above=0, high=1),
 }
 FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
+
+UPDATES_PER_EPOCH = 20
+SMALLEST_BATCH = 16
+"""Where nobody asks for a size, batches are made smaller for small data sets, down to this many pictures."""
 
 # What suits the general case of each data set; networks of any family start from here.
 BY_DATASET: dict[str, dict[str, object]] = {
@@ -117,18 +126,27 @@ BY_OPTIMIZER: dict[str, dict[str, object]] = {
 
 @dataclass(frozen=True)
 class Layer:
-    """Values from one place. ``origin`` names it in error messages; "" stands for the flags of the command line."""
+    """Values from one place. ``origin`` names it in error messages; "" stands for the flags of the command line.
+
+    ``general``: it speaks of a network on pictures in general, as a note does, not of the run at hand. Such values give way
+    to what the data set needs.
+    """
 
     origin: str
     values: Mapping[str, object]
+    general: bool = False
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A recipe and, for each field, the origin of its value ("" for a flag, "default" for what nobody set)."""
+    """A recipe, the origin of each value ("" for a flag, "default" for what nobody set), and what was asked for.
+
+    ``asked`` are the fields set for this very run, by a flag or a file.
+    """
 
     recipe: Recipe
     origins: Mapping[str, str]
+    asked: frozenset[str] = frozenset()
 
 
 def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
@@ -140,18 +158,20 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
     kind = data_kind(dataset)
     values: dict[str, object] = dict(BY_DATASET[kind])
     origins = dict.fromkeys(FIELDS, "default")
+    asked: set[str] = set()
     for layer in layers:
         given = {key: check(key, value, layer.origin) for key, value in _own_values(layer, kind).items()}
         if given.get("optimizer", values.get("optimizer", "sgd")) != values.get("optimizer", "sgd"):
             given = BY_OPTIMIZER[str(given["optimizer"])] | given
         values |= given
         origins |= dict.fromkeys(given, layer.origin)
-    if kind in MIRRORED_MEANS_SOMETHING_ELSE and origins["augment"].endswith(".md"):
-        # A note speaks of pictures in general.
+        if not layer.general:
+            asked |= given.keys()
+    if kind in MIRRORED_MEANS_SOMETHING_ELSE and "augment" not in asked:
         values["augment"] = tuple(name for name in values["augment"] if name != "flip")  # type: ignore[union-attr]
     recipe = Recipe(**values)  # type: ignore[arg-type]
     _check_together(recipe, origins)
-    return Resolved(recipe, origins)
+    return Resolved(recipe, origins, frozenset(asked))
 
 
 def data_kind(dataset: str) -> str:
@@ -264,21 +284,30 @@ def _check_together(recipe: Recipe, origins: Mapping[str, str]) -> None:
 def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
     """The recipe for a training part of ``pictures``, and a remark where something had to be changed, else "".
 
-    A batch larger than the training part is an error where somebody asked for it, and made smaller where nobody did: then
-    an epoch has at least four updates.
+    A batch larger than the training part is an error where somebody asked for it. Where nobody did, it is made so small
+    that an epoch has twenty updates, or that it holds sixteen pictures, and the rate goes with it unless it was asked
+    for: in proportion for SGD (Goyal et al., arXiv:1706.02677, section 2.1), by the root for the Adams (Malladi et al.,
+    arXiv:2205.10287).
     """
     recipe = resolved.recipe
     if pictures < 1:
         raise UsageError("dataset", None, "has no pictures to train on")
-    asked_for = resolved.origins["batch_size"] != "default"
-    if asked_for:
+    if "batch_size" in resolved.asked:
         if recipe.batch_size > pictures:
             name = _field_name("batch_size", resolved.origins["batch_size"])
             hint = f"is more than the training part has; the largest that works is {pictures}"
             raise UsageError(name, recipe.batch_size, hint)
         return recipe, ""
-    largest = max(1, pictures // 4)
+    largest = max(pictures // UPDATES_PER_EPOCH, min(SMALLEST_BATCH, max(1, pictures // 2)))
     if recipe.batch_size <= largest:
         return recipe, ""
-    smaller = dataclasses.replace(recipe, batch_size=largest, accumulate=min(recipe.accumulate, largest))
-    return smaller, f"batches of {largest}, because the training part has {pictures} pictures"
+    ratio = largest / recipe.batch_size
+    rate = recipe.lr * (ratio if recipe.optimizer == "sgd" else math.sqrt(ratio))
+    smaller = dataclasses.replace(
+        recipe,
+        batch_size=largest,
+        accumulate=min(recipe.accumulate, largest),
+        lr=recipe.lr if "lr" in resolved.asked else float(f"{rate:.3g}"),
+    )
+    remark = f"batches of {largest} instead of {recipe.batch_size}, because there are {pictures:,} pictures to train on"
+    return smaller, remark if smaller.lr == recipe.lr else f"{remark}; lr {smaller.lr:g} to go with that"

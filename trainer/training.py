@@ -101,7 +101,7 @@ def build_session(config: RunConfig, data: DataSet, device: torch.device) -> Ses
     precision = autocast(engine.precision, device)
     scaler = torch.amp.GradScaler(device.type) if engine.precision == "fp16" else None
     updater = Updater(network, build_optimizer(network, recipe), recipe, precision, average, scaler)
-    batches = TrainingBatches(data.train, view, recipe, config.seed)
+    batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes))
     facts = {
         "network": dataclasses.asdict(config.network),
         "classes": list(data.classes),

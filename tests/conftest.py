@@ -1,0 +1,26 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for everything that the program writes, with the networks tiny, tiny_broken and tiny_slow in the catalogue.
+
+    Subprocesses inherit it. Data sets are found where they were before; `digits` needs none.
+    """
+    from cnn_explorer.models import catalogue
+    from training_support import write_models
+
+    write_models(tmp_path / "models")
+    for key in ("runs", "cache", "state", "models"):
+        monkeypatch.setenv(f"CNN_EXPLORER_{key.upper()}", str(tmp_path / key))
+    monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(tmp_path / "config.toml"))
+    catalogue.forget()
+    yield tmp_path
+    monkeypatch.undo()
+    catalogue.forget()

@@ -1,0 +1,160 @@
+"""Recipes: what overrides what, what is refused and how, and that every note's recipe can be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cnn_explorer.errors import UsageError
+from cnn_explorer.models import catalogue
+from cnn_explorer.trainer import configfile, datainfo, recipe
+from cnn_explorer.trainer.recipe import Layer, Recipe, Resolved
+
+DATASETS = [*datainfo.names(), "folder:/pictures"]
+
+
+def flags(**values: object) -> Layer:
+    return Layer("", values)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_note_has_a_recipe_that_can_be_used(dataset: str) -> None:
+    for variant in catalogue.variants().values():
+        layers = [Layer(f"{variant.family}.md", variant.recipe, general=True)]
+        resolved = recipe.resolve(dataset, layers)
+        assert recipe.from_dict(resolved.recipe.to_dict()) == resolved.recipe
+        if dataset in ("digits", "mnist"):
+            assert "flip" not in resolved.recipe.augment, f"{variant.name} would be shown mirrored digits"
+
+
+def test_later_layers_win() -> None:
+    note = Layer("note.md", {"lr": 0.2, "epochs": 7, "batch_size": 32}, general=True)
+    file = Layer("mine.toml", {"epochs": 8, "batch_size": 16})
+    resolved = recipe.resolve("cifar10", [note, file, flags(batch_size=8)])
+    assert (resolved.recipe.lr, resolved.recipe.epochs, resolved.recipe.batch_size) == (0.2, 8, 8)
+    assert resolved.recipe.augment == ("crop", "flip")
+    assert [resolved.origins[key] for key in ("lr", "epochs", "batch_size", "augment")] == [
+        "note.md",
+        "mine.toml",
+        "",
+        "default",
+    ]
+    assert resolved.asked == {"epochs", "batch_size"}
+
+
+def test_a_note_may_have_a_table_for_one_data_set() -> None:
+    note = Layer("note.md", {"epochs": 5, "mnist": {"epochs": 3}, "folder": {"lr": 0.5}}, general=True)
+    assert recipe.resolve("mnist", [note]).recipe.epochs == 3
+    assert recipe.resolve("digits", [note]).recipe.epochs == 5
+    assert recipe.resolve("folder:/cats", [note]).recipe.lr == 0.5
+    with pytest.raises(UsageError, match=r"'minst' is no data set.*mnist"):
+        recipe.resolve("mnist", [Layer("note.md", {"minst": {"epochs": 3}})])
+
+
+def test_another_optimiser_brings_its_own_rate_and_decay() -> None:
+    note = Layer("note.md", {"lr": 0.1, "weight_decay": 5e-4}, general=True)
+    adam = recipe.resolve("cifar10", [note, flags(optimizer="adam")]).recipe
+    assert (adam.lr, adam.weight_decay) == (1e-3, 0.0)
+    assert recipe.resolve("cifar10", [note, flags(optimizer="adam", lr=0.01)]).recipe.lr == 0.01
+    assert recipe.resolve("cifar10", [note, flags(optimizer="sgd")]).recipe.lr == 0.1
+
+
+def test_digits_are_flipped_only_if_somebody_insists() -> None:
+    note = Layer("note.md", {"augment": ["crop", "flip"]}, general=True)
+    assert recipe.resolve("mnist", [note]).recipe.augment == ("crop",)
+    assert recipe.resolve("mnist", [flags(augment=["crop", "flip"])]).recipe.augment == ("crop", "flip")
+    assert recipe.resolve("fashion-mnist", [note]).recipe.augment == ("crop", "flip")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"learning_rate": 0.1}, "recipe: 'learning_rate' is no value of a recipe"),
+        ({"optimiser": "sgd"}, "did you mean 'optimizer'"),
+        ({"lr": 0}, "lr: 0 must be above 0"),
+        ({"lr": -0.1}, "lr: -0.1 must be above 0"),
+        ({"lr": float("nan")}, "lr: nan must be finite"),
+        ({"lr": "fast"}, "lr: 'fast' must be a number"),
+        ({"lr": True}, "lr: True must be a number"),
+        ({"epochs": 0}, "epochs: 0 must be at least 1"),
+        ({"epochs": 2.5}, "epochs: 2.5 must be a whole number"),
+        ({"batch_size": 0}, "batch-size: 0 must be at least 1"),
+        ({"momentum": 1}, "momentum: 1 must be at least 0 and below 1"),
+        ({"nesterov": 1}, "nesterov: 1 must be true or false"),
+        ({"betas": [0.9]}, "betas: .* must be a list of 2 numbers"),
+        ({"betas": 0.9}, "betas: 0.9 must be a list"),
+        ({"schedule": "cosin"}, "schedule: 'cosin' is unknown; did you mean 'cosine'"),
+        ({"augment": ["flip", "crp"]}, "augment: 'crp' is unknown; did you mean 'crop'"),
+        ({"augment": ["crop", "translate"]}, "shifts twice"),
+        ({"augment": ["flip", "flip"]}, "names an augmentation twice"),
+        ({"warmup": 5, "epochs": 5}, "warmup: 5.0 must be shorter than the run of 5 epochs"),
+        ({"accumulate": 9, "batch_size": 8}, "accumulate: 9 is more parts than a batch of 8 pictures has"),
+    ],
+)
+def test_what_is_refused(values: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        recipe.resolve("cifar10", [flags(**values)])
+
+
+def test_an_error_names_the_file_it_comes_from() -> None:
+    with pytest.raises(UsageError, match=r"^mine.toml: batch_size: 0 must be at least 1"):
+        recipe.resolve("cifar10", [Layer("mine.toml", {"batch_size": 0})])
+
+
+def fitted(pictures: int, **asked: object) -> tuple[Recipe, str]:
+    return recipe.fit_to(recipe.resolve("cifar10", [flags(**asked)]), pictures)
+
+
+def test_batches_shrink_for_small_sets_where_nobody_asked_for_a_size() -> None:
+    whole, remark = fitted(45_000)
+    assert (whole.batch_size, whole.lr, remark) == (128, 0.05, "")
+    small, remark = fitted(1280)
+    assert (small.batch_size, small.lr) == (64, 0.025)
+    assert "64" in remark and "0.025" in remark
+    assert fitted(1280, lr=0.05)[0].lr == 0.05
+    assert fitted(40)[0].batch_size == 16
+    assert fitted(3)[0].batch_size == 1
+
+
+def test_a_batch_larger_than_the_training_part_is_an_error_where_it_was_asked_for() -> None:
+    assert fitted(100, batch_size=100)[0].batch_size == 100
+    with pytest.raises(UsageError, match=r"batch-size: 101 is more .* the largest that works is 100"):
+        fitted(100, batch_size=101)
+    with pytest.raises(UsageError, match="no pictures"):
+        recipe.fit_to(Resolved(Recipe(), {}), 0)
+
+
+def test_a_configuration_written_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('network = "resnet20"\ndataset = "mnist"\nseed = 4\n[recipe]\nlr = 1\n[engine]\nthreads = 2\n')
+    wishes = configfile.read(path)
+    assert (wishes.network, wishes.dataset, wishes.seed) == ("resnet20", "mnist", 4)
+    assert (wishes.recipe, wishes.engine, wishes.complete) == ({"lr": 1}, {"threads": 2}, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr = 1", "'lr' belongs into the table"),
+        ("netwrk = 'a'", "did you mean 'network'"),
+        ("network = 3", "network: 3 must be a text"),
+        ("seed = 'x'", "seed: 'x' must be a whole number"),
+        ("recipe = 3", "recipe: 3 must be a table"),
+        ("[engine]\ndevise = 'cpu'", "did you mean 'device'"),
+        ("[engine]\nthreads = 0", "threads: 0 must be a whole number, at least 1"),
+        ("seed = ", "is not TOML"),
+        ("{", "is not JSON"),
+        ("{}", "is no run.json"),
+        ('{"recipe": 3}', "recipe: 3 must be a table"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        configfile.read(path)
+
+
+def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        configfile.read(tmp_path / "mine.toml")

@@ -1,0 +1,70 @@
+"""Learning-rate schedules: never zero, of the stated shape, and a function of the step alone."""
+
+from __future__ import annotations
+
+import pytest
+from cnn_explorer.trainer.recipe import SCHEDULES, Recipe
+from cnn_explorer.trainer.schedule import ONE_CYCLE_START, curve, learning_rate
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(
+    schedule=st.sampled_from(SCHEDULES),
+    epochs=st.integers(1, 20),
+    per_epoch=st.integers(1, 50),
+    warm=st.floats(0, 0.99),
+    lr=st.floats(1e-6, 10),
+)
+def test_no_step_has_rate_zero_or_more_than_asked_for(
+    schedule: str, epochs: int, per_epoch: int, warm: float, lr: float
+) -> None:
+    recipe = Recipe(schedule=schedule, epochs=epochs, warmup=warm * epochs, lr=lr)
+    rates = [learning_rate(recipe, step, per_epoch) for step in range(epochs * per_epoch)]
+    assert all(0 < rate <= lr * (1 + 1e-9) for rate in rates)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("warmup", [0.0, 2.0])
+def test_the_rate_is_near_its_peak_somewhere(schedule: str, warmup: float) -> None:
+    recipe = Recipe(schedule=schedule, epochs=10, warmup=warmup, lr=0.3)
+    assert max(learning_rate(recipe, step, 20) for step in range(200)) == pytest.approx(0.3, rel=0.01)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine"])
+def test_warm_up_rises_evenly_from_the_first_step(schedule: str) -> None:
+    recipe = Recipe(schedule=schedule, epochs=10, warmup=1, lr=1.0)
+    rates = [learning_rate(recipe, step, 9) for step in range(9)]
+    assert rates == pytest.approx([(step + 1) / 10 for step in range(9)])
+
+
+def test_step_multiplies_at_the_milestones() -> None:
+    recipe = Recipe(schedule="step", epochs=4, lr=1.0, milestones=(0.5, 0.75), gamma=0.1)
+    rates = [learning_rate(recipe, step, 10) for step in range(40)]
+    assert rates == pytest.approx([1.0] * 20 + [0.1] * 10 + [0.01] * 10)
+
+
+def test_cosine_falls_all_the_way() -> None:
+    recipe = Recipe(schedule="cosine", epochs=10, lr=1.0)
+    rates = [learning_rate(recipe, step, 10) for step in range(100)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 1e-3
+    assert rates[0] + rates[-1] == pytest.approx(1.0)
+
+
+def test_one_cycle_rises_then_falls() -> None:
+    recipe = Recipe(schedule="one-cycle", epochs=10, lr=1.0)
+    rates = [learning_rate(recipe, step, 10) for step in range(100)]
+    peak = rates.index(max(rates))
+    assert 28 <= peak <= 31
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert ONE_CYCLE_START < rates[0] < 1.5 * ONE_CYCLE_START
+
+
+def test_the_curve_to_draw_spans_the_run() -> None:
+    recipe = Recipe(schedule="cosine", epochs=10, lr=1.0)
+    points = curve(recipe, 100, points=50)
+    assert len(points) == 50
+    assert points[0] > 0.99 and points[-1] < 0.01
+    assert len(curve(Recipe(epochs=1), 3)) == 3

@@ -1,0 +1,123 @@
+"""A network small enough to be trained many times, and short ways to train it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from cnn_explorer.trainer import checkpoint, prepare
+from cnn_explorer.trainer.lock import RunLock
+from cnn_explorer.trainer.rundir import checkpoint_paths
+
+NOTE = """+++
+title = "Tiny"
+year = 2026
+input = [1, 28, 28]
+classes = 10
+
+[recipe]
+epochs = 3
+batch_size = 64
+lr = 0.05
+augment = ["translate", "cutout"]
+
+[variants.tiny]
+
+[variants.tiny_broken]
+
+[variants.tiny_slow]
++++
+A network for tests.
+"""
+
+CODE = '''
+import time
+import torch
+from torch import nn
+
+
+class Tiny(nn.Module):
+    """A convolution, batch norm, dropout, a linear layer: something of each kind that a resumed run must get right."""
+
+    def __init__(self, num_classes, in_channels, image_size):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 4, 5, stride=4)
+        self.norm = nn.BatchNorm2d(4)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(4 * ((image_size - 5) // 4 + 1) ** 2, num_classes)
+
+    def forward(self, x):
+        return self.head(self.dropout(torch.relu(self.norm(self.conv(x)))).flatten(1))
+
+
+class Broken(Tiny):
+    def forward(self, x):
+        if self.training:
+            raise ZeroDivisionError("the network cannot go on")
+        return super().forward(x)
+
+
+class Slow(Tiny):
+    def forward(self, x):
+        if self.training:
+            time.sleep(0.02)
+        return super().forward(x)
+
+
+def tiny(num_classes, in_channels, image_size):
+    return Tiny(num_classes, in_channels, image_size)
+
+
+def tiny_broken(num_classes, in_channels, image_size):
+    return Broken(num_classes, in_channels, image_size)
+
+
+def tiny_slow(num_classes, in_channels, image_size):
+    return Slow(num_classes, in_channels, image_size)
+'''
+
+
+def write_models(folder: Path) -> None:
+    """The pair of files of the networks tiny, tiny_broken and tiny_slow."""
+    folder.mkdir()
+    (folder / "tiny.md").write_text(NOTE)
+    (folder / "tiny.py").write_text(CODE)
+
+
+def create_run(runs: Path, network: str = "tiny", **wishes: object) -> tuple[Path, RunLock]:
+    """A queued run with its lock held, with one thread and seed 0 where nothing else is wished."""
+    said: list[str] = []
+    values = {"threads": 1, "device": "cpu"} | wishes
+    return prepare.create(
+        prepare.plan(prepare.Request(network=network, **values), said.append), runs, ["train", network]
+    )
+
+
+def command(*words: str, **options) -> subprocess.Popen:
+    """The program in a process of its own, with its output caught as text."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment} | options
+    return subprocess.Popen([sys.executable, "-m", "cnn_explorer", *words], **pipes)
+
+
+def status_of(path: Path) -> dict:
+    return json.loads((path / "status.json").read_text())
+
+
+def records_of(path: Path, kind: str) -> list[dict]:
+    lines = (path / "metrics.jsonl").read_text().splitlines()
+    return [record for line in lines if (record := json.loads(line))["kind"] == kind]
+
+
+def weights_of(path: Path, which: str = "last") -> dict[str, torch.Tensor]:
+    """The model's tensors in a checkpoint of the run."""
+    return checkpoint.read(getattr(checkpoint_paths(path), which))["model"]
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    """Whether two sets of weights are equal in every bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
