@@ -164,7 +164,8 @@ def print_walk(tree: Layer) -> None:
     def add(steps: list[walk.Step], indent: str, below: dict[str, Layer]) -> None:
         for step in steps:
             times = f" ×{step.times}" if step.times > 1 else ""
-            rows.append((f"{indent}{step.name.rsplit('.', 1)[-1]}{times}", step.phrase, _shape(step.after)))
+            label = step.name.rsplit(".", 1)[-1] if step.is_module else f"· {step.type}"
+            rows.append((f"{indent}{label}{times}", step.phrase, _shape(step.after)))
             if step.can_enter and not indent:
                 add(walk.steps(below[step.name]), "  ", below)
 
@@ -176,6 +177,8 @@ def print_walk(tree: Layer) -> None:
 
 def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
     """Sums, budget bars and the memory of training."""
+    from .machine import room_for_training
+    from .models.memory import largest_batch
     from .models.notes import quantity
 
     print(f"{subject.name} for {_shape(subject.shape)}, batch {batch}")
@@ -183,8 +186,12 @@ def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
     print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
     print(f"  depth          {tree.depth} layers with weights on the longest way")
     print(f"  sees           {_reach(tree).replace(' global', ' pixels a side, then the whole picture')}")
+    place, free = room_for_training()
     for precision, memory in training_memories(subject).items():
-        print(f"  training       {quantity(memory.peak)}B at batch {memory.batch} in {precision}, SGD with momentum")
+        print(
+            f"  training       {quantity(memory.peak)}B at batch {memory.batch} in {precision}, SGD with momentum; "
+            f"batch {largest_batch(memory, free):,} fits into {place} ({quantity(free)}B free)"
+        )
     print()
     for title, values in budget(tree).items():
         print(f"{title:>14}  {bar(values)}")

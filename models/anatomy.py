@@ -128,7 +128,7 @@ def _layer(node: Node, network: nn.Module, used: set[int]) -> Layer:
         receptive_field=None if reach is None else reach.size,
         is_global=reach is not None and reach.is_global,
         depth=0 if reach is None else reach.depth,
-        settings=layer_settings(module) if module is not None else {},
+        settings=layer_settings(module) if module is not None else dict(node.settings),
         executed=True,
         times=1,
         children=tuple(children),

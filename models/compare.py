@@ -98,7 +98,7 @@ def census(layer: Layer) -> tuple[Counter[str], Counter[str]]:
     return times, parameters
 
 
-IGNORED = ("Identity", "Dropout", "DropPath", "StochasticDepth", "Flatten", "Permute")
+IGNORED = ("Identity", "Dropout", "DropPath", "StochasticDepth", "Flatten", "Permute", "rearrange")
 
 
 def difference(older: Layer, newer: Layer) -> list[Change]:

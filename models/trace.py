@@ -11,10 +11,12 @@ whole map (global pooling, attention, flattening) is marked global instead of be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import einops.einops
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -53,6 +55,7 @@ class Node:
     output_bytes: int = 0
     macs: int = 0
     reach: Field | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
     children: list[Node] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
 
@@ -120,6 +123,27 @@ SHAPE_KEEPING: dict[Any, Callable] = {
 EXTRA_RULES: dict[str, Callable[[tuple, Tensor], int]] = {"torchvision::deform_conv2d": _deform_conv_macs}
 
 
+@contextmanager
+def einops_patterns(note: Callable[[str, Tensor, Tensor], None]) -> Iterator[None]:
+    """Tell ``note`` every pattern that ``einops.rearrange`` applies to tensors meanwhile.
+
+    All of einops' reorderings pass its function ``reduce``; there is no hook, so that it is wrapped for the moment.
+    """
+    original = einops.einops.reduce
+
+    def reduce(tensor: Any, pattern: str, *args: Any, **sizes: Any) -> Any:
+        result = original(tensor, pattern, *args, **sizes)
+        if isinstance(tensor, Tensor) and isinstance(result, Tensor):
+            note(pattern, tensor, result)
+        return result
+
+    einops.einops.reduce = reduce
+    try:
+        yield
+    finally:
+        einops.einops.reduce = original
+
+
 class _Operations(TorchDispatchMode):
     """Hands every basic operation to the recorder."""
 
@@ -157,7 +181,7 @@ class Recorder:
         for tensor in tree_leaves(picture):
             self.see(tensor, Field())
         try:
-            with torch.no_grad(), _Operations(self):
+            with torch.no_grad(), _Operations(self), einops_patterns(self.note_pattern):
                 self.network(picture)
         finally:
             for hook in self.hooks:
@@ -217,6 +241,16 @@ class Recorder:
         node.output, node.macs = tuple(output.shape), macs
         node.output_bytes = output.numel() * output.element_size()
         node.reach = self.field_of(output)
+        if any(self.field_of(operand) is None for operand in operands):
+            node.settings["learned"] = "yes"  # one side is made of weights alone: a table of positions, a scale
+        self.stack[-1].children.append(node)
+
+    def note_pattern(self, pattern: str, before: Tensor, after: Tensor) -> None:
+        """A reordering of axes written as an einops pattern gets a row: that is where a picture becomes tokens."""
+        node = Node(self.stack[-1].name, "rearrange", False, (tuple(before.shape),), tuple(after.shape))
+        node.settings["pattern"] = pattern
+        node.output_bytes = after.numel() * after.element_size()
+        node.reach = self.field_of(after)
         self.stack[-1].children.append(node)
 
     def _is_plain_layer(self) -> bool:

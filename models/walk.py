@@ -21,6 +21,7 @@ class Step:
 
     name: str
     type: str
+    is_module: bool
     phrase: str
     before: tuple[int, ...]
     after: tuple[int, ...]
@@ -45,6 +46,7 @@ def _step(layer: Layer) -> Step:
     return Step(
         name=layer.name,
         type=layer.type,
+        is_module=layer.kind == "module",
         phrase=phrase(layer),
         before=before,
         after=layer.output[1:],
@@ -125,8 +127,9 @@ PHRASES: dict[str, Callable[[Layer], str]] = {
     "GlobalAveragePool": lambda layer: "averages each channel over the whole map",
     "LSTM": lambda layer: "reads the sequence step by step and keeps a memory",
     "Rearrange": lambda layer: f"reorders axes: {layer.settings.get('pattern', '')}",
-    "+": lambda layer: "adds two branches" if layer.inputs[0][1:] == layer.inputs[-1][1:] else "adds a learned table",
-    "×": lambda layer: "multiplies by a gate or scale",
+    "rearrange": lambda layer: f"reorders axes: {layer.settings['pattern']}",
+    "+": lambda layer: "adds a learned table" if "learned" in layer.settings else "adds two branches",
+    "×": lambda layer: "multiplies by a learned scale" if "learned" in layer.settings else "multiplies by a gate",
     "concat": lambda layer: f"lays {len(layer.inputs)} tensors side by side",
     "matmul": lambda layer: "multiplies two tensors: each position meets the others",
     "attention": lambda layer: "weighs all positions by their likeness",

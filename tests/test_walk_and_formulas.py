@@ -38,6 +38,18 @@ def test_depthwise_and_pointwise_are_told_apart() -> None:
     assert "4 groups" in steps[2].phrase
 
 
+def test_einops_patterns_stand_where_they_act() -> None:
+    rows = [layer for _, layer in anatomy.dissect_variant("vit_tiny_16").walk() if layer.type == "rearrange"]
+    assert rows[0].name.startswith("stem") and rows[0].output == (1, 196, 192)
+    assert "row column" in rows[0].settings["pattern"]
+    assert any("heads" in row.settings["pattern"] for row in rows)
+
+
+def test_a_learned_table_is_not_called_a_branch() -> None:
+    phrases = [walk.phrase(layer) for _, layer in anatomy.dissect_variant("vit_tiny_16").walk() if layer.type == "+"]
+    assert phrases[0] == "adds a learned table" and set(phrases[1:]) == {"adds two branches"}
+
+
 CONVOLUTIONS = [
     {"kernel_size": 3},
     {"kernel_size": 3, "stride": 2, "padding": 1},
