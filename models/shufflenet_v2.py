@@ -1,0 +1,145 @@
+"""ShuffleNet V2: Ma, Zhang, Zheng, Sun, "Practical Guidelines for Efficient CNN Architecture Design", ECCV 2018.
+
+arXiv:1807.11164. The idea: multiply-adds are not time. Four measured guidelines say what else costs (unequal widths, many
+groups, many small branches, element-wise operations), and the unit follows all four: split the channels in two halves,
+let one pass untouched, convolve the other at constant width, concatenate, shuffle.
+
+What to look at: ``SplitUnit``. There is no addition and no grouped 1×1 left, and half of every tensor goes through for free.
+"""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import torch
+from torch import Tensor, nn
+
+from .declare import Declaration, Stage
+from .layers import (
+    ConvNormAct,
+    Form,
+    GlobalAveragePool,
+    check_choice,
+    check_positive,
+    halved,
+    initialise_he,
+)
+from .shufflenet_v1 import ChannelShuffle
+
+# Table 5: output channels of stages 2, 3, 4 and of the last 1×1, by scale.
+WIDTHS = {
+    0.5: (48, 96, 192, 1024),
+    1.0: (116, 232, 464, 1024),
+    1.5: (176, 352, 704, 1024),
+    2.0: (244, 488, 976, 2048),
+}
+STEM = 24
+DEPTHS = (4, 8, 4)
+
+
+def convolutions(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    """1×1, depthwise 3×3, 1×1, the only work in a unit: (B, C, H, W) → (B, out_channels, H/stride, W/stride)."""
+    return nn.Sequential(
+        ConvNormAct(in_channels, out_channels, 1),
+        ConvNormAct(out_channels, out_channels, 3, stride, groups=out_channels, activation=None),
+        ConvNormAct(out_channels, out_channels, 1),
+    )
+
+
+class SplitUnit(nn.Module):
+    """Basic unit (figure 3c): half of the channels pass, half are convolved, (B, C, H, W) → (B, C, H, W)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.branch = convolutions(channels // 2, channels // 2, 1)
+        self.shuffle = ChannelShuffle(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        passing, working = x.chunk(2, dim=1)  # 2 × (B, C/2, H, W)
+        x = torch.cat((passing, self.branch(working)), dim=1)  # (B, C, H, W)
+        return self.shuffle(x)  # (B, C, H, W)     the next unit's halves are mixed
+
+
+class DownUnit(nn.Module):
+    """Unit for down-sampling (figure 3d): both branches see all channels, (B, C, H, W) → (B, out_channels, H/2, W/2)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        half = out_channels // 2
+        self.shortcut = nn.Sequential(
+            ConvNormAct(in_channels, in_channels, 3, 2, groups=in_channels, activation=None),
+            ConvNormAct(in_channels, half, 1),
+        )
+        self.branch = convolutions(in_channels, half, 2)
+        self.shuffle = ChannelShuffle(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat((self.shortcut(x), self.branch(x)), dim=1)  # (B, out_channels, H/2, W/2)
+        return self.shuffle(x)  # (B, out_channels, H/2, W/2)
+
+
+class ShuffleNetV2(nn.Module):
+    """Stem, three stages, a last 1×1, average, linear: (B, in_channels, S, S) → (B, num_classes).
+
+    ``scale`` is 0.5, 1, 1.5 or 2: a column of table 5.
+    """
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        *,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        image_size: int = 224,
+        stem: str = "imagenet",
+    ) -> None:
+        super().__init__()
+        check_positive(scale=scale, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
+        check_choice("scale", scale, tuple(WIDTHS))
+        check_choice("stem", stem, ("imagenet", "small"))
+        *widths, last = WIDTHS[scale]
+        if stem == "imagenet":
+            self.stem = nn.Sequential(ConvNormAct(in_channels, STEM, 3, 2), nn.MaxPool2d(3, 2, padding=1))
+            side = halved(image_size, 2)
+        else:
+            self.stem = nn.Sequential(ConvNormAct(in_channels, STEM, 3))
+            side = image_size
+        stages = [Stage("stem", ("stem",), (STEM, side, side))]
+        channels = STEM
+        for number, (width, depth) in enumerate(zip(widths, DEPTHS, strict=True), start=2):
+            units = [DownUnit(channels, width), *(SplitUnit(width) for _ in range(depth - 1))]
+            self.add_module(f"stage{number}", nn.Sequential(*units))
+            channels, side = width, halved(side)
+            stages.append(Stage(f"stage{number}", (f"stage{number}",), (channels, side, side)))
+        self.last = ConvNormAct(channels, last, 1)
+        self.pool = GlobalAveragePool()
+        self.head = nn.Linear(last, num_classes)
+        stages.append(Stage("last", ("last",), (last, side, side)))
+        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        initialise_he(self)
+        self.declaration = Declaration(tuple(stages), feature_layer="last")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)  # (B, 24, 56, 56)
+        x = self.stage2(x)  # (B, 116, 28, 28)     at scale 1
+        x = self.stage3(x)  # (B, 232, 14, 14)
+        x = self.stage4(x)  # (B, 464, 7, 7)
+        x = self.last(x)  # (B, 1024, 7, 7)
+        x = self.pool(x)  # (B, 1024)
+        return self.head(x)  # (B, num_classes)
+
+
+def shufflenet_v2_100(**form: Unpack[Form]) -> ShuffleNetV2:
+    return ShuffleNetV2(1.0, **form)
+
+
+def shufflenet_v2_050(**form: Unpack[Form]) -> ShuffleNetV2:
+    return ShuffleNetV2(0.5, **form)
+
+
+def shufflenet_v2_150(**form: Unpack[Form]) -> ShuffleNetV2:
+    return ShuffleNetV2(1.5, **form)
+
+
+def shufflenet_v2_200(**form: Unpack[Form]) -> ShuffleNetV2:
+    return ShuffleNetV2(2.0, **form)
