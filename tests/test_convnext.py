@@ -10,7 +10,6 @@ from same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
 
-
 LITTLE = convnext.Size((1, 2, 2, 1), (16, 32, 64, 128), 0.0)
 
 
