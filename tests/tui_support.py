@@ -1,4 +1,4 @@
-"""What the tests of the app share: run directories written by hand, an app with folders of its own, a helper without torch."""
+"""What the tests of the app share: run directories written by hand, an app in folders of its own, a helper without torch."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from textual.screen import Screen
 
 from .. import settings
 from ..trainer.run import Run
-from . import commands, memory, terminal
+from . import commands, memory, shelf, terminal
 from .helper import Answer, Helper, HelperState
 from .messages import Answered, HelperChanged, RunsRead, TerminalGone
 from .screens.base import BaseScreen
@@ -57,6 +57,8 @@ class ExplorerApp(App[None]):
         self.animation_level = "none"
         self.places = places or Places()
         self.memory = memory.load(self.places.state)
+        if self.memory.sort not in shelf.ORDERS:
+            self.memory.sort = next(iter(shelf.ORDERS))
         self.runs: tuple[Run, ...] = ()
         self.runs_problem = ""
         self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)

@@ -67,7 +67,9 @@ class BaseScreen(Screen[None]):
     def update_status(self) -> None:
         """Say at the top what goes on in the background."""
         parts = [helper_text(self.explorer.helper.state), runs_text(self.explorer.runs)]
-        self.query_one(TopLine).show(status="  ".join(part for part in parts if part))
+        # A loop and not query_one: what other threads tell may come while the screen is being closed.
+        for line in self.query(TopLine):
+            line.show(status="  ".join(part for part in parts if part))
 
     def go_back(self) -> bool:
         """Undo one step inside the screen; False where there is nothing to undo."""
@@ -102,5 +104,5 @@ class BaseScreen(Screen[None]):
 
     def update_keys(self) -> None:
         """Show at the foot what can be done now."""
-        if self.is_mounted:
-            self.query_one(KeyLine).show(self.active_commands())
+        for line in self.query(KeyLine):
+            line.show(self.active_commands())

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("year", 4),
     Column("network"),
-    Column("params", 7, right=True),
-    Column("mult-adds", 9, right=True),
+    Column("params", 6, right=True),
+    Column("MACs", 6, right=True),
     Column("small form", 16, right=True, above=62),
     Column("tags", 24, above=92),
 )

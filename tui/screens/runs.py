@@ -144,10 +144,12 @@ class RunsScreen(BaseScreen):
         """The lines above the charts."""
         run = self.selected
         curves = self._curves if run is not None and self._curves and self._curves.path == run.path else None
-        self.query_one("#panes").border_title = run.id if run else ""
         headline, figures = (runtable.headline(run), runtable.figures(run, curves)) if run else ("", "")
-        self.query_one("#headline", Static).update(Text(headline, no_wrap=True, overflow="ellipsis"))
-        self.query_one("#figures", Static).update(Text(figures, no_wrap=True, overflow="ellipsis"))
+        for panes in self.query("#panes"):
+            panes.border_title = run.id if run else ""
+        for name, text in (("#headline", headline), ("#figures", figures)):
+            for line in self.query(name).results(Static):
+                line.update(Text(text, no_wrap=True, overflow="ellipsis"))
         if run is None:
             for chart in self.query(LossChart):
                 chart.show(type(chart.data)("", "", ()))
@@ -179,7 +181,8 @@ class RunsScreen(BaseScreen):
             return
         self._curves = message.curves
         for data in message.curves.charts:
-            self.query_one(f"#chart-{data.title}", LossChart).show(data)
+            for chart in self.query(f"#chart-{data.title}").results(LossChart):
+                chart.show(data)
         self.show_run()
 
     # Commands

@@ -1,0 +1,151 @@
+"""The app in a real terminal (a pty): what it loads for the first screen, and that it ends when the terminal is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from cnn_explorer.models import catalogue
+from tui_support import FakeRun
+
+HEAVY = {"torch", "torchvision", "torchinfo", "numpy", "einops", "plotext", "textual_plotext", "PIL"}
+
+
+class InTerminal:
+    """The app as a child on a pty of its own."""
+
+    def __init__(self, folder: Path, term: str = "xterm-256color", command: tuple[str, ...] = ()) -> None:
+        names = {f"CNN_EXPLORER_{name}": str(folder / name.lower()) for name in ("RUNS", "DATA", "STATE", "CONFIG")}
+        environment = os.environ | names | {"TERM": term}
+        environment.pop("COLORTERM", None)
+        arguments = [sys.executable, *(command or ("-m", "cnn_explorer"))]
+        self.seen = b""
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.execve(sys.executable, arguments, environment)
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+
+    def read_until(self, wanted: bytes, patience_s: float = 30.0) -> None:
+        """Read what the app paints until ``wanted`` was among it."""
+        deadline = time.monotonic() + patience_s
+        while wanted not in self.seen:
+            assert time.monotonic() < deadline, self.seen[-2000:]
+            if select.select([self.terminal], [], [], 0.1)[0]:
+                self.seen += os.read(self.terminal, 1 << 16)
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.terminal, keys)
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a dropped SSH line does."""
+        os.close(self.terminal)
+        self.terminal = -1
+
+    def wait(self, patience_s: float) -> int | None:
+        """Exit status, or None when it is still there after ``patience_s``."""
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.pid = 0
+                return os.waitstatus_to_exitcode(status)
+            if self.terminal >= 0 and select.select([self.terminal], [], [], 0.02)[0]:
+                try:
+                    self.seen += os.read(self.terminal, 1 << 16)
+                except OSError:
+                    time.sleep(0.02)
+            else:
+                time.sleep(0.02)
+        return None
+
+    def __enter__(self) -> InTerminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        if self.terminal >= 0:
+            os.close(self.terminal)
+
+
+FIRST_NETWORK = next(iter(catalogue.variants())).encode()
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "xterm", "linux", "screen", "vt100"])
+def test_opens_and_quits_on_any_terminal(tmp_path: Path, term: str) -> None:
+    with InTerminal(tmp_path, term) as app:
+        app.read_until(FIRST_NETWORK)
+        app.press(b"jq")
+        assert app.wait(20) == 0
+
+
+def test_ends_when_the_line_drops_and_leaves_the_run_alone(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "runs", "20261120-143022-lenet5-digits-7f3a", alive=True)
+    with InTerminal(tmp_path) as app:
+        app.read_until(FIRST_NETWORK)
+        app.read_until(b"1 training")
+        app.hang_up()
+        assert app.wait(10) is not None
+    assert sorted(path.name for path in run.path.iterdir()) == ["lock", "run.json", "status.json"]
+
+
+def test_ends_without_a_terminal_even_when_nobody_says_so(tmp_path: Path) -> None:
+    """SIGHUP blocked: the app has to notice by itself, and not spin meanwhile."""
+    code = (
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})\n"
+        "from cnn_explorer.cli import main; import sys; sys.argv = ['cnn-explorer']; main()"
+    )
+    with InTerminal(tmp_path, command=("-c", code)) as app:
+        app.read_until(FIRST_NETWORK)
+        app.hang_up()
+        assert app.wait(15) is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_signals_end_it_and_restore_the_screen(tmp_path: Path, number: signal.Signals) -> None:
+    with InTerminal(tmp_path) as app:
+        app.read_until(FIRST_NETWORK)
+        os.kill(app.pid, number)
+        assert app.wait(15) is not None
+        assert b"\x1b[?1049l" in app.seen
+
+
+def test_without_a_terminal_it_says_so() -> None:
+    done = subprocess.run([sys.executable, "-m", "cnn_explorer"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and "terminal" in done.stderr
+
+
+def test_first_screen_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = """
+import asyncio, json, sys
+from pathlib import Path
+from cnn_explorer.tui.app import ExplorerApp, Places
+
+async def main():
+    app = ExplorerApp(Places(*[Path(sys.argv[1])] * 3))
+    async with app.run_test(size=(120, 40)) as pilot:
+        early = sorted(sys.modules)
+        assert app.screen.table.rows
+        await pilot.pause(1.0)
+        print(json.dumps([early, sorted(sys.modules)]))
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    early, later = json.loads(done.stdout)
+    assert not HEAVY & set(early)
+    assert not HEAVY & set(later)
