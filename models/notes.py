@@ -4,7 +4,7 @@ In the body of a note
   {{params NAME}} {{params NAME small}} {{params NAME exact}}   11.7 M, the small form's, 11,689,512
   {{macs NAME}} {{macs NAME small}} {{macs NAME exact}}         multiply-adds of one picture: 1.81 G
   {{ratio params A B}} {{ratio macs A B}}                        A divided by B: 22
-  {{share params NAME STAGE}} {{share macs NAME STAGE}}          part of a declared stage: 75 %
+  {{share params NAME STAGE …}} {{share macs NAME STAGE …}}      part of declared stages together: 75 %
   {{stages NAME}} {{stages NAME small}}                          table of the stages: shape, parameters, work
   {{variants}}                                                  table of the family's variants
 A fenced block ```block NAME LAYER is a hand-drawn diagram of one submodule; a test holds the layers it names against the
@@ -105,11 +105,12 @@ def _ratio(_: catalogue.Family | None, what: str, first: str, second: str) -> st
     return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"
 
 
-def _share(_: catalogue.Family | None, what: str, name: str, stage: str, form: str = "paper") -> str:
-    counts = catalogue.find(name).form(form)
-    row = next(row for row in counts.stages() if row[0] == stage)
-    part, whole = (row[2], counts.parameters) if what == "params" else (row[3], counts.macs)
-    return f"{100 * part / whole:.0f} %"
+def _share(_: catalogue.Family | None, what: str, name: str, *stages: str) -> str:
+    counts = catalogue.find(name).form("small" if "small" in stages else "paper")
+    column = {"params": 2, "macs": 3}[what]
+    rows = {row[0]: row[column] for row in counts.stages()}
+    part = sum(rows[stage] for stage in stages if stage != "small")
+    return f"{100 * part / sum(rows.values()):.0f} %"
 
 
 def _stages(_: catalogue.Family | None, name: str, form: str = "paper") -> str:
