@@ -6,12 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from cnn_explorer.trainer import checkpoint, prepare
+from cnn_explorer.trainer import checkpoint, prepare, runconfig, training
+from cnn_explorer.trainer.keeper import Keeper
 from cnn_explorer.trainer.lock import RunLock
-from cnn_explorer.trainer.rundir import checkpoint_paths
+from cnn_explorer.trainer.loop import Session, Trainer
+from cnn_explorer.trainer.progress import Narrator
+from cnn_explorer.trainer.report import Report
+from cnn_explorer.trainer.rundir import RunWriter, checkpoint_paths
 
 NOTE = """+++
 title = "Tiny"
@@ -121,3 +128,28 @@ def weights_of(path: Path, which: str = "last") -> dict[str, torch.Tensor]:
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     """Whether two sets of weights are equal in every bit."""
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@dataclass
+class Bench:
+    """A trainer with everything around it, for tests that look inside."""
+
+    trainer: Trainer
+    session: Session
+    report: Report
+    keeper: Keeper
+    path: Path
+    lines: list[str]
+
+
+@contextmanager
+def bench(path: Path, lock: RunLock, stop_after: int | None = None) -> Iterator[Bench]:
+    """Put a queued run together without training it; it stops by itself after step ``stop_after``."""
+    lines: list[str] = []
+    with RunWriter.open(path, lock) as writer:
+        config = runconfig.from_dict(writer.config)
+        report = Report(writer, Narrator(lines.append))
+        session = training.build_session(config, training.load_data(config, lines.append), torch.device("cpu"))
+        keeper = Keeper(writer.checkpoints, report)
+        trainer = Trainer(session, report, keeper, lambda: trainer.step == stop_after)
+        yield Bench(trainer, session, report, keeper, path, lines)
