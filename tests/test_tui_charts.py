@@ -67,6 +67,20 @@ def test_ticks_of_a_log_axis_lie_inside(low: float, high: float) -> None:
     assert all(low - 1e-6 <= place <= high + 1e-6 for place in places)
 
 
+@given(anything, anything, st.integers(1, 12))
+def test_round_ticks_lie_inside(one: float, other: float, most: int) -> None:
+    low, high = sorted((one, other))
+    places = charts.nice_ticks(low, high, most)
+    assert 1 <= len(places) <= most
+    if math.isfinite(high - low) and len(places) > 1:
+        assert all(low - 1e-6 * (high - low) <= place <= high + 1e-6 * (high - low) for place in places)
+
+
+def test_ticks_are_round() -> None:
+    assert charts.nice_ticks(0.05, 2.3, 5) == [0.5, 1.0, 1.5, 2.0]
+    assert charts.nice_ticks(0, 30, 7) == [0, 5, 10, 15, 20, 25, 30]
+
+
 def test_history_takes_any_record() -> None:
     history = History()
     garbage = [{}, {"kind": 3}, {"kind": "train"}, {"kind": "eval", "split": "moon"}, {"kind": "train", "loss": "x"}]
@@ -194,4 +208,4 @@ async def test_chart_draws_the_curve_again_only_for_new_data() -> None:
         assert chart.render() is first
         chart.show(ChartData("loss", "epoch", (Line("train", [1, 2, 3], [1.0, 2.0, 3.0]),), log=True))
         assert chart.render() is not first
-        assert chart.border_title == "loss (log)"
+        assert str(chart.render()).startswith("loss (log) over epoch  ⠤ train")

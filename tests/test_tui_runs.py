@@ -163,7 +163,7 @@ async def test_axis_smoothing_and_filter(tmp_path: Path) -> None:
     async with app.run_test(size=SIZE) as pilot:
         screen = await open_runs(pilot, 2)
         await until(pilot, lambda: screen._curves)
-        for label in ("step", "seconds", "pictures seen", "epoch"):
+        for label in ("steps", "seconds", "pictures seen", "epochs"):
             await pilot.press("x")
             await until(pilot, lambda label=label: screen._curves.charts[0].x_label == label)
         await pilot.press("full_stop")

@@ -111,6 +111,20 @@ def finite_range(lines: Sequence[Line]) -> tuple[float, float] | None:
     return (min(values), max(values)) if values else None
 
 
+def nice_ticks(low: float, high: float, most: int) -> list[float]:
+    """At most ``most`` round numbers (1, 2, 2.5, 5 times a power of ten apart) from ``low`` to ``high``; at least one."""
+    span = high - low
+    if not (math.isfinite(span) and span > 0):
+        return [low]
+    exponent = math.floor(math.log10(span)) - 2
+    for step in (factor * 10.0**power for power in range(exponent, exponent + 5) for factor in (1, 2, 2.5, 5)):
+        first = math.ceil(low / step - 1e-9)
+        last = math.floor(high / step + 1e-9)
+        if last - first + 1 <= max(most, 1):
+            return [number * step for number in range(first, last + 1)] or [low]
+    return [low]
+
+
 def log_ticks(low: float, high: float, most: int = 5) -> tuple[list[float], list[str]]:
     """Positions (log10) and labels (the values themselves) of ticks for an axis from 10^low to 10^high."""
     decades = range(math.floor(low), math.ceil(high) + 1)

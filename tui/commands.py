@@ -126,7 +126,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("y", "agree", "Yes", "confirm", "yes", rank=3, palette=False),
     Command("n", "cancel", "No", "confirm", "no", rank=4, palette=False),
     Command("question_mark,q", "cancel", "Close the help", "help", palette=False),
-    Command("ctrl+s", "submit", "Start from any field", "launch", "start", rank=2, palette=False),
+    Command("ctrl+s", "submit", "Start from any field", "launch", "start", rank=0, palette=False),
 )
 
 

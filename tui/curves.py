@@ -18,7 +18,7 @@ from . import charts
 from .charts import ChartData, Line
 
 AXES = ("epoch", "step", "time", "images")
-AXIS_LABELS = {"epoch": "epoch", "step": "step", "time": "seconds", "images": "pictures seen"}
+AXIS_LABELS = {"epoch": "epochs", "step": "steps", "time": "seconds", "images": "pictures seen"}
 METRICS = ("loss", "accuracy", "lr", "grad_norm", "images_per_s")
 SPLITS = ("validation", "test")
 AT_MOST_EVERY_S = 0.5
@@ -131,7 +131,7 @@ class History:
         loss = ChartData("loss", label, self.lines("loss", view), log=view.log, note=note)
         accuracy = self.lines("accuracy", view)
         if best is not None:
-            accuracy += (Line("best", [best[0]], [best[1]], role="best"),)
+            accuracy += (Line(f"best {best[1]:.1%}", [best[0]], [best[1]], role="best"),)
         shown = (loss, ChartData("accuracy", label, accuracy, y_range=(0.0, 1.0)))
         return Curves(path, shown, self.records, self.last(), self.diverged_step, best, more)
 

@@ -52,7 +52,8 @@ class LayerNode:
         """The last part of its name, the sign of an operation, the class of the network itself."""
         if self.kind == "operation":
             return self.type
-        return self.name.rsplit(".", 1)[-1] or self.type
+        last = self.name.rsplit(".", 1)[-1]
+        return f"{last} {self.type}" if last.isdigit() else last or self.type
 
     @property
     def changes_size(self) -> bool:

@@ -33,7 +33,7 @@ def check() -> None:
 
 def suit(app: App) -> None:
     """Choose a theme that the terminal can show: where there are sixteen colours, the terminal's own."""
-    if app.console.color_system == "standard" and app.theme != "ansi-dark":
+    if not app.is_headless and app.console.color_system == "standard" and app.theme != "ansi-dark":
         app.theme = "ansi-dark"
 
 

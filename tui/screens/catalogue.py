@@ -203,14 +203,14 @@ class CatalogueScreen(BaseScreen):
         if pane is None:
             return
         if key in self._trees:
-            pane.show_tree(shelf.facts(variant, self._form), self._trees[key])
+            pane.show_tree(self._trees[key])
         elif key in self._failed:
-            pane.show_words(variant.name, self._failed.pop(key))
+            pane.show_words(self._failed.pop(key))
         else:
             if key not in self._asked.values():
                 number = self.explorer.helper.ask("layers", network=variant.name, form=self._form)
                 self._asked[number] = key
-            pane.show_words(variant.name, self._waiting())
+            pane.show_words(self._waiting())
 
     def _layers_pane(self):
         from ..widgets.layers_pane import LayersPane
@@ -247,7 +247,7 @@ class CatalogueScreen(BaseScreen):
             and variant is not None
             and (variant.name, self._form) in self._asked.values()
         ):
-            pane.show_words(variant.name, self._waiting())
+            pane.show_words(self._waiting())
 
     # Commands
 

@@ -15,6 +15,7 @@ class ConfirmScreen(Dialog[bool]):
     """Ends with True when ``word`` was agreed to."""
 
     BINDINGS: ClassVar = commands.bindings("confirm")
+    PLACES: ClassVar = ("confirm", "dialog")
 
     def __init__(self, question: str, detail: str, word: str) -> None:
         super().__init__()

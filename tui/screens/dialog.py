@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 class Dialog(ModalScreen[Result]):
     """A dialog that ends with a result, or with None when it is cancelled."""
 
-    PLACE: ClassVar = "dialog"
+    PLACES: ClassVar = ("dialog",)
     BINDINGS: ClassVar = commands.bindings("dialog")
     HEADING: ClassVar = ""
 
@@ -32,7 +32,7 @@ class Dialog(ModalScreen[Result]):
         return iter(())
 
     def on_mount(self) -> None:
-        self.query_one(KeyLine).show([c for c in commands.of(self.PLACE) if self.check_action(c.action, ())])
+        self.query_one(KeyLine).show(commands.of(*self.PLACES))
 
     def action_cancel(self) -> None:
         self.dismiss(None)

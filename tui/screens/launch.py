@@ -25,6 +25,7 @@ class LaunchScreen(Dialog[str]):
     """Ends with the id of the run that was started."""
 
     BINDINGS: ClassVar = commands.bindings("launch")
+    PLACES: ClassVar = ("launch", "dialog")
 
     def __init__(self, network: str) -> None:
         super().__init__()

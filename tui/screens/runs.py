@@ -104,6 +104,7 @@ class RunsScreen(BaseScreen):
         if rows != list(self.table.rows) or cursor:
             self.table.empty = self.explorer.runs_problem or "no runs; `t` on an architecture starts one"
             self.table.set_rows(rows, cursor)
+            self.update_keys()
         self.show_run()
 
     def go_to(self, run_id: str) -> None:

@@ -101,14 +101,13 @@ class LayerTree(RowList):
 
 
 class LayersPane(Vertical):
-    """Heading, tree and bars; words in their place while the table is not ready."""
+    """The tree, what there is to say of the row under the cursor, and the bars; words where the table is not ready."""
 
     def __init__(self) -> None:
         super().__init__(id="layers")
         self.words = ""
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="layers-heading", markup=False)
         yield LayerTree()
         yield Static("", id="layers-detail", markup=False)
         yield Static("", id="layers-budget", markup=False)
@@ -118,19 +117,17 @@ class LayersPane(Vertical):
         """The tree itself."""
         return self.query_one(LayerTree)
 
-    def show_words(self, heading: str, words: str) -> None:
+    def show_words(self, words: str) -> None:
         """Say why there is no table: it is being made, or it cannot be."""
         self.words = words
-        self.query_one("#layers-heading", Static).update(Text(heading, no_wrap=True, overflow="ellipsis"))
         self.table.empty = words
         self.table.show_tree(None)
         self.table.refresh()
         self._show_budget(None)
 
-    def show_tree(self, heading: str, tree: LayerNode) -> None:
+    def show_tree(self, tree: LayerNode) -> None:
         """Show the table of a network."""
         self.words = ""
-        self.query_one("#layers-heading", Static).update(Text(heading, no_wrap=True, overflow="ellipsis"))
         self.table.show_tree(tree)
         self._show_budget(tree)
 

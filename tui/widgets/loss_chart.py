@@ -12,19 +12,20 @@ from textual_plotext import PlotextPlot
 from .. import charts
 from ..charts import ChartData, Line
 
-MARKERS = {"train": "braille", "raw": "braille", "validation": "braille", "test": "braille", "best": "x"}
-POINTS = {"validation": "•", "test": "◆"}
-"""Curves with few points have each of them marked, so that they differ by more than colour."""
+SIGNS = {"train": "⠤", "raw": "", "validation": "•", "test": "◆", "best": "x"}
+"""What stands before each label in the title. Curves with few points have each of them marked with their sign, so that
+they differ by more than colour."""
+POINTS = ("validation", "test")
 COLOURS = {"train": "primary", "raw": "secondary-muted", "validation": "warning", "test": "success", "best": "error"}
 FALLBACK = "#808080"
-SMALLEST = (16, 5)
+SMALLEST = (16, 4)
 
 
 class LossChart(PlotextPlot):
     """Draws a chart again only when its data, its size or the theme changed, and never raises."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id, classes="framed")
+        super().__init__(id=id)
         self._data = ChartData("", "", ())
         self._drawn: tuple[object, Text] | None = None
 
@@ -35,12 +36,9 @@ class LossChart(PlotextPlot):
 
     def show(self, data: ChartData) -> None:
         """Show other data."""
-        if data is self._data:
-            return
-        self._data = data
-        self.border_title = f"{data.title} (log)" if data.log else data.title
-        self.border_subtitle = data.note or f"x: {data.x_label}"
-        self.refresh()
+        if data is not self._data:
+            self._data = data
+            self.refresh()
 
     def render(self) -> RenderResult:
         key = (id(self._data), self.size, self.app.theme)
@@ -49,16 +47,34 @@ class LossChart(PlotextPlot):
         return self._drawn[1]
 
     def _draw(self) -> Text:
-        """The picture as text; words where there is nothing to draw or the library gives up."""
-        if self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]:
+        """Title and picture as text; words where there is nothing to draw or the library gives up."""
+        width, height = self.size
+        if width < SMALLEST[0] or height < SMALLEST[1]:
             return Text("no room")
         lines = [line for line in (self._prepare(line) for line in self._data.lines) if not line.empty]
+        title = self._title(lines)
+        title.truncate(width, overflow="ellipsis")
         if not lines:
-            return Text(self._why_empty())
+            return Text("\n").join((title, Text(self._why_empty())))
         try:
-            return self._plot_lines(lines)
+            return Text("\n").join((title, self._plot_lines(lines, width, height - 1)))
         except Exception as error:  # the library raises what it likes, and that must not end the app
-            return Text(f"no chart: {type(error).__name__}")
+            return Text("\n").join((title, Text(f"no chart: {type(error).__name__}")))
+
+    def _title(self, lines: list[Line]) -> Text:
+        """Name, axis and legend in one line: ``loss (log) over epochs  ⠤ train  • validation``."""
+        data = self._data
+        text = Text(no_wrap=True)
+        text.append(data.title + (" (log)" if data.log else ""), style="bold")
+        text.append(f" over {data.x_label}" if data.x_label else "")
+        for line in lines:
+            if line.label:
+                colour = "#{:02x}{:02x}{:02x}".format(*self._colour(line.role))
+                text.append("  ")
+                text.append(f"{SIGNS[line.role]} {line.label}", style=colour)
+        if data.note:
+            text.append(f"  {data.note}", style="bold reverse")
+        return text
 
     def _why_empty(self) -> str:
         if self._data.log and any(not line.empty for line in self._data.lines):
@@ -69,39 +85,39 @@ class LossChart(PlotextPlot):
         ys = charts.log_values(line.ys) if self._data.log else charts.sanitise(line.ys)
         return Line(line.label, line.xs, ys, line.role)
 
-    def _plot_lines(self, lines: list[Line]) -> Text:
+    def _plot_lines(self, lines: list[Line], width: int, height: int) -> Text:
         plot = self.plt
         plot.clear_figure()
-        plot.plotsize(self.size.width, self.size.height)
-        plot._set_size(self.size.width, self.size.height)
+        plot.plotsize(width, height)
+        plot._set_size(width, height)
         plot.theme(self._get_plotext_theme_name(self.app.theme))
+        plot.xaxes(True, False)
+        plot.yaxes(True, False)
         for line in lines:
             colour = self._colour(line.role)
             xs, ys = list(line.xs), list(line.ys)
-            if line.role == "best":
-                plot.scatter(xs, ys, marker=MARKERS["best"], color=colour, label=f"best {ys[-1]:.1%}")
-                continue
-            points = POINTS.get(line.role)
-            plot.plot(xs, ys, marker=MARKERS[line.role], color=colour, label=None if points else line.label or None)
-            if points:
-                plot.scatter(xs, ys, marker=points, color=colour, label=line.label)
-        self._axes(lines)
+            if line.role != "best":
+                plot.plot(xs, ys, marker="braille", color=colour)
+            if line.role in (*POINTS, "best"):
+                plot.scatter(xs, ys, marker=SIGNS[line.role], color=colour)
+        self._axes(lines, width, height)
         return Text.from_ansi(plot.build())
 
-    def _axes(self, lines: list[Line]) -> None:
+    def _axes(self, lines: list[Line], width: int, height: int) -> None:
         plot = self.plt
-        found = charts.finite_range(lines)
-        low, high = self._data.y_range or found or (0.0, 1.0)
-        if self._data.log:
-            places, labels = charts.log_ticks(low, high)
-            plot.yticks(places, labels)
-        if high - low < 1e-12:
-            margin = max(abs(low) * 0.1, 1e-6)
-            low, high = low - margin, high + margin
+        low, high = _widened(self._data.y_range or charts.finite_range(lines) or (0.0, 1.0))
         plot.ylim(low, high)
+        most = max(height // 3, 3)
+        places = charts.nice_ticks(low, high, most)
+        labels = [charts.tick_text(place) for place in places]
+        if self._data.log:
+            places, labels = charts.log_ticks(low, high, most)
+        plot.yticks(places, labels)
         xs = [x for line in lines for x in line.xs if math.isfinite(x)]
-        if xs and max(xs) - min(xs) < 1e-12:
-            plot.xlim(min(xs) - 0.5, max(xs) + 0.5)
+        left, right = _widened((min(xs), max(xs)))
+        plot.xlim(left, right)
+        places = charts.nice_ticks(left, right, max(width // 12, 2))
+        plot.xticks(places, [charts.tick_text(place) for place in places])
 
     def _colour(self, role: str) -> tuple[int, int, int]:
         variables = self.app.theme_variables
@@ -109,3 +125,10 @@ class LossChart(PlotextPlot):
             return Color.parse(variables.get(COLOURS[role], FALLBACK)).rgb
         except Exception:
             return Color.parse(FALLBACK).rgb
+
+
+def _widened(limits: tuple[float, float]) -> tuple[float, float]:
+    """An axis needs some extent, even for a single value."""
+    low, high = limits
+    margin = max(abs(low) * 0.1, 1e-6) if high - low < 1e-12 else 0.0
+    return low - margin, high + margin

@@ -1,0 +1,127 @@
+"""Pictures of the screens, few of them: a change is looked at, then taken over with `pytest --snapshot-update`.
+
+They are drawn from a catalogue and runs of this file alone. Another version of Textual draws differently, so they are
+compared with the one they were made with only.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import textual
+from cnn_explorer.models import catalogue
+from cnn_explorer.tui.app import ExplorerApp, Places
+from textual.pilot import Pilot
+from tui_support import HELPER_COMMAND, FakeRun, eval_record, until
+
+MADE_WITH = "8.2.8"
+pytestmark = pytest.mark.skipif(
+    textual.__version__ != MADE_WITH, reason=f"the pictures were made by Textual {MADE_WITH}"
+)
+
+NOTE = """+++
+title = "{title}"
+year = {year}
+authors = "A. Author, B. Author"
+venue = "A venue, {year}"
+paper = "A paper about {title}"
+arxiv = ""
+builds_on = []
+tags = ["cnn", "sample"]
+deviations = ["None that anybody would notice."]
+
+[variants.{name}_a]
+title = "{title} A"
+[variants.{name}_b]
+title = "{title} B"
+
+[counts.{name}_a]
+parameters = 61706
+macs = 416520
+[counts.{name}_a.small]
+input = [3, 32, 32]
+classes = 10
+parameters = 11173962
+macs = 555422720
+[counts.{name}_b]
+parameters = 138357544
+macs = 15470264320
++++
+
+# {title}
+
+## What hurt
+
+Everything was *slow*, **wrong** and written in `FORTRAN`; see [the other one](second.md) for what came of it.
+
+```text
+   x ──┬── conv3×3 ── ReLU ──(+)──▶
+       └───── identity ──────┘
+```
+
+## What it costs
+
+{{{{variants}}}}
+
+1. A list
+2. of two things
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A working directory with two notes and two runs; the names of folders on the screen are relative to it."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for name, title, year in (("first", "The First", 1998), ("second", "The Second", 2015)):
+        (notes / f"{name}.md").write_text(NOTE.format(name=name, title=title, year=year))
+    monkeypatch.setattr(catalogue, "NOTES", notes)
+    monkeypatch.delenv("CNN_EXPLORER_MODELS", raising=False)
+    monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(tmp_path / "none.toml"))
+    monkeypatch.chdir(tmp_path)
+    run = FakeRun(Path("runs"), "20261120-143022-first_a-digits-7f3a", "finished", network="first_a")
+    run.curve(300)
+    run.write(*(eval_record(epoch, 0.5 + 0.1 * epoch, 1.5 - 0.3 * epoch) for epoch in range(1, 4)))
+    run.status("finished", best={"accuracy": 0.8, "epoch": 3}, test={"accuracy": 0.79, "loss": 0.7})
+    FakeRun(Path("runs"), "20261120-133022-second_b-digits-8c1d", "diverged", network="second_b").curve(20)
+    catalogue.forget()
+    yield tmp_path
+    catalogue.forget()
+
+
+def app_of(network: str = "", **memory: object) -> ExplorerApp:
+    Path("state").mkdir(exist_ok=True)
+    Path("state/app.json").write_text(json.dumps({"network": network, **memory}))
+    return ExplorerApp(Places(Path("runs"), Path("data"), Path("state")), HELPER_COMMAND, 0.05)
+
+
+async def settled(pilot: Pilot) -> None:
+    """The runs are read, the helper is ready, the pane is filled."""
+    app = pilot.app
+    await until(pilot, lambda: app.runs and app.helper.state.word == "ready", "runs and helper")
+    await until(pilot, lambda: app.screen.query("#note, LossChart"))
+    await pilot.pause(0.3)
+
+
+def test_catalogue(place: Path, snap_compare) -> None:
+    assert snap_compare(app_of("first_b"), terminal_size=(120, 40), run_before=settled)
+
+
+def test_runs(place: Path, snap_compare) -> None:
+    async def ready(pilot: Pilot) -> None:
+        await settled(pilot)
+        await until(pilot, lambda: pilot.app.screen._curves and pilot.app.screen._curves.records == 303)
+        await pilot.press("enter")
+        await pilot.pause(0.3)
+
+    assert snap_compare(app_of(screen="runs"), terminal_size=(80, 24), run_before=ready)
+
+
+def test_help(place: Path, snap_compare) -> None:
+    async def asked(pilot: Pilot) -> None:
+        await settled(pilot)
+        await pilot.press("question_mark")
+
+    assert snap_compare(app_of("first_a"), terminal_size=(100, 50), run_before=asked)
