@@ -1,0 +1,220 @@
+"""VGG: Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015,
+arXiv:1409.1556.
+
+The idea: only 3×3 windows, and depth as the only knob. Two of them in a row see 5×5 pixels, three see 7×7, with fewer
+weights and more non-linearities than one large window.
+
+What to look at: ``CONFIGURATIONS``, the paper's table 1 nearly as printed: a network is no longer a list of layers, it is a
+list of blocks. Then ``grow``, how the authors got the deep ones to train: they began with a trained shallow one.
+"""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import torch
+from torch import Tensor, nn
+
+from .alexnet import LocalResponseNorm, fully_connected
+from .declare import Declaration, Stage
+from .layers import (
+    Form,
+    GlobalAveragePool,
+    NativeForm,
+    check_choice,
+    check_image_size,
+    check_positive,
+    halved,
+    initialise_he,
+)
+
+# Table 1: kernel sizes of the convolutions in the five stages. Layers = convolutions + 3 fully connected ones.
+CONFIGURATIONS = {
+    "A": ((3,), (3,), (3, 3), (3, 3), (3, 3)),
+    "B": ((3, 3), (3, 3), (3, 3), (3, 3), (3, 3)),
+    "C": ((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1)),
+    "D": ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
+    "E": ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3)),
+}
+WIDTHS = (64, 128, 256, 512, 512)
+NANO_WIDTHS = (16, 32, 64, 128, 128)
+
+HIDDEN = 4096
+
+
+class ConvReLU(nn.Sequential):
+    """Convolution with bias, batch normalisation if wanted, ReLU: (B, C, H, W) → (B, width, H, W).
+
+    The bias stays even before a normalisation, which makes it useless, because the published weights have it.
+    """
+
+    def __init__(self, in_channels: int, width: int, kernel: int, batch_norm: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, width, kernel, padding=kernel // 2)
+        if batch_norm:
+            self.norm = nn.BatchNorm2d(width)
+        self.act = nn.ReLU()
+
+
+class Block(nn.Sequential):
+    """The template: convolutions that keep the size, one max pooling that halves it: (B, C, H, W) → (B, width, H/2, W/2).
+
+    ``pool`` is "halve", "halve, rounding up" (an odd side loses no pixels), or "none".
+    """
+
+    def __init__(
+        self, in_channels: int, width: int, kernels: tuple[int, ...], *, pool: str = "halve", batch_norm: bool = False
+    ) -> None:
+        super().__init__()
+        for index, kernel in enumerate(kernels, start=1):
+            self.add_module(f"conv{index}", ConvReLU(in_channels, width, kernel, batch_norm))
+            in_channels = width
+        if pool != "none":
+            self.pool = nn.MaxPool2d(2, ceil_mode=pool == "halve, rounding up")
+
+
+class VGG(nn.Module):
+    """Five blocks and a head: (B, in_channels, S, S) → (B, num_classes).
+
+    ``stem="imagenet"`` halves five times and ends in three fully connected layers; ``stem="small"`` halves three times and
+    ends in an average and one linear layer. ``local_response`` puts AlexNet's normalisation behind the first convolution
+    (the paper's network A-LRN).
+    """
+
+    def __init__(
+        self,
+        configuration: str,
+        *,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        image_size: int = 224,
+        stem: str = "imagenet",
+        batch_norm: bool = False,
+        local_response: bool = False,
+        widths: tuple[int, ...] = WIDTHS,
+        hidden: int = HIDDEN,
+    ) -> None:
+        super().__init__()
+        check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size, hidden=hidden)
+        check_choice("stem", stem, ("imagenet", "small"))
+        small = stem == "small"
+        if not small:
+            check_image_size(image_size, 32, "five poolings")
+        stages, channels, side = [], in_channels, image_size
+        for index, (kernels, width) in enumerate(zip(CONFIGURATIONS[configuration], widths, strict=True), start=1):
+            pool = "halve" if not small else "halve, rounding up" if index <= 3 else "none"
+            self.add_module(f"stage{index}", Block(channels, width, kernels, pool=pool, batch_norm=batch_norm))
+            channels = width
+            side = side if pool == "none" else halved(side) if small else side // 2
+            stages.append(Stage(f"stage{index}", (f"stage{index}",), (width, side, side)))
+        if local_response:
+            self.stage1.conv1.append(LocalResponseNorm())
+        initialise_he(self)
+        if small:
+            self.pool = GlobalAveragePool()
+            self.head = nn.Linear(channels, num_classes)
+            stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        else:
+            self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(7), nn.Flatten())
+            self.fc6 = fully_connected(channels * 7 * 7, hidden, drop_inputs=False)
+            self.fc7 = fully_connected(hidden, hidden, drop_inputs=False)
+            self.head = nn.Linear(hidden, num_classes)
+            stages += [Stage("fc6", ("pool", "fc6"), (hidden,)), Stage("fc7", ("fc7",), (hidden,))]
+            stages.append(Stage("head", ("head",), (num_classes,)))
+            initialise_fully_connected(self)
+        useless = (("conv.bias", "the normalisation behind it subtracts what it adds"),) if batch_norm else ()
+        self.declaration = Declaration(tuple(stages), feature_layer="stage5", null_gradients=useless)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stage1(x)  # (B, 64, 112, 112)
+        x = self.stage2(x)  # (B, 128, 56, 56)
+        x = self.stage3(x)  # (B, 256, 28, 28)
+        x = self.stage4(x)  # (B, 512, 14, 14)
+        x = self.stage5(x)  # (B, 512, 7, 7)
+        x = self.pool(x)  # (B, 25088), small form: (B, 512)
+        if "fc6" in self._modules:
+            x = self.fc6(x)  # (B, 4096)
+            x = self.fc7(x)  # (B, 4096)
+        return self.head(x)  # (B, num_classes)
+
+
+def initialise_fully_connected(network: nn.Module) -> None:
+    """Section 3.1: weights normal with deviation 0.01, biases 0 (the convolutions have He's rule, a year younger)."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(module.bias)
+
+
+# The first four convolutions of configuration A by their place in a network. By number they would not fit: the second
+# convolution of A opens stage 2, that of a deeper network still belongs to stage 1.
+FIRST_FOUR = ("stage1.conv1", "stage2.conv1", "stage3.conv1", "stage3.conv2")
+FULLY_CONNECTED = ("fc6", "fc7", "head")
+
+
+def grow(deep: VGG, shallow: VGG) -> list[str]:
+    """Begin a deep network with a trained shallow one, as section 3.1: copies the layers, returns their names.
+
+    The first four convolutions (with their normalisations) and the fully connected layers take the weights of ``shallow``;
+    the layers between keep their chance weights. No layer is frozen. ValueError where the two do not fit together.
+    """
+    layers = [name for name in (*FIRST_FOUR, *FULLY_CONNECTED) if _has(deep, name) and _has(shallow, name)]
+    for name in layers:
+        ours = {key: value.shape for key, value in deep.get_submodule(name).state_dict().items()}
+        theirs = {key: value.shape for key, value in shallow.get_submodule(name).state_dict().items()}
+        if ours != theirs:
+            raise ValueError(
+                f"shallow: {name} does not fit; both networks need the same widths, classes, stem and channels"
+            )
+    with torch.no_grad():
+        for name in layers:
+            deep.get_submodule(name).load_state_dict(shallow.get_submodule(name).state_dict())
+    return layers
+
+
+def _has(network: nn.Module, name: str) -> bool:
+    return name in dict(network.named_modules())
+
+
+def vgg11(*, local_response: bool = False, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    """Configuration A; with ``local_response`` the paper's A-LRN."""
+    return VGG("A", local_response=local_response, hidden=hidden, **form)
+
+
+def vgg11_bn(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    return VGG("A", batch_norm=True, hidden=hidden, **form)
+
+
+def vgg13(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    return VGG("B", hidden=hidden, **form)
+
+
+def vgg13_bn(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    return VGG("B", batch_norm=True, hidden=hidden, **form)
+
+
+def vgg16(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    return VGG("D", hidden=hidden, **form)
+
+
+def vgg16_bn(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    return VGG("D", batch_norm=True, hidden=hidden, **form)
+
+
+def vgg16_c(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    """Configuration C, the third convolution of stages 3 to 5 being 1×1."""
+    return VGG("C", hidden=hidden, **form)
+
+
+def vgg19(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    return VGG("E", hidden=hidden, **form)
+
+
+def vgg19_bn(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    return VGG("E", batch_norm=True, hidden=hidden, **form)
+
+
+def vgg_nano(**form: Unpack[NativeForm]) -> VGG:
+    """The small form of vgg11_bn with a quarter of the channels."""
+    sizes: NativeForm = {"num_classes": 10, "image_size": 32}
+    return VGG("A", stem="small", batch_norm=True, widths=NANO_WIDTHS, **{**sizes, **form})
