@@ -1,0 +1,219 @@
+"""Squeeze-and-Excitation: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018, arXiv:1709.01507.
+
+The idea: a convolution adds up its input channels with fixed weights; let the network look at the whole picture first and
+decide for this picture which channels count. One number per channel is squeezed out of the map, two small linear layers turn
+the numbers into gates between 0 and 1, and the gates scale the channels.
+
+What to look at: ``SqueezeExcite.forward`` is the whole paper. ``add_gate`` hangs it at the end of any residual branch, which
+is why this file needs no SE version of every block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Unpack
+
+from torch import Tensor, nn
+
+from .declare import Declaration, Stage
+from .inception_v2 import MODULES, InceptionV2, PassThrough, inception_v2
+from .layers import (
+    ConvNormAct,
+    Form,
+    GlobalAveragePool,
+    NativeForm,
+    check_choice,
+    check_positive,
+    halved,
+    initialise_he,
+    make_divisible,
+)
+from .resnet import DEPTHS, BasicBlock, Bottleneck, CifarResNet, ResNet, projection
+from .resnext import ResNeXtBlock
+
+REDUCTION = 16  # section 6.1: the hidden layer has a sixteenth of the channels
+DEPTHS_154 = (3, 8, 36, 3)
+
+
+class SqueezeExcite(nn.Module):
+    """Gates on channels (section 3): (B, C, H, W) → the same, channel c multiplied by s_c in (0, 1).
+
+    s = sigmoid(W2 · relu(W1 · z)), z = mean over height and width; ``hidden`` is the number of rows of W1.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        gate: Callable[[], nn.Module] = nn.Sigmoid,
+    ) -> None:
+        super().__init__()
+        check_positive(channels=channels, hidden=hidden)
+        self.squeeze = GlobalAveragePool()
+        self.reduce = nn.Linear(channels, hidden)
+        self.act = activation()
+        self.expand = nn.Linear(hidden, channels)
+        self.gate = gate()
+
+    def weights(self, x: Tensor) -> Tensor:
+        """The gates themselves: (B, C, H, W) → (B, C)."""
+        z = self.squeeze(x)  # (B, C)
+        return self.gate(self.expand(self.act(self.reduce(z))))  # (B, C)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weights(x)[:, :, None, None]  # (B, C, H, W)
+
+
+def add_gate(block: nn.Module, last: str, hidden: int | None = None) -> nn.Module:
+    """Hang a gate behind the layer ``last`` of a block, the end of its residual branch: x + F(x) becomes x + s·F(x)."""
+    unit = block.get_submodule(last)
+    channels = unit.norm.num_features
+    unit.add_module("gate", SqueezeExcite(channels, max(1, channels // REDUCTION) if hidden is None else hidden))
+    return block
+
+
+class SENet154Block(nn.Module):
+    """The bottleneck of SENet-154 (appendix): (B, C, H, W) → (B, 4·width, H/s, W/s).
+
+    A ResNeXt bottleneck of 64 groups whose first 1×1 has half the width of the 3×3; projections that halve are 3×3 too.
+    """
+
+    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        out_channels = 4 * width
+        self.conv1 = ConvNormAct(in_channels, 2 * width, 1)
+        self.conv2 = ConvNormAct(2 * width, out_channels, 3, stride, groups=64)
+        self.conv3 = ConvNormAct(out_channels, out_channels, 1, activation=None)
+        if stride == 1:
+            self.shortcut = projection(in_channels, out_channels, 1)
+        else:
+            self.shortcut = ConvNormAct(in_channels, out_channels, 3, stride, activation=None)
+        self.relu = nn.ReLU()
+        add_gate(self, "conv3")
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = self.conv3(self.conv2(self.conv1(x)))  # (B, 4·width, H/s, W/s), gated
+        return self.relu(self.shortcut(x) + residual)  # (B, 4·width, H/s, W/s)
+
+
+class SENet154(nn.Module):
+    """The network of ILSVRC 2017: three 3×3 as stem, four stages, dropout, linear: (B, in_channels, S, S) → (B, classes)."""
+
+    def __init__(
+        self, *, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224, stem: str = "imagenet"
+    ) -> None:
+        super().__init__()
+        check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
+        check_choice("stem", stem, ("imagenet", "small"))
+        large = stem == "imagenet"
+        self.stem = nn.Sequential(
+            ConvNormAct(in_channels, 64, 3, 2 if large else 1),
+            ConvNormAct(64, 64, 3),
+            ConvNormAct(64, 128, 3),
+            PassThrough() if large else nn.Identity(),
+        )
+        channels, side = 128, halved(image_size, 2) if large else image_size
+        stages = [Stage("stem", ("stem",), (channels, side, side))]
+        for index, depth in enumerate(DEPTHS_154):
+            width, stride = 64 * 2**index, 1 if index == 0 else 2
+            blocks = nn.Sequential()
+            for _ in range(depth):
+                blocks.append(SENet154Block(channels, width, stride))
+                channels, stride = 4 * width, 1
+            self.add_module(f"stage{index + 1}", blocks)
+            side = halved(side) if index else side
+            stages.append(Stage(f"stage{index + 1}", (f"stage{index + 1}",), (channels, side, side)))
+        self.pool = GlobalAveragePool()
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(channels, num_classes)
+        stages.append(Stage("head", ("pool", "dropout", "head"), (num_classes,)))
+        initialise_he(self)
+        self.declaration = Declaration(tuple(stages), feature_layer="stage4")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)  # (B, 128, 56, 56)
+        x = self.stage1(x)  # (B, 256, 56, 56)
+        x = self.stage2(x)  # (B, 512, 28, 28)
+        x = self.stage3(x)  # (B, 1024, 14, 14)
+        x = self.stage4(x)  # (B, 2048, 7, 7)
+        return self.head(self.dropout(self.pool(x)))  # (B, num_classes)
+
+
+class Options(Form, total=False):
+    """``v1_5`` builds what timm calls seresnet: stride in the 3×3, hidden widths of the gates rounded to multiples of 8."""
+
+    v1_5: bool
+
+
+def _gated_resnet(depth: int, v1_5: bool = False, **form: Unpack[Form]) -> ResNet:
+    """SE-ResNet: ResNet's network with a gate in each block; as published it halves in the first 1×1."""
+
+    def hidden(channels: int) -> int:
+        return make_divisible(channels / REDUCTION, 8) if v1_5 else channels // REDUCTION
+
+    def basic(in_channels: int, width: int, stride: int) -> nn.Module:
+        return add_gate(BasicBlock(in_channels, width, stride), "conv2", hidden(width))
+
+    def bottleneck(in_channels: int, width: int, stride: int) -> nn.Module:
+        block = Bottleneck(in_channels, width, stride, stride_in_1x1=not v1_5)
+        return add_gate(block, "conv3", hidden(4 * width))
+
+    small = depth < 50
+    network = ResNet(basic if small else bottleneck, DEPTHS[depth], expansion=1 if small else 4, **form)
+    return network if v1_5 else _pool_as_caffe(network)
+
+
+def _pool_as_caffe(network: ResNet) -> ResNet:
+    """The published networks pool behind the stem without padding; the small form has no pooling."""
+    if len(network.stem) == 2:
+        network.stem[1] = PassThrough()
+    return network
+
+
+def se_resnet18(**options: Unpack[Options]) -> ResNet:
+    return _gated_resnet(18, **options)
+
+
+def se_resnet34(**options: Unpack[Options]) -> ResNet:
+    return _gated_resnet(34, **options)
+
+
+def se_resnet50(**options: Unpack[Options]) -> ResNet:
+    return _gated_resnet(50, **options)
+
+
+def se_resnet101(**options: Unpack[Options]) -> ResNet:
+    return _gated_resnet(101, **options)
+
+
+def se_resnet152(**options: Unpack[Options]) -> ResNet:
+    return _gated_resnet(152, **options)
+
+
+def se_resnext50_32x4d(**form: Unpack[Form]) -> ResNet:
+    def block(in_channels: int, width: int, stride: int) -> nn.Module:
+        return add_gate(ResNeXtBlock(in_channels, width, stride, 32, 4), "conv3")
+
+    return _pool_as_caffe(ResNet(block, DEPTHS[50], expansion=4, **form))
+
+
+def senet154(**form: Unpack[Form]) -> SENet154:
+    return SENet154(**form)
+
+
+def se_inception_v2(**form: Unpack[Form]) -> InceptionV2:
+    network = inception_v2(**form)
+    for name in MODULES:
+        module = getattr(network, f"inception{name}")
+        gate = SqueezeExcite(module.out_channels, module.out_channels // REDUCTION)
+        setattr(network, f"inception{name}", nn.Sequential(module, gate))
+    return network
+
+
+def se_resnet20(**form: Unpack[NativeForm]) -> CifarResNet:
+    network = CifarResNet(3, **form)
+    for stage in (network.stage1, network.stage2, network.stage3):
+        for block in stage:
+            add_gate(block, "conv2", hidden=4)  # a sixteenth of 16 channels would be a single unit
+    return network
