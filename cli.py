@@ -56,7 +56,7 @@ def start(
 def main() -> None:
     """Entry point: one line for an error that a person can act on, and no traceback."""
     try:
-        app()
+        sys.exit(_run())
     except UsageError as error:
         print(f"cnn-explorer: {error}", file=sys.stderr)
         sys.exit(2)
@@ -67,3 +67,23 @@ def main() -> None:
         # `cnn-explorer list | head` closes the pipe early: that is no failure of ours.
         sys.stderr.close()
         sys.exit(0)
+
+
+def _run() -> int:
+    """Parse and run; the parser's own complaints become one line as well."""
+    try:
+        result = app(standalone_mode=False)
+    except Exception as error:
+        # The parser's exceptions live in different modules from one typer to the next; what they have in common is this.
+        tell = getattr(error, "format_message", None)
+        if tell is None:
+            if type(error).__name__ == "Abort":
+                return 130
+            raise
+        raise UsageError("command line", None, f"{tell()} {_help_hint(error)}") from None
+    return result if isinstance(result, int) else 0
+
+
+def _help_hint(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return f"`{context.command_path if context else 'cnn-explorer'} --help` tells what there is"
