@@ -1,0 +1,220 @@
+"""MobileViT v2: Mehta, Rastegari, "Separable Self-attention for Mobile Vision Transformers", TMLR 2023, arXiv:2206.02680.
+
+The idea: tokens need not compare themselves with each other in pairs. Each token gets one score; the softmax of the scores
+mixes all tokens into a single *context vector*; and every token multiplies what it has by that vector, channel by channel.
+The cost is linear in the number of tokens, and nothing but element-wise work is left of attention.
+
+What to look at: the four lines of ``SeparableSelfAttention.forward``; the multiplications there are element-wise, so the
+counts of multiply-adds do not include them. Then ``unfold``: only pixels at the same place of their 2×2 patch meet.
+"""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from .declare import Declaration, Stage
+from .layers import (
+    ConvNormAct,
+    Form,
+    GlobalAveragePool,
+    NativeForm,
+    check_choice,
+    check_positive,
+    halved,
+    initialise_he,
+    make_divisible,
+)
+from .mobilenet_v2 import InvertedResidual
+
+# The architecture at width 1: channels of the stem; then for each stage channels, stride, inverted residuals, and the layers
+# of the MobileViT block behind them (0: there is none).
+STEM = 32
+STAGES = (
+    (64, 1, 1, 0),
+    (128, 2, 2, 0),
+    (256, 2, 1, 2),
+    (384, 2, 1, 4),
+    (512, 2, 1, 3),
+)
+EXPANSION = 2
+PATCH = 2  # pixels a side of the patches that are unfolded
+
+
+# A bias on a linear path to a 1×1 convolution with batch normalisation, which subtracts it again.
+SUBTRACTED = "is subtracted again by the batch normalisation behind the 1×1 convolution that follows"
+NULL_GRADIENTS = tuple(
+    (f"{name}.bias", SUBTRACTED)
+    for name in (
+        *("stage1.0.project.norm", "stage2.0.project.norm", "stage2.1.project.norm"),
+        *("stage3.1.norm", "stage3.1.project.norm", "stage4.1.norm", "stage4.1.project.norm", "stage5.1.norm"),
+    )
+)
+
+
+class SeparableSelfAttention(nn.Module):
+    """Attention through one context vector (section 3.2): (B, d, P, N) → (B, d, P, N), linear in the N tokens.
+
+    For each of the P pixels of a patch: y = (Σ softmax(x·W_I) · (x·W_K)) * relu(x·W_V), then an output layer.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.project = nn.Conv2d(width, 1 + 2 * width, 1)  # score, keys and values of each token, a linear layer
+        self.out = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        score, keys, values = self.project(x).split([1, self.width, self.width], dim=1)  # (B, 1 | d | d, P, N)
+        shares = torch.softmax(score, dim=-1)  # (B, 1, P, N)   of all tokens, summing to 1
+        context = (keys * shares).sum(dim=-1, keepdim=True)  # (B, d, P, 1)
+        return self.out(F.relu(values) * context)  # (B, d, P, N)
+
+
+class TransformerLayer(nn.Module):
+    """Separable attention, then two 1×1 convolutions, each normalised first and added back: (B, d, P, N) → the same.
+
+    The normalisation takes channels, pixels and tokens of a picture together (group normalisation with one group).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(1, width)
+        self.attention = SeparableSelfAttention(width)
+        self.norm2 = nn.GroupNorm(1, width)
+        self.widen = nn.Conv2d(width, 2 * width, 1)
+        self.act = nn.SiLU()
+        self.narrow = nn.Conv2d(2 * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))  # (B, d, P, N)
+        return x + self.narrow(self.act(self.widen(self.norm2(x))))  # (B, d, P, N)
+
+
+def unfold(x: Tensor) -> Tensor:
+    """Patches of 2×2 as two axes, place in the patch and patch: (B, C, H, W) → (B, C, 4, H·W / 4)."""
+    return rearrange(x, "b c (h i) (w j) -> b c (i j) (h w)", i=PATCH, j=PATCH)  # (B, C, 4, N)
+
+
+def fold(x: Tensor, height: int) -> Tensor:
+    """Back to a map of ``height`` rows, the inverse of ``unfold``: (B, C, 4, N) → (B, C, height, W)."""
+    return rearrange(x, "b c (i j) (h w) -> b c (h i) (w j)", i=PATCH, h=height // PATCH)  # (B, C, H, W)
+
+
+def evened(side: int) -> int:
+    """The side rounded up to whole patches."""
+    return -(-side // PATCH) * PATCH
+
+
+class MobileViTBlock(nn.Module):
+    """Local by a depthwise 3×3, global by transformer layers on half the channels: (B, C, H, W) → (B, C, H, W).
+
+    A map whose sides are odd is stretched by a pixel first, for patches of 2×2 must fit; it stays stretched.
+    """
+
+    def __init__(self, channels: int, depth: int) -> None:
+        super().__init__()
+        width = make_divisible(channels / 2)
+        self.local = ConvNormAct(channels, channels, 3, groups=channels, activation=nn.SiLU)
+        self.narrow = nn.Conv2d(channels, width, 1, bias=False)
+        self.layers = nn.Sequential(*(TransformerLayer(width) for _ in range(depth)))
+        self.norm = nn.GroupNorm(1, width)
+        self.project = ConvNormAct(width, channels, 1, activation=None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = evened(x.shape[2]), evened(x.shape[3])
+        if (height, width) != tuple(x.shape[2:]):
+            x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=True)  # (B, C, H, W), even
+        x = self.narrow(self.local(x))  # (B, C/2, H, W)
+        x = self.norm(self.layers(unfold(x)))  # (B, C/2, 4, N)
+        return self.project(fold(x, height))  # (B, C, H, W)
+
+
+class MobileViTV2(nn.Module):
+    """Stem, two stages of inverted residuals, three with MobileViT blocks, average, linear: (B, C, S, S) → (B, classes).
+
+    ``width`` multiplies all channels.
+    """
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        *,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        image_size: int = 256,
+        stem: str = "imagenet",
+    ) -> None:
+        super().__init__()
+        check_positive(width=width, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
+        check_choice("stem", stem, ("imagenet", "small"))
+        small = stem == "small"
+        channels, side = int(STEM * width), image_size if small else halved(image_size)
+        self.stem = ConvNormAct(in_channels, channels, 3, stride=1 if small else 2, activation=nn.SiLU)
+        stages = [Stage("stem", ("stem",), (channels, side, side))]
+        for index, (out_channels, stride, depth, layers) in enumerate(STAGES, start=1):
+            out_channels = int(out_channels * width)
+            # A small picture keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
+            stride = 1 if small and index == 2 else stride
+            blocks: list[nn.Module] = []
+            for block in range(depth):
+                step = stride if block == 0 else 1
+                blocks.append(InvertedResidual(channels, out_channels, step, EXPANSION, activation=nn.SiLU))
+                channels = out_channels
+            side = halved(side) if stride == 2 else side
+            if layers:
+                blocks.append(MobileViTBlock(channels, layers))
+                side = evened(side)
+            self.add_module(f"stage{index}", nn.Sequential(*blocks))
+            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
+        self.pool = GlobalAveragePool()
+        self.head = nn.Linear(channels, num_classes)
+        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        initialise_he(self)
+        self.declaration = Declaration(tuple(stages), feature_layer="stage5", null_gradients=NULL_GRADIENTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)  # (B, 32, 128, 128)   width 1 at 256 pixels
+        x = self.stage1(x)  # (B, 64, 128, 128)
+        x = self.stage2(x)  # (B, 128, 64, 64)
+        x = self.stage3(x)  # (B, 256, 32, 32)
+        x = self.stage4(x)  # (B, 384, 16, 16)
+        x = self.stage5(x)  # (B, 512, 8, 8)
+        x = self.pool(x)  # (B, 512)
+        return self.head(x)  # (B, num_classes)
+
+
+def mobilevit_v2_nano(**form: Unpack[NativeForm]) -> MobileViTV2:
+    return MobileViTV2(0.25, **{"stem": "small", "num_classes": 10, "image_size": 32, **form})
+
+
+def mobilevit_v2_050(**form: Unpack[Form]) -> MobileViTV2:
+    return MobileViTV2(0.5, **form)
+
+
+def mobilevit_v2_075(**form: Unpack[Form]) -> MobileViTV2:
+    return MobileViTV2(0.75, **form)
+
+
+def mobilevit_v2_100(**form: Unpack[Form]) -> MobileViTV2:
+    return MobileViTV2(1.0, **form)
+
+
+def mobilevit_v2_125(**form: Unpack[Form]) -> MobileViTV2:
+    return MobileViTV2(1.25, **form)
+
+
+def mobilevit_v2_150(**form: Unpack[Form]) -> MobileViTV2:
+    return MobileViTV2(1.5, **form)
+
+
+def mobilevit_v2_175(**form: Unpack[Form]) -> MobileViTV2:
+    return MobileViTV2(1.75, **form)
+
+
+def mobilevit_v2_200(**form: Unpack[Form]) -> MobileViTV2:
+    return MobileViTV2(2.0, **form)
