@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from ..errors import UsageError, WorkError
 from . import hardware, launch, process, progress, reader, runconfig
@@ -88,7 +88,7 @@ def _execute(path: Path, lock: RunLock, say: Say | None, signals: StopSignals, d
 
 
 @contextlib.contextmanager
-def _log(path: Path, *, wanted: bool) -> Iterator[TextIO | None]:
+def _log(path: Path, *, wanted: bool) -> Iterator[BinaryIO | None]:
     """train.log for appending; None where the output of the process goes there already, or it cannot be opened."""
     if not wanted:
         yield None
@@ -102,8 +102,9 @@ def _log(path: Path, *, wanted: bool) -> Iterator[TextIO | None]:
         yield log
 
 
-def _open_log(path: Path) -> TextIO:
-    return open(path / launch.LOG, "a", encoding="utf-8", errors="replace")
+def _open_log(path: Path) -> BinaryIO:
+    """Without a buffer: what a full disk did not take is not tried again when the file is closed."""
+    return open(path / launch.LOG, "ab", buffering=0)
 
 
 def _outcome(writer: RunWriter, report: Report, signals: StopSignals, detached: bool) -> Outcome:
@@ -172,7 +173,7 @@ def _one_line(error: Exception) -> str:
 
 def _log_traceback(path: Path) -> None:
     with contextlib.suppress(OSError), _open_log(path) as log:
-        traceback.print_exc(file=log)
+        log.write(traceback.format_exc().encode("utf-8", "replace"))
 
 
 def _conclude(path: Path, report: Report, outcome: Outcome) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
+SHORTEST_LOOK_S = 0.2
 BUSY_CORES = 0.3
 """With this much work of others a run in the foreground is not alone."""
 
@@ -53,10 +54,11 @@ class OtherWork:
 
     def cores(self) -> float:
         """Cores' worth of work of others since then; 0 where that cannot be known, as in a container with a quota."""
+        if _quota(CGROUP) is not None:
+            return 0.0
+        time.sleep(max(0.0, self._begun[2] + SHORTEST_LOOK_S - time.monotonic()))
         busy, own, now = self._seconds()
         passed = now - self._begun[2]
-        if passed <= 0 or _quota(CGROUP) is not None:
-            return 0.0
         return max(0.0, (busy - self._begun[0]) - (own - self._begun[1])) / passed
 
     @staticmethod

@@ -218,9 +218,8 @@ class Trainer:
         return round((self._report.time() - self._begun_time) / done * (self.total - self.step), 1)
 
     def _tell_progress(self, means: Means) -> None:
-        if not self._report.status_due():
-            return
-        self._report.status(phase=self._phase(), **self._progress())
+        if self._report.status_due():
+            self._report.status(phase=self._phase(), **self._progress())
         epoch, epochs = min(self.step // self._per_epoch + 1, self.session.recipe.epochs), self.session.recipe.epochs
         figures = (means.loss, means.accuracy, means.images_per_s, self._eta() or 0.0)
         self._report.narrator.moment(Moment(self.step, self.total, epoch, epochs, *figures))

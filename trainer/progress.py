@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from .textsafe import clean
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 Say = Callable[[str], None]
+REDRAW_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Moment:
 class Narrator:
     """Tells through ``write`` and, where given, into the log of the run as well. No bar."""
 
-    def __init__(self, write: Say, log: TextIO | None = None) -> None:
+    def __init__(self, write: Say, log: BinaryIO | None = None) -> None:
         self._write = write
         self._log = log
 
@@ -45,10 +47,12 @@ class Narrator:
         line = clean(line)
         with contextlib.suppress(OSError, ValueError):
             self._write(line)
+        self._to_log(line)
+
+    def _to_log(self, line: str) -> None:
         if self._log is not None:
             with contextlib.suppress(OSError, ValueError):
-                self._log.write(line + "\n")
-                self._log.flush()
+                self._log.write((line + "\n").encode("utf-8", "replace"))
 
     def moment(self, moment: Moment) -> None:
         """Show how far the training is."""
@@ -64,11 +68,12 @@ class Narrator:
 class Bar(Narrator):
     """A progress bar at the foot of a terminal; lines scroll by above it, epochs are told in the bar alone."""
 
-    def __init__(self, stream: TextIO, log: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO, log: BinaryIO | None = None) -> None:
         super().__init__(self._above, log)
         self._stream = stream
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._drawn = 0.0
 
     def _above(self, line: str) -> None:
         if self._bar is not None:
@@ -77,6 +82,9 @@ class Bar(Narrator):
             print(line, file=self._stream, flush=True)
 
     def moment(self, moment: Moment) -> None:
+        if time.monotonic() - self._drawn < REDRAW_S:
+            return
+        self._drawn = time.monotonic()
         with contextlib.suppress(OSError, ValueError):
             if self._bar is None:
                 self._begin(moment)
@@ -92,7 +100,7 @@ class Bar(Narrator):
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f} %  loss {task.fields[loss]}  {task.fields[accuracy]}"),
-            TextColumn("{task.fields[speed]}  {task.fields[left]} left"),
+            TextColumn(" {task.fields[speed]}  {task.fields[left]} left"),
         )
         # No thread that redraws: it would take time from the training; every record redraws.
         console = Console(file=self._stream)
@@ -101,10 +109,7 @@ class Bar(Narrator):
         self._bar.start()
 
     def epoch(self, line: str) -> None:
-        if self._log is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._log.write(clean(line) + "\n")
-                self._log.flush()
+        self._to_log(clean(line))
 
     def end(self) -> None:
         if self._bar is not None:
@@ -113,7 +118,7 @@ class Bar(Narrator):
             self._bar = None
 
 
-def narrator(say: Say | None = None, log: TextIO | None = None) -> Narrator:
+def narrator(say: Say | None = None, log: BinaryIO | None = None) -> Narrator:
     """The narrator that fits: a bar where stderr is a terminal, otherwise lines to ``say`` (default: to stderr)."""
     if sys.stderr is not None and sys.stderr.isatty():
         return Bar(sys.stderr, log)

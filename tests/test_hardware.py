@@ -1,0 +1,128 @@
+"""Threads, devices and what a person is told while a network is trained."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from cnn_explorer.errors import UsageError
+from cnn_explorer.trainer import hardware, progress
+from cnn_explorer.trainer.progress import Bar, Moment, Narrator
+
+
+@pytest.fixture
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
+
+
+def test_all_cores_only_for_a_run_that_is_alone(four_cores: None) -> None:
+    assert hardware.choose_threads(None, alone=True) == 4
+    assert hardware.choose_threads(None, alone=False) == 3
+    assert hardware.choose_threads(4, alone=False) == 4
+    with pytest.raises(UsageError, match="threads: 5 must be at least 1 and at most 4"):
+        hardware.choose_threads(5, alone=True)
+
+
+def test_one_core_is_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 1)
+    assert hardware.choose_threads(None, alone=False) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("150000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", None), ("", None)]
+)
+def test_the_quota_of_a_container(tmp_path: Path, text: str, cores: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(text)
+    assert hardware._quota(tmp_path / "cpu.max") == cores
+    assert hardware._quota(tmp_path / "missing") is None
+
+
+def test_threads_sleep_while_they_wait_only_where_all_cores_are_used_beside_other_work(
+    four_cores: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "x")
+    del os.environ["OMP_WAIT_POLICY"]
+    hardware.set_waiting(4, alone=True)
+    hardware.set_waiting(3, alone=False)
+    assert "OMP_WAIT_POLICY" not in os.environ
+    hardware.set_waiting(4, alone=False)
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_the_work_of_others_is_measured_without_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([(100.0, 10.0, 0.0), (106.0, 14.0, 4.0)])
+    monkeypatch.setattr(hardware.OtherWork, "_seconds", staticmethod(lambda: next(readings)))
+    monkeypatch.setattr(hardware, "_quota", lambda path: None)
+    monkeypatch.setattr(hardware.time, "sleep", lambda seconds: None)
+    assert hardware.OtherWork().cores() == pytest.approx(0.5)
+
+
+def test_our_own_work_is_not_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, own, now = hardware.OtherWork._seconds()
+    end = time.process_time() + 0.1
+    while time.process_time() < end:
+        pass
+    later_busy, later_own, later = hardware.OtherWork._seconds()
+    assert later_own - own >= 0.09
+    assert later_busy >= busy and later > now
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "tpu"])
+def test_names_that_are_no_device(name: str) -> None:
+    with pytest.raises(UsageError, match="is no device"):
+        hardware.choose_device(name)
+
+
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert hardware.choose_device("cuda") == hardware.choose_device("auto") == torch.device("cuda", 0)
+    assert hardware.choose_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(UsageError, match="the last one here is cuda:1"):
+        hardware.choose_device("cuda:2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="no CUDA device is here; --device cpu works everywhere"):
+        hardware.choose_device("cuda")
+
+
+def test_the_cpu_has_a_name_and_computes_in_fp32_by_default() -> None:
+    assert hardware.device_name(torch.device("cpu"))
+    assert hardware.default_precision(torch.device("cpu")) == "fp32"
+
+
+def test_figures_as_a_person_reads_them() -> None:
+    assert [progress.duration(seconds) for seconds in (0.4, 59.4, 60, 200, 7530)] == [
+        "0 s",
+        "59 s",
+        "1 min 00 s",
+        "3 min 20 s",
+        "2 h 05 min",
+    ]
+    assert [progress.speed(value) for value in (12.34, 412.3, 15030.0)] == ["12.3", "412", "15,030"]
+    assert progress.percent(0.9731) == "97.3 %"
+
+
+def test_a_terminal_that_vanishes_silences_the_narration_and_not_the_log() -> None:
+    def gone(line: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    log = io.BytesIO()
+    Narrator(gone, log).say("one\x1b[31m line")
+    assert log.getvalue() == b"one line\n"
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+    bar = Bar(Gone(), log)
+    bar.moment(Moment(1, 10, 1, 2, 0.5, 0.5, 100.0, 3.0))
+    bar.epoch("an epoch")
+    bar.say("a line")
+    bar.end()
+    assert log.getvalue() == b"one line\nan epoch\na line\n"
