@@ -137,6 +137,15 @@ def test_evaluation_sees_the_pictures_as_they_are_and_all_of_them() -> None:
     assert torch.allclose(images, (bytes_of(7).double() / 255 - mean) / std, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("size", "at_least", "sizes"), [(32, 1, [500, 100]), (64, 1, [125] * 4 + [100]), (64, 300, [300, 300])]
+)
+def test_evaluation_takes_fewer_large_pictures_at_a_time(size: int, at_least: int, sizes: list[int]) -> None:
+    pictures = Pictures(torch.zeros(600, 1, 4, 4, dtype=torch.uint8), torch.zeros(600, dtype=torch.int64))
+    view = View((0.5,), (0.5,), size, CPU)
+    assert [len(targets) for _, targets in evaluation_batches(pictures, view, at_least)] == sizes
+
+
 def test_pictures_are_resized_with_antialiasing_to_the_size_of_the_network() -> None:
     stripes = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     stripes[..., ::2] = 255

@@ -347,8 +347,16 @@ def test_a_run_can_be_repeated_from_its_run_json_bit_for_bit(home: Path) -> None
     for key in ("network", "data", "recipe", "engine", "seed"):
         assert first[key] == second[key], key
     assert same(weights_of(path), weights_of(again))
-    changed, _ = plan(network="lenet5", config=path / "run.json", recipe={"epochs": 9}, seed=4)
+    changed, _ = plan(network="lenet5", config=path / "run.json", recipe={"epochs": 9}, seed=4, dataset="digits")
     assert (changed.network.name, changed.recipe.lr, changed.recipe.epochs, changed.seed) == ("lenet5", 0.03, 9, 4)
+
+
+def test_without_a_validation_part_the_last_weights_are_the_best(home: Path) -> None:
+    path, lock = create_run(home / "runs", validation=0)
+    assert run_to_end(path, lock)[0] == 0
+    assert [record["split"] for record in records_of(path, "eval")] == ["test"]
+    assert same(weights_of(path, "best"), weights_of(path, "last"))
+    assert status_of(path)["best"] is None and status_of(path)["test"]["epoch"] == 3
 
 
 @pytest.mark.parametrize(

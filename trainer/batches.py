@@ -17,7 +17,8 @@ from . import augment, randomness
 from .datasets import Pictures
 from .recipe import Recipe
 
-EVALUATION_BATCH = 500
+EVALUATION_PIXELS = 500 * 32 * 32
+"""Pixels of one channel in a batch of an evaluation, where the training's batches are not larger anyway."""
 
 
 class View:
@@ -112,9 +113,13 @@ def _resident(pictures: Pictures, device: torch.device) -> Tensor:
 
 
 def evaluation_batches(
-    pictures: Pictures, view: View, batch: int = EVALUATION_BATCH
+    pictures: Pictures, view: View, at_least: int = 1, batch: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All pictures in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be smaller."""
+    """All pictures in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be smaller.
+
+    A batch holds as many pictures as make EVALUATION_PIXELS, and no fewer than ``at_least``.
+    """
+    batch = batch or max(at_least, EVALUATION_PIXELS // view.size**2)
     for start in range(0, len(pictures), batch):
         index = torch.arange(start, min(start + batch, len(pictures)))
         images = pictures.batch(index).to(view.device)

@@ -27,6 +27,7 @@ from ..errors import UsageError, nearest
 from . import engine
 from .recipe import FIELDS
 
+ENGINE = ("device", "precision", "channels_last", "threads")
 TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine")
 
 
@@ -75,15 +76,13 @@ def _json(text: str, path: Path) -> dict:
 
 def _from_run(values: dict, origin: str) -> Wishes:
     network, data = _table(values, "network", origin), _table(values, "data", origin)
-    one_layout = network.get("stem") is None
     return Wishes(
         origin,
         _text(network, "name", origin),
         _text(data, "name", origin),
         _whole(values, "seed", origin),
         _text(network, "stem", origin),
-        # The size is repeated only where it was not a consequence of the pictures' own size.
-        None if one_layout and network.get("image_size") == data.get("size") else _whole(network, "image_size", origin),
+        _whole(network, "image_size", origin),
         _number(data, "held_out", origin),
         _known(_table(values, "recipe", origin), FIELDS),
         _known(_table(values, "engine", origin), engine.KEYS),
@@ -99,6 +98,8 @@ def _by_hand(values: dict, origin: str) -> Wishes:
             raise UsageError(origin, key, f"is no key of a configuration; {nearest(key, TOP)}")
     chosen = _table(values, "engine", origin)
     for key, value in chosen.items():
+        if key not in ENGINE:
+            raise UsageError(f"{origin}: engine", key, f"cannot be chosen; {nearest(key, ENGINE)}")
         engine.check(key, value, f"{origin}: engine")
     return Wishes(
         origin,

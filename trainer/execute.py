@@ -60,7 +60,8 @@ def execute_queue(
             hardware.be_nice()
         for path, lock in zip(paths, locks, strict=True):
             if detached:
-                launch.redirect_output(path)
+                with contextlib.suppress(WorkError):  # the log of the run before serves as well
+                    launch.redirect_output(path)
             try:
                 codes.append(_execute(path, lock, say, signals, detached))
             finally:

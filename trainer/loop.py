@@ -179,7 +179,7 @@ class Trainer:
 
     def _evaluate(self) -> Evaluation:
         session = self.session
-        batches = self._until_stopped(evaluation_batches(session.validation, session.view))
+        batches = self._until_stopped(evaluation_batches(session.validation, session.view, session.recipe.batch_size))
         return evaluate(session.updater.judged, batches, session.num_classes, session.precision)
 
     def _until_stopped(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -80,7 +80,8 @@ def plan(request: Request, say: Say) -> RunConfig:
     dataset = request.dataset or wishes.dataset or DEFAULT_DATASET
     seed = _seed(_first(request.seed, wishes.seed, 0))
     stem = _first(request.stem, wishes.stem, "auto")
-    size = _first(request.image_size, wishes.image_size)
+    other_pictures = wishes.complete and request.dataset not in (None, wishes.dataset)
+    size = _first(request.image_size, None if other_pictures else wishes.image_size)
     held_out = _first(request.validation, wishes.validation)
     folder = settings.data_folder(request.data)
 

@@ -155,7 +155,7 @@ def _test(
     if best is not None:
         network.load_state_dict(best["model"])
         epoch = int(best["epoch"])
-    batches = evaluation_batches(data.test, session.view)
+    batches = evaluation_batches(data.test, session.view, config.recipe.batch_size)
     checked = (_stoppable(batch, stop_wanted) for batch in batches)
     evaluation = evaluate(network, checked, session.num_classes, session.precision)
     report.record(_test_record(evaluation, trainer.step, config.recipe.epochs, epoch, report.time()))
