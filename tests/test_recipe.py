@@ -159,3 +159,12 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path, text: str, message:
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         configfile.read(tmp_path / "mine.toml")
+
+
+def test_the_page_on_training_tells_every_key_and_every_choice() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if line.startswith("| `")]
+    told = {key for line in table for key in line.split("|")[1].replace("`", "").replace(",", " ").split()}
+    assert told == set(recipe.FIELDS)
+    for choice in (*recipe.OPTIMIZERS, *recipe.SCHEDULES, *recipe.AUGMENTATIONS):
+        assert any(f"`{choice}`" in line for line in table), choice
