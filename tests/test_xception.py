@@ -87,6 +87,19 @@ def test_the_small_form_arrives_at_four_pixels(size: int, sides: list[int]) -> N
     assert [stage.shape[-1] for stage in network.declaration.stages[:-1]] == sides
 
 
+def test_the_small_form_does_the_work_of_the_usual_one() -> None:
+    """CIFAR versions of Xception that halve in the first two entry blocks: 1.13 G multiply-adds with 100 classes."""
+    network = counting.on_meta(lambda: catalogue.build("xception", form="small", num_classes=100))
+    assert counting.count(network, (3, 32, 32)).macs == 1_129_865_728
+
+
+def test_what_separating_saves() -> None:
+    """1/N + 1/9 of the weights of a standard convolution, for N output channels."""
+    layer = xception.SeparableConv(728, 728)
+    weights = layer.depthwise.weight.numel() + layer.pointwise.weight.numel()
+    assert weights / (9 * 728 * 728) == pytest.approx(1 / 728 + 1 / 9)
+
+
 def test_separable_is_a_standard_convolution_with_tied_weights() -> None:
     """Without an activation between the two, each of the n·m windows is a multiple of the one window of its channel."""
     layer = xception.SeparableConv(4, 6).double().eval()
