@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -194,7 +196,7 @@ def _detached(paths: list[Path], locks: list, as_json: bool) -> int:
         _print_json([{"id": path.name, "path": str(path), "state": "queued"} for path in paths])
     else:
         for path in paths:
-            print(path.name)
+            _emit(path.name + "\n")
     return 0
 
 
@@ -215,7 +217,7 @@ def _print_json(results: list[dict]) -> None:
     from .trainer.jsonsafe import encode_json
 
     value = results[0] if len(results) == 1 else {"runs": results}
-    sys.stdout.write(encode_json({"schema": JSON_SCHEMA} | value, indent=1).decode())
+    _emit(encode_json({"schema": JSON_SCHEMA} | value, indent=1).decode())
 
 
 def _print_results(found: list) -> None:
@@ -229,16 +231,26 @@ def _print_results(found: list) -> None:
         run = found[0]
         best = "" if run.best_accuracy is None else f", validation {share(run.best_accuracy)} (epoch {run.best_epoch})"
         test = "" if run.test_accuracy is None else f": test accuracy {share(run.test_accuracy)}"
-        print(f"{run.id}  {run.state}{test}{best if test else ''}")
+        _emit(f"{run.id}  {run.state}{test}{best if test else ''}\n")
         return
     rows = [("run", "state", "validation", "test")]
     rows += [(run.id, run.state, share(run.best_accuracy), share(run.test_accuracy)) for run in found]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        _emit("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+
+
+def _emit(text: str) -> None:
+    """Write to stdout. Where nobody is left to read it, the exit code still tells how the run ended."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
 
 
 def _say(line: str) -> None:
     from .trainer.textsafe import clean
 
-    print(clean(line), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(clean(line), file=sys.stderr, flush=True)
