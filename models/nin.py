@@ -100,11 +100,10 @@ class NiN(nn.Module):
         self.declaration = Declaration(tuple(stages), feature_layer=feature, overfit_steps=150, overfit_lr=2e-3)
 
     def forward(self, x: Tensor) -> Tensor:
+        # CIFAR: (B, 96, 32, 32), (B, 96, 16, 16), (B, 192, 16, 16), (B, 192, 8, 8), (B, 10, 8, 8)
         for name, module in self.named_children():
             if name != "pool":
-                x = module(
-                    x
-                )  # CIFAR: (B, 96, 32, 32), (B, 96, 16, 16), (B, 192, 16, 16), (B, 192, 8, 8), (B, 10, 8, 8)
+                x = module(x)  # (B, C, H, W)
         return self.pool(x)  # (B, num_classes)
 
 
