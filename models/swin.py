@@ -126,14 +126,19 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
-        x = F.pad(x, (0, 0, 0, -width % self.window, 0, -height % self.window))  # (B, H', W', C)   multiples of window
+        window = self.window_on(height, width)
+        x = F.pad(x, (0, 0, 0, -width % window, 0, -height % window))  # (B, H', W', C)   multiples of the window
         padded = (x.shape[1], x.shape[2])
-        shifts = tuple(self.shift if self.window < side else 0 for side in padded)
+        shifts = tuple(self.shift if window < side else 0 for side in padded)
         x = x.roll((-shifts[0], -shifts[1]), dims=(1, 2))  # (B, H', W', C)   what was cut off comes around
-        mask = shift_mask(*padded, self.window, shifts, x.device) if any(shifts) else None
-        x = self.attend(window_partition(x, self.window), mask)  # (B·windows, window², C)
-        x = window_reverse(x, self.window, *padded)  # (B, H', W', C)
+        mask = shift_mask(*padded, window, shifts, x.device) if any(shifts) else None
+        x = self.attend(window_partition(x, window), mask)  # (B·windows, window², C)
+        x = window_reverse(x, window, *padded)  # (B, H', W', C)
         return x.roll(shifts, dims=(1, 2))[:, :height, :width]  # (B, H, W, C)
+
+    def window_on(self, height: int, width: int) -> int:
+        """Side of the windows on a map of this size: here always the same, because the table of positions is."""
+        return self.window
 
     def attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """softmax(q·kᵀ / √d + bias)·v in each window: (B·windows, N, C) → (B·windows, N, C), N = window²."""
