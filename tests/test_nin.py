@@ -5,7 +5,39 @@ from __future__ import annotations
 import pytest
 import torch
 from cnn_explorer.models import catalogue, counting, nin
+from same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
+
+
+def plain_stack() -> nn.Module:
+    """nin_nano layer by layer, from torch's own modules."""
+
+    def block(channels: int, a: int, b: int, c: int, kernel: int) -> list[nn.Module]:
+        first = nn.Conv2d(channels, a, kernel, padding=kernel // 2)
+        return [first, nn.ReLU(), nn.Conv2d(a, b, 1), nn.ReLU(), nn.Conv2d(b, c, 1), nn.ReLU()]
+
+    return nn.Sequential(
+        *[*block(3, 64, 48, 32, 5), nn.MaxPool2d(3, 2, ceil_mode=True)],
+        *[*block(32, 64, 64, 64, 5), nn.AvgPool2d(3, 2, ceil_mode=True)],
+        *[*block(64, 64, 64, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()],
+    )
+
+
+def test_same_function_as_a_plain_stack() -> None:
+    assert_same_function(nin.nin_nano(), plain_stack(), (3, 32, 32))
+
+
+def _change_activation(network: nn.Module) -> None:
+    network.get_submodule("block2")[1] = nn.GELU()
+
+
+def _change_pooling(network: nn.Module) -> None:
+    network.get_submodule("pool2")[0] = nn.MaxPool2d(3, 2, ceil_mode=True)
+
+
+@pytest.mark.parametrize("spoil", [_change_activation, _change_pooling])
+def test_the_comparison_catches_a_change(spoil) -> None:
+    assert_comparison_can_fail(nin.nin_nano(), plain_stack(), (3, 32, 32), spoil)
 
 
 def test_counts_by_closed_form() -> None:
