@@ -59,6 +59,13 @@ def test_another_optimiser_brings_its_own_rate_and_decay() -> None:
     assert recipe.resolve("cifar10", [note, flags(optimizer="sgd")]).recipe.lr == 0.1
 
 
+def test_the_warm_up_of_a_note_is_cut_for_a_short_run() -> None:
+    note = Layer("note.md", {"warmup": 5}, general=True)
+    assert recipe.resolve("cifar10", [note]).recipe.warmup == 5
+    assert recipe.resolve("cifar10", [note, flags(epochs=2)]).recipe.warmup == pytest.approx(0.6)
+    assert recipe.resolve("cifar10", [note, flags(epochs=2, warmup=1)]).recipe.warmup == 1
+
+
 def test_digits_are_flipped_only_if_somebody_insists() -> None:
     note = Layer("note.md", {"augment": ["crop", "flip"]}, general=True)
     assert recipe.resolve("mnist", [note]).recipe.augment == ("crop",)

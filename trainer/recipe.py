@@ -101,6 +101,9 @@ RULES = {
 }
 FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 
+LONGEST_WARMUP = 0.3
+"""Part of a run that a warm-up takes at most, where nobody asks for its length."""
+
 UPDATES_PER_EPOCH = 20
 SMALLEST_BATCH = 16
 """Where nobody asks for a size, batches are made smaller for small data sets, down to this many pictures."""
@@ -170,6 +173,9 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
     if kind in MIRRORED_MEANS_SOMETHING_ELSE and "augment" not in asked:
         values["augment"] = tuple(name for name in values["augment"] if name != "flip")  # type: ignore[union-attr]
     recipe = Recipe(**values)  # type: ignore[arg-type]
+    if "warmup" not in asked:
+        # A note's warm-up is meant for a run of usual length, not to be all of a short one.
+        recipe = dataclasses.replace(recipe, warmup=min(recipe.warmup, LONGEST_WARMUP * recipe.epochs))
     _check_together(recipe, origins)
     return Resolved(recipe, origins, frozenset(asked))
 
