@@ -45,12 +45,25 @@ def start(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    theme: Annotated[
+        str | None, typer.Option(help="Colours of the app: dark, light, ansi-dark, high-contrast, colour-blind …")
+    ] = None,
+    color: Annotated[
+        str | None, typer.Option(help="Colours of the terminal: auto, truecolor, 256, 16 or none.")
+    ] = None,
+    ascii_only: Annotated[bool | None, typer.Option("--ascii/--unicode", help="Draw the app in ASCII.")] = None,
+    mouse: Annotated[bool, typer.Option("--mouse/--no-mouse", help="Let the app use the mouse.")] = True,
 ) -> None:
     """Open the app when no command is given."""
     if context.invoked_subcommand is None:
+        from .tui import options
+
+        chosen = options.resolve(theme, color, ascii_only, mouse)
+        # Textual reads the number of colours when it is imported.
+        options.set_colours(chosen)
         from .tui.app import run
 
-        raise typer.Exit(run())
+        raise typer.Exit(run(chosen))
 
 
 def main() -> None:

@@ -17,19 +17,113 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import lru_cache
 from typing import IO, Any
 
 NICENESS = 5
 """The person's typing matters more than a table that is about to appear."""
-LOADED_AT_ONCE = ("anatomy", "external", "formulas", "walk")
+LOADED_AT_ONCE = ("anatomy", "compare", "external", "formulas", "memory", "walk")
+LARGEST_BUILT = 160_000_000
+"""Parameters of the largest network that is built with weights: 640 MB, for one arithmetic example."""
 
 
-def layers(network: str, *, folded: bool = True, **how: Any) -> dict[str, Any]:
-    """The layer tree of a network, each row with its phrase and formulas; ``how`` as for ``external.subject``."""
-    from . import anatomy, external
+def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
+    """The layer tree of a network, each row with its phrase and formulas; ``what`` as for ``external.subject``."""
+    from . import anatomy
 
-    tree = external.anatomy_of(external.subject(network, **how))
+    tree = _tree(what)
     return {"schema": anatomy.SCHEMA, "tree": _row(anatomy.fold(tree) if folded else tree)}
+
+
+def memory(batch: int, **what: Any) -> dict[str, Any]:
+    """Memory of training at ``batch`` pictures, with SGD with momentum, in each precision."""
+    from . import counting, external
+    from .memory import BYTES, training_memory
+
+    subject = external.subject(**_named(what))
+    return {
+        "memory": [
+            asdict(training_memory(counting.on_meta(subject.make), subject.shape, batch, precision))
+            for precision in BYTES
+        ]
+    }
+
+
+def diff(older: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
+    """What was added, removed or resized between two networks, and the portrait of each."""
+    from . import compare
+
+    before, after = _tree(older), _tree(newer)
+    changes = [{**asdict(change), "verdict": change.verdict} for change in compare.difference(before, after)]
+    portraits = [
+        asdict(compare.portrait(what["network"], tree, None)) for what, tree in ((older, before), (newer, after))
+    ]
+    return {"changes": changes, "portraits": portraits}
+
+
+def portraits(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
+    """The figures of several networks, side by side."""
+    from . import compare, counting, external
+    from .memory import training_memory
+
+    found = []
+    for what in networks:
+        subject = external.subject(**_named(what))
+        needed = training_memory(counting.on_meta(subject.make), subject.shape, batch)
+        found.append(asdict(compare.portrait(what["network"], external.anatomy_of(subject), needed)))
+    return {"portraits": found}
+
+
+def pixel(layer: str, position: list[int], picture: list[list[int]], **what: Any) -> dict[str, Any]:
+    """The arithmetic of one output value of a convolution, with weights drawn from a fixed seed and a real picture.
+
+    ``picture`` are grey values 0 to 255, scaled to the size that the network takes.
+    """
+    from .walk import output_pixel
+
+    network, shape = _built(json.dumps(what, sort_keys=True))
+    found = output_pixel(network, layer, _as_input(picture, shape), (position[0], position[1], position[2]))
+    return {
+        "layer": found.layer,
+        "position": list(found.position),
+        "window": found.window.tolist(),
+        "kernel": found.kernel.tolist(),
+        "bias": found.bias,
+        "total": found.total,
+    }
+
+
+@lru_cache(maxsize=1)
+def _built(what: str) -> tuple[Any, tuple[int, ...]]:
+    import torch
+
+    from . import counting, external
+
+    subject = external.subject(**_named(json.loads(what)))
+    parameters = counting.count_parameters(counting.on_meta(subject.make))
+    if parameters > LARGEST_BUILT:
+        raise ValueError(f"{subject.name} has {parameters:,} parameters, too many to build it for an example")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return subject.make(), subject.shape
+
+
+def _as_input(picture: list[list[int]], shape: tuple[int, ...]) -> Any:
+    import torch
+
+    grey = torch.tensor(picture, dtype=torch.float32)[None, None] / 255
+    sized = torch.nn.functional.interpolate(grey, size=shape[-2:], mode="bilinear", align_corners=False)
+    return ((sized - sized.mean()) / (sized.std() + 1e-6)).expand(1, *shape)
+
+
+def _named(what: dict[str, Any]) -> dict[str, Any]:
+    return {"name" if key == "network" else key: value for key, value in what.items()}
+
+
+def _tree(what: dict[str, Any]) -> Any:
+    from . import external
+
+    return external.anatomy_of(external.subject(**_named(what)))
 
 
 def _row(layer: Any) -> dict[str, Any]:
@@ -44,7 +138,13 @@ def _row(layer: Any) -> dict[str, Any]:
     }
 
 
-QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {"layers": layers}
+QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "layers": layers,
+    "memory": memory,
+    "diff": diff,
+    "portraits": portraits,
+    "pixel": pixel,
+}
 
 
 def answer(line: str) -> dict[str, Any]:

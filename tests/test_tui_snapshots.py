@@ -101,7 +101,7 @@ async def settled(pilot: Pilot) -> None:
     """The runs are read, the helper is ready, the pane is filled."""
     app = pilot.app
     await until(pilot, lambda: app.runs and app.helper.state.word == "ready", "runs and helper")
-    await until(pilot, lambda: app.screen.query("#note, LossChart"))
+    await until(pilot, lambda: app.screen.query("TextView, LossChart"))
     await pilot.pause(0.3)
 
 

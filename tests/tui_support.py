@@ -13,26 +13,54 @@ from cnn_explorer.trainer.lock import RunLock
 from cnn_explorer.tui.app import ExplorerApp, Places
 from textual.pilot import Pilot
 
-# Answers every question for the layers of a network with one convolution; "die" in the name ends the process, "slow" waits.
+# Answers every question about a network of two blocks and a head; "die" in the name ends the process.
 FAKE_HELPER = r"""
 import json, sys, time
 print(json.dumps({"ready": True, "torch": "0"}), flush=True)
-def row(name, kind, output, parameters, children=()):
-    return {"name": name, "kind": "module", "type": kind, "inputs": [[1, 3, 8, 8]], "output": output,
-            "parameters": parameters, "macs": parameters, "output_bytes": 64, "receptive_field": 3, "is_global": False,
-            "depth": 1, "settings": {}, "executed": True, "times": 1, "phrase": "does something", "formulas": [],
-            "children": list(children)}
+def row(name, layer_type, inputs, output, parameters, children=(), **more):
+    made = {"name": name, "kind": "module", "type": layer_type, "inputs": [inputs], "output": output, "parameters": parameters,
+            "macs": parameters, "output_bytes": 64, "receptive_field": 3, "is_global": False, "depth": 1, "settings": {},
+            "executed": True, "times": 1, "phrase": "does something", "formulas": [], "children": list(children)}
+    return made | more
+def layers(asked):
+    if "refuse" in asked["network"] or asked.get("image_size") == 1:
+        raise ValueError("the picture is too small")
+    side = asked.get("image_size", 8)
+    formula = {"what": "parameters", "general": "k·k·C_in·C_out", "filled": "1·1·5·4", "value": 20}
+    details = {"settings": {"kernel_size": [1, 1]}, "formulas": [formula]}
+    conv = row("body.conv", "Conv2d", [1, 3, side, side], [1, 4, 4, 4], 20, **details)
+    plus = row("body", "+", [1, 4, 4, 4], [1, 4, 4, 4], 0, kind="operation")
+    body = row("body", "Block", [1, 3, side, side], [1, 4, 4, 4], 20, [conv, plus], times=2)
+    head = row("head", "Linear", [1, 4, 4, 4], [1, 10], 10, is_global=True)
+    return {"schema": 1, "tree": row("", "Net", [1, 3, side, side], [1, 10], 50, [body, head])}
+def portrait(asked):
+    return {"name": asked["network"], "input": [3, 8, 8], "parameters": 50, "macs": 50, "depth": 3, "receptive_field": 3,
+            "is_global": True, "memory_bytes": 4096, "parts": [["body", 40, 40], ["head", 10, 10]]}
+def answer(asked):
+    what = asked["ask"]
+    if what == "layers":
+        return layers(asked)
+    if what == "memory":
+        return {"memory": [{"batch": asked["batch"], "precision": "fp32", "peak": 2048}]}
+    if what == "diff":
+        changes = [{"kind": "Conv2d 3×3", "before": 0, "after": 2, "parameters_before": 0, "parameters_after": 40,
+                    "verdict": "added"}]
+        return {"changes": changes, "portraits": [portrait(asked["older"]), portrait(asked["newer"])]}
+    if what == "portraits":
+        return {"portraits": [portrait(one) for one in asked["networks"]]}
+    if what == "pixel":
+        assert len(asked["picture"]) == 28
+        return {"layer": asked["layer"], "position": asked["position"], "window": [[[2.0]]], "kernel": [[[0.5]]],
+                "bias": 0.25, "total": 1.25}
 for line in sys.stdin:
     asked = json.loads(line)
-    name = asked["network"]
-    if "die" in name:
+    if "die" in asked.get("network", ""):
         print("killed on purpose", file=sys.stderr)
         sys.exit(3)
-    if "refuse" in name:
-        reply = {"id": asked["id"], "error": "the picture is too small"}
-    else:
-        tree = row("", "Net", [1, 10], 30, [row("conv", "Conv2d", [1, 4, 4, 4], 20), row("head", "Linear", [1, 10], 10)])
-        reply = {"id": asked["id"], "answer": {"schema": 1, "tree": tree}}
+    try:
+        reply = {"id": asked["id"], "answer": answer(asked)}
+    except Exception as error:
+        reply = {"id": asked["id"], "error": str(error)}
     print(json.dumps(reply), flush=True)
 """
 HELPER_COMMAND = (sys.executable, "-c", FAKE_HELPER)

@@ -6,26 +6,36 @@ before any of them is needed.
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import App
 from textual.binding import Binding
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from .. import settings
 from ..trainer.run import Run
-from . import commands, memory, shelf, terminal
+from . import commands, memory, shelf, terminal, themes
 from .helper import Answer, Helper, HelperState
 from .messages import Answered, HelperChanged, RunsRead, TerminalGone
+from .options import THEMES, Options
+from .plain import AsciiFilter
+from .questions import Questions
 from .screens.base import BaseScreen
 from .screens.catalogue import CatalogueScreen
 from .watch import RunWatch
 
-WIDE = 100
+if TYPE_CHECKING:
+    from .pages import Hit, Page
+    from .quiz import Question
+
+WIDE, HUGE = 100, 160
 TWICE_S = 2.0
 HELPER_AFTER_S = 0.3
 """The helper process is started this long after the first paint: loading torch would slow it."""
@@ -46,29 +56,40 @@ class ExplorerApp(App[None]):
     TITLE = "cnn-explorer"
     CSS_PATH = "app.tcss"
     BINDINGS: ClassVar = [*commands.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide"), (160, "-huge")]
+    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
     VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall")]
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(
-        self, places: Places | None = None, helper_command: tuple[str, ...] = (), watch_every_s: float = 1.0
+        self,
+        places: Places | None = None,
+        helper_command: tuple[str, ...] = (),
+        watch_every_s: float = 1.0,
+        options: Options | None = None,
     ) -> None:
         super().__init__()
         self.animation_level = "none"
+        self.options = options or Options()
+        self.chance = random.Random()
+        self._ascii = AsciiFilter() if self.options.ascii else None
         self.places = places or Places()
         self.memory = memory.load(self.places.state)
         if self.memory.sort not in shelf.ORDERS:
             self.memory.sort = next(iter(shelf.ORDERS))
+        if self.memory.view not in shelf.VIEWS:
+            self.memory.view = next(iter(shelf.VIEWS))
         self.runs: tuple[Run, ...] = ()
         self.runs_problem = ""
         self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)
+        self.questions = Questions(self.helper)
         self.run_watch = RunWatch(self.places.runs, self._runs_read, watch_every_s)
         self._interrupted = -TWICE_S
 
     # Start and end
 
     def on_mount(self) -> None:
-        terminal.suit(self)
+        themes.register(self)
+        self.theme = self._first_theme()
         self.push_screen(CatalogueScreen(), callback=None)
         self.call_after_refresh(self._begin_background)
 
@@ -93,6 +114,15 @@ class ExplorerApp(App[None]):
         self.helper.close()
         memory.save(self.places.state, self.memory)
 
+    def _first_theme(self) -> str:
+        """What was asked for, else what was used last, else what suits the terminal."""
+        wanted = (self.options.theme, self.memory.theme, terminal.fitting_theme(self))
+        return next(theme for theme in wanted if theme in THEMES)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        filters = super().get_line_filters()
+        return [*filters, self._ascii] if self._ascii else filters
+
     # What comes from other threads
 
     def _helper_answered(self, answer: Answer) -> None:
@@ -110,8 +140,7 @@ class ExplorerApp(App[None]):
             screen.runs_changed(self.runs)
 
     def on_answered(self, message: Answered) -> None:
-        for screen in self.base_screens:
-            screen.answered(message.answer)
+        self.questions.answered(message.answer)
 
     def on_helper_changed(self, message: HelperChanged) -> None:
         for screen in self.base_screens:
@@ -133,6 +162,11 @@ class ExplorerApp(App[None]):
         return self.size.width >= WIDE
 
     @property
+    def is_huge(self) -> bool:
+        """Whether two panes have room beside the list."""
+        return self.size.width >= HUGE
+
+    @property
     def live_runs(self) -> list[Run]:
         """The runs that a process works on or will."""
         return [run for run in self.runs if run.live]
@@ -140,6 +174,41 @@ class ExplorerApp(App[None]):
     def say(self, text: str, severity: str = "information") -> None:
         """A short message that goes away by itself. The text is shown as it is, never read as markup."""
         self.notify(text, severity=severity, markup=False)  # type: ignore[arg-type]
+
+    def open_page(self, target: str, words: str = "") -> None:
+        """Show the page that a link names: a concept, a note, or the address of something outside."""
+        from . import pages
+
+        page = pages.find(target)
+        if page is None:
+            outside = "://" in target
+            self.say(target if outside else f"there is no page {target!r}")
+            return
+        if page.kind == "concept":
+            self._open_concept(page, words)
+            return
+        screen = self._show(CatalogueScreen)
+        if isinstance(screen, CatalogueScreen):
+            screen.open_note(page.name, words)
+
+    def _open_concept(self, page: Page | None, words: str = "") -> None:
+        from .screens.page import PageScreen
+
+        screen = self._show(PageScreen)
+        if isinstance(screen, PageScreen) and page is not None:
+            screen.open(page, words)
+        elif screen is None:
+            self.push_screen(PageScreen(page, words))
+
+    def ask_person(self, make: Callable[[random.Random], Question | None]) -> None:
+        """Predict, then reveal: show a question, if there is one to ask."""
+        from .screens.question import QuestionScreen
+
+        question = make(self.chance)
+        if question is None:
+            self.say("nothing can be asked about this one")
+        else:
+            self.push_screen(QuestionScreen(question))
 
     def open_launch(self, network: str) -> None:
         """Ask how to train a network."""
@@ -179,6 +248,72 @@ class ExplorerApp(App[None]):
         """Go to the architectures."""
         self._show(CatalogueScreen)
         self.memory.screen = "catalogue"
+
+    def action_show_bench(self) -> None:
+        """Go to the convolution bench."""
+        from .screens.bench import BenchScreen
+
+        if self._show(BenchScreen) is None:
+            self.push_screen(BenchScreen())
+
+    def action_show_concepts(self) -> None:
+        """Go to the concept pages."""
+        self._open_concept(None)
+
+    def action_search(self) -> None:
+        """Search all notes and concept pages."""
+        from .screens.search import SearchScreen
+
+        self.push_screen(SearchScreen(), self._found)
+
+    def _found(self, chosen: tuple[Hit, str] | None) -> None:
+        if chosen is not None:
+            hit, words = chosen
+            folder = "../concepts/" if hit.page.kind == "concept" else ""
+            self.open_page(f"{folder}{hit.page.name}.md", words)
+
+    def action_copy(self) -> None:
+        """Put what is shown into the clipboard of the terminal, also over SSH (OSC 52)."""
+        shown = self.screen.export() if isinstance(self.screen, BaseScreen) else None
+        if shown is None:
+            self.say("there is nothing to copy here")
+            return
+        self.copy_to_clipboard(shown.text)
+        self.say(f"{shown.name}: {len(shown.text.splitlines())} lines copied, if your terminal allows it (OSC 52)")
+
+    def action_export(self) -> None:
+        """Write what is shown to a file."""
+        from .screens.export import ExportScreen
+
+        screen = self.screen
+        if isinstance(screen, BaseScreen):
+            self.push_screen(ExportScreen(screen.export(), self.export_screenshot(), Path.cwd()), self._exported)
+
+    def _exported(self, words: str | None) -> None:
+        if words:
+            self.say(words)
+
+    def action_next_theme(self) -> None:
+        """The next theme; it is remembered."""
+        self.theme = self.memory.theme = shelf.following(self.theme, THEMES)
+        self.say(f"colours: {self.theme}")
+
+    def action_toggle_questions(self) -> None:
+        """Switch the questions off, or on again."""
+        self.memory.quiz = not self.memory.quiz
+        self.say(f"questions are {'on' if self.memory.quiz else 'off'}")
+        for screen in self.base_screens:
+            screen.update_keys()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "toggle_questions" and not self.options.quiz:
+            return False
+        return super().check_action(action, parameters)
+
+    @property
+    def asks_questions(self) -> bool:
+        """Whether questions are asked: neither the settings nor the person switched them off."""
+        return self.options.quiz and self.memory.quiz
 
     async def action_back(self) -> None:
         """One step back, in the screen or to the one before it."""
@@ -239,13 +374,13 @@ class ExplorerApp(App[None]):
                     yield base.palette_entry(command)
 
 
-def run() -> int:
+def run(options: Options | None = None) -> int:
     """Open the app; returns the exit code. UsageError where the catalogue or the settings cannot be read."""
     from ..models import catalogue
 
     catalogue.variants()
     terminal.check()
-    app = ExplorerApp()
+    app = ExplorerApp(options=options)
     with terminal.watchdog(app):
-        app.run()
+        app.run(mouse=app.options.mouse)
     return app.return_code or 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,3 +158,43 @@ def bar(shares: list[tuple[str, float]], cells: int) -> str:
         f"{name} {'█' * max(int(share * room), 1)} {share:.0%}" for name, share in map(shares.__getitem__, sorted(kept))
     ]
     return " ".join(parts) + (" …" if len(kept) < len(shares) else "")
+
+
+def formula_lines(node: LayerNode) -> list[str]:
+    """The formulas of a layer with its numbers put in; of two that say the same of height and width, one."""
+    lines, said = [], set()
+    for formula in node.formulas:
+        if formula.filled not in said:
+            said.add(formula.filled)
+            lines.append(f"{formula.what}: {formula.general} = {formula.filled} = {formula.value:,}")
+    return lines
+
+
+def steps(node: LayerNode) -> list[LayerNode]:
+    """The steps inside a row, in order of execution; wrappers with a single child are seen through."""
+    inside = node
+    while len(inside.children) == 1 and inside.children[0].children:
+        inside = inside.children[0]
+    return [child for child in inside.children if child.executed]
+
+
+def extent(shape: tuple[int, ...]) -> tuple[float, int]:
+    """Places and channels of a tensor: the side of a map or the number of tokens, and the values at each place.
+
+    Of three axes the odd one out is the channels, wherever it stands: (C, H, W) or (H, W, C).
+    """
+    if len(shape) == 3:
+        first, second, third = shape
+        if first == second != third:
+            return float(first), third
+        return math.sqrt(second * third), first
+    if len(shape) == 2:
+        return float(shape[0]), shape[1]
+    return 1.0, math.prod(shape)
+
+
+def size_bar(value: float, largest: float, cells: int) -> str:
+    """A bar on a logarithmic scale: each halving takes the same step off it; at least one block."""
+    if value <= 1 or largest <= 1:
+        return "▏"
+    return "█" * max(round(math.log2(value) / math.log2(largest) * cells), 1)

@@ -20,12 +20,17 @@ class Memory:
     network: str = ""
     tab: str = "note"
     sort: str = "year"
+    view: str = "list"
     run: str = ""
     axis: str = "epoch"
     smoothing: float = 0.0
     log: bool = False
     dataset: str = "digits"
     theme: str = ""
+    digit: int = 0
+    asked: int = 0
+    right: int = 0
+    quiz: bool = True
 
 
 def load(folder: Path) -> Memory:

@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..models import catalogue, notes
 from ..models.catalogue import Family, Variant
-from ..models.notes import quantity, shape_text
+from ..models.notes import quantity
 
-ORDERS: dict[str, tuple[str, Callable[[Variant], tuple]]] = {
-    "year": ("by year", lambda variant: (variant.year, variant.family)),
-    "name": ("by name", lambda variant: (variant.name,)),
-    "params": ("by parameters", lambda variant: (variant.paper_form.parameters,)),
-    "macs": ("by multiply-adds", lambda variant: (variant.paper_form.macs,)),
+MARK = "◆"
+VIEWS = {"list": "list", "tree": "family tree", "chart": "chart"}
+
+
+@dataclass(frozen=True)
+class Order:
+    """``words`` say how, ``key`` sorts, ``group`` names the heading under which a network stands ("": none)."""
+
+    words: str
+    key: Callable[[Variant], tuple]
+    group: Callable[[Variant], str] = lambda variant: ""
+
+
+def _family_title(variant: Variant) -> str:
+    family = catalogue.family(variant.family)
+    return f"{family.title} ({family.year})"
+
+
+def _family_key(variant: Variant) -> tuple:
+    return (catalogue.family(variant.family).year, variant.family)
+
+
+def _first_tag(variant: Variant) -> str:
+    return variant.tags[0] if variant.tags else "without a tag"
+
+
+ORDERS: dict[str, Order] = {
+    "year": Order("by year", lambda variant: (variant.year, variant.family)),
+    "family": Order("by family", _family_key, _family_title),
+    "name": Order("by name", lambda variant: (variant.name,)),
+    "params": Order("by parameters", lambda variant: (variant.paper_form.parameters,)),
+    "macs": Order("by multiply-adds", lambda variant: (variant.paper_form.macs,)),
+    "tag": Order("by first tag", lambda variant: (_first_tag(variant), variant.year), _first_tag),
 }
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list: ``name`` of the network, or "" for a heading; ``cells`` as in COLUMN_TITLES."""
+
+    name: str
+    cells: tuple[str, ...]
+
+
+COLUMN_TITLES = ("", "year", "network", "params", "MACs", "small form", "tags")
 
 
 def ordered(variants: Sequence[Variant], order: str) -> list[Variant]:
     """The networks in one of ORDERS; equal ones stay in the order of the catalogue."""
-    return sorted(variants, key=ORDERS[order][1])
+    return sorted(variants, key=ORDERS[order].key)
 
 
-def next_order(order: str) -> str:
-    """The order after this one."""
-    names = list(ORDERS)
-    return names[(names.index(order) + 1) % len(names)]
+def following(name: str, names: Collection[str]) -> str:
+    """The name after this one, going round."""
+    known = list(names)
+    return known[(known.index(name) + 1) % len(known)] if name in known else known[0]
 
 
 def matching(variants: Sequence[Variant], text: str) -> list[Variant]:
@@ -41,12 +81,30 @@ def _haystack(variant: Variant) -> str:
     return " ".join(parts).lower()
 
 
-def cells(variant: Variant, *, show_year: bool) -> tuple[str, ...]:
-    """Year, name, parameters, multiply-adds, the small form's, tags."""
+def entries(variants: Sequence[Variant], order: str, marked: Collection[str] = ()) -> list[Entry]:
+    """The lines of the list, with headings where the order has groups."""
+    lines: list[Entry] = []
+    group: str | None = None
+    year: int | None = None
+    for variant in ordered(variants, order):
+        title = ORDERS[order].group(variant)
+        if title and title != group:
+            lines.append(Entry("", ("", "", title, "", "", "", "")))
+        show_year = order != "year" or variant.year != year
+        lines.append(
+            Entry(variant.name, cells(variant, variant.name in marked, str(variant.year) if show_year else ""))
+        )
+        group, year = title, variant.year
+    return lines
+
+
+def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[str, ...]:
+    """Mark, year, name, parameters, multiply-adds, the small form's, tags."""
     paper, small = variant.paper_form, variant.small_form
     return (
-        str(variant.year) if show_year else "",
-        variant.name,
+        MARK if marked else "",
+        year,
+        name or variant.name,
         quantity(paper.parameters),
         quantity(paper.macs),
         f"{quantity(small.parameters)} / {quantity(small.macs)}" if small else "",
@@ -54,14 +112,32 @@ def cells(variant: Variant, *, show_year: bool) -> tuple[str, ...]:
     )
 
 
-def facts(variant: Variant, form: str) -> str:
-    """One line about a network in one of its forms: picture, classes, parameters, multiply-adds."""
-    counts = variant.form(form)
-    which = f"{form} form" if variant.small_form is not None else "one form"
-    return (
-        f"{which}: {shape_text(counts.input)} → {counts.classes} classes, "
-        f"{quantity(counts.parameters)} parameters, {quantity(counts.macs)} multiply-adds"
-    )
+def tree_entries(variants: Sequence[Variant], marked: Collection[str] = ()) -> list[Entry]:
+    """The family tree: each family under the first parent that its note names, others in brackets.
+
+    A family stands for its first network among ``variants``; families without one are left out, their children move up.
+    """
+    first: dict[str, Variant] = {}
+    for variant in variants:
+        first.setdefault(variant.family, variant)
+    families = [family for family in catalogue.families() if family.name in first]
+    parent = {family.name: next((name for name in family.builds_on if name in first), "") for family in families}
+    lines: list[Entry] = []
+
+    def grow(family: Family, indent: str, mark: str, below: str) -> None:
+        more = [name for name in family.builds_on[1:] if name in first]
+        title = f"{indent}{mark}{family.title}" + (f" (+ {', '.join(more)})" if more else "")
+        variant = first[family.name]
+        lines.append(Entry(variant.name, cells(variant, variant.name in marked, str(family.year), title)))
+        children = [child for child in families if parent[child.name] == family.name and child is not family]
+        for number, child in enumerate(children):
+            last = number == len(children) - 1
+            grow(child, indent + below, "└ " if last else "├ ", "  " if last else "│ ")
+
+    for family in families:
+        if not parent[family.name]:
+            grow(family, "", "", "")
+    return lines
 
 
 def note(family: Family) -> str:

@@ -31,10 +31,9 @@ def check() -> None:
         )
 
 
-def suit(app: App) -> None:
-    """Choose a theme that the terminal can show: where there are sixteen colours, the terminal's own."""
-    if not app.is_headless and app.console.color_system == "standard" and app.theme != "ansi-dark":
-        app.theme = "ansi-dark"
+def fitting_theme(app: App) -> str:
+    """A theme that the terminal can show: where there are sixteen colours, the terminal's own."""
+    return "ansi-dark" if not app.is_headless and app.console.color_system == "standard" else "dark"
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from textual.screen import Screen
 from ...trainer.run import Run
 from .. import commands
 from ..commands import Command
-from ..helper import Answer, HelperState
+from ..export import Export
+from ..helper import HelperState
 from ..widgets.shell import KeyLine, TooSmall, TopLine, helper_text, runs_text
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class BaseScreen(Screen[None]):
         """The runs on this machine changed."""
         self.update_status()
 
-    def answered(self, answer: Answer) -> None:
-        """The helper process answered a question, perhaps one of this screen."""
+    def export(self) -> Export | None:
+        """What is shown, for a file or the clipboard."""
+        return None
 
     def helper_changed(self, state: HelperState) -> None:
         """The helper process started, got ready or ended."""
@@ -88,16 +90,22 @@ class BaseScreen(Screen[None]):
             taken.update(command.keys.split(","))
         return tuple(found)
 
+    def owner_of(self, command: Command) -> DOMNode | None:
+        """Who does it: the nearest to the focus, from there up to the app, that has such an action."""
+        start = self.focused or self
+        name = command.action.partition("(")[0]
+        return next((node for node in start.ancestors_with_self if hasattr(node, f"action_{name}")), None)
+
     def _works(self, command: Command) -> bool:
         """Whether its owner would do it now."""
         name, _, arguments = command.action.partition("(")
-        owner = self.app if command.where == "app" else self if command.where == self.PLACE else self.focused
+        owner = self.owner_of(command)
         return owner is not None and bool(owner.check_action(name, (arguments.rstrip(")").strip("'"),)))
 
     def palette_entry(self, command: Command) -> SystemCommand:
         """A command as the palette lists it: what it does, its key, and how to do it."""
-        owner = self.app if command.where == "app" else self if command.where == self.PLACE else self.focused
-        return SystemCommand(command.help, command.shown_keys, partial(self._run_command, command.action, owner))
+        run = partial(self._run_command, command.action, self.owner_of(command))
+        return SystemCommand(command.help, command.shown_keys, run)
 
     async def _run_command(self, action: str, owner: DOMNode | None) -> None:
         await self.app.run_action(action, default_namespace=owner)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -13,8 +12,9 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from ...trainer.run import Run
-from .. import commands, control, runtable
+from .. import commands, control, export, runtable
 from ..curves import AXES, Curves, CurveTail, View
+from ..export import Export
 from ..messages import CurvesRead, RunCommandDone
 from ..widgets.filter_input import FilterInput
 from ..widgets.loss_chart import LossChart
@@ -58,8 +58,8 @@ class RunsScreen(BaseScreen):
                 yield FilterInput("network, data set, state, id, tag …")
                 yield RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
             with Vertical(id="panes", classes="framed"):
-                yield Static("", id="headline", markup=False)
-                yield Static("", id="figures", markup=False)
+                yield Static("", id="headline", classes="one-line", markup=False)
+                yield Static("", id="figures", classes="one-line", markup=False)
                 with Vertical(id="charts"):
                     for name in CHARTS:
                         yield LossChart(id=f"chart-{name}")
@@ -150,7 +150,7 @@ class RunsScreen(BaseScreen):
             panes.border_title = run.id if run else ""
         for name, text in (("#headline", headline), ("#figures", figures)):
             for line in self.query(name).results(Static):
-                line.update(Text(text, no_wrap=True, overflow="ellipsis"))
+                line.update(text)
         if run is None:
             for chart in self.query(LossChart):
                 chart.show(type(chart.data)("", "", ()))
@@ -243,6 +243,16 @@ class RunsScreen(BaseScreen):
     def on_run_command_done(self, message: RunCommandDone) -> None:
         self.explorer.say(message.problem or message.text, "error" if message.problem else "information")
         self.explorer.run_watch.nudge()
+
+    def export(self) -> Export:
+        """The list, and the curves of the run under the cursor."""
+        columns = [column.title or "sign" for column in COLUMNS]
+        table = export.table("runs", columns, [row.cells for row in self.table.rows])
+        curves = {
+            data.title: {line.label: [list(line.xs), list(line.ys)] for line in data.lines if line.label}
+            for data in (self._curves.charts if self._curves else ())
+        }
+        return Export("runs", table.text, {"runs": table.data, "curves": curves})
 
     def go_back(self) -> bool:
         if self.has_class("-reading"):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.widget import Widget
 from textual.widgets import Static
 
-from .. import commands, layertree
-from ..layertree import LayerNode
+from .. import commands, export, layertree, quiz
+from ..export import Export
+from ..layertree import LayerNode, memory_text
+from ..subject import Subject
+from .pane import Pane, parse_tree
 from .rows import Column, Row, RowList
 
 COLUMNS = (
@@ -18,11 +20,12 @@ COLUMNS = (
     Column("what it is", above=84),
     Column("output", 13),
     Column("params", 7, right=True),
-    Column("mult-adds", 9, right=True),
-    Column("field", 6, right=True, above=66),
-    Column("memory", 8, right=True, above=76),
+    Column("MACs", 7, right=True),
+    Column("field", 6, right=True, above=64),
+    Column("memory", 8, right=True, above=74),
 )
 FIRST_DEPTH = 2
+DETAIL_LINES = 4
 
 
 class LayerTree(RowList):
@@ -55,6 +58,13 @@ class LayerTree(RowList):
         """The row under the cursor."""
         found = (node for node in self.network.walk() if node.key == self.key) if self.network else iter(())
         return next(found, None)
+
+    def reveal(self, wanted: LayerNode) -> None:
+        """Open what is above a row and put the cursor on it."""
+        parts = wanted.key.split(".")
+        self._opened |= {".".join(parts[:length]) for length in range(1, len(parts))}
+        self._rebuild()
+        self.go_to(wanted.key)
 
     def action_toggle(self) -> None:
         self._set_open(self.key not in self._opened)
@@ -100,56 +110,104 @@ class LayerTree(RowList):
         self._rebuild()
 
 
-class LayersPane(Vertical):
+class LayersPane(Pane):
     """The tree, what there is to say of the row under the cursor, and the bars; words where the table is not ready."""
 
+    BINDINGS: ClassVar = [binding for binding in commands.bindings("layers") if binding.action == "predict"]
+
     def __init__(self) -> None:
-        super().__init__(id="layers")
+        super().__init__("layers")
         self.words = ""
+        self._memory = ""
 
     def compose(self) -> ComposeResult:
         yield LayerTree()
-        yield Static("", id="layers-detail", markup=False)
-        yield Static("", id="layers-budget", markup=False)
+        yield Static("", id="layers-detail", classes="one-line", markup=False)
+        yield Static("", id="layers-budget", classes="one-line", markup=False)
 
     @property
     def table(self) -> LayerTree:
         """The tree itself."""
         return self.query_one(LayerTree)
 
-    def show_words(self, words: str) -> None:
-        """Say why there is no table: it is being made, or it cannot be."""
-        self.words = words
-        self.table.empty = words
-        self.table.show_tree(None)
-        self.table.refresh()
-        self._show_budget(None)
+    @property
+    def target(self) -> Widget:
+        return self.table
 
-    def show_tree(self, tree: LayerNode) -> None:
-        """Show the table of a network."""
+    def fill(self, subject: Subject) -> None:
+        self._memory = ""
+        self.ask("layers", subject.details(), parse_tree)
+
+    def wait(self, words: str) -> None:
+        if self.table.network is not None or self.table.empty != words:
+            self.words = words
+            self.table.empty = words
+            self.table.show_tree(None)
+            self.table.refresh()
+            self._show_foot()
+
+    def ready(self, question: str, value: Any) -> None:
+        if question == "memory":
+            self._memory = value
+            self._show_foot()
+            return
         self.words = ""
-        self.table.show_tree(tree)
-        self._show_budget(tree)
+        self.table.show_tree(value)
+        self._show_detail()
+        self._show_foot()
+        if self.subject is not None:
+            details = {**self.subject.details(), "batch": self.subject.batch}
+            self.ask("memory", details, memory_line, beside=True)
+
+    def failed(self, question: str, problem: str) -> None:
+        # A network that cannot be trained for want of a formula still has a table.
+        if question == "layers":
+            self.wait(problem)
 
     def on_resize(self) -> None:
-        self._show_budget(self.table.network)
+        self._show_foot()
 
     def on_row_list_moved(self, message: RowList.Moved) -> None:
         message.stop()
         self._show_detail()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "predict" and not self.explorer.asks_questions:
+            return False
+        return super().check_action(action, parameters)
+
+    def action_predict(self) -> None:
+        """A question about the layer under the cursor."""
+        node = self.table.node
+        if node is not None:
+            self.explorer.ask_person(lambda chance: quiz.about_layer(node, chance))
 
     def _show_detail(self) -> None:
         node = self.table.node
         lines = []
         if node is not None:
             lines.append(f"{node.name or node.type}: {node.phrase}" if node.phrase else node.name)
-            lines += [f"{formula.what}: {formula.filled} = {formula.value:,}" for formula in node.formulas[:3]]
-        text = Text("\n".join(lines + [""] * (3 - len(lines))), no_wrap=True, overflow="ellipsis")
-        self.query_one("#layers-detail", Static).update(text)
+            lines += layertree.formula_lines(node)
+        self.query_one("#layers-detail", Static).update("\n".join(lines[:DETAIL_LINES]))
 
-    def _show_budget(self, tree: LayerNode | None) -> None:
-        lines = []
-        for what, name in (("parameters", "parameters "), ("macs", "work       ")):
-            if tree is not None:
+    def _show_foot(self) -> None:
+        tree, lines = self.table.network, []
+        if tree is not None:
+            for what, name in (("parameters", "parameters "), ("macs", "work       ")):
                 lines.append(name + layertree.bar(layertree.budget(tree, what), self.size.width - len(name) - 2))
-        self.query_one("#layers-budget", Static).update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
+            lines.append(self._memory)
+        self.query_one("#layers-budget", Static).update("\n".join(lines))
+
+    def export(self) -> Export | None:
+        tree = self.table.network
+        if tree is None or self.subject is None:
+            return None
+        nodes = list(tree.walk())
+        rows = [layertree.cells(node, {node.key for node in nodes}) for node in nodes]
+        return export.table(f"layers-{self.subject.network}", [column.title for column in COLUMNS], rows)
+
+
+def memory_line(value: dict[str, Any]) -> str:
+    """The answer to "memory" in one line."""
+    parts = [f"{memory_text(row['peak'])} in {row['precision']}" for row in value["memory"]]
+    return f"training   batch {value['memory'][0]['batch']}: " + ", ".join(parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult, RenderResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widget import Widget
 
@@ -49,7 +49,10 @@ class TabLine(Widget):
 
 
 class Tabs(Vertical):
-    """``makers`` gives each tab its name and the function that makes its pane, called once, when it is first shown."""
+    """``makers`` gives each tab its name and the function that makes its pane, called once, when it is first shown.
+
+    ``companion`` names the tab that stands beside the current one where there is room for two.
+    """
 
     @dataclass
     class Picked(Message):
@@ -59,7 +62,7 @@ class Tabs(Vertical):
 
     @dataclass
     class Shown(Message):
-        """The pane of a tab is on the screen and has its size."""
+        """The panes are on the screen and have their size."""
 
         key: str
 
@@ -68,31 +71,49 @@ class Tabs(Vertical):
         self._makers = dict(makers)
         self._panes: dict[str, Widget] = {}
         self.current = current if current in self._makers else next(iter(self._makers))
+        self.companion = ""
 
     def compose(self) -> ComposeResult:
         yield TabLine({key: name for key, (name, _) in self._makers.items()})
+        yield Horizontal(classes="tab-panes")
 
     def on_mount(self) -> None:
         # What a pane needs is imported after the first paint, not before it.
-        self.call_after_refresh(self.show, self.current)
+        self.call_after_refresh(lambda: self.show(self.current))
 
     @property
     def pane(self) -> Widget | None:
-        """The pane that is shown."""
+        """The pane of the current tab."""
         return self._panes.get(self.current)
+
+    @property
+    def shown(self) -> list[Widget]:
+        """The panes that are to be seen, the current one first."""
+        keys = [self.current, self.companion]
+        return [self._panes[key] for key in keys if key in self._panes and self._panes[key].is_mounted]
 
     def pane_of(self, key: str) -> Widget | None:
         """The pane of a tab, when it was made."""
         return self._panes.get(key)
 
-    def show(self, key: str) -> None:
+    def show(self, key: str, companion: str | None = None) -> None:
         """Show a tab; :class:`Shown` follows when it is on the screen."""
         self.current = key
+        if companion is not None:
+            self.companion = companion
         self.query_one(TabLine).show(key)
-        if key not in self._panes:
-            self._panes[key] = self._makers[key][1]()
-            self.mount(self._panes[key])
+        self.call_next(self._bring)
+
+    async def _bring(self) -> None:
+        """Make the panes that are to be seen, as far as they are missing, and hide the others."""
+        key, row = self.current, self.query_one(".tab-panes")
+        for wanted in filter(None, (key, self.companion)):
+            if wanted not in self._panes:
+                self._panes[wanted] = self._makers[wanted][1]()
+                await row.mount(self._panes[wanted])
         for name, pane in self._panes.items():
-            pane.display = name == key
+            pane.display = name in (key, self.companion)
+        if self.companion and len(row.children) > 1:
+            row.move_child(self._panes[key], before=0)
         # A pane that was made just now has its size, and can be filled, after the next refresh.
         self.call_after_refresh(self.post_message, self.Shown(key))

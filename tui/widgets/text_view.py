@@ -25,7 +25,7 @@ class TextView(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar = commands.bindings("text")
     PLACES: ClassVar = ("text",)
-    COMPONENT_CLASSES: ClassVar = {f"text--{kind}" for kind in (*KINDS, "chosen-link")}
+    COMPONENT_CLASSES: ClassVar = {f"text--{kind}" for kind in (*KINDS, "chosen-link", "match")}
 
     @dataclass
     class LinkFollowed(Message):
@@ -40,6 +40,8 @@ class TextView(ScrollView, can_focus=True):
         self._document = Document((), (), (), 0)
         self._link: int | None = None
         self._shown = ""
+        self._words: tuple[str, ...] = ()
+        self._match: int | None = None
 
     @property
     def source(self) -> str:
@@ -56,7 +58,8 @@ class TextView(ScrollView, can_focus=True):
         if source == self._source and self._shown == source:
             return
         self._source = source
-        self._link = None
+        self._link = self._match = None
+        self._words = ()
         self._lay_out()
         if not keep_place:
             self.scroll_to(0, 0, animate=False)
@@ -81,12 +84,47 @@ class TextView(ScrollView, can_focus=True):
         place = y + self.scroll_offset.y
         if place >= len(self._document.lines):
             return Strip.blank(width, base)
-        segments = [Segment(" " * MARGIN, base)]
+        found = place == self._match
+        if found:
+            base += self.get_component_rich_style("text--match")
+        segments = [Segment("▶" if found else " " * MARGIN, base)]
         segments += [
             Segment(span.text, self._style(span.kind, span.link, base)) for span in self._document.lines[place]
         ]
         left = self.scroll_offset.x
         return Strip(segments).crop_extend(left, left + width, base)
+
+    # Finding words
+
+    def find(self, words: str) -> None:
+        """Mark the lines that have one of the words and go to the first that has most of them."""
+        self._words = tuple(words.lower().split())
+        counts = {place: sum(word in text for word in self._words) for place, text in enumerate(self._plain_lines())}
+        best = max(counts.values(), default=0)
+        if best:
+            self._go_to_match(min(place for place, count in counts.items() if count == best))
+
+    def _plain_lines(self) -> list[str]:
+        return ["".join(span.text for span in line).lower() for line in self._document.lines]
+
+    def _go_to_match(self, place: int) -> None:
+        self._match = place
+        self.scroll_to(y=max(place - self.size.height // 3, 0), animate=False)
+        self.refresh()
+
+    def action_next_match(self) -> None:
+        self._step_match(1)
+
+    def action_previous_match(self) -> None:
+        self._step_match(-1)
+
+    def _step_match(self, way: int) -> None:
+        lines = self._plain_lines()
+        matches = [place for place, text in enumerate(lines) if any(word in text for word in self._words)]
+        here = -1 if self._match is None else self._match
+        ahead = [place for place in matches if (place > here if way > 0 else place < here)]
+        if matches:
+            self._go_to_match((ahead or matches)[0 if way > 0 else -1])
 
     def _style(self, kind: str, link: int | None, base: Style) -> Style:
         if link is not None and link == self._link:

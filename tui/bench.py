@@ -1,0 +1,221 @@
+"""The arithmetic behind the convolution bench: windows, sums and sizes of five kinds of convolution. Pure numbers.
+
+A picture is a list of channels, a channel a list of rows. The formulas are those of Dumoulin and Visin, "A guide to
+convolution arithmetic for deep learning" (arXiv:1603.07285), with dilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+Channel = list[list[float]]
+KINDS = ("standard", "depthwise", "pointwise", "grouped", "transposed")
+MOST_CHANNELS = 4
+LARGEST_OUTPUT = 64
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that can be changed on the bench. ``inputs`` and ``outputs`` are numbers of channels."""
+
+    kind: str = "standard"
+    size: int = 3
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+    inputs: int = 1
+    outputs: int = 1
+    kernel: str = "vertical edges"
+
+    @property
+    def settled(self) -> Setting:
+        """With what the kind dictates: a depthwise convolution has a group for each channel, a pointwise one is 1×1."""
+        if self.kind == "depthwise":
+            return replace(self, groups=self.inputs, outputs=self.inputs)
+        if self.kind == "pointwise":
+            return replace(self, size=1, dilation=1, groups=1)
+        if self.kind == "grouped":
+            return self
+        return replace(self, groups=1)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One product: the value at (``channel``, ``row``, ``column``) of the input, None for padding, times ``weight``."""
+
+    channel: int
+    row: int
+    column: int
+    value: float | None
+    weight: float
+
+    @property
+    def product(self) -> float:
+        """Value times weight; padding counts as zero."""
+        return (self.value or 0.0) * self.weight
+
+
+def problem(setting: Setting, side: int) -> str:
+    """Why a setting is impossible for a picture of ``side`` pixels, with the numbers; "" where it works."""
+    setting = setting.settled
+    if setting.inputs % setting.groups:
+        return f"{setting.inputs} input channels cannot be divided into {setting.groups} groups"
+    if setting.outputs % setting.groups:
+        return f"{setting.outputs} output channels cannot be divided into {setting.groups} groups"
+    reach = setting.dilation * (setting.size - 1) + 1
+    if setting.kind == "transposed":
+        if output_side(setting, side) < 1:
+            return f"padding {setting.padding} cuts away all of the output"
+        if output_side(setting, side) > LARGEST_OUTPUT:
+            return f"the output would have a side of {output_side(setting, side)} pixels, too many to show"
+        return ""
+    if reach > side + 2 * setting.padding:
+        padded = f"{side} + 2·{setting.padding}" if setting.padding else str(side)
+        return (
+            f"the kernel reaches over {setting.dilation}·({setting.size} − 1) + 1 = {reach} pixels, "
+            f"the picture has {padded}: pad more, or take a smaller kernel or dilation"
+        )
+    return ""
+
+
+def output_side(setting: Setting, side: int) -> int:
+    """Side of the output; below 1 where the setting is impossible."""
+    setting = setting.settled
+    reach = setting.dilation * (setting.size - 1) + 1
+    if setting.kind == "transposed":
+        return (side - 1) * setting.stride - 2 * setting.padding + reach
+    return (side + 2 * setting.padding - reach) // setting.stride + 1
+
+
+def formula(setting: Setting, side: int) -> str:
+    """The formula of the output's side with its numbers put in."""
+    s = setting.settled
+    out = output_side(s, side)
+    if s.kind == "transposed":
+        general = "(in − 1)·s − 2p + d·(k − 1) + 1"
+        return f"out = {general} = ({side} − 1)·{s.stride} − 2·{s.padding} + {s.dilation}·({s.size} − 1) + 1 = {out}"
+    general = "⌊(in + 2p − d·(k − 1) − 1) / s⌋ + 1"
+    filled = f"⌊({side} + 2·{s.padding} − {s.dilation}·({s.size} − 1) − 1) / {s.stride}⌋ + 1"
+    return f"out = {general} = {filled} = {out}"
+
+
+def parameters(setting: Setting) -> int:
+    """Weights, without biases."""
+    s = setting.settled
+    return s.size * s.size * (s.inputs // s.groups) * s.outputs
+
+
+def multiply_adds(setting: Setting, side: int) -> int:
+    """Multiply-adds of one picture; each input pixel of a transposed convolution meets each weight once."""
+    places = side if setting.kind == "transposed" else output_side(setting, side)
+    return parameters(setting) * places * places
+
+
+# Kernels
+
+
+def _filled(size: int, value: Callable[[float, float], float]) -> Channel:
+    """A kernel whose values depend on the distance from its middle, by rows and by columns."""
+    middle = (size - 1) / 2
+    return [[value(row - middle, column - middle) for column in range(size)] for row in range(size)]
+
+
+def _sobel(along: float, across: float) -> float:
+    return along * (2.0 if abs(across) < 1 else 1.0)
+
+
+KERNELS: dict[str, Callable[[int], Channel]] = {
+    "vertical edges": lambda size: _filled(size, lambda y, x: _sobel(x, y)),
+    "horizontal edges": lambda size: _filled(size, lambda y, x: _sobel(y, x)),
+    "blur": lambda size: _filled(size, lambda y, x: 1 / size**2),
+    "all edges": lambda size: _filled(size, lambda y, x: size**2 - 1.0 if abs(y) < 0.5 and abs(x) < 0.5 else -1.0),
+    "sharpen": lambda size: _filled(size, lambda y, x: 2.0 * (abs(y) < 0.5 and abs(x) < 0.5) - 1 / size**2),
+    "identity": lambda size: _filled(size, lambda y, x: 1.0 if abs(y) <= 0.5 and abs(x) <= 0.5 else 0.0),
+}
+
+
+def mix(output: int, channel: int) -> float:
+    """How strongly output channel ``output`` takes input channel ``channel``: so that channels differ in a way one sees."""
+    return 1.0 if (output + channel) % 2 == 0 else -0.5
+
+
+def weights(setting: Setting, output: int, channel: int) -> Channel:
+    """The kernel between an input channel (of the whole input) and an output channel."""
+    s = setting.settled
+    plain = [[1.0]] if s.size == 1 else KERNELS[s.kernel](s.size)
+    factor = 1.0 if s.kind == "depthwise" or s.inputs == 1 else mix(output, channel)
+    return [[value * factor for value in row] for row in plain]
+
+
+def channels_of(setting: Setting, output: int) -> range:
+    """The input channels that an output channel sees: those of its group."""
+    s = setting.settled
+    per_group = s.inputs // s.groups
+    first = output // (s.outputs // s.groups) * per_group
+    return range(first, first + per_group)
+
+
+def make_input(picture: Channel, channels: int) -> list[Channel]:
+    """Input channels made of one picture: itself, mirrored, upside down, inverted."""
+    brightest = max((value for row in picture for value in row), default=1.0)
+    made = [
+        picture,
+        [row[::-1] for row in picture],
+        picture[::-1],
+        [[brightest - value for value in row] for row in picture],
+    ]
+    return made[:channels]
+
+
+def terms(setting: Setting, inputs: list[Channel], output: int, row: int, column: int) -> list[Term]:
+    """The products that are added up for one output value, padding included."""
+    s = setting.settled
+    side = len(inputs[0])
+    found = []
+    for channel in channels_of(s, output):
+        kernel = weights(s, output, channel)
+        for y, kernel_row in enumerate(kernel):
+            for x, weight in enumerate(kernel_row):
+                at = _source(s, row, y), _source(s, column, x)
+                if at[0] is None or at[1] is None:
+                    continue
+                inside = 0 <= at[0] < side and 0 <= at[1] < side
+                if s.kind == "transposed" and not inside:
+                    continue
+                value = inputs[channel][at[0]][at[1]] if inside else None
+                found.append(Term(channel, at[0], at[1], value, weight))
+    return found
+
+
+def _source(setting: Setting, at: int, tap: int) -> int | None:
+    """The input row (or column) that kernel row ``tap`` meets for output row ``at``; None where a stride passes it by."""
+    if setting.kind != "transposed":
+        return at * setting.stride - setting.padding + tap * setting.dilation
+    place = at + setting.padding - tap * setting.dilation
+    return place // setting.stride if place % setting.stride == 0 else None
+
+
+def value(setting: Setting, inputs: list[Channel], output: int, row: int, column: int) -> float:
+    """One output value."""
+    return sum(term.product for term in terms(setting, inputs, output, row, column))
+
+
+def convolve(setting: Setting, inputs: list[Channel], output: int) -> Channel:
+    """One output channel."""
+    side = output_side(setting, len(inputs[0]))
+    return [[value(setting, inputs, output, row, column) for column in range(side)] for row in range(side)]
+
+
+def written_out(found: list[Term], most: int = 9) -> str:
+    """The sum with its numbers, the first products in full: ``12·1 + 3·-2 + … = 6``."""
+    shown = [
+        f"{_short(term.value) if term.value is not None else 'pad'}·{_short(term.weight)}" for term in found[:most]
+    ]
+    more = f" + … ({len(found) - most} more)" if len(found) > most else ""
+    return f"{' + '.join(shown) or '0'}{more} = {_short(sum(term.product for term in found))}"
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number == round(number) else f"{number:.2f}"

@@ -1,0 +1,276 @@
+"""The convolution bench: a window goes over a picture, the sum is written out, everything can be changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+from textual.widgets import Static
+
+from ...models.notes import quantity
+from .. import bench, commands, digits, export, pictures, shelf
+from ..bench import KERNELS, KINDS, MOST_CHANNELS, Setting
+from ..export import Export
+from ..widgets.picture_view import PictureView
+from ..widgets.rows import Column, Row, RowList
+from .base import BaseScreen
+
+TICK_S = 0.25
+PICTURES = ("scanned digit 8×8", "scanned digit 28×28", "MNIST digit 28×28")
+LIMITS = {
+    "size": (1, 7),
+    "stride": (1, 4),
+    "padding": (0, 6),
+    "dilation": (1, 4),
+    "groups": (1, MOST_CHANNELS),
+    "inputs": (1, MOST_CHANNELS),
+    "outputs": (1, MOST_CHANNELS),
+}
+WORDS = {
+    "kind": "kind",
+    "size": "kernel size k",
+    "stride": "stride s",
+    "padding": "padding p",
+    "dilation": "dilation d",
+    "groups": "groups",
+    "inputs": "channels in",
+    "outputs": "channels out",
+    "kernel": "kernel",
+    "picture": "picture",
+    "digit": "which digit",
+}
+
+
+class SettingList(RowList):
+    """What can be changed; + and − change the row under the cursor, the arrows to the side move the window."""
+
+    PLACES: ClassVar = ("bench-settings", "list")
+
+    def __init__(self) -> None:
+        super().__init__((Column("", 14), Column("")), titles=False, id="settings")
+
+
+class BenchScreen(BaseScreen):
+    """Input, kernel and output side by side; below them the sum and the formulas."""
+
+    PLACE = "bench"
+    HEADING = "convolution bench"
+    BINDINGS: ClassVar = commands.bindings("bench")
+    CSS_PATH = "bench.tcss"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setting = Setting()
+        self.picture = PICTURES[0]
+        self.place = (0, 0)
+        self.channel = 0
+        self._timer: Timer | None = None
+        self._picture: list[list[float]] = []
+        self._output: list[list[float]] = []
+
+    # Layout
+
+    def compose_body(self) -> ComposeResult:
+        with Vertical(id="body"):
+            with Horizontal(id="bench-board"):
+                for name, title in (("input", "input"), ("kernel", "kernel"), ("output", "output")):
+                    with Vertical(classes="bench-part"):
+                        yield Static(title, id=f"{name}-title", markup=False)
+                        yield Static("", id="kernel", markup=False) if name == "kernel" else PictureView(id=name)
+                yield SettingList()
+            yield Static("", id="bench-words", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.table.focus()
+        self._load()
+
+    @property
+    def table(self) -> SettingList:
+        """The settings."""
+        return self.query_one(SettingList)
+
+    # State
+
+    def _load(self) -> None:
+        """Get the picture that was chosen."""
+        number = self.explorer.memory.digit
+        if self.picture == PICTURES[2]:
+            found = pictures.mnist(self.explorer.places.data, number)
+            self._picture = found or [[float(value) for value in row] for row in digits.picture(number)]
+        elif self.picture == PICTURES[1]:
+            self._picture = [[float(value) for value in row] for row in digits.picture(number)]
+        else:
+            self._picture = [[float(value) for value in row] for row in digits.raw(number)]
+        self._recompute()
+
+    @property
+    def side(self) -> int:
+        """Pixels of the picture's side."""
+        return len(self._picture)
+
+    @property
+    def problem(self) -> str:
+        """Why the setting is impossible; "" where it is not."""
+        return bench.problem(self.setting, self.side)
+
+    @property
+    def inputs(self) -> list[list[list[float]]]:
+        """The input channels."""
+        return bench.make_input(self._picture, self.setting.settled.inputs)
+
+    def _recompute(self) -> None:
+        self.channel = min(self.channel, self.setting.settled.outputs - 1)
+        self._output = [] if self.problem else bench.convolve(self.setting, self.inputs, self.channel)
+        last = max(len(self._output) - 1, 0)
+        self.place = (min(self.place[0], last), min(self.place[1], last))
+        self._show_settings()
+        self._show()
+
+    # What is shown
+
+    def _values(self) -> dict[str, str]:
+        settled = self.setting.settled
+        values = {name: str(getattr(settled, name)) for name in WORDS if hasattr(settled, name)}
+        number = self.explorer.memory.digit
+        missing = self.picture == PICTURES[2] and pictures.mnist(self.explorer.places.data, 0) is None
+        values["picture"] = self.picture + (" (not on disk: scanned one)" if missing else "")
+        values["digit"] = f"number {number}"
+        if self.picture != PICTURES[2] or missing:
+            values["digit"] += f", a {digits.label(number)}"
+        return values
+
+    def _show_settings(self) -> None:
+        values = self._values()
+        self.table.set_rows(Row(name, (words, values[name])) for name, words in WORDS.items())
+
+    def _show(self) -> None:
+        """Everything but the settings."""
+        for name in ("input", "kernel", "output"):
+            self.query_one(f"#{name}-title", Static).update(self._title(name))
+        if self.problem:
+            self.query_one("#input", PictureView).show(self._picture)
+            self.query_one("#output", PictureView).show([[0.0]])
+            self.query_one("#kernel", Static).update("")
+            self._say([f"impossible: {self.problem}", bench.formula(self.setting, self.side)])
+            return
+        row, column = self.place
+        found = bench.terms(self.setting, self.inputs, self.channel, row, column)
+        first = bench.channels_of(self.setting, self.channel)[0]
+        framed = {(term.row, term.column) for term in found if term.channel == first}
+        self.query_one("#input", PictureView).show(self.inputs[first], framed)
+        self.query_one("#output", PictureView).show(self._output, {self.place})
+        self.query_one("#kernel", Static).update(self._kernel_text(first))
+        self._say(self._words(found))
+
+    def _title(self, name: str) -> str:
+        if name == "kernel":
+            return f"kernel {self.setting.settled.size}×{self.setting.settled.size}"
+        if name == "input":
+            seen = bench.channels_of(self.setting, self.channel) if not self.problem else range(1)
+            which = f" channel {seen[0]}" if self.setting.settled.inputs > 1 else ""
+            return f"input{which} {self.side}×{self.side}"
+        out = bench.output_side(self.setting, self.side)
+        which = f" channel {self.channel}" if self.setting.settled.outputs > 1 else ""
+        return f"output{which} {out}×{out}" if not self.problem else "no output"
+
+    def _kernel_text(self, channel: int) -> Text:
+        rows = bench.weights(self.setting, self.channel, channel)
+        return Text("\n".join("".join(f"{value:6.2f}" for value in row) for row in rows), no_wrap=True)
+
+    def _words(self, found: list[bench.Term]) -> list[str]:
+        row, column = self.place
+        settled = self.setting.settled
+        seen = bench.channels_of(self.setting, self.channel)
+        flat = [value for line in self._output for value in line]
+        lines = [
+            f"output row {row}, column {column}: {bench.written_out(found)}",
+            bench.formula(self.setting, self.side),
+            f"weights: {settled.size}·{settled.size}·{settled.inputs}/{settled.groups}·{settled.outputs} = "
+            f"{bench.parameters(self.setting)}; multiply-adds: {quantity(bench.multiply_adds(self.setting, self.side))}",
+            f"output from {min(flat):.4g} (black) to {max(flat):.4g} (white)",
+        ]
+        if settled.inputs > 1:
+            which = ", ".join(map(str, seen))
+            lines.append(f"output channel {self.channel} sees the input channel{'s' if len(seen) > 1 else ''} {which}")
+            sums = [sum(t.product for t in found if t.channel == channel) for channel in seen]
+            lines.append("sums by channel: " + " + ".join(f"{value:.4g}" for value in sums) + f" = {sum(sums):.4g}")
+        if settled.kind == "transposed":
+            lines.append("each input pixel is spread over the kernel's size; where the spreads overlap they add up")
+        return lines
+
+    def _say(self, lines: list[str]) -> None:
+        self.query_one("#bench-words", Static).update(Text("\n".join(lines)))
+
+    # Commands
+
+    def action_window(self, down: int, right: int) -> None:
+        """Move the window; at the end of a row it goes on in the next one."""
+        side = len(self._output)
+        if not side:
+            return
+        place = (self.place[0] + down) * side + self.place[1] + right
+        self.place = divmod(place % (side * side), side)
+        self._show()
+
+    def action_play(self) -> None:
+        """Let the window go by itself, or stop it."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        else:
+            self._timer = self.set_interval(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        if self.is_current:
+            self.action_window(0, 1)
+
+    def action_change(self, by: int) -> None:
+        """Change the setting under the cursor."""
+        name = self.table.key
+        if name == "digit":
+            self.explorer.memory.digit = (self.explorer.memory.digit + by) % digits.count()
+            self._load()
+        elif name == "picture":
+            self.picture = PICTURES[(PICTURES.index(self.picture) + by) % len(PICTURES)]
+            self._load()
+        else:
+            self.setting = changed(self.setting, name, by)
+            self._recompute()
+
+    def action_channel(self, by: int) -> None:
+        """Another output channel."""
+        self.channel = (self.channel + by) % self.setting.settled.outputs
+        self._recompute()
+
+    def export(self) -> Export:
+        values = self._values()
+        text = str(self.query_one("#bench-words", Static).render())
+        rows = [(WORDS[name], values[name]) for name in WORDS]
+        data = {"setting": values, "output": self._output, "window": list(self.place)}
+        return Export("convolution", export.table_text(("setting", "value"), rows) + "\n\n" + text, data)
+
+
+def changed(setting: Setting, name: str, by: int) -> Setting:
+    """The setting with one of its values a step further, within its limits."""
+    if name in LIMITS:
+        low, high = LIMITS[name]
+        value = min(max(getattr(setting, name) + by, low), high)
+        kind = setting.kind
+        if name == "size" and kind == "pointwise":
+            kind = "standard"
+        if name == "groups" and kind != "grouped":
+            kind = "grouped"
+        return replace(setting, **{name: value}, kind=kind)
+    names = KINDS if name == "kind" else tuple(KERNELS)
+    current = getattr(setting, name)
+    following = shelf.following(current, names) if by > 0 else names[(names.index(current) - 1) % len(names)]
+    made = replace(setting, **{name: following})
+    if name == "kind" and following != "standard" and following != "transposed" and made.inputs == 1:
+        # With a single channel these three look alike.
+        made = replace(made, inputs=MOST_CHANNELS, outputs=MOST_CHANNELS, groups=2)
+    return made

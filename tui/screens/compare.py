@@ -1,0 +1,113 @@
+"""Two to four networks side by side: figures, and where in each the parameters and the work sit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from ...models import catalogue
+from ...models.notes import quantity, shape_text
+from .. import commands, export, layertree
+from ..export import Export
+from ..helper import HelperState
+from ..questions import Reply
+from ..subject import Subject
+from ..widgets.rows import Column, Row, RowList
+from .base import BaseScreen
+
+BATCH = 64
+
+
+class CompareScreen(BaseScreen):
+    """The networks ``names`` in one form."""
+
+    PLACE = "compare"
+    HEADING = "compare"
+    BINDINGS: ClassVar = commands.bindings("compare")
+    CSS_PATH = "compare.tcss"
+
+    def __init__(self, names: Sequence[str], form: str) -> None:
+        super().__init__()
+        self._names, self._form = list(names), form
+        self._portraits: list[dict[str, Any]] = []
+
+    def compose_body(self) -> ComposeResult:
+        with Vertical(id="body", classes="framed"):
+            columns = [Column("", 22), *(Column(name, 0, right=True) for name in self._names)]
+            yield RowList(columns, id="compare-rows", empty="")
+            yield Static("", id="compare-bars", classes="one-line", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.table.focus()
+        self._ask()
+
+    @property
+    def table(self) -> RowList:
+        """The figures."""
+        return self.query_one("#compare-rows", RowList)
+
+    def _ask(self) -> None:
+        self._portraits = []
+        self.query_one("#body").border_title = " · ".join(self._names)
+        self.query_one("#body").border_subtitle = f"{self._form} form"
+        details = {"networks": [Subject(name, self._form).details() for name in self._names], "batch": BATCH}
+        if not self.explorer.questions.ask("portraits", details, lambda value: value["portraits"], self._ready):
+            self._rebuild(self.explorer.questions.waiting_words())
+
+    def _ready(self, reply: Reply) -> None:
+        if self.is_attached:
+            self._portraits = reply.value or []
+            self._rebuild(reply.problem)
+
+    def helper_changed(self, state: HelperState) -> None:
+        super().helper_changed(state)
+        if not self._portraits:
+            self._rebuild(self.explorer.questions.waiting_words())
+
+    def _rebuild(self, words: str) -> None:
+        self.table.set_rows(self._rows(words))
+        lines = []
+        for portrait in self._portraits:
+            for place, name in ((1, "parameters"), (2, "work")):
+                total = sum(part[place] for part in portrait["parts"]) or 1
+                shares = [(part[0], part[place] / total) for part in portrait["parts"] if part[place] / total >= 0.005]
+                head = f"{portrait['name'][:22]:<23}{name:<11}"
+                lines.append(head + layertree.bar(shares, max(self.size.width - len(head) - 6, 20)))
+        self.query_one("#compare-bars", Static).update("\n".join(lines))
+
+    def _rows(self, words: str) -> list[Row]:
+        variants = [catalogue.variants()[name] for name in self._names]
+        rows = [
+            Row("title", ("", *(variant.title for variant in variants))),
+            Row("year", ("year", *(str(variant.year) for variant in variants))),
+            Row("picture", ("picture", *(shape_text(variant.form(self._form).input) for variant in variants))),
+            Row("classes", ("classes", *(str(variant.form(self._form).classes) for variant in variants))),
+            Row("parameters", ("parameters", *(quantity(v.form(self._form).parameters) for v in variants))),
+            Row("macs", ("multiply-adds", *(quantity(v.form(self._form).macs) for v in variants))),
+        ]
+        if not self._portraits:
+            return [*rows, Row("words", (words,), "dim")]
+        sees = [
+            f"{p['receptive_field']}{' + all' if p['is_global'] else ''}" if p["receptive_field"] else "all"
+            for p in self._portraits
+        ]
+        memory = [layertree.memory_text(p["memory_bytes"]) for p in self._portraits]
+        return [
+            *rows,
+            Row("depth", ("layers with weights", *(str(p["depth"]) for p in self._portraits))),
+            Row("sees", ("sees, pixels a side", *sees)),
+            Row("memory", (f"training, batch {BATCH}", *memory)),
+        ]
+
+    def action_form(self) -> None:
+        """The other form of all of them."""
+        self._form = "small" if self._form == "paper" else "paper"
+        self._ask()
+
+    def export(self) -> Export:
+        return export.table("compare", ["", *self._names], [row.cells for row in self.table.rows])

@@ -1,0 +1,123 @@
+"""The concept pages, and any other page that a link leads to: a list on the left, the text on the right."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+
+from .. import commands, pages
+from ..export import Export
+from ..pages import Page
+from ..widgets.rows import Column, Row, RowList
+from ..widgets.text_view import TextView
+from .base import BaseScreen
+
+SETTLE_S = 0.08
+
+
+class PageScreen(BaseScreen):
+    """All concept pages; ``page`` is the one to begin with, at the first place of ``words``."""
+
+    PLACE = "pages"
+    HEADING = "concepts"
+    BINDINGS: ClassVar = commands.bindings("pages")
+    CSS_PATH = "page.tcss"
+
+    def __init__(self, page: Page | None = None, words: str = "") -> None:
+        super().__init__()
+        self._first, self._words = page, words
+        self._trail: list[str] = []
+        self._timer: Timer | None = None
+
+    def compose_body(self) -> ComposeResult:
+        rows = [Row(page.key, (page.title,)) for page in pages.concepts()]
+        if self._first is not None and self._first.key not in {row.key for row in rows}:
+            rows.insert(0, Row(self._first.key, (self._first.title,)))
+        with Horizontal(id="body"):
+            with Vertical(id="shelf", classes="framed"):
+                cursor = self._first.key if self._first else ""
+                yield RowList((Column("concept"),), rows, cursor=cursor, titles=False, empty="there are no pages")
+            with Vertical(id="panes", classes="framed"):
+                yield TextView()
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#shelf").border_title = "Concepts"
+        if self._first is None:
+            self.table.focus()
+        else:
+            self.add_class("-reading")
+            self.view.focus()
+        self.call_after_refresh(self._show)
+
+    @property
+    def table(self) -> RowList:
+        """The list of pages."""
+        return self.query_one("#shelf RowList", RowList)
+
+    @property
+    def view(self) -> TextView:
+        """The text."""
+        return self.query_one(TextView)
+
+    @property
+    def page(self) -> Page | None:
+        """The page under the cursor."""
+        return next((page for page in (*pages.concepts(), *pages.notes()) if page.key == self.table.key), None)
+
+    def _show(self) -> None:
+        page = self.page
+        if page is not None and self.is_mounted:
+            self.query_one("#panes").border_title = page.title
+            self.view.show(pages.text(page))
+            if self._words:
+                self.view.find(self._words)
+                self._words = ""
+
+    def open(self, page: Page, words: str = "") -> None:
+        """Show a page."""
+        self._words = words
+        if not self.table.go_to(page.key):
+            self.table.set_rows([Row(page.key, (page.title,)), *self.table.rows], page.key)
+        self._show()
+        self.add_class("-reading")
+        self.view.focus()
+
+    @on(RowList.Moved)
+    def _moved(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(SETTLE_S, self._show)
+
+    @on(RowList.Chosen)
+    def _chosen(self) -> None:
+        self.add_class("-reading")
+        self.view.focus()
+
+    @on(TextView.LinkFollowed)
+    def _follow(self, message: TextView.LinkFollowed) -> None:
+        found = pages.find(message.link.target)
+        if found is None or found.kind == "note":
+            self.explorer.open_page(message.link.target)
+            return
+        self._trail.append(self.table.key)
+        self.open(found)
+
+    def go_back(self) -> bool:
+        if self._trail:
+            self.table.go_to(self._trail.pop())
+            self._show()
+            return True
+        if self.focused is not self.table and self._first is None:
+            self.remove_class("-reading")
+            self.table.focus()
+            return True
+        return False
+
+    def export(self) -> Export | None:
+        page = self.page
+        return Export(page.name, self.view.source) if page else None

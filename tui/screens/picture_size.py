@@ -1,0 +1,49 @@
+"""Changing the picture that a network is taken apart for, and the batch of the memory figures."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.widgets import Input, Static
+
+from ...errors import UsageError
+from ..subject import Subject, changed
+from .dialog import Dialog
+
+FIELDS = (("size", "side of the picture in pixels"), ("channels", "channels"), ("batch", "batch of the memory figures"))
+
+
+class PictureSizeScreen(Dialog[Subject]):
+    """Ends with the changed subject."""
+
+    HEADING = "Picture"
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self._subject = subject
+
+    def compose_dialog(self) -> ComposeResult:
+        channels, side, _ = self._subject.picture
+        values = {"size": side, "channels": channels, "batch": self._subject.batch}
+        yield Static(
+            f"{self._subject.network}, {self._subject.form} form; an empty field means its own value", markup=False
+        )
+        for name, words in FIELDS:
+            yield Static(words, markup=False)
+            yield Input(str(values[name]), id=f"picture-{name}", compact=True, restrict=r"[0-9]*", max_length=7)
+        yield Static("", id="picture-problem", classes="problem", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#picture-size", Input).focus()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.action_submit()
+
+    def action_submit(self) -> None:
+        typed = [self.query_one(f"#picture-{name}", Input).value for name, _ in FIELDS]
+        try:
+            self.dismiss(changed(self._subject, *typed))
+        except UsageError as error:
+            self.query_one("#picture-problem", Static).update(str(error))

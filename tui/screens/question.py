@@ -1,0 +1,83 @@
+"""Asks a question, then shows the answer with its numbers. The score is kept locally."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from ..quiz import Question
+from ..widgets.rows import Column, Row, RowList
+from .dialog import Dialog
+
+if TYPE_CHECKING:
+    from ..app import ExplorerApp
+
+
+class QuestionScreen(Dialog[bool]):
+    """Ends with whether the prediction was right; None when it was not made."""
+
+    HEADING = "Predict"
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self._question = question
+        self._answered: bool | None = None
+
+    def compose_dialog(self) -> ComposeResult:
+        yield Static(self._question.text, markup=False)
+        yield Static("", markup=False)
+        rows = [Row(str(place), (f"{chr(97 + place)}  {text}",)) for place, text in enumerate(self._question.options)]
+        yield RowList((Column(""),), rows, titles=False, id="options")
+        yield Static("", id="verdict", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#options").styles.height = len(self._question.options)
+        self.query_one(RowList).focus()
+
+    @on(RowList.Chosen)
+    def _chosen(self, message: RowList.Chosen) -> None:
+        if self._answered is None:
+            self._reveal(int(message.key))
+        else:
+            self.dismiss(self._answered)
+
+    def _reveal(self, place: int) -> None:
+        question, memory = self._question, cast("ExplorerApp", self.app).memory
+        self._answered = place == question.right
+        memory.asked += 1
+        memory.right += self._answered
+        said = "right" if self._answered else f"no: {question.options[question.right]}"
+        score = f"{memory.right} of {memory.asked} right so far"
+        self.query_one("#verdict", Static).update(f"\n{said}\n{question.because}\n{score}; enter closes")
+        rows = [
+            Row(row.key, (f"{'✓' if number == question.right else '✗' if number == place else ' '} {row.cells[0]}",))
+            for number, row in enumerate(self.query_one(RowList).rows)
+        ]
+        self.query_one(RowList).set_rows(rows)
+
+    def key_a(self) -> None:
+        self._letter(0)
+
+    def key_b(self) -> None:
+        self._letter(1)
+
+    def key_c(self) -> None:
+        self._letter(2)
+
+    def key_d(self) -> None:
+        self._letter(3)
+
+    def _letter(self, place: int) -> None:
+        if self._answered is None and place < len(self._question.options):
+            self._reveal(place)
+
+    def action_submit(self) -> None:
+        if self._answered is not None:
+            self.dismiss(self._answered)
+
+    def action_cancel(self) -> None:
+        self.dismiss(self._answered)

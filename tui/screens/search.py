@@ -1,0 +1,72 @@
+"""Searching all notes and concept pages while one types."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.timer import Timer
+from textual.widgets import Input
+
+from .. import pages
+from ..pages import Hit
+from ..widgets.rows import Column, Row, RowList
+from .dialog import Dialog
+
+SETTLE_S = 0.12
+
+
+class SearchScreen(Dialog[tuple[Hit, str]]):
+    """Ends with the line that was chosen and the words that were typed."""
+
+    HEADING = "Search all notes and concepts"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hits: list[Hit] = []
+        self._timer: Timer | None = None
+
+    def compose_dialog(self) -> ComposeResult:
+        yield Input(placeholder="words", compact=True, id="search-words")
+        yield RowList((Column("page", 22), Column("line")), titles=False, id="search-rows", empty="")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(Input).focus()
+
+    @property
+    def _table(self) -> RowList:
+        return self.query_one(RowList)
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(SETTLE_S, self._search)
+
+    def _search(self) -> None:
+        words = self.query_one(Input).value
+        self._hits = pages.search(words)
+        self._table.empty = "nothing has these words" if words.strip() else ""
+        rows = [Row(str(place), (hit.page.title, hit.text)) for place, hit in enumerate(self._hits)]
+        self._table.set_rows(rows, "0")
+        count = f"{len(self._hits)}{'+' if len(self._hits) == pages.MOST_HITS else ''}"
+        self.query_one("#dialog").border_subtitle = f"{count} lines" if words.strip() else ""
+
+    def key_down(self) -> None:
+        self._table.action_cursor_down()
+
+    def key_up(self) -> None:
+        self._table.action_cursor_up()
+
+    @on(RowList.Chosen)
+    def _chosen(self) -> None:
+        self.action_submit()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self._search()
+        self.action_submit()
+
+    def action_submit(self) -> None:
+        if self._table.key:
+            self.dismiss((self._hits[int(self._table.key)], self.query_one(Input).value))

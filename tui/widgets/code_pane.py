@@ -1,0 +1,167 @@
+"""The model file of a network, coloured, at the class of the selected layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.app import ComposeResult
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Static
+
+from ...errors import WorkError
+from ...models import catalogue
+from ...trainer.textsafe import width
+from .. import commands, source
+from ..export import Export
+from ..source import Source
+from ..subject import Subject
+from .pane import Pane
+
+NUMBER_CELLS = 5
+KINDS = ("keyword", "string", "comment", "number", "name")
+
+
+class CodeView(ScrollView, can_focus=True):
+    """A file with line numbers and a cursor line."""
+
+    BINDINGS: ClassVar = commands.bindings("code")
+    PLACES: ClassVar = ("code",)
+    COMPONENT_CLASSES: ClassVar = {f"code--{kind}" for kind in (*KINDS, "line-number", "cursor")}
+
+    @dataclass
+    class Picked(Message):
+        """Enter was pressed; ``name`` is the class or function in which the cursor is."""
+
+        name: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source: Source | None = None
+        self.cursor = 0
+
+    def show(self, shown: Source, line: int) -> None:
+        """Show a file with the cursor on a line, in the upper part of the view."""
+        self.source = shown
+        widest = max((sum(width(span.text) for span in spans) for spans in shown.lines), default=0)
+        self.virtual_size = Size(widest + NUMBER_CELLS + 2, len(shown.lines))
+        self.cursor = line
+        self.scroll_to(0, max(line - 2, 0), animate=False)
+        self.refresh()
+
+    @property
+    def definition(self) -> str:
+        """The class or function under the cursor."""
+        return self.source.definition_at(self.cursor) if self.source else ""
+
+    def _move(self, line: int, *, at_top: bool = False) -> None:
+        if self.source is None:
+            return
+        line = min(max(line, 0), len(self.source.lines) - 1)
+        before, self.cursor = self.cursor, line
+        top, height = self.scroll_offset.y, self.scrollable_content_region.height
+        if at_top:
+            self.scroll_to(y=max(line - 2, 0), animate=False)
+        elif not top <= line < top + height:
+            self.scroll_to(y=min(line, top) if line < top else line - height + 1, animate=False)
+        for changed in (before, line):
+            self.refresh(Region(0, changed - self.scroll_offset.y, self.size.width, 1))
+
+    def action_move(self, by: int) -> None:
+        self._move(self.cursor + by)
+
+    def action_page(self, way: int) -> None:
+        self._move(self.cursor + way * max(self.size.height - 2, 1))
+
+    def action_first(self) -> None:
+        self._move(0)
+
+    def action_last(self) -> None:
+        self._move(len(self.source.lines) - 1 if self.source else 0)
+
+    def action_definition(self, way: int) -> None:
+        """To the next class or function, or the one before."""
+        starts = sorted(self.source.definitions.values()) if self.source else []
+        ahead = [start for start in starts if (start > self.cursor if way > 0 else start < self.cursor)]
+        if ahead:
+            self._move(ahead[0] if way > 0 else ahead[-1], at_top=True)
+
+    def action_pick(self) -> None:
+        self.post_message(self.Picked(self.definition))
+
+    def render_line(self, y: int) -> Strip:
+        base, columns = self.rich_style, self.size.width
+        place = y + self.scroll_offset.y
+        if self.source is None or place >= len(self.source.lines):
+            return Strip.blank(columns, base)
+        on_cursor = place == self.cursor
+        if on_cursor:
+            base += self.get_component_rich_style("code--cursor")
+        mark = "▶" if on_cursor else " "
+        number = Segment(
+            f"{place + 1:>{NUMBER_CELLS - 1}}{mark}", base + self.get_component_rich_style("code--line-number")
+        )
+        text = [
+            Segment(
+                span.text, base if span.kind == "plain" else base + self.get_component_rich_style(f"code--{span.kind}")
+            )
+            for span in self.source.lines[place]
+        ]
+        left = self.scroll_offset.x
+        strip = Strip(text).crop_extend(left, left + max(columns - NUMBER_CELLS, 0), base)
+        return Strip.join([Strip([number]), strip])
+
+
+class CodePane(Pane):
+    """The file's name and the file; Enter on a class leads to its layers."""
+
+    def __init__(self) -> None:
+        super().__init__("code")
+        self._wanted = ""
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="code-path", markup=False)
+        yield CodeView()
+
+    @property
+    def view(self) -> CodeView:
+        """The file itself."""
+        return self.query_one(CodeView)
+
+    @property
+    def target(self) -> Widget:
+        return self.view
+
+    def fill(self, subject: Subject) -> None:
+        family = catalogue.family(subject.variant.family)
+        name, self._wanted = self._wanted or subject.network, ""
+        try:
+            shown, line = source.find(family.code_path, name)
+        except WorkError as error:
+            self.query_one("#code-path", Static).update(str(error))
+            return
+        self.query_one("#code-path", Static).update(self._place(shown))
+        self.view.show(shown, line or 0)
+
+    def show_class(self, subject: Subject, name: str) -> None:
+        """Show the file in which the class ``name`` of this network is defined, at its beginning."""
+        self._wanted = name
+        self.subject = None
+        self.show(subject)
+
+    def _place(self, shown: Source) -> str:
+        package = catalogue.NOTES.parent.parent
+        inside = shown.path.is_relative_to(package)
+        return str(shown.path.relative_to(package)) if inside else str(shown.path)
+
+    def export(self) -> Export | None:
+        shown = self.view.source
+        if shown is None:
+            return None
+        text = "\n".join("".join(span.text for span in line) for line in shown.lines)
+        return Export(shown.path.name, text)

@@ -1,0 +1,157 @@
+"""What changed from one network to another, as a computed table."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.widget import Widget
+from textual.widgets import Static
+
+from ...models import catalogue
+from ...models.notes import quantity
+from .. import commands, export, related
+from ..export import Export
+from ..subject import Subject
+from .pane import Pane
+from .rows import Column, Row, RowList
+
+COLUMNS = (
+    Column("", 8),
+    Column("kind of layer"),
+    Column("before", 7, right=True),
+    Column("after", 7, right=True),
+    Column("params before", 13, right=True, above=60),
+    Column("params after", 13, right=True, above=60),
+)
+SIGNS = {"added": "+ added", "removed": "- gone", "more": "↑ more", "fewer": "↓ fewer", "resized": "~ sized"}
+TONES = {"added": "good", "removed": "bad"}
+
+
+class DiffPane(Pane):
+    """The subject beside its predecessor, or beside whatever was chosen."""
+
+    BINDINGS: ClassVar = commands.bindings("diff")
+
+    def __init__(self) -> None:
+        super().__init__("diff")
+        self._chosen: dict[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="diff-heading", markup=False)
+        yield DiffList()
+        yield Static("", id="diff-totals", classes="one-line", markup=False)
+
+    @property
+    def table(self) -> DiffList:
+        """The rows."""
+        return self.query_one(DiffList)
+
+    @property
+    def target(self) -> Widget:
+        return self.table
+
+    @property
+    def other(self) -> str:
+        """The network that is compared with; "" where there is none."""
+        if self.subject is None:
+            return ""
+        chosen = self._chosen.get(self.subject.network)
+        found = related.counterpart(self.subject.variant)
+        return chosen or (found.name if found else "")
+
+    def compare_with(self, other: str) -> None:
+        """Compare with another network from now on."""
+        subject = self.subject
+        if subject is not None:
+            self._chosen[subject.network] = other
+            self.fill(subject)
+
+    def fill(self, subject: Subject) -> None:
+        self.subject = subject
+        if not self.other:
+            self._head(subject.network)
+            self.wait("its note names no predecessor; `d` chooses a network to compare with")
+            return
+        older = Subject(self.other, subject.form, subject.image_size, subject.channels)
+        self._head(f"{older.network} → {subject.network}")
+        self.ask("diff", {"older": older.details(), "newer": subject.details()}, lambda value: value)
+
+    def action_other(self) -> None:
+        """Choose the network to compare with."""
+        from ..screens.pick import PickScreen
+
+        near = [variant.name for variant in related.predecessors(self.subject.variant)] if self.subject else []
+        names = [*near, *(name for name in catalogue.variants() if name not in near)]
+        self.app.push_screen(PickScreen("Compare with", names, self.other), self._picked)
+
+    def _picked(self, name: str | None) -> None:
+        if name:
+            self.compare_with(name)
+
+    def _head(self, text: str) -> None:
+        self.query_one("#diff-heading", Static).update(text)
+
+    def wait(self, words: str) -> None:
+        self.table.empty = words
+        self.table.set_rows(())
+        self.table.refresh()
+        self.query_one("#diff-totals", Static).update("")
+
+    def ready(self, question: str, value: Any) -> None:
+        self.table.empty = "the same layers, as often and as big"
+        self.table.set_rows(
+            Row(
+                change["kind"],
+                (
+                    SIGNS.get(change["verdict"], change["verdict"]),
+                    change["kind"],
+                    str(change["before"] or ""),
+                    str(change["after"] or ""),
+                    quantity(change["parameters_before"]) if change["parameters_before"] else "",
+                    quantity(change["parameters_after"]) if change["parameters_after"] else "",
+                ),
+                tones={0: TONES.get(change["verdict"], "plain")},
+            )
+            for change in value["changes"]
+        )
+        self.query_one("#diff-totals", Static).update(totals(*value["portraits"]))
+
+    def export(self) -> Export | None:
+        if self.subject is None or not self.table.rows:
+            return None
+        name = f"diff-{self.other}-{self.subject.network}"
+        return export.table(
+            name, [column.title or "change" for column in COLUMNS], [row.cells for row in self.table.rows]
+        )
+
+
+class DiffList(RowList):
+    """The rows of the table."""
+
+    PLACES: ClassVar = ("diff", "list")
+
+    def __init__(self) -> None:
+        super().__init__(COLUMNS, empty="")
+
+
+def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
+    """Parameters, work, depth and receptive field of both, one line each."""
+    lines = []
+    for key, name in (("parameters", "parameters"), ("macs", "MACs")):
+        before, after = older[key], newer[key]
+        lines.append(f"{name:<11} {quantity(before)} → {quantity(after)} ({change_text(before, after)})")
+    lines.append(f"{'depth':<11} {older['depth']} → {newer['depth']} layers with weights on the longest way")
+    sees = [f"{side['receptive_field']}{' and globally' if side['is_global'] else ''}" for side in (older, newer)]
+    lines.append(f"{'sees':<11} {sees[0]} → {sees[1]} pixels a side")
+    return "\n".join(lines)
+
+
+def change_text(before: float, after: float) -> str:
+    """A change as a person says it: −92 %, ×3.4, the same."""
+    if before == after:
+        return "the same"
+    if not before:
+        return "new"
+    ratio = after / before
+    return f"×{ratio:.1f}" if ratio >= 2 else f"{100 * (ratio - 1):+.0f} %".replace("-", "−")

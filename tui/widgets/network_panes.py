@@ -1,0 +1,88 @@
+"""All there is to know of one network, in numbered tabs: note, layers, walk, code, diff, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.widget import Widget
+
+from ...trainer.run import Run
+from ..export import Export
+from ..subject import Subject
+from .pane import Pane
+from .tabs import Tabs
+
+NAMES = {"note": "Note", "layers": "Layers", "walk": "Walk", "code": "Code", "diff": "Diff", "runs": "Runs"}
+BESIDE = {"note": "layers"}
+"""What stands beside a tab where there is room for two; the note, beside all others."""
+
+
+def make(key: str) -> Pane:
+    """The pane of a tab. Each is imported when it is first looked at."""
+    if key == "note":
+        from .note_pane import NotePane
+
+        return NotePane()
+    if key == "layers":
+        from .layers_pane import LayersPane
+
+        return LayersPane()
+    if key == "walk":
+        from .walk_pane import WalkPane
+
+        return WalkPane()
+    if key == "code":
+        from .code_pane import CodePane
+
+        return CodePane()
+    if key == "diff":
+        from .diff_pane import DiffPane
+
+        return DiffPane()
+    from .network_runs_pane import NetworkRunsPane
+
+    return NetworkRunsPane()
+
+
+class NetworkPanes(Tabs):
+    """The tabs of a network."""
+
+    def __init__(self, current: str, *, id: str) -> None:
+        super().__init__({key: (name, lambda key=key: make(key)) for key, name in NAMES.items()}, current, id=id)
+
+    def show_tab(self, key: str, *, two: bool) -> None:
+        """Show a tab, and beside it another where ``two`` have room."""
+        self.show(key, BESIDE.get(key, "note") if two else "")
+
+    def show_subject(self, subject: Subject) -> None:
+        """Fill what is to be seen with a network."""
+        for pane in self.shown:
+            if isinstance(pane, Pane):
+                pane.show(subject)
+        self.border_title = f"{subject.variant.title} · {subject.network} · {subject.variant.year}"
+        self.border_subtitle = subject.facts()
+
+    @property
+    def target(self) -> Widget | None:
+        """The widget of the current pane that takes the keyboard."""
+        return self.pane.target if isinstance(self.pane, Pane) else None
+
+    def go_back(self) -> bool:
+        """One step back inside the current pane."""
+        return isinstance(self.pane, Pane) and self.pane.go_back()
+
+    def helper_changed(self) -> None:
+        """The helper process started, got ready or ended."""
+        for pane in self.shown:
+            if isinstance(pane, Pane):
+                pane.helper_changed()
+
+    def runs_changed(self, runs: Sequence[Run]) -> None:
+        """The runs on this machine changed."""
+        pane = self.pane_of("runs")
+        if pane is not None and pane.is_mounted:
+            pane.runs_changed(runs)  # type: ignore[attr-defined]
+
+    def export(self) -> Export | None:
+        """What the current pane shows."""
+        return self.pane.export() if isinstance(self.pane, Pane) else None

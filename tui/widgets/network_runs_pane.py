@@ -1,0 +1,68 @@
+"""The runs of one network and their best figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.widget import Widget
+
+from ...trainer.run import Run
+from .. import export, runtable
+from ..export import Export
+from ..subject import Subject
+from .pane import Pane
+from .rows import Column, Row, RowList
+
+COLUMNS = (
+    Column("", 1),
+    Column("data", 9),
+    Column("state", 13),
+    Column("best %", 6, right=True),
+    Column("test %", 6, right=True),
+    Column("run"),
+)
+
+
+class NetworkRunsPane(Pane):
+    """A list; Enter leads to the run's curves."""
+
+    def __init__(self) -> None:
+        super().__init__("network-runs")
+
+    def compose(self) -> ComposeResult:
+        yield RowList(COLUMNS, empty="no runs of this network; `t` starts one")
+
+    @property
+    def table(self) -> RowList:
+        """The rows."""
+        return self.query_one(RowList)
+
+    @property
+    def target(self) -> Widget:
+        return self.table
+
+    def fill(self, subject: Subject) -> None:
+        self.runs_changed(self.explorer.runs)
+
+    def runs_changed(self, runs: Sequence[Run]) -> None:
+        """The runs on this machine changed."""
+        name = self.subject.network if self.subject else ""
+        self.table.set_rows(self._row(run) for run in runs if run.network == name)
+
+    def _row(self, run: Run) -> Row:
+        sign, _, dataset, progress, _, _, run_id = runtable.cells(run)
+        best, test = runtable.percent(run.best_accuracy), runtable.percent(run.test_accuracy)
+        tone = runtable.tone(run)
+        return Row(run_id, (sign, dataset, progress, best, test, run_id), tones={0: tone, 2: tone})
+
+    def on_row_list_chosen(self, message: RowList.Chosen) -> None:
+        message.stop()
+        self.explorer.action_show_runs(message.key)
+
+    def on_row_list_moved(self, message: RowList.Moved) -> None:
+        message.stop()
+
+    def export(self) -> Export | None:
+        rows = [row.cells for row in self.table.rows]
+        return export.table("runs", [column.title or "sign" for column in COLUMNS], rows) if rows else None

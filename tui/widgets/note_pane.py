@@ -1,0 +1,38 @@
+"""The note of a network's family."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.widget import Widget
+
+from ...models import catalogue
+from .. import shelf
+from ..export import Export
+from ..subject import Subject
+from .pane import Pane
+from .text_view import TextView
+
+
+class NotePane(Pane):
+    """The text, with its links."""
+
+    def __init__(self) -> None:
+        super().__init__("note")
+
+    def compose(self) -> ComposeResult:
+        yield TextView()
+
+    @property
+    def view(self) -> TextView:
+        """The text itself."""
+        return self.query_one(TextView)
+
+    @property
+    def target(self) -> Widget:
+        return self.view
+
+    def fill(self, subject: Subject) -> None:
+        self.view.show(shelf.note(catalogue.family(subject.variant.family)))
+
+    def export(self) -> Export | None:
+        return None if self.subject is None else Export(f"note-{self.subject.variant.family}", self.view.source)

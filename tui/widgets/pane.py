@@ -1,0 +1,100 @@
+"""What the panes of a network have in common: they are shown a subject, and most of them wait for the helper process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual.containers import Vertical
+from textual.widget import Widget
+
+from .. import layertree
+from ..export import Export
+from ..layertree import LayerNode
+from ..questions import Parser, Reply
+from ..subject import Subject
+
+if TYPE_CHECKING:
+    from ..app import ExplorerApp
+
+
+def parse_tree(value: dict[str, Any]) -> LayerNode:
+    """The answer to "layers"."""
+    return layertree.from_answer(value["tree"])
+
+
+class Pane(Vertical):
+    """Base of all panes. ``fill`` shows ``subject``; it is called again only for another subject."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self.subject: Subject | None = None
+        self.waiting = False
+
+    @property
+    def explorer(self) -> ExplorerApp:
+        """The app, under its own type."""
+        from ..app import ExplorerApp
+
+        assert isinstance(self.app, ExplorerApp)
+        return self.app
+
+    @property
+    def target(self) -> Widget | None:
+        """The widget that takes the keyboard."""
+        return next((widget for widget in self.query("*") if widget.focusable), None)
+
+    def show(self, subject: Subject) -> None:
+        """Show a subject, unless it is shown already."""
+        if subject != self.subject:
+            self.subject = subject
+            self.fill(subject)
+
+    def fill(self, subject: Subject) -> None:
+        """Put the subject on the screen."""
+
+    def go_back(self) -> bool:
+        """Undo one step inside the pane; False where there is none."""
+        return False
+
+    def export(self) -> Export | None:
+        """What is shown, for a file or the clipboard."""
+        return None
+
+    # Answers of the helper process
+
+    def ask(self, question: str, details: dict[str, Any], parse: Parser, *, beside: bool = False) -> None:
+        """Ask the helper process; :meth:`ready`, :meth:`failed` or, until then, :meth:`wait` is called.
+
+        ``beside``: the answer completes what is shown already, which stays as it is until then.
+        """
+        subject = self.subject
+        self.waiting = self.waiting or not beside
+
+        def listener(reply: Reply) -> None:
+            if self.subject is not subject or not self.is_attached:
+                return
+            self.waiting = self.waiting and beside
+            if reply.problem:
+                # The next time it is looked at, it is asked again.
+                self.subject = self.subject if beside else None
+                self.failed(question, reply.problem)
+            else:
+                self.ready(question, reply.value)
+
+        if not self.explorer.questions.ask(question, details, parse, listener) and not beside:
+            self.wait(self.explorer.questions.waiting_words())
+
+    def helper_changed(self) -> None:
+        """The helper process started, got ready or died: what one waits for is called differently now."""
+        if self.waiting:
+            self.wait(self.explorer.questions.waiting_words())
+
+    def wait(self, words: str) -> None:
+        """Say that the answer is on its way."""
+
+    def ready(self, question: str, value: Any) -> None:
+        """The answer is there."""
+
+    def failed(self, question: str, problem: str) -> None:
+        """There will be no answer; one line says why."""
+        self.wait(problem)

@@ -1,0 +1,84 @@
+"""A grey picture in cells: half blocks where there are colours enough, shades or letters elsewhere; a part can be framed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from .. import pictures
+
+UPPER_HALF = "▀"
+FRAME_COLOURS = ("#ff8700", "#5f3700")
+BIG_SIDE = 12
+"""Up to this side a pixel is two cells wide and one high, so that its neighbours can be told apart."""
+
+
+class PictureView(Widget):
+    """``framed`` are the (row, column) of the pixels that are marked; on few colours they stand in brackets."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._levels: list[list[float]] = []
+        self._framed: frozenset[tuple[int, int]] = frozenset()
+
+    def show(self, picture: list[list[float]], framed: Collection[tuple[int, int]] = ()) -> None:
+        """Show a picture, scaled between its own darkest and brightest value."""
+        self._levels = pictures.levels(picture)
+        self._framed = frozenset(framed)
+        self.refresh(layout=True)
+
+    @property
+    def by_colour(self) -> bool:
+        """Whether colours carry the picture."""
+        return self.app.console.color_system in ("truecolor", "256") and not self.app.native_ansi_color
+
+    @property
+    def big(self) -> bool:
+        """Whether a pixel has two cells of its own."""
+        return not self.by_colour or len(self._levels) <= BIG_SIDE
+
+    def get_content_width(self, container, viewport) -> int:
+        return (2 if self.big else 1) * max(map(len, self._levels), default=1)
+
+    def get_content_height(self, container, viewport, width: int) -> int:
+        rows = len(self._levels)
+        return max(rows if self.big else (rows + 1) // 2, 1)
+
+    def render_line(self, y: int) -> Strip:
+        base, width = self.rich_style, self.size.width
+        segments = self._wide_pixels(y, base) if self.big else self._half_blocks(y)
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _wide_pixels(self, row: int, base: Style) -> list[Segment]:
+        if row >= len(self._levels):
+            return []
+        segments = []
+        for column, level in enumerate(self._levels[row]):
+            framed = (row, column) in self._framed
+            if self.by_colour:
+                text = "[]" if framed else "  "
+                ink = FRAME_COLOURS[0] if framed else None
+                segments.append(Segment(text, Style(bgcolor=pictures.grey(level), color=ink, bold=framed)))
+            else:
+                sign = pictures.shade(level)
+                segments.append(Segment(f"[{sign}" if framed else sign * 2, base + Style(bold=framed)))
+        return segments
+
+    def _half_blocks(self, y: int) -> list[Segment]:
+        if 2 * y >= len(self._levels):
+            return []
+        upper = self._levels[2 * y]
+        lower = self._levels[2 * y + 1] if 2 * y + 1 < len(self._levels) else [0.0] * len(upper)
+        return [
+            Segment(UPPER_HALF, Style(color=self._colour(2 * y, x, top), bgcolor=self._colour(2 * y + 1, x, bottom)))
+            for x, (top, bottom) in enumerate(zip(upper, lower, strict=True))
+        ]
+
+    def _colour(self, row: int, column: int, level: float) -> str:
+        if (row, column) in self._framed:
+            return FRAME_COLOURS[0] if level > 0.5 else FRAME_COLOURS[1]
+        return pictures.grey(level)

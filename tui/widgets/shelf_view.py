@@ -1,0 +1,227 @@
+"""The left side of the catalogue: the networks as a list, as a family tree or as points; filtered, ordered, marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widget import Widget
+
+from ...models import catalogue
+from ...models.catalogue import Variant
+from .. import export, shelf
+from ..export import Export
+from ..memory import Memory
+from .filter_input import FilterInput
+from .rows import Column, Row, RowList
+
+COLUMNS = (
+    Column("", 1),
+    Column("year", 4),
+    Column("network"),
+    Column("params", 6, right=True),
+    Column("MACs", 6, right=True),
+    Column("small form", 16, right=True, above=62),
+    Column("tags", 24, above=92),
+)
+# Titles of families with their branches take more room than names.
+TREE_COLUMNS = tuple(replace(column, above=max(column.above, 56)) if column.right else column for column in COLUMNS)
+TONES = {1: "dim", 6: "dim"}
+MOST_MARKED = 4
+
+
+class Shelf(Vertical):
+    """Keeps its order, view and cursor in ``memory``."""
+
+    @dataclass
+    class Moved(Message):
+        """The cursor is on another network ("": on none)."""
+
+        name: str
+
+    @dataclass
+    class Opened(Message):
+        """Enter was pressed on a network."""
+
+        name: str
+
+    def __init__(self, memory: Memory, *, id: str) -> None:
+        super().__init__(id=id, classes="framed")
+        self._memory = memory
+        self._variants: tuple[Variant, ...] = tuple(catalogue.variants().values())
+        self.marked: list[str] = []
+        self.border_title = "Architectures"
+
+    def compose(self) -> ComposeResult:
+        yield FilterInput("name, family, year, author, tag …")
+        yield RowList(COLUMNS, self._rows(""), cursor=self._memory.network, empty="no network has all these words")
+
+    def on_mount(self) -> None:
+        self._count()
+        if self._memory.view == "chart":
+            self.call_after_refresh(self._show_view)
+
+    @property
+    def table(self) -> RowList:
+        """The list, or the tree."""
+        return self.query_one(RowList)
+
+    @property
+    def filter(self) -> FilterInput:
+        """The line for filtering."""
+        return self.query_one(FilterInput)
+
+    @property
+    def chart(self) -> Widget | None:
+        """The points, once they were looked at."""
+        return next(iter(self.query("#scatter")), None)
+
+    @property
+    def target(self) -> Widget:
+        """What takes the keyboard."""
+        return self.chart if self._memory.view == "chart" and self.chart is not None else self.table
+
+    @property
+    def network(self) -> str:
+        """Name of the network under the cursor."""
+        return self.table.key
+
+    # What is shown
+
+    def _chosen(self, text: str) -> list[Variant]:
+        return shelf.matching(self._variants, text)
+
+    def _rows(self, text: str) -> list[Row]:
+        chosen = self._chosen(text)
+        if self._memory.view == "tree":
+            lines = shelf.tree_entries(chosen, self.marked)
+        else:
+            lines = shelf.entries(chosen, self._memory.sort, self.marked)
+        return [
+            Row(entry.name, entry.cells, tones=TONES) if entry.name else Row("", entry.cells, "head", selectable=False)
+            for entry in lines
+        ]
+
+    def refresh_rows(self) -> None:
+        """Show what the filter, the order, the view and the marks ask for."""
+        self.table.columns = TREE_COLUMNS if self._memory.view == "tree" else COLUMNS
+        self.table.set_rows(self._rows(self.filter.value))
+        self._show_chart()
+        self._count()
+
+    def _count(self) -> None:
+        shown, total = len(self._chosen(self.filter.value)), len(self._variants)
+        count = f"{total} networks" if shown == total else f"{shown} of {total} networks"
+        how = shelf.ORDERS[self._memory.sort].words if self._memory.view == "list" else shelf.VIEWS[self._memory.view]
+        marked = f", {len(self.marked)} marked" if self.marked else ""
+        self.border_subtitle = f"{count}, {how}{marked}"
+
+    def _show_chart(self) -> None:
+        chart = self.chart
+        if chart is not None and chart.display:
+            chart.show(self._chosen(self.filter.value), self.table.key, self.marked)  # type: ignore[attr-defined]
+
+    def _show_view(self) -> None:
+        """Bring the view that was chosen to the front."""
+        as_chart = self._memory.view == "chart"
+        if as_chart and self.chart is None:
+            from .scatter_view import ScatterView
+
+            self.mount(ScatterView())
+        had_focus = self.has_focus_within
+        if self.chart is not None:
+            self.chart.display = as_chart
+        self.table.display = not as_chart
+        self.refresh_rows()
+        if had_focus:
+            self.target.focus()
+
+    # Commands of the screen
+
+    def next_view(self) -> None:
+        """List, family tree, points, and round again."""
+        self._memory.view = shelf.following(self._memory.view, shelf.VIEWS)
+        self._show_view()
+
+    def next_order(self) -> None:
+        """The next order."""
+        self._memory.sort = shelf.following(self._memory.sort, shelf.ORDERS)
+        self.refresh_rows()
+
+    def toggle_mark(self) -> str:
+        """Mark the network under the cursor, or unmark it; words where four are marked already."""
+        name = self.table.key
+        if name in self.marked:
+            self.marked.remove(name)
+        elif len(self.marked) == MOST_MARKED:
+            return f"{MOST_MARKED} are marked already; `m` on one of them takes its mark away"
+        elif name:
+            self.marked.append(name)
+        self.refresh_rows()
+        return ""
+
+    def go_to(self, name: str) -> bool:
+        """Put the cursor on a network; a filter that hides it is dropped, a tree that has no line for it left."""
+        if not self.table.go_to(name):
+            self.filter.close()
+            if self._memory.view == "tree":
+                self._memory.view = "list"
+            self.refresh_rows()
+        found = self.table.go_to(name)
+        self._show_chart()
+        return found
+
+    def go_back(self) -> bool:
+        """Drop the filter; False where there is none."""
+        if self.filter.is_open:
+            self.filter.close()
+            return True
+        return False
+
+    def export(self) -> Export:
+        """The list as it is shown."""
+        columns = [title or "marked" for title in shelf.COLUMN_TITLES]
+        return export.table("architectures", columns, [row.cells for row in self.table.rows])
+
+    # Messages from inside
+
+    @on(FilterInput.Changed)
+    def _filter_changed(self) -> None:
+        self.refresh_rows()
+
+    @on(FilterInput.Left)
+    def _filter_left(self) -> None:
+        self.target.focus()
+
+    @on(FilterInput.Move)
+    def _filter_move(self, message: FilterInput.Move) -> None:
+        if message.way > 0:
+            self.table.action_cursor_down()
+        else:
+            self.table.action_cursor_up()
+
+    @on(RowList.Moved)
+    def _moved(self, message: RowList.Moved) -> None:
+        message.stop()
+        self._memory.network = message.key
+        self.post_message(self.Moved(message.key))
+
+    @on(RowList.Chosen)
+    def _opened(self, message: RowList.Chosen) -> None:
+        message.stop()
+        self.post_message(self.Opened(message.key))
+
+    def on_scatter_view_moved(self, message) -> None:
+        """The cursor went to another point."""
+        message.stop()
+        if not self.table.go_to(message.key):
+            self._memory.network = message.key
+            self.post_message(self.Moved(message.key))
+
+    def on_scatter_view_chosen(self, message) -> None:
+        """Enter was pressed on a point."""
+        message.stop()
+        self.post_message(self.Opened(message.key))

@@ -1,0 +1,232 @@
+"""Step by step through a network: what goes in, what happens, what comes out; into blocks, down to one output value."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.widget import Widget
+from textual.widgets import Static
+
+from ...models.notes import quantity, shape_text
+from .. import commands, digits, export, layertree, quiz
+from ..export import Export
+from ..layertree import LayerNode
+from ..subject import Subject
+from .pane import Pane, parse_tree
+from .pixel_view import PixelView, parse_pixel
+from .rows import Column, Row, RowList
+
+BAR_CELLS = 12
+COLUMNS = (
+    Column("step", 18),
+    Column("what happens"),
+    Column("comes out", 13),
+    Column("space", BAR_CELLS, above=88),
+    Column("channels", BAR_CELLS, above=100),
+    Column("field", 6, right=True, above=60),
+)
+HIDDEN = "?"
+
+
+class WalkList(RowList):
+    """The steps of one level. With prediction on, what comes out stays hidden until one goes past it."""
+
+    PLACES: ClassVar = ("walk", "list")
+
+    def __init__(self) -> None:
+        super().__init__(COLUMNS, empty="")
+
+
+class WalkPane(Pane):
+    """``levels`` are the rows one has gone into, from the network down."""
+
+    BINDINGS: ClassVar = commands.bindings("walk")
+
+    def __init__(self) -> None:
+        super().__init__("walk")
+        self.levels: list[LayerNode] = []
+        self.predicting = False
+        self._position = [0, 0, 0]
+        self._pixel_of: LayerNode | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="walk-path", classes="one-line", markup=False)
+        yield WalkList()
+        yield PixelView()
+        yield Static("", id="walk-detail", classes="one-line", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(PixelView).display = False
+
+    @property
+    def table(self) -> WalkList:
+        """The steps."""
+        return self.query_one(WalkList)
+
+    @property
+    def target(self) -> Widget:
+        return self.query_one(PixelView) if self._pixel_of is not None else self.table
+
+    @property
+    def steps(self) -> list[LayerNode]:
+        """The steps of the level one is in."""
+        return layertree.steps(self.levels[-1]) if self.levels else []
+
+    @property
+    def step(self) -> LayerNode | None:
+        """The step under the cursor."""
+        return next((node for node in self.steps if node.key == self.table.key), None)
+
+    def fill(self, subject: Subject) -> None:
+        self._close_pixel()
+        self.ask("layers", subject.details(), parse_tree)
+
+    def wait(self, words: str) -> None:
+        self.levels = []
+        self.table.empty = words
+        self._rebuild()
+
+    def ready(self, question: str, value: Any) -> None:
+        if question == "pixel":
+            self.query_one(PixelView).show(value)
+            return
+        self.levels = [value]
+        self._rebuild()
+
+    def failed(self, question: str, problem: str) -> None:
+        if question == "pixel":
+            self.query_one(PixelView).say(problem)
+        else:
+            self.wait(problem)
+
+    def _rebuild(self, cursor: str = "") -> None:
+        nodes = self.steps
+        sizes = [layertree.extent(node.output) for node in nodes] or [(1.0, 1)]
+        largest = max(space for space, _ in sizes), max(channels for _, channels in sizes)
+        rows = [self._row(node, size, largest) for node, size in zip(nodes, sizes, strict=False)]
+        self.table.set_rows(rows, cursor or None)
+        self._show_path()
+        self._show_detail()
+
+    def _row(self, node: LayerNode, size: tuple[float, int], largest: tuple[float, float]) -> Row:
+        times = f" ×{node.times}" if node.times > 1 else ""
+        mark = "▸ " if node.children else "  "
+        hidden = self.predicting and node.key > self.table.key
+        comes_out = HIDDEN if hidden else shape_text(node.output)
+        space, channels = ("", "") if hidden else (layertree.size_bar(size[i], largest[i], BAR_CELLS) for i in (0, 1))
+        field = "global" if node.is_global else str(node.receptive_field or "")
+        phrase = "" if hidden else node.phrase
+        return Row(node.key, (mark + node.label + times, phrase, comes_out, space, channels, field))
+
+    def _show_path(self) -> None:
+        names = [self.levels[0].type if self.levels else "", *(node.label for node in self.levels[1:])]
+        picture = shape_text(self.levels[-1].inputs[0]) if self.levels and self.levels[-1].inputs else ""
+        path = " › ".join(name for name in names if name)
+        self.query_one("#walk-path", Static).update(f"{path}   goes in: {picture}" if picture else path)
+
+    def _show_detail(self) -> None:
+        node = self.step
+        lines = []
+        if node is not None and not self.predicting:
+            inputs = " and ".join(shape_text(shape) for shape in node.inputs)
+            figures = [f"{quantity(node.parameters)} parameters"] if node.parameters else []
+            figures += [f"{quantity(node.macs)} MACs"] if node.macs else []
+            lines.append("  ".join([f"{inputs} → {shape_text(node.output)}", *figures]))
+            lines += layertree.formula_lines(node)
+        self.query_one("#walk-detail", Static).update("\n".join(lines[:5]))
+
+    # Going in and out
+
+    def on_row_list_moved(self, message: RowList.Moved) -> None:
+        message.stop()
+        if self.predicting:
+            self._rebuild(message.key)
+        self._show_detail()
+
+    def on_row_list_chosen(self, message: RowList.Chosen) -> None:
+        message.stop()
+        self.action_into()
+
+    def action_into(self) -> None:
+        """Into the step under the cursor: the layers of a block, one output value of a convolution."""
+        node = self.step
+        if node is None:
+            return
+        if layertree.steps(node):
+            self.levels.append(node)
+            self.table.set_rows(())
+            self._rebuild()
+        elif node.type == "Conv2d":
+            self._open_pixel(node)
+
+    def go_back(self) -> bool:
+        if self._pixel_of is not None:
+            self._close_pixel()
+            self.table.focus()
+            return True
+        if len(self.levels) > 1:
+            left = self.levels.pop()
+            self._rebuild(left.key)
+            return True
+        return False
+
+    def action_out(self) -> None:
+        """To the level above."""
+        self.go_back()
+
+    def action_hide(self) -> None:
+        """Hide what comes out of the steps to come, or show it again."""
+        self.predicting = not self.predicting
+        self._rebuild(self.table.key)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "predict" and not self.explorer.asks_questions:
+            return False
+        return super().check_action(action, parameters)
+
+    def action_predict(self) -> None:
+        """A question about the step under the cursor."""
+        node = self.step
+        if node is not None:
+            self.explorer.ask_person(lambda chance: quiz.about_layer(node, chance))
+
+    # One output value
+
+    def _open_pixel(self, node: LayerNode) -> None:
+        self._pixel_of = node
+        _, height, width = node.output
+        self._position = [0, height // 2, width // 2]
+        self.query_one(PixelView).display = True
+        self.table.display = False
+        self.query_one(PixelView).say(self.explorer.questions.waiting_words())
+        self.query_one(PixelView).focus()
+        self._ask_pixel()
+
+    def _close_pixel(self) -> None:
+        self._pixel_of = None
+        self.query_one(PixelView).display = False
+        self.table.display = True
+
+    def on_pixel_view_moved(self, message: PixelView.Moved) -> None:
+        message.stop()
+        node = self._pixel_of
+        if node is not None:
+            self._position = [
+                min(max(at + by, 0), size - 1)
+                for at, by, size in zip(self._position, message.by, node.output, strict=True)
+            ]
+            self._ask_pixel()
+
+    def _ask_pixel(self) -> None:
+        node = self._pixel_of
+        if node is not None and self.subject is not None:
+            picture = digits.picture(self.explorer.memory.digit)
+            details = {"layer": node.name, "position": list(self._position), "picture": picture}
+            self.ask("pixel", {**self.subject.details(), **details}, parse_pixel, beside=True)
+
+    def export(self) -> Export | None:
+        if not self.levels or self.subject is None:
+            return None
+        rows = [row.cells for row in self.table.rows]
+        return export.table(f"walk-{self.subject.network}", [column.title for column in COLUMNS], rows)
