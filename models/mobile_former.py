@@ -46,8 +46,10 @@ class Size:
     groups: int = 1
 
 
-def _five(first, c2, c3, c4, c4b, c5, expansions=(4, 4)) -> tuple:
-    """The stages of the five large sizes, which differ in channels and in the expansions of stages 2 and 3."""
+def _five(
+    first: tuple[int, int], c2: int, c3: int, c4: int, c4b: int, c5: int, expansions: tuple[int, int] = (4, 4)
+) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """The five stages of the four large sizes, which differ in channels and in the expansions of stages 2 and 3."""
     e2, e3 = expansions
     return (
         (first,),

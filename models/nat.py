@@ -101,6 +101,9 @@ class NeighbourhoodAttention(nn.Module):
     the only knowledge of places. ``side`` = H = W, at least ``kernel_size`` · ``dilation``.
     """
 
+    index: Tensor
+    steps: Tensor
+
     def __init__(self, width: int, heads: int, side: int, kernel_size: int = 7, dilation: int = 1) -> None:
         super().__init__()
         check_positive(kernel_size=kernel_size, dilation=dilation)
