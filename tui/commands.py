@@ -119,7 +119,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("minus", "depth(-1)", "One level less", "layers"),
     Command("u", "only_changes", "Only where the size changes", "layers", "size changes", rank=7),
     Command("p", "predict", "A question about this layer", "layers", "predict", rank=9),
-    Command("d", "code", "The definition of this layer in the model file", "layers", "definition", rank=8),
     # The walk
     Command("right", "into", "Into the block; of a convolution, one output value", "walk", "into", rank=5),
     Command("left", "out", "Out of the block", "walk", "out", rank=6),
@@ -160,6 +159,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("6", "tab('runs')", "Its runs", "catalogue"),
     Command("p", "predict", "A question to predict, then reveal", "catalogue", "predict", rank=23),
     Command("f", "form", "Paper form or small form", "catalogue", "form", rank=21),
+    Command("d", "code", "The definition of the selected layer in the model file", "catalogue", "definition", rank=24),
     Command("i", "picture", "Another size of picture, channels, batch", "catalogue", "picture", rank=22),
     Command("J", "pane_down", "Scroll the pane from the list", "catalogue", palette=False),
     Command("K", "pane_up", "Scroll the pane from the list, up", "catalogue", palette=False),

@@ -1,0 +1,299 @@
+"""What the app computes without Textual: the bench's arithmetic, questions, points, exports, ASCII, options, pictures."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from cnn_explorer.errors import UsageError, WorkError
+from cnn_explorer.models import catalogue
+from cnn_explorer.trainer import digits as trainer_digits
+from cnn_explorer.trainer.states import STATES
+from cnn_explorer.trainer.textsafe import width
+from cnn_explorer.tui import bench, commands, digits, export, layertree, options, pictures, plain, quiz, scatter, shelf
+from cnn_explorer.tui.bench import KERNELS, Setting
+from cnn_explorer.tui.screens.bench import WORDS, changed
+from cnn_explorer.tui.subject import Subject
+from cnn_explorer.tui.subject import changed as changed_subject
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+SETTINGS_STRATEGY = st.builds(
+    Setting,
+    kind=st.sampled_from(bench.KINDS),
+    size=st.integers(1, 5),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 3),
+    dilation=st.integers(1, 3),
+    groups=st.integers(1, 4),
+    inputs=st.integers(1, 4),
+    outputs=st.integers(1, 4),
+    kernel=st.sampled_from(list(KERNELS)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SETTINGS_STRATEGY, st.integers(2, 9), st.integers(0, 10**6))
+def test_bench_computes_what_torch_computes(setting: Setting, side: int, seed: int) -> None:
+    assume(not bench.problem(setting, side))
+    chance = random.Random(seed)
+    picture = [[float(chance.randint(0, 16)) for _ in range(side)] for _ in range(side)]
+    inputs = bench.make_input(picture, setting.settled.inputs)
+    s = setting.settled
+    channels = torch.tensor(inputs, dtype=torch.float64)[None]
+    kernels = [
+        [bench.weights(s, output, channel) for channel in bench.channels_of(s, output)] for output in range(s.outputs)
+    ]
+    weight = torch.tensor(kernels, dtype=torch.float64)
+    if s.kind == "transposed":
+        expected = F.conv_transpose2d(
+            channels, weight.transpose(0, 1), stride=s.stride, padding=s.padding, dilation=s.dilation
+        )
+    else:
+        expected = F.conv2d(channels, weight, stride=s.stride, padding=s.padding, dilation=s.dilation, groups=s.groups)
+    ours = torch.tensor([bench.convolve(s, inputs, output) for output in range(s.outputs)], dtype=torch.float64)
+    assert tuple(ours.shape) == tuple(expected.shape[1:])
+    assert bench.output_side(setting, side) == expected.shape[-1]
+    assert torch.allclose(ours, expected[0])
+    assert bench.parameters(setting) == weight.numel()
+
+
+@given(SETTINGS_STRATEGY, st.integers(1, 9))
+def test_impossible_settings_say_why(setting: Setting, side: int) -> None:
+    words = bench.problem(setting, side)
+    if words:
+        assert any(character.isdigit() for character in words)
+    else:
+        assert bench.output_side(setting, side) >= 1
+    assert "out = " in bench.formula(setting, side)
+
+
+def test_known_impossible_settings() -> None:
+    assert "reaches over 2·(5 − 1) + 1 = 9 pixels" in bench.problem(Setting(size=5, dilation=2), 8)
+    assert "3 input channels cannot be divided into 2" in bench.problem(Setting(kind="grouped", inputs=3, groups=2), 8)
+    assert bench.problem(Setting(), 8) == ""
+
+
+def test_sum_is_written_out() -> None:
+    found = bench.terms(Setting(size=2, kernel="identity"), [[[1.0, 2.0], [3.0, 4.0]]], 0, 0, 0)
+    assert bench.written_out(found) == "1·1 + 2·1 + 3·1 + 4·1 = 10"
+    padded = bench.terms(Setting(size=1, padding=1, kernel="identity"), [[[7.0]]], 0, 0, 0)
+    assert bench.written_out(padded) == "pad·1 = 0"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([name for name in WORDS if name not in ("picture", "digit")]), st.sampled_from([1, -1])
+        )
+    )
+)
+def test_every_change_on_the_bench_leads_to_a_valid_setting(steps: list[tuple[str, int]]) -> None:
+    setting = Setting()
+    for name, by in steps:
+        setting = changed(setting, name, by)
+        bench.problem(setting, 8)
+        assert setting.settled.groups >= 1 and setting.kernel in KERNELS
+
+
+def test_digits_are_the_ones_that_networks_are_given() -> None:
+    images, labels = trainer_digits.read()
+    assert digits.count() == len(images)
+    for number in (0, 1, 42, 1796):
+        assert digits.raw(number) == images[number].tolist()
+        assert digits.label(number) == labels[number]
+    enlarged = trainer_digits.enlarge(images[:3])
+    assert [digits.picture(number) for number in range(3)] == enlarged.tolist()
+
+
+def test_mnist_is_read_where_it_is_on_disk(tmp_path: Path) -> None:
+    assert pictures.mnist(tmp_path, 0) is None
+    path = tmp_path / pictures.MNIST
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(16) + bytes(784) + bytes(range(256)) * 4)
+    assert pictures.mnist(tmp_path, 1)[0][:3] == [0.0, 1.0, 2.0]
+    assert pictures.mnist(tmp_path, 5000) is None
+
+
+# Questions
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_answers_about_networks_are_right(seed: int) -> None:
+    chance = random.Random(seed)
+    everything = list(catalogue.variants().values())
+    variant = chance.choice(everything)
+    question = quiz.about_network(variant, everything, chance)
+    assert question is not None and 2 <= len(question.options) <= quiz.MOST_OPTIONS
+    assert len(set(question.options)) == len(question.options)
+    counts = {"more parameters": "parameters", "more multiply-adds": "macs"}
+    for words, what in counts.items():
+        if words in question.text:
+            values = [getattr(catalogue.variants()[name].paper_form, what) for name in question.options]
+            assert values.index(max(values)) == question.right
+
+
+def layer(**changes: object) -> layertree.LayerNode:
+    values = {
+        "name": "conv",
+        "kind": "module",
+        "type": "Conv2d",
+        "inputs": [[1, 3, 32, 32]],
+        "output": [1, 64, 16, 16],
+        "parameters": 1792,
+        "macs": 1,
+        "output_bytes": 4,
+        "receptive_field": 3,
+        "is_global": False,
+        "executed": True,
+        "times": 1,
+        "phrase": "looks through a 3×3 window",
+        "settings": {"kernel_size": [3, 3], "stride": [2, 2]},
+        "formulas": [{"what": "parameters", "general": "k·k·C", "filled": "3·3·3·64 + 64", "value": 1792}],
+        "children": [],
+    }
+    return layertree.from_answer(values | changes)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_answers_about_layers_are_right(seed: int) -> None:
+    question = quiz.about_layer(layer(), random.Random(seed))
+    assert question.options[question.right] in ("64×16×16", "1,792")
+    assert question.options.count(question.options[question.right]) == 1
+
+
+def test_a_layer_without_anything_to_ask_is_left_alone() -> None:
+    assert quiz.about_layer(layer(inputs=[], output=[], executed=False, formulas=[]), random.Random(0)) is None
+
+
+# The layer tree
+
+
+def test_tree_rows_and_budgets() -> None:
+    tree = layertree.from_answer(
+        {
+            **vars_of(layer(name="", type="Net")),
+            "children": [vars_of(layer(name="a", times=3)), vars_of(layer(name="b"))],
+        }
+    )
+    assert [node.key for node in layertree.visible(tree, {"0"})] == ["0", "0.0", "0.1"]
+    assert [node.key for node in layertree.visible(tree, set())] == ["0"]
+    assert layertree.budget(tree, "parameters") == [("a", 0.75), ("b", 0.25)]
+    assert "a " in layertree.bar(layertree.budget(tree, "parameters"), 40)
+    assert layertree.extent((64, 16, 16)) == (16.0, 64) and layertree.extent((56, 56, 96)) == (56.0, 96)
+    assert layertree.extent((197, 768)) == (197.0, 768) and layertree.extent((1000,)) == (1.0, 1000)
+
+
+def vars_of(node: layertree.LayerNode) -> dict:
+    """A node as the helper process would send it."""
+    values = {**vars(node), "formulas": [vars(formula) for formula in node.formulas], "children": []}
+    values["inputs"] = [[1, *shape] for shape in node.inputs]
+    return values | {"output": [1, *node.output]}
+
+
+@given(
+    st.lists(st.tuples(st.text(min_size=1, max_size=12), st.floats(0.01, 1)), min_size=1, max_size=9),
+    st.integers(20, 120),
+)
+def test_budget_bars_fit(shares: list[tuple[str, float]], cells: int) -> None:
+    total = sum(share for _, share in shares)
+    text = layertree.bar([(name, share / total) for name, share in shares], cells)
+    assert len(text) <= max(cells + 4, max(len(name) for name, _ in shares) + 12)
+
+
+# The catalogue's views
+
+
+def test_family_tree_has_each_family_once_and_below_its_parent() -> None:
+    entries = shelf.tree_entries(list(catalogue.variants().values()))
+    families = [catalogue.variants()[entry.name].family for entry in entries]
+    assert sorted(families) == sorted(family.name for family in catalogue.families())
+    for place, name in enumerate(families):
+        parents = [parent for parent in catalogue.family(name).builds_on if parent in families]
+        assert not parents or families.index(parents[0]) < place
+
+
+@pytest.mark.parametrize("pair", scatter.PAIRS)
+def test_points_lie_in_the_grid_and_can_all_be_reached(pair: str) -> None:
+    variants = list(catalogue.variants().values())
+    plot = scatter.place(variants, pair, 60, 20)
+    assert len(plot.points) + plot.missing == len(variants)
+    assert all(0 <= point.column < 60 and 0 <= point.row < 20 for point in plot.points)
+    assert all(0 <= at < 60 for at, _ in plot.x_ticks) and all(0 <= at < 20 for at, _ in plot.y_ticks)
+    if not plot.points:
+        return
+    for step in ((1, 0), (0, 1)):
+        name, seen = "", set()
+        for _ in plot.points:
+            name = scatter.neighbour(plot, name, step)
+            seen.add(name)
+        assert seen == {point.name for point in plot.points}
+
+
+def test_points_in_no_room_are_no_error() -> None:
+    assert scatter.place(list(catalogue.variants().values()), "year and MACs", 1, 1).points == ()
+    assert scatter.place([], "year and MACs", 60, 20).points == ()
+
+
+# Exports, ASCII, options, commands
+
+
+def test_export_as_table_json_and_file(tmp_path: Path) -> None:
+    made = export.table("a/b c", ("name", "value"), [("x", "1"), ("longer", "2")])
+    assert made.text.splitlines() == ["name    value", "x       1", "longer  2"]
+    assert json.loads(made.json())["data"] == [{"name": "x", "value": "1"}, {"name": "longer", "value": "2"}]
+    first, second = (export.write(tmp_path, made.name, "txt", made.text) for _ in range(2))
+    assert first.name == "cnn-explorer-a-b-c.txt" and second.name == "cnn-explorer-a-b-c-2.txt"
+    with pytest.raises(WorkError, match="cannot be written"):
+        export.write(tmp_path / "missing", "x", "txt", "")
+
+
+@given(st.text())
+def test_ascii_keeps_the_width(text: str) -> None:
+    drawn = plain.plain(text)
+    assert (drawn.isascii() and len(drawn) == width(text)) or any(width(character) == 0 for character in text)
+
+
+def test_ascii_keeps_states_apart() -> None:
+    signs = [plain.plain(state.symbol) for state in STATES.values()]
+    assert len(set(signs)) == len(signs)
+
+
+def test_options_come_from_flag_then_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('theme = "light"\nascii = true\nquiz = false\n')
+    monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(file))
+    assert options.resolve() == options.Options(theme="light", ascii=True, quiz=False)
+    assert options.resolve(theme="dark", ascii=False).theme == "dark"
+    with pytest.raises(UsageError, match=r"--theme: 'durk' is unknown; did you mean 'dark'"):
+        options.resolve(theme="durk")
+    other = tmp_path / "other.toml"
+    other.write_text('color = "pink"\n')
+    monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(other))
+    with pytest.raises(UsageError, match="config file: color"):
+        options.resolve()
+
+
+def test_no_key_is_bound_twice_in_one_place() -> None:
+    for place in {command.where for command in commands.COMMANDS}:
+        keys = [key for command in commands.of(place) for key in command.keys.split(",")]
+        assert len(keys) == len(set(keys)), place
+
+
+def test_every_key_can_be_typed_in_tmux_and_over_ssh() -> None:
+    keys = [key for command in commands.COMMANDS for key in command.keys.split(",")]
+    assert not [key for key in keys if "shift+" in key or key in ("ctrl+b", "ctrl+a", "ctrl+enter")]
+
+
+def test_subject_of_another_picture() -> None:
+    subject = Subject("lenet5")
+    assert changed_subject(subject, "", "", "") == Subject("lenet5")
+    assert changed_subject(subject, "64", "3", "8") == Subject("lenet5", "paper", 64, 3, 8)
+    assert changed_subject(subject, "64", "3", "8").details()["image_size"] == 64
+    for typed in (("0", "", ""), ("x", "", ""), ("", "99999", ""), ("", "", "-1")):
+        with pytest.raises(UsageError):
+            changed_subject(subject, *typed)
