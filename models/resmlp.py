@@ -42,7 +42,7 @@ SIZES = {
 class Affine(nn.Module):
     """A factor and an offset for each channel (equation 1): (B, N, C) → (B, N, C).
 
-    No mean and no variance are computed, so that in evaluation it can be merged into the linear layer that follows.
+    No mean and no variance are computed, so that in evaluation it can be merged into a linear layer over channels behind it.
     """
 
     def __init__(self, width: int) -> None:
