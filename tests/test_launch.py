@@ -358,7 +358,7 @@ def test_removing_follows_no_links_inside(runs, tmp_path):
 def test_output_can_be_sent_to_the_next_log(runs):
     path, lock = create(runs, "a-run")
     code = (
-        "import sys, os; from pathlib import Path; from cnn_explorer.trainer.launch import redirect_output;"
+        "import sys, os; from pathlib import Path; from cnn_explorer.trainer.output import redirect_output;"
         "print('before'); redirect_output(Path(sys.argv[1])); print('after'); os.system('echo child')"
     )
     done = subprocess.run([sys.executable, "-u", "-c", code, str(path)], capture_output=True, text=True, check=True)

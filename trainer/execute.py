@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UsageError, WorkError
-from . import hardware, launch, process, progress, reader, runconfig
+from . import hardware, output, process, progress, reader, runconfig
 from .files import remove_leftovers
 from .lock import RunLock
 from .progress import Say
@@ -61,7 +61,7 @@ def execute_queue(
         for path, lock in zip(paths, locks, strict=True):
             if detached:
                 with contextlib.suppress(WorkError):  # the log of the run before serves as well
-                    launch.redirect_output(path)
+                    output.redirect_output(path)
             try:
                 codes.append(_execute(path, lock, say, signals, detached))
             finally:
@@ -105,7 +105,7 @@ def _log(path: Path, *, wanted: bool) -> Iterator[BinaryIO | None]:
 
 def _open_log(path: Path) -> BinaryIO:
     """Without a buffer: what a full disk did not take is not tried again when the file is closed."""
-    return open(path / launch.LOG, "ab", buffering=0)
+    return open(path / output.LOG, "ab", buffering=0)
 
 
 def _outcome(writer: RunWriter, report: Report, signals: StopSignals, detached: bool) -> Outcome:
@@ -169,7 +169,7 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or any(part in text.lower() for part in OUT_OF_MEMORY):
         return "out of memory: smaller parts of the batch help, --set accumulate=2, or a smaller --batch-size"
-    return f"{type(error).__name__}: {text[:300]} (traceback in {launch.LOG})"
+    return f"{type(error).__name__}: {text[:300]} (traceback in {output.LOG})"
 
 
 def _log_traceback(path: Path) -> None:

@@ -22,12 +22,12 @@ from . import process
 from .files import open_regular
 from .ids import check_id, is_run
 from .lock import RunLock, is_locked
+from .output import open_log
 from .reader import read_run
 from .run import Run
 from .rundir import RunWriter
 
 POLL_S = 0.05
-LOG = "train.log"
 
 _started: list[subprocess.Popen] = []
 
@@ -54,7 +54,7 @@ def spawn(run_paths: Sequence[Path], locks: Sequence[RunLock], *, python: str = 
     # Without buffering the log shows at once what was printed; with the fault handler it shows where a crash happened.
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
     try:
-        log = _open_log(run_paths[0])
+        log = open_log(run_paths[0])
         try:
             with _hangup_blocked():
                 child = subprocess.Popen(
@@ -97,26 +97,6 @@ def _hangup_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _open_log(path: Path) -> int:
-    return open_regular(path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-
-
-def redirect_output(path: Path) -> None:
-    """Send this process's stdout and stderr to the log of the run ``path``: the next run of a queue has its own log.
-
-    Raises WorkError when the log cannot be opened.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    try:
-        log = _open_log(path)
-    except OSError as error:
-        raise WorkError(f"run {path.name}: {LOG} cannot be opened: {error.strerror}") from None
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
 
 
 def request_stop(path: Path, wait_s: float = 0.0) -> Stop:
