@@ -18,7 +18,12 @@ class Formula:
 
 
 def formulas(layer: Layer) -> list[Formula]:
-    """The formulas that apply to one row: convolutions, poolings, linear layers and normalisations have some."""
+    """The formulas that apply to one row: convolutions, poolings, linear layers and normalisations have some.
+
+    What does not run in eval mode has no sizes to put in, so it has none.
+    """
+    if not layer.executed:
+        return []
     if layer.type == "Conv2d":
         return [*_sizes(layer), *_convolution(layer)]
     if layer.type in ("MaxPool2d", "AvgPool2d"):
