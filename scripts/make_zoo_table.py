@@ -26,7 +26,7 @@ HEAD = """# The zoo in figures
 Written by `python scripts/make_zoo_table.py`.
 
 - *Counts*: "oracle" where parameters and multiply-adds equal those counted from other implementations
-  (tests/oracle.json) exactly; "closed form" where a test derives them.
+  (tests/oracle.json) exactly; "counted" where there is no such entry (the family's test may derive a closed form).
 - *Same function*: the reference whose outputs equal ours to 1e-9 and gradients to 1e-7 (relative, float64, all weights
   random; the family's test says for which variants); "own re-computation" where there is no installed reference and the
   test computes the same by other means.
@@ -81,7 +81,7 @@ def smallest(name: str, form: str) -> int | None:
 def row(variant: catalogue.Variant, counts: dict[str, dict], sizes: bool) -> list[str]:
     paper, small = variant.paper_form, variant.small_form
     entry = counts.get(variant.name)
-    held = "closed form" if entry is None else "oracle"
+    held = "counted" if entry is None else "oracle"
     if entry is not None and entry["input"] == list(paper.input):
         assert entry["params"] == paper.parameters and entry["macs"] in (None, paper.macs), variant.name
     forms = ["paper"] + (["small"] if small else [])
