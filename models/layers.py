@@ -98,11 +98,17 @@ class GlobalAveragePool(nn.Module):
         return x.mean(dim=(2, 3))  # (B, C)
 
 
+def _is_meta(network: nn.Module) -> bool:
+    return next(network.parameters()).is_meta
+
+
 def initialise_he(network: nn.Module) -> None:
     """He initialisation for ReLU networks (He et al., arXiv:1502.01852): normal, variance 2 / fan_out; norms 1 and 0.
 
-    Linear layers keep PyTorch's default, as the usual reference networks do.
+    Linear layers keep PyTorch's default, as the usual reference networks do. On the meta device there is nothing to draw.
     """
+    if _is_meta(network):
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -115,6 +121,8 @@ def initialise_he(network: nn.Module) -> None:
 
 def initialise_truncated_normal(network: nn.Module, std: float = 0.02) -> None:
     """Truncated normal weights and zero biases for linear and convolutional layers, as the ViT line of papers uses."""
+    if _is_meta(network):
+        return
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.trunc_normal_(module.weight, std=std)
