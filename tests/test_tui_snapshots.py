@@ -13,6 +13,7 @@ import pytest
 import textual
 from cnn_explorer.models import catalogue
 from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.widgets.picture_view import PictureView
 from textual.pilot import Pilot
 from tui_support import HELPER_COMMAND, FakeRun, eval_record, until
 
@@ -79,6 +80,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (notes / f"{name}.md").write_text(NOTE.format(name=name, title=title, year=year))
     monkeypatch.setattr(catalogue, "NOTES", notes)
     monkeypatch.delenv("CNN_EXPLORER_MODELS", raising=False)
+    # Whatever terminal the tests run in: pictures are drawn with colours.
+    monkeypatch.setattr(PictureView, "by_colour", property(lambda view: True))
     monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(tmp_path / "none.toml"))
     monkeypatch.chdir(tmp_path)
     run = FakeRun(Path("runs"), "20261120-143022-first_a-digits-7f3a", "finished", network="first_a")
@@ -94,7 +97,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def app_of(network: str = "", **memory: object) -> ExplorerApp:
     Path("state").mkdir(exist_ok=True)
     Path("state/app.json").write_text(json.dumps({"network": network, **memory}))
-    return ExplorerApp(Places(Path("runs"), Path("data"), Path("state")), HELPER_COMMAND, 0.05)
+    return ExplorerApp(Places(Path("runs"), Path("data"), Path("state"), Path("cache")), HELPER_COMMAND, 0.05)
 
 
 async def settled(pilot: Pilot) -> None:
@@ -105,23 +108,63 @@ async def settled(pilot: Pilot) -> None:
     await pilot.pause(0.3)
 
 
-def test_catalogue(place: Path, snap_compare) -> None:
-    assert snap_compare(app_of("first_b"), terminal_size=(120, 40), run_before=settled)
+def snapshot(snap_compare, app: ExplorerApp, size: tuple[int, int], *keys: str) -> bool:
+    """Whether the screen after some keys looks as before; the helper's answers are waited for."""
+
+    async def go(pilot: Pilot) -> None:
+        await settled(pilot)
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.1)
+            await until(pilot, lambda: not pilot.app.questions.pending)
+        await pilot.pause(0.3)
+
+    return snap_compare(app, terminal_size=size, run_before=go)
 
 
-def test_runs(place: Path, snap_compare) -> None:
+SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_catalogue(place: Path, snap_compare, size: str) -> None:
+    assert snapshot(snap_compare, app_of("first_b"), SIZES[size])
+
+
+def test_catalogue_in_sixteen_colours(place: Path, snap_compare) -> None:
+    assert snapshot(snap_compare, app_of("first_b", theme="ansi-dark"), SIZES["120x40"])
+
+
+KEYS = {
+    "note-80x24": ("enter",),
+    "layers-80x24": ("2", "j", "j"),
+    "layers-120x40": ("2", "enter", "j", "plus"),
+    "layers-200x60": ("2", "enter", "j"),
+    "walk-120x40": ("3", "enter", "enter"),
+    "diff-120x40": ("5", "enter"),
+    "tree-120x40": ("v",),
+    "chart-120x40": ("v", "v"),
+    "compare-120x40": ("m", "j", "m", "c"),
+    "bench-80x24": ("b", "right", "right", "J"),
+    "bench-120x40": ("b", "plus", "J"),
+    "launch-80x24": ("t",),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_screen(place: Path, snap_compare, name: str) -> None:
+    assert snapshot(snap_compare, app_of("first_b"), SIZES[name.rpartition("-")[2]], *KEYS[name])
+
+
+@pytest.mark.parametrize("size", ["80x24", "120x40"])
+def test_runs(place: Path, snap_compare, size: str) -> None:
     async def ready(pilot: Pilot) -> None:
         await settled(pilot)
         await until(pilot, lambda: pilot.app.screen._curves and pilot.app.screen._curves.records == 303)
         await pilot.press("enter")
         await pilot.pause(0.3)
 
-    assert snap_compare(app_of(screen="runs"), terminal_size=(80, 24), run_before=ready)
+    assert snap_compare(app_of(screen="runs"), terminal_size=SIZES[size], run_before=ready)
 
 
 def test_help(place: Path, snap_compare) -> None:
-    async def asked(pilot: Pilot) -> None:
-        await settled(pilot)
-        await pilot.press("question_mark")
-
-    assert snap_compare(app_of("first_a"), terminal_size=(100, 50), run_before=asked)
+    assert snapshot(snap_compare, app_of("first_a"), (100, 50), "question_mark")

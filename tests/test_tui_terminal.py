@@ -135,7 +135,7 @@ from pathlib import Path
 from cnn_explorer.tui.app import ExplorerApp, Places
 
 async def main():
-    app = ExplorerApp(Places(*[Path(sys.argv[1])] * 3))
+    app = ExplorerApp(Places(*[Path(sys.argv[1])] * 4))
     async with app.run_test(size=(120, 40)) as pilot:
         early = sorted(sys.modules)
         assert app.screen.table.rows

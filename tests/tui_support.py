@@ -18,7 +18,8 @@ FAKE_HELPER = r"""
 import json, sys, time
 print(json.dumps({"ready": True, "torch": "0"}), flush=True)
 def row(name, layer_type, inputs, output, parameters, children=(), **more):
-    made = {"name": name, "kind": "module", "type": layer_type, "inputs": [inputs], "output": output, "parameters": parameters,
+    made = {"name": name, "kind": "module", "type": layer_type, "inputs": [inputs], "output": output,
+            "parameters": parameters,
             "macs": parameters, "output_bytes": 64, "receptive_field": 3, "is_global": False, "depth": 1, "settings": {},
             "executed": True, "times": 1, "phrase": "does something", "formulas": [], "children": list(children)}
     return made | more
@@ -128,7 +129,7 @@ class FakeRun:
 
 def make_app(folder: Path, **options: object) -> ExplorerApp:
     """An app whose runs, data and memory lie in ``folder`` and whose helper needs no torch."""
-    places = Places(folder / "runs", folder / "data", folder / "state")
+    places = Places(folder / "runs", folder / "data", folder / "state", folder / "cache")
     arguments = {"helper_command": HELPER_COMMAND, "watch_every_s": 0.05} | options
     return ExplorerApp(places, **arguments)  # type: ignore[arg-type]
 

@@ -48,6 +48,7 @@ class Places:
     runs: Path = field(default_factory=settings.runs_folder)
     data: Path = field(default_factory=settings.data_folder)
     state: Path = field(default_factory=settings.state_folder)
+    cache: Path = field(default_factory=settings.cache_folder)
 
 
 class ExplorerApp(App[None]):

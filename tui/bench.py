@@ -95,10 +95,10 @@ def formula(setting: Setting, side: int) -> str:
     out = output_side(s, side)
     if s.kind == "transposed":
         general = "(in − 1)·s − 2p + d·(k − 1) + 1"
-        return f"out = {general} = ({side} − 1)·{s.stride} − 2·{s.padding} + {s.dilation}·({s.size} − 1) + 1 = {out}"
+        return f"out = {out} = ({side} − 1)·{s.stride} − 2·{s.padding} + {s.dilation}·({s.size} − 1) + 1 = {general}"
     general = "⌊(in + 2p − d·(k − 1) − 1) / s⌋ + 1"
     filled = f"⌊({side} + 2·{s.padding} − {s.dilation}·({s.size} − 1) − 1) / {s.stride}⌋ + 1"
-    return f"out = {general} = {filled} = {out}"
+    return f"out = {out} = {filled} = {general}"
 
 
 def parameters(setting: Setting) -> int:
@@ -209,12 +209,12 @@ def convolve(setting: Setting, inputs: list[Channel], output: int) -> Channel:
 
 
 def written_out(found: list[Term], most: int = 9) -> str:
-    """The sum with its numbers, the first products in full: ``12·1 + 3·-2 + … = 6``."""
+    """The sum with its numbers, the first products in full: ``6 = 12·1 + 3·-2 + …``."""
     shown = [
         f"{_short(term.value) if term.value is not None else 'pad'}·{_short(term.weight)}" for term in found[:most]
     ]
     more = f" + … ({len(found) - most} more)" if len(found) > most else ""
-    return f"{' + '.join(shown) or '0'}{more} = {_short(sum(term.product for term in found))}"
+    return f"{_short(sum(term.product for term in found))} = {' + '.join(shown) or '0'}{more}"
 
 
 def _short(number: float) -> str:

@@ -165,7 +165,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("K", "pane_up", "Scroll the pane from the list, up", "catalogue", palette=False),
     # Side by side
     Command("f", "form", "Paper form or small form", "compare", "form", rank=10),
+    Command("p", "predict", "A question about two of them", "compare", "predict", rank=11),
     # The convolution bench
+    Command("p", "predict", "A question about sizes and weights", "bench", "predict", rank=9),
     Command("left", "window(0,-1)", "The window to the left", "bench", palette=False),
     Command("right", "window(0,1)", "The window to the right", "bench", "move", rank=5, palette=False),
     Command("K", "window(-1,0)", "The window up", "bench", palette=False),

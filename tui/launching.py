@@ -61,12 +61,12 @@ def check_epochs(text: str) -> tuple[int | None, str]:
     return value, ""
 
 
-def check_dataset(name: str, data_folder: Path) -> tuple[DataInfo | None, str]:
+def check_dataset(name: str, data_folder: Path, cache_folder: Path | None = None) -> tuple[DataInfo | None, str]:
     """What the data set is, or what is wrong with its name or folder, to be shown at the field."""
     if not name.strip():
         return None, "which data set?"
     try:
-        return datainfo.describe(name.strip(), data_folder), ""
+        return datainfo.describe(name.strip(), data_folder, cache_folder=cache_folder), ""
     except UsageError as error:
         return None, textsafe.clean(f"{error.given!r} {error.hint}" if error.given is not None else error.hint)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from ...models.notes import quantity
-from .. import bench, commands, digits, export, pictures, shelf
+from .. import bench, commands, digits, export, pictures, quiz, shelf
 from ..bench import KERNELS, KINDS, MOST_CHANNELS, Setting
 from ..export import Export
 from ..widgets.picture_view import PictureView
@@ -48,7 +49,7 @@ WORDS = {
 class SettingList(RowList):
     """What can be changed; + and − change the row under the cursor, the arrows to the side move the window."""
 
-    PLACES: ClassVar = ("bench-settings", "list")
+    opens = False
 
     def __init__(self) -> None:
         super().__init__((Column("", 14), Column("")), titles=False, id="settings")
@@ -81,8 +82,8 @@ class BenchScreen(BaseScreen):
                     with Vertical(classes="bench-part"):
                         yield Static(title, id=f"{name}-title", markup=False)
                         yield Static("", id="kernel", markup=False) if name == "kernel" else PictureView(id=name)
-                yield SettingList()
             yield Static("", id="bench-words", markup=False)
+            yield SettingList()
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -188,7 +189,7 @@ class BenchScreen(BaseScreen):
         seen = bench.channels_of(self.setting, self.channel)
         flat = [value for line in self._output for value in line]
         lines = [
-            f"output row {row}, column {column}: {bench.written_out(found)}",
+            f"output row {row}, column {column} = {bench.written_out(found)}",
             bench.formula(self.setting, self.side),
             f"weights: {settled.size}·{settled.size}·{settled.inputs}/{settled.groups}·{settled.outputs} = "
             f"{bench.parameters(self.setting)}; multiply-adds: {quantity(bench.multiply_adds(self.setting, self.side))}",
@@ -246,6 +247,22 @@ class BenchScreen(BaseScreen):
         """Another output channel."""
         self.channel = (self.channel + by) % self.setting.settled.outputs
         self._recompute()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "predict" and not self.explorer.asks_questions:
+            return False
+        return super().check_action(action, parameters)
+
+    def action_predict(self) -> None:
+        """A question about this setting, or one near it."""
+
+        def make(chance: random.Random) -> quiz.Question | None:
+            other = changed(
+                self.setting, chance.choice(["size", "stride", "padding", "dilation"]), chance.choice([-1, 1])
+            )
+            return quiz.about_window(other, self.side, chance) or quiz.about_window(self.setting, self.side, chance)
+
+        self.explorer.ask_person(make)
 
     def export(self) -> Export:
         values = self._values()

@@ -99,7 +99,7 @@ class CatalogueScreen(BaseScreen):
 
     @on(Shelf.Moved)
     def _moved(self) -> None:
-        self._title()
+        # Not even the title follows at once: a frame is painted with all that is in it.
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(SETTLE_S, self.show_subject)
@@ -121,6 +121,8 @@ class CatalogueScreen(BaseScreen):
         subject = self.subject
         if subject is not None and self.is_mounted:
             self.panes.show_subject(subject)
+        else:
+            self._title()
 
     def read_pane(self) -> None:
         """Bring the pane to the front and the keyboard into it."""

@@ -7,19 +7,25 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Static
 
 from ...models import catalogue
 from ...models.notes import quantity, shape_text
-from .. import commands, export, layertree
+from .. import commands, export, layertree, quiz
 from ..export import Export
 from ..helper import HelperState
 from ..questions import Reply
 from ..subject import Subject
 from ..widgets.rows import Column, Row, RowList
+from ..widgets.text_lines import TextLines
 from .base import BaseScreen
 
 BATCH = 64
+
+
+class Figures(RowList):
+    """The table; there is nothing behind its rows."""
+
+    opens = False
 
 
 class CompareScreen(BaseScreen):
@@ -38,8 +44,8 @@ class CompareScreen(BaseScreen):
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body", classes="framed"):
             columns = [Column("", 22), *(Column(name, 0, right=True) for name in self._names)]
-            yield RowList(columns, id="compare-rows", empty="")
-            yield Static("", id="compare-bars", classes="one-line", markup=False)
+            yield Figures(columns, id="compare-rows", empty="")
+            yield TextLines(id="compare-bars")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -78,7 +84,7 @@ class CompareScreen(BaseScreen):
                 shares = [(part[0], part[place] / total) for part in portrait["parts"] if part[place] / total >= 0.005]
                 head = f"{portrait['name'][:22]:<23}{name:<11}"
                 lines.append(head + layertree.bar(shares, max(self.size.width - len(head) - 6, 20)))
-        self.query_one("#compare-bars", Static).update("\n".join(lines))
+        self.query_one("#compare-bars", TextLines).update("\n".join(lines))
 
     def _rows(self, words: str) -> list[Row]:
         variants = [catalogue.variants()[name] for name in self._names]
@@ -93,7 +99,7 @@ class CompareScreen(BaseScreen):
         if not self._portraits:
             return [*rows, Row("words", (words,), "dim")]
         sees = [
-            f"{p['receptive_field']}{' + all' if p['is_global'] else ''}" if p["receptive_field"] else "all"
+            f"{p['receptive_field']}{', then all' if p['is_global'] else ''}" if p["receptive_field"] else "all"
             for p in self._portraits
         ]
         memory = [layertree.memory_text(p["memory_bytes"]) for p in self._portraits]
@@ -108,6 +114,16 @@ class CompareScreen(BaseScreen):
         """The other form of all of them."""
         self._form = "small" if self._form == "paper" else "paper"
         self._ask()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "predict" and not self.explorer.asks_questions:
+            return False
+        return super().check_action(action, parameters)
+
+    def action_predict(self) -> None:
+        """A question about two of them."""
+        variants = [catalogue.variants()[name] for name in self._names]
+        self.explorer.ask_person(lambda chance: quiz.about_network(chance.choice(variants), variants, chance))
 
     def export(self) -> Export:
         return export.table("compare", ["", *self._names], [row.cells for row in self.table.rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,6 +16,9 @@ from .. import commands, launching
 from ..messages import TrainRefused, TrainStarted
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
+
+if TYPE_CHECKING:
+    from ..app import ExplorerApp, Places
 
 OWN = "own"
 COLUMNS = (Column("data set", 14), Column("pictures", 9), Column("training", 8, right=True), Column(""))
@@ -36,7 +39,7 @@ class LaunchScreen(Dialog[str]):
     def compose_dialog(self) -> ComposeResult:
         rows = [self._row(name) for name in datainfo.names()]
         rows.append(Row(OWN, ("own pictures", "", "", "a folder with train/ and test/, or one folder per class")))
-        yield RowList(COLUMNS, rows, cursor=self.app.memory.dataset, id="data-sets")  # type: ignore[attr-defined]
+        yield RowList(COLUMNS, rows, cursor=self._explorer.memory.dataset, id="data-sets")
         yield Input(placeholder="folder of the pictures", id="folder", compact=True)
         yield Static("", id="dataset-problem", classes="problem", markup=False)
         yield Static("epochs", classes="label", markup=False)
@@ -52,13 +55,17 @@ class LaunchScreen(Dialog[str]):
         self._update()
 
     def _row(self, name: str) -> Row:
-        info = datainfo.describe(name, self._data_folder)
+        info = datainfo.describe(name, self._places.data, cache_folder=self._places.cache)
         where = "on disk" if info.on_disk else "is downloaded first"
         return Row(name, (name, shape_text((info.channels, info.size, info.size)), f"{info.train:,}", where))
 
     @property
-    def _data_folder(self):
-        return self.app.places.data  # type: ignore[attr-defined]
+    def _places(self) -> Places:
+        return self._explorer.places
+
+    @property
+    def _explorer(self) -> ExplorerApp:
+        return cast("ExplorerApp", self.app)
 
     # What is chosen
 
@@ -74,7 +81,7 @@ class LaunchScreen(Dialog[str]):
         if own and not self.query_one("#folder", Input).value.strip():
             info, problem = None, "which folder?"
         else:
-            info, problem = launching.check_dataset(self.dataset, self._data_folder)
+            info, problem = launching.check_dataset(self.dataset, self._places.data, self._places.cache)
         self.query_one("#dataset-problem", Static).update(problem)
         epochs, problem = launching.check_epochs(self.query_one("#epochs", Input).value)
         self.query_one("#epochs-problem", Static).update(problem)
@@ -134,9 +141,8 @@ class LaunchScreen(Dialog[str]):
             return
         self._busy = True
         self.query_one("#outcome", Static).update("checking and starting; this takes some seconds …")
-        self.app.memory.dataset = self.query_one("#data-sets", RowList).key  # type: ignore[attr-defined]
-        runs = self.app.places.runs  # type: ignore[attr-defined]
-        self.start(launching.Request(self._variant.name, self.dataset, epochs, runs, self._data_folder))
+        self._explorer.memory.dataset = self.query_one("#data-sets", RowList).key
+        self.start(launching.Request(self._variant.name, self.dataset, epochs, self._places.runs, self._places.data))
 
     @work(thread=True, exclusive=True, group="launch", exit_on_error=False, description="starts a run")
     def start(self, request: launching.Request) -> None:

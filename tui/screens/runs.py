@@ -9,7 +9,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
-from textual.widgets import Static
 
 from ...trainer.run import Run
 from .. import commands, control, export, runtable
@@ -19,6 +18,7 @@ from ..messages import CurvesRead, RunCommandDone
 from ..widgets.filter_input import FilterInput
 from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
+from ..widgets.text_lines import TextLines
 from .base import BaseScreen
 
 COLUMNS = (
@@ -58,8 +58,8 @@ class RunsScreen(BaseScreen):
                 yield FilterInput("network, data set, state, id, tag …")
                 yield RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
             with Vertical(id="panes", classes="framed"):
-                yield Static("", id="headline", classes="one-line", markup=False)
-                yield Static("", id="figures", classes="one-line", markup=False)
+                yield TextLines(id="headline")
+                yield TextLines(id="figures")
                 with Vertical(id="charts"):
                     for name in CHARTS:
                         yield LossChart(id=f"chart-{name}")
@@ -149,7 +149,7 @@ class RunsScreen(BaseScreen):
         for panes in self.query("#panes"):
             panes.border_title = run.id if run else ""
         for name, text in (("#headline", headline), ("#figures", figures)):
-            for line in self.query(name).results(Static):
+            for line in self.query(name).results(TextLines):
                 line.update(text)
         if run is None:
             for chart in self.query(LossChart):

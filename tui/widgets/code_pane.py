@@ -114,7 +114,7 @@ class CodeView(ScrollView, can_focus=True):
         ]
         left = self.scroll_offset.x
         strip = Strip(text).crop_extend(left, left + max(columns - NUMBER_CELLS, 0), base)
-        return Strip.join([Strip([number]), strip])
+        return Strip.join([Strip([number]), strip.simplify()])
 
 
 class CodePane(Pane):

@@ -15,6 +15,7 @@ from ..export import Export
 from ..subject import Subject
 from .pane import Pane
 from .rows import Column, Row, RowList
+from .text_lines import TextLines
 
 COLUMNS = (
     Column("", 8),
@@ -40,7 +41,7 @@ class DiffPane(Pane):
     def compose(self) -> ComposeResult:
         yield Static("", id="diff-heading", markup=False)
         yield DiffList()
-        yield Static("", id="diff-totals", classes="one-line", markup=False)
+        yield TextLines(id="diff-totals")
 
     @property
     def table(self) -> DiffList:
@@ -96,7 +97,7 @@ class DiffPane(Pane):
         self.table.empty = words
         self.table.set_rows(())
         self.table.refresh()
-        self.query_one("#diff-totals", Static).update("")
+        self.query_one("#diff-totals", TextLines).update("")
 
     def ready(self, question: str, value: Any) -> None:
         self.table.empty = "the same layers, as often and as big"
@@ -115,7 +116,7 @@ class DiffPane(Pane):
             )
             for change in value["changes"]
         )
-        self.query_one("#diff-totals", Static).update(totals(*value["portraits"]))
+        self.query_one("#diff-totals", TextLines).update(totals(*value["portraits"]))
 
     def export(self) -> Export | None:
         if self.subject is None or not self.table.rows:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.widget import Widget
-from textual.widgets import Static
 
 from .. import commands, export, layertree, quiz
 from ..export import Export
@@ -14,6 +13,7 @@ from ..layertree import LayerNode, memory_text
 from ..subject import Subject
 from .pane import Pane, parse_tree
 from .rows import Column, Row, RowList
+from .text_lines import TextLines
 
 COLUMNS = (
     Column("layer", 24),
@@ -122,8 +122,8 @@ class LayersPane(Pane):
 
     def compose(self) -> ComposeResult:
         yield LayerTree()
-        yield Static("", id="layers-detail", classes="one-line", markup=False)
-        yield Static("", id="layers-budget", classes="one-line", markup=False)
+        yield TextLines(id="layers-detail")
+        yield TextLines(id="layers-budget")
 
     @property
     def table(self) -> LayerTree:
@@ -188,7 +188,7 @@ class LayersPane(Pane):
         if node is not None:
             lines.append(f"{node.name or node.type}: {node.phrase}" if node.phrase else node.name)
             lines += layertree.formula_lines(node)
-        self.query_one("#layers-detail", Static).update("\n".join(lines[:DETAIL_LINES]))
+        self.query_one("#layers-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
 
     def _show_foot(self) -> None:
         tree, lines = self.table.network, []
@@ -196,7 +196,7 @@ class LayersPane(Pane):
             for what, name in (("parameters", "parameters "), ("macs", "work       ")):
                 lines.append(name + layertree.bar(layertree.budget(tree, what), self.size.width - len(name) - 2))
             lines.append(self._memory)
-        self.query_one("#layers-budget", Static).update("\n".join(lines))
+        self.query_one("#layers-budget", TextLines).update("\n".join(lines))
 
     def export(self) -> Export | None:
         tree = self.table.network

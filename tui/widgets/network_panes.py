@@ -59,8 +59,9 @@ class NetworkPanes(Tabs):
         for pane in self.shown:
             if isinstance(pane, Pane):
                 pane.show(subject)
-        self.border_title = f"{subject.variant.title} · {subject.network} · {subject.variant.year}"
-        self.border_subtitle = subject.facts()
+        title = f"{subject.variant.title} · {subject.network} · {subject.variant.year}"
+        if (self.border_title, self.border_subtitle) != (title, subject.facts()):
+            self.border_title, self.border_subtitle = title, subject.facts()
 
     @property
     def target(self) -> Widget | None:

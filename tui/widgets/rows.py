@@ -48,6 +48,9 @@ class RowList(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar = commands.bindings("list")
     PLACES: ClassVar = ("list",)
+    opens = True
+    """Whether Enter on a row does something."""
+
     COMPONENT_CLASSES: ClassVar = {
         "rows--plain",
         "rows--dim",
@@ -203,6 +206,9 @@ class RowList(ScrollView, can_focus=True):
     def action_page_up(self) -> None:
         self._move_to(self._cursor - max(self._page - 1, 1), -1)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return False if action == "choose" and not self.opens else super().check_action(action, parameters)
+
     def action_choose(self) -> None:
         if self.rows and self.rows[self._cursor].selectable:
             self.post_message(self.Chosen(self, self.key))
@@ -275,7 +281,8 @@ class RowList(ScrollView, can_focus=True):
             tone = row.tones.get(index)
             style = base + self.get_component_rich_style(f"rows--{tone}") if tone else plain
             segments.append(Segment(text, style))
-        return Strip(segments).adjust_cell_length(width, base)
+        # Neighbours of one style are sent as one: over SSH every change of style counts.
+        return Strip(segments).adjust_cell_length(width, base).simplify()
 
     def _strip(self, texts: Sequence[str], style: Style, width: int) -> Strip:
         return Strip([Segment("".join(texts), style)]).adjust_cell_length(width, style)

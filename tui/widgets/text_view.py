@@ -92,7 +92,7 @@ class TextView(ScrollView, can_focus=True):
             Segment(span.text, self._style(span.kind, span.link, base)) for span in self._document.lines[place]
         ]
         left = self.scroll_offset.x
-        return Strip(segments).crop_extend(left, left + width, base)
+        return Strip(segments).crop_extend(left, left + width, base).simplify()
 
     # Finding words
 

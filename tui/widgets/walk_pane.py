@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.widget import Widget
-from textual.widgets import Static
 
 from ...models.notes import quantity, shape_text
 from .. import commands, digits, export, layertree, quiz
@@ -16,8 +15,10 @@ from ..subject import Subject
 from .pane import Pane, parse_tree
 from .pixel_view import PixelView, parse_pixel
 from .rows import Column, Row, RowList
+from .text_lines import TextLines
 
 BAR_CELLS = 12
+DETAIL_LINES = 7
 COLUMNS = (
     Column("step", 18),
     Column("what happens"),
@@ -51,10 +52,10 @@ class WalkPane(Pane):
         self._pixel_of: LayerNode | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="walk-path", classes="one-line", markup=False)
+        yield TextLines(id="walk-path")
         yield WalkList()
         yield PixelView()
-        yield Static("", id="walk-detail", classes="one-line", markup=False)
+        yield TextLines(id="walk-detail")
 
     def on_mount(self) -> None:
         self.query_one(PixelView).display = False
@@ -123,7 +124,7 @@ class WalkPane(Pane):
         names = [self.levels[0].type if self.levels else "", *(node.label for node in self.levels[1:])]
         picture = shape_text(self.levels[-1].inputs[0]) if self.levels and self.levels[-1].inputs else ""
         path = " › ".join(name for name in names if name)
-        self.query_one("#walk-path", Static).update(f"{path}   goes in: {picture}" if picture else path)
+        self.query_one("#walk-path", TextLines).update(f"{path}   goes in: {picture}" if picture else path)
 
     def _show_detail(self) -> None:
         node = self.step
@@ -133,8 +134,21 @@ class WalkPane(Pane):
             figures = [f"{quantity(node.parameters)} parameters"] if node.parameters else []
             figures += [f"{quantity(node.macs)} MACs"] if node.macs else []
             lines.append("  ".join([f"{inputs} → {shape_text(node.output)}", *figures]))
+            lines += self._bars(node)
             lines += layertree.formula_lines(node)
-        self.query_one("#walk-detail", Static).update("\n".join(lines[:5]))
+        self.query_one("#walk-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
+
+    def _bars(self, node: LayerNode) -> list[str]:
+        """Space and channels before and after, as bars: space shrinks, channels grow."""
+        if not node.inputs:
+            return []
+        before, after = layertree.extent(node.inputs[0]), layertree.extent(node.output)
+        lines = []
+        for place, name in enumerate(("space", "channels")):
+            largest = max(before[place], after[place], 2)
+            bars = [layertree.size_bar(value[place], largest, BAR_CELLS) for value in (before, after)]
+            lines.append(f"{name:<9}{before[place]:>6.0f} {bars[0]:<{BAR_CELLS}} → {after[place]:>6.0f} {bars[1]}")
+        return lines
 
     # Going in and out
 
