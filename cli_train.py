@@ -149,16 +149,14 @@ def _train_new(names: list, wishes: dict, folder: Path, detach: bool, as_json: b
     set_waiting(wishes["threads"] or usable_cores(), alone=alone)
     from .trainer import prepare  # brings torch, which takes long enough to see what else the machine is doing
 
-    if alone and others.cores() > BUSY_CORES:
-        alone = False
-        if wishes["threads"] is None and usable_cores() > 1:
-            _say(
-                f"other programs keep {others.cores():.1f} cores busy, so one is left to them; --threads says otherwise"
-            )
+    busy = others.cores()
+    crowded = alone and busy > BUSY_CORES
     plans = []
     for name in names:
-        plans.append(prepare.plan(prepare.Request(network=name, alone=alone, **wishes), _say))
+        plans.append(prepare.plan(prepare.Request(network=name, alone=alone and not crowded, **wishes), _say))
         _say(prepare.summary(plans[-1]))
+    if crowded and wishes["threads"] is None and usable_cores() > 1:
+        _say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
     created = []
     try:
         for plan in plans:

@@ -27,6 +27,8 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
         (["show", "lenet5", "--input", "28"], "3x224x224"),
         (["compare", "lenet5"], "two to four networks"),
         (["train", "lenet5", "--epochs", "many"], "--epochs"),
+        (["train", "resnt18"], "did you mean 'resnet18'"),
+        (["train", "lenet5", "--dataset", "digts"], "did you mean 'digits'"),
         (["train", "lenet5", "--no-such-option"], "--no-such-option"),
     ],
 )
