@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,8 @@ from . import shelf
 
 CONCEPTS = catalogue.NOTES.parent / "concepts"
 MOST_HITS = 200
+LINK = re.compile(r"\[([^\]\n]*)\]\([^)\n]*\)")
+MARKS = re.compile(r"\*\*|`")
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,16 @@ def search(words: str) -> list[Hit]:
 
 def _hits(page: Page, wanted: list[str]) -> Iterator[Hit]:
     title = page.title.lower()
-    for number, line in enumerate(text(page).splitlines()):
+    for number, line in enumerate(plain_text(page).splitlines()):
         low = line.lower()
         if any(word in low for word in wanted) and all(word in low or word in title for word in wanted):
             yield Hit(page, number, line.strip())
+
+
+@lru_cache(maxsize=256)
+def plain_text(page: Page) -> str:
+    """The text of a page without the marks of links, bold and code; its lines are those of the source."""
+    return MARKS.sub("", LINK.sub(r"\1", text(page)))
 
 
 def _rank(hit: Hit) -> int:

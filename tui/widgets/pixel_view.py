@@ -45,7 +45,13 @@ def parse_pixel(value: dict[str, Any]) -> PixelSum:
 def lines_of(pixel: PixelSum) -> list[str]:
     """The arithmetic as text: the first channels in full, the others as their sums."""
     channel, row, column = pixel.position
-    lines = [f"{pixel.layer}: output channel {channel}, row {row}, column {column}", ""]
+    sums = [pixel.channel_sum(number) for number in range(len(pixel.window))]
+    lines = [
+        f"{pixel.layer}: output channel {channel}, row {row}, column {column}",
+        f"sum over all channels {sum(sums):.4f} + bias {pixel.bias:.4f} = {pixel.total:.4f}",
+        "weights as drawn for training (seed 0), a scanned digit scaled to the network's size",
+        "",
+    ]
     wide = len(pixel.window[0][0]) > WIDEST_KERNEL
     for number, (values, weights) in enumerate(zip(pixel.window, pixel.kernel, strict=True)):
         if number == CHANNELS_SHOWN or wide:
@@ -54,13 +60,10 @@ def lines_of(pixel: PixelSum) -> list[str]:
         for value_row, weight_row in zip(values, weights, strict=True):
             left = "".join(f"{value:{CELL}.2f}" for value in value_row)
             lines.append(f"{left}   ×{''.join(f'{weight:{CELL}.2f}' for weight in weight_row)}")
-        lines.append(f"{'':{CELL}}sum of the products: {pixel.channel_sum(number):.4f}")
+        lines.append(f"{'':{CELL}}sum of the products: {sums[number]:.4f}")
     rest = len(pixel.window) - min(len(pixel.window), 0 if wide else CHANNELS_SHOWN)
-    sums = [pixel.channel_sum(number) for number in range(len(pixel.window))]
     if rest:
         lines.append(f"and {rest} channels more, together {sum(sums[len(sums) - rest :]):.4f}")
-    lines += ["", f"sum over all channels {sum(sums):.4f} + bias {pixel.bias:.4f} = {pixel.total:.4f}"]
-    lines.append("weights as drawn for training (seed 0), picture scaled to the network's size")
     return lines
 
 

@@ -210,17 +210,22 @@ class WalkPane(Pane):
     def _open_pixel(self, node: LayerNode) -> None:
         self._pixel_of = node
         _, height, width = node.output
-        self._position = [0, height // 2, width // 2]
-        self.query_one(PixelView).display = True
-        self.table.display = False
+        # A quarter down the middle there is a stroke in most digits.
+        self._position = [0, height // 4, width // 2]
+        self._show_pixel(True)
         self.query_one(PixelView).say(self.explorer.questions.waiting_words())
         self.query_one(PixelView).focus()
         self._ask_pixel()
 
     def _close_pixel(self) -> None:
         self._pixel_of = None
-        self.query_one(PixelView).display = False
-        self.table.display = True
+        self._show_pixel(False)
+
+    def _show_pixel(self, wanted: bool) -> None:
+        """The arithmetic needs the room of the list and of what stands below it."""
+        self.query_one(PixelView).display = wanted
+        self.table.display = not wanted
+        self.query_one("#walk-detail").display = not wanted
 
     def on_pixel_view_moved(self, message: PixelView.Moved) -> None:
         message.stop()
