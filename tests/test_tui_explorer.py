@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.models import catalogue
 from cnn_explorer.tui import pages, related, source
+from cnn_explorer.tui.markdown import layout
 from cnn_explorer.tui.options import THEMES, Options
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.compare import CompareScreen
@@ -263,6 +264,34 @@ async def test_concept_pages_and_their_links(tmp_path: Path) -> None:
         await pilot.press("j")
         await until(pilot, lambda: screen.query_one(TextView).source == pages.text(pages.concepts()[1]))
         await pilot.press("enter", "escape", "escape")
+        assert isinstance(app.screen, CatalogueScreen)
+
+
+async def test_link_from_a_concept_to_a_note_and_back(tmp_path: Path) -> None:
+    linked = [
+        (page, link)
+        for page in pages.concepts()
+        for link in layout(pages.text(page), 70).links
+        if (found := pages.find(link.target)) is not None and found.kind == "note"
+    ]
+    if not linked:
+        pytest.skip("no concept page has a link to a note")
+    page, link = linked[0]
+    app = make_app(tmp_path)
+    async with app.run_test(size=WIDE) as pilot:
+        app.open_concept(page)
+        await until(pilot, lambda: isinstance(app.screen, PageScreen) and app.screen.query(TextView))
+        view = app.screen.query_one(TextView)
+        await until(pilot, lambda: view.document.links)
+        while view.link is None or view.link.target != link.target:
+            await pilot.press("right_square_bracket")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, CatalogueScreen))
+        assert app.screen.variant.family == pages.find(link.target).name
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, PageScreen))
+        assert app.screen.page == page
+        await pilot.press("escape")
         assert isinstance(app.screen, CatalogueScreen)
 
 

@@ -186,13 +186,17 @@ class ExplorerApp(App[None]):
             self.say(target if outside else f"there is no page {target!r}")
             return
         if page.kind == "concept":
-            self._open_concept(page, words)
+            self.open_concept(page, words)
             return
+        from .screens.page import PageScreen
+
+        here = self.screen.page if isinstance(self.screen, PageScreen) else None
         screen = self._show(CatalogueScreen)
         if isinstance(screen, CatalogueScreen):
-            screen.open_note(page.name, words)
+            screen.open_note(page.name, words, here)
 
-    def _open_concept(self, page: Page | None, words: str = "") -> None:
+    def open_concept(self, page: Page | None, words: str = "") -> None:
+        """Show a concept page, or their list."""
         from .screens.page import PageScreen
 
         screen = self._show(PageScreen)
@@ -259,7 +263,7 @@ class ExplorerApp(App[None]):
 
     def action_show_concepts(self) -> None:
         """Go to the concept pages."""
-        self._open_concept(None)
+        self.open_concept(None)
 
     def action_search(self) -> None:
         """Search all notes and concept pages."""

@@ -27,6 +27,7 @@ from ..widgets.tabs import Tabs
 from .base import BaseScreen
 
 if TYPE_CHECKING:
+    from ..pages import Page
     from ..widgets.text_view import TextView
 
 SETTLE_S = 0.08
@@ -44,7 +45,8 @@ class CatalogueScreen(BaseScreen):
     def __init__(self) -> None:
         super().__init__()
         self._subject: Subject | None = None
-        self._trail: list[str] = []
+        # Where links came from: networks of this screen, or concept pages of the other.
+        self._trail: list[str | Page] = []
         self._timer: Timer | None = None
         self._reading = False
 
@@ -279,8 +281,10 @@ class CatalogueScreen(BaseScreen):
             return False
         return super().check_action(action, parameters)
 
-    def open_note(self, family: str, words: str = "") -> None:
-        """Show the note of a family, at the first place of ``words``."""
+    def open_note(self, family: str, words: str = "", back: Page | None = None) -> None:
+        """Show the note of a family, at the first place of ``words``; escape leads to the page ``back``."""
+        if back is not None:
+            self._trail.append(back)
         self.go_to(catalogue.family(family).variants[0].name)
         self.action_tab("note")
         self._reading = True
@@ -305,7 +309,11 @@ class CatalogueScreen(BaseScreen):
         if inside and self.panes.go_back():
             return True
         if self._trail:
-            self.go_to(self._trail.pop())
+            before = self._trail.pop()
+            if isinstance(before, str):
+                self.go_to(before)
+            else:
+                self.explorer.open_concept(before)
             return True
         if self.has_class("-reading") or inside:
             self.remove_class("-reading")
