@@ -12,7 +12,7 @@ from cnn_explorer.tui import charts
 from cnn_explorer.tui.charts import ChartData, Line
 from cnn_explorer.tui.curves import AXES, CurveTail, History, View
 from cnn_explorer.tui.widgets.loss_chart import LossChart
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from textual.app import App
 from tui_support import FakeRun, eval_record, train_record
@@ -21,6 +21,8 @@ anything = st.floats(allow_nan=True, allow_infinity=True)
 
 
 @given(st.lists(st.tuples(anything, anything), max_size=300), st.integers(1, 40))
+@example([(0.0, 0.0), (1.7976931348623157e308, 0.0), (-9.9e291, 0.0)], 1)
+@example([(0.0, 1.0), (5e-324, 2.0), (1e-323, 0.0)], 3)
 def test_buckets_keep_two_points_a_column_and_both_extremes(points: list[tuple[float, float]], columns: int) -> None:
     xs, ys = charts.bucket([x for x, _ in points], [y for _, y in points], columns)
     assert len(xs) == len(ys) <= max(2 * columns, 2)

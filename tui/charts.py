@@ -59,10 +59,11 @@ def bucket(xs: Sequence[float], ys: Sequence[float], columns: int) -> tuple[list
     if len(points) <= 2 or columns < 1:
         return [x for x, _ in points], [y for _, y in points]
     low, high = min(point[0] for point in points), max(point[0] for point in points)
-    scale = columns / (high - low) if high > low else 0.0
+    # Halves, because the distance between two numbers can be too large for a number.
+    span = high / 2 - low / 2
     slices: dict[int, list[tuple[float, float]]] = {}
     for point in points:
-        column = min(int((point[0] - low) * scale), columns - 1)
+        column = min(int((point[0] / 2 - low / 2) / span * columns), columns - 1) if span > 0 else 0
         kept = slices.get(column)
         slices[column] = [point, point] if kept is None else _widen(kept, point)
     out = [point for column in sorted(slices) for point in _in_order(slices[column])]
