@@ -77,7 +77,7 @@ def test_a_list_in_a_pipe_is_whole_and_without_colour(tmp_path):
     assert lines[0].split() == ["id", "state", "network", "dataset", "epoch", "best", "test", "age", "left"]
     assert re.search(r"► training +resnet18 +cifar10 +14/30 +– +– +\d+ s +95 s$", lines[2])
     assert re.search(
-        r"✓ finished +a-network-with-a-very-long-name-indeed-it-is-long +cifar10 +30/30 +83.0 % +82.0 % +90 min",
+        r"✓ finished +a-network-with-a-very-long-name-indeed-it-is-long +cifar10 +30/30 +83.0 % +82.0 % +9[01] min",
         lines[3],
     )
     assert lines[2].startswith(live.path.name)
