@@ -24,7 +24,6 @@ from cnn_explorer.trainer.rundir import Notes, RunWriter, write_notes
 from cnn_explorer.trainer.textsafe import width
 from typer.testing import CliRunner
 
-NOW = datetime.now(UTC)
 CONFIG = {
     "argv": ["train", "resnet18", "--dataset", "cifar10"],
     "network": {"name": "resnet18", "stem": "small", "parameters": 11_173_962},
@@ -37,7 +36,7 @@ CONFIG = {
 def make(
     runs: Path, minutes: int = 0, network: str = "resnet18", dataset: str = "cifar10", **status: object
 ) -> RunWriter:
-    began = NOW - timedelta(minutes=minutes)
+    began = datetime.now(UTC) - timedelta(minutes=minutes)
     named = {"network": CONFIG["network"] | {"name": network}, "data": CONFIG["data"] | {"name": dataset}}
     config = CONFIG | named | {"created": began.isoformat()}
     writer = RunWriter.create(runs, new_id(network, dataset, began), config)
