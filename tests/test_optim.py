@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from cnn_explorer.models import catalogue, counting
 from cnn_explorer.trainer.optim import (
     Average,
     build_optimizer,
@@ -76,6 +77,41 @@ def test_the_rate_is_set_for_all_groups() -> None:
     optimizer = build_optimizer(network(), Recipe())
     set_rate(optimizer, 0.125)
     assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.125]
+
+
+def test_a_group_may_have_a_rate_of_its_own_and_a_checkpoint_without_one_can_be_loaded() -> None:
+    net = network()
+    groups = parameter_groups(net, 0.5)
+    assert [group["lr_scale"] for group in groups] == [1.0, 1.0]
+    groups[1]["lr_scale"] = 0.25
+    optimizer = torch.optim.SGD(groups, lr=1.0)
+    set_rate(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.125]
+    earlier = optimizer.state_dict()
+    for group in earlier["param_groups"]:
+        del group["lr_scale"]
+    optimizer.load_state_dict(earlier)
+    set_rate(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "free"),
+    [
+        ("vit_nano", {"class_token", "positions"}),
+        ("swin_nano", {"bias_table"}),
+        ("swin_v2_nano", {"log_scale"}),
+        ("nat_nano", {"bias"}),
+        ("mobile_former_26m", {"vectors"}),
+        ("capsnet", set()),
+        ("cnn_lstm", set()),
+    ],
+)
+def test_tokens_and_tables_do_not_decay_and_every_weight_does(name: str, free: set[str]) -> None:
+    net = counting.on_meta(lambda: catalogue.build(name, num_classes=10))
+    decayed = {id(p) for p in parameter_groups(net, 0.5)[0]["params"]}
+    several_axes = {key.rpartition(".")[2] for key, p in net.named_parameters() if p.ndim > 1 and id(p) not in decayed}
+    assert several_axes == free
 
 
 def test_gradient_norm_and_clipping() -> None:

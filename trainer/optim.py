@@ -13,17 +13,27 @@ _FUSED = ("sgd", "adam", "adamw")
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: weights with decay; norms, biases and other vectors (at most one axis) without.
+    """Two groups: weights with decay; norms, biases, class tokens, position and bias tables, layer scales without.
 
     Decay pulls towards zero, which makes a filter smaller but would move the mean and scale that a norm has learned
     (Goyal et al., arXiv:1706.02677, section 5.3, for batch norm). Frozen parameters are left out; empty groups too.
+    ``lr_scale`` is the group's factor on the learning rate (`set_rate`).
     """
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for name, p in trained if is_weight(name, p)], "weight_decay": weight_decay},
+        {"params": [p for name, p in trained if not is_weight(name, p)], "weight_decay": 0.0},
     ]
-    return [group for group in groups if group["params"]]
+    return [group | {"lr_scale": 1.0} for group in groups if group["params"]]
+
+
+def is_weight(name: str, parameter: Tensor) -> bool:
+    """Whether a parameter multiplies what flows through: more than one axis, and called a weight by its module.
+
+    The second half leaves out what has several axes for its shape alone, and has no decay in the reference code of DeiT,
+    Swin and NAT either: class tokens, tables of positions and of relative biases, scales of attention.
+    """
+    return parameter.ndim > 1 and "weight" in name.rpartition(".")[2]
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
@@ -45,9 +55,9 @@ def build_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Set the learning rate of all groups."""
+    """Set the learning rate of all groups, each times its own factor ``lr_scale`` (1 where it has none)."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("lr_scale", 1.0)
 
 
 def gradient_norm(network: nn.Module) -> Tensor:
