@@ -7,58 +7,47 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from . import cli_train_options as options
 from .errors import UsageError, WorkError
 
 JSON_SCHEMA = 1
 INTERRUPTED = 130
 
-Network = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Networks, trained one after the other.")]
-Number = int | None
-Share = float | None
-
 
 def train(
-    names: Network = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="digits (default), mnist, fashion-mnist, cifar10, cifar100, folder:PATH."),
-    ] = None,
-    epochs: Annotated[Number, typer.Option(help="Passes over the training pictures.")] = None,
-    batch_size: Annotated[Number, typer.Option(help="Pictures per update.")] = None,
-    lr: Annotated[Share, typer.Option(help="Peak learning rate.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")] = None,
-    momentum: Annotated[Share, typer.Option(help="Momentum of SGD.")] = None,
-    weight_decay: Annotated[Share, typer.Option(help="Not on norms and biases.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, step, cosine or one-cycle.")] = None,
-    warmup: Annotated[Share, typer.Option(help="Epochs in which the learning rate rises.")] = None,
-    label_smoothing: Annotated[Share, typer.Option(help="Part of the target spread over all classes.")] = None,
-    clip_norm: Annotated[Share, typer.Option(help="Largest norm of the gradient; 0: any.")] = None,
-    ema: Annotated[Share, typer.Option(help="Decay of a moving average of the weights; 0: none.")] = None,
-    augment: Annotated[
-        str | None, typer.Option(help="Comma-separated: crop, translate, flip, jitter, randaugment …")
-    ] = None,
-    no_augment: Annotated[bool, typer.Option("--no-augment", help="Train on the pictures as they are.")] = False,
-    assign: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any value of the recipe, e.g. gamma=0.2.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML written by hand, or a run.json to repeat.")] = None,
-    seed: Annotated[Number, typer.Option(help="Everything random follows from it (default 0).")] = None,
-    validation: Annotated[Share, typer.Option(help="Share or number of pictures held out; 0: none.")] = None,
-    stem: Annotated[str | None, typer.Option(help="auto, small or imagenet: the network's layout.")] = None,
-    image_size: Annotated[Number, typer.Option(help="Side of the pictures that the network sees.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
-    threads: Annotated[Number, typer.Option(help="Threads of the CPU.")] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Train in the background; print the id, return.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")] = False,
-    runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs.")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets.")] = None,
-    run: Annotated[list[str] | None, typer.Option("--run", hidden=True)] = None,
-    lock_fd: Annotated[list[int] | None, typer.Option("--lock-fd", hidden=True)] = None,
+    names: options.Names = None,
+    dataset: options.Dataset = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    lr: options.Rate = None,
+    optimizer: options.Optimizer = None,
+    momentum: options.Momentum = None,
+    weight_decay: options.WeightDecay = None,
+    schedule: options.Schedule = None,
+    warmup: options.Warmup = None,
+    label_smoothing: options.LabelSmoothing = None,
+    clip_norm: options.ClipNorm = None,
+    ema: options.Ema = None,
+    augment: options.Augment = None,
+    no_augment: options.NoAugment = False,
+    assign: options.Assign = None,
+    config: options.Config = None,
+    seed: options.Seed = None,
+    validation: options.Validation = None,
+    stem: options.Stem = None,
+    image_size: options.ImageSize = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    threads: options.Threads = None,
+    detach: options.Detach = False,
+    as_json: options.AsJson = False,
+    runs: options.Runs = None,
+    data: options.Data = None,
+    run: options.RunId = None,
+    lock_fd: options.LockFd = None,
 ) -> None:
     """Train networks. Ctrl-C writes a checkpoint; 'cnn-explorer runs resume last' goes on from there."""
     from .settings import runs_folder

@@ -1,0 +1,50 @@
+"""The options of `cnn-explorer train`, each with its type and what ``--help`` says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Networks, trained one after the other.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="digits (default), mnist, fashion-mnist, cifar10, cifar100, folder:PATH."),
+]
+
+# The recipe
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training pictures.")]
+BatchSize = Annotated[int | None, typer.Option(help="Pictures per update.")]
+Rate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
+Optimizer = Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")]
+Momentum = Annotated[float | None, typer.Option(help="Momentum of SGD.")]
+WeightDecay = Annotated[float | None, typer.Option(help="Not on norms and biases.")]
+Schedule = Annotated[str | None, typer.Option(help="constant, step, cosine or one-cycle.")]
+Warmup = Annotated[float | None, typer.Option(help="Epochs in which the learning rate rises.")]
+LabelSmoothing = Annotated[float | None, typer.Option(help="Part of the target spread over all classes.")]
+ClipNorm = Annotated[float | None, typer.Option(help="Largest norm of the gradient; 0: any.")]
+Ema = Annotated[float | None, typer.Option(help="Decay of a moving average of the weights; 0: none.")]
+Augment = Annotated[str | None, typer.Option(help="Comma-separated: crop, translate, flip, jitter, randaugment …")]
+NoAugment = Annotated[bool, typer.Option("--no-augment", help="Train on the pictures as they are.")]
+Assign = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any value of the recipe, e.g. gamma=0.2.")
+]
+
+# Network, data and hardware
+Config = Annotated[Path | None, typer.Option(help="TOML written by hand, or a run.json to repeat.")]
+Seed = Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")]
+Validation = Annotated[float | None, typer.Option(help="Share or number of pictures held out; 0: none.")]
+Stem = Annotated[str | None, typer.Option(help="auto, small or imagenet: the network's layout.")]
+ImageSize = Annotated[int | None, typer.Option(help="Side of the pictures that the network sees.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of the CPU.")]
+
+# What is done
+Detach = Annotated[bool, typer.Option("--detach", help="Train in the background; print the id, return.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")]
+Runs = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs.")]
+Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets.")]
+RunId = Annotated[list[str] | None, typer.Option("--run", hidden=True)]
+LockFd = Annotated[list[int] | None, typer.Option("--lock-fd", hidden=True)]
