@@ -74,15 +74,18 @@ def portraits(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
     return {"portraits": found}
 
 
-def pixel(layer: str, position: list[int], picture: list[list[int]], **what: Any) -> dict[str, Any]:
-    """The arithmetic of one output value of a convolution, with weights drawn from a fixed seed and a real picture.
+def pixel(
+    layer: str, position: list[int], picture: list[list[int]], weights: str | None = None, **what: Any
+) -> dict[str, Any]:
+    """The arithmetic of one output value of a convolution, on a real picture.
 
-    ``picture`` are grey values 0 to 255, scaled to the size that the network takes.
+    ``picture`` are grey values 0 to 255, scaled to the size that the network takes. ``weights`` is the best.pt of a run of
+    this network; without it the weights are drawn from a fixed seed.
     """
     from .walk import output_pixel
 
-    network, shape = _built(json.dumps(what, sort_keys=True))
-    found = output_pixel(network, layer, _as_input(picture, shape), (position[0], position[1], position[2]))
+    network, shape, moments = _built(json.dumps(what, sort_keys=True), weights)
+    found = output_pixel(network, layer, _as_input(picture, shape, moments), (position[0], position[1], position[2]))
     return {
         "layer": found.layer,
         "position": list(found.position),
@@ -93,8 +96,9 @@ def pixel(layer: str, position: list[int], picture: list[list[int]], **what: Any
     }
 
 
-@lru_cache(maxsize=1)
-def _built(what: str) -> tuple[Any, tuple[int, ...]]:
+@lru_cache(maxsize=2)
+def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[list, list] | None]:
+    """The network, the shape of its picture, and mean and deviation of each channel where it was trained."""
     import torch
 
     from . import counting, external
@@ -105,15 +109,24 @@ def _built(what: str) -> tuple[Any, tuple[int, ...]]:
         raise ValueError(f"{subject.name} has {parameters:,} parameters, too many to build it for an example")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return subject.make(), subject.shape
+        network = subject.make()
+    if weights is None:
+        return network, subject.shape, None
+    kept = torch.load(weights, map_location="cpu", weights_only=True)
+    network.load_state_dict(kept["model"])
+    return network, subject.shape, (kept["mean"], kept["std"])
 
 
-def _as_input(picture: list[list[int]], shape: tuple[int, ...]) -> Any:
+def _as_input(picture: list[list[int]], shape: tuple[int, ...], moments: tuple[list, list] | None) -> Any:
+    """The picture as the network expects it (1, C, H, W), normalised as in training, or by itself where there was none."""
     import torch
 
     grey = torch.tensor(picture, dtype=torch.float32)[None, None] / 255
     sized = torch.nn.functional.interpolate(grey, size=shape[-2:], mode="bilinear", align_corners=False)
-    return ((sized - sized.mean()) / (sized.std() + 1e-6)).expand(1, *shape)
+    if moments is None:
+        return ((sized - sized.mean()) / (sized.std() + 1e-6)).expand(1, *shape)
+    mean, deviation = (torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1) for values in moments)
+    return (sized - mean) / deviation
 
 
 def _named(what: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,27 @@ async def test_walk_goes_into_blocks_and_down_to_one_value(tmp_path: Path) -> No
         assert app.screen.focused is app.screen.table
 
 
+async def test_one_value_with_the_weights_of_a_trained_run(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await open_pane(pilot, "3", WalkPane, lambda pane: pane.table.rows)
+        await pilot.press("enter", "right")
+        await until(pilot, lambda: "weights as drawn" in screen_text(app))
+        await pilot.press("W")
+        await until(pilot, lambda: "no trained run of lenet5" in screen_text(app))
+        run = FakeRun(tmp_path / "runs", "20261120-143022-lenet5-digits-7f3a", "finished")
+        config = json.loads((run.path / "run.json").read_text())
+        config["network"] |= {"in_channels": 1, "image_size": 28, "num_classes": 10, "stem": None}
+        (run.path / "run.json").write_text(json.dumps(config))
+        run.status("finished", best={"accuracy": 0.9, "epoch": 3})
+        await until(pilot, lambda: app.runs and app.runs[0].best_epoch == 3, "the run is found")
+        await pilot.press("W")
+        await until(pilot, lambda: f"weights of the run {run.path.name}" in screen_text(app))
+        assert "bias 0.7500 = 1.7500" in screen_text(app), "the helper was given the file of the weights"
+        await pilot.press("W")
+        await until(pilot, lambda: "weights as drawn" in screen_text(app))
+
+
 async def test_walk_can_hide_what_comes_out(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:

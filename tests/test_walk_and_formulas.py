@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.models import anatomy, catalogue, counting, formulas, walk
+from cnn_explorer.models import anatomy, catalogue, counting, formulas, helper, walk
 from cnn_explorer.models.anatomy import Layer
 from torch import nn
 
@@ -69,6 +70,21 @@ def test_one_output_value_is_the_sum_of_its_window(options: dict) -> None:
         pixel = walk.output_pixel(network, "0", picture, position)
         assert pixel.total == pytest.approx(output[0][position].item(), abs=1e-5)
         assert pixel.products.sum().item() + pixel.bias == pytest.approx(pixel.total, abs=1e-5)
+
+
+def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    network = catalogue.build("lenet5", num_classes=7)
+    kept = {"schema": 1, "model": network.state_dict(), "mean": [0.2], "std": [0.4], "epoch": 3}
+    torch.save(kept, tmp_path / "best.pt")
+    name = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+    picture = [[(row * column) % 256 for column in range(28)] for row in range(28)]
+    asked = {"network": "lenet5", "form": "paper", "layer": name, "position": [1, 2, 3], "picture": picture}
+    trained = helper.pixel(**asked, weights=str(tmp_path / "best.pt"), num_classes=7)
+    entering = (torch.tensor(picture, dtype=torch.float32)[None, None] / 255 - 0.2) / 0.4
+    expected = network.get_submodule(name)(entering)[0, 1, 2, 3].item()
+    assert trained["total"] == pytest.approx(expected, abs=1e-5)
+    assert helper.pixel(**asked)["kernel"] != trained["kernel"]
 
 
 def test_a_pixel_needs_a_convolution_and_a_place() -> None:

@@ -51,8 +51,9 @@ def answer(asked):
         return {"portraits": [portrait(one) for one in asked["networks"]]}
     if what == "pixel":
         assert len(asked["picture"]) == 28
+        bias = 0.75 if asked.get("weights", "").endswith("best.pt") and asked["num_classes"] == 10 else 0.25
         return {"layer": asked["layer"], "position": asked["position"], "window": [[[2.0]]], "kernel": [[[0.5]]],
-                "bias": 0.25, "total": 1.25}
+                "bias": bias, "total": 1 + bias}
 for line in sys.stdin:
     asked = json.loads(line)
     if "die" in asked.get("network", ""):

@@ -130,6 +130,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("left", "go(0,0,-1)", "The value to the left", "pixel", palette=False),
     Command("full_stop", "go(1,0,0)", "The next output channel", "pixel", "next channel", rank=6, palette=False),
     Command("comma", "go(-1,0,0)", "The output channel before", "pixel", palette=False),
+    Command("W", "trained", "The weights of a trained run, or fresh ones again", "pixel", "trained weights", rank=7),
     # The model file
     Command("j,down", "move(1)", "Down", "code", palette=False),
     Command("k,up", "move(-1)", "Up", "code", palette=False),

@@ -21,6 +21,7 @@ from ..widgets.rows import Column, Row, RowList
 from .base import BaseScreen
 
 TICK_S = 0.25
+SMALL_SIDE = 16
 PICTURES = ("scanned digit 8×8", "scanned digit 28×28", "MNIST digit 28×28")
 LIMITS = {
     "size": (1, 7),
@@ -125,6 +126,7 @@ class BenchScreen(BaseScreen):
         return bench.make_input(self._picture, self.setting.settled.inputs)
 
     def _recompute(self) -> None:
+        self.set_class(self.side > SMALL_SIDE, "-large-picture")
         self.channel = min(self.channel, self.setting.settled.outputs - 1)
         self._output = [] if self.problem else bench.convolve(self.setting, self.inputs, self.channel)
         last = max(len(self._output) - 1, 0)

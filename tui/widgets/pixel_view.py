@@ -42,14 +42,17 @@ def parse_pixel(value: dict[str, Any]) -> PixelSum:
     )
 
 
-def lines_of(pixel: PixelSum) -> list[str]:
-    """The arithmetic as text: the first channels in full, the others as their sums."""
+FRESH = "weights as drawn for training (seed 0)"
+
+
+def lines_of(pixel: PixelSum, weights: str = FRESH) -> list[str]:
+    """The arithmetic as text: the first channels in full, the others as their sums. ``weights`` says whose they are."""
     channel, row, column = pixel.position
     sums = [pixel.channel_sum(number) for number in range(len(pixel.window))]
     lines = [
         f"{pixel.layer}: output channel {channel}, row {row}, column {column}",
         f"sum over all channels {sum(sums):.4f} + bias {pixel.bias:.4f} = {pixel.total:.4f}",
-        "weights as drawn for training (seed 0), a scanned digit scaled to the network's size",
+        f"{weights}, a scanned digit scaled to the network's size",
         "",
     ]
     wide = len(pixel.window[0][0]) > WIDEST_KERNEL
@@ -68,7 +71,7 @@ def lines_of(pixel: PixelSum) -> list[str]:
 
 
 class PixelView(Widget, can_focus=True):
-    """The arithmetic of one value; the arrows move to its neighbours, `,` and `.` to other channels."""
+    """The arithmetic of one value; the arrows move to neighbours, `,` and `.` to other channels, `W` changes the weights."""
 
     BINDINGS: ClassVar = commands.bindings("pixel")
     PLACES: ClassVar = ("pixel",)
@@ -79,13 +82,17 @@ class PixelView(Widget, can_focus=True):
 
         by: tuple[int, int, int]
 
+    @dataclass
+    class OtherWeights(Message):
+        """The weights of a trained run are wanted, or the fresh ones again."""
+
     def __init__(self) -> None:
         super().__init__(id="pixel")
         self._text = ""
 
-    def show(self, pixel: PixelSum) -> None:
+    def show(self, pixel: PixelSum, weights: str) -> None:
         """Show a value."""
-        self.say("\n".join(lines_of(pixel)))
+        self.say("\n".join(lines_of(pixel, weights)))
 
     def say(self, text: str) -> None:
         """Show words."""
@@ -97,3 +104,6 @@ class PixelView(Widget, can_focus=True):
 
     def action_go(self, channel: int, row: int, column: int) -> None:
         self.post_message(self.Moved((channel, row, column)))
+
+    def action_trained(self) -> None:
+        self.post_message(self.OtherWeights())

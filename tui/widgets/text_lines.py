@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 
 class TextLines(Widget):
-    """Shown as it is: never read as markup, lines that are too long end in "…"."""
+    """Shown as it is, never read as markup; lines that are too long end in "…" where the style sheet says nothing else."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="one-line")

@@ -8,12 +8,13 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...models.notes import quantity, shape_text
-from .. import commands, digits, export, layertree, quiz
+from ...trainer.run import Run
+from .. import commands, digits, export, layertree, quiz, weights
 from ..export import Export
 from ..layertree import LayerNode
 from ..subject import Subject
 from .pane import Pane, parse_tree
-from .pixel_view import PixelView, parse_pixel
+from .pixel_view import FRESH, PixelView, parse_pixel
 from .rows import Column, Row, RowList
 from .text_lines import TextLines
 
@@ -50,6 +51,7 @@ class WalkPane(Pane):
         self.predicting = False
         self._position = [0, 0, 0]
         self._pixel_of: LayerNode | None = None
+        self._run: Run | None = None
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="walk-path")
@@ -80,6 +82,7 @@ class WalkPane(Pane):
         return next((node for node in self.steps if node.key == self.table.key), None)
 
     def fill(self, subject: Subject) -> None:
+        self._run = None
         self._close_pixel()
         self.ask("layers", subject.details(), parse_tree)
 
@@ -90,7 +93,7 @@ class WalkPane(Pane):
 
     def ready(self, question: str, value: Any) -> None:
         if question == "pixel":
-            self.query_one(PixelView).show(value)
+            self.query_one(PixelView).show(value, f"weights of the run {self._run.id}" if self._run else FRESH)
             return
         self.levels = [value]
         self._rebuild()
@@ -237,11 +240,23 @@ class WalkPane(Pane):
             ]
             self._ask_pixel()
 
+    def on_pixel_view_other_weights(self, message: PixelView.OtherWeights) -> None:
+        message.stop()
+        if self._run is not None or self.subject is None:
+            self._run = None
+        else:
+            self._run = weights.trained(self.explorer.runs, self.subject)
+            if self._run is None:
+                self.explorer.say(weights.why_not(self.explorer.runs, self.subject), "warning")
+        self._ask_pixel()
+
     def _ask_pixel(self) -> None:
         node = self._pixel_of
         if node is not None and self.subject is not None:
             picture = digits.picture(self.explorer.memory.digit)
             details = {"layer": node.name, "position": list(self._position), "picture": picture}
+            if self._run is not None:
+                details |= weights.details(self._run)
             self.ask("pixel", {**self.subject.details(), **details}, parse_pixel, beside=True)
 
     def export(self) -> Export | None:
