@@ -1,20 +1,26 @@
-"""`cnn-explorer runs …`: list, show, watch, stop, resume, remove and export runs, without torch."""
+"""`cnn-explorer runs …`: list, show, watch, stop, skip, resume, remove and export runs, without torch."""
 
 from __future__ import annotations
 
 import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .errors import UsageError, WorkError, nearest
 
-runs_app = typer.Typer(help="List runs, or show, watch, stop, resume, remove and export one.")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .trainer.control import Stop
+
+runs_app = typer.Typer(help="List runs, or show, watch, stop, skip, resume, remove and export one.")
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="Run id, a unique beginning or ending of one, or 'last'.")]
 Folder = Annotated[Path | None, typer.Option("--runs", metavar="FOLDER", help="Folder of the runs.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -25,7 +31,7 @@ def list_all(
     limit: Annotated[int | None, typer.Option(min=1, help="Only this many, the newest.")] = None,
     runs: Folder = None,
 ) -> None:
-    """List runs, newest first; with a command: show, watch, stop, resume, remove or export one."""
+    """List runs, newest first; with a command: show, watch, stop, skip, resume, remove or export one."""
     context.obj = runs
     _tolerate_narrow_encodings()
     if context.invoked_subcommand is not None:
@@ -77,19 +83,37 @@ def watch(context: typer.Context, run: RunId, runs: Folder = None) -> None:
 def stop(
     context: typer.Context,
     run: RunId,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")] = False,
+    keep_best: Annotated[
+        bool, typer.Option("--keep-best", help="End the training here and judge the best weights on the test part.")
+    ] = False,
+    wait: Wait = False,
     runs: Folder = None,
 ) -> None:
     """Ask a run to write a checkpoint and end; 'runs resume' goes on from there."""
-    from .trainer.launch import request_stop
+    from .trainer import control
 
     path = _find(context, run, runs)
+    if keep_best:
+        _ask(control.request_finish, path, wait, "was asked to end its training and judge its best weights")
+    else:
+        _ask(control.request_stop, path, wait, "was asked to stop")
+
+
+@runs_app.command()
+def skip(context: typer.Context, run: RunId, wait: Wait = False, runs: Folder = None) -> None:
+    """Take a waiting run out of its queue, or end the one that is trained: the queue goes on with the next."""
+    from .trainer import control
+
+    _ask(control.skip, _find(context, run, runs), wait, "was asked to leave its queue")
+
+
+def _ask(request: Callable[[Path, float], Stop], path: Path, wait: bool, asked: str) -> None:
     try:
-        answer = request_stop(path, float("inf") if wait else 0.0)
+        answer = request(path, float("inf") if wait else 0.0)
     except KeyboardInterrupt:
-        _say(f"{path.name} was asked to stop; no longer waiting for it")
+        _say(f"{path.name} {asked}; no longer waiting for it")
         raise typer.Exit(130) from None
-    _say(f"{path.name} has ended" if answer.ended else f"{path.name} was asked to stop")
+    _say(f"{path.name} has ended" if answer.ended else f"{path.name} {asked}")
 
 
 @runs_app.command()

@@ -161,7 +161,8 @@ def result(run: Run) -> str:
     figures = [] if run.test_accuracy is None else [f"test accuracy {percent(run.test_accuracy)}"]
     if run.best_accuracy is not None:
         figures.append(f"validation {percent(run.best_accuracy)} (epoch {run.best_epoch})")
-    return f"{run.id}  {run.state}" + (f": {', '.join(figures)}" if figures else "")
+    state = "ended early" if run.ended_early else run.state
+    return f"{run.id}  {state}" + (f": {', '.join(figures)}" if figures else "")
 
 
 def size_on_disk(path: Path) -> str:
@@ -219,6 +220,8 @@ def _head(run: Run, screen: Screen) -> list[tuple[str, str]]:
     state = state_words(run, screen)
     if run.reason:
         state += f": {run.reason}"
+    elif run.ended_early:
+        state += f": ended early, in epoch {epochs(run)}"
     elif run.live:
         done = f"{100 * run.progress:.0f} %" if run.progress is not None else ""
         left = f"{duration(run.eta_s)} left" if run.eta_s is not None else ""

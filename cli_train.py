@@ -218,7 +218,8 @@ def _print_results(found: list) -> None:
         run = found[0]
         best = "" if run.best_accuracy is None else f", validation {share(run.best_accuracy)} (epoch {run.best_epoch})"
         test = "" if run.test_accuracy is None else f": test accuracy {share(run.test_accuracy)}"
-        _emit(f"{run.id}  {run.state}{test}{best if test else ''}\n")
+        state = "ended early" if run.ended_early else run.state
+        _emit(f"{run.id}  {state}{test}{best if test else ''}\n")
         return
     rows = [("run", "state", "validation", "test")]
     rows += [(run.id, run.state, share(run.best_accuracy), share(run.test_accuracy)) for run in found]

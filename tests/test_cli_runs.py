@@ -17,7 +17,7 @@ import pytest
 from cnn_explorer import cli_runs_text, cli_runs_watch
 from cnn_explorer.cli_runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import launch
+from cnn_explorer.trainer import control, launch
 from cnn_explorer.trainer.ids import new_id
 from cnn_explorer.trainer.reader import list_runs, read_run
 from cnn_explorer.trainer.rundir import Notes, RunWriter, write_notes
@@ -288,7 +288,7 @@ def test_leaving_watch_leaves_the_run_alone(tmp_path, monkeypatch):
     assert result.exit_code == 130
     assert "it goes on" in result.stderr
     assert read_run(writer.path).state == "training"
-    assert not writer.stop_requested()
+    assert not control.is_requested(writer.path, control.STOP)
     writer.lock.release()
 
 
@@ -297,9 +297,25 @@ def test_stop_asks(tmp_path, monkeypatch):
     result = call(tmp_path, "stop", "last")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "was asked to stop" in result.stderr
-    assert writer.stop_requested()
-    monkeypatch.setattr(launch.time, "sleep", lambda _: (writer.status(state="stopped"), writer.lock.release()))
+    assert control.is_requested(writer.path, control.STOP)
+    monkeypatch.setattr(control.time, "sleep", lambda _: (writer.status(state="stopped"), writer.lock.release()))
     assert "has ended" in call(tmp_path, "stop", "last", "--wait").stderr
+
+
+def test_skip_asks_and_keep_best_leaves_another_request(tmp_path):
+    writer = make(tmp_path, state="training")
+    assert "was asked to end its training" in call(tmp_path, "stop", "last", "--keep-best").stderr
+    assert control.is_requested(writer.path, control.FINISH) and not control.is_requested(writer.path, control.STOP)
+    writer.status(state="queued")
+    assert "was asked to leave its queue" in call(tmp_path, "skip", "last").stderr
+    assert control.is_requested(writer.path, control.STOP)
+    writer.lock.release()
+
+
+def test_an_early_end_is_said(tmp_path):
+    writer = make(tmp_path, state="finished", ended_early=True, epoch=2, test={"accuracy": 0.5})
+    assert "finished: ended early, in epoch 2/30" in call(tmp_path, "show", "last").stdout
+    assert cli_runs_text.result(read_run(writer.path)).endswith("  ended early: test accuracy 50.0 %")
 
 
 def test_resume_goes_on_here_or_elsewhere(tmp_path, monkeypatch):
@@ -380,7 +396,7 @@ def test_export_refuses_what_it_cannot_do(tmp_path):
     assert "cannot be written: No such file" in str(result.exception)
 
 
-@pytest.mark.parametrize("command", ["show", "watch", "stop", "resume", "rm", "export"])
+@pytest.mark.parametrize("command", ["show", "watch", "stop", "skip", "resume", "rm", "export"])
 def test_a_wrong_id_names_the_nearest(tmp_path, command):
     name = finished(tmp_path).path.name
     result = call(tmp_path, command, "resnet18")

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import launch, process
+from cnn_explorer.trainer import control, launch, process
 from cnn_explorer.trainer.lock import RunLock, is_locked
 from cnn_explorer.trainer.reader import MetricsTail, last_log_lines, read_run
 from cnn_explorer.trainer.rundir import RunWriter
@@ -81,7 +81,7 @@ def test_the_child_is_away_from_the_terminal(runs, python):
         assert opened == ["/dev/null", str(path / "train.log"), str(path / "train.log")]
     assert child.cwd() == os.getcwd()
     os.kill(pid, signal.SIGHUP)
-    launch.request_stop(path, PATIENCE_S)
+    control.request_stop(path, PATIENCE_S)
     assert read_run(path).state == "stopped"
 
 
@@ -119,7 +119,7 @@ def test_a_launcher_that_dies_takes_no_run_with_it(runs, python, tmp_path):
     subprocess.run([sys.executable, "-c", code, str(runs), python], start_new_session=True, check=False)
     wait_for(runs / "a-run", "training")
     assert is_locked(runs / "a-run") is True
-    assert launch.request_stop(runs / "a-run", PATIENCE_S).ended
+    assert control.request_stop(runs / "a-run", PATIENCE_S).ended
 
 
 def test_a_queue_is_one_process(runs, python, monkeypatch):
@@ -128,7 +128,7 @@ def test_a_queue_is_one_process(runs, python, monkeypatch):
     launch.spawn([first, second], [lock, other], python=python)
     wait_for(first, "training")
     assert read_run(second).state == "queued"
-    assert launch.request_stop(second) == launch.Stop("file", ended=False), "a signal would stop the first"
+    assert control.request_stop(second) == control.Stop("file", ended=False), "a signal would stop the first"
     assert read_run(first).state == "training"
     (first / "control" / "stop").touch()
     wait_for(second, "stopped")
@@ -136,7 +136,7 @@ def test_a_queue_is_one_process(runs, python, monkeypatch):
 
 def test_a_stop_waits_for_the_lock_not_for_the_status(runs, python):
     path, _ = start(runs, python)
-    assert launch.request_stop(path, PATIENCE_S) == launch.Stop("both", ended=True)
+    assert control.request_stop(path, PATIENCE_S) == control.Stop("both", ended=True)
     assert read_run(path).state == "stopped"
     assert is_locked(path) is False
 
@@ -145,20 +145,20 @@ def test_a_second_request_is_not_a_second_signal(runs, python, monkeypatch):
     monkeypatch.setenv("FAKE_TRAINER", "wait")
     path, pid = start(runs, python)
     os.kill(pid, signal.SIGSTOP)
-    assert launch.request_stop(path).how == "both"
+    assert control.request_stop(path).how == "both"
     killed = []
-    monkeypatch.setattr(launch.os, "kill", lambda *call: killed.append(call))
-    assert launch.request_stop(path).how == "file"
+    monkeypatch.setattr(control.os, "kill", lambda *call: killed.append(call))
+    assert control.request_stop(path).how == "file"
     assert killed == []
     monkeypatch.undo()
     os.kill(pid, signal.SIGCONT)
-    assert launch.request_stop(path, PATIENCE_S).ended
+    assert control.request_stop(path, PATIENCE_S).ended
 
 
 def test_a_run_that_does_not_hear_signals_sees_the_file(runs, python, monkeypatch):
     monkeypatch.setenv("FAKE_TRAINER", "refuse")
     path, _ = start(runs, python)
-    assert launch.request_stop(path, PATIENCE_S).ended
+    assert control.request_stop(path, PATIENCE_S).ended
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_a_process_that_may_be_another_gets_no_signal(runs, monkeypatch, change)
     status = json.loads((path / "status.json").read_bytes())
     (path / "status.json").write_text(json.dumps(status | change))
     killed = []
-    monkeypatch.setattr(launch.os, "kill", lambda *call: killed.append(call))
-    assert launch.request_stop(path) == launch.Stop("file", ended=False)
+    monkeypatch.setattr(control.os, "kill", lambda *call: killed.append(call))
+    assert control.request_stop(path) == control.Stop("file", ended=False)
     assert killed == []
     assert (path / "control" / "stop").exists()
     lock.release()
@@ -190,7 +190,7 @@ def test_a_run_that_cannot_be_asked_is_one_line(runs):
     (path / "control").rmdir()
     (path / "control").touch()
     with pytest.raises(WorkError, match="cannot be asked to stop"):
-        launch.request_stop(path)
+        control.request_stop(path)
     lock.release()
 
 
@@ -201,7 +201,7 @@ def test_what_has_ended_cannot_be_stopped(runs, state):
         writer.status(state=state)
     lock.release()
     with pytest.raises(UsageError, match=f"is {state}: there is nothing to stop"):
-        launch.request_stop(path)
+        control.request_stop(path)
 
 
 def test_a_child_that_dies_without_a_word_has_crashed_and_can_be_resumed(runs, python, monkeypatch):

@@ -350,15 +350,6 @@ def test_closing_leaves_the_lock_to_the_caller(writer):
     assert is_locked(writer.path) is True
 
 
-def test_a_stop_can_be_asked_for_and_forgotten(writer):
-    assert not writer.stop_requested()
-    (writer.path / "control" / "stop").touch()
-    assert writer.stop_requested()
-    writer.clear_stop()
-    writer.clear_stop()
-    assert not writer.stop_requested()
-
-
 def test_a_metrics_file_that_is_a_link_is_not_followed(tmp_path):
     (tmp_path / "a-run").mkdir()
     (tmp_path / "precious").write_text("precious")

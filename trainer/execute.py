@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UsageError, WorkError
-from . import hardware, output, process, progress, reader, runconfig
+from . import control, hardware, output, process, progress, reader, runconfig
 from .files import remove_leftovers
 from .lock import RunLock
 from .progress import Say
+from .queue import Queue
 from .report import Report
 from .rundir import RunWriter
 from .signals import INTERRUPTED, StopSignals
@@ -53,22 +54,22 @@ def execute_queue(
     A failed run does not keep the next one from starting. A signal stops the whole queue, except where control/stop says
     that only the run at hand was meant.
     """
-    codes: list[int] = []
-    with StopSignals() as signals:
+    with StopSignals() as signals, Queue(paths, locks) as queue:
         if detached:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             hardware.be_nice()
-        for path, lock in zip(paths, locks, strict=True):
+        while (taken := queue.take()) is not None:
+            place, path, lock = taken
             if detached:
                 with contextlib.suppress(WorkError):  # the log of the run before serves as well
                     output.redirect_output(path)
             try:
-                codes.append(_execute(path, lock, say, signals, detached))
+                queue.codes[place] = _execute(path, lock, say, signals, detached)
             finally:
                 lock.release()
-            if signals.wanted and (path / "control" / "stop").exists():
+            if signals.wanted and control.is_requested(path, control.STOP):
                 signals.wanted = None
-    return codes
+    return [queue.codes[place] for place in range(len(paths))]
 
 
 def _execute(path: Path, lock: RunLock, say: Say | None, signals: StopSignals, detached: bool) -> int:
@@ -114,7 +115,7 @@ def _outcome(writer: RunWriter, report: Report, signals: StopSignals, detached: 
     def stop_wanted() -> bool:
         return signals.wanted is not None
 
-    if stop_wanted() or writer.stop_requested():
+    if stop_wanted() or report.requested(control.STOP):
         return Outcome("stopped", INTERRUPTED)
     report.status(state="starting", phase="loading torch", exit=None, error=None)
     writer.keep_alive()
@@ -179,10 +180,7 @@ def _log_traceback(path: Path) -> None:
 
 def _conclude(path: Path, report: Report, outcome: Outcome) -> None:
     """Write the end state and tell it."""
-    changes = {} if outcome.state != "finished" else {"progress": 1.0}
-    written = report.status(
-        state=outcome.state, phase="", eta_s=None, exit=outcome.exit, error=outcome.error, **changes
-    )
+    written = report.status(state=outcome.state, phase="", eta_s=None, exit=outcome.exit, error=outcome.error)
     lost = report.end()
     if outcome.error:
         report.say(f"cnn-explorer: run {path.name}: {outcome.state}: {outcome.error}")

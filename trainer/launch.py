@@ -1,4 +1,4 @@
-"""Starts runs in processes of their own, asks them to stop, resumes and removes them.
+"""Starts runs in processes of their own, resumes and removes them.
 
 A started run outlives the terminal: it has its own session, SIGHUP is blocked, its output goes to train.log, and the lock of
 the run is handed down to it, so that the run counts as alive from the first instant.
@@ -12,32 +12,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError, WorkError
-from . import process
-from .files import open_regular
+from . import control, process
 from .ids import check_id, is_run
-from .lock import RunLock, is_locked
+from .lock import RunLock
 from .output import open_log
 from .reader import read_run
 from .run import Run
 from .rundir import RunWriter
 
-POLL_S = 0.05
-
 _started: list[subprocess.Popen] = []
-
-
-@dataclass(frozen=True)
-class Stop:
-    """``how`` the request went: ``signal``, ``file`` or ``both``; ``ended`` says whether the run is over by now."""
-
-    how: str
-    ended: bool
 
 
 def spawn(run_paths: Sequence[Path], locks: Sequence[RunLock], *, python: str = sys.executable) -> int:
@@ -99,59 +86,6 @@ def _hangup_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def request_stop(path: Path, wait_s: float = 0.0) -> Stop:
-    """Ask the run to write a checkpoint and end; wait up to ``wait_s`` seconds for it.
-
-    Leaves ``control/stop``, and sends SIGTERM to the run's process where that is certain to be the right one: on the same
-    boot of the same machine, with the same start. The file tells the trainer that this run was meant, not its whole queue. A
-    run that is only queued gets no signal, which would stop the run that the same process works on, and a request is not
-    signalled twice, which would mean to end without a checkpoint. Raises UsageError when the run is not alive, WorkError
-    when neither way is open.
-    """
-    run = read_run(path)
-    if not run.live:
-        raise UsageError("run", path.name, f"is {run.state}: there is nothing to stop")
-    repeated = (path / "control" / "stop").exists()
-    filed = repeated or _leave_stop(path)
-    signalled = run.state != "queued" and not repeated and _terminate(run)
-    if not (filed or signalled):
-        raise WorkError(f"run {path.name}: cannot be asked to stop: {path / 'control'} cannot be written")
-    how = "both" if filed and signalled else ("file" if filed else "signal")
-    return Stop(how, _wait_until_over(path, wait_s))
-
-
-def _leave_stop(path: Path) -> bool:
-    try:
-        (path / "control").mkdir(exist_ok=True)
-        os.close(open_regular(path / "control" / "stop", os.O_WRONLY | os.O_CREAT))
-    except OSError:
-        return False
-    return True
-
-
-def _terminate(run: Run) -> bool:
-    status = run.status
-    if status.get("host") != process.host() or status.get("boot_id") != process.boot_id() or run.pid is None:
-        return False
-    if not process.is_alive(run.pid, status.get("process_started"), status.get("process_ticks")):
-        return False
-    try:
-        os.kill(run.pid, signal.SIGTERM)
-    except OSError:
-        return False
-    return True
-
-
-def _wait_until_over(path: Path, wait_s: float) -> bool:
-    """Wait for the lock, not only for the status: the process needs a moment after its last word to let go of the device."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        over = not read_run(path).live and not is_locked(path)
-        if over or time.monotonic() >= deadline:
-            return over
-        time.sleep(POLL_S)
-
-
 def prepare_resume(path: Path) -> RunLock:
     """Take the lock of a run that ended too early and mark it *queued*; the caller trains it with the lock, or spawns it.
 
@@ -162,7 +96,7 @@ def prepare_resume(path: Path) -> RunLock:
     try:
         _check_resumable(read_run(path), locked=True)
         with RunWriter.open(path, lock) as writer:
-            writer.clear_stop()
+            control.forget_requests(path)
             writer.status(state="queued", phase="", eta_s=None, exit=None, error=None)
     except BaseException:
         lock.release()

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from . import randomness
+from . import control, randomness
 from .batches import TrainingBatches, View, evaluation_batches
 from .datasets import Pictures
 from .evaluate import Evaluation, evaluate
@@ -44,7 +44,7 @@ class Best:
 
     accuracy: float
     loss: float
-    epoch: int
+    epoch: float
     step: int
 
     def beaten_by(self, evaluation: Evaluation) -> bool:
@@ -75,6 +75,7 @@ class Trainer:
         self.step = 0
         self.evaluated = 0
         self.best: Best | None = None
+        self.ended_early = False
         self._report = report
         self._keeper = keeper
         self._stop_wanted = stop_wanted
@@ -87,19 +88,31 @@ class Trainer:
         self._begun_time = 0.0
 
     def run(self) -> None:
-        """Train to the end. Raises Stopped and Diverged; OSErrors of the disk are reported and survived."""
+        """Train to the end, or to where control/finish ends it. Raises Stopped and Diverged.
+
+        OSErrors of the disk are reported and survived.
+        """
         self._begun_at, self._begun_time = self.step, self._report.time()
         try:
-            while True:
+            while not self.ended_early:
                 if self.evaluated < self.step // self._per_epoch:
                     self._end_epoch()
                 if self.step >= self.total:
                     return
-                self._train_epoch()
+                if self.step and self._report.requested(control.FINISH):
+                    self._end_early()
+                else:
+                    self._train_epoch()
         except Stopped:
             self._keeper.save(self.state, self.step)
             self._report.status(phase=self._phase(), **self._progress())
             raise
+
+    @property
+    def epochs_done(self) -> float:
+        """Passes over the training part, a whole number unless the run stands within an epoch."""
+        whole, rest = divmod(self.step, self._per_epoch)
+        return round(self.step / self._per_epoch, 4) if rest else whole
 
     def _train_epoch(self) -> None:
         """The rest of the present epoch."""
@@ -115,8 +128,10 @@ class Trainer:
             stop = self._stop_wanted()
             if at_end or stop or self._window.due():
                 self._close_window()
-                if stop or self._report.stop_requested():
+                if stop or self._report.requested(control.STOP):
                     raise Stopped
+                if self._report.requested(control.FINISH):
+                    return
                 if not at_end and self._keeper.due(at_epoch_end=False):
                     self._keeper.save(self.state, self.step)
                     self._window.restart()
@@ -177,6 +192,21 @@ class Trainer:
             self._keeper.save(self.state, self.step)
         self._tell_epoch(number, line)
 
+    def _end_early(self) -> None:
+        """End here, as was asked. Within the first epoch nothing is judged yet, so the present weights are."""
+        epoch = self.epochs_done
+        if self.best is None:
+            if len(self.session.validation):
+                evaluation = self._evaluate()
+                self._record_evaluation(evaluation, epoch)
+                self.best = Best(evaluation.accuracy, evaluation.loss, epoch, self.step)
+            self._keeper.offer_best(self._best_state() | {"epoch": epoch})
+        self.ended_early = True
+        self._report.event("ended_early", f"after step {self.step} of {self.total}", self.step)
+        self._report.say(f"ended early, as asked, after step {self.step:,} of {self.total:,}; the best weights count")
+        self._report.status(**self._progress(), epoch=self.step // self._per_epoch, ended_early=True)
+        self._keeper.save(self.state, self.step)
+
     def _evaluate(self) -> Evaluation:
         session = self.session
         batches = self._until_stopped(evaluation_batches(session.validation, session.view, session.recipe.batch_size))
@@ -188,7 +218,7 @@ class Trainer:
                 raise Stopped
             yield batch
 
-    def _record_evaluation(self, evaluation: Evaluation, epoch: int) -> None:
+    def _record_evaluation(self, evaluation: Evaluation, epoch: float) -> None:
         self._report.record(
             {
                 "kind": "eval",
@@ -239,6 +269,7 @@ class Trainer:
         return {
             "step": self.step,
             "evaluated": self.evaluated,
+            "ended_early": self.ended_early,
             "elapsed": self._report.time(),
             "best": None if self.best is None else asdict(self.best),
             "model": session.network.state_dict(),
@@ -259,6 +290,7 @@ class Trainer:
             updater.scaler.load_state_dict(state["scaler"])
         randomness.restore(state["rng"], session.view.device)
         self.step, self.evaluated = int(state["step"]), int(state["evaluated"])
+        self.ended_early = bool(state.get("ended_early"))
         self.best = None if state["best"] is None else Best(**state["best"])
         self._report.continue_from(float(state["elapsed"]))
 

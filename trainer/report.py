@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
+from . import control
 from .progress import Narrator
 from .rundir import RunWriteError, RunWriter
 from .tail import Figures
@@ -29,11 +30,11 @@ class Report:
         self.elapsed = 0.0
         """Seconds of training in earlier sessions of this run."""
         self._begun = time.monotonic()
-        self._known: set[tuple[object, object]] = set()
+        self._known: set[tuple] = set()
 
     def already_recorded(self, figures: Figures) -> None:
-        """Leave out evaluations that stand in metrics.jsonl: a killed run may have written one after its last checkpoint."""
-        self._known = {(record.get("split"), record.get("step")) for record in (figures.validation, figures.test)}
+        """Leave out what stands in metrics.jsonl: a killed run may have written it after its last checkpoint."""
+        self._known = {_once(record) for record in (figures.validation, figures.test, *figures.events)}
 
     def time(self) -> float:
         """Seconds that the run has been trained, over all its sessions; a clock that is set does not matter."""
@@ -46,7 +47,8 @@ class Report:
 
     def record(self, record: dict) -> None:
         """Append to metrics.jsonl."""
-        if record["kind"] == "eval" and (record["split"], record["step"]) in self._known:
+        once = _once(record)
+        if once and once in self._known:
             return
         self._waiting.append(record)
         self._flush()
@@ -91,6 +93,13 @@ class Report:
         except RunWriteError as error:
             raise OSError(str(error)) from error
 
-    def stop_requested(self) -> bool:
-        """Whether the run's folder holds a request to stop."""
-        return self._writer.stop_requested()
+    def requested(self, what: str) -> bool:
+        """Whether the run's folder holds the request ``what``, control.STOP or control.FINISH."""
+        return control.is_requested(self._writer.path, what)
+
+
+def _once(record: dict) -> tuple:
+    """What a record that is made once only is known by; () for the others."""
+    if record.get("kind") == "eval":
+        return "eval", record.get("split"), record.get("step")
+    return ("ended_early", record.get("step")) if record.get("name") == "ended_early" else ()

@@ -111,6 +111,11 @@ class Run:
         return whole(_part(self.status, "best").get("epoch"))
 
     @property
+    def ended_early(self) -> bool:
+        """Whether the training was ended before its recipe's end, on request, and the best weights judged."""
+        return self.state == "finished" and self.status.get("ended_early") is True
+
+    @property
     def test_accuracy(self) -> float | None:
         """Accuracy on the test part, 0 to 1."""
         test = self.status.get("test")
@@ -173,6 +178,7 @@ def summary(run: Run) -> dict:
         "best_accuracy": run.best_accuracy,
         "best_epoch": run.best_epoch,
         "test_accuracy": run.test_accuracy,
+        "ended_early": run.ended_early,
         "host": run.host,
         "pid": run.pid,
         "error": run.error,

@@ -244,14 +244,6 @@ class RunWriter:
         except OSError as error:
             raise _write_error(self.path, error) from None
 
-    def stop_requested(self) -> bool:
-        """Whether someone asked for a stop through ``control/stop``."""
-        return (self.path / "control" / "stop").exists()
-
-    def clear_stop(self) -> None:
-        """Forget an earlier request to stop."""
-        (self.path / "control" / "stop").unlink(missing_ok=True)
-
     def close(self) -> None:
         """Close the files and end the heartbeat. The lock stays with the caller."""
         if self._beating is not None:

@@ -43,6 +43,8 @@ def train(config: RunConfig, writer: RunWriter, report: Report, stop_wanted: Sto
     _go_on(trainer, writer, report, device)
     _unless_stopped(stop_wanted)
     trainer.run()
+    if not trainer.ended_early:
+        report.status(progress=1.0)
     _test(config, session, trainer, data, keeper, report, stop_wanted)
 
 
@@ -144,8 +146,8 @@ def _test(
     """Judge the best weights on the test part, once, and write down the result."""
     if not len(data.test):
         return
-    report.status(state="testing", phase="test", progress=1.0, eta_s=None)
-    network, epoch = session.updater.judged, trainer.evaluated
+    report.status(state="testing", phase="test", eta_s=None)
+    network, epoch = session.updater.judged, trainer.epochs_done
     try:
         best = keeper.best(session.view.device)
     except checkpoint.CheckpointError as error:
@@ -154,11 +156,11 @@ def _test(
         best = None
     if best is not None:
         network.load_state_dict(best["model"])
-        epoch = int(best["epoch"])
+        epoch = best["epoch"]
     batches = evaluation_batches(data.test, session.view, config.recipe.batch_size)
     checked = (_stoppable(batch, stop_wanted) for batch in batches)
     evaluation = evaluate(network, checked, session.num_classes, session.precision)
-    report.record(_test_record(evaluation, trainer.step, config.recipe.epochs, epoch, report.time()))
+    report.record(_test_record(evaluation, trainer, epoch, report.time()))
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
     report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}")
 
@@ -168,12 +170,12 @@ def _stoppable(batch: tuple, stop_wanted: StopWanted) -> tuple:
     return batch
 
 
-def _test_record(evaluation: Evaluation, step: int, epochs: int, best_epoch: int, seconds: float) -> dict:
+def _test_record(evaluation: Evaluation, trainer: Trainer, best_epoch: float, seconds: float) -> dict:
     return {
         "kind": "eval",
         "split": "test",
-        "step": step,
-        "epoch": epochs,
+        "step": trainer.step,
+        "epoch": trainer.epochs_done,
         "best_epoch": best_epoch,
         "time": round(seconds, 3),
         "loss": short(evaluation.loss),

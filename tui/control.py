@@ -11,7 +11,7 @@ from ..trainer.run import Run
 
 def stop(path: Path) -> tuple[str, str]:
     """Ask a run to stop; what happened, and what went wrong ("" if nothing)."""
-    from ..trainer.launch import request_stop
+    from ..trainer.control import request_stop
 
     try:
         request_stop(path)
