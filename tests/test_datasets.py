@@ -115,13 +115,13 @@ def test_digits_leave_nothing_behind(tmp_path: Path) -> None:
     [(None, 60000, 5000), (None, 1438, 144), (None, 3, 1), (0, 100, 0), (0.0, 100, 0), (0.25, 100, 25), (7, 100, 7)],
 )
 def test_validation_size(asked: float | None, training: int, expected: int) -> None:
-    assert datasets.validation_size(asked, training) == expected
+    assert splitting.validation_size(asked, training) == expected
 
 
 @pytest.mark.parametrize("asked", [-1, 1.5, float("nan"), float("inf"), -0.1])
 def test_nonsense_for_a_validation_size_is_refused(asked: float) -> None:
     with pytest.raises(UsageError, match="validation"):
-        datasets.validation_size(asked, 100)
+        splitting.validation_size(asked, 100)
 
 
 def test_validation_cannot_take_the_last_picture_of_a_class(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,7 @@ from ..errors import UsageError
 from . import cache, datainfo, digits, folder, originals
 from .cache import Say, Stored
 from .moments import Moments
-from .splitting import counts_of, hold_out, seeded_keys, shares
-
-BIG = 50_000
-BIG_VALIDATION = 5_000
-"""What is held out of a training set of at least ``BIG`` pictures where nothing else is asked; of others a tenth."""
+from .splitting import counts_of, hold_out, seeded_keys, shares, validation_size
 
 
 class Pictures:
@@ -176,14 +171,3 @@ def _hold_out(
     parts = [torch.tensor(rows, dtype=torch.int64) for rows in hold_out(numbers, held, seeded_keys(len(numbers), seed))]
     train, out = (Pictures(images, labels[rows], rows) for rows in parts)
     return train, out
-
-
-def validation_size(validation: float | None, training: int) -> int:
-    """How many of ``training`` pictures are held out: see ``validation`` of `load`. UsageError when it is nonsense."""
-    if validation is None:
-        return BIG_VALIDATION if training >= BIG else max(1, round(training / 10))
-    if not math.isfinite(validation) or validation < 0 or (validation >= 1 and validation != int(validation)):
-        raise UsageError("validation", validation, "must be a share below 1, a number of pictures, or 0 for none")
-    if validation >= 1:
-        return int(validation)
-    return max(1, round(validation * training)) if validation else 0

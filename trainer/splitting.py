@@ -7,11 +7,18 @@ as it is from version to version, so a split is the same for everybody.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import UsageError
+
 TEST_SHARE = 0.2
+
+BIG = 50_000
+BIG_VALIDATION = 5_000
+"""What is held out of a training set of at least ``BIG`` pictures where nothing else is asked; of others a tenth."""
 
 
 def counts_of(labels: Sequence[int], classes: int) -> list[int]:
@@ -66,3 +73,14 @@ def hold_out(labels: Sequence[int], held: Sequence[int], keys: Sequence[Any]) ->
     for rows, number in zip(rows_of, held, strict=True):
         out.update(sorted(rows, key=keys.__getitem__)[:number])
     return [row for row in range(len(labels)) if row not in out], sorted(out)
+
+
+def validation_size(validation: float | None, training: int) -> int:
+    """How many of ``training`` pictures are held out: see ``validation`` of `load`. UsageError when it is nonsense."""
+    if validation is None:
+        return BIG_VALIDATION if training >= BIG else max(1, round(training / 10))
+    if not math.isfinite(validation) or validation < 0 or (validation >= 1 and validation != int(validation)):
+        raise UsageError("validation", validation, "must be a share below 1, a number of pictures, or 0 for none")
+    if validation >= 1:
+        return int(validation)
+    return max(1, round(validation * training)) if validation else 0
