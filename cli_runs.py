@@ -54,15 +54,21 @@ def show(context: typer.Context, run: RunId, as_json: AsJson = False, runs: Fold
     """Show a run: configuration, figures, accuracy of each class, the end of its log."""
     from . import cli_runs_text as text
     from .trainer.reader import last_log_lines, newest_figures, read_run, summary
+    from .trainer.reading import read_curve
+    from .trainer.story import read_story
 
     found = read_run(_find(context, run, runs))
     figures, log = newest_figures(found.path), last_log_lines(found.path, 10)
+    findings = read_curve(read_story(found))
     if as_json:
         newest = {"train": figures.train, "validation": figures.validation, "test": figures.test}
         contents = {"run": summary(found), "config": found.config, "status": found.status}
-        _print_json({"schema": 1} | contents | {"newest": newest, "events": figures.events, "log": log})
+        reading = [{"rule": finding.rule, "text": finding.text, "page": finding.page} for finding in findings]
+        _print_json(
+            {"schema": 1} | contents | {"newest": newest, "reading": reading, "events": figures.events, "log": log}
+        )
     else:
-        print(text.details(found, figures, log, text.Screen.of(sys.stdout)))
+        print(text.details(found, figures, log, text.Screen.of(sys.stdout), findings))
 
 
 @runs_app.command()

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from .trainer.ids import short_names
 from .trainer.reader import Figures, Run, number
+from .trainer.reading import Finding
 from .trainer.states import STATES
 from .trainer.textsafe import clean, pad, width
 
@@ -185,12 +186,13 @@ def _left(run: Run) -> str:
     return duration(run.eta_s) if run.live and run.eta_s is not None else ""
 
 
-def details(run: Run, figures: Figures, log: Sequence[str], screen: Screen) -> str:
+def details(run: Run, figures: Figures, log: Sequence[str], screen: Screen, findings: Sequence[Finding] = ()) -> str:
     """The page of one run."""
     parts: list[tuple[str, list[tuple[str, str]] | list[str]]] = [
         (run.id, _head(run, screen)),
         ("configuration", _configuration(run.config)),
         ("figures", _figures(run, figures)),
+        ("reading the curve", [("", f"{finding.text} [{finding.page}]") for finding in findings]),
         ("accuracy of each class", _classes(run, figures, screen)),
         ("events", [_event(event) for event in figures.events[-10:]]),
         ("log", list(log)),
@@ -200,7 +202,7 @@ def details(run: Run, figures: Figures, log: Sequence[str], screen: Screen) -> s
         if rows:
             lines += ["", title] + [line for row in rows for line in _row(row, screen)]
     text = "\n".join(lines[1:])
-    return text if screen.signs else text.replace(NONE, "-").replace("×", "x")
+    return text if screen.signs else text.replace(NONE, "-").replace("×", "x").replace("±", "+-")
 
 
 def _row(row: tuple[str, str] | str, screen: Screen) -> list[str]:
@@ -208,10 +210,11 @@ def _row(row: tuple[str, str] | str, screen: Screen) -> list[str]:
     if isinstance(row, str):
         return ["  " + row]
     name, value = row
-    first = f"  {pad(name, 12)} "
+    first = f"  {pad(name, 12)} " if name else "  "
     if screen.width is None:
         return [first + value]
-    wrap = textwrap.TextWrapper(max(screen.width, 40), first, " " * 15, break_long_words=False, break_on_hyphens=False)
+    hang = " " * (15 if name else 4)
+    wrap = textwrap.TextWrapper(max(screen.width, 40), first, hang, break_long_words=False, break_on_hyphens=False)
     return wrap.wrap(value) or [first.rstrip()]
 
 

@@ -99,12 +99,14 @@ class _Follower:
 class MetricsTail:
     """Follows metrics.jsonl of the run directory ``path``, from its start or ``last_bytes`` before its end.
 
-    ``skipped`` counts the lines that were no records.
+    ``containing`` keeps only lines with one of these pieces in them, undecoded otherwise. ``skipped`` counts the lines that
+    were no records.
     """
 
-    def __init__(self, path: Path, last_bytes: int | None = None) -> None:
+    def __init__(self, path: Path, last_bytes: int | None = None, containing: tuple[bytes, ...] = ()) -> None:
         self._file = _Follower(path / "metrics.jsonl")
         self._last_bytes = last_bytes
+        self._containing = containing
         self._waiting: list[bytes] = []
         self.skipped = 0
 
@@ -129,6 +131,8 @@ class MetricsTail:
                 lines = self._waiting or self._file.lines(descriptor)
                 if lines is None:
                     return Batch(records, reset)
+                if self._containing and not self._waiting:
+                    lines = _wanted(lines, self._containing)
                 room = max_records - len(records)
                 self._waiting = lines[room:]
                 found = parse_records(lines[:room])
