@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for everything that the program writes, with the networks tiny, tiny_broken and tiny_slow in the catalogue.
+    """A folder for everything that the program writes, with the networks of training_support in the catalogue.
 
     Subprocesses inherit it. Data sets are found where they were before; `digits` needs none.
     """

@@ -37,11 +37,14 @@ augment = ["translate", "cutout"]
 [variants.tiny_broken]
 
 [variants.tiny_slow]
+
+[variants.tiny_hungry]
 +++
 A network for tests.
 """
 
 CODE = '''
+import os
 import time
 import torch
 from torch import nn
@@ -75,6 +78,17 @@ class Slow(Tiny):
         return super().forward(x)
 
 
+class Hungry(Tiny):
+    """Has memory for as many pictures at a time as TRAINED_AT_ONCE and JUDGED_AT_ONCE say."""
+
+    def forward(self, x):
+        room = int(os.environ.get("TRAINED_AT_ONCE" if self.training else "JUDGED_AT_ONCE", 1000))
+        y = super().forward(x[:room])
+        if len(x) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return y
+
+
 def tiny(num_classes, in_channels, image_size):
     return Tiny(num_classes, in_channels, image_size)
 
@@ -85,11 +99,15 @@ def tiny_broken(num_classes, in_channels, image_size):
 
 def tiny_slow(num_classes, in_channels, image_size):
     return Slow(num_classes, in_channels, image_size)
+
+
+def tiny_hungry(num_classes, in_channels, image_size):
+    return Hungry(num_classes, in_channels, image_size)
 '''
 
 
 def write_models(folder: Path) -> None:
-    """The pair of files of the networks tiny, tiny_broken and tiny_slow."""
+    """The pair of files of the networks tiny, tiny_broken, tiny_slow and tiny_hungry."""
     folder.mkdir()
     (folder / "tiny.md").write_text(NOTE)
     (folder / "tiny.py").write_text(CODE)

@@ -18,13 +18,12 @@ from ..errors import UsageError, WorkError
 from . import control, hardware, output, process, progress, reader, runconfig
 from .files import remove_leftovers
 from .lock import RunLock
+from .outofmemory import is_out_of_memory
 from .progress import Say
 from .queue import Queue
 from .report import Report
 from .rundir import RunWriter
 from .signals import INTERRUPTED, StopSignals
-
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ def _advice(what: str, rate: float, writer: RunWriter) -> str:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(part in text.lower() for part in OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         return "out of memory: smaller parts of the batch help, --set accumulate=2, or a smaller --batch-size"
     return f"{type(error).__name__}: {text[:300]} (traceback in {output.LOG})"
 

@@ -270,6 +270,7 @@ class Trainer:
             "step": self.step,
             "evaluated": self.evaluated,
             "ended_early": self.ended_early,
+            "accumulate": updater.accumulate,
             "elapsed": self._report.time(),
             "best": None if self.best is None else asdict(self.best),
             "model": session.network.state_dict(),
@@ -291,6 +292,7 @@ class Trainer:
         randomness.restore(state["rng"], session.view.device)
         self.step, self.evaluated = int(state["step"]), int(state["evaluated"])
         self.ended_early = bool(state.get("ended_early"))
+        updater.accumulate = int(state.get("accumulate", updater.accumulate))
         self.best = None if state["best"] is None else Best(**state["best"])
         self._report.continue_from(float(state["elapsed"]))
 

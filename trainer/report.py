@@ -36,6 +36,12 @@ class Report:
         """Leave out what stands in metrics.jsonl: a killed run may have written it after its last checkpoint."""
         self._known = {_once(record) for record in (figures.validation, figures.test, *figures.events)}
 
+    def forget_after(self, step: int) -> None:
+        """Drop the records of later steps that wait for room on the disk: these steps will be made again."""
+        kept = [record for record in self._waiting if record.get("step", 0) <= step]
+        self._waiting.clear()
+        self._waiting.extend(kept)
+
     def time(self) -> float:
         """Seconds that the run has been trained, over all its sessions; a clock that is set does not matter."""
         return self.elapsed + time.monotonic() - self._begun

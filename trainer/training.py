@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,6 +22,7 @@ from .evaluate import Evaluation, evaluate
 from .keeper import Keeper
 from .loop import Session, Stopped, Trainer, short
 from .optim import Average, build_optimizer
+from .outofmemory import is_out_of_memory, release
 from .progress import percent
 from .report import Report
 from .runconfig import RunConfig
@@ -36,16 +39,74 @@ def train(config: RunConfig, writer: RunWriter, report: Report, stop_wanted: Sto
     report.status(state="starting", phase="loading data")
     data = load_data(config, report.say)
     _unless_stopped(stop_wanted)
-    report.status(phase="building the network")
+    shortage = _attempt(config, data, device, writer, report, stop_wanted, None)
+    while shortage is not None:
+        release()
+        shortage = _attempt(config, data, device, writer, report, stop_wanted, shortage)
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Memory did not suffice in update ``step`` (from 1), with the batch of ``pictures`` in ``parts``."""
+
+    step: int
+    parts: int
+    pictures: int
+
+    @property
+    def next_parts(self) -> int:
+        """In how many parts to try it next. Raises WorkError when they hold one picture each already."""
+        if self.parts >= self.pictures:
+            raise WorkError(
+                f"out of memory at step {self.step}, with one picture at a time: a smaller network or --image-size helps"
+            )
+        return min(2 * self.parts, self.pictures)
+
+
+def _attempt(
+    config: RunConfig,
+    data: DataSet,
+    device: torch.device,
+    writer: RunWriter,
+    report: Report,
+    stop_wanted: StopWanted,
+    before: Shortage | None,
+) -> Shortage | None:
+    """Train from where the run stands to the end, and test; or, where memory does not suffice, say where that was.
+
+    Nothing of the attempt is referred to when it is over, so its memory can be given back.
+    """
+    report.status(state="starting", phase="building the network")
     session = build_session(config, data, device)
     keeper = Keeper(writer.checkpoints, report)
     trainer = Trainer(session, report, keeper, stop_wanted)
     _go_on(trainer, writer, report, device)
+    if before is not None:
+        _take_smaller_parts(trainer, keeper, report, before)
     _unless_stopped(stop_wanted)
-    trainer.run()
+    try:
+        trainer.run()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return Shortage(trainer.step + 1, session.updater.accumulate, config.recipe.batch_size)
     if not trainer.ended_early:
         report.status(progress=1.0)
     _test(config, session, trainer, data, keeper, report, stop_wanted)
+    return None
+
+
+def _take_smaller_parts(trainer: Trainer, keeper: Keeper, report: Report, shortage: Shortage) -> None:
+    """Work the batch off in more parts from here on, say so, and write it into a checkpoint, so that a resumed run knows."""
+    parts, network = shortage.next_parts, trainer.session.network
+    trainer.session.updater.accumulate = parts
+    size = math.ceil(shortage.pictures / parts)
+    said = f"out of memory at step {shortage.step}: {parts} parts of {size} instead of {shortage.pictures} at once"
+    report.event("batch_split", said, trainer.step)
+    normed = any(name.endswith("running_mean") for name, _ in network.named_buffers())
+    remark = f", but batch norm takes its statistics from {size} pictures at a time" if normed else ""
+    report.say(f"{said}, from step {trainer.step:,} on; the update stays that of the whole batch{remark}")
+    keeper.save(trainer.state, trainer.step)
 
 
 def _unless_stopped(stop_wanted: StopWanted) -> None:
@@ -128,6 +189,7 @@ def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.de
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise WorkError(f"the checkpoint does not fit this run: {str(error).splitlines()[0]}") from None
     if began_before:
+        report.forget_after(trainer.step)
         writer.drop_records_after(trainer.step)
         report.already_recorded(newest_figures(writer.path))
         report.event("resumed", f"from step {trainer.step}", trainer.step)

@@ -58,6 +58,8 @@ class Updater:
         self.optimizer = optimizer
         self.average = average
         self.scaler = scaler
+        self.accumulate = recipe.accumulate
+        """Parts in which a batch is worked off: more than the recipe's where memory did not suffice."""
         self._recipe = recipe
         self._precision = precision
         self._own_loss = getattr(network, "training_loss", None)
@@ -71,17 +73,17 @@ class Updater:
         """Make one update at learning rate ``rate`` with pictures (B, C, H, W) and their targets. Waits for nothing."""
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
-        if self._recipe.accumulate == 1:
-            figures = self._backward(images, targets, 1.0)
-        else:
-            figures = self._backward_in_parts(images, targets)
+        parts = self.accumulate
+        figures = (
+            self._backward(images, targets, 1.0) if parts == 1 else self._backward_in_parts(images, targets, parts)
+        )
         self._apply()
         return figures
 
-    def _backward_in_parts(self, images: Tensor, targets: Tensor) -> Figures:
+    def _backward_in_parts(self, images: Tensor, targets: Tensor, parts: int) -> Figures:
         """Add up the gradients of parts of the batch, each weighted by its share: the gradient of the whole batch."""
-        parts = zip(images.chunk(self._recipe.accumulate), targets.chunk(self._recipe.accumulate), strict=True)
-        figures = [self._backward(part, labels, len(part) / len(images)) for part, labels in parts]
+        pieces = zip(images.chunk(parts), targets.chunk(parts), strict=True)
+        figures = [self._backward(piece, labels, len(piece) / len(images)) for piece, labels in pieces]
         return Figures(sum(f.loss for f in figures), sum(f.correct for f in figures))  # type: ignore[arg-type]
 
     def _backward(self, images: Tensor, targets: Tensor, share: float) -> Figures:
