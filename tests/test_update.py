@@ -186,3 +186,20 @@ def test_window_is_due_after_a_second_or_a_part_of_a_short_run(monkeypatch: pyte
     assert short.due() and not long.due()
     now[0] += 1.0
     assert long.due()
+
+
+def test_records_that_take_long_come_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(window_module.time, "perf_counter", lambda: now[0])
+    window = Window(4, total_steps=400)
+    window.add(figures(1.0))
+    window.charge(0.002)
+    now[0] += 0.19
+    assert not window.due()
+    now[0] += 0.02
+    assert window.due()
+    window.charge(0.0001)
+    window.restart()
+    window.add(figures(1.0))
+    now[0] += 0.06
+    assert window.due()

@@ -7,6 +7,7 @@ uninterrupted one would have done.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
@@ -118,7 +119,7 @@ class Trainer:
         """The rest of the present epoch."""
         number, first = divmod(self.step, self._per_epoch)
         self._epoch_figures = [0.0, 0.0, 0.0]
-        self._report.status(state="training", phase=self._phase(), **self._progress())
+        self._tell_status(always=self.step == self._begun_at)
         epoch = self.session.batches.epoch(number)
         self.session.network.train()
         self._window.restart()
@@ -143,9 +144,10 @@ class Trainer:
 
     def _close_window(self) -> None:
         """Fetch the figures since the last record, see that they are finite, and write them down."""
-        norm = self.session.updater.gradient_norm()
         first = self.step - len(self._window) + 1
         means = self._window.close()
+        fetched = time.perf_counter()  # until then the device was waited for, which is no cost of the record
+        norm = self.session.updater.gradient_norm()
         self._last = means
         images = means.updates * self.session.recipe.batch_size
         for index, value in enumerate((images, means.loss * images, means.accuracy * images)):
@@ -171,6 +173,7 @@ class Trainer:
         if not torch.isfinite(torch.tensor(norm)) and self.session.updater.scaler is None:
             raise Diverged(self.step, "the gradient is no finite number")
         self._tell_progress(means)
+        self._window.charge(time.perf_counter() - fetched)
 
     def _end_epoch(self) -> None:
         """Evaluate after an epoch, remember the best weights, write a checkpoint."""
@@ -187,7 +190,7 @@ class Trainer:
         self.evaluated = number
         if improved or not len(self.session.validation):
             self._keeper.offer_best(self._best_state())
-        self._report.status(phase=self._phase(), **self._progress())
+        self._tell_status(always=self.step >= self.total)
         if self.step >= self.total or self._keeper.due(at_epoch_end=True):
             self._keeper.save(self.state, self.step)
         self._tell_epoch(number, line)
@@ -247,9 +250,13 @@ class Trainer:
             return None
         return round((self._report.time() - self._begun_time) / done * (self.total - self.step), 1)
 
+    def _tell_status(self, *, always: bool = False) -> None:
+        """Bring status.json up to date where it is worth while: epochs may be shorter than replacing the file takes."""
+        if always or self._report.status_due():
+            self._report.status(state="training", phase=self._phase(), **self._progress())
+
     def _tell_progress(self, means: Means) -> None:
-        if self._report.status_due():
-            self._report.status(phase=self._phase(), **self._progress())
+        self._tell_status()
         epoch, epochs = min(self.step // self._per_epoch + 1, self.session.recipe.epochs), self.session.recipe.epochs
         figures = (means.loss, means.accuracy, means.images_per_s, self._eta() or 0.0)
         self._report.narrator.moment(Moment(self.step, self.total, epoch, epochs, *figures))

@@ -62,11 +62,7 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
 
 def gradient_norm(network: nn.Module) -> Tensor:
     """Euclidean norm of all gradients together, a scalar on their device; nothing is waited for."""
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    if not gradients:
-        return torch.zeros(())
-    norms = torch.stack([torch.linalg.vector_norm(gradient.float()) for gradient in gradients])
-    return torch.linalg.vector_norm(norms)
+    return nn.utils.get_total_norm([p.grad.float() for p in network.parameters() if p.grad is not None])
 
 
 def clip_gradients(network: nn.Module, limit: float) -> Tensor:

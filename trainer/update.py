@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +30,7 @@ def autocast(precision: str, device: torch.device) -> Precision:
     return lambda: torch.autocast(device.type, dtype=dtype)
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(NamedTuple):
     """Of one update, still on the device: the loss (scalar) and the number of pictures classified rightly (scalar)."""
 
     loss: Tensor
@@ -63,6 +62,7 @@ class Updater:
         self._recipe = recipe
         self._precision = precision
         self._own_loss = getattr(network, "training_loss", None)
+        self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self._norm: Tensor | None = None
 
     def criterion(self, scores: Tensor, targets: Tensor) -> Tensor:
@@ -72,7 +72,9 @@ class Updater:
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Figures:
         """Make one update at learning rate ``rate`` with pictures (B, C, H, W) and their targets. Waits for nothing."""
         set_rate(self.optimizer, rate)
-        self.optimizer.zero_grad(set_to_none=True)
+        # What optimizer.zero_grad() does, without the record that it makes for the profiler: 30 µs in every update.
+        for parameter in self._parameters:
+            parameter.grad = None
         parts = self.accumulate
         figures = (
             self._backward(images, targets, 1.0) if parts == 1 else self._backward_in_parts(images, targets, parts)
@@ -96,9 +98,8 @@ class Updater:
         if share != 1.0:
             loss = loss * share
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
-        scores = scores_of(outputs).detach()
         classes = targets if targets.ndim == 1 else targets.argmax(1)
-        return Figures(loss.detach(), (scores.argmax(1) == classes).sum())
+        return Figures(loss.detach(), (scores_of(outputs).argmax(1) == classes).sum())
 
     def _apply(self) -> None:
         if self.scaler is not None:

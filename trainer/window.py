@@ -13,6 +13,8 @@ from .update import Figures
 LONGEST_S = 1.0
 SHORTEST_S = 0.05
 RECORDS_PER_RUN = 400
+COST_SHARE = 0.01
+"""Part of the time that records may take."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,13 @@ class Window:
     """Collects the figures of updates of ``batch_size`` pictures and says when a record is due.
 
     A record is due every second; in a short run, so that it too has a curve, after each 400th part of the run, though not
-    more often than twenty times a second: a record costs about as much as a small update.
+    more often than twenty times a second, nor so often that records take more than a hundredth of the time (`charge`).
     """
 
     def __init__(self, batch_size: int, total_steps: int) -> None:
         self._batch_size = batch_size
         self._every = max(1, total_steps // RECORDS_PER_RUN)
+        self._shortest = SHORTEST_S
         self._figures: list[Figures] = []
         self.restart()
 
@@ -54,7 +57,11 @@ class Window:
     def due(self) -> bool:
         """Whether it is time for a record."""
         passed = time.perf_counter() - self._since
-        return passed >= LONGEST_S or (passed >= SHORTEST_S and len(self._figures) >= self._every)
+        return passed >= LONGEST_S or (passed >= self._shortest and len(self._figures) >= self._every)
+
+    def charge(self, seconds: float) -> None:
+        """Reckon with ``seconds`` as the cost of a record from now on."""
+        self._shortest = max(SHORTEST_S, seconds / COST_SHARE)
 
     def close(self) -> Means:
         """The means since the last record, and begin anew. Waits for the device. At least one update must be in."""
