@@ -296,9 +296,9 @@ def test_a_resumed_run_keeps_its_threads_as_far_as_there_are_cores(home: Path, m
     monkeypatch.setattr(execute.hardware, "use_threads", used.append)
     monkeypatch.setattr(execute.hardware, "usable_cores", lambda: 2)
     said: list[str] = []
-    execute._settle(2, home / "runs" / "a", said.append, True)
+    execute._settle(2, home / "runs" / "a", said.append, execute.Setting(signals.StopSignals(), detached=True))
     assert (used, said) == ([2], [])
-    execute._settle(8, home / "runs" / "a", said.append, True)
+    execute._settle(8, home / "runs" / "a", said.append, execute.Setting(signals.StopSignals(), detached=True))
     assert used == [2, 2] and "2 threads instead of 8" in said[0]
 
 

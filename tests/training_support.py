@@ -39,6 +39,8 @@ augment = ["translate", "cutout"]
 [variants.tiny_slow]
 
 [variants.tiny_hungry]
+
+[variants.tiny_plain]
 +++
 A network for tests.
 """
@@ -71,6 +73,18 @@ class Broken(Tiny):
         return super().forward(x)
 
 
+class Plain(nn.Module):
+    """Nothing in it treats a picture otherwise because of its neighbours in the batch, or at random."""
+
+    def __init__(self, num_classes, in_channels, image_size):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 4, 5, stride=4)
+        self.head = nn.Linear(4 * ((image_size - 5) // 4 + 1) ** 2, num_classes)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.conv(x)).flatten(1))
+
+
 class Slow(Tiny):
     def forward(self, x):
         if self.training:
@@ -97,6 +111,10 @@ def tiny_broken(num_classes, in_channels, image_size):
     return Broken(num_classes, in_channels, image_size)
 
 
+def tiny_plain(num_classes, in_channels, image_size):
+    return Plain(num_classes, in_channels, image_size)
+
+
 def tiny_slow(num_classes, in_channels, image_size):
     return Slow(num_classes, in_channels, image_size)
 
@@ -107,7 +125,7 @@ def tiny_hungry(num_classes, in_channels, image_size):
 
 
 def write_models(folder: Path) -> None:
-    """The pair of files of the networks tiny, tiny_broken, tiny_slow and tiny_hungry."""
+    """The pair of files of the networks tiny, tiny_broken, tiny_hungry, tiny_plain and tiny_slow."""
     folder.mkdir()
     (folder / "tiny.md").write_text(NOTE)
     (folder / "tiny.py").write_text(CODE)

@@ -88,6 +88,14 @@ def select(draws: Draws, start: int, stop: int) -> Draws:
     return {name: values[start:stop] for name, values in draws.items()}
 
 
+def select_rows(draws: Draws, start: int, rows: Tensor) -> Draws:
+    """The rows ``start + rows`` of all draws. The coin that decides for a whole batch is that of its first picture."""
+    chosen = {name: values[start + rows] for name, values in draws.items()}
+    if "mix" in chosen:
+        chosen["mix"][:, -1] = draws["mix"][start, -1]
+    return chosen
+
+
 def gather(bordered: Tensor, index: Tensor, draws: Draws, width: int) -> Tensor:
     """The pictures ``index`` (B,) of a bordered set, shifted as drawn: (B, C, H, W) in the dtype of the set."""
     if width == 0:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import augment, randomness
 from .datasets import Pictures
+from .distributed import ALONE, Group, check_batch, part, rows_of_batch
 from .recipe import Recipe
 
 EVALUATION_PIXELS = 500 * 32 * 32
@@ -65,10 +66,13 @@ class Epoch:
 class TrainingBatches:
     """The training part of a data set, shuffled and augmented anew in every epoch, all by the seed.
 
-    The last pictures of an order that fill no batch are left out; the next epoch has another order.
+    The last pictures of an order that fill no batch are left out; the next epoch has another order. One of several ranks
+    makes its rows of each batch; UsageError where a batch has fewer than two for each.
     """
 
-    def __init__(self, pictures: Pictures, view: View, recipe: Recipe, seed: int, num_classes: int) -> None:
+    def __init__(
+        self, pictures: Pictures, view: View, recipe: Recipe, seed: int, num_classes: int, group: Group = ALONE
+    ) -> None:
         self.num_classes = num_classes
         self.recipe = recipe
         self.view = view
@@ -80,6 +84,13 @@ class TrainingBatches:
         self._border, kind = augment.border(recipe)
         self._bordered = augment.with_border(_resident(pictures, view.device), self._border, kind)
         self._labels = pictures.labels.to(view.device)
+        self._rows: Tensor | None = None
+        self.share = 1.0
+        check_batch(recipe.batch_size, group.world)
+        if group.world > 1:
+            self._rows = torch.tensor(rows_of_batch(recipe.batch_size, group.rank, group.world), device=view.device)
+            # A mean over ranks of different shares is the mean over pictures when each rank's loss is weighted by this.
+            self.share = group.world * len(self._rows) / recipe.batch_size
 
     def epoch(self, number: int) -> Epoch:
         """Order and random numbers of epoch ``number`` (from 0)."""
@@ -90,14 +101,16 @@ class TrainingBatches:
         return Epoch(order.to(device), {name: values.to(device) for name, values in draws.items()})
 
     def batch(self, epoch: Epoch, position: int) -> tuple[Tensor, Tensor]:
-        """Batch ``position`` of an epoch: pictures (B, C, size, size), normalised, and their targets.
+        """Batch ``position`` of an epoch, or this rank's part of it: pictures (B, C, size, size), normalised, and targets.
 
         These are classes (B,), or probabilities (B, classes) where pictures are mixed.
         """
         start = position * self.batch_size
         stop = start + self.batch_size
-        draws = augment.select(epoch.draws, start, stop)
-        index = epoch.order[start:stop]
+        if self._rows is None:
+            draws, index = augment.select(epoch.draws, start, stop), epoch.order[start:stop]
+        else:
+            draws, index = augment.select_rows(epoch.draws, start, self._rows), epoch.order[start + self._rows]
         images = augment.on_bytes(augment.gather(self._bordered, index, draws, self._border), draws)
         images = self.view.normalised(augment.on_values(images, draws, self.recipe))
         images = augment.on_normalised(images, draws, self.recipe)
@@ -113,14 +126,16 @@ def _resident(pictures: Pictures, device: torch.device) -> Tensor:
 
 
 def evaluation_batches(
-    pictures: Pictures, view: View, at_least: int = 1, batch: int | None = None
+    pictures: Pictures, view: View, at_least: int = 1, batch: int | None = None, group: Group = ALONE
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All pictures in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be smaller.
 
-    A batch holds as many pictures as make EVALUATION_PIXELS, and no fewer than ``at_least``.
+    A batch holds as many pictures as make EVALUATION_PIXELS, and no fewer than ``at_least``. One of several ranks gets its
+    part of the pictures.
     """
     batch = batch or max(at_least, EVALUATION_PIXELS // view.size**2)
-    for start in range(0, len(pictures), batch):
-        index = torch.arange(start, min(start + batch, len(pictures)))
+    first, end = part(len(pictures), group.rank, group.world)
+    for start in range(first, end, batch):
+        index = torch.arange(start, min(start + batch, end))
         images = pictures.batch(index).to(view.device)
         yield view.sized(view.normalised(images)), pictures.labels[index].to(view.device)

@@ -15,6 +15,7 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 class Engine:
     """``device`` is torch's name ("cpu", "cuda:0", "mps"), ``device_name`` what the maker calls it.
 
+    ``devices`` names one for each process where several train together, else it is empty.
     ``precision`` is that of the convolutions and products under autocast; weights and their updates stay fp32.
     """
 
@@ -24,6 +25,7 @@ class Engine:
     channels_last: bool = False
     compile: bool = False
     threads: int = 1
+    devices: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """JSON-able values in the order of the fields."""
@@ -52,6 +54,14 @@ def check(key: str, value: object, origin: str = "engine") -> object:
         raise UsageError(name, value, "must be a whole number, at least 1")
     if key in ("channels_last", "compile") and not isinstance(value, bool):
         raise UsageError(name, value, "must be true or false")
+    if key == "devices":
+        return _devices(value, name)
     if key in ("device", "device_name") and not isinstance(value, str):
         raise UsageError(name, value, "must be a text")
     return value
+
+
+def _devices(value: object, name: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise UsageError(name, value, "must be a list of names of devices")
+    return tuple(value)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .distributed import ALONE, Group
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -33,17 +35,18 @@ def evaluate(
     batches: Iterable[tuple[Tensor, Tensor]],
     num_classes: int,
     precision: Callable[[], AbstractContextManager] = nullcontext,
+    group: Group = ALONE,
 ) -> Evaluation:
     """Judge ``network`` in eval mode, without gradients; its mode is as before afterwards.
 
     ``batches`` gives pictures (B, C, H, W) and classes (B,). Nothing is fetched from the device before the last batch.
-    A class without pictures has None as its accuracy; without any picture loss and accuracy are NaN.
+    A class without pictures has None as its accuracy; without any picture loss and accuracy are NaN. Each rank of ``group``
+    gives its part of the pictures, which may be none, and all get the result for the whole.
     """
     training = network.training
     network.eval()
     losses: list[Tensor] = []
     confusion: Tensor | None = None
-    count = 0
     try:
         # no_grad instead of inference_mode: a table that a network makes and keeps here must be fit for training.
         with torch.no_grad():
@@ -53,12 +56,13 @@ def evaluate(
                 losses.append(F.cross_entropy(scores, targets, reduction="sum"))
                 counts = _confusion(scores.argmax(1), targets, num_classes)
                 confusion = counts if confusion is None else confusion + counts
-                count += len(targets)
     finally:
         network.train(training)
     if confusion is None:
-        return Evaluation(math.nan, math.nan, [None] * num_classes, [[0] * num_classes for _ in range(num_classes)], 0)
-    return _summary(torch.stack(losses).sum().item() / count, confusion.tolist(), count)
+        device = next(network.parameters()).device
+        confusion = torch.zeros((num_classes, num_classes), dtype=torch.int64, device=device)
+        losses.append(torch.zeros((), device=device))
+    return _summary(group.sum(torch.stack(losses).sum()).item(), group.sum(confusion).tolist())
 
 
 def _confusion(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
@@ -69,7 +73,9 @@ def _confusion(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
     return counts.scatter_add_(0, pairs, torch.ones_like(pairs)).view(num_classes, num_classes)
 
 
-def _summary(loss: float, confusion: list[list[int]], count: int) -> Evaluation:
+def _summary(loss: float, confusion: list[list[int]]) -> Evaluation:
     right = [row[index] for index, row in enumerate(confusion)]
+    count = sum(sum(row) for row in confusion)
     per_class = [hits / sum(row) if sum(row) else None for hits, row in zip(right, confusion, strict=True)]
-    return Evaluation(loss, sum(right) / count, per_class, confusion, count)
+    share = 1 / count if count else math.nan
+    return Evaluation(loss * share, sum(right) * share, per_class, confusion, count)

@@ -7,7 +7,9 @@ libraries read while they are loaded is set.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,14 +17,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import UsageError, WorkError
-from . import control, hardware, output, process, progress, reader, runconfig
+from . import control, distributed, hardware, output, process, progress, reader, runconfig
+from .distributed import ALONE, Group
 from .files import remove_leftovers
 from .lock import RunLock
+from .onlooker import Onlooker
 from .outofmemory import is_out_of_memory
-from .progress import Say
+from .progress import Narrator, Say
 from .queue import Queue
 from .report import Report
-from .rundir import RunWriter
+from .rundir import RunWriter, read_config
 from .signals import INTERRUPTED, StopSignals
 
 
@@ -35,18 +39,39 @@ class Outcome:
     error: str | None = None
 
 
-def execute_run(path: Path, lock: RunLock, *, say: Say | None = None, detached: bool = False) -> int:
+@dataclass(frozen=True)
+class Setting:
+    """In what circumstances a run is trained.
+
+    ``devices`` overrides where run.json says that it is trained: one, or one for each of several ranks.
+    """
+
+    signals: StopSignals
+    say: Say | None = None
+    detached: bool = False
+    devices: tuple[str, ...] = ()
+    group: Group = ALONE
+
+
+def execute_run(
+    path: Path, lock: RunLock, *, say: Say | None = None, detached: bool = False, devices: Sequence[str] = ()
+) -> int:
     """Train the run in the directory ``path``, whose lock is held, from where it stands; returns the exit code.
 
     0: finished; 1: failed or diverged, the reason told in one line and the traceback of an error of the program in train.log
     alone; 130: stopped by a signal or through control/stop. On a terminal a progress bar is shown; elsewhere lines go
-    to ``say`` (default: to stderr). The lock is let go at the end.
+    to ``say`` (default: to stderr). ``devices`` are taken instead of those in run.json. The lock is let go at the end.
     """
-    return execute_queue([path], [lock], say=say, detached=detached)[0]
+    return execute_queue([path], [lock], say=say, detached=detached, devices=devices)[0]
 
 
 def execute_queue(
-    paths: Sequence[Path], locks: Sequence[RunLock], *, say: Say | None = None, detached: bool = False
+    paths: Sequence[Path],
+    locks: Sequence[RunLock],
+    *,
+    say: Say | None = None,
+    detached: bool = False,
+    devices: Sequence[str] = (),
 ) -> list[int]:
     """Train runs one after the other; returns their exit codes.
 
@@ -54,6 +79,7 @@ def execute_queue(
     that only the run at hand was meant.
     """
     with StopSignals() as signals, Queue(paths, locks) as queue:
+        setting = Setting(signals, say, detached, tuple(devices))
         if detached:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             hardware.be_nice()
@@ -63,7 +89,7 @@ def execute_queue(
                 with contextlib.suppress(WorkError):  # the log of the run before serves as well
                     output.redirect_output(path)
             try:
-                queue.codes[place] = _execute(path, lock, say, signals, detached)
+                queue.codes[place] = _here_or_in_ranks(path, lock, setting)
             finally:
                 lock.release()
             if signals.wanted and control.is_requested(path, control.STOP):
@@ -71,9 +97,58 @@ def execute_queue(
     return [queue.codes[place] for place in range(len(paths))]
 
 
-def _execute(path: Path, lock: RunLock, say: Say | None, signals: StopSignals, detached: bool) -> int:
-    with _log(path, wanted=not detached) as log:
-        narrator = progress.narrator(say, log)
+def _here_or_in_ranks(path: Path, lock: RunLock, setting: Setting) -> int:
+    """Train in this process, or start one for each device where there are several."""
+    config = _config(path)
+    devices = setting.devices or (config.engine.devices if config else ())
+    if config is None or len(devices) < 2:
+        return _execute(path, lock, setting)
+    from . import ranks
+
+    threads = min(config.engine.threads, max(1, hardware.usable_cores() // len(devices)))
+    with _log(path, wanted=not setting.detached) as log:
+        say = progress.narrator(setting.say, log).say
+        return ranks.train(path, lock, devices, threads, setting.signals, say)
+
+
+def _config(path: Path) -> runconfig.RunConfig | None:
+    """What run.json says; None where it cannot be used, which is told when the run is opened."""
+    try:
+        return runconfig.from_dict(read_config(path))
+    except WorkError:
+        return None
+
+
+def execute_rank(path: Path, lock: RunLock | None, group: Group, devices: Sequence[str] = ()) -> int:
+    """Train the run as one rank of a job of torch.distributed; returns the exit code, 0 for a stop as well.
+
+    torchrun takes any other code for an accident: it would end, or start again, what has just written its checkpoint. Rank 0
+    gives the lock and is the one that writes and speaks.
+    """
+    with StopSignals(patient=True) as signals:
+        setting = Setting(signals, None, output.is_log(path), tuple(devices), group)
+        code = _accompany(path, setting) if lock is None else _execute(path, lock, setting)
+        if code == 1:
+            # The others may be gone, or wait for this one: nothing is said goodbye to.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        group.leave()
+        return 0
+
+
+def _accompany(path: Path, setting: Setting) -> int:
+    """What a rank does that is not the first: all but write and speak, unless an error is its own."""
+    writer = Onlooker(path)
+    outcome = _outcome(writer, Report(writer, Narrator(lambda line: None)), setting)
+    if outcome.state == "failed" and outcome.error != distributed.LOST:
+        progress.narrator().say(f"cnn-explorer: rank {setting.group.rank}: {outcome.error}")
+    return outcome.exit
+
+
+def _execute(path: Path, lock: RunLock, setting: Setting) -> int:
+    with _log(path, wanted=not setting.detached) as log:
+        narrator = progress.narrator(setting.say, log)
         try:
             writer = RunWriter.open(path, lock)
         except WorkError as error:
@@ -82,7 +157,7 @@ def _execute(path: Path, lock: RunLock, say: Say | None, signals: StopSignals, d
         with writer:
             remove_leftovers(writer.checkpoints.folder)
             report = Report(writer, narrator)
-            outcome = _outcome(writer, report, signals, detached)
+            outcome = _outcome(writer, report, setting)
             narrator.end()
             _conclude(path, report, outcome)
             return outcome.exit
@@ -108,24 +183,26 @@ def _open_log(path: Path) -> BinaryIO:
     return open(path / output.LOG, "ab", buffering=0)
 
 
-def _outcome(writer: RunWriter, report: Report, signals: StopSignals, detached: bool) -> Outcome:
+def _outcome(writer: RunWriter, report: Report, setting: Setting) -> Outcome:
     """Train, and turn every way in which that can end into a state."""
+    signals, group, launcher = setting.signals, setting.group, os.getppid()
 
     def stop_wanted() -> bool:
-        return signals.wanted is not None
+        # Ranks without their launcher would be looked after by nobody.
+        return signals.wanted is not None or (group.world > 1 and os.getppid() != launcher)
 
-    if stop_wanted() or report.requested(control.STOP):
-        return Outcome("stopped", INTERRUPTED)
-    report.status(state="starting", phase="loading torch", exit=None, error=None)
-    writer.keep_alive()
     try:
-        config = runconfig.from_dict(writer.config)
-        _settle(config.engine.threads, writer.path, report.say, detached)
+        if group.most(stop_wanted() or report.requested(control.STOP))[0]:
+            return Outcome("stopped", INTERRUPTED)
+        report.status(state="starting", phase="loading torch", exit=None, error=None)
+        writer.keep_alive()
+        config = runconfig.from_dict(group.shared(writer.config)).on(setting.devices)
+        _settle(config.engine.threads, writer.path, report.say, setting)
         from .loop import Diverged, Stopped
         from .training import train
 
         try:
-            train(config, writer, report, stop_wanted)
+            train(config, writer, report, stop_wanted, group)
         except Stopped:
             return Outcome("stopped", INTERRUPTED)
         except Diverged as error:
@@ -134,17 +211,21 @@ def _outcome(writer: RunWriter, report: Report, signals: StopSignals, detached: 
     except (UsageError, WorkError) as error:
         return Outcome("failed", 1, str(error))
     except Exception as error:
+        if group.world > 1 and distributed.lost(error):
+            return Outcome("failed", 1, distributed.LOST)
         _log_traceback(writer.path)
         return Outcome("failed", 1, _one_line(error))
 
 
-def _settle(threads: int, path: Path, say: Callable[[str], None], detached: bool) -> None:
+def _settle(threads: int, path: Path, say: Callable[[str], None], setting: Setting) -> None:
     """Threads as the run was configured with, because another number gives other last digits; fewer where cores lack."""
     cores = hardware.usable_cores()
+    if setting.group.world > 1:
+        cores = max(1, cores // setting.group.local_world)
     if threads > cores:
         say(f"{cores} threads instead of {threads}, because there are {cores} cores here; last digits may differ")
     threads = min(threads, cores)
-    hardware.set_waiting(threads, alone=not detached and is_alone(path.parent, path.name))
+    hardware.set_waiting(threads, alone=not setting.detached and is_alone(path.parent, path.name))
     hardware.use_threads(threads)
 
 

@@ -81,6 +81,26 @@ class Keeper:
             return None
 
 
+
+class Bystander(Keeper):
+    """The keeper of a rank that writes nothing: rank 0 has the same weights."""
+
+    def offer_best(self, state: dict) -> None:
+        """Leave it to rank 0."""
+
+    def due(self, *, at_epoch_end: bool) -> bool:
+        """Never."""
+        return False
+
+    def save(self, state: Callable[[], dict], step: int) -> bool:
+        """Leave it to rank 0."""
+        return True
+
+    def best(self, device: torch.device) -> dict | None:
+        """None: the weights come from rank 0."""
+        return None
+
+
 def _to_memory(value: object) -> object:
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)

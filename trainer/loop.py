@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from . import control, randomness
 from .batches import TrainingBatches, View, evaluation_batches
 from .datasets import Pictures
+from .distributed import ALONE, Group, Meetings
 from .evaluate import Evaluation, evaluate
 from .keeper import Keeper
 from .progress import Moment, duration, percent, speed
@@ -66,6 +67,7 @@ class Session:
     num_classes: int
     precision: Precision
     facts: dict
+    group: Group = ALONE
 
 
 class Trainer:
@@ -82,7 +84,9 @@ class Trainer:
         self._stop_wanted = stop_wanted
         self._per_epoch = session.batches.steps_per_epoch
         self.total = session.recipe.epochs * self._per_epoch
-        self._window = Window(session.recipe.batch_size, self.total)
+        self._group = session.group
+        self._meetings = Meetings(session.group)
+        self._window = Window(session.recipe.batch_size, self.total, session.group)
         self._epoch_figures = [0.0, 0.0, 0.0]
         self._last: Means | None = None
         self._begun_at = 0
@@ -100,7 +104,7 @@ class Trainer:
                     self._end_epoch()
                 if self.step >= self.total:
                     return
-                if self.step and self._report.requested(control.FINISH):
+                if self._group.most(self.step > 0 and self._report.requested(control.FINISH))[0]:
                     self._end_early()
                 else:
                     self._train_epoch()
@@ -126,12 +130,17 @@ class Trainer:
         for position in range(first, self._per_epoch):
             self._update(*self.session.batches.batch(epoch, position))
             at_end = position + 1 == self._per_epoch
-            stop = self._stop_wanted()
-            if at_end or stop or self._window.due():
+            stop, due = self._stop_wanted(), at_end or self._window.due()
+            if self._group.world > 1:
+                stop, due = self._meetings.agreed(stop, due, now=at_end)
+            if due or stop:
                 self._close_window()
-                if stop or self._report.requested(control.STOP):
+                stop, finish = self._group.most(
+                    stop or self._report.requested(control.STOP), self._report.requested(control.FINISH)
+                )
+                if stop:
                     raise Stopped
-                if self._report.requested(control.FINISH):
+                if finish:
                     return
                 if not at_end and self._keeper.due(at_epoch_end=False):
                     self._keeper.save(self.state, self.step)
@@ -139,6 +148,8 @@ class Trainer:
 
     def _update(self, images: Tensor, targets: Tensor) -> None:
         rate = learning_rate(self.session.recipe, self.step, self._per_epoch)
+        if self._group.world > 1:
+            randomness.reseed(self.session.batches.seed, self._group.rank, self.step)
         self._window.add(self.session.updater(images, targets, rate))
         self.step += 1
 
@@ -211,9 +222,13 @@ class Trainer:
         self._keeper.save(self.state, self.step)
 
     def _evaluate(self) -> Evaluation:
-        session = self.session
-        batches = self._until_stopped(evaluation_batches(session.validation, session.view, session.recipe.batch_size))
-        return evaluate(session.updater.judged, batches, session.num_classes, session.precision)
+        session, group = self.session, self._group
+        at_least = max(1, session.recipe.batch_size // group.world)
+        batches = evaluation_batches(session.validation, session.view, at_least, group=group)
+        group.align(session.updater.judged, buffers_only=True)
+        if group.world == 1:  # several ranks stop after the evaluation, all at the same step
+            batches = self._until_stopped(batches)
+        return evaluate(session.updater.judged, batches, session.num_classes, session.precision, group)
 
     def _until_stopped(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in batches:

@@ -17,6 +17,14 @@ def open_log(path: Path) -> int:
     return open_regular(path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
+def is_log(path: Path) -> bool:
+    """Whether this process's stderr already goes to the log of the run ``path``."""
+    try:
+        return os.path.samestat(os.fstat(2), os.stat(path / LOG))
+    except OSError:
+        return False
+
+
 def redirect_output(path: Path) -> None:
     """Send this process's stdout and stderr to the log of the run ``path``: the next run of a queue has its own log.
 

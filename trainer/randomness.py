@@ -18,6 +18,14 @@ def generator(seed: int, purpose: str, number: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, purpose, number))
 
 
+def reseed(seed: int, rank: int, step: int) -> None:
+    """Make what layers of one of several ranks draw in an update a function of the seed, the rank and the step.
+
+    So ranks drop different units, and a checkpoint need not hold the state of each rank's generators.
+    """
+    torch.manual_seed(derive(seed, f"layers of rank {rank}", step))
+
+
 def state(device: torch.device) -> dict[str, torch.Tensor]:
     """State of the global generators that layers such as dropout draw from: uint8 tensors."""
     states = {"cpu": torch.get_rng_state()}

@@ -56,6 +56,13 @@ class RunConfig:
     engine: Engine
     seed: int
 
+    def on(self, devices: tuple[str, ...]) -> RunConfig:
+        """The same run on other devices, one for each process; on those that it has where none are given."""
+        if not devices:
+            return self
+        several = devices if len(devices) > 1 else ()
+        return dataclasses.replace(self, engine=dataclasses.replace(self.engine, device=devices[0], devices=several))
+
     def to_dict(self) -> dict:
         """The keys of run.json that this is."""
         return {

@@ -16,11 +16,13 @@ GRACE_S = 0.5
 class StopSignals:
     """While it is entered, SIGINT, SIGTERM and SIGHUP set ``wanted``; a further one, half a second later, ends the process.
 
+    ``patient``: it does not. A rank of several hears of a stop from its launcher, from a batch system and from the terminal.
     SIGHUP stays ignored where it is ignored or blocked, as it is in a detached run. Outside the main thread, where Python
     allows no handlers, nothing is changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
+        self._patient = patient
         self.wanted: signal.Signals | None = None
         self._since = 0.0
         self._before: dict[signal.Signals, object] = {}
@@ -41,7 +43,7 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.wanted is None:
             self.wanted, self._since = signal.Signals(number), time.monotonic()
-        elif time.monotonic() - self._since > GRACE_S:
+        elif not self._patient and time.monotonic() - self._since > GRACE_S:
             if os.isatty(2):
                 os.write(2, b"\x1b[?25h\n")  # the progress bar has hidden the cursor
             os._exit(INTERRUPTED)

@@ -15,11 +15,12 @@ from torch import nn
 from .. import settings
 from ..errors import UsageError, WorkError
 from ..models import catalogue
-from . import checkpoint, datasets, hardware
+from . import checkpoint, datasets, distributed, hardware
 from .batches import TrainingBatches, View, evaluation_batches
 from .datasets import DataSet
+from .distributed import ALONE, Group
 from .evaluate import Evaluation, evaluate
-from .keeper import Keeper
+from .keeper import Bystander, Keeper
 from .loop import Session, Stopped, Trainer, short
 from .optim import Average, build_optimizer
 from .outofmemory import is_out_of_memory, release
@@ -33,16 +34,18 @@ from .update import Updater, autocast
 StopWanted = Callable[[], bool]
 
 
-def train(config: RunConfig, writer: RunWriter, report: Report, stop_wanted: StopWanted) -> None:
+def train(
+    config: RunConfig, writer: RunWriter, report: Report, stop_wanted: StopWanted, group: Group = ALONE
+) -> None:
     """Bring the run to its end from where it stands. Raises Stopped, Diverged, UsageError, WorkError."""
-    device = hardware.choose_device(config.engine.device)
+    device = hardware.choose_device(distributed.device_of(group, config.engine.device, config.engine.devices))
     report.status(state="starting", phase="loading data")
-    data = load_data(config, report.say)
-    _unless_stopped(stop_wanted)
-    shortage = _attempt(config, data, device, writer, report, stop_wanted, None)
+    data = _load_in_turn(config, report, group)
+    _unless_stopped(stop_wanted, group)
+    shortage = _attempt(config, data, device, writer, report, stop_wanted, None, group)
     while shortage is not None:
         release()
-        shortage = _attempt(config, data, device, writer, report, stop_wanted, shortage)
+        shortage = _attempt(config, data, device, writer, report, stop_wanted, shortage, group)
 
 
 @dataclass(frozen=True)
@@ -71,23 +74,25 @@ def _attempt(
     report: Report,
     stop_wanted: StopWanted,
     before: Shortage | None,
+    group: Group,
 ) -> Shortage | None:
     """Train from where the run stands to the end, and test; or, where memory does not suffice, say where that was.
 
     Nothing of the attempt is referred to when it is over, so its memory can be given back.
     """
     report.status(state="starting", phase="building the network")
-    session = build_session(config, data, device)
-    keeper = Keeper(writer.checkpoints, report)
+    session = build_session(config, data, device, group)
+    keeper = (Keeper if group.first else Bystander)(writer.checkpoints, report)
     trainer = Trainer(session, report, keeper, stop_wanted)
     _go_on(trainer, writer, report, device)
     if before is not None:
         _take_smaller_parts(trainer, keeper, report, before)
-    _unless_stopped(stop_wanted)
+    _unless_stopped(stop_wanted, group)
     try:
         trainer.run()
     except Exception as error:
-        if not is_out_of_memory(error):
+        # Of several ranks one may lack memory and the others not: they cannot be asked, as they wait for its gradients.
+        if group.world > 1 or not is_out_of_memory(error):
             raise
         return Shortage(trainer.step + 1, session.updater.accumulate, config.recipe.batch_size)
     if not trainer.ended_early:
@@ -109,9 +114,19 @@ def _take_smaller_parts(trainer: Trainer, keeper: Keeper, report: Report, shorta
     keeper.save(trainer.state, trainer.step)
 
 
-def _unless_stopped(stop_wanted: StopWanted) -> None:
-    if stop_wanted():
+def _unless_stopped(stop_wanted: StopWanted, group: Group = ALONE) -> None:
+    """Raise Stopped where this process, or any rank of the group, was asked to stop."""
+    if group.most(stop_wanted())[0]:
         raise Stopped
+
+
+def _load_in_turn(config: RunConfig, report: Report, group: Group) -> DataSet:
+    """The data set; of the ranks on one host the first decodes it, and the others find its copy."""
+    if group.world == 1:
+        return load_data(config, report.say)
+    data = load_data(config, report.say) if group.local_rank == 0 else None
+    group.most(0)
+    return data or load_data(config, report.say)
 
 
 def load_data(config: RunConfig, say: Callable[[str], None]) -> DataSet:
@@ -153,7 +168,7 @@ def build_network(config: RunConfig) -> nn.Module:
         raise UsageError("network", spec.name, str(error)) from None
 
 
-def build_session(config: RunConfig, data: DataSet, device: torch.device) -> Session:
+def build_session(config: RunConfig, data: DataSet, device: torch.device, group: Group = ALONE) -> Session:
     """Network, optimiser, batches and all that belongs to them, at the start of the run."""
     recipe, engine = config.recipe, config.engine
     network = build_network(config)
@@ -163,15 +178,18 @@ def build_session(config: RunConfig, data: DataSet, device: torch.device) -> Ses
     average = Average(network, copy.deepcopy(network), recipe.ema) if recipe.ema else None
     precision = autocast(engine.precision, device)
     scaler = torch.amp.GradScaler(device.type) if engine.precision == "fp16" else None
-    updater = Updater(network, build_optimizer(network, recipe), recipe, precision, average, scaler)
-    batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes))
+    batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes), group)
+    optimizer = build_optimizer(network, recipe)
+    forward = group.wrapped(network, partly_used=":" in config.network.name)  # of a network from outside nothing is known
+    updater = Updater(network, optimizer, recipe, precision, average, scaler, forward, batches.share)
     facts = {
         "network": dataclasses.asdict(config.network),
         "classes": list(data.classes),
         "mean": list(data.mean),
         "std": list(data.std),
     }
-    return Session(network, updater, batches, data.validation, view, recipe, len(data.classes), precision, facts)
+    parts = (network, updater, batches, data.validation, view, recipe, len(data.classes), precision, facts, group)
+    return Session(*parts)
 
 
 def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.device) -> None:
@@ -181,7 +199,10 @@ def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.de
         report.say(line)
         report.event("checkpoint_damaged", line, 0)
 
-    state = checkpoint.read_newest(writer.checkpoints, device, damaged)
+    group = trainer.session.group
+    # Rank 0 reads, as the others may be on hosts that do not see the run directory; tensors travel in main memory.
+    where = device if group.world == 1 else "cpu"
+    state = group.shared(checkpoint.read_newest(writer.checkpoints, where, damaged) if group.first else None)
     began_before = newest_figures(writer.path).train or state is not None
     if state is not None:
         try:
@@ -219,9 +240,13 @@ def _test(
     if best is not None:
         network.load_state_dict(best["model"])
         epoch = best["epoch"]
-    batches = evaluation_batches(data.test, session.view, config.recipe.batch_size)
-    checked = (_stoppable(batch, stop_wanted) for batch in batches)
-    evaluation = evaluate(network, checked, session.num_classes, session.precision)
+    group = session.group
+    group.align(network)
+    at_least = max(1, config.recipe.batch_size // group.world)
+    batches = evaluation_batches(data.test, session.view, at_least, group=group)
+    if group.world == 1:
+        batches = (_stoppable(batch, stop_wanted) for batch in batches)
+    evaluation = evaluate(network, batches, session.num_classes, session.precision, group)
     report.record(_test_record(evaluation, trainer, epoch, report.time()))
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
     report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}")

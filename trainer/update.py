@@ -41,7 +41,8 @@ class Updater:
     """Updates ``network`` with ``optimizer`` as ``recipe`` says.
 
     The network may bring its own loss, ``training_loss(outputs, images, targets, criterion)``; otherwise it is the
-    cross-entropy, smoothed by the recipe, of its scores.
+    cross-entropy, smoothed by the recipe, of its scores. ``forward`` is the network as it is called, where something is
+    wrapped around it. One of several ranks weights its loss with ``share`` (batches.py).
     """
 
     def __init__(
@@ -52,8 +53,13 @@ class Updater:
         precision: Precision = nullcontext,
         average: Average | None = None,
         scaler: torch.amp.GradScaler | None = None,
+        forward: nn.Module | None = None,
+        share: float = 1.0,
     ) -> None:
         self.network = network
+        self._forward = forward or network
+        self._quiet = getattr(self._forward, "no_sync", nullcontext)
+        self._share = share
         self.optimizer = optimizer
         self.average = average
         self.scaler = scaler
@@ -76,21 +82,26 @@ class Updater:
         for parameter in self._parameters:
             parameter.grad = None
         parts = self.accumulate
-        figures = (
-            self._backward(images, targets, 1.0) if parts == 1 else self._backward_in_parts(images, targets, parts)
-        )
+        if parts == 1:
+            figures = self._backward(images, targets, self._share)
+        else:
+            figures = self._backward_in_parts(images, targets, parts)
         self._apply()
         return figures
 
     def _backward_in_parts(self, images: Tensor, targets: Tensor, parts: int) -> Figures:
         """Add up the gradients of parts of the batch, each weighted by its share: the gradient of the whole batch."""
-        pieces = zip(images.chunk(parts), targets.chunk(parts), strict=True)
-        figures = [self._backward(piece, labels, len(piece) / len(images)) for piece, labels in pieces]
+        pieces = list(zip(images.chunk(parts), targets.chunk(parts), strict=True))
+        figures = []
+        for number, (piece, labels) in enumerate(pieces, 1):
+            # Ranks average their gradients once, with the last piece.
+            with nullcontext() if number == len(pieces) else self._quiet():
+                figures.append(self._backward(piece, labels, self._share * len(piece) / len(images)))
         return Figures(sum(f.loss for f in figures), sum(f.correct for f in figures))  # type: ignore[arg-type]
 
     def _backward(self, images: Tensor, targets: Tensor, share: float) -> Figures:
         with self._precision():
-            outputs = self.network(images)
+            outputs = self._forward(images)
             if self._own_loss is not None:
                 loss = self._own_loss(outputs, images, targets, self.criterion)
             else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .distributed import ALONE, Group
 from .update import Figures
 
 LONGEST_S = 1.0
@@ -35,8 +36,9 @@ class Window:
     more often than twenty times a second, nor so often that records take more than a hundredth of the time (`charge`).
     """
 
-    def __init__(self, batch_size: int, total_steps: int) -> None:
+    def __init__(self, batch_size: int, total_steps: int, group: Group = ALONE) -> None:
         self._batch_size = batch_size
+        self._group = group
         self._every = max(1, total_steps // RECORDS_PER_RUN)
         self._shortest = SHORTEST_S
         self._figures: list[Figures] = []
@@ -65,8 +67,8 @@ class Window:
 
     def close(self) -> Means:
         """The means since the last record, and begin anew. Waits for the device. At least one update must be in."""
-        losses = torch.stack([figures.loss for figures in self._figures]).tolist()
-        correct = torch.stack([figures.correct for figures in self._figures]).sum().item()
+        losses = (self._group.sum(torch.stack([figures.loss for figures in self._figures])) / self._group.world).tolist()
+        correct = self._group.sum(torch.stack([figures.correct for figures in self._figures]).sum()).item()
         count = len(losses)
         images = count * self._batch_size
         bad = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), None)

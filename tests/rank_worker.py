@@ -1,0 +1,63 @@
+"""One rank of a job that a test starts: trains a run in float64, without a disk, and saves what came out.
+
+python rank_worker.py RUN RESULT
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from cnn_explorer.trainer import distributed, runconfig, training
+from cnn_explorer.trainer.batches import evaluation_batches
+from cnn_explorer.trainer.distributed import Group
+from cnn_explorer.trainer.evaluate import evaluate
+from cnn_explorer.trainer.rundir import read_config
+from cnn_explorer.trainer.schedule import learning_rate
+from cnn_explorer.trainer.window import Window
+
+
+def train_in_double(path: Path, group: Group) -> dict:
+    """Weights, figures and evaluation after all updates of the run's recipe, everything computed in float64."""
+    config = runconfig.from_dict(read_config(path))
+    build = training.build_network
+    training.build_network = lambda config: build(config).double()
+    try:
+        session = training.build_session(config, training.load_data(config, print), torch.device("cpu"), group)
+    finally:
+        training.build_network = build
+    sized = session.view.sized
+    session.view.sized = lambda images: sized(images.double())
+    double = torch.Tensor.double
+    torch.Tensor.float, single = double, torch.Tensor.float
+    try:
+        return _train(session, group)
+    finally:
+        torch.Tensor.float = single
+
+
+def _train(session, group: Group) -> dict:
+    recipe, batches = session.recipe, session.batches
+    window = Window(recipe.batch_size, recipe.epochs * batches.steps_per_epoch, group)
+    session.network.train()
+    for step in range(recipe.epochs * batches.steps_per_epoch):
+        number, position = divmod(step, batches.steps_per_epoch)
+        batch = batches.batch(batches.epoch(number), position)
+        window.add(session.updater(*batch, learning_rate(recipe, step, batches.steps_per_epoch)))
+    means = window.close()
+    found = evaluate(
+        session.updater.judged, evaluation_batches(session.validation, session.view, group=group), 10, group=group
+    )
+    weights = {name: values.clone() for name, values in session.network.state_dict().items()}
+    judged = {f"average {name}": values.clone() for name, values in session.updater.judged.state_dict().items()}
+    figures = [means.loss, means.accuracy, found.loss, found.accuracy, session.updater.gradient_norm()]
+    return {"weights": weights | judged, "figures": figures, "confusion": found.confusion}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    job = distributed.join()
+    result = train_in_double(Path(sys.argv[1]), job)
+    torch.save(result, f"{sys.argv[2]}.{job.rank}")
+    job.leave()
