@@ -1,21 +1,16 @@
-"""The arithmetic of curves, the history behind them and the chart that draws them."""
+"""The arithmetic of charts, and the chart that plotext draws."""
 
 from __future__ import annotations
 
 import math
-import threading
-import time
-from pathlib import Path
 
 import pytest
 from cnn_explorer.tui import charts
 from cnn_explorer.tui.charts import ChartData, Line
-from cnn_explorer.tui.curves import AXES, CurveTail, History, View
 from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import example, given
 from hypothesis import strategies as st
 from textual.app import App
-from tui_support import FakeRun, eval_record, train_record
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -81,82 +76,6 @@ def test_round_ticks_lie_inside(one: float, other: float, most: int) -> None:
 def test_ticks_are_round() -> None:
     assert charts.nice_ticks(0.05, 2.3, 5) == [0.5, 1.0, 1.5, 2.0]
     assert charts.nice_ticks(0, 30, 7) == [0, 5, 10, 15, 20, 25, 30]
-
-
-def test_history_takes_any_record() -> None:
-    history = History()
-    garbage = [{}, {"kind": 3}, {"kind": "train"}, {"kind": "eval", "split": "moon"}, {"kind": "train", "loss": "x"}]
-    history.add([*garbage, {"kind": "train", "step": True, "loss": math.nan}, {"kind": "eval", "split": []}])
-    assert history.records == 7
-    assert history.diverged_step == 0
-    for axis in AXES:
-        history.curves(Path("x"), View(axis=axis, smoothing=0.6, log=True))
-
-
-def test_history_finds_the_best_epoch_and_the_divergence() -> None:
-    history = History()
-    history.add([train_record(0), eval_record(1, 0.5), eval_record(2, 0.8), eval_record(3, 0.8), eval_record(4, 0.7)])
-    history.add([train_record(500, loss=math.inf), train_record(510, loss=math.nan)])
-    curves = history.curves(Path("x"), View())
-    assert curves.best == (2.0, 0.8)
-    assert curves.diverged_step == 500
-    assert curves.charts[0].note == "diverged at step 500"
-
-
-def tail_of(folder: Path, every_s: float = 0.02):
-    """A tail in a thread, and the curves that it told."""
-    told = []
-    tail = CurveTail(told.append, every_s)
-    thread = threading.Thread(target=tail.run)
-    thread.start()
-    return tail, thread, told
-
-
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_tail_follows_appends_truncation_and_deletion(tmp_path: Path) -> None:
-    run = FakeRun(tmp_path, "a")
-    run.curve(50)
-    tail, thread, told = tail_of(tmp_path)
-    try:
-        tail.follow(run.path, View())
-        wait_for(lambda: told and told[-1].records == 50)
-        run.append('{"kind": "train", "step": 50, "lo')
-        run.append('ss": 0.1, "epoch": 0.5}\nnonsense\n')
-        wait_for(lambda: told[-1].records == 51)
-        assert told[-1].last["loss"] == 0.1
-        (run.path / "metrics.jsonl").write_text("")
-        run.write(train_record(1))
-        wait_for(lambda: told[-1].records == 1)
-        (run.path / "metrics.jsonl").unlink()
-        run.write(train_record(1), train_record(2))
-        wait_for(lambda: told[-1].records == 2)
-    finally:
-        tail.stop()
-        thread.join(5)
-    assert not thread.is_alive()
-
-
-def test_tail_tells_nothing_when_nothing_is_new(tmp_path: Path) -> None:
-    run = FakeRun(tmp_path, "a")
-    run.curve(10)
-    tail, thread, told = tail_of(tmp_path, every_s=0.005)
-    try:
-        tail.follow(run.path, View())
-        wait_for(lambda: told)
-        time.sleep(0.2)
-        assert len(told) == 1
-        tail.follow(run.path, View(log=True))
-        wait_for(lambda: len(told) == 2)
-        assert told[-1].charts[0].log
-    finally:
-        tail.stop()
-        thread.join(5)
 
 
 class ChartApp(App):

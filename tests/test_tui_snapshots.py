@@ -104,7 +104,7 @@ async def settled(pilot: Pilot) -> None:
     """The runs are read, the helper is ready, the pane is filled."""
     app = pilot.app
     await until(pilot, lambda: app.runs and app.helper.state.word == "ready", "runs and helper")
-    await until(pilot, lambda: app.screen.query("TextView, LossChart"))
+    await until(pilot, lambda: app.screen.query("TextView, ChartGrid"))
     await pilot.pause(0.3)
 
 
@@ -159,7 +159,8 @@ def test_screen(place: Path, snap_compare, name: str) -> None:
 def test_runs(place: Path, snap_compare, size: str) -> None:
     async def ready(pilot: Pilot) -> None:
         await settled(pilot)
-        await until(pilot, lambda: pilot.app.screen._curves and pilot.app.screen._curves.records == 303)
+        charts = pilot.app.screen.charts
+        await until(pilot, lambda: charts.drawn.runs and charts.drawn.runs[0].records == 303)
         await pilot.press("enter")
         await pilot.pause(0.3)
 

@@ -110,6 +110,11 @@ class MetricsTail:
         self._waiting: list[bytes] = []
         self.skipped = 0
 
+    @property
+    def position(self) -> int:
+        """Bytes of the file that were read so far."""
+        return self._file.position
+
     def read(self, max_records: int = 20_000, budget_s: float = 0.05) -> Batch:
         """The next records, at most ``max_records`` of them and for about ``budget_s`` seconds (at least one chunk).
 

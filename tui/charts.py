@@ -5,6 +5,7 @@ A gap in a curve is a NaN. Whatever a run wrote, the numbers that leave this mod
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,4 +151,21 @@ def tick_text(value: float) -> str:
         return f"{value:.0e}"
     if size >= 1e4:
         return f"{value / 1000:.0f}k"
+    if size >= 1e3:
+        return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def tick_texts(places: Sequence[float]) -> list[str]:
+    """Numbers for an axis, with as many digits as it takes to tell neighbours apart."""
+    texts = [tick_text(place) for place in places]
+    if len(set(texts)) == len(texts):
+        return texts
+    step = min((b - a for a, b in itertools.pairwise(places)), default=0.0)
+    digits = min(max(-math.floor(math.log10(step)), 0), 6) if step > 0 else 0
+    return [f"{place:.{digits}f}" for place in places]
+
+
+def time_unit(seconds: float) -> tuple[float, str]:
+    """The unit for an axis of that extent, in seconds, and its sign."""
+    return (3600.0, "h") if seconds >= 7200 else (60.0, "min") if seconds >= 180 else (1.0, "s")

@@ -29,6 +29,8 @@ KEY_NAMES = {
     "pageup": "page up",
     "pagedown": "page down",
     "equals_sign": "=",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 
 
@@ -182,10 +184,49 @@ COMMANDS: tuple[Command, ...] = (
     Command("s", "stop", "Stop this run; a checkpoint is written", "runs", "stop", rank=10),
     Command("r", "resume", "Resume this run from its last checkpoint", "runs", "resume", rank=11),
     Command("slash", "filter", "Filter the list as you type", "runs", "filter", rank=15),
-    Command("x", "axis", "X axis: epoch, step, time or pictures seen", "runs", "x axis", rank=20),
-    Command("l", "log", "Loss on a logarithmic axis", "runs", "log y", rank=21),
-    Command("full_stop", "smooth(1)", "Smoother curves", "runs", "smooth", rank=22),
-    Command("comma", "smooth(-1)", "Less smooth curves", "runs", rank=23),
+    # Charts, wherever the focus is
+    Command("z", "chart('one')", "One chart with all the room, or all of them again", "charts", "one chart", rank=19),
+    Command("x", "chart('axis')", "X axis: epoch, step, time or pictures seen", "charts", "x axis", rank=20),
+    Command("l", "chart('log')", "The chosen chart on a logarithmic axis, or not", "charts", "log y", rank=21),
+    Command("full_stop", "chart('smoother')", "Smoother curves", "charts", "smooth", rank=22),
+    Command("comma", "chart('rougher')", "Less smooth curves", "charts", rank=23),
+    Command(
+        "W",
+        "chart('window')",
+        "Everything, or only the end: last 50, 20, 5 %, 1000, 100 steps",
+        "charts",
+        "window",
+        rank=24,
+    ),
+    Command(
+        "F", "chart('freeze')", "Hold the x axis still while runs go on, or follow them", "charts", "freeze", rank=25
+    ),
+    Command("v", "chart('choose')", "Which charts are shown", "charts", "charts", rank=26),
+    Command("plus,equals_sign", "chart('closer')", "Half of the x axis, around the cursor", "charts", "zoom", rank=27),
+    Command("minus", "chart('wider')", "Twice as much of the x axis", "charts"),
+    Command("0", "chart('whole')", "The whole x axis", "charts"),
+    Command("less_than_sign", "chart('earlier')", "Move to the left", "charts"),
+    Command("greater_than_sign", "chart('later')", "Move to the right", "charts"),
+    # Charts that have the focus
+    Command(
+        "right",
+        "cursor(1)",
+        "The cursor to the right: the values of the curves there",
+        "grid",
+        "values",
+        rank=6,
+        palette=False,
+    ),
+    Command("left", "cursor(-1)", "The cursor to the left", "grid", palette=False),
+    Command("ctrl+right", "cursor(10)", "Ten cells to the right", "grid", palette=False),
+    Command("ctrl+left", "cursor(-10)", "Ten cells to the left", "grid", palette=False),
+    Command("home,g", "cursor(-10000)", "The cursor to the left end", "grid", palette=False),
+    Command("end,G", "cursor(10000)", "The cursor to the right end", "grid", palette=False),
+    Command("j,down", "other(1)", "The next chart", "grid", palette=False),
+    Command("k,up", "other(-1)", "The chart before", "grid", palette=False),
+    Command("ctrl+d,pagedown", "page(1)", "The next page of charts", "grid", palette=False),
+    Command("ctrl+u,pageup", "page(-1)", "The page before", "grid", palette=False),
+    Command("enter", "chart('one')", "One chart with all the room, or all of them again", "grid", palette=False),
     # Dialogs
     Command("enter", "submit", "Go on", "dialog", "go on", rank=1, palette=False),
     Command("escape", "cancel", "Close without doing anything", "dialog", "cancel", rank=2, palette=False),

@@ -24,7 +24,8 @@ class Memory:
     run: str = ""
     axis: str = "epoch"
     smoothing: float = 0.0
-    log: bool = False
+    log_charts: str = ""
+    charts: str = ""
     dataset: str = "digits"
     theme: str = ""
     digit: int = 0

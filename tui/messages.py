@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from ..trainer.run import Run
-from .curves import Curves
 from .helper import Answer, HelperState
 
 
@@ -20,16 +19,6 @@ class RunsRead(Message):
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, RunsRead)
-
-
-@dataclass
-class CurvesRead(Message):
-    """The curves of a run, ready to draw."""
-
-    curves: Curves
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, CurvesRead)
 
 
 @dataclass

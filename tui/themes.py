@@ -64,6 +64,20 @@ COLOUR_BLIND = Theme(
     dark=True,
 )
 
+CURVES = {
+    "dark": ("#4c9be8", "#f0a030", "#60b878", "#e06070", "#c490e4", "#5cc8d0", "#e4e6e8"),
+    "light": ("#005fb8", "#a05a00", "#1e7a3c", "#b00030", "#7a3ea8", "#006d77", "#1c1e20"),
+    "high-contrast": ("#6cc7ff", "#ffd75f", "#7dff8a", "#ff8080", "#ffa8ff", "#80ffff", "#ffffff"),
+    "colour-blind": ("#56b4e9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#f0e442", "#e8e8e8"),
+}
+"""The colours of curves, one after the other for the runs of a chart."""
+ANSI_CURVES = ("ansi_blue", "ansi_yellow", "ansi_green", "ansi_red", "ansi_magenta", "ansi_cyan", "ansi_default")
+
+
+def curve_colours(theme: str) -> tuple[str, ...]:
+    """The colours of curves in a theme; the terminal's own where it is made of those."""
+    return CURVES.get(theme, ANSI_CURVES)
+
 
 def register(app: App) -> None:
     """Make the themes known; "ansi-dark" and "ansi-light", the terminal's own colours, are Textual's."""

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class BaseScreen(Screen[None]):
-    """A full screen. ``PLACE`` is its name in the command table, ``TITLE`` what stands in the top line."""
+    """A full screen. ``PLACE`` is its name in the command table, ``PLACES`` further ones whose commands it has."""
 
     PLACE: ClassVar = ""
+    PLACES: ClassVar[tuple[str, ...]] = ()
     HEADING: ClassVar = ""
 
     @property
@@ -81,7 +82,7 @@ class BaseScreen(Screen[None]):
 
     def active_commands(self) -> tuple[Command, ...]:
         """The commands that work now, where the focus is."""
-        places = [*getattr(self.focused, "PLACES", ()), self.PLACE, "app"]
+        places = list(dict.fromkeys((*getattr(self.focused, "PLACES", ()), self.PLACE, *self.PLACES, "app")))
         found = [command for command in commands.of(*places) if self._works(command)]
         taken: set[str] = set()
         for command in sorted(found, key=lambda command: places.index(command.where)):

@@ -12,11 +12,11 @@ from textual.timer import Timer
 
 from ...trainer.run import Run
 from .. import commands, control, export, runtable
-from ..curves import AXES, Curves, CurveTail, View
+from ..curves import ChartedRun
 from ..export import Export
-from ..messages import CurvesRead, RunCommandDone
+from ..messages import RunCommandDone
+from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.filter_input import FilterInput
-from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
 from ..widgets.text_lines import TextLines
 from .base import BaseScreen
@@ -30,25 +30,22 @@ COLUMNS = (
     Column("left", 6, right=True, above=52),
     Column("id", 42, above=100),
 )
-SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 SETTLE_S = 0.08
-CHARTS = ("loss", "accuracy")
 
 
-class RunsScreen(BaseScreen):
+class RunsScreen(ChartCommands, BaseScreen):
     """List of runs and charts; on a narrow terminal one at a time."""
 
     PLACE = "runs"
     HEADING = "runs"
-    BINDINGS: ClassVar = commands.bindings("runs")
+    PLACES: ClassVar = ("charts",)
+    BINDINGS: ClassVar = [*commands.bindings("runs"), *commands.bindings("charts")]
     CSS_PATH = "runs.tcss"
 
     def __init__(self, run_id: str = "") -> None:
         super().__init__()
         self._wanted = run_id
-        self._curves: Curves | None = None
         self._timer: Timer | None = None
-        self._tail = CurveTail(self._curves_read)
 
     # Layout
 
@@ -60,24 +57,23 @@ class RunsScreen(BaseScreen):
             with Vertical(id="panes", classes="framed"):
                 yield TextLines(id="headline")
                 yield TextLines(id="figures")
-                with Vertical(id="charts"):
-                    for name in CHARTS:
-                        yield LossChart(id=f"chart-{name}")
+                yield ChartGrid(self.explorer.memory, ascii=self.explorer.options.ascii)
 
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one("#shelf").border_title = "Runs"
         self.query_one("#shelf").border_subtitle = str(self.explorer.places.runs)
         self.table.focus()
-        self.follow_curves()
-
-    def on_unmount(self) -> None:
-        self._tail.stop()
 
     @property
     def table(self) -> RowList:
         """The list of runs."""
         return self.query_one("#shelf RowList", RowList)
+
+    @property
+    def charts(self) -> ChartGrid:
+        """The curves."""
+        return self.query_one(ChartGrid)
 
     @property
     def filter(self) -> FilterInput:
@@ -105,6 +101,8 @@ class RunsScreen(BaseScreen):
             self.table.empty = self.explorer.runs_problem or "no runs; `t` on an architecture starts one"
             self.table.set_rows(rows, cursor)
             self.update_keys()
+        if self._timer is None:
+            self._follow_selected()
         self.show_run()
 
     def go_to(self, run_id: str) -> None:
@@ -138,53 +136,33 @@ class RunsScreen(BaseScreen):
     @on(RowList.Chosen)
     def _opened(self) -> None:
         self.add_class("-reading")
+        self.charts.focus()
+
+    @on(ChartGrid.OneChart)
+    def _one_chart(self, message: ChartGrid.OneChart) -> None:
+        self.set_class(message.alone, "-one-chart")
+
+    @on(ChartGrid.Read)
+    def _curves_read(self) -> None:
+        self.show_run()
 
     # The run under the cursor
 
     def show_run(self) -> None:
         """The lines above the charts."""
         run = self.selected
-        curves = self._curves if run is not None and self._curves and self._curves.path == run.path else None
+        curves = next((self.charts.known(one) for one in self.charts.runs if run and one.path == run.path), None)
         headline, figures = (runtable.headline(run), runtable.figures(run, curves)) if run else ("", "")
         for panes in self.query("#panes"):
             panes.border_title = run.id if run else ""
         for name, text in (("#headline", headline), ("#figures", figures)):
             for line in self.query(name).results(TextLines):
                 line.update(text)
-        if run is None:
-            for chart in self.query(LossChart):
-                chart.show(type(chart.data)("", "", ()))
-
-    def _view(self) -> View:
-        memory = self.explorer.memory
-        columns = max((chart.size.width for chart in self.query(LossChart)), default=80)
-        axis = memory.axis if memory.axis in AXES else AXES[0]
-        return View(max(columns, 20), axis, memory.smoothing, memory.log)
 
     def _follow_selected(self) -> None:
+        self._timer = None
         run = self.selected
-        self._tail.follow(run.path if run else None, self._view())
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._follow_selected)
-
-    @work(thread=True, exclusive=True, group="curves", exit_on_error=False, description="reads the curves of a run")
-    def follow_curves(self) -> None:
-        """Read the records of the run under the cursor until the screen is closed."""
-        self._tail.run()
-
-    def _curves_read(self, curves: Curves) -> None:
-        self.post_message(CurvesRead(curves))
-
-    def on_curves_read(self, message: CurvesRead) -> None:
-        run = self.selected
-        if run is None or message.curves.path != run.path:
-            return
-        self._curves = message.curves
-        for data in message.curves.charts:
-            for chart in self.query(f"#chart-{data.title}").results(LossChart):
-                chart.show(data)
-        self.show_run()
+        self.charts.show([ChartedRun(run.path, run.network or run.id, 0)] if run else [])
 
     # Commands
 
@@ -199,23 +177,6 @@ class RunsScreen(BaseScreen):
     def action_filter(self) -> None:
         self.remove_class("-reading")
         self.filter.open()
-
-    def action_axis(self) -> None:
-        memory = self.explorer.memory
-        place = AXES.index(memory.axis) if memory.axis in AXES else -1
-        memory.axis = AXES[(place + 1) % len(AXES)]
-        self._follow_selected()
-
-    def action_log(self) -> None:
-        self.explorer.memory.log = not self.explorer.memory.log
-        self._follow_selected()
-
-    def action_smooth(self, change: int) -> None:
-        memory = self.explorer.memory
-        place = SMOOTHINGS.index(memory.smoothing) if memory.smoothing in SMOOTHINGS else 0
-        memory.smoothing = SMOOTHINGS[min(max(place + change, 0), len(SMOOTHINGS) - 1)]
-        self.explorer.say(f"smoothing {memory.smoothing:g}" if memory.smoothing else "smoothing off")
-        self._follow_selected()
 
     def action_stop(self) -> None:
         run = self.selected
@@ -248,13 +209,11 @@ class RunsScreen(BaseScreen):
         """The list, and the curves of the run under the cursor."""
         columns = [column.title or "sign" for column in COLUMNS]
         table = export.table("runs", columns, [row.cells for row in self.table.rows])
-        curves = {
-            data.title: {line.label: [list(line.xs), list(line.ys)] for line in data.lines if line.label}
-            for data in (self._curves.charts if self._curves else ())
-        }
-        return Export("runs", table.text, {"runs": table.data, "curves": curves})
+        return Export("runs", table.text, {"runs": table.data})
 
     def go_back(self) -> bool:
+        if self.charts.go_back():
+            return True
         if self.has_class("-reading"):
             self.remove_class("-reading")
             self.table.focus()

@@ -1,0 +1,160 @@
+"""From the histories of some runs to the curves of one chart, and to the chart. No Textual."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import marks, plot, raster, series
+from .curves import SPLITS, TITLES, ChartedRun, Curves, Limits, Readout, View
+from .history import History
+from .marks import AXIS, BADGE, GUTTER, MUTED, SMALLEST, TITLE, Chart, Row
+from .plot import Layer, Point, Scene
+from .raster import DOTS_ACROSS
+from .series import Curve
+
+ROOM = 0.06
+FULL_RANGE = {"accuracy": (0.0, 1.0)}
+SMOOTHED = ("loss", "accuracy", "grad_norm", "images_per_s")
+"""A learning rate has no noise to take away."""
+NEVER_BELOW_ZERO = ("loss", "lr", "grad_norm", "images_per_s", "accuracy")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve of a chart: whose, and which part of the data it was measured on; "raw" lies behind a smoothed one."""
+
+    run: ChartedRun
+    role: str
+    curve: Curve
+
+
+def painted_order(runs: Sequence[ChartedRun]) -> list[ChartedRun]:
+    """The order of painting: the last is on top."""
+    return sorted(runs, key=lambda run: (run.pinned, -run.slot))
+
+
+def lines(metric: str, runs: Sequence[tuple[ChartedRun, History]], view: View) -> list[Line]:
+    """All curves of a metric, in the order of painting: the raw ones first."""
+    raw, front = [], []
+    histories = dict(runs)
+    for run in painted_order([run for run, _ in runs]):
+        curve = histories[run].curve(metric, "train", view.axis)
+        if 0 < view.smoothing < 1 and metric in SMOOTHED:
+            raw.append(Line(run, "raw", curve))
+            curve = series.smoothed(curve, view.smoothing)
+        front.append(Line(run, "train", curve))
+        front += [Line(run, split, histories[run].curve(metric, split, view.axis)) for split in SPLITS]
+    return [line for line in raw + front if np.isfinite(line.curve.low).any()]
+
+
+def has_positive(found: Sequence[Line]) -> bool:
+    """Whether a logarithmic axis has anything to show."""
+    return any((line.curve.high[np.isfinite(line.curve.high)] > 0).any() for line in found)
+
+
+def readouts(found: Sequence[Line], x: float) -> list[Readout]:
+    """The value of each line at the record nearest to ``x``; no value where the line does not reach."""
+    result = []
+    for line in sorted(found, key=lambda line: line.run.slot):
+        kept = np.isfinite(line.curve.mean)
+        xs, ys = line.curve.x[kept], line.curve.mean[kept]
+        if line.role == "raw" or not len(xs):
+            continue
+        place = int(np.argmin(np.abs(xs - x)))
+        result.append(Readout(line.run.slot, line.role, float(xs[place]), float(ys[place])))
+    return result
+
+
+def y_limits(layers: Sequence[Layer], metric: str, log: bool, before: Limits | None) -> Limits:
+    """Limits of the y axis that show all that is in sight."""
+    seen = [limits for layer in layers if (limits := layer.stroke.limits)]
+    if not seen:
+        return (0.0, 1.0)
+    low, high = min(limits[0] for limits in seen), max(limits[1] for limits in seen)
+    floor = 0.0 if metric in NEVER_BELOW_ZERO and not log and low >= 0 else -math.inf
+    low, high = plot.settle(before, low, high, 0.04, floor)
+    return (low, min(high, FULL_RANGE[metric][1])) if metric in FULL_RANGE and high >= 1 >= seen[0][1] else (low, high)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One chart to draw: its metric, its size in cells, over which part of the x axis."""
+
+    metric: str
+    size: tuple[int, int]
+    x: Limits
+    y_before: Limits | None = None
+
+
+def chart(request: Request, found: Sequence[Line], known: Sequence[Curves], view: View) -> Chart:
+    """The chart of one metric."""
+    metric, (width, height) = request.metric, request.size
+    positive = has_positive(found)
+    log = metric in view.log and positive
+    several = len({line.run for line in found}) > 1
+    if width < SMALLEST[0] or height < SMALLEST[1]:
+        return marks.words(metric, _title(request, found, known, view, log), ["no room"], request.size)
+    columns = (width - GUTTER) * DOTS_ACROSS
+    layers = tuple(
+        Layer(
+            line.run.slot,
+            line.role,
+            raster.stroke(raster.logarithms(line.curve) if log else line.curve, *request.x, columns),
+            marks.line_tone(line.run.slot, line.role, several),
+            signs=several or line.role != "train",
+        )
+        for line in found
+    )
+    title = _title(request, found, known, view, log)
+    if not found:
+        return marks.words(metric, title, ["", "  no values yet"], request.size)
+    y = y_limits(layers, metric, log, request.y_before)
+    points = tuple(_best_points(metric, found, log, several))
+    return plot.draw(
+        metric, Scene(layers, points, request.x, y, log, view.axis, view.ascii), title, request.size, positive
+    )
+
+
+def _best_points(metric: str, found: Sequence[Line], log: bool, several: bool) -> list[Point]:
+    """The best validation accuracy of each run, the first of equals."""
+    points = []
+    for line in found:
+        if metric == "accuracy" and line.role == "validation":
+            values = np.where(np.isfinite(line.curve.mean), line.curve.mean, -np.inf)
+            place = int(np.argmax(values))
+            x, y = float(line.curve.x[place]), float(values[place])
+            tone = marks.line_tone(line.run.slot, line.role, several)
+            points.append(Point(x, math.log10(y) if log and y > 0 else y, tone))
+    return points
+
+
+def _title(request: Request, found: Sequence[Line], known: Sequence[Curves], view: View, log: bool) -> Row:
+    """Name, what the lines are, the best epoch, and badges: ``loss (log) ─ train ┄○ validation``."""
+    metric = request.metric
+    spans = [(TITLES[metric], TITLE)]
+    if metric in view.log:
+        spans.append((" (log)", TITLE) if log else (" (no value above zero: no log axis)", MUTED))
+    by_path = {curves.path: curves for curves in known}
+    runs = {line.run: by_path[line.run.path] for line in found if line.run.path in by_path}
+    several = len(runs) > 1
+    if metric == "loss":
+        for run, curves in runs.items():
+            if curves.diverged_step is not None:
+                sign = marks.marker(run.slot, "train", view.ascii) + " " if several else ""
+                spans += [(" ", MUTED), (f"{sign}diverged at step {curves.diverged_step:,}", BADGE)]
+    if metric == "accuracy":
+        star = marks.BEST_ASCII if view.ascii else marks.BEST
+        best = max((c.best for c in runs.values() if c.best), key=lambda best: best[1], default=None)
+        if best is not None:
+            spans.append((f"  {star} best {best[1]:.1%} epoch {best[0]:g}", AXIS))
+    if not several and found:
+        for role in dict.fromkeys(line.role for line in found):
+            sign = marks.marker(found[0].run.slot, role, view.ascii)
+            stroke = {"train": "─", "validation": f"┄{sign}", "raw": "┈"}.get(role, sign)
+            tone = marks.line_tone(found[0].run.slot, role, several=False)
+            spans.append((f"  {sign if view.ascii else stroke} {role}", tone))
+    return marks.text_row(spans, request.size[0])
