@@ -41,7 +41,13 @@ def train(
     image_size: options.ImageSize = None,
     device: options.Device = None,
     precision: options.Precision = None,
+    channels_last: options.ChannelsLast = None,
+    compile_it: options.Compile = None,
+    cuda_graphs: options.CudaGraphs = None,
+    tf32: options.Tf32 = None,
+    data_on_device: options.DataOnDevice = None,
     threads: options.Threads = None,
+    plan: options.Plan = False,
     detach: options.Detach = False,
     as_json: options.AsJson = False,
     runs: options.Runs = None,
@@ -80,10 +86,17 @@ def train(
         "seed": seed,
         "device": device,
         "precision": precision,
+        "channels_last": channels_last,
+        "compile": compile_it,
+        "cuda_graphs": cuda_graphs,
+        "tf32": tf32,
+        "data_on_device": data_on_device,
         "threads": threads,
         "data": data,
     }
     try:
+        if plan:
+            raise typer.Exit(_show_plans(names or [None], wishes, folder, as_json))
         raise typer.Exit(_train_new(names or [None], wishes, folder, detach, as_json))
     except KeyboardInterrupt:
         _say("interrupted before the training began")
@@ -128,33 +141,68 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int]) -> 
     return max(execute_queue(paths, locks, detached=True))
 
 
-def _train_new(names: list, wishes: dict, folder: Path, detach: bool, as_json: bool) -> int:
-    """Resolve all, create all, then train them here or in another process."""
+def _plans(names: list, wishes: dict, folder: Path, detach: bool) -> list:
+    """Resolve what was asked for, and time it: a list of (plan, forecast)."""
     from .trainer.execute import is_alone
     from .trainer.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
 
     others = OtherWork()
     alone = not detach and is_alone(folder)
     set_waiting(wishes["threads"] or usable_cores(), alone=alone)
-    from .trainer import prepare  # brings torch, which takes long enough to see what else the machine is doing
+    from .trainer import (
+        estimate,
+        prepare,
+    )  # brings torch, which takes long enough to see what else the machine is doing
 
     busy = others.cores()
     crowded = alone and busy > BUSY_CORES
-    plans = []
-    for name in names:
-        plans.append(prepare.plan(prepare.Request(network=name, alone=alone and not crowded, **wishes), _say))
-        _say(prepare.summary(plans[-1]))
+    found = [prepare.plan(prepare.Request(network=name, alone=alone and not crowded, **wishes), _say) for name in names]
     if crowded and wishes["threads"] is None and usable_cores() > 1:
         _say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
+    return [(plan, estimate.forecast(plan.config, plan.data)) for plan in found]
+
+
+def _show_plans(names: list, wishes: dict, folder: Path, as_json: bool) -> int:
+    """`--plan`: what would be trained, on stdout; nothing is written."""
+    plans = _plans(names, wishes, folder, detach=False)
+    from .trainer import preview
+
+    if as_json:
+        _print_json([preview.as_dict(*pair) for pair in plans], "plans")
+    else:
+        _emit("\n\n".join("\n".join(preview.as_lines(*pair)) for pair in plans) + "\n")
+    return 0
+
+
+def _train_new(names: list, wishes: dict, folder: Path, detach: bool, as_json: bool) -> int:
+    """Resolve all, create all, then train them here or in another process."""
+    plans = _plans(names, wishes, folder, detach)
+    from .trainer import prepare
+
+    for plan, forecast in plans:
+        _introduce(plan, forecast, in_full=not detach and sys.stderr.isatty())
     created = []
     try:
-        for plan in plans:
-            created.append(prepare.create(plan, folder, sys.argv[1:]))
+        for plan, _ in plans:
+            created.append(prepare.create(plan.config, folder, sys.argv[1:]))
     except WorkError:
         _discard(created)
         raise
     paths, locks = [path for path, _ in created], [lock for _, lock in created]
     return _detached(paths, locks, as_json) if detach else _here(paths, locks, as_json)
+
+
+def _introduce(plan, forecast, in_full: bool) -> None:
+    """What is going to be trained and how long that takes; ``in_full`` with the recipe and its learning-rate curve."""
+    from .trainer import prepare, preview
+
+    _say(prepare.summary(plan.config))
+    for line in preview.recipe_lines(plan) if in_full else []:
+        _say(line)
+    if forecast.estimate is not None:
+        _say(forecast.estimate.words())
+    for warning in forecast.warnings:
+        _say(f"warning: {warning}")
 
 
 def _discard(created: list) -> None:
@@ -200,10 +248,11 @@ def _here(paths: list[Path], locks: list, as_json: bool) -> int:
     return INTERRUPTED if INTERRUPTED in codes else max(codes)
 
 
-def _print_json(results: list[dict]) -> None:
+def _print_json(results: list[dict], several: str = "runs") -> None:
+    """One result as it is, several as the list ``several``."""
     from .trainer.jsonsafe import encode_json
 
-    value = results[0] if len(results) == 1 else {"runs": results}
+    value = results[0] if len(results) == 1 else {several: results}
     _emit(encode_json({"schema": JSON_SCHEMA} | value, indent=1).decode())
 
 

@@ -39,9 +39,22 @@ Stem = Annotated[str | None, typer.Option(help="auto, small or imagenet: the net
 ImageSize = Annotated[int | None, typer.Option(help="Side of the pictures that the network sees.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")]
+ChannelsLast = Annotated[
+    bool | None, typer.Option("--channels-last/--no-channels-last", help="Colours of a pixel side by side in memory.")
+]
+Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")]
+CudaGraphs = Annotated[
+    bool | None, typer.Option("--cuda-graphs/--no-cuda-graphs", help="Replay recorded GPU kernels; for small networks.")
+]
+Tf32 = Annotated[bool | None, typer.Option("--tf32/--no-tf32", help="Rounded factors in fp32 products on the GPU.")]
+DataOnDevice = Annotated[
+    bool | None,
+    typer.Option("--data-on-device/--no-data-on-device", help="All pictures in the device's memory, or one batch."),
+]
 Threads = Annotated[int | None, typer.Option(help="Threads of the CPU.")]
 
 # What is done
+Plan = Annotated[bool, typer.Option("--plan", help="Show what would be trained and how long; train nothing.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Train in the background; print the id, return.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")]
 Runs = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs.")]

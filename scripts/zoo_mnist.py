@@ -49,7 +49,7 @@ def train_one_epoch(name: str, data: DataSet) -> tuple[int, float, float]:
     short = {"epochs": 1, "batch_size": 64, "warmup": 0.2, "augment": (), "ema": 0.0}
     config = prepare.plan(
         prepare.Request(network=name, dataset="mnist", recipe=short, device="cpu"), say=lambda line: None
-    )
+    ).config
     session = build_session(config, data, torch.device("cpu"))
     per_epoch = session.batches.steps_per_epoch
     epoch = session.batches.epoch(0)

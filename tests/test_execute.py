@@ -322,7 +322,7 @@ def test_what_is_prepared_is_what_is_written(home: Path) -> None:
 
 def plan(**wishes):
     said: list[str] = []
-    return prepare.plan(prepare.Request(**({"device": "cpu", "threads": 1} | wishes)), said.append), said
+    return prepare.plan(prepare.Request(**({"device": "cpu", "threads": 1} | wishes)), said.append).config, said
 
 
 def test_the_form_fits_the_pictures_and_that_is_said(home: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_configuration_written_by_hand(tmp_path: Path) -> None:
         ("seed = 'x'", "seed: 'x' must be a whole number"),
         ("recipe = 3", "recipe: 3 must be a table"),
         ("[engine]\ndevise = 'cpu'", "did you mean 'device'"),
-        ("[engine]\ncompile = true", "'compile' cannot be chosen; choose one of channels_last, device"),
+        ("[engine]\ncalibration = 1", "'calibration' cannot be chosen; choose one of channels_last, compile"),
         ("[engine]\nthreads = 0", "threads: 0 must be a whole number, at least 1"),
         ("seed = ", "is not TOML"),
         ("{", "is not JSON"),

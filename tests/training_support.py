@@ -136,7 +136,7 @@ def create_run(runs: Path, network: str = "tiny", **wishes: object) -> tuple[Pat
     said: list[str] = []
     values = {"threads": 1, "device": "cpu"} | wishes
     return prepare.create(
-        prepare.plan(prepare.Request(network=network, **values), said.append), runs, ["train", network]
+        prepare.plan(prepare.Request(network=network, **values), said.append).config, runs, ["train", network]
     )
 
 

@@ -12,7 +12,7 @@ By hand:
     epochs = 20
 
     [engine]
-    threads = 2               # and device, precision, channels_last
+    threads = 2               # and the other keys of engine.CHOICES
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from ..errors import UsageError, nearest
 from . import engine
 from .recipe import FIELDS
 
-ENGINE = ("device", "precision", "channels_last", "threads")
 TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine")
 
 
@@ -98,8 +97,8 @@ def _by_hand(values: dict, origin: str) -> Wishes:
             raise UsageError(origin, key, f"is no key of a configuration; {nearest(key, TOP)}")
     chosen = _table(values, "engine", origin)
     for key, value in chosen.items():
-        if key not in ENGINE:
-            raise UsageError(f"{origin}: engine", key, f"cannot be chosen; {nearest(key, ENGINE)}")
+        if key not in engine.CHOICES:
+            raise UsageError(f"{origin}: engine", key, f"cannot be chosen; {nearest(key, engine.CHOICES)}")
         engine.check(key, value, f"{origin}: engine")
     return Wishes(
         origin,

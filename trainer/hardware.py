@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import torch
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
+CPUINFO = Path("/proc/cpuinfo")
+BF16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}
+"""Of x86 the first two, of ARM the last: with one of them a product of bf16 numbers is an instruction."""
+
 SHORTEST_LOOK_S = 0.2
 BUSY_CORES = 0.3
 """With this much work of others a run in the foreground is not alone."""
@@ -148,7 +152,7 @@ def device_name(device: torch.device) -> str:
 
 def _processor() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:
@@ -158,9 +162,54 @@ def _processor() -> str:
 
 def default_precision(device: torch.device) -> str:
     """bf16 on a GPU that computes with it, fp32 elsewhere."""
+    return "bf16" if device.type == "cuda" and has_bf16(device) else "fp32"
+
+
+def has_tf32(device: torch.device) -> bool:
+    """Whether the CUDA device multiplies in TF32: from compute capability 8.0 (Ampere) on."""
     import torch
 
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes with bf16 faster than with fp32: CUDA from Ampere on, CPUs with AMX or AVX512-BF16."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(BF16_FLAGS & _processor_flags(CPUINFO))
+
+
+def _processor_flags(path: Path) -> set[str]:
+    """What the first processor can do, in Linux' words; on Macs, which have no such file, nothing."""
+    try:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.partition(":")[0].strip() in ("flags", "Features"):
+                return set(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return set()
+
+
+def set_gpu_arithmetic(device: torch.device, tf32: bool) -> None:
+    """TF32 on or off, and the fastest convolution kernels searched for: the shapes of a training do not change."""
+    import torch
+
+    if device.type != "cuda":
+        return
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = True
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on the device, or in main memory for the CPU and GPUs that share it."""
+    import torch
+
+    from ..machine import main_memory
+
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else main_memory().available
 
 
 def be_nice() -> None:

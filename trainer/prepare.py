@@ -6,6 +6,7 @@ values, the data (downloaded and decoded where it must be), whether the network 
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +18,14 @@ import torch
 from .. import __version__, settings
 from ..errors import UsageError
 from ..models import catalogue, counting
-from . import configfile, datainfo, datasets, engine, hardware, recipe
+from . import configfile, datainfo, datasets, engine, enginechoice, recipe
 from .configfile import Wishes
 from .datainfo import DataInfo
 from .datasets import DataSet
-from .engine import Engine
+from .enginechoice import Choice
 from .ids import new_id
 from .lock import RunLock
-from .recipe import Layer
+from .recipe import Layer, Recipe
 from .runconfig import DataConfig, NetworkConfig, RunConfig
 from .rundir import RunWriter
 
@@ -53,6 +54,10 @@ class Request:
     device: str | None = None
     precision: str | None = None
     channels_last: bool | None = None
+    compile: bool | None = None
+    cuda_graphs: bool | None = None
+    tf32: bool | None = None
+    data_on_device: bool | None = None
     threads: int | None = None
     data: Path | None = None
     alone: bool = True
@@ -67,11 +72,37 @@ class Form:
     parameters: int
 
 
-def plan(request: Request, say: Say) -> RunConfig:
+@dataclass(frozen=True)
+class Plan:
+    """A resolved request: the configuration of the run, and what is known about how it came about.
+
+    ``origins`` says of each value of the recipe where it comes from: "default", "data set", "pictures" (made to fit their
+    number), the name of a note or file, or "flag"; ``choice`` says the same of the engine. ``remarks`` are the lines that
+    were said.
+    """
+
+    config: RunConfig
+    data: DataSet
+    origins: Mapping[str, str]
+    choice: Choice
+    remarks: tuple[str, ...] = ()
+
+
+def plan(request: Request, say: Say) -> Plan:
     """Resolve a request; what a person should know is told to ``say``.
 
     Raises UsageError naming the field at fault, WorkError where the data cannot be had.
     """
+    remarks: list[str] = []
+
+    def remark(line: str) -> None:
+        remarks.append(line)
+        say(line)
+
+    return dataclasses.replace(_plan(request, remark), remarks=tuple(remarks))
+
+
+def _plan(request: Request, say: Say) -> Plan:
     wishes = configfile.read(request.config)
     name = request.network or wishes.network
     if name is None:
@@ -87,7 +118,8 @@ def plan(request: Request, say: Say) -> RunConfig:
 
     info = _describe(dataset, variant, stem, size, folder)
     resolved = recipe.resolve(info.name, _layers(variant, wishes, request, info.name))
-    chosen = _engine(request, wishes, say)
+    flags = {key: value for key in engine.CHOICES if (value := getattr(request, key)) is not None}
+    choice = enginechoice.choose(flags, wishes, alone=request.alone, say=say)
     form = _form(variant, info, stem, size, say)
     data = datasets.load(
         info.name,
@@ -102,7 +134,21 @@ def plan(request: Request, say: Say) -> RunConfig:
     if remark:
         say(remark)
     network = NetworkConfig(variant.name, form.stem, data.channels, form.image_size, len(data.classes), form.parameters)
-    return RunConfig(network, _data(data, folder, held_out), fitted, chosen, seed)
+    config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed)
+    return Plan(config, data, _origins(resolved, fitted, info.name), choice)
+
+
+def _origins(resolved: recipe.Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:
+    """Where each value of the recipe comes from, in words for a person."""
+    by_dataset = recipe.BY_DATASET[recipe.data_kind(dataset)]
+    words = {"": enginechoice.FLAG}
+    origins = {key: words.get(origin, origin) for key, origin in resolved.origins.items()}
+    for key, origin in origins.items():
+        if getattr(fitted, key) != getattr(resolved.recipe, key):
+            origins[key] = "pictures"
+        elif origin == enginechoice.DEFAULT and key in by_dataset:
+            origins[key] = "data set"
+    return origins
 
 
 def _first(*values):
@@ -169,32 +215,6 @@ def _try(variant: catalogue.Variant, info: DataInfo, stem: str | None, size: int
         if fall_back is not None and fall_back > size:
             return _try(variant, info, stem, fall_back, None)
         raise UsageError("image-size", size, f"does not work for {variant.name}: {error}") from None
-
-
-def _engine(request: Request, wishes: Wishes, say: Say) -> Engine:
-    """Flags over file over what suits the machine."""
-    asked = {
-        key: value
-        for key in ("device", "precision", "channels_last", "threads")
-        if (value := getattr(request, key)) is not None
-    }
-    for key, value in asked.items():
-        if key != "threads":
-            engine.check(key, value, "")
-    wanted = dict(wishes.engine) | asked
-    device = hardware.choose_device(str(wanted.get("device", "auto")))
-    threads = wanted.get("threads")
-    if "threads" not in asked and isinstance(threads, int) and threads > hardware.usable_cores():
-        say(f"{hardware.usable_cores()} threads instead of the {threads} of {wishes.origin}; last digits may differ")
-        threads = hardware.usable_cores()
-    return Engine(
-        str(device),
-        hardware.device_name(device),
-        str(wanted.get("precision") or hardware.default_precision(device)),
-        bool(wanted.get("channels_last", device.type == "cuda")),
-        compile=False,
-        threads=hardware.choose_threads(threads, alone=request.alone),
-    )
 
 
 def _data(data: DataSet, folder: Path, held_out: float | None) -> DataConfig:

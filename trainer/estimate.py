@@ -1,0 +1,146 @@
+"""How long a run will take and whether it fits, before it begins: a few batches are timed, the memory is worked out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ..models import catalogue, counting, memory
+from . import hardware
+from .datasets import DataSet
+from .engine import Engine
+from .progress import duration, speed
+from .runconfig import NetworkConfig, RunConfig
+from .trial import Timing, Trial, undisturbed
+
+TIMED_S = 0.1
+"""Seconds of the timed updates."""
+
+LONG_EPOCH_S = 3600.0
+"""An epoch that takes longer makes a network too big for its device: nobody waits for a curve of days."""
+
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of training and evaluation, and pictures per second in training; ``memory`` in bytes, None if unknown.
+
+    ``timed_batch`` is the number of pictures in the timed updates, fewer than the run's where those take very long.
+    """
+
+    seconds_per_epoch: float
+    seconds: float
+    images_per_s: float
+    timed_batch: int
+    memory: int | None = None
+
+    def words(self) -> str:
+        """In half a line."""
+        return (
+            f"about {_about(self.seconds_per_epoch)} an epoch and {_about(self.seconds)} in all "
+            f"({speed(self.images_per_s)} images/s)"
+        )
+
+
+def _about(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
+def from_timing(config: RunConfig, timing: Timing, needed: int | None = None) -> Estimate:
+    """What the seconds of one update mean for the whole run, its evaluations and the final test included."""
+    data, recipe = config.data, config.recipe
+    images_per_s = timing.batch / timing.step_s
+    epoch = data.train // recipe.batch_size * recipe.batch_size / images_per_s + data.validation * timing.evaluation_s
+    total = recipe.epochs * epoch + data.test * timing.evaluation_s
+    return Estimate(epoch, total, images_per_s, timing.batch, needed)
+
+
+def memory_needed(config: RunConfig) -> int | None:
+    """Bytes of one training step, from a run on the meta device; None for networks that do not run there."""
+    network, recipe, engine = config.network, config.recipe, config.engine
+    shape = (network.in_channels, network.image_size, network.image_size)
+    part = -(-recipe.batch_size // recipe.accumulate)
+    precision = "fp32" if engine.precision == "fp32" else "bf16"  # fp16 takes as much room as bf16
+    optimizer = recipe.optimizer if recipe.optimizer in memory.STATE_COPIES else "adam"
+    try:
+        on_meta = counting.on_meta(lambda: build(network))
+        needed = memory.training_memory(on_meta, shape, part, precision, optimizer).peak
+    except Exception:  # whatever a network does with a tensor without values
+        return None
+    return needed + (4 * network.parameters if recipe.ema else 0)
+
+
+def build(network: NetworkConfig) -> torch.nn.Module:
+    """The network with whatever weights the random numbers at hand give."""
+    return catalogue.build(
+        network.name,
+        form=network.form,
+        num_classes=network.num_classes,
+        in_channels=network.in_channels,
+        image_size=network.image_size,
+    )
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The estimate, None where nothing could be timed, and warnings in whole lines."""
+
+    estimate: Estimate | None
+    warnings: tuple[str, ...]
+
+
+def forecast(config: RunConfig, data: DataSet) -> Forecast:
+    """Time a few updates of a throw-away copy of the run and say what speaks against training it here.
+
+    Where the memory does not suffice nothing is timed. A network that fails in training is not judged here: its run says
+    why.
+    """
+    device = hardware.choose_device(config.engine.device)
+    needed, free = memory_needed(config), hardware.free_memory(device)
+    if needed is not None and needed > free:
+        return Forecast(None, (_too_large(config, needed, free),))
+    try:
+        with undisturbed(device):
+            estimate = from_timing(config, Trial(config, data).timing(TIMED_S), needed)
+    except Exception:
+        return Forecast(None, ())
+    slow = estimate.seconds_per_epoch > LONG_EPOCH_S
+    return Forecast(estimate, (_too_slow(config, estimate),) if slow else ())
+
+
+def _too_large(config: RunConfig, needed: int, free: int) -> str:
+    engine, recipe = config.engine, config.recipe
+    where = "of main memory" if engine.device == "cpu" else f"of {engine.device}"
+    line = (
+        f"{config.network.name} needs about {needed / GIGABYTE:.1f} GB for batches of {recipe.batch_size}, "
+        f"and {free / GIGABYTE:.1f} GB {where} are free"
+    )
+    advice = smaller(config.network)
+    return f"{line}; --set accumulate={2 * recipe.accumulate} works them off in parts{advice and f', or {advice}'}"
+
+
+def _too_slow(config: RunConfig, estimate: Estimate) -> str:
+    network = config.network
+    line = f"{network.name} is too big for {_place(config.engine)}: {estimate.words()}"
+    advice = smaller(network)
+    return f"{line}; {advice}" if advice else line
+
+
+def _place(engine: Engine) -> str:
+    return "this CPU" if engine.device == "cpu" else engine.device_name or engine.device
+
+
+def smaller(network: NetworkConfig) -> str:
+    """What to train instead: the layout for small pictures where it was not taken, else a smaller network of the family."""
+    variant = catalogue.find(network.name)
+    if variant.small_form is not None and network.form != "small":
+        return "--stem small takes the layout for small pictures"
+    own = variant.form(network.form).macs
+    family = [other for other in catalogue.variants().values() if other.family == variant.family]
+    lighter = [other for other in family if 0 < other.form(network.form).macs <= own / 4]
+    if not lighter:
+        return ""
+    best = max(lighter, key=lambda other: other.form(network.form).macs)
+    return f"{best.name} is a smaller one of its family"
