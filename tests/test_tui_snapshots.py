@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import textual
 from cnn_explorer.models import catalogue
+from cnn_explorer.tui import launching
 from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.screens import launch
 from cnn_explorer.tui.widgets.picture_view import PictureView
 from textual.pilot import Pilot
 from tui_support import HELPER_COMMAND, FakeRun, eval_record, until
@@ -84,6 +86,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(PictureView, "by_colour", property(lambda view: True))
     monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(tmp_path / "none.toml"))
     monkeypatch.chdir(tmp_path)
+    # Neither this machine's speed nor its GPUs belong into a picture.
+    monkeypatch.setattr(launch, "SETTLE_S", 600.0)
+    monkeypatch.setattr(launching, "devices", lambda: ())
     run = FakeRun(Path("runs"), "20261120-143022-first_a-digits-7f3a", "finished", network="first_a")
     run.curve(300)
     run.write(*(eval_record(epoch, 0.5 + 0.1 * epoch, 1.5 - 0.3 * epoch) for epoch in range(1, 4)))

@@ -32,6 +32,7 @@ from .screens.catalogue import CatalogueScreen
 from .watch import RunWatch
 
 if TYPE_CHECKING:
+    from .launchform import Wish
     from .pages import Hit, Page
     from .quiz import Question
 
@@ -215,17 +216,17 @@ class ExplorerApp(App[None]):
         else:
             self.push_screen(QuestionScreen(question))
 
-    def open_launch(self, network: str) -> None:
-        """Ask how to train a network."""
+    def open_launch(self, wish: Wish) -> None:
+        """Ask how to train networks."""
         from .screens.launch import LaunchScreen
 
-        self.push_screen(LaunchScreen(network), self._launched)
+        self.push_screen(LaunchScreen(wish), self._launched)
 
-    def _launched(self, run_id: str | None) -> None:
-        if run_id:
-            self.memory.run = run_id
+    def _launched(self, run_ids: tuple[str, ...] | None) -> None:
+        if run_ids:
+            self.memory.run = run_ids[0]
             self.run_watch.nudge()
-            self.action_show_runs(run_id)
+            self.action_show_runs(run_ids[0])
 
     def _show(self, kind: type[BaseScreen]) -> BaseScreen | None:
         """Go to the screen of this kind, if it is open."""

@@ -1,101 +1,184 @@
-"""Starts `cnn-explorer train … --detach`, the same command that a person would type, and reads its answer. No Textual."""
+"""Asks `cnn-explorer train …`, the same command that a person would type: what it would do, and to do it. No Textual."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
-from ..errors import UsageError
-from ..trainer import datainfo, textsafe
-from ..trainer.datainfo import DataInfo
+from .. import machine
+from ..trainer import textsafe
 from .helper import python_module
+from .layertree import memory_text
 
-MOST_EPOCHS = 100_000
-TIMEOUT_S = 300.0
+LONGEST_TEXT = 1 << 20
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to train: a network of the catalogue, a data set and a number of epochs."""
+    """What to train: the words after `cnn-explorer`, and the folders of the app."""
 
-    network: str
-    dataset: str
-    epochs: int
+    words: tuple[str, ...]
     runs: Path
     data: Path
 
-    def words(self) -> list[str]:
-        """The words after `cnn-explorer`."""
-        return [
-            "train",
-            self.network,
-            "--dataset",
-            self.dataset,
-            "--epochs",
-            str(self.epochs),
-            "--runs",
-            str(self.runs),
-            "--data",
-            str(self.data),
-            "--detach",
-        ]
+    def command(self, *more: str) -> list[str]:
+        """The whole command."""
+        folders = ["--runs", str(self.runs), "--data", str(self.data)]
+        return [*python_module("cnn_explorer"), *self.words, *folders, *more]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``run_id`` of the run that was started, or ``problem`` in one line."""
+    """The ids of the runs that were started, or ``problem`` in one line."""
 
-    run_id: str = ""
+    run_ids: tuple[str, ...] = ()
     problem: str = ""
 
 
-def check_epochs(text: str) -> tuple[int | None, str]:
-    """The number of epochs, or what is wrong with the text, to be shown at the field."""
+@dataclass(frozen=True)
+class Preview:
+    """What `train --plan` says: its JSON object, or ``problem`` in one line."""
+
+    plan: dict[str, Any] | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU under the name that `train --device` takes, and in words how much of it is free and who uses it."""
+
+    name: str
+    words: str
+
+
+def devices() -> tuple[Device, ...]:
+    """The GPUs of this machine; empty without NVML."""
+    return tuple(Device(f"cuda:{gpu.index}", _words(gpu)) for gpu in machine.gpus())
+
+
+def _words(gpu: machine.Gpu) -> str:
+    free = "N/A" if gpu.memory_free is None else memory_text(gpu.memory_free)
+    users = sorted({user for pid, _ in gpu.processes if (user := _user(pid))})
+    return f"{gpu.name}, {free} free" + (f", used by {', '.join(users)}" if gpu.processes else ", nobody uses it")
+
+
+def _user(pid: int) -> str:
+    import psutil
+
     try:
-        value = int(text.strip())
-    except ValueError:
-        return None, "a whole number is needed" if text.strip() else "how many epochs?"
-    if not 1 <= value <= MOST_EPOCHS:
-        return None, f"between 1 and {MOST_EPOCHS}"
-    return value, ""
+        return psutil.Process(pid).username()
+    except (psutil.Error, KeyError):
+        return f"process {pid}"
 
 
-def check_dataset(name: str, data_folder: Path, cache_folder: Path | None = None) -> tuple[DataInfo | None, str]:
-    """What the data set is, or what is wrong with its name or folder, to be shown at the field."""
-    if not name.strip():
-        return None, "which data set?"
+class Call:
+    """One run of the command, which another thread may end. What it says on stderr goes to ``hear``, piece by piece."""
+
+    def __init__(self, command: Sequence[str], hear: Callable[[str], None] = lambda text: None) -> None:
+        self._command = list(command)
+        self._hear = hear
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard = threading.Lock()
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """End the process, or keep it from being started."""
+        with self._guard:
+            self.cancelled = True
+            if self._process is not None:
+                self._process.kill()
+
+    def run(self) -> tuple[int, str, str]:
+        """Exit code, stdout, and the last line of stderr. OSError where it cannot be started."""
+        with self._guard:
+            if self.cancelled:
+                return -1, "", ""
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        process = self._process
+        assert process.stdout is not None and process.stderr is not None
+        said = _Collected(process.stdout)
+        last = self._listen(process.stderr)
+        text = said.text()
+        return process.wait(), text, last
+
+    def _listen(self, stream: IO[bytes]) -> str:
+        """Pass on what is said, a carriage return ending a piece as a line end does; returns the last piece."""
+        last = ""
+        with contextlib.closing(stream):
+            while piece := stream.read1(4096):  # type: ignore[attr-defined]
+                lines = [clean for line in _text(piece).splitlines() if (clean := textsafe.clean(line).strip())]
+                if lines:
+                    last = lines[-1]
+                    self._hear(last)
+        return last
+
+
+class _Collected:
+    """What a stream gives until its end, read in a thread so that two pipes cannot block each other."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._data = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with contextlib.closing(self._stream):
+            self._data = self._stream.read(LONGEST_TEXT)
+
+    def text(self) -> str:
+        self._thread.join()
+        return _text(self._data)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def call_start(request: Request, hear: Callable[[str], None]) -> Call:
+    """The call that starts a run, or a queue of runs, in the background."""
+    return Call(request.command("--detach"), hear)
+
+
+def call_plan(request: Request) -> Call:
+    """The call that tells what would be trained and how long it would take."""
+    return Call(request.command("--plan", "--json"))
+
+
+def start(call: Call) -> Outcome:
+    """Run it and wait until the command has checked what it can and let go of the runs. Never raises."""
     try:
-        return datainfo.describe(name.strip(), data_folder, cache_folder=cache_folder), ""
-    except UsageError as error:
-        return None, textsafe.clean(f"{error.given!r} {error.hint}" if error.given is not None else error.hint)
-
-
-def start(request: Request) -> Outcome:
-    """Run the command and wait until it has checked what it can and let go of the run. Never raises."""
-    command = [*python_module("cnn_explorer"), *request.words()]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Outcome(problem=f"`train` did not come back within {TIMEOUT_S:.0f} s")
+        code, said, complained = call.run()
     except OSError as error:
         return Outcome(problem=f"`train` cannot be started: {error.strerror}")
-    said, complained = _last_line(done.stdout), _last_line(done.stderr)
-    if done.returncode == 0 and said:
-        return Outcome(run_id=said)
-    problem = complained.removeprefix("cnn-explorer: ")
-    return Outcome(problem=problem or f"`train` ended with exit code {done.returncode}")
+    ids = tuple(clean for line in said.splitlines() if (clean := textsafe.clean(line).strip()))
+    if code == 0 and ids:
+        return Outcome(ids)
+    return Outcome(problem=_problem(complained, code))
 
 
-def _last_line(text: str) -> str:
-    lines = [cleaned for line in text.splitlines() if (cleaned := textsafe.clean(line).strip())]
-    return lines[-1] if lines else ""
+def plan(call: Call) -> Preview:
+    """Run it and read its answer. Never raises."""
+    try:
+        code, said, complained = call.run()
+    except OSError as error:
+        return Preview(problem=f"`train` cannot be started: {error.strerror}")
+    if code:
+        return Preview(problem=_problem(complained, code))
+    try:
+        found = json.loads(said)
+    except (ValueError, RecursionError):
+        found = None
+    return Preview(found) if isinstance(found, dict) else Preview(problem="`train --plan` gave no plan")
+
+
+def _problem(complained: str, code: int) -> str:
+    return complained.removeprefix("cnn-explorer: ") or f"`train` ended with exit code {code}"

@@ -8,6 +8,7 @@ from textual.message import Message
 
 from ..trainer.run import Run
 from .helper import Answer, HelperState
+from .launching import Device, Preview
 
 
 @dataclass
@@ -37,9 +38,33 @@ class Answered(Message):
 
 @dataclass
 class TrainStarted(Message):
-    """`train --detach` came back with the id of a run."""
+    """`train --detach` came back with the ids of runs."""
 
-    run_id: str
+    run_ids: tuple[str, ...]
+
+
+@dataclass
+class TrainSaid(Message):
+    """`train --detach` tells what it is at: a download, a check."""
+
+    text: str
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, TrainSaid)
+
+
+@dataclass
+class PlanRead(Message):
+    """`train --plan` came back."""
+
+    preview: Preview
+
+
+@dataclass
+class DevicesFound(Message):
+    """The GPUs were looked at."""
+
+    devices: tuple[Device, ...]
 
 
 @dataclass

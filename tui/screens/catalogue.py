@@ -274,7 +274,11 @@ class CatalogueScreen(BaseScreen):
 
     def action_train(self) -> None:
         if self.variant is not None:
-            self.explorer.open_launch(self.variant.name)
+            from ..launchform import Wish
+
+            marked = tuple(self.shelf.marked)
+            networks = marked if self.variant.name in marked else (self.variant.name,)
+            self.explorer.open_launch(Wish(networks, self.explorer.memory.dataset))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "predict" and not self.explorer.asks_questions:

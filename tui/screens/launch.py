@@ -1,4 +1,5 @@
-"""Choosing how to train a network: data set and epochs; the run is then started as a process of its own."""
+"""How to train networks: every setting with its value and where it comes from, checked as it is typed. The runs are then
+started as a process of their own."""
 
 from __future__ import annotations
 
@@ -6,153 +7,260 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from ...models import catalogue
-from ...models.notes import quantity, shape_text
-from ...trainer import datainfo, recipe
-from ...trainer.datainfo import DataInfo
-from .. import commands, launching
-from ..messages import TrainRefused, TrainStarted
+from .. import commands, launchform, launching, launchwords
+from ..charts import ChartData, Line
+from ..launchform import Filled, Form, Setting, Wish
+from ..launching import Call, Device, Request
+from ..messages import DevicesFound, PlanRead, TrainRefused, TrainSaid, TrainStarted
+from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
 if TYPE_CHECKING:
-    from ..app import ExplorerApp, Places
+    from ..app import ExplorerApp
 
-OWN = "own"
-COLUMNS = (Column("data set", 14), Column("pictures", 9), Column("training", 8, right=True), Column(""))
+COLUMNS = (Column("setting", 16), Column("value"), Column("from", 19, above=50))
+SETTLE_S = 0.7
+"""Nothing was changed for so long: now it pays to ask how long a training would take."""
 
 
-class LaunchScreen(Dialog[str]):
-    """Ends with the id of the run that was started."""
+class SettingList(RowList):
+    """The settings; enter types a value, + and − go to the next or the one before."""
+
+    PLACES: ClassVar = ("list",)
+
+
+class LaunchScreen(Dialog[tuple[str, ...]]):
+    """Ends with the ids of the runs that were started."""
 
     BINDINGS: ClassVar = commands.bindings("launch")
     PLACES: ClassVar = ("launch", "dialog")
 
-    def __init__(self, network: str) -> None:
+    def __init__(self, wish: Wish) -> None:
         super().__init__()
-        self._variant = catalogue.find(network)
-        self._busy = False
-        self._epochs_typed = False
+        self.form = Form(wish)
+        self.filled = Filled({}, {}, None, {})
+        self._lines: dict[str, Setting] = {}
+        self._everything = False
+        self._devices: tuple[Device, ...] = ()
+        self._settled: Timer | None = None
+        self._plan_call: Call | None = None
+        self._start_call: Call | None = None
+
+    # Layout
 
     def compose_dialog(self) -> ComposeResult:
-        rows = [self._row(name) for name in datainfo.names()]
-        rows.append(Row(OWN, ("own pictures", "", "", "a folder with train/ and test/, or one folder per class")))
-        yield RowList(COLUMNS, rows, cursor=self._explorer.memory.dataset, id="data-sets")
-        yield Input(placeholder="folder of the pictures", id="folder", compact=True)
-        yield Static("", id="dataset-problem", classes="problem", markup=False)
-        yield Static("epochs", classes="label", markup=False)
-        yield Input(id="epochs", compact=True, restrict=r"[0-9]*", max_length=6)
-        yield Static("", id="epochs-problem", classes="problem", markup=False)
-        yield Static("", id="plan", markup=False)
+        with Horizontal(id="launch-board"):
+            yield SettingList(COLUMNS, id="settings")
+            yield LossChart(id="rate-chart")
+        with Horizontal(id="launch-entry"):
+            yield Static("", id="entry-title", markup=False)
+            yield Input(id="entry", compact=True)
+        yield Static("", id="entry-problem", classes="problem", markup=False)
+        yield Static("", id="launch-facts", markup=False)
+        yield Static("", id="estimate", markup=False)
         yield Static("", id="outcome", markup=False)
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#dialog").border_title = f"Train {self._variant.title} ({self._variant.name})"
-        self.query_one("#data-sets", RowList).focus()
+        box = self.query_one("#dialog")
+        names = " ".join(self.form.wish.networks)
+        box.border_title = f"Train {names}" if self.form.wish.config is None else f"Train {names} again, with changes"
+        self.query_one("#launch-entry").display = False
+        self.table.focus()
         self._update()
+        self._find_devices()
 
-    def _row(self, name: str) -> Row:
-        info = datainfo.describe(name, self._places.data, cache_folder=self._places.cache)
-        where = "on disk" if info.on_disk else "is downloaded first"
-        return Row(name, (name, shape_text((info.channels, info.size, info.size)), f"{info.train:,}", where))
+    def on_unmount(self) -> None:
+        if self._plan_call is not None:
+            self._plan_call.cancel()
 
     @property
-    def _places(self) -> Places:
-        return self._explorer.places
+    def table(self) -> SettingList:
+        """The settings."""
+        return self.query_one(SettingList)
 
     @property
     def _explorer(self) -> ExplorerApp:
         return cast("ExplorerApp", self.app)
 
+    @property
+    def _device_names(self) -> tuple[str, ...]:
+        return tuple(device.name for device in self._devices)
+
     # What is chosen
 
-    @property
-    def dataset(self) -> str:
-        """The data set as `train` takes it."""
-        key = self.query_one("#data-sets", RowList).key
-        return datainfo.FOLDER + self.query_one("#folder", Input).value.strip() if key == OWN else key
-
-    def _checked(self) -> tuple[DataInfo | None, int | None]:
-        """What is chosen, as far as it is right; what is wrong is shown at its field."""
-        own = self.query_one("#data-sets", RowList).key == OWN
-        if own and not self.query_one("#folder", Input).value.strip():
-            info, problem = None, "which folder?"
-        else:
-            info, problem = launching.check_dataset(self.dataset, self._places.data, self._places.cache)
-        self.query_one("#dataset-problem", Static).update(problem)
-        epochs, problem = launching.check_epochs(self.query_one("#epochs", Input).value)
-        self.query_one("#epochs-problem", Static).update(problem)
-        return info, epochs
-
     def _update(self) -> None:
-        """Show what follows from the choice."""
-        own = self.query_one("#data-sets", RowList).key == OWN
-        self.query_one("#folder").display = own
-        if not self._epochs_typed:
-            self._propose_epochs()
-        info, _ = self._checked()
-        self.query_one("#plan", Static).update("" if info is None else self._plan(info))
+        """Show what follows from the form."""
+        places = self._explorer.places
+        self.filled = launchform.fill(self.form, places.data, places.cache)
+        lines = launchform.settings(self.form, self.filled, self._everything)
+        self._lines = {setting.key: setting for setting in lines}
+        self.table.set_rows(map(self._row, lines))
+        self._show_problem()
+        self._show_facts()
+        self._show_rate()
+        self._plan_later()
 
-    def _plan(self, info: DataInfo) -> str:
-        """What would be trained on what, in one line."""
-        words = f"{len(info.classes)} classes, {info.train:,} pictures to train on, {info.test:,} to test"
-        small = self._variant.small_form
-        return words if small is None else f"{words}; small form of {quantity(small.parameters)} parameters"
+    def _row(self, setting: Setting) -> Row:
+        sign = "✗ " if setting.problem else ""
+        origin = setting.origin
+        if setting.key == "dataset" and self.filled.data is not None:
+            origin = "on disk" if self.filled.data.on_disk else "is downloaded first"
+        tone = "bad" if setting.problem else "plain"
+        return Row(setting.key, (setting.title, sign + setting.value, origin), tones={1: tone, 2: "dim"})
 
-    def _propose_epochs(self) -> None:
-        """The number of epochs that the recipe has for this network and data set."""
-        layers = [recipe.Layer(f"{self._variant.family}.md", self._variant.recipe)]
-        resolved = recipe.resolve(self.dataset, layers)
+    def _show_problem(self) -> None:
+        """What is wrong with the setting under the cursor, else with the first one that is wrong."""
+        wrong = [setting for setting in self._lines.values() if setting.problem]
+        here = [setting for setting in wrong if setting.key == self.table.key]
+        text = "".join(f"{setting.title}: {setting.problem}" for setting in (here or wrong)[:1])
+        self.query_one("#entry-problem", Static).update(text)
+
+    def _show_facts(self) -> None:
+        cells = max(min(self.app.size.width - 44, 60), 16)
+        facts = launchwords.facts(self.filled, self._devices, self._lines["device"].value, cells)
+        self.query_one("#launch-facts", Static).update(facts)
+
+    def _show_rate(self) -> None:
+        rates, _ = launchform.curve(self.filled)
+        name, recipe = next(iter(self.filled.recipes.items()), ("", None))
+        epochs = recipe.epochs if recipe else 1
+        xs = [epochs * index / len(rates) for index in range(len(rates))]
+        title = f"learning rate of {name}" if len(self.filled.recipes) > 1 else "learning rate"
+        self.query_one("#rate-chart", LossChart).show(ChartData(title, "epochs", (Line("", xs, rates),)))
+
+    @work(thread=True, exclusive=True, group="devices", exit_on_error=False, description="looks for GPUs")
+    def _find_devices(self) -> None:
+        self.post_message(DevicesFound(launching.devices()))
+
+    def on_devices_found(self, message: DevicesFound) -> None:
+        self._devices = message.devices
+        self._show_facts()
+
+    # Changing a setting
+
+    @on(RowList.Moved, "#settings")
+    def _moved(self) -> None:
+        self._show_problem()
+
+    @on(RowList.Chosen, "#settings")
+    def _chosen(self, message: RowList.Chosen) -> None:
+        setting = self._lines[message.key]
+        self.query_one("#entry-title", Static).update(f"{setting.title} ")
+        self.query_one("#launch-entry").display = True
+        entry = self.query_one("#entry", Input)
         with self.prevent(Input.Changed):
-            self.query_one("#epochs", Input).value = str(resolved.recipe.epochs)
+            entry.value = launchform.typed_value(self.form, setting)
+        entry.focus()
+        entry.action_end()
 
-    @on(RowList.Moved, "#data-sets")
-    def _dataset_moved(self) -> None:
+    @on(Input.Changed, "#entry")
+    def _typed(self, message: Input.Changed) -> None:
+        self._set(self.table.key, message.value)
+
+    @on(Input.Submitted, "#entry")
+    def _entered(self) -> None:
+        self._close_entry()
+
+    def _close_entry(self) -> None:
+        self.query_one("#launch-entry").display = False
+        self.table.focus()
+
+    def _set(self, key: str, text: str) -> None:
+        self.form = self.form.with_value(key, text)
         self._update()
 
-    @on(RowList.Chosen, "#data-sets")
-    def _dataset_chosen(self, message: RowList.Chosen) -> None:
-        self.query_one("#folder" if message.key == OWN else "#epochs", Input).focus()
+    def action_change(self, way: int) -> None:
+        """The next value of the setting under the cursor, or the one before."""
+        setting = self._lines[self.table.key]
+        value = launchform.stepped(setting.key, setting.value, way, self._device_names)
+        if value is not None:
+            self._set(setting.key, value)
 
-    @on(Input.Changed, "#epochs")
-    def _epochs_changed(self) -> None:
-        self._epochs_typed = True
+    def action_reset(self) -> None:
+        """Take the change of the setting under the cursor back."""
+        self._set(self.table.key, "")
+
+    def action_everything(self) -> None:
+        """All settings, or only those that have an effect."""
+        self._everything = not self._everything
         self._update()
 
-    @on(Input.Changed, "#folder")
-    def _folder_changed(self) -> None:
-        self._update()
+    def action_cancel(self) -> None:
+        if self.query_one("#launch-entry").display:
+            self._close_entry()
+        elif self._start_call is not None:
+            self._start_call.cancel()
+        else:
+            super().action_cancel()
 
-    @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self.action_submit()
+    # How long it would take
+
+    def _plan_later(self) -> None:
+        if self._settled is not None:
+            self._settled.stop()
+        if self._plan_call is not None:
+            self._plan_call.cancel()
+        data = self.filled.data
+        if self.filled.problems or data is None or not data.on_disk:
+            wait = "" if data is None or data.on_disk else "how long it takes is known once the data is here"
+            self.query_one("#estimate", Static).update(wait)
+            return
+        self.query_one("#estimate", Static).update("a few batches are timed …")
+        self._settled = self.set_timer(SETTLE_S, self._ask_plan)
+
+    def _ask_plan(self) -> None:
+        self._plan_call = launching.call_plan(self._request())
+        self._read_plan(self._plan_call)
+
+    @work(thread=True, group="plan", exit_on_error=False, description="asks how long a training would take")
+    def _read_plan(self, call: Call) -> None:
+        found = launching.plan(call)
+        if not call.cancelled:
+            self.post_message(PlanRead(found))
+
+    def on_plan_read(self, message: PlanRead) -> None:
+        self.query_one("#estimate", Static).update(launchwords.estimate(message.preview))
+
+    def _request(self) -> Request:
+        places = self._explorer.places
+        return Request(tuple(launchform.words(self.form)), places.runs, places.data)
 
     # Starting
 
     def action_submit(self) -> None:
-        if self._busy:
+        if self._start_call is not None:
             return
-        info, epochs = self._checked()
-        if info is None or epochs is None:
-            self.query_one("#folder" if info is None and self.query_one("#folder").display else "#epochs").focus()
+        if self.filled.problems:
+            self.table.go_to(next(iter(self.filled.problems)))
+            self._show_problem()
             return
-        self._busy = True
+        self._explorer.memory.dataset = self.form.dataset
         self.query_one("#outcome", Static).update("checking and starting; this takes some seconds …")
-        self._explorer.memory.dataset = self.query_one("#data-sets", RowList).key
-        self.start(launching.Request(self._variant.name, self.dataset, epochs, self._places.runs, self._places.data))
+        self._start_call = launching.call_start(self._request(), self._heard)
+        self._start(self._start_call)
 
-    @work(thread=True, exclusive=True, group="launch", exit_on_error=False, description="starts a run")
-    def start(self, request: launching.Request) -> None:
-        """Run `train --detach` and wait for its answer."""
-        outcome = launching.start(request)
-        self.post_message(TrainStarted(outcome.run_id) if outcome.run_id else TrainRefused(outcome.problem))
+    def _heard(self, text: str) -> None:
+        self.post_message(TrainSaid(text))
+
+    @work(thread=True, exclusive=True, group="launch", exit_on_error=False, description="starts runs")
+    def _start(self, call: Call) -> None:
+        outcome = launching.start(call)
+        problem = "not started" if call.cancelled else outcome.problem
+        self.post_message(TrainStarted(outcome.run_ids) if outcome.run_ids else TrainRefused(problem))
+
+    def on_train_said(self, message: TrainSaid) -> None:
+        if self._start_call is not None:
+            self.query_one("#outcome", Static).update(message.text)
 
     def on_train_started(self, message: TrainStarted) -> None:
-        self.dismiss(message.run_id)
+        self.dismiss(message.run_ids)
 
     def on_train_refused(self, message: TrainRefused) -> None:
-        self._busy = False
+        self._start_call = None
         self.query_one("#outcome", Static).update(message.problem)

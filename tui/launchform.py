@@ -1,0 +1,407 @@
+"""Everything that can be set before a training starts, as settings with a value, its origin, and what is wrong with it.
+
+Plain data and functions, without Textual and without torch: recipes are resolved by the same code that `train` uses, so
+what is shown is what will be trained. Only what was changed is handed to the command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError, nearest
+from ..models import catalogue
+from ..trainer import datainfo, engine, recipe, schedule, splitting
+from ..trainer.datainfo import DataInfo
+from ..trainer.recipe import Recipe
+
+CURVE_POINTS = 120
+MOST_NETWORKS = 20
+AUTO = "auto"
+STEMS = (AUTO, "small", "imagenet")
+TITLES = {
+    "networks": "networks",
+    "dataset": "data set",
+    "stem": "layout",
+    "image_size": "picture size",
+    "validation": "held out",
+    "seed": "seed",
+    "device": "device",
+    "precision": "precision",
+    "threads": "threads",
+}
+DEFAULTS = {
+    "stem": AUTO,
+    "image_size": AUTO,
+    "validation": AUTO,
+    "seed": "0",
+    "device": AUTO,
+    "precision": AUTO,
+    "threads": AUTO,
+}
+FIRST = ("epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", "augment")
+"""Fields of the recipe that most people look at; the others follow in their own order."""
+
+# What a field is good for only together with another one.
+NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "momentum": ("optimizer", ("sgd", "rmsprop", "muon")),
+    "nesterov": ("optimizer", ("sgd", "muon")),
+    "betas": ("optimizer", ("adam", "adamw", "lamb", "muon")),
+    "eps": ("optimizer", ("adam", "adamw", "lamb", "rmsprop")),
+    "milestones": ("schedule", ("step",)),
+    "gamma": ("schedule", ("step",)),
+    "crop_padding": ("augment", ("crop",)),
+    "translate_pixels": ("augment", ("translate",)),
+    "cutout_size": ("augment", ("cutout",)),
+    "jitter_strength": ("augment", ("jitter",)),
+    "randaugment_strength": ("augment", ("randaugment",)),
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a training is asked for with: networks, and the run.json of a run that is to be repeated with changes."""
+
+    networks: tuple[str, ...]
+    dataset: str = "digits"
+    config: Path | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
+    """The contents of ``config``."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A wish, and the settings that were changed, as text by key."""
+
+    wish: Wish
+    changed: Mapping[str, str] = field(default_factory=dict)
+
+    def with_value(self, key: str, text: str) -> Form:
+        """The form with another value; an empty text takes the change back."""
+        rest = {name: value for name, value in self.changed.items() if name != key}
+        return dataclasses.replace(self, changed=rest | {key: text.strip()} if text.strip() else rest)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names as they are written."""
+        return tuple(self.changed["networks"].split()) if "networks" in self.changed else self.wish.networks
+
+    @property
+    def dataset(self) -> str:
+        """The data set as `train` takes it."""
+        return self.changed.get("dataset", self.wish.dataset)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line: ``origin`` says where the value comes from ("you", a note, "default"), ``problem`` what is wrong with it."""
+
+    key: str
+    title: str
+    value: str
+    origin: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A form as far as it makes sense: recipes by network, the data set, and what is wrong by key."""
+
+    recipes: Mapping[str, Recipe]
+    origins: Mapping[str, Mapping[str, str]]
+    data: DataInfo | None
+    problems: Mapping[str, str]
+
+    @property
+    def training_pictures(self) -> int:
+        """Pictures to train on, as many as are left after the usual part is held out; 0 where that is not known."""
+        return _left_to_train(self.data) if self.data else 0
+
+
+def _left_to_train(data: DataInfo) -> int:
+    return data.train if data.validation else data.train - splitting.validation_size(None, data.train)
+
+
+def fill(form: Form, data_folder: Path, cache_folder: Path | None = None) -> Filled:
+    """Check a form and resolve the recipe of each network. Raises nothing: what is wrong stands in the result."""
+    problems: dict[str, str] = {}
+    data = _data(form, data_folder, cache_folder, problems)
+    variants = _variants(form, problems)
+    for key in ("stem", "image_size", "validation", "seed", "device", "precision", "threads"):
+        if key in form.changed and (wrong := _wrong(key, form.changed[key])):
+            problems[key] = wrong
+    values = _recipe_values(form, problems)
+    recipes: dict[str, Recipe] = {}
+    origins: dict[str, Mapping[str, str]] = {}
+    for variant in variants:
+        try:
+            found = recipe.resolve(form.dataset if data else "digits", _layers(form, variant, values))
+            recipes[variant.name] = recipe.fit_to(found, _left_to_train(data))[0] if data else found.recipe
+            origins[variant.name] = found.origins
+        except UsageError as error:
+            problems.setdefault(error.field.rpartition(": ")[2].replace("-", "_"), _hint(error))
+    return Filled(recipes, origins, data, problems)
+
+
+def _layers(form: Form, variant: catalogue.Variant, values: Mapping[str, object]) -> list[recipe.Layer]:
+    repeated = form.wish.run.get("recipe")
+    if isinstance(repeated, dict):
+        known = {key: value for key, value in repeated.items() if key in recipe.FIELDS}
+        return [recipe.Layer("the run", known), recipe.Layer("", values)]
+    return [recipe.Layer(f"{variant.family}.md", variant.recipe, general=True), recipe.Layer("", values)]
+
+
+def _data(form: Form, folder: Path, cache: Path | None, problems: dict[str, str]) -> DataInfo | None:
+    try:
+        if form.dataset == datainfo.FOLDER:
+            raise UsageError("dataset", None, "which folder?")
+        return datainfo.describe(form.dataset, folder, cache_folder=cache)
+    except UsageError as error:
+        problems["dataset"] = _hint(error)
+        return None
+
+
+def _variants(form: Form, problems: dict[str, str]) -> list[catalogue.Variant]:
+    found = []
+    for name in form.networks:
+        try:
+            found.append(catalogue.find(name))
+        except UsageError as error:
+            problems["networks"] = f"{name!r} {error.hint}"
+    if len(form.networks) > MOST_NETWORKS:
+        problems["networks"] = f"at most {MOST_NETWORKS} at once"
+    return found
+
+
+def _recipe_values(form: Form, problems: dict[str, str]) -> dict[str, object]:
+    """The changed values of the recipe that are right."""
+    values: dict[str, object] = {}
+    for key in recipe.FIELDS:
+        if key in form.changed:
+            try:
+                values[key] = recipe.check(key, parse(key, form.changed[key]))
+            except UsageError as error:
+                problems[key] = error.hint
+    return values
+
+
+def parse(key: str, text: str) -> object:
+    """What is typed for a field of the recipe in the type of that field, as far as it can be read so."""
+    default = getattr(Recipe, key)
+    if isinstance(default, bool):
+        return {"yes": True, "true": True, "no": False, "false": False}.get(text.lower(), text)
+    if isinstance(default, tuple):
+        if text.lower() == "none":
+            return []
+        return [_number_or_text(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
+    return _number_or_text(text)
+
+
+def _number_or_text(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _wrong(key: str, text: str) -> str:
+    """What is wrong with a setting outside the recipe; "" where nothing is."""
+    if key == "stem":
+        return "" if text in STEMS else nearest(text, STEMS)
+    if key == "precision":
+        choices = (AUTO, *engine.PRECISIONS)
+        return "" if text in choices else nearest(text, choices)
+    if key == "device":
+        kind, _, number = text.partition(":")
+        right = kind in (AUTO, "cpu", "cuda", "mps") and (not number or number.isdecimal())
+        return "" if right else "there are auto, cpu, cuda, cuda:NUMBER and mps"
+    value = _number_or_text(text)
+    if key == "validation":
+        number = value if isinstance(value, int | float) and math.isfinite(value) else -1
+        right = 0 <= number < 1 or (number >= 1 and number == int(number))
+        return "" if right or text == AUTO else "a share below 1, a number of pictures, or 0 for none"
+    least = 0 if key == "seed" else 1
+    right = isinstance(value, int) and least <= value < 2**63
+    return "" if right or (text == AUTO and key != "seed") else f"a whole number, at least {least}"
+
+
+def _hint(error: UsageError) -> str:
+    return f"{error.given!r} {error.hint}" if error.given is not None else error.hint
+
+
+def settings(form: Form, filled: Filled, everything: bool = False) -> list[Setting]:
+    """The lines of the form; ``everything`` shows fields of the recipe too that have no effect as things stand."""
+    lines = [_plain(form, filled, key) for key in ("networks", "dataset")]
+    keys = [*FIRST, *(key for key in recipe.FIELDS if key not in FIRST)]
+    lines += [
+        _of_recipe(form, filled, key) for key in keys if everything or key in form.changed or _matters(filled, key)
+    ]
+    return lines + [_plain(form, filled, key) for key in TITLES if key not in ("networks", "dataset")]
+
+
+def _plain(form: Form, filled: Filled, key: str) -> Setting:
+    value = {"networks": " ".join(form.networks), "dataset": form.dataset}.get(key) or form.changed.get(key)
+    if value is None:
+        value = _of_run(form, key) or DEFAULTS[key]
+    origin = "you" if key in form.changed else "the run" if form.wish.run else ""
+    return Setting(key, TITLES[key], value, origin, filled.problems.get(key, ""))
+
+
+def _of_run(form: Form, key: str) -> str:
+    """The value of a setting in the run that is repeated; "" where there is none."""
+    place = {"seed": None, "stem": "network", "image_size": "network", "validation": "data"}.get(key, "engine")
+    part = form.wish.run if place is None else form.wish.run.get(place)
+    name = "held_out" if key == "validation" else key
+    value = part.get(name) if isinstance(part, Mapping) else None
+    return "" if value is None else str(value)
+
+
+def _of_recipe(form: Form, filled: Filled, key: str) -> Setting:
+    title = key.replace("_", " ")
+    if filled.problems.get(key) and key in form.changed:
+        return Setting(key, title, form.changed[key], "you", filled.problems[key])
+    values = [value_text(getattr(found, key)) for found in filled.recipes.values()]
+    origins = {found.get(key, "default") or "you" for found in filled.origins.values()}
+    shown = values[0] if len(set(values)) == 1 else " · ".join(values)
+    origin = origins.pop() if len(origins) == 1 else "each its own"
+    return Setting(key, title, shown, "" if origin == "default" else origin, filled.problems.get(key, ""))
+
+
+def value_text(value: object) -> str:
+    """A value of a recipe as it is shown and typed."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(value_text, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _matters(filled: Filled, key: str) -> bool:
+    """Whether a field has an effect in any of the recipes."""
+    if key not in NEEDS:
+        return True
+    other, wanted = NEEDS[key]
+    for found in filled.recipes.values():
+        value = getattr(found, other, None)
+        if (set(value) & set(wanted)) if isinstance(value, tuple) else value in wanted:
+            return True
+    return False
+
+
+def typed_value(form: Form, setting: Setting) -> str:
+    """What stands in the line in which a setting is typed, to begin with: its value, unless networks differ in it."""
+    return form.changed.get(setting.key, "" if " · " in setting.value or setting.value == AUTO else setting.value)
+
+
+# Changing a value without typing
+
+
+def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:
+    """What a setting can be, where that is a handful of words; else ()."""
+    if key == "dataset":
+        return datainfo.names()
+    if key == "stem":
+        return STEMS
+    if key == "device":
+        return (AUTO, "cpu", *devices)
+    if key == "precision":
+        return (AUTO, *engine.PRECISIONS)
+    if key in recipe.FIELDS:
+        default = getattr(Recipe, key)
+        if isinstance(default, bool):
+            return ("yes", "no")
+        if isinstance(default, str):
+            return recipe.RULES[key].choices
+    return ()
+
+
+def stepped(key: str, value: str, way: int, devices: Sequence[str] = ()) -> str | None:
+    """The value one step up or down: the next choice, or the next round number. None where there is no such step."""
+    known = choices(key, devices)
+    if known:
+        at = known.index(value) if value in known else (-1 if way > 0 else 0)
+        return known[(at + way) % len(known)]
+    if value == AUTO and key in ("image_size", "threads"):
+        return {"image_size": "32", "threads": "1"}[key] if way > 0 else None
+    number = _number_or_text(value)
+    if isinstance(number, str) or key in ("networks", "validation"):
+        return None
+    kind = type(getattr(Recipe, key, 0))
+    if kind is int and key in ("batch_size", "image_size"):
+        after = max(1, int(number * 2 if way > 0 else number // 2))
+    elif kind is int:
+        after = int(number) + way
+    elif kind is float:
+        after = round_number(float(number), way)
+    else:
+        return None
+    try:
+        if key in recipe.FIELDS:
+            recipe.check(key, after)
+    except UsageError:
+        return None
+    return value_text(after) if key in recipe.FIELDS or after >= (0 if key == "seed" else 1) else None
+
+
+def round_number(value: float, way: int) -> float:
+    """The next of … 0.1, 0.2, 0.5, 1, 2, 5 … in a direction; from 0 up it is 0.1, and below 1e-6 down it is 0."""
+    if value <= 0:
+        return 0.1 if way > 0 else 0.0
+    power = math.floor(math.log10(value) + 1e-9)
+    places = [float(f"{digit}e{exponent}") for exponent in (power - 1, power, power + 1) for digit in (1, 2, 5)]
+    further = [x for x in places if x > value * 1.0001] if way > 0 else [x for x in places if x < value * 0.9999]
+    found = min(further) if way > 0 else max(further)
+    return found if found >= 1e-6 else 0.0
+
+
+# What it means
+
+
+def curve(filled: Filled) -> tuple[list[float], int]:
+    """The learning rate of the first network's run at evenly spread steps, and the number of steps in all."""
+    found = next(iter(filled.recipes.values()), None)
+    if found is None or filled.data is None:
+        return [], 0
+    steps = max(1, filled.training_pictures // found.batch_size)
+    return schedule.curve(found, steps, CURVE_POINTS), steps * found.epochs
+
+
+FLAGS = {
+    "dataset": "--dataset",
+    "stem": "--stem",
+    "image_size": "--image-size",
+    "validation": "--validation",
+    "seed": "--seed",
+    "device": "--device",
+    "precision": "--precision",
+    "threads": "--threads",
+}
+
+
+def words(form: Form) -> list[str]:
+    """The words after `cnn-explorer` that train what the form says."""
+    given = ["train", *form.networks]
+    if form.wish.config is not None:
+        given += ["--config", str(form.wish.config)]
+    for key, flag in FLAGS.items():
+        value = form.dataset if key == "dataset" and form.wish.config is None else form.changed.get(key)
+        if value is not None and value != AUTO:
+            given += [flag, value]
+    for key in recipe.FIELDS:
+        if key in form.changed:
+            given += ["--set", f"{key}={_toml(parse(key, form.changed[key]))}"]
+    return given
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
