@@ -13,10 +13,13 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cnn_explorer.models import catalogue
+from cnn_explorer.trainer import reader
+from cnn_explorer.trainer.run import Run
 from tui_support import FakeRun
 
 HEAVY = {"torch", "torchvision", "torchinfo", "numpy", "einops", "plotext", "textual_plotext", "PIL"}
@@ -99,6 +102,41 @@ def test_ends_when_the_line_drops_and_leaves_the_run_alone(tmp_path: Path) -> No
         app.hang_up()
         assert app.wait(10) is not None
     assert sorted(path.name for path in run.path.iterdir()) == ["lock", "run.json", "status.json"]
+
+
+def test_a_training_started_in_the_app_outlives_its_terminal(tmp_path: Path) -> None:
+    """From the keyboard to a finished run: the line drops in the middle, the run goes on, the next start shows it."""
+
+    def runs() -> list[Run]:
+        return reader.list_runs(tmp_path / "runs") if (tmp_path / "runs").is_dir() else []
+
+    def wait_for(condition: Callable[[], bool], patience_s: float) -> None:
+        deadline = time.monotonic() + patience_s
+        while not condition():
+            assert time.monotonic() < deadline, [(run.id, run.state, run.error) for run in runs()]
+            time.sleep(0.05)
+
+    with InTerminal(tmp_path) as app:
+        app.read_until(FIRST_NETWORK)
+        app.press(b"t")
+        app.read_until(b"ctrl+s")
+        app.press(b"jj\r")  # to the number of epochs, and into it
+        assert app.wait(1) is None
+        app.press(b"\x7f" * 4 + b"15\r")
+        app.press(b"\x13")  # ctrl+s
+        app.read_until(b"training", 120)
+        wait_for(lambda: [run.state for run in runs()] == ["training"], 60)
+        app.hang_up()
+        assert app.wait(10) is not None
+    assert runs()[0].live
+    wait_for(lambda: not runs()[0].live, 120)
+    assert runs()[0].state == "finished" and runs()[0].epochs == 15 and runs()[0].test_accuracy is not None
+    with InTerminal(tmp_path) as app:
+        app.read_until(b"1 run")
+        app.press(b"w")
+        app.read_until(b"finished")
+        app.press(b"q")
+        assert app.wait(20) == 0
 
 
 def test_ends_without_a_terminal_even_when_nobody_says_so(tmp_path: Path) -> None:
