@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.trainer import augment, distort, mixing, randomness
+from cnn_explorer.trainer import augment, distort, hardware, mixing, randomness, store
 from cnn_explorer.trainer.batches import TrainingBatches, View, evaluation_batches
 from cnn_explorer.trainer.datasets import Pictures
+from cnn_explorer.trainer.distributed import ALONE, Group
 from cnn_explorer.trainer.recipe import AUGMENTATIONS, Recipe
 from torch import Tensor
 
@@ -125,6 +126,36 @@ def test_all_augmentations_work_together() -> None:
     images, targets = made.batch(made.epoch(0), 1)
     assert images.shape == (10, 3, 16, 16)
     assert torch.allclose(targets.sum(1), torch.ones(10))
+
+
+@pytest.mark.parametrize("recipe", [Recipe(batch_size=4), Recipe(batch_size=4, augment=ALL_BUT_TRANSLATE)])
+@pytest.mark.parametrize("rank", [None, 1])
+def test_pictures_in_main_memory_give_the_same_batches(recipe: Recipe, rank: int | None) -> None:
+    group = ALONE
+    if rank is not None:
+        group = Group()
+        group.rank, group.world = rank, 2
+    rows = torch.tensor([0, 2, 3, 5, 7, 8, 11, 13, 14, 17])
+    pictures = Pictures(bytes_of(20), torch.arange(10) % 4, rows)
+    view = View((0.5,) * 3, (0.25,) * 3, 8, CPU)
+    near = TrainingBatches(pictures, view, recipe, 3, 4, group)
+    far = TrainingBatches(pictures, view, recipe, 3, 4, group, on_device=False)
+    steps = [(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)]  # in order, and as a resumed run may ask
+    epochs = [(near.epoch(number), far.epoch(number)) for number in (0, 1)]
+    for number, position in steps:
+        first, second = (
+            batches.batch(epoch, position) for batches, epoch in zip((near, far), epochs[number], strict=True)
+        )
+        assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
+
+
+def test_pictures_stay_in_main_memory_where_the_device_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, recipe = Pictures(bytes_of(20), torch.arange(20)), Recipe(augment=("crop",), crop_padding=4)
+    assert store.size(pictures, recipe) == 20 * 3 * 16 * 16
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 5 * 20 * 3 * 16 * 16)
+    assert store.fits(pictures, recipe, CPU)
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 4 * 20 * 3 * 16 * 16)
+    assert not store.fits(pictures, recipe, CPU)
 
 
 def test_evaluation_sees_the_pictures_as_they_are_and_all_of_them() -> None:

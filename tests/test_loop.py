@@ -70,6 +70,14 @@ def test_the_first_rate_is_above_zero_and_reaches_the_optimiser(home: Path) -> N
     assert max(rates) > 5 * rates[0]
 
 
+def test_pictures_in_main_memory_make_the_same_run(home: Path) -> None:
+    near, lock = create_run(home / "near", recipe={"epochs": 1})
+    train_to_end(near, lock)
+    far, lock = create_run(home / "far", recipe={"epochs": 1}, data_on_device=False)
+    train_to_end(far, lock)
+    assert same(weights_of(near), weights_of(far))
+
+
 def test_records_of_a_run(home: Path) -> None:
     path, lock = create_run(home / "runs")
     with bench(path, lock) as made:

@@ -137,6 +137,19 @@ def test_flags_win_over_a_file_and_that_over_what_suits_the_device(home: Path) -
     assert choice.fixed == {"precision", "device", "channels_last"}
 
 
+def test_pictures_for_which_there_is_no_room_stay_in_main_memory_unless_decided(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 1_000_000)
+    plan = planned()
+    assert not plan.config.engine.data_on_device
+    assert any("stay in main memory" in line for line in plan.remarks)
+    assert planned(data_on_device=True).config.engine.data_on_device
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 10**10)
+    assert planned().config.engine.data_on_device
+    assert not planned(data_on_device=False).config.engine.data_on_device
+
+
 def test_what_only_a_gpu_can_do_is_refused_on_a_cpu(home: Path) -> None:
     with pytest.raises(UsageError, match="cuda-graphs: needs a CUDA device, and this run is on cpu"):
         enginechoice.choose({"cuda_graphs": True, "device": "cpu"}, Wishes(), alone=True, say=print)

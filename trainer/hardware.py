@@ -192,12 +192,16 @@ def _processor_flags(path: Path) -> set[str]:
     return set()
 
 
-def set_gpu_arithmetic(device: torch.device, tf32: bool) -> None:
-    """TF32 on or off, and the fastest convolution kernels searched for: the shapes of a training do not change."""
+def settle_gpu(device: torch.device, tf32: bool) -> None:
+    """TF32 on or off, and the fastest convolution kernels searched for: the shapes of a training do not change.
+
+    Page-locked memory belongs to the present device; without choosing it, that would be the first one of the machine.
+    """
     import torch
 
     if device.type != "cuda":
         return
+    torch.cuda.set_device(device)
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True

@@ -18,7 +18,7 @@ import torch
 from .. import __version__, settings
 from ..errors import UsageError
 from ..models import catalogue, counting
-from . import configfile, datainfo, datasets, engine, enginechoice, recipe
+from . import configfile, datainfo, datasets, engine, enginechoice, recipe, store
 from .configfile import Wishes
 from .datainfo import DataInfo
 from .datasets import DataSet
@@ -134,8 +134,19 @@ def _plan(request: Request, say: Say) -> Plan:
     if remark:
         say(remark)
     network = NetworkConfig(variant.name, form.stem, data.channels, form.image_size, len(data.classes), form.parameters)
+    choice = _placed(choice, data, fitted, say)
     config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed)
     return Plan(config, data, _origins(resolved, fitted, info.name), choice)
+
+
+def _placed(choice: Choice, data: DataSet, fitted: Recipe, say: Say) -> Choice:
+    """The pictures in main memory where the device has no room for them and nobody decided it, which is said."""
+    device = torch.device(choice.engine.device)
+    if choice.complete or "data_on_device" in choice.fixed or store.fits(data.train, fitted, device):
+        return choice
+    size = store.size(data.train, fitted) / 1e9
+    say(f"the pictures ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
+    return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
 
 
 def _origins(resolved: recipe.Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from torch import nn
 from .. import settings
 from ..errors import UsageError, WorkError
 from ..models import catalogue
-from . import checkpoint, datasets, distributed, hardware
+from . import checkpoint, datasets, distributed, hardware, store
 from .batches import TrainingBatches, View, evaluation_batches
 from .datasets import DataSet
 from .distributed import ALONE, Group
@@ -30,13 +30,12 @@ from .runconfig import RunConfig
 from .rundir import RunWriter
 from .tail import newest_figures
 from .update import Updater, autocast
+from .warmup import warm_up
 
 StopWanted = Callable[[], bool]
 
 
-def train(
-    config: RunConfig, writer: RunWriter, report: Report, stop_wanted: StopWanted, group: Group = ALONE
-) -> None:
+def train(config: RunConfig, writer: RunWriter, report: Report, stop_wanted: StopWanted, group: Group = ALONE) -> None:
     """Bring the run to its end from where it stands. Raises Stopped, Diverged, UsageError, WorkError."""
     device = hardware.choose_device(distributed.device_of(group, config.engine.device, config.engine.devices))
     report.status(state="starting", phase="loading data")
@@ -89,6 +88,7 @@ def _attempt(
         _take_smaller_parts(trainer, keeper, report, before)
     _unless_stopped(stop_wanted, group)
     try:
+        warm_up(session, config.engine, report, trainer.step)
         trainer.run()
     except Exception as error:
         # Of several ranks one may lack memory and the others not: they cannot be asked, as they wait for its gradients.
@@ -171,16 +171,20 @@ def build_network(config: RunConfig) -> nn.Module:
 def build_session(config: RunConfig, data: DataSet, device: torch.device, group: Group = ALONE) -> Session:
     """Network, optimiser, batches and all that belongs to them, at the start of the run."""
     recipe, engine = config.recipe, config.engine
+    hardware.settle_gpu(device, engine.tf32)
     network = build_network(config)
     layout = torch.channels_last if engine.channels_last else torch.contiguous_format
     network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
     view = View(data.mean, data.std, config.network.image_size, device, engine.channels_last)
     average = Average(network, copy.deepcopy(network), recipe.ema) if recipe.ema else None
-    precision = autocast(engine.precision, device)
+    precision = autocast(engine.precision, device, cache=not engine.cuda_graphs)
     scaler = torch.amp.GradScaler(device.type) if engine.precision == "fp16" else None
-    batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes), group)
+    on_device = engine.data_on_device and store.fits(data.train, recipe, device)
+    batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes), group, on_device=on_device)
     optimizer = build_optimizer(network, recipe)
-    forward = group.wrapped(network, partly_used=":" in config.network.name)  # of a network from outside nothing is known
+    forward = group.wrapped(
+        network, partly_used=":" in config.network.name
+    )  # of a network from outside nothing is known
     updater = Updater(network, optimizer, recipe, precision, average, scaler, forward, batches.share)
     facts = {
         "network": dataclasses.asdict(config.network),

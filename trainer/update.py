@@ -22,12 +22,15 @@ from .recipe import Recipe
 Precision = Callable[[], AbstractContextManager]
 
 
-def autocast(precision: str, device: torch.device) -> Precision:
-    """What opens a context in which convolutions and products run in ``precision`` ("fp32", "bf16", "fp16")."""
+def autocast(precision: str, device: torch.device, *, cache: bool = True) -> Precision:
+    """What opens a context in which convolutions and products run in ``precision`` ("fp32", "bf16", "fp16").
+
+    Without ``cache`` weights are converted at each use, as recorded kernels need it.
+    """
     if precision == "fp32":
         return nullcontext
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    return lambda: torch.autocast(device.type, dtype=dtype)
+    return lambda: torch.autocast(device.type, dtype=dtype, cache_enabled=cache)
 
 
 class Figures(NamedTuple):
@@ -88,6 +91,15 @@ class Updater:
             figures = self._backward_in_parts(images, targets, parts)
         self._apply()
         return figures
+
+    def rehearse(self, images: Tensor, targets: Tensor) -> None:
+        """All of an update up to the gradients, which are dropped: the weights stay as they are."""
+        if self.accumulate == 1:
+            self._backward(images, targets, self._share)
+        else:
+            self._backward_in_parts(images, targets, self.accumulate)
+        for parameter in self._parameters:
+            parameter.grad = None
 
     def _backward_in_parts(self, images: Tensor, targets: Tensor, parts: int) -> Figures:
         """Add up the gradients of parts of the batch, each weighted by its share: the gradient of the whole batch."""
