@@ -121,6 +121,14 @@ CONFIGURATIONS = {
     "sgd": {},
     "adam": {"optimizer": "adam"},
     "adamw-ema-parts": {"optimizer": "adamw", "ema": 0.9, "accumulate": 2, "clip_norm": 1.0},
+    "muon-asam": {"optimizer": "muon", "sam": "asam", "accumulate": 2, "sampling": "balanced"},
+    "lamb-sam": {
+        "optimizer": "lamb",
+        "sam": "sam",
+        "ema": 0.9,
+        "class_weights": "balanced",
+        "augment": ["flip-alternating"],
+    },
     "rmsprop-mixed": {"optimizer": "rmsprop", "augment": ["crop", "randaugment", "mixup", "cutmix"]},
 }
 

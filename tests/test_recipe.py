@@ -173,5 +173,6 @@ def test_the_page_on_training_tells_every_key_and_every_choice() -> None:
     table = [line for line in text.splitlines() if line.startswith("| `")]
     told = {key for line in table for key in line.split("|")[1].replace("`", "").replace(",", " ").split()}
     assert told == set(recipe.FIELDS)
-    for choice in (*recipe.OPTIMIZERS, *recipe.SCHEDULES, *recipe.AUGMENTATIONS):
+    choices = {choice for rule in recipe.RULES.values() for choice in rule.choices}
+    for choice in choices:
         assert any(f"`{choice}`" in line for line in table), choice

@@ -83,6 +83,16 @@ def draw(recipe: Recipe, count: int, size: int, generator: torch.Generator) -> D
     return draws
 
 
+def alternating_flips(order: Tensor, epoch: int, generator: torch.Generator) -> Tensor:
+    """Which places of an order (N,) of the pictures are mirrored in ``epoch``: bool (N,).
+
+    Each picture is mirrored in every other epoch, half of them in the even ones, so that two epochs show all pictures both
+    ways (Jordan, arXiv:2404.00498). ``generator`` decides which half and must be the same in every epoch.
+    """
+    at_first = torch.randint(0, 2, order.shape, generator=generator).bool()
+    return at_first[order] ^ bool(epoch % 2)
+
+
 def select(draws: Draws, start: int, stop: int) -> Draws:
     """The rows ``start`` to ``stop`` of all draws."""
     return {name: values[start:stop] for name, values in draws.items()}

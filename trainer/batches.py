@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import augment, randomness
+from .balance import balanced_order
 from .datasets import Pictures
 from .distributed import ALONE, Group, check_batch, part, rows_of_batch
 from .recipe import Recipe
@@ -71,8 +72,9 @@ class Epoch:
 class TrainingBatches:
     """The training part of a data set, shuffled and augmented anew in every epoch, all by the seed.
 
-    The last pictures of an order that fill no batch are left out; the next epoch has another order. One of several ranks
-    makes its rows of each batch; UsageError where a batch has fewer than two for each.
+    The last pictures of an order that fill no batch are left out; the next epoch has another order. With sampling "balanced"
+    pictures of rare classes come several times in it. One of several ranks makes its rows of each batch; UsageError where a
+    batch has fewer than two for each.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class TrainingBatches:
         self.batch_size = recipe.batch_size
         self.steps_per_epoch = self.count // recipe.batch_size
         self._size = pictures.source.shape[-1]
+        self._classes = pictures.labels
         self._labels = pictures.labels.to(view.device)
         self._rows: Tensor | None = None
         self.share = 1.0
@@ -111,9 +114,11 @@ class TrainingBatches:
 
     def epoch(self, number: int) -> Epoch:
         """Order and random numbers of epoch ``number`` (from 0)."""
-        order = torch.randperm(self.count, generator=randomness.generator(self.seed, "order", number))
+        order = self._order(randomness.generator(self.seed, "order", number))
         numbers = randomness.generator(self.seed, "augmentation", number)
         draws = augment.draw(self.recipe, self.count, self._size, numbers)
+        if "flip-alternating" in self.recipe.augment:
+            draws["flip"] = augment.alternating_flips(order, number, randomness.generator(self.seed, "flip"))
         device = self.view.device
         return Epoch(order.to(device), {name: values.to(device) for name, values in draws.items()}, order)
 
@@ -125,6 +130,11 @@ class TrainingBatches:
         if self._rows is None:
             return epoch.shuffled[start : start + self.batch_size]
         return epoch.shuffled[start + self._own_rows]
+
+    def _order(self, numbers: torch.Generator) -> Tensor:
+        if self.recipe.sampling == "balanced":
+            return balanced_order(self._classes, self.num_classes, numbers)
+        return torch.randperm(self.count, generator=numbers)
 
     def batch(self, epoch: Epoch, position: int) -> tuple[Tensor, Tensor]:
         """Batch ``position`` of an epoch, or this rank's part of it: pictures (B, C, size, size), normalised, and targets.

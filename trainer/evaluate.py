@@ -36,12 +36,14 @@ def evaluate(
     num_classes: int,
     precision: Callable[[], AbstractContextManager] = nullcontext,
     group: Group = ALONE,
+    mirrored: bool = False,
 ) -> Evaluation:
     """Judge ``network`` in eval mode, without gradients; its mode is as before afterwards.
 
     ``batches`` gives pictures (B, C, H, W) and classes (B,). Nothing is fetched from the device before the last batch.
     A class without pictures has None as its accuracy; without any picture loss and accuracy are NaN. Each rank of ``group``
-    gives its part of the pictures, which may be none, and all get the result for the whole.
+    gives its part of the pictures, which may be none, and all get the result for the whole. ``mirrored``: what is judged are
+    the mean scores of each picture and its mirror image.
     """
     training = network.training
     network.eval()
@@ -53,6 +55,8 @@ def evaluate(
             for images, targets in batches:
                 with precision():
                     scores = scores_of(network(images)).float()
+                    if mirrored:
+                        scores = (scores + scores_of(network(images.flip(3))).float()) / 2
                 losses.append(F.cross_entropy(scores, targets, reduction="sum"))
                 counts = _confusion(scores.argmax(1), targets, num_classes)
                 confusion = counts if confusion is None else confusion + counts

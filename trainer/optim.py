@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .lamb import Lamb
+from .muon import Muon, hidden_matrices
 from .recipe import Recipe
 
 _FUSED_DEVICES = ("cpu", "cuda", "mps")
-_FUSED = ("sgd", "adam", "adamw")
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
@@ -17,12 +18,12 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
 
     Decay pulls towards zero, which makes a filter smaller but would move the mean and scale that a norm has learned
     (Goyal et al., arXiv:1706.02677, section 5.3, for batch norm). Frozen parameters are left out; empty groups too.
-    ``lr_scale`` is the group's factor on the learning rate (`set_rate`).
+    ``lr_scale`` is the group's factor on the learning rate (`set_rate`), ``adapt`` is read by LAMB.
     """
     trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for name, p in trained if is_weight(name, p)], "weight_decay": weight_decay},
-        {"params": [p for name, p in trained if not is_weight(name, p)], "weight_decay": 0.0},
+        {"params": [p for name, p in trained if is_weight(name, p)], "weight_decay": weight_decay, "adapt": True},
+        {"params": [p for name, p in trained if not is_weight(name, p)], "weight_decay": 0.0, "adapt": False},
     ]
     return [group | {"lr_scale": 1.0} for group in groups if group["params"]]
 
@@ -40,18 +41,43 @@ def build_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimiser over the trainable parameters of ``network``, on the device where they are."""
     groups = parameter_groups(network, recipe.weight_decay)
     device = groups[0]["params"][0].device.type
-    # On the CPU the foreach forms can be slower than the plain loop, and torch would choose them on other devices anyway.
-    kernels: dict = {"fused": True} if recipe.optimizer in _FUSED and device in _FUSED_DEVICES else {}
-    if not kernels and device == "cpu":
-        kernels = {"foreach": False}
     if recipe.optimizer == "sgd":
         nesterov = recipe.nesterov and recipe.momentum > 0
+        kernels = _kernels(device, fused=True)
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, **kernels)
     if recipe.optimizer == "rmsprop":
+        kernels = _kernels(device, fused=False)
         return torch.optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum, eps=recipe.eps, **kernels)
+    adam = {"lr": recipe.lr, "betas": (recipe.betas[0], recipe.betas[1]), "eps": recipe.eps}
+    if recipe.optimizer == "lamb":
+        return Lamb(groups, **adam)
+    adam |= _kernels(device, fused=True)
+    if recipe.optimizer == "muon":
+        hidden, rest = _split(groups, hidden_matrices(network), recipe.rest_lr / recipe.lr)
+        return Muon(hidden, rest, recipe.momentum, recipe.nesterov, **adam)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    betas = (recipe.betas[0], recipe.betas[1])
-    return kind(groups, lr=recipe.lr, betas=betas, eps=recipe.eps, **kernels)
+    return kind(groups, **adam)
+
+
+def _kernels(device: str, fused: bool) -> dict[str, bool]:
+    """Which of torch's forms of an optimiser is used: fused where there is one.
+
+    On the CPU the foreach forms can be slower than the plain loop; elsewhere torch chooses them by itself.
+    """
+    if fused and device in _FUSED_DEVICES:
+        return {"fused": True}
+    return {"foreach": False} if device == "cpu" else {}
+
+
+def _split(groups: list[dict], hidden: set[int], rest_scale: float) -> tuple[list[dict], list[dict]]:
+    """Each group as two, of Muon's matrices and of the rest, whose rate is ``rest_scale`` times as large; none empty."""
+    mine = [group | {"params": [p for p in group["params"] if id(p) in hidden]} for group in groups]
+    rest = [
+        group
+        | {"params": [p for p in group["params"] if id(p) not in hidden], "lr_scale": group["lr_scale"] * rest_scale}
+        for group in groups
+    ]
+    return [group for group in mine if group["params"]], [group for group in rest if group["params"]]
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:

@@ -130,6 +130,7 @@ def _plan(request: Request, say: Say) -> Plan:
         seed=seed,
         say=say,
     )
+    recipe.check_classes(resolved, data.classes)
     fitted, remark = recipe.fit_to(resolved, len(data.train))
     if remark:
         say(remark)

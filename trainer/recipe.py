@@ -14,10 +14,16 @@ from dataclasses import dataclass
 
 from ..errors import UsageError, nearest
 from . import datainfo
+from .rules import Rule, checked
 
-OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
-SCHEDULES = ("constant", "step", "cosine", "one-cycle")
-AUGMENTATIONS = ("crop", "translate", "flip", "jitter", "randaugment", "cutout", "mixup", "cutmix")
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lamb", "muon")
+SHARPNESS = ("none", "sam", "asam")
+SCHEDULES = ("constant", "step", "linear", "cosine", "one-cycle")
+BALANCE = ("none", "balanced")
+SAMPLING = ("uniform", "balanced")
+TEST_TIME = ("none", "flip")
+FLIPS = ("flip", "flip-alternating")
+AUGMENTATIONS = ("crop", "translate", *FLIPS, "jitter", "randaugment", "cutout", "mixup", "cutmix")
 MIRRORED_MEANS_SOMETHING_ELSE = ("digits", "mnist")
 """Data sets whose pictures must not be flipped: a mirrored 3 is no 3."""
 
@@ -27,10 +33,12 @@ class Recipe:
     """Everything that decides how the weights come about, apart from network, data, seed and hardware.
 
     Times are in epochs. ``batch_size`` is the number of pictures per weight update; it is worked off in ``accumulate``
-    equal parts. ``momentum`` and ``nesterov`` are SGD's, ``momentum`` also RMSprop's; ``betas`` are Adam's; ``eps``
-    Adam's and RMSprop's. ``augment`` names what is done to the training pictures (augment.py). ``milestones`` are the
-    parts of the run after which the schedule "step" multiplies the rate by ``gamma``. ``clip_norm`` 0 means no clipping,
-    ``ema`` 0 no averaging of weights; otherwise it is the decay per update.
+    equal parts. ``momentum`` and ``nesterov`` are SGD's and Muon's, ``momentum`` also RMSprop's; ``betas`` and ``eps`` are
+    the Adams', LAMB's and those of Muon's remainder, whose peak rate is ``rest_lr``; ``eps`` is also RMSprop's. ``sam`` says
+    whether each update looks for flat minima, within ``rho``. ``augment`` names what is done to the training pictures
+    (augment.py). ``milestones`` are the parts of the run after which the schedule "step" multiplies the rate by ``gamma``.
+    ``class_weights`` are "none", "balanced" or a number per class. ``clip_norm`` 0 means no clipping, ``ema`` 0 no averaging
+    of weights; otherwise it is the decay per update. ``tta`` is what is done to the pictures of the test.
     """
 
     optimizer: str = "sgd"
@@ -40,6 +48,9 @@ class Recipe:
     betas: tuple[float, ...] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 5e-4
+    rest_lr: float = 1e-3
+    sam: str = "none"
+    rho: float = 0.05
     schedule: str = "one-cycle"
     warmup: float = 0.0
     milestones: tuple[float, ...] = (0.5, 0.75)
@@ -48,6 +59,8 @@ class Recipe:
     batch_size: int = 128
     accumulate: int = 1
     label_smoothing: float = 0.0
+    class_weights: str | tuple[float, ...] = "none"
+    sampling: str = "uniform"
     clip_norm: float = 0.0
     ema: float = 0.0
     augment: tuple[str, ...] = ()
@@ -56,22 +69,11 @@ class Recipe:
     cutout_size: int = 8
     jitter_strength: float = 0.4
     randaugment_strength: float = 0.5
+    tta: str = "none"
 
     def to_dict(self) -> dict[str, object]:
         """The recipe as JSON-able values, in the order of the fields."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a field takes: one of ``choices``, or numbers from ``low`` to ``high`` (``above``, ``below``: these excluded)."""
-
-    low: float = -math.inf
-    high: float = math.inf
-    above: float = -math.inf
-    below: float = math.inf
-    choices: tuple[str, ...] = ()
-    length: int | None = None
 
 
 RULES = {
@@ -82,6 +84,9 @@ RULES = {
     "betas": Rule(low=0, below=1, length=2),
     "eps": Rule(above=0),
     "weight_decay": Rule(low=0),
+    "rest_lr": Rule(above=0),
+    "sam": Rule(choices=SHARPNESS),
+    "rho": Rule(above=0),
     "schedule": Rule(choices=SCHEDULES),
     "warmup": Rule(low=0),
     "milestones": Rule(above=0, below=1),
@@ -90,6 +95,8 @@ RULES = {
     "batch_size": Rule(low=1),
     "accumulate": Rule(low=1),
     "label_smoothing": Rule(low=0, below=1),
+    "class_weights": Rule(choices=BALANCE, above=0, or_numbers=True),
+    "sampling": Rule(choices=SAMPLING),
     "clip_norm": Rule(low=0),
     "ema": Rule(low=0, below=1),
     "augment": Rule(choices=AUGMENTATIONS),
@@ -98,6 +105,7 @@ RULES = {
     "cutout_size": Rule(low=1),
     "jitter_strength": Rule(above=0, high=1),
     "randaugment_strength": Rule(above=0, high=1),
+    "tta": Rule(choices=TEST_TIME),
 }
 FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 
@@ -118,13 +126,19 @@ BY_DATASET: dict[str, dict[str, object]] = {
     "folder": {"epochs": 30, "batch_size": 64, "lr": 0.02, "augment": ("crop", "flip")},
 }
 
-# The usual starting points of the other optimisers: SGD's rate of 0.05 would ruin a run with Adam.
+# The usual starting points of each optimiser: SGD's rate of 0.05 would ruin a run with Adam.
+_ADAM: dict[str, object] = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}
 BY_OPTIMIZER: dict[str, dict[str, object]] = {
-    "sgd": {"lr": 0.05, "weight_decay": 5e-4},
-    "adam": {"lr": 1e-3, "weight_decay": 0.0},
-    "adamw": {"lr": 1e-3, "weight_decay": 0.05},
-    "rmsprop": {"lr": 1e-3, "weight_decay": 0.0, "momentum": 0.0},
+    "sgd": {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
+    "adam": _ADAM | {"weight_decay": 0.0},
+    "adamw": _ADAM | {"weight_decay": 0.05},
+    "rmsprop": {"lr": 1e-3, "weight_decay": 0.0, "momentum": 0.0, "eps": 1e-8},
+    "lamb": {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.02},
+    "muon": _ADAM | {"lr": 0.02, "rest_lr": 1e-3, "momentum": 0.95, "nesterov": True, "weight_decay": 0.01},
 }
+
+# The neighbourhoods that the papers found best for CIFAR-10: arXiv:2010.01412 and arXiv:2102.11600.
+BY_SHARPNESS: dict[str, dict[str, object]] = {"none": {}, "sam": {"rho": 0.05}, "asam": {"rho": 0.5}}
 
 
 @dataclass(frozen=True)
@@ -155,8 +169,9 @@ class Resolved:
 def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
     """Put a recipe together for the data set ``dataset`` from the general values and ``layers``, the strongest last.
 
-    When a layer changes the optimiser, its rate and decay become the usual ones of that optimiser unless this layer or a
-    later one sets them. Raises UsageError that names the field, the value and what would work.
+    When a layer changes the optimiser, its rate, decay and moments become the usual ones of that optimiser unless this layer
+    or a later one sets them; likewise ``rho`` when a layer changes ``sam``. Raises UsageError that names the field, the
+    value and what would work.
     """
     kind = data_kind(dataset)
     values: dict[str, object] = dict(BY_DATASET[kind])
@@ -164,20 +179,32 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
     asked: set[str] = set()
     for layer in layers:
         given = {key: check(key, value, layer.origin) for key, value in _own_values(layer, kind).items()}
-        if given.get("optimizer", values.get("optimizer", "sgd")) != values.get("optimizer", "sgd"):
-            given = BY_OPTIMIZER[str(given["optimizer"])] | given
+        for key, usual in (("optimizer", BY_OPTIMIZER), ("sam", BY_SHARPNESS)):
+            if given.get(key, values.get(key, getattr(Recipe, key))) != values.get(key, getattr(Recipe, key)):
+                given = usual[str(given[key])] | given
         values |= given
         origins |= dict.fromkeys(given, layer.origin)
         if not layer.general:
             asked |= given.keys()
-    if kind in MIRRORED_MEANS_SOMETHING_ELSE and "augment" not in asked:
-        values["augment"] = tuple(name for name in values["augment"] if name != "flip")  # type: ignore[union-attr]
+    if kind in MIRRORED_MEANS_SOMETHING_ELSE:
+        _without_mirrors(values, asked, origins)
     recipe = Recipe(**values)  # type: ignore[arg-type]
     if "warmup" not in asked:
         # A note's warm-up is meant for a run of usual length, not to be all of a short one.
         recipe = dataclasses.replace(recipe, warmup=min(recipe.warmup, LONGEST_WARMUP * recipe.epochs))
     _check_together(recipe, origins)
     return Resolved(recipe, origins, frozenset(asked))
+
+
+def _without_mirrors(values: dict[str, object], asked: set[str], origins: Mapping[str, str]) -> None:
+    """Leave flips out, of training and test, where a mirrored picture means something else and nobody insists on them."""
+    if "augment" not in asked:
+        values["augment"] = tuple(name for name in values["augment"] if name not in FLIPS)  # type: ignore[union-attr]
+    if values.get("tta", "none") == "flip" and not set(FLIPS) & set(values["augment"]):  # type: ignore[call-overload]
+        if "tta" in asked:
+            hint = "mirrors digits, and a mirrored 3 is no 3; choose 'none', or train with --augment flip as well"
+            raise UsageError(_field_name("tta", origins["tta"]), "flip", hint)
+        values["tta"] = "none"
 
 
 def data_kind(dataset: str) -> str:
@@ -209,65 +236,11 @@ def check(key: str, value: object, origin: str = "") -> object:
     if key not in RULES:
         place = f"{origin}: recipe" if origin else "recipe"
         raise UsageError(place, key, f"is no value of a recipe; {nearest(key, FIELDS)}")
-    default = getattr(Recipe, key)
-    rule = RULES[key]
-    if isinstance(default, bool):
-        return _boolean(name, value)
-    if isinstance(default, tuple):
-        return _sequence(name, value, rule)
-    return _single(name, value, rule, type(default))
+    return checked(name, value, RULES[key], getattr(Recipe, key))
 
 
 def _field_name(key: str, origin: str) -> str:
     return f"{origin}: {key}" if origin else key.replace("_", "-")
-
-
-def _boolean(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(name, value, "must be true or false")
-    return value
-
-
-def _sequence(name: str, value: object, rule: Rule) -> tuple:
-    if not isinstance(value, list | tuple):
-        raise UsageError(name, value, "must be a list")
-    items = tuple(_single(name, item, rule, str if rule.choices else float) for item in value)
-    if rule.length is not None and len(items) != rule.length:
-        raise UsageError(name, list(items), f"must be a list of {rule.length} numbers")
-    return items
-
-
-def _single(name: str, value: object, rule: Rule, kind: type) -> object:
-    if rule.choices:
-        if value not in rule.choices:
-            raise UsageError(name, value, f"is unknown; {_choices_hint(str(value), rule.choices)}")
-        return value
-    wanted = "a whole number" if kind is int else "a number"
-    if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and value != int(value)):
-        raise UsageError(name, value, f"must be {wanted}")
-    if not math.isfinite(value):
-        raise UsageError(name, value, "must be finite")
-    if value <= rule.above or value >= rule.below or not rule.low <= value <= rule.high:
-        raise UsageError(name, value, f"must be {_range(rule)}")
-    return kind(value)
-
-
-def _choices_hint(given: str, choices: tuple[str, ...]) -> str:
-    hint = nearest(given, choices)
-    return hint if hint.startswith("choose") else f"{hint} There are {', '.join(choices)}"
-
-
-def _range(rule: Rule) -> str:
-    parts = []
-    if math.isfinite(rule.low):
-        parts.append(f"at least {rule.low:g}")
-    if math.isfinite(rule.above):
-        parts.append(f"above {rule.above:g}")
-    if math.isfinite(rule.high):
-        parts.append(f"at most {rule.high:g}")
-    if math.isfinite(rule.below):
-        parts.append(f"below {rule.below:g}")
-    return " and ".join(parts)
 
 
 def _check_together(recipe: Recipe, origins: Mapping[str, str]) -> None:
@@ -285,6 +258,20 @@ def _check_together(recipe: Recipe, origins: Mapping[str, str]) -> None:
         raise wrong("augment", "names an augmentation twice")
     if {"crop", "translate"} <= set(recipe.augment):
         raise wrong("augment", "shifts twice; choose 'crop' (mirrored border) or 'translate' (black border)")
+    if set(FLIPS) <= set(recipe.augment):
+        raise wrong("augment", "flips twice; choose 'flip' (at random) or 'flip-alternating' (every other epoch)")
+    if recipe.sampling == "balanced" and recipe.class_weights == "balanced":
+        raise wrong(
+            "class_weights", "with sampling 'balanced' would make up for rare classes twice; choose one of them"
+        )
+
+
+def check_classes(resolved: Resolved, classes: Sequence[str]) -> None:
+    """UsageError where the class weights are not as many as the classes."""
+    weights = resolved.recipe.class_weights
+    if not isinstance(weights, str) and len(weights) != len(classes):
+        name = _field_name("class_weights", resolved.origins["class_weights"])
+        raise UsageError(name, list(weights), f"must be {len(classes)} numbers, one for each class of the data set")
 
 
 def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
@@ -292,8 +279,8 @@ def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
 
     A batch larger than the training part is an error where somebody asked for it. Where nobody did, it is made so small
     that an epoch has twenty updates, or that it holds sixteen pictures, and the rate goes with it unless it was asked
-    for: in proportion for SGD (Goyal et al., arXiv:1706.02677, section 2.1), by the root for the Adams (Malladi et al.,
-    arXiv:2205.10287).
+    for: in proportion for SGD (Goyal et al., arXiv:1706.02677, section 2.1), by the root for the others (Malladi et al.,
+    arXiv:2205.10287, for Adam; You et al., arXiv:1904.00962, for LAMB).
     """
     recipe = resolved.recipe
     if pictures < 1:
@@ -308,12 +295,13 @@ def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
     if recipe.batch_size <= largest:
         return recipe, ""
     ratio = largest / recipe.batch_size
-    rate = recipe.lr * (ratio if recipe.optimizer == "sgd" else math.sqrt(ratio))
+    factor = ratio if recipe.optimizer == "sgd" else math.sqrt(ratio)
     smaller = dataclasses.replace(
         recipe,
         batch_size=largest,
         accumulate=min(recipe.accumulate, largest),
-        lr=recipe.lr if "lr" in resolved.asked else float(f"{rate:.3g}"),
+        lr=recipe.lr if "lr" in resolved.asked else float(f"{recipe.lr * factor:.3g}"),
+        rest_lr=recipe.rest_lr if "rest_lr" in resolved.asked else float(f"{recipe.rest_lr * factor:.3g}"),
     )
     remark = f"batches of {largest} instead of {recipe.batch_size}, because there are {pictures:,} pictures to train on"
     return smaller, remark if smaller.lr == recipe.lr else f"{remark}; lr {smaller.lr:g} to go with that"

@@ -26,16 +26,16 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     warm = min(round(recipe.warmup * steps_per_epoch), total - 1)
     if step < warm:
         return recipe.lr * (step + 1) / (warm + 1)
-    progress = (step - warm + 0.5) / (total - warm)
-    return recipe.lr * _shape(recipe, progress)
-
-
-def _shape(recipe: Recipe, progress: float) -> float:
-    if recipe.schedule == "cosine":
-        return _falling(progress)
     if recipe.schedule == "step":
-        return recipe.gamma ** sum(progress >= milestone for milestone in recipe.milestones)
-    return 1.0
+        progress = (step + 0.5) / total
+        return recipe.lr * recipe.gamma ** sum(progress >= milestone for milestone in recipe.milestones)
+    return recipe.lr * _shape(recipe.schedule, (step - warm + 0.5) / (total - warm))
+
+
+def _shape(schedule: str, progress: float) -> float:
+    if schedule == "linear":
+        return 1 - progress
+    return _falling(progress) if schedule == "cosine" else 1.0
 
 
 def _one_cycle(step: int, total: int, rise: float) -> float:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .. import settings
 from ..errors import UsageError, WorkError
 from ..models import catalogue
-from . import checkpoint, datasets, distributed, hardware, store
+from . import balance, checkpoint, datasets, distributed, hardware, store
 from .batches import TrainingBatches, View, evaluation_batches
 from .datasets import DataSet
 from .distributed import ALONE, Group
@@ -25,6 +25,7 @@ from .loop import Session, Stopped, Trainer, short
 from .optim import Average, build_optimizer
 from .outofmemory import is_out_of_memory, release
 from .progress import percent
+from .recipe import Recipe
 from .report import Report
 from .runconfig import RunConfig
 from .rundir import RunWriter
@@ -185,7 +186,8 @@ def build_session(config: RunConfig, data: DataSet, device: torch.device, group:
     forward = group.wrapped(
         network, partly_used=":" in config.network.name
     )  # of a network from outside nothing is known
-    updater = Updater(network, optimizer, recipe, precision, average, scaler, forward, batches.share)
+    weights = _class_weights(recipe, data, device)
+    updater = Updater(network, optimizer, recipe, precision, average, scaler, forward, batches.share, weights)
     facts = {
         "network": dataclasses.asdict(config.network),
         "classes": list(data.classes),
@@ -194,6 +196,12 @@ def build_session(config: RunConfig, data: DataSet, device: torch.device, group:
     }
     parts = (network, updater, batches, data.validation, view, recipe, len(data.classes), precision, facts, group)
     return Session(*parts)
+
+
+def _class_weights(recipe: Recipe, data: DataSet, device: torch.device) -> Tensor | None:
+    counts = torch.bincount(data.train.labels, minlength=len(data.classes))
+    weights = balance.class_weights(recipe, counts.tolist())
+    return None if weights is None else torch.tensor(weights, device=device)
 
 
 def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.device) -> None:
@@ -250,8 +258,9 @@ def _test(
     batches = evaluation_batches(data.test, session.view, at_least, group=group)
     if group.world == 1:
         batches = (_stoppable(batch, stop_wanted) for batch in batches)
-    evaluation = evaluate(network, batches, session.num_classes, session.precision, group)
-    report.record(_test_record(evaluation, trainer, epoch, report.time()))
+    tta = config.recipe.tta
+    evaluation = evaluate(network, batches, session.num_classes, session.precision, group, mirrored=tta == "flip")
+    report.record(_test_record(evaluation, trainer, epoch, report.time()) | {"tta": tta})
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
     report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}")
 

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from .evaluate import scores_of
 from .optim import Average, clip_gradients, gradient_norm, set_rate
 from .recipe import Recipe
+from .sharpness import Ascent
 
 Precision = Callable[[], AbstractContextManager]
 
@@ -45,7 +46,8 @@ class Updater:
 
     The network may bring its own loss, ``training_loss(outputs, images, targets, criterion)``; otherwise it is the
     cross-entropy, smoothed by the recipe, of its scores. ``forward`` is the network as it is called, where something is
-    wrapped around it. One of several ranks weights its loss with ``share`` (batches.py).
+    wrapped around it. One of several ranks weights its loss with ``share`` (batches.py). ``class_weights`` (classes,) are
+    factors on the loss of each class.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Updater:
         scaler: torch.amp.GradScaler | None = None,
         forward: nn.Module | None = None,
         share: float = 1.0,
+        class_weights: Tensor | None = None,
     ) -> None:
         self.network = network
         self._forward = forward or network
@@ -73,33 +76,53 @@ class Updater:
         self._own_loss = getattr(network, "training_loss", None)
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self._norm: Tensor | None = None
+        self._class_weights = class_weights
+        device = next(network.parameters()).device
+        self._ascent = None if recipe.sam == "none" else Ascent(network, recipe.rho, recipe.sam == "asam", device)
 
     def criterion(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of scores (B, classes) with classes (B,) or probabilities (B, classes), in fp32."""
-        return F.cross_entropy(scores.float(), targets, label_smoothing=self._recipe.label_smoothing)
+        """Mean cross-entropy of scores (B, classes) with classes (B,) or probabilities (B, classes), in fp32.
+
+        With class weights the sum is divided by B, not by the weights of the batch's classes: so every picture counts the
+        same in whatever batch, or part of one, it is met.
+        """
+        smoothing = self._recipe.label_smoothing
+        if self._class_weights is None:
+            return F.cross_entropy(scores.float(), targets, label_smoothing=smoothing)
+        weights = self._class_weights
+        total = F.cross_entropy(scores.float(), targets, weights, label_smoothing=smoothing, reduction="sum")
+        return total / len(targets)
 
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Figures:
         """Make one update at learning rate ``rate`` with pictures (B, C, H, W) and their targets. Waits for nothing."""
         set_rate(self.optimizer, rate)
-        # What optimizer.zero_grad() does, without the record that it makes for the profiler: 30 µs in every update.
-        for parameter in self._parameters:
-            parameter.grad = None
-        parts = self.accumulate
-        if parts == 1:
-            figures = self._backward(images, targets, self._share)
+        self._forget_gradients()
+        if self._ascent is None:
+            figures = self._gradients(images, targets)
         else:
-            figures = self._backward_in_parts(images, targets, parts)
+            self._ascent.begin()
+            figures = self._gradients(images, targets)
+            with self._ascent.worst_point():
+                self._forget_gradients()
+                self._gradients(images, targets)
         self._apply()
         return figures
 
     def rehearse(self, images: Tensor, targets: Tensor) -> None:
         """All of an update up to the gradients, which are dropped: the weights stay as they are."""
-        if self.accumulate == 1:
-            self._backward(images, targets, self._share)
-        else:
-            self._backward_in_parts(images, targets, self.accumulate)
+        self._gradients(images, targets)
+        self._forget_gradients()
+
+    def _forget_gradients(self) -> None:
+        """What optimizer.zero_grad() does, without the record that it makes for the profiler: 30 µs in every update."""
         for parameter in self._parameters:
             parameter.grad = None
+
+    def _gradients(self, images: Tensor, targets: Tensor) -> Figures:
+        """Add the gradients of a batch to what is there."""
+        if self.accumulate == 1:
+            return self._backward(images, targets, self._share)
+        return self._backward_in_parts(images, targets, self.accumulate)
 
     def _backward_in_parts(self, images: Tensor, targets: Tensor, parts: int) -> Figures:
         """Add up the gradients of parts of the batch, each weighted by its share: the gradient of the whole batch."""

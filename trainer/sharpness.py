@@ -1,0 +1,75 @@
+"""SAM and ASAM: the gradient is taken at the worst point nearby, so that the descent ends in a flat place.
+
+Foret et al., "Sharpness-Aware Minimization", arXiv:2010.01412; Kwon et al., "ASAM", arXiv:2102.11600, which measures the
+neighbourhood of each weight in parts of its size. Both work with any optimiser, and each update takes two passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from . import randomness
+
+ASAM_FLOOR = 0.01
+"""η of ASAM: added to the size of each weight, so that one at 0 may be moved too."""
+
+
+class Ascent:
+    """Takes ``network`` to the worst point within ``rho``, by its present gradients, and back.
+
+    In there, the second pass sees the first one's function: batches, dropout masks and drop paths are the same, because the
+    state of the random generators is put back to where ``begin`` found it; otherwise the difference of two masks would be
+    climbed as well. Running statistics of norms are those of the first pass, at the weights that are kept.
+    """
+
+    def __init__(self, network: nn.Module, rho: float, adaptive: bool, device: torch.device) -> None:
+        self._network = network
+        self._rho = rho
+        self._adaptive = adaptive
+        self._device = device
+        self._noise: dict[str, Tensor] = {}
+        self._norms = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
+
+    def begin(self) -> None:
+        """Before the first pass."""
+        self._noise = randomness.state(self._device)
+
+    @contextmanager
+    def worst_point(self) -> Iterator[None]:
+        """Between the first pass and the update: inside, the weights are displaced.
+
+        Gradients may carry the factor of a scaler, since only their direction counts. Where one of them is infinite, the
+        weights stay, and the second pass finds the same infinity, whereupon the scaler leaves the update out.
+        """
+        moved = [p for p in self._network.parameters() if p.grad is not None]
+        kept = [p.detach().clone() for p in moved]
+        self._displace(moved)
+        for norm in self._norms:
+            norm.track_running_stats = False  # batch statistics are used all the same, and none are kept
+        randomness.restore(self._noise, self._device)
+        try:
+            yield
+        finally:
+            for norm in self._norms:
+                norm.track_running_stats = True
+            with torch.no_grad():
+                for parameter, before in zip(moved, kept, strict=True):
+                    parameter.copy_(before)
+
+    @torch.no_grad()
+    def _displace(self, moved: list[Tensor]) -> None:
+        """Add ρ·T²g / ‖T·g‖ to the weights; T is 1 for SAM (its equation 2), |w| + η for ASAM."""
+        gradients = [p.grad for p in moved]
+        if self._adaptive:
+            sizes = [p.abs() + ASAM_FLOOR for p in moved]
+            gradients = torch._foreach_mul(gradients, sizes)
+        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        factor = torch.where(torch.isfinite(length), self._rho / (length + 1e-12), 0.0)
+        if self._adaptive:
+            gradients = torch._foreach_mul(gradients, sizes)
+        for parameter, gradient in zip(moved, gradients, strict=True):
+            parameter.add_(torch.nan_to_num(gradient * factor, nan=0.0))
