@@ -66,7 +66,7 @@ def test_two_passes_with_any_optimiser_move_every_weight_to_another_place(name: 
         net = network()
         counted = []
         net[0].register_forward_hook(lambda *_, counted=counted: counted.append("forward"))
-        net[0].register_full_backward_hook(lambda *_, counted=counted: counted.append("backward"))
+        net[-1].register_full_backward_hook(lambda *_, counted=counted: counted.append("backward"))
         update = updater(net, optimizer=name, sam=sam)
         for _ in range(2):
             update(*batch(), 0.01)

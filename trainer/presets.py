@@ -1,7 +1,7 @@
 """Recipes that have a name, for ``--recipe NAME``: over what the note says of its family, under a file and the flags.
 
-Only values whose source is told are here. Each is meant for pictures of 32×32; on digits, flips are left out, and batches shrink
-with small data sets, as for every recipe that is not asked for value by value.
+Each is meant for pictures of 32×32. On digits flips are left out, and batches shrink with small data sets, as they do for
+every recipe that is not asked for value by value.
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ PRESETS = {
     ),
     "speedrun": Preset(
         "94 % on CIFAR-10 as fast as a GPU can, for networks of the size of ResNet-18",
-        "Page, How to train your ResNet (github.com/davidcpage/cifar10-fast): batches of 512, lr 0.4, decay 5e-4, a rate that "
-        "rises for a fifth of the run and falls in a line, cutout 8, EMA, mirrored test; Jordan, arXiv:2404.00498: shifts of 2 "
-        "pixels, alternating flip, label smoothing 0.2",
+        "github.com/davidcpage/cifar10-fast: batches of 512, lr 0.4, decay 5e-4, a rate that rises for a fifth of the run "
+        "and falls in a line, cutout 8, EMA; arXiv:2404.00498: shifts of 2 pixels, alternating flip, label smoothing 0.2",
         {
             "optimizer": "sgd",
             "lr": 0.4,
