@@ -96,22 +96,26 @@ class Updater:
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Figures:
         """Make one update at learning rate ``rate`` with pictures (B, C, H, W) and their targets. Waits for nothing."""
         set_rate(self.optimizer, rate)
-        self._forget_gradients()
-        if self._ascent is None:
-            figures = self._gradients(images, targets)
-        else:
-            self._ascent.begin()
-            figures = self._gradients(images, targets)
-            with self._ascent.worst_point():
-                self._forget_gradients()
-                self._gradients(images, targets)
+        figures = self._passes(images, targets)
         self._apply()
         return figures
 
     def rehearse(self, images: Tensor, targets: Tensor) -> None:
         """All of an update up to the gradients, which are dropped: the weights stay as they are."""
-        self._gradients(images, targets)
+        self._passes(images, targets)
         self._forget_gradients()
+
+    def _passes(self, images: Tensor, targets: Tensor) -> Figures:
+        """The gradients that the update is made of, and the figures of the weights as they are."""
+        self._forget_gradients()
+        if self._ascent is None:
+            return self._gradients(images, targets)
+        self._ascent.begin()
+        figures = self._gradients(images, targets)
+        with self._ascent.worst_point():
+            self._forget_gradients()
+            self._gradients(images, targets)
+        return figures
 
     def _forget_gradients(self) -> None:
         """What optimizer.zero_grad() does, without the record that it makes for the profiler: 30 µs in every update."""

@@ -73,9 +73,9 @@ def _in_short(error: Exception) -> str:
 
 def _can_record(session: Session, say: Say) -> bool:
     """Recorded kernels write each gradient to the same place, so that parts of a batch would overwrite each other's."""
-    if session.updater.accumulate == 1 and session.group.world == 1:
+    if session.updater.accumulate == 1 and session.group.world == 1 and session.recipe.sam == "none":
         return True
-    say("without CUDA graphs: they work neither with a batch in parts nor with several devices")
+    say("without CUDA graphs: they work neither with a batch in parts, nor with SAM, nor with several devices")
     return False
 
 
