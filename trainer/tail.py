@@ -208,7 +208,7 @@ def parse_records(lines: list[bytes]) -> list[dict]:
         values = None
     if values is None or len(values) != len(lines) or not all(type(value) is dict for value in values):
         values = [value for line in lines if (value := _parse(line)) is not None]
-    if not is_harmless(whole):
+    if not is_harmless(whole, max(map(len, lines))):
         values = [value for item in values if (value := _cleaned(item)) is not None]
     if b'"nonfinite"' in whole:
         values = [restore(value) for value in values]

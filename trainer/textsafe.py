@@ -19,7 +19,8 @@ _ESCAPES = re.compile(
 # byte-order mark. Joiners stay: names in several scripts, and emoji, need them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _HUGE = 10**300
-_LONG = re.compile(rb"[0-9]{300}")
+_LONG_DIGITS = 300
+_LONG = re.compile(rb"[0-9]{%d}" % _LONG_DIGITS)
 _BLANKS = re.compile("[\t\n\v\f\r\u2028\u2029]+")
 
 
@@ -31,13 +32,15 @@ def clean(text: str) -> str:
     return _UNSAFE.sub("", _BLANKS.sub(" ", text))
 
 
-def is_harmless(json_text: bytes) -> bool:
+def is_harmless(json_text: bytes, longest_line: int = _LONG_DIGITS) -> bool:
     """Whether JSON has nothing that :func:`clean_value` would change, told by a glance at its bytes.
 
     JSON allows no bare control characters in a string, so they need a backslash; all else that is unsafe is DEL or beyond
-    ASCII, and an integer too large for float() has more than 300 digits.
+    ASCII, and an integer too large for float() has more than 300 digits, for which a line must be as long as that.
     """
-    return b"\\" not in json_text and json_text.isascii() and b"\x7f" not in json_text and not _LONG.search(json_text)
+    if b"\\" in json_text or not json_text.isascii() or b"\x7f" in json_text:
+        return False
+    return longest_line < _LONG_DIGITS or not _LONG.search(json_text)
 
 
 def clean_value(value: object) -> object:

@@ -33,7 +33,7 @@ class History:
         if train:
             self._last = train[-1]
             self._watch_for_divergence(train)
-        for record in records:
+        for record in records if len(train) < len(records) else ():
             split = record.get("split")
             if record.get("kind") == "eval" and isinstance(split, str) and split in self.evals:
                 self.evals[split].add([record])

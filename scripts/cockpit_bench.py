@@ -1,0 +1,207 @@
+"""The runs screen measured over a pty: a long run opened, keys and processor while runs are being written, bytes sent.
+
+    python scripts/cockpit_bench.py [--records 1000000] [--seconds 20] [--keys 60] [--size 120x40] [--json]
+
+Four figures: seconds from the key that goes to a run of ``--records`` records to its first curve; from a key to the cursor
+painted on another row while four runs write 50 records a second each (median and 95th percentile); the share of one
+processor core that the app takes meanwhile; and the bytes a second that it sends to the terminal while one of them is shown
+and nobody touches a key. A loaded machine spoils the first two; processor seconds stand beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from cnn_explorer.trainer import process
+from cnn_explorer.trainer.lock import RunLock
+from key_paint import Terminal
+
+LIVE_RUNS, RECORDS_PER_S = 4, 50
+LIVE_EPOCHS, STEPS_PER_EPOCH = 100, 1000
+BRAILLE = re.compile(rb"\xe2[\xa0-\xa3][\x80-\xbf]")
+CURSOR = "▶".encode()
+PATIENCE_S = 120.0
+
+
+def record(step: int, seed: int, steps: int) -> dict:
+    """A training record as the trainer writes it, of a loss that falls with noise."""
+    chance = random.Random(step * 31 + seed)
+    loss = 2.3 * math.exp(-3 * step / steps) + 0.2 * chance.random()
+    return {
+        "kind": "train",
+        "step": step,
+        "epoch": round(step / STEPS_PER_EPOCH, 4),
+        "images": step * 128,
+        "time": round(step * 0.02, 3),
+        "loss": round(loss, 5),
+        "accuracy": round(max(0.0, 1 - loss / 2.4), 4),
+        "lr": 0.05 * (1 + math.cos(math.pi * step / steps)),
+        "grad_norm": round(1 + chance.random(), 4),
+        "images_per_s": round(6000 + 500 * chance.random(), 1),
+    }
+
+
+def make_run(runs: Path, name: str, state: str) -> Path:
+    """A run directory without records."""
+    path = runs / name
+    path.mkdir(parents=True)
+    config = {"schema": 1, "id": name, "network": {"name": name.split("-")[2]}, "data": {"name": "digits"}}
+    (path / "run.json").write_text(json.dumps(config | {"recipe": {"epochs": LIVE_EPOCHS}}))
+    (path / "status.json").write_text(json.dumps({"schema": 1, "state": state, **process.identity()}))
+    (path / "metrics.jsonl").touch()
+    return path
+
+
+def write_live(runs: Path, first: int) -> None:
+    """Write the records of the live runs until killed: what the child process of this script does."""
+    paths = [make_run(runs, f"20261120-1{number}3022-live{number}-digits-000{number}", "training") for number in range(4)]
+    locks = [RunLock.acquire(path) for path in paths]
+    steps = LIVE_EPOCHS * STEPS_PER_EPOCH // 20
+    files = [open(path / "metrics.jsonl", "a", buffering=1) for path in paths]
+    for number, file in enumerate(files):
+        file.write("".join(json.dumps(record(step, number, steps)) + "\n" for step in range(first)))
+    print("ready", flush=True)
+    step, begun = first, time.monotonic()
+    while locks:
+        for number, file in enumerate(files):
+            file.write(json.dumps(record(step, number, steps)) + "\n")
+        step += 1
+        time.sleep(max(begun + (step - first) / RECORDS_PER_S - time.monotonic(), 0.0))
+
+
+def open_runs(size: tuple[int, int], home: str) -> Terminal:
+    """The app on its runs screen."""
+    from cnn_explorer.models import catalogue
+
+    terminal = Terminal(size, home)
+    terminal.until(next(iter(catalogue.variants())).encode())
+    terminal.settle()
+    os.write(terminal.file, b"w")
+    terminal.until(b"digits")
+    terminal.settle()
+    return terminal
+
+
+def processor_s(terminal: Terminal) -> float:
+    """Processor seconds that the app took so far, without its helper process."""
+    times = psutil.Process(terminal.child).cpu_times()
+    return times.user + times.system
+
+
+def first_curve(size: tuple[int, int], records: int) -> dict[str, float]:
+    """Wall and processor seconds from the key to the first curve of a long run."""
+    with tempfile.TemporaryDirectory() as home:
+        runs = Path(home) / "runs"
+        make_run(runs, "20261121-143022-empty-digits-0000", "finished")
+        long = make_run(runs, "20261120-143022-long-digits-0001", "finished")
+        with open(long / "metrics.jsonl", "w") as file:
+            file.writelines(json.dumps(record(step, 0, records)) + "\n" for step in range(records))
+        terminal = open_runs(size, home)
+        try:
+            # The first screen loads numpy in the background; without a key that is over by now.
+            time.sleep(2.0)
+            terminal.settle()
+            begun, before = time.perf_counter(), processor_s(terminal)
+            os.write(terminal.file, b"j")
+            seen = b""
+            while not BRAILLE.search(seen):
+                if time.perf_counter() - begun > PATIENCE_S:
+                    raise SystemExit("no curve was painted")
+                seen += terminal.read(0.1)
+            return {"seconds": time.perf_counter() - begun, "processor_s": processor_s(terminal) - before}
+        finally:
+            terminal.close()
+
+
+def key_to_paint(terminal: Terminal, key: bytes) -> float:
+    """Seconds from a key in the list to the cursor on its new row, whatever else is painted."""
+    begun, seen = time.perf_counter(), b""
+    os.write(terminal.file, key)
+    while CURSOR not in seen:
+        if time.perf_counter() - begun > PATIENCE_S:
+            raise SystemExit("the cursor did not move")
+        seen += terminal.read(1.0)
+    return time.perf_counter() - begun
+
+
+def while_written(size: tuple[int, int], seconds: float, keys: int) -> dict[str, object]:
+    """Bytes and processor share without keys, then keys, while four runs write."""
+    with tempfile.TemporaryDirectory() as home:
+        runs = Path(home) / "runs"
+        command = [sys.executable, __file__, "--live", str(runs)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            terminal = None
+            try:
+                assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
+                terminal = open_runs(size, home)
+                wait(terminal, 5.0)
+                begun, before = time.perf_counter(), processor_s(terminal)
+                count = wait(terminal, seconds)
+                took = time.perf_counter() - begun
+                share = (processor_s(terminal) - before) / took
+                begun, before = time.perf_counter(), processor_s(terminal)
+                times = []
+                for number in range(keys):
+                    times.append(key_to_paint(terminal, b"jk"[number % 2 : number % 2 + 1]))
+                    wait(terminal, 0.2)
+                with_keys = (processor_s(terminal) - before) / (time.perf_counter() - begun)
+            finally:
+                if terminal is not None:
+                    terminal.close()
+                writer.send_signal(signal.SIGKILL)
+    return {"bytes_per_s": count / took, "share": share, "share_with_keys": with_keys, "key_s": times}
+
+
+def wait(terminal: Terminal, seconds: float) -> int:
+    """Read for some time; the number of bytes."""
+    count, deadline = 0, time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        count += len(terminal.read(left))
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--keys", type=int, default=60)
+    parser.add_argument("--size", default="120x40")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--live", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.live:
+        write_live(chosen.live, first=2000)
+        return
+    width, height = map(int, chosen.size.split("x"))
+    opened = first_curve((width, height), chosen.records)
+    live = while_written((width, height), chosen.seconds, chosen.keys)
+    if chosen.json:
+        print(json.dumps({"schema": 1, "size": chosen.size, "records": chosen.records, "first_curve": opened, **live}))
+        return
+    print(
+        f"first curve of {chosen.records:,} records: {opened['seconds']:.2f} s "
+        f"({opened['processor_s']:.2f} s of processor time)"
+    )
+    times = sorted(1000 * one for one in live["key_s"])  # type: ignore[attr-defined]
+    late = times[min(int(0.95 * len(times)), len(times) - 1)]
+    print(f"four runs writing {RECORDS_PER_S} records a second each, {chosen.size}:")
+    print(f"  key to paint: median {statistics.median(times):.1f} ms, 95 % under {late:.1f} ms")
+    print(f"  processor: {live['share']:.1%} of one core, {live['share_with_keys']:.1%} with a key every 0.2 s")
+    print(f"  to the terminal, without keys: {live['bytes_per_s'] / 1000:.1f} kB/s")  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main()
