@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -67,19 +68,22 @@ def make_run(runs: Path, name: str, state: str) -> Path:
 
 def write_live(runs: Path, first: int) -> None:
     """Write the records of the live runs until killed: what the child process of this script does."""
-    paths = [make_run(runs, f"20261120-1{number}3022-live{number}-digits-000{number}", "training") for number in range(4)]
+    paths = [
+        make_run(runs, f"20261120-1{number}3022-live{number}-digits-000{number}", "training") for number in range(4)
+    ]
     locks = [RunLock.acquire(path) for path in paths]
     steps = LIVE_EPOCHS * STEPS_PER_EPOCH // 20
-    files = [open(path / "metrics.jsonl", "a", buffering=1) for path in paths]
-    for number, file in enumerate(files):
-        file.write("".join(json.dumps(record(step, number, steps)) + "\n" for step in range(first)))
-    print("ready", flush=True)
-    step, begun = first, time.monotonic()
-    while locks:
+    with ExitStack() as stack:
+        files = [stack.enter_context(open(path / "metrics.jsonl", "a", buffering=1)) for path in paths]
         for number, file in enumerate(files):
-            file.write(json.dumps(record(step, number, steps)) + "\n")
-        step += 1
-        time.sleep(max(begun + (step - first) / RECORDS_PER_S - time.monotonic(), 0.0))
+            file.write("".join(json.dumps(record(step, number, steps)) + "\n" for step in range(first)))
+        print("ready", flush=True)
+        step, begun = first, time.monotonic()
+        while locks:
+            for number, file in enumerate(files):
+                file.write(json.dumps(record(step, number, steps)) + "\n")
+            step += 1
+            time.sleep(max(begun + (step - first) / RECORDS_PER_S - time.monotonic(), 0.0))
 
 
 def open_runs(size: tuple[int, int], home: str) -> Terminal:

@@ -17,10 +17,8 @@ from .raster import DOTS_ACROSS
 from .series import Curve
 
 ROOM = 0.06
-FULL_RANGE = {"accuracy": (0.0, 1.0)}
 SMOOTHED = ("loss", "accuracy", "grad_norm", "images_per_s")
 """A learning rate has no noise to take away."""
-NEVER_BELOW_ZERO = ("loss", "lr", "grad_norm", "images_per_s", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,28 @@ def y_limits(layers: Sequence[Layer], metric: str, log: bool, before: Limits | N
     if not seen:
         return (0.0, 1.0)
     low, high = min(limits[0] for limits in seen), max(limits[1] for limits in seen)
-    floor = 0.0 if metric in NEVER_BELOW_ZERO and not log and low >= 0 else -math.inf
-    low, high = plot.settle(before, low, high, 0.04, floor)
-    return (low, min(high, FULL_RANGE[metric][1])) if metric in FULL_RANGE and high >= 1 >= seen[0][1] else (low, high)
+    floor = 0.0 if not log and low >= 0 else -math.inf
+    most = 0.0 if log else 1.0
+    ceiling = most if metric == "accuracy" and high <= most else math.inf
+    return plot.settle(before, low, high, 0.04, floor, ceiling)
+
+
+def scene(metric: str, found: Sequence[Line], view: View, x: Limits, columns: int, y_before: Limits | None) -> Scene:
+    """The curves of a chart in place, reduced to ``columns`` of dots."""
+    log = metric in view.log and has_positive(found)
+    several = len({line.run for line in found}) > 1
+    layers = tuple(
+        Layer(
+            line.run.slot,
+            line.role,
+            raster.stroke(raster.logarithms(line.curve) if log else line.curve, *x, columns),
+            marks.line_tone(line.run.slot, line.role, several),
+            signs=several or line.role != "train",
+        )
+        for line in found
+    )
+    y = y_limits(layers, metric, log, y_before)
+    return Scene(layers, tuple(_best_points(metric, found, log, several)), x, y, log, view.axis, view.ascii)
 
 
 @dataclass(frozen=True)
@@ -94,29 +111,13 @@ def chart(request: Request, found: Sequence[Line], known: Sequence[Curves], view
     """The chart of one metric."""
     metric, (width, height) = request.metric, request.size
     positive = has_positive(found)
-    log = metric in view.log and positive
-    several = len({line.run for line in found}) > 1
+    title = _title(request, found, known, view, metric in view.log and positive)
     if width < SMALLEST[0] or height < SMALLEST[1]:
-        return marks.words(metric, _title(request, found, known, view, log), ["no room"], request.size)
-    columns = (width - GUTTER) * DOTS_ACROSS
-    layers = tuple(
-        Layer(
-            line.run.slot,
-            line.role,
-            raster.stroke(raster.logarithms(line.curve) if log else line.curve, *request.x, columns),
-            marks.line_tone(line.run.slot, line.role, several),
-            signs=several or line.role != "train",
-        )
-        for line in found
-    )
-    title = _title(request, found, known, view, log)
+        return marks.words(metric, title, ["no room"], request.size)
     if not found:
         return marks.words(metric, title, ["", "  no values yet"], request.size)
-    y = y_limits(layers, metric, log, request.y_before)
-    points = tuple(_best_points(metric, found, log, several))
-    return plot.draw(
-        metric, Scene(layers, points, request.x, y, log, view.axis, view.ascii), title, request.size, positive
-    )
+    shown = scene(metric, found, view, request.x, (width - GUTTER) * DOTS_ACROSS, request.y_before)
+    return plot.draw(metric, shown, title, request.size, positive)
 
 
 def _best_points(metric: str, found: Sequence[Line], log: bool, several: bool) -> list[Point]:

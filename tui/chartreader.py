@@ -93,6 +93,11 @@ class ChartReader:
         self._stopped = True
         self._wake.set()
 
+    @property
+    def lines(self) -> dict[str, list[Line]]:
+        """The curves of each chart as they were drawn last; they do not change any more. For any thread."""
+        return self._lines
+
     def values(self, metric: str, x: float) -> list[Readout]:
         """The values of the lines of a chart at a place, as they were drawn last. For the owner's thread."""
         return chartlines.readouts(self._lines.get(metric, []), x)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Export:
-    """``name`` becomes part of the file's name; ``data`` can be written as JSON."""
+    """``name`` becomes part of the file's name; ``data`` can be written as JSON.
+
+    ``more``: further files by their suffix, each with what it is and how it is made. That may take a while, so it is done in
+    a thread when it was chosen.
+    """
 
     name: str
     text: str
     data: Any = None
+    more: Mapping[str, tuple[str, Callable[[], str]]] = field(default_factory=dict)
 
     def json(self) -> str:
         """The data, or the text where there is nothing else."""

@@ -67,10 +67,13 @@ class History:
             return read
         rest = self.sketch.curve(metric, axis)
         after = rest.x > read.x[-1] if len(read) else np.ones(len(rest), dtype=bool)
-        joined = [
-            np.concatenate([getattr(read, name), getattr(rest, name)[after]]) for name in ("x", "low", "high", "mean")
-        ]
-        return Curve(*joined, read.spacing if len(read) > 1 else rest.spacing)
+        return Curve(
+            np.concatenate([read.x, rest.x[after]]),
+            np.concatenate([read.low, rest.low[after]]),
+            np.concatenate([read.high, rest.high[after]]),
+            np.concatenate([read.mean, rest.mean[after]]),
+            read.spacing if len(read) > 1 else rest.spacing,
+        )
 
     def extent(self, axis: str) -> tuple[float, float] | None:
         """Smallest and largest place on an axis; None without any."""

@@ -153,12 +153,17 @@ def _x_labels(scene: Scene, width: int, across: int) -> Row:
 
 
 def settle(
-    before: tuple[float, float] | None, low: float, high: float, room: float, floor: float = -math.inf
+    before: tuple[float, float] | None,
+    low: float,
+    high: float,
+    room: float,
+    floor: float = -math.inf,
+    ceiling: float = math.inf,
 ) -> tuple[float, float]:
     """Limits of an axis that hold still: those ``before`` as long as the values fit in and fill most of them.
 
-    New ones get ``room`` (a part of their extent) above, and below down to ``floor``, so that a growing curve moves only
-    its own end.
+    New ones get ``room`` (a part of their extent) above up to ``ceiling``, and below down to ``floor``, so that a growing
+    curve moves only its own end.
     """
     if before is not None and before[0] <= low and high <= before[1] and high - low >= 0.6 * (before[1] - before[0]):
         return before
@@ -167,4 +172,4 @@ def settle(
         extent = max(abs(high) * 0.05, 1e-6)
         room = 1.0
     margin = min(2 * extent * room, 1e300)
-    return max(low - margin, min(floor, low), -1e308), min(high + margin, 1e308)
+    return max(low - margin, min(floor, low), -1e308), min(high + margin, max(ceiling, high), 1e308)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
@@ -24,11 +25,22 @@ class ExportScreen(Dialog[str]):
 
     def __init__(self, shown: Export | None, screenshot: str, folder: Path) -> None:
         super().__init__()
-        self._shown, self._screenshot, self._folder = shown, screenshot, folder
+        self._name = shown.name if shown else "screen"
+        self._folder = folder
+        self._formats: dict[str, tuple[str, Callable[[], str]]] = {}
+        if shown is not None:
+            self._formats = {
+                "txt": (FORMATS["txt"], lambda: shown.text),
+                "json": (FORMATS["json"], shown.json),
+                **shown.more,
+            }
+        self._formats["svg"] = (FORMATS["svg"], lambda: screenshot)
 
     def compose_dialog(self) -> ComposeResult:
-        rows = [Row(key, (text,)) for key, text in FORMATS.items() if key == "svg" or self._shown is not None]
-        yield RowList((Column(""),), rows, titles=False, id="formats")
+        rows = [Row(key, (text,)) for key, (text, _) in self._formats.items()]
+        table = RowList((Column(""),), rows, titles=False, id="formats")
+        table.styles.height = len(rows)
+        yield table
         yield Static("into the folder", markup=False)
         yield Input(str(self._folder), id="export-folder", compact=True)
         yield Static("", id="export-problem", classes="problem", markup=False)
@@ -47,12 +59,21 @@ class ExportScreen(Dialog[str]):
 
     def action_submit(self) -> None:
         suffix = self.query_one(RowList).key
-        name = self._shown.name if self._shown else "screen"
-        contents = self._screenshot
-        if self._shown is not None and suffix != "svg":
-            contents = self._shown.text if suffix == "txt" else self._shown.json()
-        folder = Path(self.query_one("#export-folder", Input).value).expanduser()
+        self._write(suffix, Path(self.query_one("#export-folder", Input).value).expanduser())
+
+    @work(thread=True, exclusive=True, group="export", exit_on_error=False, description="writes a file")
+    def _write(self, suffix: str, folder: Path) -> None:
         try:
-            self.dismiss(f"written: {export.write(folder, name, suffix, contents)}")
+            path = export.write(folder, self._name, suffix, self._formats[suffix][1]())
         except WorkError as error:
-            self.query_one("#export-problem", Static).update(str(error))
+            self.app.call_from_thread(self._ended, "", str(error))
+        else:
+            self.app.call_from_thread(self._ended, f"written: {path}", "")
+
+    def _ended(self, words: str, problem: str) -> None:
+        if not self.is_current:  # closed meanwhile
+            self.app.notify(words or problem, markup=False)
+        elif words:
+            self.dismiss(words)
+        else:
+            self.query_one("#export-problem", Static).update(problem)

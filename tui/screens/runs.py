@@ -206,10 +206,13 @@ class RunsScreen(ChartCommands, BaseScreen):
         self.explorer.run_watch.nudge()
 
     def export(self) -> Export:
-        """The list, and the curves of the run under the cursor."""
+        """The curves where they have the focus, else the list; as files the curves in either case."""
+        curves = self.charts.export()
+        if self.charts.has_focus:
+            return curves
         columns = [column.title or "sign" for column in COLUMNS]
         table = export.table("runs", columns, [row.cells for row in self.table.rows])
-        return Export("runs", table.text, {"runs": table.data})
+        return Export("runs", table.text, {"runs": table.data}, curves.more)
 
     def go_back(self) -> bool:
         if self.charts.go_back():

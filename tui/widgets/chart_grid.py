@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -19,6 +20,7 @@ from textual.widget import Widget
 
 from .. import commands, marks, windows
 from ..curves import AXES, AXIS_LABELS, METRICS, SMOOTHINGS, TITLES, ChartedRun, Curves, Drawn, View, Wanted, Window
+from ..export import Export
 from ..gridlayout import Grid, grid
 from ..marks import MUTED
 from ..memory import Memory
@@ -171,7 +173,7 @@ class ChartGrid(Widget, can_focus=True):
         return grid(place.size.width, place.size.height, 1 if self.alone else len(self.charts))
 
     @property
-    def visible(self) -> tuple[str, ...]:
+    def in_sight(self) -> tuple[str, ...]:
         """The metrics whose charts are in sight."""
         if self.alone:
             return (self.metric,)
@@ -185,12 +187,12 @@ class ChartGrid(Widget, can_focus=True):
     def _arrange(self) -> None:
         if self.metric not in self.charts:
             self.metric = self.charts[0]
-        found, visible = self.arrangement, self.visible
+        found, shown = self.arrangement, self.in_sight
         cells = self.query_one("#chart-cells")
-        cells.styles.grid_size_columns = min(found.columns, len(visible))
-        cells.styles.grid_size_rows = -(-len(visible) // found.columns)
+        cells.styles.grid_size_columns = min(found.columns, len(shown))
+        cells.styles.grid_size_rows = -(-len(shown) // found.columns)
         for view in self.query(ChartView):
-            view.display = view.metric in visible
+            view.display = view.metric in shown
             view.choose(view.metric == self.metric and len(self.charts) > 1)
         self.call_after_refresh(self._ask)
 
@@ -215,7 +217,7 @@ class ChartGrid(Widget, can_focus=True):
         if not self.is_attached:
             return
         views = {view.metric: view for view in self.query(ChartView)}
-        sizes = tuple((name, (views[name].size.width, views[name].size.height)) for name in self.visible)
+        sizes = tuple((name, (views[name].size.width, views[name].size.height)) for name in self.in_sight)
         wanted = Wanted(self._runs, tuple((name, size) for name, size in sizes if size[0] and size[1]), self.view)
         if wanted != self._wanted:
             self._wanted = wanted
@@ -396,6 +398,29 @@ class ChartGrid(Widget, can_focus=True):
         if chosen:
             self.memory.charts = "" if chosen == METRICS else " ".join(chosen)
             self._arrange()
+
+    # Files
+
+    def export(self) -> Export:
+        """What is shown as text; the curves as CSV and as an SVG picture."""
+        reader, drawn = self._reader, self.drawn
+        charts = [drawn.charts[name] for name in self.in_sight if name in drawn.charts]
+        pictures = ["\n".join(row.text.rstrip() for row in chart.rows) for chart in charts]
+        text = "\n\n".join([self.query_one(ChartLegend).text.plain.strip(), *pictures]) + "\n"
+        if reader is None:
+            return Export("curves", text)
+        lines, view, x = {chart.name: reader.lines.get(chart.name, []) for chart in charts}, drawn.wanted.view, drawn.x
+
+        def make(kind: str) -> str:
+            from .. import chartexport
+
+            return chartexport.csv_text(lines, view, x) if kind == "csv" else chartexport.svg_text(lines, view, x)
+
+        more = {
+            "csv": ("CSV: every value of the charts in sight", partial(make, "csv")),
+            "charts.svg": ("the charts in sight as an SVG picture", partial(make, "svg")),
+        }
+        return Export("curves", text, more=more)
 
     # The mouse
 

@@ -86,8 +86,9 @@ class ChartView(Widget):
     def point(self, cell: int | None, readout: Sequence[tuple[str, int]] = ()) -> None:
         """Put the cursor on a cell across, or take it away; ``readout`` stands in the title meanwhile."""
         height = self.size.height
-        for column in {self.cursor, cell} - {None} if cell != self.cursor else set():
-            self.refresh(Region(column, 1, 1, max(height - 2, 1)))
+        for column in (self.cursor, cell) if cell != self.cursor else ():
+            if column is not None:
+                self.refresh(Region(column, 1, 1, max(height - 2, 1)))
         if tuple(readout) != self._readout:
             self.refresh(Region(0, 0, self.size.width, 1))
         self.cursor, self._readout = cell, tuple(readout)
