@@ -6,6 +6,7 @@ no longer name its run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import textwrap
@@ -18,6 +19,7 @@ from typing import TextIO
 from .trainer.ids import short_names
 from .trainer.reader import Figures, Run, number
 from .trainer.reading import Finding
+from .trainer.rundir import checkpoint_paths
 from .trainer.states import STATES
 from .trainer.textsafe import clean, pad, width
 
@@ -168,7 +170,11 @@ def result(run: Run) -> str:
 
 def size_on_disk(path: Path) -> str:
     """Size of everything in a run directory, ``45 MB``."""
-    size = sum(_size(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
+    return size_in_words(sum(_size(Path(folder) / name) for folder, _, names in os.walk(path) for name in names))
+
+
+def size_in_words(size: int) -> str:
+    """``45 MB``, ``180 bytes``"""
     for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= bytes_:
             return f"{size / bytes_:.0f} {unit}"
@@ -237,11 +243,27 @@ def _head(run: Run, screen: Screen) -> list[tuple[str, str]]:
     if run.host:
         rows.append(("host", run.host + (f", process {run.pid}" if run.live and run.pid is not None else "")))
     rows.append(("folder", str(run.path)))
+    if kept := _checkpoints(run.path):
+        rows.append(("checkpoints", kept))
     if run.notes.tags:
         rows.append(("tags", " ".join(run.notes.tags)))
     if run.notes.remark:
         rows.append(("remark", run.notes.remark))
     return rows + [("problem", problem) for problem in run.problems]
+
+
+def _checkpoints(path: Path) -> str:
+    """``last, previous, best, after epochs 12 13; 180 MB`` (a file with two names counts once); nothing without any."""
+    paths = checkpoint_paths(path)
+    sizes: dict[tuple[int, int], int] = {}
+    for file in (paths.last, paths.previous, paths.best, *(file for _, file in paths.kept())):
+        with contextlib.suppress(OSError):
+            facts = file.lstat()
+            sizes[facts.st_dev, facts.st_ino] = facts.st_size
+    names = [file.stem for file in (paths.last, paths.previous, paths.best) if file.exists()]
+    if epochs_kept := [str(number) for number, _ in paths.kept()]:
+        names.append(f"after epoch {' '.join(epochs_kept)}")
+    return f"{', '.join(names)}; {size_in_words(sum(sizes.values()))}" if names else ""
 
 
 def _configuration(config: dict) -> list[tuple[str, str]]:

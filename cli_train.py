@@ -47,6 +47,8 @@ def train(
     tf32: options.Tf32 = None,
     data_on_device: options.DataOnDevice = None,
     threads: options.Threads = None,
+    checkpoint_minutes: options.CheckpointMinutes = None,
+    keep: options.Keep = None,
     plan: options.Plan = False,
     detach: options.Detach = False,
     as_json: options.AsJson = False,
@@ -93,6 +95,9 @@ def train(
         "data_on_device": data_on_device,
         "threads": threads,
         "data": data,
+        "checkpoints": {
+            key: value for key, value in (("minutes", checkpoint_minutes), ("keep", keep)) if value is not None
+        },
     }
     try:
         if plan:

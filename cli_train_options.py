@@ -52,6 +52,10 @@ DataOnDevice = Annotated[
     typer.Option("--data-on-device/--no-data-on-device", help="All pictures in the device's memory, or one batch."),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads of the CPU.")]
+CheckpointMinutes = Annotated[
+    float | None, typer.Option(help="Minutes between checkpoints within an epoch (default 5).")
+]
+Keep = Annotated[int | None, typer.Option(help="How many checkpoints made after an epoch are kept (default 0).")]
 
 # What is done
 Plan = Annotated[bool, typer.Option("--plan", help="Show what would be trained and how long; train nothing.")]

@@ -196,6 +196,17 @@ def test_show_tells_everything(tmp_path):
     assert "10 %\r" not in text
 
 
+def test_show_lists_the_checkpoints_and_counts_a_file_with_two_names_once(tmp_path):
+    writer = finished(tmp_path)
+    paths = writer.checkpoints
+    for file in (paths.last, paths.best):
+        file.write_bytes(b"x" * 600)
+    for epoch in (2, 11):
+        os.link(paths.last, paths.of_epoch(epoch))
+    (paths.folder / "epoch-12.pt").write_bytes(b"not one of ours")
+    assert "checkpoints  last, best, after epoch 2 11; 1 kB" in call(tmp_path, "show", "last").stdout
+
+
 def test_show_as_json_is_valid_also_with_nan(tmp_path):
     finished(tmp_path)
     answer = json.loads(call(tmp_path, "show", "last", "--json").stdout, parse_constant=pytest.fail)

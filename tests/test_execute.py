@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -382,3 +385,81 @@ def test_without_a_validation_part_the_last_weights_are_the_best(home: Path) -> 
 def test_what_cannot_be_prepared(home: Path, wishes: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         plan(**wishes)
+
+
+def test_a_run_that_cannot_write_its_weights_waits_and_then_is_finished(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = create_run(home / "runs")
+    lines = disk_that_is_full_until(monkeypatch, lambda waited: waited == 3)
+    code = execute_run(path, lock, say=lines.append)
+    assert (code, status_of(path)["state"]) == (0, "finished")
+    assert sum("waits for the disk to take its weights" in line for line in lines) == 1
+    assert checkpoint.read(checkpoint_paths(path).last)["step"] == 60
+    events = [event["name"] for event in records_of(path, "event")]
+    assert events == ["checkpoint_failed", "checkpoint"], "said once, however often it was tried"
+
+
+def test_a_run_whose_weights_never_find_room_failed_and_is_mended_by_resuming(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, (path, lock) = create_run(home / "runs"), create_run(home / "runs")
+    run_to_end(*whole)
+    with monkeypatch.context() as patch:
+        lines = disk_that_is_full_until(patch, lambda waited: False)
+        patch.setattr("cnn_explorer.trainer.loop.PATIENCE_S", 60.0)
+        code = execute_run(path, lock, say=lines.append)
+    assert (code, status_of(path)["state"]) == (1, "failed")
+    assert "the weights could not be written: No space left on device" in status_of(path)["error"]
+    assert not any(record["split"] == "test" for record in records_of(path, "eval"))
+    assert resume(path)[0] == 0
+    for which in ("last", "best"):
+        assert same(weights_of(path, which), weights_of(whole[0], which))
+
+
+def test_a_stop_while_the_disk_is_waited_for_gives_the_weights_up_and_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = create_run(home / "runs")
+
+    def interrupt(waited: int) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    lines = disk_that_is_full_until(monkeypatch, interrupt)
+    assert execute_run(path, lock, say=lines.append) == INTERRUPTED
+    assert any("since the last checkpoint is lost: No space left" in line for line in lines)
+
+
+def disk_that_is_full_until(patch: pytest.MonkeyPatch, room: Callable[[int], bool]) -> list[str]:
+    """Checkpoints find no room until ``room(n)`` says so at the n-th wait of the trainer."""
+    from cnn_explorer.trainer import loop
+
+    full, waits, now = [True], [0], [0.0]
+    write, write_last = checkpoint.write, checkpoint.write_last
+
+    def refuse(function: Callable) -> Callable:
+        def call(*arguments):
+            if full[0]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return function(*arguments)
+
+        return call
+
+    class Clock:
+        perf_counter = staticmethod(time.perf_counter)
+
+        @staticmethod
+        def monotonic() -> float:
+            return now[0]
+
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            waits[0] += 1
+            now[0] += seconds
+            full[0] = not room(waits[0])
+
+    patch.setattr(checkpoint, "write", refuse(write))
+    patch.setattr(checkpoint, "write_last", refuse(write_last))
+    patch.setattr(loop, "time", Clock)
+    return []

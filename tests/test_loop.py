@@ -171,13 +171,39 @@ def test_a_checkpoint_that_lacks_something_changes_the_result(home: Path) -> Non
 
 
 def test_checkpoints_within_an_epoch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "EVERY_S", 0.0)
     monkeypatch.setattr(loop.Window, "due", lambda self: len(self) >= 7)
-    path, lock = create_run(home / "runs", recipe={"epochs": 1})
+    path, lock = create_run(home / "runs", recipe={"epochs": 1}, checkpoints={"minutes": 0})
     with bench(path, lock) as made:
         made.trainer.run()
     assert [r["step"] for r in records_of(path, "event") if r["name"] == "checkpoint"] == [7, 14, 20]
     assert [r["step"] for r in records_of(path, "train")] == [7, 14, 20]
+
+
+def test_the_newest_checkpoints_after_an_epoch_are_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "COST_SHARE", 0.0)  # so dear that without a wish to keep them none would be written
+    path, lock = create_run(home / "runs", recipe={"epochs": 5}, checkpoints={"keep": 3})
+    with bench(path, lock) as made:
+        made.trainer.run()
+    paths = checkpoint_paths(path)
+    assert [number for number, _ in paths.kept()] == [3, 4, 5]
+    assert sorted(entry.name for entry in paths.folder.iterdir()) == [
+        "best.pt",
+        "epoch-0003.pt",
+        "epoch-0004.pt",
+        "epoch-0005.pt",
+        "last.pt",
+        "previous.pt",
+    ]
+    fourth = checkpoint.read(paths.of_epoch(4))
+    assert (fourth["step"], fourth["evaluated"]) == (80, 4)
+    assert paths.of_epoch(5).stat().st_ino == paths.last.stat().st_ino, "a second name takes no room"
+    with bench(path, lock) as made:
+        for damaged in (paths.last, paths.previous):
+            damaged.write_bytes(b"garbage")
+        state = checkpoint.read_newest(paths, say=made.lines.append)
+    # What damages last.pt and previous.pt damages their second names, so the one before these is used.
+    assert state is not None and state["step"] == 60
+    assert "last.pt is damaged" in made.lines[-1] and "going on from epoch-0003.pt" in made.lines[-1]
 
 
 def test_writing_checkpoints_takes_a_small_part_of_the_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer import cli
+from cnn_explorer.trainer import checkpoint
 from cnn_explorer.trainer.execute import execute_run
 from cnn_explorer.trainer.reader import read_run
 from training_support import command, create_run, records_of, same, status_of, weights_of
@@ -253,17 +254,24 @@ def fill(disk: Path) -> Path:
     raise AssertionError("the disk has no end")
 
 
-def test_a_full_disk_does_not_end_a_training(home: Path, small_disk: Path) -> None:
+def test_a_full_disk_does_not_end_a_training(home: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, lock = create_run(small_disk)
     filler = fill(small_disk)
     lines: list[str] = []
+
+    def make_room(seconds: float) -> None:
+        assert not list((path / "checkpoints").iterdir())
+        filler.unlink()
+
+    monkeypatch.setattr("cnn_explorer.trainer.loop.time.sleep", make_room)
     assert execute_run(path, lock, say=lines.append) == 0
     assert sum("checkpoint not written: No space left" in line for line in lines) == 1
     assert sum("records wait in memory" in line for line in lines) == 1
     assert any(line.startswith("test accuracy") for line in lines)
     assert read_run(path).state == "finished"
-    assert not list((path / "checkpoints").iterdir())
-    filler.unlink()
+    assert checkpoint.read(path / "checkpoints" / "last.pt")["step"] == 60
+    steps = [record["step"] for record in records_of(path, "train")]
+    assert steps == sorted(set(steps)) and steps[-1] == 60, "the records that waited are all there"
 
 
 def test_a_full_disk_before_the_run_exists_is_one_line(
@@ -289,6 +297,8 @@ def test_a_full_disk_before_the_run_exists_is_one_line(
         (["tiny", "--augment", "flip,crp"], "augment: 'crp' is unknown"),
         (["tiny", "--augment", "flip", "--no-augment"], "contradicts --augment"),
         (["tiny", "--config", "missing.toml"], "config: 'missing.toml' cannot be read"),
+        (["tiny", "--keep", "-1"], "keep: -1 must be a whole number from 0 to 10,000"),
+        (["tiny", "--checkpoint-minutes", "nan"], "checkpoint-minutes: nan must be a number of minutes, at least 0"),
         (["tiny", "--dataset", "mnst"], "did you mean 'mnist'"),
         ([], "network: give the name"),
     ],
@@ -301,6 +311,22 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert shown.out == ""
     assert message in shown.err.splitlines()[-1]
     assert not (home / "runs").exists()
+
+
+def test_how_often_checkpoints_are_written_is_part_of_the_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_hand = home / "a.toml"
+    by_hand.write_text('network = "tiny"\n[checkpoints]\nminutes = 2\nkeep = 3\n')
+    assert call(monkeypatch, "train", "--config", str(by_hand), "--keep", "1", "--threads", "1", "--epochs", "3") == 0
+    path = only_run(home)
+    assert read_run(path).config["checkpoints"] == {"minutes": 2, "keep": 1}
+    assert (path / "checkpoints" / "epoch-0003.pt").exists()
+    assert not (path / "checkpoints" / "epoch-0002.pt").exists()
+    by_hand.write_text('network = "tiny"\n[checkpoints]\nminute = 2\n')
+    capsys.readouterr()
+    assert call(monkeypatch, "train", "--config", str(by_hand)) == 2
+    assert "is no value of [checkpoints]; did you mean 'minutes'?" in capsys.readouterr().err
 
 
 def test_no_augment_and_assignments_reach_the_recipe(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,6 +186,6 @@ def bench(path: Path, lock: RunLock, stop_after: int | None = None) -> Iterator[
         config = runconfig.from_dict(writer.config)
         report = Report(writer, Narrator(lines.append))
         session = training.build_session(config, training.load_data(config, lines.append), torch.device("cpu"))
-        keeper = Keeper(writer.checkpoints, report)
+        keeper = Keeper(writer.checkpoints, report, config.checkpoints)
         trainer = Trainer(session, report, keeper, lambda: trainer.step == stop_after)
         yield Bench(trainer, session, report, keeper, path, lines)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import BinaryIO
 import torch
 
 from ..errors import WorkError
-from .files import sync_folder
+from .files import open_regular, sync_folder
+from .outofmemory import is_out_of_memory
 from .rundir import CheckpointPaths
 
 SCHEMA = 1
@@ -77,6 +78,39 @@ def write_last(state: dict, paths: CheckpointPaths) -> None:
     sync_folder(paths.folder)
 
 
+def keep(paths: CheckpointPaths, epoch: int, count: int) -> None:
+    """Keep the newest checkpoint as that of ``epoch``, and of those of earlier epochs only so many that ``count`` are there.
+
+    It is a second name of the same file, and takes room only once the run has gone on; where the file system has no hard
+    links it is a copy. Those of later epochs go as well: a run that fell back makes them again. Raises OSError.
+    """
+    target = paths.of_epoch(epoch)
+    beside = _beside(target)
+    try:
+        beside.unlink(missing_ok=True)
+        try:
+            os.link(paths.last, beside)
+        except OSError:
+            _copy(paths.last, beside)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+    kept = paths.kept()
+    earlier = [number for number, _ in kept if number < epoch]
+    stay = {epoch, *earlier[max(0, len(earlier) - count + 1) :]}
+    for number, path in kept:
+        if number not in stay:
+            path.unlink(missing_ok=True)
+    sync_folder(paths.folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with open(source, "rb") as old, open(target, "wb") as new:
+        shutil.copyfileobj(old, new)
+        new.flush()
+        os.fsync(new.fileno())
+
+
 def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
@@ -123,15 +157,15 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict:
     Raises FileNotFoundError where there is none and CheckpointError where it is damaged or of an unknown form.
     """
     try:
-        with zipfile.ZipFile(path) as container:
+        with open(open_regular(path), "rb") as file, zipfile.ZipFile(file) as container:
             damaged = container.testzip()
         if damaged is not None:
             raise CheckpointError(f"{path.name} is damaged: {damaged} has changed")
         state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, CheckpointError):
         raise
-    except (OSError, zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        if isinstance(error, CheckpointError):
+    except Exception as error:  # what a stranger's file makes zipfile and torch raise is anybody's guess
+        if is_out_of_memory(error):
             raise
         raise CheckpointError(f"{path.name} is damaged: {_first_line(error)}") from None
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
@@ -146,12 +180,12 @@ def _first_line(error: Exception) -> str:
 def read_newest(
     paths: CheckpointPaths, device: torch.device | str = "cpu", say: Callable[[str], None] = lambda line: None
 ) -> dict | None:
-    """The newest checkpoint that is whole: last.pt, else previous.pt, which is said; None where neither is there.
+    """The newest checkpoint that is whole: last.pt, else previous.pt or one kept, which is said; None where none is there.
 
     Raises CheckpointError when there are checkpoints and none of them is whole.
     """
     reasons = []
-    for path in (paths.last, paths.previous):
+    for path in (paths.last, paths.previous, *(path for _, path in reversed(paths.kept()))):
         try:
             state = read(path, device)
         except FileNotFoundError:

@@ -13,6 +13,9 @@ By hand:
 
     [engine]
     threads = 2               # and the other keys of engine.CHOICES
+
+    [checkpoints]
+    minutes = 5.0             # and keep
 """
 
 from __future__ import annotations
@@ -24,10 +27,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UsageError, nearest
-from . import engine
+from . import engine, keeping
 from .recipe import FIELDS
 
-TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine")
+TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine", "checkpoints")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Wishes:
     validation: float | None = None
     recipe: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
+    checkpoints: Mapping[str, object] = field(default_factory=dict)
     complete: bool = False
 
 
@@ -85,6 +89,7 @@ def _from_run(values: dict, origin: str) -> Wishes:
         _number(data, "held_out", origin),
         _known(_table(values, "recipe", origin), FIELDS),
         _known(_table(values, "engine", origin), engine.KEYS),
+        _known(_table(values, "checkpoints", origin), keeping.KEYS),
         complete=True,
     )
 
@@ -100,6 +105,9 @@ def _by_hand(values: dict, origin: str) -> Wishes:
         if key not in engine.CHOICES:
             raise UsageError(f"{origin}: engine", key, f"cannot be chosen; {nearest(key, engine.CHOICES)}")
         engine.check(key, value, f"{origin}: engine")
+    kept = _table(values, "checkpoints", origin)
+    for key, value in kept.items():
+        keeping.check(key, value, f"{origin}: checkpoints")
     return Wishes(
         origin,
         _text(values, "network", origin),
@@ -110,6 +118,7 @@ def _by_hand(values: dict, origin: str) -> Wishes:
         _number(values, "validation", origin),
         _table(values, "recipe", origin),
         chosen,
+        kept,
     )
 
 

@@ -6,6 +6,7 @@ machines as well; where the process is known for certain, a stop sends SIGTERM t
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -88,15 +89,23 @@ def forget_requests(path: Path) -> None:
     """Take back what a run was asked before: it is to go on. Raises WorkError where the folder cannot be written."""
     try:
         for what in (STOP, FINISH):
-            (path / "control" / what).unlink(missing_ok=True)
+            (_folder(path) / what).unlink(missing_ok=True)
     except OSError as error:
         raise WorkError(f"run {path.name}: {path / 'control'} cannot be written: {error.strerror}") from None
 
 
+def _folder(path: Path) -> Path:
+    """The folder of requests, made where it is not there. OSError where it is a link, which may lead anywhere."""
+    folder = path / "control"
+    folder.mkdir(exist_ok=True)
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "is a link, which is not followed", str(folder))
+    return folder
+
+
 def _leave(path: Path, what: str) -> bool:
     try:
-        (path / "control").mkdir(exist_ok=True)
-        os.close(open_regular(path / "control" / what, os.O_WRONLY | os.O_CREAT))
+        os.close(open_regular(_folder(path) / what, os.O_WRONLY | os.O_CREAT))
     except OSError:
         return False
     return True

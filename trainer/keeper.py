@@ -8,28 +8,31 @@ from collections.abc import Callable
 import torch
 
 from . import checkpoint
+from .keeping import Keeping
 from .report import Report
 from .rundir import CheckpointPaths
 
-EVERY_S = 300.0
 COST_SHARE = 0.05
 
 
 class Keeper:
     """Writes best.pt and last.pt of one run.
 
-    last.pt is due at the end of an epoch and after five minutes within one. Where epochs are over in a moment, writing at
-    each of them would take longer than the training: then one is written whenever writing has taken at most a twentieth
-    of the time. The best weights wait in main memory until then, and are written before last.pt, which tells of them.
+    last.pt is due at the end of an epoch and after ``keeping.minutes`` within one. Where epochs are over in a moment,
+    writing at each of them would take longer than the training: then one is written whenever writing has taken at most a
+    twentieth of the time, unless some are to be kept. The best weights wait in main memory until then, and are written
+    before last.pt, which tells of them.
     """
 
-    def __init__(self, paths: CheckpointPaths, report: Report) -> None:
+    def __init__(self, paths: CheckpointPaths, report: Report, keeping: Keeping) -> None:
         self.paths = paths
+        self.trouble = ""
+        """Why the last attempt to write failed; "" where it did not."""
         self._report = report
+        self._keeping = keeping
         self._best: dict | None = None
         self._written = time.monotonic()
         self._cost = 0.0
-        self._failed = False
 
     def offer_best(self, state: dict) -> None:
         """Remember ``state`` as the best so far; its tensors are copied to main memory."""
@@ -38,10 +41,15 @@ class Keeper:
     def due(self, *, at_epoch_end: bool) -> bool:
         """Whether a checkpoint should be written now."""
         passed = time.monotonic() - self._written
-        return passed * COST_SHARE >= self._cost if at_epoch_end else passed >= EVERY_S
+        if passed >= 60 * self._keeping.minutes:
+            return True
+        return at_epoch_end and (self._keeping.keep > 0 or passed * COST_SHARE >= self._cost)
 
-    def save(self, state: Callable[[], dict], step: int) -> bool:
-        """Write what is waiting, then ``state()`` as last.pt. False, and said, where the disk does not take it."""
+    def save(self, state: Callable[[], dict], step: int, epoch: int | None = None) -> bool:
+        """Write what is waiting, then ``state()`` as last.pt. False, and said, where the disk does not take it.
+
+        ``epoch`` is the one that has just ended, None within one: only then is the checkpoint one of those to be kept.
+        """
         begun = time.monotonic()
         try:
             self._report.sync()
@@ -51,22 +59,24 @@ class Keeper:
                 self._best = None
                 what = "best"
             checkpoint.write_last(state(), self.paths)
+            if epoch is not None and self._keeping.keep:
+                checkpoint.keep(self.paths, epoch, self._keeping.keep)
         except OSError as error:
             self._written = time.monotonic()
             self._tell_failure(error, step)
             return False
         self._written = time.monotonic()
         self._cost = self._written - begun
-        self._failed = False
+        self.trouble = ""
         self._report.event("checkpoint", what, step)
         return True
 
     def _tell_failure(self, error: OSError, step: int) -> None:
         reason = error.strerror or str(error)
-        self._report.event("checkpoint_failed", reason, step)
-        if not self._failed:
+        if not self.trouble:
+            self._report.event("checkpoint_failed", reason, step)
             self._report.say(f"checkpoint not written: {reason}; training goes on, and it is tried again")
-        self._failed = True
+        self.trouble = reason
 
     def best(self, device: torch.device) -> dict | None:
         """The best weights, from memory where the disk did not take them; None where there are none.
@@ -81,7 +91,6 @@ class Keeper:
             return None
 
 
-
 class Bystander(Keeper):
     """The keeper of a rank that writes nothing: rank 0 has the same weights."""
 
@@ -92,7 +101,7 @@ class Bystander(Keeper):
         """Never."""
         return False
 
-    def save(self, state: Callable[[], dict], step: int) -> bool:
+    def save(self, state: Callable[[], dict], step: int, epoch: int | None = None) -> bool:
         """Leave it to rank 0."""
         return True
 

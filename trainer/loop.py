@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
+from ..errors import WorkError
 from . import control, randomness
 from .batches import TrainingBatches, View, evaluation_batches
 from .datasets import Pictures
@@ -26,6 +27,9 @@ from .report import Report
 from .schedule import learning_rate
 from .update import Precision, Updater
 from .window import Means, Window
+
+RETRY_S = 5.0
+PATIENCE_S = 3600.0
 
 
 class Stopped(Exception):
@@ -103,15 +107,36 @@ class Trainer:
                 if self.evaluated < self.step // self._per_epoch:
                     self._end_epoch()
                 if self.step >= self.total:
-                    return
+                    break
                 if self._group.most(self.step > 0 and self._report.requested(control.FINISH))[0]:
                     self._end_early()
                 else:
                     self._train_epoch()
+            self._insist_on_checkpoint()
         except Stopped:
-            self._keeper.save(self.state, self.step)
+            if not self._keeper.save(self.state, self.step):
+                self._report.say(f"what was trained since the last checkpoint is lost: {self._keeper.trouble}")
             self._report.status(phase=self._phase(), **self._progress())
             raise
+
+    def _insist_on_checkpoint(self) -> None:
+        """A training whose weights are not on the disk is not done: wait for room there, an hour at most.
+
+        Raises WorkError when it does not come, and Stopped when nobody wants to wait.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        if self._keeper.trouble:
+            self._report.say("the training is done and waits for the disk to take its weights; a stop gives them up")
+        while self._keeper.trouble:
+            if self._stop_wanted() or self._report.requested(control.STOP):
+                raise Stopped
+            if time.monotonic() >= deadline:
+                raise WorkError(
+                    f"the weights could not be written: {self._keeper.trouble}; make room, and resume the run"
+                )
+            self._report.status(phase="waiting for the disk")
+            time.sleep(RETRY_S)
+            self._keeper.save(self.state, self.step)
 
     @property
     def epochs_done(self) -> float:
@@ -203,7 +228,7 @@ class Trainer:
             self._keeper.offer_best(self._best_state())
         self._tell_status(always=self.step >= self.total)
         if self.step >= self.total or self._keeper.due(at_epoch_end=True):
-            self._keeper.save(self.state, self.step)
+            self._keeper.save(self.state, self.step, number)
         self._tell_epoch(number, line)
 
     def _end_early(self) -> None:

@@ -18,7 +18,7 @@ import torch
 from .. import __version__, settings
 from ..errors import UsageError
 from ..models import catalogue, counting
-from . import configfile, datainfo, datasets, engine, enginechoice, recipe, store
+from . import configfile, datainfo, datasets, engine, enginechoice, keeping, recipe, store
 from .configfile import Wishes
 from .datainfo import DataInfo
 from .datasets import DataSet
@@ -38,7 +38,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; None where it says nothing. ``recipe`` holds the values of the flags.
+    """What the command line asks for; None where it says nothing. ``recipe`` holds the values of the flags,
+    ``checkpoints`` those of keeping.Keeping.
 
     ``alone``: the run is trained in the foreground and no other one is under way.
     """
@@ -60,6 +61,7 @@ class Request:
     data_on_device: bool | None = None
     threads: int | None = None
     data: Path | None = None
+    checkpoints: Mapping[str, object] = field(default_factory=dict)
     alone: bool = True
 
 
@@ -120,6 +122,9 @@ def _plan(request: Request, say: Say) -> Plan:
     resolved = recipe.resolve(info.name, _layers(variant, wishes, request, info.name))
     flags = {key: value for key in engine.CHOICES if (value := getattr(request, key)) is not None}
     choice = enginechoice.choose(flags, wishes, alone=request.alone, say=say)
+    for key, value in request.checkpoints.items():
+        keeping.check(key, value)
+    kept = keeping.from_dict({**wishes.checkpoints, **request.checkpoints})
     form = _form(variant, info, stem, size, say)
     data = datasets.load(
         info.name,
@@ -136,7 +141,7 @@ def _plan(request: Request, say: Say) -> Plan:
         say(remark)
     network = NetworkConfig(variant.name, form.stem, data.channels, form.image_size, len(data.classes), form.parameters)
     choice = _placed(choice, data, fitted, say)
-    config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed)
+    config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed, kept)
     return Plan(config, data, _origins(resolved, fitted, info.name), choice)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
 
+import numpy
 import torch
 
 
@@ -26,9 +28,21 @@ def reseed(seed: int, rank: int, step: int) -> None:
     torch.manual_seed(derive(seed, f"layers of rank {rank}", step))
 
 
-def state(device: torch.device) -> dict[str, torch.Tensor]:
-    """State of the global generators that layers such as dropout draw from: uint8 tensors."""
-    states = {"cpu": torch.get_rng_state()}
+def begin(seed: int) -> None:
+    """Set the global generators of torch, of Python and of numpy: layers of whatever origin may draw from them."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    numpy.random.seed(derive(seed, "numpy") % 2**32)
+
+
+def state(device: torch.device) -> dict[str, object]:
+    """State of the global generators that layers such as dropout draw from, as a checkpoint can hold it."""
+    kind, words, *rest = numpy.random.get_state()
+    states: dict[str, object] = {
+        "cpu": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": (str(kind), torch.from_numpy(words.astype("int64")), *rest),
+    }
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
     if device.type == "mps":
@@ -36,9 +50,14 @@ def state(device: torch.device) -> dict[str, torch.Tensor]:
     return states
 
 
-def restore(states: dict[str, torch.Tensor], device: torch.device) -> None:
+def restore(states: dict, device: torch.device) -> None:
     """Put the global generators back to what ``state`` gave; those of other kinds of device are left out."""
     torch.set_rng_state(states["cpu"].cpu())
+    if "python" in states:
+        random.setstate(states["python"])
+    if "numpy" in states:
+        kind, words, *rest = states["numpy"]
+        numpy.random.set_state((kind, words.cpu().numpy(), *rest))
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"].cpu(), device)
     if device.type == "mps" and "mps" in states:

@@ -6,8 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 
 from ..errors import UsageError, WorkError
-from . import engine, recipe
+from . import engine, keeping, recipe
 from .engine import Engine
+from .keeping import Keeping
 from .recipe import Recipe
 
 
@@ -55,6 +56,7 @@ class RunConfig:
     recipe: Recipe
     engine: Engine
     seed: int
+    checkpoints: Keeping = dataclasses.field(default_factory=Keeping)
 
     def on(self, devices: tuple[str, ...]) -> RunConfig:
         """The same run on other devices, one for each process; on those that it has where none are given."""
@@ -71,6 +73,7 @@ class RunConfig:
             "recipe": self.recipe.to_dict(),
             "engine": self.engine.to_dict(),
             "seed": self.seed,
+            "checkpoints": self.checkpoints.to_dict(),
         }
 
 
@@ -83,12 +86,18 @@ def from_dict(values: dict) -> RunConfig:
             recipe.from_dict(values["recipe"], "run.json"),
             engine.from_dict(values["engine"]),
             int(values["seed"]),
+            _keeping(values.get("checkpoints", {})),
         )
     except KeyError as error:
         raise WorkError(f"run.json lacks the key {error.args[0]!r}") from None
     except (TypeError, AttributeError, ValueError) as error:
         reason = str(error) if isinstance(error, UsageError) else f"has another form: {error}"
         raise WorkError(f"run.json cannot be used: {reason}") from None
+
+
+def _keeping(values: dict) -> Keeping:
+    """Runs of earlier versions say nothing of it, and later ones may say more."""
+    return keeping.from_dict({key: value for key, value in values.items() if key in keeping.KEYS})
 
 
 def _part(kind: type, values: dict):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import threading
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ __all__ += ["read_notes", "timestamp", "write_notes"]
 SCHEMA = 1
 LARGEST_JSON = 16 << 20
 HEARTBEAT_S = 15.0
+_KEPT = re.compile(r"epoch-(\d{4,9})\.pt")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -49,6 +51,19 @@ class CheckpointPaths:
     last: Path
     previous: Path
     best: Path
+
+    def of_epoch(self, number: int) -> Path:
+        """Where the checkpoint made after an epoch is kept."""
+        return self.folder / f"epoch-{number:04}.pt"
+
+    def kept(self) -> list[tuple[int, Path]]:
+        """The kept checkpoints that there are, with their epochs, oldest first; none where the folder cannot be read."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError:
+            return []
+        numbers = (int(found[1]) for name in names if (found := _KEPT.fullmatch(name)))
+        return sorted((number, self.of_epoch(number)) for number in numbers)
 
 
 def checkpoint_paths(path: Path) -> CheckpointPaths:
@@ -271,8 +286,11 @@ def _identity() -> dict[str, object]:
 
 
 def _make_folders(path: Path) -> None:
-    (path / "control").mkdir(parents=True, exist_ok=True)
-    checkpoint_paths(path).folder.mkdir(exist_ok=True)
+    """Make the folders in a run directory. A link in the place of one would lead what is written there elsewhere."""
+    for folder in (path / "control", checkpoint_paths(path).folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, f"{folder.name} is a link, which is not followed")
 
 
 def _append(path: Path) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .. import settings
 from ..errors import UsageError, WorkError
 from ..models import catalogue
-from . import balance, checkpoint, datasets, distributed, hardware, store
+from . import balance, checkpoint, datasets, distributed, hardware, randomness, store
 from .batches import TrainingBatches, View, evaluation_batches
 from .datasets import DataSet
 from .distributed import ALONE, Group
@@ -82,7 +82,7 @@ def _attempt(
     """
     report.status(state="starting", phase="building the network")
     session = build_session(config, data, device, group)
-    keeper = (Keeper if group.first else Bystander)(writer.checkpoints, report)
+    keeper = (Keeper if group.first else Bystander)(writer.checkpoints, report, config.checkpoints)
     trainer = Trainer(session, report, keeper, stop_wanted)
     _go_on(trainer, writer, report, device)
     if before is not None:
@@ -153,7 +153,7 @@ def load_data(config: RunConfig, say: Callable[[str], None]) -> DataSet:
 
 def build_network(config: RunConfig) -> nn.Module:
     """The network with its initial weights, which follow from the seed, on the CPU; UsageError where it cannot be built."""
-    torch.manual_seed(config.seed)
+    randomness.begin(config.seed)
     spec = config.network
     try:
         return catalogue.build(

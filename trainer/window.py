@@ -67,7 +67,9 @@ class Window:
 
     def close(self) -> Means:
         """The means since the last record, and begin anew. Waits for the device. At least one update must be in."""
-        losses = (self._group.sum(torch.stack([figures.loss for figures in self._figures])) / self._group.world).tolist()
+        losses = (
+            self._group.sum(torch.stack([figures.loss for figures in self._figures])) / self._group.world
+        ).tolist()
         correct = self._group.sum(torch.stack([figures.correct for figures in self._figures]).sum()).item()
         count = len(losses)
         images = count * self._batch_size

@@ -238,8 +238,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("ctrl+s", "submit", "Start from any field", "launch", "start", rank=0, palette=False),
     Command("plus,equals_sign,right", "change(1)", "The next value", "launch", "change", rank=2, palette=False),
     Command("minus,left", "change(-1)", "The value before", "launch", palette=False),
-    Command("delete,backspace", "reset", "Take the change of the setting back", "launch", "undo", rank=4, palette=False),
-    Command("v", "everything", "All settings, or only those that have an effect", "launch", "all", rank=5, palette=False),
+    Command(
+        "delete,backspace", "reset", "Take the change of the setting back", "launch", "undo", rank=4, palette=False
+    ),
+    Command(
+        "v", "everything", "All settings, or only those that have an effect", "launch", "all", rank=5, palette=False
+    ),
 )
 
 
