@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
+from .cli_bench import bench
 from .cli_models import list_networks
 from .cli_runs import runs_app
 from .cli_show import compare, lineage, show
@@ -30,6 +31,7 @@ app.command()(show)
 app.command()(compare)
 app.command()(lineage)
 app.command()(train)
+app.command()(bench)
 app.add_typer(runs_app, name="runs")
 
 

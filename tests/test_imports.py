@@ -35,7 +35,8 @@ def modules_after(code: str, environment: dict[str, str] | None = None) -> set[s
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["list"], ["runs"], ["train", "--help"], ["runs", "--help"], ["--version"]]
+    "words",
+    [["--help"], ["list"], ["runs"], ["train", "--help"], ["bench", "--help"], ["runs", "--help"], ["--version"]],
 )
 def test_no_torch_and_no_textual_for_text(words: list[str]) -> None:
     loaded = modules_after(RUN_COMMAND.format(words=words))

@@ -1,0 +1,93 @@
+"""`cnn-explorer bench`: how fast this machine trains, and what each speed-up of the engine is worth on it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from .trainer.bench.results import Measured, Result
+
+DEFAULT_NETWORKS = ("lenet5", "resnet20")
+COLUMNS = ("loop", "images/s", "min … max", "ms/step", "engine is")
+
+
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME…]", help="Networks (default: lenet5 and resnet20).")
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="digits, mnist, fashion-mnist, cifar10, cifar100, folder:PATH.")
+    ] = "digits",
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step (default: the recipe's).")] = None,
+    repeats: Annotated[int, typer.Option(help="How often each loop is timed, in turns.")] = 5,
+    seconds: Annotated[float, typer.Option(help="About how long each time; at least one step.")] = 0.5,
+    threads: Annotated[int | None, typer.Option(help="Threads of the CPU, for all loops alike.")] = None,
+    parts: Annotated[
+        str, typer.Option(help="Comma-separated, what is measured beside the engine.")
+    ] = "data,canonical,bare,speedups",
+    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Measure images/s of this machine: the DataLoader loop, a loop by hand, this engine, and each of its speed-ups.
+
+    All loops have the same threads, batches and pictures, and are timed in turns; the median counts.
+    """
+    from .trainer.bench.run import Settings, measure
+
+    chosen = tuple(part.strip() for part in parts.split(",") if part.strip())
+    settings = Settings(dataset, device, batch_size, repeats, seconds, threads, data, chosen)
+    result = measure(names or DEFAULT_NETWORKS, settings, _say)
+    if as_json:
+        from .trainer.jsonsafe import encode_json
+
+        sys.stdout.write(encode_json(result.to_dict(), indent=1).decode())
+    else:
+        _print(result)
+
+
+def _print(result: Result) -> None:
+    """A table and a few sentences for the data path and for each network."""
+    from .trainer.bench.results import ENGINE
+    from .trainer.bench.words import about_data, about_network, times
+
+    machine = result.machine
+    print(f"{machine['device_name']}, {machine['device']}, threads: {machine['threads']}; torch {machine['torch']}")
+    for part in result.data:
+        shown = [(found, "" if key == ENGINE else times(part.times(key))) for key, found in part.paths.items()]
+        size = f"{part.size}×{part.size}, batches of {part.batch_size}"
+        _print_table(f"data path alone: {result.dataset}, {size}", shown)
+        print(about_data(part))
+    for network in result.networks:
+        shown = [
+            (found, "" if key == ENGINE else times(network.times(key) or 0)) for key, found in network.loops.items()
+        ]
+        shown += [(w.measured, times(w.gain if w.used else 1 / w.gain)) for w in network.worths]
+        recipe = network.config.recipe
+        _print_table(f"{network.config.network.name}: {result.dataset}, batches of {recipe.batch_size}", shown)
+        for line in about_network(network):
+            print(line)
+
+
+def _print_table(title: str, shown: list[tuple[Measured, str]]) -> None:
+    """Rows of loops; the last column says how many times as fast the engine is."""
+    from .tables import print_table
+    from .trainer.progress import speed
+
+    print()
+    rows = []
+    for found, engine in shown:
+        spread = f"{speed(min(found.rates))} … {speed(max(found.rates))}"
+        step = 1000 * found.batch_size / found.rate
+        rows.append((found.title, speed(found.rate), spread, f"{step:.4g}", engine))
+    print_table(COLUMNS, rows, numbers=COLUMNS[1:], shrink="loop", title=title)
+
+
+def _say(line: str) -> None:
+    from .trainer.textsafe import clean
+
+    print(clean(line), file=sys.stderr, flush=True)

@@ -1,0 +1,162 @@
+"""The engine as a run uses it, Trainer, Updater, TrainingBatches and Report with a run directory, for a number of steps.
+
+What is left out is what the other loops do not do either: there is no validation part, and no checkpoints are written.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .. import prepare, training
+from ..batches import Epoch, TrainingBatches
+from ..datasets import DataSet
+from ..keeper import Keeper
+from ..loop import Session, Stopped, Trainer
+from ..progress import Narrator
+from ..report import Report
+from ..runconfig import RunConfig
+from ..rundir import RunWriter
+from ..update import Figures, Updater
+from .canonical import Loader
+
+
+class NoCheckpoints(Keeper):
+    """A keeper that keeps nothing."""
+
+    def offer_best(self, state: dict) -> None:
+        pass
+
+    def due(self, *, at_epoch_end: bool) -> bool:
+        return False
+
+    def save(self, state: Callable[[], dict], step: int) -> bool:
+        return True
+
+
+class EngineLoop:
+    """A session in a run directory of its own below ``runs``; when its recipe is through it begins anew."""
+
+    least_steps = 1
+
+    def __init__(self, session: Session, config: RunConfig, runs: Path) -> None:
+        self.session = session
+        path, self._lock = prepare.create(config, runs, ["bench", config.network.name])
+        self._writer = RunWriter.open(path, self._lock)
+        report = Report(self._writer, Narrator(lambda line: None))
+        self._trainer = Trainer(session, report, NoCheckpoints(self._writer.checkpoints, report), self._stop_wanted)
+        self._left = 0
+
+    def prepare(self) -> None:
+        """Nothing: all is on the device."""
+
+    def run(self, steps: int) -> None:
+        """Make ``steps`` updates, with the records and the status that a run of that length would write."""
+        self._left = steps
+        while self._left:
+            try:
+                self._trainer.run()
+            except Stopped:
+                continue
+            self._trainer.step = self._trainer.evaluated = 0
+
+    def _stop_wanted(self) -> bool:
+        """Asked by the trainer after each step."""
+        self._left -= 1
+        return self._left == 0
+
+    def close(self) -> None:
+        """Let the run directory go."""
+        self._writer.close()
+        self._lock.release()
+
+
+class BatchesOnly:
+    """The data path of the engine alone: batches are made, and nothing is done with them."""
+
+    least_steps = 1
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        self._batches = batches
+        self._number = 0
+        self._position = 0
+        self._epoch: Epoch | None = None
+
+    def prepare(self) -> None:
+        """Nothing is made in advance."""
+
+    def run(self, steps: int) -> None:
+        """Make ``steps`` batches."""
+        for _ in range(steps):
+            if self._epoch is None or self._position == self._batches.steps_per_epoch:
+                self._epoch = self._batches.epoch(self._number)
+                self._number, self._position = self._number + 1, 0
+            self._batches.batch(self._epoch, self._position)
+            self._position += 1
+
+
+def session_of(config: RunConfig, data: DataSet, shared: TrainingBatches | None = None) -> Session:
+    """A session for ``config``, without validation part. It uses the pictures of ``shared``, which hold them already."""
+    session = training.build_session(config, data, torch.device(config.engine.device))
+    if shared is None:
+        return session
+    batches = copy.copy(shared)
+    batches.view = session.view
+    return dataclasses.replace(session, batches=batches)
+
+
+def without_fused_kernels(session: Session) -> Session:
+    """The optimiser in the form that torch chooses by itself: a loop on a CPU, a kernel for many tensors on a GPU."""
+    for group in session.updater.optimizer.param_groups:
+        group["fused"] = False
+        group["foreach"] = None
+    return session
+
+
+def with_a_loader(session: Session, loader: Loader) -> Session:
+    """The batches of a DataLoader instead of resident pictures."""
+    return dataclasses.replace(session, batches=_FromLoader(session.batches, loader))  # type: ignore[arg-type]
+
+
+class _FromLoader:
+    """Stands for the engine's batches, and gives what a DataLoader gives, whatever place is asked for."""
+
+    def __init__(self, batches: TrainingBatches, loader: Loader) -> None:
+        self.steps_per_epoch = batches.steps_per_epoch
+        self.batch_size = batches.batch_size
+        self._layout = batches.view.layout
+        self._loader = loader
+
+    def epoch(self, number: int) -> None:
+        """The DataLoader shuffles by itself."""
+
+    def batch(self, epoch: None, position: int) -> tuple[Tensor, Tensor]:
+        """The next batch."""
+        images, targets = next(self._loader)
+        return images.contiguous(memory_format=self._layout), targets
+
+
+def with_waiting(session: Session) -> Session:
+    """Loss and hits are fetched after every update, as the loops of tutorials do."""
+    return dataclasses.replace(session, updater=_Waiting(session.updater))  # type: ignore[arg-type]
+
+
+class _Waiting:
+    """An updater that waits for the device after each update."""
+
+    def __init__(self, updater: Updater) -> None:
+        self._updater = updater
+
+    def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Figures:
+        figures = self._updater(images, targets, rate)
+        figures.loss.item()
+        figures.correct.item()
+        return figures
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._updater, name)
