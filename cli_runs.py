@@ -127,15 +127,25 @@ def resume(
     context: typer.Context,
     run: RunId,
     detach: Annotated[bool, typer.Option("--detach", help="Train in the background; return at once.")] = False,
+    devices: Annotated[
+        str | None, typer.Option(metavar="N|LIST|all", help="Devices other than before, each with a process.")
+    ] = None,
     runs: Folder = None,
 ) -> None:
     """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
     from . import cli_runs_text as text
+    from . import cli_train_devices as where
     from .trainer import launch
+    from .trainer.distributed import ranked
     from .trainer.reader import read_run
 
     path = _find(context, run, runs)
-    code = launch.resume(path, detach=detach)
+    if ranked():
+        code, shown = where.resume_under_torchrun(path)
+        if shown is not None:
+            print(text.result(read_run(shown)))
+        raise typer.Exit(code)
+    code = launch.resume(path, detach=detach, devices=where.spread(devices, None, 1).devices)
     if detach:
         _say(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
         print(path.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from . import cli_train_devices as where
 from . import cli_train_options as options
 from .errors import UsageError, WorkError
 
@@ -40,6 +41,7 @@ def train(
     stem: options.Stem = None,
     image_size: options.ImageSize = None,
     device: options.Device = None,
+    devices: options.Devices = None,
     precision: options.Precision = None,
     channels_last: options.ChannelsLast = None,
     compile_it: options.Compile = None,
@@ -56,13 +58,18 @@ def train(
     data: options.Data = None,
     run: options.RunId = None,
     lock_fd: options.LockFd = None,
+    as_rank: options.AsRank = None,
 ) -> None:
     """Train networks. Ctrl-C writes a checkpoint; 'cnn-explorer runs resume last' goes on from there."""
     from .settings import runs_folder
+    from .trainer.distributed import ranked
 
     folder = runs_folder(runs)
+    listed = devices.split(",") if devices else []
+    if as_rank:
+        raise typer.Exit(where.train_as_rank(as_rank, listed))
     if run:
-        raise typer.Exit(_train_created(folder, run, lock_fd or []))
+        raise typer.Exit(_train_created(folder, run, lock_fd or [], listed))
     values = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -87,6 +94,7 @@ def train(
         "validation": validation,
         "seed": seed,
         "device": device,
+        "devices": devices,
         "precision": precision,
         "channels_last": channels_last,
         "compile": compile_it,
@@ -102,6 +110,8 @@ def train(
     try:
         if plan:
             raise typer.Exit(_show_plans(names or [None], wishes, folder, as_json))
+        if ranked():
+            raise typer.Exit(_train_in_ranks(names or [None], wishes, folder, detach, as_json))
         raise typer.Exit(_train_new(names or [None], wishes, folder, detach, as_json))
     except KeyboardInterrupt:
         _say("interrupted before the training began")
@@ -130,8 +140,9 @@ def _assigned(pairs: list[str]) -> dict[str, object]:
     return values
 
 
-def _train_created(folder: Path, run_ids: list[str], descriptors: list[int]) -> int:
+def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], devices: list[str]) -> int:
     """The detached process: train runs that exist already, with the locks that were handed down."""
+    from .trainer import sidebyside
     from .trainer.execute import execute_queue
     from .trainer.ids import check_id
     from .trainer.lock import RunLock
@@ -143,11 +154,33 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int]) -> 
         locks = [RunLock.from_fd(number, path) for number, path in zip(descriptors, paths, strict=True)]
     else:
         locks = [RunLock.acquire(path) for path in paths]
-    return max(execute_queue(paths, locks, detached=True))
+    if len(devices) > 1 and len(paths) > 1:
+        return max(sidebyside.train(paths, locks, devices, say=_say, detached=True))
+    return max(execute_queue(paths, locks, detached=True, devices=devices))
 
 
-def _plans(names: list, wishes: dict, folder: Path, detach: bool) -> list:
-    """Resolve what was asked for, and time it: a list of (plan, forecast)."""
+def _train_in_ranks(names: list, wishes: dict, folder: Path, detach: bool, as_json: bool) -> int:
+    """torchrun has started this process as one of several."""
+    from .trainer.reader import read_run, summary
+
+    def create(names: list, wishes: dict) -> tuple:
+        from .trainer import prepare, torchrun
+
+        wishes = {key: value for key, value in wishes.items() if key != "devices"}
+        made = prepare.plan(prepare.Request(network=names[0], **wishes), _say)
+        _say(prepare.summary(made.config))
+        return prepare.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
+
+    code, path = where.train_under_torchrun(names, wishes, folder, detach, create)
+    if path is not None and as_json:
+        _print_json([summary(read_run(path))])
+    elif path is not None:
+        _print_results([read_run(path)])
+    return code
+
+
+def _plans(names: list, wishes: dict, folder: Path, detach: bool) -> tuple[list, where.Spread]:
+    """Resolve what was asked for, and time it: a list of (plan, forecast), and what goes to which device."""
     from .trainer.execute import is_alone
     from .trainer.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
 
@@ -161,15 +194,20 @@ def _plans(names: list, wishes: dict, folder: Path, detach: bool) -> list:
 
     busy = others.cores()
     crowded = alone and busy > BUSY_CORES
-    found = [prepare.plan(prepare.Request(network=name, alone=alone and not crowded, **wishes), _say) for name in names]
+    wishes = dict(wishes)
+    spread = where.spread(wishes.pop("devices"), wishes["device"], len(names))
+    found = []
+    for number, name in enumerate(names):
+        asked = wishes | spread.of(number) | {"network": name, "alone": alone and not crowded}
+        found.append(prepare.plan(prepare.Request(**asked), _say))
     if crowded and wishes["threads"] is None and usable_cores() > 1:
         _say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
-    return [(plan, estimate.forecast(plan.config, plan.data)) for plan in found]
+    return [(plan, estimate.forecast(plan.config, plan.data)) for plan in found], spread
 
 
 def _show_plans(names: list, wishes: dict, folder: Path, as_json: bool) -> int:
     """`--plan`: what would be trained, on stdout; nothing is written."""
-    plans = _plans(names, wishes, folder, detach=False)
+    plans, _ = _plans(names, wishes, folder, detach=False)
     from .trainer import preview
 
     if as_json:
@@ -181,7 +219,7 @@ def _show_plans(names: list, wishes: dict, folder: Path, as_json: bool) -> int:
 
 def _train_new(names: list, wishes: dict, folder: Path, detach: bool, as_json: bool) -> int:
     """Resolve all, create all, then train them here or in another process."""
-    plans = _plans(names, wishes, folder, detach)
+    plans, spread = _plans(names, wishes, folder, detach)
     from .trainer import prepare
 
     for plan, forecast in plans:
@@ -194,7 +232,7 @@ def _train_new(names: list, wishes: dict, folder: Path, detach: bool, as_json: b
         _discard(created)
         raise
     paths, locks = [path for path, _ in created], [lock for _, lock in created]
-    return _detached(paths, locks, as_json) if detach else _here(paths, locks, as_json)
+    return (_detached if detach else _here)(paths, locks, spread.beside, as_json)
 
 
 def _introduce(plan, forecast, in_full: bool) -> None:
@@ -222,11 +260,11 @@ def _discard(created: list) -> None:
         launch.remove(path.parent, path.name)
 
 
-def _detached(paths: list[Path], locks: list, as_json: bool) -> int:
+def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
     from .trainer import launch
 
     try:
-        pid = launch.spawn(paths, locks)
+        pid = launch.spawn(paths, locks, devices=beside)
     except WorkError:
         _discard(list(zip(paths, locks, strict=True)))
         raise
@@ -240,11 +278,12 @@ def _detached(paths: list[Path], locks: list, as_json: bool) -> int:
     return 0
 
 
-def _here(paths: list[Path], locks: list, as_json: bool) -> int:
+def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
+    from .trainer import sidebyside
     from .trainer.execute import execute_queue
     from .trainer.reader import read_run, summary
 
-    codes = execute_queue(paths, locks)
+    codes = sidebyside.train(paths, locks, beside, say=_say) if beside else execute_queue(paths, locks)
     found = [read_run(path) for path in paths]
     if as_json:
         _print_json([summary(run) for run in found])

@@ -51,6 +51,10 @@ DataOnDevice = Annotated[
     bool | None,
     typer.Option("--data-on-device/--no-data-on-device", help="All pictures in the device's memory, or one batch."),
 ]
+Devices = Annotated[
+    str | None,
+    typer.Option(metavar="N|LIST|all", help="Several: one network on all of them, several networks side by side."),
+]
 Threads = Annotated[int | None, typer.Option(help="Threads of the CPU.")]
 CheckpointMinutes = Annotated[
     float | None, typer.Option(help="Minutes between checkpoints within an epoch (default 5).")
@@ -64,4 +68,5 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout 
 Runs = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs.")]
 Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets.")]
 RunId = Annotated[list[str] | None, typer.Option("--run", hidden=True)]
+AsRank = Annotated[Path | None, typer.Option("--as-rank", hidden=True)]
 LockFd = Annotated[list[int] | None, typer.Option("--lock-fd", hidden=True)]

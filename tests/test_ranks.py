@@ -6,15 +6,21 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import distributed
+from cnn_explorer.trainer import control, distributed, launch
 from cnn_explorer.trainer.distributed import ALONE, rows_of_batch
+from cnn_explorer.trainer.execute import execute_run
+from cnn_explorer.trainer.lock import is_locked
 from rank_worker import train_in_double
-from training_support import create_run
+from training_support import create_run, records_of, status_of, weights_of
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4, 7])
@@ -85,3 +91,59 @@ def test_two_ranks_get_the_weights_of_one_process_in_float64(home: Path) -> None
         torch.testing.assert_close(first["weights"][name], values, rtol=0, atol=1e-12)
     assert first["figures"] == pytest.approx(alone["figures"], abs=1e-12)
     assert first["confusion"] == second["confusion"] == alone["confusion"]
+
+
+def at_step(path: Path, step: int, then: Callable[[], object]) -> threading.Thread:
+    """Do something as soon as the run has got as far as ``step`` in training."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            status = status_of(path)
+            if status["state"] == "training" and status.get("step", 0) >= step:
+                then()
+                return
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def kill_rank_1() -> None:
+    for child in psutil.Process().children():
+        if "--as-rank" in child.cmdline() and child.environ()["RANK"] == "1":
+            child.kill()
+
+
+def test_stopped_resumed_killed_and_resumed_alone_the_weights_are_those_of_one_process(home: Path) -> None:
+    recipe = {"epochs": 6}
+    whole, lock = create_run(home / "runs", "tiny_plain", recipe=recipe)
+    assert execute_run(whole, lock, say=lambda line: None) == 0
+    path, lock = create_run(home / "runs", "tiny_plain", recipe=recipe)
+    said: list[str] = []
+
+    asked = at_step(path, 1, lambda: control.request_stop(path))
+    assert execute_run(path, lock, say=said.append, devices=["cpu", "cpu"]) == 130
+    asked.join()
+    status = status_of(path)
+    assert (status["state"], status["exit"], status["devices"]) == ("stopped", 130, ["cpu", "cpu"])
+    stopped_at = status["step"]
+    assert 0 < stopped_at < 120
+
+    killed = at_step(path, stopped_at + 1, kill_rank_1)
+    assert launch.resume(path, say=said.append, devices=["cpu", "cpu"]) == 1
+    killed.join()
+    status = status_of(path)
+    assert (status["state"], status["exit"]) == ("failed", 1)
+    assert "the process of rank 1 (cpu) was ended by SIGKILL" in status["error"]
+    assert said == [f"cnn-explorer: run {path.name}: failed: {status['error']}"]
+    assert not is_locked(path)
+
+    assert launch.resume(path, say=said.append) == 0
+    for name, values in weights_of(whole).items():
+        torch.testing.assert_close(weights_of(path)[name], values, rtol=0, atol=1e-4)
+    steps = [record["step"] for record in records_of(path, "train")]
+    assert steps == sorted(set(steps)) and steps[-1] == 120
+    assert len(records_of(path, "eval")) == 7
+    assert "Traceback" not in (path / "train.log").read_text()

@@ -111,15 +111,19 @@ class Ranks(Group):
             dist.broadcast(tensor.detach(), 0)
 
     def wrapped(self, network: nn.Module, *, partly_used: bool = False) -> nn.Module:
+        import inspect
+
         from torch.nn.parallel import DistributedDataParallel
 
         device = next(network.parameters()).device
-        # Running statistics are not sent at each step: rank 0's are those that count, see `align`.
+        # Running statistics are not sent at each step: rank 0's count, see `align`. The option has a new name in torch 2.14.
+        names = inspect.signature(DistributedDataParallel.__init__).parameters
+        unsent = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
         return DistributedDataParallel(
             network,
             device_ids=[device.index] if device.type == "cuda" else None,
-            broadcast_buffers=False,
             find_unused_parameters=partly_used,
+            **{unsent: False},
         )
 
     def leave(self) -> None:
@@ -185,6 +189,13 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
     rank, world = dist.get_rank(), dist.get_world_size()
     local_rank = int(environment.get("LOCAL_RANK", rank))
     return Ranks(rank, world, local_rank, int(environment.get("LOCAL_WORLD_SIZE", world)))
+
+
+def own_device(group: Group) -> str:
+    """The device of a rank where none was named: the GPU with its number on this host, or the CPU."""
+    import torch
+
+    return f"cuda:{group.local_rank}" if torch.cuda.is_available() else "cpu"
 
 
 def device_of(group: Group, device: str, devices: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -97,13 +98,18 @@ def forecast(config: RunConfig, data: DataSet) -> Forecast:
     Where the memory does not suffice nothing is timed. A network that fails in training is not judged here: its run says
     why.
     """
-    device = hardware.choose_device(config.engine.device)
-    needed, free = memory_needed(config), hardware.free_memory(device)
+    device, ranks = hardware.choose_device(config.engine.device), max(1, len(config.engine.devices))
+    # Of several processes each works off its part of a batch; what their exchange of gradients costs is not counted.
+    recipe = dataclasses.replace(config.recipe, batch_size=config.recipe.batch_size // ranks)
+    part = dataclasses.replace(config, recipe=recipe)
+    needed, free = memory_needed(part), hardware.free_memory(device)
     if needed is not None and needed > free:
         return Forecast(None, (_too_large(config, needed, free),))
     try:
         with undisturbed(device):
-            estimate = from_timing(config, Trial(config, data).timing(TIMED_S), needed)
+            timing = Trial(part, data).timing(TIMED_S)
+        whole = dataclasses.replace(timing, batch=timing.batch * ranks, evaluation_s=timing.evaluation_s / ranks)
+        estimate = from_timing(config, whole, needed)
     except Exception:
         return Forecast(None, ())
     slow = estimate.seconds_per_epoch > LONG_EPOCH_S

@@ -43,7 +43,8 @@ class Outcome:
 class Setting:
     """In what circumstances a run is trained.
 
-    ``devices`` overrides where run.json says that it is trained: one, or one for each of several ranks.
+    ``devices`` overrides where run.json says that it is trained: one, or one for each of several ranks. ``launched``:
+    ranks.py has started this rank, and knows better why another one is gone.
     """
 
     signals: StopSignals
@@ -51,6 +52,7 @@ class Setting:
     detached: bool = False
     devices: tuple[str, ...] = ()
     group: Group = ALONE
+    launched: bool = False
 
 
 def execute_run(
@@ -81,8 +83,7 @@ def execute_queue(
     with StopSignals() as signals, Queue(paths, locks) as queue:
         setting = Setting(signals, say, detached, tuple(devices))
         if detached:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            hardware.be_nice()
+            outlive_the_terminal()
         while (taken := queue.take()) is not None:
             place, path, lock = taken
             if detached:
@@ -97,12 +98,18 @@ def execute_queue(
     return [queue.codes[place] for place in range(len(paths))]
 
 
+def outlive_the_terminal() -> None:
+    """What a detached process does first: a closed terminal is nothing to it, and the person at the machine comes first."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    hardware.be_nice()
+
+
 def _here_or_in_ranks(path: Path, lock: RunLock, setting: Setting) -> int:
     """Train in this process, or start one for each device where there are several."""
     config = _config(path)
     devices = setting.devices or (config.engine.devices if config else ())
     if config is None or len(devices) < 2:
-        return _execute(path, lock, setting)
+        return train_here(path, lock, setting)
     from . import ranks
 
     threads = min(config.engine.threads, max(1, hardware.usable_cores() // len(devices)))
@@ -119,15 +126,17 @@ def _config(path: Path) -> runconfig.RunConfig | None:
         return None
 
 
-def execute_rank(path: Path, lock: RunLock | None, group: Group, devices: Sequence[str] = ()) -> int:
+def execute_rank(
+    path: Path, lock: RunLock | None, group: Group, devices: Sequence[str] = (), *, launched: bool = False
+) -> int:
     """Train the run as one rank of a job of torch.distributed; returns the exit code, 0 for a stop as well.
 
     torchrun takes any other code for an accident: it would end, or start again, what has just written its checkpoint. Rank 0
     gives the lock and is the one that writes and speaks.
     """
     with StopSignals(patient=True) as signals:
-        setting = Setting(signals, None, output.is_log(path), tuple(devices), group)
-        code = _accompany(path, setting) if lock is None else _execute(path, lock, setting)
+        setting = Setting(signals, None, output.is_log(path), tuple(devices), group, launched)
+        code = _accompany(path, setting) if lock is None else train_here(path, lock, setting)
         if code == 1:
             # The others may be gone, or wait for this one: nothing is said goodbye to.
             sys.stdout.flush()
@@ -146,7 +155,8 @@ def _accompany(path: Path, setting: Setting) -> int:
     return outcome.exit
 
 
-def _execute(path: Path, lock: RunLock, setting: Setting) -> int:
+def train_here(path: Path, lock: RunLock, setting: Setting) -> int:
+    """Train the run in this process, to whatever end; returns the exit code. The lock stays held."""
     with _log(path, wanted=not setting.detached) as log:
         narrator = progress.narrator(setting.say, log)
         try:
@@ -159,7 +169,7 @@ def _execute(path: Path, lock: RunLock, setting: Setting) -> int:
             report = Report(writer, narrator)
             outcome = _outcome(writer, report, setting)
             narrator.end()
-            _conclude(path, report, outcome)
+            _conclude(path, report, outcome, quiet=setting.launched and outcome.error == distributed.LOST)
             return outcome.exit
 
 
@@ -197,6 +207,7 @@ def _outcome(writer: RunWriter, report: Report, setting: Setting) -> Outcome:
         report.status(state="starting", phase="loading torch", exit=None, error=None)
         writer.keep_alive()
         config = runconfig.from_dict(group.shared(writer.config)).on(setting.devices)
+        report.status(devices=config.engine.devices or (config.engine.device,))
         _settle(config.engine.threads, writer.path, report.say, setting)
         from .loop import Diverged, Stopped
         from .training import train
@@ -258,11 +269,18 @@ def _log_traceback(path: Path) -> None:
         log.write(traceback.format_exc().encode("utf-8", "replace"))
 
 
-def _conclude(path: Path, report: Report, outcome: Outcome) -> None:
-    """Write the end state and tell it."""
+def fail(path: Path, lock: RunLock, error: str, setting: Setting) -> None:
+    """Write down that a run could not be begun."""
+    with _log(path, wanted=not setting.detached) as log, RunWriter.open(path, lock) as writer:
+        report = Report(writer, progress.narrator(setting.say, log))
+        _conclude(path, report, Outcome("failed", 1, error))
+
+
+def _conclude(path: Path, report: Report, outcome: Outcome, *, quiet: bool = False) -> None:
+    """Write the end state and tell it; ``quiet``: not the error."""
     written = report.status(state=outcome.state, phase="", eta_s=None, exit=outcome.exit, error=outcome.error)
     lost = report.end()
-    if outcome.error:
+    if outcome.error and not quiet:
         report.say(f"cnn-explorer: run {path.name}: {outcome.state}: {outcome.error}")
     if outcome.state == "stopped":
         report.say(f"stopped; 'cnn-explorer runs resume {path.name}' goes on")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, nearest
+from . import gpus
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ BUSY_CORES = 0.3
 """With this much work of others a run in the foreground is not alone."""
 
 NICENESS = 10
-"""Added to the niceness of a detached run, so that the person at the machine comes first."""
+"""The least niceness of a detached run, so that the person at the machine comes first."""
 
 
 @cache
@@ -111,7 +112,7 @@ def use_threads(threads: int) -> None:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device for "auto" (cuda, then mps, then cpu) or for a name such as "cpu", "cuda", "cuda:1", "mps".
+    """The device for "auto" (the GPU with most free memory, mps, cpu) or for a name: "cpu", "cuda", "cuda:1", "mps".
 
     UsageError for a name that is none and for a device that is not there.
     """
@@ -119,7 +120,7 @@ def choose_device(wanted: str) -> torch.device:
 
     if wanted == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", 0)
+            return torch.device("cuda", gpus.by_room()[0])
         return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
     kind, _, number = wanted.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
@@ -217,8 +218,8 @@ def free_memory(device: torch.device) -> int:
 
 
 def be_nice() -> None:
-    """Lower this process's priority, where the system allows it."""
+    """Lower this process's priority, where the system allows it and it is not as low already."""
     try:
-        os.nice(NICENESS)
+        os.nice(max(0, NICENESS - os.nice(0)))
     except OSError:
         pass

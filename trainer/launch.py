@@ -27,8 +27,21 @@ from .rundir import RunWriter
 _started: list[subprocess.Popen] = []
 
 
-def spawn(run_paths: Sequence[Path], locks: Sequence[RunLock], *, python: str = sys.executable) -> int:
-    """Start one detached process that trains the given runs one after the other; returns its pid.
+def spawn(
+    run_paths: Sequence[Path], locks: Sequence[RunLock], *, devices: Sequence[str] = (), python: str = sys.executable
+) -> int:
+    """Start one detached process that trains the given runs as :func:`start` does; returns its pid."""
+    child = start(run_paths, locks, devices=devices, python=python)
+    # A child that ended stays a zombie until it is asked for; those of earlier calls are asked here.
+    _started[:] = [other for other in _started if other.poll() is None] + [child]
+    return child.pid
+
+
+def start(
+    run_paths: Sequence[Path], locks: Sequence[RunLock], *, devices: Sequence[str] = (), python: str = sys.executable
+) -> subprocess.Popen:
+    """Start one detached process that trains the given runs one after the other; side by side where there are several
+    ``devices``, which are taken instead of those in run.json.
 
     The runs lie in one folder, are in the state *queued*, and ``locks`` are theirs in the same order. The locks pass to the
     new process; this one's descriptors are closed. The working directory and the environment stay as they are, so that
@@ -38,6 +51,7 @@ def spawn(run_paths: Sequence[Path], locks: Sequence[RunLock], *, python: str = 
     command = [python, *_search_path_flags(), "-m", "cnn_explorer", "train", "--runs", str(run_paths[0].parent)]
     for path, lock in zip(run_paths, locks, strict=True):
         command += ["--run", path.name] + (["--lock-fd", str(lock.fileno())] if lock.fileno() >= 0 else [])
+    command += ["--devices", ",".join(devices)] if devices else []
     # Without buffering the log shows at once what was printed; with the fault handler it shows where a crash happened.
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
     try:
@@ -59,9 +73,7 @@ def spawn(run_paths: Sequence[Path], locks: Sequence[RunLock], *, python: str = 
         raise WorkError(f"run {run_paths[0].name}: no process can be started: {error.strerror}") from None
     for lock in locks:
         lock.hand_over()
-    # A child that ended stays a zombie until it is asked for; those of earlier calls are asked here.
-    _started[:] = [other for other in _started if other.poll() is None] + [child]
-    return child.pid
+    return child
 
 
 def _search_path_flags() -> list[str]:
@@ -115,22 +127,28 @@ def _check_resumable(run: Run, *, locked: bool = False) -> None:
         raise UsageError("run", run.id, f"cannot be resumed: it is {run.state}{where}; stop it first")
 
 
-def resume(path: Path, *, detach: bool = False, say: Callable[[str], None] | None = None) -> int:
+def resume(
+    path: Path,
+    *,
+    detach: bool = False,
+    say: Callable[[str], None] | None = None,
+    devices: Sequence[str] = (),
+) -> int:
     """Go on with a run from its last checkpoint: here, returning its exit code, or detached, returning 0 at once.
 
-    ``say`` takes the narration of a training here; without it there is a progress bar where that can be shown. Raises what
-    :func:`prepare_resume` and :func:`spawn` raise.
+    ``say`` takes the narration of a training here; without it there is a progress bar where that can be shown. ``devices``,
+    one for each process, are taken instead of those in run.json. Raises what :func:`prepare_resume` and :func:`spawn` raise.
     """
     lock = prepare_resume(path)
     if not detach:
         from .execute import execute_run
 
         try:
-            return execute_run(path, lock, say=say)
+            return execute_run(path, lock, say=say, devices=devices)
         finally:
             lock.release()
     try:
-        spawn([path], [lock])
+        spawn([path], [lock], devices=devices)
     except WorkError:
         lock.release()
         raise

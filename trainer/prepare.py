@@ -18,10 +18,11 @@ import torch
 from .. import __version__, settings
 from ..errors import UsageError
 from ..models import catalogue, counting
-from . import configfile, datainfo, datasets, engine, enginechoice, keeping, recipe, store
+from . import configfile, datainfo, datasets, distributed, engine, enginechoice, gpus, keeping, recipe, store
 from .configfile import Wishes
 from .datainfo import DataInfo
 from .datasets import DataSet
+from .engine import Engine
 from .enginechoice import Choice
 from .ids import new_id
 from .lock import RunLock
@@ -41,7 +42,9 @@ class Request:
     """What the command line asks for; None where it says nothing. ``recipe`` holds the values of the flags,
     ``checkpoints`` those of keeping.Keeping.
 
-    ``alone``: the run is trained in the foreground and no other one is under way.
+    ``alone``: the run is trained in the foreground and no other one is under way. ``devices`` holds one for each process
+    that is to train it, instead of ``device``; ``sharing`` counts the processes that share the cores of this machine,
+    ``ranks`` those that train the run together, on all machines.
     """
 
     network: str | None = None
@@ -63,6 +66,9 @@ class Request:
     data: Path | None = None
     checkpoints: Mapping[str, object] = field(default_factory=dict)
     alone: bool = True
+    devices: tuple[str, ...] = ()
+    sharing: int = 1
+    ranks: int = 1
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,8 @@ def _plan(request: Request, say: Say) -> Plan:
     info = _describe(dataset, variant, stem, size, folder)
     resolved = recipe.resolve(info.name, _layers(variant, wishes, request, info.name))
     flags = {key: value for key in engine.CHOICES if (value := getattr(request, key)) is not None}
-    choice = enginechoice.choose(flags, wishes, alone=request.alone, say=say)
+    choice = _shared_out(enginechoice.choose(_on_first(flags, request), wishes, alone=request.alone, say=say), request)
+    _tell_company(choice.engine, wishes, say)
     for key, value in request.checkpoints.items():
         keeping.check(key, value)
     kept = keeping.from_dict({**wishes.checkpoints, **request.checkpoints})
@@ -140,6 +147,7 @@ def _plan(request: Request, say: Say) -> Plan:
     if remark:
         say(remark)
     network = NetworkConfig(variant.name, form.stem, data.channels, form.image_size, len(data.classes), form.parameters)
+    distributed.check_batch(fitted.batch_size, max(request.ranks, len(choice.engine.devices)))
     choice = _placed(choice, data, fitted, say)
     config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed, kept)
     return Plan(config, data, _origins(resolved, fitted, info.name), choice)
@@ -166,6 +174,28 @@ def _origins(resolved: recipe.Resolved, fitted: Recipe, dataset: str) -> dict[st
         elif origin == enginechoice.DEFAULT and key in by_dataset:
             origins[key] = "data set"
     return origins
+
+
+def _on_first(flags: dict[str, object], request: Request) -> dict[str, object]:
+    return flags | {"device": request.devices[0]} if request.devices else flags
+
+
+def _shared_out(choice: Choice, request: Request) -> Choice:
+    """The choice for one of several processes: its part of the cores, unless a number of threads was asked for."""
+    chosen = choice.engine
+    threads = chosen.threads if "threads" in choice.fixed else max(1, chosen.threads // request.sharing)
+    devices = request.devices if len(request.devices) > 1 else ()
+    return dataclasses.replace(choice, engine=dataclasses.replace(chosen, devices=devices, threads=threads))
+
+
+def _tell_company(chosen: Engine, wishes: Wishes, say: Say) -> None:
+    """Say whose processes are on the GPUs, and that an earlier run had more of these."""
+    for device in chosen.devices or (chosen.device,):
+        if line := gpus.occupants(torch.device(device)):
+            say(line)
+    before = wishes.engine.get("devices")
+    if isinstance(before, list) and before and not chosen.devices:
+        say(f"{wishes.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
 
 
 def _first(*values):
@@ -239,17 +269,32 @@ def _data(data: DataSet, folder: Path, held_out: float | None) -> DataConfig:
     return DataConfig(data.name, *counts, data.classes, data.image_size, str(folder), held_out)
 
 
-def create(config: RunConfig, runs: Path, argv: Sequence[str]) -> tuple[Path, RunLock]:
-    """Make the run directory in the state *queued*; returns it with its lock, held. WorkError where that fails."""
+def create(
+    config: RunConfig, runs: Path, argv: Sequence[str], more: Mapping[str, object] | None = None
+) -> tuple[Path, RunLock]:
+    """Make the run directory in the state *queued*; returns it with its lock, held. WorkError where that fails.
+
+    ``more`` are further keys of run.json.
+    """
     run_id = new_id(config.network.name, config.data.name, datetime.now(UTC))
     versions = {"cnn_explorer": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
     lock = RunLock.acquire(runs / run_id)
     try:
-        with RunWriter.create(runs, run_id, {"argv": list(argv)} | config.to_dict() | {"versions": versions}, lock):
+        values = {"argv": list(argv)} | config.to_dict() | {"versions": versions} | dict(more or {})
+        with RunWriter.create(runs, run_id, values, lock):
             return runs / run_id, lock
     except BaseException:
         lock.release()
         raise
+
+
+def _where(chosen: Engine) -> str:
+    """Devices and threads."""
+    threads = f"{chosen.threads} {'thread' if chosen.threads == 1 else 'threads'}"
+    if not chosen.devices:
+        return f"{chosen.device}, {threads}"
+    count, kinds = len(chosen.devices), sorted(set(chosen.devices))
+    return f"{count} processes on {' '.join(kinds)}, {threads} each"
 
 
 def summary(config: RunConfig) -> str:
@@ -259,6 +304,5 @@ def summary(config: RunConfig) -> str:
     return (
         f"{network.name} ({network.parameters:,} parameters) on {data.name}: {data.train:,} pictures to train on, "
         f"{data.validation:,} to validate, {data.test:,} to test; {plan.optimizer}, lr {plan.lr:g} {plan.schedule}, "
-        f"{plan.epochs} epochs of {steps:,} steps of {plan.batch_size}; {config.engine.device}, "
-        f"{config.engine.threads} {'thread' if config.engine.threads == 1 else 'threads'}"
+        f"{plan.epochs} epochs of {steps:,} steps of {plan.batch_size}; {_where(config.engine)}"
     )

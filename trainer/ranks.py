@@ -38,7 +38,7 @@ def train(path: Path, lock: RunLock, devices: Sequence[str], threads: int, signa
     except UsageError as error:
         return _settle(path, lock, f"{error}; 'runs resume' takes --devices", signals, say)
     failures: list[BaseException] = []
-    arguments = ["--runs", str(path.parent), "--run", path.name, "--as-rank", "--devices", ",".join(devices)]
+    arguments = ["--as-rank", str(path), "--devices", ",".join(devices)]
 
     def launch() -> None:
         try:
@@ -61,11 +61,12 @@ def _torchrun(count: int, arguments: list[str]) -> None:
     """Start ``count`` ranks on this machine and wait for them; ChildFailedError where one fails, after ending the others."""
     from torch.distributed import run
 
-    quiet = logging.getLogger("torch.distributed")
-    quiet.propagate = False
-    quiet.addHandler(logging.NullHandler())
     options = ["--standalone", f"--nproc-per-node={count}", "--max-restarts=0", "--local-addr=127.0.0.1"]
-    run.run(run.parse_args([*options, "-m", "cnn_explorer", "train", *arguments]))
+    logging.disable(logging.CRITICAL)  # it would tell of failures at length; ours are told in one line
+    try:
+        run.run(run.parse_args([*options, "-m", "cnn_explorer", "train", *arguments]))
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextlib.contextmanager
@@ -116,7 +117,7 @@ def _ask_to_stop(path: Path, asked: set[int]) -> set[int]:
     reached = set()
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.Error):
-            if child.pid not in asked and "--as-rank" in child.cmdline() and path.name in child.cmdline():
+            if child.pid not in asked and {"--as-rank", str(path)} <= set(child.cmdline()):
                 child.send_signal(signal.SIGTERM)
                 reached.add(child.pid)
     return reached

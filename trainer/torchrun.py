@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import WorkError
+from ..errors import UsageError, WorkError
 from . import distributed, process
 from .distributed import Group
 from .lock import RunLock
@@ -18,6 +18,14 @@ from .reader import list_runs, read_run
 
 OVER = {"finished": 0, "stopped": 0, "diverged": 1}
 """States in which ranks that are started again leave a run as it is, with these exit codes."""
+
+
+class Over(Exception):
+    """There is nothing left to do, and the process may leave with ``code``."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(f"exit code {code}")
 
 
 def job() -> dict[str, object] | None:
@@ -58,17 +66,25 @@ def settled(group: Group, make: Callable[[], tuple[Path, RunLock]]) -> tuple[Pat
             made = make()
         except Exception as caught:
             error = caught
-    answer = group.shared((str(made[0]) if made else "", 2 if isinstance(error, ValueError) else 1))
+    answer = group.shared((str(made[0]) if made else "", _code(error)))
     if made is not None:
         return made
     if answer[0]:
         return Path(answer[0]), None
     group.leave()
-    if error is not None:
+    if error is not None and not isinstance(error, Over):
         raise error
     sys.exit(answer[1])
 
 
-def over(path: Path) -> int | None:
-    """The exit code of a run that ranks which are started again need not go on with; None where they must."""
-    return OVER.get(read_run(path).state)
+def _code(error: Exception | None) -> int:
+    if isinstance(error, Over):
+        return error.code
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def unless_over(path: Path) -> None:
+    """Raise Over where the run needs no ranks that are started again."""
+    state = read_run(path).state
+    if state in OVER:
+        raise Over(OVER[state])

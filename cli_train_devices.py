@@ -1,0 +1,104 @@
+"""Where the networks of one `cnn-explorer train` go: several processes for one, one process each for several, or ranks that
+torchrun has started already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import UsageError
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The devices of ``--devices``, none where nothing was said, and how many networks there are for them."""
+
+    devices: tuple[str, ...]
+    networks: int
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The devices on which several networks are trained side by side; none where there is one network or device."""
+        return self.devices if self.networks > 1 and len(self.devices) > 1 else ()
+
+    def of(self, number: int) -> dict:
+        """What the request of network ``number`` (from 0) says of devices."""
+        if not self.devices:
+            return {}
+        if self.networks == 1:
+            return {"device": None, "devices": self.devices, "sharing": len(self.devices)}
+        own = self.devices[number % len(self.devices)]
+        return {"device": None, "devices": (own,), "sharing": min(len(self.devices), self.networks)}
+
+
+def spread(wanted: str | None, device: str | None, networks: int) -> Spread:
+    """The devices that were asked for; UsageError for what cannot be had."""
+    if wanted is None:
+        return Spread((), networks)
+    from .trainer import devices
+
+    return Spread(devices.choose(wanted, device), networks)
+
+
+def train_as_rank(path: Path, devices: list[str]) -> int:
+    """What each process does that our own launcher starts."""
+    from .trainer import distributed, execute, ranks
+
+    lock = ranks.adopt_lock(path)
+    return execute.execute_rank(path, lock, distributed.join(), devices, launched=True)
+
+
+def train_under_torchrun(
+    names: list, wishes: dict, folder: Path, detach: bool, create: Callable[[list, dict], tuple]
+) -> tuple[int, Path | None]:
+    """Train one network in the ranks of which this process is one; returns the exit code, and on rank 0 the run's folder.
+
+    ``create`` takes the name and the wishes and gives the new run with its lock.
+    """
+    from .trainer import distributed, launch, torchrun
+
+    def begin() -> tuple:
+        if detach:
+            raise UsageError(
+                "detach", None, "is not for ranks: torchrun waits for them; start torchrun in the background"
+            )
+        if wishes["devices"] is not None:
+            raise UsageError("devices", wishes["devices"], "is not for ranks: torchrun --nproc-per-node says how many")
+        if len(names) > 1:
+            raise UsageError("network", None, "torchrun trains one network; --devices trains several side by side")
+        before = torchrun.begun_by_this_job(folder)
+        if before is not None:
+            torchrun.unless_over(before)
+            return before, launch.prepare_resume(before)
+        own = {"sharing": group.local_world, "ranks": group.world}
+        if wishes["device"] in (None, "auto", "cuda"):
+            own["device"] = distributed.own_device(group)
+        return create(names, wishes | own)
+
+    group = distributed.join()
+    return _execute(group, begin)
+
+
+def resume_under_torchrun(path: Path) -> tuple[int, Path | None]:
+    """Go on with a run in the ranks of which this process is one; returns what :func:`train_under_torchrun` returns."""
+    from .trainer import distributed, launch, torchrun
+
+    def begin() -> tuple:
+        if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
+            torchrun.unless_over(path)
+        return path, launch.prepare_resume(path)
+
+    return _execute(distributed.join(), begin)
+
+
+def _execute(group, begin: Callable[[], tuple]) -> tuple[int, Path | None]:
+    from .trainer import execute, torchrun
+
+    path, lock = torchrun.settled(group, begin)
+    code = execute.execute_rank(path, lock, group)
+    sys.stderr.flush()
+    return code, path if group.first else None
