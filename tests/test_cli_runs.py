@@ -331,7 +331,7 @@ def test_an_early_end_is_said(tmp_path):
 
 def test_resume_goes_on_here_or_elsewhere(tmp_path, monkeypatch):
     called = []
-    monkeypatch.setattr(launch, "resume", lambda path, *, detach: called.append((path, detach)) or 3)
+    monkeypatch.setattr(launch, "resume", lambda path, *, detach, devices: called.append((path, detach)) or 3)
     writer = make(tmp_path, state="stopped", best={"accuracy": 0.5, "epoch": 2})
     here = call(tmp_path, "resume", "last")
     assert (here.exit_code, here.stdout) == (3, f"{writer.path.name}  stopped: validation 50.0 % (epoch 2)\n")

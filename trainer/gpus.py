@@ -21,9 +21,9 @@ def by_room() -> list[int]:
     import torch
 
     count = torch.cuda.device_count()
-    if count < 2:
+    known = _by_identifier() if count > 1 else {}
+    if not known:
         return list(range(count))
-    known = _by_identifier()
     free = {index: _room(known.get(_identifier(index))) for index in range(count)}
     return sorted(free, key=lambda index: -free[index])
 
@@ -32,7 +32,8 @@ def occupants(device: torch.device) -> str | None:
     """Who computes on a GPU beside this process, in one line; None where nobody does or that cannot be known."""
     if device.type != "cuda":
         return None
-    gpu = _by_identifier().get(_identifier(device.index or 0))
+    known = _by_identifier()
+    gpu = known.get(_identifier(device.index or 0)) if known else None
     others = [process for process in gpu.processes if process[0] != os.getpid()] if gpu else []
     if gpu is None or not others:
         return None

@@ -1,0 +1,142 @@
+"""Which GPUs are taken and what is said of them, with an NVML and a CUDA that are made up; and what --devices means."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from cnn_explorer.cli_train_devices import Spread
+from cnn_explorer.errors import UsageError
+from cnn_explorer.trainer import devices, gpus, hardware, prepare
+from test_machine import fake_nvml
+
+GIB = 2**30
+
+
+def machine_with(
+    monkeypatch: pytest.MonkeyPatch, free: list[int], seen: list[str], processes: dict | None = None
+) -> None:
+    """NVML knows a GPU-0, GPU-1 … with so much free memory; CUDA sees those whose identifiers are in ``seen``, in that order."""
+    nvml = fake_nvml(free)
+    if processes is not None:
+        nvml.nvmlDeviceGetComputeRunningProcesses = lambda index: [  # type: ignore[attr-defined]
+            types.SimpleNamespace(pid=pid, usedGpuMemory=memory) for pid, memory in processes.get(index, [])
+        ]
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(seen))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: types.SimpleNamespace(uuid=seen[index]))
+
+
+def test_auto_is_the_gpu_with_most_room_by_cuda_s_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As with CUDA_VISIBLE_DEVICES=2,0: CUDA's first is NVML's third, and NVML's second, the emptiest, is not seen.
+    machine_with(monkeypatch, [5 * GIB, 70 * GIB, 2 * GIB], ["2", "0"])
+    assert gpus.by_room() == [1, 0]
+    assert hardware.choose_device("auto") == torch.device("cuda", 1)
+    assert hardware.choose_device("cuda") == torch.device("cuda", 0)
+    assert devices.choose("1", None) == ("cuda:1",)
+
+
+def test_parts_of_gpus_and_no_nvml_leave_cuda_s_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(monkeypatch, [5 * GIB, 70 * GIB], ["MIG-7", "MIG-8"])
+    assert gpus.by_room() == [0, 1]
+    assert gpus.occupants(torch.device("cuda", 0)) is None
+    monkeypatch.setitem(sys.modules, "pynvml", types.ModuleType("pynvml"))
+    assert gpus.by_room() == [0, 1]
+    assert hardware.choose_device("auto") == torch.device("cuda", 0)
+    assert gpus.occupants(torch.device("cuda", 0)) is None
+
+
+def test_of_gpus_with_equal_room_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(monkeypatch, [9 * GIB] * 3, ["0", "1", "2"])
+    assert gpus.by_room() == [0, 1, 2]
+
+
+def test_the_users_of_a_gpu_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    me, gone = os.getpid(), 2**22 + 7
+    held = {1: [(me, GIB), (101, 3 * GIB), (102, None), (103, GIB), (gone, 2 * GIB)], 0: [(me, GIB)]}
+    machine_with(monkeypatch, [9 * GIB, 30 * GIB], ["0", "1"], held)
+    names = {101: "ada", 102: "ada", 103: "grace"}
+
+    def process(pid: int) -> types.SimpleNamespace:
+        if pid not in names:
+            raise psutil.NoSuchProcess(pid)
+        return types.SimpleNamespace(username=lambda: names[pid])
+
+    monkeypatch.setattr(psutil, "Process", process)
+    assert gpus.occupants(torch.device("cuda", 1)) == (
+        "cuda:1 is in use by ada (2 processes, 3.0 GiB); grace (1 process, 1.0 GiB); "
+        "someone outside this container or hidden (1 process, 2.0 GiB); 30.0 GiB are free"
+    )
+    assert gpus.occupants(torch.device("cuda", 0)) is None
+    assert gpus.occupants(torch.device("cpu")) is None
+
+
+def test_devices_by_number_list_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine_with(monkeypatch, [5 * GIB, 9 * GIB, 2 * GIB, 7 * GIB], ["0", "1", "2", "3"])
+    assert devices.choose("2", None) == devices.choose("2", "cuda") == ("cuda:1", "cuda:3")
+    assert devices.choose("all", "auto") == ("cuda:0", "cuda:1", "cuda:2", "cuda:3")
+    assert devices.choose("0, 2,3", None) == ("cuda:0", "cuda:2", "cuda:3")
+    assert devices.choose("cuda:1", None) == ("cuda:1",)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "said"),
+    [
+        ("5", None, "devices: '5' cannot be had: 2 CUDA devices are here"),
+        ("0", None, "cannot be had"),
+        ("0,5", None, "the last one here is cuda:1"),
+        ("1,1", None, "names cuda:1 twice"),
+        ("0,1", "cpu", "contradicts --device cpu"),
+        ("2", "cuda:1", "contradicts --device cuda:1"),
+        (" , ", None, "must be a number, a list such as 0,2,3, or all"),
+        ("some", None, "is no device"),
+    ],
+)
+def test_devices_that_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, device: str | None, said: str
+) -> None:
+    machine_with(monkeypatch, [5 * GIB, 9 * GIB], ["0", "1"])
+    with pytest.raises(UsageError, match=said):
+        devices.choose(wanted, device)
+
+
+def test_processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
+    assert devices.choose("3", "cpu") == ("cpu",) * 3
+    assert devices.choose("cpu,cpu", None) == ("cpu", "cpu")
+    with pytest.raises(UsageError, match="must be at least 1 and at most 4: the cores of this machine are 4"):
+        devices.choose("5", "cpu")
+    with pytest.raises(UsageError, match="means GPUs, and there are none"):
+        devices.choose("all", "cpu")
+
+
+def test_one_network_on_all_devices_and_several_on_one_each() -> None:
+    assert Spread((), 2).of(1) == {} and Spread((), 2).beside == ()
+    together = Spread(("cuda:0", "cuda:2"), 1)
+    assert (together.of(0)["devices"], together.of(0)["sharing"], together.beside) == (("cuda:0", "cuda:2"), 2, ())
+    beside = Spread(("cuda:0", "cuda:2"), 3)
+    assert [beside.of(number)["devices"] for number in range(3)] == [("cuda:0",), ("cuda:2",), ("cuda:0",)]
+    assert beside.beside == ("cuda:0", "cuda:2")
+
+
+def test_cores_are_shared_out_among_the_processes_of_a_plan(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
+    said: list[str] = []
+
+    def planned(**wishes):
+        request = prepare.Request(network="tiny", devices=("cpu", "cpu"), sharing=2, **wishes)
+        return prepare.plan(request, said.append).config
+
+    config = planned()
+    assert (config.engine.device, config.engine.devices, config.engine.threads) == ("cpu", ("cpu", "cpu"), 2)
+    assert "2 processes on cpu, 2 threads each" in prepare.summary(config)
+    assert planned(threads=1).engine.threads == 1
+    with pytest.raises(UsageError, match="batch-size: 3 is too small for 2 processes"):
+        planned(recipe={"batch_size": 3})
