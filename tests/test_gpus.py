@@ -21,7 +21,7 @@ GIB = 2**30
 def machine_with(
     monkeypatch: pytest.MonkeyPatch, free: list[int], seen: list[str], processes: dict | None = None
 ) -> None:
-    """NVML knows a GPU-0, GPU-1 … with so much free memory; CUDA sees those whose identifiers are in ``seen``, in that order."""
+    """NVML knows GPU-0, GPU-1 … with so much free memory; CUDA sees those whose identifiers are in ``seen``, in order."""
     nvml = fake_nvml(free)
     if processes is not None:
         nvml.nvmlDeviceGetComputeRunningProcesses = lambda index: [  # type: ignore[attr-defined]
