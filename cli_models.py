@@ -63,6 +63,7 @@ def as_dict(variant) -> dict:
         },
         "published": variant.published,
         "recipe": variant.recipe,
+        "torchvision": variant.torchvision or None,
     }
 
 

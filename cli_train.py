@@ -35,6 +35,13 @@ def train(
     augment: options.Augment = None,
     no_augment: options.NoAugment = False,
     assign: options.Assign = None,
+    pretrained: options.Pretrained = None,
+    weights: options.Weights = None,
+    init_from: options.InitFrom = None,
+    grow_from: options.GrowFrom = None,
+    freeze: options.Freeze = None,
+    backbone_lr: options.BackboneRate = None,
+    layer_decay: options.LayerDecay = None,
     config: options.Config = None,
     seed: options.Seed = None,
     validation: options.Validation = None,
@@ -63,6 +70,7 @@ def train(
     """Train networks. Ctrl-C writes a checkpoint; 'cnn-explorer runs resume last' goes on from there."""
     from .settings import runs_folder
     from .trainer.distributed import ranked
+    from .trainer.start import wish
 
     folder = runs_folder(runs)
     listed = devices.split(",") if devices else []
@@ -83,6 +91,9 @@ def train(
         "clip_norm": clip_norm,
         "ema": ema,
         "augment": _augmentations(augment, no_augment),
+        "freeze": freeze,
+        "backbone_lr": backbone_lr,
+        "layer_decay": layer_decay,
     }
     given = {key: value for key, value in values.items() if value is not None} | _assigned(assign or [])
     wishes = {
@@ -106,6 +117,9 @@ def train(
         "checkpoints": {
             key: value for key, value in (("minutes", checkpoint_minutes), ("keep", keep)) if value is not None
         },
+        "runs": folder,
+        "start": wish({"pretrained": pretrained, "weights": weights, "init_from": init_from, "grow_from": grow_from}),
+        "from_scratch": pretrained is False,
     }
     try:
         if plan:

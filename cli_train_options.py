@@ -31,6 +31,27 @@ Assign = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any value of the recipe, e.g. gamma=0.2.")
 ]
 
+# Weights to begin with
+Pretrained = Annotated[
+    bool | None,
+    typer.Option("--pretrained/--no-pretrained", help="Begin with the weights that torchvision publishes."),
+]
+Weights = Annotated[str | None, typer.Option(metavar="NAME", help="Which of those weights, e.g. IMAGENET1K_V1.")]
+InitFrom = Annotated[
+    str | None, typer.Option(metavar="ID|FILE", help="Begin with the weights of a run or a file, where they fit.")
+]
+GrowFrom = Annotated[
+    str | None, typer.Option(metavar="ID|FILE", help="Begin with a trained shallower network of the family (VGG).")
+]
+Freeze = Annotated[str | None, typer.Option(metavar="backbone|none", help="What was taken over and does not learn.")]
+BackboneRate = Annotated[
+    float | None,
+    typer.Option("--backbone-lr", metavar="FACTOR", help="Rate of what was taken over, as a part of the head's."),
+]
+LayerDecay = Annotated[
+    float | None, typer.Option(metavar="FACTOR", help="Rate from stage to stage towards the picture.")
+]
+
 # Network, data and hardware
 Config = Annotated[Path | None, typer.Option(help="TOML written by hand, or a run.json to repeat.")]
 Seed = Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")]

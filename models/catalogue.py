@@ -48,7 +48,11 @@ class Form:
 
 @dataclass(frozen=True)
 class Variant:
-    """One network that can be built by name. ``small`` is its layout for 28×28 and 32×32 pictures, where it has another."""
+    """One network that can be built by name.
+
+    ``small_form`` is its layout for 28×28 and 32×32 pictures, where it has another. ``torchvision`` is the name under which
+    torchvision publishes ImageNet weights that fit its paper form, "" where it publishes none.
+    """
 
     name: str
     title: str
@@ -59,6 +63,7 @@ class Variant:
     published: dict[str, Any]
     recipe: dict[str, Any]
     tags: tuple[str, ...]
+    torchvision: str = ""
 
     def form(self, which: str) -> Form:
         """The counts of form "paper" or "small"; a network made for small pictures has one form for both."""
@@ -120,6 +125,7 @@ def _variant(name: str, row: dict[str, Any], head: dict[str, Any], family: str) 
         published=row.get("published", {}),
         recipe={**head.get("recipe", {}), **row.get("recipe", {})},
         tags=tuple(head.get("tags", ())) + tuple(row.get("tags", ())),
+        torchvision=head.get("torchvision", {}).get(name, ""),
     )
 
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .counting import on_meta
+
 STATISTICS = ("running_mean", "running_var")
 
 
@@ -118,6 +120,17 @@ def transplant(
                 values = convert(pair.target, values)
             place.copy_(values.reshape(place.shape))
     return pairs
+
+
+def depends_on_classes(build: Callable[[int], nn.Module]) -> frozenset[str]:
+    """Names of the weights whose shape follows from the number of classes: what new classes need anew.
+
+    ``build(classes)`` makes the network; it is called twice on the meta device.
+    """
+    few, more = (
+        {name: tensor.shape for name, tensor in named_weights(on_meta(lambda n=n: build(n))).items()} for n in (2, 3)
+    )
+    return frozenset(name for name in few if few[name] != more.get(name))
 
 
 def randomise(network: nn.Module, seed: int = 0) -> None:

@@ -47,7 +47,12 @@ class View:
         self._shift = (-means / deviations).to(torch.float32).view(-1, 1, 1).to(device)
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Values 0 … 255 (B, C, H, W) on the device, bytes or floats → float32, (x / 255 - mean) / std."""
+        """Values 0 … 255 (B, C, H, W) on the device, bytes or floats → float32, (x / 255 - mean) / std.
+
+        Grey pictures get as many equal channels as there are means, for networks that were trained on colour.
+        """
+        if images.shape[1] != len(self._scale):
+            images = images.expand(-1, len(self._scale), -1, -1)
         return images.to(torch.float32, copy=True).mul_(self._scale).add_(self._shift)
 
     def sized(self, images: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ By hand:
     dataset = "cifar10"
     seed = 1
     stem = "small"            # and image_size, validation
+    pretrained = true         # or weights, init_from, grow_from
 
     [recipe]
     lr = 0.1
@@ -20,6 +21,7 @@ By hand:
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from collections.abc import Mapping
@@ -27,10 +29,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UsageError, nearest
-from . import engine, keeping
-from .recipe import FIELDS
+from . import engine, keeping, start
+from .recipe import FIELDS, OF_BACKBONE
+from .start import Wish
 
 TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine", "checkpoints")
+TOP += tuple(start.BY_FLAG)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,13 @@ class Wishes:
     recipe: Mapping[str, object] = field(default_factory=dict)
     engine: Mapping[str, object] = field(default_factory=dict)
     checkpoints: Mapping[str, object] = field(default_factory=dict)
+    start: Wish | None = None
     complete: bool = False
+
+    def without_start(self) -> Wishes:
+        """The same with weights drawn by chance, and nothing that speaks of weights taken over."""
+        recipe = {key: value for key, value in self.recipe.items() if key not in OF_BACKBONE}
+        return dataclasses.replace(self, start=None, recipe=recipe)
 
 
 def read(path: Path | None) -> Wishes:
@@ -90,6 +100,7 @@ def _from_run(values: dict, origin: str) -> Wishes:
         _known(_table(values, "recipe", origin), FIELDS),
         _known(_table(values, "engine", origin), engine.KEYS),
         _known(_table(values, "checkpoints", origin), keeping.KEYS),
+        start.wish_of_run(network.get("pretrained")),
         complete=True,
     )
 
@@ -119,6 +130,7 @@ def _by_hand(values: dict, origin: str) -> Wishes:
         _table(values, "recipe", origin),
         chosen,
         kept,
+        start.wish(values, origin),
     )
 
 

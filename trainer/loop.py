@@ -20,6 +20,7 @@ from .batches import TrainingBatches, View, evaluation_batches
 from .datasets import Pictures
 from .distributed import ALONE, Group, Meetings
 from .evaluate import Evaluation, evaluate
+from .finetune import train_mode
 from .keeper import Keeper
 from .progress import Moment, duration, percent, speed
 from .recipe import Recipe
@@ -60,7 +61,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Session:
-    """What one run is trained with. ``facts`` go into best.pt, so that it can be used without its run directory."""
+    """What one run is trained with. ``facts`` go into its checkpoints, so that they can be used without its directory."""
 
     network: nn.Module
     updater: Updater
@@ -150,7 +151,7 @@ class Trainer:
         self._epoch_figures = [0.0, 0.0, 0.0]
         self._tell_status(always=self.step == self._begun_at)
         epoch = self.session.batches.epoch(number)
-        self.session.network.train()
+        train_mode(self.session.network)
         self._window.restart()
         for position in range(first, self._per_epoch):
             self._update(*self.session.batches.batch(epoch, position))
@@ -325,6 +326,7 @@ class Trainer:
             "average": None if updater.average is None else updater.average.state_dict(),
             "scaler": None if updater.scaler is None else updater.scaler.state_dict(),
             "rng": randomness.state(session.view.device),
+            **session.facts,
         }
 
     def restore(self, state: dict) -> None:

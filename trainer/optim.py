@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -13,19 +15,23 @@ from .recipe import Recipe
 _FUSED_DEVICES = ("cpu", "cuda", "mps")
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: weights with decay; norms, biases, class tokens, position and bias tables, layer scales without.
+def parameter_groups(network: nn.Module, weight_decay: float, scales: Mapping[str, float] | None = None) -> list[dict]:
+    """Groups of two kinds: weights with decay; norms, biases, class tokens, position and bias tables, layer scales without.
 
     Decay pulls towards zero, which makes a filter smaller but would move the mean and scale that a norm has learned
     (Goyal et al., arXiv:1706.02677, section 5.3, for batch norm). Frozen parameters are left out; empty groups too.
-    ``lr_scale`` is the group's factor on the learning rate (`set_rate`), ``adapt`` is read by LAMB.
+    ``lr_scale`` is the group's factor on the learning rate (`set_rate`): there is a pair of groups for each factor that
+    ``scales`` names by parameter, 1 where it names none. ``adapt`` is read by LAMB.
     """
+    scales = scales or {}
     trained = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for name, p in trained if is_weight(name, p)], "weight_decay": weight_decay, "adapt": True},
-        {"params": [p for name, p in trained if not is_weight(name, p)], "weight_decay": 0.0, "adapt": False},
-    ]
-    return [group | {"lr_scale": 1.0} for group in groups if group["params"]]
+    groups = []
+    for scale in sorted({scales.get(name, 1.0) for name, _ in trained}, reverse=True):
+        own = [(name, p) for name, p in trained if scales.get(name, 1.0) == scale]
+        weights, others = ([p for name, p in own if is_weight(name, p) == wanted] for wanted in (True, False))
+        groups.append({"params": weights, "weight_decay": weight_decay, "adapt": True, "lr_scale": scale})
+        groups.append({"params": others, "weight_decay": 0.0, "adapt": False, "lr_scale": scale})
+    return [group for group in groups if group["params"]]
 
 
 def is_weight(name: str, parameter: Tensor) -> bool:
@@ -37,9 +43,12 @@ def is_weight(name: str, parameter: Tensor) -> bool:
     return parameter.ndim > 1 and "weight" in name.rpartition(".")[2]
 
 
-def build_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimiser over the trainable parameters of ``network``, on the device where they are."""
-    groups = parameter_groups(network, recipe.weight_decay)
+def build_optimizer(network: nn.Module, recipe: Recipe, scales: Mapping[str, float] | None = None) -> Optimizer:
+    """The recipe's optimiser over the trainable parameters of ``network``, on the device where they are.
+
+    ``scales`` gives parameters, by name, a factor on the learning rate.
+    """
+    groups = parameter_groups(network, recipe.weight_decay, scales)
     device = groups[0]["params"][0].device.type
     if recipe.optimizer == "sgd":
         nesterov = recipe.nesterov and recipe.momentum > 0

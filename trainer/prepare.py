@@ -18,17 +18,19 @@ import torch
 from .. import __version__, settings
 from ..errors import UsageError
 from ..models import catalogue, counting
-from . import configfile, datainfo, datasets, distributed, engine, enginechoice, gpus, keeping, recipe, store
+from . import configfile, datainfo, datasets, distributed, engine, enginechoice, gpus, initial, keeping, recipe, store
 from .configfile import Wishes
 from .datainfo import DataInfo
 from .datasets import DataSet
 from .engine import Engine
 from .enginechoice import Choice
 from .ids import new_id
+from .initial import Source
 from .lock import RunLock
 from .recipe import Layer, Recipe
 from .runconfig import DataConfig, NetworkConfig, RunConfig
 from .rundir import RunWriter
+from .start import FINE_TUNING, GROWN, Wish
 
 DEFAULT_DATASET = "digits"
 SMALL_PICTURES = 64
@@ -42,9 +44,10 @@ class Request:
     """What the command line asks for; None where it says nothing. ``recipe`` holds the values of the flags,
     ``checkpoints`` those of keeping.Keeping.
 
-    ``alone``: the run is trained in the foreground and no other one is under way. ``devices`` holds one for each process
-    that is to train it, instead of ``device``; ``sharing`` counts the processes that share the cores of this machine,
-    ``ranks`` those that train the run together, on all machines.
+    ``start``: the weights to begin with, ``from_scratch``: none even where the file asks for some; ``runs`` is where earlier
+    runs are found by their id. ``alone``: the run is trained in the foreground and no other one is under way. ``devices``
+    holds one for each process that is to train it, instead of ``device``; ``sharing`` counts the processes that share the
+    cores of this machine, ``ranks`` those that train the run together, on all machines.
     """
 
     network: str | None = None
@@ -65,6 +68,9 @@ class Request:
     threads: int | None = None
     data: Path | None = None
     checkpoints: Mapping[str, object] = field(default_factory=dict)
+    runs: Path | None = None
+    start: Wish | None = None
+    from_scratch: bool = False
     alone: bool = True
     devices: tuple[str, ...] = ()
     sharing: int = 1
@@ -112,6 +118,8 @@ def plan(request: Request, say: Say) -> Plan:
 
 def _plan(request: Request, say: Say) -> Plan:
     wishes = configfile.read(request.config)
+    if request.from_scratch:
+        wishes = wishes.without_start()
     name = request.network or wishes.network
     if name is None:
         raise UsageError("network", None, "give the name of a network; `cnn-explorer list` names them all")
@@ -123,15 +131,22 @@ def _plan(request: Request, say: Say) -> Plan:
     size = _first(request.image_size, None if other_pictures else wishes.image_size)
     held_out = _first(request.validation, wishes.validation)
     folder = settings.data_folder(request.data)
+    source = _source(request, wishes, variant, say)
+    if source is not None:
+        stem, size = initial.form_of(source, stem, size)
 
     info = _describe(dataset, variant, stem, size, folder)
-    resolved = recipe.resolve(info.name, _layers(variant, wishes, request, info.name))
+    resolved = recipe.resolve(info.name, _layers(variant, wishes, request, source))
+    initial.check_backbone(resolved.recipe, source)
     flags = {key: value for key in engine.CHOICES if (value := getattr(request, key)) is not None}
     choice = _shared_out(enginechoice.choose(_on_first(flags, request), wishes, alone=request.alone, say=say), request)
     _tell_company(choice.engine, wishes, say)
     for key, value in request.checkpoints.items():
         keeping.check(key, value)
     kept = keeping.from_dict({**wishes.checkpoints, **request.checkpoints})
+    if source is not None and source.channels is not None and source.channels > info.channels:
+        say(f"grey pictures become {source.channels} equal channels, which is what the weights expect")
+        info = dataclasses.replace(info, channels=source.channels)
     form = _form(variant, info, stem, size, say)
     data = datasets.load(
         info.name,
@@ -146,7 +161,9 @@ def _plan(request: Request, say: Say) -> Plan:
     fitted, remark = recipe.fit_to(resolved, len(data.train))
     if remark:
         say(remark)
-    network = NetworkConfig(variant.name, form.stem, data.channels, form.image_size, len(data.classes), form.parameters)
+    network = NetworkConfig(variant.name, form.stem, info.channels, form.image_size, len(data.classes), form.parameters)
+    if source is not None:
+        network = dataclasses.replace(network, pretrained=initial.settle(source, network, data.classes, say))
     distributed.check_batch(fitted.batch_size, max(request.ranks, len(choice.engine.devices)))
     choice = _placed(choice, data, fitted, say)
     config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed, kept)
@@ -208,9 +225,20 @@ def _seed(seed: int) -> int:
     return seed
 
 
-def _layers(variant: catalogue.Variant, wishes: Wishes, request: Request, dataset: str) -> list[Layer]:
-    """The recipe's layers, the strongest last; a run.json is complete, so the note has no say beside it."""
+def _source(request: Request, wishes: Wishes, variant: catalogue.Variant, say: Say) -> Source | None:
+    """The weights that the run begins with, None where they are drawn."""
+    wish = request.start or wishes.start
+    return None if wish is None else initial.find(wish, variant, settings.runs_folder(request.runs), say)
+
+
+def _layers(variant: catalogue.Variant, wishes: Wishes, request: Request, source: Source | None) -> list[Layer]:
+    """The recipe's layers, the strongest last; a run.json is complete, so the note has no say beside it.
+
+    A grown network learns as any other: its authors slowed down nothing.
+    """
     note = [] if wishes.complete else [Layer(f"{variant.family}.md", variant.recipe, general=True)]
+    if source is not None and source.kind != GROWN:
+        note.append(Layer("fine-tuning", FINE_TUNING, general=True))
     return [*note, Layer(wishes.origin, wishes.recipe), Layer("", request.recipe)]
 
 

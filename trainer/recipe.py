@@ -24,6 +24,8 @@ SAMPLING = ("uniform", "balanced")
 TEST_TIME = ("none", "flip")
 FLIPS = ("flip", "flip-alternating")
 AUGMENTATIONS = ("crop", "translate", *FLIPS, "jitter", "randaugment", "cutout", "mixup", "cutmix")
+FREEZE = ("none", "backbone")
+OF_BACKBONE = ("freeze", "backbone_lr", "layer_decay")
 MIRRORED_MEANS_SOMETHING_ELSE = ("digits", "mnist")
 """Data sets whose pictures must not be flipped: a mirrored 3 is no 3."""
 
@@ -39,6 +41,7 @@ class Recipe:
     (augment.py). ``milestones`` are the parts of the run after which the schedule "step" multiplies the rate by ``gamma``.
     ``class_weights`` are "none", "balanced" or a number per class. ``clip_norm`` 0 means no clipping, ``ema`` 0 no averaging
     of weights; otherwise it is the decay per update. ``tta`` is what is done to the pictures of the test.
+    ``freeze``, ``backbone_lr`` and ``layer_decay`` speak of weights that were taken over (finetune.py).
     """
 
     optimizer: str = "sgd"
@@ -70,6 +73,9 @@ class Recipe:
     jitter_strength: float = 0.4
     randaugment_strength: float = 0.5
     tta: str = "none"
+    freeze: str = "none"
+    backbone_lr: float = 1.0
+    layer_decay: float = 1.0
 
     def to_dict(self) -> dict[str, object]:
         """The recipe as JSON-able values, in the order of the fields."""
@@ -106,6 +112,9 @@ RULES = {
     "jitter_strength": Rule(above=0, high=1),
     "randaugment_strength": Rule(above=0, high=1),
     "tta": Rule(choices=TEST_TIME),
+    "freeze": Rule(choices=FREEZE),
+    "backbone_lr": Rule(above=0, high=1),
+    "layer_decay": Rule(above=0, high=1),
 }
 FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
 

@@ -6,15 +6,19 @@ import dataclasses
 from dataclasses import dataclass
 
 from ..errors import UsageError, WorkError
-from . import engine, keeping, recipe
+from . import engine, keeping, recipe, start
 from .engine import Engine
 from .keeping import Keeping
 from .recipe import Recipe
+from .start import Start
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Which network was built. ``stem`` is "small" or "imagenet", None where the network has one layout only."""
+    """Which network was built. ``stem`` is "small" or "imagenet", None where the network has one layout only.
+
+    ``pretrained`` tells where its first weights came from, None where they were drawn.
+    """
 
     name: str
     stem: str | None
@@ -22,11 +26,16 @@ class NetworkConfig:
     image_size: int
     num_classes: int
     parameters: int
+    pretrained: Start | None = None
 
     @property
     def form(self) -> str:
         """The name of the layout in the catalogue."""
         return "small" if self.stem == "small" else "paper"
+
+    def to_dict(self) -> dict:
+        """The values as JSON has them."""
+        return vars(self) | {"pretrained": self.pretrained.to_dict() if self.pretrained else None}
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class RunConfig:
     def to_dict(self) -> dict:
         """The keys of run.json that this is."""
         return {
-            "network": dataclasses.asdict(self.network),
+            "network": self.network.to_dict(),
             "data": dataclasses.asdict(self.data) | {"classes": list(self.data.classes)},
             "recipe": self.recipe.to_dict(),
             "engine": self.engine.to_dict(),
@@ -81,7 +90,7 @@ def from_dict(values: dict) -> RunConfig:
     """The configuration in a run.json; WorkError that names what is wrong with it."""
     try:
         return RunConfig(
-            _part(NetworkConfig, values["network"]),
+            network_from_dict(values["network"]),
             _part(DataConfig, values["data"] | {"classes": tuple(values["data"]["classes"])}),
             recipe.from_dict(values["recipe"], "run.json"),
             engine.from_dict(values["engine"]),
@@ -98,6 +107,11 @@ def from_dict(values: dict) -> RunConfig:
 def _keeping(values: dict) -> Keeping:
     """Runs of earlier versions say nothing of it, and later ones may say more."""
     return keeping.from_dict({key: value for key, value in values.items() if key in keeping.KEYS})
+
+
+def network_from_dict(values: dict) -> NetworkConfig:
+    """What ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it has another form."""
+    return _part(NetworkConfig, values | {"pretrained": start.from_dict(values.get("pretrained"))})
 
 
 def _part(kind: type, values: dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import settings
-from ..errors import UsageError, WorkError
-from ..models import catalogue
-from . import balance, checkpoint, datasets, distributed, hardware, randomness, store
+from ..errors import WorkError
+from . import balance, checkpoint, datasets, distributed, finetune, hardware, initial, randomness, store, weightfiles
 from .batches import TrainingBatches, View, evaluation_batches
 from .datasets import DataSet
 from .distributed import ALONE, Group
@@ -81,7 +79,8 @@ def _attempt(
     Nothing of the attempt is referred to when it is over, so its memory can be given back.
     """
     report.status(state="starting", phase="building the network")
-    session = build_session(config, data, device, group)
+    begun = group.shared(writer.checkpoints.last.exists() or writer.checkpoints.previous.exists())
+    session = build_session(config, data, device, group, begun=begun)
     keeper = (Keeper if group.first else Bystander)(writer.checkpoints, report, config.checkpoints)
     trainer = Trainer(session, report, keeper, stop_wanted)
     _go_on(trainer, writer, report, device)
@@ -154,45 +153,58 @@ def load_data(config: RunConfig, say: Callable[[str], None]) -> DataSet:
 def build_network(config: RunConfig) -> nn.Module:
     """The network with its initial weights, which follow from the seed, on the CPU; UsageError where it cannot be built."""
     randomness.begin(config.seed)
-    spec = config.network
-    try:
-        return catalogue.build(
-            spec.name,
-            form=spec.form,
-            num_classes=spec.num_classes,
-            in_channels=spec.in_channels,
-            image_size=spec.image_size,
-        )
-    except UsageError:
-        raise
-    except ValueError as error:
-        raise UsageError("network", spec.name, str(error)) from None
+    return weightfiles.build(config.network)
 
 
-def build_session(config: RunConfig, data: DataSet, device: torch.device, group: Group = ALONE) -> Session:
-    """Network, optimiser, batches and all that belongs to them, at the start of the run."""
+def build_session(
+    config: RunConfig, data: DataSet, device: torch.device, group: Group = ALONE, *, begun: bool = False
+) -> Session:
+    """Network, optimiser, batches and all that belongs to them, at the start of the run.
+
+    ``begun``: there is a checkpoint with the weights, so those that the run began with are not needed any more.
+    """
+
+
+def build_session(
+    config: RunConfig, data: DataSet, device: torch.device, group: Group = ALONE, *, begun: bool = False
+) -> Session:
+    """Network, optimiser, batches and all that belongs to them, at the start of the run.
+
+    ``begun``: there is a checkpoint with the weights, so those that the run began with are not needed any more.
+    """
     recipe, engine = config.recipe, config.engine
     hardware.settle_gpu(device, engine.tf32)
     network = build_network(config)
+    first = config.network.pretrained
+    taken_over = first is not None and not begun
+    if taken_over and group.first:  # the file may be on this host alone
+        initial.take_over(network, config.network)
+    fresh = first.fresh if first is not None else ()
+    if recipe.freeze == "backbone":
+        finetune.freeze(network, fresh)
+    scales = finetune.rate_scales(network, recipe, fresh)
+    mean, std = (first.mean, first.std) if first is not None and first.mean else (data.mean, data.std)
     layout = torch.channels_last if engine.channels_last else torch.contiguous_format
     network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
-    view = View(data.mean, data.std, config.network.image_size, device, engine.channels_last)
+    if taken_over:
+        group.align(network)
+    view = View(mean, std, config.network.image_size, device, engine.channels_last)
     average = Average(network, copy.deepcopy(network), recipe.ema) if recipe.ema else None
     precision = autocast(engine.precision, device, cache=not engine.cuda_graphs)
     scaler = torch.amp.GradScaler(device.type) if engine.precision == "fp16" else None
     on_device = engine.data_on_device and store.fits(data.train, recipe, device)
     batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes), group, on_device=on_device)
-    optimizer = build_optimizer(network, recipe)
+    optimizer = build_optimizer(network, recipe, scales)
     forward = group.wrapped(
         network, partly_used=":" in config.network.name
     )  # of a network from outside nothing is known
     weights = _class_weights(recipe, data, device)
     updater = Updater(network, optimizer, recipe, precision, average, scaler, forward, batches.share, weights)
     facts = {
-        "network": dataclasses.asdict(config.network),
+        "network": config.network.to_dict(),
         "classes": list(data.classes),
-        "mean": list(data.mean),
-        "std": list(data.std),
+        "mean": list(mean),
+        "std": list(std),
     }
     parts = (network, updater, batches, data.validation, view, recipe, len(data.classes), precision, facts, group)
     return Session(*parts)
