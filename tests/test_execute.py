@@ -317,6 +317,7 @@ def test_what_is_prepared_is_what_is_written(home: Path) -> None:
         "image_size": 28,
         "num_classes": 10,
         "parameters": config["network"]["parameters"],
+        "pretrained": None,
     }
     assert (config["data"]["train"], config["data"]["validation"], config["data"]["test"]) == (1294, 144, 359)
     assert (config["recipe"]["epochs"], config["seed"], config["engine"]["threads"]) == (4, 7, 1)

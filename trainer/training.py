@@ -163,15 +163,6 @@ def build_session(
 
     ``begun``: there is a checkpoint with the weights, so those that the run began with are not needed any more.
     """
-
-
-def build_session(
-    config: RunConfig, data: DataSet, device: torch.device, group: Group = ALONE, *, begun: bool = False
-) -> Session:
-    """Network, optimiser, batches and all that belongs to them, at the start of the run.
-
-    ``begun``: there is a checkpoint with the weights, so those that the run began with are not needed any more.
-    """
     recipe, engine = config.recipe, config.engine
     hardware.settle_gpu(device, engine.tf32)
     network = build_network(config)
