@@ -44,7 +44,7 @@ def first_weights(path: Path) -> dict[str, torch.Tensor]:
 
 def planned(**wishes: object) -> tuple[runconfig.RunConfig, list[str]]:
     said: list[str] = []
-    return prepare.plan(prepare.Request(**({"threads": 1, "device": "cpu"} | wishes)), said.append), said
+    return prepare.plan(prepare.Request(**({"threads": 1, "device": "cpu"} | wishes)), said.append).config, said
 
 
 def test_a_run_of_the_same_classes_is_taken_over_whole(runs: Path) -> None:

@@ -363,7 +363,9 @@ def test_resuming_needs_the_file_no_more(tmp_path: Path, animals: str, published
 
 def test_grey_pictures_the_weights_own_size_and_a_rate_for_fine_tuning(published_file: published.Published) -> None:
     said: list[str] = []
-    config = prepare.plan(prepare.Request("shufflenet_v2_050", start=Wish("torchvision"), device="cpu"), said.append).config
+    config = prepare.plan(
+        prepare.Request("shufflenet_v2_050", start=Wish("torchvision"), device="cpu"), said.append
+    ).config
     network = config.network
     assert (network.in_channels, network.image_size, network.num_classes) == (3, 224, 10)
     assert (config.recipe.backbone_lr, config.recipe.epochs, config.recipe.freeze) == (0.1, 10, "none")
