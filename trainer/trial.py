@@ -20,6 +20,7 @@ from . import hardware, randomness
 from .batches import TrainingBatches, evaluation_batches
 from .datasets import DataSet, Pictures
 from .evaluate import evaluate
+from .finetune import train_mode
 from .loop import Session
 from .runconfig import RunConfig
 from .training import build_session
@@ -59,7 +60,7 @@ class Trial:
         session = self.session
         batches = TrainingBatches(self._data.train, session.view, recipe, 0, session.num_classes)
         epoch = batches.epoch(0)
-        session.network.train()
+        train_mode(session.network)
         count = 0
 
         def update() -> None:

@@ -17,6 +17,7 @@ from . import randomness
 from .batches import evaluation_batches
 from .engine import Engine
 from .evaluate import evaluate
+from .finetune import train_mode
 from .loop import Session
 from .outofmemory import is_out_of_memory
 from .progress import duration
@@ -105,7 +106,7 @@ def _networks(session: Session) -> list[nn.Module]:
 
 def _record(session: Session) -> None:
     """Record the kernels of forward and backward pass; evaluations do not use them."""
-    session.network.train()
+    train_mode(session.network)
     images, _ = _batch(session)
     with session.precision():
         torch.cuda.make_graphed_callables(session.network, (images,), allow_unused_input=True)
@@ -118,7 +119,7 @@ def _forget(session: Session) -> None:
 
 def _rehearse(session: Session) -> None:
     """An update without its last step, and the evaluation of a batch."""
-    session.network.train()
+    train_mode(session.network)
     session.updater.rehearse(*_batch(session))
     if len(session.validation):
         at_least = max(1, session.recipe.batch_size // session.group.world)
