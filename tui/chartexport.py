@@ -58,27 +58,36 @@ def svg_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
 def _panel(metric: str, lines: Sequence[Line], view: View, x: Limits) -> Iterator[str]:
     scene = chartlines.scene(metric, lines, view, x, COLUMNS, None)
     title = TITLES[metric] + (" (log)" if scene.log else "") + f" over {AXIS_LABELS[view.axis]}"
+    dashes = {line.role for line in lines} & {"validation"}
+    title += " (dashed: validation)" if dashes else ""
     yield f'<text x="{LEFT}" y="16" font-weight="bold">{escape(title)}</text>'
     yield f'<rect x="{LEFT}" y="{TOP}" width="{COLUMNS}" height="{_down()}" fill="none" stroke="#888"/>'
     yield from _ticks(scene)
     if not lines:
         yield f'<text x="{LEFT + 8}" y="{TOP + 20}">no values</text>'
-    several = len({line.run for line in lines}) > 1
-    at = float(LEFT)
-    for line, layer in zip(lines, scene.layers, strict=True):
-        name = f"{line.run.label} {line.role}" if several else line.role
-        sign = marks.marker(layer.slot, layer.role)
-        style = _style(layer)
-        yield f'<path d="M{at} 31h22" {style}/>'
-        yield f'<text x="{at + 26:g}" y="35" fill="{_colour(layer)}">{sign} {escape(name)}</text>'
-        at += 26 + 7 * (len(name) + 4)
+    yield from _legend(lines, scene)
+    for layer in scene.layers:
         path = _path(layer.stroke, scene)
         if path:
-            yield f'<path d="{path}" {style}/>'
-        yield from _signs(layer, scene, sign)
+            yield f'<path d="{path}" {_style(layer)}/>'
+        yield from _signs(layer, scene, marks.marker(layer.slot, layer.role))
     for point in scene.points:
         across = LEFT + _part(point.x, scene.x) * COLUMNS
-        yield f'<text x="{across:.1f}" y="{_y(point.y, scene) + 4:.1f}" text-anchor="middle">{marks.BEST}</text>'
+        yield f'<text x="{across:.1f}" y="{_y(point.y, scene) + 4:.1f}" text-anchor="middle">{point.sign}</text>'
+
+
+def _legend(lines: Sequence[Line], scene: Scene) -> Iterator[str]:
+    """An entry for each run, or for each curve of a single one."""
+    several = len({line.run for line in lines}) > 1
+    at = LEFT
+    for line, layer in zip(lines, scene.layers, strict=True):
+        if line.role == "raw" or (several and line.role != "train"):
+            continue
+        name = line.run.label if several else line.role
+        signs = marks.marker(layer.slot, layer.role) + (marks.marker(layer.slot, "validation") if several else "")
+        yield f'<path d="M{at} 31h22" {_style(layer)}/>'
+        yield f'<text x="{at + 26}" y="35" fill="{_colour(layer)}">{signs} {escape(name)}</text>'
+        at += 46 + 7 * (len(name) + len(signs))
 
 
 def _down() -> int:
@@ -114,7 +123,8 @@ def _path(stroke: Stroke, scene: Scene) -> str:
         if not math.isnan(before) and abs(ends[1] - before) < abs(ends[0] - before):
             ends.reverse()
         on = stroke.joined[column] and not math.isnan(before)
-        steps.append(f"{'L' if on else 'M'}{LEFT + column + 0.5:g} {ends[0]:.1f}V{ends[1]:.1f}")
+        begin, end = (f"{y:.1f}" for y in ends)
+        steps.append(f"{'L' if on else 'M'}{LEFT + column + 0.5:g} {begin}" + (f"V{end}" if end != begin else ""))
         before = ends[1]
     return "".join(steps)
 

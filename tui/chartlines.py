@@ -94,7 +94,15 @@ def scene(metric: str, found: Sequence[Line], view: View, x: Limits, columns: in
         for line in found
     )
     y = y_limits(layers, metric, log, y_before)
-    return Scene(layers, tuple(_best_points(metric, found, log, several)), x, y, log, view.axis, view.ascii)
+    best, diverged = (marks.sign(name, view.ascii) for name in ("best", "diverged"))
+    points = []
+    for line, layer in zip(found, layers, strict=True):
+        if metric == "accuracy" and line.role == "validation" and (place := _best(line.curve, log)):
+            points.append(Point(place[0], math.log10(place[1]) if log else place[1], layer.tone, best))
+        gaps = np.flatnonzero(np.isinf(line.curve.low))
+        if metric == "loss" and line.role == "train" and len(gaps):
+            points.append(Point(float(line.curve.x[gaps[0]]), y[0], layer.tone, diverged))
+    return Scene(layers, tuple(points), x, y, log, view.axis, view.ascii)
 
 
 @dataclass(frozen=True)
@@ -120,17 +128,13 @@ def chart(request: Request, found: Sequence[Line], known: Sequence[Curves], view
     return plot.draw(metric, shown, title, request.size, positive)
 
 
-def _best_points(metric: str, found: Sequence[Line], log: bool, several: bool) -> list[Point]:
-    """The best validation accuracy of each run, the first of equals."""
-    points = []
-    for line in found:
-        if metric == "accuracy" and line.role == "validation":
-            values = np.where(np.isfinite(line.curve.mean), line.curve.mean, -np.inf)
-            place = int(np.argmax(values))
-            x, y = float(line.curve.x[place]), float(values[place])
-            tone = marks.line_tone(line.run.slot, line.role, several)
-            points.append(Point(x, math.log10(y) if log and y > 0 else y, tone))
-    return points
+def _best(curve: Curve, positive: bool) -> Limits | None:
+    """Place and height of the largest value, the first of equals; ``positive``: only above zero."""
+    kept = np.isfinite(curve.mean) & ((curve.mean > 0) | (not positive))
+    if not kept.any():
+        return None
+    place = int(np.argmax(np.where(kept, curve.mean, -np.inf)))
+    return float(curve.x[place]), float(curve.mean[place])
 
 
 def _title(request: Request, found: Sequence[Line], known: Sequence[Curves], view: View, log: bool) -> Row:
@@ -147,11 +151,11 @@ def _title(request: Request, found: Sequence[Line], known: Sequence[Curves], vie
             if curves.diverged_step is not None:
                 sign = marks.marker(run.slot, "train", view.ascii) + " " if several else ""
                 spans += [(" ", MUTED), (f"{sign}diverged at step {curves.diverged_step:,}", BADGE)]
-    if metric == "accuracy":
-        star = marks.BEST_ASCII if view.ascii else marks.BEST
-        best = max((c.best for c in runs.values() if c.best), key=lambda best: best[1], default=None)
-        if best is not None:
-            spans.append((f"  {star} best {best[1]:.1%} epoch {best[0]:g}", AXIS))
+    best = [(curves.best, run) for run, curves in runs.items() if metric == "accuracy" and curves.best]
+    if best:
+        (epoch, value), run = max(best, key=lambda one: one[0][1])
+        whose = marks.marker(run.slot, "train", view.ascii) + " " if several else ""
+        spans.append((f"  {marks.sign('best', view.ascii)} {whose}best {value:.1%} epoch {epoch:g}", AXIS))
     if not several and found:
         for role in dict.fromkeys(line.role for line in found):
             sign = marks.marker(found[0].run.slot, role, view.ascii)

@@ -12,7 +12,8 @@ SMALLEST = (20, 5)
 MARKERS = ("●○", "◆◇", "▲△", "■□", "▼▽", "◉◎", "◈⬦", "▶▷")
 """Of each slot: the marker of its training curve and that of its validation curve."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-BEST, BEST_ASCII = "★", "*"
+SIGNS = {"best": "★*", "diverged": "✗!"}
+"""Signs of places, and what they are in ASCII."""
 COLOURS = 7
 ROLES = ("train", "validation", "test", "raw")
 BLANK, AXIS, TITLE, BADGE, MUTED = range(5)
@@ -34,6 +35,11 @@ def marker(slot: int, role: str, ascii: bool = False) -> str:
         letter = LETTERS[slot % len(LETTERS)]
         return {"train": letter, "raw": "."}.get(role, letter.lower())
     return MARKERS[slot % len(MARKERS)][role != "train"]
+
+
+def sign(name: str, ascii: bool = False) -> str:
+    """The sign of a place."""
+    return SIGNS[name][ascii]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import charts, raster
-from .marks import AXIS, BEST, BEST_ASCII, BLANK, GUTTER, Chart, Row, marker, text_row
+from .marks import AXIS, BLANK, GUTTER, Chart, Row, marker, text_row
 from .raster import DOTS_ACROSS, DOTS_DOWN, Stroke
 
 MARKER_EVERY = 14
@@ -34,11 +34,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Point:
-    """A single value that is marked: the best epoch."""
+    """A place that is marked with a sign: the best epoch, or where a run diverged."""
 
     x: float
     y: float
     tone: int
+    sign: str
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def _points(scene: Scene, across: int, down: int) -> list[tuple[int, int, str, i
         column = int(raster.columns_of(np.array([point.x]), *scene.x, across)[0])
         row = int(raster.rows_of(np.array([point.y]), *scene.y, down * DOTS_DOWN)[0]) // DOTS_DOWN
         if 0 <= column < across and 0 <= row < down:
-            found.append((row, column, BEST_ASCII if scene.ascii else BEST, point.tone))
+            found.append((row, column, point.sign, point.tone))
     return found
 
 

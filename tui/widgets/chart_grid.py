@@ -40,6 +40,16 @@ class ChartCommands:
         for found in self.query(ChartGrid):  # type: ignore[attr-defined]
             found.action_chart(what)
 
+    def on_screen_suspend(self) -> None:
+        """Behind another screen nothing is drawn."""
+        for found in self.query(ChartGrid):  # type: ignore[attr-defined]
+            found.pause(True)
+
+    def on_screen_resume(self) -> None:
+        """In sight again."""
+        for found in self.query(ChartGrid):  # type: ignore[attr-defined]
+            found.pause(False)
+
 
 class ChartLegend(Widget):
     """One line: how the curves are shown, and which run has which marker."""
@@ -113,6 +123,7 @@ class ChartGrid(Widget, can_focus=True):
         self._window = Window()
         self._wanted = Wanted()
         self._reader: ChartReader | None = None
+        self._paused = False
         self._over = False
 
     def compose(self) -> ComposeResult:
@@ -140,6 +151,11 @@ class ChartGrid(Widget, can_focus=True):
             if self._window.fixed or self._window.span:
                 self._window = Window()
         self._runs = runs
+        self._ask()
+
+    def pause(self, paused: bool) -> None:
+        """Draw nothing for the time being, or go on; records are read all the same."""
+        self._paused = paused
         self._ask()
 
     @property
@@ -217,7 +233,8 @@ class ChartGrid(Widget, can_focus=True):
         if not self.is_attached:
             return
         views = {view.metric: view for view in self.query(ChartView)}
-        sizes = tuple((name, (views[name].size.width, views[name].size.height)) for name in self.in_sight)
+        names = () if self._paused else self.in_sight
+        sizes = tuple((name, (views[name].size.width, views[name].size.height)) for name in names)
         wanted = Wanted(self._runs, tuple((name, size) for name, size in sizes if size[0] and size[1]), self.view)
         if wanted != self._wanted:
             self._wanted = wanted
@@ -229,7 +246,7 @@ class ChartGrid(Widget, can_focus=True):
         drawn = message.drawn
         if drawn.wanted.runs != self._runs:
             return
-        self.drawn = drawn
+        self.drawn = drawn if drawn.charts else replace(self.drawn, runs=drawn.runs)
         for view in self.query(ChartView):
             if view.metric in drawn.charts:
                 view.show(drawn.charts[view.metric])
