@@ -25,7 +25,9 @@ class ChooseChartsScreen(Dialog[tuple[str, ...]]):
         self._shown = set(shown)
 
     def compose_dialog(self) -> ComposeResult:
-        yield RowList((Column(""),), self._rows(), titles=False, id="chart-rows")
+        table = RowList((Column(""),), self._rows(), titles=False, id="chart-rows")
+        table.styles.height = len(table.rows)
+        yield table
         yield Static("", id="charts-problem", classes="problem", markup=False)
 
     def on_mount(self) -> None:

@@ -29,6 +29,7 @@ from .chart_view import ChartView, line_styles
 if TYPE_CHECKING:
     from ..chartreader import ChartReader
 
+SHORT = {"validation": "val."}
 NOTHING = Drawn(Wanted())
 
 
@@ -287,7 +288,7 @@ class ChartGrid(Widget, can_focus=True):
         nearest = min(found, key=lambda one: abs(one.x - (self.x or 0.0))).x
         spans = [(marks.place_text(nearest, self.view.axis), MUTED)]
         for one in found:
-            name = marks.marker(one.slot, one.role, self._ascii) if several else f"{one.role} "
+            name = marks.marker(one.slot, one.role, self._ascii) if several else f"{SHORT.get(one.role, one.role)} "
             tone = marks.line_tone(one.slot, one.role, several)
             spans.append((f" {name}{marks.value_text(one.value, metric)}", tone))
         return spans
