@@ -167,13 +167,14 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict:
     except Exception as error:  # what a stranger's file makes zipfile and torch raise is anybody's guess
         if is_out_of_memory(error):
             raise
-        raise CheckpointError(f"{path.name} is damaged: {_first_line(error)}") from None
+        raise CheckpointError(f"{path.name} is damaged: {first_line(error)}") from None
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise CheckpointError(f"{path.name} is no checkpoint of this program, or one of a newer form")
     return state
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, short enough for one line of a message."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 

@@ -340,6 +340,8 @@ class Trainer:
             updater.scaler.load_state_dict(state["scaler"])
         randomness.restore(state["rng"], session.view.device)
         self.step, self.evaluated = int(state["step"]), int(state["evaluated"])
+        if not 0 <= self.step <= self.total:
+            raise ValueError(f"it is of step {self.step}, and the run has {self.total}")
         self.ended_early = bool(state.get("ended_early"))
         updater.accumulate = int(state.get("accumulate", updater.accumulate))
         self.best = None if state["best"] is None else Best(**state["best"])

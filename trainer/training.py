@@ -222,8 +222,10 @@ def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.de
     if state is not None:
         try:
             trainer.restore(state)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise WorkError(f"the checkpoint does not fit this run: {str(error).splitlines()[0]}") from None
+        except Exception as error:  # a stranger's checkpoint may hold anything in any place
+            if is_out_of_memory(error):
+                raise
+            raise WorkError(f"the checkpoint does not fit this run: {checkpoint.first_line(error)}") from None
     if began_before:
         report.forget_after(trainer.step)
         writer.drop_records_after(trainer.step)
