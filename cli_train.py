@@ -58,6 +58,7 @@ def train(
     threads: options.Threads = None,
     checkpoint_minutes: options.CheckpointMinutes = None,
     keep: options.Keep = None,
+    calibrate: options.Calibrate = None,
     plan: options.Plan = False,
     detach: options.Detach = False,
     as_json: options.AsJson = False,
@@ -123,10 +124,10 @@ def train(
     }
     try:
         if plan:
-            raise typer.Exit(_show_plans(names or [None], wishes, folder, as_json))
+            raise typer.Exit(_show_plans(names or [None], wishes, folder, calibrate, as_json))
         if ranked():
             raise typer.Exit(_train_in_ranks(names or [None], wishes, folder, detach, as_json))
-        raise typer.Exit(_train_new(names or [None], wishes, folder, detach, as_json))
+        raise typer.Exit(_train_new(names or [None], wishes, folder, calibrate, detach, as_json))
     except KeyboardInterrupt:
         _say("interrupted before the training began")
         raise typer.Exit(INTERRUPTED) from None
@@ -193,18 +194,17 @@ def _train_in_ranks(names: list, wishes: dict, folder: Path, detach: bool, as_js
     return code
 
 
-def _plans(names: list, wishes: dict, folder: Path, detach: bool) -> tuple[list, where.Spread]:
-    """Resolve what was asked for, and time it: a list of (plan, forecast), and what goes to which device."""
+def _plans(
+    names: list, wishes: dict, folder: Path, calibrated: bool | None, *, alone: bool, measure: bool
+) -> tuple[list, where.Spread]:
+    """Resolve what was asked for, calibrate and time it: a list of (plan, forecast), and what goes to which device."""
     from .trainer.execute import is_alone
     from .trainer.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
 
     others = OtherWork()
-    alone = not detach and is_alone(folder)
+    alone = alone and is_alone(folder)
     set_waiting(wishes["threads"] or usable_cores(), alone=alone)
-    from .trainer import (
-        estimate,
-        prepare,
-    )  # brings torch, which takes long enough to see what else the machine is doing
+    from .trainer import calibrate, prepare  # bring torch: long enough to see what else the machine is doing
 
     busy = others.cores()
     crowded = alone and busy > BUSY_CORES
@@ -216,12 +216,12 @@ def _plans(names: list, wishes: dict, folder: Path, detach: bool) -> tuple[list,
         found.append(prepare.plan(prepare.Request(**asked), _say))
     if crowded and wishes["threads"] is None and usable_cores() > 1:
         _say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
-    return [(plan, estimate.forecast(plan.config, plan.data)) for plan in found], spread
+    return [calibrate.settle(plan, _say, wanted=calibrated, measure=measure) for plan in found], spread
 
 
-def _show_plans(names: list, wishes: dict, folder: Path, as_json: bool) -> int:
+def _show_plans(names: list, wishes: dict, folder: Path, calibrated: bool | None, as_json: bool) -> int:
     """`--plan`: what would be trained, on stdout; nothing is written."""
-    plans, _ = _plans(names, wishes, folder, detach=False)
+    plans, _ = _plans(names, wishes, folder, calibrated, alone=True, measure=False)
     from .trainer import preview
 
     if as_json:
@@ -231,9 +231,9 @@ def _show_plans(names: list, wishes: dict, folder: Path, as_json: bool) -> int:
     return 0
 
 
-def _train_new(names: list, wishes: dict, folder: Path, detach: bool, as_json: bool) -> int:
+def _train_new(names: list, wishes: dict, folder: Path, calibrated: bool | None, detach: bool, as_json: bool) -> int:
     """Resolve all, create all, then train them here or in another process."""
-    plans, spread = _plans(names, wishes, folder, detach)
+    plans, spread = _plans(names, wishes, folder, calibrated, alone=not detach, measure=True)
     from .trainer import prepare
 
     for plan, forecast in plans:

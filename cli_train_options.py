@@ -81,6 +81,10 @@ CheckpointMinutes = Annotated[
     float | None, typer.Option(help="Minutes between checkpoints within an epoch (default 5).")
 ]
 Keep = Annotated[int | None, typer.Option(help="How many checkpoints made after an epoch are kept (default 0).")]
+Calibrate = Annotated[
+    bool | None,
+    typer.Option("--calibrate/--no-calibrate", help="Try anew what is fast on this machine, or try nothing."),
+]
 
 # What is done
 Plan = Annotated[bool, typer.Option("--plan", help="Show what would be trained and how long; train nothing.")]

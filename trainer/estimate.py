@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -86,10 +85,22 @@ def build(network: NetworkConfig) -> torch.nn.Module:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The estimate, None where nothing could be timed, and warnings in whole lines."""
+    """The estimate and its timing, None where nothing could be timed, and warnings in whole lines.
+
+    ``free_memory`` in bytes is that of the device before anything was built.
+    """
 
     estimate: Estimate | None
     warnings: tuple[str, ...]
+    timing: Timing | None = None
+    free_memory: int = 0
+
+    def faster(self, config: RunConfig, gain: float) -> Forecast:
+        """The forecast for updates that are ``gain`` times as fast."""
+        if self.timing is None or self.estimate is None:
+            return self
+        timing = replace(self.timing, step_s=self.timing.step_s / gain)
+        return _judged(config, timing, self.estimate.memory, self.free_memory)
 
 
 def forecast(config: RunConfig, data: DataSet) -> Forecast:
@@ -100,20 +111,29 @@ def forecast(config: RunConfig, data: DataSet) -> Forecast:
     """
     device, ranks = hardware.choose_device(config.engine.device), max(1, len(config.engine.devices))
     # Of several processes each works off its part of a batch; what their exchange of gradients costs is not counted.
-    recipe = dataclasses.replace(config.recipe, batch_size=config.recipe.batch_size // ranks)
-    part = dataclasses.replace(config, recipe=recipe)
+    recipe = replace(config.recipe, batch_size=config.recipe.batch_size // ranks)
+    part = replace(config, recipe=recipe)
     needed, free = memory_needed(part), hardware.free_memory(device)
     if needed is not None and needed > free:
-        return Forecast(None, (_too_large(config, needed, free),))
+        return Forecast(None, (_too_large(config, needed, free),), free_memory=free)
     try:
         with undisturbed(device):
-            timing = Trial(part, data).timing(TIMED_S)
-        whole = dataclasses.replace(timing, batch=timing.batch * ranks, evaluation_s=timing.evaluation_s / ranks)
-        estimate = from_timing(config, whole, needed)
+            timing = Trial(_uncompiled(part), data).timing(TIMED_S)
     except Exception:
         return Forecast(None, ())
-    slow = estimate.seconds_per_epoch > LONG_EPOCH_S
-    return Forecast(estimate, (_too_slow(config, estimate),) if slow else ())
+    whole = replace(timing, batch=timing.batch * ranks, evaluation_s=timing.evaluation_s / ranks)
+    return _judged(config, whole, needed, free)
+
+
+def _uncompiled(config: RunConfig) -> RunConfig:
+    """Compiling would take longer than all the rest of the timing; the run is a little faster than said then."""
+    return replace(config, engine=replace(config.engine, compile=False))
+
+
+def _judged(config: RunConfig, timing: Timing, needed: int | None, free: int) -> Forecast:
+    estimate = from_timing(config, timing, needed)
+    warnings = (_too_slow(config, estimate),) if estimate.seconds_per_epoch > LONG_EPOCH_S else ()
+    return Forecast(estimate, warnings, timing, free)
 
 
 def _too_large(config: RunConfig, needed: int, free: int) -> str:

@@ -24,6 +24,7 @@ from .finetune import train_mode
 from .loop import Session
 from .runconfig import RunConfig
 from .training import build_session
+from .warmup import make_ready
 
 LONGEST_STEP_S = 0.5
 """Where an update of a whole batch takes longer, one of fewer pictures is timed."""
@@ -53,6 +54,7 @@ class Trial:
         self._data = dataclasses.replace(data, train=_first(data.train, 2 * config.recipe.batch_size))
         hardware.use_threads(min(config.engine.threads, hardware.usable_cores()))
         self.session: Session = build_session(config, self._data, self.device)
+        make_ready(self.session, config.engine)
 
     def updates(self, batch: int) -> Callable[[], None]:
         """A function that makes one update with ``batch`` pictures, the data path included."""

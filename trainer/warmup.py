@@ -51,6 +51,14 @@ def warm_up(session: Session, engine: Engine, report: Report, step: int) -> None
         report.event("compiled", took, step)
 
 
+def make_ready(session: Session, engine: Engine) -> None:
+    """Compile or record as ``engine`` says, in a session that is thrown away; raises what goes wrong."""
+    if engine.compile:
+        _compile(session, graphs=engine.cuda_graphs)
+    elif engine.cuda_graphs:
+        _record(session)
+
+
 def _attempt(what: str, work: Callable[[], None], undo: Callable[[], None], report: Report, step: int) -> bool:
     """Whether ``work`` succeeded; if not, it is undone and told in one line."""
     try:
