@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models import catalogue
-from cnn_explorer.trainer import configfile, datainfo, recipe
+from cnn_explorer.trainer import configfile, datainfo, engine, recipe
 from cnn_explorer.trainer.recipe import Layer, Recipe, Resolved
 
 DATASETS = [*datainfo.names(), "folder:/pictures"]
@@ -170,6 +170,9 @@ def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
 
 def test_the_page_on_training_tells_every_key_and_every_choice() -> None:
     text = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    text, _, engine_page = text.partition("## The engine")
+    flags = {line.split("`")[1] for line in engine_page.splitlines() if line.startswith("| `--")}
+    assert flags == {"--" + key.replace("_", "-") for key in engine.CHOICES}
     table = [line for line in text.splitlines() if line.startswith("| `")]
     told = {key for line in table for key in line.split("|")[1].replace("`", "").replace(",", " ").split()}
     assert told == set(recipe.FIELDS)

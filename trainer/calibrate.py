@@ -114,7 +114,7 @@ def _options(plan: Plan) -> list[dict[str, object]]:
         open_choices.append({"precision": "fp32" if now.precision == "bf16" else "bf16"})
     open_choices.append({"channels_last": not now.channels_last})
     if device.type == "cuda":
-        if plan.config.recipe.accumulate == 1:
+        if plan.config.recipe.accumulate == 1 and plan.config.recipe.sam == "none":
             open_choices.append({"cuda_graphs": not now.cuda_graphs})
         open_choices.append({"compile": not now.compile})
     return [option for option in open_choices if not fixed & option.keys()]

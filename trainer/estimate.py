@@ -58,7 +58,7 @@ def from_timing(config: RunConfig, timing: Timing, needed: int | None = None) ->
 
 
 def memory_needed(config: RunConfig) -> int | None:
-    """Bytes of one training step, from a run on the meta device; None for networks that do not run there."""
+    """Bytes of one training step on one device, from a run on the meta device; None for networks that do not run there."""
     network, recipe, engine = config.network, config.recipe, config.engine
     shape = (network.in_channels, network.image_size, network.image_size)
     part = -(-recipe.batch_size // recipe.accumulate)

@@ -317,12 +317,13 @@ def create(
 
 
 def _where(chosen: Engine) -> str:
-    """Devices and threads."""
-    threads = f"{chosen.threads} {'thread' if chosen.threads == 1 else 'threads'}"
-    if not chosen.devices:
-        return f"{chosen.device}, {threads}"
+    """Devices, precision where it is not fp32, what is switched on, and threads."""
     count, kinds = len(chosen.devices), sorted(set(chosen.devices))
-    return f"{count} processes on {' '.join(kinds)}, {threads} each"
+    devices = f"{count} processes on {' '.join(kinds)}" if chosen.devices else chosen.device
+    precision = [] if chosen.precision == "fp32" else [chosen.precision]
+    switched_on = [key.replace("_", "-") for key in ("channels_last", "compile", "cuda_graphs") if getattr(chosen, key)]
+    threads = f"{chosen.threads} {'thread' if chosen.threads == 1 else 'threads'}{' each' if count else ''}"
+    return ", ".join([devices, *precision, *switched_on, threads])
 
 
 def summary(config: RunConfig) -> str:

@@ -38,6 +38,8 @@ def warm_up(session: Session, engine: Engine, report: Report, step: int) -> None
     if not compiled and session.view.device.type != "cuda":
         return
     report.status(state="starting", phase="compiling" if compiled else "warming up")
+    if compiled:
+        report.say("compiling the network; that may take minutes")
     begun = time.monotonic()
     with _undisturbed(session):
         if compiled:
