@@ -151,7 +151,7 @@ def test_batches_of_another_size_run_without_being_compiled_anew(home: Path, mon
 def test_cuda_graphs_are_left_out_where_parts_of_a_batch_would_overwrite_each_other(home: Path) -> None:
     with prepared(home, Engine("cpu", cuda_graphs=True), recipe={"accumulate": 2}) as put_together:
         assert put_together.lines == [
-            "without CUDA graphs: they work neither with a batch in parts nor with several devices"
+            "without CUDA graphs: they work neither with a batch in parts, nor with SAM, nor with several devices"
         ]
 
 
