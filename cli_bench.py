@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from . import cli_train_options as options
 
 if TYPE_CHECKING:
     from .trainer.bench.results import Measured, Result
@@ -22,15 +23,19 @@ def bench(
     dataset: Annotated[
         str, typer.Option(metavar="NAME", help="digits, mnist, fashion-mnist, cifar10, cifar100, folder:PATH.")
     ] = "digits",
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    device: options.Device = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures a step (default: the recipe's).")] = None,
     repeats: Annotated[int, typer.Option(help="How often each loop is timed, in turns.")] = 5,
     seconds: Annotated[float, typer.Option(help="About how long each time; at least one step.")] = 0.5,
     threads: Annotated[int | None, typer.Option(help="Threads of the CPU, for all loops alike.")] = None,
+    precision: options.Precision = None,
+    channels_last: options.ChannelsLast = None,
+    compiled: options.Compile = None,
+    cuda_graphs: options.CudaGraphs = None,
     parts: Annotated[
         str, typer.Option(help="Comma-separated, what is measured beside the engine.")
     ] = "data,canonical,bare,speedups",
-    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets.")] = None,
+    data: options.Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Measure images/s of this machine: the DataLoader loop, a loop by hand, this engine, and each of its speed-ups.
@@ -40,7 +45,9 @@ def bench(
     from .trainer.bench.run import Settings, measure
 
     chosen = tuple(part.strip() for part in parts.split(",") if part.strip())
-    settings = Settings(dataset, device, batch_size, repeats, seconds, threads, data, chosen)
+    wanted = {"precision": precision, "channels_last": channels_last, "compile": compiled, "cuda_graphs": cuda_graphs}
+    engine = {key: value for key, value in wanted.items() if value is not None}
+    settings = Settings(dataset, device, batch_size, repeats, seconds, threads, data, chosen, engine)
     result = measure(names or DEFAULT_NETWORKS, settings, _say)
     if as_json:
         from .trainer.jsonsafe import encode_json

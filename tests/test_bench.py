@@ -175,7 +175,7 @@ def test_switches_of_a_cpu() -> None:
 def test_switches_of_a_gpu() -> None:
     engine = Engine("cuda:0", precision="bf16", channels_last=True, tf32=True)
     found = {switch.key: switch for switch in switches(engine, fused=True, loader=list)}
-    assert {"compile", "cuda-graphs", "tf32"} <= found.keys()
+    assert {"compile", "cuda-graphs"} <= found.keys()
     assert found["channels-last"].used and not found["channels-last"].engine.channels_last
     assert not found["compile"].used and found["compile"].engine.compile
 
@@ -286,6 +286,7 @@ def test_table_and_sentences_without_colour_codes(
         (["--batch-size", "0"], "batch-size: 0 must be at least 1"),
         (["--batch-size", "99999"], "the largest that works is 1438"),
         (["--threads", "100000"], "threads: 100000 must be at least 1"),
+        (["--precision", "fp8"], "precision: 'fp8' is unknown"),
         (["--device", "cudda"], "did you mean 'cuda'"),
         (["--parts", "bear"], "did you mean 'bare'"),
     ],

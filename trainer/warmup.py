@@ -29,10 +29,10 @@ BACKEND = "inductor"
 Say = Callable[[str], None]
 
 
-def warm_up(session: Session, engine: Engine, report: Report, step: int) -> None:
+def warm_up(session: Session, engine: Engine, report: Report, step: int, *, alone: bool = True) -> None:
     """Make the session ready for its first update as ``engine`` says; on a CPU that does not compile, that is nothing.
 
-    Errors for lack of memory are raised, as in an update.
+    ``alone``: what was compiled before in this process is done with. Errors for lack of memory are raised, as in an update.
     """
     compiled, recorded = engine.compile, engine.cuda_graphs and _can_record(session, report.say)
     if not compiled and session.view.device.type != "cuda":
@@ -43,7 +43,7 @@ def warm_up(session: Session, engine: Engine, report: Report, step: int) -> None
     begun = time.monotonic()
     with _undisturbed(session):
         if compiled:
-            compiled = _attempt("compiling", lambda: _compile(session, graphs=recorded), _run_eagerly, report, step)
+            compiled = _attempt("compiling", lambda: _compile(session, recorded, alone), _run_eagerly, report, step)
         elif recorded:
             _attempt("recording CUDA graphs", lambda: _record(session), lambda: _forget(session), report, step)
         _rehearse(session)
@@ -90,18 +90,20 @@ def _can_record(session: Session, say: Say) -> bool:
     return False
 
 
-def _compile(session: Session, *, graphs: bool) -> None:
+def _compile(session: Session, graphs: bool, alone: bool) -> None:
     """Compile the network for the shapes of the run: training batches, whole batches of an evaluation.
 
     Other shapes, such as an evaluation's last batch, run as they are: each would cost a compilation of its own.
     """
     torch.compiler.set_stance("default")
-    torch.compiler.reset()  # of the run before in the same process, whose networks would count against the limit
+    if alone:
+        torch.compiler.reset()  # of the run before in the same process, whose networks would count against the limit
     options: dict = {"mode": "reduce-overhead"} if graphs else {}
     for network in _networks(session):
         network.compile(backend=BACKEND, dynamic=False, **options)
     _rehearse(session)
-    torch.compiler.set_stance("eager_on_recompile")
+    if alone:
+        torch.compiler.set_stance("eager_on_recompile")
 
 
 def _run_eagerly() -> None:

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
 from ..datasets import Pictures
+from ..optim import build_optimizer
 from ..recipe import Recipe
 from .bare import loss_of
 
@@ -137,11 +138,16 @@ class CanonicalLoop:
 
 
 def plain_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimiser as one writes it down: one group, and the kernels that torch chooses by itself."""
+    """The recipe's optimiser as one writes it down: one group, and the kernels that torch chooses by itself.
+
+    What torch does not have is the engine's.
+    """
     values: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(network.parameters(), momentum=recipe.momentum, **values)
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(network.parameters(), momentum=recipe.momentum, **values)
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(network.parameters(), betas=recipe.betas[:2], **values)
+    if recipe.optimizer in ("adam", "adamw"):
+        kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+        return kind(network.parameters(), betas=(recipe.betas[0], recipe.betas[1]), **values)
+    return build_optimizer(network, recipe)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,27 +15,15 @@ from torch import Tensor
 from .. import prepare, training
 from ..batches import Epoch, TrainingBatches
 from ..datasets import DataSet
-from ..keeper import Keeper
+from ..keeper import Bystander
 from ..loop import Session, Stopped, Trainer
 from ..progress import Narrator
 from ..report import Report
 from ..runconfig import RunConfig
 from ..rundir import RunWriter
 from ..update import Figures, Updater
+from ..warmup import warm_up
 from .canonical import Loader
-
-
-class NoCheckpoints(Keeper):
-    """A keeper that keeps nothing."""
-
-    def offer_best(self, state: dict) -> None:
-        pass
-
-    def due(self, *, at_epoch_end: bool) -> bool:
-        return False
-
-    def save(self, state: Callable[[], dict], step: int) -> bool:
-        return True
 
 
 class EngineLoop:
@@ -49,8 +36,12 @@ class EngineLoop:
         path, self._lock = prepare.create(config, runs, ["bench", config.network.name])
         self._writer = RunWriter.open(path, self._lock)
         report = Report(self._writer, Narrator(lambda line: None))
-        self._trainer = Trainer(session, report, NoCheckpoints(self._writer.checkpoints, report), self._stop_wanted)
+        keeper = Bystander(
+            self._writer.checkpoints, report, config.checkpoints
+        )  # writes none, as the other loops do not
+        self._trainer = Trainer(session, report, keeper, self._stop_wanted)
         self._left = 0
+        warm_up(session, config.engine, report, 0, alone=False)
 
     def prepare(self) -> None:
         """Nothing: all is on the device."""

@@ -10,7 +10,7 @@ import dataclasses
 import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -41,13 +41,21 @@ MOST_WORKERS = 8
 SHIFTED = ("fashion-mnist", "cifar10", "cifar100", "folder")
 """Kinds of data sets whose pictures are cropped and flipped; handwritten digits are taken as they are."""
 
-PLAIN = {"accumulate": 1, "label_smoothing": 0.0, "clip_norm": 0.0, "ema": 0.0}
+PLAIN = {"accumulate": 1, "label_smoothing": 0.0, "clip_norm": 0.0, "ema": 0.0} | {
+    "sam": "none",
+    "class_weights": "none",
+    "sampling": "uniform",
+    "tta": "none",
+}
 """Instead of what a network's recipe asks for besides: the other loops do nothing of it."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured and how: each loop ``repeats`` times for about ``seconds``; None takes what suits."""
+    """What is measured and how: each loop ``repeats`` times for about ``seconds``; None takes what suits.
+
+    ``engine`` holds values of the engine (engine.CHOICES) that are asked for.
+    """
 
     dataset: str
     device: str | None = None
@@ -57,6 +65,7 @@ class Settings:
     threads: int | None = None
     data: Path | None = None
     parts: Sequence[str] = PARTS
+    engine: Mapping[str, object] = field(default_factory=dict)
 
 
 def measure(names: Sequence[str], settings: Settings, say: Say) -> Result:
@@ -110,6 +119,7 @@ def plan(name: str, settings: Settings, threads: int, say: Say) -> Plan:
         device=settings.device,
         threads=threads,
         data=settings.data,
+        **settings.engine,  # type: ignore[arg-type]
     )
     return prepare.plan(request, say)
 

@@ -31,7 +31,10 @@ class Switch:
 
 
 def switches(engine: Engine, fused: bool, loader: Callable[[], Loader]) -> list[Switch]:
-    """Those that mean something on the engine's device. ``fused``: its optimiser has a fused kernel."""
+    """Those that mean something on the engine's device. ``fused``: its optimiser has a fused kernel.
+
+    TF32 is not among them: it is set for the whole process, so that loops could not take turns.
+    """
     device = torch.device(engine.device)
     found = [_resident_data(engine, loader)]
     if fused:
@@ -46,7 +49,7 @@ def switches(engine: Engine, fused: bool, loader: Callable[[], Loader]) -> list[
     if engine.compile or device.type == "cuda":
         found.append(_flag(engine, "compile", "torch.compile"))
     if device.type == "cuda":
-        found += [_flag(engine, "cuda_graphs", "CUDA graphs"), _flag(engine, "tf32", "TF32")]
+        found.append(_flag(engine, "cuda_graphs", "CUDA graphs"))
     return found
 
 
