@@ -21,19 +21,24 @@ INTERRUPTED = 130
 def train(
     names: options.Names = None,
     dataset: options.Dataset = None,
+    preset: options.Preset = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     lr: options.Rate = None,
     optimizer: options.Optimizer = None,
     momentum: options.Momentum = None,
     weight_decay: options.WeightDecay = None,
+    sam: options.Sam = None,
     schedule: options.Schedule = None,
     warmup: options.Warmup = None,
     label_smoothing: options.LabelSmoothing = None,
+    class_weights: options.ClassWeights = None,
+    sampling: options.Sampling = None,
     clip_norm: options.ClipNorm = None,
     ema: options.Ema = None,
     augment: options.Augment = None,
     no_augment: options.NoAugment = False,
+    tta: options.Tta = None,
     assign: options.Assign = None,
     pretrained: options.Pretrained = None,
     weights: options.Weights = None,
@@ -60,6 +65,7 @@ def train(
     keep: options.Keep = None,
     calibrate: options.Calibrate = None,
     plan: options.Plan = False,
+    find_lr: options.FindLr = False,
     detach: options.Detach = False,
     as_json: options.AsJson = False,
     runs: options.Runs = None,
@@ -86,20 +92,25 @@ def train(
         "optimizer": optimizer,
         "momentum": momentum,
         "weight_decay": weight_decay,
+        "sam": sam,
         "schedule": schedule,
         "warmup": warmup,
         "label_smoothing": label_smoothing,
+        "class_weights": _class_weights(class_weights),
+        "sampling": sampling,
         "clip_norm": clip_norm,
         "ema": ema,
         "augment": _augmentations(augment, no_augment),
         "freeze": freeze,
         "backbone_lr": backbone_lr,
         "layer_decay": layer_decay,
+        "tta": tta,
     }
     given = {key: value for key, value in values.items() if value is not None} | _assigned(assign or [])
     wishes = {
         "dataset": dataset,
         "config": config,
+        "preset": preset,
         "recipe": given,
         "stem": stem,
         "image_size": image_size,
@@ -123,6 +134,11 @@ def train(
         "from_scratch": pretrained is False,
     }
     try:
+        if find_lr:
+            if plan or detach or ranked():
+                hint = "trains nothing, so it goes neither with --plan nor with --detach nor under torchrun"
+                raise UsageError("find-lr", None, hint)
+            raise typer.Exit(_find_rates(names or [None], wishes, folder, calibrate, as_json))
         if plan:
             raise typer.Exit(_show_plans(names or [None], wishes, folder, calibrate, as_json))
         if ranked():
@@ -139,6 +155,13 @@ def _augmentations(names: str | None, none: bool) -> list[str] | None:
     if none:
         return []
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _class_weights(text: str | None) -> str | list[object] | None:
+    """A name, or the numbers of a list; what is no number is left to the recipe to refuse."""
+    if text is None or not any(sign in text for sign in ",0123456789"):
+        return text
+    return _assigned([f"weights=[{text}]"])["weights"]  # type: ignore[return-value]
 
 
 def _assigned(pairs: list[str]) -> dict[str, object]:
@@ -217,6 +240,20 @@ def _plans(
     if crowded and wishes["threads"] is None and usable_cores() > 1:
         _say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
     return [calibrate.settle(plan, _say, wanted=calibrated, measure=measure) for plan in found], spread
+
+
+def _find_rates(names: list, wishes: dict, folder: Path, calibrated: bool | None, as_json: bool) -> int:
+    """`--find-lr`: the losses at growing rates, on stdout; nothing is written."""
+    plans, _ = _plans(names, wishes, folder, calibrated, alone=True, measure=False)
+    from . import cli_find_lr
+    from .trainer import findrate
+
+    found = [(plan, findrate.range_test(plan.config, plan.data)) for plan, _ in plans]
+    if as_json:
+        _print_json([cli_find_lr.as_dict(*pair) for pair in found], "tests")
+    else:
+        _emit("\n".join(cli_find_lr.as_text(*pair) for pair in found))
+    return 0
 
 
 def _show_plans(names: list, wishes: dict, folder: Path, calibrated: bool | None, as_json: bool) -> int:

@@ -14,19 +14,24 @@ Dataset = Annotated[
 ]
 
 # The recipe
+Preset = Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="A recipe by name: baseline, speedrun.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training pictures.")]
 BatchSize = Annotated[int | None, typer.Option(help="Pictures per update.")]
 Rate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
-Optimizer = Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.")]
-Momentum = Annotated[float | None, typer.Option(help="Momentum of SGD.")]
+Optimizer = Annotated[str | None, typer.Option(help="sgd, adam, adamw, rmsprop, lamb or muon.")]
+Momentum = Annotated[float | None, typer.Option(help="Momentum of SGD or Muon.")]
 WeightDecay = Annotated[float | None, typer.Option(help="Not on norms and biases.")]
-Schedule = Annotated[str | None, typer.Option(help="constant, step, cosine or one-cycle.")]
+Sam = Annotated[str | None, typer.Option(help="none, sam or asam: look for flat minima, at twice the cost.")]
+Schedule = Annotated[str | None, typer.Option(help="constant, step, linear, cosine or one-cycle.")]
 Warmup = Annotated[float | None, typer.Option(help="Epochs in which the learning rate rises.")]
 LabelSmoothing = Annotated[float | None, typer.Option(help="Part of the target spread over all classes.")]
+ClassWeights = Annotated[str | None, typer.Option(help="none, balanced, or a number per class: 1,2.5,1.")]
+Sampling = Annotated[str | None, typer.Option(help="uniform, or balanced: all classes equally often.")]
 ClipNorm = Annotated[float | None, typer.Option(help="Largest norm of the gradient; 0: any.")]
 Ema = Annotated[float | None, typer.Option(help="Decay of a moving average of the weights; 0: none.")]
 Augment = Annotated[str | None, typer.Option(help="Comma-separated: crop, translate, flip, jitter, randaugment …")]
 NoAugment = Annotated[bool, typer.Option("--no-augment", help="Train on the pictures as they are.")]
+Tta = Annotated[str | None, typer.Option(help="none, or flip: the test looks at mirror images as well.")]
 Assign = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any value of the recipe, e.g. gamma=0.2.")
 ]
@@ -88,6 +93,7 @@ Calibrate = Annotated[
 
 # What is done
 Plan = Annotated[bool, typer.Option("--plan", help="Show what would be trained and how long; train nothing.")]
+FindLr = Annotated[bool, typer.Option("--find-lr", help="Try out learning rates, draw their losses; train nothing.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Train in the background; print the id, return.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")]
 Runs = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs.")]

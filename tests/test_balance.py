@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import augment, balance, randomness, recipe
+from cnn_explorer.trainer import augment, balance, prepare, randomness, recipe
 from cnn_explorer.trainer.batches import TrainingBatches, View
 from cnn_explorer.trainer.datasets import Pictures
 from cnn_explorer.trainer.evaluate import evaluate
@@ -162,6 +162,17 @@ def test_digits_are_not_mirrored_at_the_test() -> None:
 def test_what_is_refused(values: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         recipe.resolve("cifar10", flags(**values))
+
+
+@pytest.mark.parametrize("values", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}])
+def test_what_would_have_no_effect_on_a_loss_is_refused(values: dict) -> None:
+    def planned(network: str, **options: object) -> None:
+        prepare.plan(prepare.Request(network=network, threads=1, device="cpu", **options), lambda line: None)
+
+    with pytest.raises(UsageError, match="has no effect on capsnet_nano, whose loss is its own"):
+        planned("capsnet_nano", recipe=values)
+    planned("capsnet_nano", recipe={"sampling": "balanced"})
+    planned("lenet5_paper", recipe=values)
 
 
 def test_class_weights_must_be_as_many_as_the_classes() -> None:

@@ -78,19 +78,19 @@ class Muon(Optimizer):
         pending.sort(key=lambda p: p.flatten(1).shape)
         for (rows, columns), alike in groupby(pending, key=lambda p: p.flatten(1).shape):
             parameters = list(alike)
-            updates = orthogonalised(torch.stack([self._momentum(p, group).flatten(1) for p in parameters]))
+            updates = orthogonalised(torch.stack([self._momentum(p, p.grad, group).flatten(1) for p in parameters]))
             length = group["lr"] * max(1, rows / columns) ** 0.5
             for parameter, update in zip(parameters, updates.unbind(), strict=True):
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.add_(update.view_as(parameter), alpha=-length)
 
-    def _momentum(self, parameter: Tensor, group: dict) -> Tensor:
+    def _momentum(self, parameter: Tensor, gradient: Tensor, group: dict) -> Tensor:
         """The running mean of the gradients with this one in it; with ``nesterov``, one step further."""
         state = self.state[parameter]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        buffer = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
-        return parameter.grad.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
+        buffer = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        return gradient.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
 
 
 def hidden_matrices(network: nn.Module) -> set[int]:

@@ -18,7 +18,20 @@ import torch
 from .. import __version__, settings
 from ..errors import UsageError
 from ..models import catalogue, counting
-from . import configfile, datainfo, datasets, distributed, engine, enginechoice, gpus, initial, keeping, recipe, store
+from . import (
+    configfile,
+    datainfo,
+    datasets,
+    distributed,
+    engine,
+    enginechoice,
+    gpus,
+    initial,
+    keeping,
+    presets,
+    recipe,
+    store,
+)
 from .configfile import Wishes
 from .datainfo import DataInfo
 from .datasets import DataSet
@@ -27,6 +40,7 @@ from .enginechoice import Choice
 from .ids import new_id
 from .initial import Source
 from .lock import RunLock
+from .lossuse import uses_cross_entropy
 from .recipe import Layer, Recipe
 from .runconfig import DataConfig, NetworkConfig, RunConfig
 from .rundir import RunWriter
@@ -41,8 +55,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for; None where it says nothing. ``recipe`` holds the values of the flags,
-    ``checkpoints`` those of keeping.Keeping.
+    """What the command line asks for; None where it says nothing. ``recipe`` holds the values of the flags, ``preset`` names
+    a recipe of presets.py, ``checkpoints`` are the values of keeping.Keeping.
 
     ``start``: the weights to begin with, ``from_scratch``: none even where the file asks for some; ``runs`` is where earlier
     runs are found by their id. ``alone``: the run is trained in the foreground and no other one is under way. ``devices``
@@ -53,6 +67,7 @@ class Request:
     network: str | None = None
     dataset: str | None = None
     config: Path | None = None
+    preset: str | None = None
     recipe: Mapping[str, object] = field(default_factory=dict)
     stem: str | None = None
     image_size: int | None = None
@@ -164,10 +179,20 @@ def _plan(request: Request, say: Say) -> Plan:
     network = NetworkConfig(variant.name, form.stem, info.channels, form.image_size, len(data.classes), form.parameters)
     if source is not None:
         network = dataclasses.replace(network, pretrained=initial.settle(source, network, data.classes, say))
+    _check_loss(resolved, network)
     distributed.check_batch(fitted.batch_size, max(request.ranks, len(choice.engine.devices)))
     choice = _placed(choice, data, fitted, say)
     config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed, kept)
     return Plan(config, data, _origins(resolved, fitted, info.name), choice)
+
+
+def _check_loss(resolved: recipe.Resolved, network: NetworkConfig) -> None:
+    """UsageError where something was asked for that acts on cross-entropy, and the network's loss has none."""
+    for key, without in (("class_weights", "none"), ("label_smoothing", 0.0)):
+        asked = key in resolved.asked and getattr(resolved.recipe, key) != without
+        if asked and not uses_cross_entropy(network):
+            hint = f"has no effect on {network.name}, whose loss is its own; leave it out"
+            raise recipe.refused(resolved, key, hint)
 
 
 def _placed(choice: Choice, data: DataSet, fitted: Recipe, say: Say) -> Choice:
@@ -236,10 +261,15 @@ def _layers(variant: catalogue.Variant, wishes: Wishes, request: Request, source
 
     A grown network learns as any other: its authors slowed down nothing.
     """
-    note = [] if wishes.complete else [Layer(f"{variant.family}.md", variant.recipe, general=True)]
+    layers = [] if wishes.complete else [Layer(f"{variant.family}.md", variant.recipe, general=True)]
     if source is not None and source.kind != GROWN:
-        note.append(Layer("fine-tuning", FINE_TUNING, general=True))
-    return [*note, Layer(wishes.origin, wishes.recipe), Layer("", request.recipe)]
+        layers.append(Layer("fine-tuning", FINE_TUNING, general=True))
+    if request.preset is not None:
+        layers.append(presets.layer(request.preset))
+        if wishes.complete:
+            hint = f"and {wishes.origin}, which holds a whole recipe, contradict each other; give one of them"
+            raise UsageError("recipe", request.preset, hint)
+    return [*layers, Layer(wishes.origin, wishes.recipe), Layer("", request.recipe)]
 
 
 def _describe(dataset: str, variant: catalogue.Variant, stem: str, size: int | None, folder: Path) -> DataInfo:

@@ -275,12 +275,18 @@ def _check_together(recipe: Recipe, origins: Mapping[str, str]) -> None:
         )
 
 
+def refused(resolved: Resolved, key: str, hint: str) -> UsageError:
+    """The error for a value that cannot be used, named as it was given: a flag, or a key of a file."""
+    value = getattr(resolved.recipe, key)
+    name = _field_name(key, resolved.origins[key])
+    return UsageError(name, list(value) if isinstance(value, tuple) else value, hint)
+
+
 def check_classes(resolved: Resolved, classes: Sequence[str]) -> None:
     """UsageError where the class weights are not as many as the classes."""
     weights = resolved.recipe.class_weights
     if not isinstance(weights, str) and len(weights) != len(classes):
-        name = _field_name("class_weights", resolved.origins["class_weights"])
-        raise UsageError(name, list(weights), f"must be {len(classes)} numbers, one for each class of the data set")
+        raise refused(resolved, "class_weights", f"must be {len(classes)} numbers, one for each class of the data set")
 
 
 def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
@@ -296,9 +302,8 @@ def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
         raise UsageError("dataset", None, "has no pictures to train on")
     if "batch_size" in resolved.asked:
         if recipe.batch_size > pictures:
-            name = _field_name("batch_size", resolved.origins["batch_size"])
             hint = f"is more than the training part has; the largest that works is {pictures}"
-            raise UsageError(name, recipe.batch_size, hint)
+            raise refused(resolved, "batch_size", hint)
         return recipe, ""
     largest = max(pictures // UPDATES_PER_EPOCH, min(SMALLEST_BATCH, max(1, pictures // 2)))
     if recipe.batch_size <= largest:

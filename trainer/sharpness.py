@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ class Ascent:
         self._adaptive = adaptive
         self._device = device
         self._noise: dict[str, Tensor] = {}
-        self._norms = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
+        self._norms: list[Any] = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
 
     def begin(self) -> None:
         """Before the first pass."""
@@ -45,7 +46,7 @@ class Ascent:
         Gradients may carry the factor of a scaler, since only their direction counts. Where one of them is infinite, the
         weights stay, and the second pass finds the same infinity, whereupon the scaler leaves the update out.
         """
-        moved = [p for p in self._network.parameters() if p.grad is not None]
+        moved = {p: p.grad for p in self._network.parameters() if p.grad is not None}
         kept = [p.detach().clone() for p in moved]
         self._displace(moved)
         for norm in self._norms:
@@ -61,15 +62,15 @@ class Ascent:
                     parameter.copy_(before)
 
     @torch.no_grad()
-    def _displace(self, moved: list[Tensor]) -> None:
+    def _displace(self, moved: dict[nn.Parameter, Tensor]) -> None:
         """Add ρ·T²g / ‖T·g‖ to the weights; T is 1 for SAM (its equation 2), |w| + η for ASAM."""
-        gradients = [p.grad for p in moved]
-        if self._adaptive:
-            sizes = [p.abs() + ASAM_FLOOR for p in moved]
-            gradients = torch._foreach_mul(gradients, sizes)
-        length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        norms = [torch.linalg.vector_norm(self._sized(weight, gradient)) for weight, gradient in moved.items()]
+        length = torch.linalg.vector_norm(torch.stack(norms))
         factor = torch.where(torch.isfinite(length), self._rho / (length + 1e-12), 0.0)
-        if self._adaptive:
-            gradients = torch._foreach_mul(gradients, sizes)
-        for parameter, gradient in zip(moved, gradients, strict=True):
-            parameter.add_(torch.nan_to_num(gradient * factor, nan=0.0))
+        for weight, gradient in moved.items():
+            direction = self._sized(weight, self._sized(weight, gradient))
+            weight.add_(torch.nan_to_num(direction * factor, nan=0.0))
+
+    def _sized(self, weight: Tensor, gradient: Tensor) -> Tensor:
+        """T times a gradient."""
+        return gradient * (weight.abs() + ASAM_FLOOR) if self._adaptive else gradient

@@ -51,7 +51,9 @@ NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "momentum": ("optimizer", ("sgd", "rmsprop", "muon")),
     "nesterov": ("optimizer", ("sgd", "muon")),
     "betas": ("optimizer", ("adam", "adamw", "lamb", "muon")),
-    "eps": ("optimizer", ("adam", "adamw", "lamb", "rmsprop")),
+    "eps": ("optimizer", ("adam", "adamw", "lamb", "muon", "rmsprop")),
+    "rest_lr": ("optimizer", ("muon",)),
+    "rho": ("sam", ("sam", "asam")),
     "milestones": ("schedule", ("step",)),
     "gamma": ("schedule", ("step",)),
     "crop_padding": ("augment", ("crop",)),
@@ -194,7 +196,7 @@ def parse(key: str, text: str) -> object:
     default = getattr(Recipe, key)
     if isinstance(default, bool):
         return {"yes": True, "true": True, "no": False, "false": False}.get(text.lower(), text)
-    if isinstance(default, tuple):
+    if isinstance(default, tuple) or (recipe.RULES[key].or_numbers and "," in text):
         if text.lower() == "none":
             return []
         return [_number_or_text(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
