@@ -55,12 +55,15 @@ def start(
     ] = None,
     ascii_only: Annotated[bool | None, typer.Option("--ascii/--unicode", help="Draw the app in ASCII.")] = None,
     mouse: Annotated[bool, typer.Option("--mouse/--no-mouse", help="Let the app use the mouse.")] = True,
+    notify: Annotated[
+        str | None, typer.Option(help="What the terminal is told when a run ends: none, bell or osc9.")
+    ] = None,
 ) -> None:
     """Open the app when no command is given."""
     if context.invoked_subcommand is None:
         from .tui import options
 
-        chosen = options.resolve(theme, color, ascii_only, mouse)
+        chosen = options.resolve(theme, color, ascii_only, mouse, notify)
         # Textual reads the number of colours when it is imported.
         options.set_colours(chosen)
         from .tui.app import run

@@ -45,8 +45,8 @@ def main_memory() -> MainMemory:
 
 
 @contextlib.contextmanager
-def _nvml() -> Iterator[Any]:
-    """The NVML module, initialised; None without a driver."""
+def open_nvml() -> Iterator[Any]:
+    """The NVML module, initialised, for whoever reads it often; None without a driver."""
     try:
         import pynvml
 
@@ -70,10 +70,14 @@ def _or_none(ask: Callable[[], Any]) -> Any:
 
 def gpus() -> list[Gpu]:
     """The NVIDIA GPUs of this machine; empty without a driver."""
-    with _nvml() as nvml:
-        if nvml is None:
-            return []
-        return [_gpu(nvml, index) for index in range(_or_none(nvml.nvmlDeviceGetCount) or 0)]
+    with open_nvml() as nvml:
+        return [] if nvml is None else gpus_of(nvml)
+
+
+def gpus_of(nvml: Any) -> list[Gpu]:
+    """The GPUs by an NVML that is open; one that fell off the bus is left out."""
+    found = [_or_none(lambda index=index: _gpu(nvml, index)) for index in range(_or_none(nvml.nvmlDeviceGetCount) or 0)]
+    return [gpu for gpu in found if gpu is not None]
 
 
 def _gpu(nvml: Any, index: int) -> Gpu:

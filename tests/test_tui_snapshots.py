@@ -11,11 +11,18 @@ from pathlib import Path
 
 import pytest
 import textual
+from cnn_explorer.machine import Gpu
 from cnn_explorer.models import catalogue
 from cnn_explorer.tui import launching
 from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.gauges import Readings, Sample, Sampler
 from cnn_explorer.tui.screens import launch
+from cnn_explorer.tui.screens.run import RunScreen
+from cnn_explorer.tui.screens.runs import RunsScreen
+from cnn_explorer.tui.widgets.chart_grid import ChartGrid
+from cnn_explorer.tui.widgets.machine_strip import MachineStrip
 from cnn_explorer.tui.widgets.picture_view import PictureView
+from cnn_explorer.tui.widgets.reading_view import ReadingView
 from textual.pilot import Pilot
 from tui_support import HELPER_COMMAND, FakeRun, eval_record, until
 
@@ -160,14 +167,43 @@ def test_screen(place: Path, snap_compare, name: str) -> None:
     assert snapshot(snap_compare, app_of("first_b"), SIZES[name.rpartition("-")[2]], *KEYS[name])
 
 
-@pytest.mark.parametrize("size", ["80x24", "120x40"])
-def test_runs(place: Path, snap_compare, size: str) -> None:
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with one GPU, always equally busy."""
+    gib = 1 << 30
+    gpu = Gpu(0, "GPU-0", "card", 141 * gib, 120 * gib, 0.87, 512.0, 700.0, 61.0, ())
+    sample = Sample(0.34, 0.2, 12 * gib, 128 * gib, 3 * gib, (gpu,), {0: 18 * gib})
+    load = (0.1, 0.3, 0.9, 0.87)
+    monkeypatch.setattr(Sampler, "_read", lambda sampler, nvml: Readings(sample, load, {0: load}))
+
+
+async def curves_drawn(pilot: Pilot) -> None:
+    """The charts of the screen show all records, and the strip, where it is to be seen, one sample."""
+    await settled(pilot)
+    screen = pilot.app.screen
+    assert isinstance(screen, RunsScreen)
+    await until(pilot, lambda: screen.charts.drawn.runs and screen.charts.drawn.runs[0].records == 303)
+    await until(pilot, lambda: all(strip.readings for strip in screen.query(MachineStrip)))
+    await until(pilot, lambda: all(row.cells[6].strip() for row in screen.table.rows))
+    await until(pilot, lambda: screen.query_one(ReadingView).findings)
+    await pilot.pause(0.3)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_runs(place: Path, machine: None, snap_compare, size: str) -> None:
+    assert snap_compare(app_of(screen="runs"), terminal_size=SIZES[size], run_before=curves_drawn)
+
+
+@pytest.mark.parametrize(("size", "tab"), [("80x24", "1"), ("120x40", "2"), ("200x60", "1")])
+def test_run(place: Path, machine: None, snap_compare, size: str, tab: str) -> None:
     async def ready(pilot: Pilot) -> None:
-        await settled(pilot)
-        charts = pilot.app.screen.charts
-        await until(pilot, lambda: charts.drawn.runs and charts.drawn.runs[0].records == 303)
-        await pilot.press("enter")
-        await pilot.pause(0.3)
+        await curves_drawn(pilot)
+        await pilot.press("enter", tab)
+        screen = pilot.app.screen
+        assert isinstance(screen, RunScreen)
+        await until(pilot, lambda: screen.query_one(ReadingView).findings and screen._known())
+        await until(pilot, lambda: screen.query_one(ChartGrid).drawn.charts)
+        await pilot.pause(0.5)
 
     assert snap_compare(app_of(screen="runs"), terminal_size=SIZES[size], run_before=ready)
 

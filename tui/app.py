@@ -6,9 +6,11 @@ before any of them is needed.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -21,7 +23,9 @@ from textual.screen import Screen
 
 from .. import settings
 from ..trainer.run import Run
-from . import commands, memory, shelf, terminal, themes
+from ..trainer.states import STATES
+from . import commands, endings, memory, shelf, terminal, themes
+from .chosen import Chosen
 from .helper import Answer, Helper, HelperState
 from .messages import Answered, HelperChanged, RunsRead, TerminalGone
 from .options import THEMES, Options
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 WIDE, HUGE = 100, 160
 TWICE_S = 2.0
+MOST_THREADS = 64
 HELPER_AFTER_S = 0.3
 """The helper process is started this long after the first paint: loading torch would slow it."""
 
@@ -59,7 +64,7 @@ class ExplorerApp(App[None]):
     CSS_PATH = "app.tcss"
     BINDINGS: ClassVar = [*commands.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
     HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
-    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall")]
+    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall"), (32, "-high")]
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(
@@ -82,6 +87,7 @@ class ExplorerApp(App[None]):
             self.memory.view = next(iter(shelf.VIEWS))
         self.runs: tuple[Run, ...] = ()
         self.runs_problem = ""
+        self.chosen = Chosen(self.memory.marked, self.memory.pinned)
         self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)
         self.questions = Questions(self.helper)
         self.run_watch = RunWatch(self.places.runs, self._runs_read, watch_every_s)
@@ -90,6 +96,8 @@ class ExplorerApp(App[None]):
     # Start and end
 
     def on_mount(self) -> None:
+        # Each screen has threads that follow files for as long as it is open; asyncio's own pool has six on two cores.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS))
         themes.register(self)
         self.theme = self._first_theme()
         self.push_screen(CatalogueScreen(), callback=None)
@@ -114,6 +122,7 @@ class ExplorerApp(App[None]):
     def on_unmount(self) -> None:
         self.run_watch.stop()
         self.helper.close()
+        self.memory.marked, self.memory.pinned = self.chosen.marked, self.chosen.pinned
         memory.save(self.places.state, self.memory)
 
     def _first_theme(self) -> str:
@@ -137,9 +146,22 @@ class ExplorerApp(App[None]):
         self.post_message(RunsRead(runs, problem))
 
     def on_runs_read(self, message: RunsRead) -> None:
+        before = self.runs
         self.runs, self.runs_problem = message.runs, message.problem
         for screen in self.base_screens:
             screen.runs_changed(self.runs)
+        for run in endings.ended(before, self.runs):
+            self._tell_end(run)
+
+    def _tell_end(self, run: Run) -> None:
+        """A run is over: say so here and, if wanted, to the terminal."""
+        sentence = endings.sentence(run)
+        self.say(sentence, "information" if STATES[run.state].good else "error")
+        if self.options.notify == "bell":
+            self.bell()
+        elif self.options.notify == "osc9" and self._driver is not None and not self.is_headless:
+            self._driver.write(endings.osc9(sentence))
+            self._driver.flush()
 
     def on_answered(self, message: Answered) -> None:
         self.questions.answered(message.answer)
@@ -176,6 +198,11 @@ class ExplorerApp(App[None]):
     def say(self, text: str, severity: str = "information") -> None:
         """A short message that goes away by itself. The text is shown as it is, never read as markup."""
         self.notify(text, severity=severity, markup=False)  # type: ignore[arg-type]
+
+    def chosen_changed(self) -> None:
+        """Another run is marked or pinned: every screen that draws them draws them again."""
+        for screen in self.base_screens:
+            screen.runs_changed(self.runs)
 
     def open_page(self, target: str, words: str = "") -> None:
         """Show the page that a link names: a concept, a note, or the address of something outside."""
@@ -249,6 +276,18 @@ class ExplorerApp(App[None]):
         else:
             self.push_screen(RunsScreen(run_id or self.memory.run))
         self.memory.screen = "runs"
+
+    def open_run(self, run_id: str) -> None:
+        """Show one run."""
+        from .screens.run import RunScreen
+
+        screen = self._show(RunScreen)
+        if isinstance(screen, RunScreen) and screen.run_id == run_id:
+            return
+        if screen is not None:
+            self.pop_screen()
+        self.memory.run = run_id
+        self.push_screen(RunScreen(run_id))
 
     def action_show_catalogue(self) -> None:
         """Go to the architectures."""

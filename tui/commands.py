@@ -31,6 +31,7 @@ KEY_NAMES = {
     "equals_sign": "=",
     "less_than_sign": "<",
     "greater_than_sign": ">",
+    "number_sign": "#",
 }
 
 
@@ -180,9 +181,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("minus", "change(-1)", "The value before", "bench"),
     Command("full_stop", "channel(1)", "The next output channel", "bench", "channel", rank=8),
     Command("comma", "channel(-1)", "The output channel before", "bench"),
-    # Runs
-    Command("s", "stop", "Stop this run; a checkpoint is written", "runs", "stop", rank=10),
-    Command("r", "resume", "Resume this run from its last checkpoint", "runs", "resume", rank=11),
+    # The list of runs
     Command("slash", "filter", "Filter the list as you type", "runs", "filter", rank=15),
     # Charts, wherever the focus is
     Command("z", "chart('one')", "One chart with all the room, or all of them again", "charts", "one chart", rank=19),
@@ -227,6 +226,50 @@ COMMANDS: tuple[Command, ...] = (
     Command("ctrl+d,pagedown", "page(1)", "The next page of charts", "grid", palette=False),
     Command("ctrl+u,pageup", "page(-1)", "The page before", "grid", palette=False),
     Command("enter", "chart('one')", "One chart with all the room, or all of them again", "grid", palette=False),
+    Command(
+        "o", "order", "Order by age, accuracy, network, data set, state, time left or tags", "runs", "order", rank=28
+    ),
+    Command("u", "unmark", "Nothing is marked or pinned any more", "runs", "unmark", rank=29),
+    Command("M", "machine", "What the machine is doing, shown or hidden", "runs", "machine", rank=31),
+    # One run, in the list or on its own screen
+    Command("s", "stop", "Stop this run; a checkpoint is written", "one-run", "stop", rank=9),
+    Command("S", "keep_best", "End this run here and judge its best weights", "one-run", "keep best", rank=10),
+    Command("X", "skip", "Take this run out of its queue", "one-run", "skip", rank=9),
+    Command("r", "resume", "Resume this run from its last checkpoint", "one-run", "resume", rank=9),
+    Command(
+        "m,space", "mark", "Mark this run: its curves are drawn with those of the others", "one-run", "mark", rank=14
+    ),
+    Command("p", "pin", "Pin this run: its curves are drawn over the others", "one-run", "pin", rank=16),
+    Command("i", "explain", "What the sentences on the curve mean", "one-run", "explain", rank=17),
+    Command("c", "clone", "Train again with changes", "one-run", "clone", rank=18),
+    Command("t", "train", "Train this network anew", "one-run", "train", rank=30),
+    Command("n", "edit_notes('remark')", "A remark on this run", "one-run", "remark", rank=32),
+    Command("number_sign", "edit_notes('tags')", "Tags of this run", "one-run", "tags", rank=33),
+    Command("D,delete", "delete", "Delete this run with its checkpoints", "one-run", "delete", rank=39),
+    # The screen of one run
+    Command("1", "tab('charts')", "The charts", "run"),
+    Command("2", "tab('classes')", "Accuracy of each class", "run"),
+    Command("3", "tab('confusion')", "Which classes are taken for which", "run"),
+    Command("4", "tab('log')", "What it printed", "run", "log", rank=8),
+    Command("5", "tab('setup')", "Its configuration and its files", "run", "setup", rank=8),
+    Command("o", "order", "Classes in their order, or the worst first", "run", "order", rank=8),
+    # Lines of a log or a table
+    Command("j,down", "scroll_lines(1)", "Down", "lines", palette=False),
+    Command("k,up", "scroll_lines(-1)", "Up", "lines", palette=False),
+    Command("g,home", "scroll_first", "To the beginning", "lines", palette=False),
+    Command(
+        "G,end",
+        "scroll_last",
+        "To the end, and stay there while the log grows",
+        "lines",
+        "end",
+        rank=6,
+        palette=False,
+    ),
+    Command("ctrl+d,pagedown,space", "scroll_page(1)", "A page down", "lines", palette=False),
+    Command("ctrl+u,pageup", "scroll_page(-1)", "A page up", "lines", palette=False),
+    Command("left", "scroll_side(-8)", "To the left, where lines are wider than the screen", "lines", palette=False),
+    Command("right", "scroll_side(8)", "To the right", "lines", palette=False),
     # Dialogs
     Command("enter", "submit", "Go on", "dialog", "go on", rank=1, palette=False),
     Command("escape", "cancel", "Close without doing anything", "dialog", "cancel", rank=2, palette=False),

@@ -1,34 +1,66 @@
-"""Stopping and resuming runs, with every outcome as one line of text. No Textual; called from threads."""
+"""What can be done with a run, with every outcome as one line of text. No Textual; called from threads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import UsageError, WorkError
+from ..trainer.notes import Notes, write_notes
 from ..trainer.run import Run
 
+Outcome = tuple[str, str]
+"""What happened, and what went wrong ("" if nothing)."""
 
-def stop(path: Path) -> tuple[str, str]:
-    """Ask a run to stop; what happened, and what went wrong ("" if nothing)."""
-    from ..trainer.control import request_stop
 
+def _outcome(action: Callable[[], object], text: str) -> Outcome:
     try:
-        request_stop(path)
+        action()
     except (UsageError, WorkError) as error:
         return "", str(error)
-    return f"{path.name} ends its step, writes a checkpoint and stops", ""
+    return text, ""
 
 
-def resume(path: Path) -> tuple[str, str]:
-    """Go on with a run in a process of its own; what happened, and what went wrong."""
+def stop(path: Path) -> Outcome:
+    """Ask a run to stop."""
+    from ..trainer import control
+
+    return _outcome(lambda: control.request_stop(path), f"{path.name} ends its step, writes a checkpoint and stops")
+
+
+def keep_best(path: Path) -> Outcome:
+    """Ask a run to end its training here and judge its best weights."""
+    from ..trainer import control
+
+    return _outcome(lambda: control.request_finish(path), f"{path.name} ends here and judges its best weights")
+
+
+def skip(path: Path) -> Outcome:
+    """Take a run that waits out of its queue."""
+    from ..trainer import control
+
+    return _outcome(lambda: control.skip(path), f"{path.name} leaves its queue")
+
+
+def resume(path: Path) -> Outcome:
+    """Go on with a run in a process of its own."""
     from ..trainer.launch import resume as resume_run
 
-    try:
-        resume_run(path, detach=True, say=lambda text: None)
-    except (UsageError, WorkError) as error:
-        return "", str(error)
-    return f"{path.name} goes on from its last checkpoint", ""
+    return _outcome(
+        lambda: resume_run(path, detach=True, say=lambda text: None), f"{path.name} goes on from its last checkpoint"
+    )
+
+
+def delete(path: Path) -> Outcome:
+    """Delete a run with its checkpoints; refused while it is alive."""
+    from ..trainer.launch import remove
+
+    return _outcome(lambda: remove(path.parent, path.name), f"{path.name} is deleted")
+
+
+def annotate(path: Path, notes: Notes) -> Outcome:
+    """Give a run tags and a remark."""
+    return _outcome(lambda: write_notes(path, notes), f"noted on {path.name}")
 
 
 def stop_all(runs: Iterable[Run]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from ..trainer.files import read_bytes, replace_file
@@ -22,6 +22,11 @@ class Memory:
     sort: str = "year"
     view: str = "list"
     run: str = ""
+    run_tab: str = "charts"
+    run_order: str = "newest"
+    machine: bool = True
+    marked: list[str] = field(default_factory=list)
+    pinned: str = ""
     axis: str = "epoch"
     smoothing: float = 0.0
     log_charts: str = ""
@@ -43,10 +48,10 @@ def load(folder: Path) -> Memory:
     if not isinstance(values, dict):
         return Memory()
     memory = Memory()
-    for field in fields(Memory):
-        value, default = values.get(field.name), getattr(memory, field.name)
+    for known in fields(Memory):
+        value, default = values.get(known.name), getattr(memory, known.name)
         if type(value) is type(default):
-            setattr(memory, field.name, value)
+            setattr(memory, known.name, value)
     return memory
 
 

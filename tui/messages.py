@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from ..trainer.run import Run
 from .helper import Answer, HelperState
 from .launching import Device, Preview
+
+if TYPE_CHECKING:
+    from .gauges import Readings
+    from .glances import Glance
+    from .runtail import RunNews
 
 
 @dataclass
@@ -20,6 +26,30 @@ class RunsRead(Message):
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, RunsRead)
+
+
+@dataclass
+class MachineRead(Message):
+    """The machine was sampled."""
+
+    readings: Readings
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, MachineRead)
+
+
+@dataclass
+class GlancesRead(Message):
+    """Some of the runs that are listed went on."""
+
+    glances: dict[str, Glance]
+
+
+@dataclass
+class RunNewsRead(Message):
+    """One run went on: what its curve says, its figures per class, its log."""
+
+    news: RunNews
 
 
 @dataclass
@@ -76,7 +106,7 @@ class TrainRefused(Message):
 
 @dataclass
 class RunCommandDone(Message):
-    """A stop or resume went through (``problem`` empty) or not; ``text`` says what happened."""
+    """Something was done with a run (``problem`` empty) or not; ``text`` says what happened."""
 
     text: str
     problem: str = ""

@@ -10,22 +10,31 @@ from .. import settings
 from ..errors import UsageError, nearest
 
 THEMES = ("dark", "light", "ansi-dark", "ansi-light", "high-contrast", "colour-blind")
+NOTIFY = ("none", "bell", "osc9")
 COLORS = {"auto": "auto", "truecolor": "truecolor", "256": "256", "16": "standard", "none": ""}
 
 
 @dataclass(frozen=True)
 class Options:
-    """``theme`` "" leaves the choice to what the person had last, or to the terminal."""
+    """``theme`` "" leaves the choice to what the person had last, or to the terminal.
+
+    ``notify``: what the terminal is told, besides the message in the app, when a run ends.
+    """
 
     theme: str = ""
     color: str = "auto"
     ascii: bool = False
     mouse: bool = True
     quiz: bool = True
+    notify: str = "none"
 
 
 def resolve(
-    theme: str | None = None, color: str | None = None, ascii: bool | None = None, mouse: bool = True
+    theme: str | None = None,
+    color: str | None = None,
+    ascii: bool | None = None,
+    mouse: bool = True,
+    notify: str | None = None,
 ) -> Options:
     """Flags, then config.toml, then the defaults. UsageError names what is wrong and where."""
     return Options(
@@ -34,6 +43,7 @@ def resolve(
         ascii=_switch("ascii", ascii, default=False),
         mouse=mouse,
         quiz=_switch("quiz", None, default=True),
+        notify=_choice("notify", notify, NOTIFY, "none"),
     )
 
 

@@ -12,10 +12,11 @@ from ..trainer.states import STATES
 from ..trainer.textsafe import width
 
 KNOWN = {
-    **dict.fromkeys("─━┄┅┈┉╌╍═▔▁▂⎺⎽‾", "-"),
+    **dict.fromkeys("─━┄┅┈┉╌╍═▔⎺⎽‾", "-"),
     **dict.fromkeys("│┃┆┇┊┋╎╏║▏▕▎▍", "|"),
-    **dict.fromkeys("█▇▆▅▊▉▋▌▐▓■", "#"),
-    **dict.fromkeys("▄▀▒▃", "="),
+    **dict.fromkeys("█▊▉▋▌▐▓■", "#"),
+    **dict.fromkeys("▀▒", "="),
+    **dict(zip("▁▂▃▄▅▆▇", "_.-=+*%", strict=True)),
     **dict.fromkeys("░", "."),
     **dict.fromkeys("▶▸►→›⟶»", ">"),
     **dict.fromkeys("◀◂◄←‹⟵«", "<"),

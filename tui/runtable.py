@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from ..trainer.run import Run
 from ..trainer.states import STATES
 from .curves import Curves
+from .glances import Glance
+from .spark import sparkline
 
 BAR_CELLS = 20
+CURVE_CELLS = 10
 
 
 def matching(runs: Sequence[Run], text: str) -> list[Run]:
@@ -39,18 +43,54 @@ def duration(seconds: float | None) -> str:
 
 
 def progress_text(run: Run) -> str:
-    """Where a run stands: its epoch, or the word for its state."""
+    """Where a run stands: its epoch, what it is starting with, or the word for its state."""
     if run.state == "training" and run.epoch is not None and run.epochs is not None:
         return f"epoch {run.epoch}/{run.epochs}"
-    return run.state
+    return run.phase if run.state == "starting" and run.phase else run.state
 
 
-def cells(run: Run) -> tuple[str, ...]:
-    """Sign of the state, network, data set, where it stands, best accuracy, time left, id."""
-    eta = duration(run.eta_s) if run.live else ""
-    best = run.test_accuracy if run.test_accuracy is not None else run.best_accuracy
-    sign = STATES[run.state].symbol
-    return (sign, run.network or run.id, run.dataset, progress_text(run), percent(best), eta, run.id)
+ORDERS: dict[str, Callable[[Run], object]] = {
+    "newest": lambda run: 0,
+    "best accuracy": lambda run: math.inf if run.best_accuracy is None else -run.best_accuracy,
+    "network": lambda run: run.network.lower(),
+    "data set": lambda run: run.dataset.lower(),
+    "state": lambda run: list(STATES).index(run.state),
+    "time left": lambda run: run.eta_s if run.live and run.eta_s is not None else math.inf,
+    "tags": lambda run: (not run.notes.tags, run.notes.tags),
+}
+"""Names of the orders of the list and what each sorts by; within, the newest comes first."""
+
+
+def ordered(runs: Sequence[Run], order: str) -> list[Run]:
+    """The runs, which come newest first, in an order; an unknown one is that in which they came."""
+    return sorted(runs, key=ORDERS.get(order, ORDERS["newest"]))  # type: ignore[arg-type,return-value]
+
+
+def cells(run: Run, sign: str = "", glance: Glance | None = None) -> tuple[str, ...]:
+    """A run as the list shows it, in the order of COLUMNS. ``sign`` tells whether it is marked or pinned."""
+    glance = glance or Glance()
+    return (
+        sign,
+        STATES[run.state].symbol,
+        run.network or run.id,
+        run.dataset,
+        progress_text(run),
+        percent(run.best_accuracy),
+        sparkline(glance.accuracies, CURVE_CELLS),
+        percent(run.test_accuracy),
+        "" if glance.pace is None else pace(glance.pace),
+        duration(run.eta_s) if run.live else "",
+        " ".join(run.notes.tags) or run.notes.remark,
+        run.id,
+    )
+
+
+def pace(images_per_s: float) -> str:
+    """Images a second in five cells: 950, 21.3k, 1.2M."""
+    for limit, unit in ((1e6, "M"), (1e4, "k")):
+        if images_per_s >= limit:
+            return f"{images_per_s / (1e3 if unit == 'k' else 1e6):.1f}{unit}"
+    return f"{images_per_s:.0f}" if images_per_s >= 10 else f"{images_per_s:.1f}"
 
 
 def tone(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""All runs on this machine, and the curves of the one under the cursor while it goes on."""
+"""All runs on this machine, the curves of those that are chosen, what they say, and what the machine is doing."""
 
 from __future__ import annotations
 
@@ -11,59 +11,91 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
 from ...trainer.run import Run
-from .. import commands, control, export, runtable
-from ..curves import ChartedRun
+from .. import commands, export, gauges, runtable, shelf
+from ..curves import Curves
 from ..export import Export
-from ..messages import RunCommandDone
+from ..glances import Glance, Glances
+from ..messages import GlancesRead, RunNewsRead
+from ..runtail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.filter_input import FilterInput
+from ..widgets.machine_strip import MachineStrip
+from ..widgets.reading_view import ReadingView
 from ..widgets.rows import Column, Row, RowList
 from ..widgets.text_lines import TextLines
+from ..widgets.text_view import TextView
 from .base import BaseScreen
+from .run_actions import RunActions
 
 COLUMNS = (
+    Column("", 2),
     Column("", 1),
     Column("network"),
-    Column("data", 9),
+    Column("data", 9, above=44),
     Column("state", 13),
     Column("best %", 6, right=True),
-    Column("left", 6, right=True, above=52),
-    Column("id", 42, above=100),
+    Column("course", runtable.CURVE_CELLS, above=60),
+    Column("test %", 6, right=True, above=104),
+    Column("img/s", 6, right=True, above=74),
+    Column("left", 7, right=True, above=66),
+    Column("notes", 16, above=92),
+    Column("id", 42, above=146),
 )
+TONED = (1, 4)
 SETTLE_S = 0.08
 
 
-class RunsScreen(ChartCommands, BaseScreen):
-    """List of runs and charts; on a narrow terminal one at a time."""
+class RunsScreen(RunActions, ChartCommands, BaseScreen):
+    """The list; on a wide terminal, beside it the charts of the run under the cursor and of the marked ones."""
 
     PLACE = "runs"
+    PLACES: ClassVar = ("one-run", "charts")
     HEADING = "runs"
-    PLACES: ClassVar = ("charts",)
-    BINDINGS: ClassVar = [*commands.bindings("runs"), *commands.bindings("charts")]
+    BINDINGS: ClassVar = [*commands.bindings("runs"), *commands.bindings("one-run"), *commands.bindings("charts")]
     CSS_PATH = "runs.tcss"
 
     def __init__(self, run_id: str = "") -> None:
         super().__init__()
         self._wanted = run_id
         self._timer: Timer | None = None
+        self._glances: dict[str, Glance] = {}
+        self._watch = Glances(self._tell_glances)
+        self._tail = RunTail(self._tell_news, with_log=False)
 
     # Layout
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
             with Vertical(id="shelf", classes="framed"):
-                yield FilterInput("network, data set, state, id, tag …")
+                yield FilterInput("network, data set, state, id, tag, remark …")
                 yield RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
+                yield MachineStrip()
             with Vertical(id="panes", classes="framed"):
                 yield TextLines(id="headline")
                 yield TextLines(id="figures")
                 yield ChartGrid(self.explorer.memory, ascii=self.explorer.options.ascii)
+                yield ReadingView()
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#shelf").border_title = "Runs"
-        self.query_one("#shelf").border_subtitle = str(self.explorer.places.runs)
+        self.set_class(not self.explorer.memory.machine, "-no-machine")
         self.table.focus()
+        self.watch(self.table, "scroll_y", self._look, init=False)
+        self.look_at_runs()
+        self.read_selected()
+
+    def on_unmount(self) -> None:
+        self._watch.stop()
+        self._tail.stop()
+
+    def on_screen_suspend(self) -> None:
+        for strip in self.query(MachineStrip):
+            strip.pause()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        for strip in self.query(MachineStrip):
+            strip.resume()
 
     @property
     def table(self) -> RowList:
@@ -91,19 +123,41 @@ class RunsScreen(ChartCommands, BaseScreen):
         super().runs_changed(runs)
         if not self.query("#shelf RowList"):
             return
-        shown = runtable.matching(runs, self.filter.value)
-        rows = [Row(run.id, runtable.cells(run), tones={0: runtable.tone(run), 3: runtable.tone(run)}) for run in shown]
+        for strip in self.query(MachineStrip):
+            strip.look_for(gauges.processes_of(runs))
+        self._fill()
+        if self._timer is None:
+            self.follow_selected()
+        self.show_run()
+
+    def _fill(self) -> None:
+        """Put the runs into the list, where anything changed."""
+        explorer = self.explorer
+        order = explorer.memory.run_order
+        found = runtable.ordered(runtable.matching(explorer.runs, self.filter.value), order)
+        rows = [self._row(run) for run in found]
         known = {row.key for row in rows}
         cursor = self._wanted if self._wanted in known else None
         if cursor:
             self._wanted = ""
         if rows != list(self.table.rows) or cursor:
-            self.table.empty = self.explorer.runs_problem or "no runs; `t` on an architecture starts one"
+            self.table.empty = explorer.runs_problem or self._empty()
             self.table.set_rows(rows, cursor)
             self.update_keys()
-        if self._timer is None:
-            self._follow_selected()
-        self.show_run()
+            self._look()
+        words = f"{len(rows)} of {len(explorer.runs)}" if self.filter.value else str(len(rows))
+        self.query_one("#shelf").border_title = f"Runs · {words} · {order if order in runtable.ORDERS else 'newest'}"
+        self.query_one("#shelf").border_subtitle = str(explorer.places.runs)
+
+    def _empty(self) -> str:
+        if self.explorer.runs:
+            return "no run has all these words"
+        return "no runs; `t` on an architecture starts one"
+
+    def _row(self, run: Run) -> Row:
+        sign = self.explorer.chosen.sign(run.id, ascii=self.explorer.options.ascii)
+        cells = runtable.cells(run, sign, self._glances.get(run.id))
+        return Row(run.id, cells, tones=dict.fromkeys(TONED, runtable.tone(run)))
 
     def go_to(self, run_id: str) -> None:
         """Put the cursor on a run, now or when it is found."""
@@ -131,94 +185,123 @@ class RunsScreen(ChartCommands, BaseScreen):
         self.update_keys()
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(SETTLE_S, self._follow_selected)
+        self._timer = self.set_timer(SETTLE_S, self.follow_selected)
 
     @on(RowList.Chosen)
-    def _opened(self) -> None:
-        self.add_class("-reading")
-        self.charts.focus()
+    def _opened(self, message: RowList.Chosen) -> None:
+        self.explorer.open_run(message.key)
 
-    @on(ChartGrid.OneChart)
-    def _one_chart(self, message: ChartGrid.OneChart) -> None:
-        self.set_class(message.alone, "-one-chart")
+    # What threads read
 
-    @on(ChartGrid.Read)
-    def _curves_read(self) -> None:
-        self.show_run()
+    @work(thread=True, exclusive=True, group="glances", exit_on_error=False, description="glances at the runs in sight")
+    def look_at_runs(self) -> None:
+        """Follow the runs in sight until the screen is closed."""
+        self._watch.run()
+
+    def _look(self) -> None:
+        """Say which runs are in sight."""
+        folder = self.explorer.places.runs
+        self._watch.want([folder / key for key in self.table.keys_in_sight])
+
+    def _tell_glances(self, glances: dict[str, Glance]) -> None:
+        self.post_message(GlancesRead(glances))
+
+    def on_glances_read(self, message: GlancesRead) -> None:
+        self._glances |= message.glances
+        self._fill()
+
+    @work(thread=True, exclusive=True, group="reading", exit_on_error=False, description="reads the chosen run")
+    def read_selected(self) -> None:
+        """Follow the run under the cursor until the screen is closed."""
+        self._tail.run()
+
+    def _tell_news(self, news: RunNews) -> None:
+        self.post_message(RunNewsRead(news))
+
+    def on_run_news_read(self, message: RunNewsRead) -> None:
+        run = self.selected
+        if run is not None and message.news.path == run.path:
+            for reading in self.query(ReadingView):
+                reading.tell(message.news.findings)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._look)
 
     # The run under the cursor
+
+    def follow_selected(self) -> None:
+        """Draw and read the run under the cursor, and draw those that are marked."""
+        run = self.selected
+        self._timer = None
+        self._tail.follow(run)
+        self.charts.show(self.explorer.chosen.charted(self.explorer.runs, run.id if run else ""))
+        if run is None:
+            self.query_one(ReadingView).tell(())
 
     def show_run(self) -> None:
         """The lines above the charts."""
         run = self.selected
-        curves = next((self.charts.known(one) for one in self.charts.runs if run and one.path == run.path), None)
-        headline, figures = (runtable.headline(run), runtable.figures(run, curves)) if run else ("", "")
+        headline, figures = (runtable.headline(run), runtable.figures(run, self._known(run))) if run else ("", "")
         for panes in self.query("#panes"):
             panes.border_title = run.id if run else ""
         for name, text in (("#headline", headline), ("#figures", figures)):
             for line in self.query(name).results(TextLines):
                 line.update(text)
 
-    def _follow_selected(self) -> None:
-        self._timer = None
-        run = self.selected
-        self.charts.show([ChartedRun(run.path, run.network or run.id, 0)] if run else [])
+    def _known(self, run: Run) -> Curves | None:
+        return next((self.charts.known(one) for one in self.charts.runs if one.path == run.path), None)
+
+    @on(ChartGrid.Read)
+    def _curves_read(self) -> None:
+        self.show_run()
+
+    @on(ChartGrid.OneChart)
+    def _one_chart(self, message: ChartGrid.OneChart) -> None:
+        self.set_class(message.alone, "-one-chart")
+
+    @on(TextView.LinkFollowed)
+    def _follow_link(self, message: TextView.LinkFollowed) -> None:
+        self.explorer.open_page(message.link.target)
 
     # Commands
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        run = self.selected if self.is_mounted else None
-        if action == "stop":
-            return run is not None and run.live
-        if action == "resume":
-            return run is not None and not run.live and run.state != "finished"
+        if action == "unmark":
+            chosen = self.explorer.chosen
+            return bool(chosen.marked or chosen.pinned)
         return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
-        self.remove_class("-reading")
         self.filter.open()
 
-    def action_stop(self) -> None:
-        run = self.selected
-        if run is None:
-            return
-        from .confirm import ConfirmScreen
+    def action_order(self) -> None:
+        memory = self.explorer.memory
+        memory.run_order = shelf.following(memory.run_order, list(runtable.ORDERS))
+        self._fill()
+        self.explorer.say(f"order: {memory.run_order}")
 
-        question = f"Stop {run.id}?"
-        detail = "It ends its step and writes a checkpoint; `r` goes on from there."
-        self.app.push_screen(
-            ConfirmScreen(question, detail, "stop"), lambda yes: self.control("stop", run) if yes else None
-        )
+    def action_unmark(self) -> None:
+        self.explorer.chosen.clear()
+        self.explorer.chosen_changed()
 
-    def action_resume(self) -> None:
-        run = self.selected
-        if run is not None:
-            self.control("resume", run)
-
-    @work(thread=True, group="control", exit_on_error=False, description="stops or resumes a run")
-    def control(self, what: str, run: Run) -> None:
-        """Stop or resume a run; what came of it is told."""
-        text, problem = control.stop(run.path) if what == "stop" else control.resume(run.path)
-        self.post_message(RunCommandDone(text, problem))
-
-    def on_run_command_done(self, message: RunCommandDone) -> None:
-        self.explorer.say(message.problem or message.text, "error" if message.problem else "information")
-        self.explorer.run_watch.nudge()
+    def action_machine(self) -> None:
+        memory = self.explorer.memory
+        memory.machine = not memory.machine
+        self.set_class(not memory.machine, "-no-machine")
 
     def export(self) -> Export:
         """The curves where they have the focus, else the list; as files the curves in either case."""
         curves = self.charts.export()
         if self.charts.has_focus:
             return curves
-        columns = [column.title or "sign" for column in COLUMNS]
+        columns = [column.title or ("mark", "sign")[place % 2] for place, column in enumerate(COLUMNS)]
         table = export.table("runs", columns, [row.cells for row in self.table.rows])
         return Export("runs", table.text, {"runs": table.data}, curves.more)
 
     def go_back(self) -> bool:
-        if self.charts.go_back():
+        if self.charts.has_focus and self.charts.go_back():
             return True
-        if self.has_class("-reading"):
-            self.remove_class("-reading")
+        if self.charts.has_focus:
             self.table.focus()
             return True
         if self.filter.is_open:

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...trainer.run import Run
+from ...trainer.states import STATES
 from .. import export, runtable
 from ..export import Export
 from ..subject import Subject
@@ -51,10 +52,10 @@ class NetworkRunsPane(Pane):
         self.table.set_rows(self._row(run) for run in runs if run.network == name)
 
     def _row(self, run: Run) -> Row:
-        sign, _, dataset, progress, _, _, run_id = runtable.cells(run)
         best, test = runtable.percent(run.best_accuracy), runtable.percent(run.test_accuracy)
         tone = runtable.tone(run)
-        return Row(run_id, (sign, dataset, progress, best, test, run_id), tones={0: tone, 2: tone})
+        cells = (STATES[run.state].symbol, run.dataset, runtable.progress_text(run), best, test, run.id)
+        return Row(run.id, cells, tones={0: tone, 2: tone})
 
     def on_row_list_chosen(self, message: RowList.Chosen) -> None:
         message.stop()

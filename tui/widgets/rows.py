@@ -110,6 +110,12 @@ class RowList(ScrollView, can_focus=True):
         """Key of the row under the cursor; "" where there is none."""
         return self.rows[self._cursor].key if self.rows else ""
 
+    @property
+    def keys_in_sight(self) -> tuple[str, ...]:
+        """Keys of the rows that are to be seen."""
+        top = self.scroll_offset.y
+        return tuple(row.key for row in self.rows[top : top + max(self._page, 0)])
+
     def set_rows(self, rows: Iterable[Row], cursor: str | None = None) -> None:
         """Show other rows. The cursor goes to the row ``cursor``; by default it stays on its row, or near it."""
         before, place = self.key, self._cursor

@@ -1,0 +1,99 @@
+"""Follows one run at a time: what its curve says, its figures per class, and its log. No Textual.
+
+A thread of its own reads; it tells its owner through a callback, and only when something is new.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..trainer.reading import Finding, read_curve
+from ..trainer.run import Run
+from ..trainer.story import StoryTail
+from ..trainer.tail import LogBatch, LogTail
+
+EVERY_S = 0.5
+LOG_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class RunNews:
+    """What is known of the run in ``path``. ``per_class`` are (epoch, accuracy of each class), ``test`` the test's record.
+
+    ``log`` are the lines since the last news; ``fresh``: forget the lines before them.
+    """
+
+    path: Path
+    findings: tuple[Finding, ...] = ()
+    per_class: tuple[tuple[float, tuple[float, ...]], ...] = ()
+    test: dict = field(default_factory=dict)
+    log: tuple[str, ...] = ()
+    unfinished: str = ""
+    fresh: bool = False
+
+
+class RunTail:
+    """``on_news`` is called from the thread. Without ``with_log`` the log is not read."""
+
+    def __init__(self, on_news: Callable[[RunNews], None], *, with_log: bool, every_s: float = EVERY_S) -> None:
+        self._on_news = on_news
+        self._with_log = with_log
+        self._every_s = every_s
+        self._guard = threading.Lock()
+        self._wake = threading.Event()
+        self._run: Run | None = None
+        self._stopped = False
+
+    def follow(self, run: Run | None) -> None:
+        """From now on this run, as it stands; None: nothing. Another run is answered at once."""
+        with self._guard:
+            other = (self._run and self._run.path) != (run and run.path)
+            self._run = run
+        if other:
+            self._wake.set()
+
+    def stop(self) -> None:
+        """End :meth:`run`."""
+        self._stopped = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
+        story, log = StoryTail(Path()), LogTail(Path())
+        told: Run | None = None
+        more = False
+        while not self._stopped:
+            self._wake.wait(0.0 if more else self._every_s)
+            self._wake.clear()
+            with self._guard:
+                run = self._run
+            if run is None or self._stopped:
+                told, more = None, False
+                continue
+            fresh = told is None or told.path != run.path
+            if fresh:
+                story, log = StoryTail(run.path), LogTail(run.path, LOG_BYTES)
+            changed, more = story.read()
+            batch = log.read() if self._with_log else LogBatch([])
+            fresh = fresh or batch.reset
+            # While a long history is read only the log is told: what a curve says by its first half could be wrong.
+            if not self._stopped and (
+                fresh or batch.lines or (changed and not more) or _differs(told, run, batch, more)
+            ):
+                self._on_news(self._news(run, story, batch, fresh, done=not more))
+            told = run
+
+    def _news(self, run: Run, story: StoryTail, batch: LogBatch, fresh: bool, *, done: bool) -> RunNews:
+        teller = story.teller
+        findings = read_curve(teller.story(run)) if done else ()
+        return RunNews(
+            run.path, findings, tuple(teller.per_class), teller.test, tuple(batch.lines), batch.unfinished, fresh
+        )
+
+
+def _differs(told: Run | None, run: Run, batch: LogBatch, more: bool) -> bool:
+    """Whether there is something to say although nothing was written: a bar that moved, or a run that ended."""
+    return not more and (bool(batch.unfinished) or (told is not None and told.state != run.state))

@@ -1,0 +1,216 @@
+"""One run: where it stands, what its curve says, its charts, classes, confusion, log, configuration and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widget import Widget
+
+from ...trainer.run import Run
+from .. import classes, commands, export, runpage, runtable
+from ..curves import Curves
+from ..export import Export
+from ..messages import RunNewsRead
+from ..runtail import RunNews, RunTail
+from ..widgets.chart_grid import ChartCommands, ChartGrid
+from ..widgets.classes_pane import ClassesPane
+from ..widgets.line_view import LineView
+from ..widgets.reading_view import ReadingView
+from ..widgets.tabs import Tabs
+from ..widgets.text_lines import TextLines
+from ..widgets.text_view import TextView
+from .base import BaseScreen
+from .run_actions import RunActions
+
+COMPANIONS = {"charts": "classes"}
+"""What stands beside a tab where there is room for two; the charts beside all others."""
+
+
+class RunScreen(RunActions, ChartCommands, BaseScreen):
+    """The run ``run_id``; what was known last stays on the screen when its directory vanishes."""
+
+    PLACE = "run"
+    PLACES: ClassVar = ("one-run", "charts")
+    HEADING = "run"
+    BINDINGS: ClassVar = [*commands.bindings("run"), *commands.bindings("one-run"), *commands.bindings("charts")]
+    CSS_PATH = "run.tcss"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.run_id = run_id
+        self._run: Run | None = None
+        self._gone = False
+        self._news: RunNews | None = None
+        self._log: list[str] = []
+        self._tail = RunTail(self._tell, with_log=True)
+
+    # Layout
+
+    def compose_body(self) -> ComposeResult:
+        makers: dict[str, tuple[str, Callable[[], Widget]]] = {
+            "charts": ("Charts", lambda: ChartGrid(self.explorer.memory, ascii=self.explorer.options.ascii)),
+            "classes": ("Classes", ClassesPane),
+            "confusion": ("Confusion", lambda: LineView(empty="reading …", id="confusion")),
+            "log": ("Log", lambda: LineView(follows=True, empty="nothing was printed yet", id="log")),
+            "setup": ("Setup", lambda: LineView(id="setup")),
+        }
+        with Vertical(id="body", classes="framed"):
+            yield TextLines(id="headline")
+            yield TextLines(id="stages")
+            yield TextLines(id="figures")
+            yield ReadingView()
+            yield Tabs(makers, self.explorer.memory.run_tab, id="run-tabs")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.follow()
+
+    def on_unmount(self) -> None:
+        self._tail.stop()
+
+    @property
+    def tabs(self) -> Tabs:
+        """The tabs."""
+        return self.query_one(Tabs)
+
+    @property
+    def selected(self) -> Run | None:
+        """The run that is shown, as it is or was."""
+        return self._run
+
+    # What is known
+
+    def runs_changed(self, runs: Sequence[Run]) -> None:
+        super().runs_changed(runs)
+        found = next((run for run in runs if run.id == self.run_id), None)
+        self._gone = found is None and bool(self._run)
+        if found is not None:
+            self._run = found
+            self._tail.follow(found)
+        self.show_run()
+        self.update_keys()
+
+    @work(thread=True, exclusive=True, group="run", exit_on_error=False, description="reads one run")
+    def follow(self) -> None:
+        """Read the run until the screen is closed."""
+        self._tail.run()
+
+    def _tell(self, news: RunNews) -> None:
+        self.post_message(RunNewsRead(news))
+
+    def on_run_news_read(self, message: RunNewsRead) -> None:
+        news = self._news = message.news
+        self._log = list(news.log) if news.fresh else [*self._log, *news.log][-20_000:]
+        if news.findings:
+            self.query_one(ReadingView).tell(news.findings)
+        self._fill()
+
+    def show_run(self) -> None:
+        """The lines at the top."""
+        run = self._run
+        texts = {"#headline": "there is no such run", "#stages": "", "#figures": ""}
+        if run is not None:
+            headline = runtable.headline(run) if not self._gone else "deleted; what was read last is shown"
+            texts = {
+                "#headline": headline,
+                "#stages": runpage.stages(run),
+                "#figures": runtable.figures(run, self._known()),
+            }
+        for name, text in texts.items():
+            for line in self.query(name).results(TextLines):
+                line.update(text)
+        for body in self.query("#body"):
+            body.border_title = self.run_id
+            body.border_subtitle = f"{run.network} on {run.dataset}" if run else ""
+        self._fill()
+
+    def _known(self) -> Curves | None:
+        for grid in self.query(ChartGrid):
+            return next((grid.known(one) for one in grid.runs if self._run and one.path == self._run.path), None)
+        return None
+
+    # Tabs
+
+    @on(Tabs.Picked)
+    def _picked(self, message: Tabs.Picked) -> None:
+        self.action_tab(message.key)
+
+    def action_tab(self, key: str) -> None:
+        self.explorer.memory.run_tab = key
+        companion = COMPANIONS.get(key, "charts") if self.explorer.is_huge else ""
+        self.tabs.show(key, companion)
+
+    @on(Tabs.Shown)
+    def _shown(self) -> None:
+        pane = self.tabs.pane
+        target = pane.query_one("RowList") if isinstance(pane, ClassesPane) else pane
+        if target is not None:
+            target.focus()
+        self._fill()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.action_tab, self.tabs.current)
+
+    def _fill(self) -> None:
+        """Put what is known into the panes that are to be seen."""
+        run = self._run
+        if run is None:
+            return
+        for pane in self.tabs.shown if self.query(Tabs) else ():
+            if isinstance(pane, ChartGrid):
+                pane.show(self.explorer.chosen.charted(self.explorer.runs, run.id))
+            elif pane.id == "setup" and isinstance(pane, LineView):
+                pane.set_pairs(runpage.setup(run))
+            elif self._news is not None and isinstance(pane, ClassesPane):
+                pane.show(run, self._news)
+            elif self._news is not None and isinstance(pane, LineView):
+                pane.set_lines(self._lines(pane.id or "", run, self._news))
+
+    def _lines(self, name: str, run: Run, news: RunNews) -> list[str]:
+        if name == "log":
+            return [*self._log, news.unfinished] if news.unfinished else self._log
+        return classes.confusion_lines(classes.matrix(news.test), run.classes)
+
+    @on(ChartGrid.Read)
+    def _curves_read(self) -> None:
+        self.show_run()
+
+    @on(ChartGrid.OneChart)
+    def _one_chart(self, message: ChartGrid.OneChart) -> None:
+        self.set_class(message.alone, "-one-chart")
+
+    @on(TextView.LinkFollowed)
+    def _follow_link(self, message: TextView.LinkFollowed) -> None:
+        self.explorer.open_page(message.link.target)
+
+    # Commands
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "order":
+            return self.is_mounted and self.tabs.current == "classes"
+        return super().check_action(action, parameters)
+
+    def action_order(self) -> None:
+        for pane in self.query(ClassesPane):
+            pane.action_order()
+
+    def go_back(self) -> bool:
+        return any(grid.has_focus and grid.go_back() for grid in self.query(ChartGrid))
+
+    def export(self) -> Export | None:
+        """What the current tab shows, and of the charts the figures."""
+        pane, run = self.tabs.pane, self._run
+        if run is None:
+            return None
+        if isinstance(pane, ClassesPane):
+            return pane.export()
+        if isinstance(pane, LineView):
+            return Export(f"{run.id}-{self.tabs.current}", "\n".join(pane.lines))
+        rows = [[name, value] for name, value in runpage.setup(run) if value]
+        sentences = [finding.text for finding in self._news.findings] if self._news else []
+        page = export.table(run.id, ["name", "value"], rows)
+        return Export(run.id, "\n".join([runtable.headline(run), *sentences, "", page.text]), page.data)

@@ -1,0 +1,78 @@
+"""Accuracy of each class: now, against the first evaluation, on the test part, and its course."""
+
+from __future__ import annotations
+
+import math
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from ...trainer.run import Run
+from .. import classes, export
+from ..classes import ClassRow
+from ..export import Export
+from ..runtail import RunNews
+from ..spark import sparkline
+from .rows import Column, Row, RowList
+
+BAR_CELLS, COURSE_CELLS = 20, 16
+COLUMNS = (
+    Column("class"),
+    Column("now %", 6, right=True),
+    Column("", BAR_CELLS, above=90),
+    Column("gained", 7, right=True),
+    Column("course", COURSE_CELLS, above=58),
+    Column("test %", 6, right=True),
+    Column("taken for", 18, above=74),
+)
+
+
+class ClassesPane(Vertical):
+    """A row a class, in the order of the classes or the worst first."""
+
+    def __init__(self) -> None:
+        super().__init__(id="classes")
+        self.worst_first = False
+        self._rows: list[ClassRow] = []
+
+    def compose(self) -> ComposeResult:
+        table = RowList(COLUMNS, empty="accuracies of the classes come with the first evaluation")
+        table.opens = False
+        yield table
+
+    @property
+    def table(self) -> RowList:
+        """The rows."""
+        return self.query_one(RowList)
+
+    def show(self, run: Run, news: RunNews) -> None:
+        """Show what is known of a run."""
+        self._rows = classes.rows(run.classes, news.per_class, news.test)
+        self._fill()
+
+    def action_order(self) -> None:
+        self.worst_first = not self.worst_first
+        self._fill()
+
+    def _fill(self) -> None:
+        rows = classes.worst_first(self._rows) if self.worst_first else self._rows
+        self.table.set_rows(Row(str(row.place), cells(row)) for row in rows)
+
+    def export(self) -> Export:
+        """The table."""
+        return export.table(
+            "classes", [column.title or "bar" for column in COLUMNS], [row.cells for row in self.table.rows]
+        )
+
+
+def cells(row: ClassRow) -> tuple[str, ...]:
+    """A class as the table shows it."""
+    now = row.test if math.isnan(row.now) else row.now
+    bar = "" if math.isnan(now) else "█" * round(BAR_CELLS * min(max(now, 0.0), 1.0))
+    gained = "" if math.isnan(row.gained) else f"{100 * row.gained:+.1f}"
+    course = sparkline(row.course, COURSE_CELLS, 0.0, 1.0)
+    return (row.name, _percent(row.now), bar.ljust(BAR_CELLS, "·"), gained, course, _percent(row.test), row.taken_for)
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"

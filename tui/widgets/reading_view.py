@@ -1,0 +1,38 @@
+"""What the curve says, in sentences that link to the concept pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...trainer.reading import Finding
+from .. import pages
+from .text_view import TextView
+
+
+class ReadingView(TextView):
+    """Two or three sentences; `]` and Enter follow the link behind each."""
+
+    def __init__(self) -> None:
+        super().__init__(id="reading")
+        self.findings: tuple[Finding, ...] = ()
+
+    def tell(self, findings: Sequence[Finding]) -> None:
+        """Show these findings."""
+        self.findings = tuple(findings)
+        titles = {page.name: page.title for page in pages.concepts()}
+        self.show(
+            "\n".join(
+                f"- {finding.text} [{titles.get(finding.page, finding.page)}](../concepts/{finding.page}.md)"
+                for finding in self.findings
+            ),
+            keep_place=True,
+        )
+
+    def _lay_out(self) -> None:
+        super()._lay_out()
+        self.styles.height = max(len(self.document.lines), 1)
+
+    @property
+    def page(self) -> str:
+        """The link to the page behind the most urgent finding."""
+        return f"../concepts/{self.findings[0].page if self.findings else 'reading-curves'}.md"
