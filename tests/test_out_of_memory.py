@@ -155,6 +155,31 @@ def test_when_one_picture_is_too_much_the_run_fails_in_one_line(home: Path, monk
     assert not any("Traceback" in line for line in lines)
 
 
+def test_an_evaluation_is_made_again_with_fewer_pictures_at_a_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = create_run(home / "runs", "tiny_hungry")
+    assert train(*reference)[0] == 0
+    monkeypatch.setenv("JUDGED_AT_ONCE", "100")
+    path, lock = create_run(home / "runs", "tiny_hungry")
+    code, lines = train(path, lock)
+    assert code == 0
+    assert [line for line in lines if "in the evaluation" in line] == [
+        f"out of memory in the evaluation: {count} pictures at a time from here on" for count in (327, 164, 82)
+    ]
+    assert same(weights_of(path), weights_of(reference[0]))
+    judged, expected = records_of(path, "eval"), records_of(reference[0], "eval")
+    assert [(r["step"], r.get("confusion")) for r in judged] == [(r["step"], r.get("confusion")) for r in expected]
+    assert [r["loss"] for r in judged] == pytest.approx([r["loss"] for r in expected])
+
+
+def test_an_evaluation_of_one_picture_that_is_too_much_fails_in_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = create_run(home / "runs", "tiny_hungry", recipe={"epochs": 1})
+    monkeypatch.setenv("JUDGED_AT_ONCE", "0")
+    assert train(path, lock)[0] == 1
+    assert "out of memory in the evaluation, with one picture at a time" in status_of(path)["error"]
+
+
 def test_parts_never_outnumber_the_pictures() -> None:
     assert Shortage(1, 4, 6).next_parts == 6
     with pytest.raises(WorkError, match="one picture at a time"):

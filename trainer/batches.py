@@ -160,15 +160,20 @@ class TrainingBatches:
         return self.view.sized(images), targets
 
 
+def evaluation_size(view: View, at_least: int = 1) -> int:
+    """Pictures in a batch of an evaluation: as many as make EVALUATION_PIXELS, and no fewer than ``at_least``."""
+    return max(at_least, EVALUATION_PIXELS // view.size**2)
+
+
 def evaluation_batches(
     pictures: Pictures, view: View, at_least: int = 1, batch: int | None = None, group: Group = ALONE
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All pictures in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be smaller.
 
-    A batch holds as many pictures as make EVALUATION_PIXELS, and no fewer than ``at_least``. One of several ranks gets its
-    part of the pictures.
+    A batch holds ``batch`` pictures, by default as many as `evaluation_size` says. One of several ranks gets its part of the
+    pictures.
     """
-    batch = batch or max(at_least, EVALUATION_PIXELS // view.size**2)
+    batch = batch or evaluation_size(view, at_least)
     first, end = part(len(pictures), group.rank, group.world)
     for start in range(first, end, batch):
         index = torch.arange(start, min(start + batch, end))

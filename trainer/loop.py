@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from ..errors import WorkError
 from . import control, randomness
-from .batches import TrainingBatches, View, evaluation_batches
+from .batches import TrainingBatches, View, evaluation_batches, evaluation_size
 from .datasets import Pictures
 from .distributed import ALONE, Group, Meetings
 from .evaluate import Evaluation, evaluate
 from .finetune import train_mode
 from .keeper import Keeper
+from .outofmemory import is_out_of_memory, release
 from .progress import Moment, duration, percent, speed
 from .recipe import Recipe
 from .report import Report
@@ -94,6 +95,8 @@ class Trainer:
         self._window = Window(session.recipe.batch_size, self.total, session.group)
         self._epoch_figures = [0.0, 0.0, 0.0]
         self._last: Means | None = None
+        at_least = max(1, session.recipe.batch_size // session.group.world)
+        self._judged_at_once = evaluation_size(session.view, at_least)
         self._begun_at = 0
         self._begun_time = 0.0
 
@@ -248,13 +251,35 @@ class Trainer:
         self._keeper.save(self.state, self.step)
 
     def _evaluate(self) -> Evaluation:
+        self._group.align(self.session.updater.judged, buffers_only=True)
+        return self.judge(self.session.updater.judged, self.session.validation)
+
+    def judge(self, network: nn.Module, pictures: Pictures, *, mirrored: bool = False) -> Evaluation:
+        """Evaluate ``network`` on ``pictures``, as many at a time as there is memory for; ``mirrored`` as in `evaluate`.
+
+        Raises Stopped where that is asked for meanwhile, and WorkError where memory does not suffice for one picture.
+        """
         session, group = self.session, self._group
-        at_least = max(1, session.recipe.batch_size // group.world)
-        batches = evaluation_batches(session.validation, session.view, at_least, group=group)
-        group.align(session.updater.judged, buffers_only=True)
-        if group.world == 1:  # several ranks stop after the evaluation, all at the same step
-            batches = self._until_stopped(batches)
-        return evaluate(session.updater.judged, batches, session.num_classes, session.precision, group)
+        while True:
+            batches = evaluation_batches(pictures, session.view, batch=self._judged_at_once, group=group)
+            if group.world == 1:  # several ranks stop after the evaluation, all at the same step
+                batches = self._until_stopped(batches)
+            try:
+                return evaluate(network, batches, session.num_classes, session.precision, group, mirrored)
+            except Exception as error:
+                if group.world > 1 or not is_out_of_memory(error):
+                    raise
+            self._judge_fewer_at_once()
+
+    def _judge_fewer_at_once(self) -> None:
+        """An evaluation changes nothing, so it is simply made again."""
+        if self._judged_at_once == 1:
+            raise WorkError("out of memory in the evaluation, with one picture at a time: a smaller network helps")
+        release()
+        self._judged_at_once = (self._judged_at_once + 1) // 2
+        said = f"out of memory in the evaluation: {self._judged_at_once} pictures at a time from here on"
+        self._report.event("evaluation_split", said, self.step)
+        self._report.say(said)
 
     def _until_stopped(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in batches:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from .. import settings
 from ..errors import WorkError
 from . import balance, checkpoint, datasets, distributed, finetune, hardware, initial, randomness, store, weightfiles
-from .batches import TrainingBatches, View, evaluation_batches
+from .batches import TrainingBatches, View
 from .datasets import DataSet
 from .distributed import ALONE, Group
-from .evaluate import Evaluation, evaluate
+from .evaluate import Evaluation
 from .keeper import Bystander, Keeper
 from .loop import Session, Stopped, Trainer, short
 from .optim import Average, build_optimizer
@@ -97,7 +97,7 @@ def _attempt(
         return Shortage(trainer.step + 1, session.updater.accumulate, config.recipe.batch_size)
     if not trainer.ended_early:
         report.status(progress=1.0)
-    _test(config, session, trainer, data, keeper, report, stop_wanted)
+    _test(config, session, trainer, data, keeper, report)
     return None
 
 
@@ -241,7 +241,6 @@ def _test(
     data: DataSet,
     keeper: Keeper,
     report: Report,
-    stop_wanted: StopWanted,
 ) -> None:
     """Judge the best weights on the test part, once, and write down the result."""
     if not len(data.test):
@@ -255,24 +254,24 @@ def _test(
         report.event("checkpoint_damaged", str(error), trainer.step)
         best = None
     if best is not None:
-        network.load_state_dict(best["model"])
-        epoch = best["epoch"]
-    group = session.group
-    group.align(network)
-    at_least = max(1, config.recipe.batch_size // group.world)
-    batches = evaluation_batches(data.test, session.view, at_least, group=group)
-    if group.world == 1:
-        batches = (_stoppable(batch, stop_wanted) for batch in batches)
+        epoch = _take_best(network, best)
+    session.group.align(network)
     tta = config.recipe.tta
-    evaluation = evaluate(network, batches, session.num_classes, session.precision, group, mirrored=tta == "flip")
+    evaluation = trainer.judge(network, data.test, mirrored=tta == "flip")
     report.record(_test_record(evaluation, trainer, epoch, report.time()) | {"tta": tta})
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
     report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}")
 
 
-def _stoppable(batch: tuple, stop_wanted: StopWanted) -> tuple:
-    _unless_stopped(stop_wanted)
-    return batch
+def _take_best(network: nn.Module, best: dict) -> float:
+    """Load the best weights; returns their epoch. WorkError where they are of another network."""
+    try:
+        network.load_state_dict(best["model"])
+        return float(best["epoch"]) if best["epoch"] % 1 else int(best["epoch"])
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise WorkError(f"best.pt does not fit this run: {checkpoint.first_line(error)}") from None
 
 
 def _test_record(evaluation: Evaluation, trainer: Trainer, best_epoch: float, seconds: float) -> dict:

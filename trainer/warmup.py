@@ -137,7 +137,11 @@ def _rehearse(session: Session) -> None:
         at_least = max(1, session.recipe.batch_size // session.group.world)
         batch = next(evaluation_batches(session.validation, session.view, at_least, group=session.group), None)
         judged = [] if batch is None else [batch]
-        evaluate(session.updater.judged, judged, session.num_classes, session.precision, session.group)
+        try:
+            evaluate(session.updater.judged, judged, session.num_classes, session.precision, session.group)
+        except Exception as error:
+            if session.group.world > 1 or not is_out_of_memory(error):
+                raise  # of one process the evaluation itself finds out how many pictures there is memory for
 
 
 def _batch(session: Session) -> tuple[Tensor, Tensor]:
