@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import UsageError, WorkError, nearest
+from .errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,25 +181,96 @@ def remove(
 def export(
     context: typer.Context,
     run: RunId,
-    form: Annotated[str, typer.Option("--format", help="csv.")] = "csv",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, tensorboard or safetensors.")] = "csv",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File or, for TensorBoard, folder (default: stdout, ID.safetensors, tensorboard/ID)."
+        ),
+    ] = None,
+    which: Annotated[str, typer.Option("--checkpoint", help="best or last: whose weights safetensors get.")] = "best",
+    force: Annotated[bool, typer.Option("--force", help="Replace what exists.")] = False,
     runs: Folder = None,
 ) -> None:
-    """Write the records of a run for other programs."""
-    from .trainer.export import FORMATS, write_csv
+    """Write the records of a run as CSV or TensorBoard events, or its weights as safetensors."""
+    from .trainer import export as exports
 
-    if form not in FORMATS:
-        raise UsageError("--format", form, f"is unknown; {nearest(form, FORMATS)}")
+    for option, given, choices in (("--format", form, exports.FORMATS), ("--checkpoint", which, ("best", "last"))):
+        if given not in choices:
+            raise UsageError(option, given, f"is unknown; {nearest(given, choices)}")
     path = _find(context, run, runs)
-    if output is None:
-        write_csv(path, sys.stdout)
+    target = output or exports.default_target(path, form)
+    if target is None:
+        exports.write_csv(path, sys.stdout)
         return
-    try:
-        with open(output, "w", encoding="utf-8", newline="") as target:
-            rows = write_csv(path, target)
-    except OSError as error:
-        raise WorkError(f"{output}: cannot be written: {error.strerror}") from None
-    _say(f"{output}: {rows} records")
+    checked = exports.check_target(target, path, force=force, folder=form == "tensorboard")
+    if form == "csv":
+        _say(f"{target}: {exports.save_csv(path, checked)} records")
+    elif form == "tensorboard":
+        from .trainer.events import write_events
+
+        _say(f"{target}: {write_events(path, checked)} figures; 'tensorboard --logdir {target.parent}' shows them")
+    else:
+        from .trainer.weightfiles import export_weights
+
+        exports.save(checked, export_weights(path, which))
+        _say(f"{target}: the {which} weights")
+
+
+@runs_app.command()
+def tag(
+    context: typer.Context,
+    run: RunId,
+    tags: Annotated[list[str], typer.Argument(metavar="TAG…", help="Words to find the run by.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take these tags away.")] = False,
+    runs: Folder = None,
+) -> None:
+    """Give a run tags, or take them away."""
+    from .trainer import notes
+
+    path = _find(context, run, runs)
+    kept = (notes.remove_tags if remove else notes.add_tags)(path, tags)
+    _say(f"{path.name}: {', '.join(kept.tags) or 'no tags'}")
+
+
+@runs_app.command()
+def note(
+    context: typer.Context,
+    run: RunId,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Replaces the remark; '' removes it.")],
+    runs: Folder = None,
+) -> None:
+    """Write a remark on a run."""
+    from .trainer import notes
+
+    path = _find(context, run, runs)
+    kept = notes.set_remark(path, text)
+    _say(f"{path.name}: {kept.remark or 'no remark'}")
+
+
+@runs_app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
+)
+def clone(
+    context: typer.Context,
+    run: RunId,
+    runs: Folder = None,
+) -> None:
+    """Train a new run with the configuration of an earlier one and changes: 'runs clone ID --lr 0.01 --detach'.
+
+    What follows the ID are the options of `cnn-explorer train`; 'cnn-explorer train --help' names them.
+    """
+    from .cli_train import train
+    from .trainer.clone import words
+
+    folder = _folder(context, runs)
+    path = _find(context, run, runs)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    alone.command()(train)
+    code = typer.main.get_command(alone).main(
+        words(path, folder, context.args)[1:], prog_name="cnn-explorer runs clone ID", standalone_mode=False
+    )
+    raise typer.Exit(code if isinstance(code, int) else 0)
 
 
 def _folder(context: typer.Context, given: Path | None) -> Path:

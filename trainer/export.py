@@ -1,17 +1,63 @@
-"""The records of a run as a table for other programs."""
+"""A run for other programs: its records as CSV or TensorBoard events, its weights as safetensors."""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from ..errors import UsageError, WorkError
+from .files import replace_file
 from .reader import MetricsTail, read_run
 
-FORMATS = ("csv",)
+FORMATS = ("csv", "tensorboard", "safetensors")
 _FIRST = ("kind", "split", "step", "epoch", "images", "time", "loss", "accuracy", "lr", "grad_norm", "images_per_s")
+
+
+def default_target(path: Path, form: str) -> Path | None:
+    """Where an export goes when nobody says where: None is stdout, the rest lies in the working directory.
+
+    Event files of several runs lie side by side, so that `tensorboard --logdir tensorboard` shows them all.
+    """
+    return {
+        "csv": None,
+        "tensorboard": Path("tensorboard") / path.name,
+        "safetensors": Path(f"{path.name}.safetensors"),
+    }[form]
+
+
+def check_target(target: Path, run: Path, *, force: bool, folder: bool = False) -> Path:
+    """``target`` as an absolute path, if it may be written. UsageError where something would be lost.
+
+    Nothing that exists is replaced without ``force``, nothing in the run directory at all; ``folder`` says what is written.
+    """
+    path = target.expanduser().absolute()
+    if path.resolve().is_relative_to(run.resolve()):
+        raise UsageError("--output", str(target), "lies in the run directory, which belongs to the training alone")
+    if path.is_dir() != folder and path.exists():
+        raise UsageError("--output", str(target), "is a folder" if path.is_dir() else "is a file, not a folder")
+    if not force and path.exists() and not (folder and not any(path.iterdir())):
+        raise UsageError("--output", str(target), "exists; --force replaces it")
+    return path
+
+
+def save_csv(path: Path, target: Path) -> int:
+    """`write_csv` into a file, which appears as a whole; returns the number of rows. WorkError where that fails."""
+    table = io.StringIO(newline="")
+    rows = write_csv(path, table)
+    save(target, table.getvalue().encode())
+    return rows
+
+
+def save(target: Path, contents: bytes) -> None:
+    """Put ``contents`` into the file ``target``, as a whole or not at all. Raises WorkError."""
+    try:
+        replace_file(target, contents, sync=False)
+    except OSError as error:
+        raise WorkError(f"{target}: cannot be written: {error.strerror}") from None
 
 
 def write_csv(path: Path, target: IO[str]) -> int:
@@ -23,19 +69,20 @@ def write_csv(path: Path, target: IO[str]) -> int:
     classes = read_run(path).classes
     columns: dict[str, None] = {}
     count = 0
-    for record in _records(path):
+    for record in records(path):
         columns |= dict.fromkeys(_flat(record, classes))
         count += 1
     ordered = [name for name in _FIRST if name in columns] + [name for name in columns if name not in _FIRST]
     writer = csv.DictWriter(target, ordered, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     # The run may go on while we write: what came after the columns were counted is left for the next export.
-    for _, record in zip(range(count), _records(path), strict=False):
+    for _, record in zip(range(count), records(path), strict=False):
         writer.writerow(_flat(record, classes))
     return count
 
 
-def _records(path: Path) -> Iterator[dict]:
+def records(path: Path) -> Iterator[dict]:
+    """Every record of a run, in order; damaged lines are left out."""
     tail = MetricsTail(path)
     while True:
         batch = tail.read(budget_s=math.inf)

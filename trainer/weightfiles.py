@@ -28,7 +28,9 @@ from ..errors import UsageError, WorkError
 from ..models import catalogue
 from . import checkpoint, runconfig
 from .batches import View
+from .jsonsafe import encode_json
 from .runconfig import NetworkConfig
+from .rundir import checkpoint_paths, read_config
 
 SAFETENSORS = ".safetensors"
 SCHEMA = 1
@@ -116,15 +118,19 @@ def digest(path: Path) -> str:
         raise WorkError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def safetensors_bytes(weights: WeightFile, more: Mapping[str, object]) -> bytes:
-    """The file's weights in the form of safetensors, with all that is known of them, and ``more``, as JSON beside them.
+def export_weights(run: Path, which: str = "best") -> bytes:
+    """The ``which`` ("best", "last") weights of a run as the contents of a safetensors file, with all that is known of them.
 
-    The key ``cnn_explorer`` of its metadata holds network, classes, mean, std, epoch, accuracy.
+    The key ``cnn_explorer`` of its metadata holds, as JSON, network, classes, mean, std, epoch, accuracy and the run's name.
+    Raises WorkError where there is no such checkpoint.
     """
     from safetensors.torch import save
 
-    facts = {"schema": SCHEMA} | dict(weights.facts) | dict(more)
-    metadata = {"format": "pt", "cnn_explorer": json.dumps(facts)}
+    weights = read(getattr(checkpoint_paths(run), which))
+    config = read_config(run)
+    known = {"network": config.get("network"), "classes": (config.get("data") or {}).get("classes")}
+    facts = {"schema": SCHEMA, "run": run.name} | known | dict(weights.facts)
+    metadata = {"format": "pt", "cnn_explorer": encode_json(facts).decode()}
     # A copy of each: safetensors takes no two names for the same memory and nothing that is not contiguous.
     return save({name: tensor.contiguous().clone() for name, tensor in weights.tensors.items()}, metadata)
 
@@ -152,9 +158,11 @@ def load_network(path: str | os.PathLike) -> Loaded:
         network.load_state_dict(dict(found.tensors))
     except RuntimeError as error:
         raise WorkError(f"{path}: does not fit {found.network.name}: {str(error).splitlines()[-1].strip()}") from None
-    channels = found.network.in_channels
-    mean, std = found.mean or (0.0,) * channels, found.std or (1.0,) * channels
-    return Loaded(network.eval(), found.classes, View(mean, std, found.network.image_size, torch.device("cpu")))
+    if len(found.mean) != found.network.in_channels or len(found.std) != found.network.in_channels:
+        raise UsageError("weights", str(path), "do not say how pictures are normalised; best.pt of the run does")
+    return Loaded(
+        network.eval(), found.classes, View(found.mean, found.std, found.network.image_size, torch.device("cpu"))
+    )
 
 
 def build(config: NetworkConfig) -> nn.Module:
