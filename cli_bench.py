@@ -32,6 +32,7 @@ def bench(
     channels_last: options.ChannelsLast = None,
     compiled: options.Compile = None,
     cuda_graphs: options.CudaGraphs = None,
+    calibrated: options.Calibrate = None,
     parts: Annotated[
         str, typer.Option(help="Comma-separated, what is measured beside the engine.")
     ] = "data,canonical,bare,speedups",
@@ -47,7 +48,7 @@ def bench(
     chosen = tuple(part.strip() for part in parts.split(",") if part.strip())
     wanted = {"precision": precision, "channels_last": channels_last, "compile": compiled, "cuda_graphs": cuda_graphs}
     engine = {key: value for key, value in wanted.items() if value is not None}
-    settings = Settings(dataset, device, batch_size, repeats, seconds, threads, data, chosen, engine)
+    settings = Settings(dataset, device, batch_size, repeats, seconds, threads, data, chosen, engine, calibrated)
     result = measure(names or DEFAULT_NETWORKS, settings, _say)
     if as_json:
         from .trainer.jsonsafe import encode_json

@@ -236,7 +236,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *words_: str) -> int:
     return left.value.code or 0
 
 
-QUICK = ("--device", "cpu", "--threads", "1", "--seconds", "0.01", "--repeats", "2")
+QUICK = ("--device", "cpu", "--threads", "1", "--seconds", "0.01", "--repeats", "2", "--no-calibrate")
 
 
 def test_json_has_every_loop_and_speed_up(

@@ -19,7 +19,7 @@ from torch import nn
 
 from ... import __version__
 from ...errors import UsageError, WorkError, nearest
-from .. import datainfo, hardware, prepare, training
+from .. import calibrate, datainfo, hardware, prepare, training
 from ..datasets import DataSet
 from ..optim import build_optimizer
 from ..prepare import Plan, Request
@@ -54,7 +54,7 @@ PLAIN = {"accumulate": 1, "label_smoothing": 0.0, "clip_norm": 0.0, "ema": 0.0} 
 class Settings:
     """What is measured and how: each loop ``repeats`` times for about ``seconds``; None takes what suits.
 
-    ``engine`` holds values of the engine (engine.CHOICES) that are asked for.
+    ``engine`` holds values of the engine (engine.CHOICES) asked for, ``calibrated`` is calibrate.settle's ``wanted``.
     """
 
     dataset: str
@@ -66,6 +66,7 @@ class Settings:
     data: Path | None = None
     parts: Sequence[str] = PARTS
     engine: Mapping[str, object] = field(default_factory=dict)
+    calibrated: bool | None = None
 
 
 def measure(names: Sequence[str], settings: Settings, say: Say) -> Result:
@@ -107,7 +108,10 @@ def check(settings: Settings) -> None:
 
 
 def plan(name: str, settings: Settings, threads: int, say: Say) -> Plan:
-    """The run whose speed is measured: the network's own recipe, without what the other loops do not do."""
+    """The run whose speed is measured: the network's own recipe, without what the other loops do not do.
+
+    The engine is the one that a training would have, calibrated where that pays.
+    """
     kind = data_kind(settings.dataset)
     kind = kind if kind == "folder" else datainfo.find(kind).name
     batch = {} if settings.batch_size is None else {"batch_size": settings.batch_size}
@@ -121,7 +125,7 @@ def plan(name: str, settings: Settings, threads: int, say: Say) -> Plan:
         data=settings.data,
         **settings.engine,  # type: ignore[arg-type]
     )
-    return prepare.plan(request, say)
+    return calibrate.settle(prepare.plan(request, say), say, wanted=settings.calibrated)[0]
 
 
 class Bench:
