@@ -63,7 +63,7 @@ def evaluate(
     finally:
         network.train(training)
     if confusion is None:
-        device = next(network.parameters()).device
+        device = next((weight.device for weight in network.parameters()), None)
         confusion = torch.zeros((num_classes, num_classes), dtype=torch.int64, device=device)
         losses.append(torch.zeros((), device=device))
     return _summary(group.sum(torch.stack(losses).sum()).item(), group.sum(confusion).tolist())
@@ -81,5 +81,6 @@ def _summary(loss: float, confusion: list[list[int]]) -> Evaluation:
     right = [row[index] for index, row in enumerate(confusion)]
     count = sum(sum(row) for row in confusion)
     per_class = [hits / sum(row) if sum(row) else None for hits, row in zip(right, confusion, strict=True)]
-    share = 1 / count if count else math.nan
-    return Evaluation(loss * share, sum(right) * share, per_class, confusion, count)
+    if not count:
+        return Evaluation(math.nan, math.nan, per_class, confusion, 0)
+    return Evaluation(loss / count, sum(right) / count, per_class, confusion, count)

@@ -53,7 +53,8 @@ class Trial:
         self._recipe = config.recipe
         self._data = dataclasses.replace(data, train=_first(data.train, 2 * config.recipe.batch_size))
         hardware.use_threads(min(config.engine.threads, hardware.usable_cores()))
-        self.session: Session = build_session(config, self._data, self.device)
+        # As if it had begun: weights from elsewhere need not be read for this.
+        self.session: Session = build_session(config, self._data, self.device, begun=True)
         make_ready(self.session, config.engine)
 
     def updates(self, batch: int) -> Callable[[], None]:
