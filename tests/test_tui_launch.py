@@ -88,6 +88,8 @@ def test_settings_without_an_effect_are_left_out(tmp_path: Path) -> None:
         ("validation", "1.5", "a share below 1"),
         ("device", "gpu", "there are auto, cpu"),
         ("precision", "bf61", "did you mean 'bf16'"),
+        ("preset", "sprint", "did you mean 'speedrun'"),
+        ("compile", "maybe", "choose one of"),
         ("stem", "big", "choose one of"),
         ("threads", "0", "at least 1"),
     ],
@@ -111,6 +113,16 @@ def test_the_words_hold_the_changes_alone() -> None:
     assert words(made)[4:] == [
         *("--device", "cpu", "--set", "lr=0.2", "--set", "nesterov=false"),
         *("--set", 'schedule="cosine"', "--set", 'augment=["translate", "cutout"]'),
+    ]
+
+
+def test_a_named_recipe_stands_under_what_was_typed(tmp_path: Path) -> None:
+    made = form("resnet18", dataset="cifar10", preset="baseline", epochs="7", compile="no", channels_last="yes")
+    lines = shown(made, tmp_path)
+    assert (lines["batch_size"].value, lines["epochs"].value) == ("128", "7") and lines["batch_size"].origin != ""
+    assert words(made)[2:] == [
+        *("--dataset", "cifar10", "--recipe", "baseline"),
+        *("--channels-last", "--no-compile", "--set", "epochs=7"),
     ]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import UsageError, nearest
 from ..models import catalogue
-from ..trainer import datainfo, engine, recipe, schedule, splitting
+from ..trainer import datainfo, engine, presets, recipe, schedule, splitting
 from ..trainer.datainfo import DataInfo
 from ..trainer.recipe import Recipe
 
@@ -26,28 +26,39 @@ STEMS = (AUTO, "small", "imagenet")
 TITLES = {
     "networks": "networks",
     "dataset": "data set",
+    "preset": "recipe",
     "stem": "layout",
     "image_size": "picture size",
     "validation": "held out",
     "seed": "seed",
     "device": "device",
     "precision": "precision",
+    "channels_last": "channels last",
+    "compile": "compile",
     "threads": "threads",
 }
 DEFAULTS = {
+    "preset": AUTO,
     "stem": AUTO,
     "image_size": AUTO,
     "validation": AUTO,
     "seed": "0",
     "device": AUTO,
     "precision": AUTO,
+    "channels_last": AUTO,
+    "compile": AUTO,
     "threads": AUTO,
 }
+TOP = ("networks", "dataset", "preset")
+"""What stands above the fields of the recipe."""
+SWITCHES = ("channels_last", "compile")
 FIRST = ("epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", "augment")
 """Fields of the recipe that most people look at; the others follow in their own order."""
 
 # What a field is good for only together with another one.
 NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "rho": ("sam", ("sam", "asam")),
+    "rest_lr": ("optimizer", ("muon",)),
     "momentum": ("optimizer", ("sgd", "rmsprop", "muon")),
     "nesterov": ("optimizer", ("sgd", "muon")),
     "betas": ("optimizer", ("adam", "adamw", "lamb", "muon")),
@@ -133,7 +144,7 @@ def fill(form: Form, data_folder: Path, cache_folder: Path | None = None) -> Fil
     problems: dict[str, str] = {}
     data = _data(form, data_folder, cache_folder, problems)
     variants = _variants(form, problems)
-    for key in ("stem", "image_size", "validation", "seed", "device", "precision", "threads"):
+    for key in DEFAULTS:
         if key in form.changed and (wrong := _wrong(key, form.changed[key])):
             problems[key] = wrong
     values = _recipe_values(form, problems)
@@ -153,8 +164,13 @@ def _layers(form: Form, variant: catalogue.Variant, values: Mapping[str, object]
     repeated = form.wish.run.get("recipe")
     if isinstance(repeated, dict):
         known = {key: value for key, value in repeated.items() if key in recipe.FIELDS}
-        return [recipe.Layer("the run", known), recipe.Layer("", values)]
-    return [recipe.Layer(f"{variant.family}.md", variant.recipe, general=True), recipe.Layer("", values)]
+        layers = [recipe.Layer("the run", known)]
+    else:
+        layers = [recipe.Layer(f"{variant.family}.md", variant.recipe, general=True)]
+    preset = form.changed.get("preset", AUTO)
+    if preset in presets.PRESETS:
+        layers.append(presets.layer(preset))
+    return [*layers, recipe.Layer("", values)]
 
 
 def _data(form: Form, folder: Path, cache: Path | None, problems: dict[str, str]) -> DataInfo | None:
@@ -214,11 +230,8 @@ def _number_or_text(text: str) -> int | float | str:
 
 def _wrong(key: str, text: str) -> str:
     """What is wrong with a setting outside the recipe; "" where nothing is."""
-    if key == "stem":
-        return "" if text in STEMS else nearest(text, STEMS)
-    if key == "precision":
-        choices = (AUTO, *engine.PRECISIONS)
-        return "" if text in choices else nearest(text, choices)
+    if key != "device" and (known := choices(key)):
+        return "" if text in known else nearest(text, known)
     if key == "device":
         kind, _, number = text.partition(":")
         right = kind in (AUTO, "cpu", "cuda", "mps") and (not number or number.isdecimal())
@@ -239,12 +252,12 @@ def _hint(error: UsageError) -> str:
 
 def settings(form: Form, filled: Filled, everything: bool = False) -> list[Setting]:
     """The lines of the form; ``everything`` shows fields of the recipe too that have no effect as things stand."""
-    lines = [_plain(form, filled, key) for key in ("networks", "dataset")]
+    lines = [_plain(form, filled, key) for key in TOP]
     keys = [*FIRST, *(key for key in recipe.FIELDS if key not in FIRST)]
     lines += [
         _of_recipe(form, filled, key) for key in keys if everything or key in form.changed or _matters(filled, key)
     ]
-    return lines + [_plain(form, filled, key) for key in TITLES if key not in ("networks", "dataset")]
+    return lines + [_plain(form, filled, key) for key in TITLES if key not in TOP]
 
 
 def _plain(form: Form, filled: Filled, key: str) -> Setting:
@@ -257,11 +270,13 @@ def _plain(form: Form, filled: Filled, key: str) -> Setting:
 
 def _of_run(form: Form, key: str) -> str:
     """The value of a setting in the run that is repeated; "" where there is none."""
+    if key == "preset":
+        return ""
     place = {"seed": None, "stem": "network", "image_size": "network", "validation": "data"}.get(key, "engine")
     part = form.wish.run if place is None else form.wish.run.get(place)
     name = "held_out" if key == "validation" else key
     value = part.get(name) if isinstance(part, Mapping) else None
-    return "" if value is None else str(value)
+    return "" if value is None else value_text(value)
 
 
 def _of_recipe(form: Form, filled: Filled, key: str) -> Setting:
@@ -314,6 +329,10 @@ def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:
         return (AUTO, "cpu", *devices)
     if key == "precision":
         return (AUTO, *engine.PRECISIONS)
+    if key == "preset":
+        return (AUTO, *presets.PRESETS)
+    if key in SWITCHES:
+        return (AUTO, "yes", "no")
     if key in recipe.FIELDS:
         default = getattr(Recipe, key)
         if isinstance(default, bool):
@@ -376,6 +395,7 @@ def curve(filled: Filled) -> tuple[list[float], int]:
 
 FLAGS = {
     "dataset": "--dataset",
+    "preset": "--recipe",
     "stem": "--stem",
     "image_size": "--image-size",
     "validation": "--validation",
@@ -395,6 +415,9 @@ def words(form: Form) -> list[str]:
         value = form.dataset if key == "dataset" and form.wish.config is None else form.changed.get(key)
         if value is not None and value != AUTO:
             given += [flag, value]
+    for key in SWITCHES:
+        if form.changed.get(key, AUTO) != AUTO:
+            given.append(("--" if form.changed[key] == "yes" else "--no-") + key.replace("_", "-"))
     for key in recipe.FIELDS:
         if key in form.changed:
             given += ["--set", f"{key}={_toml(parse(key, form.changed[key]))}"]
