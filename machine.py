@@ -105,6 +105,16 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
 
+def owner(pid: int) -> str:
+    """Name of the user who runs a process, as far as it can be known."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).username()
+    except (psutil.Error, KeyError):
+        return "someone outside this container or hidden"
+
+
 def room_for_training() -> tuple[str, int]:
     """Name and free bytes of the place where a run would go: the GPU with most free memory, else main memory."""
     candidates = [(gpu.name, gpu.memory_free) for gpu in gpus() if gpu.memory_free is not None]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from cnn_explorer import machine
 from cnn_explorer.models import catalogue
 from cnn_explorer.trainer import recipe
 from cnn_explorer.tui import launchform, launching, launchwords
@@ -171,6 +173,34 @@ def test_a_run_is_repeated_with_its_own_values(tmp_path: Path) -> None:
 def test_plus_and_minus(key: str, value: str, up: str | None, down: str | None) -> None:
     assert stepped(key, value, 1) == up
     assert stepped(key, value, -1) == down
+
+
+def gpu(index: int, name: str = "a GPU", *pids: int) -> machine.Gpu:
+    uuid = f"GPU-{index}abc"
+    return machine.Gpu(index, uuid, name, 80 << 30, 20 << 30, 0.5, 100.0, 400.0, 50.0, tuple((pid, None) for pid in pids))
+
+
+@pytest.mark.parametrize(
+    ("visible", "names", "expected"),
+    [
+        (None, "aa", ["a, 20 GiB free, nobody uses it", "a, 20 GiB free, used by"]),
+        (None, "ab", ["a,", "b,"]),
+        ("1", "aa", ["a, 20 GiB free, used by"]),
+        ("GPU-1abc,0", "aa", ["a, 20 GiB free, used by", "a, 20 GiB free, nobody"]),
+        ("", "aa", []),
+        ("0", "ab", []),
+    ],
+)
+def test_devices_under_the_numbers_of_cuda(monkeypatch, visible: str | None, names: str, expected: list[str]) -> None:
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(machine, "gpus", lambda: [gpu(0, names[0]), gpu(1, names[1], os.getpid())])
+    found = launching.devices()
+    assert [device.name for device in found] == [f"cuda:{number}" for number in range(len(expected))]
+    assert all(device.words.startswith(start) for device, start in zip(found, expected, strict=True))
+    assert launching.environment().get("CUDA_DEVICE_ORDER") == ("PCI_BUS_ID" if visible is None else None)
 
 
 def test_devices_are_choices() -> None:

@@ -39,7 +39,7 @@ def occupants(device: torch.device) -> str | None:
         return None
     users: dict[str, list[int | None]] = {}
     for pid, memory in others:
-        users.setdefault(_user(pid), []).append(memory)
+        users.setdefault(machine.owner(pid), []).append(memory)
     told = "; ".join(f"{user} ({_holding(held)})" for user, held in users.items())
     room = "" if gpu.memory_free is None else f"; {_gib(gpu.memory_free)} are free"
     return f"{device} is in use by {told}{room}"
@@ -63,15 +63,6 @@ def _plain(uuid: str) -> str:
 
 def _room(gpu: machine.Gpu | None) -> int:
     return gpu.memory_free if gpu is not None and gpu.memory_free is not None else -1
-
-
-def _user(pid: int) -> str:
-    import psutil
-
-    try:
-        return psutil.Process(pid).username()
-    except (psutil.Error, KeyError):
-        return "someone outside this container or hidden"
 
 
 def _holding(memory: list[int | None]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -58,23 +59,38 @@ class Device:
 
 
 def devices() -> tuple[Device, ...]:
-    """The GPUs of this machine; empty without NVML."""
-    return tuple(Device(f"cuda:{gpu.index}", _words(gpu)) for gpu in machine.gpus())
+    """The GPUs that a training started from here sees, under CUDA's numbers; empty without NVML.
+
+    CUDA numbers them from the fastest on, NVML by their place on the bus. Where nobody decided about that, `environment`
+    makes CUDA follow the bus; where somebody did and the GPUs differ, no number is certain, and none is given.
+    """
+    found = machine.gpus()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if _decided() and len({gpu.name for gpu in found}) > 1:
+        return ()
+    if visible is not None:
+        found = [gpu for word in visible.split(",") for gpu in found if _is_meant(gpu, word.strip())]
+    return tuple(Device(f"cuda:{number}", _words(gpu)) for number, gpu in enumerate(found))
+
+
+def environment() -> dict[str, str]:
+    """The environment of the command."""
+    return dict(os.environ) if _decided() else os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def _decided() -> bool:
+    """Whether whoever started the app decided which GPUs CUDA sees, or how it numbers them."""
+    return any(name in os.environ for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"))
+
+
+def _is_meant(gpu: machine.Gpu, word: str) -> bool:
+    return word == str(gpu.index) or (word.startswith("GPU-") and gpu.uuid.startswith(word))
 
 
 def _words(gpu: machine.Gpu) -> str:
     free = "N/A" if gpu.memory_free is None else memory_text(gpu.memory_free)
-    users = sorted({user for pid, _ in gpu.processes if (user := _user(pid))})
-    return f"{gpu.name}, {free} free" + (f", used by {', '.join(users)}" if gpu.processes else ", nobody uses it")
-
-
-def _user(pid: int) -> str:
-    import psutil
-
-    try:
-        return psutil.Process(pid).username()
-    except (psutil.Error, KeyError):
-        return f"process {pid}"
+    users = sorted({machine.owner(pid) for pid, _ in gpu.processes})
+    return f"{gpu.name}, {free} free, " + (f"used by {', '.join(users)}" if users else "nobody uses it")
 
 
 class Call:
@@ -100,7 +116,11 @@ class Call:
             if self.cancelled:
                 return -1, "", ""
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                self._command,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
         process = self._process
         assert process.stdout is not None and process.stderr is not None
