@@ -57,8 +57,6 @@ FIRST = ("epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", 
 
 # What a field is good for only together with another one.
 NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "rho": ("sam", ("sam", "asam")),
-    "rest_lr": ("optimizer", ("muon",)),
     "momentum": ("optimizer", ("sgd", "rmsprop", "muon")),
     "nesterov": ("optimizer", ("sgd", "muon")),
     "betas": ("optimizer", ("adam", "adamw", "lamb", "muon")),
