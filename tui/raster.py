@@ -104,9 +104,9 @@ def _bridge(low: Floats, high: Floats, joined: NDArray[np.bool_], points: tuple,
     left = right - 1
     # Beyond the edges a column says nothing of the distance, so the places themselves are used there.
     width = (limits[1] / 2 - limits[0] / 2) or 1.0
-    start = np.where(at[left] < 0, (x[0] / 2 - limits[0] / 2) / width * columns, at[left])
-    end = np.where(at[right] >= columns, (x[-1] / 2 - limits[0] / 2) / width * columns, at[right])
     with np.errstate(over="ignore", invalid="ignore"):
+        start = np.where(at[left] < 0, (x[0] / 2 - limits[0] / 2) / width * columns, at[left])
+        end = np.where(at[right] >= columns, (x[-1] / 2 - limits[0] / 2) / width * columns, at[right])
         part = np.clip(np.nan_to_num((empty - start) / np.maximum(end - start, 1e-9)), 0.0, 1.0)
         values = lasts[left] * (1 - part) + firsts[right] * part
     low[empty] = high[empty] = values

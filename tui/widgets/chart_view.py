@@ -17,7 +17,7 @@ from textual.widget import Widget
 
 from .. import themes
 from ..curves import TITLES
-from ..marks import AXIS, BADGE, FIRST_LINE_TONE, MUTED, TITLE, Chart, Row
+from ..marks import AXIS, BADGE, BLANK, FIRST_LINE_TONE, MUTED, TITLE, Chart, Row
 
 CURSOR, CURSOR_ASCII = "│", "|"
 
@@ -111,9 +111,13 @@ class ChartView(Widget):
         start = 0
         for tone, group in groupby(tones):
             end = start + sum(1 for _ in group)
-            segments.append(Segment(text[start:end], base + styles.get(tone, base)))
+            style = base + styles.get(tone, base)
+            # Blanks look the same in any colour of writing: with that of the curve before them no change need be sent.
+            if tone == BLANK and segments and not (segments[-1].style or base).reverse:
+                style = segments[-1].style or base
+            segments.append(Segment(text[start:end], style))
             start = end
-        strip = Strip(segments).adjust_cell_length(width, base)
+        strip = Strip(segments).adjust_cell_length(width, base).simplify()
         if self.cursor is not None and 0 < y < len(self.chart.rows) - 1 and self.cursor < width:
             strip = self._with_cursor(strip, text, base)
         return strip
