@@ -202,6 +202,10 @@ async def test_the_cursor_shows_the_values_of_all_curves(tmp_path: Path) -> None
         await settled(pilot)
         await pilot.press("right")
         await until(pilot, lambda: "●0.27" in screen_text(app) and "◆0.27" in screen_text(app))
+        runs[0].write(*(full_record(step) for step in range(200, 400)))
+        await until(pilot, lambda: grid.drawn.extent and grid.drawn.extent[1] == 399)
+        await pilot.press("end")
+        await until(pilot, lambda: "●0.03" in screen_text(app) and "◆0" not in screen_text(app))
 
 
 async def test_one_chart_takes_the_room_and_gives_it_back(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from cnn_explorer.machine import Gpu
 from cnn_explorer.models import catalogue
 from cnn_explorer.tui import launching
 from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.curves import ChartedRun
 from cnn_explorer.tui.gauges import Readings, Sample, Sampler
+from cnn_explorer.tui.memory import Memory
 from cnn_explorer.tui.screens import launch
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
@@ -23,6 +25,7 @@ from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from cnn_explorer.tui.widgets.machine_strip import MachineStrip
 from cnn_explorer.tui.widgets.picture_view import PictureView
 from cnn_explorer.tui.widgets.reading_view import ReadingView
+from textual.app import App
 from textual.pilot import Pilot
 from tui_support import HELPER_COMMAND, FakeRun, eval_record, until
 
@@ -210,3 +213,39 @@ def test_run(place: Path, machine: None, snap_compare, size: str, tab: str) -> N
 
 def test_help(place: Path, snap_compare) -> None:
     assert snapshot(snap_compare, app_of("first_a"), (100, 50), "question_mark")
+
+
+class ChartsApp(App):
+    """The charts of both runs over one another, the first of them pinned."""
+
+    def __init__(self, **memory: object) -> None:
+        super().__init__()
+        self.memory = Memory(**memory)  # type: ignore[arg-type]
+
+    def compose(self):
+        yield ChartGrid(self.memory, every_s=0.05)
+
+    def on_mount(self) -> None:
+        runs = sorted(Path("runs").iterdir())
+        self.query_one(ChartGrid).show(
+            [ChartedRun(run, run.name[16:24], slot, slot == 0) for slot, run in enumerate(runs)]
+        )
+
+
+CHART_KEYS = {"overlay-120x40": (), "one-80x24": ("z", "full_stop", "left", "left", "left")}
+
+
+@pytest.mark.parametrize("name", CHART_KEYS)
+def test_charts(place: Path, snap_compare, name: str) -> None:
+    async def ready(pilot: Pilot) -> None:
+        grid = pilot.app.query_one(ChartGrid)
+        grid.focus()
+        await until(pilot, lambda: [curves.records for curves in grid.drawn.runs] == [20, 303])
+        for key in CHART_KEYS[name]:
+            await pilot.press(key)
+            await pilot.pause()
+            await until(pilot, lambda: grid.drawn.wanted == grid._wanted and grid.drawn.charts)
+        await pilot.pause(0.2)
+
+    app = ChartsApp(axis="step", log_charts="loss")
+    assert snap_compare(app, terminal_size=SIZES[name.partition("-")[2]], run_before=ready)

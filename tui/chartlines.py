@@ -54,13 +54,16 @@ def has_positive(found: Sequence[Line]) -> bool:
     return any((line.curve.high[np.isfinite(line.curve.high)] > 0).any() for line in found)
 
 
-def readouts(found: Sequence[Line], x: float) -> list[Readout]:
-    """The value of each line at the record nearest to ``x``; no value where the line does not reach."""
+def readouts(found: Sequence[Line], x: float, reach: float) -> list[Readout]:
+    """The value of each line at the record nearest to ``x``; none of a line that ends more than ``reach`` before it."""
     result = []
     for line in sorted(found, key=lambda line: line.run.slot):
         kept = np.isfinite(line.curve.mean)
         xs, ys = line.curve.x[kept], line.curve.mean[kept]
         if line.role == "raw" or not len(xs):
+            continue
+        reaches = max(reach, 2 * line.curve.spacing)
+        if not xs[0] - reaches <= x <= xs[-1] + reaches:
             continue
         place = int(np.argmin(np.abs(xs - x)))
         result.append(Readout(line.run.slot, line.role, float(xs[place]), float(ys[place])))

@@ -25,6 +25,8 @@ BREATH_S = 0.005
 SKETCHED_ABOVE = 2 << 20
 """Files of more bytes than this are sketched before they are read."""
 SKETCH_RECORDS = 1500
+REACH = 0.04
+"""The cursor takes a value from at most this far, as a part of what is shown; so points a cell away are met."""
 KEPT = 8
 """So many runs stay in memory after they are no longer shown."""
 
@@ -100,7 +102,8 @@ class ChartReader:
 
     def values(self, metric: str, x: float) -> list[Readout]:
         """The values of the lines of a chart at a place, as they were drawn last. For the owner's thread."""
-        return chartlines.readouts(self._lines.get(metric, []), x)
+        low, high = self._x[1] if self._x else (x, x)
+        return chartlines.readouts(self._lines.get(metric, []), x, (high / 2 - low / 2) * REACH)
 
     def run(self) -> None:
         """The loop; returns after :meth:`stop`. Runs in a thread of its own."""

@@ -242,8 +242,10 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         """The lines above the charts."""
         run = self.selected
         headline, figures = (runtable.headline(run), runtable.figures(run, self._known(run))) if run else ("", "")
+        title = run.id if run else ""
         for panes in self.query("#panes"):
-            panes.border_title = run.id if run else ""
+            if panes.border_title != title:  # setting it paints the whole pane again
+                panes.border_title = title
         for name, text in (("#headline", headline), ("#figures", figures)):
             for line in self.query(name).results(TextLines):
                 line.update(text)
