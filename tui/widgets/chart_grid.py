@@ -293,6 +293,12 @@ class ChartGrid(Widget, can_focus=True):
             spans.append((f" {name}{marks.value_text(one.value, metric)}", tone))
         return spans
 
+    def _point(self, chart: marks.Chart, cell: int, hovering: bool) -> None:
+        """Put the cursor on a cell of a chart, or on the end of the data where the chart has room beyond."""
+        x, extent = chart.place_of(cell), self.drawn.extent or chart.x
+        self.x, self._hovering = min(max(x, extent[0]), extent[1]), hovering
+        self._show_cursor()
+
     def _shown_chart(self) -> marks.Chart | None:
         return self.drawn.charts.get(self.metric)
 
@@ -303,8 +309,7 @@ class ChartGrid(Widget, can_focus=True):
             return
         here = chart.cell_of(self.x) if self.x is not None else None
         cell = (chart.width if here is None else here) + cells
-        self.x, self._hovering = chart.place_of(min(max(cell, chart.left), chart.width - 1)), False
-        self._show_cursor()
+        self._point(chart, cell, hovering=False)
 
     # Charts and pages
 
@@ -450,8 +455,7 @@ class ChartGrid(Widget, can_focus=True):
         if message.twice:
             self._do_one()
         elif chart is not None and chart.left and (message.pressed or self._hovering or self.x is None):
-            self.x, self._hovering = chart.place_of(message.cell), not message.pressed
-            self._show_cursor()
+            self._point(chart, message.cell, hovering=not message.pressed)
 
     def _pick(self, metric: str) -> None:
         if metric != self.metric:
