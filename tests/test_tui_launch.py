@@ -92,6 +92,7 @@ def test_settings_without_an_effect_are_left_out(tmp_path: Path) -> None:
         ("precision", "bf61", "did you mean 'bf16'"),
         ("preset", "sprint", "did you mean 'speedrun'"),
         ("compile", "maybe", "choose one of"),
+        ("freeze", "bone", "did you mean 'none'"),
         ("stem", "big", "choose one of"),
         ("threads", "0", "at least 1"),
     ],
@@ -122,6 +123,9 @@ def test_a_named_recipe_stands_under_what_was_typed(tmp_path: Path) -> None:
     made = form("resnet18", dataset="cifar10", preset="baseline", epochs="7", compile="no", channels_last="yes")
     lines = shown(made, tmp_path)
     assert (lines["batch_size"].value, lines["epochs"].value) == ("128", "7") and lines["batch_size"].origin != ""
+    assert words(made.with_value("pretrained", "yes").with_value("freeze", "backbone"))[4:9] == [
+        *("--recipe", "baseline", "--freeze", "backbone", "--pretrained")
+    ]
     assert words(made)[2:] == [
         *("--dataset", "cifar10", "--recipe", "baseline"),
         *("--channels-last", "--no-compile", "--set", "epochs=7"),

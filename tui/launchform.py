@@ -27,6 +27,8 @@ TITLES = {
     "networks": "networks",
     "dataset": "data set",
     "preset": "recipe",
+    "pretrained": "pretrained",
+    "freeze": "freeze",
     "stem": "layout",
     "image_size": "picture size",
     "validation": "held out",
@@ -39,6 +41,8 @@ TITLES = {
 }
 DEFAULTS = {
     "preset": AUTO,
+    "pretrained": AUTO,
+    "freeze": AUTO,
     "stem": AUTO,
     "image_size": AUTO,
     "validation": AUTO,
@@ -51,7 +55,7 @@ DEFAULTS = {
 }
 TOP = ("networks", "dataset", "preset")
 """What stands above the fields of the recipe."""
-SWITCHES = ("channels_last", "compile")
+SWITCHES = ("pretrained", "channels_last", "compile")
 FIRST = ("epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", "augment")
 """Fields of the recipe that most people look at; the others follow in their own order."""
 
@@ -268,7 +272,7 @@ def _plain(form: Form, filled: Filled, key: str) -> Setting:
 
 def _of_run(form: Form, key: str) -> str:
     """The value of a setting in the run that is repeated; "" where there is none."""
-    if key == "preset":
+    if key in ("preset", "pretrained", "freeze"):
         return ""
     place = {"seed": None, "stem": "network", "image_size": "network", "validation": "data"}.get(key, "engine")
     part = form.wish.run if place is None else form.wish.run.get(place)
@@ -327,6 +331,8 @@ def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:
         return (AUTO, "cpu", *devices)
     if key == "precision":
         return (AUTO, *engine.PRECISIONS)
+    if key == "freeze":
+        return (AUTO, "backbone", "none")
     if key == "preset":
         return (AUTO, *presets.PRESETS)
     if key in SWITCHES:
@@ -394,6 +400,7 @@ def curve(filled: Filled) -> tuple[list[float], int]:
 FLAGS = {
     "dataset": "--dataset",
     "preset": "--recipe",
+    "freeze": "--freeze",
     "stem": "--stem",
     "image_size": "--image-size",
     "validation": "--validation",
