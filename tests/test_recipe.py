@@ -123,6 +123,46 @@ def test_batches_shrink_for_small_sets_where_nobody_asked_for_a_size() -> None:
     assert fitted(3)[0].batch_size == 1
 
 
+def test_both_rates_of_muon_go_with_the_batch() -> None:
+    whole, small = (fitted(pictures, optimizer="muon")[0] for pictures in (45_000, 640))
+    assert (whole.lr, whole.rest_lr) == (0.02, 0.001)
+    assert (small.lr, small.rest_lr) == (0.01, 0.0005)
+    assert fitted(640, optimizer="muon", rest_lr=0.001)[0].rest_lr == 0.001
+    assert fitted(640)[0].rest_lr == fitted(45_000)[0].rest_lr
+
+
+def test_what_belongs_to_an_optimiser_goes_with_it() -> None:
+    note = Layer("note.md", {"optimizer": "rmsprop", "momentum": 0.5, "eps": 1e-3}, general=True)
+    sgd = recipe.resolve("cifar10", [note, flags(optimizer="sgd")]).recipe
+    assert (sgd.momentum, sgd.nesterov) == (0.9, True)
+    adam = recipe.resolve("cifar10", [note, flags(optimizer="adam", eps=1e-4)]).recipe
+    assert (adam.eps, adam.betas) == (1e-4, (0.9, 0.999))
+    for kind, rho in (("sam", 0.05), ("asam", 0.5)):
+        assert recipe.resolve("cifar10", [flags(sam=kind)]).recipe.rho == rho
+        assert recipe.resolve("cifar10", [flags(sam=kind, rho=0.2)]).recipe.rho == 0.2
+
+
+def test_every_value_can_be_set_in_a_note_and_in_a_file(tmp_path: Path) -> None:
+    other = {
+        "optimizer": "muon",
+        "sam": "asam",
+        "schedule": "linear",
+        "class_weights": [1, 2, 3],
+        "sampling": "balanced",
+        "tta": "flip",
+        "augment": ["flip-alternating"],
+        "rest_lr": 0.5,
+        "rho": 0.25,
+    }
+    note = recipe.resolve("cifar10", [Layer("note.md", {"cifar10": other}, general=True)]).recipe
+    path = tmp_path / "mine.toml"
+    path.write_text("[recipe]\n" + "".join(f"{key} = {value!r}\n" for key, value in other.items()))
+    file = recipe.resolve("cifar10", [Layer("mine.toml", configfile.read(path).recipe)]).recipe
+    for found in (note, file):
+        assert {key: found.to_dict()[key] for key in other} == other
+        assert recipe.from_dict(found.to_dict()) == found
+
+
 def test_a_batch_larger_than_the_training_part_is_an_error_where_it_was_asked_for() -> None:
     assert fitted(100, batch_size=100)[0].batch_size == 100
     with pytest.raises(UsageError, match=r"batch-size: 101 is more .* the largest that works is 100"):

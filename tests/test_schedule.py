@@ -31,7 +31,7 @@ def test_the_rate_is_near_its_peak_somewhere(schedule: str, warmup: float) -> No
     assert max(learning_rate(recipe, step, 20) for step in range(200)) == pytest.approx(0.3, rel=0.01)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "step", "cosine"])
+@pytest.mark.parametrize("schedule", ["constant", "step", "linear", "cosine"])
 def test_warm_up_rises_evenly_from_the_first_step(schedule: str) -> None:
     recipe = Recipe(schedule=schedule, epochs=10, warmup=1, lr=1.0)
     rates = [learning_rate(recipe, step, 9) for step in range(9)]
@@ -42,6 +42,20 @@ def test_step_multiplies_at_the_milestones() -> None:
     recipe = Recipe(schedule="step", epochs=4, lr=1.0, milestones=(0.5, 0.75), gamma=0.1)
     rates = [learning_rate(recipe, step, 10) for step in range(40)]
     assert rates == pytest.approx([1.0] * 20 + [0.1] * 10 + [0.01] * 10)
+
+
+def test_milestones_are_parts_of_the_whole_run_with_a_warm_up_as_without() -> None:
+    recipe = Recipe(schedule="step", epochs=4, lr=1.0, milestones=(0.5,), gamma=0.1, warmup=1)
+    rates = [learning_rate(recipe, step, 10) for step in range(40)]
+    assert rates[10:] == pytest.approx([1.0] * 10 + [0.1] * 20)
+
+
+def test_linear_falls_by_the_same_amount_in_every_step() -> None:
+    rates = [learning_rate(Recipe(schedule="linear", epochs=2, lr=1.0), step, 10) for step in range(20)]
+    assert rates == pytest.approx([1 - (step + 0.5) / 20 for step in range(20)])
+    triangle = [learning_rate(Recipe(schedule="linear", epochs=5, lr=1.0, warmup=1), step, 10) for step in range(50)]
+    assert triangle[:11] == sorted(triangle[:11]) and triangle[10:] == sorted(triangle[10:], reverse=True)
+    assert min(triangle) > 0.01
 
 
 def test_cosine_falls_all_the_way() -> None:

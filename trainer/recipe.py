@@ -142,7 +142,7 @@ BY_OPTIMIZER: dict[str, dict[str, object]] = {
     "adam": _ADAM | {"weight_decay": 0.0},
     "adamw": _ADAM | {"weight_decay": 0.05},
     "rmsprop": {"lr": 1e-3, "weight_decay": 0.0, "momentum": 0.0, "eps": 1e-8},
-    "lamb": {"lr": 2e-3, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.02},
+    "lamb": {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.02},
     "muon": _ADAM | {"lr": 0.02, "rest_lr": 1e-3, "momentum": 0.95, "nesterov": True, "weight_decay": 0.01},
 }
 
@@ -188,13 +188,13 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
     asked: set[str] = set()
     for layer in layers:
         given = {key: check(key, value, layer.origin) for key, value in _own_values(layer, kind).items()}
+        if not layer.general:
+            asked |= given.keys()
         for key, usual in (("optimizer", BY_OPTIMIZER), ("sam", BY_SHARPNESS)):
             if given.get(key, values.get(key, getattr(Recipe, key))) != values.get(key, getattr(Recipe, key)):
                 given = usual[str(given[key])] | given
         values |= given
         origins |= dict.fromkeys(given, layer.origin)
-        if not layer.general:
-            asked |= given.keys()
     if kind in MIRRORED_MEANS_SOMETHING_ELSE:
         _without_mirrors(values, asked, origins)
     recipe = Recipe(**values)  # type: ignore[arg-type]
@@ -315,7 +315,8 @@ def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
         batch_size=largest,
         accumulate=min(recipe.accumulate, largest),
         lr=recipe.lr if "lr" in resolved.asked else float(f"{recipe.lr * factor:.3g}"),
-        rest_lr=recipe.rest_lr if "rest_lr" in resolved.asked else float(f"{recipe.rest_lr * factor:.3g}"),
     )
+    if recipe.optimizer == "muon" and "rest_lr" not in resolved.asked:
+        smaller = dataclasses.replace(smaller, rest_lr=float(f"{recipe.rest_lr * factor:.3g}"))
     remark = f"batches of {largest} instead of {recipe.batch_size}, because there are {pictures:,} pictures to train on"
     return smaller, remark if smaller.lr == recipe.lr else f"{remark}; lr {smaller.lr:g} to go with that"

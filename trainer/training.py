@@ -260,7 +260,8 @@ def _test(
     evaluation = trainer.judge(network, data.test, mirrored=tta == "flip")
     report.record(_test_record(evaluation, trainer, epoch, report.time()) | {"tta": tta})
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
-    report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}")
+    mirrored = ", pictures and mirror images judged together" if tta == "flip" else ""
+    report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}{mirrored}")
 
 
 def _take_best(network: nn.Module, best: dict) -> float:
