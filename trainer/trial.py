@@ -29,6 +29,9 @@ from .warmup import make_ready
 LONGEST_STEP_S = 0.5
 """Where an update of a whole batch takes longer, one of fewer pictures is timed."""
 
+WORTH_GROWING = 1.5
+"""A batch that is larger by less is not tried out."""
+
 SHORTEST_BLOCK_S = 0.01
 """Updates are timed together until they take this long: a clock is not read after each of a few microseconds."""
 
@@ -99,19 +102,20 @@ class Trial:
         return work
 
     def fitting_batch(self) -> int:
-        """The run's batch where an update of it takes at most LONGEST_STEP_S, else the number of pictures that does.
+        """The run's batch where an update of it takes at most LONGEST_STEP_S, else a number of pictures that does.
 
-        Leaves the machine warm for updates of that size.
+        It is felt for from below, as nobody knows how long a large one takes. Leaves the machine warm for that size.
         """
         whole = self._recipe.batch_size
-        few = min(whole, 2 * self._recipe.accumulate)
-        update = self.updates(few)
-        each = self.seconds(update) / few
-        if each * whole > LONGEST_STEP_S:  # the first update is slow in any case, the second one counts
-            each = self.seconds(update) / few
-        batch = max(few, min(whole, int(LONGEST_STEP_S / each)))
-        if batch > few:
-            self.seconds(self.updates(batch))
+        batch = min(whole, 2 * self._recipe.accumulate)
+        update = self.updates(batch)
+        seconds = min(self.seconds(update), self.seconds(update))  # the first update is slow in any case
+        while batch < whole:
+            larger = min(whole, int(batch * LONGEST_STEP_S / seconds))
+            if larger < WORTH_GROWING * batch and larger < whole:
+                break
+            batch = larger
+            seconds = self.seconds(self.updates(batch))
         return batch
 
     def timing(self, budget_s: float) -> Timing:
