@@ -120,15 +120,23 @@ def _settle(folder: Path) -> None:
 
 
 class Tester:
-    """Makes runs in ``folder``, kills and resumes them, and compares their ends with that of one which is left alone."""
+    """Makes runs in ``folder``, kills and resumes them, and compares their ends with that of one which is left alone.
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:
+    ``recipe`` holds what shall be otherwise than in RECIPE.
+    """
+
+    def __init__(self, folder: Path, chance: random.Random, **recipe: object) -> None:
         from cnn_explorer.trainer import prepare
 
         self._chance = chance
         self._runs = folder / "runs"
         request = prepare.Request(
-            network="subject", dataset="digits", recipe=RECIPE, device="cpu", threads=1, checkpoints=CHECKPOINTS
+            network="subject",
+            dataset="digits",
+            recipe=RECIPE | recipe,
+            device="cpu",
+            threads=1,
+            checkpoints=CHECKPOINTS,
         )
         self._config = prepare.plan(request, lambda line: None).config
         self.kills = self.runs = 0

@@ -1,4 +1,4 @@
-"""The script that kills trainings, at small size; its two hundred kills are for a quiet machine."""
+"""Trainings that are killed at named points, and the script that kills them at random ones, at small size."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "kill_runs.py"
+TESTS = Path(__file__).resolve().parent
 
 
-def test_killed_and_resumed_runs_end_as_an_undisturbed_one() -> None:
-    command = [sys.executable, str(SCRIPT), "--kills", "4", "--seed", "5"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+def run(*command: object) -> subprocess.CompletedProcess:
+    words = [sys.executable, *map(str, command)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+
+
+def test_killed_at_every_kind_of_point_a_run_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    done = run(TESTS / "kill_points.py", tmp_path)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and len(lines) == 11, done.stderr
+    assert [line for line in lines if not line.endswith(": equal")] == []
+
+
+def test_killed_at_random_points_likewise() -> None:
+    done = run(TESTS.parent / "scripts" / "kill_runs.py", "--kills", 2, "--seed", 5)
     assert done.returncode == 0, done.stderr
-    assert re.match(r"4 kills \(.*\) and 4 resumes of \d+ runs, .* no record lost, double or torn", done.stdout)
+    assert re.match(r"2 kills \(.*\) and 2 resumes of \d+ runs, .* no record lost, double or torn", done.stdout)
