@@ -180,6 +180,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sampler, "_read", lambda sampler, nvml: Readings(sample, load, {0: load}))
 
 
+def charts_done(grid: ChartGrid) -> bool:
+    """Whether what is in sight was drawn in the size that it has now."""
+    return not grid.is_on_screen or (grid.drawn.wanted == grid._wanted and set(grid.in_sight) <= set(grid.drawn.charts))
+
+
 async def curves_drawn(pilot: Pilot) -> None:
     """The charts of the screen show all records, and the strip, where it is to be seen, one sample."""
     await settled(pilot)
@@ -205,7 +210,8 @@ def test_run(place: Path, machine: None, snap_compare, size: str, tab: str) -> N
         screen = pilot.app.screen
         assert isinstance(screen, RunScreen)
         await until(pilot, lambda: screen.query_one(ReadingView).findings and screen._known())
-        await until(pilot, lambda: screen.query_one(ChartGrid).drawn.charts)
+        await until(pilot, lambda: len(screen.tabs.shown) == 1 + pilot.app.is_huge)
+        await until(pilot, lambda: all(charts_done(grid) for grid in screen.query(ChartGrid)))
         await pilot.pause(0.5)
 
     assert snap_compare(app_of(screen="runs"), terminal_size=SIZES[size], run_before=ready)
