@@ -264,6 +264,7 @@ def test_everything_that_is_done_says_how_it_went(tmp_path: Path) -> None:
     for action in (control.stop, control.keep_best, control.skip, control.resume):
         text, problem = action(run.path)
         assert not text and problem and "\n" not in problem
+    assert "no comma" in control.annotate(run.path, Notes(("a,b",)))[1]
     assert control.annotate(run.path, Notes(("good",), "kept"))[1] == ""
     assert read_notes(run.path) == Notes(("good",), "kept")
     alive = FakeRun(tmp_path, NAMES[1], alive=True)

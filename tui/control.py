@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import UsageError, WorkError
-from ..trainer.notes import Notes, write_notes
+from ..trainer.notes import Notes, check_tag, write_notes
 from ..trainer.run import Run
 
 Outcome = tuple[str, str]
@@ -60,7 +60,11 @@ def delete(path: Path) -> Outcome:
 
 def annotate(path: Path, notes: Notes) -> Outcome:
     """Give a run tags and a remark."""
-    return _outcome(lambda: write_notes(path, notes), f"noted on {path.name}")
+
+    def write() -> None:
+        write_notes(path, Notes(tuple(map(check_tag, notes.tags)), notes.remark))
+
+    return _outcome(write, f"noted on {path.name}")
 
 
 def stop_all(runs: Iterable[Run]) -> list[str]:

@@ -61,7 +61,7 @@ def _head(run: Run) -> Iterator[tuple[str, str]]:
     yield "id", run.id
     if run.created:
         yield "created", f"{run.created.astimezone():%Y-%m-%d %H:%M:%S}"
-    yield "tags", " ".join(run.notes.tags) or NONE
+    yield "tags", ", ".join(run.notes.tags) or NONE
     yield "remark", clean(run.notes.remark) or NONE
     if run.host:
         yield "host", run.host + (f", process {run.pid}" if run.live and run.pid is not None else "")

@@ -27,8 +27,8 @@ class RunNotesScreen(Dialog[Notes]):
 
     def compose_dialog(self) -> ComposeResult:
         yield Static(self._run_id, markup=False)
-        yield Static("tags, with blanks between them", classes="label", markup=False)
-        yield Input(" ".join(self._notes.tags), id="tags", compact=True, max_length=LONGEST)
+        yield Static("tags, with commas between them", classes="label", markup=False)
+        yield Input(", ".join(self._notes.tags), id="tags", compact=True, max_length=LONGEST)
         yield Static("remark", classes="label", markup=False)
         yield Input(self._notes.remark, id="remark", compact=True, max_length=LONGEST)
 
@@ -41,5 +41,6 @@ class RunNotesScreen(Dialog[Notes]):
         self.action_submit()
 
     def action_submit(self) -> None:
-        tags = dict.fromkeys(self.query_one("#tags", Input).value.replace(",", " ").split())
-        self.dismiss(Notes(tuple(tags), self.query_one("#remark", Input).value.strip()))
+        words = (word.strip() for word in self.query_one("#tags", Input).value.split(","))
+        tags = tuple(dict.fromkeys(word for word in words if word))
+        self.dismiss(Notes(tags, self.query_one("#remark", Input).value.strip()))

@@ -93,7 +93,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
             strip.pause()
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
+        # Textual calls the handlers of the classes above as well.
         for strip in self.query(MachineStrip):
             strip.resume()
 

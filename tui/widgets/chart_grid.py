@@ -201,6 +201,11 @@ class ChartGrid(Widget, can_focus=True):
     def on_resize(self) -> None:
         self._arrange()
 
+    @on(ChartView.Resized)
+    def _view_resized(self) -> None:
+        # The views get their size after the grid has got its own, at a time that nobody else tells.
+        self._ask()
+
     def _arrange(self) -> None:
         if self.metric not in self.charts:
             self.metric = self.charts[0]

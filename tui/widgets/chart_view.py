@@ -25,6 +25,9 @@ CURSOR, CURSOR_ASCII = "│", "|"
 class ChartView(Widget):
     """Repaints the cells that changed and no others: over SSH every one of them costs."""
 
+    class Resized(Message):
+        """The view has another size than the one for which its picture was drawn."""
+
     @dataclass
     class Pointed(Message):
         """The mouse is over a cell; ``pressed`` when its button went down there, ``twice`` for a double click."""
@@ -63,6 +66,9 @@ class ChartView(Widget):
         self._readout: tuple[tuple[str, int], ...] = ()
         self._styles: tuple[str, dict[int, Style]] = ("", {})
         self._pressed: int | None = None
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     def show(self, chart: Chart | None) -> None:
         """Show another picture of the chart."""
