@@ -344,21 +344,23 @@ def test_frozen_statistics_stay_and_others_do_not() -> None:
     assert [module.training for module in network] == [True, False, True, True, True]
 
 
-def test_resuming_needs_the_file_no_more(tmp_path: Path, animals: str, published_file: published.Published) -> None:
+def test_resuming_needs_the_file_no_more(tmp_path: Path, animals: str) -> None:
     """And before the first checkpoint it does, and says so."""
-    through, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wished(animals))
+    chosen = published.find(catalogue.find("squeezenet1_1"))
+    write_file(chosen, torchvisions("squeezenet1_1"))
+    through, lock = create_run(tmp_path / "runs", "squeezenet1_1", **wished(animals))
     assert execute_run(through, lock, say=lambda line: None) == 0
-    halves, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wished(animals))
+    halves, lock = create_run(tmp_path / "runs", "squeezenet1_1", **wished(animals))
     with bench(halves, lock, stop_after=3) as ours, pytest.raises(Stopped):
         ours.trainer.run()
-    published_file.file.unlink()
+    chosen.file.unlink()
     assert execute_run(halves, lock, say=lambda line: None) == 0
     assert same(weights_of(halves), weights_of(through))
-    write_file(published_file, torchvision.models.shufflenet_v2_x0_5())
-    early, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wished(animals))
-    published_file.file.write_bytes(b"")
+    write_file(chosen, torchvisions("squeezenet1_1"))
+    early, lock = create_run(tmp_path / "runs", "squeezenet1_1", **wished(animals))
+    chosen.file.write_bytes(b"")
     assert execute_run(early, lock, say=lambda line: None) == 1
-    assert str(published_file.file) in status_of(early)["error"]
+    assert str(chosen.file) in status_of(early)["error"]
 
 
 def test_grey_pictures_the_weights_own_size_and_a_rate_for_fine_tuning(published_file: published.Published) -> None:

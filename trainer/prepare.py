@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -240,7 +241,7 @@ def _tell_company(chosen: Engine, wishes: Wishes, say: Say) -> None:
         say(f"{wishes.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
 
 
-def _first(*values):
+def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -52,12 +51,14 @@ class Start:
 
 
 def from_dict(values: Mapping | None) -> Start | None:
-    """What ``to_dict`` wrote; None for None. TypeError where it has another form."""
+    """What ``to_dict`` wrote; None for None. TypeError, AttributeError or ValueError where it has another form."""
     if values is None:
         return None
-    names = {field.name for field in dataclasses.fields(Start)}
-    known = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items() if key in names}
-    return Start(**known)
+    kind, name, source, digest = (str(values.get(key, "")) for key in ("kind", "name", "source", "digest"))
+    if kind not in BY_FLAG.values():
+        raise ValueError(f"weights of the kind {kind!r} are unknown")
+    mean, std = (tuple(float(value) for value in values.get(key) or ()) for key in ("mean", "std"))
+    return Start(kind, name, source, digest, mean, std, tuple(map(str, values.get("fresh") or ())))
 
 
 def wish(values: Mapping[str, object], origin: str = "") -> Wish | None:
@@ -85,8 +86,8 @@ def wish_of_run(pretrained: object) -> Wish | None:
     """What a run.json says under ``network.pretrained``, as a wish to begin in the same way."""
     if not isinstance(pretrained, Mapping):
         return None
-    kind, key = pretrained.get("kind"), "name" if pretrained.get("kind") == TORCHVISION else "source"
-    value, digest = pretrained.get(key), pretrained.get("digest", "")
+    kind = str(pretrained.get("kind"))
+    value, digest = pretrained.get("name" if kind == TORCHVISION else "source"), pretrained.get("digest", "")
     if kind not in BY_FLAG.values() or not isinstance(value, str) or not isinstance(digest, str):
         return None
     return Wish(kind, value, digest)
