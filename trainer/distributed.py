@@ -184,9 +184,13 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
     import torch
     import torch.distributed as dist
 
-    if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
-    rank, world = dist.get_rank(), dist.get_world_size()
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, world = next(rendezvous("env://", timeout=TIMEOUT))
+    # Ranks that torchrun has started again get the store of the ones before: they must not call at those addresses.
+    store = dist.PrefixStore(f"attempt {environment.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=TIMEOUT)
     local_rank = int(environment.get("LOCAL_RANK", rank))
     return Ranks(rank, world, local_rank, int(environment.get("LOCAL_WORLD_SIZE", world)))
 
