@@ -135,7 +135,7 @@ def resume(
     """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
     from . import cli_runs_text as text
     from . import cli_train_devices as where
-    from .trainer import launch
+    from .trainer import launch, logout
     from .trainer.distributed import ranked
     from .trainer.reader import read_run
 
@@ -148,6 +148,8 @@ def resume(
     code = launch.resume(path, detach=detach, devices=where.spread(devices, None, 1).devices)
     if detach:
         _say(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
+        if line := logout.warning():
+            _say(f"warning: {line}")
         print(path.name)
     else:
         print(text.result(read_run(path)))

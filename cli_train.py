@@ -312,7 +312,7 @@ def _discard(created: list) -> None:
 
 
 def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
-    from .trainer import launch
+    from .trainer import launch, logout
 
     try:
         pid = launch.spawn(paths, locks, devices=beside)
@@ -321,6 +321,8 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
         raise
     for path in paths:
         _say(f"{path.name} is trained in process {pid}; 'cnn-explorer runs watch {path.name}' follows it")
+    if line := logout.warning():
+        _say(f"warning: {line}")
     if as_json:
         _print_json([{"id": path.name, "path": str(path), "state": "queued"} for path in paths])
     else:
