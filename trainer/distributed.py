@@ -183,7 +183,6 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
         return ALONE
     import torch
     import torch.distributed as dist
-
     from torch.distributed.rendezvous import rendezvous
 
     store, rank, world = next(rendezvous("env://", timeout=TIMEOUT))
