@@ -135,7 +135,9 @@ def test_what_belongs_to_an_optimiser_goes_with_it() -> None:
     note = Layer("note.md", {"optimizer": "rmsprop", "momentum": 0.5, "eps": 1e-3}, general=True)
     sgd = recipe.resolve("cifar10", [note, flags(optimizer="sgd")]).recipe
     assert (sgd.momentum, sgd.nesterov) == (0.9, True)
-    adam = recipe.resolve("cifar10", [note, flags(optimizer="adam", eps=1e-4)]).recipe
+    resolved = recipe.resolve("cifar10", [note, flags(optimizer="adam", eps=1e-4)])
+    assert [resolved.origins[key] for key in ("optimizer", "eps", "betas")] == ["", "", "usual with adam"]
+    adam = resolved.recipe
     assert (adam.eps, adam.betas) == (1e-4, (0.9, 0.999))
     for kind, rho in (("sam", 0.05), ("asam", 0.5)):
         assert recipe.resolve("cifar10", [flags(sam=kind)]).recipe.rho == rho

@@ -192,7 +192,8 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
             asked |= given.keys()
         for key, usual in (("optimizer", BY_OPTIMIZER), ("sam", BY_SHARPNESS)):
             if given.get(key, values.get(key, getattr(Recipe, key))) != values.get(key, getattr(Recipe, key)):
-                given = usual[str(given[key])] | given
+                values |= usual[str(given[key])]
+                origins |= dict.fromkeys(usual[str(given[key])], f"usual with {given[key]}")
         values |= given
         origins |= dict.fromkeys(given, layer.origin)
     if kind in MIRRORED_MEANS_SOMETHING_ELSE:
