@@ -23,7 +23,7 @@ from cnn_explorer.tui.widgets.chart_view import ChartView
 from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Static
-from tui_support import FakeRun, eval_record, screen_text, train_record, until
+from tui_support import FakeRun, eval_record, make_app, screen_text, train_record, until
 
 SIZE = (120, 36)
 NAMES = ("20261120-143022-lenet5-digits-7f3a", "20261120-153022-resnet18-digits-8c1d")
@@ -353,6 +353,22 @@ async def test_export_as_text_csv_and_svg(tmp_path: Path) -> None:
         words = [text.text or "" for text in tree.iter("{http://www.w3.org/2000/svg}text")]
         assert "●○ lenet5" in words and sum(word == "★" for word in words) == 2
         assert any(path.get("stroke-dasharray") for path in tree.iter("{http://www.w3.org/2000/svg}path"))
+
+
+async def test_the_export_dialog_writes_the_curves_of_the_runs_screen(tmp_path: Path, monkeypatch) -> None:
+    make_run(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("w")
+        await until(pilot, lambda: app.screen.query(ChartGrid) and app.screen.query_one(ChartGrid).drawn.runs)
+        await pilot.press("e", "j", "j", "enter")
+        await until(pilot, lambda: list(tmp_path.glob("*.csv")))
+        await pilot.press("e", "j", "j", "j", "enter")
+        await until(pilot, lambda: list(tmp_path.glob("*.charts.svg")))
+    (path,) = tmp_path.glob("cnn-explorer-*.csv")
+    assert path.read_text().startswith("run,metric,curve,smoothing,epoch,value,smallest,largest\n" + NAMES[0])
 
 
 # The thread behind it

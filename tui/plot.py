@@ -65,7 +65,7 @@ def draw(name: str, scene: Scene, title: Row, size: tuple[int, int], positive: b
     rows = [title]
     for number in range(down):
         left = f"{labels.get(number, '')[: GUTTER - 1]:>{GUTTER - 1}}{bar}"
-        body = "".join(characters[number])
+        body = "".join(characters[number].tolist())
         rows.append(Row(left + body, bytes([AXIS]) * GUTTER + tones[number].tobytes()))
     rows.append(_x_labels(scene, width, across))
     return Chart(name, tuple(rows), GUTTER, scene.x, scene.y, positive)

@@ -59,7 +59,7 @@ def columns_of(x: Floats, low: float, high: float, columns: int) -> NDArray[np.i
     span = high / 2 - low / 2
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         part = (x / 2 - low / 2) / span if span > 0 else np.where(x < low, -1.0, np.where(x > high, 2.0, 0.0))
-    found = np.floor(np.clip(part * columns, -1.0, columns + 1.0)).astype(np.int64)
+        found = np.floor(np.clip(np.where(np.isnan(part), 0.0, part) * columns, -1.0, columns + 1.0)).astype(np.int64)
     return np.where(x < low, -1, np.where(x > high, columns, np.clip(found, 0, columns - 1)))
 
 
@@ -118,7 +118,8 @@ def rows_of(values: Floats, low: float, high: float, rows: int) -> NDArray[np.in
     span = high / 2 - low / 2
     with np.errstate(over="ignore", invalid="ignore"):
         part = (high / 2 - values / 2) / span if span > 0 else np.full(len(values), 0.5)
-        return np.rint(np.clip(np.nan_to_num(part * (rows - 1), nan=_FAR), -_FAR, _FAR)).astype(np.int64)
+        dots = np.where(np.isnan(part), _FAR, np.clip(part * (rows - 1), -_FAR, _FAR))
+    return np.rint(dots).astype(np.int64)
 
 
 def spans(line: Stroke, low: float, high: float, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -202,7 +202,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         return any(grid.has_focus and grid.go_back() for grid in self.query(ChartGrid))
 
     def export(self) -> Export | None:
-        """What the current tab shows, and of the charts the figures."""
+        """What the current tab shows; of the charts the figures too, and the curves as files."""
         pane, run = self.tabs.pane, self._run
         if run is None:
             return None
@@ -213,4 +213,8 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         rows = [[name, value] for name, value in runpage.setup(run) if value]
         sentences = [finding.text for finding in self._news.findings] if self._news else []
         page = export.table(run.id, ["name", "value"], rows)
-        return Export(run.id, "\n".join([runtable.headline(run), *sentences, "", page.text]), page.data)
+        text = "\n".join([runtable.headline(run), *sentences, "", page.text])
+        if isinstance(pane, ChartGrid):
+            curves = pane.export()
+            return Export(run.id, f"{text}\n\n{curves.text}", page.data, curves.more)
+        return Export(run.id, text, page.data)
