@@ -88,6 +88,18 @@ def test_compiling_leaves_weights_statistics_and_random_numbers_as_they_were(
     assert [record["name"] for record in records_of(path, "event")] == ["compiled"]
 
 
+def test_a_throw_away_session_is_compiled_without_a_word(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Counting()
+    monkeypatch.setattr(warmup, "BACKEND", backend)
+    path, lock = create_run(home / "runs")
+    with bench(path, lock) as put_together:
+        session = put_together.session
+        warmup.make_ready(session, COMPILED)
+        calls = backend.calls
+        session.updater(*session.batches.batch(session.batches.epoch(0), 0), 0.01)
+        assert backend.calls == calls + 1 and put_together.lines == []
+
+
 def test_a_compiled_run_is_that_of_the_same_operations(home: Path) -> None:
     """With a backend that runs the very operations, the weights are those of the plain run in every bit."""
     plain, lock = create_run(home / "plain", recipe={"epochs": 2})

@@ -138,7 +138,8 @@ def _refusal(forecast: Forecast, options: list, *, forced: bool, measure: bool) 
 def _try_all(plan: Plan, forecast: Forecast, options: list[dict[str, object]]) -> list[Tried]:
     assert forecast.estimate is not None and forecast.timing is not None
     deadline = time.monotonic() + BUDGET_S
-    config, batch = plan.config, forecast.timing.batch
+    # A compilation that was asked for would be made anew for each choice; what is faster without it is so with it.
+    config, batch = _with(plan.config, {"compile": False}), forecast.timing.batch
     best: Trial | None = None
     tried: list[Tried] = []
     for option in options:

@@ -54,9 +54,9 @@ def warm_up(session: Session, engine: Engine, report: Report, step: int, *, alon
 
 
 def make_ready(session: Session, engine: Engine) -> None:
-    """Compile or record as ``engine`` says, in a session that is thrown away; raises what goes wrong."""
+    """Compile or record as ``engine`` says, in a session that is thrown away, beside others; raises what goes wrong."""
     if engine.compile:
-        _compile(session, graphs=engine.cuda_graphs)
+        _compile(session, engine.cuda_graphs, alone=False)
     elif engine.cuda_graphs:
         _record(session)
 
