@@ -230,7 +230,7 @@ def _head(run: Run, screen: Screen) -> list[tuple[str, str]]:
     if run.reason:
         state += f": {run.reason}"
     elif run.ended_early:
-        state += f": ended early, in epoch {epochs(run)}"
+        state += f": ended early, after {run.epoch or 0} of {run.epochs} epochs"
     elif run.live:
         done = f"{100 * run.progress:.0f} %" if run.progress is not None else ""
         left = f"{duration(run.eta_s)} left" if run.eta_s is not None else ""

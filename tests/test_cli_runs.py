@@ -325,7 +325,7 @@ def test_skip_asks_and_keep_best_leaves_another_request(tmp_path):
 
 def test_an_early_end_is_said(tmp_path):
     writer = make(tmp_path, state="finished", ended_early=True, epoch=2, test={"accuracy": 0.5})
-    assert "finished: ended early, in epoch 2/30" in call(tmp_path, "show", "last").stdout
+    assert "finished: ended early, after 2 of 30 epochs" in call(tmp_path, "show", "last").stdout
     assert cli_runs_text.result(read_run(writer.path)).endswith("  ended early: test accuracy 50.0 %")
 
 
