@@ -18,6 +18,8 @@ CURVE_CELLS = 10
 def matching(runs: Sequence[Run], text: str) -> list[Run]:
     """The runs that have every word of ``text`` in their id, network, data set, state, tags or remark."""
     words = text.lower().split()
+    if not words:
+        return list(runs)
     return [run for run in runs if all(word in _haystack(run) for word in words)]
 
 

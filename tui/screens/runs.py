@@ -59,6 +59,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._wanted = run_id
         self._timer: Timer | None = None
         self._glances: dict[str, Glance] = {}
+        self._known_rows: dict[str, tuple[tuple[Run, str, Glance | None], Row]] = {}
         self._watch = Glances(self._tell_glances)
         self._tail = RunTail(self._tell_news, with_log=False)
 
@@ -156,8 +157,14 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
 
     def _row(self, run: Run) -> Row:
         sign = self.explorer.chosen.sign(run.id, ascii=self.explorer.options.ascii)
-        cells = runtable.cells(run, sign, self._glances.get(run.id))
-        return Row(run.id, cells, tones=dict.fromkeys(TONED, runtable.tone(run)))
+        glance = self._glances.get(run.id)
+        known = self._known_rows.get(run.id)
+        # Of a thousand runs all but one or two are as they were.
+        if known is None or known[0] != (run, sign, glance):
+            cells = runtable.cells(run, sign, glance)
+            known = (run, sign, glance), Row(run.id, cells, tones=dict.fromkeys(TONED, runtable.tone(run)))
+            self._known_rows[run.id] = known
+        return known[1]
 
     def go_to(self, run_id: str) -> None:
         """Put the cursor on a run, now or when it is found."""
