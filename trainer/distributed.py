@@ -118,12 +118,12 @@ class Ranks(Group):
         device = next(network.parameters()).device
         # Running statistics are not sent at each step: rank 0's count, see `align`. The option has a new name in torch 2.14.
         names = inspect.signature(DistributedDataParallel.__init__).parameters
-        unsent = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+        unsent: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers": False}
         return DistributedDataParallel(
             network,
             device_ids=[device.index] if device.type == "cuda" else None,
             find_unused_parameters=partly_used,
-            **{unsent: False},
+            **unsent,
         )
 
     def leave(self) -> None:
@@ -183,11 +183,12 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
         return ALONE
     import torch
     import torch.distributed as dist
+    from torch.distributed import PrefixStore  # type: ignore[attr-defined]
     from torch.distributed.rendezvous import rendezvous
 
     store, rank, world = next(rendezvous("env://", timeout=TIMEOUT))
     # Ranks that torchrun has started again get the store of the ones before: they must not call at those addresses.
-    store = dist.PrefixStore(f"attempt {environment.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    store = PrefixStore(f"attempt {environment.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=TIMEOUT)
     local_rank = int(environment.get("LOCAL_RANK", rank))

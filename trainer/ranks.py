@@ -36,7 +36,7 @@ def train(path: Path, lock: RunLock, devices: Sequence[str], threads: int, signa
         for device in devices:
             hardware.choose_device(device)
     except UsageError as error:
-        return _settle(path, lock, f"{error}; 'runs resume' takes --devices", signals, say)
+        return settle(path, lock, f"{error}; 'runs resume' takes --devices", signals, say)
     failures: list[BaseException] = []
     arguments = ["--as-rank", str(path), "--devices", ",".join(devices)]
 
@@ -54,7 +54,7 @@ def train(path: Path, lock: RunLock, devices: Sequence[str], threads: int, signa
             thread.join(POLL_S)
             if signals.wanted is not None:
                 asked |= _ask_to_stop(path, asked)
-    return _settle(path, lock, _why(failures[0] if failures else None, devices), signals, say)
+    return settle(path, lock, _why(failures[0] if failures else None, devices), signals, say)
 
 
 def _torchrun(count: int, arguments: list[str]) -> None:
@@ -123,8 +123,8 @@ def _ask_to_stop(path: Path, asked: set[int]) -> set[int]:
     return reached
 
 
-def _settle(path: Path, lock: RunLock, error: str, signals: StopSignals, say: Say) -> int:
-    """Write the end that rank 0 could not write, with the ``error`` that it could not know; returns the exit code."""
+def settle(path: Path, lock: RunLock, error: str, signals: StopSignals, say: Say) -> int:
+    """Write the end that a process could not write, with the ``error`` that it could not know; returns the exit code."""
     with RunWriter.open(path, lock) as writer:
         status = writer.current_status()
         state = status.get("state")

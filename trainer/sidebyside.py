@@ -6,6 +6,7 @@ runs, like detached ones; this one holds those of the runs that wait.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import WorkError
-from . import execute, launch
+from . import execute, launch, ranks
 from .lock import RunLock
 from .progress import Say, percent
 from .queue import Queue
@@ -70,7 +71,7 @@ def train(
             for child in [child for child in running if child.process.poll() is not None]:
                 running.remove(child)
                 free.append(child.device)
-                queue.codes[child.place] = _code(child)
+                queue.codes[child.place] = _code(child, setting)
                 say(_told(child))
     return [queue.codes[place] for place in range(len(paths))]
 
@@ -88,10 +89,15 @@ def _begin(place: int, path: Path, lock: RunLock, device: str, setting: execute.
     return Child(place, path, device, process)
 
 
-def _code(child: Child) -> int:
-    """The exit code of its process; 1 where a signal has ended it."""
+def _code(child: Child, setting: execute.Setting) -> int:
+    """The exit code of a run whose process is gone; how it ended is written down where the process could not."""
     code = child.process.returncode
-    return code if code in (0, 1, INTERRUPTED) else 1
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    try:
+        with RunLock.acquire(child.path) as lock:
+            return ranks.settle(child.path, lock, f"its process was ended by {how}", setting.signals, lambda line: None)
+    except WorkError:  # somebody has taken up the run already, or the disk is full
+        return code if code in (0, 1, INTERRUPTED) else 1
 
 
 def _told(child: Child) -> str:
