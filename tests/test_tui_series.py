@@ -157,6 +157,8 @@ def test_braille_cells() -> None:
 
 
 @given(st.lists(st.tuples(anything, anything), max_size=60), st.booleans(), st.booleans())
+@example([(0.0, 1e308)], True, False)
+@example([(0.0, 5e-324), (1.0, 1.7e308)], True, True)
 @settings(max_examples=80, deadline=None)
 def test_a_chart_holds_its_size_whatever_it_is_given(points: list[tuple[float, float]], log: bool, ascii: bool) -> None:
     curve = curve_of(points)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 GAP = math.nan
+LARGEST_POWER = 307
+"""Powers of ten beyond it are no numbers any more; a logarithmic axis has no ticks there."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
 
 def log_ticks(low: float, high: float, most: int = 5) -> tuple[list[float], list[str]]:
     """Positions (log10) and labels (the values themselves) of ticks for an axis from 10^low to 10^high."""
+    low, high = (min(max(limit, -LARGEST_POWER), LARGEST_POWER) for limit in (low, high))
     decades = range(math.floor(low), math.ceil(high) + 1)
     for steps in ((1,), (1, 3), (1, 2, 5)):
         values = [step * 10.0**decade for decade in decades for step in steps]

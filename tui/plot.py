@@ -7,6 +7,7 @@ markers. No Textual.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,4 +174,5 @@ def settle(
         extent = max(abs(high) * 0.05, 1e-6)
         room = 1.0
     margin = min(2 * extent * room, 1e300)
-    return max(low - margin, min(floor, low), -1e308), min(high + margin, max(ceiling, high), 1e308)
+    most = sys.float_info.max
+    return max(low - margin, min(floor, low), -most), min(high + margin, max(ceiling, high), most)
