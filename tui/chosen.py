@@ -8,7 +8,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 
-from ..trainer.ids import short_names
 from ..trainer.run import Run
 from . import marks
 from .curves import ChartedRun
@@ -59,14 +58,13 @@ class Chosen:
         """What to draw: the selected run first, then the pinned one and the marked ones, as far as they exist."""
         known = {run.id: run for run in runs}
         wanted = dict.fromkeys(name for name in (selected, self.pinned, *self.marked) if name in known)
-        short = short_names(known)
         taken: set[int] = set()
         charted = []
         for name in sorted(wanted, key=lambda name: (name not in self._slots, name)):
             taken.add(self._slot(name, taken))
         for name in wanted:
             run = known[name]
-            label = f"{run.network or 'run'} {short[name] if len(short[name]) <= 8 else name}"
+            label = f"{run.network or 'run'} {name.rpartition('-')[2][-8:]}"
             charted.append(ChartedRun(run.path, label, self._slots[name], name == self.pinned))
         return tuple(charted)
 
