@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# Workers share the cores of a small machine: torch's threads would wait for each other in busy loops. Before torch is loaded.
+# Workers share the cores of a small machine, where more threads than cores wait for each other in busy loops. Set before
+# torch is loaded.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
