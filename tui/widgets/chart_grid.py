@@ -353,6 +353,8 @@ class ChartGrid(Widget, can_focus=True):
 
     def _do_one(self) -> None:
         self.alone = not self.alone
+        if self.alone:  # what had the focus may be hidden now
+            self.focus()
         self.post_message(self.OneChart(self, self.alone))
         self._arrange()
 
