@@ -210,7 +210,7 @@ def test_writing_checkpoints_takes_a_small_part_of_the_time(home: Path, monkeypa
     now = [0.0]
     monkeypatch.setattr(keeper.time, "monotonic", lambda: now[0])
 
-    def write(state: dict, paths: object) -> None:
+    def write(state: dict, *_: object) -> None:
         now[0] += 2.0
 
     monkeypatch.setattr(checkpoint, "write_last", write)

@@ -181,7 +181,9 @@ def test_plus_and_minus(key: str, value: str, up: str | None, down: str | None) 
 
 def gpu(index: int, name: str = "a GPU", *pids: int) -> machine.Gpu:
     uuid = f"GPU-{index}abc"
-    return machine.Gpu(index, uuid, name, 80 << 30, 20 << 30, 0.5, 100.0, 400.0, 50.0, tuple((pid, None) for pid in pids))
+    return machine.Gpu(
+        index, uuid, name, 80 << 30, 20 << 30, 0.5, 100.0, 400.0, 50.0, tuple((pid, None) for pid in pids)
+    )
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,17 @@ def write(state: dict, target: Path) -> None:
     sync_folder(target.parent)
 
 
-def write_last(state: dict, paths: CheckpointPaths) -> None:
-    """Make ``state`` the newest checkpoint, and what was the newest the previous one. Raises OSError, both untouched."""
+def write_last(state: dict, paths: CheckpointPaths, epoch: int | None = None, count: int = 0) -> None:
+    """Make ``state`` the newest checkpoint, and what was the newest the previous one. Raises OSError, both untouched.
+
+    With ``epoch`` it is kept as the one made after that epoch, and of those of earlier epochs only so many stay that there
+    are ``count``. That is done first: a run killed in between makes the checkpoint again, and then nothing is missing.
+    """
     beside = _beside(paths.last)
     try:
         _write_beside(state, beside)
+        if epoch is not None:
+            _keep(beside, paths, epoch, count)
         _keep_as_previous(paths)
         os.replace(beside, paths.last)
     except BaseException:
@@ -78,8 +84,8 @@ def write_last(state: dict, paths: CheckpointPaths) -> None:
     sync_folder(paths.folder)
 
 
-def keep(paths: CheckpointPaths, epoch: int, count: int) -> None:
-    """Keep the newest checkpoint as that of ``epoch``, and of those of earlier epochs only so many that ``count`` are there.
+def _keep(written: Path, paths: CheckpointPaths, epoch: int, count: int) -> None:
+    """Keep a file just written as that of ``epoch``.
 
     It is a second name of the same file, and takes room only once the run has gone on; where the file system has no hard
     links it is a copy. Those of later epochs go as well: a run that fell back makes them again. Raises OSError.
@@ -89,9 +95,9 @@ def keep(paths: CheckpointPaths, epoch: int, count: int) -> None:
     try:
         beside.unlink(missing_ok=True)
         try:
-            os.link(paths.last, beside)
+            os.link(written, beside)
         except OSError:
-            _copy(paths.last, beside)
+            _copy(written, beside)
         os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)

@@ -58,9 +58,8 @@ class Keeper:
                 checkpoint.write(self._best, self.paths.best)
                 self._best = None
                 what = "best"
-            checkpoint.write_last(state(), self.paths)
-            if epoch is not None and self._keeping.keep:
-                checkpoint.keep(self.paths, epoch, self._keeping.keep)
+            count = self._keeping.keep
+            checkpoint.write_last(state(), self.paths, epoch if count else None, count)
         except OSError as error:
             self._written = time.monotonic()
             self._tell_failure(error, step)
