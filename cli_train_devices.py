@@ -74,7 +74,7 @@ def train_under_torchrun(
         if before is not None:
             torchrun.unless_over(before)
             return before, launch.prepare_resume(before)
-        own = {"sharing": group.local_world, "ranks": group.world}
+        own: dict[str, object] = {"sharing": group.local_world, "ranks": group.world}
         if wishes["device"] in (None, "auto", "cuda"):
             own["device"] = distributed.own_device(group)
         return create(names, wishes | own)
