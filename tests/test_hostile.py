@@ -126,7 +126,7 @@ def repaired(data: bytes) -> bytearray:
         {"optimizer": "adam"},
         {"optimizer": {"state": {}, "param_groups": []}},
         {"rng": {"cpu": torch.zeros(3)}},
-        {"rng": {"cpu": torch.get_rng_state(), "python": (1, 2)}},
+        {"rng": {"cpu": torch.Generator().get_state(), "python": (1, 2)}},
         {"rng": None},
         {"best": {"accuracy": 1}},
         {"step": "many"},

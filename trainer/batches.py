@@ -7,7 +7,6 @@ death or state a resumed run would have to care about.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +17,7 @@ from .balance import balanced_order
 from .datasets import Pictures
 from .distributed import ALONE, Group, check_batch, part, rows_of_batch
 from .recipe import Recipe
-from .store import InMainMemory, OnDevice, Store
+from .store import Epoch, InMainMemory, OnDevice, Store
 
 EVALUATION_PIXELS = 500 * 32 * 32
 """Pixels of one channel in a batch of an evaluation, where the training's batches are not larger anyway."""
@@ -60,18 +59,6 @@ class View:
         if images.shape[-1] != self.size:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
         return images.contiguous(memory_format=self.layout)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The order of the pictures in one pass, int64 (N,), and the random numbers of each place in it, on the device.
-
-    ``shuffled`` is the order in main memory.
-    """
-
-    order: Tensor
-    draws: augment.Draws
-    shuffled: Tensor
 
 
 class TrainingBatches:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,14 +18,23 @@ from . import augment, hardware
 from .datasets import Pictures
 from .recipe import Recipe
 
-if TYPE_CHECKING:
-    from .batches import Epoch
-
 COPIES = 3
 """Times the pictures are on the device while their border is put around them."""
 
 SHARE_OF_FREE = 0.6
 """Part of the free memory that they may take then; the rest is for the network and what it computes."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The order of the pictures in one pass, int64 (N,), and the random numbers of each place in it, on the device.
+
+    ``shuffled`` is the order in main memory.
+    """
+
+    order: Tensor
+    draws: augment.Draws
+    shuffled: Tensor
 
 
 class Store(Protocol):

@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,11 +20,11 @@ from textual.binding import Binding
 from textual.filter import LineFilter
 from textual.screen import Screen
 
-from .. import settings
 from ..trainer.run import Run
 from ..trainer.states import STATES
 from . import commands, endings, memory, shelf, terminal, themes
 from .chosen import Chosen
+from .explorer import Places
 from .helper import Answer, Helper, HelperState
 from .messages import Answered, HelperChanged, RunsRead, TerminalGone
 from .options import THEMES, Options
@@ -45,16 +44,6 @@ TWICE_S = 2.0
 MOST_THREADS = 64
 HELPER_AFTER_S = 0.3
 """The helper process is started this long after the first paint: loading torch would slow it."""
-
-
-@dataclass(frozen=True)
-class Places:
-    """Folders that the app works with; the defaults are the settings'."""
-
-    runs: Path = field(default_factory=settings.runs_folder)
-    data: Path = field(default_factory=settings.data_folder)
-    state: Path = field(default_factory=settings.state_folder)
-    cache: Path = field(default_factory=settings.cache_folder)
 
 
 class ExplorerApp(App[None]):

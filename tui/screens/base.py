@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult, SystemCommand
 from textual.dom import DOMNode
@@ -13,12 +13,10 @@ from textual.screen import Screen
 from ...trainer.run import Run
 from .. import commands
 from ..commands import Command
+from ..explorer import Explorer
 from ..export import Export
 from ..helper import HelperState
 from ..widgets.shell import KeyLine, TooSmall, TopLine, helper_text, runs_text
-
-if TYPE_CHECKING:
-    from ..app import ExplorerApp
 
 
 class BaseScreen(Screen[None]):
@@ -29,12 +27,9 @@ class BaseScreen(Screen[None]):
     HEADING: ClassVar = ""
 
     @property
-    def explorer(self) -> ExplorerApp:
-        """The app, under its own type."""
-        from ..app import ExplorerApp
-
-        assert isinstance(self.app, ExplorerApp)
-        return self.app
+    def explorer(self) -> Explorer:
+        """The app, as far as it concerns its screens."""
+        return cast(Explorer, self.app)
 
     def compose(self) -> ComposeResult:
         yield TopLine(self.HEADING)

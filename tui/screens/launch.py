@@ -3,7 +3,7 @@ started as a process of their own."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -13,15 +13,13 @@ from textual.widgets import Input, Static
 
 from .. import commands, launchform, launching, launchwords
 from ..charts import ChartData, Line
+from ..explorer import Explorer
 from ..launchform import Filled, Form, Setting, Wish
 from ..launching import Call, Device, Request
 from ..messages import DevicesFound, PlanRead, TrainRefused, TrainSaid, TrainStarted
 from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
-
-if TYPE_CHECKING:
-    from ..app import ExplorerApp
 
 COLUMNS = (Column("setting", 16), Column("value"), Column("from", 19, above=50))
 SETTLE_S = 0.7
@@ -85,8 +83,8 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         return self.query_one(SettingList)
 
     @property
-    def _explorer(self) -> ExplorerApp:
-        return cast("ExplorerApp", self.app)
+    def _explorer(self) -> Explorer:
+        return cast(Explorer, self.app)
 
     @property
     def _device_names(self) -> tuple[str, ...]:

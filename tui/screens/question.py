@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
+from ..explorer import Explorer
 from ..quiz import Question
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
-
-if TYPE_CHECKING:
-    from ..app import ExplorerApp
 
 
 class QuestionScreen(Dialog[bool]):
@@ -46,7 +44,7 @@ class QuestionScreen(Dialog[bool]):
             self.dismiss(self._answered)
 
     def _reveal(self, place: int) -> None:
-        question, memory = self._question, cast("ExplorerApp", self.app).memory
+        question, memory = self._question, cast(Explorer, self.app).memory
         self._answered = place == question.right
         memory.asked += 1
         memory.right += self._answered

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from textual.containers import Vertical
 from textual.widget import Widget
 
 from .. import layertree
+from ..explorer import Explorer
 from ..export import Export
 from ..layertree import LayerNode
 from ..questions import Parser, Reply
 from ..subject import Subject
-
-if TYPE_CHECKING:
-    from ..app import ExplorerApp
 
 
 def parse_tree(value: dict[str, Any]) -> LayerNode:
@@ -31,12 +29,9 @@ class Pane(Vertical):
         self.waiting = False
 
     @property
-    def explorer(self) -> ExplorerApp:
-        """The app, under its own type."""
-        from ..app import ExplorerApp
-
-        assert isinstance(self.app, ExplorerApp)
-        return self.app
+    def explorer(self) -> Explorer:
+        """The app, as far as it concerns its screens."""
+        return cast(Explorer, self.app)
 
     @property
     def target(self) -> Widget | None:
