@@ -120,7 +120,7 @@ def test_a_training_started_in_the_app_outlives_its_terminal(tmp_path: Path) -> 
         app.read_until(FIRST_NETWORK)
         app.press(b"t")
         app.read_until(b"ctrl+s")
-        app.press(b"jj\r")  # to the number of epochs, and into it
+        app.press(b"jjj\r")  # to the number of epochs, and into it
         assert app.wait(1) is None
         app.press(b"\x7f" * 4 + b"15\r")
         app.press(b"\x13")  # ctrl+s
