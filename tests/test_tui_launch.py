@@ -14,8 +14,9 @@ from cnn_explorer import machine
 from cnn_explorer.models import catalogue
 from cnn_explorer.trainer import recipe
 from cnn_explorer.tui import launchform, launching, launchwords
-from cnn_explorer.tui.launchform import Form, Wish, fill, settings, stepped, words
+from cnn_explorer.tui.launchform import Form, Wish, fill, settings, words
 from cnn_explorer.tui.launching import Call, Device, Outcome, Preview, Request
+from cnn_explorer.tui.launchvalues import stepped
 from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from hypothesis import given

@@ -7,22 +7,20 @@ what is shown is what will be trained. Only what was changed is handed to the co
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, nearest
+from ..errors import UsageError
 from ..models import catalogue
-from ..trainer import datainfo, engine, presets, recipe, schedule, splitting
+from ..trainer import datainfo, presets, recipe, schedule, splitting
 from ..trainer.datainfo import DataInfo
 from ..trainer.recipe import Recipe
+from .launchvalues import AUTO, SWITCHES, parse, toml, value_text, wrong
 
 CURVE_POINTS = 120
 MOST_NETWORKS = 20
-AUTO = "auto"
-STEMS = (AUTO, "small", "imagenet")
 TITLES = {
     "networks": "networks",
     "dataset": "data set",
@@ -55,7 +53,6 @@ DEFAULTS = {
 }
 TOP = ("networks", "dataset", "preset")
 """What stands above the fields of the recipe."""
-SWITCHES = ("pretrained", "channels_last", "compile")
 FIRST = ("epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", "augment")
 """Fields of the recipe that most people look at; the others follow in their own order."""
 
@@ -147,8 +144,8 @@ def fill(form: Form, data_folder: Path, cache_folder: Path | None = None) -> Fil
     data = _data(form, data_folder, cache_folder, problems)
     variants = _variants(form, problems)
     for key in DEFAULTS:
-        if key in form.changed and (wrong := _wrong(key, form.changed[key])):
-            problems[key] = wrong
+        if key in form.changed and (problem := wrong(key, form.changed[key])):
+            problems[key] = problem
     values = _recipe_values(form, problems)
     recipes: dict[str, Recipe] = {}
     origins: dict[str, Mapping[str, str]] = {}
@@ -209,45 +206,6 @@ def _recipe_values(form: Form, problems: dict[str, str]) -> dict[str, object]:
     return values
 
 
-def parse(key: str, text: str) -> object:
-    """What is typed for a field of the recipe in the type of that field, as far as it can be read so."""
-    default = getattr(Recipe, key)
-    if isinstance(default, bool):
-        return {"yes": True, "true": True, "no": False, "false": False}.get(text.lower(), text)
-    if isinstance(default, tuple) or (recipe.RULES[key].or_numbers and "," in text):
-        if text.lower() == "none":
-            return []
-        return [_number_or_text(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
-    return _number_or_text(text)
-
-
-def _number_or_text(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _wrong(key: str, text: str) -> str:
-    """What is wrong with a setting outside the recipe; "" where nothing is."""
-    if key != "device" and (known := choices(key)):
-        return "" if text in known else nearest(text, known)
-    if key == "device":
-        kind, _, number = text.partition(":")
-        right = kind in (AUTO, "cpu", "cuda", "mps") and (not number or number.isdecimal())
-        return "" if right else "there are auto, cpu, cuda, cuda:NUMBER and mps"
-    value = _number_or_text(text)
-    if key == "validation":
-        number = value if isinstance(value, int | float) and math.isfinite(value) else -1
-        right = 0 <= number < 1 or (number >= 1 and number == int(number))
-        return "" if right or text == AUTO else "a share below 1, a number of pictures, or 0 for none"
-    least = 0 if key == "seed" else 1
-    right = isinstance(value, int) and least <= value < 2**63
-    return "" if right or (text == AUTO and key != "seed") else f"a whole number, at least {least}"
-
-
 def _hint(error: UsageError) -> str:
     return f"{error.given!r} {error.hint}" if error.given is not None else error.hint
 
@@ -292,15 +250,6 @@ def _of_recipe(form: Form, filled: Filled, key: str) -> Setting:
     return Setting(key, title, shown, "" if origin == "default" else origin, filled.problems.get(key, ""))
 
 
-def value_text(value: object) -> str:
-    """A value of a recipe as it is shown and typed."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple | list):
-        return ", ".join(map(value_text, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _matters(filled: Filled, key: str) -> bool:
     """Whether a field has an effect in any of the recipes."""
     if key not in NEEDS:
@@ -316,76 +265,6 @@ def _matters(filled: Filled, key: str) -> bool:
 def typed_value(form: Form, setting: Setting) -> str:
     """What stands in the line in which a setting is typed, to begin with: its value, unless networks differ in it."""
     return form.changed.get(setting.key, "" if " · " in setting.value or setting.value == AUTO else setting.value)
-
-
-# Changing a value without typing
-
-
-def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:
-    """What a setting can be, where that is a handful of words; else ()."""
-    if key == "dataset":
-        return datainfo.names()
-    if key == "stem":
-        return STEMS
-    if key == "device":
-        return (AUTO, "cpu", *devices)
-    if key == "precision":
-        return (AUTO, *engine.PRECISIONS)
-    if key == "freeze":
-        return (AUTO, "backbone", "none")
-    if key == "preset":
-        return (AUTO, *presets.PRESETS)
-    if key in SWITCHES:
-        return (AUTO, "yes", "no")
-    if key in recipe.FIELDS:
-        default = getattr(Recipe, key)
-        if isinstance(default, bool):
-            return ("yes", "no")
-        if isinstance(default, str):
-            return recipe.RULES[key].choices
-    return ()
-
-
-def stepped(key: str, value: str, way: int, devices: Sequence[str] = ()) -> str | None:
-    """The value one step up or down: the next choice, or the next round number. None where there is no such step."""
-    known = choices(key, devices)
-    if known:
-        at = known.index(value) if value in known else (-1 if way > 0 else 0)
-        return known[(at + way) % len(known)]
-    if value == AUTO and key in ("image_size", "threads"):
-        return {"image_size": "32", "threads": "1"}[key] if way > 0 else None
-    number = _number_or_text(value)
-    if isinstance(number, str) or key in ("networks", "validation"):
-        return None
-    kind = type(getattr(Recipe, key, 0))
-    if kind is int and key in ("batch_size", "image_size"):
-        after = max(1, int(number * 2 if way > 0 else number // 2))
-    elif kind is int:
-        after = int(number) + way
-    elif kind is float:
-        after = round_number(float(number), way)
-    else:
-        return None
-    try:
-        if key in recipe.FIELDS:
-            recipe.check(key, after)
-    except UsageError:
-        return None
-    return value_text(after) if key in recipe.FIELDS or after >= (0 if key == "seed" else 1) else None
-
-
-def round_number(value: float, way: int) -> float:
-    """The next of … 0.1, 0.2, 0.5, 1, 2, 5 … in a direction; from 0 up it is 0.1, and below 1e-6 down it is 0."""
-    if value <= 0:
-        return 0.1 if way > 0 else 0.0
-    power = math.floor(math.log10(value) + 1e-9)
-    places = [float(f"{digit}e{exponent}") for exponent in (power - 1, power, power + 1) for digit in (1, 2, 5)]
-    further = [x for x in places if x > value * 1.0001] if way > 0 else [x for x in places if x < value * 0.9999]
-    found = min(further) if way > 0 else max(further)
-    return found if found >= 1e-6 else 0.0
-
-
-# What it means
 
 
 def curve(filled: Filled) -> tuple[list[float], int]:
@@ -425,13 +304,5 @@ def words(form: Form) -> list[str]:
             given.append(("--" if form.changed[key] == "yes" else "--no-") + key.replace("_", "-"))
     for key in recipe.FIELDS:
         if key in form.changed:
-            given += ["--set", f"{key}={_toml(parse(key, form.changed[key]))}"]
+            given += ["--set", f"{key}={toml(parse(key, form.changed[key]))}"]
     return given
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -11,7 +11,7 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from .. import commands, launchform, launching, launchwords
+from .. import commands, launchform, launching, launchvalues, launchwords
 from ..charts import ChartData, Line
 from ..explorer import Explorer
 from ..launchform import Filled, Form, Setting, Wish
@@ -176,7 +176,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     def action_change(self, way: int) -> None:
         """The next value of the setting under the cursor, or the one before."""
         setting = self._lines[self.table.key]
-        value = launchform.stepped(setting.key, setting.value, way, self._device_names)
+        value = launchvalues.stepped(setting.key, setting.value, way, self._device_names)
         if value is not None:
             self._set(setting.key, value)
 
