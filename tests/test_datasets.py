@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -22,7 +23,7 @@ import numpy as np
 import pytest
 import torch
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import datainfo, datasets, digits, splitting
+from cnn_explorer.trainer import datainfo, datasets, digits, originals, splitting
 from cnn_explorer.trainer.moments import SMALLEST_STD, Moments
 from hypothesis import given
 from hypothesis import strategies as st
@@ -572,3 +573,24 @@ def test_a_changed_cifar_file_is_not_unpickled(cifar: tuple[Path, np.ndarray], t
     with pytest.raises(WorkError, match="cifar-10-batches-py"):
         datasets.load("cifar10", folder, tmp_path / "cache")
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_download_is_told_in_tenths_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import utils
+
+    told: list[str] = []
+    narration = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", narration)
+
+    def say(line: str) -> None:
+        told.append(line)
+        print(line, file=sys.stderr)
+
+    with originals._progress_told("mnist", say):
+        for _ in range(2):
+            with utils.tqdm(total=100, mininterval=0) as bar:  # what torchvision draws
+                for _ in range(100):
+                    bar.update()
+    assert "downloading mnist, file 1: 50 %" in told and told[-1] == "downloading mnist, file 2: 100 %"
+    assert len(told) == 20
+    assert narration.getvalue().splitlines() == told, "the bar is left out, what is told is not"

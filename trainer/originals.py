@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import http.client
 import io
+import re
 import socket
 import struct
 import sys
@@ -17,7 +18,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -31,6 +32,7 @@ Parts = dict[str, tuple[np.ndarray, np.ndarray]]
 ANSWER_WITHIN_S = 30.0
 """A server that is silent for so long is taken for absent; a firewall that drops packets would keep us for ever."""
 
+_PERCENT = re.compile(r"(\d{1,3})%")
 _FAILURES = (OSError, RuntimeError, ValueError, EOFError, http.client.HTTPException, tarfile.TarError, zlib.error)
 
 
@@ -120,7 +122,7 @@ def _download(entry: NamedSet, data_folder: Path, download: bool, say: Say) -> N
     place = data_folder / entry.folder
     say(f"unpacking {entry.archive}" if unpack_only else f"downloading {entry.name} to {place}")
     try:
-        with _patience(ANSWER_WITHIN_S), _quiet():
+        with _patience(ANSWER_WITHIN_S), _progress_told(entry.name, say):
             source(data_folder, train=True, download=True)
     except _FAILURES as error:
         raise _not_there(entry, data_folder, error) from None
@@ -170,10 +172,35 @@ def _patience(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torchvision draws its progress bar even into a log file; there it is left out."""
+def _progress_told(name: str, say: Say) -> Iterator[None]:
+    """torchvision draws a bar; where that is no terminal's, in a log or under the app, a line for each tenth is told."""
     if sys.stderr is not None and sys.stderr.isatty():
         yield
         return
-    with contextlib.redirect_stderr(io.StringIO()):
+    with contextlib.redirect_stderr(_Tenths(name, sys.stderr, say)):
         yield
+
+
+class _Tenths(io.TextIOBase):
+    """In the place of stderr: takes the text of a bar, and says how far it is; each file has a bar of its own.
+
+    What is said goes to ``stderr`` as it was: narration may lead there.
+    """
+
+    def __init__(self, name: str, stderr: TextIO | None, say: Say) -> None:
+        self._name = name
+        self._stderr = stderr
+        self._say = say
+        self._file = 1
+        self._tenth = 0
+
+    def write(self, text: str) -> int:
+        for found in _PERCENT.findall(text):
+            tenth = int(found) // 10
+            if tenth < self._tenth:
+                self._file += 1
+            elif tenth > self._tenth:
+                with contextlib.redirect_stderr(self._stderr):
+                    self._say(f"downloading {self._name}, file {self._file}: {10 * tenth} %")
+            self._tenth = tenth
+        return len(text)
