@@ -6,7 +6,7 @@ A letter means the same wherever it works.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from textual.binding import Binding
@@ -279,6 +279,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("n", "cancel", "No", "confirm", "no", rank=4, palette=False),
     Command("question_mark,q", "cancel", "Close the help", "help", palette=False),
     Command("ctrl+s", "submit", "Start from any field", "launch", "start", rank=0, palette=False),
+    Command("enter", "type_value", "Type a value", "launch", "type", rank=1, palette=False),
     Command("plus,equals_sign,right", "change(1)", "The next value", "launch", "change", rank=2, palette=False),
     Command("minus,left", "change(-1)", "The value before", "launch", palette=False),
     Command(
@@ -293,6 +294,17 @@ COMMANDS: tuple[Command, ...] = (
 def of(*places: str) -> tuple[Command, ...]:
     """The commands that work in any of the places, in the order of the table."""
     return tuple(command for command in COMMANDS if command.where in places)
+
+
+def unshadowed(found: Iterable[Command], places: Sequence[str]) -> tuple[Command, ...]:
+    """The commands whose key does nothing else in an earlier one of ``places``, in the order of the table."""
+    kept = list(found)
+    taken: set[str] = set()
+    for command in sorted(kept, key=lambda command: places.index(command.where)):
+        if command.keys.split(",")[0] in taken:
+            kept.remove(command)
+        taken.update(command.keys.split(","))
+    return tuple(kept)
 
 
 def bindings(place: str, commands: Iterable[Command] = COMMANDS) -> list[Binding]:

@@ -79,12 +79,7 @@ class BaseScreen(Screen[None]):
         """The commands that work now, where the focus is."""
         places = list(dict.fromkeys((*getattr(self.focused, "PLACES", ()), self.PLACE, *self.PLACES, "app")))
         found = [command for command in commands.of(*places) if self._works(command)]
-        taken: set[str] = set()
-        for command in sorted(found, key=lambda command: places.index(command.where)):
-            if command.keys.split(",")[0] in taken:
-                found.remove(command)
-            taken.update(command.keys.split(","))
-        return tuple(found)
+        return commands.unshadowed(found, places)
 
     def owner_of(self, command: Command) -> DOMNode | None:
         """Who does it: the nearest to the focus, from there up to the app, that has such an action."""

@@ -32,7 +32,7 @@ class Dialog(ModalScreen[Result]):
         return iter(())
 
     def on_mount(self) -> None:
-        self.query_one(KeyLine).show(commands.of(*self.PLACES))
+        self.query_one(KeyLine).show(commands.unshadowed(commands.of(*self.PLACES), self.PLACES))
 
     def action_cancel(self) -> None:
         self.dismiss(None)

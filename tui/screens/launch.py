@@ -147,8 +147,12 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self._show_problem()
 
     @on(RowList.Chosen, "#settings")
-    def _chosen(self, message: RowList.Chosen) -> None:
-        setting = self._lines[message.key]
+    def _chosen(self) -> None:
+        self.action_type_value()
+
+    def action_type_value(self) -> None:
+        """Open the line in which the setting under the cursor is typed."""
+        setting = self._lines[self.table.key]
         self.query_one("#entry-title", Static).update(f"{setting.title} ")
         self.query_one("#launch-entry").display = True
         entry = self.query_one("#entry", Input)
