@@ -6,6 +6,7 @@ A thread of its own reads; it tells its owner through a callback, and only when 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from ..trainer.story import StoryTail
 from ..trainer.tail import LogBatch, LogTail
 
 EVERY_S = 0.5
+KEPT = 8
+"""The stories of so many runs are kept: who goes back to one of them need not wait until it is read again."""
 LOG_BYTES = 1 << 18
 
 
@@ -45,6 +48,7 @@ class RunTail:
         self._guard = threading.Lock()
         self._wake = threading.Event()
         self._run: Run | None = None
+        self._stories: OrderedDict[Path, StoryTail] = OrderedDict()
         self._stopped = False
 
     def follow(self, run: Run | None) -> None:
@@ -62,7 +66,7 @@ class RunTail:
 
     def run(self) -> None:
         """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
-        story, log = StoryTail(Path()), LogTail(Path())
+        log = LogTail(Path())
         told: Run | None = None
         more = False
         while not self._stopped:
@@ -75,7 +79,8 @@ class RunTail:
                 continue
             fresh = told is None or told.path != run.path
             if fresh:
-                story, log = StoryTail(run.path), LogTail(run.path, LOG_BYTES)
+                log = LogTail(run.path, LOG_BYTES)
+            story = self._story_of(run.path)
             changed, more = story.read()
             batch = log.read() if self._with_log else LogBatch([])
             fresh = fresh or batch.reset
@@ -85,6 +90,15 @@ class RunTail:
             ):
                 self._on_news(self._news(run, story, batch, fresh, done=not more))
             told = run
+
+    def _story_of(self, path: Path) -> StoryTail:
+        """The story of a run, begun before or now."""
+        if path not in self._stories:
+            self._stories[path] = StoryTail(path)
+        self._stories.move_to_end(path)
+        while len(self._stories) > KEPT:
+            self._stories.popitem(last=False)
+        return self._stories[path]
 
     def _news(self, run: Run, story: StoryTail, batch: LogBatch, fresh: bool, *, done: bool) -> RunNews:
         teller = story.teller

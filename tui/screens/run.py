@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.widget import Widget
 
 from ...trainer.run import Run
@@ -18,6 +17,7 @@ from ..messages import RunNewsRead
 from ..runtail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.classes_pane import ClassesPane
+from ..widgets.frame import Frame
 from ..widgets.line_view import LineView
 from ..widgets.reading_view import ReadingView
 from ..widgets.tabs import Tabs
@@ -58,7 +58,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             "log": ("Log", lambda: LineView(follows=True, empty="nothing was printed yet", id="log")),
             "setup": ("Setup", lambda: LineView(id="setup")),
         }
-        with Vertical(id="body", classes="framed"):
+        with Frame(id="body"):
             yield TextLines(id="headline")
             yield TextLines(id="stages")
             yield TextLines(id="figures")
@@ -123,9 +123,8 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         for name, text in texts.items():
             for line in self.query(name).results(TextLines):
                 line.update(text)
-        for body in self.query("#body"):
-            body.border_title = self.run_id
-            body.border_subtitle = f"{run.network} on {run.dataset}" if run else ""
+        for body in self.query(Frame):
+            body.entitle(self.run_id, f"{run.network} on {run.dataset}" if run else "")
         self._fill()
 
     def _known(self) -> Curves | None:

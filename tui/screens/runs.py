@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.timer import Timer
 
 from ...trainer.run import Run
@@ -19,6 +19,7 @@ from ..messages import GlancesRead, RunNewsRead
 from ..runtail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.filter_input import FilterInput
+from ..widgets.frame import Frame
 from ..widgets.machine_strip import MachineStrip
 from ..widgets.reading_view import ReadingView
 from ..widgets.rows import Column, Row, RowList
@@ -62,20 +63,27 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._known_rows: dict[str, tuple[tuple[Run, str, Glance | None], Row]] = {}
         self._watch = Glances(self._tell_glances)
         self._tail = RunTail(self._tell_news, with_log=False)
+        # Held here, because to look for them at every key and every record costs more than what they do.
+        self.table = RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
+        self.filter = FilterInput("network, data set, state, id, tag, remark …")
+        self._shelf, self._panes = Frame(id="shelf"), Frame(id="panes")
+        self._headline, self._figures = TextLines(id="headline"), TextLines(id="figures")
+        self._reading = ReadingView()
+        self._machine = MachineStrip()
 
     # Layout
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
-            with Vertical(id="shelf", classes="framed"):
-                yield FilterInput("network, data set, state, id, tag, remark …")
-                yield RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
-                yield MachineStrip()
-            with Vertical(id="panes", classes="framed"):
-                yield TextLines(id="headline")
-                yield TextLines(id="figures")
+            with self._shelf:
+                yield self.filter
+                yield self.table
+                yield self._machine
+            with self._panes:
+                yield self._headline
+                yield self._figures
                 yield ChartGrid(self.explorer.memory, ascii=self.explorer.options.ascii)
-                yield ReadingView()
+                yield self._reading
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -90,18 +98,11 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._tail.stop()
 
     def on_screen_suspend(self) -> None:
-        for strip in self.query(MachineStrip):
-            strip.pause()
+        self._machine.pause()
 
     def on_screen_resume(self) -> None:
         # Textual calls the handlers of the classes above as well.
-        for strip in self.query(MachineStrip):
-            strip.resume()
-
-    @property
-    def table(self) -> RowList:
-        """The list of runs."""
-        return self.query_one("#shelf RowList", RowList)
+        self._machine.resume()
 
     @property
     def charts(self) -> ChartGrid:
@@ -109,23 +110,18 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         return self.query_one(ChartGrid)
 
     @property
-    def filter(self) -> FilterInput:
-        """The line for filtering."""
-        return self.query_one(FilterInput)
-
-    @property
     def selected(self) -> Run | None:
         """The run under the cursor."""
-        return next((run for run in self.explorer.runs if run.id == self.table.key), None)
+        key = self.table.key
+        return next((run for run in self.explorer.runs if run.id == key), None)
 
     # The list
 
     def runs_changed(self, runs: Sequence[Run]) -> None:
         super().runs_changed(runs)
-        if not self.query("#shelf RowList"):
+        if not self.table.is_attached:
             return
-        for strip in self.query(MachineStrip):
-            strip.look_for(gauges.processes_of(runs))
+        self._machine.look_for(gauges.processes_of(runs))
         self._fill()
         if self._timer is None:
             self.follow_selected()
@@ -147,8 +143,8 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
             self.update_keys()
             self._look()
         words = f"{len(rows)} of {len(explorer.runs)}" if self.filter.value else str(len(rows))
-        self.query_one("#shelf").border_title = f"Runs · {words} · {order if order in runtable.ORDERS else 'newest'}"
-        self.query_one("#shelf").border_subtitle = str(explorer.places.runs)
+        title = f"Runs · {words} · {order if order in runtable.ORDERS else 'newest'}"
+        self._shelf.entitle(title, str(explorer.places.runs))
 
     def _empty(self) -> str:
         if self.explorer.runs:
@@ -189,7 +185,6 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     def _moved(self, message: RowList.Moved) -> None:
         self.explorer.memory.run = message.key or self.explorer.memory.run
         self.show_run()
-        self.update_keys()
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(SETTLE_S, self.follow_selected)
@@ -228,8 +223,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     def on_run_news_read(self, message: RunNewsRead) -> None:
         run = self.selected
         if run is not None and message.news.path == run.path:
-            for reading in self.query(ReadingView):
-                reading.tell(message.news.findings)
+            self._reading.tell(message.news.findings)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._look)
@@ -237,28 +231,26 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     # The run under the cursor
 
     def follow_selected(self) -> None:
-        """Draw and read the run under the cursor, and draw those that are marked."""
+        """What waits until the cursor rests: draw and read the run under it, draw those that are marked, name the keys."""
         run = self.selected
         self._timer = None
         self._tail.follow(run)
         self.charts.show(self.explorer.chosen.charted(self.explorer.runs, run.id if run else ""))
         if run is None:
-            self.query_one(ReadingView).tell(())
+            self._reading.tell(())
+        self.update_keys()
 
     def show_run(self) -> None:
         """The lines above the charts."""
         run = self.selected
         headline, figures = (runtable.headline(run), runtable.figures(run, self._known(run))) if run else ("", "")
-        title = run.id if run else ""
-        for panes in self.query("#panes"):
-            if panes.border_title != title:  # setting it paints the whole pane again
-                panes.border_title = title
-        for name, text in (("#headline", headline), ("#figures", figures)):
-            for line in self.query(name).results(TextLines):
-                line.update(text)
+        self._panes.entitle(run.id if run else "")
+        self._headline.update(headline)
+        self._figures.update(figures)
 
     def _known(self, run: Run) -> Curves | None:
-        return next((self.charts.known(one) for one in self.charts.runs if one.path == run.path), None)
+        charts = self.charts
+        return next((charts.known(one) for one in charts.runs if one.path == run.path), None)
 
     @on(ChartGrid.Read)
     def _curves_read(self) -> None:

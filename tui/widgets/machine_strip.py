@@ -63,9 +63,10 @@ class MachineStrip(Widget):
         message.stop()
         self.readings = message.readings
         found = gauges.lines(self.readings, self.size.width)
-        taller = len(found) != len(self._lines)
-        self._lines = found
-        self.refresh(layout=taller)
+        if found != self._lines:
+            taller = len(found) != len(self._lines)
+            self._lines = found
+            self.refresh(layout=taller)
 
     def on_resize(self, event: events.Resize) -> None:
         self._lines = gauges.lines(self.readings, event.size.width)

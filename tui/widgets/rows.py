@@ -118,14 +118,17 @@ class RowList(ScrollView, can_focus=True):
 
     def set_rows(self, rows: Iterable[Row], cursor: str | None = None) -> None:
         """Show other rows. The cursor goes to the row ``cursor``; by default it stays on its row, or near it."""
-        before, place = self.key, self._cursor
+        before, place, shown = self.key, self._cursor, self.rows
         wanted = before if cursor is None else cursor
         self.rows = tuple(rows)
         found = self._place_of(wanted, default=-1)
         self._cursor = found if found >= 0 else self._selectable(min(place, max(len(self.rows) - 1, 0)), 1)
         self._measure()
-        self._show_cursor()
-        self.refresh()
+        scrolled = self._show_cursor()
+        if scrolled or not shown or len(shown) != len(self.rows):
+            self.refresh()
+        else:
+            self._refresh_changes(shown, place)
         if self.key != before:
             self.post_message(self.Moved(self, self.key))
 
@@ -180,6 +183,13 @@ class RowList(ScrollView, can_focus=True):
             self.scroll_to(y=wanted, animate=False)
             return True
         return False
+
+    def _refresh_changes(self, before: Sequence[Row], cursor: int) -> None:
+        """Paint those rows in sight again that are not as they were ``before``, when the cursor was on another one."""
+        top = self.scroll_offset.y
+        for place in range(top, min(top + max(self._page, 0), len(self.rows))):
+            if self.rows[place] != before[place] or (place in (cursor, self._cursor) and cursor != self._cursor):
+                self._refresh_row(place)
 
     def _refresh_row(self, place: int) -> None:
         y = place - self.scroll_offset.y + self._title_lines
