@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import queue
 import threading
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from cnn_explorer.trainer.notes import Notes, read_notes, write_notes
 from cnn_explorer.trainer.reader import list_runs, read_run
 from cnn_explorer.trainer.run import Run
 from cnn_explorer.trainer.states import STATES
-from cnn_explorer.tui import classes, control, endings, glances, memory, options, runpage, runtable
+from cnn_explorer.trainer.story import StoryTail
+from cnn_explorer.tui import classes, control, endings, glances, memory, options, runpage, runtable, runtail
 from cnn_explorer.tui.chosen import Chosen
 from cnn_explorer.tui.glances import Glance, Glances
 from cnn_explorer.tui.memory import Memory
@@ -217,6 +219,54 @@ def test_the_log_of_a_long_run_is_read_from_its_end(tmp_path: Path) -> None:
     (run.path / "train.log").write_text("".join(f"line {number}\n" for number in range(100_000)))
     news = news_of(run.path)
     assert news.log[-1] == "line 99999" and 5000 < len(news.log) < 50_000
+
+
+def test_a_read_that_ran_out_of_time_at_the_end_of_the_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowTail(StoryTail):
+        def read(self, budget_s: float = 0.1) -> tuple[bool, bool]:
+            changed, _ = super().read(budget_s)
+            return changed, changed
+
+    monkeypatch.setattr(runtail, "StoryTail", SlowTail)
+    run = FakeRun(tmp_path, NAMES[0], "finished")
+    run.write(train_record(100), eval_record(1, 0.5))
+    told: queue.Queue[RunNews] = queue.Queue()
+    tail = RunTail(told.put, with_log=False, every_s=0.01)
+    tail.follow(read_run(run.path))
+    thread = threading.Thread(target=tail.run)
+    thread.start()
+    try:
+        assert not told.get(timeout=10).findings
+        assert told.get(timeout=10).findings
+    finally:
+        tail.stop()
+        thread.join(10)
+
+
+def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [FakeRun(tmp_path, name, "finished") for name in NAMES[:2]]
+    for number, run in enumerate(runs):
+        run.write(eval_record(1, 0.5 + 0.1 * number) | {"per_class": [0.5]})
+    begun: list[Path] = []
+    monkeypatch.setattr(runtail, "StoryTail", lambda path: begun.append(path) or StoryTail(path))
+    told: queue.Queue[RunNews] = queue.Queue()
+    tail = RunTail(told.put, with_log=False, every_s=0.01)
+    thread = threading.Thread(target=tail.run)
+    thread.start()
+    try:
+        for run in (runs[0], runs[1], runs[0]):
+            if run.path in begun:
+                run.write(eval_record(2, 0.7) | {"per_class": [0.7]})
+            tail.follow(read_run(run.path))
+            news = told.get(timeout=10)
+            assert news.path == run.path and news.fresh
+        assert news.per_class == ((1.0, (0.5,)), (2.0, (0.7,)))
+        assert begun == [run.path for run in runs]
+    finally:
+        tail.stop()
+        thread.join(10)
 
 
 # Endings

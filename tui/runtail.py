@@ -81,7 +81,10 @@ class RunTail:
             if fresh:
                 log = LogTail(run.path, LOG_BYTES)
             story = self._story_of(run.path)
+            unfinished = more
             changed, more = story.read()
+            # A read that ran out of time may have met the end of the file without knowing.
+            changed = changed or unfinished
             batch = log.read() if self._with_log else LogBatch([])
             fresh = fresh or batch.reset
             # While a long history is read only the log is told: what a curve says by its first half could be wrong.

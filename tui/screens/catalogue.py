@@ -153,7 +153,8 @@ class CatalogueScreen(BaseScreen):
 
     def helper_changed(self, state: HelperState) -> None:
         super().helper_changed(state)
-        self.panes.helper_changed()
+        for panes in self.query(NetworkPanes):
+            panes.helper_changed()
 
     def runs_changed(self, runs: Sequence[Run]) -> None:
         super().runs_changed(runs)
