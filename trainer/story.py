@@ -60,7 +60,15 @@ class Story:
         length = self.train[-1].epoch / count if self.train else 0.0
         if length <= 0:
             return []
-        means = [self.train_in(index * length, (index + 1) * length) for index in range(count)]
+        inside: list[list[Point]] = [[] for _ in range(count)]
+        for point in self.train:
+            index = math.ceil((point.epoch - 1e-9) / length) - 1
+            if 0 <= index < count:
+                inside[index].append(point)
+        means = (
+            Point((index + 1) * length, mean(point.loss for point in piece), mean(point.accuracy for point in piece))
+            for index, piece in enumerate(inside)
+        )
         return [point for point in means if math.isfinite(point.loss)]
 
 

@@ -66,6 +66,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         # Held here, because to look for them at every key and every record costs more than what they do.
         self.table = RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
         self.filter = FilterInput("network, data set, state, id, tag, remark …")
+        self.charts = ChartGrid(self.explorer.memory, ascii=self.explorer.options.ascii)
         self._shelf, self._panes = Frame(id="shelf"), Frame(id="panes")
         self._headline, self._figures = TextLines(id="headline"), TextLines(id="figures")
         self._reading = ReadingView()
@@ -82,7 +83,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
             with self._panes:
                 yield self._headline
                 yield self._figures
-                yield ChartGrid(self.explorer.memory, ascii=self.explorer.options.ascii)
+                yield self.charts
                 yield self._reading
 
     def on_mount(self) -> None:
@@ -103,11 +104,6 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     def on_screen_resume(self) -> None:
         # Textual calls the handlers of the classes above as well.
         self._machine.resume()
-
-    @property
-    def charts(self) -> ChartGrid:
-        """The curves."""
-        return self.query_one(ChartGrid)
 
     @property
     def selected(self) -> Run | None:
@@ -249,8 +245,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._figures.update(figures)
 
     def _known(self, run: Run) -> Curves | None:
-        charts = self.charts
-        return next((charts.known(one) for one in charts.runs if one.path == run.path), None)
+        return next((self.charts.known(one) for one in self.charts.runs if one.path == run.path), None)
 
     @on(ChartGrid.Read)
     def _curves_read(self) -> None:

@@ -13,16 +13,16 @@ from textual.color import Color
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from .. import themes
 from ..curves import TITLES
 from ..marks import AXIS, BADGE, BLANK, FIRST_LINE_TONE, MUTED, TITLE, Chart, Row
+from .line_drawn import LineDrawn
 
 CURSOR, CURSOR_ASCII = "│", "|"
 
 
-class ChartView(Widget):
+class ChartView(LineDrawn):
     """Repaints the cells that changed and no others: over SSH every one of them costs."""
 
     class Resized(Message):
@@ -102,7 +102,7 @@ class ChartView(Widget):
     # Drawing
 
     def render_line(self, y: int) -> Strip:
-        base, width = self.rich_style, self.size.width
+        base, width = self.base_style, self.size.width
         if self.chart is None:
             text = (f"{'▸' if self.chosen else ' '}{TITLES[self.metric]}  reading …") if y == 0 else ""
             return Strip([Segment(text, base)]).adjust_cell_length(width, base)

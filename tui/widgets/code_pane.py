@@ -21,13 +21,14 @@ from .. import commands, source
 from ..export import Export
 from ..source import Source
 from ..subject import Subject
+from .line_drawn import LineDrawn
 from .pane import Pane
 
 NUMBER_CELLS = 5
 KINDS = ("keyword", "string", "comment", "number", "name")
 
 
-class CodeView(ScrollView, can_focus=True):
+class CodeView(ScrollView, LineDrawn, can_focus=True):
     """A file with line numbers and a cursor line."""
 
     BINDINGS: ClassVar = commands.bindings("code")
@@ -95,7 +96,7 @@ class CodeView(ScrollView, can_focus=True):
         self.post_message(self.Picked(self.definition))
 
     def render_line(self, y: int) -> Strip:
-        base, columns = self.rich_style, self.size.width
+        base, columns = self.base_style, self.size.width
         place = y + self.scroll_offset.y
         if self.source is None or place >= len(self.source.lines):
             return Strip.blank(columns, base)

@@ -13,12 +13,13 @@ from textual.strip import Strip
 
 from ...trainer.textsafe import pad, width
 from .. import commands
+from .line_drawn import LineDrawn
 
 MOST_LINES = 20_000
 NAME_CELLS = 16
 
 
-class LineView(ScrollView, can_focus=True):
+class LineView(ScrollView, LineDrawn, can_focus=True):
     """``follows``: stays at the end while it is there, as ``tail -f`` does; scrolling up lets go of it."""
 
     BINDINGS: ClassVar = commands.bindings("lines")
@@ -91,7 +92,7 @@ class LineView(ScrollView, can_focus=True):
     # Drawing
 
     def render_line(self, y: int) -> Strip:
-        size, base = self.size, self.rich_style
+        size, base = self.size, self.base_style
         place = y + self.scroll_offset.y
         if place >= len(self.lines):
             text = self._empty if not self.lines and y == 0 else ""

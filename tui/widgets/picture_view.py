@@ -7,9 +7,9 @@ from collections.abc import Collection
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
-from textual.widget import Widget
 
 from .. import pictures
+from .line_drawn import LineDrawn
 
 UPPER_HALF = "▀"
 FRAME_COLOURS = ("#ff8700", "#5f3700")
@@ -17,7 +17,7 @@ BIG_SIDE = 12
 """Up to this side a pixel is two cells wide and one high, so that its neighbours can be told apart."""
 
 
-class PictureView(Widget):
+class PictureView(LineDrawn):
     """``framed`` are the (row, column) of the pixels that are marked; on few colours they stand in brackets."""
 
     def __init__(self, *, id: str) -> None:
@@ -49,7 +49,7 @@ class PictureView(Widget):
         return max(rows if self.big else (rows + 1) // 2, 1)
 
     def render_line(self, y: int) -> Strip:
-        base, width = self.rich_style, self.size.width
+        base, width = self.base_style, self.size.width
         segments = self._wide_pixels(y, base) if self.big else self._half_blocks(y)
         return Strip(segments).adjust_cell_length(width, base)
 

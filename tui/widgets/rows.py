@@ -16,6 +16,7 @@ from textual.strip import Strip
 
 from ...trainer import textsafe
 from .. import commands
+from .line_drawn import LineDrawn
 
 CURSOR = "▶ "
 NO_CURSOR = "  "
@@ -43,7 +44,7 @@ class Row:
     selectable: bool = True
 
 
-class RowList(ScrollView, can_focus=True):
+class RowList(ScrollView, LineDrawn, can_focus=True):
     """Rows under their column titles, with a cursor that is marked by a sign as well as by colour."""
 
     BINDINGS: ClassVar = commands.bindings("list")
@@ -276,7 +277,7 @@ class RowList(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        base = self.rich_style
+        base = self.base_style
         if self.titles and y == 0:
             titles = self._text([column.title for column in self.columns], self._widths(width))
             return self._strip([NO_CURSOR, *titles], base + self.get_component_rich_style("rows--title"), width)

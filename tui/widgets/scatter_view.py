@@ -10,18 +10,18 @@ from rich.segment import Segment
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from ...models.catalogue import Variant
 from .. import commands, scatter, shelf
 from ..scatter import PAIRS, Plot
+from .line_drawn import LineDrawn
 
 LABEL_CELLS = 8
 FOOT_LINES = 2
 POINT, SEVERAL, CURSOR, MARKED = "·", "•", "◉", "◆"
 
 
-class ScatterView(Widget, can_focus=True):
+class ScatterView(LineDrawn, can_focus=True):
     """``pair`` names the axes. A cell with several networks shows a bigger point."""
 
     BINDINGS: ClassVar = commands.bindings("chart")
@@ -91,7 +91,7 @@ class ScatterView(Widget, can_focus=True):
             self._go(nearest.name)
 
     def render_line(self, y: int) -> Strip:
-        base, width, height = self.rich_style, self.size.width, self.size.height
+        base, width, height = self.base_style, self.size.width, self.size.height
         plot, rows = self.plot, height - FOOT_LINES - 1
         axis = base + self.get_component_rich_style("scatter--axis")
         x_axis, y_axis = PAIRS[self.pair]

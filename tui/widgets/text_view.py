@@ -15,12 +15,13 @@ from textual.strip import Strip
 
 from .. import commands
 from ..markdown import Document, Link, layout
+from .line_drawn import LineDrawn
 
 KINDS = ("h1", "h2", "h3", "strong", "em", "code", "block", "link", "quote", "rule", "mark")
 MARGIN = 1
 
 
-class TextView(ScrollView, can_focus=True):
+class TextView(ScrollView, LineDrawn, can_focus=True):
     """One text. Diagrams and tables are not folded; left and right scroll to what is beyond the edge."""
 
     BINDINGS: ClassVar = commands.bindings("text")
@@ -80,7 +81,7 @@ class TextView(ScrollView, can_focus=True):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self.base_style
         place = y + self.scroll_offset.y
         if place >= len(self._document.lines):
             return Strip.blank(width, base)
