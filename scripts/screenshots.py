@@ -22,6 +22,7 @@ os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
 
 from cnn_explorer.tui.app import ExplorerApp, Places
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 SHOTS: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
     "catalogue": ((120, 34), ("to:resnet18", "rest")),
@@ -36,8 +37,10 @@ SHOTS: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
     "bench": ((120, 30), ("b", "G", "k", "plus", "rest", "right", "J", "J", "J", "J", "J", "J", "J", *["right"] * 9)),
     "question": ((120, 34), ("to:resnet18", "p", "rest")),
     "concepts": ((120, 34), ("C", "rest", "j", "j", "j", "j", "j", "enter", "rest")),
-    "launch": ((120, 34), ("to:lenet5", "t", "rest")),
-    "runs": ((120, 34), ("w", "rest", "rest")),
+    "launch": ((120, 34), ("to:lenet5", "t", "plan")),
+    "runs": ((140, 42), ("w", "rest", "m", "j", "m", "k", "rest", "rest", "rest", "rest", "rest", "rest")),
+    "run": ((120, 40), ("w", "rest", "enter", "rest", "rest", "rest", "rest")),
+    "classes": ((120, 34), ("w", "rest", "enter", "rest", "2", "rest", "rest", "rest")),
     "help": ((100, 44), ("question_mark", "rest")),
     "wide": ((200, 50), ("to:resnet18", "2", "tables", "enter")),
 }
@@ -65,6 +68,9 @@ async def take(name: str, places: Places, out: Path) -> None:
             elif step == "tables":
                 await pilot.pause(0.5)
                 await wait(pilot, lambda: not app.questions.pending, "the answer of the helper process")
+            elif step == "plan":
+                estimate = app.screen.query_one("#estimate", Static)
+                await wait(pilot, lambda line=estimate: "an epoch" in str(line.render()), "the time of a training")
             elif step != "rest":
                 await pilot.press(step)
             await pilot.pause(0.4)

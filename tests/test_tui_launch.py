@@ -124,13 +124,19 @@ def test_a_named_recipe_stands_under_what_was_typed(tmp_path: Path) -> None:
     made = form("resnet18", dataset="cifar10", preset="baseline", epochs="7", compile="no", channels_last="yes")
     lines = shown(made, tmp_path)
     assert (lines["batch_size"].value, lines["epochs"].value) == ("128", "7") and lines["batch_size"].origin != ""
-    assert words(made.with_value("pretrained", "yes").with_value("freeze", "backbone"))[4:9] == [
-        *("--recipe", "baseline", "--freeze", "backbone", "--pretrained")
-    ]
     assert words(made)[2:] == [
         *("--dataset", "cifar10", "--recipe", "baseline"),
         *("--channels-last", "--no-compile", "--set", "epochs=7"),
     ]
+
+
+def test_what_is_taken_over_has_settings_of_its_own(tmp_path: Path) -> None:
+    fresh = form("resnet18", dataset="cifar10")
+    assert "backbone_lr" not in {setting.key for setting in settings(fresh, fill(fresh, tmp_path))}
+    made = fresh.with_value("pretrained", "yes").with_value("freeze", "backbone")
+    lines = {setting.key: setting for setting in settings(made, fill(made, tmp_path))}
+    assert (lines["backbone_lr"].value, lines["backbone_lr"].origin) == ("0.1", "fine-tuning")
+    assert words(made)[2:] == ["--dataset", "cifar10", "--pretrained", "--set", 'freeze="backbone"']
 
 
 def test_the_command_takes_the_words(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ..models import catalogue
 from ..trainer import datainfo, presets, recipe, schedule, splitting
 from ..trainer.datainfo import DataInfo
 from ..trainer.recipe import Recipe
+from ..trainer.start import FINE_TUNING
 from .launchvalues import AUTO, SWITCHES, parse, toml, value_text, wrong
 
 CURVE_POINTS = 120
@@ -26,7 +27,6 @@ TITLES = {
     "dataset": "data set",
     "preset": "recipe",
     "pretrained": "pretrained",
-    "freeze": "freeze",
     "stem": "layout",
     "image_size": "picture size",
     "validation": "held out",
@@ -40,7 +40,6 @@ TITLES = {
 DEFAULTS = {
     "preset": AUTO,
     "pretrained": AUTO,
-    "freeze": AUTO,
     "stem": AUTO,
     "image_size": AUTO,
     "validation": AUTO,
@@ -166,6 +165,8 @@ def _layers(form: Form, variant: catalogue.Variant, values: Mapping[str, object]
         layers = [recipe.Layer("the run", known)]
     else:
         layers = [recipe.Layer(f"{variant.family}.md", variant.recipe, general=True)]
+        if form.changed.get("pretrained") == "yes":
+            layers.append(recipe.Layer("fine-tuning", FINE_TUNING, general=True))
     preset = form.changed.get("preset", AUTO)
     if preset in presets.PRESETS:
         layers.append(presets.layer(preset))
@@ -212,10 +213,11 @@ def _hint(error: UsageError) -> str:
 
 def settings(form: Form, filled: Filled, everything: bool = False) -> list[Setting]:
     """The lines of the form; ``everything`` shows fields of the recipe too that have no effect as things stand."""
-    lines = [_plain(form, filled, key) for key in TOP]
+    top = [key for key in TOP if key != "preset" or not form.wish.run]
+    lines = [_plain(form, filled, key) for key in top]
     keys = [*FIRST, *(key for key in recipe.FIELDS if key not in FIRST)]
     lines += [
-        _of_recipe(form, filled, key) for key in keys if everything or key in form.changed or _matters(filled, key)
+        _of_recipe(form, filled, key) for key in keys if everything or key in form.changed or _matters(form, filled, key)
     ]
     return lines + [_plain(form, filled, key) for key in TITLES if key not in TOP]
 
@@ -230,7 +232,7 @@ def _plain(form: Form, filled: Filled, key: str) -> Setting:
 
 def _of_run(form: Form, key: str) -> str:
     """The value of a setting in the run that is repeated; "" where there is none."""
-    if key in ("preset", "pretrained", "freeze"):
+    if key in ("preset", "pretrained"):
         return ""
     place = {"seed": None, "stem": "network", "image_size": "network", "validation": "data"}.get(key, "engine")
     part = form.wish.run if place is None else form.wish.run.get(place)
@@ -250,8 +252,12 @@ def _of_recipe(form: Form, filled: Filled, key: str) -> Setting:
     return Setting(key, title, shown, "" if origin == "default" else origin, filled.problems.get(key, ""))
 
 
-def _matters(filled: Filled, key: str) -> bool:
+def _matters(form: Form, filled: Filled, key: str) -> bool:
     """Whether a field has an effect in any of the recipes."""
+    if key in recipe.OF_BACKBONE:
+        repeated = form.wish.run.get("network")
+        begun = isinstance(repeated, Mapping) and bool(repeated.get("pretrained"))
+        return begun or form.changed.get("pretrained") == "yes"
     if key not in NEEDS:
         return True
     other, wanted = NEEDS[key]
@@ -279,7 +285,6 @@ def curve(filled: Filled) -> tuple[list[float], int]:
 FLAGS = {
     "dataset": "--dataset",
     "preset": "--recipe",
-    "freeze": "--freeze",
     "stem": "--stem",
     "image_size": "--image-size",
     "validation": "--validation",

@@ -81,8 +81,6 @@ def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:
         return (AUTO, "cpu", *devices)
     if key == "precision":
         return (AUTO, *engine.PRECISIONS)
-    if key == "freeze":
-        return (AUTO, "backbone", "none")
     if key == "preset":
         return (AUTO, *presets.PRESETS)
     if key in SWITCHES:
