@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from ..models import catalogue, counting, memory
-from . import hardware
+from . import hardware, weightfiles
 from .datasets import DataSet
 from .engine import Engine
 from .progress import duration, speed
@@ -65,22 +63,11 @@ def memory_needed(config: RunConfig) -> int | None:
     precision = "fp32" if engine.precision == "fp32" else "bf16"  # fp16 takes as much room as bf16
     optimizer = recipe.optimizer if recipe.optimizer in memory.STATE_COPIES else "adam"
     try:
-        on_meta = counting.on_meta(lambda: build(network))
+        on_meta = counting.on_meta(lambda: weightfiles.build(network))
         needed = memory.training_memory(on_meta, shape, part, precision, optimizer).peak
     except Exception:  # whatever a network does with a tensor without values
         return None
     return needed + (4 * network.parameters if recipe.ema else 0)
-
-
-def build(network: NetworkConfig) -> torch.nn.Module:
-    """The network with whatever weights the random numbers at hand give."""
-    return catalogue.build(
-        network.name,
-        form=network.form,
-        num_classes=network.num_classes,
-        in_channels=network.in_channels,
-        image_size=network.image_size,
-    )
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,8 @@ class RunActions(BaseScreen):
 
     @property
     def selected(self) -> Run | None:
-        """The run that commands concern."""
-        raise NotImplementedError
+        """The run that commands concern; None where there is none."""
+        return None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in _APPLIES:
