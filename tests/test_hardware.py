@@ -63,13 +63,13 @@ def test_the_work_of_others_is_measured_without_our_own(monkeypatch: pytest.Monk
     assert hardware.OtherWork().cores() == pytest.approx(0.5)
 
 
-def test_our_own_work_is_not_that_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_work_is_not_that_of_others() -> None:
     busy, own, now = hardware.OtherWork._seconds()
     end = time.process_time() + 0.1
     while time.process_time() < end:
         pass
     later_busy, later_own, later = hardware.OtherWork._seconds()
-    assert later_own - own >= 0.09
+    assert later_own - own > 0.05  # the system counts in ticks of a hundredth of a second
     assert later_busy >= busy and later > now
 
 
