@@ -241,7 +241,7 @@ def test_watch_follows_to_the_end(tmp_path, monkeypatch):
     watcher.start()
 
     def wait(words: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not any(words in line for line in said):
             assert time.monotonic() < deadline, said
             time.sleep(0.01)

@@ -17,7 +17,7 @@ from cnn_explorer.trainer.reader import MetricsTail, last_log_lines, read_run
 from cnn_explorer.trainer.rundir import RunWriter
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

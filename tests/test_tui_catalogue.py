@@ -15,6 +15,7 @@ from cnn_explorer.tui.widgets.filter_input import FilterInput
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.rows import RowList
 from cnn_explorer.tui.widgets.text_view import TextView
+from textual.command import CommandList
 from textual.widgets import Input
 from tui_support import make_app, screen_text, until
 
@@ -259,6 +260,6 @@ async def test_palette_runs_a_command(tmp_path: Path) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("ctrl+p")
         await pilot.press(*"order by year")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: app.screen.query_one(CommandList).option_count == 1)
         await pilot.press("enter")
         await until(pilot, lambda: app.memory.sort == "family")

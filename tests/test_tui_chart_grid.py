@@ -384,7 +384,7 @@ def follow(wanted: Wanted) -> tuple[ChartReader, threading.Thread, list[Drawn]]:
 
 
 def wait_for(condition) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

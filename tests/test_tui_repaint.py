@@ -9,9 +9,10 @@ from cnn_explorer.tui.widgets.rows import Column, Row, RowList
 from cnn_explorer.tui.widgets.text_lines import TextLines
 from textual.app import App
 from textual.geometry import Region
+from textual.pilot import Pilot
 from textual.strip import Strip
 from textual.widget import Widget
-from tui_support import screen_text
+from tui_support import screen_text, until
 
 SIZE = (40, 12)
 
@@ -32,6 +33,11 @@ def painted(widget: Widget) -> set[Region]:
     return set(widget._repaint_regions)
 
 
+async def shown(pilot: Pilot, y: int, words: str) -> None:
+    """Wait until a line of the screen has these words and nothing is left to paint."""
+    await until(pilot, lambda: words in screen_text(pilot.app).splitlines()[y] and not painted(pilot.app.one))
+
+
 async def test_another_title_paints_the_line_of_the_frame_that_it_stands_in() -> None:
     frame = Frame(TextLines(id="inside"), id="frame")
     frame.styles.border = ("round", "white")
@@ -39,14 +45,13 @@ async def test_another_title_paints_the_line_of_the_frame_that_it_stands_in() ->
     async with app.run_test(size=SIZE) as pilot:
         frame.entitle("a [bold]title[/]", "below")
         assert painted(frame) == {Region(0, 0, 40, 1), Region(0, 11, 40, 1)}
-        await pilot.pause(0.1)
-        assert "a [bold]title[/]" in screen_text(app).splitlines()[0] and "below" in screen_text(app).splitlines()[-1]
+        await shown(pilot, 0, "a [bold]title[/]")
+        assert "below" in screen_text(app).splitlines()[-1]
         frame.entitle("a [bold]title[/]", "below")
         assert not painted(frame)
         frame.entitle("another", "below")
         assert painted(frame) == {Region(0, 0, 40, 1)}
-        await pilot.pause(0.1)
-        assert "another" in screen_text(app).splitlines()[0]
+        await shown(pilot, 0, "another")
         frame.refresh()
         assert painted(frame) == {Region(0, 0, 40, 12)}
 
@@ -56,21 +61,17 @@ async def test_other_rows_paint_those_that_differ(monkeypatch: pytest.MonkeyPatc
     table = RowList([Column("name"), Column("state", 8)], [Row(name, (name, "waits")) for name in names])
     app = OneWidget(table)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause(0.1)
+        await shown(pilot, 5, "waits")
         table.set_rows([Row(name, (name, "runs" if name == "row 4" else "waits")) for name in names])
         assert painted(table) == {Region(0, 5, table.size.width, 1)}
-        await pilot.pause(0.1)
-        assert "runs" in screen_text(app).splitlines()[5]
+        await shown(pilot, 5, "runs")
         table.set_rows(table.rows, cursor="row 2")
         assert painted(table) == {Region(0, y, table.size.width, 1) for y in (1, 3)}
-        await pilot.pause(0.1)
-        assert screen_text(app).splitlines()[3].startswith("▶")
+        await shown(pilot, 3, "▶ row 2")
         table.set_rows(table.rows, cursor="row 25")
-        await pilot.pause(0.1)
-        assert any(line.startswith("▶ row 25") for line in screen_text(app).splitlines())
+        await until(pilot, lambda: any(line.startswith("▶ row 25") for line in screen_text(app).splitlines()))
         table.set_rows(table.rows[:3])
-        await pilot.pause(0.1)
-        assert "row 3" not in screen_text(app)
+        await until(pilot, lambda: "row 3" not in screen_text(app))
 
 
 async def test_the_style_of_lines_follows_the_theme() -> None:
@@ -82,5 +83,4 @@ async def test_the_style_of_lines_follows_the_theme() -> None:
     async with app.run_test(size=SIZE) as pilot:
         before = app.one.base_style
         app.theme = "textual-light"
-        await pilot.pause(0.1)
-        assert app.one.base_style == app.one.rich_style != before
+        await until(pilot, lambda: app.one.base_style == app.one.rich_style != before)

@@ -238,8 +238,8 @@ def test_a_read_that_ran_out_of_time_at_the_end_of_the_file_is_told(
     thread = threading.Thread(target=tail.run)
     thread.start()
     try:
-        assert not told.get(timeout=10).findings
-        assert told.get(timeout=10).findings
+        assert not told.get(timeout=60).findings
+        assert told.get(timeout=60).findings
     finally:
         tail.stop()
         thread.join(10)
@@ -260,7 +260,7 @@ def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path, monkeypatch: pytes
             if run.path in begun:
                 run.write(eval_record(2, 0.7) | {"per_class": [0.7]})
             tail.follow(read_run(run.path))
-            news = told.get(timeout=10)
+            news = told.get(timeout=60)
             assert news.path == run.path and news.fresh
         assert news.per_class == ((1.0, (0.5,)), (2.0, (0.7,)))
         assert begun == [run.path for run in runs]

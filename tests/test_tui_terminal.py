@@ -39,7 +39,7 @@ class InTerminal:
             os.execve(sys.executable, arguments, environment)
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 
-    def read_until(self, wanted: bytes, patience_s: float = 30.0) -> None:
+    def read_until(self, wanted: bytes, patience_s: float = 60.0) -> None:
         """Read what the app paints until ``wanted`` was among it."""
         deadline = time.monotonic() + patience_s
         while wanted not in self.seen:

@@ -135,7 +135,7 @@ def make_app(folder: Path, **options: object) -> ExplorerApp:
     return ExplorerApp(places, **arguments)  # type: ignore[arg-type]
 
 
-async def until(pilot: Pilot, condition, what: str = "", patience_s: float = 15.0) -> None:
+async def until(pilot: Pilot, condition, what: str = "", patience_s: float = 60.0) -> None:
     """Let the app work until ``condition()`` is true."""
     deadline = time.monotonic() + patience_s
     while not condition():
