@@ -1,4 +1,4 @@
-"""`cnn-explorer list` and `cnn-explorer show`: the catalogue without the app."""
+"""`cnn-explorer list`: the catalogue without the app."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def as_dict(variant) -> dict:
             name: {
                 "input": list(form.input),
                 "classes": form.classes,
-                "parameters": form.parameters,
-                "multiply_adds": form.macs,
+                "parameters": form.parameters or None,
+                "multiply_adds": form.macs or None,
             }
             for name, form in forms.items()
             if form is not None
@@ -68,14 +68,14 @@ def as_dict(variant) -> dict:
 
 
 def print_list(chosen) -> None:
-    from .models.notes import quantity, shape_text
+    from .models.notes import count_text, shape_text
     from .tables import print_table
 
     rows = []
     for variant in chosen:
         form, small = variant.paper_form, variant.small_form
-        small_text = f"{quantity(small.parameters)} / {quantity(small.macs)}" if small else ""
-        figures = (quantity(form.parameters), quantity(form.macs))
+        small_text = f"{count_text(small.parameters)} / {count_text(small.macs)}" if small else ""
+        figures = (count_text(form.parameters), count_text(form.macs))
         rows.append((variant.year, variant.name, shape_text(form.input), *figures, small_text, " ".join(variant.tags)))
     columns = ("year", "network", "picture", "params", "mult-adds", "small form", "tags")
     print_table(columns, rows, numbers=("params", "mult-adds", "small form"), shrink="tags")

@@ -289,6 +289,8 @@ def _value(value: object) -> str:
         return f"{value:.6g}"
     if isinstance(value, list):
         return " ".join(map(_value, value[:20])) or NONE
+    if isinstance(value, dict):
+        return f"({', '.join(f'{clean(str(key))} {_value(item)}' for key, item in value.items())})"
     return NONE if value is None else clean(str(value))
 
 

@@ -92,7 +92,10 @@ def print_note(name: str) -> None:
         console().print(Markdown(text))
     else:
         print(text)
-    print(f"{family.authors}: {family.paper}. {family.venue}. " + (f"arXiv:{family.arxiv}" if family.arxiv else ""))
+    source = f"{family.authors}: {family.paper}" if family.authors else family.paper
+    citation = ". ".join(filter(None, (source, family.venue, f"arXiv:{family.arxiv}" if family.arxiv else "")))
+    if citation:
+        print(citation)
     for deviation in family.deviations:
         print(f"- deviates: {deviation}")
     print()

@@ -29,7 +29,10 @@ FENCE = "+++"
 
 @dataclass(frozen=True)
 class Form:
-    """One way to build a variant and what it counts: ``input`` is (channels, height, width)."""
+    """One way to build a variant and what it counts: ``input`` is (channels, height, width).
+
+    ``parameters`` is 0, and so are ``macs``, where nobody has counted them: in a note that was not stamped.
+    """
 
     input: tuple[int, int, int]
     classes: int
@@ -114,14 +117,14 @@ def _variant(name: str, row: dict[str, Any], head: dict[str, Any], family: str) 
     counts = head.get("counts", {}).get(name, {})
     shape = row.get("input", head.get("input", [3, 224, 224]))
     classes = row.get("classes", head.get("classes", 1000))
-    small = counts.get("small")
+    small = row.get("small", head.get("small"))
     return Variant(
         name=name,
         title=row.get("title", name),
         family=family,
         year=row.get("year", head["year"]),
         paper_form=_form(counts, shape, classes),
-        small_form=_form(small, [3, 32, 32], 10) if small else None,
+        small_form=_form(counts.get("small", {}), small, 10) if small else None,
         published=row.get("published", {}),
         recipe={**head.get("recipe", {}), **row.get("recipe", {})},
         tags=tuple(head.get("tags", ())) + tuple(row.get("tags", ())),

@@ -35,6 +35,11 @@ def quantity(value: float) -> str:
     return f"{value:.0f}"
 
 
+def count_text(count: int) -> str:
+    """A count that the catalogue has, as :func:`quantity`; "–" where the note was not stamped."""
+    return quantity(count) if count else "–"
+
+
 def shape_text(shape: tuple[int, ...]) -> str:
     """(64, 56, 56) as 64×56×56."""
     return "×".join(map(str, shape))
@@ -129,10 +134,10 @@ def _variants(family: catalogue.Family) -> str:
     ]
     for variant in family.variants:
         form, small = variant.paper_form, variant.small_form
-        small_text = f"{quantity(small.parameters)} / {quantity(small.macs)}" if small else "the same"
+        small_text = f"{count_text(small.parameters)} / {count_text(small.macs)}" if small else "the same"
         published = ", ".join(f"{key} {value}" for key, value in variant.published.items())
         lines.append(
-            f"| {variant.name} | {shape_text(form.input)} | {quantity(form.parameters)} | {quantity(form.macs)} "
+            f"| {variant.name} | {shape_text(form.input)} | {count_text(form.parameters)} | {count_text(form.macs)} "
             f"| {small_text} | {published} |"
         )
     return "\n".join(lines)

@@ -3,7 +3,8 @@
 usage: python scripts/stamp_notes.py [FAMILY ...]
 
 Everything from the marker line to the closing fence is replaced; what a person wrote above it stays as it is. A note says
-`small = [3, 32, 32]` where its builders take stem="small"; a variant opts out with `small = false`.
+`small = [3, 32, 32]` where its builders take stem="small"; a variant opts out with `small = false`. Notes of the folder
+that the setting `models` names are stamped like the program's own.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ def stamp(path: Path) -> None:
 
 def main() -> None:
     wanted = set(sys.argv[1:])
-    for path in sorted(catalogue.NOTES.glob("*.md")):
-        if not wanted or path.stem in wanted:
-            stamp(path)
+    for family in catalogue.families():
+        if not wanted or family.name in wanted:
+            stamp(family.note_path)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ CONFIG = {
     "network": {"name": "resnet18", "stem": "small", "parameters": 11_173_962},
     "data": {"name": "cifar10", "train": 45_000, "classes": ["cat", "dog"]},
     "recipe": {"optimizer": "sgd", "lr": 0.1, "epochs": 30},
+    "engine": {"device": "cpu", "calibration": {"origin": "none", "why": "it is too short"}},
     "seed": 1234567,
 }
 
@@ -182,6 +183,7 @@ def test_show_tells_everything(tmp_path):
         "remark       first try",
         "network      name resnet18, stem small, parameters 11,173,962",
         "recipe       optimizer sgd, lr 0.1, epochs 30",
+        "engine       device cpu, calibration (origin none, why it is too short)",
         "seed         1234567",
         "command      cnn-explorer train resnet18 --dataset cifar10",
         "training     loss 0.5000, accuracy 50.0 %, epoch 1, step 2",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import UsageError
 from ..models import catalogue, notes
 from ..models.catalogue import Family, Variant
-from ..models.notes import quantity
+from ..models.notes import count_text
 
 MARK = "◆"
 VIEWS = {"list": "list", "tree": "family tree", "chart": "chart"}
@@ -105,9 +105,9 @@ def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[st
         MARK if marked else "",
         year,
         name or variant.name,
-        quantity(paper.parameters),
-        quantity(paper.macs),
-        f"{quantity(small.parameters)} / {quantity(small.macs)}" if small else "",
+        count_text(paper.parameters),
+        count_text(paper.macs),
+        f"{count_text(small.parameters)} / {count_text(small.macs)}" if small else "",
         " ".join(variant.tags),
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import UsageError
 from ..models import catalogue
 from ..models.catalogue import Variant
-from ..models.notes import quantity, shape_text
+from ..models.notes import count_text, shape_text
 
 FORMS = ("paper", "small")
 LARGEST_SIDE = 4096
@@ -57,7 +57,7 @@ class Subject:
         head = f"{which}: {shape_text(self.picture)} → {counts.classes} classes"
         if self.is_changed:
             return f"{head} (changed with `i`)"
-        return f"{head}, {quantity(counts.parameters)} parameters, {quantity(counts.macs)} MACs"
+        return f"{head}, {count_text(counts.parameters)} parameters, {count_text(counts.macs)} MACs"
 
 
 def changed(subject: Subject, size: str, channels: str, batch: str) -> Subject:

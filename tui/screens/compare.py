@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from ...models import catalogue
-from ...models.notes import quantity, shape_text
+from ...models.notes import count_text, shape_text
 from .. import commands, export, layertree, quiz
 from ..export import Export
 from ..helper import HelperState
@@ -93,8 +93,8 @@ class CompareScreen(BaseScreen):
             Row("year", ("year", *(str(variant.year) for variant in variants))),
             Row("picture", ("picture", *(shape_text(variant.form(self._form).input) for variant in variants))),
             Row("classes", ("classes", *(str(variant.form(self._form).classes) for variant in variants))),
-            Row("parameters", ("parameters", *(quantity(v.form(self._form).parameters) for v in variants))),
-            Row("macs", ("multiply-adds", *(quantity(v.form(self._form).macs) for v in variants))),
+            Row("parameters", ("parameters", *(count_text(v.form(self._form).parameters) for v in variants))),
+            Row("macs", ("multiply-adds", *(count_text(v.form(self._form).macs) for v in variants))),
         ]
         if not self._portraits:
             return [*rows, Row("words", (words,), "dim")]

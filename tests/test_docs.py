@@ -1,0 +1,110 @@
+"""The pages: their links lead somewhere, the options they name exist, every option is told somewhere, examples work."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from cnn_explorer import cli
+from cnn_explorer.models import catalogue, external
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(DOCS.glob("*.md")),
+    *sorted((DOCS / "concepts").glob("*.md")),
+]
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives the headings of a page: lower case, spaces to hyphens, other marks dropped."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_a_file_and_to_a_heading_in_it(name: str) -> None:
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        goal = (page.parent / path).resolve() if path else page
+        assert goal.exists(), target
+        assert not anchor or anchor in anchors(goal.read_text(encoding="utf-8")), target
+
+
+def commands(command: Any, words: tuple[str, ...] = ()) -> dict[tuple[str, ...], set[str]]:
+    """The options of every command, by the words that call it."""
+    own = {name for option in command.params for name in (*option.opts, *option.secondary_opts) if name[0] == "-"}
+    found = {words: own | {"-h", "--help"}}
+    for name, below in getattr(command, "commands", {}).items():
+        found |= commands(below, (*words, name))
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(cli.app))
+
+
+def typed(text: str) -> list[list[str]]:
+    """The words after ``cnn-explorer`` of each command in a page, in fences and between back-ticks, without comments."""
+    found = re.findall(r"cnn-explorer((?: [^`\n]*)?)", text) + re.findall(r"-m cnn_explorer((?: [^`\n]*)?)", text)
+    return [re.split(r"\s{3,}|\s#|;|&&", words.replace("\\\n", " ").strip())[0].split() for words in found]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_in_a_page_have_options_that_exist(name: str) -> None:
+    for words in typed(TEXTS[ROOT / name]):
+        called: tuple[str, ...] = ()
+        while len(called) < len(words) and (*called, words[len(called)]) in COMMANDS:
+            called = (*called, words[len(called)])
+        known = COMMANDS[called] | (COMMANDS[("train",)] if called == ("runs", "clone") else set())
+        options = {word.partition("=")[0].rstrip(".,:)") for word in words if re.match(r"--?[a-z]", word)}
+        assert options <= known, (words, options - known)
+
+
+def test_every_option_is_told_in_a_page() -> None:
+    """A switch with an opposite needs one of the two names."""
+    told = {"--help", "--version"} | set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", " ".join(TEXTS.values())))
+    untold = []
+
+    def look(command: Any, words: str) -> None:
+        for option in command.params:
+            names = {name for name in (*option.opts, *option.secondary_opts) if name[0] == "-"}
+            if names and not names & told and not getattr(option, "hidden", False):
+                untold.append(f"{words} {'/'.join(sorted(names))}")
+        for name, below in getattr(command, "commands", {}).items():
+            look(below, f"{words} {name}")
+
+    look(typer.main.get_command(cli.app), "cnn-explorer")
+    assert not untold
+
+
+def test_the_network_of_the_page_can_be_shown_and_is_marked_as_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = TEXTS[DOCS / "networks.md"]
+    code, note = re.findall(r"```(?:python)?\n(from .*?|\+\+\+.*?)```", text, flags=re.S)
+    (tmp_path / "tiny.py").write_text(code)
+    (tmp_path / "tiny.md").write_text(note.replace("[variants.tiny]", "small = [3, 32, 32]\n[variants.tiny]"))
+    monkeypatch.setenv("CNN_EXPLORER_MODELS", str(tmp_path))
+    catalogue.forget()
+    try:
+        variant = catalogue.find("tiny")
+        assert variant.small_form is not None and variant.small_form.input == (3, 32, 32)
+        tree = external.anatomy_of(external.subject("tiny"))
+        assert tree.parameters == 16 * 10 + 32 * 145 + 10 * 513
+        cli.app(["list", "--sort", "params"], standalone_mode=False)
+        row = next(line for line in capsys.readouterr().out.splitlines() if "tiny " in line)
+        assert "–" in row and " 0 " not in row
+        cli.app(["show", "tiny", "--note"], standalone_mode=False)
+        assert capsys.readouterr().out.rstrip().endswith("What it is for.")
+    finally:
+        catalogue.forget()
