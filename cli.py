@@ -17,6 +17,7 @@ from .cli_runs import runs_app
 from .cli_show import compare, lineage, show
 from .cli_train import train
 from .errors import UsageError, WorkError
+from .trainer.textsafe import clean
 
 app = typer.Typer(
     name="cnn-explorer",
@@ -76,10 +77,10 @@ def main() -> None:
     try:
         sys.exit(_run())
     except UsageError as error:
-        print(f"cnn-explorer: {error}", file=sys.stderr)
+        print(f"cnn-explorer: {clean(str(error))}", file=sys.stderr)
         sys.exit(2)
     except WorkError as error:
-        print(f"cnn-explorer: {error}", file=sys.stderr)
+        print(f"cnn-explorer: {clean(str(error))}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         # `cnn-explorer list | head` closes the pipe early: that is no failure of ours.

@@ -270,6 +270,9 @@ def _show_plans(names: list, wishes: dict, folder: Path, calibrated: bool | None
 
 def _train_new(names: list, wishes: dict, folder: Path, calibrated: bool | None, detach: bool, as_json: bool) -> int:
     """Resolve all, create all, then train them here or in another process."""
+    from .trainer.ids import run_names
+
+    run_names(folder)  # tells of a folder that is none, before anything is decoded and timed
     plans, spread = _plans(names, wishes, folder, calibrated, alone=not detach, measure=True)
     from .trainer import prepare
 

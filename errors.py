@@ -32,3 +32,9 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     if len(known) <= 12:
         return "choose one of " + ", ".join(known)
     return ""
+
+
+def nearest_or_all(name: str, choices: Iterable[str]) -> str:
+    """The same where no other command lists the choices: all of them, in their order, when none is like ``name``."""
+    known = list(choices)
+    return nearest(name, known) or "there are " + ", ".join(known)

@@ -10,7 +10,7 @@ import torch
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models import catalogue
 from cnn_explorer.models.transplant import depends_on_classes, randomise
-from cnn_explorer.trainer import checkpoint, initial, prepare, runconfig, training
+from cnn_explorer.trainer import checkpoint, findrate, initial, prepare, runconfig, training, weightfiles
 from cnn_explorer.trainer.execute import execute_run
 from cnn_explorer.trainer.rundir import checkpoint_paths
 from cnn_explorer.trainer.start import Wish
@@ -127,6 +127,54 @@ def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path:
 def test_what_is_no_source(runs: Path, value: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         planned(network="tiny", start=Wish("file", value))
+
+
+def test_with_the_same_classes_a_frozen_backbone_would_be_all_of_the_network(runs: Path) -> None:
+    trained(runs)
+    with pytest.raises(UsageError, match="freeze: 'backbone' would leave nothing to learn"):
+        planned(network="tiny", start=Wish("file", "last"), recipe={"freeze": "backbone"})
+
+
+def test_the_range_test_leaves_frozen_statistics_alone(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = torch.load(trained(runs) / "checkpoints" / "best.pt", weights_only=True)["model"]
+    torch.save({name: value for name, value in weights.items() if "head" not in name}, tmp_path / "backbone.pt")
+    start = Wish("file", str(tmp_path / "backbone.pt"))
+    made = prepare.plan(
+        prepare.Request(network="tiny", start=start, recipe={"freeze": "backbone"}, device="cpu", threads=1), print
+    )
+    sessions = []
+    monkeypatch.setattr(findrate, "UPDATES", 3)
+    monkeypatch.setattr(
+        findrate, "build_session", lambda *parts: sessions.append(training.build_session(*parts)) or sessions[0]
+    )
+    findrate.range_test(made.config, made.data)
+    after = sessions[0].network.state_dict()
+    backbone = [name for name in after if "head" not in name and "num_batches" not in name]
+    assert any("running_mean" in name for name in backbone)
+    assert all(torch.equal(after[name], weights[name]) for name in backbone)
+
+
+def test_a_bias_that_fits_by_chance_is_no_beginning(runs: Path, tmp_path: Path) -> None:
+    torch.save({"head.bias": torch.zeros(10)}, tmp_path / "other.pt")
+    with pytest.raises(UsageError, match=r"'other.pt' has no weights that fit tiny"):
+        planned(network="tiny", start=Wish("file", str(tmp_path / "other.pt")))
+
+
+def test_names_without_what_wrappers_put_before_them(runs: Path, tmp_path: Path) -> None:
+    plain = torch.load(trained(runs) / "checkpoints" / "best.pt", weights_only=True)["model"]
+    for wrapper in ("module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."):
+        torch.save({wrapper + name: value for name, value in plain.items()}, tmp_path / "wrapped.pt")
+        assert weightfiles.read(tmp_path / "wrapped.pt").tensors.keys() == plain.keys()
+
+
+def test_a_whole_network_in_a_file_is_told_as_what_it_is(runs: Path, tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
+    with pytest.raises(WorkError) as caught:
+        planned(network="tiny", start=Wish("file", str(tmp_path / "whole.pt")))
+    assert "it holds torch.nn.modules.linear.Linear, and code is not loaded" in str(caught.value)
+    assert "weights_only" not in str(caught.value)
 
 
 @pytest.mark.parametrize("contents", [b"", b"PK garbage", "text", "numbers", "code"])

@@ -216,10 +216,10 @@ def test_a_runs_folder_that_is_a_file_is_one_line(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (home / "runs").write_text("a file")
-    assert call(monkeypatch, "train", "tiny") == 1
+    assert call(monkeypatch, "train", "tiny") == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err.splitlines()[-1].startswith("cnn-explorer: run directory")
+    assert shown.err == f"cnn-explorer: --runs: '{home / 'runs'}' is a file, not a folder\n"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
@@ -294,6 +294,10 @@ def test_a_full_disk_before_the_run_exists_is_one_line(
         (["tiny", "--batch-size", "9999"], "the largest that works is 1294"),
         (["tiny", "--set", "gama=1"], "recipe: 'gama' is no value of a recipe; did you mean 'gamma'"),
         (["tiny", "--set", "gamma"], "set: 'gamma' must be KEY=VALUE"),
+        (["tiny", "--set", "zzzz=1"], "recipe: 'zzzz' is no value of a recipe; there are optimizer, lr,"),
+        (["tiny", "--epochs", "0"], "epochs: 0 must be at least 1 and at most 1,000,000"),
+        (["tiny", "--image-size", "0"], "image-size: 0 must be a number of pixels, at least 1"),
+        (["tiny", "--device", "x"], "device: 'x' is no device; there are auto"),
         (["tiny", "--augment", "flip,crp"], "augment: 'crp' is unknown"),
         (["tiny", "--augment", "flip", "--no-augment"], "contradicts --augment"),
         (["tiny", "--config", "missing.toml"], "config: 'missing.toml' cannot be read"),

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import pickle
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -24,6 +26,8 @@ from .outofmemory import is_out_of_memory
 from .rundir import CheckpointPaths
 
 SCHEMA = 1
+_FORBIDDEN = re.compile(r"(?:GLOBAL|Unsupported class) ([\w.]{1,100})")
+"""How torch names what it does not load."""
 
 
 class CheckpointError(WorkError):
@@ -173,10 +177,20 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict:
     except Exception as error:  # what a stranger's file makes zipfile and torch raise is anybody's guess
         if is_out_of_memory(error):
             raise
-        raise CheckpointError(f"{path.name} is damaged: {first_line(error)}") from None
+        raise CheckpointError(f"{path.name} is damaged: {why_unreadable(error)}") from None
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise CheckpointError(f"{path.name} is no checkpoint of this program, or one of a newer form")
     return state
+
+
+def why_unreadable(error: Exception) -> str:
+    """Why torch.load refused a file, in one line. Its own words would advise to run what code the file may hold."""
+    if not isinstance(error, pickle.UnpicklingError):
+        return first_line(error)
+    found = _FORBIDDEN.search(str(error))
+    if found is None:
+        return "it is no file of weights"
+    return f"it holds {found[1]}, and code is not loaded: torch.save(network.state_dict(), …) makes a file of weights alone"
 
 
 def first_line(error: Exception) -> str:
@@ -204,5 +218,6 @@ def read_newest(
             say(f"{reasons[0]}; going on from {path.name}")
         return state
     if reasons:
-        raise CheckpointError("; ".join(reasons))
+        hint = f"no other is there; 'cnn-explorer runs clone {paths.folder.parent.name}' trains it anew"
+        raise CheckpointError("; ".join([*reasons, hint]))
     return None

@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import UsageError, nearest
+from ..errors import UsageError, nearest, nearest_or_all
 from . import engine, keeping, start
 from .recipe import FIELDS, OF_BACKBONE
 from .start import Wish
@@ -110,7 +110,7 @@ def _by_hand(values: dict, origin: str) -> Wishes:
         if key in FIELDS:
             raise UsageError(origin, key, "belongs into the table [recipe]")
         if key not in TOP:
-            raise UsageError(origin, key, f"is no key of a configuration; {nearest(key, TOP)}")
+            raise UsageError(origin, key, f"is no key of a configuration; {nearest_or_all(key, TOP)}")
     chosen = _table(values, "engine", origin)
     for key, value in chosen.items():
         if key not in engine.CHOICES:

@@ -18,6 +18,7 @@ from torch import Tensor
 from . import hardware
 from .batches import TrainingBatches
 from .datasets import DataSet
+from .finetune import train_mode
 from .runconfig import RunConfig
 from .training import build_session
 
@@ -74,7 +75,7 @@ def range_test(config: RunConfig, data: DataSet) -> RangeTest:
     hardware.use_threads(min(config.engine.threads, hardware.usable_cores()))
     config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, ema=0.0))
     session = build_session(config, data, device)
-    session.network.train()
+    train_mode(session.network)
     rates: list[float] = []
     losses: list[float] = []
     running, smallest = 0.0, math.inf

@@ -118,6 +118,13 @@ def check_backbone(chosen: Recipe, source: Source | None) -> None:
             raise UsageError(key.replace("_", "-"), getattr(chosen, key), hint)
 
 
+def check_learning(chosen: Recipe, begin: Start, network: NetworkConfig) -> None:
+    """UsageError for a frozen backbone that is all of the network."""
+    if chosen.freeze == "backbone" and not begin.fresh:
+        hint = f"would leave nothing to learn: all weights of {network.name} are taken over, the last layer's too"
+        raise UsageError("freeze", chosen.freeze, f"{hint}, as the classes are the same")
+
+
 def settle(source: Source, config: NetworkConfig, classes: tuple[str, ...], say: Say) -> Start:
     """What run.json says of the beginning of a network with this configuration; what begins afresh is told to ``say``.
 
@@ -127,11 +134,11 @@ def settle(source: Source, config: NetworkConfig, classes: tuple[str, ...], say:
     targets = transplant.named_weights(network)
     taken = _taken(source, config, classes, network)
     fresh = tuple(name for name, _ in network.named_parameters() if name not in taken)
-    if len(fresh) == len(list(network.named_parameters())):
+    if not any(targets[name].ndim > 1 for name in taken):  # a bias that has the right length by chance is no beginning
         raise UsageError(
             "grow-from" if source.kind == GROWN else "init-from",
             source.name,
-            f"has no weights that fit {config.name}: none has the name and the shape of one of its own",
+            f"has no weights that fit {config.name}: no filter or matrix has the name and the shape of one of its own",
         )
     new = sum(tensor.numel() for name, tensor in targets.items() if name in fresh)
     say(

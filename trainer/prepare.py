@@ -145,6 +145,8 @@ def _plan(request: Request, say: Say) -> Plan:
     stem = _first(request.stem, wishes.stem, "auto")
     other_pictures = wishes.complete and request.dataset not in (None, wishes.dataset)
     size = _first(request.image_size, None if other_pictures else wishes.image_size)
+    if size is not None and size < 1:
+        raise UsageError("image-size", size, "must be a number of pixels, at least 1")
     held_out = _first(request.validation, wishes.validation)
     folder = settings.data_folder(request.data)
     source = _source(request, wishes, variant, say)
@@ -179,7 +181,9 @@ def _plan(request: Request, say: Say) -> Plan:
         say(remark)
     network = NetworkConfig(variant.name, form.stem, info.channels, form.image_size, len(data.classes), form.parameters)
     if source is not None:
-        network = dataclasses.replace(network, pretrained=initial.settle(source, network, data.classes, say))
+        begin = initial.settle(source, network, data.classes, say)
+        network = dataclasses.replace(network, pretrained=begin)
+        initial.check_learning(fitted, begin, network)
     _check_loss(resolved, network)
     distributed.check_batch(fitted.batch_size, max(request.ranks, len(choice.engine.devices)))
     choice = _placed(choice, data, fitted, say)
@@ -357,6 +361,10 @@ def _where(chosen: Engine) -> str:
     return ", ".join([devices, *precision, *switched_on, threads])
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def summary(config: RunConfig) -> str:
     """What will be trained, on what and how, in one line."""
     network, data, plan = config.network, config.data, config.recipe
@@ -364,5 +372,5 @@ def summary(config: RunConfig) -> str:
     return (
         f"{network.name} ({network.parameters:,} parameters) on {data.name}: {data.train:,} pictures to train on, "
         f"{data.validation:,} to validate, {data.test:,} to test; {plan.optimizer}, lr {plan.lr:g} {plan.schedule}, "
-        f"{plan.epochs} epochs of {steps:,} steps of {plan.batch_size}; {_where(config.engine)}"
+        f"{_counted(plan.epochs, 'epoch')} of {_counted(steps, 'step')} of {plan.batch_size}; {_where(config.engine)}"
     )

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import UsageError, nearest
+from ..errors import UsageError, nearest, nearest_or_all
 from . import datainfo
 from .rules import Rule, checked
 
@@ -245,7 +245,7 @@ def check(key: str, value: object, origin: str = "") -> object:
     name = _field_name(key, origin)
     if key not in RULES:
         place = f"{origin}: recipe" if origin else "recipe"
-        raise UsageError(place, key, f"is no value of a recipe; {nearest(key, FIELDS)}")
+        raise UsageError(place, key, f"is no value of a recipe; {nearest_or_all(key, FIELDS)}")
     return checked(name, value, RULES[key], getattr(Recipe, key))
 
 

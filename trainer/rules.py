@@ -86,11 +86,16 @@ def _choices_hint(given: str, rule: Rule) -> str:
 def _range(rule: Rule) -> str:
     parts = []
     if math.isfinite(rule.low):
-        parts.append(f"at least {rule.low:g}")
+        parts.append(f"at least {_plain(rule.low)}")
     if math.isfinite(rule.above):
-        parts.append(f"above {rule.above:g}")
+        parts.append(f"above {_plain(rule.above)}")
     if math.isfinite(rule.high):
-        parts.append(f"at most {rule.high:g}")
+        parts.append(f"at most {_plain(rule.high)}")
     if math.isfinite(rule.below):
-        parts.append(f"below {rule.below:g}")
+        parts.append(f"below {_plain(rule.below)}")
     return " and ".join(parts)
+
+
+def _plain(bound: float) -> str:
+    """A bound as it is written by hand: 1,000,000, not 1e+06."""
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"

@@ -34,6 +34,8 @@ from .rundir import checkpoint_paths, read_config
 
 SAFETENSORS = ".safetensors"
 SCHEMA = 1
+WRAPPERS = ("module.", "_orig_mod.", "module.")
+"""In the order in which they are taken off: either may be the outer one."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def _read_torch(path: Path) -> WeightFile:
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError, KeyError, ValueError) as error:
-        raise WorkError(f"{path}: cannot be read: {(str(error).splitlines() or [''])[0][:200]}") from None
+        raise WorkError(f"{path}: cannot be read: {checkpoint.why_unreadable(error)}") from None
     if not isinstance(state, dict):
         raise WorkError(f"{path}: holds a {type(state).__name__}, not weights by name")
     if isinstance(state.get("model"), dict):
@@ -100,13 +102,21 @@ FACTS = ("network", "classes", "mean", "std", "epoch", "step", "accuracy", "loss
 
 
 def _described(path: Path, tensors: Mapping, facts: Mapping) -> WeightFile:
-    named = {str(name): value for name, value in tensors.items() if isinstance(value, Tensor)}
+    named = _unwrapped({str(name): value for name, value in tensors.items() if isinstance(value, Tensor)})
     if not named:
         raise WorkError(f"{path}: holds no weights by name")
     network = runconfig.network_from_dict(facts["network"]) if facts.get("network") else None
     classes = tuple(map(str, facts.get("classes") or ()))
     mean, std = (tuple(float(value) for value in facts.get(key) or ()) for key in ("mean", "std"))
     return WeightFile(path, named, network, classes, mean, std, dict(facts))
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names without what DistributedDataParallel and torch.compile put before all of them."""
+    for wrapper in WRAPPERS:
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
+    return tensors
 
 
 def digest(path: Path) -> str:
