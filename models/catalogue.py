@@ -221,6 +221,11 @@ def find(name: str) -> Variant:
     raise UsageError("network", name, f"is unknown; {nearest(plain, known)} `cnn-explorer list` names them all")
 
 
+def comes_with_the_program(name: str) -> bool:
+    """Whether the network called ``name`` is one of the program's own, not of the user's folder; UsageError as `find`."""
+    return family(find(name).family).note_path.parent == NOTES
+
+
 def module(name: str) -> ModuleType:
     """Import the model file of a family (this is where torch comes in)."""
     found = family(name)

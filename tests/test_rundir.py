@@ -68,10 +68,16 @@ def test_a_run_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    opened = []
+    plain = rundir.open_regular
+    monkeypatch.setattr(rundir, "open_regular", lambda *how: opened.append(plain(*how)) or opened[-1])
     monkeypatch.setattr(rundir, "replace_file", refuse)
     with pytest.raises(DiskFull):
         RunWriter.create(tmp_path, "a-run", CONFIG)
     assert list(tmp_path.iterdir()) == []
+    assert len(opened) == 1
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(opened[0])
 
 
 def test_a_record_is_one_line_in_one_write(writer, monkeypatch):

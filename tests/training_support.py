@@ -74,10 +74,14 @@ class Broken(Tiny):
 
 
 class Plain(nn.Module):
-    """Nothing in it treats a picture otherwise because of its neighbours in the batch, or at random."""
+    """Nothing in it treats a picture otherwise because of its neighbours in the batch, or at random.
+
+    One parameter is never used, as it happens in networks of one's own.
+    """
 
     def __init__(self, num_classes, in_channels, image_size):
         super().__init__()
+        self.spare = nn.Parameter(torch.ones(3))
         self.conv = nn.Conv2d(in_channels, 4, 5, stride=4)
         self.head = nn.Linear(4 * ((image_size - 5) // 4 + 1) ** 2, num_classes)
 

@@ -8,6 +8,7 @@ numbers and nothing else: fp16, which can overflow, is never chosen here. What w
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -172,14 +173,17 @@ def _compared(rival: Trial, best: Trial, batch: int) -> tuple[float, float, bool
         tuple(trial.seconds(work, count) for trial, work, count in zip((rival, best), works, repetitions, strict=True))
         for _ in range(ROUNDS)
     ]
-    seconds, against = (sorted(column)[ROUNDS // 2] for column in zip(*blocks, strict=True))
-    return seconds, against, faster(blocks)
+    return *_medians(blocks), faster(blocks)
+
+
+def _medians(blocks: list[tuple[float, ...]]) -> tuple[float, float]:
+    first, second = (statistics.median(column) for column in zip(*blocks, strict=True))
+    return first, second
 
 
 def faster(blocks: list[tuple[float, ...]]) -> bool:
     """Whether the first is faster than the second by MARGIN in the median, and in every round at all."""
-    middle = len(blocks) // 2
-    seconds, against = (sorted(column)[middle] for column in zip(*blocks, strict=True))
+    seconds, against = _medians(blocks)
     return seconds < (1 - MARGIN) * against and all(first < second for first, second in blocks)
 
 

@@ -106,7 +106,7 @@ def forecast(config: RunConfig, data: DataSet) -> Forecast:
     try:
         with undisturbed(device):
             timing = Trial(_uncompiled(part), data).timing(TIMED_S)
-    except Exception:
+    except Exception:  # whatever a network raises in training: its run, which says why, will meet it again
         return Forecast(None, ())
     whole = replace(timing, batch=timing.batch * ranks, evaluation_s=timing.evaluation_s / ranks)
     return _judged(config, whole, needed, free)

@@ -7,21 +7,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..models import catalogue, counting
+from ..models import counting
+from . import weightfiles
 from .runconfig import NetworkConfig
 
 
 def uses_cross_entropy(config: NetworkConfig) -> bool:
     """Send the shape of two pictures through network and loss, without memory, and see whether the criterion is called."""
-    network = counting.on_meta(
-        lambda: catalogue.build(
-            config.name,
-            form=config.form,
-            num_classes=config.num_classes,
-            in_channels=config.in_channels,
-            image_size=config.image_size,
-        )
-    ).train()
+    network = counting.on_meta(lambda: weightfiles.build(config)).train()
     own_loss = getattr(network, "training_loss", None)
     return own_loss is None or _calls(network, own_loss, config)
 

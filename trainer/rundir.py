@@ -119,6 +119,7 @@ class RunWriter:
         if (path / "run.json").exists():
             raise WorkError(f"run {run_id}: exists already in {runs}")
         held = lock or RunLock.acquire(path)
+        writer: RunWriter | None = None
         try:
             _make_folders(path)
             first = {"schema": SCHEMA, "id": run_id, "created": timestamp(), "host": process.host()}
@@ -127,6 +128,8 @@ class RunWriter:
             replace_file(path / "run.json", encode_json(writer.config, indent=1), sync=True)
             sync_folder(runs)
         except (OSError, WorkError) as error:
+            if writer is not None:
+                writer.close()
             shutil.rmtree(path, ignore_errors=True)  # nobody wants half a run in the list
             if lock is None:
                 held.release()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import settings
 from ..errors import WorkError
+from ..models import catalogue
 from . import balance, checkpoint, datasets, distributed, finetune, hardware, initial, randomness, store, weightfiles
 from .batches import TrainingBatches, View
 from .datasets import DataSet
@@ -40,10 +41,24 @@ def train(config: RunConfig, writer: RunWriter, report: Report, stop_wanted: Sto
     report.status(state="starting", phase="loading data")
     data = _load_in_turn(config, report, group)
     _unless_stopped(stop_wanted, group)
-    shortage = _attempt(config, data, device, writer, report, stop_wanted, None, group)
+    job = Job(config, data, device, writer, report, stop_wanted, group)
+    shortage = _attempt(job, None)
     while shortage is not None:
         release()
-        shortage = _attempt(config, data, device, writer, report, stop_wanted, shortage, group)
+        shortage = _attempt(job, shortage)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same over all attempts to train a run; ``group`` is this process among its ranks."""
+
+    config: RunConfig
+    data: DataSet
+    device: torch.device
+    writer: RunWriter
+    report: Report
+    stop_wanted: StopWanted
+    group: Group
 
 
 @dataclass(frozen=True)
@@ -64,40 +79,33 @@ class Shortage:
         return min(2 * self.parts, self.pictures)
 
 
-def _attempt(
-    config: RunConfig,
-    data: DataSet,
-    device: torch.device,
-    writer: RunWriter,
-    report: Report,
-    stop_wanted: StopWanted,
-    before: Shortage | None,
-    group: Group,
-) -> Shortage | None:
+def _attempt(job: Job, before: Shortage | None) -> Shortage | None:
     """Train from where the run stands to the end, and test; or, where memory does not suffice, say where that was.
 
-    Nothing of the attempt is referred to when it is over, so its memory can be given back.
+    ``before`` is how the attempt before ended. Nothing of the attempt is referred to when it is over, so its memory can be
+    given back.
     """
+    report, checkpoints, group = job.report, job.writer.checkpoints, job.group
     report.status(state="starting", phase="building the network")
-    begun = group.shared(writer.checkpoints.last.exists() or writer.checkpoints.previous.exists())
-    session = build_session(config, data, device, group, begun=begun)
-    keeper = (Keeper if group.first else Bystander)(writer.checkpoints, report, config.checkpoints)
-    trainer = Trainer(session, report, keeper, stop_wanted)
-    _go_on(trainer, writer, report, device)
+    begun = group.shared(checkpoints.last.exists() or checkpoints.previous.exists())
+    session = build_session(job.config, job.data, job.device, group, begun=begun)
+    keeper = (Keeper if group.first else Bystander)(checkpoints, report, job.config.checkpoints)
+    trainer = Trainer(session, report, keeper, job.stop_wanted)
+    _go_on(trainer, job.writer, report, job.device)
     if before is not None:
         _take_smaller_parts(trainer, keeper, report, before)
-    _unless_stopped(stop_wanted, group)
+    _unless_stopped(job.stop_wanted, group)
     try:
-        warm_up(session, config.engine, report, trainer.step)
+        warm_up(session, job.config.engine, report, trainer.step)
         trainer.run()
     except Exception as error:
         # Of several ranks one may lack memory and the others not: they cannot be asked, as they wait for its gradients.
         if group.world > 1 or not is_out_of_memory(error):
             raise
-        return Shortage(trainer.step + 1, session.updater.accumulate, config.recipe.batch_size)
+        return Shortage(trainer.step + 1, session.updater.accumulate, session.recipe.batch_size)
     if not trainer.ended_early:
         report.status(progress=1.0)
-    _test(config, session, trainer, data, keeper, report)
+    _test(trainer, job.data, keeper, report)
     return None
 
 
@@ -186,9 +194,8 @@ def build_session(
     on_device = engine.data_on_device and store.fits(data.train, recipe, device)
     batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes), group, on_device=on_device)
     optimizer = build_optimizer(network, recipe, scales)
-    forward = group.wrapped(
-        network, partly_used=":" in config.network.name
-    )  # of a network from outside nothing is known
+    # Of a person's own network it is not known whether each of its parameters gets a gradient.
+    forward = group.wrapped(network, partly_used=not catalogue.comes_with_the_program(config.network.name))
     weights = _class_weights(recipe, data, device)
     updater = Updater(network, optimizer, recipe, precision, average, scaler, forward, batches.share, weights)
     facts = {
@@ -234,18 +241,12 @@ def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.de
         report.say(f"going on from step {trainer.step:,} of {trainer.total:,}")
 
 
-def _test(
-    config: RunConfig,
-    session: Session,
-    trainer: Trainer,
-    data: DataSet,
-    keeper: Keeper,
-    report: Report,
-) -> None:
+def _test(trainer: Trainer, data: DataSet, keeper: Keeper, report: Report) -> None:
     """Judge the best weights on the test part, once, and write down the result."""
     if not len(data.test):
         return
     report.status(state="testing", phase="test", eta_s=None)
+    session = trainer.session
     network, epoch = session.updater.judged, trainer.epochs_done
     try:
         best = keeper.best(session.view.device)
@@ -256,7 +257,7 @@ def _test(
     if best is not None:
         epoch = _take_best(network, best)
     session.group.align(network)
-    tta = config.recipe.tta
+    tta = session.recipe.tta
     evaluation = trainer.judge(network, data.test, mirrored=tta == "flip")
     report.record(_test_record(evaluation, trainer, epoch, report.time()) | {"tta": tta})
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
