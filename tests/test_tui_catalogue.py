@@ -263,3 +263,43 @@ async def test_palette_runs_a_command(tmp_path: Path) -> None:
         await until(pilot, lambda: app.screen.query_one(CommandList).option_count == 1)
         await pilot.press("enter")
         await until(pilot, lambda: app.memory.sort == "family")
+
+
+async def test_the_hidden_filter_never_takes_the_first_keys(tmp_path: Path, monkeypatch) -> None:
+    focused = []
+    monkeypatch.setattr(FilterInput, "on_focus", lambda self: focused.append(self), raising=False)
+    app = make_app(tmp_path)
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: app.screen.focused is app.screen.table)
+        await pilot.press("w")
+        await until(pilot, lambda: app.screen.focused is app.screen.table)
+        assert not focused
+        await pilot.press("slash")
+        await until(pilot, lambda: focused)
+
+
+async def test_a_list_without_networks_opens_no_empty_pane(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await pilot.press("slash", *"nothing at all", "enter", "2")
+        await until(pilot, lambda: "escape drops the filter" in screen_text(app))
+        assert not app.screen.has_class("-reading")
+
+
+async def test_filter_puts_the_cursor_on_what_is_called_so(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=NARROW) as pilot:
+        await pilot.press("G", "slash", *"resnet50")
+        assert app.screen.table.key == "resnet50" and len(app.screen.table.rows) > 1
+        await pilot.press("enter", "j")
+        assert app.screen.table.key != "resnet50"
+
+
+async def test_search_finds_the_line_of_a_note_that_was_never_open(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=NARROW) as pilot:
+        app.open_page("resnet.md", "projection")
+        await until(pilot, lambda: app.screen.query(TextView) and app.screen.query_one(TextView)._match is not None)
+        view = app.screen.query_one(TextView)
+        await until(pilot, lambda: view.scroll_offset.y <= view._match < view.scroll_offset.y + view.size.height)
+        assert view._match > view.size.height, "it had to be scrolled to"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cnn_explorer.models import catalogue
 from cnn_explorer.tui import pages, related, source
+from cnn_explorer.tui.layertree import LayerNode
 from cnn_explorer.tui.markdown import layout
 from cnn_explorer.tui.options import THEMES, Options
+from cnn_explorer.tui.questions import Reply
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.compare import CompareScreen
 from cnn_explorer.tui.screens.page import PageScreen
@@ -18,7 +21,6 @@ from cnn_explorer.tui.screens.picture_size import PictureSizeScreen
 from cnn_explorer.tui.screens.question import QuestionScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.screens.search import SearchScreen
-from cnn_explorer.tui.subject import Subject
 from cnn_explorer.tui.widgets.code_pane import CodePane, CodeView
 from cnn_explorer.tui.widgets.diff_pane import DiffPane
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
@@ -98,6 +100,15 @@ async def test_walk_can_hide_what_comes_out(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         pane = await open_pane(pilot, "3", WalkPane, lambda pane: pane.table.rows)
+        steps = [replace(pane.steps[0], key=f"0.{number}") for number in range(12)]
+        shown, pane.levels = pane.levels, [replace(pane.levels[0], children=tuple(steps))]
+        pane._rebuild()
+        await pilot.press("j", "j", "h")
+        hidden = [row.cells[2] == "?" for row in pane.table.rows]
+        assert hidden == [False] * 3 + [True] * 9, "the steps to come, also those from the tenth on"
+        await pilot.press("h")
+        pane.levels = shown
+        pane._rebuild("0.0")
         await pilot.press("h")
         assert [row.cells[2] for row in pane.table.rows] == ["4×4×4", "?"]
         await pilot.press("j")
@@ -113,15 +124,48 @@ async def test_code_shows_the_network_and_the_layer(tmp_path: Path) -> None:
         pane = await open_pane(pilot, "4", CodePane)
         view = pane.query_one(CodeView)
         await until(pilot, lambda: view.definition == "resnet18")
+        await until(pilot, lambda: view.scroll_offset.y == view.source.definitions["resnet18"] - 2, "it is in sight")
         assert "models/resnet.py" in screen_text(app)
         await pilot.press(
             "g", "right_square_bracket", "right_square_bracket", "left_square_bracket", "j", "k", "G", "space"
         )
         assert view.cursor == len(view.source.lines) - 1
-        pane.show_class(Subject("resnet18"), "BasicBlock")
-        assert view.definition == "BasicBlock"
+        while view.definition != "resnet18":
+            view.action_definition(-1)
         await pilot.press("enter")
-        await until(pilot, lambda: app.screen.panes.current == "layers")
+        await until(pilot, lambda: app.screen.panes.current == "layers" and app.screen.query(LayersPane))
+        layers = app.screen.query_one(LayersPane)
+        await until(pilot, lambda: layers.table.network is not None)
+        assert layers.table.key == "0"
+        layers.reveal("Linear")
+        assert layers.table.node.type == "Linear"
+
+
+def layer(name: str, layer_type: str) -> LayerNode:
+    return LayerNode("0", name, "module", layer_type, (), (), 0, 0, 0, None, False, True, 1, "")
+
+
+async def test_code_of_a_layer_is_its_class_or_where_that_is_made(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=WIDE) as pilot:
+        app.screen.go_to("resnet18")
+        pane = await open_pane(pilot, "4", CodePane)
+        view, network = pane.view, layer("", "ResNet")
+        pane.show_layer((network, layer("stage1", "Sequential"), layer("stage1.0", "BasicBlock")))
+        assert view.definition == "BasicBlock"
+        pane.show_layer((network, layer("pool", "AdaptiveAvgPool2d")))
+        assert view.definition == "ResNet" and "self.pool" in "".join(s.text for s in view.source.lines[view.cursor])
+        pane.show_layer((network, layer("nowhere", "Sequential")))
+        assert view.cursor == view.source.definitions["ResNet"]
+
+
+async def test_a_class_above_which_nothing_stands_is_told(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        pane = await open_pane(pilot, "4", CodePane)
+        await until(pilot, lambda: pane.view.has_focus)
+        await pilot.press("g", "enter")
+        await until(pilot, lambda: "above the first class" in screen_text(app))
 
 
 async def test_layer_leads_to_its_definition(tmp_path: Path) -> None:
@@ -152,6 +196,45 @@ async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> Non
         await pilot.press("d", *"lenet5", "enter")
         await until(pilot, lambda: "lenet5 → resnet18" in screen_text(app))
         assert pane.other.startswith("lenet5")
+
+
+async def test_only_the_later_of_two_questions_counts(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=WIDE) as pilot:
+        pane = await open_pane(pilot, "5", DiffPane, lambda pane: pane.table.rows)
+        listeners = []
+        app.questions.ask = lambda question, details, parse, listener: listeners.append(listener)  # type: ignore
+        pane.compare_with("vgg11")
+        pane.compare_with("alexnet")
+        late, right = ({**one, "depth": depth} for one, depth in ((PORTRAIT, 111), (PORTRAIT, 222)))
+        listeners[1](Reply({"changes": [], "portraits": [right, right]}))
+        listeners[0](Reply({"changes": [], "portraits": [late, late]}))
+        await pilot.pause()
+        assert "222 → 222" in screen_text(app) and "111 → 111" not in screen_text(app)
+        listeners.clear()
+        pane.compare_with("vgg11")
+        listeners[0](Reply(None, "the picture is too small"))
+        pane.compare_with("alexnet")
+        assert len(listeners) == 2, "another network can be chosen where the first could not be compared"
+
+
+PORTRAIT = {"parameters": 1, "macs": 1, "depth": 1, "receptive_field": 3, "is_global": False}
+
+
+async def test_compare_shows_the_form_that_it_names(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=WIDE) as pilot:
+        listeners = []
+        app.questions.ask = lambda question, details, parse, listener: listeners.append(listener)  # type: ignore
+        await pilot.press("c", "f", "f", "f")
+        listeners[-1](Reply([]))
+        screen = app.screen
+        assert isinstance(screen, CompareScreen) and len(listeners) == 4 and screen._form == "small"
+        listeners[0](Reply([{"name": "of the other form"}]))
+        assert screen._portraits == []
+        listeners[-1](Reply(None, "the picture is too small for a network"))
+        await pilot.pause()
+        assert "the picture is too small for a network" in screen_text(app)
 
 
 def test_predecessors_follow_the_notes() -> None:
@@ -206,7 +289,10 @@ async def test_views_of_the_catalogue(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         screen = app.screen
+        screen.go_to("vit_base_16")
         await pilot.press("v")
+        assert screen.table.key == "vit_base_16", "its family stands for it"
+        assert "o order" not in screen_text(app)
         families = [catalogue.variants()[row.key].family for row in screen.table.rows]
         assert sorted(families) == sorted(family.name for family in catalogue.families())
         await pilot.press("v")
@@ -220,7 +306,7 @@ async def test_views_of_the_catalogue(tmp_path: Path) -> None:
         assert len(seen) == 7
         await pilot.press("x", "down", "up", "x", "x", "x", "enter")
         await pilot.press("escape", "v")
-        assert screen.table.display and screen.table.has_focus
+        assert screen.table.display and screen.table.has_focus and "o order" in screen_text(app)
         assert screen.table.key == screen.subject.network
 
 

@@ -135,6 +135,12 @@ def memory_text(size: float) -> str:
     return f"{size:.0f} B"
 
 
+def reach(portrait: dict[str, Any]) -> str:
+    """The side of the picture's part that a value of the last map sees, and whether a layer follows that sees all."""
+    side = portrait["receptive_field"]
+    return f"{side}{', then all' if portrait['is_global'] else ''}" if side else "all"
+
+
 def budget(tree: LayerNode, what: str) -> list[tuple[str, float]]:
     """Parts of the network and their share of "parameters" or "macs", in order; parts below half a percent in one."""
     total = sum(getattr(child, what) * child.times for child in tree.children) or 1

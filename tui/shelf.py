@@ -74,6 +74,13 @@ def matching(variants: Sequence[Variant], text: str) -> list[Variant]:
     return [variant for variant in variants if all(word in _haystack(variant) for word in words)]
 
 
+def called(variants: Sequence[Variant], text: str) -> str:
+    """The network that is called ``text``, else the first whose name begins so; "" where none does."""
+    start = text.strip().lower()
+    names = sorted((variant.name for variant in variants if variant.name.startswith(start)), key=start.__ne__)
+    return names[0] if start and names else ""
+
+
 def _haystack(variant: Variant) -> str:
     family = catalogue.family(variant.family)
     parts = [variant.name, variant.title, family.name, family.title, str(variant.year), family.authors, *variant.tags]
@@ -112,13 +119,14 @@ def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[st
     )
 
 
-def tree_entries(variants: Sequence[Variant], marked: Collection[str] = ()) -> list[Entry]:
+def tree_entries(variants: Sequence[Variant], marked: Collection[str] = (), chosen: str = "") -> list[Entry]:
     """The family tree: each family under the first parent that its note names, others in brackets.
 
-    A family stands for its first network among ``variants``; families without one are left out, their children move up.
+    A family stands for its first network among ``variants``, the family of the network ``chosen`` for that one; families
+    without a network are left out, their children move up.
     """
     first: dict[str, Variant] = {}
-    for variant in variants:
+    for variant in sorted(variants, key=lambda variant: variant.name != chosen):
         first.setdefault(variant.family, variant)
     families = [family for family in catalogue.families() if family.name in first]
     parent = {family.name: next((name for name in family.builds_on if name in first), "") for family in families}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -68,6 +69,16 @@ def find(path: Path, name: str) -> tuple[Source, int | None]:
         source = read(sibling)
     found = source.line_of(name)
     return (source, found) if found is not None else (read(path), None)
+
+
+def line_with(source: Source, start: int, words: str) -> int:
+    """The first line with ``words``, not as a part of a longer name, in the class that begins at ``start``; or ``start``."""
+    end = min((line for line in source.definitions.values() if line > start), default=len(source.lines))
+    pattern = re.compile(re.escape(words) + r"\b")
+    for place in range(start, end):
+        if pattern.search("".join(span.text for span in source.lines[place])):
+            return place
+    return start
 
 
 def _outline(text: str) -> tuple[dict[str, int], dict[str, str]]:

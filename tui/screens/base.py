@@ -25,6 +25,8 @@ class BaseScreen(Screen[None]):
     PLACE: ClassVar = ""
     PLACES: ClassVar[tuple[str, ...]] = ()
     HEADING: ClassVar = ""
+    # Each screen says itself what takes the keyboard; Textual would first choose a filter line that is not shown yet.
+    AUTO_FOCUS = ""
 
     @property
     def explorer(self) -> Explorer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
@@ -49,6 +49,8 @@ class CatalogueScreen(BaseScreen):
         self._trail: list[str | Page] = []
         self._timer: Timer | None = None
         self._reading = False
+        # What is to be done in a tab as soon as its pane is there and filled.
+        self._then: tuple[str, Callable[[], None]] | None = None
 
     # Layout
 
@@ -134,12 +136,15 @@ class CatalogueScreen(BaseScreen):
             self.panes.target.focus()
 
     @on(Tabs.Shown)
-    def _tab_shown(self) -> None:
+    def _tab_shown(self, message: Tabs.Shown) -> None:
         if self._reading:
             self.read_pane()
         else:
             self.show_subject()
         self._reading = False
+        if self._then is not None and self._then[0] == message.key:
+            then, self._then = self._then[1], None
+            then()
 
     @on(Tabs.Picked)
     def _tab_picked(self, message: Tabs.Picked) -> None:
@@ -163,8 +168,12 @@ class CatalogueScreen(BaseScreen):
 
     # Commands
 
-    def action_tab(self, key: str) -> None:
-        """Show a tab; on a narrow terminal instead of the list."""
+    def action_tab(self, key: str, then: Callable[[], None] | None = None) -> None:
+        """Show a tab; on a narrow terminal instead of the list. ``then`` is called when its pane is filled."""
+        if self.subject is None:
+            self.explorer.say("no network is chosen; escape drops the filter", "warning")
+            return
+        self._then = (key, then) if then is not None else None
         inside = self.focused is not None and self.panes in self.focused.ancestors
         self._reading = inside or self.has_class("-reading") or not self.explorer.is_wide
         self.explorer.memory.tab = key
@@ -180,6 +189,7 @@ class CatalogueScreen(BaseScreen):
     def action_view(self) -> None:
         self.remove_class("-reading")
         self.shelf.next_view()
+        self.update_keys()
 
     def action_mark(self) -> None:
         words = self.shelf.toggle_mark()
@@ -225,34 +235,27 @@ class CatalogueScreen(BaseScreen):
         from ..widgets.code_pane import CodePane
         from ..widgets.layers_pane import LayersPane
 
-        layers, subject = self.panes.pane_of("layers"), self.subject
-        node = layers.table.node if isinstance(layers, LayersPane) else None
-        self.action_tab("code")
-        if node is not None and subject is not None:
-            self._reading = True
+        layers = self.panes.pane_of("layers")
+        path = layers.table.path if isinstance(layers, LayersPane) and layers.subject == self.subject else ()
 
-            def show() -> None:
-                pane = self.panes.pane_of("code")
-                if isinstance(pane, CodePane):
-                    pane.show_class(subject, node.type)
+        def show() -> None:
+            pane = self.panes.pane_of("code")
+            if isinstance(pane, CodePane) and path:
+                pane.show_layer(path)
 
-            self.call_after_refresh(show)
+        self.action_tab("code", show)
+        self._reading = self._reading or bool(path)
 
     def on_code_view_picked(self, message) -> None:
-        """From a class in the model file to the first of its layers."""
-        self.action_tab("layers")
-        self.call_after_refresh(self._reveal, message.name)
-
-    def _reveal(self, name: str) -> None:
+        """From a class in the model file to the first of its layers, from the function that builds the network to all."""
         from ..widgets.layers_pane import LayersPane
 
-        pane = self.panes.pane_of("layers")
-        tree = pane.table.network if isinstance(pane, LayersPane) else None
-        found = next((node for node in tree.walk() if node.type == name), None) if tree else None
-        if found is not None and isinstance(pane, LayersPane):
-            pane.table.reveal(found)
-        elif tree is not None:
-            self.explorer.say(f"no layer is a {name}")
+        def reveal() -> None:
+            pane = self.panes.pane_of("layers")
+            if isinstance(pane, LayersPane):
+                pane.reveal(message.name)
+
+        self.action_tab("layers", reveal)
 
     def action_pane_down(self) -> None:
         self._scroll_pane(1)
@@ -284,6 +287,8 @@ class CatalogueScreen(BaseScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "predict" and not self.explorer.asks_questions:
             return False
+        if action == "order" and not self.shelf.has_order:
+            return False
         return super().check_action(action, parameters)
 
     def open_note(self, family: str, words: str = "", back: Page | None = None) -> None:
@@ -291,14 +296,12 @@ class CatalogueScreen(BaseScreen):
         if back is not None:
             self._trail.append(back)
         self.go_to(catalogue.family(family).variants[0].name)
-        self.action_tab("note")
+        self.action_tab("note", lambda: self._find(words))
         self._reading = True
-        self.call_after_refresh(self._find, words)
 
     def _find(self, words: str) -> None:
         from ..widgets.note_pane import NotePane
 
-        self.show_subject()
         pane = self.panes.pane_of("note")
         if words and isinstance(pane, NotePane):
             pane.view.find(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -40,6 +41,7 @@ class CompareScreen(BaseScreen):
         super().__init__()
         self._names, self._form = list(names), form
         self._portraits: list[dict[str, Any]] = []
+        self._problem = ""
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body", classes="framed"):
@@ -61,23 +63,26 @@ class CompareScreen(BaseScreen):
         self._portraits = []
         self.query_one("#body").border_title = " · ".join(self._names)
         self.query_one("#body").border_subtitle = f"{self._form} form"
+        self._problem = ""
         details = {"networks": [Subject(name, self._form).details() for name in self._names], "batch": BATCH}
-        if not self.explorer.questions.ask("portraits", details, lambda value: value["portraits"], self._ready):
-            self._rebuild(self.explorer.questions.waiting_words())
+        listener = partial(self._ready, self._form)
+        if not self.explorer.questions.ask("portraits", details, lambda value: value["portraits"], listener):
+            self._rebuild()
 
-    def _ready(self, reply: Reply) -> None:
-        if self.is_attached:
-            self._portraits = reply.value or []
-            self._rebuild(reply.problem)
+    def _ready(self, form: str, reply: Reply) -> None:
+        # The answer about the form that one has left may come later than that about the one to be seen.
+        if self.is_attached and form == self._form:
+            self._portraits, self._problem = reply.value or [], reply.problem
+            self._rebuild()
 
     def helper_changed(self, state: HelperState) -> None:
         super().helper_changed(state)
         if not self._portraits:
-            self._rebuild(self.explorer.questions.waiting_words())
+            self._rebuild()
 
-    def _rebuild(self, words: str) -> None:
-        self.table.set_rows(self._rows(words))
-        lines = []
+    def _rebuild(self) -> None:
+        self.table.set_rows(self._rows())
+        lines = [] if self._portraits else [self._problem or self.explorer.questions.waiting_words()]
         for portrait in self._portraits:
             for place, name in ((1, "parameters"), (2, "work")):
                 total = sum(part[place] for part in portrait["parts"]) or 1
@@ -86,7 +91,7 @@ class CompareScreen(BaseScreen):
                 lines.append(head + layertree.bar(shares, max(self.size.width - len(head) - 6, 20)))
         self.query_one("#compare-bars", TextLines).update("\n".join(lines))
 
-    def _rows(self, words: str) -> list[Row]:
+    def _rows(self) -> list[Row]:
         variants = [catalogue.variants()[name] for name in self._names]
         rows = [
             Row("title", ("", *(variant.title for variant in variants))),
@@ -97,11 +102,8 @@ class CompareScreen(BaseScreen):
             Row("macs", ("multiply-adds", *(count_text(v.form(self._form).macs) for v in variants))),
         ]
         if not self._portraits:
-            return [*rows, Row("words", (words,), "dim")]
-        sees = [
-            f"{p['receptive_field']}{', then all' if p['is_global'] else ''}" if p["receptive_field"] else "all"
-            for p in self._portraits
-        ]
+            return rows
+        sees = [layertree.reach(portrait) for portrait in self._portraits]
         memory = [layertree.memory_text(p["memory_bytes"]) for p in self._portraits]
         return [
             *rows,

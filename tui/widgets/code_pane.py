@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ from ...models import catalogue
 from ...trainer.textsafe import width
 from .. import commands, source
 from ..export import Export
+from ..layertree import LayerNode
 from ..source import Source
 from ..subject import Subject
 from .line_drawn import LineDrawn
@@ -52,7 +54,8 @@ class CodeView(ScrollView, LineDrawn, can_focus=True):
         widest = max((sum(width(span.text) for span in spans) for spans in shown.lines), default=0)
         self.virtual_size = Size(widest + NUMBER_CELLS + 2, len(shown.lines))
         self.cursor = line
-        self.scroll_to(0, max(line - 2, 0), animate=False)
+        # Forced: a view that was empty until now has no scroll bar yet, without which Textual would not scroll.
+        self.scroll_to(0, max(line - 2, 0), animate=False, force=True)
         self.refresh()
 
     @property
@@ -123,7 +126,6 @@ class CodePane(Pane):
 
     def __init__(self) -> None:
         super().__init__("code")
-        self._wanted = ""
 
     def compose(self) -> ComposeResult:
         yield Static("", id="code-path", markup=False)
@@ -140,20 +142,35 @@ class CodePane(Pane):
 
     def fill(self, subject: Subject) -> None:
         family = catalogue.family(subject.variant.family)
-        name, self._wanted = self._wanted or subject.network, ""
         try:
-            shown, line = source.find(family.code_path, name)
+            shown, line = source.find(family.code_path, subject.network)
         except WorkError as error:
             self.query_one("#code-path", Static).update(str(error))
             return
-        self.query_one("#code-path", Static).update(self._place(shown))
-        self.view.show(shown, line or 0)
+        self._put(shown, line or 0)
 
-    def show_class(self, subject: Subject, name: str) -> None:
-        """Show the file in which the class ``name`` of this network is defined, at its beginning."""
-        self._wanted = name
-        self.subject = None
-        self.show(subject)
+    def show_layer(self, path: Sequence[LayerNode]) -> None:
+        """Show the class of the last of ``path``, the rows of the layer tree from the network down to a layer.
+
+        Of a layer that torch brings along, the line in which the class around it makes or calls it.
+        """
+        if self.subject is None:
+            return
+        code = catalogue.family(self.subject.variant.family).code_path
+        below = ""
+        for node in reversed(path):
+            try:
+                shown, line = source.find(code, node.type)
+            except WorkError:
+                return
+            if line is not None:
+                self._put(shown, source.line_with(shown, line, f"self.{below}") if below else line)
+                return
+            below = node.name.rpartition(".")[2] or below
+
+    def _put(self, shown: Source, line: int) -> None:
+        self.query_one("#code-path", Static).update(self._place(shown))
+        self.view.show(shown, line)
 
     def _place(self, shown: Source) -> str:
         package = catalogue.NOTES.parent.parent

@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from ...models import catalogue
 from ...models.notes import quantity
-from .. import commands, export, related
+from .. import commands, export, layertree, related
 from ..export import Export
 from ..subject import Subject
 from .pane import Pane
@@ -23,7 +23,7 @@ COLUMNS = (
     Column("before", 7, right=True),
     Column("after", 7, right=True),
     Column("params before", 13, right=True, above=60),
-    Column("params after", 13, right=True, above=60),
+    Column("after", 8, right=True, above=60),
 )
 SIGNS = {"added": "+ added", "removed": "- gone", "more": "↑ more", "fewer": "↓ fewer", "resized": "~ sized"}
 TONES = {"added": "good", "removed": "bad"}
@@ -143,8 +143,7 @@ def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
         before, after = older[key], newer[key]
         lines.append(f"{name:<11} {quantity(before)} → {quantity(after)} ({change_text(before, after)})")
     lines.append(f"{'depth':<11} {older['depth']} → {newer['depth']} layers with weights on the longest way")
-    sees = [f"{side['receptive_field']}{' and globally' if side['is_global'] else ''}" for side in (older, newer)]
-    lines.append(f"{'sees':<11} {sees[0]} → {sees[1]} pixels a side")
+    lines.append(f"{'sees':<11} {layertree.reach(older)} → {layertree.reach(newer)} (pixels a side of the picture)")
     return "\n".join(lines)
 
 

@@ -59,8 +59,16 @@ class LayerTree(RowList):
         found = (node for node in self.network.walk() if node.key == self.key) if self.network else iter(())
         return next(found, None)
 
+    @property
+    def path(self) -> tuple[LayerNode, ...]:
+        """The rows from the network down to the one under the cursor."""
+        if self.network is None:
+            return ()
+        return tuple(node for node in self.network.walk() if f"{self.key}.".startswith(f"{node.key}."))
+
     def reveal(self, wanted: LayerNode) -> None:
         """Open what is above a row and put the cursor on it."""
+        self.only_changes = False
         parts = wanted.key.split(".")
         self._opened |= {".".join(parts[:length]) for length in range(1, len(parts))}
         self._rebuild()
@@ -119,6 +127,7 @@ class LayersPane(Pane):
         super().__init__("layers")
         self.words = ""
         self._memory = ""
+        self._sought: str | None = None
 
     def compose(self) -> ComposeResult:
         yield LayerTree()
@@ -155,9 +164,28 @@ class LayersPane(Pane):
         self.table.show_tree(value)
         self._show_detail()
         self._show_foot()
+        if self._sought is not None:
+            self.reveal(self._sought)
         if self.subject is not None:
             details = {**self.subject.details(), "batch": self.subject.batch}
             self.ask("memory", details, memory_line, beside=True)
+
+    def reveal(self, name: str) -> None:
+        """Put the cursor on the first layer of the class ``name``; on the network for the name of the network itself.
+
+        Where the table is not there yet, as soon as it is.
+        """
+        tree = self.table.network
+        self._sought = name if tree is None else None
+        if tree is None or self.subject is None:
+            return
+        found = next((node for node in tree.walk() if node.type == name), None)
+        if found is not None or name == self.subject.network:
+            self.table.reveal(found or tree)
+        elif name:
+            self.explorer.say(f"no layer of {self.subject.network} is a {name}")
+        else:
+            self.explorer.say("the cursor was above the first class of the file; ] goes to the next one")
 
     def failed(self, question: str, problem: str) -> None:
         # A network that cannot be trained for want of a formula still has a table.

@@ -27,6 +27,8 @@ class Pane(Vertical):
         super().__init__(id=id)
         self.subject: Subject | None = None
         self.waiting = False
+        self._wanted: dict[str, object] = {}
+        self._failed = False
 
     @property
     def explorer(self) -> Explorer:
@@ -39,9 +41,10 @@ class Pane(Vertical):
         return next((widget for widget in self.query("*") if widget.focusable), None)
 
     def show(self, subject: Subject) -> None:
-        """Show a subject, unless it is shown already."""
-        if subject != self.subject:
+        """Show a subject, unless it is shown already. What could not be answered is asked again."""
+        if subject != self.subject or self._failed:
             self.subject = subject
+            self._failed = False
             self.fill(subject)
 
     def fill(self, subject: Subject) -> None:
@@ -60,18 +63,19 @@ class Pane(Vertical):
     def ask(self, question: str, details: dict[str, Any], parse: Parser, *, beside: bool = False) -> None:
         """Ask the helper process; :meth:`ready`, :meth:`failed` or, until then, :meth:`wait` is called.
 
-        ``beside``: the answer completes what is shown already, which stays as it is until then.
+        ``beside``: the answer completes what is shown already, which stays as it is until then. Of two questions of one
+        kind only the later one counts, whichever answer comes first.
         """
         subject = self.subject
         self.waiting = self.waiting or not beside
+        ticket = self._wanted[question] = object()
 
         def listener(reply: Reply) -> None:
-            if self.subject is not subject or not self.is_attached:
+            if self.subject is not subject or self._wanted[question] is not ticket or not self.is_attached:
                 return
             self.waiting = self.waiting and beside
             if reply.problem:
-                # The next time it is looked at, it is asked again.
-                self.subject = self.subject if beside else None
+                self._failed = not beside
                 self.failed(question, reply.problem)
             else:
                 self.ready(question, reply.value)

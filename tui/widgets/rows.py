@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -21,6 +22,8 @@ from .line_drawn import LineDrawn
 CURSOR = "▶ "
 NO_CURSOR = "  "
 GAP = 1
+LEAST = 8
+"""A column of text is not made narrower than this."""
 
 
 @dataclass(frozen=True)
@@ -264,9 +267,18 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         fixed = sum(column.width + GAP for column, on in zip(self.columns, shown, strict=True) if on)
         flexible = sum(1 for column, on in zip(self.columns, shown, strict=True) if on and not column.width)
         left = max(room - fixed, 0)
-        return [
+        widths = [
             0 if not on else column.width or left // flexible for column, on in zip(self.columns, shown, strict=True)
         ]
+        return self._squeezed(widths, fixed - room)
+
+    def _squeezed(self, widths: list[int], over: int) -> list[int]:
+        """Where the columns need ``over`` cells too many, the widest text gives way: a figure that is cut off is wrong."""
+        texts = [place for place, column in enumerate(self.columns) if not column.right and widths[place]]
+        if over > 0 and texts:
+            widest = max(texts, key=widths.__getitem__)
+            widths[widest] = max(widths[widest] - over, min(widths[widest], LEAST))
+        return widths
 
     def _text(self, cells: Sequence[str], widths: Sequence[int]) -> list[str]:
         texts = []
@@ -283,8 +295,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
             return self._strip([NO_CURSOR, *titles], base + self.get_component_rich_style("rows--title"), width)
         place = y - self._title_lines + self.scroll_offset.y
         if not 0 <= place < len(self.rows):
-            text = NO_CURSOR + self.empty if not self.rows and y == self._title_lines else ""
-            return self._strip([text], base + self.get_component_rich_style("rows--dim"), width)
+            return self._strip([self._word_line(y, width)], base + self.get_component_rich_style("rows--dim"), width)
         row = self.rows[place]
         texts = self._text(row.cells, self._widths(width))
         if place == self._cursor and row.selectable:
@@ -300,6 +311,14 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
             segments.append(Segment(text, style))
         # Neighbours of one style are sent as one: over SSH every change of style counts.
         return Strip(segments).adjust_cell_length(width, base).simplify()
+
+    def _word_line(self, y: int, width: int) -> str:
+        """A line of the words that stand where there are no rows, folded to the width."""
+        if self.rows:
+            return ""
+        lines = textwrap.wrap(self.empty, max(width - 2 * len(NO_CURSOR), LEAST))
+        place = y - self._title_lines
+        return NO_CURSOR + lines[place] if place < len(lines) else ""
 
     def _strip(self, texts: Sequence[str], style: Style, width: int) -> Strip:
         return Strip([Segment("".join(texts), style)]).adjust_cell_length(width, style)

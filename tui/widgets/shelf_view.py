@@ -97,7 +97,7 @@ class Shelf(Vertical):
     def _rows(self, text: str) -> list[Row]:
         chosen = self._chosen(text)
         if self._memory.view == "tree":
-            lines = shelf.tree_entries(chosen, self.marked)
+            lines = shelf.tree_entries(chosen, self.marked, self._memory.network)
         else:
             lines = shelf.entries(chosen, self._memory.sort, self.marked)
         return [
@@ -105,16 +105,18 @@ class Shelf(Vertical):
             for entry in lines
         ]
 
-    def refresh_rows(self) -> None:
-        """Show what the filter, the order, the view and the marks ask for."""
+    def refresh_rows(self, cursor: str = "") -> None:
+        """Show what the filter, the order, the view and the marks ask for, the cursor on a network if one is named."""
         self.table.columns = TREE_COLUMNS if self._memory.view == "tree" else COLUMNS
-        self.table.set_rows(self._rows(self.filter.value))
+        self.table.set_rows(self._rows(self.filter.value), cursor or self._memory.network or None)
         self._show_chart()
         self._count()
 
     def _count(self) -> None:
         shown, total = len(self._chosen(self.filter.value)), len(self._variants)
         count = f"{total} networks" if shown == total else f"{shown} of {total} networks"
+        if self._memory.view == "tree":
+            count = f"{len(self.table.rows)} families, {count}"
         how = shelf.ORDERS[self._memory.sort].words if self._memory.view == "list" else shelf.VIEWS[self._memory.view]
         marked = f", {len(self.marked)} marked" if self.marked else ""
         self.border_subtitle = f"{count}, {how}{marked}"
@@ -138,6 +140,11 @@ class Shelf(Vertical):
         self.refresh_rows()
         if had_focus:
             self.target.focus()
+
+    @property
+    def has_order(self) -> bool:
+        """Whether what is shown stands in an order that can be chosen."""
+        return self._memory.view == "list"
 
     # Commands of the screen
 
@@ -164,11 +171,10 @@ class Shelf(Vertical):
         return ""
 
     def go_to(self, name: str) -> bool:
-        """Put the cursor on a network; a filter that hides it is dropped, a tree that has no line for it left."""
+        """Put the cursor on a network; a filter that hides it is dropped. In the tree its family stands for it then."""
         if not self.table.go_to(name):
             self.filter.close()
-            if self._memory.view == "tree":
-                self._memory.view = "list"
+            self._memory.network = name
             self.refresh_rows()
         found = self.table.go_to(name)
         self._show_chart()
@@ -190,7 +196,7 @@ class Shelf(Vertical):
 
     @on(FilterInput.Changed)
     def _filter_changed(self) -> None:
-        self.refresh_rows()
+        self.refresh_rows(shelf.called(self._chosen(self.filter.value), self.filter.value))
 
     @on(FilterInput.Left)
     def _filter_left(self) -> None:

@@ -42,6 +42,7 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         self._link: int | None = None
         self._shown = ""
         self._words: tuple[str, ...] = ()
+        self._seek = False
         self._match: int | None = None
 
     @property
@@ -61,6 +62,7 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         self._source = source
         self._link = self._match = None
         self._words = ()
+        self._seek = False
         self._lay_out()
         if not keep_place:
             self.scroll_to(0, 0, animate=False)
@@ -79,6 +81,8 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         self._document = layout(self._source, columns)
         self.virtual_size = Size(max(self._document.wide, columns) + 2 * MARGIN, len(self._document.lines))
         self.refresh()
+        if self._seek:
+            self.find(" ".join(self._words))
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.base_style
@@ -98,8 +102,14 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
     # Finding words
 
     def find(self, words: str) -> None:
-        """Mark the lines that have one of the words and go to the first that has most of them."""
+        """Mark the lines that have one of the words and go to the first that has most of them.
+
+        A text that is not in sight yet is laid out, and searched, when it is.
+        """
         self._words = tuple(words.lower().split())
+        self._seek = self._shown != self._source
+        if self._seek:
+            return
         counts = {place: sum(word in text for word in self._words) for place, text in enumerate(self._plain_lines())}
         best = max(counts.values(), default=0)
         if best:
@@ -110,7 +120,8 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
 
     def _go_to_match(self, place: int) -> None:
         self._match = place
-        self.scroll_to(y=max(place - self.size.height // 3, 0), animate=False)
+        # Forced: a view that was empty until now has no scroll bar yet, without which Textual would not scroll.
+        self.scroll_to(y=max(place - self.size.height // 3, 0), animate=False, force=True)
         self.refresh()
 
     def action_next_match(self) -> None:

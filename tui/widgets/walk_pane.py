@@ -19,7 +19,7 @@ from .rows import Column, Row, RowList
 from .text_lines import TextLines
 
 BAR_CELLS = 12
-DETAIL_LINES = 7
+DETAIL_LINES = 8
 COLUMNS = (
     Column("step", 18),
     Column("what happens"),
@@ -32,7 +32,7 @@ HIDDEN = "?"
 
 
 class WalkList(RowList):
-    """The steps of one level. With prediction on, what comes out stays hidden until one goes past it."""
+    """The steps of one level. With prediction on, what comes out stays hidden until one comes to it."""
 
     PLACES: ClassVar = ("walk", "list")
 
@@ -106,20 +106,24 @@ class WalkPane(Pane):
 
     def _rebuild(self, cursor: str = "") -> None:
         nodes = self.steps
+        here = cursor or self.table.key
+        at = next((place for place, node in enumerate(nodes) if node.key == here), 0)
         sizes = [layertree.extent(node.output) for node in nodes] or [(1.0, 1)]
         largest = max(space for space, _ in sizes), max(channels for _, channels in sizes)
-        rows = [self._row(node, size, largest) for node, size in zip(nodes, sizes, strict=False)]
+        rows = [
+            self._row(node, size, largest, self.predicting and place > at)
+            for place, (node, size) in enumerate(zip(nodes, sizes, strict=False))
+        ]
         self.table.set_rows(rows, cursor or None)
         self._show_path()
         self._show_detail()
 
-    def _row(self, node: LayerNode, size: tuple[float, int], largest: tuple[float, float]) -> Row:
+    def _row(self, node: LayerNode, size: tuple[float, int], largest: tuple[float, float], hidden: bool) -> Row:
         times = f" ×{node.times}" if node.times > 1 else ""
         mark = "▸ " if node.children else "  "
-        hidden = self.predicting and node.key > self.table.key
         comes_out = HIDDEN if hidden else shape_text(node.output)
         space, channels = ("", "") if hidden else (layertree.size_bar(size[i], largest[i], BAR_CELLS) for i in (0, 1))
-        field = "global" if node.is_global else str(node.receptive_field or "")
+        field = "" if hidden else "global" if node.is_global else str(node.receptive_field or "")
         phrase = "" if hidden else node.phrase
         return Row(node.key, (mark + node.label + times, phrase, comes_out, space, channels, field))
 
@@ -136,6 +140,8 @@ class WalkPane(Pane):
             inputs = " and ".join(shape_text(shape) for shape in node.inputs)
             figures = [f"{quantity(node.parameters)} parameters"] if node.parameters else []
             figures += [f"{quantity(node.macs)} MACs"] if node.macs else []
+            # In full: the column has room for its beginning.
+            lines += [node.phrase] if node.phrase else []
             lines.append("  ".join([f"{inputs} → {shape_text(node.output)}", *figures]))
             lines += self._bars(node)
             lines += layertree.formula_lines(node)
