@@ -82,6 +82,16 @@ def test_a_rising_loss(last: float, speaks: bool) -> None:
         assert "0.5" in text(told, "The loss rises") and "1.5 times" in text(told, "The loss rises")
 
 
+def test_advice_without_a_rate_and_epochs_beyond_a_hundred_are_written_out() -> None:
+    words = text(story([1.0] * 150 + [0.5] * 20 + [0.9] * 30), "The loss rises")
+    assert "around epoch 160 and" in words and "is too high; try a smaller one, a longer warm-up" in words
+
+
+def test_of_equal_accuracies_the_smaller_loss_is_best() -> None:
+    told = story([1.0, 0.9, 0.8], validation=[(1.0, 0.5), (0.8, 0.5), (0.9, 0.5)])
+    assert "50.0 % (epoch 2)" in text(told, "Nothing unusual")
+
+
 @pytest.mark.parametrize(("peak", "speaks"), [(1.01, True), (0.99, False)])
 def test_a_jump_that_came_down(peak: float, speaks: bool) -> None:
     told = story([1.0, 0.5, peak, 0.4])

@@ -13,9 +13,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from cnn_explorer.tui import chartreader
+from cnn_explorer.tui import chartlines, chartreader, marks
 from cnn_explorer.tui.chartreader import ChartReader
 from cnn_explorer.tui.curves import METRICS, ChartedRun, Drawn, View, Wanted, Window
+from cnn_explorer.tui.history import History
 from cnn_explorer.tui.memory import Memory
 from cnn_explorer.tui.screens.choose_charts import ChooseChartsScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
@@ -439,3 +440,29 @@ def test_runs_that_are_gone_from_sight_are_let_go(tmp_path: Path) -> None:
     finally:
         reader.stop()
         thread.join(5)
+
+
+def test_the_star_marks_the_epoch_whose_weights_are_kept(tmp_path: Path) -> None:
+    history = History()
+    history.add([eval_record(1, 0.9, loss=0.8), eval_record(2, 0.9, loss=0.5), eval_record(3, 0.9, loss=0.7)])
+    assert history.best("epoch") == (2.0, 0.9) and history.best("step") == (200.0, 0.9)
+    (run,) = charted(make_run(tmp_path))
+    found = chartlines.lines("accuracy", [(run, history)], View())
+    scene = chartlines.scene("accuracy", found, View(), (1.0, 3.0), 80, None)
+    assert [(point.x, point.y) for point in scene.points] == [(2.0, 0.9)]
+
+
+def test_a_legend_without_room_ends_with_a_whole_entry(tmp_path: Path) -> None:
+    history = History()
+    history.add([train_record(100), eval_record(1, 0.9)])
+    (run,) = charted(make_run(tmp_path))
+    found, known = chartlines.lines("accuracy", [(run, history)], View()), [history.summary(run.path)]
+    titles = [
+        chartlines.chart(chartlines.Request("accuracy", (width, 8), (0.0, 1.0)), found, known, View()).rows[0].text
+        for width in (36, 42, 60)
+    ]
+    assert [title.split("epoch 1")[1].split() for title in titles] == [
+        [],
+        ["─", "train"],
+        ["─", "train", f"┄{marks.marker(run.slot, 'validation')}", "validation"],
+    ]

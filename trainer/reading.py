@@ -60,8 +60,8 @@ def _diverged(story: Story) -> Finding | None:
 def _smaller(story: Story) -> str:
     """Advice for a learning rate that is too high."""
     rate = f", {story.rate:g}," if story.rate else ""
-    trial = f"; try {story.rate / 3:.1g}" if story.rate else ""
-    return f"Most often the learning rate{rate} is too high{trial}, a longer warm-up, or clipped gradients."
+    trial = f"{story.rate / 3:.1g}" if story.rate else "a smaller one"
+    return f"Most often the learning rate{rate} is too high; try {trial}, a longer warm-up, or clipped gradients."
 
 
 def _too_early(story: Story) -> Finding | None:
@@ -99,7 +99,7 @@ def _rises_or_spikes(story: Story) -> Finding | None:
     newest = pieces[-1]
     if newest.loss >= RISE * lowest.loss and newest.loss >= lowest.loss + RISE_BY:
         text = (
-            f"The training loss rises: it was {lowest.loss:.3g} around epoch {lowest.epoch:.2g} and is "
+            f"The training loss rises: it was {lowest.loss:.3g} around epoch {_epoch(lowest)} and is "
             f"{newest.loss:.3g} now, {_times(newest.loss, lowest.loss)}. {_smaller(story)}"
         )
         return Finding("The loss rises", text, RATE)
@@ -111,7 +111,7 @@ def _spike(story: Story, pieces: list[Point]) -> Finding | None:
     for piece in pieces[1:]:
         if piece.loss >= SPIKE * before and piece.loss >= before + SPIKE_BY:
             text = (
-                f"The training loss jumped around epoch {piece.epoch:.2g}, from {before:.3g} to {piece.loss:.3g}, and "
+                f"The training loss jumped around epoch {_epoch(piece)}, from {before:.3g} to {piece.loss:.3g}, and "
                 f"came down again to {pieces[-1].loss:.3g}. {_smaller(story)}"
             )
             return Finding("The loss jumps", text, RATE)
@@ -173,7 +173,7 @@ def _still_improving(story: Story) -> Finding | None:
     accuracies = _accuracies(story)
     if len(accuracies) < 3:
         return None
-    best = max(accuracies, key=lambda point: point.accuracy)
+    best = _best(accuracies)
     newest = accuracies[-max(1, len(accuracies) // 10) :]
     third = max(1, len(accuracies) // 3)
     before = max(point.accuracy for point in accuracies[:-third])
@@ -193,7 +193,7 @@ def _plateau(story: Story) -> Finding | None:
     if len(accuracies) < FEWEST_FOR_PLATEAU:
         return None
     third = len(accuracies) // 3
-    before = max(accuracies[:-third], key=lambda point: point.accuracy)
+    before = _best(accuracies[:-third])
     since = max(point.accuracy for point in accuracies[-third:])
     if since - before.accuracy >= NO_GAIN or before.accuracy >= NOTHING_TO_GAIN:
         return None
@@ -239,7 +239,7 @@ def _nothing_unusual(story: Story) -> Finding:
     if pieces:
         parts.append(f"training loss went from {pieces[0].loss:.3g} to {pieces[-1].loss:.3g}")
     if accuracies:
-        best = max(accuracies, key=lambda point: point.accuracy)
+        best = _best(accuracies)
         parts.append(f"the best validation accuracy is {_percent(best.accuracy)} (epoch {best.epoch:.0f})")
     return Finding("Nothing unusual", f"Nothing unusual: {' and '.join(parts) or 'no figures'}.", CURVES)
 
@@ -268,6 +268,16 @@ def _newest_pair(story: Story) -> tuple[Point, Point]:
 
 def _train_of(story: Story, evaluation: Point) -> Point:
     return story.train_in(evaluation.epoch - 1, evaluation.epoch)
+
+
+def _best(points: list[Point]) -> Point:
+    """The point of the weights that the trainer keeps: the highest accuracy, of equal ones that with the smallest loss."""
+    return max(points, key=lambda point: (point.accuracy, -point.loss if math.isfinite(point.loss) else -math.inf))
+
+
+def _epoch(point: Point) -> str:
+    """1.5, 15 or 150; never 1.5e+02."""
+    return f"{point.epoch:.2g}" if point.epoch < 10 else f"{point.epoch:.0f}"
 
 
 def _percent(value: float) -> str:

@@ -28,6 +28,8 @@ class Line:
     run: ChartedRun
     role: str
     curve: Curve
+    best: tuple[float, float] | None = None
+    """Place and height of the star, where this line has one."""
 
 
 def painted_order(runs: Sequence[ChartedRun]) -> list[ChartedRun]:
@@ -45,7 +47,9 @@ def lines(metric: str, runs: Sequence[tuple[ChartedRun, History]], view: View) -
             raw.append(Line(run, "raw", curve))
             curve = series.smoothed(curve, view.smoothing)
         front.append(Line(run, "train", curve))
-        front += [Line(run, split, histories[run].curve(metric, split, view.axis)) for split in SPLITS]
+        for split in SPLITS:
+            best = histories[run].best(view.axis) if (metric, split) == ("accuracy", "validation") else None
+            front.append(Line(run, split, histories[run].curve(metric, split, view.axis), best))
     return [line for line in raw + front if np.isfinite(line.curve.low).any()]
 
 
@@ -100,8 +104,8 @@ def scene(metric: str, found: Sequence[Line], view: View, x: Limits, columns: in
     best, diverged = (marks.sign(name, view.ascii) for name in ("best", "diverged"))
     points = []
     for line, layer in zip(found, layers, strict=True):
-        if metric == "accuracy" and line.role == "validation" and (place := _best(line.curve, log)):
-            points.append(Point(place[0], math.log10(place[1]) if log else place[1], layer.tone, best))
+        if line.best and math.isfinite(line.best[0]) and (line.best[1] > 0 or not log):
+            points.append(Point(line.best[0], math.log10(line.best[1]) if log else line.best[1], layer.tone, best))
         gaps = np.flatnonzero(np.isinf(line.curve.low))
         if metric == "loss" and line.role == "train" and len(gaps):
             points.append(Point(float(line.curve.x[gaps[0]]), y[0], layer.tone, diverged))
@@ -131,15 +135,6 @@ def chart(request: Request, found: Sequence[Line], known: Sequence[Curves], view
     return plot.draw(metric, shown, title, request.size, positive)
 
 
-def _best(curve: Curve, positive: bool) -> Limits | None:
-    """Place and height of the largest value, the first of equals; ``positive``: only above zero."""
-    kept = np.isfinite(curve.mean) & ((curve.mean > 0) | (not positive))
-    if not kept.any():
-        return None
-    place = int(np.argmax(np.where(kept, curve.mean, -np.inf)))
-    return float(curve.x[place]), float(curve.mean[place])
-
-
 def _title(request: Request, found: Sequence[Line], known: Sequence[Curves], view: View, log: bool) -> Row:
     """Name, what the lines are, the best epoch, and badges: ``loss (log) ─ train ┄○ validation``."""
     metric = request.metric
@@ -159,10 +154,13 @@ def _title(request: Request, found: Sequence[Line], known: Sequence[Curves], vie
         (epoch, value), run = max(best, key=lambda one: one[0][1])
         whose = marks.marker(run.slot, "train", view.ascii) + " " if several else ""
         spans.append((f"  {marks.sign('best', view.ascii)} {whose}best {value:.1%} epoch {epoch:g}", AXIS))
+    width = request.size[0] - 1  # the sign of the chosen chart stands before it
     if not several and found:
         for role in dict.fromkeys(line.role for line in found):
             sign = marks.marker(found[0].run.slot, role, view.ascii)
             stroke = {"train": "─", "validation": f"┄{sign}", "raw": "┈"}.get(role, sign)
-            tone = marks.line_tone(found[0].run.slot, role, several=False)
-            spans.append((f"  {sign if view.ascii else stroke} {role}", tone))
+            text = f"  {sign if view.ascii else stroke} {role}"
+            # What has no room is left out whole: the chart beside it names the same curves.
+            if sum(len(part) for part, _ in spans) + len(text) <= width:
+                spans.append((text, marks.line_tone(found[0].run.slot, role, several=False)))
     return marks.text_row(spans, request.size[0])

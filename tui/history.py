@@ -23,7 +23,7 @@ class History:
         self.records = 0
         self.diverged_step: int | None = None
         self._last: dict = {}
-        self._best: tuple[float, float] | None = None
+        self._best: dict = {}
 
     def add(self, records: Sequence[dict]) -> None:
         """Take in new records; unknown kinds are counted and otherwise ignored."""
@@ -54,9 +54,12 @@ class History:
             self.diverged_step = int(step) if math.isfinite(step) else 0
 
     def _watch_for_best(self, record: dict) -> None:
-        accuracy, epoch = _number(record.get("accuracy")), _number(record.get("epoch"))
-        if math.isfinite(accuracy) and (self._best is None or accuracy > self._best[1]):
-            self._best = (epoch, accuracy)
+        if math.isfinite(_number(record.get("accuracy"))) and (not self._best or _merit(record) > _merit(self._best)):
+            self._best = record
+
+    def best(self, axis: str) -> tuple[float, float] | None:
+        """Place on an axis and accuracy of the best validation; None before the first one."""
+        return (_number(self._best.get(axis)), _number(self._best.get("accuracy"))) if self._best else None
 
     def curve(self, metric: str, split: str, axis: str) -> Curve:
         """One curve; ``split`` is "train" or one of the evaluated ones."""
@@ -91,11 +94,17 @@ class History:
     def summary(self, path: Path, progress: float = 1.0) -> Curves:
         """What is known of the run."""
         last = {name: number for name, value in self._last.items() if math.isfinite(number := _number(value))}
-        return Curves(path, self.records, last, self.diverged_step, self._best, progress)
+        return Curves(path, self.records, last, self.diverged_step, self.best("epoch"), progress)
 
     def without_sketch(self) -> None:
         """All is read."""
         self.sketch = None
+
+
+def _merit(record: dict) -> tuple[float, float]:
+    """What the trainer takes the best weights by: accuracy, and of equal ones the smaller loss."""
+    loss = _number(record.get("loss"))
+    return _number(record.get("accuracy")), -loss if math.isfinite(loss) else -math.inf
 
 
 def _number(value: object) -> float:
