@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def read_once(pids: frozenset[int] = frozenset()) -> Readings:
         told.append(readings)
         sampler.stop()
 
-    sampler = Sampler(take)
+    sampler = Sampler(take, every_s=0.01)
     sampler.look_for(pids)
     sampler.want(True)
     sampler.run()
@@ -145,3 +146,30 @@ def test_sparklines_keep_their_width_gaps_and_extremes() -> None:
     assert sparkline([-1.7e308, 1.7e308, math.inf], 3) == "▁█ "
     shown = plain(sparkline([value / 7 for value in range(8)], 8))
     assert shown.isascii() and len(set(shown)) == 8
+
+
+def test_a_load_is_measured_over_a_stretch_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked twice at once, psutil answers 0 or 100 % whatever the load is."""
+    happened: list[str] = []
+
+    class Wake(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            happened.append("time passes")
+            return False
+
+    monkeypatch.setattr(gauges.psutil, "cpu_percent", lambda: happened.append("asked") or 50.0)
+    sampler = Sampler(lambda readings: sampler.stop())
+    sampler._wake = Wake()
+    sampler.want(True)
+    sampler.run()
+    assert happened == ["asked", "time passes", "asked"]
+
+
+def test_only_a_change_wakes_the_sampler() -> None:
+    sampler = Sampler(lambda readings: None)
+    woken = []
+    for wanted in (True, True, False, False, True):
+        sampler._wake.clear()
+        sampler.want(wanted)
+        woken.append(sampler._wake.is_set())
+    assert woken == [True, False, True, False, True]

@@ -5,6 +5,7 @@ What runs of this program take is marked with the sign of a training, ►. A fig
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,6 +21,8 @@ from ..trainer.states import STATES
 from .spark import sparkline
 
 EVERY_S = 2.0
+FIRST_S = 0.3
+"""The first sample is taken so long after the start: a load is measured over a stretch of time."""
 KEPT = 60
 NONE = "N/A"
 OURS = STATES["training"].symbol
@@ -73,8 +76,9 @@ class Sampler:
 
     def want(self, wanted: bool) -> None:
         """Sample from now on, or pause."""
-        self._wanted = wanted
-        if wanted:
+        # Woken only by a change: a sample right after another one would measure the load of no time at all.
+        if wanted != self._wanted:
+            self._wanted = wanted
             self._wake.set()
 
     def look_for(self, pids: frozenset[int]) -> None:
@@ -93,12 +97,22 @@ class Sampler:
                 self._wake.wait()
                 self._wake.clear()
                 continue
-            psutil.cpu_percent()  # the first call only starts the measurement
+            self._wake.clear()
+            self._start_measuring()
+            pause = min(FIRST_S, self._every_s)
             with machine.open_nvml() as nvml:
                 while self._wanted and not self._stopped:
-                    self._on_readings(self._read(nvml))
-                    self._wake.wait(self._every_s)
+                    if not self._wake.wait(pause):
+                        self._on_readings(self._read(nvml))
                     self._wake.clear()
+                    pause = self._every_s
+
+    def _start_measuring(self) -> None:
+        """The first question about a load has no answer; it begins the stretch that the next one is about."""
+        psutil.cpu_percent()
+        for running in self._processes().values():
+            with contextlib.suppress(psutil.Error):
+                running.cpu_percent()
 
     def _read(self, nvml: object) -> Readings:
         sample = self._sample(nvml)
