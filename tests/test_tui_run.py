@@ -18,6 +18,7 @@ from cnn_explorer.tui.screens.page import PageScreen
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.screens.run_notes import RunNotesScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
+from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from cnn_explorer.tui.widgets.line_view import LineView
 from cnn_explorer.tui.widgets.machine_strip import MachineStrip
 from cnn_explorer.tui.widgets.reading_view import ReadingView
@@ -342,8 +343,15 @@ async def test_a_run_that_dies_vanishes_or_is_nothing_stays_readable(tmp_path: P
         assert run.lock is not None
         run.lock.release()
         await until(pilot, lambda: "nobody holds the lock" in screen_text(app))
+        await pilot.press("1")
+        await until(pilot, lambda: "step 199" in screen_text(app))
         shutil.rmtree(run.path)
         await until(pilot, lambda: "deleted; what was read last" in screen_text(app))
+        allowed = {name: app.screen.check_action(name, ()) for name in ("resume", "delete", "clone", "mark", "train")}
+        assert allowed == {"resume": False, "delete": False, "clone": False, "mark": False, "train": True}
+        grid = app.screen.query_one(ChartGrid)
+        await until(pilot, lambda: grid.drawn.wanted == grid._wanted)
+        assert "step 199" in screen_text(app) and "★ best 70.0%" in screen_text(app)
         await pilot.press("4")
         await until(pilot, lambda: "last line" in screen_text(app))
         await pilot.press("y", "1", "z", "escape", "escape")

@@ -28,6 +28,8 @@ from .run_actions import RunActions
 
 COMPANIONS = {"charts": "classes"}
 """What stands beside a tab where there is room for two; the charts beside all others."""
+OF_FILES = ("stop", "keep_best", "skip", "resume", "delete", "clone", "edit_notes", "mark", "pin")
+"""What cannot be done with a run whose directory is gone."""
 
 
 class RunScreen(RunActions, ChartCommands, BaseScreen):
@@ -124,7 +126,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             for line in self.query(name).results(TextLines):
                 line.update(text)
         for body in self.query(Frame):
-            body.entitle(self.run_id, f"{run.network} on {run.dataset}" if run else "")
+            body.entitle(self.run_id, " on ".join(filter(None, (run.network, run.dataset))) if run else "")
         self._fill()
 
     def _known(self) -> Curves | None:
@@ -161,7 +163,9 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             return
         for pane in self.tabs.shown if self.query(Tabs) else ():
             if isinstance(pane, ChartGrid):
-                pane.show(self.explorer.chosen.charted(self.explorer.runs, run.id))
+                # A deleted run is in no list any more; what was read of it is still drawn.
+                runs = (*self.explorer.runs, run) if self._gone else self.explorer.runs
+                pane.show(self.explorer.chosen.charted(runs, run.id))
             elif pane.id == "setup" and isinstance(pane, LineView):
                 pane.set_pairs(runpage.setup(run))
             elif self._news is not None and isinstance(pane, ClassesPane):
@@ -191,6 +195,8 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "order":
             return self.is_mounted and self.tabs.current == "classes"
+        if self._gone and action in OF_FILES:
+            return False
         return super().check_action(action, parameters)
 
     def action_order(self) -> None:
