@@ -218,7 +218,8 @@ def find(name: str) -> Variant:
     for candidate in (plain, plain.replace("_", "")):
         if candidate in known:
             return variants()[known[candidate]]
-    raise UsageError("network", name, f"is unknown; {nearest(plain, known)} `cnn-explorer list` names them all")
+    hint = ("is unknown;", nearest(plain, known), "`cnn-explorer list` names them all")
+    raise UsageError("network", name, " ".join(filter(None, hint)))
 
 
 def comes_with_the_program(name: str) -> bool:

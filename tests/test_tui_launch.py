@@ -21,6 +21,7 @@ from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.markup import escape
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 from tui_support import FakeRun, make_app, screen_text, until
@@ -401,6 +402,9 @@ async def test_what_is_wrong_is_not_started(tmp_path: Path, requests: list[Reque
         await pilot.press("ctrl+s")
         assert screen.table.key == "epochs" and "must be at least 1" in said(screen, "#entry-problem")
         assert app.screen is screen and not requests
+        assert str(screen.query_one("#dialog").border_title) == "Train lenet5"
+        await type_value(pilot, screen, "networks", "lenet5 [b")
+        assert screen.query_one("#dialog").border_title == escape("Train lenet5 [b")
 
 
 async def test_marked_networks_make_a_queue(tmp_path: Path, requests: list[Request]) -> None:

@@ -16,6 +16,7 @@ from cnn_explorer.trainer.states import STATES
 from cnn_explorer.trainer.story import StoryTail
 from cnn_explorer.tui import classes, control, endings, glances, memory, options, runpage, runtable, runtail
 from cnn_explorer.tui.chosen import Chosen
+from cnn_explorer.tui.curves import Curves
 from cnn_explorer.tui.glances import Glance, Glances
 from cnn_explorer.tui.memory import Memory
 from cnn_explorer.tui.runtail import RunNews, RunTail
@@ -329,3 +330,12 @@ def test_words_of_notes_are_found_by_the_filter(tmp_path: Path) -> None:
     write_notes(run.path, Notes(("good",), "with warm-up"))
     found = list_runs(tmp_path)
     assert runtable.matching(found, "warm LENET") == found and runtable.matching(found, "warm resnet") == []
+
+
+def test_what_came_of_a_run_stands_first() -> None:
+    run = run_of(best={"accuracy": 0.9, "epoch": 3}, test={"accuracy": 0.8}, ended_early=True, error="no room on disk")
+    curves = Curves(run.path, 10, {"step": 1234.0, "loss": 0.25}, diverged_step=1234)
+    words = "best 90.0 % (epoch 3) · test 80.0 % · diverged at step 1,234 · step 1,234 · loss 0.25"
+    assert runtable.figures(run, curves) == words
+    assert runtable.headline(run) == "✓ finished  ended early, as asked  no room on disk"
+    assert ("error", "no room on disk") in runpage.setup(run)

@@ -42,11 +42,6 @@ class Chosen:
         self.marked.clear()
         self.pinned = ""
 
-    def forget(self, run_id: str) -> None:
-        """A run was deleted."""
-        self.marked = [name for name in self.marked if name != run_id]
-        self.pinned = "" if self.pinned == run_id else self.pinned
-
     def sign(self, run_id: str, *, ascii: bool = False) -> str:
         """Two characters for the list: the marker that a marked run has in the charts, and whether it is pinned."""
         if run_id != self.pinned and run_id not in self.marked:

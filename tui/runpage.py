@@ -68,6 +68,8 @@ def _head(run: Run) -> Iterator[tuple[str, str]]:
     argv = run.config.get("argv")
     if isinstance(argv, list):
         yield "command", shlex.join(["cnn-explorer", *map(str, argv)])
+    if run.error:
+        yield "error", run.error
     for problem in run.problems:
         yield "problem", problem
 

@@ -112,7 +112,7 @@ def bar(part: float | None, cells: int = BAR_CELLS) -> str:
 
 def headline(run: Run) -> str:
     """State, phase, progress and time left in one line."""
-    parts = [f"{STATES[run.state].symbol} {run.state}"]
+    parts = [f"{STATES[run.state].symbol} {run.state}", "ended early, as asked" if run.ended_early else ""]
     if run.live:
         eta = duration(run.eta_s)
         parts += [run.phase, bar(run.progress), f"{eta} left" if eta else ""]
@@ -124,8 +124,15 @@ def headline(run: Run) -> str:
 
 
 def figures(run: Run, curves: Curves | None) -> str:
-    """The newest figures of a run in one line."""
+    """The newest figures of a run in one line; what it came to stands first, because a narrow line ends early."""
     parts = []
+    if run.best_accuracy is not None:
+        epoch = f" (epoch {run.best_epoch})" if run.best_epoch is not None else ""
+        parts.append(f"best {percent(run.best_accuracy)} %{epoch}")
+    if run.test_accuracy is not None:
+        parts.append(f"test {percent(run.test_accuracy)} %")
+    if curves and curves.diverged_step is not None:
+        parts.append(f"diverged at step {curves.diverged_step:,}")
     last = curves.last if curves else {}
     if "step" in last:
         parts.append(f"step {last['step']:,.0f}")
@@ -133,11 +140,4 @@ def figures(run: Run, curves: Curves | None) -> str:
         parts.append(f"loss {last['loss']:.4g}")
     if "images_per_s" in last:
         parts.append(f"{last['images_per_s']:,.0f} img/s")
-    if run.best_accuracy is not None:
-        epoch = f" (epoch {run.best_epoch})" if run.best_epoch is not None else ""
-        parts.append(f"best {percent(run.best_accuracy)} %{epoch}")
-    if run.test_accuracy is not None:
-        parts.append(f"test {percent(run.test_accuracy)} %")
-    if curves and curves.diverged_step is not None:
-        parts.append(f"diverged at step {curves.diverged_step}")
     return " · ".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import ClassVar, cast
 
+from rich.markup import escape
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -48,6 +49,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self._settled: Timer | None = None
         self._plan_call: Call | None = None
         self._start_call: Call | None = None
+        self._title = ""
 
     # Layout
 
@@ -65,9 +67,6 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        box = self.query_one("#dialog")
-        names = " ".join(self.form.wish.networks)
-        box.border_title = f"Train {names}" if self.form.wish.config is None else f"Train {names} again, with changes"
         self.query_one("#launch-entry").display = False
         self.table.focus()
         self._update()
@@ -99,10 +98,17 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         lines = launchform.settings(self.form, self.filled, self._everything)
         self._lines = {setting.key: setting for setting in lines}
         self.table.set_rows(map(self._row, lines))
+        self._show_title()
         self._show_problem()
         self._show_facts()
         self._show_rate()
         self._plan_later()
+
+    def _show_title(self) -> None:
+        title = f"Train {' '.join(self.form.networks)}" + (" again, with changes" if self.form.wish.config else "")
+        if title != self._title:  # a title that is set paints the whole dialog
+            self._title = title
+            self.query_one("#dialog").border_title = escape(title)
 
     def _row(self, setting: Setting) -> Row:
         sign = "✗ " if setting.problem else ""

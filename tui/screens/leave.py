@@ -13,7 +13,7 @@ from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
 CHOICES = (
-    ("leave", "quit and leave them running (they need neither the app nor this terminal)"),
+    ("leave", "quit and leave them running: they need no terminal"),
     ("stop", "quit and stop them; each writes a checkpoint first"),
     ("stay", "stay"),
 )

@@ -32,7 +32,7 @@ COLUMNS = (
     Column("", 2),
     Column("", 1),
     Column("network"),
-    Column("data", 9, above=44),
+    Column("data", 9, above=50),
     Column("state", 13),
     Column("best %", 6, right=True),
     Column("course", runtable.CURVE_CELLS, above=60),

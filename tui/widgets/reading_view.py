@@ -8,6 +8,9 @@ from ...trainer.reading import Finding
 from .. import pages
 from .text_view import TextView
 
+PERCENT = "\u00a0%"
+"""A figure and its sign stay in one line."""
+
 
 class ReadingView(TextView):
     """Two or three sentences; `]` and Enter follow the link behind each."""
@@ -20,13 +23,11 @@ class ReadingView(TextView):
         """Show these findings."""
         self.findings = tuple(findings)
         titles = {page.name: page.title for page in pages.concepts()}
-        self.show(
-            "\n".join(
-                f"- {finding.text} [{titles.get(finding.page, finding.page)}](../concepts/{finding.page}.md)"
-                for finding in self.findings
-            ),
-            keep_place=True,
+        items = (
+            f"- {finding.text} [{titles.get(finding.page, finding.page)}](../concepts/{finding.page}.md)"
+            for finding in self.findings
         )
+        self.show("\n".join(items).replace(" %", PERCENT), keep_place=True)
 
     def _lay_out(self) -> None:
         super()._lay_out()
