@@ -47,6 +47,7 @@ deviations = ["None that anybody would notice."]
 
 [variants.{name}_a]
 title = "{title} A"
+small = [3, 32, 32]
 [variants.{name}_b]
 title = "{title} B"
 
