@@ -159,8 +159,14 @@ def test_shares_are_proportional_and_leave_every_class_a_picture(counts: list[in
     assert all(0 <= gone <= max(0, have - 1) for have, gone in zip(counts, out, strict=True))
     assert sum(out) == min(held, sum(max(0, have - 1) for have in counts))
     wanted = [held * have / max(1, sum(counts)) for have in counts]
-    if all(want <= have - 1 for have, want in zip(counts, wanted, strict=True) if have):
+    assert max(out, default=0) <= 1 or all(gone for have, gone in zip(counts, out, strict=True) if have >= 3)
+    if all(1 <= want <= have - 1 for have, want in zip(counts, wanted, strict=True) if have):
         assert all(abs(gone - want) < 1 for gone, want in zip(out, wanted, strict=True))
+
+
+def test_a_rare_class_is_judged_too() -> None:
+    assert splitting.shares([32, 3], 4) == [3, 1]
+    assert splitting.shares([900, 4, 3, 2], 9) == [7, 1, 1, 0]
 
 
 @pytest.mark.parametrize(("count", "held"), [(0, 0), (1, 0), (2, 1), (3, 1), (5, 1), (10, 2), (180, 36)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models import catalogue
-from cnn_explorer.trainer import configfile, datainfo, engine, recipe
+from cnn_explorer.trainer import configfile, datainfo, engine, recipe, unused
 from cnn_explorer.trainer.recipe import Layer, Recipe, Resolved
 
 DATASETS = [*datainfo.names(), "folder:/pictures"]
@@ -101,6 +101,23 @@ def test_digits_are_flipped_only_if_somebody_insists() -> None:
 def test_what_is_refused(values: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         recipe.resolve("cifar10", [flags(**values)])
+
+
+def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
+    asked = flags(optimizer="adam", momentum=0.5, lr=0.1, gamma=0.2, schedule="cosine", rho=0.1, cutout_size=3)
+    assert unused.remarks(recipe.resolve("digits", [asked])) == [
+        "momentum has no effect on adam",
+        "rho has no effect without sam",
+        "gamma has no effect on the schedule cosine",
+        "cutout-size has no effect without cutout in augment",
+    ]
+    used = flags(optimizer="muon", rest_lr=0.1, momentum=0.5, betas=[0.9, 0.9], sam="sam", rho=0.1, augment=["crop"])
+    note = Layer("note.md", {"milestones": [0.1], "eps": 0.1}, general=True)
+    assert unused.remarks(recipe.resolve("digits", [note, used, flags(crop_padding=2)])) == []
+    whole = Layer("run.json", recipe.Recipe().to_dict())
+    assert unused.remarks(recipe.resolve("digits", [whole, flags(rho=0.2)]), flags_only=True) == [
+        "rho has no effect without sam"
+    ]
 
 
 def test_an_error_names_the_file_it_comes_from() -> None:

@@ -32,6 +32,7 @@ from . import (
     presets,
     recipe,
     store,
+    unused,
 )
 from .configfile import Wishes
 from .datainfo import DataInfo
@@ -156,6 +157,8 @@ def _plan(request: Request, say: Say) -> Plan:
     info = _describe(dataset, variant, stem, size, folder)
     resolved = recipe.resolve(info.name, _layers(variant, wishes, request, source))
     initial.check_backbone(resolved.recipe, source)
+    for line in unused.remarks(resolved, flags_only=wishes.complete):
+        say(line)
     flags = {key: value for key in engine.CHOICES if (value := getattr(request, key)) is not None}
     choice = _shared_out(enginechoice.choose(_on_first(flags, request), wishes, alone=request.alone, say=say), request)
     _tell_company(choice.engine, wishes, say)

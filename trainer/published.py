@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError, WorkError
 from ..models import catalogue, counting, transplant
+from . import checkpoint
 
 CLASSES = 1000
 
@@ -175,5 +176,5 @@ def _read_file(published: Published) -> Mapping[str, Tensor]:
     except FileNotFoundError:
         raise WorkError(f"{published.name}: {path.name} is not in {path.parent}") from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = checkpoint.why_unreadable(error)
         raise WorkError(f"{path}: is damaged, delete it and it is fetched again: {reason}") from None

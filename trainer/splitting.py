@@ -32,7 +32,8 @@ def counts_of(labels: Sequence[int], classes: int) -> list[int]:
 def shares(counts: Sequence[int], held: int) -> list[int]:
     """How many of each class are held out when ``held`` pictures are: in proportion, rounded by largest remainder.
 
-    Every class keeps at least one picture, so the sum may be smaller than ``held``.
+    Every class keeps at least one picture, so the sum may be smaller than ``held``. One of three or more pictures gives one,
+    as long as others give several: accuracy on a part without a class says nothing of it.
     """
     total = sum(counts)
     if total == 0:
@@ -45,6 +46,11 @@ def shares(counts: Sequence[int], held: int) -> list[int]:
         for label in by_remainder:
             if sum(given) < held and given[label] < room[label]:
                 given[label] += 1
+    for label, most in enumerate(room):
+        largest = max(range(len(given)), key=given.__getitem__)
+        if given[label] == 0 and most >= 2 and given[largest] >= 2:
+            given[largest] -= 1
+            given[label] = 1
     return given
 
 
