@@ -7,12 +7,15 @@ import os
 import stat
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cnn_explorer import machine
+from cnn_explorer.errors import UsageError
 from cnn_explorer.models import catalogue
 from cnn_explorer.trainer import recipe
+from cnn_explorer.trainer.datainfo import DataInfo
 from cnn_explorer.tui import launchform, launching, launchwords
 from cnn_explorer.tui.launchform import Form, Wish, fill, settings, words
 from cnn_explorer.tui.launching import Call, Device, Outcome, Preview, Request
@@ -390,6 +393,49 @@ async def test_settings_are_changed_typed_and_taken_back(tmp_path: Path, request
         await pilot.press("ctrl+s")
         await until(pilot, lambda: requests)
         assert requests[0].words[-2:] == ("--set", "lr=0.25")
+
+
+async def test_a_folder_is_looked_at_in_a_thread_which_ends_with_the_form(tmp_path: Path, monkeypatch) -> None:
+    """Half a path may name the whole disk: that must not hold up the keyboard, nor the end of the app."""
+    begun, ended = threading.Event(), threading.Event()
+    real = launchform.look
+
+    def look(dataset: str, stop: Callable[[], bool]) -> DataInfo | UsageError:
+        if dataset == "folder:/":
+            begun.set()
+            while not stop():
+                ended.wait(0.01)
+            ended.set()
+        return real(dataset, stop)
+
+    monkeypatch.setattr(launchform, "look", look)
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "pets" / name / f"{number}.png").touch()
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await open_launch(pilot)
+        await type_value(pilot, screen, "dataset", f"folder:{tmp_path / 'pets'}")
+        assert "is looked at …" in screen_text(app)
+        await until(pilot, lambda: "2 classes, 29 pictures to train on, 8 to test" in screen_text(app))
+        await pilot.press("enter")
+        await type_value(pilot, screen, "dataset", f"folder:{tmp_path / 'none'}")
+        await until(pilot, lambda: "does not exist" in said(screen, "#entry-problem"))
+        await pilot.press("enter")
+        await type_value(pilot, screen, "dataset", "folder:/")
+        await until(pilot, begun.is_set)
+        await pilot.press("enter", "escape")
+        await until(pilot, ended.is_set)
+
+
+def test_what_is_held_out_counts(tmp_path: Path) -> None:
+    def pictures(text: str) -> int:
+        return fill(Form(Wish(("lenet5",)), {"validation": text}), tmp_path).training_pictures
+
+    assert [pictures(text) for text in ("auto", "0", "0.5", "438")] == [1294, 1438, 719, 1000]
+    filled = fill(Form(Wish(("lenet5",)), {"validation": "1438"}), tmp_path)
+    assert filled.problems == {"validation": "leaves nothing of 1,438 pictures to train on"}
 
 
 async def test_what_is_wrong_is_not_started(tmp_path: Path, requests: list[Request]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,15 +179,17 @@ def describe(
     *,
     channels: int | None = None,
     cache_folder: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> DataInfo:
     """What ``name`` is and whether it is on disk, as original files or as the decoded copy in ``cache_folder``.
 
     ``image_size`` and ``channels`` say how the pictures of `folder:PATH` would be scaled and read; a named set has its
     own. UsageError naming "dataset": no such set, or what is wrong with the folder. Counts of a folder are those of
-    the files that are pictures by their names; how many can be read is known only after decoding.
+    the files that are pictures by their names; how many can be read is known only after decoding. A large folder takes
+    seconds, and ``stop`` ends that.
     """
     if name.startswith(FOLDER):
-        return _describe_folder(name, image_size, channels)
+        return _describe_folder(name, image_size, channels, stop)
     entry = find(name)
     check_channels(channels, entry)
     if entry.name == "digits":
@@ -209,9 +212,9 @@ def describe(
     )
 
 
-def _describe_folder(name: str, image_size: int | None, channels: int | None) -> DataInfo:
+def _describe_folder(name: str, image_size: int | None, channels: int | None, stop: Callable[[], bool]) -> DataInfo:
     size, channels = check_image_size(image_size), check_channels(channels)
-    listing = list_folder(name.removeprefix(FOLDER))
+    listing = list_folder(name.removeprefix(FOLDER), stop)
     return DataInfo(
         FOLDER + str(listing.root),
         f"pictures in {shown(listing.root.name)}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -73,12 +73,15 @@ def shown(name: str) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in readable)
 
 
-def list_folder(text: str) -> Listing:
-    """The pictures below the folder ``text``; UsageError naming "dataset" says what keeps it from being a data set."""
+def list_folder(text: str, stop: Callable[[], bool] = lambda: False) -> Listing:
+    """The pictures below the folder ``text``; UsageError naming "dataset" says what keeps it from being a data set.
+
+    ``stop`` is asked at each folder: nobody wants to know any more. That ends in a UsageError too.
+    """
     root = absolute(text)
     folders = _folders_in(root, text)
     parts = _parts(root, text, folders)
-    walk = _Walk(root, text)
+    walk = _Walk(root, text, stop)
     if not parts:
         return _split(walk, _classes(walk, folders))
     for folder in folders:
@@ -146,9 +149,10 @@ def _classes(walk: _Walk, folders: Sequence[str]) -> dict[str, list[_Found]]:
 class _Walk:
     """Goes through the class folders below ``root`` and gathers what there is to remark."""
 
-    def __init__(self, root: Path, text: str) -> None:
+    def __init__(self, root: Path, text: str, stop: Callable[[], bool]) -> None:
         self.root = root
         self.text = text
+        self.stop = stop
         self.remarks: list[str] = []
         self._strangers = 0
         self._stranger = ""
@@ -188,6 +192,8 @@ class _Walk:
                 yield _Found(path, facts.st_size, facts.st_mtime_ns)
 
     def _entries_of(self, folder: str) -> list[os.DirEntry[str]]:
+        if self.stop():
+            _wrong(self.text, "was not read to its end")
         try:
             here = os.stat(self.root / folder)
             if (here.st_dev, here.st_ino) in self._seen:

@@ -47,7 +47,7 @@ def resume(path: Path) -> Outcome:
     from ..trainer.launch import resume as resume_run
 
     return _outcome(
-        lambda: resume_run(path, detach=True, say=lambda text: None), f"{path.name} goes on from its last checkpoint"
+        lambda: resume_run(path, detach=True, say=lambda text: None), f"{path.name} is resumed"
     )
 
 

@@ -7,7 +7,8 @@ what is shown is what will be trained. Only what was changed is handed to the co
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import types
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,36 +127,59 @@ class Filled:
     origins: Mapping[str, Mapping[str, str]]
     data: DataInfo | None
     problems: Mapping[str, str]
-
-    @property
-    def training_pictures(self) -> int:
-        """Pictures to train on, as many as are left after the usual part is held out; 0 where that is not known."""
-        return _left_to_train(self.data) if self.data else 0
+    training_pictures: int = 0
+    """Pictures to train on, as many as are left after a part is held out; 0 where that is not known."""
 
 
-def _left_to_train(data: DataInfo) -> int:
-    return data.train if data.validation else data.train - splitting.validation_size(None, data.train)
+Folders = Mapping[str, DataInfo | UsageError]
+"""What was found in folders of pictures, by the name of the data set."""
 
 
-def fill(form: Form, data_folder: Path, cache_folder: Path | None = None) -> Filled:
-    """Check a form and resolve the recipe of each network. Raises nothing: what is wrong stands in the result."""
+def look(dataset: str, stop: Callable[[], bool]) -> DataInfo | UsageError:
+    """What a folder of pictures holds, or what is wrong with it. Takes seconds where it is large: not for the screen."""
+    try:
+        return datainfo.describe(dataset, Path(), stop=stop)
+    except UsageError as error:
+        return error
+
+
+def fill(
+    form: Form, data_folder: Path, cache_folder: Path | None = None, folders: Folders = types.MappingProxyType({})
+) -> Filled:
+    """Check a form and resolve the recipe of each network. Raises nothing: what is wrong stands in the result.
+
+    A folder of pictures that is not in ``folders`` is not known yet: nothing is wrong with it, and ``data`` is None.
+    """
     problems: dict[str, str] = {}
-    data = _data(form, data_folder, cache_folder, problems)
+    data = _data(form, data_folder, cache_folder, folders, problems)
     variants = _variants(form, problems)
     for key in DEFAULTS:
         if key in form.changed and (problem := wrong(key, form.changed[key])):
             problems[key] = problem
     values = _recipe_values(form, problems)
+    pictures = _left_to_train(form, data, problems) if data else 0
     recipes: dict[str, Recipe] = {}
     origins: dict[str, Mapping[str, str]] = {}
     for variant in variants:
         try:
             found = recipe.resolve(form.dataset if data else "digits", _layers(form, variant, values))
-            recipes[variant.name] = recipe.fit_to(found, _left_to_train(data))[0] if data else found.recipe
+            recipes[variant.name] = recipe.fit_to(found, pictures)[0] if pictures else found.recipe
             origins[variant.name] = found.origins
         except UsageError as error:
             problems.setdefault(error.field.rpartition(": ")[2].replace("-", "_"), _hint(error))
-    return Filled(recipes, origins, data, problems)
+    return Filled(recipes, origins, data, problems, pictures)
+
+
+def _left_to_train(form: Form, data: DataInfo, problems: dict[str, str]) -> int:
+    """What is left of the training part after the form's share, or the usual one, is held out; 0 where nothing is."""
+    if data.validation:
+        return data.train
+    text = form.changed.get("validation") or _of_run(form, "validation") or AUTO
+    usual = text == AUTO or wrong("validation", text)
+    left = data.train - splitting.validation_size(None if usual else float(text), data.train)
+    if left < 1:
+        problems["validation"] = f"leaves nothing of {data.train:,} pictures to train on"
+    return max(left, 0)
 
 
 def _layers(form: Form, variant: catalogue.Variant, values: Mapping[str, object]) -> list[recipe.Layer]:
@@ -173,11 +197,16 @@ def _layers(form: Form, variant: catalogue.Variant, values: Mapping[str, object]
     return [*layers, recipe.Layer("", values)]
 
 
-def _data(form: Form, folder: Path, cache: Path | None, problems: dict[str, str]) -> DataInfo | None:
+def _data(form: Form, folder: Path, cache: Path | None, folders: Folders, problems: dict[str, str]) -> DataInfo | None:
     try:
         if form.dataset == datainfo.FOLDER:
             raise UsageError("dataset", None, "which folder?")
-        return datainfo.describe(form.dataset, folder, cache_folder=cache)
+        if not form.dataset.startswith(datainfo.FOLDER):
+            return datainfo.describe(form.dataset, folder, cache_folder=cache)
+        found = folders.get(form.dataset)
+        if isinstance(found, UsageError):
+            raise found
+        return found
     except UsageError as error:
         problems["dataset"] = _hint(error)
         return None
@@ -217,7 +246,9 @@ def settings(form: Form, filled: Filled, everything: bool = False) -> list[Setti
     lines = [_plain(form, filled, key) for key in top]
     keys = [*FIRST, *(key for key in recipe.FIELDS if key not in FIRST)]
     lines += [
-        _of_recipe(form, filled, key) for key in keys if everything or key in form.changed or _matters(form, filled, key)
+        _of_recipe(form, filled, key)
+        for key in keys
+        if everything or key in form.changed or _matters(form, filled, key)
     ]
     return lines + [_plain(form, filled, key) for key in TITLES if key not in TOP]
 

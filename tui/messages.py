@@ -12,6 +12,8 @@ from .helper import Answer, HelperState
 from .launching import Device, Preview
 
 if TYPE_CHECKING:
+    from ..errors import UsageError
+    from ..trainer.datainfo import DataInfo
     from .gauges import Readings
     from .glances import Glance
     from .runtail import RunNews
@@ -95,6 +97,14 @@ class DevicesFound(Message):
     """The GPUs were looked at."""
 
     devices: tuple[Device, ...]
+
+
+@dataclass
+class FolderRead(Message):
+    """A folder of pictures was looked at: what the data set ``dataset`` is, or what is wrong with it."""
+
+    dataset: str
+    found: DataInfo | UsageError
 
 
 @dataclass

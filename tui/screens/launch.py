@@ -3,6 +3,7 @@ started as a process of their own."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, cast
 
 from rich.markup import escape
@@ -11,18 +12,22 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widgets import Input, Static
+from textual.worker import get_current_worker
 
+from ...errors import UsageError
+from ...trainer.datainfo import DataInfo
 from .. import commands, launchform, launching, launchvalues, launchwords
 from ..charts import ChartData, Line
 from ..explorer import Explorer
 from ..launchform import Filled, Form, Setting, Wish
 from ..launching import Call, Device, Request
-from ..messages import DevicesFound, PlanRead, TrainRefused, TrainSaid, TrainStarted
+from ..messages import DevicesFound, FolderRead, PlanRead, TrainRefused, TrainSaid, TrainStarted
 from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
 COLUMNS = (Column("setting", 16), Column("value"), Column("from", 19, above=50))
+LOOK_S = 0.3
 SETTLE_S = 0.7
 """Nothing was changed for so long: now it pays to ask how long a training would take."""
 
@@ -44,6 +49,8 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self.form = Form(wish)
         self.filled = Filled({}, {}, None, {})
         self._lines: dict[str, Setting] = {}
+        self._folders: dict[str, DataInfo | UsageError] = {}
+        self._looked: Timer | None = None
         self._everything = False
         self._devices: tuple[Device, ...] = ()
         self._settled: Timer | None = None
@@ -94,7 +101,8 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     def _update(self) -> None:
         """Show what follows from the form."""
         places = self._explorer.places
-        self.filled = launchform.fill(self.form, places.data, places.cache)
+        self.filled = launchform.fill(self.form, places.data, places.cache, self._folders)
+        self._look_later()
         lines = launchform.settings(self.form, self.filled, self._everything)
         self._lines = {setting.key: setting for setting in lines}
         self.table.set_rows(map(self._row, lines))
@@ -115,6 +123,8 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         origin = setting.origin
         if setting.key == "dataset" and self.filled.data is not None:
             origin = "on disk" if self.filled.data.on_disk else "is downloaded first"
+        elif setting.key == "dataset" and not setting.problem:
+            origin = "is looked at …"
         tone = "bad" if setting.problem else "plain"
         return Row(setting.key, (setting.title, sign + setting.value, origin), tones={1: tone, 2: "dim"})
 
@@ -145,6 +155,26 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     def on_devices_found(self, message: DevicesFound) -> None:
         self._devices = message.devices
         self._show_facts()
+
+    # A folder of pictures: half a path may be the whole disk, so it is looked at in a thread, once typing has paused
+
+    def _look_later(self) -> None:
+        if self._looked is not None:
+            self._looked.stop()
+        if self.filled.data is None and "dataset" not in self.filled.problems:
+            self._looked = self.set_timer(LOOK_S, partial(self._look, self.form.dataset))
+
+    @work(thread=True, exclusive=True, group="folder", exit_on_error=False, description="looks at a folder of pictures")
+    def _look(self, dataset: str) -> None:
+        worker = get_current_worker()
+        found = launchform.look(dataset, lambda: worker.is_cancelled)
+        if not worker.is_cancelled:
+            self.post_message(FolderRead(dataset, found))
+
+    def on_folder_read(self, message: FolderRead) -> None:
+        self._folders[message.dataset] = message.found
+        if message.dataset == self.form.dataset:
+            self._update()
 
     # Changing a setting
 
@@ -246,6 +276,9 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
             return
         if self.filled.problems:
             self.table.go_to(next(iter(self.filled.problems)))
+            if "dataset" in self.filled.problems:  # what was wrong with a folder may have been mended meanwhile
+                self._folders.clear()
+                self._update()
             self._show_problem()
             return
         self._explorer.memory.dataset = self.form.dataset
