@@ -18,23 +18,20 @@ TALLEST = 1.5
 
 def as_dict(plan: Plan, found: RangeTest) -> dict[str, object]:
     """JSON-able values; docs/json.md describes them."""
+    from .trainer.jsonsafe import short
+
+    rates = {"lowest": found.lowest, "steepest": found.steepest, "suggested": found.suggested}
     return {
         "network": plan.config.network.name,
         "dataset": plan.config.data.name,
         "optimizer": plan.config.recipe.optimizer,
         "batch_size": plan.config.recipe.batch_size,
-        "rates": [_short(rate) for rate in found.rates],
-        "losses": [_short(loss) for loss in found.losses],
-        "smoothed": [_short(loss) for loss in found.smoothed],
+        "rates": [short(rate) for rate in found.rates],
+        "losses": [short(loss) for loss in found.losses],
+        "smoothed": [short(loss) for loss in found.smoothed],
         "blew_up": found.blew_up,
-        "lowest": _short(found.lowest),
-        "steepest": _short(found.steepest),
-        "suggested": _short(found.suggested),
+        **{name: None if rate is None else short(rate) for name, rate in rates.items()},
     }
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.6g}")
 
 
 def as_text(plan: Plan, found: RangeTest) -> str:

@@ -358,17 +358,14 @@ def _print_json(results: list[dict], several: str = "runs") -> None:
 
 def _print_results(found: list) -> None:
     """The last words on stdout: one line for one run, a table for a queue."""
+    from .cli_runs_text import result
     from .trainer.progress import percent
 
     def share(value: float | None) -> str:
         return "-" if value is None else percent(value)
 
     if len(found) == 1:
-        run = found[0]
-        best = "" if run.best_accuracy is None else f", validation {share(run.best_accuracy)} (epoch {run.best_epoch})"
-        test = "" if run.test_accuracy is None else f": test accuracy {share(run.test_accuracy)}"
-        state = "ended early" if run.ended_early else run.state
-        _emit(f"{run.id}  {state}{test}{best if test else ''}\n")
+        _emit(result(found[0]) + "\n")
         return
     rows = [("run", "state", "validation", "test")]
     rows += [(run.id, run.state, share(run.best_accuracy), share(run.test_accuracy)) for run in found]

@@ -8,7 +8,7 @@ from ..models import catalogue, counting, memory
 from . import hardware, weightfiles
 from .datasets import DataSet
 from .engine import Engine
-from .progress import duration, speed
+from .progress import about, speed
 from .runconfig import NetworkConfig, RunConfig
 from .trial import Timing, Trial, undisturbed
 
@@ -37,13 +37,9 @@ class Estimate:
     def words(self) -> str:
         """In half a line."""
         return (
-            f"about {_about(self.seconds_per_epoch)} an epoch and {_about(self.seconds)} in all "
+            f"about {about(self.seconds_per_epoch)} an epoch and {about(self.seconds)} in all "
             f"({speed(self.images_per_s)} images/s)"
         )
-
-
-def _about(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
 def from_timing(config: RunConfig, timing: Timing, needed: int | None = None) -> Estimate:

@@ -139,6 +139,16 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(kind)
 
 
+def wait_for(device: torch.device) -> None:
+    """Until ``device`` has done all that it was given."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def device_name(device: torch.device) -> str:
     """What the maker calls the device."""
     import torch

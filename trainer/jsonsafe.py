@@ -11,6 +11,11 @@ import math
 import os
 
 
+def short(value: float) -> float:
+    """A figure in six significant digits: more would be noise, and fill the disk."""
+    return float(f"{value:.6g}")
+
+
 def encode_record(record: dict) -> bytes:
     """One line of metrics.jsonl, without the line break.
 

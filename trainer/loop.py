@@ -21,6 +21,7 @@ from .datasets import Pictures
 from .distributed import ALONE, Group, Meetings
 from .evaluate import Evaluation, evaluate
 from .finetune import train_mode
+from .jsonsafe import short
 from .keeper import Keeper
 from .outofmemory import is_out_of_memory, release
 from .progress import Moment, duration, percent, speed
@@ -376,8 +377,3 @@ class Trainer:
         best = {} if self.best is None else {"accuracy": self.best.accuracy, "loss": self.best.loss}
         weights = self.session.updater.judged.state_dict()
         return {"step": self.step, "epoch": self.evaluated, **best, **self.session.facts, "model": weights}
-
-
-def short(value: float) -> float:
-    """A figure in six significant digits: more would be noise, and fill the disk."""
-    return float(f"{value:.6g}")

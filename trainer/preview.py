@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from . import engine
 from .enginechoice import DEFAULT
 from .estimate import Estimate, Forecast
+from .jsonsafe import short
 from .prepare import Plan, summary
 from .schedule import curve
 
@@ -50,7 +51,7 @@ def lr_curve(plan: Plan) -> list[list[float]]:
     """Pairs (epoch, learning rate) at evenly spread updates of the run."""
     recipe = plan.config.recipe
     rates = curve(recipe, plan.config.data.train // recipe.batch_size, CURVE_POINTS)
-    return [[round(recipe.epochs * index / len(rates), 4), float(f"{rate:.6g}")] for index, rate in enumerate(rates)]
+    return [[round(recipe.epochs * index / len(rates), 4), short(rate)] for index, rate in enumerate(rates)]
 
 
 def as_lines(plan: Plan, forecast: Forecast) -> list[str]:

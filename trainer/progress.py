@@ -149,6 +149,11 @@ def speed(images_per_s: float) -> str:
     return f"{images_per_s:,.0f}" if images_per_s >= 100 else f"{images_per_s:.1f}"
 
 
+def about(seconds: float) -> str:
+    """An estimate in seconds as a person says it: to a tenth below ten, then as `duration`."""
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person says them: ``8 s``, ``3 min 20 s``, ``2 h 05 min``."""
     whole = max(0, round(seconds))

@@ -19,8 +19,9 @@ from .batches import TrainingBatches, View
 from .datasets import DataSet
 from .distributed import ALONE, Group
 from .evaluate import Evaluation
+from .jsonsafe import short
 from .keeper import Bystander, Keeper
-from .loop import Session, Stopped, Trainer, short
+from .loop import Session, Stopped, Trainer
 from .optim import Average, build_optimizer
 from .outofmemory import is_out_of_memory, release
 from .progress import percent

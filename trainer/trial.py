@@ -78,18 +78,12 @@ class Trial:
 
     def seconds(self, work: Callable[[], None], repetitions: int = 1) -> float:
         """Seconds of one call of ``work``, from ``repetitions`` of them, until the device has done them."""
-        self._wait()
+        hardware.wait_for(self.device)
         begun = time.perf_counter()
         for _ in range(repetitions):
             work()
-        self._wait()
+        hardware.wait_for(self.device)
         return (time.perf_counter() - begun) / repetitions
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        elif self.device.type == "mps":
-            torch.mps.synchronize()
 
     def evaluation(self, count: int) -> Callable[[], None]:
         """A function that evaluates ``count`` pictures."""

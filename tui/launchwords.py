@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..models.notes import quantity, shape_text
-from ..trainer.progress import duration, speed
+from ..trainer.progress import about, duration, speed
 from ..trainer.run import number
 from . import launchform
 from .launchform import Filled
@@ -60,11 +60,7 @@ def _times(found: dict[str, Any]) -> str:
         return "not known"
     memory = number(found.get("memory"))
     room = f", {memory_text(memory)}" if memory else ""
-    return f"about {_about(epoch)} an epoch, {_about(whole)} in all ({speed(pace)} images/s{room})"
-
-
-def _about(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+    return f"about {about(epoch)} an epoch, {about(whole)} in all ({speed(pace)} images/s{room})"
 
 
 def _engine(plan: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ from typing import Protocol
 
 import torch
 
+from ..hardware import wait_for
+
 SHORTEST_LOOK_S = 0.1
 """So long at least is tried out before the number of steps of a repetition is settled, where steps are short."""
 
@@ -49,14 +51,6 @@ class Timing:
     def longer_than(self, other: Timing) -> float:
         """Seconds a step more than ``other``: the median over the rounds; negative where it is faster."""
         return statistics.median(own - theirs for own, theirs in zip(self.step_s, other.step_s, strict=True))
-
-
-def wait_for(device: torch.device) -> None:
-    """Until ``device`` has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def interleaved(
