@@ -71,6 +71,80 @@ async def test_settings_are_changed_and_impossible_ones_say_why(tmp_path: Path) 
             assert not screen.problem or screen.problem in screen_text(app)
 
 
+async def test_a_key_without_effect_says_why(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(100, 40), notifications=True) as pilot:
+        screen = await open_bench(pilot)
+        await pilot.press("j", "j", "minus")
+        await until(pilot, lambda: "stride s: 1 to 4 on this bench" in screen_text(app))
+        screen.setting = Setting(kind="pointwise", inputs=4, outputs=4)
+        await pilot.press("j", "j", "plus")
+        await until(pilot, lambda: "single pixel" in screen_text(app))
+        assert screen.setting.dilation == 1
+    assert bench.without_effect(Setting(kind="depthwise", inputs=4), "outputs")
+    assert bench.without_effect(Setting(size=1), "kernel") and not bench.without_effect(Setting(), "kernel")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40)])
+async def test_a_large_output_leaves_the_settings_in_sight(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        screen = await open_bench(pilot)
+        screen.setting = Setting(kind="transposed", size=7, stride=4, dilation=4, inputs=2, outputs=2)
+        screen._recompute()
+        await pilot.pause()
+        side = len(screen._output)
+        assert side == 53 and "kernel size k" in screen_text(app)
+        view = screen.query_one("#output", PictureView)
+        assert screen.region.contains_region(view.region)
+        await pilot.press("K")
+        assert screen.place[0] == side - 1
+        top, left = view._corner()
+        assert top <= side - 1 < top + 2 * view.size.height and left <= screen.place[1] < left + view.size.width
+        screen.setting = Setting(kind="transposed", size=7, stride=4, dilation=4, padding=6)
+        screen.picture = PICTURES[1]
+        screen._load()
+        await pilot.pause()
+        assert "not shown: 121×121 pixels, more than 64×64" in screen_text(app)
+
+
+SETTINGS = [
+    Setting(),
+    Setting(size=4, stride=3, padding=5, dilation=2),
+    Setting("depthwise", inputs=3, padding=1, kernel="blur"),
+    Setting("grouped", groups=2, inputs=4, outputs=2, kernel="sharpen"),
+    Setting("pointwise", inputs=4, outputs=4, stride=2),
+    Setting("transposed", size=3, stride=2, padding=1, inputs=2, outputs=2),
+    Setting("transposed", size=2, stride=3, dilation=2),
+]
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_whole_channel_is_its_values(setting: Setting) -> None:
+    picture = [[float(value) for value in row] for row in digits.raw(3)]
+    inputs = bench.make_input(picture, setting.settled.inputs)
+    for output in range(setting.settled.outputs):
+        made = bench.convolve(setting, inputs, output)
+        side = bench.output_side(setting, 8)
+        values = [[bench.value(setting, inputs, output, row, column) for column in range(side)] for row in range(side)]
+        assert made == [pytest.approx(row) for row in values]
+
+
+@pytest.mark.parametrize("size", range(2, 8))
+def test_kernels_do_what_they_are_called(size: int) -> None:
+    even = [[3.0] * 20 for _ in range(20)]
+    sums = {name: bench.value(Setting(size=size, kernel=name), [even], 0, 2, 2) for name in bench.KERNELS}
+    assert sums == pytest.approx(
+        {"vertical edges": 0, "horizontal edges": 0, "all edges": 0, "blur": 3, "sharpen": 3, "identity": 3}
+    )
+
+
+def test_numbers_are_written_as_in_a_book() -> None:
+    assert bench.number_text(-0.0) == "0" and bench.number_text(-0.004) == "0" and bench.number_text(-7.5) == "−7.50"
+    assert bench.written_out([bench.Term(0, 0, 0, 5.0, -1.0), bench.Term(0, 0, 1, None, 2.0)]) == "−5 = 5·(−1) + pad·2"
+    assert bench.formula(Setting(size=7, dilation=2), 8).endswith("= ⌊(8 + 2·0 − 2·(7 − 1) − 1)/1⌋ + 1 = −4")
+
+
 async def test_depthwise_sees_one_channel_and_grouped_its_group(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=(100, 40)) as pilot:

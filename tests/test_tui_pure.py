@@ -80,7 +80,7 @@ def test_known_impossible_settings() -> None:
 
 def test_sum_is_written_out() -> None:
     found = bench.terms(Setting(size=2, kernel="identity"), [[[1.0, 2.0], [3.0, 4.0]]], 0, 0, 0)
-    assert bench.written_out(found) == "10 = 1·1 + 2·1 + 3·1 + 4·1"
+    assert bench.written_out(found) == "1 = 1·1 + 2·0 + 3·0 + 4·0"
     padded = bench.terms(Setting(size=1, padding=1, kernel="identity"), [[[7.0]]], 0, 0, 0)
     assert bench.written_out(padded) == "0 = pad·1"
 

@@ -22,6 +22,14 @@ from .base import BaseScreen
 
 TICK_S = 0.25
 SMALL_SIDE = 16
+LARGEST_OUTPUT = 64
+LEAST_CELLS = 8
+WORD_LINES = 10
+"""Lines that the titles of the pictures and the words below them need."""
+NARROW_LINES = (12, 8)
+"""The same with some of the settings, where these stand below: beside small pictures, and beside large ones."""
+KERNEL_CELLS = 18
+SOBEL = ("vertical edges", "horizontal edges")
 PICTURES = ("scanned digit 8×8", "scanned digit 28×28", "MNIST digit 28×28")
 LIMITS = {
     "size": (1, 7),
@@ -71,6 +79,7 @@ class BenchScreen(BaseScreen):
         self.place = (0, 0)
         self.channel = 0
         self._timer: Timer | None = None
+        self._instead = False
         self._picture: list[list[float]] = []
         self._output: list[list[float]] = []
 
@@ -103,6 +112,7 @@ class BenchScreen(BaseScreen):
         number = self.explorer.memory.digit
         if self.picture == PICTURES[2]:
             found = pictures.mnist(self.explorer.places.data, number)
+            self._instead = found is None
             self._picture = found or [[float(value) for value in row] for row in digits.picture(number)]
         elif self.picture == PICTURES[1]:
             self._picture = [[float(value) for value in row] for row in digits.picture(number)]
@@ -117,8 +127,16 @@ class BenchScreen(BaseScreen):
 
     @property
     def problem(self) -> str:
-        """Why the setting is impossible; "" where it is not."""
-        return bench.problem(self.setting, self.side)
+        """Why there is no output to show; "" where there is one."""
+        impossible = bench.problem(self.setting, self.side)
+        if impossible:
+            return f"impossible: {impossible}"
+        out = bench.output_side(self.setting, self.side)
+        return (
+            f"not shown: {out}×{out} pixels, more than {LARGEST_OUTPUT}×{LARGEST_OUTPUT}"
+            if out > LARGEST_OUTPUT
+            else ""
+        )
 
     @property
     def inputs(self) -> list[list[list[float]]]:
@@ -126,9 +144,9 @@ class BenchScreen(BaseScreen):
         return bench.make_input(self._picture, self.setting.settled.inputs)
 
     def _recompute(self) -> None:
-        self.set_class(self.side > SMALL_SIDE, "-large-picture")
         self.channel = min(self.channel, self.setting.settled.outputs - 1)
         self._output = [] if self.problem else bench.convolve(self.setting, self.inputs, self.channel)
+        self.set_class(max(self.side, len(self._output)) > SMALL_SIDE, "-large-picture")
         last = max(len(self._output) - 1, 0)
         self.place = (min(self.place[0], last), min(self.place[1], last))
         self._show_settings()
@@ -140,11 +158,12 @@ class BenchScreen(BaseScreen):
         settled = self.setting.settled
         values = {name: str(getattr(settled, name)) for name in WORDS if hasattr(settled, name)}
         number = self.explorer.memory.digit
-        missing = self.picture == PICTURES[2] and pictures.mnist(self.explorer.places.data, 0) is None
-        values["picture"] = self.picture + (" (not on disk: scanned one)" if missing else "")
+        values["picture"] = self.picture
         values["digit"] = f"number {number}"
-        if self.picture != PICTURES[2] or missing:
+        if self.picture != PICTURES[2] or self._instead:
             values["digit"] += f", a {digits.label(number)}"
+        if settled.size == 1:
+            values["kernel"] = "a single weight"
         return values
 
     def _show_settings(self) -> None:
@@ -158,8 +177,9 @@ class BenchScreen(BaseScreen):
         if self.problem:
             self.query_one("#input", PictureView).show(self._picture)
             self.query_one("#output", PictureView).show([[0.0]])
-            self.query_one("#kernel", Static).update("")
-            self._say([f"impossible: {self.problem}", bench.formula(self.setting, self.side)])
+            self.query_one("#kernel", Static).update(self._kernel_text(0))
+            self._say([self.problem, bench.formula(self.setting, self.side)])
+            self._fit()
             return
         row, column = self.place
         found = bench.terms(self.setting, self.inputs, self.channel, row, column)
@@ -169,10 +189,28 @@ class BenchScreen(BaseScreen):
         self.query_one("#output", PictureView).show(self._output, {self.place})
         self.query_one("#kernel", Static).update(self._kernel_text(first))
         self._say(self._words(found))
+        self._fit()
+
+    def on_resize(self) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        """Keep the pictures inside the room that the words and the settings leave; of a larger one a part is shown."""
+        body, narrow = self.query_one("#body"), self.has_class("-narrow")
+        height = body.size.height - (NARROW_LINES[self.has_class("-large-picture")] if narrow else WORD_LINES)
+        width = body.size.width - (0 if narrow else self.table.outer_size.width)
+        kernel = max(len(line) for line in self._kernel_text(0).plain.splitlines())
+        seen = self.query_one("#input", PictureView).cells, kernel
+        taken = sum(map(max, seen, (len(self._title("input")), KERNEL_CELLS)))
+        for name, room in (("input", width - 2), ("output", width - taken - 6)):
+            view = self.query_one(f"#{name}", PictureView)
+            view.styles.max_height = max(height, LEAST_CELLS)
+            view.styles.max_width = max(room, LEAST_CELLS)
 
     def _title(self, name: str) -> str:
         if name == "kernel":
-            return f"kernel {self.setting.settled.size}×{self.setting.settled.size}"
+            size, kernel = self.setting.settled.size, self.setting.settled.kernel
+            return f"kernel {size}×{size}{' (Sobel)' if size == 3 and kernel in SOBEL else ''}"
         if name == "input":
             seen = bench.channels_of(self.setting, self.channel) if not self.problem else range(1)
             which = f" channel {seen[0]}" if self.setting.settled.inputs > 1 else ""
@@ -183,7 +221,9 @@ class BenchScreen(BaseScreen):
 
     def _kernel_text(self, channel: int) -> Text:
         rows = bench.weights(self.setting, self.channel, channel)
-        return Text("\n".join("".join(f"{value:6.2f}" for value in row) for row in rows), no_wrap=True)
+        whole = all(value == round(value) for row in rows for value in row)
+        lines = ["".join(f"{bench.number_text(value):>{4 if whole else 6}}" for value in row) for row in rows]
+        return Text("\n".join(lines), no_wrap=True)
 
     def _words(self, found: list[bench.Term]) -> list[str]:
         row, column = self.place
@@ -201,9 +241,11 @@ class BenchScreen(BaseScreen):
             which = ", ".join(map(str, seen))
             lines.append(f"output channel {self.channel} sees the input channel{'s' if len(seen) > 1 else ''} {which}")
             sums = [sum(t.product for t in found if t.channel == channel) for channel in seen]
-            lines.append("sums by channel: " + " + ".join(f"{value:.4g}" for value in sums) + f" = {sum(sums):.4g}")
+            lines.append(f"sums by channel: {' + '.join(map(bench.part, sums))} = {bench.number_text(sum(sums))}")
         if settled.kind == "transposed":
             lines.append("each input pixel is spread over the kernel's size; where the spreads overlap they add up")
+        if self._instead and self.picture == PICTURES[2]:
+            lines.append("MNIST is not on disk (training on it fetches it): a scanned digit instead")
         return lines
 
     def _say(self, lines: list[str]) -> None:
@@ -242,7 +284,14 @@ class BenchScreen(BaseScreen):
             self.picture = PICTURES[(PICTURES.index(self.picture) + by) % len(PICTURES)]
             self._load()
         else:
-            self.setting = changed(self.setting, name, by)
+            other = changed(self.setting, name, by)
+            why = bench.without_effect(self.setting, name)
+            if why or other == self.setting:
+                self.explorer.say(
+                    why or f"{WORDS[name]}: {LIMITS[name][0]} to {LIMITS[name][1]} on this bench", "warning"
+                )
+                return
+            self.setting = other
             self._recompute()
 
     def action_channel(self, by: int) -> None:

@@ -18,7 +18,10 @@ BIG_SIDE = 12
 
 
 class PictureView(LineDrawn):
-    """``framed`` are the (row, column) of the pixels that are marked; on few colours they stand in brackets."""
+    """``framed`` are the (row, column) of the pixels that are marked; on few colours they stand in brackets.
+
+    In less room than the picture needs, the part around the framed pixels is shown.
+    """
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -41,8 +44,13 @@ class PictureView(LineDrawn):
         """Whether a pixel has two cells of its own."""
         return not self.by_colour or len(self._levels) <= BIG_SIDE
 
-    def get_content_width(self, container, viewport) -> int:
+    @property
+    def cells(self) -> int:
+        """Cells that a line of the whole picture takes."""
         return (2 if self.big else 1) * max(map(len, self._levels), default=1)
+
+    def get_content_width(self, container, viewport) -> int:
+        return self.cells
 
     def get_content_height(self, container, viewport, width: int) -> int:
         rows = len(self._levels)
@@ -50,8 +58,23 @@ class PictureView(LineDrawn):
 
     def render_line(self, y: int) -> Strip:
         base, width = self.base_style, self.size.width
-        segments = self._wide_pixels(y, base) if self.big else self._half_blocks(y)
-        return Strip(segments).adjust_cell_length(width, base)
+        top, left = self._corner()
+        segments = self._wide_pixels(y + top, base) if self.big else self._half_blocks(y + top // 2)
+        cells = left * (2 if self.big else 1)
+        return Strip(segments).crop_extend(cells, cells + width, base)
+
+    def _corner(self) -> tuple[int, int]:
+        """The first row and column to be seen: where the picture has more than there is room for, those around the frame."""
+        rows = self.size.height * (1 if self.big else 2)
+        columns = self.size.width // (2 if self.big else 1)
+        corner = []
+        for axis, (room, side) in enumerate(
+            ((rows, len(self._levels)), (columns, max(map(len, self._levels), default=0)))
+        ):
+            marked = [place[axis] for place in self._framed] or [0]
+            middle = (min(marked) + max(marked)) // 2
+            corner.append(min(max(middle - room // 2, 0), max(side - room, 0)))
+        return corner[0] + corner[0] % 2 * (not self.big), corner[1]
 
     def _wide_pixels(self, row: int, base: Style) -> list[Segment]:
         if row >= len(self._levels):
