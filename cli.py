@@ -5,6 +5,9 @@ stdout carries data, stderr narration. Exit codes: 0 done, 1 the work failed, 2 
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 from typing import Annotated
 
@@ -74,6 +77,7 @@ def start(
 
 def main() -> None:
     """Entry point: one line for an error that a person can act on, and no traceback."""
+    _settle_streams()
     try:
         sys.exit(_run())
     except UsageError as error:
@@ -86,6 +90,28 @@ def main() -> None:
         # `cnn-explorer list | head` closes the pipe early: that is no failure of ours.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
+        print(f"cnn-explorer: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _settle_streams() -> None:
+    """Nothing where a stream is closed, so that no file of a run gets its number and what libraries print into it.
+
+    What a Latin-1 terminal cannot show, a chart or a class name in Chinese, is shown as question marks.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _run() -> int:

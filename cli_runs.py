@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,7 +32,6 @@ def list_all(
 ) -> None:
     """List runs, newest first; with a command: show, watch, stop, skip, resume, remove or export one."""
     context.obj = runs
-    _tolerate_narrow_encodings()
     if context.invoked_subcommand is not None:
         return
     from . import cli_runs_text as text
@@ -295,10 +293,3 @@ def _print_json(value: dict) -> None:
     from .trainer.jsonsafe import encode_json
 
     sys.stdout.write(encode_json(value, indent=1).decode())
-
-
-def _tolerate_narrow_encodings() -> None:
-    """A class name in Chinese on a Latin-1 terminal shall be shown with question marks, not end in an exception."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")

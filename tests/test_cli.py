@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -94,3 +95,26 @@ def test_without_a_terminal_the_app_says_what_to_use_instead() -> None:
     done = command()
     assert done.returncode in (1, 2)
     assert "cnn-explorer list" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_narrow_terminal_gets_question_marks_and_no_traceback() -> None:
+    arguments = [sys.executable, "-m", "cnn_explorer", "lineage"]
+    narrow = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=narrow)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "? AlexNet" in done.stdout
+
+
+def test_closed_streams_are_as_good_as_dev_null() -> None:
+    probe = "import os; from cnn_explorer import cli; cli._settle_streams(); print('x'); os._exit(min(os.dup(0), 9))"
+    arguments = [sys.executable, "-c", probe]
+    done = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *arguments], check=False)
+    assert done.returncode == 3, "the next file that is opened gets the number of no stream"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_output_for_which_there_is_no_room_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        arguments = [sys.executable, "-m", "cnn_explorer", "list"]
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "cnn-explorer: No space left on device\n")

@@ -118,24 +118,18 @@ class Average:
         self.decay = decay
         self.updates = 0
         self.network = copy.eval().requires_grad_(False)
-        self._pairs = [
-            (mine, theirs)
-            for mine, theirs in zip(_tensors(copy), _tensors(network), strict=True)
-            if mine.is_floating_point()
-        ]
-        self._exact = [
-            (mine, theirs)
-            for mine, theirs in zip(_tensors(copy), _tensors(network), strict=True)
-            if not mine.is_floating_point()
-        ]
+        pairs = list(zip(_tensors(copy), _tensors(network), strict=True))
+        averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._averaged = [list(column) for column in zip(*averaged, strict=True)]
+        self._exact = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take the network's present weights into the average."""
         self.updates += 1
         weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for mine, theirs in self._pairs:
-            mine.lerp_(theirs, weight)
+        # In one go, as torch.optim.swa_utils does: on a GPU a kernel for each tensor takes longer than its arithmetic.
+        torch._foreach_lerp_(*self._averaged, weight)
         for mine, theirs in self._exact:
             mine.copy_(theirs)
 
