@@ -278,6 +278,20 @@ async def test_the_hidden_filter_never_takes_the_first_keys(tmp_path: Path, monk
         await until(pilot, lambda: focused)
 
 
+async def test_only_keys_that_do_something_are_offered(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=WIDE) as pilot:
+        for key, action in (("b", "show_bench"), ("C", "show_concepts"), ("w", "show_runs"), ("a", "show_catalogue")):
+            await pilot.press(key)
+            offered = {command.action for command in app.screen.active_commands()}
+            assert action not in offered and len(offered & {"show_bench", "show_runs", "show_catalogue"}) >= 2
+        await pilot.press("question_mark")
+        keys = screen_text(app).splitlines()[-1]
+        assert "? close" in keys and "next field" not in keys
+        await pilot.press("escape", "ctrl+f")
+        await until(pilot, lambda: "tab next field" in screen_text(app).splitlines()[-1])
+
+
 async def test_a_list_without_networks_opens_no_empty_pane(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=NARROW, notifications=True) as pilot:

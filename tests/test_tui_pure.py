@@ -16,6 +16,7 @@ from cnn_explorer.trainer.textsafe import width
 from cnn_explorer.tui import bench, commands, digits, export, layertree, options, pictures, plain, quiz, scatter, shelf
 from cnn_explorer.tui.bench import KERNELS, Setting
 from cnn_explorer.tui.screens.bench import WORDS, changed
+from cnn_explorer.tui.screens.help import PLACES
 from cnn_explorer.tui.subject import Subject
 from cnn_explorer.tui.subject import changed as changed_subject
 from hypothesis import assume, given, settings
@@ -279,6 +280,8 @@ def test_options_come_from_flag_then_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_no_key_is_bound_twice_in_one_place() -> None:
+    in_dialogs = {"dialog", "confirm", "help", "launch"}
+    assert set(PLACES) == {command.where for command in commands.COMMANDS} - in_dialogs, "the help names each place"
     for place in {command.where for command in commands.COMMANDS}:
         keys = [key for command in commands.of(place) for key in command.keys.split(",")]
         assert len(keys) == len(set(keys)), place

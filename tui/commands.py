@@ -277,7 +277,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("tab", "app.focus_next", "Next field", "dialog", "next field", rank=3, palette=False),
     Command("y", "agree", "Yes", "confirm", "yes", rank=3, palette=False),
     Command("n", "cancel", "No", "confirm", "no", rank=4, palette=False),
-    Command("question_mark,q", "cancel", "Close the help", "help", palette=False),
+    Command("question_mark,q", "cancel", "Close the help", "help", "close", rank=0, palette=False),
     Command("ctrl+s", "submit", "Start from any field", "launch", "start", rank=0, palette=False),
     Command("enter", "type_value", "Type a value", "launch", "type", rank=1, palette=False),
     Command("plus,equals_sign,right", "change(1)", "The next value", "launch", "change", rank=2, palette=False),

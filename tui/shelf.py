@@ -122,11 +122,11 @@ def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[st
 def tree_entries(variants: Sequence[Variant], marked: Collection[str] = (), chosen: str = "") -> list[Entry]:
     """The family tree: each family under the first parent that its note names, others in brackets.
 
-    A family stands for its first network among ``variants``, the family of the network ``chosen`` for that one; families
-    without a network are left out, their children move up.
+    A family stands for its first network among ``variants``, but for ``chosen`` or else a marked one where it has that;
+    families without a network are left out, their children move up.
     """
     first: dict[str, Variant] = {}
-    for variant in sorted(variants, key=lambda variant: variant.name != chosen):
+    for variant in sorted(variants, key=lambda variant: (variant.name != chosen, variant.name not in marked)):
         first.setdefault(variant.family, variant)
     families = [family for family in catalogue.families() if family.name in first]
     parent = {family.name: next((name for name in family.builds_on if name in first), "") for family in families}

@@ -25,6 +25,8 @@ class BaseScreen(Screen[None]):
     PLACE: ClassVar = ""
     PLACES: ClassVar[tuple[str, ...]] = ()
     HEADING: ClassVar = ""
+    LEADS_HERE: ClassVar = ""
+    """The action of the app that opens this screen; its key does nothing here and is not offered."""
     # Each screen says itself what takes the keyboard; Textual would first choose a filter line that is not shown yet.
     AUTO_FOCUS = ""
 
@@ -80,7 +82,9 @@ class BaseScreen(Screen[None]):
     def active_commands(self) -> tuple[Command, ...]:
         """The commands that work now, where the focus is."""
         places = list(dict.fromkeys((*getattr(self.focused, "PLACES", ()), self.PLACE, *self.PLACES, "app")))
-        found = [command for command in commands.of(*places) if self._works(command)]
+        found = [
+            command for command in commands.of(*places) if command.action != self.LEADS_HERE and self._works(command)
+        ]
         return commands.unshadowed(found, places)
 
     def owner_of(self, command: Command) -> DOMNode | None:

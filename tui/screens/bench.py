@@ -68,6 +68,7 @@ class BenchScreen(BaseScreen):
     """Input, kernel and output side by side; below them the sum and the formulas."""
 
     PLACE = "bench"
+    LEADS_HERE = "show_bench"
     HEADING = "convolution bench"
     BINDINGS: ClassVar = commands.bindings("bench")
     CSS_PATH = "bench.tcss"

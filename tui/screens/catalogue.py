@@ -38,6 +38,7 @@ class CatalogueScreen(BaseScreen):
     """List and panes side by side; on a narrow terminal one of them at a time, enter and escape in between."""
 
     PLACE = "catalogue"
+    LEADS_HERE = "show_catalogue"
     HEADING = "architectures"
     BINDINGS: ClassVar = commands.bindings("catalogue")
     CSS_PATH = "catalogue.tcss"

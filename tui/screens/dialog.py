@@ -32,7 +32,9 @@ class Dialog(ModalScreen[Result]):
         return iter(())
 
     def on_mount(self) -> None:
-        self.query_one(KeyLine).show(commands.unshadowed(commands.of(*self.PLACES), self.PLACES))
+        fields = sum(widget.focusable for widget in self.query("#dialog *"))
+        found = [command for command in commands.of(*self.PLACES) if command.action != "app.focus_next" or fields > 1]
+        self.query_one(KeyLine).show(commands.unshadowed(found, self.PLACES))
 
     def action_cancel(self) -> None:
         self.dismiss(None)

@@ -16,9 +16,21 @@ PLACES = {
     "app": "everywhere",
     "list": "in a list",
     "text": "in a text",
+    "chart": "in the chart of all networks",
     "layers": "in the layer table",
+    "walk": "in the walk",
+    "pixel": "at one output value",
+    "code": "in the model file",
+    "diff": "in the difference",
     "catalogue": "architectures",
+    "compare": "comparing",
+    "bench": "convolution bench",
+    "charts": "charts",
+    "grid": "in a chart",
+    "lines": "in the log and the files",
     "runs": "runs",
+    "run": "with a run",
+    "one-run": "one run",
 }
 
 
@@ -26,6 +38,7 @@ class HelpScreen(Dialog[None]):
     """Lists commands with their keys; escape, `?` or `q` closes it."""
 
     BINDINGS: ClassVar = commands.bindings("help")
+    PLACES: ClassVar = ("help", "dialog")
 
     def __init__(self, heading: str, listed: Sequence[Command]) -> None:
         super().__init__()

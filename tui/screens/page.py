@@ -23,6 +23,7 @@ class PageScreen(BaseScreen):
     """All concept pages; ``page`` is the one to begin with, at the first place of ``words``."""
 
     PLACE = "pages"
+    LEADS_HERE = "show_concepts"
     HEADING = "concepts"
     BINDINGS: ClassVar = commands.bindings("pages")
     CSS_PATH = "page.tcss"

@@ -50,6 +50,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     """The list; on a wide terminal, beside it the charts of the run under the cursor and of the marked ones."""
 
     PLACE = "runs"
+    LEADS_HERE = "show_runs"
     PLACES: ClassVar = ("one-run", "charts")
     HEADING = "runs"
     BINDINGS: ClassVar = [*commands.bindings("runs"), *commands.bindings("one-run"), *commands.bindings("charts")]
