@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,6 +63,8 @@ def start(
     notify: Annotated[
         str | None, typer.Option(help="What the terminal is told when a run ends: none, bell or osc9.")
     ] = None,
+    runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs that the app shows.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets, for the app.")] = None,
 ) -> None:
     """Open the app when no command is given."""
     if context.invoked_subcommand is None:
@@ -72,7 +75,12 @@ def start(
         options.set_colours(chosen)
         from .tui.app import run
 
-        raise typer.Exit(run(chosen))
+        raise typer.Exit(run(chosen, runs, data))
+    for name, folder in (("--runs", runs), ("--data", data)):
+        if folder is not None:
+            raise UsageError(
+                name, str(folder), f"is read by the app here; write it behind {context.invoked_subcommand!r}"
+            )
 
 
 def main() -> None:

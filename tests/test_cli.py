@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
         (["train", "resnt18"], "did you mean 'resnet18'"),
         (["train", "lenet5", "--dataset", "digts"], "did you mean 'digits'"),
         (["train", "lenet5", "--no-such-option"], "--no-such-option"),
+        (["--runs", "elsewhere", "list"], "write it behind 'list'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(words: list[str], told: str) -> None:
@@ -89,6 +92,17 @@ def test_lineage_leads_from_parent_to_child() -> None:
     assert "preact_resnet" in families["resnet"]["children"]
     assert "├─" in command("lineage").stdout
     assert command("lineage", "--timeline").stdout.splitlines()[0].startswith("1998")
+
+
+def test_the_app_opens_the_folders_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnn_explorer.tui import app, terminal
+
+    opened = []
+    monkeypatch.setattr(terminal, "check", lambda: None)
+    monkeypatch.setattr(terminal, "watchdog", contextlib.nullcontext)
+    monkeypatch.setattr(app.ExplorerApp, "run", lambda self, **_: opened.append(self.places))
+    assert app.run(runs=tmp_path / "mine", data=tmp_path / "pictures") == 0
+    assert (opened[0].runs, opened[0].data) == (tmp_path / "mine", tmp_path / "pictures")
 
 
 def test_without_a_terminal_the_app_says_what_to_use_instead() -> None:

@@ -22,6 +22,7 @@ from cnn_explorer.tui.launching import Call, Device, Outcome, Preview, Request
 from cnn_explorer.tui.launchvalues import stepped
 from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
+from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.markup import escape
@@ -390,6 +391,10 @@ async def test_settings_are_changed_typed_and_taken_back(tmp_path: Path, request
         await pilot.press("v")
         screen.table.go_to("milestones")
         assert screen.table.key == "milestones"
+        chart = screen.query_one(LossChart)
+        before = chart.data
+        await type_value(pilot, screen, "seed", "7")
+        assert chart.data is before  # it is not drawn again for what does not change it
         await pilot.press("ctrl+s")
         await until(pilot, lambda: requests)
         assert requests[0].words[-2:] == ("--set", "lr=0.25")

@@ -20,6 +20,7 @@ from textual.binding import Binding
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from .. import settings
 from ..trainer.run import Run
 from ..trainer.states import STATES
 from . import commands, endings, memory, shelf, terminal, themes
@@ -408,13 +409,17 @@ class ExplorerApp(App[None]):
                     yield base.palette_entry(command)
 
 
-def run(options: Options | None = None) -> int:
-    """Open the app; returns the exit code. UsageError where the catalogue or the settings cannot be read."""
+def run(options: Options | None = None, runs: Path | None = None, data: Path | None = None) -> int:
+    """Open the app; returns the exit code. UsageError where the catalogue or the settings cannot be read.
+
+    ``runs`` and ``data`` are folders that the command line names.
+    """
     from ..models import catalogue
 
     catalogue.variants()
     terminal.check()
-    app = ExplorerApp(options=options)
+    places = Places(settings.runs_folder(runs), settings.data_folder(data))
+    app = ExplorerApp(places, options=options)
     with terminal.watchdog(app):
         app.run(mouse=app.options.mouse)
     return app.return_code or 0

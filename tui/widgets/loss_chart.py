@@ -36,7 +36,7 @@ class LossChart(PlotextPlot):
 
     def show(self, data: ChartData) -> None:
         """Show other data."""
-        if data is not self._data:
+        if data != self._data:
             self._data = data
             self.refresh()
 
