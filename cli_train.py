@@ -340,7 +340,7 @@ def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool
     from .trainer.reader import read_run, summary
 
     codes = sidebyside.train(paths, locks, beside, say=_say) if beside else execute_queue(paths, locks)
-    found = [read_run(path) for path in paths]
+    found = [read_run(path) for path in paths if path.is_dir()]  # one that was taken out of the line may be removed
     if as_json:
         _print_json([summary(run) for run in found])
     else:

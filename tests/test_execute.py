@@ -271,10 +271,15 @@ def test_data_that_changed_since_the_run_began(home: Path, monkeypatch: pytest.M
             folder.mkdir(parents=True)
             for number in range(count):
                 Image.new("RGB", (9, 7), (number * 9, 50, 99)).save(folder / f"{number}.png")
-    path, lock = create_run(home / "runs", dataset=f"folder:{home / 'pets'}", recipe={"epochs": 2})
+    created = [create_run(home / "runs", dataset=f"folder:{home / 'pets'}", recipe={"epochs": 2}) for _ in range(2)]
     with monkeypatch.context() as patch:
         stop_at(patch, 1)
-        assert run_to_end(path, lock)[0] == INTERRUPTED
+        assert [run_to_end(*one)[0] for one in created] == [INTERRUPTED] * 2
+    (path, _), (other, _) = created
+    Image.new("RGB", (9, 7), "white").save(home / "pets" / "train" / "cat" / "0.png")
+    code, lines = resume(other)
+    assert code == 0 and any("no longer those that the run began with" in line for line in lines)
+    assert "data_changed" in [event["name"] for event in records_of(other, "event")]
     (home / "pets" / "train" / "cat" / "0.png").unlink()
     code, _ = resume(path)
     assert (code, status_of(path)["state"]) == (1, "failed")

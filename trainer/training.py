@@ -240,6 +240,11 @@ def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.de
         report.already_recorded(newest_figures(writer.path))
         report.event("resumed", f"from step {trainer.step}", trainer.step)
         report.say(f"going on from step {trainer.step:,} of {trainer.total:,}")
+        if state is not None and state["mean"] != trainer.session.facts["mean"]:
+            # As many as before, of the same classes, or `load_data` would have refused them.
+            line = "the pictures are no longer those that the run began with; it goes on with them as they are now"
+            report.event("data_changed", line, trainer.step)
+            report.say(line)
 
 
 def _test(trainer: Trainer, data: DataSet, keeper: Keeper, report: Report) -> None:
