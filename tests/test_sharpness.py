@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -56,6 +57,23 @@ def test_a_step_is_the_gradient_at_the_worst_point_by_hand(kind: str) -> None:
     assert not torch.allclose(second[0], first[0], atol=1e-4)
     images, targets = batch()
     assert figures.loss.item() == pytest.approx(F.cross_entropy(start(images), targets).item(), rel=1e-5)
+
+
+def test_the_first_gradients_are_gone_in_the_second_pass() -> None:
+    net = network()
+    update = updater(net)
+    first: list[weakref.ref] = []
+
+    def look(*_: object) -> None:
+        if first:
+            assert [reference() for reference in first] == [None] * len(first)
+            first.append(lambda: "seen")
+        else:
+            net[-1].weight.register_post_accumulate_grad_hook(lambda p: first.append(weakref.ref(p.grad)))
+
+    net.register_forward_hook(look)
+    update(*batch(), 0.1)
+    assert first[1]() == "seen"
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

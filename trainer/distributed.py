@@ -118,7 +118,9 @@ class Ranks(Group):
         device = next(network.parameters()).device
         # Running statistics are not sent at each step: rank 0's count, see `align`. The option has a new name in torch 2.14.
         names = inspect.signature(DistributedDataParallel.__init__).parameters
-        unsent: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers": False}
+        unsent: dict[str, Any] = {
+            "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers": False
+        }
         return DistributedDataParallel(
             network,
             device_ids=[device.index] if device.type == "cuda" else None,

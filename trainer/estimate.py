@@ -63,7 +63,8 @@ def memory_needed(config: RunConfig) -> int | None:
         needed = memory.training_memory(on_meta, shape, part, precision, optimizer).peak
     except Exception:  # whatever a network does with a tensor without values
         return None
-    return needed + (4 * network.parameters if recipe.ema else 0)
+    copies = bool(recipe.ema) + (recipe.sam != "none")  # the average; the weights to which SAM comes back
+    return needed + 4 * network.parameters * copies
 
 
 @dataclass(frozen=True)

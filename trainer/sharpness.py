@@ -46,9 +46,10 @@ class Ascent:
         Gradients may carry the factor of a scaler, since only their direction counts. Where one of them is infinite, the
         weights stay, and the second pass finds the same infinity, whereupon the scaler leaves the update out.
         """
-        moved = {p: p.grad for p in self._network.parameters() if p.grad is not None}
-        kept = [p.detach().clone() for p in moved]
-        self._displace(moved)
+        gradients = {p: p.grad for p in self._network.parameters() if p.grad is not None}
+        kept = [(p, p.detach().clone()) for p in gradients]
+        self._displace(gradients)
+        del gradients  # their memory is for those of the second pass
         for norm in self._norms:
             norm.track_running_stats = False  # batch statistics are used all the same, and none are kept
         randomness.restore(self._noise, self._device)
@@ -58,7 +59,7 @@ class Ascent:
             for norm in self._norms:
                 norm.track_running_stats = True
             with torch.no_grad():
-                for parameter, before in zip(moved, kept, strict=True):
+                for parameter, before in kept:
                     parameter.copy_(before)
 
     @torch.no_grad()
