@@ -317,3 +317,15 @@ async def test_search_finds_the_line_of_a_note_that_was_never_open(tmp_path: Pat
         view = app.screen.query_one(TextView)
         await until(pilot, lambda: view.scroll_offset.y <= view._match < view.scroll_offset.y + view.size.height)
         assert view._match > view.size.height, "it had to be scrolled to"
+
+
+@pytest.mark.parametrize("size", [(60, 15), (80, 24)])
+async def test_the_cursor_of_a_dialog_stays_in_sight(tmp_path: Path, size: tuple[int, int]) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("question_mark", "G")
+        await until(pilot, lambda: "selects text" in screen_text(app), "the last line of the help")
+        await pilot.press("escape", "ctrl+f", *"convolution")
+        await until(pilot, lambda: "lines" in screen_text(app))
+        await pilot.press(*["down"] * 30)
+        await until(pilot, lambda: "▶" in screen_text(app), "a line that was found")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
+from textwrap import wrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,6 +14,8 @@ from ..commands import Command
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
+KEY_CELLS, FRAME_CELLS, WIDEST = 20, 10, 76
+"""Cells of the keys, of what frames the rows, and of the dialog at its widest."""
 PLACES = {
     "app": "everywhere",
     "list": "in a list",
@@ -51,10 +55,16 @@ class HelpScreen(Dialog[None]):
             rows.append(Row(place, (PLACES.get(place, place),), tone="head", selectable=False))
             for command in self._listed:
                 if command.where == place:
-                    rows.append(Row(command.action + place, (f"  {command.shown_keys}", command.help)))
+                    rows += self._folded(command.action + place, command.shown_keys, command.help)
         rows.append(Row("mouse", ("mouse",), tone="head", selectable=False))
-        rows.append(Row("click", ("  click", "All of it works without a mouse; shift and drag selects text")))
-        yield RowList((Column("", 20), Column("")), rows, titles=False, id="help-rows")
+        rows += self._folded("click", "click", "All of it works without a mouse; shift and drag selects text")
+        yield RowList((Column("", KEY_CELLS), Column("")), rows, titles=False, id="help-rows")
+
+    def _folded(self, name: str, keys: str, text: str) -> list[Row]:
+        """The rows of one command: keys and words go on in the next line where they are too long for theirs."""
+        room = min(self.app.size.width, WIDEST) - KEY_CELLS - FRAME_CELLS
+        lines = zip_longest(wrap(keys, KEY_CELLS - 2), wrap(text, max(room, 20)), fillvalue="")
+        return [Row(f"{name}{number}", (f"  {left}", right)) for number, (left, right) in enumerate(lines)]
 
     def on_mount(self) -> None:
         super().on_mount()
