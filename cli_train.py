@@ -237,7 +237,7 @@ def _plans(
     for number, name in enumerate(names):
         asked = wishes | spread.of(number) | {"network": name, "alone": alone and not crowded}
         found.append(prepare.plan(prepare.Request(**asked), _say))
-    if crowded and wishes["threads"] is None and usable_cores() > 1:
+    if crowded and usable_cores() > 1 and any("threads" not in plan.choice.fixed for plan in found):
         _say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
     return [calibrate.settle(plan, _say, wanted=calibrated, measure=measure) for plan in found], spread
 

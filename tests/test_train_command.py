@@ -333,6 +333,19 @@ def test_how_often_checkpoints_are_written_is_part_of_the_run(
     assert "is no value of [checkpoints]; did you mean 'minutes'?" in capsys.readouterr().err
 
 
+def test_a_core_left_to_others_is_told_only_where_it_was_left(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cnn_explorer.trainer import hardware
+
+    monkeypatch.setattr(hardware.OtherWork, "cores", lambda self: 1.5)
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 2)
+    (home / "threads.toml").write_text("[engine]\nthreads = 1\n")
+    for more, told in ((), True), (("--threads", "1"), False), (("--config", str(home / "threads.toml")), False):
+        assert call(monkeypatch, "train", "tiny", "--plan", "--no-calibrate", *more) == 0
+        assert ("other programs keep 1.5 cores busy" in capsys.readouterr().err) == told
+
+
 def test_no_augment_and_assignments_reach_the_recipe(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assigned = ["--set", "nesterov=false", "--set", "milestones=[0.3,0.6]"]
     assert call(monkeypatch, *TINY, "--no-augment", "--epochs", "1", *assigned) == 0
