@@ -185,7 +185,10 @@ def test_a_run_that_diverges(home: Path) -> None:
     code, lines = run_to_end(path, lock)
     status = status_of(path)
     assert (code, status["state"]) == (1, "diverged")
-    assert "at step" in status["error"] and "--lr" in status["error"]
+    newest = records_of(path, "train")[-1]
+    # A record is about many steps: the charts name the same one of them as the error does.
+    assert f"at step {newest['nonfinite_step']}; " in status["error"] and "--lr" in status["error"]
+    assert newest["nonfinite_step"] <= newest["step"]
     assert any("diverged" in line for line in lines)
     assert not any(record["split"] == "test" for record in records_of(path, "eval"))
 

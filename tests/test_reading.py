@@ -17,6 +17,7 @@ from cnn_explorer.trainer.notes import Notes
 from cnn_explorer.trainer.reading import read_curve
 from cnn_explorer.trainer.run import Run
 from cnn_explorer.trainer.story import MOST_PER_CLASS, MOST_POINTS, Point, Story, StoryTail, StoryTeller
+from cnn_explorer.tui.history import History
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tui_support import FakeRun, eval_record, train_record
@@ -53,6 +54,19 @@ def test_divergence_speaks_alone_and_names_step_and_rate() -> None:
     told = story([1.0, 0.5], validation=[(1.0, 0.6)] * 2, diverged_step=1234, rate=0.3)
     assert rules(told) == ["Diverged"]
     assert "1,234" in text(told, "Diverged") and "0.3" in text(told, "Diverged") and "try 0.1" in text(told, "Diverged")
+
+
+def test_a_record_of_many_steps_names_the_one_that_was_wrong() -> None:
+    named = train_record(40, loss=math.nan) | {"nonfinite_step": 23}
+    gradient = train_record(40) | {"grad_norm": math.inf, "nonfinite_step": 40}
+    for records, step in (([named], 23), ([train_record(7, loss=math.inf), named], 7), ([gradient], 40)):
+        teller, history = StoryTeller(), History()
+        teller.add(records)
+        history.add(records)
+        assert teller.diverged_step == history.diverged_step == step
+    history = History()
+    history.add([train_record(40) | {"grad_norm": math.inf}])
+    assert history.diverged_step is None  # with fp16 the scaler leaves such an update out
 
 
 def test_too_early_until_an_epoch_or_an_evaluation() -> None:

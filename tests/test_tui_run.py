@@ -115,6 +115,24 @@ async def test_marked_and_pinned_runs_are_drawn_with_the_one_under_the_cursor(tm
     assert app.memory.marked == []
 
 
+async def test_keys_reach_what_is_to_be_seen_on_a_small_terminal(tmp_path: Path) -> None:
+    trained(tmp_path)
+    app = make_app(tmp_path)
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await open_runs(pilot, 1)
+        await pilot.press("z")
+        assert screen.charts.has_focus
+        await pilot.press("escape")
+        assert screen.table.has_focus
+        await pilot.resize_terminal(120, 40)
+        await pilot.press("tab")
+        assert screen.charts.has_focus
+        await pilot.resize_terminal(*NARROW)
+        await until(pilot, lambda: screen.table.has_focus)
+        await pilot.press("enter")
+        assert isinstance(app.screen, RunScreen)
+
+
 async def test_delete_asks_and_never_offers_a_running_one(tmp_path: Path) -> None:
     trained(tmp_path, FIRST)
     FakeRun(tmp_path / "runs", SECOND, alive=True)

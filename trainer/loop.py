@@ -7,11 +7,11 @@ uninterrupted one would have done.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import WorkError
@@ -194,6 +194,7 @@ class Trainer:
         for index, value in enumerate((images, means.loss * images, means.accuracy * images)):
             self._epoch_figures[index] += value
         rate = learning_rate(self.session.recipe, self.step - 1, self._per_epoch)
+        wrong = self._divergence(means, norm, first)
         self._report.record(
             {
                 "kind": "train",
@@ -206,15 +207,22 @@ class Trainer:
                 "lr": short(rate),
                 "grad_norm": short(norm),
                 "images_per_s": short(means.images_per_s),
+                **({"nonfinite_step": wrong.step} if wrong else {}),
             }
         )
-        if means.bad is not None:
-            raise Diverged(first + means.bad, "the loss is no finite number")
-        # With fp16 an infinite gradient is normal: the scaler leaves the update out and scales less from then on.
-        if not torch.isfinite(torch.tensor(norm)) and self.session.updater.scaler is None:
-            raise Diverged(self.step, "the gradient is no finite number")
+        if wrong:
+            raise wrong
         self._tell_progress(means)
         self._window.charge(time.perf_counter() - fetched)
+
+    def _divergence(self, means: Means, norm: float, first: int) -> Diverged | None:
+        """What is wrong with the figures since update ``first``; None where they are finite."""
+        if means.bad is not None:
+            return Diverged(first + means.bad, "the loss is no finite number")
+        # With fp16 an infinite gradient is normal: the scaler leaves the update out and scales less from then on.
+        if not math.isfinite(norm) and self.session.updater.scaler is None:
+            return Diverged(self.step, "the gradient is no finite number")
+        return None
 
     def _end_epoch(self) -> None:
         """Evaluate after an epoch, remember the best weights, write a checkpoint."""

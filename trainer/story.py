@@ -114,9 +114,8 @@ class StoryTeller:
             del self.per_class[1:-1:2]
 
     def _train(self, record: dict) -> None:
-        loss = record.get("loss")
-        if self.diverged_step is None and isinstance(loss, float) and not math.isfinite(loss):
-            self.diverged_step = whole(record.get("step")) or 0
+        if self.diverged_step is None:
+            self.diverged_step = diverged_step(record)
         point = _point(record)
         if math.isfinite(point.epoch):
             self._waiting.append(point)
@@ -141,6 +140,17 @@ class StoryTeller:
             diverged_step=self.diverged_step if self.diverged_step is not None else _said(run),
             over=not run.live,
         )
+
+
+def diverged_step(record: dict) -> int | None:
+    """The step at which loss or gradient became NaN or infinite, by a record of the training; None while they are finite.
+
+    A record is about all steps since the one before; where it does not name the step, its own is the nearest known.
+    """
+    named, loss = whole(record.get("nonfinite_step")), record.get("loss")
+    if named is not None:
+        return named
+    return (whole(record.get("step")) or 0) if isinstance(loss, float) and not math.isfinite(loss) else None
 
 
 class StoryTail:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..trainer.story import diverged_step
 from . import series
 from .curves import METRICS, SPLITS, Curves
 from .series import Curve, Track
@@ -48,10 +49,10 @@ class History:
     def _watch_for_divergence(self, records: Sequence[dict]) -> None:
         if self.diverged_step is not None:
             return
-        wrong = np.flatnonzero(np.isinf(series.column(records, "loss")))
-        if len(wrong):
-            step = _number(records[wrong[0]].get("step"))
-            self.diverged_step = int(step) if math.isfinite(step) else 0
+        # Looked for in a column, because this is asked of every record of a long file.
+        wrong = np.isinf(series.column(records, "loss")) | np.isinf(series.column(records, "grad_norm"))
+        found = (diverged_step(records[place]) for place in np.flatnonzero(wrong))
+        self.diverged_step = next((step for step in found if step is not None), None)
 
     def _watch_for_best(self, record: dict) -> None:
         if math.isfinite(_number(record.get("accuracy"))) and (not self._best or _merit(record) > _merit(self._best)):

@@ -223,7 +223,15 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
             self._reading.tell(message.news.findings)
 
     def on_resize(self) -> None:
+        self._keep_focus_in_sight()
         self.call_after_refresh(self._look)
+
+    def _keep_focus_in_sight(self) -> None:
+        """On a narrow terminal only one chart is ever to be seen: without it the list has the focus."""
+        focused = self.focused
+        hidden = not self.explorer.is_wide and not self.has_class("-one-chart")
+        if hidden and focused is not None and self._panes in focused.ancestors:
+            self.table.focus()
 
     # The run under the cursor
 
@@ -255,6 +263,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     @on(ChartGrid.OneChart)
     def _one_chart(self, message: ChartGrid.OneChart) -> None:
         self.set_class(message.alone, "-one-chart")
+        self._keep_focus_in_sight()
 
     @on(TextView.LinkFollowed)
     def _follow_link(self, message: TextView.LinkFollowed) -> None:
