@@ -126,8 +126,10 @@ async def test_code_shows_the_network_and_the_layer(tmp_path: Path) -> None:
         await until(pilot, lambda: view.definition == "resnet18")
         await until(pilot, lambda: view.scroll_offset.y == view.source.definitions["resnet18"] - 2, "it is in sight")
         assert "models/resnet.py" in screen_text(app)
+        await pilot.press("right", "right", "left")
+        await until(pilot, lambda: view.scroll_offset.x == 8)
         await pilot.press(
-            "g", "right_square_bracket", "right_square_bracket", "left_square_bracket", "j", "k", "G", "space"
+            "left", "g", "right_square_bracket", "right_square_bracket", "left_square_bracket", "j", "k", "G", "space"
         )
         assert view.cursor == len(view.source.lines) - 1
         while view.definition != "resnet18":

@@ -143,6 +143,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("ctrl+u,pageup", "page(-1)", "A page up", "code", palette=False),
     Command("right_square_bracket", "definition(1)", "The next class or function", "code", "next class", rank=6),
     Command("left_square_bracket", "definition(-1)", "The class or function before", "code"),
+    Command("left", "side(-8)", "To the left, where lines are wider than the pane", "code", palette=False),
+    Command("right", "side(8)", "To the right", "code", palette=False),
     Command("enter", "pick", "The layers of this class", "code", "its layers", rank=5),
     # The difference
     Command("d", "other", "Compare with another network", "diff", "another", rank=5),

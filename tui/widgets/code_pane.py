@@ -95,6 +95,9 @@ class CodeView(ScrollView, LineDrawn, can_focus=True):
         if ahead:
             self._move(ahead[0] if way > 0 else ahead[-1], at_top=True)
 
+    def action_side(self, cells: int) -> None:
+        self.scroll_relative(x=cells, animate=False)
+
     def action_pick(self) -> None:
         self.post_message(self.Picked(self.definition))
 
