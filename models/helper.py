@@ -23,6 +23,7 @@ from typing import IO, Any
 NICENESS = 5
 """The person's typing matters more than a table that is about to appear."""
 LOADED_AT_ONCE = ("anatomy", "compare", "external", "formulas", "memory", "walk")
+TRACED_AT_ONCE = "lenet5"
 LARGEST_BUILT = 160_000_000
 """Parameters of the largest network that is built with weights: 640 MB, for one arithmetic example."""
 
@@ -187,6 +188,8 @@ def serve(questions: IO[str], answers: IO[str]) -> None:
     for name in LOADED_AT_ONCE:  # now, while nobody waits for an answer
         importlib.import_module(f"{__package__}.{name}")
     _say(answers, {"ready": True, "torch": str(torch.__version__)})
+    # What torch loads at the first network that is traced, it loads while the person reads.
+    answer(json.dumps({"ask": "layers", "network": TRACED_AT_ONCE}))
     for line in questions:
         if line.strip():
             _say(answers, answer(line))

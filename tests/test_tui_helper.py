@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 
 import pytest
+from cnn_explorer.models import helper as helper_process
 from cnn_explorer.tui import helper as helper_module
 from cnn_explorer.tui.helper import Answer, Helper, HelperState, python_module
 from tui_support import HELPER_COMMAND
@@ -123,3 +125,14 @@ def test_real_helper_survives_wrong_questions(real_lines: list[dict]) -> None:
     assert "did you mean" in real_lines[2]["error"]
     assert "layers" in real_lines[3]["error"]
     assert real_lines[4]["id"] is None and real_lines[4]["error"]
+
+
+def test_a_network_is_traced_before_anybody_asks(monkeypatch) -> None:
+    """The first trace loads parts of torch for seconds; afterwards a table takes a tenth of one."""
+    traced = []
+    monkeypatch.setattr(helper_process, "answer", lambda line: traced.append(json.loads(line)) or {})
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)
+    answers = io.StringIO()
+    helper_process.serve(io.StringIO(""), answers)
+    assert traced == [{"ask": "layers", "network": "lenet5"}]
+    assert [list(json.loads(line)) for line in answers.getvalue().splitlines()] == [["ready", "torch"]]
