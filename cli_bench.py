@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import cli_train_options as options
+from .cli_say import say
 
 if TYPE_CHECKING:
     from .trainer.bench.results import Measured, Result
@@ -49,7 +50,7 @@ def bench(
     wanted = {"precision": precision, "channels_last": channels_last, "compile": compiled, "cuda_graphs": cuda_graphs}
     engine = {key: value for key, value in wanted.items() if value is not None}
     settings = Settings(dataset, device, batch_size, repeats, seconds, threads, data, chosen, engine, calibrated)
-    result = measure(names or DEFAULT_NETWORKS, settings, _say)
+    result = measure(names or DEFAULT_NETWORKS, settings, say)
     if as_json:
         from .trainer.jsonsafe import encode_json
 
@@ -93,9 +94,3 @@ def _print_table(title: str, shown: list[tuple[Measured, str]]) -> None:
         step = 1000 * found.batch_size / found.rate
         rows.append((found.title, speed(found.rate), spread, f"{step:.4g}", engine))
     print_table(COLUMNS, rows, numbers=COLUMNS[1:], shrink="loop", title=title)
-
-
-def _say(line: str) -> None:
-    from .trainer.textsafe import clean
-
-    print(clean(line), file=sys.stderr, flush=True)

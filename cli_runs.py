@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .cli_say import say
 from .errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def list_all(
     elif found:
         print(text.table(found, text.Screen.of(sys.stdout)))
     else:
-        _say(f"no runs in {folder} yet; 'cnn-explorer train lenet5 --dataset digits' makes one")
+        say(f"no runs in {folder} yet; 'cnn-explorer train lenet5 --dataset digits' makes one")
 
 
 @runs_app.command()
@@ -78,7 +79,7 @@ def watch(context: typer.Context, run: RunId, runs: Folder = None) -> None:
     try:
         good = follow(path, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
-        _say(f"left {path.name}; it goes on")
+        say(f"left {path.name}; it goes on")
         raise typer.Exit(130) from None
     raise typer.Exit(0 if good else 1)
 
@@ -115,9 +116,9 @@ def _ask(request: Callable[[Path, float], Stop], path: Path, wait: bool, asked: 
     try:
         answer = request(path, float("inf") if wait else 0.0)
     except KeyboardInterrupt:
-        _say(f"{path.name} {asked}; no longer waiting for it")
+        say(f"{path.name} {asked}; no longer waiting for it")
         raise typer.Exit(130) from None
-    _say(f"{path.name} has ended" if answer.ended else f"{path.name} {asked}")
+    say(f"{path.name} has ended" if answer.ended else f"{path.name} {asked}")
 
 
 @runs_app.command()
@@ -145,9 +146,9 @@ def resume(
         raise typer.Exit(code)
     code = launch.resume(path, detach=detach, devices=where.spread(devices, None, 1).devices)
     if detach:
-        _say(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
+        say(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
         if line := logout.warning():
-            _say(f"warning: {line}")
+            say(f"warning: {line}")
         print(path.name)
     else:
         print(text.result(read_run(path)))
@@ -174,7 +175,7 @@ def remove(
         if not typer.confirm(question, err=True):
             raise typer.Exit(1)
     launch.remove(path.parent, path.name)
-    _say(f"removed {path.name}")
+    say(f"removed {path.name}")
 
 
 @runs_app.command()
@@ -205,16 +206,16 @@ def export(
         return
     checked = exports.check_target(target, path, force=force, folder=form == "tensorboard")
     if form == "csv":
-        _say(f"{target}: {exports.save_csv(path, checked)} records")
+        say(f"{target}: {exports.save_csv(path, checked)} records")
     elif form == "tensorboard":
         from .trainer.events import write_events
 
-        _say(f"{target}: {write_events(path, checked)} figures; 'tensorboard --logdir {target.parent}' shows them")
+        say(f"{target}: {write_events(path, checked)} figures; 'tensorboard --logdir {target.parent}' shows them")
     else:
         from .trainer.weightfiles import export_weights
 
         exports.save(checked, export_weights(path, which))
-        _say(f"{target}: the {which} weights")
+        say(f"{target}: the {which} weights")
 
 
 @runs_app.command()
@@ -230,7 +231,7 @@ def tag(
 
     path = _find(context, run, runs)
     kept = (notes.remove_tags if remove else notes.add_tags)(path, tags)
-    _say(f"{path.name}: {', '.join(kept.tags) or 'no tags'}")
+    say(f"{path.name}: {', '.join(kept.tags) or 'no tags'}")
 
 
 @runs_app.command()
@@ -245,7 +246,7 @@ def note(
 
     path = _find(context, run, runs)
     kept = notes.set_remark(path, text)
-    _say(f"{path.name}: {kept.remark or 'no remark'}")
+    say(f"{path.name}: {kept.remark or 'no remark'}")
 
 
 @runs_app.command(
@@ -283,10 +284,6 @@ def _find(context: typer.Context, run: str, given: Path | None) -> Path:
     from .trainer.ids import resolve
 
     return resolve(_folder(context, given), run)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _print_json(value: dict) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tomllib
@@ -12,6 +11,7 @@ import typer
 
 from . import cli_train_devices as where
 from . import cli_train_options as options
+from .cli_say import say
 from .errors import UsageError, WorkError
 
 JSON_SCHEMA = 1
@@ -145,7 +145,7 @@ def train(
             raise typer.Exit(_train_in_ranks(names or [None], wishes, folder, detach, as_json))
         raise typer.Exit(_train_new(names or [None], wishes, folder, calibrate, detach, as_json))
     except KeyboardInterrupt:
-        _say("interrupted before the training began")
+        say("interrupted before the training began")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -193,7 +193,7 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], dev
     else:
         locks = [RunLock.acquire(path) for path in paths]
     if len(devices) > 1 and len(paths) > 1:
-        return max(sidebyside.train(paths, locks, devices, say=_say, detached=True))
+        return max(sidebyside.train(paths, locks, devices, say=say, detached=True))
     return max(execute_queue(paths, locks, detached=True, devices=devices))
 
 
@@ -205,8 +205,8 @@ def _train_in_ranks(names: list, wishes: dict, folder: Path, detach: bool, as_js
         from .trainer import prepare, torchrun
 
         wishes = {key: value for key, value in wishes.items() if key != "devices"}
-        made = prepare.plan(prepare.Request(network=names[0], **wishes), _say)
-        _say(prepare.summary(made.config))
+        made = prepare.plan(prepare.Request(network=names[0], **wishes), say)
+        say(prepare.summary(made.config))
         return prepare.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
 
     code, path = where.train_under_torchrun(names, wishes, folder, detach, create)
@@ -236,10 +236,10 @@ def _plans(
     found = []
     for number, name in enumerate(names):
         asked = wishes | spread.of(number) | {"network": name, "alone": alone and not crowded}
-        found.append(prepare.plan(prepare.Request(**asked), _say))
+        found.append(prepare.plan(prepare.Request(**asked), say))
     if crowded and usable_cores() > 1 and any("threads" not in plan.choice.fixed for plan in found):
-        _say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
-    return [calibrate.settle(plan, _say, wanted=calibrated, measure=measure) for plan in found], spread
+        say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
+    return [calibrate.settle(plan, say, wanted=calibrated, measure=measure) for plan in found], spread
 
 
 def _find_rates(names: list, wishes: dict, folder: Path, calibrated: bool | None, as_json: bool) -> int:
@@ -293,13 +293,13 @@ def _introduce(plan, forecast, in_full: bool) -> None:
     """What is going to be trained and how long that takes; ``in_full`` with the recipe and its learning-rate curve."""
     from .trainer import prepare, preview
 
-    _say(prepare.summary(plan.config))
+    say(prepare.summary(plan.config))
     for line in preview.recipe_lines(plan) if in_full else []:
-        _say(line)
+        say(line)
     if forecast.estimate is not None:
-        _say(forecast.estimate.words())
+        say(forecast.estimate.words())
     for warning in forecast.warnings:
-        _say(f"warning: {warning}")
+        say(f"warning: {warning}")
 
 
 def _discard(created: list) -> None:
@@ -323,9 +323,9 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
         _discard(list(zip(paths, locks, strict=True)))
         raise
     for path in paths:
-        _say(f"{path.name} is trained in process {pid}; 'cnn-explorer runs watch {path.name}' follows it")
+        say(f"{path.name} is trained in process {pid}; 'cnn-explorer runs watch {path.name}' follows it")
     if line := logout.warning():
-        _say(f"warning: {line}")
+        say(f"warning: {line}")
     if as_json:
         _print_json([{"id": path.name, "path": str(path), "state": "queued"} for path in paths])
     else:
@@ -339,7 +339,7 @@ def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool
     from .trainer.execute import execute_queue
     from .trainer.reader import read_run, summary
 
-    codes = sidebyside.train(paths, locks, beside, say=_say) if beside else execute_queue(paths, locks)
+    codes = sidebyside.train(paths, locks, beside, say=say) if beside else execute_queue(paths, locks)
     found = [read_run(path) for path in paths if path.is_dir()]  # one that was taken out of the line may be removed
     if as_json:
         _print_json([summary(run) for run in found])
@@ -381,10 +381,3 @@ def _emit(text: str) -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
-
-
-def _say(line: str) -> None:
-    from .trainer.textsafe import clean
-
-    with contextlib.suppress(OSError):
-        print(clean(line), file=sys.stderr, flush=True)

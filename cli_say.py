@@ -1,0 +1,14 @@
+"""Narration of the commands: lines on stderr, which a terminal that is gone does not take and nobody misses."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+
+def say(line: str) -> None:
+    """Tell one line, without what would move the cursor or change colours."""
+    from .trainer.textsafe import clean
+
+    with contextlib.suppress(OSError):
+        print(clean(line), file=sys.stderr, flush=True)
