@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.errors import UsageError, WorkError
+from cnn_explorer.errors import UsageError
 from cnn_explorer.models import catalogue
 from cnn_explorer.models.transplant import depends_on_classes, randomise
 from cnn_explorer.trainer import checkpoint, findrate, initial, prepare, runconfig, training, weightfiles
@@ -171,7 +171,7 @@ def test_names_without_what_wrappers_put_before_them(runs: Path, tmp_path: Path)
 
 def test_a_whole_network_in_a_file_is_told_as_what_it_is(runs: Path, tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
-    with pytest.raises(WorkError) as caught:
+    with pytest.raises(UsageError) as caught:
         planned(network="tiny", start=Wish("file", str(tmp_path / "whole.pt")))
     assert "it holds torch.nn.modules.linear.Linear, and code is not loaded" in str(caught.value)
     assert "weights_only" not in str(caught.value)
@@ -184,7 +184,7 @@ def test_a_file_without_weights(runs: Path, tmp_path: Path, contents: bytes | st
         path.write_bytes(contents)
     else:
         torch.save({"text": "no weights", "numbers": {"epoch": 3}, "code": print}[contents], path)
-    with pytest.raises(WorkError, match=r"bad\.pt: (cannot be read|holds)") as caught:
+    with pytest.raises(UsageError, match=r"init-from: .*bad\.pt: (cannot be read|holds)") as caught:
         planned(network="tiny", start=Wish("file", str(path)))
     assert "\n" not in str(caught.value)
 

@@ -61,7 +61,10 @@ def find(wish: Wish, variant: catalogue.Variant, runs: Path, say: Say) -> Source
         return Source(TORCHVISION, chosen.name, chosen, stem="imagenet", size=chosen.size, channels=3)
     flag = "init-from" if wish.kind == FILE else "grow-from"
     path, name = _locate(flag, wish.value, runs)
-    file, digest = weightfiles.read(path), weightfiles.digest(path)
+    try:
+        file, digest = weightfiles.read(path), weightfiles.digest(path)
+    except WorkError as error:
+        raise UsageError(flag, None, str(error)) from None
     if wish.digest and wish.digest != digest:
         say(f"{path} has changed since the run was made that is repeated")
     known = file.network
