@@ -281,7 +281,9 @@ def build(
 
 
 def forget() -> None:
-    """Drop what was read, so that a changed setting or note is seen (tests, the app's reload)."""
+    """Drop what was read, so that a changed setting, note or model file of a person is seen (tests, the app's reload)."""
+    for name in [name for name in sys.modules if name.startswith("cnn_explorer_user.")]:
+        del sys.modules[name]
     families.cache_clear()
     variants.cache_clear()
     _aliases.cache_clear()
