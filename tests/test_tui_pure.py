@@ -19,6 +19,7 @@ from cnn_explorer.tui.screens.bench import WORDS, changed
 from cnn_explorer.tui.screens.help import PLACES
 from cnn_explorer.tui.subject import Subject
 from cnn_explorer.tui.subject import changed as changed_subject
+from cnn_explorer.tui.widgets.pixel_view import PixelSum, lines_of, short
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
@@ -300,3 +301,16 @@ def test_subject_of_another_picture() -> None:
     for typed in (("0", "", ""), ("x", "", ""), ("", "99999", ""), ("", "", "-1")):
         with pytest.raises(UsageError):
             changed_subject(subject, *typed)
+
+
+@pytest.mark.parametrize(("channels", "side", "columns", "rows"), [(3, 7, 78, 17), (64, 3, 78, 17), (3, 7, 120, 40)])
+def test_one_value_fits_its_room(channels: int, side: int, columns: int, rows: int) -> None:
+    window = [[[-1.25] * side] * side] * channels
+    pixel = PixelSum("stem.0.conv", (0, 28, 56), window, window, 0.0, 0.0)
+    lines = lines_of(pixel, columns=columns, rows=rows)
+    assert len(lines) <= rows and max(map(len, lines)) <= columns
+    assert f"sum over all channels {1.5625 * channels * side * side:.4f}" in lines[1]
+    assert "channels more" in lines[-1] or rows == 40
+    assert [short(value) for value in (0.25, -0.04, 1.85, -1.85, 12.34, -123.4)] == [
+        ".25", "-.04", "1.85", "-1.9", "12.3", "-123"
+    ]  # fmt: skip

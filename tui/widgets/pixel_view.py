@@ -12,7 +12,9 @@ from textual.widget import Widget
 
 from .. import commands
 
-CELL = 7
+CELL, NARROW_CELL = 7, 5
+TIMES = "   ×"
+HEAD_LINES, FOOT_LINES = 5, 1
 CHANNELS_SHOWN = 3
 WIDEST_KERNEL = 7
 
@@ -45,28 +47,45 @@ def parse_pixel(value: dict[str, Any]) -> PixelSum:
 FRESH = "weights as drawn for training (seed 0)"
 
 
-def lines_of(pixel: PixelSum, weights: str = FRESH) -> list[str]:
-    """The arithmetic as text: the first channels in full, the others as their sums. ``weights`` says whose they are."""
+def short(value: float) -> str:
+    """A number in four characters, where that is possible: .25, -.04, 1.85, -1.9, 12.3."""
+    for digits in (2, 1, 0):
+        text = f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 and digits else f"{value:.{digits}f}"
+        if len(text) < NARROW_CELL:
+            return text
+    return text
+
+
+def lines_of(pixel: PixelSum, weights: str = FRESH, columns: int = 120, rows: int = 40) -> list[str]:
+    """The arithmetic as text: the first channels in full, the others as their sums. ``weights`` says whose they are.
+
+    In ``columns`` × ``rows`` cells: numbers are shorter where they have little room, channels fewer.
+    """
     channel, row, column = pixel.position
     sums = [pixel.channel_sum(number) for number in range(len(pixel.window))]
     lines = [
         f"{pixel.layer}: output channel {channel}, row {row}, column {column}",
         f"sum over all channels {sum(sums):.4f} + bias {pixel.bias:.4f} = {pixel.total:.4f}",
-        f"{weights}, a scanned digit scaled to the network's size",
+        weights,
+        "the picture is a scanned digit scaled to the network's size",
         "",
     ]
-    wide = len(pixel.window[0][0]) > WIDEST_KERNEL
-    for number, (values, weights) in enumerate(zip(pixel.window, pixel.kernel, strict=True)):
-        if number == CHANNELS_SHOWN or wide:
-            break
+    high, side = len(pixel.window[0]), len(pixel.window[0][0])
+    wide = side > WIDEST_KERNEL
+    shown = 0 if wide else min(max((rows - HEAD_LINES - FOOT_LINES) // (high + 2), 1), CHANNELS_SHOWN)
+    cell = CELL if 2 * side * CELL + len(TIMES) <= columns else NARROW_CELL
+
+    def line(values: list[float]) -> str:
+        return "".join(f"{value:{cell}.2f}" if cell == CELL else f"{short(value):>{cell}}" for value in values)
+
+    for number, (values, factors) in enumerate(zip(pixel.window[:shown], pixel.kernel, strict=False)):
         lines.append(f"input channel {number}: values under the kernel × weights")
-        for value_row, weight_row in zip(values, weights, strict=True):
-            left = "".join(f"{value:{CELL}.2f}" for value in value_row)
-            lines.append(f"{left}   ×{''.join(f'{weight:{CELL}.2f}' for weight in weight_row)}")
+        for value_row, weight_row in zip(values, factors, strict=True):
+            lines.append(f"{line(value_row)}{TIMES}{line(weight_row)}")
         lines.append(f"{'':{CELL}}sum of the products: {sums[number]:.4f}")
-    rest = len(pixel.window) - min(len(pixel.window), 0 if wide else CHANNELS_SHOWN)
+    rest = max(len(pixel.window) - shown, 0)
     if rest:
-        lines.append(f"and {rest} channels more, together {sum(sums[len(sums) - rest :]):.4f}")
+        lines.append(f"and {rest} channel{'s' if rest > 1 else ''} more, together {sum(sums[len(sums) - rest :]):.4f}")
     return lines
 
 
@@ -87,20 +106,24 @@ class PixelView(Widget, can_focus=True):
         """The weights of a trained run are wanted, or the fresh ones again."""
 
     def __init__(self) -> None:
-        super().__init__(id="pixel")
-        self._text = ""
+        super().__init__(id="pixel", classes="one-line")
+        self._words = ""
+        self._shown: tuple[PixelSum, str] | None = None
 
     def show(self, pixel: PixelSum, weights: str) -> None:
         """Show a value."""
-        self.say("\n".join(lines_of(pixel, weights)))
+        self._shown = (pixel, weights)
+        self.refresh()
 
     def say(self, text: str) -> None:
         """Show words."""
-        self._text = text
+        self._words, self._shown = text, None
         self.refresh()
 
     def render(self) -> RenderResult:
-        return Text(self._text, no_wrap=True, overflow="ellipsis")
+        if self._shown is None:
+            return Text(self._words)
+        return Text("\n".join(lines_of(*self._shown, *self.size)))
 
     def action_go(self, channel: int, row: int, column: int) -> None:
         self.post_message(self.Moved((channel, row, column)))
