@@ -14,7 +14,7 @@ from tui_support import screen_text, until
 @pytest.mark.slow
 async def test_every_tab_of_every_architecture(tmp_path: Path) -> None:
     app = ExplorerApp(Places(tmp_path / "runs", tmp_path / "data", tmp_path / "state", tmp_path / "cache"))
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(80, 24)) as pilot:
         screen = app.screen
         for family in catalogue.families():
             variant = family.variants[0]
