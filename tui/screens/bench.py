@@ -61,7 +61,7 @@ class SettingList(RowList):
     opens = False
 
     def __init__(self) -> None:
-        super().__init__((Column("", 14), Column("")), titles=False, id="settings")
+        super().__init__((Column("", 13), Column("")), titles=False, id="settings")
 
 
 class BenchScreen(BaseScreen):
