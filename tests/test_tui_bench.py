@@ -10,7 +10,7 @@ from cnn_explorer.tui.bench import KINDS, Setting
 from cnn_explorer.tui.screens import bench as bench_screen
 from cnn_explorer.tui.screens.bench import PICTURES, BenchScreen
 from cnn_explorer.tui.screens.question import QuestionScreen
-from cnn_explorer.tui.widgets.picture_view import PictureView
+from cnn_explorer.tui.widgets.picture_view import PictureView, short_number
 from textual.app import App
 from textual.pilot import Pilot
 from tui_support import make_app, screen_text, until
@@ -216,6 +216,46 @@ async def test_pictures_take_exact_cells(
             assert {
                 character for y in range(28) for segment in view.render_line(y) for character in segment.text
             } <= set(pictures.SHADES + "[]")
+
+
+@pytest.mark.parametrize("by_colour", [True, False])
+async def test_an_enlarged_picture_shows_its_values(monkeypatch: pytest.MonkeyPatch, by_colour: bool) -> None:
+    monkeypatch.setattr(PictureView, "by_colour", property(lambda view: by_colour))
+    app = PictureApp(8, "")
+    async with app.run_test(size=(100, 40)) as pilot:
+        view = app.query_one(PictureView)
+        view.enlarge(2)
+        await pilot.pause()
+        assert (view.size.width, view.size.height) == (32, 16)
+        lines = ["".join(segment.text for segment in view.render_line(y)) for y in range(16)]
+        for row in range(8):
+            assert lines[2 * row].split() == [str(row + column) for column in range(8)]
+        assert lines[1].startswith("[  ]") and "[" not in "".join(lines[2:])
+        view.enlarge(0)
+        await pilot.pause()
+        assert (view.size.width, view.size.height) == (16, 8)
+
+
+def test_numbers_in_little_room() -> None:
+    assert [short_number(number, 4) for number in (7.0, -64.0, 3.4375, -3.4375, -1020.0, -0.1)] == [
+        "7",
+        "−64",
+        "3.44",
+        "−3",
+        "",
+        "0",
+    ]
+
+
+@pytest.mark.parametrize(("size", "lines"), [((80, 24), 1), ((120, 40), 2), ((200, 60), 4)])
+async def test_pictures_are_as_large_as_the_room_allows(tmp_path: Path, size: tuple[int, int], lines: int) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        screen = await open_bench(pilot)
+        views = [screen.query_one(f"#{name}", PictureView) for name in ("input", "output")]
+        wanted = [(16 * lines, 8 * lines), (12 * lines, 6 * lines)]
+        await until(pilot, lambda: [tuple(view.size) for view in views] == wanted)
+        assert screen.query_one("#bench-words").region.bottom <= size[1] and "impossible" not in screen_text(app)
 
 
 def test_levels_of_an_even_picture() -> None:

@@ -16,7 +16,7 @@ from ...models.notes import quantity
 from .. import bench, commands, digits, export, pictures, quiz, shelf
 from ..bench import KERNELS, KINDS, MOST_CHANNELS, Setting
 from ..export import Export
-from ..widgets.picture_view import PictureView
+from ..widgets.picture_view import LARGEST, PictureView
 from ..widgets.rows import Column, Row, RowList
 from .base import BaseScreen
 
@@ -29,6 +29,7 @@ WORD_LINES = 10
 NARROW_LINES = (12, 8)
 """The same with some of the settings, where these stand below: beside small pictures, and beside large ones."""
 KERNEL_CELLS = 18
+MARGIN_CELLS = 6
 SOBEL = ("vertical edges", "horizontal edges")
 PICTURES = ("scanned digit 8×8", "scanned digit 28×28", "MNIST digit 28×28")
 LIMITS = {
@@ -193,20 +194,29 @@ class BenchScreen(BaseScreen):
         self._fit()
 
     def on_resize(self) -> None:
-        self._fit()
+        # The settings move below or beside the pictures first: that is decided by the same change of size.
+        self.call_after_refresh(self._fit)
 
     def _fit(self) -> None:
-        """Keep the pictures inside the room that the words and the settings leave; of a larger one a part is shown."""
+        """Draw the pictures as large as the room beside words and settings allows; of one that is too large show a part."""
         body, narrow = self.query_one("#body"), self.has_class("-narrow")
         height = body.size.height - (NARROW_LINES[self.has_class("-large-picture")] if narrow else WORD_LINES)
         width = body.size.width - (0 if narrow else self.table.outer_size.width)
-        kernel = max(len(line) for line in self._kernel_text(0).plain.splitlines())
-        seen = self.query_one("#input", PictureView).cells, kernel
-        taken = sum(map(max, seen, (len(self._title("input")), KERNEL_CELLS)))
-        for name, room in (("input", width - 2), ("output", width - taken - 6)):
-            view = self.query_one(f"#{name}", PictureView)
+        kernel = max(KERNEL_CELLS, *(len(line) for line in self._kernel_text(0).plain.splitlines()))
+        views = [self.query_one(f"#{name}", PictureView) for name in ("input", "output")]
+        lines = self._lines_of_a_pixel(height, width - kernel - MARGIN_CELLS)
+        for view in views:
+            view.enlarge(lines)
+        taken = kernel + max(views[0].cells, len(self._title("input")))
+        for view, room in zip(views, (width - 2, width - taken - MARGIN_CELLS), strict=True):
             view.styles.max_height = max(height, LEAST_CELLS)
             view.styles.max_width = max(room, LEAST_CELLS)
+
+    def _lines_of_a_pixel(self, height: int, width: int) -> int:
+        """The most that lets both pictures stand whole in the room; 0 where even one is too many."""
+        sides = self.side, len(self._output)
+        fitting = (n for n in range(LARGEST, 0, -1) if max(sides) * n <= height and 2 * n * sum(sides) <= width)
+        return next(fitting, 0)
 
     def _title(self, name: str) -> str:
         if name == "kernel":
@@ -236,7 +246,7 @@ class BenchScreen(BaseScreen):
             bench.formula(self.setting, self.side),
             f"weights: {settled.size}·{settled.size}·{settled.inputs}/{settled.groups}·{settled.outputs} = "
             f"{bench.parameters(self.setting)}; multiply-adds: {quantity(bench.multiply_adds(self.setting, self.side))}",
-            f"output from {min(flat):.4g} (black) to {max(flat):.4g} (white)",
+            f"output from {bench.number_text(min(flat))} (black) to {bench.number_text(max(flat))} (white)",
         ]
         if settled.inputs > 1:
             which = ", ".join(map(str, seen))
