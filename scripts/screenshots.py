@@ -34,7 +34,7 @@ SHOTS: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
     "family-tree": ((120, 34), ("to:resnet18", "v", "rest")),
     "chart": ((120, 34), ("to:resnet18", "v", "v", "rest")),
     "compare": ((120, 34), ("to:resnet18", "m", "to:vgg16", "m", "to:mobilenet_v2", "m", "c", "tables")),
-    "bench": ((120, 30), ("b", "G", "k", "plus", "rest", "right", "J", "J", "J", "J", "J", "J", "J", *["right"] * 9)),
+    "bench": ((120, 30), ("b", "rest", "J", "J", "right", "right")),
     "question": ((120, 34), ("to:resnet18", "p", "rest")),
     "concepts": ((120, 34), ("C", "rest", "j", "j", "j", "j", "j", "enter", "rest")),
     "launch": ((120, 34), ("to:lenet5", "t", "plan")),
