@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -135,6 +137,19 @@ def test_canonical_loop_learns_and_keeps_its_metrics() -> None:
     assert loop.running_loss / (20 * 32) < first
     assert 0 < loop.correct <= 40 * 32
     assert not any(group.get("fused") for group in optimizer.param_groups)
+
+
+def test_a_loader_goes_without_the_garbage_collector() -> None:
+    """It would take the workers' queues away before the workers, each of which is then waited for five seconds."""
+    loader = Loader(torch.utils.data.TensorDataset(torch.zeros(8, 1, 4, 4), torch.zeros(8)), 4, 0, CPU)
+    next(loader)
+    gone = weakref.ref(loader)
+    gc.disable()
+    try:
+        del loader
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_workers_start_without_a_lead() -> None:

@@ -60,8 +60,7 @@ class Loader:
     def __init__(self, pictures: Dataset, batch_size: int, workers: int, device: torch.device) -> None:
         self.ahead = 2 * workers
         """Batches that the workers make in advance: two each, torch's default."""
-        self._device = device
-        self._loader = DataLoader(
+        loader = DataLoader(
             pictures,
             batch_size=batch_size,
             shuffle=True,
@@ -71,12 +70,9 @@ class Loader:
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
         )
-        self._batches = self._endless()
-
-    def _endless(self) -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            for images, targets in self._loader:
-                yield images.to(self._device, non_blocking=True), targets.to(self._device, non_blocking=True)
+        # The workers end at once when this object goes, unless a cycle of references leaves that to the garbage collector,
+        # which may take their queues away before them: then each of them is waited for five seconds.
+        self._batches = _endless(loader, device)
 
     def __next__(self) -> tuple[Tensor, Tensor]:
         return next(self._batches)
@@ -85,6 +81,12 @@ class Loader:
         """Take what the workers have made in advance, so that the clock does not start with batches that cost nothing."""
         for _ in range(self.ahead):
             next(self._batches)
+
+
+def _endless(loader: DataLoader, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        for images, targets in loader:
+            yield images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
 
 
 class LoaderOnly:
