@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer import cli
 from cnn_explorer.trainer import prepare
 from cnn_explorer.trainer.bench import ours, words
 from cnn_explorer.trainer.bench.bare import BareLoop, Pixels
@@ -22,7 +21,7 @@ from cnn_explorer.trainer.engine import Engine
 from cnn_explorer.trainer.optim import build_optimizer
 from cnn_explorer.trainer.prepare import Request
 from cnn_explorer.trainer.training import build_network
-from training_support import same
+from training_support import call, same
 
 CPU = torch.device("cpu")
 LOOPS = ["canonical", "canonical-workers", "bare", "engine"]
@@ -244,20 +243,13 @@ def test_plan_leaves_out_what_the_other_loops_do_not_do() -> None:
     assert recipe.augment == ()
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *words_: str) -> int:
-    monkeypatch.setattr("sys.argv", ["cnn-explorer", "bench", *words_])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    return left.value.code or 0
-
-
 QUICK = ("--device", "cpu", "--threads", "1", "--seconds", "0.01", "--repeats", "2", "--no-calibrate")
 
 
 def test_json_has_every_loop_and_speed_up(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(monkeypatch, "tiny", "--json", *QUICK) == 0
+    assert call(monkeypatch, "bench", "tiny", "--json", *QUICK) == 0
     shown = capsys.readouterr()
     found = json.loads(shown.out)
     assert (found["schema"], found["dataset"], found["settings"]["repeats"]) == (1, "digits", 2)
@@ -281,7 +273,7 @@ def test_json_has_every_loop_and_speed_up(
 def test_table_and_sentences_without_colour_codes(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(monkeypatch, "tiny", "--parts", "bare", *QUICK) == 0
+    assert call(monkeypatch, "bench", "tiny", "--parts", "bare", *QUICK) == 0
     shown = capsys.readouterr()
     assert "\x1b" not in shown.out
     lines = shown.out.splitlines()
@@ -309,7 +301,7 @@ def test_table_and_sentences_without_colour_codes(
 def test_a_mistake_is_one_line_before_anything_is_timed(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: list[str], told: str
 ) -> None:
-    assert call(monkeypatch, *given) == 2
+    assert call(monkeypatch, "bench", *given) == 2
     shown = capsys.readouterr()
     assert shown.out == "" and told in shown.err.splitlines()[-1]
     assert "Traceback" not in shown.err and "warming up" not in shown.err

@@ -7,11 +7,12 @@ import math
 from pathlib import Path
 
 import pytest
-from cnn_explorer import cli, cli_train_options
+from cnn_explorer import cli_train_options
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer import datainfo, findrate, prepare, presets, recipe
 from hypothesis import given
 from hypothesis import strategies as st
+from training_support import call
 
 RATES = [10 ** (-6 + 7 * number / 119) for number in range(120)]
 
@@ -48,13 +49,6 @@ def test_whatever_the_losses_the_rates_named_are_among_those_tried(values: list[
     assert len(found.smoothed) == len(values)
     if found.suggested is not None:
         assert found.steepest <= found.lowest <= RATES[len(values) - 1]
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["cnn-explorer", *words])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    return left.value.code or 0
 
 
 def test_the_command_draws_the_losses_and_makes_no_run(

@@ -7,26 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer import cli
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer import enginechoice, estimate, hardware, prepare, preview, trial
 from cnn_explorer.trainer.configfile import Wishes
 from cnn_explorer.trainer.estimate import Forecast
 from cnn_explorer.trainer.schedule import learning_rate
 from cnn_explorer.trainer.trial import Timing
+from training_support import call
 
 
 def planned(**wishes) -> prepare.Plan:
     return prepare.plan(
         prepare.Request(**({"network": "tiny", "device": "cpu", "threads": 1} | wishes)), lambda line: None
     )
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["cnn-explorer", *words])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    return left.value.code or 0
 
 
 def test_a_plan_as_json_has_what_the_run_would_have_and_writes_nothing(

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cnn_explorer import cli
 from cnn_explorer.trainer import checkpoint
 from cnn_explorer.trainer.execute import execute_run
 from cnn_explorer.trainer.reader import read_run
-from training_support import command, create_run, records_of, same, status_of, weights_of
+from training_support import call, command, create_run, records_of, same, status_of, weights_of
 
 TINY = ("train", "--threads", "1", "tiny")
 SLOW = ("train", "--threads", "1", "tiny_slow")
@@ -53,14 +52,6 @@ def training(home: Path, after_step: int = 0) -> Callable[[], Path | None]:
         return path if status["state"] == "training" and status.get("step", 0) >= after_step else None
 
     return found
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    """The command in this process, where torch is loaded already; returns its exit code."""
-    monkeypatch.setattr("sys.argv", ["cnn-explorer", *words])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    return left.value.code or 0
 
 
 def test_in_a_pipe_one_plain_line_an_epoch_and_the_result_on_stdout(home: Path) -> None:

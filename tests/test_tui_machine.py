@@ -173,3 +173,8 @@ def test_only_a_change_wakes_the_sampler() -> None:
         sampler.want(wanted)
         woken.append(sampler._wake.is_set())
     assert woken == [True, False, True, False, True]
+
+
+def test_the_dot_of_a_product_is_no_full_stop_in_ascii() -> None:
+    assert plain("9 = 13·2 + (−3)·(−1) · pad·k") == "9 = 13*2 + (-3)*(-1) . pad*k"
+    assert plain("3·3·1/1·1 ██···") == "3*3*1/1*1 ##..."

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
+from cnn_explorer import cli
 from cnn_explorer.trainer import checkpoint, prepare, runconfig, training
 from cnn_explorer.trainer.keeper import Keeper
 from cnn_explorer.trainer.lock import RunLock
@@ -193,3 +195,11 @@ def bench(path: Path, lock: RunLock, stop_after: int | None = None) -> Iterator[
         keeper = Keeper(writer.checkpoints, report, config.checkpoints)
         trainer = Trainer(session, report, keeper, lambda: trainer.step == stop_after)
         yield Bench(trainer, session, report, keeper, path, lines)
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The command in this process, where torch is loaded already; returns its exit code."""
+    monkeypatch.setattr("sys.argv", ["cnn-explorer", *words])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return left.value.code or 0

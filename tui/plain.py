@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from rich.segment import Segment
@@ -40,6 +41,8 @@ KNOWN = {
     **{state.symbol: state.plain for state in STATES.values()},
 }
 BRAILLE = " .:*#"
+TIMES = re.compile(r"(?<=[\w)])·(?=[\w(])")
+"""The dot of a product: as a full stop it would make a decimal fraction of 13·2."""
 
 
 def plain_character(character: str) -> str:
@@ -58,7 +61,7 @@ def plain_character(character: str) -> str:
 
 def plain(text: str) -> str:
     """``text`` in ASCII, cell for cell."""
-    return text if text.isascii() else "".join(map(plain_character, text))
+    return text if text.isascii() else "".join(map(plain_character, TIMES.sub("*", text)))
 
 
 class AsciiFilter(LineFilter):
