@@ -7,17 +7,20 @@ before any of them is needed.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import App
 from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.filter import LineFilter
+from textual.message import Message
 from textual.screen import Screen
 
 from .. import settings
@@ -27,6 +30,7 @@ from . import commands, endings, memory, shelf, terminal, themes
 from .chosen import Chosen
 from .explorer import Places
 from .helper import Answer, Helper, HelperState
+from .key_queue import KeyQueue, is_input
 from .messages import Answered, HelperChanged, RunsRead, TerminalGone
 from .options import THEMES, Options
 from .plain import AsciiFilter
@@ -65,6 +69,7 @@ class ExplorerApp(App[None]):
         options: Options | None = None,
     ) -> None:
         super().__init__()
+        self.key_queue = KeyQueue(self, super().post_message, self._keys_dropped)
         self.animation_level = "none"
         self.options = options or Options()
         self.chance = random.Random()
@@ -123,6 +128,28 @@ class ExplorerApp(App[None]):
     def get_line_filters(self) -> Sequence[LineFilter]:
         filters = super().get_line_filters()
         return [*filters, self._ascii] if self._ascii else filters
+
+    # What comes from the keyboard
+
+    def post_message(self, message: Message) -> bool:
+        if is_input(message) and not self._closing and not self._closed:
+            self.key_queue.put(message)
+            return True
+        return super().post_message(message)
+
+    async def _dispatch_action(self, namespace: DOMNode, action_name: str, params: Any) -> bool:
+        action = super()._dispatch_action(namespace, action_name, params)
+        # Only an asynchronous action can hang without blocking everything; a task for each would cost a paint a key.
+        can_hang = inspect.iscoroutinefunction(getattr(namespace, f"action_{action_name}", None))
+        return await (self.key_queue.guard(action) if can_hang else action)
+
+    async def _press_keys(self, keys: Iterable[str]) -> None:
+        await super()._press_keys(keys)
+        await self.key_queue.done()
+
+    def _keys_dropped(self, count: int) -> None:
+        what = "the key that was" if count == 1 else f"the {count} keys that were"
+        self.say(f"something takes too long: {what} typed meanwhile had no effect", "warning")
 
     # What comes from other threads
 
