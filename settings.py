@@ -32,7 +32,9 @@ def _read(path: Path) -> dict:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("config file", str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise UsageError(
+            "config file", str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

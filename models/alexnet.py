@@ -16,7 +16,7 @@ from typing import Unpack
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import Form, NativeForm, check_choice, check_image_size, check_positive, halved, initialise_he
 
 

@@ -13,7 +13,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import ConvNormAct, NativeForm, check_positive, halved, initialise_he
 
 # Channels of the three stages: each time the map has a quarter of the pixels it gets twice the channels.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .basic_convnet import WIDTHS, fully_connected_head
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import NativeForm, check_positive, halved, initialise_he
 
 

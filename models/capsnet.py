@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import NativeForm, check_image_size, check_positive
 
 # Equation 4: the right capsule should be longer than m+, the others shorter than m-; λ weights the latter down.

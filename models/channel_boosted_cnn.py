@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .basic_convnet import WIDTHS, fully_connected_head, stage
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import ConvNormAct, NativeForm, check_positive, halved, initialise_he
 
 # Channels inside the auto-encoder: after the first halving, and of the code at a quarter of the side. The code holds half as

@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .basic_convnet import stage
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import NativeForm, check_choice, check_positive, halved
 
 WIDTHS = (32, 64)

@@ -15,7 +15,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import (
     ConvNormAct,
     DropPath,

@@ -18,7 +18,7 @@ from typing import NamedTuple, Unpack
 import torch
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import (
     ConvNormAct,
     Form,

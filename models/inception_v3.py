@@ -16,7 +16,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .googlenet import AUXILIARY_WEIGHT, auxiliary_loss, conv_norm
 from .layers import (
     Form,

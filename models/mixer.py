@@ -15,7 +15,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import DropPath, Form, NativeForm, check_choice, check_positive, drop_path_rates, stack
 from .vit import SMALL_PATCH, Mlp, PatchEmbedding, initialise
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import ConvNormAct, Form, GlobalAveragePool, check_choice, check_positive, halved
 from .shufflenet_v1 import ChannelShuffle
 from .vit import Mlp

@@ -13,7 +13,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import GlobalAveragePool, NativeForm, check_image_size, check_positive, initialise_he
 
 # Per block: channels of the convolution and its two 1×1 layers (None: the number of classes), kernel, stride, padding.

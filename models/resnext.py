@@ -14,7 +14,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import ConvNormAct, Form, GlobalAveragePool, NativeForm, check_positive, halved, initialise_he
 from .resnet import DEPTHS, ResNet, projection, small_stem
 

@@ -15,7 +15,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .inception_v2 import MODULES, InceptionV2, PassThrough, inception_v2
 from .layers import (
     ConvNormAct,

@@ -17,7 +17,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import Form, check_choice, check_image_size, check_positive
 
 FIRST_FIRE = 2  # the paper counts layers: conv1, fire2, … fire9, conv10

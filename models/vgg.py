@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .alexnet import LocalResponseNorm, fully_connected
-from .declare import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage
 from .layers import (
     Form,
     GlobalAveragePool,

@@ -10,7 +10,9 @@ import statistics
 import sys
 import time
 
-from cnn_explorer.models import anatomy, catalogue, external
+from cnn_explorer.models.anatomy import external
+from cnn_explorer.models.anatomy import layer_table as anatomy
+from cnn_explorer.models.catalogue import registry as catalogue
 
 
 def seconds(name: str) -> float:

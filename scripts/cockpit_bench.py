@@ -88,7 +88,7 @@ def write_live(runs: Path, first: int) -> None:
 
 def open_runs(size: tuple[int, int], home: str) -> Terminal:
     """The app on its runs screen."""
-    from cnn_explorer.models import catalogue
+    from cnn_explorer.models.catalogue import registry as catalogue
 
     terminal = Terminal(size, home)
     terminal.until(next(iter(catalogue.variants())).encode())

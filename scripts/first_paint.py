@@ -26,7 +26,7 @@ import tempfile
 import termios
 import time
 
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 
 MODULE = [sys.executable, "-m", "cnn_explorer"]
 PATIENCE_S = 30.0

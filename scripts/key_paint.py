@@ -73,7 +73,7 @@ class Terminal:
 
 def measure(size: tuple[int, int], keys: int, network: str) -> dict[str, list[tuple[float, int]]]:
     """The samples of both places."""
-    from cnn_explorer.models import catalogue
+    from cnn_explorer.models.catalogue import registry as catalogue
 
     first = next(iter(catalogue.variants())).encode()
     with tempfile.TemporaryDirectory() as home:

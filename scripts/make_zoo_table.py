@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 
 import torch
-from cnn_explorer.models import catalogue, counting
-from cnn_explorer.models.notes import quantity
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue.notes import quantity
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "zoo.md"

@@ -11,7 +11,8 @@ from __future__ import annotations
 import sys
 
 import torch
-from cnn_explorer.models import catalogue, counting, memory
+from cnn_explorer.models.anatomy import counting, memory
+from cnn_explorer.models.catalogue import registry as catalogue
 from torch.profiler import ProfilerActivity, profile
 
 TEN = [

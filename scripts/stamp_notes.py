@@ -13,7 +13,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-from cnn_explorer.models import catalogue, counting
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 
 MARKER = "# Counted from the code by scripts/stamp_notes.py; what stands above this line is written by hand."
 

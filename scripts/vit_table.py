@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import sys
 
-from cnn_explorer.models import catalogue, counting
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 
 # Row, network, the paper's parameters in millions as printed, GFLOPs at 224 and 384 as printed.
 PAPER = [

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from cnn_explorer import settings
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import datasets, hardware, prepare
 from cnn_explorer.trainer.batches import evaluation_batches
 from cnn_explorer.trainer.datasets import DataSet, Pictures

@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from cnn_explorer.models import alexnet, counting
-from cnn_explorer.models.transplant import randomise
+from cnn_explorer.models import alexnet
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
 from same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 

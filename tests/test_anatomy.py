@@ -7,8 +7,10 @@ import json
 import pytest
 import torch
 import torchvision
-from cnn_explorer.models import anatomy, catalogue, counting
-from cnn_explorer.models.anatomy import Layer
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy import layer_table as anatomy
+from cnn_explorer.models.anatomy.layer_table import Layer
+from cnn_explorer.models.catalogue import registry as catalogue
 from torch import Tensor, nn
 
 

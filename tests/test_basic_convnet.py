@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cnn_explorer.models import basic_convnet, catalogue, counting
+from cnn_explorer.models import basic_convnet
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 

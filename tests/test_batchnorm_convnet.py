@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cnn_explorer.models import batchnorm_convnet, catalogue
+from cnn_explorer.models import batchnorm_convnet
+from cnn_explorer.models.catalogue import registry as catalogue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from same_function import assert_comparison_can_fail, assert_same_function, relative_difference

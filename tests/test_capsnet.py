@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.models import capsnet, catalogue, counting
-from cnn_explorer.models.transplant import randomise
+from cnn_explorer.models import capsnet
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
+from cnn_explorer.models.catalogue import registry as catalogue
 from torch import nn
 
 NANO = {"num_classes": 3, "image_size": 20}

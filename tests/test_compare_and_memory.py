@@ -6,7 +6,10 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from cnn_explorer.models import anatomy, catalogue, compare, counting, lineage, memory
+from cnn_explorer.models.anatomy import compare, counting, memory
+from cnn_explorer.models.anatomy import layer_table as anatomy
+from cnn_explorer.models.catalogue import lineage
+from cnn_explorer.models.catalogue import registry as catalogue
 
 
 def test_the_difference_of_a_network_and_its_plain_twin_are_the_sums() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cnn_explorer.models import catalogue, counting, cyclemlp
-from cnn_explorer.models.transplant import randomise
+from cnn_explorer.models import cyclemlp
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import relative_difference
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d

@@ -7,7 +7,9 @@ import copy
 import pytest
 import timm
 import torch
-from cnn_explorer.models import catalogue, counting, darknet
+from cnn_explorer.models import darknet
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function
 from timm.models import cspnet
 from torch import nn

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cnn_explorer.models import catalogue, counting, dinat, nat
-from cnn_explorer.models.transplant import randomise
+from cnn_explorer.models import dinat, nat
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import relative_difference
 from test_nat import TINY, again, scores_and_gradient
 from torch import nn

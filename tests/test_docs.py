@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import typer
 from cnn_explorer import cli
-from cnn_explorer.models import catalogue, external
+from cnn_explorer.models.anatomy import external
+from cnn_explorer.models.catalogue import registry as catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 import torchvision
-from cnn_explorer.models import catalogue, counting, efficientnet
+from cnn_explorer.models import efficientnet
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 

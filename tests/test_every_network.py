@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.models import catalogue, counting, trace
+from cnn_explorer.models.anatomy import counting, trace
+from cnn_explorer.models.catalogue import registry as catalogue
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from cnn_explorer.cli_runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import checkpoint, weightfiles
 from cnn_explorer.trainer.execute import execute_run
 from cnn_explorer.trainer.rundir import checkpoint_paths, read_notes

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import timm
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models import external
+from cnn_explorer.models.anatomy import external
 
 
 def parameters(name: str, **options) -> int:

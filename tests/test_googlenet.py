@@ -8,8 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from cnn_explorer.models import catalogue, counting, googlenet
-from cnn_explorer.models.transplant import randomise, transplant
+from cnn_explorer.models import googlenet
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise, transplant
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models import catalogue
-from cnn_explorer.models.transplant import depends_on_classes, randomise
+from cnn_explorer.models.anatomy.transplant import depends_on_classes, randomise
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import checkpoint, findrate, initial, prepare, runconfig, training, weightfiles
 from cnn_explorer.trainer.execute import execute_run
 from cnn_explorer.trainer.rundir import checkpoint_paths

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import checkpoint, keeper, loop
 from cnn_explorer.trainer.evaluate import Evaluation
 from cnn_explorer.trainer.loop import Best, Diverged, Stopped

@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.models import catalogue, counting, mobile_former
-from cnn_explorer.models.transplant import randomise
+from cnn_explorer.models import mobile_former
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import relative_difference
 from torch import Tensor, nn
 

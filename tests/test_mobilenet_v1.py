@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
-from cnn_explorer.models import catalogue, counting, mobilenet_v1
+from cnn_explorer.models import mobilenet_v1
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function
 from torch import Tensor, nn
 

@@ -6,7 +6,9 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from cnn_explorer.models import catalogue, counting, mobilevit_v2
+from cnn_explorer.models import mobilevit_v2
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 

@@ -6,7 +6,8 @@ import copy
 
 import pytest
 import torch
-from cnn_explorer.models import catalogue, counting
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer.lamb import Lamb, trust_ratio
 from cnn_explorer.trainer.muon import Muon, hidden_matrices, orthogonalised
 from cnn_explorer.trainer.optim import build_optimizer, set_rate

@@ -19,8 +19,8 @@ import pytest
 import torch
 import typer
 from cnn_explorer import cli, settings
-from cnn_explorer.models import catalogue
-from cnn_explorer.models.counting import on_meta
+from cnn_explorer.models.anatomy.counting import on_meta
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import calibrations, checkpoint, configfile, launch, runconfig, weightfiles
 from cnn_explorer.trainer.lock import RunLock
 from cnn_explorer.trainer.notes import read_notes

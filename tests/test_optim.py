@@ -7,7 +7,8 @@ import math
 
 import pytest
 import torch
-from cnn_explorer.models import catalogue, counting
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer.optim import (
     Average,
     build_optimizer,

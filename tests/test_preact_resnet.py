@@ -6,8 +6,10 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from cnn_explorer.models import catalogue, counting, preact_resnet, resnet
-from cnn_explorer.models.transplant import randomise
+from cnn_explorer.models import preact_resnet, resnet
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 

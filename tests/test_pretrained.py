@@ -20,8 +20,10 @@ import pytest
 import torch
 import torchvision
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.models import catalogue, convnext, counting, swin, vgg, vit
-from cnn_explorer.models.transplant import named_weights, randomise
+from cnn_explorer.models import convnext, swin, vgg, vit
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import named_weights, randomise
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import checkpoint, finetune, prepare, published, runconfig, start, training
 from cnn_explorer.trainer.batches import View
 from cnn_explorer.trainer.execute import execute_run

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.cli_runs import runs_app
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import reading
 from cnn_explorer.trainer import story as storyfile
 from cnn_explorer.trainer.notes import Notes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import configfile, datainfo, engine, recipe, unused
 from cnn_explorer.trainer.recipe import Layer, Recipe, Resolved
 

@@ -7,7 +7,9 @@ from functools import partial
 import pytest
 import timm
 import torch
-from cnn_explorer.models import catalogue, counting, inception_v2, senet
+from cnn_explorer.models import inception_v2, senet
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function
 from timm.layers import SEModule
 from timm.models.senet import SEBottleneck, SEResNetBottleneck, SEResNeXtBottleneck

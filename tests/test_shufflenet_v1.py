@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cnn_explorer.models import catalogue, counting, shufflenet_v1
-from cnn_explorer.models.transplant import randomise
+from cnn_explorer.models import shufflenet_v1
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import relative_difference
 from torch import Tensor, nn
 

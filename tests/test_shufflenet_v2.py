@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
-from cnn_explorer.models import catalogue, counting, shufflenet_v2
+from cnn_explorer.models import shufflenet_v2
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 

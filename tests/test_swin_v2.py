@@ -6,7 +6,9 @@ import math
 
 import pytest
 import torch
-from cnn_explorer.models import catalogue, counting, swin, swin_v2
+from cnn_explorer.models import swin, swin_v2
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function
 from timm.models.swin_transformer_v2 import SwinTransformerV2 as Reference
 from torch import nn

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.tui import memory, shelf
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.subject import Subject

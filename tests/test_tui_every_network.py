@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.tui.app import ExplorerApp, Places
 from cnn_explorer.tui.widgets.network_panes import NAMES
 from tui_support import screen_text, until

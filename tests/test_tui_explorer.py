@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.tui import pages, related, source
 from cnn_explorer.tui.layertree import LayerNode
 from cnn_explorer.tui.markdown import layout

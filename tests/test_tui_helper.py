@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from cnn_explorer.models import helper as helper_process
+from cnn_explorer.models.anatomy import server as helper_process
 from cnn_explorer.tui import helper as helper_module
 from cnn_explorer.tui.helper import Answer, Helper, HelperState, python_module
 from tui_support import HELPER_COMMAND
@@ -109,7 +109,7 @@ def real_lines() -> list[dict]:
         {"id": 3, "ask": "what is love"},
     ]
     text = "".join(json.dumps(question) + "\n" for question in questions) + "no JSON\n"
-    command = python_module("cnn_explorer.models.helper")
+    command = python_module("cnn_explorer.models.anatomy.server")
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 

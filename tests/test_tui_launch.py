@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer import machine
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import recipe
 from cnn_explorer.trainer.datainfo import DataInfo
 from cnn_explorer.tui import launchform, launching, launchwords

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import digits as trainer_digits
 from cnn_explorer.trainer.states import STATES
 from cnn_explorer.trainer.textsafe import width

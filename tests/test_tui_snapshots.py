@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import textual
 from cnn_explorer.machine import Gpu
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.tui import launching
 from cnn_explorer.tui.app import ExplorerApp, Places
 from cnn_explorer.tui.curves import ChartedRun

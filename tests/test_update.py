@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.models import catalogue
+from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer import window as window_module
 from cnn_explorer.trainer.evaluate import evaluate
 from cnn_explorer.trainer.optim import build_optimizer

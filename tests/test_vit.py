@@ -8,7 +8,9 @@ import pytest
 import timm
 import torch
 import torchvision
-from cnn_explorer.models import catalogue, counting, vit
+from cnn_explorer.models import vit
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from einops import rearrange
 from same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.models import anatomy, catalogue, counting, formulas, helper, walk
-from cnn_explorer.models.anatomy import Layer
+from cnn_explorer.models.anatomy import counting, formulas, walk
+from cnn_explorer.models.anatomy import layer_table as anatomy
+from cnn_explorer.models.anatomy import server as helper
+from cnn_explorer.models.anatomy.layer_table import Layer
+from cnn_explorer.models.catalogue import registry as catalogue
 from torch import nn
 
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from cnn_explorer.models import catalogue, counting, wide_resnet
-from cnn_explorer.models.transplant import randomise
+from cnn_explorer.models import wide_resnet
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck

@@ -8,7 +8,9 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from cnn_explorer.models import catalogue, counting, xception
+from cnn_explorer.models import xception
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
 from same_function import differences, relative_difference
 from torch import nn
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..models import catalogue, counting, memory
+from ..models.anatomy import counting, memory
+from ..models.catalogue import registry as catalogue
 from . import hardware, weightfiles
 from .datasets import DataSet
 from .engine import Engine

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError, WorkError
-from ..models import catalogue, counting, transplant
+from ..models.anatomy import counting, transplant
+from ..models.catalogue import registry as catalogue
 from . import ids, published, weightfiles
 from .published import Published
 from .recipe import OF_BACKBONE, Recipe

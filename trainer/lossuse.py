@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..models import counting
+from ..models.anatomy import counting
 from . import weightfiles
 from .runconfig import NetworkConfig
 

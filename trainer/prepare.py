@@ -18,7 +18,8 @@ import torch
 
 from .. import __version__, settings
 from ..errors import UsageError
-from ..models import catalogue, counting
+from ..models.anatomy import counting
+from ..models.catalogue import registry as catalogue
 from . import (
     configfile,
     datainfo,

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError, WorkError
-from ..models import catalogue, counting, transplant
+from ..models.anatomy import counting, transplant
+from ..models.catalogue import registry as catalogue
 from . import checkpoint
 
 CLASSES = 1000

@@ -53,7 +53,9 @@ def read_curve(story: Story) -> tuple[Finding, ...]:
 def _diverged(story: Story) -> Finding | None:
     if story.diverged_step is None:
         return None
-    text = f"Diverged: at step {story.diverged_step:,} loss or gradient was no finite number any more. {_smaller(story)}"
+    text = (
+        f"Diverged: at step {story.diverged_step:,} loss or gradient was no finite number any more. {_smaller(story)}"
+    )
     return Finding("Diverged", text, RATE)
 
 

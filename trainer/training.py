@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .. import settings
 from ..errors import WorkError
-from ..models import catalogue
+from ..models.catalogue import registry as catalogue
 from . import balance, checkpoint, datasets, distributed, finetune, hardware, initial, randomness, store, weightfiles
 from .batches import TrainingBatches, View
 from .datasets import DataSet

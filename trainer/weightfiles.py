@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError, WorkError
-from ..models import catalogue
+from ..models.catalogue import registry as catalogue
 from . import checkpoint, runconfig
 from .batches import View
 from .jsonsafe import encode_json

@@ -441,7 +441,7 @@ def run(options: Options | None = None, runs: Path | None = None, data: Path | N
 
     ``runs`` and ``data`` are folders that the command line names.
     """
-    from ..models import catalogue
+    from ..models.catalogue import registry as catalogue
 
     catalogue.variants()
     terminal.check()

@@ -1,4 +1,4 @@
-"""The other end of models/helper.py: starts that process, asks it, notices when it dies and starts it again.
+"""The other end of models/anatomy/server.py: starts that process, asks it, notices when it dies and starts it again.
 
 No Textual here. Answers arrive on a thread of their own, through the callbacks given at the start.
 """
@@ -69,7 +69,7 @@ class Helper:
     ) -> None:
         self._on_answer = on_answer
         self._on_state = on_state
-        self._command = list(command) or python_module("cnn_explorer.models.helper")
+        self._command = list(command) or python_module("cnn_explorer.models.anatomy.server")
         self._numbers = itertools.count(1)
         self._open: dict[int, _Question] = {}
         self._guard = threading.RLock()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..models import catalogue
+from ..models.catalogue import registry as catalogue
 from ..trainer import datainfo, presets, recipe, schedule, splitting
 from ..trainer.datainfo import DataInfo
 from ..trainer.recipe import Recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..models.notes import quantity, shape_text
+from ..models.catalogue.notes import quantity, shape_text
 from ..trainer.progress import about, duration, speed
 from ..trainer.run import number
 from . import launchform

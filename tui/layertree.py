@@ -7,7 +7,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..models.notes import quantity, shape_text
+from ..models.catalogue.notes import quantity, shape_text
 
 OPENED, CLOSED, LEAF = "▾ ", "▸ ", "  "
 INDENT = "  "
@@ -25,7 +25,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class LayerNode:
-    """A row of the tree; see models/anatomy.py for the meaning. Shapes are without the batch axis.
+    """A row of the tree; see models/anatomy/layer_table.py for the meaning. Shapes are without the batch axis.
 
     ``key`` is unique in its tree: a bare operation has the name of the module it runs in.
     """

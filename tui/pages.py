@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ..models import catalogue
+from ..models.catalogue import registry as catalogue
 from . import shelf
 
 CONCEPTS = catalogue.NOTES.parent / "concepts"

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..models.catalogue import Variant
-from ..models.notes import quantity, shape_text
+from ..models.catalogue.notes import quantity, shape_text
+from ..models.catalogue.registry import Variant
 from . import bench
 from .bench import Setting
 from .layertree import LayerNode

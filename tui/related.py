@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ..models import catalogue
-from ..models.catalogue import Variant
+from ..models.catalogue import registry as catalogue
+from ..models.catalogue.registry import Variant
 
 
 def predecessors(variant: Variant) -> list[Variant]:

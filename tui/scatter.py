@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..models.catalogue import Variant
-from ..models.notes import quantity
+from ..models.catalogue.notes import quantity
+from ..models.catalogue.registry import Variant
 from . import charts
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..models import catalogue, notes
-from ..models.catalogue import Family, Variant
-from ..models.notes import count_text
+from ..models.catalogue import notes
+from ..models.catalogue import registry as catalogue
+from ..models.catalogue.notes import count_text
+from ..models.catalogue.registry import Family, Variant
 
 MARK = "◆"
 VIEWS = {"list": "list", "tree": "family tree", "chart": "chart"}

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UsageError
-from ..models import catalogue
-from ..models.catalogue import Variant
-from ..models.notes import count_text, shape_text
+from ..models.catalogue import registry as catalogue
+from ..models.catalogue.notes import count_text, shape_text
+from ..models.catalogue.registry import Variant
 
 FORMS = ("paper", "small")
 LARGEST_SIDE = 4096

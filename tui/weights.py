@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..models.notes import shape_text
+from ..models.catalogue.notes import shape_text
 from ..trainer.run import Run, whole
 from .subject import Subject
 

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Static
 
-from ...models.notes import quantity
+from ...models.catalogue.notes import quantity
 from .. import bench, commands, digits, export, pictures, quiz, shelf
 from ..bench import KERNELS, KINDS, MOST_CHANNELS, Setting
 from ..export import Export

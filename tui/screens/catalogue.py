@@ -13,8 +13,8 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 
 from ...errors import UsageError
-from ...models import catalogue
-from ...models.catalogue import Variant
+from ...models.catalogue import registry as catalogue
+from ...models.catalogue.registry import Variant
 from ...trainer.run import Run
 from .. import commands
 from ..export import Export

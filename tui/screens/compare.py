@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from ...models import catalogue
-from ...models.notes import count_text, shape_text
+from ...models.catalogue import registry as catalogue
+from ...models.catalogue.notes import count_text, shape_text
 from .. import commands, export, layertree, quiz
 from ..export import Export
 from ..helper import HelperState

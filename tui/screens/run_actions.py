@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from textual import work
 
 from ...errors import UsageError
-from ...models import catalogue
+from ...models.catalogue import registry as catalogue
 from ...trainer.notes import Notes
 from ...trainer.run import Run
 from .. import control

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ...errors import WorkError
-from ...models import catalogue
+from ...models.catalogue import registry as catalogue
 from ...trainer.textsafe import width
 from .. import commands, source
 from ..export import Export

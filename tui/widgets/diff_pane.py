@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ...models import catalogue
-from ...models.notes import quantity
+from ...models.catalogue import registry as catalogue
+from ...models.catalogue.notes import quantity
 from .. import commands, export, layertree, related
 from ..export import Export
 from ..subject import Subject

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from ...models import catalogue
+from ...models.catalogue import registry as catalogue
 from .. import shelf
 from ..export import Export
 from ..subject import Subject

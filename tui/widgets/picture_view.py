@@ -75,7 +75,9 @@ class PictureView(LineDrawn):
         base, width = self.base_style, self.size.width
         top, left = self._corner()
         lines = self.lines
-        segments = self._wide_pixels(*divmod(y + top * lines, lines), base) if lines else self._half_blocks(y + top // 2)
+        segments = (
+            self._wide_pixels(*divmod(y + top * lines, lines), base) if lines else self._half_blocks(y + top // 2)
+        )
         cells = left * (2 * lines or 1)
         return Strip(segments).crop_extend(cells, cells + width, base)
 

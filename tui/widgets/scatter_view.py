@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 
-from ...models.catalogue import Variant
+from ...models.catalogue.registry import Variant
 from .. import commands, scatter, shelf
 from ..scatter import PAIRS, Plot
 from .line_drawn import LineDrawn

@@ -10,8 +10,8 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widget import Widget
 
-from ...models import catalogue
-from ...models.catalogue import Variant
+from ...models.catalogue import registry as catalogue
+from ...models.catalogue.registry import Variant
 from .. import export, shelf
 from ..export import Export
 from ..memory import Memory

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from ...models.notes import quantity, shape_text
+from ...models.catalogue.notes import quantity, shape_text
 from ...trainer.run import Run
 from .. import commands, digits, export, layertree, quiz, weights
 from ..export import Export

@@ -17,8 +17,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UsageError
-from . import catalogue
+from ...errors import UsageError
+from . import registry as catalogue
 
 CONCEPTS = catalogue.NOTES.parent / "concepts"
 MACRO = re.compile(r"\{\{([^{}]+)\}\}")

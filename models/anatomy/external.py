@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import UsageError, nearest
-from . import catalogue
-from .anatomy import Layer, dissect, dissect_run
+from ...errors import UsageError, nearest
+from ..catalogue import registry as catalogue
 from .counting import on_meta
+from .layer_table import Layer, dissect, dissect_run
 
 PICTURE = (3, 224, 224)
 CLIP = (3, 16, 112, 112)

@@ -1,4 +1,4 @@
-"""Answers questions about networks, so that whoever asks need not load torch: `python -m cnn_explorer.models.helper`.
+"""Answers questions about networks, so that whoever asks need not load torch: `python -m cnn_explorer.models.anatomy.server`.
 
 One JSON object a line on stdin, one a line on stdout:
 
@@ -22,7 +22,7 @@ from typing import IO, Any
 
 NICENESS = 5
 """The person's typing matters more than a table that is about to appear."""
-LOADED_AT_ONCE = ("anatomy", "compare", "external", "formulas", "memory", "walk")
+LOADED_AT_ONCE = ("compare", "external", "formulas", "layer_table", "memory", "walk")
 TRACED_AT_ONCE = "lenet5"
 LARGEST_BUILT = 160_000_000
 """Parameters of the largest network that is built with weights: 640 MB, for one arithmetic example."""
@@ -30,7 +30,7 @@ LARGEST_BUILT = 160_000_000
 
 def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
     """The layer tree of a network, each row with its phrase and formulas; ``what`` as for ``external.subject``."""
-    from . import anatomy
+    from . import layer_table as anatomy
 
     tree = _tree(what)
     return {"schema": anatomy.SCHEMA, "tree": _row(anatomy.fold(tree) if folded else tree)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .anatomy import Layer
+from .layer_table import Layer
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import catalogue
+from . import registry as catalogue
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def from_dict(data: dict[str, Any]) -> Layer:
 
 def dissect_variant(name: str, form: str = "paper", batch: int = 1, **arguments: Any) -> Layer:
     """The layer tree of a catalogue network; ``arguments`` as for ``catalogue.build``."""
-    from . import catalogue
+    from ..catalogue import registry as catalogue
 
     variant = catalogue.find(name)
     channels = arguments.get("in_channels") or variant.form(form).input[0]

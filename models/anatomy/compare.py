@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from .anatomy import Layer
+from .layer_table import Layer
 from .memory import Memory
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .. import settings
-from ..errors import UsageError, nearest
+from ... import settings
+from ...errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
 
-NOTES = Path(__file__).resolve().parent.parent / "docs" / "architectures"
+NOTES = Path(__file__).resolve().parents[2] / "docs" / "architectures"
 FENCE = "+++"
 
 
@@ -166,7 +166,7 @@ def read_family(path: Path) -> Family:
 
 def _code_path(note: Path) -> Path:
     if note.parent == NOTES:
-        return Path(__file__).resolve().parent / f"{note.stem}.py"
+        return Path(__file__).resolve().parents[1] / f"{note.stem}.py"
     return note.with_suffix(".py")
 
 
@@ -231,7 +231,7 @@ def module(name: str) -> ModuleType:
     """Import the model file of a family (this is where torch comes in)."""
     found = family(name)
     if found.note_path.parent == NOTES:
-        return importlib.import_module(f".{name}", __package__)
+        return importlib.import_module(f"...models.{name}", __package__)
     qualified = f"cnn_explorer_user.{name}"
     if qualified not in sys.modules:
         spec = importlib.util.spec_from_file_location(qualified, found.code_path)

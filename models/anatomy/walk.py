@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .anatomy import Layer
+from .layer_table import Layer
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .declare import Declaration
+from ..catalogue.declaration import Declaration
 
 
 @dataclass(frozen=True)
