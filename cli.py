@@ -21,7 +21,7 @@ from .cli_runs import runs_app
 from .cli_show import compare, lineage, show
 from .cli_train import train
 from .errors import UsageError, WorkError
-from .trainer.textsafe import clean
+from .trainer.common.text_safe import clean
 
 app = typer.Typer(
     name="cnn-explorer",

@@ -52,7 +52,7 @@ def bench(
     settings = Settings(dataset, device, batch_size, repeats, seconds, threads, data, chosen, engine, calibrated)
     result = measure(names or DEFAULT_NETWORKS, settings, say)
     if as_json:
-        from .trainer.jsonsafe import encode_json
+        from .trainer.common.json_safe import encode_json
 
         sys.stdout.write(encode_json(result.to_dict(), indent=1).decode())
     else:
@@ -85,7 +85,7 @@ def _print(result: Result) -> None:
 def _print_table(title: str, shown: list[tuple[Measured, str]]) -> None:
     """Rows of loops; the last column says how many times as fast the engine is."""
     from .tables import print_table
-    from .trainer.progress import speed
+    from .trainer.common.progress import speed
 
     print()
     rows = []

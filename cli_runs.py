@@ -14,7 +14,7 @@ from .errors import UsageError, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .trainer.control import Stop
+    from .trainer.runs.requests import Stop
 
 runs_app = typer.Typer(help="List runs, or show, watch, stop, skip, resume, remove and export one.")
 
@@ -36,7 +36,7 @@ def list_all(
     if context.invoked_subcommand is not None:
         return
     from . import cli_runs_text as text
-    from .trainer.reader import list_runs, summary
+    from .trainer.runs.reader import list_runs, summary
 
     folder = _folder(context, None)
     found = list_runs(folder)[:limit]
@@ -52,9 +52,9 @@ def list_all(
 def show(context: typer.Context, run: RunId, as_json: AsJson = False, runs: Folder = None) -> None:
     """Show a run: configuration, figures, accuracy of each class, the end of its log."""
     from . import cli_runs_text as text
-    from .trainer.reader import last_log_lines, newest_figures, read_run, summary
-    from .trainer.reading import read_curve
-    from .trainer.story import read_story
+    from .trainer.analysis.curve_findings import read_curve
+    from .trainer.analysis.curve_summary import read_story
+    from .trainer.runs.reader import last_log_lines, newest_figures, read_run, summary
 
     found = read_run(_find(context, run, runs))
     figures, log = newest_figures(found.path), last_log_lines(found.path, 10)
@@ -95,7 +95,7 @@ def stop(
     runs: Folder = None,
 ) -> None:
     """Ask a run to write a checkpoint and end; 'runs resume' goes on from there."""
-    from .trainer import control
+    from .trainer.runs import requests as control
 
     path = _find(context, run, runs)
     if keep_best:
@@ -107,7 +107,7 @@ def stop(
 @runs_app.command()
 def skip(context: typer.Context, run: RunId, wait: Wait = False, runs: Folder = None) -> None:
     """Take a waiting run out of its queue, or end the one that is trained: the queue goes on with the next."""
-    from .trainer import control
+    from .trainer.runs import requests as control
 
     _ask(control.skip, _find(context, run, runs), wait, "was asked to leave its queue")
 
@@ -134,9 +134,10 @@ def resume(
     """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
     from . import cli_runs_text as text
     from . import cli_train_devices as where
-    from .trainer import launch, logout
-    from .trainer.distributed import ranked
-    from .trainer.reader import read_run
+    from .trainer.devices.process_group import ranked
+    from .trainer.launch import logout
+    from .trainer.launch import spawn as launch
+    from .trainer.runs.reader import read_run
 
     path = _find(context, run, runs)
     if ranked():
@@ -164,8 +165,8 @@ def remove(
 ) -> None:
     """Remove a run with its checkpoints; never one that is running."""
     from . import cli_runs_text as text
-    from .trainer import launch
-    from .trainer.reader import read_run
+    from .trainer.launch import spawn as launch
+    from .trainer.runs.reader import read_run
 
     path = _find(context, run, runs)
     if not yes:
@@ -194,7 +195,7 @@ def export(
     runs: Folder = None,
 ) -> None:
     """Write the records of a run as CSV or TensorBoard events, or its weights as safetensors."""
-    from .trainer import export as exports
+    from .trainer.export import records as exports
 
     for option, given, choices in (("--format", form, exports.FORMATS), ("--checkpoint", which, ("best", "last"))):
         if given not in choices:
@@ -208,11 +209,11 @@ def export(
     if form == "csv":
         say(f"{target}: {exports.save_csv(path, checked)} records")
     elif form == "tensorboard":
-        from .trainer.events import write_events
+        from .trainer.export.tensorboard import write_events
 
         say(f"{target}: {write_events(path, checked)} figures; 'tensorboard --logdir {target.parent}' shows them")
     else:
-        from .trainer.weightfiles import export_weights
+        from .trainer.weights.weight_files import export_weights
 
         exports.save(checked, export_weights(path, which))
         say(f"{target}: the {which} weights")
@@ -227,7 +228,7 @@ def tag(
     runs: Folder = None,
 ) -> None:
     """Give a run tags, or take them away."""
-    from .trainer import notes
+    from .trainer.runs import annotations as notes
 
     path = _find(context, run, runs)
     kept = (notes.remove_tags if remove else notes.add_tags)(path, tags)
@@ -242,7 +243,7 @@ def note(
     runs: Folder = None,
 ) -> None:
     """Write a remark on a run."""
-    from .trainer import notes
+    from .trainer.runs import annotations as notes
 
     path = _find(context, run, runs)
     kept = notes.set_remark(path, text)
@@ -262,7 +263,7 @@ def clone(
     What follows the ID are the options of `cnn-explorer train`; 'cnn-explorer train --help' names them.
     """
     from .cli_train import train
-    from .trainer.clone import words
+    from .trainer.launch.clone import words
 
     folder = _folder(context, runs)
     path = _find(context, run, runs)
@@ -281,12 +282,12 @@ def _folder(context: typer.Context, given: Path | None) -> Path:
 
 
 def _find(context: typer.Context, run: str, given: Path | None) -> Path:
-    from .trainer.ids import resolve
+    from .trainer.runs.ids import resolve
 
     return resolve(_folder(context, given), run)
 
 
 def _print_json(value: dict) -> None:
-    from .trainer.jsonsafe import encode_json
+    from .trainer.common.json_safe import encode_json
 
     sys.stdout.write(encode_json(value, indent=1).decode())

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .cli_runs_text import duration, measured, percent
-from .trainer.reader import MetricsTail, Run, number, read_run
-from .trainer.states import STATES
+from .trainer.runs.reader import MetricsTail, Run, number, read_run
+from .trainer.runs.states import STATES
 
 POLL_S = 0.3
 QUIET_S = 10.0

@@ -20,13 +20,13 @@ import time
 from pathlib import Path
 
 import torch
-from cnn_explorer.trainer import hardware
 from cnn_explorer.trainer.bench import ours, run
 from cnn_explorer.trainer.bench.bare import BareLoop, Pixels
 from cnn_explorer.trainer.bench.measure import Timing, interleaved
 from cnn_explorer.trainer.bench.run import Settings
-from cnn_explorer.trainer.optim import build_optimizer
-from cnn_explorer.trainer.update import Updater
+from cnn_explorer.trainer.devices import hardware
+from cnn_explorer.trainer.loop.train_step import Updater
+from cnn_explorer.trainer.optim.build import build_optimizer
 from torch import Tensor, nn
 
 MOST_US = 20.0

@@ -26,8 +26,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
-from cnn_explorer.trainer import process
-from cnn_explorer.trainer.lock import RunLock
+from cnn_explorer.trainer.common import process
+from cnn_explorer.trainer.runs.lock import RunLock
 from key_paint import Terminal
 
 LIVE_RUNS, RECORDS_PER_S = 4, 50

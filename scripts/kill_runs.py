@@ -114,7 +114,7 @@ def _settle(folder: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
-    from cnn_explorer.trainer import window
+    from cnn_explorer.trainer.loop import metrics_window as window
 
     window.Window.due = lambda self: True
 
@@ -126,7 +126,7 @@ class Tester:
     """
 
     def __init__(self, folder: Path, chance: random.Random, **recipe: object) -> None:
-        from cnn_explorer.trainer import prepare
+        from cnn_explorer.trainer.planning import planner as prepare
 
         self._chance = chance
         self._runs = folder / "runs"
@@ -153,7 +153,7 @@ class Tester:
             raise SystemExit(f"the undisturbed run {reference} is {self._wanted.state}")
 
     def _create(self) -> Path:
-        from cnn_explorer.trainer import prepare
+        from cnn_explorer.trainer.planning import planner as prepare
 
         path, lock = prepare.create(self._config, self._runs, ["train", "subject"])
         lock.release()
@@ -214,7 +214,7 @@ def _train(path: Path, prepare: Callable[[], None] | None = None, kill_after_s: 
 
 
 def _be_trainer(path: Path, prepare: Callable[[], None] | None) -> None:
-    from cnn_explorer.trainer import launch
+    from cnn_explorer.trainer.launch import spawn as launch
 
     code = 99
     try:
@@ -254,7 +254,7 @@ def _die_in_operation(at: int, half: bool) -> None:
 
 def _before_operations(act: Callable[[Callable[[bytes], object] | None, bytes], None]) -> None:
     """Call ``act`` before each file operation of the trainer, with what writes and the data where it is a write."""
-    from cnn_explorer.trainer import checkpoint
+    from cnn_explorer.trainer.weights import checkpoint
 
     def watched(operation: Callable, is_write: bool) -> Callable:
         def call(*arguments, **options):
@@ -285,9 +285,9 @@ class Remains:
     """What a run has left on the disk."""
 
     def __init__(self, path: Path) -> None:
-        from cnn_explorer.trainer import checkpoint
-        from cnn_explorer.trainer.reader import read_run
-        from cnn_explorer.trainer.rundir import checkpoint_paths
+        from cnn_explorer.trainer.runs.reader import read_run
+        from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
+        from cnn_explorer.trainer.weights import checkpoint
 
         paths = checkpoint_paths(path)
         self.state = read_run(path).state

@@ -1,4 +1,4 @@
-"""Write trainer/digits.npz from the copy of the digits that scikit-learn ships.
+"""Write trainer/data/digits.npz from the copy of the digits that scikit-learn ships.
 
     python scripts/make_digits.py [FILE]
 

@@ -49,8 +49,8 @@ def main() -> None:
 
 def make(folder: Path, runs: int, records: int) -> None:
     """Fill ``folder`` with runs, a minute apart."""
-    from cnn_explorer.trainer.ids import new_id
-    from cnn_explorer.trainer.rundir import RunWriter, timestamp
+    from cnn_explorer.trainer.runs.ids import new_id
+    from cnn_explorer.trainer.runs.run_writer import RunWriter, timestamp
 
     now = datetime.now(UTC)
     lines = [_record(step, records) for step in range(1, records + 1)]
@@ -80,7 +80,7 @@ def _record(step: int, records: int) -> str:
 
 def measure(folder: Path, repetitions: int) -> dict[str, float]:
     """Medians in milliseconds, by what was done."""
-    from cnn_explorer.trainer.reader import RunCache
+    from cnn_explorer.trainer.runs.reader import RunCache
 
     def program(*words: str) -> Callable[[], object]:
         command = [sys.executable, "-m", "cnn_explorer", "runs", *words]

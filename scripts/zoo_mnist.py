@@ -18,12 +18,14 @@ from pathlib import Path
 import torch
 from cnn_explorer import settings
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import datasets, hardware, prepare
-from cnn_explorer.trainer.batches import evaluation_batches
-from cnn_explorer.trainer.datasets import DataSet, Pictures
-from cnn_explorer.trainer.evaluate import evaluate
-from cnn_explorer.trainer.schedule import learning_rate
-from cnn_explorer.trainer.training import build_session
+from cnn_explorer.trainer.batches.batches import evaluation_batches
+from cnn_explorer.trainer.config.lr_schedule import learning_rate
+from cnn_explorer.trainer.data import datasets
+from cnn_explorer.trainer.data.datasets import DataSet, Pictures
+from cnn_explorer.trainer.devices import hardware
+from cnn_explorer.trainer.loop.evaluate import evaluate
+from cnn_explorer.trainer.loop.session import build_session
+from cnn_explorer.trainer.planning import planner as prepare
 
 TRAINING_DIGITS = 10_000
 ENOUGH = 0.5

@@ -13,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from cnn_explorer.trainer import control
-from cnn_explorer.trainer.lock import RunLock
-from cnn_explorer.trainer.rundir import RunWriter
+from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs.lock import RunLock
+from cnn_explorer.trainer.runs.run_writer import RunWriter
 
 
 def main(arguments: list[str]) -> int:

@@ -40,7 +40,12 @@ def to(name: str) -> Callable[..., bool]:
 
 
 def points() -> dict[str, Callable[[], None]]:
-    from cnn_explorer.trainer import checkpoint, execute, loop, report, rundir, training
+    from cnn_explorer.trainer.launch import execute
+    from cnn_explorer.trainer.loop import reporter as report
+    from cnn_explorer.trainer.loop import session as training
+    from cnn_explorer.trainer.loop import trainer as loop
+    from cnn_explorer.trainer.runs import run_writer as rundir
+    from cnn_explorer.trainer.weights import checkpoint
 
     trainer = loop.Trainer
 
@@ -77,7 +82,7 @@ def _after(count: int) -> Callable[..., bool]:
 
 def main(folder: Path) -> None:
     kill_runs._settle(folder)
-    from cnn_explorer.trainer import checkpoint
+    from cnn_explorer.trainer.weights import checkpoint
 
     kill_runs.CHECKPOINTS["minutes"] = 0  # one after every update
     tester = kill_runs.Tester(folder, random.Random(0), epochs=2, batch_size=128)

@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import torch
-from cnn_explorer.trainer import distributed, runconfig, training
-from cnn_explorer.trainer.batches import evaluation_batches
-from cnn_explorer.trainer.distributed import Group
-from cnn_explorer.trainer.evaluate import evaluate
-from cnn_explorer.trainer.rundir import read_config
-from cnn_explorer.trainer.schedule import learning_rate
-from cnn_explorer.trainer.window import Window
+from cnn_explorer.trainer.batches.batches import evaluation_batches
+from cnn_explorer.trainer.config import run_config as runconfig
+from cnn_explorer.trainer.config.lr_schedule import learning_rate
+from cnn_explorer.trainer.devices import process_group as distributed
+from cnn_explorer.trainer.devices.process_group import Group
+from cnn_explorer.trainer.loop import session as training
+from cnn_explorer.trainer.loop.evaluate import evaluate
+from cnn_explorer.trainer.loop.metrics_window import Window
+from cnn_explorer.trainer.runs.run_writer import read_config
 
 
 def train_in_double(path: Path, group: Group) -> dict:

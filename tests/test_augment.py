@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.trainer import augment, distort, hardware, mixing, randomness, store
-from cnn_explorer.trainer.batches import TrainingBatches, View, evaluation_batches
-from cnn_explorer.trainer.datasets import Pictures
-from cnn_explorer.trainer.distributed import ALONE, Group
-from cnn_explorer.trainer.recipe import AUGMENTATIONS, Recipe
+from cnn_explorer.trainer.batches import augment
+from cnn_explorer.trainer.batches import mixup_cutmix as mixing
+from cnn_explorer.trainer.batches import placement as store
+from cnn_explorer.trainer.batches import randaugment as distort
+from cnn_explorer.trainer.batches.batches import TrainingBatches, View, evaluation_batches
+from cnn_explorer.trainer.common import rng as randomness
+from cnn_explorer.trainer.config.recipe import AUGMENTATIONS, Recipe
+from cnn_explorer.trainer.data.datasets import Pictures
+from cnn_explorer.trainer.devices import hardware
+from cnn_explorer.trainer.devices.process_group import ALONE, Group
 from torch import Tensor
 
 CPU = torch.device("cpu")

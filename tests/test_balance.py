@@ -6,13 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import augment, balance, prepare, randomness, recipe
-from cnn_explorer.trainer.batches import TrainingBatches, View
-from cnn_explorer.trainer.datasets import Pictures
-from cnn_explorer.trainer.evaluate import evaluate
-from cnn_explorer.trainer.optim import build_optimizer
-from cnn_explorer.trainer.recipe import Layer, Recipe
-from cnn_explorer.trainer.update import Updater
+from cnn_explorer.trainer.batches import augment
+from cnn_explorer.trainer.batches import class_balance as balance
+from cnn_explorer.trainer.batches.batches import TrainingBatches, View
+from cnn_explorer.trainer.common import rng as randomness
+from cnn_explorer.trainer.config import recipe
+from cnn_explorer.trainer.config.recipe import Layer, Recipe
+from cnn_explorer.trainer.data.datasets import Pictures
+from cnn_explorer.trainer.loop.evaluate import evaluate
+from cnn_explorer.trainer.loop.train_step import Updater
+from cnn_explorer.trainer.optim.build import build_optimizer
+from cnn_explorer.trainer.planning import planner as prepare
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.trainer import prepare
 from cnn_explorer.trainer.bench import ours, words
 from cnn_explorer.trainer.bench.bare import BareLoop, Pixels
 from cnn_explorer.trainer.bench.canonical import CanonicalLoop, Loader, PilPictures, plain_optimizer, transform_of
@@ -17,10 +16,11 @@ from cnn_explorer.trainer.bench.measure import Timing, interleaved
 from cnn_explorer.trainer.bench.results import DataResult, Measured, NetworkResult, Worth
 from cnn_explorer.trainer.bench.run import Settings, plan
 from cnn_explorer.trainer.bench.switches import switches
-from cnn_explorer.trainer.engine import Engine
-from cnn_explorer.trainer.optim import build_optimizer
-from cnn_explorer.trainer.prepare import Request
-from cnn_explorer.trainer.training import build_network
+from cnn_explorer.trainer.config.engine_config import Engine
+from cnn_explorer.trainer.loop.session import build_network
+from cnn_explorer.trainer.optim.build import build_optimizer
+from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning.planner import Request
 from training_support import call, same
 
 CPU = torch.device("cpu")

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.trainer import calibrate, calibrations, hardware, prepare
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.reader import read_run
+from cnn_explorer.trainer.devices import hardware
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.planning import calibrate
+from cnn_explorer.trainer.planning import calibration_store as calibrations
+from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.runs.reader import read_run
 from training_support import create_run, same, weights_of
 
 

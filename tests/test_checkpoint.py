@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.trainer import checkpoint
-from cnn_explorer.trainer.checkpoint import CheckpointError
-from cnn_explorer.trainer.rundir import CheckpointPaths, checkpoint_paths
+from cnn_explorer.trainer.runs.run_writer import CheckpointPaths, checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
+from cnn_explorer.trainer.weights.checkpoint import CheckpointError
 
 
 @pytest.fixture

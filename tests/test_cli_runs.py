@@ -17,11 +17,12 @@ import pytest
 from cnn_explorer import cli_runs_text, cli_runs_watch
 from cnn_explorer.cli_runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import control, launch
-from cnn_explorer.trainer.ids import new_id
-from cnn_explorer.trainer.reader import list_runs, read_run
-from cnn_explorer.trainer.rundir import Notes, RunWriter, write_notes
-from cnn_explorer.trainer.textsafe import width
+from cnn_explorer.trainer.common.text_safe import width
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs.ids import new_id
+from cnn_explorer.trainer.runs.reader import list_runs, read_run
+from cnn_explorer.trainer.runs.run_writer import Notes, RunWriter, write_notes
 from typer.testing import CliRunner
 
 CONFIG = {

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import checkpoint, control, launch, loop, queue
-from cnn_explorer.trainer.execute import execute_queue, execute_run
-from cnn_explorer.trainer.lock import RunLock, is_locked
-from cnn_explorer.trainer.loop import Trainer
-from cnn_explorer.trainer.reader import read_run
-from cnn_explorer.trainer.rundir import RunWriter, checkpoint_paths
+from cnn_explorer.trainer.launch import queue
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch.execute import execute_queue, execute_run
+from cnn_explorer.trainer.loop import trainer as loop
+from cnn_explorer.trainer.loop.trainer import Trainer
+from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs.lock import RunLock, is_locked
+from cnn_explorer.trainer.runs.reader import read_run
+from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
 from training_support import create_run, records_of, same, status_of, weights_of
 
 INTERRUPTED = 130
@@ -92,7 +96,7 @@ def test_killed_while_it_ends_early_it_goes_on_to_the_same_end(
     with monkeypatch.context() as patch:
         at_step(patch, 31, ask_to_finish)
         if during == "test":
-            patch.setattr("cnn_explorer.trainer.training._test", kill)
+            patch.setattr("cnn_explorer.trainer.loop.session._test", kill)
         else:
             patch.setattr(Trainer, "_progress", lambda self: kill() if self.ended_early else {})
         with pytest.raises(Killed):

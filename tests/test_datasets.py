@@ -23,8 +23,20 @@ import numpy as np
 import pytest
 import torch
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import datainfo, datasets, digits, originals, splitting
-from cnn_explorer.trainer.moments import SMALLEST_STD, Moments
+from cnn_explorer.trainer.data import (
+    dataset_info as datainfo,
+)
+from cnn_explorer.trainer.data import (
+    datasets,
+    digits,
+)
+from cnn_explorer.trainer.data import (
+    published_sets as originals,
+)
+from cnn_explorer.trainer.data import (
+    split as splitting,
+)
+from cnn_explorer.trainer.data.channel_statistics import SMALLEST_STD, Moments
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import checkpoint, datasets, execute, launch, prepare, signals
-from cnn_explorer.trainer.batches import evaluation_batches
-from cnn_explorer.trainer.evaluate import evaluate
-from cnn_explorer.trainer.execute import execute_queue, execute_run
-from cnn_explorer.trainer.lock import is_locked
-from cnn_explorer.trainer.rundir import checkpoint_paths
+from cnn_explorer.trainer.batches.batches import evaluation_batches
+from cnn_explorer.trainer.data import datasets
+from cnn_explorer.trainer.launch import execute, signals
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch.execute import execute_queue, execute_run
+from cnn_explorer.trainer.loop.evaluate import evaluate
+from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.runs.lock import is_locked
+from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
 from training_support import bench, create_run, records_of, same, status_of, weights_of
 
 INTERRUPTED = 130
@@ -34,7 +38,7 @@ def resume(path: Path) -> tuple[int, list[str]]:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM) -> None:
     """Send this process a signal during update ``step``."""
-    from cnn_explorer.trainer.loop import Trainer
+    from cnn_explorer.trainer.loop.trainer import Trainer
 
     update = Trainer._update
 
@@ -123,7 +127,7 @@ def test_a_hangup_that_is_ignored_stays_so() -> None:
 
 def test_a_request_in_the_folder_stops_at_the_next_record(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, lock = create_run(home / "runs")
-    from cnn_explorer.trainer.loop import Trainer
+    from cnn_explorer.trainer.loop.trainer import Trainer
 
     train_epoch = Trainer._train_epoch
 
@@ -155,7 +159,7 @@ def test_a_signal_stops_the_whole_queue_unless_one_run_was_meant(home: Path, mon
     assert [status_of(path)["state"] for path, _ in runs] == ["stopped"] * 3
     assert not any(is_locked(path) for path, _ in runs)
 
-    from cnn_explorer.trainer.loop import Trainer
+    from cnn_explorer.trainer.loop.trainer import Trainer
 
     update = Trainer._update
     only = create_run(home / "runs"), create_run(home / "runs", recipe={"epochs": 1, "batch_size": 300})
@@ -207,7 +211,7 @@ def test_a_corrupt_checkpoint_gives_way_to_the_one_before_and_the_result_is_the_
 ) -> None:
     whole, (path, lock) = create_run(home / "runs"), create_run(home / "runs")
     run_to_end(*whole)
-    from cnn_explorer.trainer import keeper
+    from cnn_explorer.trainer.loop import checkpointer as keeper
 
     monkeypatch.setattr(keeper, "COST_SHARE", float("inf"))
     with monkeypatch.context() as patch:
@@ -247,7 +251,7 @@ def test_a_damaged_best_checkpoint_costs_the_best_weights_only(home: Path, monke
     with monkeypatch.context() as patch:
         stop_at(patch, 60)
         run_to_end(path, lock)
-    monkeypatch.setattr("cnn_explorer.trainer.loop.Best.beaten_by", lambda self, evaluation: False)
+    monkeypatch.setattr("cnn_explorer.trainer.loop.trainer.Best.beaten_by", lambda self, evaluation: False)
     checkpoint_paths(path).best.write_bytes(b"garbage")
     code, lines = resume(path)
     assert code == 0
@@ -416,7 +420,7 @@ def test_a_run_whose_weights_never_find_room_failed_and_is_mended_by_resuming(
     run_to_end(*whole)
     with monkeypatch.context() as patch:
         lines = disk_that_is_full_until(patch, lambda waited: False)
-        patch.setattr("cnn_explorer.trainer.loop.PATIENCE_S", 60.0)
+        patch.setattr("cnn_explorer.trainer.loop.trainer.PATIENCE_S", 60.0)
         code = execute_run(path, lock, say=lines.append)
     assert (code, status_of(path)["state"]) == (1, "failed")
     assert "the weights could not be written: No space left on device" in status_of(path)["error"]
@@ -442,7 +446,7 @@ def test_a_stop_while_the_disk_is_waited_for_gives_the_weights_up_and_says_so(
 
 def disk_that_is_full_until(patch: pytest.MonkeyPatch, room: Callable[[int], bool]) -> list[str]:
     """Checkpoints find no room until ``room(n)`` says so at the n-th wait of the trainer."""
-    from cnn_explorer.trainer import loop
+    from cnn_explorer.trainer.loop import trainer as loop
 
     full, waits, now = [True], [0], [0.0]
     write, write_last = checkpoint.write, checkpoint.write_last

@@ -3,8 +3,8 @@
 import csv
 import io
 
-from cnn_explorer.trainer.export import write_csv
-from cnn_explorer.trainer.rundir import RunWriter
+from cnn_explorer.trainer.export.records import write_csv
+from cnn_explorer.trainer.runs.run_writer import RunWriter
 
 
 def test_export_of_a_growing_run_is_consistent(tmp_path):

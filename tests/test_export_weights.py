@@ -13,10 +13,11 @@ import torch
 from cnn_explorer.cli_runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import checkpoint, weightfiles
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.rundir import checkpoint_paths, read_notes
-from cnn_explorer.trainer.start import Wish
+from cnn_explorer.trainer.config.weights_source import Wish
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.runs.run_writer import checkpoint_paths, read_notes
+from cnn_explorer.trainer.weights import checkpoint
+from cnn_explorer.trainer.weights import weight_files as weightfiles
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from training_support import create_run, records_of, write_models

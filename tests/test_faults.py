@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cnn_explorer.trainer import launch, loop
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.loop import Trainer
-from cnn_explorer.trainer.reader import read_run
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.loop import trainer as loop
+from cnn_explorer.trainer.loop.trainer import Trainer
+from cnn_explorer.trainer.runs.reader import read_run
 from training_support import create_run, records_of, same, status_of, weights_of
 
 
@@ -105,7 +106,7 @@ def test_data_that_vanish_before_a_run_is_resumed_are_one_line_and_coming_back_t
 def test_a_clock_that_jumps_changes_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, lock = create_run(home / "runs")
     jumps = itertools.cycle(["1999-01-01T00:00:00.000Z", "2099-12-31T23:59:59.000Z"])
-    monkeypatch.setattr("cnn_explorer.trainer.rundir.timestamp", lambda: next(jumps))
+    monkeypatch.setattr("cnn_explorer.trainer.runs.run_writer.timestamp", lambda: next(jumps))
     wall = itertools.cycle([0.0, 4e9])
     monkeypatch.setattr("time.time", lambda: next(wall))
     seen: list[str] = []

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from cnn_explorer import cli_train_options
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import datainfo, findrate, prepare, presets, recipe
+from cnn_explorer.trainer.config import presets, recipe
+from cnn_explorer.trainer.data import dataset_info as datainfo
+from cnn_explorer.trainer.planning import lr_finder as findrate
+from cnn_explorer.trainer.planning import planner as prepare
 from hypothesis import given
 from hypothesis import strategies as st
 from training_support import call

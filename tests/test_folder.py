@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import datainfo, datasets, listing
-from cnn_explorer.trainer.folder import read_picture
-from cnn_explorer.trainer.listing import SUFFIXES, list_folder
+from cnn_explorer.trainer.data import dataset_info as datainfo
+from cnn_explorer.trainer.data import datasets
+from cnn_explorer.trainer.data import folder_scan as listing
+from cnn_explorer.trainer.data.folder_scan import SUFFIXES, list_folder
+from cnn_explorer.trainer.data.image_folder import read_picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -451,8 +453,8 @@ def test_any_file_gives_a_picture_or_a_reason(
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Whatever is in the file, the reader of a batch gives a picture of the asked shape or the name with a reason."""
-    from cnn_explorer.trainer.folder import _read_batch
-    from cnn_explorer.trainer.listing import Item
+    from cnn_explorer.trainer.data.folder_scan import Item
+    from cnn_explorer.trainer.data.image_folder import _read_batch
 
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
     picture = Image.fromarray(values).convert("L" if mode == "I;16" else "RGB")
@@ -494,8 +496,8 @@ def pillow_reads(path: Path) -> bool:
     head=st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"P6 "]),
 )
 def test_garbage_never_raises(data: bytes, head: bytes, tmp_path: Path) -> None:
-    from cnn_explorer.trainer.folder import _read_batch
-    from cnn_explorer.trainer.listing import Item
+    from cnn_explorer.trainer.data.folder_scan import Item
+    from cnn_explorer.trainer.data.image_folder import _read_batch
 
     (tmp_path / "file.jpg").write_bytes(head + data)
     images, labels, failed = _read_batch(tmp_path, [Item("file.jpg", 0, 0, 0)], 8, 3)

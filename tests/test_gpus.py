@@ -12,7 +12,9 @@ import pytest
 import torch
 from cnn_explorer.cli_train_devices import Spread
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import devices, gpus, hardware, prepare
+from cnn_explorer.trainer.devices import device_list as devices
+from cnn_explorer.trainer.devices import gpus, hardware
+from cnn_explorer.trainer.planning import planner as prepare
 from test_machine import fake_nvml
 
 GIB = 2**30

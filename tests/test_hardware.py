@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import hardware, progress
-from cnn_explorer.trainer.progress import Bar, Moment, Narrator
+from cnn_explorer.trainer.common import progress
+from cnn_explorer.trainer.common.progress import Bar, Moment, Narrator
+from cnn_explorer.trainer.devices import hardware
 
 
 @pytest.fixture

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import WorkError
-from cnn_explorer.trainer import checkpoint, control, launch
-from cnn_explorer.trainer.checkpoint import CheckpointError
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.export import write_csv
-from cnn_explorer.trainer.lock import RunLock
-from cnn_explorer.trainer.reader import MetricsTail, list_runs, newest_figures, read_run, skim
-from cnn_explorer.trainer.rundir import RunWriter, checkpoint_paths
+from cnn_explorer.trainer.export.records import write_csv
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs.lock import RunLock
+from cnn_explorer.trainer.runs.reader import MetricsTail, list_runs, newest_figures, read_run, skim
+from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
+from cnn_explorer.trainer.weights.checkpoint import CheckpointError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from training_support import bench, create_run, status_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import ids
+from cnn_explorer.trainer.runs import ids
 from hypothesis import given
 from hypothesis import strategies as st
 

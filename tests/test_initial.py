@@ -10,10 +10,16 @@ import torch
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.anatomy.transplant import depends_on_classes, randomise
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import checkpoint, findrate, initial, prepare, runconfig, training, weightfiles
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.rundir import checkpoint_paths
-from cnn_explorer.trainer.start import Wish
+from cnn_explorer.trainer.config import run_config as runconfig
+from cnn_explorer.trainer.config.weights_source import Wish
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.loop import session as training
+from cnn_explorer.trainer.planning import lr_finder as findrate
+from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
+from cnn_explorer.trainer.weights import initialise as initial
+from cnn_explorer.trainer.weights import weight_files as weightfiles
 from training_support import create_run, same, status_of, weights_of, write_models
 
 

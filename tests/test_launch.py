@@ -11,10 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import control, launch, process
-from cnn_explorer.trainer.lock import RunLock, is_locked
-from cnn_explorer.trainer.reader import MetricsTail, last_log_lines, read_run
-from cnn_explorer.trainer.rundir import RunWriter
+from cnn_explorer.trainer.common import process
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs.lock import RunLock, is_locked
+from cnn_explorer.trainer.runs.reader import MetricsTail, last_log_lines, read_run
+from cnn_explorer.trainer.runs.run_writer import RunWriter
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
 PATIENCE_S = 60.0
@@ -112,7 +114,7 @@ def test_the_command_line(runs, monkeypatch):
 def test_a_launcher_that_dies_takes_no_run_with_it(runs, python, tmp_path):
     code = (
         "import sys, os; from pathlib import Path; from cnn_explorer.trainer import launch;"
-        "from cnn_explorer.trainer.rundir import RunWriter;"
+        "from cnn_explorer.trainer.runs.run_writer import RunWriter;"
         "w = RunWriter.create(Path(sys.argv[1]), 'a-run', {'recipe': {'epochs': 3}}); w.close();"
         "launch.spawn([w.path], [w.lock], python=sys.argv[2]); os.kill(0, 9)"
     )
@@ -358,7 +360,7 @@ def test_removing_follows_no_links_inside(runs, tmp_path):
 def test_output_can_be_sent_to_the_next_log(runs):
     path, lock = create(runs, "a-run")
     code = (
-        "import sys, os; from pathlib import Path; from cnn_explorer.trainer.output import redirect_output;"
+        "import sys, os; from pathlib import Path; from cnn_explorer.trainer.runs.log_file import redirect_output;"
         "print('before'); redirect_output(Path(sys.argv[1])); print('after'); os.system('echo child')"
     )
     done = subprocess.run([sys.executable, "-u", "-c", code, str(path)], capture_output=True, text=True, check=True)

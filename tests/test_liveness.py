@@ -8,17 +8,17 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from cnn_explorer.trainer import process
-from cnn_explorer.trainer.liveness import conclude
-from cnn_explorer.trainer.reader import read_run
-from cnn_explorer.trainer.rundir import timestamp
+from cnn_explorer.trainer.common import process
+from cnn_explorer.trainer.runs.liveness import conclude
+from cnn_explorer.trainer.runs.reader import read_run
+from cnn_explorer.trainer.runs.run_writer import timestamp
 
 NOW = 1_800_000_000.0
 
 
 def test_a_killed_process_has_crashed_although_its_status_says_training(tmp_path):
     code = (
-        "import os; from pathlib import Path; from cnn_explorer.trainer.rundir import RunWriter;"
+        "import os; from pathlib import Path; from cnn_explorer.trainer.runs.run_writer import RunWriter;"
         f"w = RunWriter.create(Path({str(tmp_path)!r}), 'a-run', {{}}); w.status(state='training'); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)

@@ -10,10 +10,12 @@ import time
 
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import lock as lock_module
-from cnn_explorer.trainer.lock import RunLock, is_locked
+from cnn_explorer.trainer.runs import lock as lock_module
+from cnn_explorer.trainer.runs.lock import RunLock, is_locked
 
-HOLD = "import sys, time; from pathlib import Path; from cnn_explorer.trainer.lock import RunLock; {}; time.sleep(60)"
+HOLD = (
+    "import sys, time; from pathlib import Path; from cnn_explorer.trainer.runs.lock import RunLock; {}; time.sleep(60)"
+)
 
 
 def start(code: str, **options) -> subprocess.Popen:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import checkpoint, keeper, loop
-from cnn_explorer.trainer.evaluate import Evaluation
-from cnn_explorer.trainer.loop import Best, Diverged, Stopped
-from cnn_explorer.trainer.rundir import RunWriteError, RunWriter, checkpoint_paths
+from cnn_explorer.trainer.loop import checkpointer as keeper
+from cnn_explorer.trainer.loop import trainer as loop
+from cnn_explorer.trainer.loop.evaluate import Evaluation
+from cnn_explorer.trainer.loop.trainer import Best, Diverged, Stopped
+from cnn_explorer.trainer.runs.run_writer import RunWriteError, RunWriter, checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
 from training_support import bench, create_run, records_of, same, status_of, weights_of
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer.lamb import Lamb, trust_ratio
-from cnn_explorer.trainer.muon import Muon, hidden_matrices, orthogonalised
-from cnn_explorer.trainer.optim import build_optimizer, set_rate
-from cnn_explorer.trainer.recipe import Recipe
+from cnn_explorer.trainer.config.recipe import Recipe
+from cnn_explorer.trainer.optim.build import build_optimizer, set_rate
+from cnn_explorer.trainer.optim.lamb import Lamb, trust_ratio
+from cnn_explorer.trainer.optim.muon import Muon, hidden_matrices, orthogonalised
 from torch import Tensor, nn
 
 

@@ -21,11 +21,16 @@ import typer
 from cnn_explorer import cli, settings
 from cnn_explorer.models.anatomy.counting import on_meta
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import calibrations, checkpoint, configfile, launch, runconfig, weightfiles
-from cnn_explorer.trainer.lock import RunLock
-from cnn_explorer.trainer.notes import read_notes
-from cnn_explorer.trainer.reader import list_runs, read_run
-from cnn_explorer.trainer.rundir import checkpoint_paths
+from cnn_explorer.trainer.config import config_file as configfile
+from cnn_explorer.trainer.config import run_config as runconfig
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.planning import calibration_store as calibrations
+from cnn_explorer.trainer.runs.annotations import read_notes
+from cnn_explorer.trainer.runs.lock import RunLock
+from cnn_explorer.trainer.runs.reader import list_runs, read_run
+from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
+from cnn_explorer.trainer.weights import weight_files as weightfiles
 from cnn_explorer.tui import memory, options
 from cnn_explorer.tui.screens.runs import RunsScreen
 from training_support import bench, call, records_of, same, status_of, weights_of

@@ -9,7 +9,8 @@ import pytest
 import torch
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer.optim import (
+from cnn_explorer.trainer.config.recipe import OPTIMIZERS, Recipe
+from cnn_explorer.trainer.optim.build import (
     Average,
     build_optimizer,
     clip_gradients,
@@ -17,7 +18,6 @@ from cnn_explorer.trainer.optim import (
     parameter_groups,
     set_rate,
 )
-from cnn_explorer.trainer.recipe import OPTIMIZERS, Recipe
 from torch import nn
 
 

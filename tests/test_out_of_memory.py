@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import WorkError
-from cnn_explorer.trainer import checkpoint, launch, loop
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.loop import Trainer
-from cnn_explorer.trainer.outofmemory import is_out_of_memory
-from cnn_explorer.trainer.rundir import checkpoint_paths
-from cnn_explorer.trainer.training import Shortage
+from cnn_explorer.trainer.common.out_of_memory import is_out_of_memory
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.loop import trainer as loop
+from cnn_explorer.trainer.loop.session import Shortage
+from cnn_explorer.trainer.loop.trainer import Trainer
+from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
 from training_support import create_run, records_of, same, status_of, weights_of
 
 
@@ -86,7 +88,7 @@ def test_within_a_run_it_goes_back_to_the_checkpoint_and_no_record_is_double(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop.Window, "due", lambda self: True)
-    monkeypatch.setattr("cnn_explorer.trainer.keeper.COST_SHARE", float("inf"))
+    monkeypatch.setattr("cnn_explorer.trainer.loop.checkpointer.COST_SHARE", float("inf"))
     path, lock = create_run(home / "runs")
     with monkeypatch.context() as patch:
         lack_memory_once(patch, 33)

@@ -24,12 +24,18 @@ from cnn_explorer.models import convnext, swin, vgg, vit
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import named_weights, randomise
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import checkpoint, finetune, prepare, published, runconfig, start, training
-from cnn_explorer.trainer.batches import View
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.loop import Stopped
-from cnn_explorer.trainer.rundir import checkpoint_paths
-from cnn_explorer.trainer.start import Wish
+from cnn_explorer.trainer.batches.batches import View
+from cnn_explorer.trainer.config import run_config as runconfig
+from cnn_explorer.trainer.config import weights_source as start
+from cnn_explorer.trainer.config.weights_source import Wish
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.loop import session as training
+from cnn_explorer.trainer.loop.trainer import Stopped
+from cnn_explorer.trainer.optim import fine_tuning as finetune
+from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
+from cnn_explorer.trainer.weights import torchvision_weights as published
 from PIL import Image
 from same_function import relative_difference
 from torch import nn

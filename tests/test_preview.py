@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import enginechoice, estimate, hardware, prepare, preview, trial
-from cnn_explorer.trainer.configfile import Wishes
-from cnn_explorer.trainer.estimate import Forecast
-from cnn_explorer.trainer.schedule import learning_rate
-from cnn_explorer.trainer.trial import Timing
+from cnn_explorer.trainer.config.config_file import Wishes
+from cnn_explorer.trainer.config.lr_schedule import learning_rate
+from cnn_explorer.trainer.devices import hardware
+from cnn_explorer.trainer.planning import engine_choice as enginechoice
+from cnn_explorer.trainer.planning import estimate, preview, trial
+from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning.estimate import Forecast
+from cnn_explorer.trainer.planning.trial import Timing
 from training_support import call
 
 

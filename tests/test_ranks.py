@@ -16,10 +16,12 @@ import psutil
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import control, distributed, launch
-from cnn_explorer.trainer.distributed import ALONE, rows_of_batch
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.lock import is_locked
+from cnn_explorer.trainer.devices import process_group as distributed
+from cnn_explorer.trainer.devices.process_group import ALONE, rows_of_batch
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs.lock import is_locked
 from rank_worker import train_in_double
 from training_support import create_run, records_of, status_of, weights_of
 

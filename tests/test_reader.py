@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer import reader
-from cnn_explorer.trainer.lock import RunLock
-from cnn_explorer.trainer.reader import LogTail, MetricsTail, RunCache, list_runs, number, read_run, skim, summary
-from cnn_explorer.trainer.rundir import RunWriter
-from cnn_explorer.trainer.states import ENDED, STATES
+from cnn_explorer.trainer.runs import reader
+from cnn_explorer.trainer.runs.lock import RunLock
+from cnn_explorer.trainer.runs.reader import LogTail, MetricsTail, RunCache, list_runs, number, read_run, skim, summary
+from cnn_explorer.trainer.runs.run_writer import RunWriter
+from cnn_explorer.trainer.runs.states import ENDED, STATES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 from cnn_explorer.cli_runs import runs_app
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import reading
-from cnn_explorer.trainer import story as storyfile
-from cnn_explorer.trainer.notes import Notes
-from cnn_explorer.trainer.reading import read_curve
-from cnn_explorer.trainer.run import Run
-from cnn_explorer.trainer.story import MOST_PER_CLASS, MOST_POINTS, Point, Story, StoryTail, StoryTeller
+from cnn_explorer.trainer.analysis import curve_findings as reading
+from cnn_explorer.trainer.analysis import curve_summary as storyfile
+from cnn_explorer.trainer.analysis.curve_findings import read_curve
+from cnn_explorer.trainer.analysis.curve_summary import (
+    MOST_PER_CLASS,
+    MOST_POINTS,
+    Point,
+    Story,
+    StoryTail,
+    StoryTeller,
+)
+from cnn_explorer.trainer.runs.annotations import Notes
+from cnn_explorer.trainer.runs.run import Run
 from cnn_explorer.tui.history import History
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -7,8 +7,20 @@ from pathlib import Path
 import pytest
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import configfile, datainfo, engine, recipe, unused
-from cnn_explorer.trainer.recipe import Layer, Recipe, Resolved
+from cnn_explorer.trainer.config import (
+    config_file as configfile,
+)
+from cnn_explorer.trainer.config import (
+    engine_config as engine,
+)
+from cnn_explorer.trainer.config import (
+    recipe,
+)
+from cnn_explorer.trainer.config import (
+    unused_settings as unused,
+)
+from cnn_explorer.trainer.config.recipe import Layer, Recipe, Resolved
+from cnn_explorer.trainer.data import dataset_info as datainfo
 
 DATASETS = [*datainfo.names(), "folder:/pictures"]
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import files, rundir
-from cnn_explorer.trainer.jsonsafe import encode_record, restore
-from cnn_explorer.trainer.lock import RunLock, is_locked
-from cnn_explorer.trainer.reader import MetricsTail, read_run
-from cnn_explorer.trainer.rundir import DiskFull, Notes, RunWriteError, RunWriter
+from cnn_explorer.trainer.common import files
+from cnn_explorer.trainer.common.json_safe import encode_record, restore
+from cnn_explorer.trainer.runs import run_writer as rundir
+from cnn_explorer.trainer.runs.lock import RunLock, is_locked
+from cnn_explorer.trainer.runs.reader import MetricsTail, read_run
+from cnn_explorer.trainer.runs.run_writer import DiskFull, Notes, RunWriteError, RunWriter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -178,7 +179,7 @@ def test_refusals_have_types(writer, monkeypatch, code, kind):
 FULL_DISK = """
 import sys
 from pathlib import Path
-from cnn_explorer.trainer.rundir import DiskFull, RunWriter
+from cnn_explorer.trainer.runs.run_writer import DiskFull, RunWriter
 runs = Path(sys.argv[1])
 writer = RunWriter.create(runs, "a-run", {"network": {"name": "lenet5"}})
 refused = 0
@@ -198,7 +199,7 @@ with open(runs / "filling", "ab", buffering=0) as filling:
 writer.status(state="finished", exit=0)
 writer.close()
 writer.lock.release()
-from cnn_explorer.trainer.reader import MetricsTail, read_run
+from cnn_explorer.trainer.runs.reader import MetricsTail, read_run
 tail = MetricsTail(runs / "a-run")
 steps = [record["step"] for record in tail.read().records]
 assert refused > 100, refused

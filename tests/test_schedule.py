@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cnn_explorer.trainer.recipe import SCHEDULES, Recipe
-from cnn_explorer.trainer.schedule import ONE_CYCLE_START, curve, learning_rate
+from cnn_explorer.trainer.config.lr_schedule import ONE_CYCLE_START, curve, learning_rate
+from cnn_explorer.trainer.config.recipe import SCHEDULES, Recipe
 from hypothesis import given
 from hypothesis import strategies as st
 

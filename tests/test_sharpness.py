@@ -8,10 +8,10 @@ import weakref
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.trainer.optim import Average, build_optimizer
-from cnn_explorer.trainer.recipe import OPTIMIZERS, Recipe
-from cnn_explorer.trainer.sharpness import ASAM_FLOOR
-from cnn_explorer.trainer.update import Updater, autocast
+from cnn_explorer.trainer.config.recipe import OPTIMIZERS, Recipe
+from cnn_explorer.trainer.loop.train_step import Updater, autocast
+from cnn_explorer.trainer.optim.build import Average, build_optimizer
+from cnn_explorer.trainer.optim.sam import ASAM_FLOOR
 from torch import Tensor, nn
 
 

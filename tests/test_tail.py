@@ -6,10 +6,10 @@ import math
 import os
 
 import pytest
-from cnn_explorer.trainer import reader, tail
-from cnn_explorer.trainer.lock import RunLock
-from cnn_explorer.trainer.reader import LogTail, MetricsTail, skim
-from cnn_explorer.trainer.rundir import RunWriter
+from cnn_explorer.trainer.runs import reader, tail
+from cnn_explorer.trainer.runs.lock import RunLock
+from cnn_explorer.trainer.runs.reader import LogTail, MetricsTail, skim
+from cnn_explorer.trainer.runs.run_writer import RunWriter
 
 CONFIG = {
     "network": {"name": "resnet18"},

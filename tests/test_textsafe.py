@@ -1,7 +1,7 @@
 """Text from strangers is harmless once it is cleaned."""
 
 import pytest
-from cnn_explorer.trainer.textsafe import clean, log_line, pad, shorten, width
+from cnn_explorer.trainer.common.text_safe import clean, log_line, pad, shorten, width
 from hypothesis import given
 from hypothesis import strategies as st
 

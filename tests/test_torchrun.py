@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer import control, launch, sidebyside, torchrun
-from cnn_explorer.trainer.distributed import Group
-from cnn_explorer.trainer.lock import RunLock, is_locked
-from cnn_explorer.trainer.rundir import RunWriter
+from cnn_explorer.trainer.devices.process_group import Group
+from cnn_explorer.trainer.launch import device_queue as sidebyside
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch import torchrun
+from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs.lock import RunLock, is_locked
+from cnn_explorer.trainer.runs.run_writer import RunWriter
 from training_support import status_of
 
 FAKE = Path(__file__).with_name("fake_trainer.py")

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cnn_explorer.trainer import checkpoint
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.reader import read_run
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.runs.reader import read_run
+from cnn_explorer.trainer.weights import checkpoint
 from training_support import call, command, create_run, records_of, same, status_of, weights_of
 
 TINY = ("train", "--threads", "1", "tiny")
@@ -254,7 +254,7 @@ def test_a_full_disk_does_not_end_a_training(home: Path, small_disk: Path, monke
         assert not list((path / "checkpoints").iterdir())
         filler.unlink()
 
-    monkeypatch.setattr("cnn_explorer.trainer.loop.time.sleep", make_room)
+    monkeypatch.setattr("cnn_explorer.trainer.loop.trainer.time.sleep", make_room)
     assert execute_run(path, lock, say=lines.append) == 0
     assert sum("checkpoint not written: No space left" in line for line in lines) == 1
     assert sum("records wait in memory" in line for line in lines) == 1
@@ -327,7 +327,7 @@ def test_how_often_checkpoints_are_written_is_part_of_the_run(
 def test_a_core_left_to_others_is_told_only_where_it_was_left(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from cnn_explorer.trainer import hardware
+    from cnn_explorer.trainer.devices import hardware
 
     monkeypatch.setattr(hardware.OtherWork, "cores", lambda self: 1.5)
     monkeypatch.setattr(hardware, "usable_cores", lambda: 2)

@@ -14,8 +14,8 @@ import pytest
 from cnn_explorer import machine
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import recipe
-from cnn_explorer.trainer.datainfo import DataInfo
+from cnn_explorer.trainer.config import recipe
+from cnn_explorer.trainer.data.dataset_info import DataInfo
 from cnn_explorer.tui import launchform, launching, launchwords
 from cnn_explorer.tui.launchform import Form, Wish, fill, settings, words
 from cnn_explorer.tui.launching import Call, Device, Outcome, Preview, Request

@@ -11,9 +11,9 @@ import types
 from pathlib import Path
 
 import pytest
-from cnn_explorer.trainer import process
-from cnn_explorer.trainer.reader import read_run
-from cnn_explorer.trainer.textsafe import width
+from cnn_explorer.trainer.common import process
+from cnn_explorer.trainer.common.text_safe import width
+from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.tui import gauges
 from cnn_explorer.tui.gauges import Readings, Sample, Sampler
 from cnn_explorer.tui.plain import plain

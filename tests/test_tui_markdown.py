@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer.textsafe import width
+from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.tui import shelf
 from cnn_explorer.tui.markdown import Document, column_widths, layout
 

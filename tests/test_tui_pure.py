@@ -10,9 +10,9 @@ import pytest
 import torch
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import digits as trainer_digits
-from cnn_explorer.trainer.states import STATES
-from cnn_explorer.trainer.textsafe import width
+from cnn_explorer.trainer.common.text_safe import width
+from cnn_explorer.trainer.data import digits as trainer_digits
+from cnn_explorer.trainer.runs.states import STATES
 from cnn_explorer.tui import bench, commands, digits, export, layertree, options, pictures, plain, quiz, scatter, shelf
 from cnn_explorer.tui.bench import KERNELS, Setting
 from cnn_explorer.tui.screens.bench import WORDS, changed

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cnn_explorer.trainer.notes import Notes, read_notes
+from cnn_explorer.trainer.runs.annotations import Notes, read_notes
 from cnn_explorer.tui import control, gauges, launching
 from cnn_explorer.tui.app import ExplorerApp
 from cnn_explorer.tui.launching import Call, Preview

@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from cnn_explorer.trainer.notes import Notes, read_notes, write_notes
-from cnn_explorer.trainer.reader import list_runs, read_run
-from cnn_explorer.trainer.run import Run
-from cnn_explorer.trainer.states import STATES
-from cnn_explorer.trainer.story import StoryTail
+from cnn_explorer.trainer.analysis.curve_summary import StoryTail
+from cnn_explorer.trainer.runs.annotations import Notes, read_notes, write_notes
+from cnn_explorer.trainer.runs.reader import list_runs, read_run
+from cnn_explorer.trainer.runs.run import Run
+from cnn_explorer.trainer.runs.states import STATES
 from cnn_explorer.tui import classes, control, endings, glances, memory, options, runpage, runtable, runtail
 from cnn_explorer.tui.chosen import Chosen
 from cnn_explorer.tui.curves import Curves

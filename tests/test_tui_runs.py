@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from cnn_explorer.trainer.reader import read_run
+from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.tui import control, runtable
 from cnn_explorer.tui.curves import Curves
 from cnn_explorer.tui.screens.confirm import ConfirmScreen

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import reader
-from cnn_explorer.trainer.run import Run
+from cnn_explorer.trainer.runs import reader
+from cnn_explorer.trainer.runs.run import Run
 from tui_support import FakeRun
 
 HEAVY = {"torch", "torchvision", "torchinfo", "numpy", "einops", "plotext", "textual_plotext", "PIL"}

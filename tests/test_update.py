@@ -9,12 +9,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer import window as window_module
-from cnn_explorer.trainer.evaluate import evaluate
-from cnn_explorer.trainer.optim import build_optimizer
-from cnn_explorer.trainer.recipe import OPTIMIZERS, Recipe
-from cnn_explorer.trainer.update import Figures, Updater, autocast
-from cnn_explorer.trainer.window import Window
+from cnn_explorer.trainer.config.recipe import OPTIMIZERS, Recipe
+from cnn_explorer.trainer.loop import metrics_window as window_module
+from cnn_explorer.trainer.loop.evaluate import evaluate
+from cnn_explorer.trainer.loop.metrics_window import Window
+from cnn_explorer.trainer.loop.train_step import Figures, Updater, autocast
+from cnn_explorer.trainer.optim.build import build_optimizer
 from torch import Tensor, nn
 
 CPU = torch.device("cpu")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.trainer import warmup
-from cnn_explorer.trainer.engine import Engine
-from cnn_explorer.trainer.execute import execute_run
-from cnn_explorer.trainer.lock import RunLock
+from cnn_explorer.trainer.config.engine_config import Engine
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.loop import compile_warmup as warmup
+from cnn_explorer.trainer.runs.lock import RunLock
 from training_support import Bench, bench, create_run, records_of, same, status_of, weights_of
 
 COMPILED = Engine("cpu", compile=True)

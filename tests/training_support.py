@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer import cli
-from cnn_explorer.trainer import checkpoint, prepare, runconfig, training
-from cnn_explorer.trainer.keeper import Keeper
-from cnn_explorer.trainer.lock import RunLock
-from cnn_explorer.trainer.loop import Session, Trainer
-from cnn_explorer.trainer.progress import Narrator
-from cnn_explorer.trainer.report import Report
-from cnn_explorer.trainer.rundir import RunWriter, checkpoint_paths
+from cnn_explorer.trainer.common.progress import Narrator
+from cnn_explorer.trainer.config import run_config as runconfig
+from cnn_explorer.trainer.loop import session as training
+from cnn_explorer.trainer.loop.checkpointer import Keeper
+from cnn_explorer.trainer.loop.reporter import Report
+from cnn_explorer.trainer.loop.trainer import Session, Trainer
+from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.runs.lock import RunLock
+from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
 
 NOTE = """+++
 title = "Tiny"

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from cnn_explorer.trainer import process
-from cnn_explorer.trainer.lock import RunLock
+from cnn_explorer.trainer.common import process
+from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.tui.app import ExplorerApp, Places
 from textual.pilot import Pilot
 

@@ -24,8 +24,8 @@ from textual.message import Message
 from textual.screen import Screen
 
 from .. import settings
-from ..trainer.run import Run
-from ..trainer.states import STATES
+from ..trainer.runs.run import Run
+from ..trainer.runs.states import STATES
 from . import commands, endings, memory, shelf, terminal, themes
 from .chosen import Chosen
 from .explorer import Places

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from ..trainer.tail import MetricsTail, skim
+from ..trainer.runs.tail import MetricsTail, skim
 from . import chartlines, plot
 from .chartlines import Line, Request
 from .curves import Drawn, Limits, Readout, View, Wanted, Window

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 
-from ..trainer.run import Run
+from ..trainer.runs.run import Run
 from . import marks
 from .curves import ChartedRun
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..trainer.run import number
-from ..trainer.textsafe import pad, shorten, width
+from ..trainer.common.text_safe import pad, shorten, width
+from ..trainer.runs.run import number
 
 WIDEST_NAME = 12
 MOST_IN_A_MATRIX = 40

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import UsageError, WorkError
-from ..trainer.notes import Notes, check_tag, write_notes
-from ..trainer.run import Run
+from ..trainer.runs.annotations import Notes, check_tag, write_notes
+from ..trainer.runs.run import Run
 
 Outcome = tuple[str, str]
 """What happened, and what went wrong ("" if nothing)."""
@@ -23,35 +23,35 @@ def _outcome(action: Callable[[], object], text: str) -> Outcome:
 
 def stop(path: Path) -> Outcome:
     """Ask a run to stop."""
-    from ..trainer import control
+    from ..trainer.runs import requests as control
 
     return _outcome(lambda: control.request_stop(path), f"{path.name} ends its step, writes a checkpoint and stops")
 
 
 def keep_best(path: Path) -> Outcome:
     """Ask a run to end its training here and judge its best weights."""
-    from ..trainer import control
+    from ..trainer.runs import requests as control
 
     return _outcome(lambda: control.request_finish(path), f"{path.name} ends here and judges its best weights")
 
 
 def skip(path: Path) -> Outcome:
     """Take a run that waits out of its queue."""
-    from ..trainer import control
+    from ..trainer.runs import requests as control
 
     return _outcome(lambda: control.skip(path), f"{path.name} leaves its queue")
 
 
 def resume(path: Path) -> Outcome:
     """Go on with a run in a process of its own."""
-    from ..trainer.launch import resume as resume_run
+    from ..trainer.launch.spawn import resume as resume_run
 
     return _outcome(lambda: resume_run(path, detach=True, say=lambda text: None), f"{path.name} is resumed")
 
 
 def delete(path: Path) -> Outcome:
     """Delete a run with its checkpoints; refused while it is alive."""
-    from ..trainer.launch import remove
+    from ..trainer.launch.spawn import remove
 
     return _outcome(lambda: remove(path.parent, path.name), f"{path.name} is deleted")
 

@@ -7,7 +7,7 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-from ..trainer import datainfo
+from ..trainer.data import dataset_info as datainfo
 
 FILE = Path(datainfo.__file__).with_name("digits.npz")
 SIDE = 28
@@ -44,7 +44,7 @@ def raw(number: int) -> list[list[int]]:
 
 @cache
 def _weights() -> list[list[int]]:
-    """Bilinear weights in fourteenths from 8 to 28 pixels; see trainer/digits.py, which does the same with numpy."""
+    """Bilinear weights in fourteenths from 8 to 28 pixels; see trainer/data/digits.py, which does the same with numpy."""
     rows = []
     for pixel in range(SIDE):
         low, share = divmod(min(max(4 * pixel - 5, 0), 14 * (RAW_SIDE - 1)), 14)

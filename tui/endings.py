@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from ..trainer.run import Run
-from ..trainer.states import STATES
-from ..trainer.textsafe import clean, shorten
+from ..trainer.common.text_safe import clean, shorten
+from ..trainer.runs.run import Run
+from ..trainer.runs.states import STATES
 
 LONGEST = 120
 

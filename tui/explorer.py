@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from .. import settings
-from ..trainer.run import Run
+from ..trainer.runs.run import Run
 from .chosen import Chosen
 from .helper import Helper
 from .memory import Memory

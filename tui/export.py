@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import WorkError
-from ..trainer.files import replace_file
-from ..trainer.textsafe import width
+from ..trainer.common.files import replace_file
+from ..trainer.common.text_safe import width
 
 SCHEMA = 1
 

@@ -15,9 +15,9 @@ import psutil
 
 from .. import machine
 from ..machine import Gpu
-from ..trainer import process
-from ..trainer.run import Run
-from ..trainer.states import STATES
+from ..trainer.common import process
+from ..trainer.runs.run import Run
+from ..trainer.runs.states import STATES
 from .spark import sparkline
 
 EVERY_S = 2.0

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..trainer.run import number
-from ..trainer.tail import MetricsTail, newest_records, skim
+from ..trainer.runs.run import number
+from ..trainer.runs.tail import MetricsTail, newest_records, skim
 
 EVERY_S = 1.0
 LONGEST_S = 5.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..trainer.story import diverged_step
+from ..trainer.analysis.curve_summary import diverged_step
 from . import series
 from .curves import METRICS, SPLITS, Curves
 from .series import Curve, Track

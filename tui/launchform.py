@@ -15,10 +15,13 @@ from typing import Any
 
 from ..errors import UsageError
 from ..models.catalogue import registry as catalogue
-from ..trainer import datainfo, presets, recipe, schedule, splitting
-from ..trainer.datainfo import DataInfo
-from ..trainer.recipe import Recipe
-from ..trainer.start import FINE_TUNING
+from ..trainer.config import lr_schedule as schedule
+from ..trainer.config import presets, recipe
+from ..trainer.config.recipe import Recipe
+from ..trainer.config.weights_source import FINE_TUNING
+from ..trainer.data import dataset_info as datainfo
+from ..trainer.data import split as splitting
+from ..trainer.data.dataset_info import DataInfo
 from .launchvalues import AUTO, SWITCHES, parse, toml, value_text, wrong
 
 CURVE_POINTS = 120

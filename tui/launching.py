@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .. import machine
-from ..trainer import textsafe
+from ..trainer.common import text_safe as textsafe
 from .helper import python_module
 from .layertree import memory_text
 

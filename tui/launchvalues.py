@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 
 from ..errors import UsageError, nearest
-from ..trainer import datainfo, engine, presets, recipe
-from ..trainer.recipe import Recipe
+from ..trainer.config import engine_config as engine
+from ..trainer.config import presets, recipe
+from ..trainer.config.recipe import Recipe
+from ..trainer.data import dataset_info as datainfo
 
 AUTO = "auto"
 STEMS = (AUTO, "small", "imagenet")

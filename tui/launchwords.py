@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..models.catalogue.notes import quantity, shape_text
-from ..trainer.progress import about, duration, speed
-from ..trainer.run import number
+from ..trainer.common.progress import about, duration, speed
+from ..trainer.runs.run import number
 from . import launchform
 from .launchform import Filled
 from .launching import Device, Preview

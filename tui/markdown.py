@@ -13,7 +13,7 @@ from functools import lru_cache
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ..trainer.textsafe import clean, width
+from ..trainer.common.text_safe import clean, width
 
 INDENT = 2
 NARROWEST_CELL = 10

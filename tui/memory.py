@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from ..trainer.files import read_bytes, replace_file
+from ..trainer.common.files import read_bytes, replace_file
 
 FILE = "app.json"
 LARGEST = 1 << 16

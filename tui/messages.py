@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from ..trainer.run import Run
+from ..trainer.runs.run import Run
 from .helper import Answer, HelperState
 from .launching import Device, Preview
 
 if TYPE_CHECKING:
     from ..errors import UsageError
-    from ..trainer.datainfo import DataInfo
+    from ..trainer.data.dataset_info import DataInfo
     from .gauges import Readings
     from .glances import Glance
     from .runtail import RunNews

@@ -9,8 +9,8 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-from ..trainer.states import STATES
-from ..trainer.textsafe import width
+from ..trainer.common.text_safe import width
+from ..trainer.runs.states import STATES
 
 KNOWN = {
     **dict.fromkeys("─━┄┅┈┉╌╍═▔⎺⎽‾", "-"),

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..trainer.run import Run
-from ..trainer.states import STATES
-from ..trainer.textsafe import clean
+from ..trainer.common.text_safe import clean
+from ..trainer.runs.run import Run
+from ..trainer.runs.states import STATES
 
 STAGES = ("queued", "starting", "training", "testing", "finished")
 PARTS = ("network", "data", "recipe", "engine", "versions")

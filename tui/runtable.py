@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ..trainer.run import Run
-from ..trainer.states import STATES
+from ..trainer.runs.run import Run
+from ..trainer.runs.states import STATES
 from .curves import Curves
 from .glances import Glance
 from .spark import sparkline

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..trainer.reading import Finding, read_curve
-from ..trainer.run import Run
-from ..trainer.story import StoryTail
-from ..trainer.tail import LogBatch, LogTail
+from ..trainer.analysis.curve_findings import Finding, read_curve
+from ..trainer.analysis.curve_summary import StoryTail
+from ..trainer.runs.run import Run
+from ..trainer.runs.tail import LogBatch, LogTail
 
 EVERY_S = 0.5
 KEPT = 8

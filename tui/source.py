@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import WorkError
-from ..trainer.textsafe import clean
+from ..trainer.common.text_safe import clean
 from .markdown import Span, TextLine
 
 KINDS = {

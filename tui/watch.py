@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import UsageError
-from ..trainer.reader import RunCache
-from ..trainer.run import Run
+from ..trainer.runs.reader import RunCache
+from ..trainer.runs.run import Run
 
 EVERY_S = 1.0
 LONGEST_S = 2.0

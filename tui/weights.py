@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..models.catalogue.notes import shape_text
-from ..trainer.run import Run, whole
+from ..trainer.runs.run import Run, whole
 from .subject import Subject
 
 BEST = "checkpoints/best.pt"

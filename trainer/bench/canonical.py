@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from ..datasets import Pictures
-from ..optim import build_optimizer
-from ..recipe import Recipe
+from ..config.recipe import Recipe
+from ..data.datasets import Pictures
+from ..optim.build import build_optimizer
 from .bare import loss_of
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import torch
 
-from ..hardware import wait_for
+from ..devices.hardware import wait_for
 
 SHORTEST_LOOK_S = 0.1
 """So long at least is tried out before the number of steps of a repetition is settled, where steps are short."""

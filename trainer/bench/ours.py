@@ -12,17 +12,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .. import prepare, training
-from ..batches import Epoch, TrainingBatches
-from ..datasets import DataSet
-from ..keeper import Bystander
-from ..loop import Session, Stopped, Trainer
-from ..progress import Narrator
-from ..report import Report
-from ..runconfig import RunConfig
-from ..rundir import RunWriter
-from ..update import Figures, Updater
-from ..warmup import warm_up
+from ..batches.batches import Epoch, TrainingBatches
+from ..common.progress import Narrator
+from ..config.run_config import RunConfig
+from ..data.datasets import DataSet
+from ..loop import session as training
+from ..loop.checkpointer import Bystander
+from ..loop.compile_warmup import warm_up
+from ..loop.reporter import Report
+from ..loop.train_step import Figures, Updater
+from ..loop.trainer import Session, Stopped, Trainer
+from ..planning import planner as prepare
+from ..runs.run_writer import RunWriter
 from .canonical import Loader
 
 

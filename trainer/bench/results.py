@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..runconfig import RunConfig
+from ..config.run_config import RunConfig
 from .measure import Timing
 
 CANONICAL = "canonical"

@@ -19,12 +19,16 @@ from torch import nn
 
 from ... import __version__
 from ...errors import UsageError, WorkError, nearest
-from .. import calibrate, datainfo, hardware, prepare, training
-from ..datasets import DataSet
-from ..optim import build_optimizer
-from ..prepare import Plan, Request
-from ..recipe import data_kind
-from ..runconfig import RunConfig
+from ..config.recipe import data_kind
+from ..config.run_config import RunConfig
+from ..data import dataset_info as datainfo
+from ..data.datasets import DataSet
+from ..devices import hardware
+from ..loop import session as training
+from ..optim.build import build_optimizer
+from ..planning import calibrate
+from ..planning import planner as prepare
+from ..planning.planner import Plan, Request
 from . import ours, results
 from .bare import BareLoop, Pixels
 from .canonical import CanonicalLoop, Loader, LoaderOnly, PilPictures, plain_optimizer, transform_of

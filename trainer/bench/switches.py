@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from .. import hardware
-from ..engine import Engine
-from ..loop import Session
+from ..config.engine_config import Engine
+from ..devices import hardware
+from ..loop.trainer import Session
 from . import ours
 from .canonical import Loader
 

@@ -10,7 +10,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-from ...trainer.run import Run
+from ...trainer.runs.run import Run
 from .. import commands
 from ..commands import Command
 from ..explorer import Explorer

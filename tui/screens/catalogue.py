@@ -15,7 +15,7 @@ from textual.timer import Timer
 from ...errors import UsageError
 from ...models.catalogue import registry as catalogue
 from ...models.catalogue.registry import Variant
-from ...trainer.run import Run
+from ...trainer.runs.run import Run
 from .. import commands
 from ..export import Export
 from ..helper import HelperState

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from ...errors import UsageError
-from ...trainer.datainfo import DataInfo
+from ...trainer.data.dataset_info import DataInfo
 from .. import commands, launchform, launching, launchvalues, launchwords
 from ..charts import ChartData, Line
 from ..explorer import Explorer

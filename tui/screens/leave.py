@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from ...trainer.run import Run
+from ...trainer.runs.run import Run
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 

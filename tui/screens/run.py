@@ -9,7 +9,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from ...trainer.run import Run
+from ...trainer.runs.run import Run
 from .. import classes, commands, export, runpage, runtable
 from ..curves import Curves
 from ..export import Export

@@ -11,8 +11,8 @@ from textual import work
 
 from ...errors import UsageError
 from ...models.catalogue import registry as catalogue
-from ...trainer.notes import Notes
-from ...trainer.run import Run
+from ...trainer.runs.annotations import Notes
+from ...trainer.runs.run import Run
 from .. import control
 from ..control import Outcome
 from ..launchform import Wish

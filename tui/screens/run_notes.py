@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
-from ...trainer.notes import Notes
+from ...trainer.runs.annotations import Notes
 from .. import commands
 from .dialog import Dialog
 

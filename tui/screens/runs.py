@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 
-from ...trainer.run import Run
+from ...trainer.runs.run import Run
 from .. import commands, export, gauges, runtable, shelf
 from ..curves import Curves
 from ..export import Export

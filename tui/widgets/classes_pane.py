@@ -7,7 +7,7 @@ import math
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from ...trainer.run import Run
+from ...trainer.runs.run import Run
 from .. import classes, export
 from ..classes import ClassRow
 from ..export import Export

@@ -17,7 +17,7 @@ from textual.widgets import Static
 
 from ...errors import WorkError
 from ...models.catalogue import registry as catalogue
-from ...trainer.textsafe import width
+from ...trainer.common.text_safe import width
 from .. import commands, source
 from ..export import Export
 from ..layertree import LayerNode

@@ -11,7 +11,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ...trainer.textsafe import pad, width
+from ...trainer.common.text_safe import pad, width
 from .. import commands
 from .line_drawn import LineDrawn
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual.widget import Widget
 
-from ...trainer.run import Run
+from ...trainer.runs.run import Run
 from ..export import Export
 from ..subject import Subject
 from .pane import Pane

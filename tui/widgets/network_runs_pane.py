@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from ...trainer.run import Run
-from ...trainer.states import STATES
+from ...trainer.runs.run import Run
+from ...trainer.runs.states import STATES
 from .. import export, runtable
 from ..export import Export
 from ..subject import Subject

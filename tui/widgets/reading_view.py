@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...trainer.reading import Finding
+from ...trainer.analysis.curve_findings import Finding
 from .. import pages
 from .text_view import TextView
 

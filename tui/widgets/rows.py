@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ...trainer import textsafe
+from ...trainer.common import text_safe as textsafe
 from .. import commands
 from .line_drawn import LineDrawn
 

@@ -9,9 +9,9 @@ from rich.text import Text
 from textual.app import RenderResult
 from textual.widget import Widget
 
-from ...trainer.run import Run
-from ...trainer.states import STATES
-from ...trainer.textsafe import shorten, width
+from ...trainer.common.text_safe import shorten, width
+from ...trainer.runs.run import Run
+from ...trainer.runs.states import STATES
 from ..commands import Command
 from ..helper import HelperState
 

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...models.catalogue.notes import quantity, shape_text
-from ...trainer.run import Run
+from ...trainer.runs.run import Run
 from .. import commands, digits, export, layertree, quiz, weights
 from ..export import Export
 from ..layertree import LayerNode

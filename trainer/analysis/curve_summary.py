@@ -1,0 +1,225 @@
+"""What a run's records tell of its course, kept small however many there are: the material for curve_findings.py.
+
+A million training records become at most a few thousand means; the evaluations are kept one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..runs.run import Run, number, whole
+from ..runs.tail import MetricsTail, skim
+
+MOST_POINTS = 2000
+MOST_PER_CLASS = 64
+LARGE = 8 << 20
+"""From this size of metrics.jsonl on, the training records are sampled at first and only the newest are read whole."""
+NEAR_END = 1 << 20
+
+
+@dataclass(frozen=True)
+class Point:
+    """Loss and accuracy at a moment of the training; ``epoch`` counts passes made, NaN stands for what is not known."""
+
+    epoch: float
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Story:
+    """The course of a run. ``train`` are means over equally many records, ``validation`` one point an evaluation.
+
+    ``epochs`` and ``rate`` are the recipe's, ``pictures`` the size of the validation part; None where that is not known.
+    """
+
+    classes: int
+    epochs: int | None = None
+    pictures: int | None = None
+    rate: float | None = None
+    train: tuple[Point, ...] = ()
+    validation: tuple[Point, ...] = ()
+    diverged_step: int | None = None
+    over: bool = False
+
+    @property
+    def trained(self) -> float:
+        """Passes over the training part made so far."""
+        return max((point.epoch for point in (*self.train[-1:], *self.validation[-1:])), default=0.0)
+
+    def train_in(self, first: float, last: float) -> Point:
+        """Means of the training after ``first`` and up to ``last`` epochs; NaN where there was none."""
+        inside = [point for point in self.train if first < point.epoch <= last + 1e-9]
+        return Point(last, mean(point.loss for point in inside), mean(point.accuracy for point in inside))
+
+    def pieces(self, count: int) -> list[Point]:
+        """The training so far in ``count`` stretches of equal length; stretches without a record are left out."""
+        length = self.train[-1].epoch / count if self.train else 0.0
+        if length <= 0:
+            return []
+        inside: list[list[Point]] = [[] for _ in range(count)]
+        for point in self.train:
+            index = math.ceil((point.epoch - 1e-9) / length) - 1
+            if 0 <= index < count:
+                inside[index].append(point)
+        means = (
+            Point((index + 1) * length, mean(point.loss for point in piece), mean(point.accuracy for point in piece))
+            for index, piece in enumerate(inside)
+        )
+        return [point for point in means if math.isfinite(point.loss)]
+
+
+def mean(values: Iterable[float]) -> float:
+    """Mean of the finite values; NaN without any."""
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+@dataclass
+class StoryTeller:
+    """Gathers records, in the order in which they were written.
+
+    ``per_class`` are (epoch, accuracy of each class) of up to MOST_PER_CLASS evaluations, the first and the newest among
+    them; ``test`` is the record of the test, {} before it.
+    """
+
+    points: list[Point] = field(default_factory=list)
+    evaluations: list[Point] = field(default_factory=list)
+    per_class: list[tuple[float, tuple[float, ...]]] = field(default_factory=list)
+    test: dict = field(default_factory=dict)
+    diverged_step: int | None = None
+    _each: int = 1
+    _waiting: list[Point] = field(default_factory=list)
+
+    def add(self, records: Iterable[dict]) -> None:
+        """Take in more records; those of other kinds are passed over."""
+        for record in records:
+            if record.get("kind") == "train":
+                self._train(record)
+            elif record.get("kind") == "eval" and record.get("split") == "validation":
+                self._evaluation(record)
+            elif record.get("kind") == "eval" and record.get("split") == "test":
+                self.test = record
+
+    def _evaluation(self, record: dict) -> None:
+        point = _point(record)
+        self.evaluations.append(point)
+        values = record.get("per_class")
+        if isinstance(values, list):
+            self.per_class.append((point.epoch, tuple(map(_or_nan, values))))
+        if len(self.per_class) > MOST_PER_CLASS:
+            del self.per_class[1:-1:2]
+
+    def _train(self, record: dict) -> None:
+        if self.diverged_step is None:
+            self.diverged_step = diverged_step(record)
+        point = _point(record)
+        if math.isfinite(point.epoch):
+            self._waiting.append(point)
+        if len(self._waiting) >= self._each:
+            self.points.append(_average(self._waiting))
+            self._waiting = []
+        if len(self.points) >= 2 * MOST_POINTS:
+            pairs = zip(self.points[::2], self.points[1::2], strict=False)
+            self.points = [_average(pair) for pair in pairs]
+            self._each *= 2
+
+    def story(self, run: Run) -> Story:
+        """The story so far of the run that wrote the records."""
+        data, recipe, network = (_part(run.config, key) for key in ("data", "recipe", "network"))
+        return Story(
+            classes=len(run.classes) or whole(network.get("num_classes")) or 0,
+            epochs=run.epochs,
+            pictures=whole(data.get("validation")),
+            rate=number(recipe.get("lr")),
+            train=tuple(self.points + ([_average(self._waiting)] if self._waiting else [])),
+            validation=tuple(self.evaluations),
+            diverged_step=self.diverged_step if self.diverged_step is not None else _said(run),
+            over=not run.live,
+        )
+
+
+def diverged_step(record: dict) -> int | None:
+    """The step at which loss or gradient became NaN or infinite, by a record of the training; None while they are finite.
+
+    A record is about all steps since the one before; where it does not name the step, its own is the nearest known.
+    """
+    named, loss = whole(record.get("nonfinite_step")), record.get("loss")
+    if named is not None:
+        return named
+    return (whole(record.get("step")) or 0) if isinstance(loss, float) and not math.isfinite(loss) else None
+
+
+class StoryTail:
+    """Follows the records of the run directory ``path``. All evaluations are read; of a long history of training records
+    those before the last megabyte are sampled, so that the story is told at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        self.teller = StoryTeller()
+        self._evaluations = MetricsTail(self._path, containing=(b'"eval"',))
+        try:
+            large = (self._path / "metrics.jsonl").stat().st_size > LARGE
+        except OSError:
+            large = False
+        near_end = NEAR_END if large else None
+        self._training = MetricsTail(self._path, near_end, containing=(b'"train"',))
+        if large:
+            first = MetricsTail(self._path, near_end, containing=(b'"train"',)).read(max_records=1).records
+            self.teller.add(_training_before(first, skim(self._path)))
+
+    def read(self, budget_s: float = 0.1) -> tuple[bool, bool]:
+        """Read on for about twice ``budget_s`` seconds; whether anything is new, and whether there is more at once."""
+        batches = [tail.read(budget_s=budget_s) for tail in (self._evaluations, self._training)]
+        if any(batch.reset for batch in batches):
+            self._begin()
+            return True, True
+        for batch in batches:
+            self.teller.add(batch.records)
+        return any(batch.records for batch in batches), any(batch.more for batch in batches)
+
+
+def read_story(run: Run) -> Story:
+    """The story of a run as its files tell it now."""
+    tail = StoryTail(run.path)
+    while tail.read()[1]:
+        pass
+    return tail.teller.story(run)
+
+
+def _training_before(first: Sequence[dict], records: Sequence[dict]) -> list[dict]:
+    """The training records of earlier steps than that of ``first``."""
+    step = number(first[0].get("step")) or 0.0 if first else math.inf
+    return [
+        record for record in records if record.get("kind") == "train" and (number(record.get("step")) or 0.0) < step
+    ]
+
+
+def _point(record: dict) -> Point:
+    return Point(*(_or_nan(record.get(key)) for key in ("epoch", "loss", "accuracy")))
+
+
+def _or_nan(value: object) -> float:
+    found = number(value)
+    return math.nan if found is None else found
+
+
+def _average(points: Sequence[Point]) -> Point:
+    """The later epoch with the means of loss and accuracy."""
+    return Point(points[-1].epoch, mean(point.loss for point in points), mean(point.accuracy for point in points))
+
+
+def _part(values: dict, key: str) -> dict:
+    part = values.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _said(run: Run) -> int | None:
+    """The step at which a run diverged by its own account, where no record shows it."""
+    return (whole(run.status.get("step")) or 0) if run.state == "diverged" else None

@@ -1,0 +1,164 @@
+"""What a person sees while a network is trained: a bar on a terminal, one plain line an epoch in a pipe or a log.
+
+A terminal may vanish under a running training (a closed window, a dropped connection); narration then falls silent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+from .text_safe import clean
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+Say = Callable[[str], None]
+REDRAW_S = 0.2
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How far a training is: ``step`` updates of ``total``, with the figures of the last record."""
+
+    step: int
+    total: int
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float
+    images_per_s: float
+    eta_s: float
+
+
+class Narrator:
+    """Tells through ``write`` and, where given, into the log of the run as well. No bar."""
+
+    def __init__(self, write: Say, log: BinaryIO | None = None) -> None:
+        self._write = write
+        self._log = log
+
+    def say(self, line: str) -> None:
+        """Tell one line."""
+        line = clean(line)
+        with contextlib.suppress(OSError, ValueError):
+            self._write(line)
+        self._to_log(line)
+
+    def _to_log(self, line: str) -> None:
+        if self._log is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._log.write((line + "\n").encode("utf-8", "replace"))
+
+    def moment(self, moment: Moment) -> None:
+        """Show how far the training is."""
+
+    def epoch(self, line: str) -> None:
+        """Tell how an epoch went."""
+        self.say(line)
+
+    def end(self) -> None:
+        """The training is over, or leaves the terminal to others."""
+
+
+class Bar(Narrator):
+    """A progress bar at the foot of a terminal; lines scroll by above it, epochs are told in the bar alone."""
+
+    def __init__(self, stream: TextIO, log: BinaryIO | None = None) -> None:
+        super().__init__(self._above, log)
+        self._stream = stream
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._drawn = 0.0
+
+    def _above(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def moment(self, moment: Moment) -> None:
+        if time.monotonic() - self._drawn < REDRAW_S:
+            return
+        self._drawn = time.monotonic()
+        with contextlib.suppress(OSError, ValueError):
+            if self._bar is None:
+                self._begin(moment)
+            assert self._bar is not None and self._task is not None
+            self._bar.update(self._task, completed=moment.step, **_fields(moment))
+            self._bar.refresh()
+
+    def _begin(self, moment: Moment) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f} %  loss {task.fields[loss]}  {task.fields[accuracy]}"),
+            TextColumn(" {task.fields[speed]}  {task.fields[left]} left"),
+        )
+        # No thread that redraws: it would take time from the training; every record redraws.
+        console = Console(file=self._stream)
+        self._bar = Progress(*columns, console=console, auto_refresh=False, expand=True, transient=True)
+        self._task = self._bar.add_task("", total=moment.total, completed=moment.step, **_fields(moment))
+        self._bar.start()
+
+    def epoch(self, line: str) -> None:
+        self._to_log(clean(line))
+
+    def end(self) -> None:
+        if self._bar is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._bar.stop()
+            self._bar = None
+
+
+def narrator(say: Say | None = None, log: BinaryIO | None = None) -> Narrator:
+    """The narrator that fits: a bar where stderr is a terminal, otherwise lines to ``say`` (default: to stderr)."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        return Bar(sys.stderr, log)
+    return Narrator(say or _to_stderr, log)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _fields(moment: Moment) -> dict[str, str]:
+    return {
+        "epoch": f"{moment.epoch}/{moment.epochs}",
+        "loss": f"{moment.loss:.3f}",
+        "accuracy": percent(moment.accuracy),
+        "speed": f"{speed(moment.images_per_s)} images/s",
+        "left": duration(moment.eta_s),
+    }
+
+
+def percent(share: float) -> str:
+    """0.9731 as ``97.3 %``."""
+    return f"{100 * share:.1f} %"
+
+
+def speed(images_per_s: float) -> str:
+    """Images per second in three or four figures: 87.3, 412, 15,030."""
+    return f"{images_per_s:,.0f}" if images_per_s >= 100 else f"{images_per_s:.1f}"
+
+
+def about(seconds: float) -> str:
+    """An estimate in seconds as a person says it: to a tenth below ten, then as `duration`."""
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: ``8 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,101 @@
+"""Checks of single values, as a person wrote them in a file or a flag: the right type, in range, one of the choices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ...errors import UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a field takes: one of ``choices``, or numbers from ``low`` to ``high`` (``above``, ``below``: these excluded).
+
+    ``length`` is that of a list, where it is fixed. ``or_numbers``: a list of numbers may stand in the place of a choice.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+    choices: tuple[str, ...] = ()
+    length: int | None = None
+    or_numbers: bool = False
+
+
+def checked(name: str, value: object, rule: Rule, default: object) -> object:
+    """``value`` in the type of ``default``; UsageError that calls the field ``name`` and says what would work."""
+    if isinstance(default, bool):
+        return _boolean(name, value)
+    if rule.or_numbers and isinstance(value, list | tuple):
+        return tuple(_number(name, item, rule, float) for item in value)
+    if isinstance(default, tuple):
+        return _sequence(name, value, rule)
+    return _choice(name, value, rule) if rule.choices else _number(name, value, rule, type(default))
+
+
+def _boolean(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(name, value, "must be true or false")
+    return value
+
+
+def _sequence(name: str, value: object, rule: Rule) -> tuple:
+    if not isinstance(value, list | tuple):
+        raise UsageError(name, value, "must be a list")
+    items = tuple(_choice(name, item, rule) if rule.choices else _number(name, item, rule, float) for item in value)
+    if rule.length is not None and len(items) != rule.length:
+        raise UsageError(name, list(items), f"must be a list of {rule.length} numbers")
+    return items
+
+
+def _choice(name: str, value: object, rule: Rule) -> object:
+    if value not in rule.choices:
+        raise UsageError(name, value, f"is unknown; {_choices_hint(str(value), rule)}")
+    return value
+
+
+def _number(name: str, value: object, rule: Rule, kind: type) -> object:
+    wanted = "a whole number" if kind is int else "a number"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(name, value, f"must be {wanted}")
+    if not _finite(value):
+        raise UsageError(name, value, "must be finite")
+    if kind is int and value != int(value):
+        raise UsageError(name, value, f"must be {wanted}")
+    if value <= rule.above or value >= rule.below or not rule.low <= value <= rule.high:
+        raise UsageError(name, value, f"must be {_range(rule)}")
+    return kind(value)
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
+def _choices_hint(given: str, rule: Rule) -> str:
+    hint = nearest(given, rule.choices)
+    if not hint.startswith("choose"):
+        hint = f"{hint} There are {', '.join(rule.choices)}"
+    return f"{hint}, or give a list of numbers" if rule.or_numbers else hint
+
+
+def _range(rule: Rule) -> str:
+    parts = []
+    if math.isfinite(rule.low):
+        parts.append(f"at least {_plain(rule.low)}")
+    if math.isfinite(rule.above):
+        parts.append(f"above {_plain(rule.above)}")
+    if math.isfinite(rule.high):
+        parts.append(f"at most {_plain(rule.high)}")
+    if math.isfinite(rule.below):
+        parts.append(f"below {_plain(rule.below)}")
+    return " and ".join(parts)
+
+
+def _plain(bound: float) -> str:
+    """A bound as it is written by hand: 1,000,000, not 1e+06."""
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"

@@ -1,0 +1,122 @@
+"""The resolved configuration of a run, as run.json holds it: plain values, read and written without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from ...errors import UsageError, WorkError
+from . import checkpoint_policy as keeping
+from . import engine_config as engine
+from . import recipe
+from . import weights_source as start
+from .checkpoint_policy import Keeping
+from .engine_config import Engine
+from .recipe import Recipe
+from .weights_source import Start
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network was built. ``stem`` is "small" or "imagenet", None where the network has one layout only.
+
+    ``pretrained`` tells where its first weights came from, None where they were drawn.
+    """
+
+    name: str
+    stem: str | None
+    in_channels: int
+    image_size: int
+    num_classes: int
+    parameters: int
+    pretrained: Start | None = None
+
+    @property
+    def form(self) -> str:
+        """The name of the layout in the catalogue."""
+        return "small" if self.stem == "small" else "paper"
+
+    def to_dict(self) -> dict:
+        """The values as JSON has them."""
+        return vars(self) | {"pretrained": self.pretrained.to_dict() if self.pretrained else None}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pictures it is trained on, and how many of them each part has.
+
+    ``size`` is the side of the pictures before they are fitted to the network, ``folder`` where the originals are, and
+    ``held_out`` what was asked for as validation part (a share, a number, or None for the usual one).
+    """
+
+    name: str
+    train: int
+    validation: int
+    test: int
+    classes: tuple[str, ...]
+    size: int
+    folder: str
+    held_out: float | None = None
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that decides a run."""
+
+    network: NetworkConfig
+    data: DataConfig
+    recipe: Recipe
+    engine: Engine
+    seed: int
+    checkpoints: Keeping = dataclasses.field(default_factory=Keeping)
+
+    def on(self, devices: tuple[str, ...]) -> RunConfig:
+        """The same run on other devices, one for each process; on those that it has where none are given."""
+        if not devices:
+            return self
+        several = devices if len(devices) > 1 else ()
+        return dataclasses.replace(self, engine=dataclasses.replace(self.engine, device=devices[0], devices=several))
+
+    def to_dict(self) -> dict:
+        """The keys of run.json that this is."""
+        return {
+            "network": self.network.to_dict(),
+            "data": dataclasses.asdict(self.data) | {"classes": list(self.data.classes)},
+            "recipe": self.recipe.to_dict(),
+            "engine": self.engine.to_dict(),
+            "seed": self.seed,
+            "checkpoints": self.checkpoints.to_dict(),
+        }
+
+
+def from_dict(values: dict) -> RunConfig:
+    """The configuration in a run.json; WorkError that names what is wrong with it."""
+    try:
+        return RunConfig(
+            network_from_dict(values["network"]),
+            _part(DataConfig, values["data"] | {"classes": tuple(values["data"]["classes"])}),
+            recipe.from_dict(values["recipe"], "run.json"),
+            engine.from_dict(values["engine"]),
+            int(values["seed"]),
+            _keeping(values.get("checkpoints", {})),
+        )
+    except KeyError as error:
+        raise WorkError(f"run.json lacks the key {error.args[0]!r}") from None
+    except (TypeError, AttributeError, ValueError) as error:
+        reason = str(error) if isinstance(error, UsageError) else f"has another form: {error}"
+        raise WorkError(f"run.json cannot be used: {reason}") from None
+
+
+def _keeping(values: dict) -> Keeping:
+    """Runs of earlier versions say nothing of it, and later ones may say more."""
+    return keeping.from_dict({key: value for key, value in values.items() if key in keeping.KEYS})
+
+
+def network_from_dict(values: dict) -> NetworkConfig:
+    """What ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it has another form."""
+    return _part(NetworkConfig, values | {"pretrained": start.from_dict(values.get("pretrained"))})
+
+
+def _part(kind: type, values: dict):
+    names = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{key: value for key, value in values.items() if key in names})

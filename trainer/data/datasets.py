@@ -1,0 +1,187 @@
+"""A data set ready to train on: `load` gives its pictures as uint8 tensors, split into train, validation and test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...errors import UsageError
+from . import (
+    dataset_info as datainfo,
+)
+from . import (
+    decoded_cache as cache,
+)
+from . import (
+    digits,
+)
+from . import (
+    image_folder as folder,
+)
+from . import (
+    published_sets as originals,
+)
+from .channel_statistics import Moments
+from .decoded_cache import Say, Stored
+from .split import counts_of, hold_out, seeded_keys, shares, validation_size
+
+
+class Pictures:
+    """Some pictures of a data set with their labels.
+
+    ``source`` holds the pictures of the whole part they come from, uint8 (M, C, H, W), often memory-mapped, and
+    ``rows`` says which of them these are, int64 (N,) ascending; None means all of them. ``labels`` is int64 (N,).
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, rows: Tensor | None = None) -> None:
+        self.source = images
+        self.rows = rows
+        self.labels = labels
+        self._images = images if rows is None else None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def images(self) -> Tensor:
+        """These pictures, uint8 (N, C, H, W): the memory-mapped source itself where it is all of it, else a copy that
+        is made at the first use. What cannot afford the copy takes ``source`` and ``rows``, or `batch`.
+        """
+        if self._images is None:
+            assert self.rows is not None
+            self._images = self.source[self.rows]
+        return self._images
+
+    def batch(self, index: Tensor) -> Tensor:
+        """The pictures ``index``, int64 (B,) with values 0 … N - 1, as uint8 (B, C, H, W); copies these alone."""
+        if self._images is not None:
+            return self._images[index]
+        assert self.rows is not None
+        return self.source[self.rows[index]]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """``mean`` and ``std`` are those of each channel, in 0 … 1, over the whole training set with the validation part.
+
+    ``skipped`` names the files of a folder that could not be read, each with the reason.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Pictures
+    validation: Pictures
+    test: Pictures
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """1 for grey pictures, 3 for colour."""
+        return self.train.source.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square pictures in pixels."""
+        return self.train.source.shape[-1]
+
+
+def load(
+    name: str,
+    data_folder: Path,
+    cache_folder: Path,
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+    validation: float | None = None,
+    seed: int = 0,
+    download: bool = True,
+    say: Say = lambda line: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> DataSet:
+    """Load the data set ``name`` (see `datainfo.names`, or `folder:PATH`).
+
+    Files are looked for in ``data_folder`` and downloaded to it where they are missing and ``download`` allows it; the
+    decoded copy is kept in ``cache_folder``. ``image_size`` (default 32) and ``channels`` (default 3) hold for folders:
+    a named set keeps its own size. ``validation`` is a share (0 < v < 1), a number of pictures, or 0 for none; by
+    default 5,000 of a training set of 50,000 or more and a tenth of a smaller one. It is stratified and chosen by
+    ``seed``; the test part is the same whatever the seed. ``say`` gets a line on what takes long or is out of the
+    ordinary, ``progress`` the number of pictures decoded and their total.
+
+    UsageError: no such set, a folder that is none, a validation part that cannot be. WorkError: the data cannot be had.
+    """
+    if name.startswith(datainfo.FOLDER):
+        root = datainfo.absolute(name.removeprefix(datainfo.FOLDER))
+        size, planes = datainfo.check_image_size(image_size), datainfo.check_channels(channels)
+        path = datainfo.cache_path(cache_folder, name, size, planes)
+        stored = folder.load(root, path, size, planes, say, progress)
+        return _assemble(datainfo.FOLDER + str(root), tuple(stored.facts["classes"]), stored, validation, seed, say)
+    entry = datainfo.find(name)
+    datainfo.check_channels(channels, entry)
+    stored = digits.load() if entry.name == "digits" else _named(entry, data_folder, cache_folder, download, say)
+    return _assemble(entry.name, entry.classes, stored, validation, seed, say)
+
+
+def _named(entry: datainfo.NamedSet, data_folder: Path, cache_folder: Path, download: bool, say: Say) -> Stored:
+    """A published set from its decoded copy, or decoded from its files and then kept."""
+    path = datainfo.cache_path(cache_folder, entry.name)
+    found = entry.originals(data_folder)
+    stored = cache.read(path, originals.fingerprint(found) if found else None, say)
+    if stored is not None:
+        return stored
+    parts = originals.read(entry, data_folder, download, say)
+    moments = Moments(entry.channels)
+    moments.add(parts["train"][0])
+    facts = {"mean": moments.mean(), "std": moments.std(), "skipped": []}
+    with cache.Writer(path, say) as writer:
+        for part, (images, labels) in parts.items():
+            writer.add(f"{part}.images", images)
+            writer.add(f"{part}.labels", labels)
+        return writer.finish(originals.fingerprint(entry.originals(data_folder)), facts)
+
+
+def _assemble(
+    name: str, classes: tuple[str, ...], stored: Stored, validation: float | None, seed: int, say: Say
+) -> DataSet:
+    arrays, facts = stored.arrays, stored.facts
+    images, labels = arrays["train.images"], arrays["train.labels"]
+    if "validation.images" in arrays:
+        if validation is not None:
+            say("the folder brings its own validation part; the one that was asked for is not held out")
+        train = Pictures(images, labels)
+        held = Pictures(arrays["validation.images"], arrays["validation.labels"])
+    else:
+        train, held = _hold_out(images, labels, len(classes), validation, seed)
+    return DataSet(
+        name,
+        classes,
+        train,
+        held,
+        Pictures(arrays["test.images"], arrays["test.labels"]),
+        tuple(facts["mean"]),
+        tuple(facts["std"]),
+        tuple(facts["skipped"]),
+    )
+
+
+def _hold_out(
+    images: Tensor, labels: Tensor, classes: int, validation: float | None, seed: int
+) -> tuple[Pictures, Pictures]:
+    """Train and validation part of the training set, as rows of the same tensor."""
+    wanted = validation_size(validation, len(labels))
+    if wanted == 0:
+        return Pictures(images, labels), Pictures(images[:0], labels[:0])
+    numbers = labels.tolist()
+    held = shares(counts_of(numbers, classes), wanted)
+    if sum(held) < wanted and validation is not None and validation >= 1:
+        raise UsageError(
+            "validation", validation, f"is too many: of {len(labels)} pictures {sum(held)} can be spared at most"
+        )
+    parts = [torch.tensor(rows, dtype=torch.int64) for rows in hold_out(numbers, held, seeded_keys(len(numbers), seed))]
+    train, out = (Pictures(images, labels[rows], rows) for rows in parts)
+    return train, out

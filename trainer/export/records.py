@@ -1,0 +1,104 @@
+"""A run for other programs: its records as CSV or TensorBoard events, its weights as safetensors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ...errors import UsageError, WorkError
+from ..common.files import replace_file
+from ..runs.reader import MetricsTail, read_run
+
+FORMATS = ("csv", "tensorboard", "safetensors")
+_FIRST = ("kind", "split", "step", "epoch", "images", "time", "loss", "accuracy", "lr", "grad_norm", "images_per_s")
+
+
+def default_target(path: Path, form: str) -> Path | None:
+    """Where an export goes when nobody says where: None is stdout, the rest lies in the working directory.
+
+    Event files of several runs lie side by side, so that `tensorboard --logdir tensorboard` shows them all.
+    """
+    return {
+        "csv": None,
+        "tensorboard": Path("tensorboard") / path.name,
+        "safetensors": Path(f"{path.name}.safetensors"),
+    }[form]
+
+
+def check_target(target: Path, run: Path, *, force: bool, folder: bool = False) -> Path:
+    """``target`` as an absolute path, if it may be written. UsageError where something would be lost.
+
+    Nothing that exists is replaced without ``force``, nothing in the run directory at all; ``folder`` says what is written.
+    """
+    path = target.expanduser().absolute()
+    if path.resolve().is_relative_to(run.resolve()):
+        raise UsageError("--output", str(target), "lies in the run directory, which belongs to the training alone")
+    if path.is_dir() != folder and path.exists():
+        raise UsageError("--output", str(target), "is a folder" if path.is_dir() else "is a file, not a folder")
+    if not force and path.exists() and not (folder and not any(path.iterdir())):
+        raise UsageError("--output", str(target), "exists; --force replaces it")
+    return path
+
+
+def save_csv(path: Path, target: Path) -> int:
+    """`write_csv` into a file, which appears as a whole; returns the number of rows. WorkError where that fails."""
+    table = io.StringIO(newline="")
+    rows = write_csv(path, table)
+    save(target, table.getvalue().encode())
+    return rows
+
+
+def save(target: Path, contents: bytes) -> None:
+    """Put ``contents`` into the file ``target``, as a whole or not at all. Raises WorkError."""
+    try:
+        replace_file(target, contents, sync=False)
+    except OSError as error:
+        raise WorkError(f"{target}: cannot be written: {error.strerror}") from None
+
+
+def write_csv(path: Path, target: IO[str]) -> int:
+    """Write every record of the run in ``path`` as a row of CSV; returns the number of rows.
+
+    The usual columns come first, then the others in order of their first appearance. A list gives a column per item, named
+    by class where it has one item per class. NaN and infinities are written as nan, inf and -inf, missing values as nothing.
+    """
+    classes = read_run(path).classes
+    columns: dict[str, None] = {}
+    count = 0
+    for record in records(path):
+        columns |= dict.fromkeys(_flat(record, classes))
+        count += 1
+    ordered = [name for name in _FIRST if name in columns] + [name for name in columns if name not in _FIRST]
+    writer = csv.DictWriter(target, ordered, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    # The run may go on while we write: what came after the columns were counted is left for the next export.
+    for _, record in zip(range(count), records(path), strict=False):
+        writer.writerow(_flat(record, classes))
+    return count
+
+
+def records(path: Path) -> Iterator[dict]:
+    """Every record of a run, in order; damaged lines are left out."""
+    tail = MetricsTail(path)
+    while True:
+        batch = tail.read(budget_s=math.inf)
+        yield from batch.records
+        if not batch.more:
+            return
+
+
+def _flat(record: dict, classes: tuple[str, ...]) -> dict[str, object]:
+    row: dict[str, object] = {}
+    for key, value in record.items():
+        if isinstance(value, list):
+            names = classes if len(classes) == len(value) else tuple(map(str, range(len(value))))
+            row |= {f"{key}[{name}]": item for name, item in zip(names, value, strict=True)}
+        elif isinstance(value, dict):
+            row |= {f"{key}.{name}": item for name, item in value.items()}
+        else:
+            row[key] = value
+    return row

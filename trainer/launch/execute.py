@@ -1,0 +1,294 @@
+"""Runs a run directory to its end, whatever end that is: finished, stopped, diverged, failed. The state is always written.
+
+Torch comes in only after the run has said that it is starting and signals are heard, and after the environment that its
+libraries read while they are loaded is set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ...errors import UsageError, WorkError
+from ..common import process, progress
+from ..common.files import remove_leftovers
+from ..common.out_of_memory import is_out_of_memory
+from ..common.progress import Narrator, Say
+from ..config import run_config as runconfig
+from ..devices import hardware
+from ..devices import process_group as distributed
+from ..devices.process_group import ALONE, Group
+from ..loop.reporter import Report
+from ..runs import log_file as output
+from ..runs import reader
+from ..runs import requests as control
+from ..runs.lock import RunLock
+from ..runs.null_writer import Onlooker
+from ..runs.run_writer import RunWriter, read_config
+from .queue import Queue
+from .signals import INTERRUPTED, StopSignals
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the state, the exit code, and one line on what went wrong."""
+
+    state: str
+    exit: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """In what circumstances a run is trained.
+
+    ``devices`` overrides where run.json says that it is trained: one, or one for each of several ranks. ``launched``:
+    local_ranks.py has started this rank, and knows better why another one is gone.
+    """
+
+    signals: StopSignals
+    say: Say | None = None
+    detached: bool = False
+    devices: tuple[str, ...] = ()
+    group: Group = ALONE
+    launched: bool = False
+
+
+def execute_run(
+    path: Path, lock: RunLock, *, say: Say | None = None, detached: bool = False, devices: Sequence[str] = ()
+) -> int:
+    """Train the run in the directory ``path``, whose lock is held, from where it stands; returns the exit code.
+
+    0: finished; 1: failed or diverged, the reason told in one line and the traceback of an error of the program in train.log
+    alone; 130: stopped by a signal or through control/stop. On a terminal a progress bar is shown; elsewhere lines go
+    to ``say`` (default: to stderr). ``devices`` are taken instead of those in run.json. The lock is let go at the end.
+    """
+    return execute_queue([path], [lock], say=say, detached=detached, devices=devices)[0]
+
+
+def execute_queue(
+    paths: Sequence[Path],
+    locks: Sequence[RunLock],
+    *,
+    say: Say | None = None,
+    detached: bool = False,
+    devices: Sequence[str] = (),
+) -> list[int]:
+    """Train runs one after the other; returns their exit codes.
+
+    A failed run does not keep the next one from starting. A signal stops the whole queue, except where control/stop says
+    that only the run at hand was meant.
+    """
+    with StopSignals() as signals, Queue(paths, locks) as queue:
+        setting = Setting(signals, say, detached, tuple(devices))
+        if detached:
+            outlive_the_terminal()
+        while (taken := queue.take()) is not None:
+            place, path, lock = taken
+            if detached:
+                with contextlib.suppress(WorkError):  # the log of the run before serves as well
+                    output.redirect_output(path)
+            try:
+                queue.codes[place] = _here_or_in_ranks(path, lock, setting)
+            finally:
+                lock.release()
+            if signals.wanted and control.is_requested(path, control.STOP):
+                signals.wanted = None
+    return [queue.codes[place] for place in range(len(paths))]
+
+
+def outlive_the_terminal() -> None:
+    """What a detached process does first: a closed terminal is nothing to it, and the person at the machine comes first."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    hardware.be_nice()
+
+
+def _here_or_in_ranks(path: Path, lock: RunLock, setting: Setting) -> int:
+    """Train in this process, or start one for each device where there are several."""
+    config = _config(path)
+    devices = setting.devices or (config.engine.devices if config else ())
+    if config is None or len(devices) < 2:
+        return train_here(path, lock, setting)
+    from . import local_ranks as ranks
+
+    threads = min(config.engine.threads, max(1, hardware.usable_cores() // len(devices)))
+    with _log(path, wanted=not setting.detached) as log:
+        say = progress.narrator(setting.say, log).say
+        return ranks.train(path, lock, devices, threads, setting.signals, say)
+
+
+def _config(path: Path) -> runconfig.RunConfig | None:
+    """What run.json says; None where it cannot be used, which is told when the run is opened."""
+    try:
+        return runconfig.from_dict(read_config(path))
+    except WorkError:
+        return None
+
+
+def execute_rank(
+    path: Path, lock: RunLock | None, group: Group, devices: Sequence[str] = (), *, launched: bool = False
+) -> int:
+    """Train the run as one rank of a job of torch.distributed; returns the exit code, 0 for a stop as well.
+
+    torchrun takes any other code for an accident: it would end, or start again, what has just written its checkpoint. Rank 0
+    gives the lock and is the one that writes and speaks.
+    """
+    with StopSignals(patient=True) as signals:
+        setting = Setting(signals, None, output.is_log(path), tuple(devices), group, launched)
+        code = _accompany(path, setting) if lock is None else train_here(path, lock, setting)
+        if code == 1:
+            # The others may be gone, or wait for this one: nothing is said goodbye to.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        group.leave()
+        return 0
+
+
+def _accompany(path: Path, setting: Setting) -> int:
+    """What a rank does that is not the first: all but write and speak, unless an error is its own."""
+    writer = Onlooker(path)
+    outcome = _outcome(writer, Report(writer, Narrator(lambda line: None)), setting)
+    if outcome.state == "failed" and outcome.error != distributed.LOST:
+        progress.narrator().say(f"cnn-explorer: rank {setting.group.rank}: {outcome.error}")
+    return outcome.exit
+
+
+def train_here(path: Path, lock: RunLock, setting: Setting) -> int:
+    """Train the run in this process, to whatever end; returns the exit code. The lock stays held."""
+    with _log(path, wanted=not setting.detached) as log:
+        narrator = progress.narrator(setting.say, log)
+        try:
+            writer = RunWriter.open(path, lock)
+        except WorkError as error:
+            narrator.say(f"cnn-explorer: {error}")
+            return 1
+        with writer:
+            remove_leftovers(writer.checkpoints.folder)
+            report = Report(writer, narrator)
+            outcome = _outcome(writer, report, setting)
+            narrator.end()
+            _conclude(path, report, outcome, quiet=setting.launched and outcome.error == distributed.LOST)
+            return outcome.exit
+
+
+@contextlib.contextmanager
+def _log(path: Path, *, wanted: bool) -> Iterator[BinaryIO | None]:
+    """train.log for appending; None where the output of the process goes there already, or it cannot be opened."""
+    if not wanted:
+        yield None
+        return
+    try:
+        log = _open_log(path)
+    except OSError:
+        yield None
+        return
+    with log:
+        yield log
+
+
+def _open_log(path: Path) -> BinaryIO:
+    """Without a buffer: what a full disk did not take is not tried again when the file is closed."""
+    return open(path / output.LOG, "ab", buffering=0)
+
+
+def _outcome(writer: RunWriter, report: Report, setting: Setting) -> Outcome:
+    """Train, and turn every way in which that can end into a state."""
+    signals, group, launcher = setting.signals, setting.group, os.getppid()
+
+    def stop_wanted() -> bool:
+        # Ranks without their launcher would be looked after by nobody.
+        return signals.wanted is not None or (group.world > 1 and os.getppid() != launcher)
+
+    try:
+        if group.most(stop_wanted() or report.requested(control.STOP))[0]:
+            return Outcome("stopped", INTERRUPTED)
+        report.status(state="starting", phase="loading torch", exit=None, error=None)
+        writer.keep_alive()
+        config = runconfig.from_dict(group.shared(writer.config)).on(setting.devices)
+        report.status(devices=config.engine.devices or (config.engine.device,))
+        _settle(config.engine.threads, writer.path, report.say, setting)
+        from ..loop.session import train
+        from ..loop.trainer import Diverged, Stopped
+
+        try:
+            train(config, writer, report, stop_wanted, group)
+        except Stopped:
+            return Outcome("stopped", INTERRUPTED)
+        except Diverged as error:
+            return Outcome("diverged", 1, _advice(str(error), config.recipe.lr, writer))
+        return Outcome("finished", 0)
+    except (UsageError, WorkError) as error:
+        return Outcome("failed", 1, str(error))
+    except Exception as error:
+        if group.world > 1 and distributed.lost(error):
+            return Outcome("failed", 1, distributed.LOST)
+        _log_traceback(writer.path)
+        return Outcome("failed", 1, _one_line(error))
+
+
+def _settle(threads: int, path: Path, say: Callable[[str], None], setting: Setting) -> None:
+    """Threads as the run was configured with, because another number gives other last digits; fewer where cores lack."""
+    cores = hardware.usable_cores()
+    if setting.group.world > 1:
+        cores = max(1, cores // setting.group.local_world)
+    if threads > cores:
+        say(f"{cores} threads instead of {threads}, because there are {cores} cores here; last digits may differ")
+    threads = min(threads, cores)
+    hardware.set_waiting(threads, alone=not setting.detached and is_alone(path.parent, path.name))
+    hardware.use_threads(threads)
+
+
+def is_alone(runs: Path, but: str = "") -> bool:
+    """Whether no run on this machine but ``but`` is being trained."""
+    try:
+        found = reader.list_runs(runs)
+    except UsageError:
+        return True
+    busy = ("starting", "training", "testing")
+    return not any(run.state in busy and run.id != but and run.host == process.host() for run in found)
+
+
+def _advice(what: str, rate: float, writer: RunWriter) -> str:
+    kept = (
+        "the last good checkpoint is kept" if writer.checkpoints.last.exists() else "no checkpoint was written before"
+    )
+    return f"{what}; {kept}; a learning rate below {rate:g} usually helps: --lr {rate / 10:g}"
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if is_out_of_memory(error):
+        return "out of memory: smaller parts of the batch help, --set accumulate=2, or a smaller --batch-size"
+    return f"{type(error).__name__}: {text[:300]} (traceback in {output.LOG})"
+
+
+def _log_traceback(path: Path) -> None:
+    with contextlib.suppress(OSError), _open_log(path) as log:
+        log.write(traceback.format_exc().encode("utf-8", "replace"))
+
+
+def fail(path: Path, lock: RunLock, error: str, setting: Setting) -> None:
+    """Write down that a run could not be begun."""
+    with _log(path, wanted=not setting.detached) as log, RunWriter.open(path, lock) as writer:
+        report = Report(writer, progress.narrator(setting.say, log))
+        _conclude(path, report, Outcome("failed", 1, error))
+
+
+def _conclude(path: Path, report: Report, outcome: Outcome, *, quiet: bool = False) -> None:
+    """Write the end state and tell it; ``quiet``: not the error."""
+    written = report.status(state=outcome.state, phase="", eta_s=None, exit=outcome.exit, error=outcome.error)
+    lost = report.end()
+    if outcome.error and not quiet:
+        report.say(f"cnn-explorer: run {path.name}: {outcome.state}: {outcome.error}")
+    if outcome.state == "stopped":
+        report.say(f"stopped; 'cnn-explorer runs resume {path.name}' goes on")
+    if lost or not written:
+        report.say(f"the disk did not take everything: {lost} records are lost, the end state is {outcome.state}")

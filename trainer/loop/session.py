@@ -1,0 +1,306 @@
+"""From a configuration to a trained and tested network: loading, building, resuming, training, the one test."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ... import settings
+from ...errors import WorkError
+from ...models.catalogue import registry as catalogue
+from ..batches import class_balance as balance
+from ..batches import placement as store
+from ..batches.batches import TrainingBatches, View
+from ..common import rng as randomness
+from ..common.json_safe import short
+from ..common.out_of_memory import is_out_of_memory, release
+from ..common.progress import percent
+from ..config.recipe import Recipe
+from ..config.run_config import RunConfig
+from ..data import datasets
+from ..data.datasets import DataSet
+from ..devices import hardware
+from ..devices import process_group as distributed
+from ..devices.process_group import ALONE, Group
+from ..optim import fine_tuning as finetune
+from ..optim.build import Average, build_optimizer
+from ..runs.run_writer import RunWriter
+from ..runs.tail import newest_figures
+from ..weights import checkpoint
+from ..weights import initialise as initial
+from ..weights import weight_files as weightfiles
+from .checkpointer import Bystander, Keeper
+from .compile_warmup import warm_up
+from .evaluate import Evaluation
+from .reporter import Report
+from .train_step import Updater, autocast
+from .trainer import Session, Stopped, Trainer
+
+StopWanted = Callable[[], bool]
+
+
+def train(config: RunConfig, writer: RunWriter, report: Report, stop_wanted: StopWanted, group: Group = ALONE) -> None:
+    """Bring the run to its end from where it stands. Raises Stopped, Diverged, UsageError, WorkError."""
+    device = hardware.choose_device(distributed.device_of(group, config.engine.device, config.engine.devices))
+    report.status(state="starting", phase="loading data")
+    data = _load_in_turn(config, report, group)
+    _unless_stopped(stop_wanted, group)
+    job = Job(config, data, device, writer, report, stop_wanted, group)
+    shortage = _attempt(job, None)
+    while shortage is not None:
+        release()
+        shortage = _attempt(job, shortage)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same over all attempts to train a run; ``group`` is this process among its ranks."""
+
+    config: RunConfig
+    data: DataSet
+    device: torch.device
+    writer: RunWriter
+    report: Report
+    stop_wanted: StopWanted
+    group: Group
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Memory did not suffice in update ``step`` (from 1), with the batch of ``pictures`` in ``parts``."""
+
+    step: int
+    parts: int
+    pictures: int
+
+    @property
+    def next_parts(self) -> int:
+        """In how many parts to try it next. Raises WorkError when they hold one picture each already."""
+        if self.parts >= self.pictures:
+            raise WorkError(
+                f"out of memory at step {self.step}, with one picture at a time: a smaller network or --image-size helps"
+            )
+        return min(2 * self.parts, self.pictures)
+
+
+def _attempt(job: Job, before: Shortage | None) -> Shortage | None:
+    """Train from where the run stands to the end, and test; or, where memory does not suffice, say where that was.
+
+    ``before`` is how the attempt before ended. Nothing of the attempt is referred to when it is over, so its memory can be
+    given back.
+    """
+    report, checkpoints, group = job.report, job.writer.checkpoints, job.group
+    report.status(state="starting", phase="building the network")
+    begun = group.shared(checkpoints.last.exists() or checkpoints.previous.exists())
+    session = build_session(job.config, job.data, job.device, group, begun=begun)
+    keeper = (Keeper if group.first else Bystander)(checkpoints, report, job.config.checkpoints)
+    trainer = Trainer(session, report, keeper, job.stop_wanted)
+    _go_on(trainer, job.writer, report, job.device)
+    if before is not None:
+        _take_smaller_parts(trainer, keeper, report, before)
+    _unless_stopped(job.stop_wanted, group)
+    try:
+        warm_up(session, job.config.engine, report, trainer.step)
+        trainer.run()
+    except Exception as error:
+        # Of several ranks one may lack memory and the others not: they cannot be asked, as they wait for its gradients.
+        if group.world > 1 or not is_out_of_memory(error):
+            raise
+        return Shortage(trainer.step + 1, session.updater.accumulate, session.recipe.batch_size)
+    if not trainer.ended_early:
+        report.status(progress=1.0)
+    _test(trainer, job.data, keeper, report)
+    return None
+
+
+def _take_smaller_parts(trainer: Trainer, keeper: Keeper, report: Report, shortage: Shortage) -> None:
+    """Work the batch off in more parts from here on, say so, and write it into a checkpoint, so that a resumed run knows."""
+    parts, network = shortage.next_parts, trainer.session.network
+    trainer.session.updater.accumulate = parts
+    size = math.ceil(shortage.pictures / parts)
+    said = f"out of memory at step {shortage.step}: {parts} parts of {size} instead of {shortage.pictures} at once"
+    report.event("batch_split", said, trainer.step)
+    normed = any(name.endswith("running_mean") for name, _ in network.named_buffers())
+    remark = f", but batch norm takes its statistics from {size} pictures at a time" if normed else ""
+    report.say(f"{said}, from step {trainer.step:,} on; the update stays that of the whole batch{remark}")
+    keeper.save(trainer.state, trainer.step)
+
+
+def _unless_stopped(stop_wanted: StopWanted, group: Group = ALONE) -> None:
+    """Raise Stopped where this process, or any rank of the group, was asked to stop."""
+    if group.most(stop_wanted())[0]:
+        raise Stopped
+
+
+def _load_in_turn(config: RunConfig, report: Report, group: Group) -> DataSet:
+    """The data set; of the ranks on one host the first decodes it, and the others find its copy."""
+    if group.world == 1:
+        return load_data(config, report.say)
+    data = load_data(config, report.say) if group.local_rank == 0 else None
+    group.most(0)
+    return data or load_data(config, report.say)
+
+
+def load_data(config: RunConfig, say: Callable[[str], None]) -> DataSet:
+    """The data set of a run; WorkError where it is no longer the one that the run began with."""
+    wanted = config.data
+    data = datasets.load(
+        wanted.name,
+        Path(wanted.folder),
+        settings.cache_folder(),
+        image_size=wanted.size if wanted.name.startswith("folder:") else None,
+        validation=wanted.held_out,
+        seed=config.seed,
+        say=say,
+    )
+    for part in ("train", "validation", "test"):
+        now, then = len(getattr(data, part)), getattr(wanted, part)
+        if now != then:
+            raise WorkError(f"data set {wanted.name}: has changed since the run began: {part} {now:,}, was {then:,}")
+    if data.classes != wanted.classes:
+        raise WorkError(f"data set {wanted.name}: has other classes than when the run began")
+    return data
+
+
+def build_network(config: RunConfig) -> nn.Module:
+    """The network with its initial weights, which follow from the seed, on the CPU; UsageError where it cannot be built."""
+    randomness.begin(config.seed)
+    return weightfiles.build(config.network)
+
+
+def build_session(
+    config: RunConfig, data: DataSet, device: torch.device, group: Group = ALONE, *, begun: bool = False
+) -> Session:
+    """Network, optimiser, batches and all that belongs to them, at the start of the run.
+
+    ``begun``: there is a checkpoint with the weights, so those that the run began with are not needed any more.
+    """
+    recipe, engine = config.recipe, config.engine
+    hardware.settle_gpu(device, engine.tf32)
+    network = build_network(config)
+    first = config.network.pretrained
+    taken_over = first is not None and not begun
+    if taken_over and group.first:  # the file may be on this host alone
+        initial.take_over(network, config.network)
+    fresh = first.fresh if first is not None else ()
+    if recipe.freeze == "backbone":
+        finetune.freeze(network, fresh)
+    scales = finetune.rate_scales(network, recipe, fresh)
+    mean, std = (first.mean, first.std) if first is not None and first.mean else (data.mean, data.std)
+    layout = torch.channels_last if engine.channels_last else torch.contiguous_format
+    network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
+    if taken_over:
+        group.align(network)
+    view = View(mean, std, config.network.image_size, device, engine.channels_last)
+    average = Average(network, copy.deepcopy(network), recipe.ema) if recipe.ema else None
+    precision = autocast(engine.precision, device, cache=not engine.cuda_graphs)
+    scaler = torch.amp.GradScaler(device.type) if engine.precision == "fp16" else None
+    on_device = engine.data_on_device and store.fits(data.train, recipe, device)
+    batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes), group, on_device=on_device)
+    optimizer = build_optimizer(network, recipe, scales)
+    # Of a person's own network it is not known whether each of its parameters gets a gradient.
+    forward = group.wrapped(network, partly_used=not catalogue.comes_with_the_program(config.network.name))
+    weights = _class_weights(recipe, data, device)
+    updater = Updater(network, optimizer, recipe, precision, average, scaler, forward, batches.share, weights)
+    facts = {
+        "network": config.network.to_dict(),
+        "classes": list(data.classes),
+        "mean": list(mean),
+        "std": list(std),
+    }
+    parts = (network, updater, batches, data.validation, view, recipe, len(data.classes), precision, facts, group)
+    return Session(*parts)
+
+
+def _class_weights(recipe: Recipe, data: DataSet, device: torch.device) -> Tensor | None:
+    counts = torch.bincount(data.train.labels, minlength=len(data.classes))
+    weights = balance.class_weights(recipe, counts.tolist())
+    return None if weights is None else torch.tensor(weights, device=device)
+
+
+def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.device) -> None:
+    """Put the trainer where the newest whole checkpoint left it, and drop the records of what comes after."""
+
+    def damaged(line: str) -> None:
+        report.say(line)
+        report.event("checkpoint_damaged", line, 0)
+
+    group = trainer.session.group
+    # Rank 0 reads, as the others may be on hosts that do not see the run directory; tensors travel in main memory.
+    where = device if group.world == 1 else "cpu"
+    state = group.shared(checkpoint.read_newest(writer.checkpoints, where, damaged) if group.first else None)
+    began_before = newest_figures(writer.path).train or state is not None
+    if state is not None:
+        try:
+            trainer.restore(state)
+        except Exception as error:  # a stranger's checkpoint may hold anything in any place
+            if is_out_of_memory(error):
+                raise
+            raise WorkError(f"the checkpoint does not fit this run: {checkpoint.first_line(error)}") from None
+    if began_before:
+        report.forget_after(trainer.step)
+        writer.drop_records_after(trainer.step)
+        report.already_recorded(newest_figures(writer.path))
+        report.event("resumed", f"from step {trainer.step}", trainer.step)
+        report.say(f"going on from step {trainer.step:,} of {trainer.total:,}")
+        if state is not None and state["mean"] != trainer.session.facts["mean"]:
+            # As many as before, of the same classes, or `load_data` would have refused them.
+            line = "the pictures are no longer those that the run began with; it goes on with them as they are now"
+            report.event("data_changed", line, trainer.step)
+            report.say(line)
+
+
+def _test(trainer: Trainer, data: DataSet, keeper: Keeper, report: Report) -> None:
+    """Judge the best weights on the test part, once, and write down the result."""
+    if not len(data.test):
+        return
+    report.status(state="testing", phase="test", eta_s=None)
+    session = trainer.session
+    network, epoch = session.updater.judged, trainer.epochs_done
+    try:
+        best = keeper.best(session.view.device)
+    except checkpoint.CheckpointError as error:
+        report.say(f"{error}; the last weights are tested instead")
+        report.event("checkpoint_damaged", str(error), trainer.step)
+        best = None
+    if best is not None:
+        epoch = _take_best(network, best)
+    session.group.align(network)
+    tta = session.recipe.tta
+    evaluation = trainer.judge(network, data.test, mirrored=tta == "flip")
+    report.record(_test_record(evaluation, trainer, epoch, report.time()) | {"tta": tta})
+    report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
+    mirrored = ", pictures and mirror images judged together" if tta == "flip" else ""
+    report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}{mirrored}")
+
+
+def _take_best(network: nn.Module, best: dict) -> float:
+    """Load the best weights; returns their epoch. WorkError where they are of another network."""
+    try:
+        network.load_state_dict(best["model"])
+        return float(best["epoch"]) if best["epoch"] % 1 else int(best["epoch"])
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise WorkError(f"best.pt does not fit this run: {checkpoint.first_line(error)}") from None
+
+
+def _test_record(evaluation: Evaluation, trainer: Trainer, best_epoch: float, seconds: float) -> dict:
+    return {
+        "kind": "eval",
+        "split": "test",
+        "step": trainer.step,
+        "epoch": trainer.epochs_done,
+        "best_epoch": best_epoch,
+        "time": round(seconds, 3),
+        "loss": short(evaluation.loss),
+        "accuracy": evaluation.accuracy,
+        "per_class": evaluation.per_class,
+        "confusion": evaluation.confusion,
+    }

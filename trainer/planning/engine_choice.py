@@ -1,0 +1,88 @@
+"""The engine of a run before anything is measured: flags over the file over what suits the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from ...errors import UsageError
+from ..common.progress import Say
+from ..config import engine_config as engine
+from ..config.config_file import Wishes
+from ..config.engine_config import Engine
+from ..devices import hardware
+
+FLAG = "flag"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``origins`` says of each value where it comes from: FLAG, the name of a file, or DEFAULT.
+
+    ``complete``: it is the engine of an earlier run, in which nothing is left to choose.
+    """
+
+    engine: Engine
+    origins: Mapping[str, str]
+    complete: bool = False
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The fields that somebody asked for."""
+        return frozenset(key for key, origin in self.origins.items() if origin != DEFAULT)
+
+
+def choose(flags: Mapping[str, object], wishes: Wishes, *, alone: bool, say: Say) -> Choice:
+    """Resolve the fields of engine.CHOICES; ``flags`` holds those that were given. UsageError for what cannot be."""
+    for key, value in flags.items():
+        if key != "threads":
+            engine.check(key, value, "")
+    wanted = dict(wishes.engine) | dict(flags)
+    device = hardware.choose_device(str(wanted.get("device", "auto")))
+    if wishes.complete:
+        for key in _lost(wishes, flags, device):
+            say(f"without {key.replace('_', '-')} of {wishes.origin}, which ran on {wishes.engine.get('device')}")
+            del wanted[key]
+    origins = {key: FLAG if key in flags else wishes.origin if key in wanted else DEFAULT for key in engine.CHOICES}
+    for key in engine.CUDA_ONLY:
+        if wanted.get(key) and device.type != "cuda":
+            name = key.replace("_", "-") if key in flags else f"{wishes.origin}: engine: {key}"
+            raise UsageError(name, None, f"needs a CUDA device, and this run is on {device}")
+    defaults = {} if wishes.complete else _defaults(device)
+    chosen = Engine(
+        device=str(device),
+        device_name=hardware.device_name(device),
+        threads=hardware.choose_threads(_threads(wanted.get("threads"), flags, wishes.origin, say), alone=alone),
+        calibration=wanted.get("calibration") if wishes.complete else None,  # type: ignore[arg-type]
+        **{key: wanted.get(key, defaults.get(key, getattr(Engine, key))) for key in ("precision", *engine.SWITCHES)},  # type: ignore[arg-type]
+    )
+    return Choice(chosen, origins, wishes.complete)
+
+
+def _defaults(device: torch.device) -> dict[str, object]:
+    on_cuda = device.type == "cuda"
+    return {
+        "precision": hardware.default_precision(device),
+        "channels_last": on_cuda,
+        "tf32": on_cuda and hardware.has_tf32(device),
+    }
+
+
+def _lost(wishes: Wishes, flags: Mapping[str, object], device: torch.device) -> list[str]:
+    """What served an earlier run's kind of device and would not serve this one's."""
+    was = str(wishes.engine.get("device", "")).partition(":")[0]
+    if device.type in (was, "cuda"):
+        return []
+    return [key for key in (*engine.CUDA_ONLY, "compile") if wishes.engine.get(key) and key not in flags]
+
+
+def _threads(wanted: object, flags: Mapping, origin: str, say: Say) -> int | None:
+    """The number asked for; of a file's at most as many as there are cores."""
+    cores = hardware.usable_cores()
+    if "threads" not in flags and isinstance(wanted, int) and wanted > cores:
+        say(f"{cores} threads instead of the {wanted} of {origin}; last digits may differ")
+        return cores
+    return wanted  # type: ignore[return-value]

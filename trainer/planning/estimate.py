@@ -1,0 +1,158 @@
+"""How long a run will take and whether it fits, before it begins: a few batches are timed, the memory is worked out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...models.anatomy import counting, memory
+from ...models.catalogue import registry as catalogue
+from ..common.progress import about, speed
+from ..config.engine_config import Engine
+from ..config.run_config import NetworkConfig, RunConfig
+from ..data.datasets import DataSet
+from ..devices import hardware
+from ..weights import weight_files as weightfiles
+from .trial import Timing, Trial, undisturbed
+
+TIMED_S = 0.1
+"""Seconds of the timed updates."""
+
+LONG_EPOCH_S = 3600.0
+"""An epoch that takes longer makes a network too big for its device: nobody waits for a curve of days."""
+
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of training and evaluation, and pictures per second in training; ``memory`` in bytes, None if unknown.
+
+    ``timed_batch`` is the number of pictures in the timed updates, fewer than the run's where those take very long.
+    """
+
+    seconds_per_epoch: float
+    seconds: float
+    images_per_s: float
+    timed_batch: int
+    memory: int | None = None
+
+    def words(self) -> str:
+        """In half a line."""
+        return (
+            f"about {about(self.seconds_per_epoch)} an epoch and {about(self.seconds)} in all "
+            f"({speed(self.images_per_s)} images/s)"
+        )
+
+
+def from_timing(config: RunConfig, timing: Timing, needed: int | None = None) -> Estimate:
+    """What the seconds of one update mean for the whole run, its evaluations and the final test included."""
+    data, recipe = config.data, config.recipe
+    images_per_s = timing.batch / timing.step_s
+    epoch = data.train // recipe.batch_size * recipe.batch_size / images_per_s + data.validation * timing.evaluation_s
+    total = recipe.epochs * epoch + data.test * timing.evaluation_s
+    return Estimate(epoch, total, images_per_s, timing.batch, needed)
+
+
+def memory_needed(config: RunConfig) -> int | None:
+    """Bytes of one training step on one device, from a run on the meta device; None for networks that do not run there."""
+    network, recipe, engine = config.network, config.recipe, config.engine
+    shape = (network.in_channels, network.image_size, network.image_size)
+    part = -(-recipe.batch_size // recipe.accumulate)
+    precision = "fp32" if engine.precision == "fp32" else "bf16"  # fp16 takes as much room as bf16
+    optimizer = recipe.optimizer if recipe.optimizer in memory.STATE_COPIES else "adam"
+    try:
+        on_meta = counting.on_meta(lambda: weightfiles.build(network))
+        needed = memory.training_memory(on_meta, shape, part, precision, optimizer).peak
+    except Exception:  # whatever a network does with a tensor without values
+        return None
+    copies = bool(recipe.ema) + (recipe.sam != "none")  # the average; the weights to which SAM comes back
+    return needed + 4 * network.parameters * copies
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The estimate and its timing, None where nothing could be timed, and warnings in whole lines.
+
+    ``free_memory`` in bytes is that of the device before anything was built.
+    """
+
+    estimate: Estimate | None
+    warnings: tuple[str, ...]
+    timing: Timing | None = None
+    free_memory: int = 0
+
+    def faster(self, config: RunConfig, gain: float) -> Forecast:
+        """The forecast for updates that are ``gain`` times as fast."""
+        if self.timing is None or self.estimate is None:
+            return self
+        timing = replace(self.timing, step_s=self.timing.step_s / gain)
+        return _judged(config, timing, self.estimate.memory, self.free_memory)
+
+
+def forecast(config: RunConfig, data: DataSet) -> Forecast:
+    """Time a few updates of a throw-away copy of the run and say what speaks against training it here.
+
+    Where the memory does not suffice nothing is timed. A network that fails in training is not judged here: its run says
+    why.
+    """
+    device, ranks = hardware.choose_device(config.engine.device), max(1, len(config.engine.devices))
+    # Of several processes each works off its part of a batch; what their exchange of gradients costs is not counted.
+    recipe = replace(config.recipe, batch_size=config.recipe.batch_size // ranks)
+    part = replace(config, recipe=recipe)
+    needed, free = memory_needed(part), hardware.free_memory(device)
+    if needed is not None and needed > free:
+        return Forecast(None, (_too_large(config, needed, free),), free_memory=free)
+    try:
+        with undisturbed(device):
+            timing = Trial(_uncompiled(part), data).timing(TIMED_S)
+    except Exception:  # whatever a network raises in training: its run, which says why, will meet it again
+        return Forecast(None, ())
+    whole = replace(timing, batch=timing.batch * ranks, evaluation_s=timing.evaluation_s / ranks)
+    return _judged(config, whole, needed, free)
+
+
+def _uncompiled(config: RunConfig) -> RunConfig:
+    """Compiling would take longer than all the rest of the timing; the run is a little faster than said then."""
+    return replace(config, engine=replace(config.engine, compile=False))
+
+
+def _judged(config: RunConfig, timing: Timing, needed: int | None, free: int) -> Forecast:
+    estimate = from_timing(config, timing, needed)
+    warnings = (_too_slow(config, estimate),) if estimate.seconds_per_epoch > LONG_EPOCH_S else ()
+    return Forecast(estimate, warnings, timing, free)
+
+
+def _too_large(config: RunConfig, needed: int, free: int) -> str:
+    engine, recipe = config.engine, config.recipe
+    where = "of main memory" if engine.device == "cpu" else f"of {engine.device}"
+    line = (
+        f"{config.network.name} needs about {needed / GIGABYTE:.1f} GB for batches of {recipe.batch_size}, "
+        f"and {free / GIGABYTE:.1f} GB {where} are free"
+    )
+    advice = smaller(config.network)
+    return f"{line}; --set accumulate={2 * recipe.accumulate} works them off in parts{advice and f', or {advice}'}"
+
+
+def _too_slow(config: RunConfig, estimate: Estimate) -> str:
+    network = config.network
+    line = f"{network.name} is too big for {_place(config.engine)}: {estimate.words()}"
+    advice = smaller(network)
+    return f"{line}; {advice}" if advice else line
+
+
+def _place(engine: Engine) -> str:
+    return "this CPU" if engine.device == "cpu" else engine.device_name or engine.device
+
+
+def smaller(network: NetworkConfig) -> str:
+    """What to train instead: the layout for small pictures where it was not taken, else a smaller network of the family."""
+    variant = catalogue.find(network.name)
+    if variant.small_form is not None and network.form != "small":
+        return "--stem small takes the layout for small pictures"
+    own = variant.form(network.form).macs
+    family = [other for other in catalogue.variants().values() if other.family == variant.family]
+    lighter = [other for other in family if 0 < other.form(network.form).macs <= own / 4]
+    if not lighter:
+        return ""
+    best = max(lighter, key=lambda other: other.form(network.form).macs)
+    return f"{best.name} is a smaller one of its family"

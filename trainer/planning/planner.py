@@ -1,0 +1,388 @@
+"""From what a person asked for to a run directory that lacks nothing: network and form, data, recipe, engine.
+
+Everything that can be wrong is found out here, before a run exists and before a detached one leaves the terminal: names,
+values, the data (downloaded and decoded where it must be), whether the network can be built for these pictures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ... import __version__, settings
+from ...errors import UsageError
+from ...models.anatomy import counting
+from ...models.catalogue import registry as catalogue
+from ..batches import placement as store
+from ..config import (
+    checkpoint_policy as keeping,
+)
+from ..config import (
+    config_file as configfile,
+)
+from ..config import (
+    engine_config as engine,
+)
+from ..config import (
+    presets,
+    recipe,
+)
+from ..config import (
+    unused_settings as unused,
+)
+from ..config.config_file import Wishes
+from ..config.engine_config import Engine
+from ..config.recipe import Layer, Recipe
+from ..config.run_config import DataConfig, NetworkConfig, RunConfig
+from ..config.weights_source import FINE_TUNING, GROWN, Wish
+from ..data import dataset_info as datainfo
+from ..data import datasets
+from ..data.dataset_info import DataInfo
+from ..data.datasets import DataSet
+from ..devices import gpus
+from ..devices import process_group as distributed
+from ..runs.ids import new_id
+from ..runs.lock import RunLock
+from ..runs.run_writer import RunWriter
+from ..weights import initialise as initial
+from ..weights.initialise import Source
+from . import engine_choice as enginechoice
+from .engine_choice import Choice
+from .loss_kind import uses_cross_entropy
+
+DEFAULT_DATASET = "digits"
+SMALL_PICTURES = 64
+"""Up to this side pictures are small: a network with a layout for such pictures is built in that one."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for; None where it says nothing. ``recipe`` holds the values of the flags, ``preset`` names
+    a recipe of presets.py, ``checkpoints`` are the values of keeping.Keeping.
+
+    ``start``: the weights to begin with, ``from_scratch``: none even where the file asks for some; ``runs`` is where earlier
+    runs are found by their id. ``alone``: the run is trained in the foreground and no other one is under way. ``devices``
+    holds one for each process that is to train it, instead of ``device``; ``sharing`` counts the processes that share the
+    cores of this machine, ``ranks`` those that train the run together, on all machines.
+    """
+
+    network: str | None = None
+    dataset: str | None = None
+    config: Path | None = None
+    preset: str | None = None
+    recipe: Mapping[str, object] = field(default_factory=dict)
+    stem: str | None = None
+    image_size: int | None = None
+    validation: float | None = None
+    seed: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    channels_last: bool | None = None
+    compile: bool | None = None
+    cuda_graphs: bool | None = None
+    tf32: bool | None = None
+    data_on_device: bool | None = None
+    threads: int | None = None
+    data: Path | None = None
+    checkpoints: Mapping[str, object] = field(default_factory=dict)
+    runs: Path | None = None
+    start: Wish | None = None
+    from_scratch: bool = False
+    alone: bool = True
+    devices: tuple[str, ...] = ()
+    sharing: int = 1
+    ranks: int = 1
+
+
+@dataclass(frozen=True)
+class Form:
+    """The layout in which a network is built, and for which size of pictures."""
+
+    stem: str | None
+    image_size: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved request: the configuration of the run, and what is known about how it came about.
+
+    ``origins`` says of each value of the recipe where it comes from: "default", "data set", "pictures" (made to fit their
+    number), the name of a note or file, or "flag"; ``choice`` says the same of the engine. ``remarks`` are the lines that
+    were said.
+    """
+
+    config: RunConfig
+    data: DataSet
+    origins: Mapping[str, str]
+    choice: Choice
+    remarks: tuple[str, ...] = ()
+
+
+def plan(request: Request, say: Say) -> Plan:
+    """Resolve a request; what a person should know is told to ``say``.
+
+    Raises UsageError naming the field at fault, WorkError where the data cannot be had.
+    """
+    remarks: list[str] = []
+
+    def remark(line: str) -> None:
+        remarks.append(line)
+        say(line)
+
+    return dataclasses.replace(_plan(request, remark), remarks=tuple(remarks))
+
+
+def _plan(request: Request, say: Say) -> Plan:
+    wishes = configfile.read(request.config)
+    if request.from_scratch:
+        wishes = wishes.without_start()
+    name = request.network or wishes.network
+    if name is None:
+        raise UsageError("network", None, "give the name of a network; `cnn-explorer list` names them all")
+    variant = catalogue.find(name)
+    dataset = request.dataset or wishes.dataset or DEFAULT_DATASET
+    seed = _seed(_first(request.seed, wishes.seed, 0))
+    stem = _first(request.stem, wishes.stem, "auto")
+    other_pictures = wishes.complete and request.dataset not in (None, wishes.dataset)
+    size = _first(request.image_size, None if other_pictures else wishes.image_size)
+    if size is not None and size < 1:
+        raise UsageError("image-size", size, "must be a number of pixels, at least 1")
+    held_out = _first(request.validation, wishes.validation)
+    folder = settings.data_folder(request.data)
+    source = _source(request, wishes, variant, say)
+    if source is not None:
+        stem, size = initial.form_of(source, stem, size)
+
+    info = _describe(dataset, variant, stem, size, folder)
+    resolved = recipe.resolve(info.name, _layers(variant, wishes, request, source))
+    initial.check_backbone(resolved.recipe, source)
+    for line in unused.remarks(resolved, flags_only=wishes.complete):
+        say(line)
+    flags = {key: value for key in engine.CHOICES if (value := getattr(request, key)) is not None}
+    choice = _shared_out(enginechoice.choose(_on_first(flags, request), wishes, alone=request.alone, say=say), request)
+    _tell_company(choice.engine, wishes, say)
+    for key, value in request.checkpoints.items():
+        keeping.check(key, value)
+    kept = keeping.from_dict({**wishes.checkpoints, **request.checkpoints})
+    if source is not None and source.channels is not None and source.channels > info.channels:
+        say(f"grey pictures become {source.channels} equal channels, which is what the weights expect")
+        info = dataclasses.replace(info, channels=source.channels)
+    form = _form(variant, info, stem, size, say)
+    data = datasets.load(
+        info.name,
+        folder,
+        settings.cache_folder(),
+        image_size=info.size if info.name.startswith(datainfo.FOLDER) else None,
+        validation=held_out,
+        seed=seed,
+        say=say,
+    )
+    recipe.check_classes(resolved, data.classes)
+    fitted, remark = recipe.fit_to(resolved, len(data.train))
+    if remark:
+        say(remark)
+    network = NetworkConfig(variant.name, form.stem, info.channels, form.image_size, len(data.classes), form.parameters)
+    if source is not None:
+        begin = initial.settle(source, network, data.classes, say)
+        network = dataclasses.replace(network, pretrained=begin)
+        initial.check_learning(fitted, begin, network)
+    _check_loss(resolved, network)
+    distributed.check_batch(fitted.batch_size, max(request.ranks, len(choice.engine.devices)))
+    choice = _placed(choice, data, fitted, say)
+    config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed, kept)
+    return Plan(config, data, _origins(resolved, fitted, info.name), choice)
+
+
+def _check_loss(resolved: recipe.Resolved, network: NetworkConfig) -> None:
+    """UsageError where something was asked for that acts on cross-entropy, and the network's loss has none."""
+    for key, without in (("class_weights", "none"), ("label_smoothing", 0.0)):
+        asked = key in resolved.asked and getattr(resolved.recipe, key) != without
+        if asked and not uses_cross_entropy(network):
+            hint = f"has no effect on {network.name}, whose loss is its own; leave it out"
+            raise recipe.refused(resolved, key, hint)
+
+
+def _placed(choice: Choice, data: DataSet, fitted: Recipe, say: Say) -> Choice:
+    """The pictures in main memory where the device has no room for them and nobody decided it, which is said."""
+    device = torch.device(choice.engine.device)
+    if choice.complete or "data_on_device" in choice.fixed or store.fits(data.train, fitted, device):
+        return choice
+    size = store.size(data.train, fitted) / 1e9
+    say(f"the pictures ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
+    return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
+
+
+def _origins(resolved: recipe.Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:
+    """Where each value of the recipe comes from, in words for a person."""
+    by_dataset = recipe.BY_DATASET[recipe.data_kind(dataset)]
+    words = {"": enginechoice.FLAG}
+    origins = {key: words.get(origin, origin) for key, origin in resolved.origins.items()}
+    for key, origin in origins.items():
+        if getattr(fitted, key) != getattr(resolved.recipe, key):
+            origins[key] = "pictures"
+        elif origin == enginechoice.DEFAULT and key in by_dataset:
+            origins[key] = "data set"
+    return origins
+
+
+def _on_first(flags: dict[str, object], request: Request) -> dict[str, object]:
+    return flags | {"device": request.devices[0]} if request.devices else flags
+
+
+def _shared_out(choice: Choice, request: Request) -> Choice:
+    """The choice for one of several processes: its part of the cores, unless a number of threads was asked for."""
+    chosen = choice.engine
+    threads = chosen.threads if "threads" in choice.fixed else max(1, chosen.threads // request.sharing)
+    devices = request.devices if len(request.devices) > 1 else ()
+    return dataclasses.replace(choice, engine=dataclasses.replace(chosen, devices=devices, threads=threads))
+
+
+def _tell_company(chosen: Engine, wishes: Wishes, say: Say) -> None:
+    """Say whose processes are on the GPUs, and that an earlier run had more of these."""
+    for device in chosen.devices or (chosen.device,):
+        if line := gpus.occupants(torch.device(device)):
+            say(line)
+    before = wishes.engine.get("devices")
+    if isinstance(before, list) and before and not chosen.devices:
+        say(f"{wishes.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _seed(seed: int) -> int:
+    if not 0 <= seed < 2**63:
+        raise UsageError("seed", seed, "must be a whole number, at least 0 and below 2^63")
+    return seed
+
+
+def _source(request: Request, wishes: Wishes, variant: catalogue.Variant, say: Say) -> Source | None:
+    """The weights that the run begins with, None where they are drawn."""
+    wish = request.start or wishes.start
+    return None if wish is None else initial.find(wish, variant, settings.runs_folder(request.runs), say)
+
+
+def _layers(variant: catalogue.Variant, wishes: Wishes, request: Request, source: Source | None) -> list[Layer]:
+    """The recipe's layers, the strongest last; a run.json is complete, so the note has no say beside it.
+
+    A grown network learns as any other: its authors slowed down nothing.
+    """
+    layers = [] if wishes.complete else [Layer(f"{variant.family}.md", variant.recipe, general=True)]
+    if source is not None and source.kind != GROWN:
+        layers.append(Layer("fine-tuning", FINE_TUNING, general=True))
+    if request.preset is not None:
+        layers.append(presets.layer(request.preset))
+        if wishes.complete:
+            hint = f"and {wishes.origin}, which holds a whole recipe, contradict each other; give one of them"
+            raise UsageError("recipe", request.preset, hint)
+    return [*layers, Layer(wishes.origin, wishes.recipe), Layer("", request.recipe)]
+
+
+def _describe(dataset: str, variant: catalogue.Variant, stem: str, size: int | None, folder: Path) -> DataInfo:
+    """The data set; pictures of one's own are scaled to the size of the network's form where no size is given."""
+    if stem not in ("auto", "small", "imagenet"):
+        raise UsageError("stem", stem, "is unknown; choose one of auto, imagenet, small")
+    if dataset.startswith(datainfo.FOLDER) and size is None:
+        paper = variant.paper_form.input[1]
+        small = stem != "imagenet" and (variant.small_form is not None or paper <= SMALL_PICTURES)
+        size = datainfo.DEFAULT_IMAGE_SIZE if small else paper
+    return datainfo.describe(dataset, folder, size)
+
+
+def _form(variant: catalogue.Variant, info: DataInfo, stem: str, size: int | None, say: Say) -> Form:
+    """The layout that fits the pictures, tried out on the meta device; said where it is not the obvious one."""
+    if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > SMALL_PICTURES:
+        raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's layout only")
+    small = stem == "small" or (stem == "auto" and (size or info.size) <= SMALL_PICTURES)
+    chosen = None if variant.small_form is None else "small" if small else "imagenet"
+    own = variant.paper_form.input[1]
+    wanted = size or (own if stem == "imagenet" else info.size)
+    form = _try(variant, info, chosen, wanted, fall_back=None if size else own)
+    if chosen == "small" and stem == "auto":
+        say(f"{variant.name}: the layout for small pictures; --stem imagenet takes the paper's")
+    if form.image_size != info.size:
+        say(f"pictures are resized from {info.size}×{info.size} to {form.image_size}×{form.image_size} on the device")
+    return form
+
+
+def _try(variant: catalogue.Variant, info: DataInfo, stem: str | None, size: int, fall_back: int | None) -> Form:
+    """Build the network without memory and send a shape through it; at its own size where the pictures' is too small."""
+    try:
+        network = counting.on_meta(
+            lambda: catalogue.build(
+                variant.name,
+                form="small" if stem == "small" else "paper",
+                num_classes=len(info.classes),
+                in_channels=info.channels,
+                image_size=size,
+            )
+        ).eval()
+        with torch.no_grad():
+            network(torch.empty((2, info.channels, size, size), device="meta"))
+        return Form(stem, size, counting.count_parameters(network))
+    except UsageError:
+        raise
+    except (ValueError, RuntimeError) as error:
+        if fall_back is not None and fall_back > size:
+            return _try(variant, info, stem, fall_back, None)
+        raise UsageError("image-size", size, f"does not work for {variant.name}: {error}") from None
+
+
+def _data(data: DataSet, folder: Path, held_out: float | None) -> DataConfig:
+    counts = (len(data.train), len(data.validation), len(data.test))
+    return DataConfig(data.name, *counts, data.classes, data.image_size, str(folder), held_out)
+
+
+def create(
+    config: RunConfig, runs: Path, argv: Sequence[str], more: Mapping[str, object] | None = None
+) -> tuple[Path, RunLock]:
+    """Make the run directory in the state *queued*; returns it with its lock, held. WorkError where that fails.
+
+    ``more`` are further keys of run.json.
+    """
+    run_id = new_id(config.network.name, config.data.name, datetime.now(UTC))
+    versions = {"cnn_explorer": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
+    lock = RunLock.acquire(runs / run_id)
+    try:
+        values = {"argv": list(argv)} | config.to_dict() | {"versions": versions} | dict(more or {})
+        with RunWriter.create(runs, run_id, values, lock):
+            return runs / run_id, lock
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _where(chosen: Engine) -> str:
+    """Devices, precision where it is not fp32, what is switched on, and threads."""
+    count, kinds = len(chosen.devices), sorted(set(chosen.devices))
+    devices = f"{count} processes on {' '.join(kinds)}" if chosen.devices else chosen.device
+    precision = [] if chosen.precision == "fp32" else [chosen.precision]
+    switched_on = [key.replace("_", "-") for key in ("channels_last", "compile", "cuda_graphs") if getattr(chosen, key)]
+    threads = f"{chosen.threads} {'thread' if chosen.threads == 1 else 'threads'}{' each' if count else ''}"
+    return ", ".join([devices, *precision, *switched_on, threads])
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def summary(config: RunConfig) -> str:
+    """What will be trained, on what and how, in one line."""
+    network, data, plan = config.network, config.data, config.recipe
+    steps = data.train // plan.batch_size
+    return (
+        f"{network.name} ({network.parameters:,} parameters) on {data.name}: {data.train:,} pictures to train on, "
+        f"{data.validation:,} to validate, {data.test:,} to test; {plan.optimizer}, lr {plan.lr:g} {plan.schedule}, "
+        f"{_counted(plan.epochs, 'epoch')} of {_counted(steps, 'step')} of {plan.batch_size}; {_where(config.engine)}"
+    )

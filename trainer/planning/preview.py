@@ -1,0 +1,125 @@
+"""What would be trained, shown before it is: the recipe with the origin of each value, its curve, the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..common.json_safe import short
+from ..config import engine_config as engine
+from ..config.lr_schedule import curve
+from .engine_choice import DEFAULT
+from .estimate import Estimate, Forecast
+from .planner import Plan, summary
+
+CURVE_POINTS = 120
+CURVE_HEIGHT = 9
+CURVE_WIDTH = 72
+SMALL_HEIGHT = 7
+SMALL_WIDTH = 60
+ESTIMATE_DIGITS = 4
+
+
+def as_dict(plan: Plan, forecast: Forecast) -> dict[str, object]:
+    """JSON-able values; docs/json.md describes them."""
+    values = plan.config.to_dict()
+    return {
+        "network": values["network"],
+        "data": values["data"],
+        "recipe": values["recipe"],
+        "origins": {"recipe": dict(plan.origins), "engine": dict(plan.choice.origins)},
+        "lr_curve": lr_curve(plan),
+        "engine": values["engine"],
+        "seed": plan.config.seed,
+        "estimate": _estimate(forecast.estimate),
+        "summary": summary(plan.config),
+        "remarks": list(plan.remarks),
+        "warnings": list(forecast.warnings),
+    }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, object] | None:
+    if estimate is None:
+        return None
+    return {key: _short(value) for key, value in vars(estimate).items()}
+
+
+def _short(value: object) -> object:
+    return float(f"{value:.{ESTIMATE_DIGITS}g}") if isinstance(value, float) else value
+
+
+def lr_curve(plan: Plan) -> list[list[float]]:
+    """Pairs (epoch, learning rate) at evenly spread updates of the run."""
+    recipe = plan.config.recipe
+    rates = curve(recipe, plan.config.data.train // recipe.batch_size, CURVE_POINTS)
+    return [[round(recipe.epochs * index / len(rates), 4), short(rate)] for index, rate in enumerate(rates)]
+
+
+def as_lines(plan: Plan, forecast: Forecast) -> list[str]:
+    """The whole plan as plain text, without colour codes."""
+    estimate = forecast.estimate
+    return [
+        summary(plan.config),
+        "",
+        *_table(plan.config.recipe.to_dict(), plan.origins),
+        "",
+        *curve_lines(plan),
+        "",
+        *_table(_engine_values(plan), plan.choice.origins),
+        "",
+        *([f"calibration: {plan.config.engine.calibration['why']}"] if plan.config.engine.calibration else []),
+        estimate.words() if estimate else "no update could be timed",
+        *(f"warning: {line}" for line in forecast.warnings),
+    ]
+
+
+def recipe_lines(plan: Plan) -> list[str]:
+    """The values of the recipe that are not the general default, each with its origin, and a small learning-rate curve."""
+    values = plan.config.recipe.to_dict()
+    chosen = {key: values[key] for key, origin in plan.origins.items() if origin != DEFAULT}
+    return [*_table(chosen, plan.origins), *curve_lines(plan, SMALL_WIDTH, SMALL_HEIGHT)]
+
+
+def _engine_values(plan: Plan) -> dict[str, object]:
+    values = plan.config.engine.to_dict()
+    return {key: values[key] for key in engine.CHOICES}
+
+
+def _table(values: Mapping[str, object], origins: Mapping[str, str]) -> list[str]:
+    """A line per value: key, value, and where it comes from unless that is the default."""
+    texts = {key: _text(value) for key, value in values.items()}
+    keys, wide = max(map(len, texts), default=0), max(map(len, texts.values()), default=0)
+    rows = [(key, text, origins.get(key, DEFAULT)) for key, text in texts.items()]
+    return [
+        f"  {key:<{keys}}  {text:<{wide}}  {'' if origin == DEFAULT else origin}".rstrip() for key, text, origin in rows
+    ]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value) or "none"
+    return str(value)
+
+
+def curve_lines(plan: Plan, width: int = CURVE_WIDTH, height: int = CURVE_HEIGHT) -> list[str]:
+    """The learning rate over the epochs, drawn with plotext in plain characters."""
+    import plotext
+
+    points = lr_curve(plan)
+    epochs, peak = plan.config.recipe.epochs, max(rate for _, rate in points)
+    plotext.clear_figure()
+    try:
+        plotext.theme("clear")
+        plotext.plotsize(width, height)
+        plotext.title(f"learning rate over {epochs} {'epoch' if epochs == 1 else 'epochs'}")
+        plotext.xlim(0, epochs)
+        plotext.xticks([0, epochs / 2, epochs], ["0", f"{epochs / 2:g}", str(epochs)])
+        plotext.ylim(0, peak)
+        plotext.yticks([0, peak / 2, peak], ["0", f"{peak / 2:.3g}", f"{peak:.3g}"])
+        plotext.plot([x for x, _ in points], [y for _, y in points], marker="braille")
+        return [line.rstrip() for line in plotext.uncolorize(plotext.build()).splitlines()]
+    finally:
+        plotext.clear_figure()

@@ -1,0 +1,92 @@
+"""Tags and a remark that a person gives a run: notes.json, the one file that others than the trainer write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import UsageError, WorkError
+from ..common.files import read_bytes, replace_file
+from ..common.json_safe import encode_json
+from ..common.text_safe import clean
+
+LARGEST = 1 << 20
+LONGEST_TAG, MOST_TAGS, LONGEST_REMARK = 40, 50, 10_000
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a person has added to a run."""
+
+    tags: tuple[str, ...] = ()
+    remark: str = ""
+
+
+def read_notes(path: Path) -> Notes:
+    """notes.json of a run directory; empty notes where there is none or it is damaged. Not cleaned for showing."""
+    try:
+        return notes_from(json.loads(read_bytes(path / "notes.json", LARGEST)))
+    except (OSError, ValueError, RecursionError):
+        return Notes()
+
+
+def notes_from(value: object) -> Notes:
+    """Notes from the contents of notes.json; whatever has a wrong type is left out."""
+    if not isinstance(value, dict):
+        return Notes()
+    tags, remark = value.get("tags"), value.get("remark")
+    kept = tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+    return Notes(kept, remark if isinstance(remark, str) else "")
+
+
+def add_tags(path: Path, tags: Iterable[str]) -> Notes:
+    """Give the run ``tags`` beside those it has; returns what it has now. UsageError for a tag that cannot be one."""
+    kept = read_notes(path)
+    changed = Notes(tuple(dict.fromkeys((*kept.tags, *map(check_tag, tags)))), kept.remark)
+    if len(changed.tags) > MOST_TAGS:
+        raise UsageError("tag", len(changed.tags), f"are too many; a run has at most {MOST_TAGS}")
+    write_notes(path, changed)
+    return changed
+
+
+def remove_tags(path: Path, tags: Iterable[str]) -> Notes:
+    """Take ``tags`` from the run; returns what it has now. UsageError for a tag that it does not have."""
+    kept, gone = read_notes(path), [check_tag(tag) for tag in tags]
+    for tag in gone:
+        if tag not in kept.tags:
+            has = f"it has {', '.join(kept.tags)}" if kept.tags else "it has none"
+            raise UsageError("tag", tag, clean(f"is no tag of {path.name}; {has}"))
+    changed = Notes(tuple(tag for tag in kept.tags if tag not in gone), kept.remark)
+    write_notes(path, changed)
+    return changed
+
+
+def set_remark(path: Path, text: str) -> Notes:
+    """Replace the remark on the run, "" for none; returns what it has now. UsageError for one that is too long."""
+    remark = clean(text.strip())
+    if len(remark) > LONGEST_REMARK:
+        raise UsageError("note", remark[:40] + "…", f"has {len(remark):,} characters; {LONGEST_REMARK:,} is the most")
+    changed = Notes(read_notes(path).tags, remark)
+    write_notes(path, changed)
+    return changed
+
+
+def check_tag(tag: str) -> str:
+    """``tag`` without the blanks around it. UsageError where it is empty, too long, or has a comma or a line break."""
+    plain = clean(tag.strip())
+    if not plain or len(plain) > LONGEST_TAG or "," in plain or "\n" in plain:
+        raise UsageError("tag", tag[:LONGEST_TAG], f"must have 1 to {LONGEST_TAG} characters and no comma")
+    return plain
+
+
+def write_notes(path: Path, notes: Notes) -> None:
+    """Replace notes.json; done by whoever watches, while the trainer runs or not. Raises WorkError."""
+    if not path.is_dir():
+        raise UsageError("run", path.name, f"is no longer there: {path} is missing")
+    contents = {"schema": 1, "tags": list(notes.tags), "remark": notes.remark}
+    try:
+        replace_file(path / "notes.json", encode_json(contents), sync=True)
+    except OSError as error:
+        raise WorkError(f"run {path.name}: the notes cannot be written: {error.strerror}") from None

@@ -1,0 +1,160 @@
+"""Names of runs: ``20261120-143022-resnet18-cifar10-7f3a``: time in UTC, network, data set, random ending.
+
+The names sort by time, are safe as file names, and can be shortened: any unique beginning, the ending, or ``last``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ...errors import UsageError
+
+NEWEST = "last"
+LONGEST = 128
+# Crockford's digits: no i, l, o, u, so an ending can be read aloud and is never a word such as "last".
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_OURS = re.compile(r"(\d{8}-\d{6})-.+-([0-9a-z]{4})")
+_MARKS = ("run.json", "status.json", "lock")
+
+
+def new_id(network: str, dataset: str, now: datetime) -> str:
+    """A fresh name for a run of ``network`` on ``dataset`` begun at ``now`` (any time zone; a naive time is UTC)."""
+    moment = now.astimezone(UTC) if now.tzinfo else now
+    ending = "".join(secrets.choice(_DIGITS) for _ in range(4))
+    return f"{moment:%Y%m%d-%H%M%S}-{_word(network)}-{_word(dataset)}-{ending}"
+
+
+def _word(text: str) -> str:
+    """``folder:/pictures/My Cats`` becomes ``my_cats``: the last part of a path in lower case, without odd characters."""
+    last = text.rstrip("/").replace(":", "/").rpartition("/")[2].lower()
+    return re.sub(r"[^a-z0-9.-]+", "_", last).strip("_.-")[:32].rstrip("_.-") or "x"
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` can be a run's name; nothing that it accepts leads out of the runs folder."""
+    return _ID.fullmatch(text) is not None
+
+
+def check_id(text: str) -> str:
+    """``text`` itself when it can be a run's name, otherwise UsageError."""
+    if not is_id(text):
+        raise UsageError(
+            "run", text[:LONGEST], "is no run id: letters, digits, '.', '_' and '-', the first a letter or digit"
+        )
+    return text
+
+
+def run_names(runs: Path) -> list[str]:
+    """Names of the run directories in ``runs``, in no order; none when the folder does not exist.
+
+    A directory counts when it bears a valid name and holds one of a run's files. Symbolic links are not followed.
+    """
+    try:
+        with os.scandir(runs) as entries:
+            return [entry.name for entry in entries if is_id(entry.name) and is_run(entry)]
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise UsageError("--runs", str(runs), "is a file, not a folder") from None
+    except OSError as error:
+        raise UsageError("--runs", str(runs), f"cannot be read: {error.strerror}") from None
+
+
+def is_run(entry: os.DirEntry[str] | Path) -> bool:
+    """Whether a path is a real directory, not a link to one, that holds one of a run's files."""
+    path = os.fspath(entry)
+    try:
+        is_directory = entry.is_dir(follow_symlinks=False) if isinstance(entry, os.DirEntry) else _is_directory(entry)
+        return is_directory and any(os.path.lexists(f"{path}/{mark}") for mark in _MARKS)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def age_key(name: str, written_ns: int) -> tuple[str, int, str]:
+    """Sorts runs by age, oldest first: the time in the name (else when run.json was written), then the time of writing.
+
+    The second part orders the runs of one queue, which are all created within the same second.
+    """
+    ours = _OURS.fullmatch(name)
+    seconds = min(max(written_ns // 10**9, 0), 2**33)
+    stamp = ours[1] if ours else f"{datetime.fromtimestamp(seconds, UTC):%Y%m%d-%H%M%S}"
+    return stamp, written_ns, name
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """For each name the shortest form that :func:`resolve` takes among ``names``: the four characters at the end, mostly.
+
+    A name that does not look like ours stays whole.
+    """
+    known = list(names)
+    endings = Counter(ending for name in known for ending in _endings(name))
+    beginnings = {name[:4] for name in known}
+    short = {}
+    for name in known:
+        fitting = (end for end in _endings(name) if endings[end] == 1 and end[:4] not in beginnings and end != NEWEST)
+        short[name] = next(fitting, name) if _OURS.fullmatch(name) else name
+    return short
+
+
+def _endings(name: str) -> list[str]:
+    """Endings of a name that begin after a hyphen, shortest first: ``7f3a``, ``cifar10-7f3a`` …"""
+    parts = name.split("-")
+    return ["-".join(parts[-count:]) for count in range(1, len(parts))]
+
+
+def resolve(runs: Path, text: str) -> Path:
+    """The run directory that ``text`` names: a whole id, a unique beginning, a unique ending, or ``last``.
+
+    Raises UsageError when none fits, naming the nearest one, or when several do.
+    """
+    check_id(text)
+    names = run_names(runs)
+    if text in names:
+        return runs / text
+    if not names:
+        raise UsageError("run", text, f"is not there: {runs} holds no runs")
+    if text == NEWEST:
+        return runs / _newest(runs, names)
+    for fitting in ([name for name in names if name.startswith(text)], [n for n in names if n.endswith("-" + text)]):
+        if len(fitting) == 1:
+            return runs / fitting[0]
+        if fitting:
+            raise UsageError("run", text, f"fits {len(fitting)} runs: {_some(fitting)}; give more of the id")
+    raise UsageError("run", text, f"is no run in {runs}; {_nearest(runs, text, names)}")
+
+
+def _written_ns(runs: Path, name: str) -> int:
+    try:
+        return os.lstat(f"{runs}/{name}/run.json").st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _newest(runs: Path, names: list[str]) -> str:
+    return max(names, key=lambda name: age_key(name, _written_ns(runs, name)))
+
+
+def _some(names: list[str]) -> str:
+    shown = sorted(names, reverse=True)[:3]
+    return ", ".join(shown) + (" …" if len(names) > len(shown) else "")
+
+
+def _nearest(runs: Path, text: str, names: list[str]) -> str:
+    """A hint: the newest run whose name contains ``text``, else the most similar name, else the newest of all."""
+    containing = [name for name in names if text.lower() in name.lower()]
+    if containing:
+        return f"did you mean {_newest(runs, containing)!r}?"
+    close = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"the newest is {_newest(runs, names)!r}"

@@ -1,0 +1,236 @@
+"""The first weights of a run that does not begin by chance: found and checked when it is planned, taken over when it begins.
+
+Three sources, one procedure: torchvision's published weights (torchvision_weights.py), a run or a file (by name and shape), a
+trained shallower network (the model file's ``grow(network, trained)``, which returns the names of the layers copied). The
+plan says which parameters begin afresh; run.json keeps their names, so that a resumed run needs the source no more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import UsageError, WorkError
+from ...models.anatomy import counting, transplant
+from ...models.catalogue import registry as catalogue
+from ..config.recipe import OF_BACKBONE, Recipe
+from ..config.run_config import NetworkConfig
+from ..config.weights_source import FILE, GROWN, TORCHVISION, Start, Wish
+from ..runs import ids
+from ..runs.run_writer import checkpoint_paths
+from . import torchvision_weights as published
+from . import weight_files as weightfiles
+from .torchvision_weights import Published
+from .weight_files import WeightFile
+
+Say = Callable[[str], None]
+SHOWN = 6
+"""So many names are told of what begins afresh or finds no place."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The weights to begin with: torchvision's or a file's, and the form of network and pictures that suits them.
+
+    ``stem``, ``size`` (pixels a side) and ``channels`` are None where nothing is known of them.
+    """
+
+    kind: str
+    name: str
+    published: Published | None = None
+    file: WeightFile | None = None
+    digest: str = ""
+    stem: str | None = None
+    size: int | None = None
+    channels: int | None = None
+
+    @property
+    def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """How the weights expect pictures to be normalised; empty where that is not known."""
+        known = self.published or self.file
+        return (known.mean, known.std) if known is not None else ((), ())
+
+
+def find(wish: Wish, variant: catalogue.Variant, runs: Path, say: Say) -> Source:
+    """Where the wished weights are, fetched where they must be. UsageError and WorkError as torchvision_weights.py and below."""
+    if wish.kind == TORCHVISION:
+        chosen = published.find(variant, wish.value)
+        published.fetch(chosen, say)
+        return Source(TORCHVISION, chosen.name, chosen, stem="imagenet", size=chosen.size, channels=3)
+    flag = "init-from" if wish.kind == FILE else "grow-from"
+    path, name = _locate(flag, wish.value, runs)
+    try:
+        file, digest = weightfiles.read(path), weightfiles.digest(path)
+    except WorkError as error:
+        raise UsageError(flag, None, str(error)) from None
+    if wish.digest and wish.digest != digest:
+        say(f"{path} has changed since the run was made that is repeated")
+    known = file.network
+    if wish.kind == GROWN:
+        _check_growing(variant, file)
+    if known is None or catalogue.find(known.name).family != variant.family:
+        return Source(wish.kind, name, file=file, digest=digest)
+    return Source(wish.kind, name, None, file, digest, known.stem, known.image_size, known.in_channels)
+
+
+def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
+    """The file of weights that a person names: a file, or the best weights (else the last) of a run; and its short name."""
+    path = Path(value).expanduser().absolute()
+    if path.is_file():
+        inside = path.parent.name == "checkpoints"
+        return path, path.parent.parent.name if inside else path.name
+    if path.suffix in (".pt", ".pth", weightfiles.SAFETENSORS) or not ids.is_id(value):
+        raise UsageError(flag, value, "is no file and no run id")
+    try:
+        run = ids.resolve(runs, value)
+    except UsageError as error:
+        raise UsageError(flag, error.given, error.hint) from None
+    paths = checkpoint_paths(run)
+    for candidate in (paths.best, paths.last):
+        if candidate.is_file():
+            return candidate, run.name
+    raise UsageError(flag, value, "has no weights yet: neither best.pt nor last.pt is written")
+
+
+def _check_growing(variant: catalogue.Variant, file: WeightFile) -> None:
+    if not hasattr(catalogue.module(variant.family), "grow"):
+        raise UsageError(
+            "grow-from", variant.name, "cannot be grown: its model file declares no grow(network, trained)"
+        )
+    if file.network is None:
+        raise UsageError("grow-from", str(file.path), "does not say of which network it is; a run or its best.pt does")
+    if catalogue.find(file.network.name).family != variant.family:
+        hint = f"is of {file.network.name}; {variant.name} grows from a network of its own family, {variant.family}"
+        raise UsageError("grow-from", str(file.path), hint)
+
+
+def form_of(source: Source, stem: str, size: int | None) -> tuple[str, int | None]:
+    """Layout and size, the weights' own where nobody asks for others; published weights have one layout only."""
+    if source.published is not None and stem == "small":
+        raise UsageError("stem", stem, f"has no published weights; {source.name} are of the paper's layout, imagenet")
+    return source.stem if stem == "auto" and source.stem else stem, size or source.size
+
+
+def check_backbone(chosen: Recipe, source: Source | None) -> None:
+    """UsageError for a recipe that freezes or slows down weights taken over where there are none."""
+    for key in OF_BACKBONE:
+        if source is None and getattr(chosen, key) != getattr(Recipe, key):
+            hint = "needs weights to begin with: --pretrained, --init-from or --grow-from"
+            raise UsageError(key.replace("_", "-"), getattr(chosen, key), hint)
+
+
+def check_learning(chosen: Recipe, begin: Start, network: NetworkConfig) -> None:
+    """UsageError for a frozen backbone that is all of the network."""
+    if chosen.freeze == "backbone" and not begin.fresh:
+        hint = f"would leave nothing to learn: all weights of {network.name} are taken over, the last layer's too"
+        raise UsageError("freeze", chosen.freeze, f"{hint}, as the classes are the same")
+
+
+def settle(source: Source, config: NetworkConfig, classes: tuple[str, ...], say: Say) -> Start:
+    """What run.json says of the beginning of a network with this configuration; what begins afresh is told to ``say``.
+
+    UsageError where the weights do not fit at all.
+    """
+    network = counting.on_meta(lambda: weightfiles.build(config))
+    targets = transplant.named_weights(network)
+    taken = _taken(source, config, classes, network)
+    fresh = tuple(name for name, _ in network.named_parameters() if name not in taken)
+    if not any(targets[name].ndim > 1 for name in taken):  # a bias that has the right length by chance is no beginning
+        raise UsageError(
+            "grow-from" if source.kind == GROWN else "init-from",
+            source.name,
+            f"has no weights that fit {config.name}: no filter or matrix has the name and the shape of one of its own",
+        )
+    new = sum(tensor.numel() for name, tensor in targets.items() if name in fresh)
+    say(
+        f"weights of {source.name}: {len(taken)} of {len(targets)} tensors taken over; "
+        f"{new:,} of {config.parameters:,} parameters are new: {_some(fresh)}"
+    )
+    if source.file is not None and source.kind == FILE:
+        unused = [
+            name for name in source.file.tensors if name not in taken and not name.endswith("num_batches_tracked")
+        ]
+        if unused:
+            say(f"of {source.name} find no place: {_some(unused)}")
+    mean, std = source.mean_and_std
+    if len(mean) != config.in_channels or len(std) != config.in_channels:
+        mean = std = ()
+    if source.published is not None:
+        return Start(source.kind, source.name, source.published.url, "", mean, std, fresh)
+    assert source.file is not None
+    return Start(source.kind, source.name, str(source.file.path), source.digest, mean, std, fresh)
+
+
+def _some(names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "none"
+
+
+def _taken(source: Source, config: NetworkConfig, classes: tuple[str, ...], network: nn.Module) -> set[str]:
+    """Names of the weights that the source gives: all that fit, except those of other classes' last layer."""
+    head = transplant.depends_on_classes(builder(config))
+    places = transplant.named_weights(network)
+    if source.published is not None:
+        pairs = published.pair_up(source.published, builder(config), config.image_size)
+        return {pair.target for pair in pairs} - head
+    assert source.file is not None
+    if source.kind == GROWN:
+        return _grow(network, source.file, config)
+    kept = frozenset() if source.file.classes == classes and classes else head
+    return fitting(source.file.tensors, places).keys() - kept
+
+
+def fitting(tensors: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of ``tensors`` for which there is a place of the same name and shape."""
+    return {name: value for name, value in tensors.items() if name in places and places[name].shape == value.shape}
+
+
+def builder(config: NetworkConfig) -> Callable[[int], nn.Module]:
+    """What makes the network of a configuration for another number of classes."""
+    return lambda classes: weightfiles.build(dataclasses.replace(config, num_classes=classes))
+
+
+def _grow(network: nn.Module, file: WeightFile, config: NetworkConfig) -> set[str]:
+    """Let the model file copy the layers of the trained network; returns the names of the weights in them."""
+    assert file.network is not None
+    device = next(network.parameters()).device
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        trained = weightfiles.build(file.network)
+    if device.type != "meta":
+        trained.load_state_dict(dict(file.tensors))
+    try:
+        layers = catalogue.module(catalogue.find(config.name).family).grow(network, trained)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError("grow-from", file.network.name, f"does not fit {config.name}: {reason}") from None
+    return {name for name in transplant.named_weights(network) if any(name.startswith(f"{layer}.") for layer in layers)}
+
+
+def take_over(network: nn.Module, config: NetworkConfig) -> None:
+    """Put the first weights that run.json speaks of into a network that has its chance weights, on the CPU.
+
+    WorkError where they are no longer there or no longer the same.
+    """
+    start = config.pretrained
+    assert start is not None
+    if start.kind == TORCHVISION:
+        chosen = published.find(catalogue.find(config.name), start.name)
+        published.fetch(chosen, lambda line: None)
+        published.put_into(network, chosen, builder(config), config.image_size, start.fresh)
+        return
+    path = Path(start.source)
+    if path.is_file() and weightfiles.digest(path) != start.digest:
+        raise WorkError(f"{path}: has changed since the run was made that begins with it")
+    file = weightfiles.read(path)
+    if start.kind == GROWN:
+        _grow(network, file, config)
+        return
+    places = transplant.named_weights(network)
+    with torch.no_grad():
+        for name, value in fitting(file.tensors, places).items():
+            if name not in start.fresh:
+                places[name].copy_(value)

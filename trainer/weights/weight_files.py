@@ -1,0 +1,192 @@
+"""Files of weights: checkpoints of this program, safetensors, state dicts of other programs; no code in them is run.
+
+A file that this program wrote says which network it is of, for which classes, and how pictures are normalised, so that it
+can be used without the run that made it:
+
+    from cnn_explorer.trainer.weights.weight_files import load_network
+
+    found = load_network("resnet18.safetensors")       # best.pt and last.pt as well
+    scores = found.network(found.normalised(pictures)) # uint8 (B, C, H, W) of any size → (B, classes)
+    names = [found.classes[number] for number in scores.argmax(1)]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import UsageError, WorkError
+from ...models.catalogue import registry as catalogue
+from ..batches.batches import View
+from ..common.json_safe import encode_json
+from ..config import run_config as runconfig
+from ..config.run_config import NetworkConfig
+from ..runs.run_writer import checkpoint_paths, read_config
+from . import checkpoint
+
+SAFETENSORS = ".safetensors"
+SCHEMA = 1
+WRAPPERS = ("module.", "_orig_mod.", "module.")
+"""In the order in which they are taken off: either may be the outer one."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Tensors by name, and what the file says of them; None or empty where it says nothing.
+
+    ``mean`` and ``std`` are those by which pictures were normalised, per channel, in 0 … 1.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    network: NetworkConfig | None = None
+    classes: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def read(path: Path) -> WeightFile:
+    """The weights in a file: safetensors, or what torch.save wrote. WorkError where it cannot be read or holds none."""
+    try:
+        return _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
+    except FileNotFoundError:
+        raise WorkError(f"{path}: is not there") from None
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise WorkError(f"{path}: has another form: {str(error).splitlines()[0][:200]}") from None
+
+
+def _read_safetensors(path: Path) -> WeightFile:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            words = file.metadata() or {}
+    except FileNotFoundError:
+        raise
+    except (OSError, SafetensorError) as error:
+        raise WorkError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    facts = json.loads(words["cnn_explorer"]) if "cnn_explorer" in words else {}
+    return _described(path, tensors, facts)
+
+
+def _read_torch(path: Path) -> WeightFile:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError, KeyError, ValueError) as error:
+        raise WorkError(f"{path}: cannot be read: {checkpoint.why_unreadable(error)}") from None
+    if not isinstance(state, dict):
+        raise WorkError(f"{path}: holds a {type(state).__name__}, not weights by name")
+    if isinstance(state.get("model"), dict):
+        if state.get("schema") == checkpoint.SCHEMA:
+            state = checkpoint.read(path)  # which also looks at the checksums
+        # A checkpoint to go on from has the moving average apart; it is what was judged.
+        average = state.get("average")
+        tensors = average["network"] if average else state["model"]
+        return _described(path, tensors, {key: value for key, value in state.items() if key in FACTS})
+    return _described(path, state.get("state_dict", state), {})
+
+
+FACTS = ("network", "classes", "mean", "std", "epoch", "step", "accuracy", "loss")
+
+
+def _described(path: Path, tensors: Mapping, facts: Mapping) -> WeightFile:
+    named = _unwrapped({str(name): value for name, value in tensors.items() if isinstance(value, Tensor)})
+    if not named:
+        raise WorkError(f"{path}: holds no weights by name")
+    network = runconfig.network_from_dict(facts["network"]) if facts.get("network") else None
+    classes = tuple(map(str, facts.get("classes") or ()))
+    mean, std = (tuple(float(value) for value in facts.get(key) or ()) for key in ("mean", "std"))
+    return WeightFile(path, named, network, classes, mean, std, dict(facts))
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names without what DistributedDataParallel and torch.compile put before all of them."""
+    for wrapper in WRAPPERS:
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
+    return tensors
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WorkError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def export_weights(run: Path, which: str = "best") -> bytes:
+    """The ``which`` ("best", "last") weights of a run as the contents of a safetensors file, with all that is known of them.
+
+    The key ``cnn_explorer`` of its metadata holds, as JSON, network, classes, mean, std, epoch, accuracy and the run's name.
+    Raises WorkError where there is no such checkpoint.
+    """
+    from safetensors.torch import save
+
+    weights = read(getattr(checkpoint_paths(run), which))
+    config = read_config(run)
+    known = {"network": config.get("network"), "classes": (config.get("data") or {}).get("classes")}
+    facts = {"schema": SCHEMA, "run": run.name} | known | dict(weights.facts)
+    metadata = {"format": "pt", "cnn_explorer": encode_json(facts).decode()}
+    # A copy of each: safetensors takes no two names for the same memory and nothing that is not contiguous.
+    return save({name: tensor.contiguous().clone() for name, tensor in weights.tensors.items()}, metadata)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network with its trained weights, in eval mode on the CPU, and what it was trained for."""
+
+    network: nn.Module
+    classes: tuple[str, ...]
+    view: View
+
+    def normalised(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) with values 0 … 255 as the network takes them: normalised, at its size."""
+        return self.view.sized(self.view.normalised(pictures))
+
+
+def load_network(path: str | os.PathLike) -> Loaded:
+    """Build the network that a file of this program is of, and put the weights into it. WorkError, UsageError."""
+    found = read(Path(path))
+    if found.network is None:
+        raise UsageError("weights", str(path), "do not say of which network they are; only this program's files do")
+    network = build(found.network)
+    try:
+        network.load_state_dict(dict(found.tensors))
+    except RuntimeError as error:
+        raise WorkError(f"{path}: does not fit {found.network.name}: {str(error).splitlines()[-1].strip()}") from None
+    if len(found.mean) != found.network.in_channels or len(found.std) != found.network.in_channels:
+        raise UsageError("weights", str(path), "do not say how pictures are normalised; best.pt of the run does")
+    return Loaded(
+        network.eval(), found.classes, View(found.mean, found.std, found.network.image_size, torch.device("cpu"))
+    )
+
+
+def build(config: NetworkConfig) -> nn.Module:
+    """The network of a configuration with its chance weights. UsageError where it cannot be built."""
+    try:
+        return catalogue.build(
+            config.name,
+            form=config.form,
+            num_classes=config.num_classes,
+            in_channels=config.in_channels,
+            image_size=config.image_size,
+        )
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError("network", config.name, str(error)) from None
