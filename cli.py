@@ -68,7 +68,7 @@ def start(
 ) -> None:
     """Open the app when no command is given."""
     if context.invoked_subcommand is None:
-        from .tui import options
+        from .tui.core import options
 
         chosen = options.resolve(theme, color, ascii_only, mouse, notify)
         # Textual reads the number of colours when it is imported.

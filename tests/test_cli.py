@@ -95,7 +95,8 @@ def test_lineage_leads_from_parent_to_child() -> None:
 
 
 def test_the_app_opens_the_folders_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cnn_explorer.tui import app, terminal
+    from cnn_explorer.tui import app
+    from cnn_explorer.tui.core import terminal
 
     opened = []
     monkeypatch.setattr(terminal, "check", lambda: None)

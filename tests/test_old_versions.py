@@ -31,7 +31,8 @@ from cnn_explorer.trainer.runs.reader import list_runs, read_run
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
 from cnn_explorer.trainer.weights import weight_files as weightfiles
-from cnn_explorer.tui import memory, options
+from cnn_explorer.tui.core import options
+from cnn_explorer.tui.core import saved_state as memory
 from cnn_explorer.tui.screens.runs import RunsScreen
 from training_support import bench, call, records_of, same, status_of, weights_of
 from tui_support import make_app, screen_text, until

@@ -24,7 +24,7 @@ from cnn_explorer.trainer.analysis.curve_summary import (
 )
 from cnn_explorer.trainer.runs.annotations import Notes
 from cnn_explorer.trainer.runs.run import Run
-from cnn_explorer.tui.history import History
+from cnn_explorer.tui.charts.history import History
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tui_support import FakeRun, eval_record, train_record

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cnn_explorer.tui import bench, digits, pictures
-from cnn_explorer.tui.bench import KINDS, Setting
+from cnn_explorer.tui.networks import conv_lab as bench
+from cnn_explorer.tui.networks import digits
+from cnn_explorer.tui.networks import images as pictures
+from cnn_explorer.tui.networks.conv_lab import KINDS, Setting
 from cnn_explorer.tui.screens import bench as bench_screen
 from cnn_explorer.tui.screens.bench import PICTURES, BenchScreen
 from cnn_explorer.tui.screens.question import QuestionScreen

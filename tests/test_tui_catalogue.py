@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.tui import memory, shelf
+from cnn_explorer.tui.core import saved_state as memory
+from cnn_explorer.tui.networks import catalogue_list as shelf
+from cnn_explorer.tui.networks.selection import Subject
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
-from cnn_explorer.tui.subject import Subject
 from cnn_explorer.tui.widgets.filter_input import FilterInput
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.rows import RowList

@@ -13,11 +13,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from cnn_explorer.tui import chartlines, chartreader, marks
-from cnn_explorer.tui.chartreader import ChartReader
-from cnn_explorer.tui.curves import METRICS, ChartedRun, Drawn, View, Wanted, Window
-from cnn_explorer.tui.history import History
-from cnn_explorer.tui.memory import Memory
+from cnn_explorer.tui.charts import chart as chartlines
+from cnn_explorer.tui.charts import markers as marks
+from cnn_explorer.tui.charts import reader as chartreader
+from cnn_explorer.tui.charts.history import History
+from cnn_explorer.tui.charts.reader import ChartReader
+from cnn_explorer.tui.charts.view import METRICS, ChartedRun, Drawn, View, Wanted, Window
+from cnn_explorer.tui.core.saved_state import Memory
 from cnn_explorer.tui.screens.choose_charts import ChooseChartsScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from cnn_explorer.tui.widgets.chart_view import ChartView

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from cnn_explorer.tui import charts
-from cnn_explorer.tui.charts import ChartData, Line
+from cnn_explorer.tui.charts import ticks as charts
+from cnn_explorer.tui.charts.ticks import ChartData, Line
 from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.tui import pages, related, source
-from cnn_explorer.tui.layertree import LayerNode
-from cnn_explorer.tui.markdown import layout
-from cnn_explorer.tui.options import THEMES, Options
-from cnn_explorer.tui.questions import Reply
+from cnn_explorer.tui.core.options import THEMES, Options
+from cnn_explorer.tui.networks import pages, related
+from cnn_explorer.tui.networks import source_code as source
+from cnn_explorer.tui.networks.layer_tree import LayerNode
+from cnn_explorer.tui.networks.markdown import layout
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.compare import CompareScreen
 from cnn_explorer.tui.screens.page import PageScreen
@@ -28,6 +28,7 @@ from cnn_explorer.tui.widgets.network_runs_pane import NetworkRunsPane
 from cnn_explorer.tui.widgets.pixel_view import PixelView
 from cnn_explorer.tui.widgets.text_view import TextView
 from cnn_explorer.tui.widgets.walk_pane import WalkPane
+from cnn_explorer.tui.worker.requests import Reply
 from textual.pilot import Pilot
 from textual.widgets import Input
 from tui_support import FakeRun, make_app, screen_text, until

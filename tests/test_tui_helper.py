@@ -12,8 +12,8 @@ import time
 
 import pytest
 from cnn_explorer.models.anatomy import server as helper_process
-from cnn_explorer.tui import helper as helper_module
-from cnn_explorer.tui.helper import Answer, Helper, HelperState, python_module
+from cnn_explorer.tui.worker import process as helper_module
+from cnn_explorer.tui.worker.process import Answer, Helper, HelperState, python_module
 from tui_support import HELPER_COMMAND
 
 

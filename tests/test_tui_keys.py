@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from cnn_explorer.tui import key_queue
 from cnn_explorer.tui.app import ExplorerApp
-from cnn_explorer.tui.key_queue import KeyQueue
+from cnn_explorer.tui.core import key_queue
+from cnn_explorer.tui.core.key_queue import KeyQueue
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.run_notes import RunNotesScreen

@@ -16,10 +16,12 @@ from cnn_explorer.errors import UsageError
 from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer.config import recipe
 from cnn_explorer.trainer.data.dataset_info import DataInfo
-from cnn_explorer.tui import launchform, launching, launchwords
-from cnn_explorer.tui.launchform import Form, Wish, fill, settings, words
-from cnn_explorer.tui.launching import Call, Device, Outcome, Preview, Request
-from cnn_explorer.tui.launchvalues import stepped
+from cnn_explorer.tui.launch import commands as launching
+from cnn_explorer.tui.launch import form as launchform
+from cnn_explorer.tui.launch import hints as launchwords
+from cnn_explorer.tui.launch.commands import Call, Device, Outcome, Preview, Request
+from cnn_explorer.tui.launch.form import Form, Wish, fill, settings, words
+from cnn_explorer.tui.launch.values import stepped
 from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets.loss_chart import LossChart
@@ -313,7 +315,7 @@ def test_the_real_command_names_what_is_wrong(tmp_path: Path) -> None:
 def test_the_form_needs_no_torch() -> None:
     import subprocess
 
-    code = "import sys, cnn_explorer.tui.launchform, cnn_explorer.tui.launchwords; print('torch' in sys.modules)"
+    code = "import sys, cnn_explorer.tui.launch.form, cnn_explorer.tui.launch.hints; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 

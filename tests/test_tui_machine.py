@@ -14,10 +14,10 @@ import pytest
 from cnn_explorer.trainer.common import process
 from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.trainer.runs.reader import read_run
-from cnn_explorer.tui import gauges
-from cnn_explorer.tui.gauges import Readings, Sample, Sampler
-from cnn_explorer.tui.plain import plain
-from cnn_explorer.tui.spark import sparkline
+from cnn_explorer.tui.charts.sparkline import sparkline
+from cnn_explorer.tui.core.ascii_filter import plain
+from cnn_explorer.tui.runs import machine as gauges
+from cnn_explorer.tui.runs.machine import Readings, Sample, Sampler
 from tui_support import FakeRun
 
 GIB = 1 << 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer.common.text_safe import width
-from cnn_explorer.tui import shelf
-from cnn_explorer.tui.markdown import Document, column_widths, layout
+from cnn_explorer.tui.networks import catalogue_list as shelf
+from cnn_explorer.tui.networks.markdown import Document, column_widths, layout
 
 SAMPLE = """# Title
 

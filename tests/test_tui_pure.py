@@ -13,12 +13,32 @@ from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.trainer.data import digits as trainer_digits
 from cnn_explorer.trainer.runs.states import STATES
-from cnn_explorer.tui import bench, commands, digits, export, layertree, options, pictures, plain, quiz, scatter, shelf
-from cnn_explorer.tui.bench import KERNELS, Setting
+from cnn_explorer.tui.core import ascii_filter as plain
+from cnn_explorer.tui.core import key_bindings as commands
+from cnn_explorer.tui.core import options
+from cnn_explorer.tui.core import screen_export as export
+from cnn_explorer.tui.networks import (
+    catalogue_list as shelf,
+)
+from cnn_explorer.tui.networks import (
+    conv_lab as bench,
+)
+from cnn_explorer.tui.networks import (
+    digits,
+    quiz,
+    scatter,
+)
+from cnn_explorer.tui.networks import (
+    images as pictures,
+)
+from cnn_explorer.tui.networks import (
+    layer_tree as layertree,
+)
+from cnn_explorer.tui.networks.conv_lab import KERNELS, Setting
+from cnn_explorer.tui.networks.selection import Subject
+from cnn_explorer.tui.networks.selection import changed as changed_subject
 from cnn_explorer.tui.screens.bench import WORDS, changed
 from cnn_explorer.tui.screens.help import PLACES
-from cnn_explorer.tui.subject import Subject
-from cnn_explorer.tui.subject import changed as changed_subject
 from cnn_explorer.tui.widgets.pixel_view import PixelSum, lines_of, short
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.trainer.runs.annotations import Notes, read_notes
-from cnn_explorer.tui import control, gauges, launching
 from cnn_explorer.tui.app import ExplorerApp
-from cnn_explorer.tui.launching import Call, Preview
-from cnn_explorer.tui.options import Options
+from cnn_explorer.tui.core.options import Options
+from cnn_explorer.tui.launch import commands as launching
+from cnn_explorer.tui.launch.commands import Call, Preview
+from cnn_explorer.tui.runs import actions as control
+from cnn_explorer.tui.runs import machine as gauges
 from cnn_explorer.tui.screens.confirm import ConfirmScreen
 from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.page import PageScreen

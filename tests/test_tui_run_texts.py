@@ -14,12 +14,34 @@ from cnn_explorer.trainer.runs.annotations import Notes, read_notes, write_notes
 from cnn_explorer.trainer.runs.reader import list_runs, read_run
 from cnn_explorer.trainer.runs.run import Run
 from cnn_explorer.trainer.runs.states import STATES
-from cnn_explorer.tui import classes, control, endings, glances, memory, options, runpage, runtable, runtail
-from cnn_explorer.tui.chosen import Chosen
-from cnn_explorer.tui.curves import Curves
-from cnn_explorer.tui.glances import Glance, Glances
-from cnn_explorer.tui.memory import Memory
-from cnn_explorer.tui.runtail import RunNews, RunTail
+from cnn_explorer.tui.charts.selection import Chosen
+from cnn_explorer.tui.charts.view import Curves
+from cnn_explorer.tui.core import options
+from cnn_explorer.tui.core import saved_state as memory
+from cnn_explorer.tui.core.saved_state import Memory
+from cnn_explorer.tui.runs import (
+    actions as control,
+)
+from cnn_explorer.tui.runs import (
+    classes,
+)
+from cnn_explorer.tui.runs import (
+    notifications as endings,
+)
+from cnn_explorer.tui.runs import (
+    run_page as runpage,
+)
+from cnn_explorer.tui.runs import (
+    run_table as runtable,
+)
+from cnn_explorer.tui.runs import (
+    run_tail as runtail,
+)
+from cnn_explorer.tui.runs import (
+    summaries as glances,
+)
+from cnn_explorer.tui.runs.run_tail import RunNews, RunTail
+from cnn_explorer.tui.runs.summaries import Glance, Glances
 from tui_support import FakeRun, eval_record, train_record
 
 NAMES = [f"20261120-14302{number}-lenet5-digits-{'abcdefgh'[number]}f3a" for number in range(8)]

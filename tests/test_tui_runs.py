@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 from cnn_explorer.trainer.runs.reader import read_run
-from cnn_explorer.tui import control, runtable
-from cnn_explorer.tui.curves import Curves
+from cnn_explorer.tui.charts.view import Curves
+from cnn_explorer.tui.runs import actions as control
+from cnn_explorer.tui.runs import run_table as runtable
 from cnn_explorer.tui.screens.confirm import ConfirmScreen
 from cnn_explorer.tui.screens.leave import LeaveScreen
 from cnn_explorer.tui.screens.runs import RunsScreen

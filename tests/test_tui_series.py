@@ -6,10 +6,25 @@ import math
 
 import numpy as np
 import pytest
-from cnn_explorer.tui import gridlayout, marks, plot, raster, series, windows
-from cnn_explorer.tui.curves import METRICS, WINDOWS, Window
-from cnn_explorer.tui.plot import Layer, Scene
-from cnn_explorer.tui.series import Curve, Track
+from cnn_explorer.tui.charts import (
+    braille as raster,
+)
+from cnn_explorer.tui.charts import (
+    grid as gridlayout,
+)
+from cnn_explorer.tui.charts import (
+    markers as marks,
+)
+from cnn_explorer.tui.charts import (
+    plot,
+    series,
+)
+from cnn_explorer.tui.charts import (
+    zoom as windows,
+)
+from cnn_explorer.tui.charts.plot import Layer, Scene
+from cnn_explorer.tui.charts.series import Curve, Track
+from cnn_explorer.tui.charts.view import METRICS, WINDOWS, Window
 from cnn_explorer.tui.widgets.chart_view import changes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -13,11 +13,11 @@ import pytest
 import textual
 from cnn_explorer.machine import Gpu
 from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.tui import launching
 from cnn_explorer.tui.app import ExplorerApp, Places
-from cnn_explorer.tui.curves import ChartedRun
-from cnn_explorer.tui.gauges import Readings, Sample, Sampler
-from cnn_explorer.tui.memory import Memory
+from cnn_explorer.tui.charts.view import ChartedRun
+from cnn_explorer.tui.core.saved_state import Memory
+from cnn_explorer.tui.launch import commands as launching
+from cnn_explorer.tui.runs.machine import Readings, Sample, Sampler
 from cnn_explorer.tui.screens import launch
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.screens.runs import RunsScreen

@@ -1,1 +1,5 @@
-"""The Textual app: reads models/ and trainer/, and is imported by the command line alone."""
+"""The Textual app. Reads models/ and trainer/; only the command line imports it.
+
+The folders form a stack; each imports only from those below it: screens · widgets · core · launch · runs · networks ·
+charts and worker. Nothing here loads torch: layer tables come from a process of their own, and training is one.
+"""

@@ -26,23 +26,27 @@ from textual.screen import Screen
 from .. import settings
 from ..trainer.runs.run import Run
 from ..trainer.runs.states import STATES
-from . import commands, endings, memory, shelf, terminal, themes
-from .chosen import Chosen
-from .explorer import Places
-from .helper import Answer, Helper, HelperState
-from .key_queue import KeyQueue, is_input
-from .messages import Answered, HelperChanged, RunsRead, TerminalGone
-from .options import THEMES, Options
-from .plain import AsciiFilter
-from .questions import Questions
+from .charts.selection import Chosen
+from .core import key_bindings as commands
+from .core import saved_state as memory
+from .core import terminal, themes
+from .core.ascii_filter import AsciiFilter
+from .core.key_queue import KeyQueue, is_input
+from .core.messages import Answered, HelperChanged, RunsRead, TerminalGone
+from .core.options import THEMES, Options
+from .core.protocol import Places
+from .networks import catalogue_list as shelf
+from .runs import notifications as endings
+from .runs.watcher import RunWatch
 from .screens.base import BaseScreen
 from .screens.catalogue import CatalogueScreen
-from .watch import RunWatch
+from .worker.process import Answer, Helper, HelperState
+from .worker.requests import Questions
 
 if TYPE_CHECKING:
-    from .launchform import Wish
-    from .pages import Hit, Page
-    from .quiz import Question
+    from .launch.form import Wish
+    from .networks.pages import Hit, Page
+    from .networks.quiz import Question
 
 WIDE, HUGE = 100, 160
 TWICE_S = 2.0
@@ -223,7 +227,7 @@ class ExplorerApp(App[None]):
 
     def open_page(self, target: str, words: str = "") -> None:
         """Show the page that a link names: a concept, a note, or the address of something outside."""
-        from . import pages
+        from .networks import pages
 
         page = pages.find(target)
         if page is None:
@@ -412,7 +416,7 @@ class ExplorerApp(App[None]):
 
     @work(thread=True, group="control", exit_on_error=False, description="stops the runs")
     def _stop_all(self) -> None:
-        from .control import stop_all
+        from .runs.actions import stop_all
 
         problems = stop_all(self.live_runs)
         if problems:

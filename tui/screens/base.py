@@ -11,12 +11,12 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from ...trainer.runs.run import Run
-from .. import commands
-from ..commands import Command
-from ..explorer import Explorer
-from ..export import Export
-from ..helper import HelperState
+from ..core import key_bindings as commands
+from ..core.key_bindings import Command
+from ..core.protocol import Explorer
+from ..core.screen_export import Export
 from ..widgets.shell import KeyLine, TooSmall, TopLine, helper_text, runs_text
+from ..worker.process import HelperState
 
 
 class BaseScreen(Screen[None]):

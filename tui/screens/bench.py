@@ -13,9 +13,14 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from ...models.catalogue.notes import quantity
-from .. import bench, commands, digits, export, pictures, quiz, shelf
-from ..bench import KERNELS, KINDS, MOST_CHANNELS, Setting
-from ..export import Export
+from ..core import key_bindings as commands
+from ..core import screen_export as export
+from ..core.screen_export import Export
+from ..networks import catalogue_list as shelf
+from ..networks import conv_lab as bench
+from ..networks import digits, quiz
+from ..networks import images as pictures
+from ..networks.conv_lab import KERNELS, KINDS, MOST_CHANNELS, Setting
 from ..widgets.picture_view import LARGEST, PictureView
 from ..widgets.rows import Column, Row, RowList
 from .base import BaseScreen

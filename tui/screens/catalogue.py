@@ -16,18 +16,18 @@ from ...errors import UsageError
 from ...models.catalogue import registry as catalogue
 from ...models.catalogue.registry import Variant
 from ...trainer.runs.run import Run
-from .. import commands
-from ..export import Export
-from ..helper import HelperState
-from ..subject import FORMS, Subject
+from ..core import key_bindings as commands
+from ..core.screen_export import Export
+from ..networks.selection import FORMS, Subject
 from ..widgets.network_panes import NetworkPanes
 from ..widgets.rows import RowList
 from ..widgets.shelf_view import Shelf
 from ..widgets.tabs import Tabs
+from ..worker.process import HelperState
 from .base import BaseScreen
 
 if TYPE_CHECKING:
-    from ..pages import Page
+    from ..networks.pages import Page
     from ..widgets.text_view import TextView
 
 SETTLE_S = 0.08
@@ -199,7 +199,7 @@ class CatalogueScreen(BaseScreen):
 
     def action_compare(self) -> None:
         """Compare the marked networks, or the one under the cursor with its predecessor."""
-        from .. import related
+        from ..networks import related
         from .compare import CompareScreen
 
         names = list(self.shelf.marked)
@@ -271,7 +271,7 @@ class CatalogueScreen(BaseScreen):
 
     def action_predict(self) -> None:
         """A question about the network under the cursor."""
-        from .. import quiz
+        from ..networks import quiz
 
         variant, others = self.variant, list(catalogue.variants().values())
         if variant is not None:
@@ -279,7 +279,7 @@ class CatalogueScreen(BaseScreen):
 
     def action_train(self) -> None:
         if self.variant is not None:
-            from ..launchform import Wish
+            from ..launch.form import Wish
 
             marked = tuple(self.shelf.marked)
             networks = marked if self.variant.name in marked else (self.variant.name,)

@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from ..curves import METRICS, TITLES
+from ..charts.view import METRICS, TITLES
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 

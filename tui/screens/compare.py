@@ -11,13 +11,16 @@ from textual.containers import Vertical
 
 from ...models.catalogue import registry as catalogue
 from ...models.catalogue.notes import count_text, shape_text
-from .. import commands, export, layertree, quiz
-from ..export import Export
-from ..helper import HelperState
-from ..questions import Reply
-from ..subject import Subject
+from ..core import key_bindings as commands
+from ..core import screen_export as export
+from ..core.screen_export import Export
+from ..networks import layer_tree as layertree
+from ..networks import quiz
+from ..networks.selection import Subject
 from ..widgets.rows import Column, Row, RowList
 from ..widgets.text_lines import TextLines
+from ..worker.process import HelperState
+from ..worker.requests import Reply
 from .base import BaseScreen
 
 BATCH = 64

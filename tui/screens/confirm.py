@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from .. import commands
+from ..core import key_bindings as commands
 from .dialog import Dialog
 
 

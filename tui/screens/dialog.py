@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
-from .. import commands
+from ..core import key_bindings as commands
 from ..widgets.shell import KeyLine
 
 Result = TypeVar("Result")

@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from ...errors import WorkError
-from .. import export
-from ..export import Export
+from ..core import screen_export as export
+from ..core.screen_export import Export
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from .. import commands
-from ..commands import Command
+from ..core import key_bindings as commands
+from ..core.key_bindings import Command
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 

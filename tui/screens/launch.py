@@ -16,12 +16,16 @@ from textual.worker import get_current_worker
 
 from ...errors import UsageError
 from ...trainer.data.dataset_info import DataInfo
-from .. import commands, launchform, launching, launchvalues, launchwords
-from ..charts import ChartData, Line
-from ..explorer import Explorer
-from ..launchform import Filled, Form, Setting, Wish
-from ..launching import Call, Device, Request
-from ..messages import DevicesFound, FolderRead, PlanRead, TrainRefused, TrainSaid, TrainStarted
+from ..charts.ticks import ChartData, Line
+from ..core import key_bindings as commands
+from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainRefused, TrainSaid, TrainStarted
+from ..core.protocol import Explorer
+from ..launch import commands as launching
+from ..launch import form as launchform
+from ..launch import hints as launchwords
+from ..launch import values as launchvalues
+from ..launch.commands import Call, Device, Request
+from ..launch.form import Filled, Form, Setting, Wish
 from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog

@@ -9,9 +9,10 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
-from .. import commands, pages
-from ..export import Export
-from ..pages import Page
+from ..core import key_bindings as commands
+from ..core.screen_export import Export
+from ..networks import pages
+from ..networks.pages import Page
 from ..widgets.rows import Column, Row, RowList
 from ..widgets.text_view import TextView
 from .base import BaseScreen

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from ...errors import UsageError
-from ..subject import Subject, changed
+from ..networks.selection import Subject, changed
 from .dialog import Dialog
 
 FIELDS = (("size", "side of the picture in pixels"), ("channels", "channels"), ("batch", "batch of the memory figures"))

@@ -8,8 +8,8 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from ..explorer import Explorer
-from ..quiz import Question
+from ..core.protocol import Explorer
+from ..networks.quiz import Question
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 

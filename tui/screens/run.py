@@ -10,11 +10,15 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...trainer.runs.run import Run
-from .. import classes, commands, export, runpage, runtable
-from ..curves import Curves
-from ..export import Export
-from ..messages import RunNewsRead
-from ..runtail import RunNews, RunTail
+from ..charts.view import Curves
+from ..core import key_bindings as commands
+from ..core import screen_export as export
+from ..core.messages import RunNewsRead
+from ..core.screen_export import Export
+from ..runs import classes
+from ..runs import run_page as runpage
+from ..runs import run_table as runtable
+from ..runs.run_tail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.classes_pane import ClassesPane
 from ..widgets.frame import Frame

@@ -13,10 +13,10 @@ from ...errors import UsageError
 from ...models.catalogue import registry as catalogue
 from ...trainer.runs.annotations import Notes
 from ...trainer.runs.run import Run
-from .. import control
-from ..control import Outcome
-from ..launchform import Wish
-from ..messages import RunCommandDone
+from ..core.messages import RunCommandDone
+from ..launch.form import Wish
+from ..runs import actions as control
+from ..runs.actions import Outcome
 from .base import BaseScreen
 from .confirm import ConfirmScreen
 from .run_notes import RunNotesScreen

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from ...trainer.runs.annotations import Notes
-from .. import commands
+from ..core import key_bindings as commands
 from .dialog import Dialog
 
 LONGEST = 2000

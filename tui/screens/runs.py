@@ -11,12 +11,16 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 
 from ...trainer.runs.run import Run
-from .. import commands, export, gauges, runtable, shelf
-from ..curves import Curves
-from ..export import Export
-from ..glances import Glance, Glances
-from ..messages import GlancesRead, RunNewsRead
-from ..runtail import RunNews, RunTail
+from ..charts.view import Curves
+from ..core import key_bindings as commands
+from ..core import screen_export as export
+from ..core.messages import GlancesRead, RunNewsRead
+from ..core.screen_export import Export
+from ..networks import catalogue_list as shelf
+from ..runs import machine as gauges
+from ..runs import run_table as runtable
+from ..runs.run_tail import RunNews, RunTail
+from ..runs.summaries import Glance, Glances
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.filter_input import FilterInput
 from ..widgets.frame import Frame

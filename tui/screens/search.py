@@ -7,8 +7,8 @@ from textual.app import ComposeResult
 from textual.timer import Timer
 from textual.widgets import Input
 
-from .. import pages
-from ..pages import Hit
+from ..networks import pages
+from ..networks.pages import Hit
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .. import windows
-from ..curves import AXES, METRICS, SMOOTHINGS, TITLES, Window
+from ..charts import zoom as windows
+from ..charts.view import AXES, METRICS, SMOOTHINGS, TITLES, Window
 from .chart_board import ChartBoard
 
 

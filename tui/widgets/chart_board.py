@@ -12,16 +12,16 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
 
-from .. import marks
-from ..curves import AXES, METRICS, ChartedRun, Curves, Drawn, View, Wanted, Window
-from ..gridlayout import Grid, grid
-from ..marks import MUTED
-from ..memory import Memory
+from ..charts import markers as marks
+from ..charts.grid import Grid, grid
+from ..charts.markers import MUTED
+from ..charts.view import AXES, METRICS, ChartedRun, Curves, Drawn, View, Wanted, Window
+from ..core.saved_state import Memory
 from .chart_legend import ChartLegend
 from .chart_view import ChartView
 
 if TYPE_CHECKING:
-    from ..chartreader import ChartReader
+    from ..charts.reader import ChartReader
 
 SHORT = {"validation": "val."}
 NOTHING = Drawn(Wanted())
@@ -179,7 +179,7 @@ class ChartBoard(Widget):
     @work(thread=True, exclusive=True, group="charts", exit_on_error=False, description="reads and draws curves")
     def _follow(self) -> None:
         # numpy is loaded when there is something to draw, and not in the screen's thread.
-        from ..chartreader import ChartReader
+        from ..charts.reader import ChartReader
 
         self._reader = reader = ChartReader(self._painted, self._every_s)
         reader.want(self._wanted)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from .. import commands
-from ..export import Export
+from ..core import key_bindings as commands
+from ..core.screen_export import Export
 from .chart_mouse import ChartMouse
 
 
@@ -56,7 +56,7 @@ class ChartGrid(ChartMouse, can_focus=True):
         lines, view, x = {chart.name: reader.lines.get(chart.name, []) for chart in charts}, drawn.wanted.view, drawn.x
 
         def make(kind: str) -> str:
-            from .. import chartexport
+            from ..charts import export as chartexport
 
             return chartexport.csv_text(lines, view, x) if kind == "csv" else chartexport.svg_text(lines, view, x)
 

@@ -8,8 +8,8 @@ from rich.text import Text
 from textual.app import RenderResult
 from textual.widget import Widget
 
-from .. import marks
-from ..curves import AXIS_LABELS, ChartedRun, View
+from ..charts import markers as marks
+from ..charts.view import AXIS_LABELS, ChartedRun, View
 from .chart_view import line_styles
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from textual import on
 
-from .. import windows
-from ..curves import Window
+from ..charts import zoom as windows
+from ..charts.view import Window
 from .chart_actions import ChartActions
 from .chart_view import ChartView
 

@@ -14,9 +14,9 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from .. import themes
-from ..curves import TITLES
-from ..marks import AXIS, BADGE, BLANK, FIRST_LINE_TONE, MUTED, TITLE, Chart, Row
+from ..charts.markers import AXIS, BADGE, BLANK, FIRST_LINE_TONE, MUTED, TITLE, Chart, Row
+from ..charts.view import TITLES
+from ..core import themes
 from .line_drawn import LineDrawn
 
 CURSOR, CURSOR_ASCII = "│", "|"

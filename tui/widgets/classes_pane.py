@@ -8,11 +8,12 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from ...trainer.runs.run import Run
-from .. import classes, export
-from ..classes import ClassRow
-from ..export import Export
-from ..runtail import RunNews
-from ..spark import sparkline
+from ..charts.sparkline import sparkline
+from ..core import screen_export as export
+from ..core.screen_export import Export
+from ..runs import classes
+from ..runs.classes import ClassRow
+from ..runs.run_tail import RunNews
 from .rows import Column, Row, RowList
 
 BAR_CELLS, COURSE_CELLS = 20, 16

@@ -18,11 +18,12 @@ from textual.widgets import Static
 from ...errors import WorkError
 from ...models.catalogue import registry as catalogue
 from ...trainer.common.text_safe import width
-from .. import commands, source
-from ..export import Export
-from ..layertree import LayerNode
-from ..source import Source
-from ..subject import Subject
+from ..core import key_bindings as commands
+from ..core.screen_export import Export
+from ..networks import source_code as source
+from ..networks.layer_tree import LayerNode
+from ..networks.selection import Subject
+from ..networks.source_code import Source
 from .line_drawn import LineDrawn
 from .pane import Pane
 

@@ -10,9 +10,12 @@ from textual.widgets import Static
 
 from ...models.catalogue import registry as catalogue
 from ...models.catalogue.notes import quantity
-from .. import commands, export, layertree, related
-from ..export import Export
-from ..subject import Subject
+from ..core import key_bindings as commands
+from ..core import screen_export as export
+from ..core.screen_export import Export
+from ..networks import layer_tree as layertree
+from ..networks import related
+from ..networks.selection import Subject
 from .pane import Pane
 from .rows import Column, Row, RowList
 from .text_lines import TextLines

@@ -7,10 +7,13 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from .. import commands, export, layertree, quiz
-from ..export import Export
-from ..layertree import LayerNode, memory_text
-from ..subject import Subject
+from ..core import key_bindings as commands
+from ..core import screen_export as export
+from ..core.screen_export import Export
+from ..networks import layer_tree as layertree
+from ..networks import quiz
+from ..networks.layer_tree import LayerNode, memory_text
+from ..networks.selection import Subject
 from .pane import Pane, parse_tree
 from .rows import Column, Row, RowList
 from .text_lines import TextLines

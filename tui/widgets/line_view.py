@@ -12,7 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ...trainer.common.text_safe import pad, width
-from .. import commands
+from ..core import key_bindings as commands
 from .line_drawn import LineDrawn
 
 MOST_LINES = 20_000

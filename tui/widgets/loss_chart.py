@@ -9,8 +9,8 @@ from textual.app import RenderResult
 from textual.color import Color
 from textual_plotext import PlotextPlot
 
-from .. import charts
-from ..charts import ChartData, Line
+from ..charts import ticks as charts
+from ..charts.ticks import ChartData, Line
 
 SIGNS = {"train": "⠤", "raw": "", "validation": "•", "test": "◆", "best": "x"}
 """What stands before each label in the title. Curves with few points have each of them marked with their sign, so that

@@ -8,9 +8,9 @@ from textual.app import RenderResult
 from textual.geometry import Size
 from textual.widget import Widget
 
-from .. import gauges
-from ..gauges import Readings, Sampler
-from ..messages import MachineRead
+from ..core.messages import MachineRead
+from ..runs import machine as gauges
+from ..runs.machine import Readings, Sampler
 
 MOST_LINES = 9
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from textual.widget import Widget
 
 from ...trainer.runs.run import Run
-from ..export import Export
-from ..subject import Subject
+from ..core.screen_export import Export
+from ..networks.selection import Subject
 from .pane import Pane
 from .tabs import Tabs
 

@@ -9,9 +9,10 @@ from textual.widget import Widget
 
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
-from .. import export, runtable
-from ..export import Export
-from ..subject import Subject
+from ..core import screen_export as export
+from ..core.screen_export import Export
+from ..networks.selection import Subject
+from ..runs import run_table as runtable
 from .pane import Pane
 from .rows import Column, Row, RowList
 

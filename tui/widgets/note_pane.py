@@ -6,9 +6,9 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...models.catalogue import registry as catalogue
-from .. import shelf
-from ..export import Export
-from ..subject import Subject
+from ..core.screen_export import Export
+from ..networks import catalogue_list as shelf
+from ..networks.selection import Subject
 from .pane import Pane
 from .text_view import TextView
 

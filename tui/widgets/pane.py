@@ -7,12 +7,12 @@ from typing import Any, cast
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from .. import layertree
-from ..explorer import Explorer
-from ..export import Export
-from ..layertree import LayerNode
-from ..questions import Parser, Reply
-from ..subject import Subject
+from ..core.protocol import Explorer
+from ..core.screen_export import Export
+from ..networks import layer_tree as layertree
+from ..networks.layer_tree import LayerNode
+from ..networks.selection import Subject
+from ..worker.requests import Parser, Reply
 
 
 def parse_tree(value: dict[str, Any]) -> LayerNode:

@@ -11,7 +11,8 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from .. import bench, pictures
+from ..networks import conv_lab as bench
+from ..networks import images as pictures
 from .line_drawn import LineDrawn
 
 UPPER_HALF = "▀"

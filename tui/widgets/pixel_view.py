@@ -10,7 +10,7 @@ from textual.app import RenderResult
 from textual.message import Message
 from textual.widget import Widget
 
-from .. import commands
+from ..core import key_bindings as commands
 
 CELL, NARROW_CELL = 7, 5
 TIMES = "   ×"

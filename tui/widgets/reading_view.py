@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...trainer.analysis.curve_findings import Finding
-from .. import pages
+from ..networks import pages
 from .text_view import TextView
 
 PERCENT = "\u00a0%"

@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ...trainer.common import text_safe as textsafe
-from .. import commands
+from ..core import key_bindings as commands
 from .line_drawn import LineDrawn
 
 CURSOR = "▶ "

@@ -12,8 +12,10 @@ from textual.message import Message
 from textual.strip import Strip
 
 from ...models.catalogue.registry import Variant
-from .. import commands, scatter, shelf
-from ..scatter import PAIRS, Plot
+from ..core import key_bindings as commands
+from ..networks import catalogue_list as shelf
+from ..networks import scatter
+from ..networks.scatter import PAIRS, Plot
 from .line_drawn import LineDrawn
 
 LABEL_CELLS = 8

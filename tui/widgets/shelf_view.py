@@ -12,9 +12,10 @@ from textual.widget import Widget
 
 from ...models.catalogue import registry as catalogue
 from ...models.catalogue.registry import Variant
-from .. import export, shelf
-from ..export import Export
-from ..memory import Memory
+from ..core import screen_export as export
+from ..core.saved_state import Memory
+from ..core.screen_export import Export
+from ..networks import catalogue_list as shelf
 from .filter_input import FilterInput
 from .rows import Column, Row, RowList
 

@@ -12,8 +12,8 @@ from textual.widget import Widget
 from ...trainer.common.text_safe import shorten, width
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
-from ..commands import Command
-from ..helper import HelperState
+from ..core.key_bindings import Command
+from ..worker.process import HelperState
 
 SMALLEST = (60, 15)
 

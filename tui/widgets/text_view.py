@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from .. import commands
-from ..markdown import Document, Link, layout
+from ..core import key_bindings as commands
+from ..networks.markdown import Document, Link, layout
 from .line_drawn import LineDrawn
 
 KINDS = ("h1", "h2", "h3", "strong", "em", "code", "block", "link", "quote", "rule", "mark")

@@ -9,10 +9,14 @@ from textual.widget import Widget
 
 from ...models.catalogue.notes import quantity, shape_text
 from ...trainer.runs.run import Run
-from .. import commands, digits, export, layertree, quiz, weights
-from ..export import Export
-from ..layertree import LayerNode
-from ..subject import Subject
+from ..core import key_bindings as commands
+from ..core import screen_export as export
+from ..core.screen_export import Export
+from ..networks import digits, quiz
+from ..networks import layer_tree as layertree
+from ..networks.layer_tree import LayerNode
+from ..networks.selection import Subject
+from ..runs import weights
 from .pane import Pane, parse_tree
 from .pixel_view import FRESH, PixelView, parse_pixel
 from .rows import Column, Row, RowList

@@ -1,0 +1,168 @@
+"""From the histories of some runs to the curves of one chart, and to the chart. No Textual."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import braille as raster
+from . import markers as marks
+from . import plot, series
+from .braille import DOTS_ACROSS
+from .history import History
+from .markers import AXIS, BADGE, GUTTER, MUTED, SMALLEST, TITLE, Chart, Row
+from .plot import Layer, Point, Scene
+from .series import Curve
+from .view import SPLITS, TITLES, ChartedRun, Curves, Limits, Readout, View
+
+ROOM = 0.06
+SMOOTHED = ("loss", "accuracy", "grad_norm", "images_per_s")
+"""A learning rate has no noise to take away."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve of a chart: whose, and which part of the data it was measured on; "raw" lies behind a smoothed one."""
+
+    run: ChartedRun
+    role: str
+    curve: Curve
+    best: tuple[float, float] | None = None
+    """Place and height of the star, where this line has one."""
+
+
+def painted_order(runs: Sequence[ChartedRun]) -> list[ChartedRun]:
+    """The order of painting: the last is on top."""
+    return sorted(runs, key=lambda run: (run.pinned, -run.slot))
+
+
+def lines(metric: str, runs: Sequence[tuple[ChartedRun, History]], view: View) -> list[Line]:
+    """All curves of a metric, in the order of painting: the raw ones first."""
+    raw, front = [], []
+    histories = dict(runs)
+    for run in painted_order([run for run, _ in runs]):
+        curve = histories[run].curve(metric, "train", view.axis)
+        if 0 < view.smoothing < 1 and metric in SMOOTHED:
+            raw.append(Line(run, "raw", curve))
+            curve = series.smoothed(curve, view.smoothing)
+        front.append(Line(run, "train", curve))
+        for split in SPLITS:
+            best = histories[run].best(view.axis) if (metric, split) == ("accuracy", "validation") else None
+            front.append(Line(run, split, histories[run].curve(metric, split, view.axis), best))
+    return [line for line in raw + front if np.isfinite(line.curve.low).any()]
+
+
+def has_positive(found: Sequence[Line]) -> bool:
+    """Whether a logarithmic axis has anything to show."""
+    return any((line.curve.high[np.isfinite(line.curve.high)] > 0).any() for line in found)
+
+
+def readouts(found: Sequence[Line], x: float, reach: float) -> list[Readout]:
+    """The value of each line at the record nearest to ``x``; none of a line that ends more than ``reach`` before it."""
+    result = []
+    for line in sorted(found, key=lambda line: line.run.slot):
+        kept = np.isfinite(line.curve.mean)
+        xs, ys = line.curve.x[kept], line.curve.mean[kept]
+        if line.role == "raw" or not len(xs):
+            continue
+        reaches = max(reach, 2 * line.curve.spacing)
+        if not xs[0] - reaches <= x <= xs[-1] + reaches:
+            continue
+        place = int(np.argmin(np.abs(xs - x)))
+        result.append(Readout(line.run.slot, line.role, float(xs[place]), float(ys[place])))
+    return result
+
+
+def y_limits(layers: Sequence[Layer], metric: str, log: bool, before: Limits | None) -> Limits:
+    """Limits of the y axis that show all that is in sight."""
+    seen = [limits for layer in layers if (limits := layer.stroke.limits)]
+    if not seen:
+        return (0.0, 1.0)
+    low, high = min(limits[0] for limits in seen), max(limits[1] for limits in seen)
+    floor = 0.0 if not log and low >= 0 else -math.inf
+    most = 0.0 if log else 1.0
+    ceiling = most if metric == "accuracy" and high <= most else math.inf
+    return plot.settle(before, low, high, 0.04, floor, ceiling)
+
+
+def scene(metric: str, found: Sequence[Line], view: View, x: Limits, columns: int, y_before: Limits | None) -> Scene:
+    """The curves of a chart in place, reduced to ``columns`` of dots."""
+    log = metric in view.log and has_positive(found)
+    several = len({line.run for line in found}) > 1
+    layers = tuple(
+        Layer(
+            line.run.slot,
+            line.role,
+            raster.stroke(raster.logarithms(line.curve) if log else line.curve, *x, columns),
+            marks.line_tone(line.run.slot, line.role, several),
+            signs=several or line.role != "train",
+        )
+        for line in found
+    )
+    y = y_limits(layers, metric, log, y_before)
+    best, diverged = (marks.sign(name, view.ascii) for name in ("best", "diverged"))
+    points = []
+    for line, layer in zip(found, layers, strict=True):
+        if line.best and math.isfinite(line.best[0]) and (line.best[1] > 0 or not log):
+            points.append(Point(line.best[0], math.log10(line.best[1]) if log else line.best[1], layer.tone, best))
+        gaps = np.flatnonzero(np.isinf(line.curve.low))
+        if metric == "loss" and line.role == "train" and len(gaps):
+            points.append(Point(float(line.curve.x[gaps[0]]), y[0], layer.tone, diverged))
+    return Scene(layers, tuple(points), x, y, log, view.axis, view.ascii)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One chart to draw: its metric, its size in cells, over which part of the x axis."""
+
+    metric: str
+    size: tuple[int, int]
+    x: Limits
+    y_before: Limits | None = None
+
+
+def chart(request: Request, found: Sequence[Line], known: Sequence[Curves], view: View) -> Chart:
+    """The chart of one metric."""
+    metric, (width, height) = request.metric, request.size
+    positive = has_positive(found)
+    title = _title(request, found, known, view, metric in view.log and positive)
+    if width < SMALLEST[0] or height < SMALLEST[1]:
+        return marks.words(metric, title, ["no room"], request.size)
+    if not found:
+        return marks.words(metric, title, ["", "  no values yet"], request.size)
+    shown = scene(metric, found, view, request.x, (width - GUTTER) * DOTS_ACROSS, request.y_before)
+    return plot.draw(metric, shown, title, request.size, positive)
+
+
+def _title(request: Request, found: Sequence[Line], known: Sequence[Curves], view: View, log: bool) -> Row:
+    """Name, what the lines are, the best epoch, and badges: ``loss (log) ─ train ┄○ validation``."""
+    metric = request.metric
+    spans = [(TITLES[metric], TITLE)]
+    if metric in view.log:
+        spans.append((" (log)", TITLE) if log else (" (no value above zero: no log axis)", MUTED))
+    by_path = {curves.path: curves for curves in known}
+    runs = {line.run: by_path[line.run.path] for line in found if line.run.path in by_path}
+    several = len(runs) > 1
+    if metric == "loss":
+        for run, curves in runs.items():
+            if curves.diverged_step is not None:
+                sign = marks.marker(run.slot, "train", view.ascii) + " " if several else ""
+                spans += [(" ", MUTED), (f"{sign}diverged at step {curves.diverged_step:,}", BADGE)]
+    best = [(curves.best, run) for run, curves in runs.items() if metric == "accuracy" and curves.best]
+    if best:
+        (epoch, value), run = max(best, key=lambda one: one[0][1])
+        whose = marks.marker(run.slot, "train", view.ascii) + " " if several else ""
+        spans.append((f"  {marks.sign('best', view.ascii)} {whose}best {value:.1%} epoch {epoch:g}", AXIS))
+    width = request.size[0] - 1  # the sign of the chosen chart stands before it
+    if not several and found:
+        for role in dict.fromkeys(line.role for line in found):
+            sign = marks.marker(found[0].run.slot, role, view.ascii)
+            stroke = {"train": "─", "validation": f"┄{sign}", "raw": "┈"}.get(role, sign)
+            text = f"  {sign if view.ascii else stroke} {role}"
+            # What has no room is left out whole: the chart beside it names the same curves.
+            if sum(len(part) for part, _ in spans) + len(text) <= width:
+                spans.append((text, marks.line_tone(found[0].run.slot, role, several=False)))
+    return marks.text_row(spans, request.size[0])

@@ -1,0 +1,114 @@
+"""All records of a run so far, ready to be drawn: a history that grows, and a sketch of what is not read yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...trainer.analysis.curve_summary import diverged_step
+from . import series
+from .series import Curve, Track
+from .view import METRICS, SPLITS, Curves
+
+
+class History:
+    """``sketch`` holds records spread over the whole file while the file is being read."""
+
+    def __init__(self) -> None:
+        self.train = Track(METRICS)
+        self.evals = {split: Track(METRICS) for split in SPLITS}
+        self.sketch: Track | None = None
+        self.records = 0
+        self.diverged_step: int | None = None
+        self._last: dict = {}
+        self._best: dict = {}
+
+    def add(self, records: Sequence[dict]) -> None:
+        """Take in new records; unknown kinds are counted and otherwise ignored."""
+        self.records += len(records)
+        train = [record for record in records if record.get("kind") == "train"]
+        self.train.add(train)
+        if train:
+            self._last = train[-1]
+            self._watch_for_divergence(train)
+        for record in records if len(train) < len(records) else ():
+            split = record.get("split")
+            if record.get("kind") == "eval" and isinstance(split, str) and split in self.evals:
+                self.evals[split].add([record])
+                if split == "validation":
+                    self._watch_for_best(record)
+
+    def sketch_from(self, records: Sequence[dict]) -> None:
+        """Records spread evenly over the file, until those between them are read."""
+        self.sketch = Track(METRICS)
+        self.sketch.add([record for record in records if record.get("kind") == "train"])
+
+    def _watch_for_divergence(self, records: Sequence[dict]) -> None:
+        if self.diverged_step is not None:
+            return
+        # Looked for in a column, because this is asked of every record of a long file.
+        wrong = np.isinf(series.column(records, "loss")) | np.isinf(series.column(records, "grad_norm"))
+        found = (diverged_step(records[place]) for place in np.flatnonzero(wrong))
+        self.diverged_step = next((step for step in found if step is not None), None)
+
+    def _watch_for_best(self, record: dict) -> None:
+        if math.isfinite(_number(record.get("accuracy"))) and (not self._best or _merit(record) > _merit(self._best)):
+            self._best = record
+
+    def best(self, axis: str) -> tuple[float, float] | None:
+        """Place on an axis and accuracy of the best validation; None before the first one."""
+        return (_number(self._best.get(axis)), _number(self._best.get("accuracy"))) if self._best else None
+
+    def curve(self, metric: str, split: str, axis: str) -> Curve:
+        """One curve; ``split`` is "train" or one of the evaluated ones."""
+        if split != "train":
+            return self.evals[split].curve(metric, axis)
+        read = self.train.curve(metric, axis)
+        if self.sketch is None:
+            return read
+        rest = self.sketch.curve(metric, axis)
+        after = rest.x > read.x[-1] if len(read) else np.ones(len(rest), dtype=bool)
+        return Curve(
+            np.concatenate([read.x, rest.x[after]]),
+            np.concatenate([read.low, rest.low[after]]),
+            np.concatenate([read.high, rest.high[after]]),
+            np.concatenate([read.mean, rest.mean[after]]),
+            read.spacing if len(read) > 1 else rest.spacing,
+        )
+
+    def extent(self, axis: str) -> tuple[float, float] | None:
+        """Smallest and largest place on an axis; None without any."""
+        tracks = [self.train, *self.evals.values(), *([self.sketch] if self.sketch else [])]
+        places = np.concatenate([track.axis(axis) for track in tracks])
+        places = places[np.isfinite(places)]
+        return (float(places.min()), float(places.max())) if len(places) else None
+
+    def place_of_step(self, step: float, axis: str) -> float | None:
+        """Where on an axis the training record of a step, or the next one, lies."""
+        steps, places = self.train.axis("step"), self.train.axis(axis)
+        later = np.flatnonzero((steps >= step) & np.isfinite(places))
+        return float(places[later[0]]) if len(later) else None
+
+    def summary(self, path: Path, progress: float = 1.0) -> Curves:
+        """What is known of the run."""
+        last = {name: number for name, value in self._last.items() if math.isfinite(number := _number(value))}
+        return Curves(path, self.records, last, self.diverged_step, self.best("epoch"), progress)
+
+    def without_sketch(self) -> None:
+        """All is read."""
+        self.sketch = None
+
+
+def _merit(record: dict) -> tuple[float, float]:
+    """What the trainer takes the best weights by: accuracy, and of equal ones the smaller loss."""
+    loss = _number(record.get("loss"))
+    return _number(record.get("accuracy")), -loss if math.isfinite(loss) else -math.inf
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    return float(value)

@@ -1,0 +1,112 @@
+"""Markers, tones and the rows of characters that charts are made of: what the drawing and the widgets share. No numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import ticks as charts
+
+GUTTER = 7
+SMALLEST = (20, 5)
+MARKERS = ("●○", "◆◇", "▲△", "■□", "▼▽", "◉◎", "◈⬦", "▶▷")
+"""Of each slot: the marker of its training curve and that of its validation curve."""
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SIGNS = {"best": "★*", "diverged": "✗!"}
+"""Signs of places, and what they are in ASCII."""
+COLOURS = 7
+ROLES = ("train", "validation", "test", "raw")
+BLANK, AXIS, TITLE, BADGE, MUTED = range(5)
+FIRST_LINE_TONE = 16
+
+
+def line_tone(slot: int, role: str, several: bool = True) -> int:
+    """The tone of a curve: its colour, and whether it is one that stays behind the others.
+
+    A run that is alone has a colour for each of its curves.
+    """
+    hue = slot if several or role in ("train", "raw") else slot + 1
+    return FIRST_LINE_TONE + (hue % COLOURS) * 2 + (role == "raw")
+
+
+def marker(slot: int, role: str, ascii: bool = False) -> str:
+    """The sign of a curve."""
+    if ascii:
+        letter = LETTERS[slot % len(LETTERS)]
+        return {"train": letter, "raw": "."}.get(role, letter.lower())
+    return MARKERS[slot % len(MARKERS)][role != "train"]
+
+
+def sign(name: str, ascii: bool = False) -> str:
+    """The sign of a place."""
+    return SIGNS[name][ascii]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the picture: a character and a tone for each cell."""
+
+    text: str
+    tones: bytes
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart. ``left`` cells stand before the curves; ``x`` and ``y`` are the limits of the axes."""
+
+    name: str
+    rows: tuple[Row, ...]
+    left: int = 0
+    x: tuple[float, float] = (0.0, 0.0)
+    y: tuple[float, float] = (0.0, 0.0)
+    positive: bool = False
+    """Whether there is a value that a logarithmic axis can hold."""
+
+    @property
+    def width(self) -> int:
+        """Cells across."""
+        return len(self.rows[0].text) if self.rows else 0
+
+    def cell_of(self, x: float) -> int | None:
+        """The cell across of a place on the x axis; None outside."""
+        low, high = self.x
+        cells = self.width - self.left
+        if not low <= x <= high or cells < 1:
+            return None
+        part = (x / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.0
+        return self.left + min(int(part * cells), cells - 1)
+
+    def place_of(self, cell: int) -> float:
+        """The middle of a cell as a place on the x axis."""
+        low, high = self.x
+        cells = max(self.width - self.left, 1)
+        part = (min(max(cell - self.left, 0), cells - 1) + 0.5) / cells
+        return low * (1 - part) + high * part
+
+
+def text_row(spans: Sequence[tuple[str, int]], width: int) -> Row:
+    """A row of text in tones, cut or filled up to ``width``."""
+    text = "".join(text for text, _ in spans)[:width]
+    tones = b"".join(bytes([tone]) * len(text) for text, tone in spans)[:width]
+    return Row(text + " " * (width - len(text)), tones + bytes(width - len(tones)))
+
+
+def words(name: str, title: Row, lines: Sequence[str], size: tuple[int, int], positive: bool = False) -> Chart:
+    """A chart without curves: its title, and why."""
+    width, height = size
+    rows = [title, *(text_row([(line, MUTED)], width) for line in lines)]
+    rows += [text_row([], width)] * (height - len(rows))
+    return Chart(name, tuple(rows[:height]), positive=positive)
+
+
+def value_text(value: float, metric: str) -> str:
+    """A value as the crosshair shows it."""
+    return f"{value:.2%}" if metric == "accuracy" else f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def place_text(x: float, axis: str) -> str:
+    """A place on an axis in words: ``step 1,234``, ``epoch 3.25``."""
+    if axis == "time":
+        unit, suffix = charts.time_unit(x)
+        return f"{x / unit:.4g} {suffix}"
+    return {"epoch": f"epoch {x:.4g}", "step": f"step {x:,.0f}"}.get(axis, f"{x:,.0f} pictures")

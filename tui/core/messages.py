@@ -1,0 +1,127 @@
+"""What threads and widgets tell the app and its screens. Data only; each message says one thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from ...trainer.runs.run import Run
+from ..launch.commands import Device, Preview
+from ..worker.process import Answer, HelperState
+
+if TYPE_CHECKING:
+    from ...errors import UsageError
+    from ...trainer.data.dataset_info import DataInfo
+    from ..runs.machine import Readings
+    from ..runs.run_tail import RunNews
+    from ..runs.summaries import Glance
+
+
+@dataclass
+class RunsRead(Message):
+    """The runs folder was read and something changed; ``problem`` says why it could not be read."""
+
+    runs: tuple[Run, ...]
+    problem: str = ""
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, RunsRead)
+
+
+@dataclass
+class MachineRead(Message):
+    """The machine was sampled."""
+
+    readings: Readings
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, MachineRead)
+
+
+@dataclass
+class GlancesRead(Message):
+    """Some of the runs that are listed went on."""
+
+    glances: dict[str, Glance]
+
+
+@dataclass
+class RunNewsRead(Message):
+    """One run went on: what its curve says, its figures per class, its log."""
+
+    news: RunNews
+
+
+@dataclass
+class HelperChanged(Message):
+    """The helper process started, got ready or ended."""
+
+    state: HelperState
+
+
+@dataclass
+class Answered(Message):
+    """The helper process answered a question, or could not."""
+
+    answer: Answer
+
+
+@dataclass
+class TrainStarted(Message):
+    """`train --detach` came back with the ids of runs."""
+
+    run_ids: tuple[str, ...]
+
+
+@dataclass
+class TrainSaid(Message):
+    """`train --detach` tells what it is at: a download, a check."""
+
+    text: str
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, TrainSaid)
+
+
+@dataclass
+class PlanRead(Message):
+    """`train --plan` came back."""
+
+    preview: Preview
+
+
+@dataclass
+class DevicesFound(Message):
+    """The GPUs were looked at."""
+
+    devices: tuple[Device, ...]
+
+
+@dataclass
+class FolderRead(Message):
+    """A folder of pictures was looked at: what the data set ``dataset`` is, or what is wrong with it."""
+
+    dataset: str
+    found: DataInfo | UsageError
+
+
+@dataclass
+class TrainRefused(Message):
+    """`train --detach` ended with an error; ``problem`` is its one line."""
+
+    problem: str
+
+
+@dataclass
+class RunCommandDone(Message):
+    """Something was done with a run (``problem`` empty) or not; ``text`` says what happened."""
+
+    text: str
+    problem: str = ""
+
+
+@dataclass
+class TerminalGone(Message):
+    """The terminal under the app was closed, or the app was told to end."""

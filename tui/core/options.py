@@ -1,0 +1,69 @@
+"""How the app looks and behaves, from flags and config.toml; checked before anything is drawn. No Textual."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ... import settings
+from ...errors import UsageError, nearest
+
+THEMES = ("dark", "light", "ansi-dark", "ansi-light", "high-contrast", "colour-blind")
+NOTIFY = ("none", "bell", "osc9")
+COLORS = {"auto": "auto", "truecolor": "truecolor", "256": "256", "16": "standard", "none": ""}
+
+
+@dataclass(frozen=True)
+class Options:
+    """``theme`` "" leaves the choice to what the person had last, or to the terminal.
+
+    ``notify``: what the terminal is told, besides the message in the app, when a run ends.
+    """
+
+    theme: str = ""
+    color: str = "auto"
+    ascii: bool = False
+    mouse: bool = True
+    quiz: bool = True
+    notify: str = "none"
+
+
+def resolve(
+    theme: str | None = None,
+    color: str | None = None,
+    ascii: bool | None = None,
+    mouse: bool = True,
+    notify: str | None = None,
+) -> Options:
+    """Flags, then config.toml, then the defaults. UsageError names what is wrong and where."""
+    return Options(
+        theme=_choice("theme", theme, THEMES, ""),
+        color=_choice("color", color, COLORS, "auto"),
+        ascii=_switch("ascii", ascii, default=False),
+        mouse=mouse,
+        quiz=_switch("quiz", None, default=True),
+        notify=_choice("notify", notify, NOTIFY, "none"),
+    )
+
+
+def _choice(key: str, flag: str | None, choices: Collection[str], default: str) -> str:
+    where, value = (f"--{key}", flag) if flag is not None else (f"config file: {key}", settings.setting(key, default))
+    if value == default or value in choices:
+        return str(value)
+    raise UsageError(where, value, f"is unknown; {nearest(str(value), choices)}")
+
+
+def _switch(key: str, flag: bool | None, *, default: bool) -> bool:
+    value = settings.setting(key, default) if flag is None else flag
+    if not isinstance(value, bool):
+        raise UsageError(f"config file: {key}", value, "must be true or false")
+    return value
+
+
+def set_colours(options: Options) -> None:
+    """Tell Textual how many colours there are; it reads that once, when it is imported."""
+    if options.color == "none":
+        os.environ["NO_COLOR"] = "1"
+    elif options.color != "auto":
+        os.environ["TEXTUAL_COLOR_SYSTEM"] = COLORS[options.color]

@@ -1,0 +1,86 @@
+"""What screens and panes may ask of the app, without knowing it: the app knows the screens, and not the other way round."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ... import settings
+from ...trainer.runs.run import Run
+from ..charts.selection import Chosen
+from ..runs.watcher import RunWatch
+from ..worker.process import Helper
+from ..worker.requests import Questions
+from .options import Options
+from .saved_state import Memory
+
+if TYPE_CHECKING:
+    from ..launch.form import Wish
+    from ..networks.pages import Page
+    from ..networks.quiz import Question
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders that the app works with; the defaults are the settings'."""
+
+    runs: Path = field(default_factory=settings.runs_folder)
+    data: Path = field(default_factory=settings.data_folder)
+    state: Path = field(default_factory=settings.state_folder)
+    cache: Path = field(default_factory=settings.cache_folder)
+
+
+class Explorer(Protocol):
+    """The app as its screens see it."""
+
+    options: Options
+    places: Places
+    memory: Memory
+    runs: tuple[Run, ...]
+    runs_problem: str
+    chosen: Chosen
+    helper: Helper
+    questions: Questions
+    run_watch: RunWatch
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether list and pane stand side by side."""
+        ...
+
+    @property
+    def is_huge(self) -> bool:
+        """Whether two panes stand beside the list."""
+        ...
+
+    @property
+    def asks_questions(self) -> bool:
+        """Whether questions are asked."""
+        ...
+
+    def say(self, text: str, severity: str = "information") -> None:
+        """Show a short message that goes away by itself."""
+
+    def chosen_changed(self) -> None:
+        """Tell all screens that other runs are marked or pinned."""
+
+    def open_page(self, target: str, words: str = "") -> None:
+        """Show the page that a link names."""
+
+    def open_concept(self, page: Page | None, words: str = "") -> None:
+        """Show a concept page."""
+
+    def ask_person(self, make: Callable[[random.Random], Question | None]) -> None:
+        """Ask a question, if one can be made."""
+
+    def open_launch(self, wish: Wish) -> None:
+        """Ask how to train networks."""
+
+    def open_run(self, run_id: str) -> None:
+        """Show one run."""
+
+    def action_show_runs(self, run_id: str = "") -> None:
+        """Go to the runs."""

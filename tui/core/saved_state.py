@@ -1,0 +1,65 @@
+"""What the app remembers from one start to the next: where you were. Losing it costs nothing, so nothing here raises."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from ...trainer.common.files import read_bytes, replace_file
+
+FILE = "app.json"
+LARGEST = 1 << 16
+
+
+@dataclass
+class Memory:
+    """Where the person was. A value of a wrong type in the file is replaced by the default."""
+
+    screen: str = "catalogue"
+    network: str = ""
+    tab: str = "note"
+    sort: str = "year"
+    view: str = "list"
+    run: str = ""
+    run_tab: str = "charts"
+    run_order: str = "newest"
+    machine: bool = True
+    marked: list[str] = field(default_factory=list)
+    pinned: str = ""
+    axis: str = "epoch"
+    smoothing: float = 0.0
+    log_charts: str = ""
+    charts: str = ""
+    dataset: str = "digits"
+    theme: str = ""
+    digit: int = 0
+    asked: int = 0
+    right: int = 0
+    quiz: bool = True
+
+
+def load(folder: Path) -> Memory:
+    """What is remembered in ``folder``; the defaults where nothing is, or it cannot be read."""
+    try:
+        values = json.loads(read_bytes(folder / FILE, LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return Memory()
+    if not isinstance(values, dict):
+        return Memory()
+    memory = Memory()
+    for known in fields(Memory):
+        value, default = values.get(known.name), getattr(memory, known.name)
+        if type(value) is type(default):
+            setattr(memory, known.name, value)
+    return memory
+
+
+def save(folder: Path, memory: Memory) -> bool:
+    """Write it, whole or not at all; False where the folder cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / FILE, json.dumps(asdict(memory), indent=1).encode(), sync=False)
+    except OSError:
+        return False
+    return True

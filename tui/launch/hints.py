@@ -1,0 +1,72 @@
+"""What stands below the settings of a training: the data, the machine, how long it would take. Plain text, no Textual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...models.catalogue.notes import quantity, shape_text
+from ...trainer.common.progress import about, duration, speed
+from ...trainer.runs.run import number
+from ..charts.sparkline import sparkline
+from ..networks.layer_tree import memory_text
+from . import form as launchform
+from .commands import Device, Preview
+from .form import Filled
+
+
+def facts(filled: Filled, devices: Sequence[Device], device: str, width: int) -> str:
+    """Data, learning rate and machine, a line each; ``device`` is the one that is chosen."""
+    lines = []
+    data = filled.data
+    if data is not None:
+        picture = f"{shape_text((data.channels, data.size, data.size))}, {len(data.classes)} classes"
+        counts = f"{filled.training_pictures:,} pictures to train on, {data.test:,} to test"
+        lines.append(f"data      {picture}, {counts}" + ("" if data.on_disk else f"; will be put into {data.folder}"))
+    rates, steps = launchform.curve(filled)
+    if rates:
+        peak = next(iter(filled.recipes.values())).lr
+        lines.append(f"rate      {sparkline(rates, width)} up to {peak:g} in {quantity(steps)} steps")
+    chosen = [found for found in devices if device in ("auto", found.name)]
+    if chosen:
+        lines += [f"machine   {found.name}: {found.words}" for found in chosen]
+    else:
+        lines.append("machine   " + ("no GPU is seen through NVML" if not devices else "the CPU"))
+    return "\n".join(lines)
+
+
+def estimate(preview: Preview) -> str:
+    """How long it would take, what the engine is, and what speaks against it."""
+    if preview.plan is None:
+        return preview.problem
+    plans = preview.plan.get("plans")
+    found = [plan for plan in (plans if isinstance(plans, list) else [preview.plan]) if isinstance(plan, dict)]
+    seconds = [number(_part(plan, "estimate").get("seconds")) for plan in found]
+    lines = [f"time      {_times(_part(plan, 'estimate'))}, {_engine(plan)}" for plan in found[:3]]
+    if len(found) > 1 and None not in seconds:
+        lines.append(f"          {duration(sum(filter(None, seconds)))} for all {len(found)}")
+    warnings = [text for plan in found for text in plan.get("warnings", ()) if isinstance(text, str)]
+    return "\n".join([*lines, *(f"warning   {text}" for text in warnings)])
+
+
+def _part(plan: dict[str, Any], key: str) -> dict[str, Any]:
+    part = plan.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _times(found: dict[str, Any]) -> str:
+    epoch, whole, pace = (number(found.get(key)) for key in ("seconds_per_epoch", "seconds", "images_per_s"))
+    if epoch is None or whole is None or pace is None:
+        return "not known"
+    memory = number(found.get("memory"))
+    room = f", {memory_text(memory)}" if memory else ""
+    return f"about {about(epoch)} an epoch, {about(whole)} in all ({speed(pace)} images/s{room})"
+
+
+def _engine(plan: dict[str, Any]) -> str:
+    engine = _part(plan, "engine")
+    words = [str(engine.get("device", "")), str(engine.get("precision", ""))]
+    words += [
+        name for key, name in (("channels_last", "channels last"), ("compile", "compiled")) if engine.get(key) is True
+    ]
+    return ", ".join(word for word in words if word)

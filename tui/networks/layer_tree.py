@@ -1,0 +1,206 @@
+"""The layer tree that the helper process computed, as plain data: which rows are to be seen, and what stands in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...models.catalogue.notes import quantity, shape_text
+
+OPENED, CLOSED, LEAF = "▾ ", "▸ ", "  "
+INDENT = "  "
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula in letters and with the numbers of a layer put in."""
+
+    what: str
+    general: str
+    filled: str
+    value: int
+
+
+@dataclass(frozen=True)
+class LayerNode:
+    """A row of the tree; see models/anatomy/layer_table.py for the meaning. Shapes are without the batch axis.
+
+    ``key`` is unique in its tree: a bare operation has the name of the module it runs in.
+    """
+
+    key: str
+    name: str
+    kind: str
+    type: str
+    inputs: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+    output_bytes: int
+    receptive_field: int | None
+    is_global: bool
+    executed: bool
+    times: int
+    phrase: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    formulas: tuple[Formula, ...] = ()
+    children: tuple[LayerNode, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The last part of its name, the sign of an operation, the class of the network itself."""
+        if self.kind == "operation":
+            return self.type
+        last = self.name.rsplit(".", 1)[-1]
+        return f"{last} {self.type}" if last.isdigit() else last or self.type
+
+    @property
+    def changes_size(self) -> bool:
+        """Whether the output differs in shape from the first input."""
+        return not self.inputs or self.inputs[0] != self.output
+
+    def walk(self) -> Iterator[LayerNode]:
+        """This row and all below it, in order of execution."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
+    """The tree in an answer of the helper process (its key "tree"). KeyError or TypeError where it is none."""
+    return LayerNode(
+        key=key,
+        name=data["name"],
+        kind=data["kind"],
+        type=data["type"],
+        inputs=tuple(tuple(shape[1:]) for shape in data["inputs"]),
+        output=tuple(data["output"][1:]),
+        parameters=data["parameters"],
+        macs=data["macs"],
+        output_bytes=data["output_bytes"],
+        receptive_field=data["receptive_field"],
+        is_global=data["is_global"],
+        executed=data["executed"],
+        times=data["times"],
+        phrase=data["phrase"],
+        settings=data["settings"],
+        formulas=tuple(Formula(**formula) for formula in data["formulas"]),
+        children=tuple(from_answer(child, f"{key}.{number}") for number, child in enumerate(data["children"])),
+    )
+
+
+def opened_to(tree: LayerNode, depth: int) -> set[str]:
+    """Keys of the rows that are open when ``depth`` levels below the network are shown."""
+    return {node.key for node in tree.walk() if node.key.count(".") < depth and node.children}
+
+
+def visible(tree: LayerNode, opened: Set[str], *, only_changes: bool = False) -> list[LayerNode]:
+    """The rows to be seen: the children of open ones; with ``only_changes`` those alone whose output has another size."""
+    rows: list[LayerNode] = []
+
+    def add(node: LayerNode) -> None:
+        if not only_changes or node is tree or node.changes_size:
+            rows.append(node)
+        if node.key in opened:
+            for child in node.children:
+                add(child)
+
+    add(tree)
+    return rows
+
+
+def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
+    """Layer, class, output, parameters, multiply-adds, receptive field, memory of the output."""
+    mark = (OPENED if node.key in opened else CLOSED) if node.children else LEAF
+    times = f" ×{node.times}" if node.times > 1 else ""
+    field = "" if node.receptive_field is None else str(node.receptive_field)
+    return (
+        INDENT * node.key.count(".") + mark + node.label + times,
+        node.type if node.kind == "module" else node.phrase,
+        shape_text(node.output) if node.executed else "training only",
+        quantity(node.parameters * node.times) if node.parameters else "",
+        quantity(node.macs * node.times) if node.macs else "",
+        "global" if node.is_global else field,
+        memory_text(node.output_bytes) if node.output_bytes else "",
+    )
+
+
+def memory_text(size: float) -> str:
+    """Bytes in powers of 1024: 256 KiB."""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size:.0f} B"
+
+
+def reach(portrait: dict[str, Any]) -> str:
+    """The side of the picture's part that a value of the last map sees, and whether a layer follows that sees all."""
+    side = portrait["receptive_field"]
+    return f"{side}{', then all' if portrait['is_global'] else ''}" if side else "all"
+
+
+def budget(tree: LayerNode, what: str) -> list[tuple[str, float]]:
+    """Parts of the network and their share of "parameters" or "macs", in order; parts below half a percent in one."""
+    total = sum(getattr(child, what) * child.times for child in tree.children) or 1
+    shares = [(child.label, getattr(child, what) * child.times / total) for child in tree.children]
+    small = sum(share for _, share in shares if 0 < share < 0.005)
+    return [pair for pair in shares if pair[1] >= 0.005] + ([("others", small)] if small else [])
+
+
+def bar(shares: list[tuple[str, float]], cells: int) -> str:
+    """A line of ``cells`` cells: each part as its name, a stretch of blocks and its share; small parts give way to "…"."""
+    kept: list[int] = []
+    used = 0
+    for place in sorted(range(len(shares)), key=lambda place: -shares[place][1]):
+        size = len(shares[place][0]) + len(" 100% ")
+        if kept and used + size + len(kept) > 0.7 * cells:
+            break
+        kept.append(place)
+        used += size
+    room = max(cells - used - 1, len(kept))
+    parts = [
+        f"{name} {'█' * max(int(share * room), 1)} {share:.0%}" for name, share in map(shares.__getitem__, sorted(kept))
+    ]
+    return " ".join(parts) + (" …" if len(kept) < len(shares) else "")
+
+
+def formula_lines(node: LayerNode) -> list[str]:
+    """The formulas of a layer with its numbers put in; of two that say the same of height and width, one."""
+    lines, said = [], set()
+    for formula in node.formulas:
+        if formula.filled not in said:
+            said.add(formula.filled)
+            lines.append(f"{formula.what}: {formula.general} = {formula.filled} = {formula.value:,}")
+    return lines
+
+
+def steps(node: LayerNode) -> list[LayerNode]:
+    """The steps inside a row, in order of execution; wrappers with a single child are seen through."""
+    inside = node
+    while len(inside.children) == 1 and inside.children[0].children:
+        inside = inside.children[0]
+    return [child for child in inside.children if child.executed]
+
+
+def extent(shape: tuple[int, ...]) -> tuple[float, int]:
+    """Places and channels of a tensor: the side of a map or the number of tokens, and the values at each place.
+
+    Of three axes the odd one out is the channels, wherever it stands: (C, H, W) or (H, W, C).
+    """
+    if len(shape) == 3:
+        first, second, third = shape
+        if first == second != third:
+            return float(first), third
+        return math.sqrt(second * third), first
+    if len(shape) == 2:
+        return float(shape[0]), shape[1]
+    return 1.0, math.prod(shape)
+
+
+def size_bar(value: float, largest: float, cells: int) -> str:
+    """A bar on a logarithmic scale: each halving takes the same step off it; at least one block."""
+    if value <= 1 or largest <= 1:
+        return "▏"
+    return "█" * max(round(math.log2(value) / math.log2(largest) * cells), 1)

@@ -1,0 +1,112 @@
+"""All texts that can be read, the notes and the concept pages, and searching in them. No Textual, no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ...models.catalogue import registry as catalogue
+from . import catalogue_list as shelf
+
+CONCEPTS = catalogue.NOTES.parent / "concepts"
+MOST_HITS = 200
+LINK = re.compile(r"\[([^\]\n]*)\]\([^)\n]*\)")
+MARKS = re.compile(r"\*\*|`")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A text: ``kind`` is "note" or "concept", ``name`` that of its file."""
+
+    kind: str
+    name: str
+    title: str
+
+    @property
+    def key(self) -> str:
+        """One name for both kinds."""
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A line of a page that has all the words; ``line`` counts the lines of the source."""
+
+    page: Page
+    line: int
+    text: str
+
+
+@lru_cache(maxsize=1)
+def concepts() -> tuple[Page, ...]:
+    """The concept pages, by title."""
+    found = [Page("concept", path.stem, _title(path)) for path in CONCEPTS.glob("*.md")]
+    return tuple(sorted(found, key=lambda page: page.title.lower()))
+
+
+def _title(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = next((line for line in file if line.startswith("# ")), path.stem)
+    return first.removeprefix("# ").strip()
+
+
+def notes() -> tuple[Page, ...]:
+    """The notes, oldest first."""
+    return tuple(Page("note", family.name, family.title) for family in catalogue.families())
+
+
+@lru_cache(maxsize=64)
+def text(page: Page) -> str:
+    """The Markdown of a page; words of its own where a file cannot be read."""
+    if page.kind == "note":
+        return shelf.note(catalogue.family(page.name))
+    try:
+        return (CONCEPTS / f"{page.name}.md").read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return f"# {page.title}\n\nThe file cannot be read: {error.strerror}"
+
+
+def find(target: str) -> Page | None:
+    """The page that a link means: `vgg.md`, `../concepts/attention.md#windows`, `../architectures/vit.md`."""
+    path = target.partition("#")[0]
+    if "://" in path or not path.endswith(".md"):
+        return None
+    name = path.rpartition("/")[2].removesuffix(".md")
+    kinds = (notes(), concepts()) if "concepts/" not in path else (concepts(), notes())
+    return next((page for kind in kinds for page in kind if page.name == name), None)
+
+
+def search(words: str) -> list[Hit]:
+    """The lines that have all the words, titles first; words may also be spread over a page's title and one of its lines."""
+    wanted = words.lower().split()
+    if not wanted:
+        return []
+    hits = []
+    for page in (*concepts(), *notes()):
+        for hit in _hits(page, wanted):
+            hits.append(hit)
+            if len(hits) >= MOST_HITS:
+                return sorted(hits, key=_rank)
+    return sorted(hits, key=_rank)
+
+
+def _hits(page: Page, wanted: list[str]) -> Iterator[Hit]:
+    title = page.title.lower()
+    for number, line in enumerate(plain_text(page).splitlines()):
+        low = line.lower()
+        if any(word in low for word in wanted) and all(word in low or word in title for word in wanted):
+            yield Hit(page, number, line.strip())
+
+
+@lru_cache(maxsize=256)
+def plain_text(page: Page) -> str:
+    """The text of a page without the marks of links, bold and code; its lines are those of the source."""
+    return MARKS.sub("", LINK.sub(r"\1", text(page)))
+
+
+def _rank(hit: Hit) -> int:
+    """Headings before other lines."""
+    return 0 if hit.text.startswith("# ") else 1 if hit.text.startswith("#") else 2

@@ -1,0 +1,33 @@
+"""Which network to compare another with when nobody said which. No torch."""
+
+from __future__ import annotations
+
+import math
+
+from ...models.catalogue import registry as catalogue
+from ...models.catalogue.registry import Variant
+
+
+def predecessors(variant: Variant) -> list[Variant]:
+    """The networks it builds on: of each family that its note names, the one nearest in work."""
+    known = {family.name: family for family in catalogue.families()}
+    family = known[variant.family]
+    return [nearest_in_work(variant, known[name].variants) for name in family.builds_on if name in known]
+
+
+def nearest_in_work(variant: Variant, others: tuple[Variant, ...]) -> Variant:
+    """The one of ``others`` whose multiply-adds are closest in proportion."""
+
+    def distance(other: Variant) -> float:
+        return abs(math.log((other.paper_form.macs or 1) / (variant.paper_form.macs or 1)))
+
+    return min(others, key=distance)
+
+
+def counterpart(variant: Variant) -> Variant | None:
+    """What it is compared with at first: its predecessor, else a sibling, else nothing."""
+    found = predecessors(variant)
+    if found:
+        return found[0]
+    siblings = tuple(other for other in catalogue.family(variant.family).variants if other.name != variant.name)
+    return nearest_in_work(variant, siblings) if siblings else None

@@ -1,0 +1,85 @@
+"""What the panes speak about: one network of the catalogue, in one form, for one size of picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import UsageError
+from ...models.catalogue import registry as catalogue
+from ...models.catalogue.notes import count_text, shape_text
+from ...models.catalogue.registry import Variant
+
+FORMS = ("paper", "small")
+LARGEST_SIDE = 4096
+LARGEST_BATCH = 1 << 20
+
+
+@dataclass(frozen=True)
+class Subject:
+    """``image_size`` and ``channels`` replace the form's where they are not None; ``batch`` is for the memory figures."""
+
+    network: str
+    form: str = "paper"
+    image_size: int | None = None
+    channels: int | None = None
+    batch: int = 64
+
+    @property
+    def variant(self) -> Variant:
+        """Its entry in the catalogue."""
+        return catalogue.variants()[self.network]
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the picture is another than the form's."""
+        return self.image_size is not None or self.channels is not None
+
+    @property
+    def picture(self) -> tuple[int, int, int]:
+        """Channels, height and width of the picture."""
+        channels, height, width = self.variant.form(self.form).input
+        return (self.channels or channels, self.image_size or height, self.image_size or width)
+
+    def details(self) -> dict[str, Any]:
+        """How the helper process is asked for it."""
+        details: dict[str, Any] = {"network": self.network, "form": self.form}
+        if self.image_size is not None:
+            details["image_size"] = self.image_size
+        if self.channels is not None:
+            details["in_channels"] = self.channels
+        return details
+
+    def facts(self) -> str:
+        """One line: form, picture, classes, and the figures where they are known without computing."""
+        counts = self.variant.form(self.form)
+        which = f"{self.form} form" if self.variant.small_form is not None else "one form"
+        head = f"{which}: {shape_text(self.picture)} → {counts.classes} classes"
+        if self.is_changed:
+            return f"{head} (changed with `i`)"
+        return f"{head}, {count_text(counts.parameters)} parameters, {count_text(counts.macs)} MACs"
+
+
+def changed(subject: Subject, size: str, channels: str, batch: str) -> Subject:
+    """The subject with what was typed into the three fields; empty means the form's own. UsageError names the field."""
+    counts = subject.variant.form(subject.form)
+    side = _number("picture size", size, LARGEST_SIDE) if size.strip() else None
+    colours = _number("channels", channels, LARGEST_SIDE) if channels.strip() else None
+    many = _number("batch", batch, LARGEST_BATCH) if batch.strip() else 64
+    return Subject(
+        subject.network,
+        subject.form,
+        None if side == counts.input[1] else side,
+        None if colours == counts.input[0] else colours,
+        many,
+    )
+
+
+def _number(field: str, text: str, largest: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise UsageError(field, text, "is no whole number") from None
+    if not 1 <= value <= largest:
+        raise UsageError(field, value, f"must be between 1 and {largest}")
+    return value

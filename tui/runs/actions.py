@@ -1,0 +1,70 @@
+"""What can be done with a run, with every outcome as one line of text. No Textual; called from threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ...errors import UsageError, WorkError
+from ...trainer.runs.annotations import Notes, check_tag, write_notes
+from ...trainer.runs.run import Run
+
+Outcome = tuple[str, str]
+"""What happened, and what went wrong ("" if nothing)."""
+
+
+def _outcome(action: Callable[[], object], text: str) -> Outcome:
+    try:
+        action()
+    except (UsageError, WorkError) as error:
+        return "", str(error)
+    return text, ""
+
+
+def stop(path: Path) -> Outcome:
+    """Ask a run to stop."""
+    from ...trainer.runs import requests as control
+
+    return _outcome(lambda: control.request_stop(path), f"{path.name} ends its step, writes a checkpoint and stops")
+
+
+def keep_best(path: Path) -> Outcome:
+    """Ask a run to end its training here and judge its best weights."""
+    from ...trainer.runs import requests as control
+
+    return _outcome(lambda: control.request_finish(path), f"{path.name} ends here and judges its best weights")
+
+
+def skip(path: Path) -> Outcome:
+    """Take a run that waits out of its queue."""
+    from ...trainer.runs import requests as control
+
+    return _outcome(lambda: control.skip(path), f"{path.name} leaves its queue")
+
+
+def resume(path: Path) -> Outcome:
+    """Go on with a run in a process of its own."""
+    from ...trainer.launch.spawn import resume as resume_run
+
+    return _outcome(lambda: resume_run(path, detach=True, say=lambda text: None), f"{path.name} is resumed")
+
+
+def delete(path: Path) -> Outcome:
+    """Delete a run with its checkpoints; refused while it is alive."""
+    from ...trainer.launch.spawn import remove
+
+    return _outcome(lambda: remove(path.parent, path.name), f"{path.name} is deleted")
+
+
+def annotate(path: Path, notes: Notes) -> Outcome:
+    """Give a run tags and a remark."""
+
+    def write() -> None:
+        write_notes(path, Notes(tuple(map(check_tag, notes.tags)), notes.remark))
+
+    return _outcome(write, f"noted on {path.name}")
+
+
+def stop_all(runs: Iterable[Run]) -> list[str]:
+    """Ask all these runs to stop; the problems."""
+    return [problem for run in runs if (problem := stop(run.path)[1])]

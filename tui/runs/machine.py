@@ -1,0 +1,200 @@
+"""What the machine is doing: sampled in a thread at a low rate, kept as short histories, told as lines of text. No Textual.
+
+What runs of this program take is marked with the sign of a training, ►. A figure that is not to be had is N/A.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import psutil
+
+from ... import machine
+from ...machine import Gpu
+from ...trainer.common import process
+from ...trainer.runs.run import Run
+from ...trainer.runs.states import STATES
+from ..charts.sparkline import sparkline
+
+EVERY_S = 2.0
+FIRST_S = 0.3
+"""The first sample is taken so long after the start: a load is measured over a stretch of time."""
+KEPT = 60
+NONE = "N/A"
+OURS = STATES["training"].symbol
+SHORTEST, LONGEST = 6, 30
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The machine at one moment. Shares are between 0 and 1 of the whole, memory in bytes; ``ours`` is what runs take.
+
+    ``gpus`` is None where there is no NVML. ``ours_on`` maps the index of a GPU to the bytes that runs take there.
+    """
+
+    cpu: float
+    ours_cpu: float
+    memory_used: int
+    memory_total: int
+    ours_memory: int
+    gpus: tuple[Gpu, ...] | None
+    ours_on: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The newest sample, and how load went: of the CPUs, and of each GPU by its index."""
+
+    newest: Sample
+    cpu: tuple[float, ...]
+    gpus: dict[int, tuple[float, ...]]
+
+
+def processes_of(runs: Iterable[Run]) -> frozenset[int]:
+    """Process ids of the runs that go on here, on this machine."""
+    here = process.host()
+    return frozenset(run.pid for run in runs if run.live and run.pid is not None and run.host == here)
+
+
+class Sampler:
+    """Samples while it is wanted and tells ``on_readings``. Costs nothing while paused."""
+
+    def __init__(self, on_readings: Callable[[Readings], None], every_s: float = EVERY_S) -> None:
+        self._on_readings = on_readings
+        self._every_s = every_s
+        self._wake = threading.Event()
+        self._wanted = self._stopped = False
+        self._pids: frozenset[int] = frozenset()
+        self._known: dict[int, psutil.Process] = {}
+        self._cpu: deque[float] = deque(maxlen=KEPT)
+        self._gpus: dict[int, deque[float]] = {}
+
+    def want(self, wanted: bool) -> None:
+        """Sample from now on, or pause."""
+        # Woken only by a change: a sample right after another one would measure the load of no time at all.
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._wake.set()
+
+    def look_for(self, pids: frozenset[int]) -> None:
+        """Count these processes, and what they started, as ours."""
+        self._pids = pids
+
+    def stop(self) -> None:
+        """End :meth:`run`."""
+        self._stopped = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
+        while not self._stopped:
+            if not self._wanted:
+                self._wake.wait()
+                self._wake.clear()
+                continue
+            self._wake.clear()
+            self._start_measuring()
+            pause = min(FIRST_S, self._every_s)
+            with machine.open_nvml() as nvml:
+                while self._wanted and not self._stopped:
+                    if not self._wake.wait(pause):
+                        self._on_readings(self._read(nvml))
+                    self._wake.clear()
+                    pause = self._every_s
+
+    def _start_measuring(self) -> None:
+        """The first question about a load has no answer; it begins the stretch that the next one is about."""
+        psutil.cpu_percent()
+        for running in self._processes().values():
+            with contextlib.suppress(psutil.Error):
+                running.cpu_percent()
+
+    def _read(self, nvml: object) -> Readings:
+        sample = self._sample(nvml)
+        self._cpu.append(sample.cpu)
+        for gpu in sample.gpus or ():
+            history = self._gpus.setdefault(gpu.index, deque(maxlen=KEPT))
+            history.append(float("nan") if gpu.utilisation is None else gpu.utilisation)
+        return Readings(sample, tuple(self._cpu), {index: tuple(history) for index, history in self._gpus.items()})
+
+    def _sample(self, nvml: object) -> Sample:
+        memory = machine.main_memory()
+        ours = self._processes()
+        cpu, resident = 0.0, 0
+        for running in ours.values():
+            try:
+                cpu += running.cpu_percent() / 100 / (psutil.cpu_count() or 1)
+                resident += running.memory_info().rss
+            except psutil.Error:
+                continue
+        gpus = None if nvml is None else tuple(machine.gpus_of(nvml))
+        on = {gpu.index: _taken(gpu, set(ours)) for gpu in gpus or () if any(pid in ours for pid, _ in gpu.processes)}
+        load = psutil.cpu_percent() / 100
+        return Sample(load, cpu, memory.total - memory.available, memory.total, resident, gpus, on)
+
+    def _processes(self) -> dict[int, psutil.Process]:
+        """Our processes with all that they started; kept, because each measures its load since it was asked last."""
+        found: dict[int, psutil.Process] = {}
+        for pid in self._pids:
+            try:
+                parent = self._known.get(pid) or psutil.Process(pid)
+                for one in (parent, *parent.children(recursive=True)):
+                    found[one.pid] = self._known.get(one.pid, one)
+            except psutil.Error:
+                continue
+        self._known = found
+        return found
+
+
+def _taken(gpu: Gpu, pids: set[int]) -> int:
+    return sum(used or 0 for pid, used in gpu.processes if pid in pids)
+
+
+def lines(readings: Readings | None, width: int) -> list[str]:
+    """CPU and memory in one line, each GPU in another, the histories as long as ``width`` cells allow."""
+    if readings is None:
+        return ["reading the machine …"]
+    newest = readings.newest
+    ours = f" {OURS}{newest.ours_cpu:.0%}" if newest.ours_cpu >= 0.005 else ""
+    memory = f"RAM {_of(newest.memory_used, newest.memory_total)}"
+    taken = f" {OURS}{_gib(newest.ours_memory)}" if newest.ours_memory >= GIB // 20 else ""
+    found = [_line("CPU", readings.cpu, f"{newest.cpu:4.0%}{ours}  {memory}{taken}", width)]
+    if newest.gpus is None:
+        return [*found, "no NVIDIA GPU: NVML is not available here"]
+    if not newest.gpus:
+        return [*found, "NVML names no GPU"]
+    return found + [_gpu_line(gpu, readings, width) for gpu in newest.gpus]
+
+
+def _gpu_line(gpu: Gpu, readings: Readings, width: int) -> str:
+    used = None if gpu.memory_total is None or gpu.memory_free is None else gpu.memory_total - gpu.memory_free
+    mine = readings.newest.ours_on.get(gpu.index)
+    limit = f"/{gpu.power_limit_watts:.0f}" if gpu.power_limit_watts is not None and width >= 60 else ""
+    parts = [
+        f"{NONE:>4}" if gpu.utilisation is None else f"{gpu.utilisation:4.0%}",
+        _of(used, gpu.memory_total) + ("" if mine is None else f" {OURS}{_gib(mine) if mine else ''}"),
+        f"{NONE} W" if gpu.power_watts is None else f"{gpu.power_watts:.0f}{limit} W",
+        f"{NONE} °C" if gpu.temperature is None else f"{gpu.temperature:.0f} °C",
+    ]
+    if width >= 90:
+        parts.append(gpu.name)
+    return _line(f"GPU{gpu.index}", readings.gpus.get(gpu.index, ()), "  ".join(parts), width)
+
+
+def _line(name: str, history: tuple[float, ...], text: str, width: int) -> str:
+    cells = min(max(width - len(text) - 7, SHORTEST), LONGEST)
+    return f"{name:<5}{sparkline(history[-cells:], cells, 0.0, 1.0)} {text}"
+
+
+def _of(used: int | None, total: int | None) -> str:
+    return f"{NONE if used is None else _gib(used)[:-1]}/{NONE if total is None else _gib(total)}"
+
+
+def _gib(size: int) -> str:
+    """Bytes as GiB: 3.1G, 141G."""
+    return f"{size / GIB:.1f}G" if size < 10 * GIB else f"{size / GIB:.0f}G"

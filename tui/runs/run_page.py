@@ -1,0 +1,105 @@
+"""The texts of one run: its stages, its configuration, its files. No Textual."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...trainer.common.text_safe import clean
+from ...trainer.runs.run import Run
+from ...trainer.runs.states import STATES
+
+STAGES = ("queued", "starting", "training", "testing", "finished")
+PARTS = ("network", "data", "recipe", "engine", "versions")
+FILES = (
+    ("run.json", "the configuration"),
+    ("metrics.jsonl", "the curves, a record a line"),
+    ("status.json", "where it stands"),
+    ("train.log", "what it printed"),
+    ("notes.json", "tags and remark"),
+    ("checkpoints/best.pt", "the best weights"),
+    ("checkpoints/last.pt", "where it would go on"),
+)
+NONE = "–"
+MOST_ITEMS = 20
+LONG_NUMBER = 10_000
+
+
+def stages(run: Run) -> str:
+    """The way of a run with the place where it is: ``✓ queued  [◐ starting: compiling]  training  testing  finished``."""
+    if run.state not in STAGES:
+        return ""
+    place = STAGES.index(run.state)
+    words = []
+    for number, name in enumerate(STAGES):
+        if number < place or run.state == "finished":
+            words.append(f"✓ {name}")
+        elif number == place:
+            phase = f": {run.phase}" if run.phase else ""
+            words.append(f"[{STATES[name].symbol} {name}{phase}]")
+        else:
+            words.append(name)
+    return "  ".join(words)
+
+
+def setup(run: Run) -> list[tuple[str, str]]:
+    """Name and value of everything that decides a run, in sections; a section begins with (its name, "")."""
+    rows = [("run", ""), *_head(run)]
+    for part in PARTS:
+        values = run.config.get(part)
+        if isinstance(values, dict) and values:
+            rows += [(part, ""), *_flat(values)]
+    known = {*PARTS, "schema", "id", "created", "argv", "host"}
+    others = {key: value for key, value in run.config.items() if key not in known}
+    if others:
+        rows += [("further", ""), *_flat(others)]
+    return [*rows, ("files", ""), *files(run.path)]
+
+
+def _head(run: Run) -> Iterator[tuple[str, str]]:
+    yield "id", run.id
+    if run.created:
+        yield "created", f"{run.created.astimezone():%Y-%m-%d %H:%M:%S}"
+    yield "tags", ", ".join(run.notes.tags) or NONE
+    yield "remark", clean(run.notes.remark) or NONE
+    if run.host:
+        yield "host", run.host + (f", process {run.pid}" if run.live and run.pid is not None else "")
+    argv = run.config.get("argv")
+    if isinstance(argv, list):
+        yield "command", shlex.join(["cnn-explorer", *map(str, argv)])
+    if run.error:
+        yield "error", run.error
+    for problem in run.problems:
+        yield "problem", problem
+
+
+def _flat(values: dict, before: str = "") -> Iterator[tuple[str, str]]:
+    """The items of a part of run.json; those of a part within it have both names."""
+    for key, value in values.items():
+        name = f"{before}{key}".replace("_", " ")
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{before}{key} ")
+        else:
+            yield name, text(value)
+
+
+def text(value: object) -> str:
+    """A value of run.json for a person."""
+    if value is None or value == [] or value == "" or value == {}:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= LONG_NUMBER else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        more = f" … ({len(value)})" if len(value) > MOST_ITEMS else ""
+        return ", ".join(text(item) for item in value[:MOST_ITEMS]) + more
+    return clean(str(value))
+
+
+def files(path: Path) -> list[tuple[str, str]]:
+    """What lies where."""
+    return [("folder", str(path)), *((Path(name).name, f"{path / name}  ({what})") for name, what in FILES)]

@@ -1,0 +1,143 @@
+"""Runs as the list and the lines above the charts show them. No Textual."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from ...trainer.runs.run import Run
+from ...trainer.runs.states import STATES
+from ..charts.sparkline import sparkline
+from ..charts.view import Curves
+from .summaries import Glance
+
+BAR_CELLS = 20
+CURVE_CELLS = 10
+
+
+def matching(runs: Sequence[Run], text: str) -> list[Run]:
+    """The runs that have every word of ``text`` in their id, network, data set, state, tags or remark."""
+    words = text.lower().split()
+    if not words:
+        return list(runs)
+    return [run for run in runs if all(word in _haystack(run) for word in words)]
+
+
+def _haystack(run: Run) -> str:
+    return " ".join((run.id, run.network, run.dataset, run.state, *run.notes.tags, run.notes.remark)).lower()
+
+
+def percent(value: float | None) -> str:
+    """An accuracy between 0 and 1 as 91.4 %, or nothing."""
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def duration(seconds: float | None) -> str:
+    """95 as 1:35, 7300 as 2 h 01; nothing where it is not known."""
+    if seconds is None or seconds < 0:
+        return ""
+    whole = round(seconds)
+    if whole >= 86_400:
+        return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02}"
+    return f"{whole // 60}:{whole % 60:02}"
+
+
+def progress_text(run: Run) -> str:
+    """Where a run stands: its epoch, what it is starting with, or the word for its state."""
+    if run.state == "training" and run.epoch is not None and run.epochs is not None:
+        return f"epoch {run.epoch}/{run.epochs}"
+    return run.phase if run.state == "starting" and run.phase else run.state
+
+
+ORDERS: dict[str, Callable[[Run], object]] = {
+    "newest": lambda run: 0,
+    "best accuracy": lambda run: math.inf if run.best_accuracy is None else -run.best_accuracy,
+    "network": lambda run: run.network.lower(),
+    "data set": lambda run: run.dataset.lower(),
+    "state": lambda run: list(STATES).index(run.state),
+    "time left": lambda run: run.eta_s if run.live and run.eta_s is not None else math.inf,
+    "tags": lambda run: (not run.notes.tags, run.notes.tags),
+}
+"""Names of the orders of the list and what each sorts by; within, the newest comes first."""
+
+
+def ordered(runs: Sequence[Run], order: str) -> list[Run]:
+    """The runs, which come newest first, in an order; an unknown one is that in which they came."""
+    return sorted(runs, key=ORDERS.get(order, ORDERS["newest"]))  # type: ignore[arg-type,return-value]
+
+
+def cells(run: Run, sign: str = "", glance: Glance | None = None) -> tuple[str, ...]:
+    """A run as the list shows it, in the order of COLUMNS. ``sign`` tells whether it is marked or pinned."""
+    glance = glance or Glance()
+    return (
+        sign,
+        STATES[run.state].symbol,
+        run.network or run.id,
+        run.dataset,
+        progress_text(run),
+        percent(run.best_accuracy),
+        sparkline(glance.accuracies, CURVE_CELLS),
+        percent(run.test_accuracy),
+        "" if glance.pace is None else pace(glance.pace),
+        duration(run.eta_s) if run.live else "",
+        " ".join(run.notes.tags) or run.notes.remark,
+        run.id,
+    )
+
+
+def pace(images_per_s: float) -> str:
+    """Images a second in five cells: 950, 21.3k, 1.2M."""
+    for limit, unit in ((1e6, "M"), (1e4, "k")):
+        if images_per_s >= limit:
+            return f"{images_per_s / (1e3 if unit == 'k' else 1e6):.1f}{unit}"
+    return f"{images_per_s:.0f}" if images_per_s >= 10 else f"{images_per_s:.1f}"
+
+
+def tone(run: Run) -> str:
+    """How a run is coloured; the sign and the word say the same."""
+    if run.live:
+        return "good"
+    return "plain" if STATES[run.state].good else "bad"
+
+
+def bar(part: float | None, cells: int = BAR_CELLS) -> str:
+    """A progress bar with its percentage."""
+    if part is None:
+        return ""
+    full = int(part * cells)
+    return "█" * full + "░" * (cells - full) + f" {part:.0%}"
+
+
+def headline(run: Run) -> str:
+    """State, phase, progress and time left in one line."""
+    parts = [f"{STATES[run.state].symbol} {run.state}", "ended early, as asked" if run.ended_early else ""]
+    if run.live:
+        eta = duration(run.eta_s)
+        parts += [run.phase, bar(run.progress), f"{eta} left" if eta else ""]
+    if run.error:
+        parts.append(run.error)
+    elif run.reason:
+        parts.append(run.reason)
+    return "  ".join(part for part in parts if part)
+
+
+def figures(run: Run, curves: Curves | None) -> str:
+    """The newest figures of a run in one line; what it came to stands first, because a narrow line ends early."""
+    parts = []
+    if run.best_accuracy is not None:
+        epoch = f" (epoch {run.best_epoch})" if run.best_epoch is not None else ""
+        parts.append(f"best {percent(run.best_accuracy)} %{epoch}")
+    if run.test_accuracy is not None:
+        parts.append(f"test {percent(run.test_accuracy)} %")
+    if curves and curves.diverged_step is not None:
+        parts.append(f"diverged at step {curves.diverged_step:,}")
+    last = curves.last if curves else {}
+    if "step" in last:
+        parts.append(f"step {last['step']:,.0f}")
+    if "loss" in last:
+        parts.append(f"loss {last['loss']:.4g}")
+    if "images_per_s" in last:
+        parts.append(f"{last['images_per_s']:,.0f} img/s")
+    return " · ".join(parts)

@@ -1,0 +1,60 @@
+"""Keeps an eye on the runs folder: whatever starts, changes or vanishes there is told within a second or two.
+
+No Textual here; the thread tells its owner through a callback, and only when something changed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ...errors import UsageError
+from ...trainer.runs.reader import RunCache
+from ...trainer.runs.run import Run
+
+EVERY_S = 1.0
+LONGEST_S = 2.0
+SHARE = 0.1
+"""At most this part of the time is spent reading: a slow network disk is asked less often."""
+
+
+class RunWatch:
+    """Reads the folder again and again. ``on_runs`` gets the runs, newest first, and a problem or ""."""
+
+    def __init__(self, folder: Path, on_runs: Callable[[tuple[Run, ...], str], None], every_s: float = EVERY_S) -> None:
+        self._cache = RunCache(folder)
+        self._on_runs = on_runs
+        self._every_s = every_s
+        self._wake = threading.Event()
+        self._stopped = False
+
+    def nudge(self) -> None:
+        """Look at once: something was started or stopped."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End :meth:`run`."""
+        self._stopped = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
+        told: tuple[tuple[Run, ...], str] | None = None
+        while not self._stopped:
+            self._wake.clear()
+            begun = time.monotonic()
+            found = self._look(told[0] if told else ())
+            if found != told and not self._stopped:
+                told = found
+                self._on_runs(*found)
+            took = time.monotonic() - begun
+            self._wake.wait(max(self._every_s, min(took / SHARE, LONGEST_S)))
+
+    def _look(self, before: tuple[Run, ...]) -> tuple[tuple[Run, ...], str]:
+        """The runs as they are; the ones known before and the reason where the folder cannot be read."""
+        try:
+            return tuple(self._cache.read()), ""
+        except UsageError as error:
+            return before, str(error)

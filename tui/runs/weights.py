@@ -1,0 +1,50 @@
+"""Which run's trained weights fit the network that is shown: the newest one with the same layout and picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...models.catalogue.notes import shape_text
+from ...trainer.runs.run import Run, whole
+from ..networks.selection import Subject
+
+BEST = "checkpoints/best.pt"
+
+
+def trained(runs: Sequence[Run], subject: Subject) -> Run | None:
+    """The newest run whose best weights fit ``subject``; ``runs`` are newest first."""
+    fitting = (run for run in _of(runs, subject) if _picture(run) == subject.picture and _form(run) == subject.form)
+    return next((run for run in fitting if run.best_epoch is not None or run.test_accuracy is not None), None)
+
+
+def why_not(runs: Sequence[Run], subject: Subject) -> str:
+    """One line for a person who wanted trained weights that are not there."""
+    others = [run for run in _of(runs, subject) if _picture(run) != subject.picture and _picture(run)[0]]
+    wanted = f"no trained run of {subject.network} with pictures of {shape_text(subject.picture)}"
+    if others:
+        return f"{wanted}; {others[0].id} has {shape_text(_picture(others[0]))}: `i` changes the picture"
+    return f"{wanted} yet; `t` trains one"
+
+
+def details(run: Run) -> dict[str, Any]:
+    """What the helper process must know beside the subject: where the weights are, and for how many classes."""
+    return {"weights": str(run.path / BEST), "num_classes": _network(run).get("num_classes")}
+
+
+def _of(runs: Sequence[Run], subject: Subject) -> list[Run]:
+    return [run for run in runs if run.network == subject.network]
+
+
+def _network(run: Run) -> dict[str, Any]:
+    network = run.config.get("network")
+    return network if isinstance(network, dict) else {}
+
+
+def _picture(run: Run) -> tuple[int, int, int]:
+    channels, side = (whole(_network(run).get(key)) or 0 for key in ("in_channels", "image_size"))
+    return channels, side, side
+
+
+def _form(run: Run) -> str:
+    return "small" if _network(run).get("stem") == "small" else "paper"
