@@ -14,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cnn_explorer import cli_runs_text, cli_runs_watch
-from cnn_explorer.cli_runs import runs_app
+from cnn_explorer.cli import runs_text as cli_runs_text
+from cnn_explorer.cli import runs_watch as cli_runs_watch
+from cnn_explorer.cli.runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.trainer.launch import spawn as launch
@@ -364,7 +365,7 @@ def test_rm_on_a_terminal_takes_no_for_an_answer(tmp_path):
 def on_terminal(words: list[str], typed: bytes) -> bytes:
     """Run the command with a terminal of its own; returns what it printed."""
     ours, theirs = os.openpty()
-    code = "import sys; from cnn_explorer.cli_runs import runs_app; runs_app(sys.argv[2:])"
+    code = "import sys; from cnn_explorer.cli.runs import runs_app; runs_app(sys.argv[2:])"
     child = subprocess.Popen([sys.executable, "-c", code, *words], stdin=theirs, stdout=theirs, stderr=theirs)
     os.write(ours, typed)
     child.wait(60)
@@ -428,7 +429,7 @@ def test_the_folder_may_stand_before_the_command(tmp_path):
 def test_listing_imports_no_torch_textual_numpy_or_rich(tmp_path):
     finished(tmp_path)
     code = (
-        "import sys; from cnn_explorer.cli_runs import runs_app; runs_app(sys.argv[1:], standalone_mode=False);"
+        "import sys; from cnn_explorer.cli.runs import runs_app; runs_app(sys.argv[1:], standalone_mode=False);"
         "heavy = {'torch', 'textual', 'numpy', 'rich', 'psutil'} & sys.modules.keys(); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code, "--runs", str(tmp_path)], check=True, stdout=subprocess.DEVNULL)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import typer
-from cnn_explorer import cli
+from cnn_explorer.cli import main as cli
 from cnn_explorer.models.anatomy import external
 from cnn_explorer.models.catalogue import registry as catalogue
 

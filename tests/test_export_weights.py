@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.cli_runs import runs_app
+from cnn_explorer.cli.runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer.config.weights_source import Wish

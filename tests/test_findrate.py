@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from cnn_explorer import cli_train_options
+from cnn_explorer.cli import train_options as cli_train_options
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.config import presets, recipe
 from cnn_explorer.trainer.data import dataset_info as datainfo

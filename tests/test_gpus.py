@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from cnn_explorer.cli_train_devices import Spread
+from cnn_explorer.cli.train_devices import Spread
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.devices import device_list as devices
 from cnn_explorer.trainer.devices import gpus, hardware

@@ -17,7 +17,7 @@ HEAVY = ("torch", "torchvision", "torchinfo", "einops")
 RUN_COMMAND = """
 import json, sys
 sys.argv = ["cnn-explorer", *{words!r}]
-from cnn_explorer.cli import main
+from cnn_explorer.cli.main import main
 try:
     main()
 except SystemExit as leaving:
@@ -73,4 +73,4 @@ def test_imports_between_floors_point_downwards() -> None:
 
 
 def test_the_check_of_floors_sees_an_import(tmp_path: Path) -> None:
-    assert "models" in imported_floors(ROOT / "cli_models.py")
+    assert "models" in imported_floors(ROOT / "cli/list.py")

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 import torch
 import typer
-from cnn_explorer import cli, settings
+from cnn_explorer import settings
+from cnn_explorer.cli import main as cli
 from cnn_explorer.models.anatomy.counting import on_meta
 from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer.config import config_file as configfile

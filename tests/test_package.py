@@ -68,7 +68,7 @@ def test_the_installed_wheel_works_elsewhere(wheel: Path, tmp_path: Path) -> Non
 
     def command(*words: str) -> str:
         # -P keeps the current folder off sys.path; the path printed proves which copy ran.
-        code = "import cnn_explorer, sys; print(cnn_explorer.__file__); from cnn_explorer.cli import main; main()"
+        code = "import cnn_explorer, sys; print(cnn_explorer.__file__); from cnn_explorer.cli.main import main; main()"
         arguments = [sys.executable, "-P", "-c", code, *words]
         done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
         assert done.returncode == 0, done.stderr

@@ -214,7 +214,7 @@ NAMES = st.sampled_from(["run.json", "status.json", "notes.json", "metrics.jsonl
 @given(st.dictionaries(NAMES, CONTENTS))
 @settings(max_examples=150, deadline=None)
 def test_no_contents_of_any_file_raise(contents):
-    from cnn_explorer import cli_runs_text
+    from cnn_explorer.cli import runs_text as cli_runs_text
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a-run"

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from cnn_explorer.cli_runs import runs_app
+from cnn_explorer.cli.runs import runs_app
 from cnn_explorer.models.catalogue import registry as catalogue
 from cnn_explorer.trainer.analysis import curve_findings as reading
 from cnn_explorer.trainer.analysis import curve_summary as storyfile

@@ -148,7 +148,7 @@ def test_what_is_taken_over_has_settings_of_its_own(tmp_path: Path) -> None:
 
 def test_the_command_takes_the_words(tmp_path: Path) -> None:
     """What the form hands over comes back as the same values from the command's own reading."""
-    from cnn_explorer.cli_train import _assigned
+    from cnn_explorer.cli.train import _assigned
 
     made = form(lr="0.2", augment="translate, cutout", nesterov="no", schedule="cosine", milestones="0.3, 0.6")
     given_words = words(made)

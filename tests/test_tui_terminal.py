@@ -143,7 +143,7 @@ def test_ends_without_a_terminal_even_when_nobody_says_so(tmp_path: Path) -> Non
     """SIGHUP blocked: the app has to notice by itself, and not spin meanwhile."""
     code = (
         "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})\n"
-        "from cnn_explorer.cli import main; import sys; sys.argv = ['cnn-explorer']; main()"
+        "from cnn_explorer.cli.main import main; import sys; sys.argv = ['cnn-explorer']; main()"
     )
     with InTerminal(tmp_path, command=("-c", code)) as app:
         app.read_until(FIRST_NETWORK)

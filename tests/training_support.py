@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer import cli
+from cnn_explorer.cli import main as cli
 from cnn_explorer.trainer.common.progress import Narrator
 from cnn_explorer.trainer.config import run_config as runconfig
 from cnn_explorer.trainer.loop import session as training

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import UsageError
+from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from .models.anatomy.external import Subject
-    from .models.anatomy.layer_table import Layer
+    from ..models.anatomy.external import Subject
+    from ..models.anatomy.layer_table import Layer
 
 SHOW_SCHEMA = 1
 MEMORY_BATCH = 64
@@ -45,7 +45,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Explain a network and take it apart: note, layers, exact parameters and multiply-adds."""
-    from .models.anatomy import external
+    from ..models.anatomy import external
 
     subject = external.subject(
         name,
@@ -80,8 +80,8 @@ def print_note(name: str) -> None:
     """The note as Markdown: set for the terminal, plain in a pipe. Networks from outside the catalogue have none."""
     if ":" in name:
         return
-    from .models.catalogue import notes
-    from .models.catalogue import registry as catalogue
+    from ..models.catalogue import notes
+    from ..models.catalogue import registry as catalogue
 
     family = catalogue.family(catalogue.find(name).family)
     text = notes.render(family)
@@ -127,8 +127,8 @@ def describe(layer: Layer) -> str:
 
 def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
     """The folded layer table, ``depth`` levels deep."""
-    from .models.anatomy import layer_table as anatomy
-    from .models.catalogue.notes import quantity
+    from ..models.anatomy import layer_table as anatomy
+    from ..models.catalogue.notes import quantity
     from .tables import print_table
 
     shown = anatomy.cut(anatomy.fold(tree), depth)
@@ -160,8 +160,8 @@ def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
 
 def print_walk(tree: Layer) -> None:
     """Every step of the first level, and of each block below it once."""
-    from .models.anatomy import layer_table as anatomy
-    from .models.anatomy import walk
+    from ..models.anatomy import layer_table as anatomy
+    from ..models.anatomy import walk
     from .tables import print_table
 
     rows: list[tuple[str, ...]] = []
@@ -182,9 +182,9 @@ def print_walk(tree: Layer) -> None:
 
 def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
     """Sums, budget bars and the memory of training."""
-    from .machine import room_for_training
-    from .models.anatomy.memory import largest_batch
-    from .models.catalogue.notes import quantity
+    from ..machine import room_for_training
+    from ..models.anatomy.memory import largest_batch
+    from ..models.catalogue.notes import quantity
 
     print(f"{subject.name} for {_shape(subject.shape)}, batch {batch}")
     print(f"  parameters     {tree.parameters:,}")
@@ -207,7 +207,7 @@ def training_memories(subject: Subject) -> dict[str, Any]:
     """Memory of a training step at batch 64 in both precisions; empty where training needs more than pictures."""
     if subject.takes_list:
         return {}
-    from .models.anatomy import counting, memory
+    from ..models.anatomy import counting, memory
 
     found = {}
     for precision in memory.BYTES:
@@ -253,7 +253,7 @@ def print_torchinfo(subject: Subject, batch: int) -> None:
     import torch
     from torchinfo import summary
 
-    from .models.anatomy.counting import on_meta
+    from ..models.anatomy.counting import on_meta
 
     network = on_meta(subject.make)
     with torch.random.fork_rng(devices=[]):
@@ -267,8 +267,8 @@ def print_torchinfo(subject: Subject, batch: int) -> None:
 
 def show_as_dict(subject: Subject, tree: Layer, depth: int, batch: int) -> dict[str, Any]:
     """What `show --json` prints; documented in docs/json.md, stable under its schema number."""
-    from .models.anatomy import layer_table as anatomy
-    from .models.anatomy import walk
+    from ..models.anatomy import layer_table as anatomy
+    from ..models.anatomy import walk
 
     folded = anatomy.fold(tree)
     return {
@@ -299,8 +299,8 @@ def compare(
     """Two to four networks side by side; of two also the difference, layer kind by layer kind."""
     if not 2 <= len(names) <= 4:
         raise UsageError("NAME", " ".join(names), "must be two to four networks")
-    from .models.anatomy import compare as comparing
-    from .models.anatomy import external
+    from ..models.anatomy import compare as comparing
+    from ..models.anatomy import external
 
     form = "small" if small else "paper"
     subjects = [
@@ -323,7 +323,7 @@ def compare(
 
 
 def print_portraits(portraits: list[Any]) -> None:
-    from .models.catalogue.notes import quantity
+    from ..models.catalogue.notes import quantity
     from .tables import print_table
 
     def largest(parts: tuple, index: int) -> str:
@@ -348,7 +348,7 @@ def print_portraits(portraits: list[Any]) -> None:
 
 
 def print_changes(names: list[str], changes: list[Any]) -> None:
-    from .models.catalogue.notes import quantity
+    from ..models.catalogue.notes import quantity
     from .tables import print_table
 
     print(f"\nFrom {names[0]} to {names[1]}:")
@@ -365,7 +365,7 @@ def lineage(
     timeline: Annotated[bool, typer.Option("--timeline", help="By year instead of by descent.")] = False,
 ) -> None:
     """The family tree of the architectures, or their timeline."""
-    from .models.catalogue import lineage as tree
+    from ..models.catalogue import lineage as tree
 
     if as_json:
         print(json.dumps({"schema": 1, "families": [asdict(relative) for relative in tree.lineage()]}, indent=1))

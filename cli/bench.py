@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import cli_train_options as options
-from .cli_say import say
+from . import train_options as options
+from .narrate import say
 
 if TYPE_CHECKING:
-    from .trainer.bench.results import Measured, Result
+    from ..trainer.bench.results import Measured, Result
 
 DEFAULT_NETWORKS = ("lenet5", "resnet20")
 COLUMNS = ("loop", "images/s", "min … max", "ms/step", "engine is")
@@ -44,7 +44,7 @@ def bench(
 
     All loops have the same threads, batches and pictures, and are timed in turns; the median counts.
     """
-    from .trainer.bench.run import Settings, measure
+    from ..trainer.bench.run import Settings, measure
 
     chosen = tuple(part.strip() for part in parts.split(",") if part.strip())
     wanted = {"precision": precision, "channels_last": channels_last, "compile": compiled, "cuda_graphs": cuda_graphs}
@@ -52,7 +52,7 @@ def bench(
     settings = Settings(dataset, device, batch_size, repeats, seconds, threads, data, chosen, engine, calibrated)
     result = measure(names or DEFAULT_NETWORKS, settings, say)
     if as_json:
-        from .trainer.common.json_safe import encode_json
+        from ..trainer.common.json_safe import encode_json
 
         sys.stdout.write(encode_json(result.to_dict(), indent=1).decode())
     else:
@@ -61,8 +61,8 @@ def bench(
 
 def _print(result: Result) -> None:
     """A table and a few sentences for the data path and for each network."""
-    from .trainer.bench.results import ENGINE
-    from .trainer.bench.words import about_data, about_network, times
+    from ..trainer.bench.results import ENGINE
+    from ..trainer.bench.words import about_data, about_network, times
 
     machine = result.machine
     print(f"{machine['device_name']}, {machine['device']}, threads: {machine['threads']}; torch {machine['torch']}")
@@ -84,8 +84,8 @@ def _print(result: Result) -> None:
 
 def _print_table(title: str, shown: list[tuple[Measured, str]]) -> None:
     """Rows of loops; the last column says how many times as fast the engine is."""
+    from ..trainer.common.progress import speed
     from .tables import print_table
-    from .trainer.common.progress import speed
 
     print()
     rows = []

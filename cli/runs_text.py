@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from .trainer.analysis.curve_findings import Finding
-from .trainer.common.text_safe import clean, pad, width
-from .trainer.runs.ids import short_names
-from .trainer.runs.reader import Figures, Run, number
-from .trainer.runs.run_writer import checkpoint_paths
-from .trainer.runs.states import STATES
+from ..trainer.analysis.curve_findings import Finding
+from ..trainer.common.text_safe import clean, pad, width
+from ..trainer.runs.ids import short_names
+from ..trainer.runs.reader import Figures, Run, number
+from ..trainer.runs.run_writer import checkpoint_paths
+from ..trainer.runs.states import STATES
 
 NONE = "–"
 GAP = "  "

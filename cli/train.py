@@ -9,10 +9,10 @@ from pathlib import Path
 
 import typer
 
-from . import cli_train_devices as where
-from . import cli_train_options as options
-from .cli_say import say
-from .errors import UsageError, WorkError
+from ..errors import UsageError, WorkError
+from . import train_devices as where
+from . import train_options as options
+from .narrate import say
 
 JSON_SCHEMA = 1
 INTERRUPTED = 130
@@ -75,9 +75,9 @@ def train(
     as_rank: options.AsRank = None,
 ) -> None:
     """Train networks. Ctrl-C writes a checkpoint; 'cnn-explorer runs resume last' goes on from there."""
-    from .settings import runs_folder
-    from .trainer.config.weights_source import wish
-    from .trainer.devices.process_group import ranked
+    from ..settings import runs_folder
+    from ..trainer.config.weights_source import wish
+    from ..trainer.devices.process_group import ranked
 
     folder = runs_folder(runs)
     listed = devices.split(",") if devices else []
@@ -180,10 +180,10 @@ def _assigned(pairs: list[str]) -> dict[str, object]:
 
 def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], devices: list[str]) -> int:
     """The detached process: train runs that exist already, with the locks that were handed down."""
-    from .trainer.launch import device_queue as sidebyside
-    from .trainer.launch.execute import execute_queue
-    from .trainer.runs.ids import check_id
-    from .trainer.runs.lock import RunLock
+    from ..trainer.launch import device_queue as sidebyside
+    from ..trainer.launch.execute import execute_queue
+    from ..trainer.runs.ids import check_id
+    from ..trainer.runs.lock import RunLock
 
     paths = [folder / check_id(run_id) for run_id in run_ids]
     if descriptors and len(descriptors) != len(paths):
@@ -199,11 +199,11 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], dev
 
 def _train_in_ranks(names: list, wishes: dict, folder: Path, detach: bool, as_json: bool) -> int:
     """torchrun has started this process as one of several."""
-    from .trainer.runs.reader import read_run, summary
+    from ..trainer.runs.reader import read_run, summary
 
     def create(names: list, wishes: dict) -> tuple:
-        from .trainer.launch import torchrun
-        from .trainer.planning import planner as prepare
+        from ..trainer.launch import torchrun
+        from ..trainer.planning import planner as prepare
 
         wishes = {key: value for key, value in wishes.items() if key != "devices"}
         made = prepare.plan(prepare.Request(network=names[0], **wishes), say)
@@ -222,14 +222,14 @@ def _plans(
     names: list, wishes: dict, folder: Path, calibrated: bool | None, *, alone: bool, measure: bool
 ) -> tuple[list, where.Spread]:
     """Resolve what was asked for, calibrate and time it: a list of (plan, forecast), and what goes to which device."""
-    from .trainer.devices.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
-    from .trainer.launch.execute import is_alone
+    from ..trainer.devices.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
+    from ..trainer.launch.execute import is_alone
 
     others = OtherWork()
     alone = alone and is_alone(folder)
     set_waiting(wishes["threads"] or usable_cores(), alone=alone)
-    from .trainer.planning import calibrate  # bring torch: long enough to see what else the machine is doing
-    from .trainer.planning import planner as prepare
+    from ..trainer.planning import calibrate  # bring torch: long enough to see what else the machine is doing
+    from ..trainer.planning import planner as prepare
 
     busy = others.cores()
     crowded = alone and busy > BUSY_CORES
@@ -247,8 +247,8 @@ def _plans(
 def _find_rates(names: list, wishes: dict, folder: Path, calibrated: bool | None, as_json: bool) -> int:
     """`--find-lr`: the losses at growing rates, on stdout; nothing is written."""
     plans, _ = _plans(names, wishes, folder, calibrated, alone=True, measure=False)
-    from . import cli_find_lr
-    from .trainer.planning import lr_finder as findrate
+    from ..trainer.planning import lr_finder as findrate
+    from . import find_lr as cli_find_lr
 
     found = [(plan, findrate.range_test(plan.config, plan.data)) for plan, _ in plans]
     if as_json:
@@ -261,7 +261,7 @@ def _find_rates(names: list, wishes: dict, folder: Path, calibrated: bool | None
 def _show_plans(names: list, wishes: dict, folder: Path, calibrated: bool | None, as_json: bool) -> int:
     """`--plan`: what would be trained, on stdout; nothing is written."""
     plans, _ = _plans(names, wishes, folder, calibrated, alone=True, measure=False)
-    from .trainer.planning import preview
+    from ..trainer.planning import preview
 
     if as_json:
         _print_json([preview.as_dict(*pair) for pair in plans], "plans")
@@ -272,11 +272,11 @@ def _show_plans(names: list, wishes: dict, folder: Path, calibrated: bool | None
 
 def _train_new(names: list, wishes: dict, folder: Path, calibrated: bool | None, detach: bool, as_json: bool) -> int:
     """Resolve all, create all, then train them here or in another process."""
-    from .trainer.runs.ids import run_names
+    from ..trainer.runs.ids import run_names
 
     run_names(folder)  # tells of a folder that is none, before anything is decoded and timed
     plans, spread = _plans(names, wishes, folder, calibrated, alone=not detach, measure=True)
-    from .trainer.planning import planner as prepare
+    from ..trainer.planning import planner as prepare
 
     for plan, forecast in plans:
         _introduce(plan, forecast, in_full=not detach and sys.stderr.isatty())
@@ -293,8 +293,8 @@ def _train_new(names: list, wishes: dict, folder: Path, calibrated: bool | None,
 
 def _introduce(plan, forecast, in_full: bool) -> None:
     """What is going to be trained and how long that takes; ``in_full`` with the recipe and its learning-rate curve."""
-    from .trainer.planning import planner as prepare
-    from .trainer.planning import preview
+    from ..trainer.planning import planner as prepare
+    from ..trainer.planning import preview
 
     say(prepare.summary(plan.config))
     for line in preview.recipe_lines(plan) if in_full else []:
@@ -307,8 +307,8 @@ def _introduce(plan, forecast, in_full: bool) -> None:
 
 def _discard(created: list) -> None:
     """Take back the runs of a queue that could not be created as a whole."""
-    from .trainer.launch import spawn as launch
-    from .trainer.runs.run_writer import RunWriter
+    from ..trainer.launch import spawn as launch
+    from ..trainer.runs.run_writer import RunWriter
 
     for path, lock in created:
         with RunWriter.open(path, lock) as writer:
@@ -318,8 +318,8 @@ def _discard(created: list) -> None:
 
 
 def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
-    from .trainer.launch import logout
-    from .trainer.launch import spawn as launch
+    from ..trainer.launch import logout
+    from ..trainer.launch import spawn as launch
 
     try:
         pid = launch.spawn(paths, locks, devices=beside)
@@ -339,9 +339,9 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
 
 
 def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
-    from .trainer.launch import device_queue as sidebyside
-    from .trainer.launch.execute import execute_queue
-    from .trainer.runs.reader import read_run, summary
+    from ..trainer.launch import device_queue as sidebyside
+    from ..trainer.launch.execute import execute_queue
+    from ..trainer.runs.reader import read_run, summary
 
     codes = sidebyside.train(paths, locks, beside, say=say) if beside else execute_queue(paths, locks)
     found = [read_run(path) for path in paths if path.is_dir()]  # one that was taken out of the line may be removed
@@ -354,7 +354,7 @@ def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool
 
 def _print_json(results: list[dict], several: str = "runs") -> None:
     """One result as it is, several as the list ``several``."""
-    from .trainer.common.json_safe import encode_json
+    from ..trainer.common.json_safe import encode_json
 
     value = results[0] if len(results) == 1 else {several: results}
     _emit(encode_json({"schema": JSON_SCHEMA} | value, indent=1).decode())
@@ -362,8 +362,8 @@ def _print_json(results: list[dict], several: str = "runs") -> None:
 
 def _print_results(found: list) -> None:
     """The last words on stdout: one line for one run, a table for a queue."""
-    from .cli_runs_text import result
-    from .trainer.common.progress import percent
+    from ..trainer.common.progress import percent
+    from .runs_text import result
 
     def share(value: float | None) -> str:
         return "-" if value is None else percent(value)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import UsageError
+from ..errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ def spread(wanted: str | None, device: str | None, networks: int) -> Spread:
     """The devices that were asked for; UsageError for what cannot be had."""
     if wanted is None:
         return Spread((), networks)
-    from .trainer.devices import device_list as devices
+    from ..trainer.devices import device_list as devices
 
     return Spread(devices.choose(wanted, device), networks)
 
 
 def train_as_rank(path: Path, devices: list[str]) -> int:
     """What each process does that our own launcher starts."""
-    from .trainer.devices import process_group as distributed
-    from .trainer.launch import execute
-    from .trainer.launch import local_ranks as ranks
+    from ..trainer.devices import process_group as distributed
+    from ..trainer.launch import execute
+    from ..trainer.launch import local_ranks as ranks
 
     lock = ranks.adopt_lock(path)
     return execute.execute_rank(path, lock, distributed.join(), devices, launched=True)
@@ -61,9 +61,9 @@ def train_under_torchrun(
 
     ``create`` takes the name and the wishes and gives the new run with its lock.
     """
-    from .trainer.devices import process_group as distributed
-    from .trainer.launch import spawn as launch
-    from .trainer.launch import torchrun
+    from ..trainer.devices import process_group as distributed
+    from ..trainer.launch import spawn as launch
+    from ..trainer.launch import torchrun
 
     def begin() -> tuple:
         if detach:
@@ -89,9 +89,9 @@ def train_under_torchrun(
 
 def resume_under_torchrun(path: Path) -> tuple[int, Path | None]:
     """Go on with a run in the ranks of which this process is one; returns what :func:`train_under_torchrun` returns."""
-    from .trainer.devices import process_group as distributed
-    from .trainer.launch import spawn as launch
-    from .trainer.launch import torchrun
+    from ..trainer.devices import process_group as distributed
+    from ..trainer.launch import spawn as launch
+    from ..trainer.launch import torchrun
 
     def begin() -> tuple:
         if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
@@ -102,7 +102,7 @@ def resume_under_torchrun(path: Path) -> tuple[int, Path | None]:
 
 
 def _execute(group, begin: Callable[[], tuple]) -> tuple[int, Path | None]:
-    from .trainer.launch import execute, torchrun
+    from ..trainer.launch import execute, torchrun
 
     path, lock = torchrun.settled(group, begin)
     code = execute.execute_rank(path, lock, group)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .cli_runs_text import duration, measured, percent
-from .trainer.runs.reader import MetricsTail, Run, number, read_run
-from .trainer.runs.states import STATES
+from ..trainer.runs.reader import MetricsTail, Run, number, read_run
+from ..trainer.runs.states import STATES
+from .runs_text import duration, measured, percent
 
 POLL_S = 0.3
 QUIET_S = 10.0

@@ -7,8 +7,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .trainer.planning.lr_finder import RangeTest
-    from .trainer.planning.planner import Plan
+    from ..trainer.planning.lr_finder import RangeTest
+    from ..trainer.planning.planner import Plan
 
 HEIGHT = 18
 WIDEST = 100
@@ -18,7 +18,7 @@ TALLEST = 1.5
 
 def as_dict(plan: Plan, found: RangeTest) -> dict[str, object]:
     """JSON-able values; docs/json.md describes them."""
-    from .trainer.common.json_safe import short
+    from ..trainer.common.json_safe import short
 
     rates = {"lowest": found.lowest, "steepest": found.steepest, "suggested": found.suggested}
     return {

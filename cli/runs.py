@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli_say import say
-from .errors import UsageError, nearest
+from ..errors import UsageError, nearest
+from .narrate import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .trainer.runs.requests import Stop
+    from ..trainer.runs.requests import Stop
 
 runs_app = typer.Typer(help="List runs, or show, watch, stop, skip, resume, remove and export one.")
 
@@ -35,8 +35,8 @@ def list_all(
     context.obj = runs
     if context.invoked_subcommand is not None:
         return
-    from . import cli_runs_text as text
-    from .trainer.runs.reader import list_runs, summary
+    from ..trainer.runs.reader import list_runs, summary
+    from . import runs_text as text
 
     folder = _folder(context, None)
     found = list_runs(folder)[:limit]
@@ -51,10 +51,10 @@ def list_all(
 @runs_app.command()
 def show(context: typer.Context, run: RunId, as_json: AsJson = False, runs: Folder = None) -> None:
     """Show a run: configuration, figures, accuracy of each class, the end of its log."""
-    from . import cli_runs_text as text
-    from .trainer.analysis.curve_findings import read_curve
-    from .trainer.analysis.curve_summary import read_story
-    from .trainer.runs.reader import last_log_lines, newest_figures, read_run, summary
+    from ..trainer.analysis.curve_findings import read_curve
+    from ..trainer.analysis.curve_summary import read_story
+    from ..trainer.runs.reader import last_log_lines, newest_figures, read_run, summary
+    from . import runs_text as text
 
     found = read_run(_find(context, run, runs))
     figures, log = newest_figures(found.path), last_log_lines(found.path, 10)
@@ -73,7 +73,7 @@ def show(context: typer.Context, run: RunId, as_json: AsJson = False, runs: Fold
 @runs_app.command()
 def watch(context: typer.Context, run: RunId, runs: Folder = None) -> None:
     """Follow a run in plain text until it ends; Ctrl-C leaves the run alone. Exit code 1 if it fails."""
-    from .cli_runs_watch import follow
+    from .runs_watch import follow
 
     path = _find(context, run, runs)
     try:
@@ -95,7 +95,7 @@ def stop(
     runs: Folder = None,
 ) -> None:
     """Ask a run to write a checkpoint and end; 'runs resume' goes on from there."""
-    from .trainer.runs import requests as control
+    from ..trainer.runs import requests as control
 
     path = _find(context, run, runs)
     if keep_best:
@@ -107,7 +107,7 @@ def stop(
 @runs_app.command()
 def skip(context: typer.Context, run: RunId, wait: Wait = False, runs: Folder = None) -> None:
     """Take a waiting run out of its queue, or end the one that is trained: the queue goes on with the next."""
-    from .trainer.runs import requests as control
+    from ..trainer.runs import requests as control
 
     _ask(control.skip, _find(context, run, runs), wait, "was asked to leave its queue")
 
@@ -132,12 +132,12 @@ def resume(
     runs: Folder = None,
 ) -> None:
     """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
-    from . import cli_runs_text as text
-    from . import cli_train_devices as where
-    from .trainer.devices.process_group import ranked
-    from .trainer.launch import logout
-    from .trainer.launch import spawn as launch
-    from .trainer.runs.reader import read_run
+    from ..trainer.devices.process_group import ranked
+    from ..trainer.launch import logout
+    from ..trainer.launch import spawn as launch
+    from ..trainer.runs.reader import read_run
+    from . import runs_text as text
+    from . import train_devices as where
 
     path = _find(context, run, runs)
     if ranked():
@@ -164,9 +164,9 @@ def remove(
     runs: Folder = None,
 ) -> None:
     """Remove a run with its checkpoints; never one that is running."""
-    from . import cli_runs_text as text
-    from .trainer.launch import spawn as launch
-    from .trainer.runs.reader import read_run
+    from ..trainer.launch import spawn as launch
+    from ..trainer.runs.reader import read_run
+    from . import runs_text as text
 
     path = _find(context, run, runs)
     if not yes:
@@ -195,7 +195,7 @@ def export(
     runs: Folder = None,
 ) -> None:
     """Write the records of a run as CSV or TensorBoard events, or its weights as safetensors."""
-    from .trainer.export import records as exports
+    from ..trainer.export import records as exports
 
     for option, given, choices in (("--format", form, exports.FORMATS), ("--checkpoint", which, ("best", "last"))):
         if given not in choices:
@@ -209,11 +209,11 @@ def export(
     if form == "csv":
         say(f"{target}: {exports.save_csv(path, checked)} records")
     elif form == "tensorboard":
-        from .trainer.export.tensorboard import write_events
+        from ..trainer.export.tensorboard import write_events
 
         say(f"{target}: {write_events(path, checked)} figures; 'tensorboard --logdir {target.parent}' shows them")
     else:
-        from .trainer.weights.weight_files import export_weights
+        from ..trainer.weights.weight_files import export_weights
 
         exports.save(checked, export_weights(path, which))
         say(f"{target}: the {which} weights")
@@ -228,7 +228,7 @@ def tag(
     runs: Folder = None,
 ) -> None:
     """Give a run tags, or take them away."""
-    from .trainer.runs import annotations as notes
+    from ..trainer.runs import annotations as notes
 
     path = _find(context, run, runs)
     kept = (notes.remove_tags if remove else notes.add_tags)(path, tags)
@@ -243,7 +243,7 @@ def note(
     runs: Folder = None,
 ) -> None:
     """Write a remark on a run."""
-    from .trainer.runs import annotations as notes
+    from ..trainer.runs import annotations as notes
 
     path = _find(context, run, runs)
     kept = notes.set_remark(path, text)
@@ -262,8 +262,8 @@ def clone(
 
     What follows the ID are the options of `cnn-explorer train`; 'cnn-explorer train --help' names them.
     """
-    from .cli_train import train
-    from .trainer.launch.clone import words
+    from ..trainer.launch.clone import words
+    from .train import train
 
     folder = _folder(context, runs)
     path = _find(context, run, runs)
@@ -276,18 +276,18 @@ def clone(
 
 
 def _folder(context: typer.Context, given: Path | None) -> Path:
-    from .settings import runs_folder
+    from ..settings import runs_folder
 
     return runs_folder(given or context.obj)
 
 
 def _find(context: typer.Context, run: str, given: Path | None) -> Path:
-    from .trainer.runs.ids import resolve
+    from ..trainer.runs.ids import resolve
 
     return resolve(_folder(context, given), run)
 
 
 def _print_json(value: dict) -> None:
-    from .trainer.common.json_safe import encode_json
+    from ..trainer.common.json_safe import encode_json
 
     sys.stdout.write(encode_json(value, indent=1).decode())

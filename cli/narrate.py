@@ -8,7 +8,7 @@ import sys
 
 def say(line: str) -> None:
     """Tell one line, without what would move the cursor or change colours."""
-    from .trainer.common.text_safe import clean
+    from ..trainer.common.text_safe import clean
 
     with contextlib.suppress(OSError):
         print(clean(line), file=sys.stderr, flush=True)

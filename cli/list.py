@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import UsageError, nearest
+from ..errors import UsageError, nearest
 
 SORTS = {
     "year": lambda variant: (variant.year, variant.family),
@@ -23,7 +23,7 @@ def list_networks(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """List every network with its year, parameters and multiply-adds."""
-    from .models.catalogue import registry as catalogue
+    from ..models.catalogue import registry as catalogue
 
     if sort not in SORTS:
         raise UsageError("--sort", sort, f"is unknown; {nearest(sort, SORTS)}")
@@ -68,7 +68,7 @@ def as_dict(variant) -> dict:
 
 
 def print_list(chosen) -> None:
-    from .models.catalogue.notes import count_text, shape_text
+    from ..models.catalogue.notes import count_text, shape_text
     from .tables import print_table
 
     rows = []

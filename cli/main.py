@@ -14,14 +14,14 @@ from typing import Annotated
 
 import typer
 
-from . import __version__
-from .cli_bench import bench
-from .cli_models import list_networks
-from .cli_runs import runs_app
-from .cli_show import compare, lineage, show
-from .cli_train import train
-from .errors import UsageError, WorkError
-from .trainer.common.text_safe import clean
+from .. import __version__
+from ..errors import UsageError, WorkError
+from ..trainer.common.text_safe import clean
+from .bench import bench
+from .list import list_networks
+from .runs import runs_app
+from .show import compare, lineage, show
+from .train import train
 
 app = typer.Typer(
     name="cnn-explorer",
@@ -68,12 +68,12 @@ def start(
 ) -> None:
     """Open the app when no command is given."""
     if context.invoked_subcommand is None:
-        from .tui.core import options
+        from ..tui.core import options
 
         chosen = options.resolve(theme, color, ascii_only, mouse, notify)
         # Textual reads the number of colours when it is imported.
         options.set_colours(chosen)
-        from .tui.app import run
+        from ..tui.app import run
 
         raise typer.Exit(run(chosen, runs, data))
     for name, folder in (("--runs", runs), ("--data", data)):
