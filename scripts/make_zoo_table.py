@@ -2,7 +2,7 @@
 
 usage: python scripts/make_zoo_table.py [--check]
 
-The counts are those stamped into the notes (a test holds them against the code), the oracle is tests/oracle.json, the
+The counts are those stamped into the notes (a test holds them against the code), the oracle is tests/models/oracle.json, the
 reference implementation is read off each family's test. The smallest picture is found by building and running on the
 meta device.
 With --check nothing is written; exit code 1 where docs/zoo.md is not what would be written (smallest pictures excepted).
@@ -27,7 +27,7 @@ HEAD = """# The zoo in figures
 Written by `python scripts/make_zoo_table.py`.
 
 - *Counts*: "oracle" where parameters and multiply-adds equal those counted from other implementations
-  (tests/oracle.json) exactly; "counted" where there is no such entry (the family's test may derive a closed form).
+  (tests/models/oracle.json) exactly; "counted" where there is no such entry (the family's test may derive a closed form).
 - *Same function*: the reference whose outputs equal ours to 1e-9 and gradients to 1e-7 (relative, float64, all weights
   random; the family's test says for which variants); "own re-computation" where there is no installed reference and the
   test computes the same by other means.

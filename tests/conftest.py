@@ -20,7 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Subprocesses inherit it. Data sets are found where they were before; `digits` needs none.
     """
     from cnn_explorer.models.catalogue import registry as catalogue
-    from training_support import write_models
+    from support.training import write_models
 
     write_models(tmp_path / "models")
     for key in ("runs", "cache", "state", "models"):

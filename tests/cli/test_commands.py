@@ -1,0 +1,135 @@
+"""The command line as a whole: exit codes, one line for a mistake, data on stdout alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "cnn_explorer", *words]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["list", "--sort", "yaer"], "did you mean 'year'"),
+        (["list", "--tag", "residul"], "did you mean 'residual'"),
+        (["show", "resnt18"], "did you mean 'resnet18'"),
+        (["show"], "Missing argument"),
+        (["show", "lenet5", "--image-size", "0"], "--image-size"),
+        (["show", "lenet5", "--image-size", "3"], "smallest that works is 12"),
+        (["show", "lenet5", "--input", "28"], "3x224x224"),
+        (["compare", "lenet5"], "two to four networks"),
+        (["train", "lenet5", "--epochs", "many"], "--epochs"),
+        (["train", "resnt18"], "did you mean 'resnet18'"),
+        (["train", "lenet5", "--dataset", "digts"], "did you mean 'digits'"),
+        (["train", "lenet5", "--no-such-option"], "--no-such-option"),
+        (["--runs", "elsewhere", "list"], "write it behind 'list'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(words: list[str], told: str) -> None:
+    done = command(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert told in done.stderr
+
+
+def test_list_as_text_and_json_agree() -> None:
+    rows = command("list").stdout.splitlines()[2:]
+    listed = json.loads(command("list", "--json").stdout)
+    assert listed["schema"] == 1
+    assert [row.split()[1] for row in rows] == [network["name"] for network in listed["networks"]]
+    by_name = {network["name"]: network for network in listed["networks"]}
+    assert by_name["resnet18"]["forms"]["paper"]["parameters"] == 11_689_512
+    assert by_name["resnet18"]["forms"]["small"]["input"] == [3, 32, 32]
+
+
+def test_list_sorts_and_filters() -> None:
+    by_size = json.loads(command("list", "--json", "--sort", "params", "--tag", "residual").stdout)["networks"]
+    counts = [network["forms"]["paper"]["parameters"] for network in by_size]
+    assert counts == sorted(counts)
+    assert all("residual" in network["tags"] for network in by_size)
+
+
+def test_no_colour_codes_in_a_pipe() -> None:
+    for words in (["list"], ["show", "lenet5"], ["compare", "lenet5", "resnet20"], ["lineage"]):
+        done = command(*words)
+        assert done.returncode == 0, done.stderr
+        assert "\x1b" not in done.stdout
+
+
+def test_show_tells_note_layers_and_exact_work() -> None:
+    text = command("show", "lenet5").stdout
+    assert "The idea in one sentence" in text and "61,706" in text and "416,520" in text and "torchinfo" in text
+
+
+def test_show_as_json_is_the_anatomy() -> None:
+    shown = json.loads(command("show", "resnet18", "--small", "--json", "--batch", "2").stdout)
+    assert (shown["parameters"], shown["input"], shown["batch"]) == (11_173_962, [3, 32, 32], 2)
+    assert shown["layers"]["inputs"] == [[2, 3, 32, 32]]
+    assert [step["after"] for step in shown["walk"]][-1] == [10]
+    assert shown["memory"]["fp32"]["peak"] > shown["memory"]["bf16"]["peak"] > 0
+
+
+def test_compare_as_json_names_the_difference() -> None:
+    compared = json.loads(command("compare", "plain20", "resnet20", "--json").stdout)
+    assert [network["name"] for network in compared["networks"]] == ["plain20", "resnet20"]
+    assert {"kind": "+ (sum of branches)", "verdict": "added"}.items() <= compared["difference"][0].items()
+
+
+def test_lineage_leads_from_parent_to_child() -> None:
+    families = {f["name"]: f for f in json.loads(command("lineage", "--json").stdout)["families"]}
+    assert "preact_resnet" in families["resnet"]["children"]
+    assert "├─" in command("lineage").stdout
+    assert command("lineage", "--timeline").stdout.splitlines()[0].startswith("1998")
+
+
+def test_the_app_opens_the_folders_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnn_explorer.tui import app
+    from cnn_explorer.tui.core import terminal
+
+    opened = []
+    monkeypatch.setattr(terminal, "check", lambda: None)
+    monkeypatch.setattr(terminal, "watchdog", contextlib.nullcontext)
+    monkeypatch.setattr(app.ExplorerApp, "run", lambda self, **_: opened.append(self.places))
+    assert app.run(runs=tmp_path / "mine", data=tmp_path / "pictures") == 0
+    assert (opened[0].runs, opened[0].data) == (tmp_path / "mine", tmp_path / "pictures")
+
+
+def test_without_a_terminal_the_app_says_what_to_use_instead() -> None:
+    done = command()
+    assert done.returncode in (1, 2)
+    assert "cnn-explorer list" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_narrow_terminal_gets_question_marks_and_no_traceback() -> None:
+    arguments = [sys.executable, "-m", "cnn_explorer", "lineage"]
+    narrow = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=narrow)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "? AlexNet" in done.stdout
+
+
+def test_closed_streams_are_as_good_as_dev_null() -> None:
+    probe = "import os; from cnn_explorer.cli import main; main._settle_streams(); print('x'); os._exit(os.dup(0))"
+    arguments = [sys.executable, "-c", probe]
+    done = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *arguments], check=False)
+    assert done.returncode == 3, "the next file that is opened gets the number of no stream"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_output_for_which_there_is_no_room_is_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        arguments = [sys.executable, "-m", "cnn_explorer", "list"]
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "cnn-explorer: No space left on device\n")

@@ -1,0 +1,121 @@
+"""DiNAT against a plain re-computation with full attention and a mask, and the facts that its note tells."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cnn_explorer.models import dinat, nat
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
+from cnn_explorer.models.catalogue import registry as catalogue
+from support.neighbourhood import TINY, again, scores_and_gradient
+from support.same_function import relative_difference
+from torch import nn
+
+
+def tiny() -> dinat.DiNAT:
+    """Maps of 12, 6 and 3 pixels with 3×3 neighbours, 4, 2 and 1 pixels apart in the second block of each stage."""
+    network = dinat.DiNAT(TINY, strides=(2, 1), kernel_size=3, num_classes=5, in_channels=3, image_size=24)
+    randomise(network.double().eval(), 0)
+    return network
+
+
+def test_same_function_as_full_attention_with_a_mask() -> None:
+    network, picture = tiny(), torch.randn(2, 3, 24, 24, dtype=torch.float64)
+    assert [network.stage1[1].attention.dilation, network.stage2[2].attention.dilation] == [4, 2]
+    scores, gradient = scores_and_gradient(network, picture)
+    expected, expected_gradient = scores_and_gradient(lambda x: again(network, x, (2, 1)), picture)
+    assert relative_difference(scores, expected) < 1e-9
+    assert relative_difference(gradient, expected_gradient) < 1e-7
+
+
+def _undo_the_dilation(network: nn.Module) -> None:
+    network.stage1[1].attention.index = network.stage1[0].attention.index
+
+
+def _change_activation(network: nn.Module) -> None:
+    network.stage2[1].mlp.gelu = nn.GELU(approximate="tanh")
+
+
+def _shift_epsilon(network: nn.Module) -> None:
+    network.norm.eps = 1e-3
+
+
+@pytest.mark.parametrize("spoil", [_undo_the_dilation, _change_activation, _shift_epsilon])
+def test_the_comparison_catches_a_change(spoil) -> None:
+    network, picture = tiny(), torch.randn(2, 3, 24, 24, dtype=torch.float64)
+    expected = again(network, picture, (2, 1))
+    spoil(network)
+    assert relative_difference(network(picture), expected) > 1e-6
+
+
+def dilations(network: nn.Module) -> list[list[int]]:
+    stages = [stage for name, stage in network.named_children() if name.startswith("stage")]
+    return [[block.attention.dilation for block in stage if isinstance(block, nat.Block)] for stage in stages]
+
+
+def test_dilations_at_224_are_those_of_the_paper() -> None:
+    network = counting.on_meta(dinat.dinat_tiny)
+    assert dilations(network) == [[1, 8, 1], [1, 4, 1, 4], [1, 2] * 9, [1] * 5]
+
+
+def test_dilations_at_384_are_those_of_the_paper() -> None:
+    far = counting.on_meta(lambda: dinat.dinat_large(image_size=384))
+    assert dilations(far) == [[1, 13, 1], [1, 6, 1, 6], [1, 3] * 9, [1] * 5]
+    wide = counting.on_meta(lambda: dinat.dinat_large(image_size=384, kernel_size=11))
+    assert dilations(wide) == [[1, 8, 1], [1, 4, 1, 4], [1, 2] * 9, [1] * 5]
+
+
+@pytest.mark.parametrize(("size", "expected"), [(32, [10, 5, 2, 1]), (28, [9, 4, 2, 1])])
+def test_dilations_of_the_small_form(size: int, expected: list[int]) -> None:
+    network = counting.on_meta(lambda: catalogue.build("dinat_mini", form="small", image_size=size))
+    assert [stage[1] for stage in dilations(network)] == expected
+
+
+@pytest.mark.parametrize("name", ["nano", "mini", "tiny", "base"])
+def test_dilation_is_free(name: str) -> None:
+    here, twin = catalogue.find(f"dinat_{name}").paper_form, catalogue.find(f"nat_{name}").paper_form
+    assert (here.parameters, here.macs) == (twin.parameters, twin.macs)
+
+
+def test_small_differs_from_its_twin_by_the_layer_scales_alone() -> None:
+    network = counting.on_meta(nat.nat_small)
+    scales = sum(module.factors.numel() for module in network.modules() if isinstance(module, nat.LayerScale))
+    here, twin = catalogue.find("dinat_small").paper_form, catalogue.find("nat_small").paper_form
+    assert (here.parameters + scales, here.macs) == (twin.parameters, twin.macs)
+
+
+def seen_along_an_axis(network: nn.Module, side: int, place: int) -> int:
+    """How many places of an axis a place of stage 1's output depends on."""
+    seen = {place}
+    for block in reversed(network.stage1):
+        index = nat.neighbours(side, 7, block.attention.dilation)
+        seen = {int(near) for p in seen for near in index[p]}
+    return len(seen)
+
+
+def test_stage_one_sees_the_whole_map() -> None:
+    local, dilated = counting.on_meta(nat.nat_mini), counting.on_meta(dinat.dinat_mini)
+    assert seen_along_an_axis(local, 56, 28) == 19
+    assert all(seen_along_an_axis(dilated, 56, place) == 56 for place in range(56))
+
+
+def test_a_dilated_window_has_gaps_and_stays_inside() -> None:
+    assert nat.neighbours(56, 7, 8)[20].tolist() == [4, 12, 20, 28, 36, 44, 52]
+    assert nat.neighbours(10, 3, 2)[0].tolist() == [0, 2, 4]
+    assert nat.neighbours(10, 3, 2)[9].tolist() == [5, 7, 9]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 0}, "num_classes: 0"),
+        ({"in_channels": 0}, "in_channels: 0"),
+        ({"image_size": 100}, "image_size: 100 is too small for neighbourhoods of 7×7.*smallest that works is 193"),
+        ({"kernel_size": 2, "image_size": 224}, "kernel_size: 2 has no middle"),
+        ({"stem": "tiny"}, "stem: 'tiny'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dinat.dinat_mini(**arguments)

@@ -1,0 +1,220 @@
+"""NAT against a plain re-computation with full attention and a mask, against a brute-force loop, and its note's facts."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from cnn_explorer.models import nat
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.transplant import randomise
+from cnn_explorer.models.catalogue import registry as catalogue
+from support.neighbourhood import TINY, again, nearest_places, scores_and_gradient
+from support.same_function import relative_difference
+from torch import nn
+
+ORACLE = {
+    entry["variant"]: entry
+    for entry in json.loads((Path(__file__).parent / "oracle.json").read_text())["entries"]
+    if entry["canonical"]
+}
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
+@pytest.mark.parametrize("dilation", [1, 2, 3, 8])
+def test_neighbours_are_those_of_the_definition(kernel_size: int, dilation: int) -> None:
+    for side in range(kernel_size * dilation, kernel_size * dilation + 12):
+        found = nat.neighbours(side, kernel_size, dilation)
+        for place in range(side):
+            assert found[place].tolist() == nearest_places(side, kernel_size, dilation, place)
+            assert place in found[place]
+
+
+@pytest.mark.parametrize(("side", "kernel_size", "dilation"), [(5, 3, 1), (7, 3, 2), (5, 5, 1)])
+def test_attention_equals_a_loop_over_pixels_heads_and_neighbours(side: int, kernel_size: int, dilation: int) -> None:
+    attention = nat.NeighbourhoodAttention(6, 2, side, kernel_size, dilation).double()
+    randomise(attention, 0)
+    x = torch.randn(1, side, side, 6, dtype=torch.float64)
+    q, k, v = attention.qkv(x)[0].chunk(3, dim=-1)
+    mixed = torch.zeros(side, side, 6, dtype=torch.float64)
+    for i in range(side):
+        for j in range(side):
+            window = [
+                (a, b)
+                for a in nearest_places(side, kernel_size, dilation, i)
+                for b in nearest_places(side, kernel_size, dilation, j)
+            ]
+            for head in range(2):
+                own = slice(3 * head, 3 * head + 3)
+                scores = []
+                for a, b in window:
+                    apart = ((a - i) // dilation + kernel_size - 1, (b - j) // dilation + kernel_size - 1)
+                    scores.append((q[i, j, own] @ k[a, b, own]) / math.sqrt(3) + attention.bias[head][apart])
+                shares = torch.softmax(torch.stack(scores), dim=0)
+                mixed[i, j, own] = sum(share * v[a, b, own] for share, (a, b) in zip(shares, window, strict=True))
+    assert relative_difference(attention(x)[0], attention.out(mixed)) < 1e-12
+
+
+def tiny(strides: tuple[int, int] = (2, 1)) -> nat.NAT:
+    network = nat.NAT(TINY, strides=strides, kernel_size=3, num_classes=5, in_channels=3, image_size=24)
+    randomise(network.double().eval(), 0)
+    return network
+
+
+def test_same_function_as_full_attention_with_a_mask() -> None:
+    network, picture = tiny(), torch.randn(2, 3, 24, 24, dtype=torch.float64)
+    scores, gradient = scores_and_gradient(network, picture)
+    expected, expected_gradient = scores_and_gradient(lambda x: again(network, x, (2, 1)), picture)
+    assert relative_difference(scores, expected) < 1e-9
+    assert relative_difference(gradient, expected_gradient) < 1e-7
+
+
+def _change_activation(network: nn.Module) -> None:
+    network.stage2[1].mlp.gelu = nn.GELU(approximate="tanh")
+
+
+def _shift_epsilon(network: nn.Module) -> None:
+    network.stage1[0].norm1.eps = 1e-3
+
+
+def _move_stride(network: nn.Module) -> None:
+    network.stem.conv1.stride, network.stem.conv2.stride = (1, 1), (2, 2)
+
+
+def _shift_the_window(network: nn.Module) -> None:
+    attention = network.stage1[1].attention
+    attention.index = attention.index.roll(9)
+
+
+@pytest.mark.parametrize("spoil", [_change_activation, _shift_epsilon, _move_stride, _shift_the_window])
+def test_the_comparison_catches_a_change(spoil) -> None:
+    network, picture = tiny(), torch.randn(2, 3, 24, 24, dtype=torch.float64)
+    expected = again(network, picture, (2, 1))
+    spoil(network)
+    assert relative_difference(network(picture), expected) > 1e-6
+
+
+def closed_form(size: nat.Size, kernel_size: int = 7, side: int = 56, classes: int = 1000) -> tuple[int, int]:
+    """Parameters and multiply-adds at 224×224, written out term by term."""
+    c, k2 = size.width, kernel_size**2
+    parameters = 27 * c // 2 + c // 2 + 9 * c // 2 * c + c + 2 * c
+    macs = (2 * side) ** 2 * 27 * c // 2 + side**2 * 9 * c // 2 * c
+    for index, depth in enumerate(size.depths):
+        if index:
+            c, side = 2 * c, side // 2
+            parameters += 9 * c * c // 2 + 2 * c
+            macs += side**2 * 9 * c * c // 2
+        hidden = size.mlp_ratio * c
+        attention = 4 * c * c + 4 * c + (c // 32) * (2 * kernel_size - 1) ** 2
+        scales = 2 * c if size.layer_scale else 0
+        parameters += depth * (attention + 2 * c * hidden + hidden + c + 4 * c + scales)
+        macs += depth * side**2 * (4 * c * c + 2 * c * hidden + 2 * k2 * c)
+    return parameters + 2 * c + c * classes + classes, macs + c * classes
+
+
+@pytest.mark.parametrize("name", ["mini", "tiny", "small", "base"])
+def test_counts_are_those_of_the_closed_form(name: str) -> None:
+    count = counting.count(counting.on_meta(lambda: catalogue.build(f"nat_{name}")), (3, 224, 224))
+    assert (count.parameters, count.macs) == closed_form(nat.SIZES[name])
+
+
+@pytest.mark.parametrize("name", ["mini", "tiny", "base"])
+def test_counts_are_those_of_the_dilated_twin(name: str) -> None:
+    form, twin = catalogue.find(f"nat_{name}").paper_form, ORACLE[f"dinat_{name}"]
+    assert (form.parameters, form.macs) == (twin["params"], twin["macs"])
+
+
+def test_at_the_border_the_window_stops_and_keeps_its_size() -> None:
+    found = nat.neighbours(10, 5)
+    assert found[0].tolist() == found[1].tolist() == found[2].tolist() == [0, 1, 2, 3, 4]
+    assert found[3].tolist() == [1, 2, 3, 4, 5]
+    assert found[9].tolist() == found[7].tolist() == [5, 6, 7, 8, 9]
+
+
+def test_a_window_as_large_as_the_map_is_ordinary_attention() -> None:
+    attention = nat.NeighbourhoodAttention(8, 2, 5, 5).double()
+    nn.init.zeros_(attention.bias)
+    x = torch.randn(2, 5, 5, 8, dtype=torch.float64)
+    q, k, v = (t.unflatten(-1, (2, 4)).transpose(1, 2) for t in attention.qkv(x).flatten(1, 2).chunk(3, dim=-1))
+    full = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, 5, 5, 8)
+    assert torch.allclose(attention(x), attention.out(full))
+
+
+def test_far_from_the_border_the_output_moves_with_the_map() -> None:
+    attention = nat.NeighbourhoodAttention(8, 2, 12, 3).double()
+    randomise(attention, 1)
+    x = torch.randn(1, 12, 12, 8, dtype=torch.float64)
+    moved = attention(x.roll((1, 1), dims=(1, 2)))
+    assert torch.allclose(moved[:, 3:-2, 3:-2], attention(x)[:, 2:-3, 2:-3])
+
+
+def test_each_pixel_reads_its_neighbours_and_nobody_else() -> None:
+    attention = nat.NeighbourhoodAttention(8, 2, 9, 3).double()
+    x = torch.randn(1, 9, 9, 8, dtype=torch.float64, requires_grad=True)
+    attention(x)[0, 0, 4].sum().backward()
+    assert x.grad.abs().sum(-1)[0].nonzero().tolist() == [[i, j] for i in (0, 1, 2) for j in (3, 4, 5)]
+
+
+def test_work_grows_with_the_pixels_not_with_their_square() -> None:
+    def macs(side: int) -> int:
+        attention = counting.on_meta(lambda: nat.NeighbourhoodAttention(32, 1, side))
+        with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+            attention(torch.empty(1, side, side, 32, device="meta"))
+        return counter.get_total_flops()
+
+    assert macs(28) == 4 * macs(14)
+
+
+@pytest.mark.parametrize(("size", "last"), [(28, 4), (32, 4)])
+def test_small_form_ends_with_four_by_four(size: int, last: int) -> None:
+    network = counting.on_meta(lambda: catalogue.build("nat_mini", form="small", image_size=size))
+    assert network.declaration.stages[-2].shape == (last, last, 512)
+    assert network.stage4[1].attention.kernel_size == 3
+
+
+def test_stochastic_depth_acts_in_training_only() -> None:
+    network = nat.nat_nano(drop_path=0.9)
+    assert network.stage3[-1].drop_path.rate == pytest.approx(0.9)
+    picture = torch.randn(1, 3, 32, 32)
+    assert not torch.equal(network.train()(picture), network(picture))
+    assert torch.equal(network.eval()(picture), network(picture))
+
+
+def test_a_picture_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="40×40 pixels, but the network was built for image_size 32"):
+        nat.nat_nano()(torch.zeros(1, 3, 40, 40))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 0}, "num_classes: 0"),
+        ({"in_channels": -1}, "in_channels: -1"),
+        ({"image_size": 0}, "image_size: 0"),
+        ({"image_size": 192}, "image_size: 192 is too small for neighbourhoods of 7×7.*smallest that works is 193"),
+        ({"image_size": 16, "stem": "small"}, "image_size: 16 .*smallest that works is 17"),
+        ({"kernel_size": 0}, "kernel_size: 0"),
+        ({"kernel_size": 4}, "kernel_size: 4 has no middle"),
+        ({"drop_path": 1.0}, "drop_path: 1.0"),
+        ({"stem": "tiny"}, "stem: 'tiny'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nat.nat_mini(**arguments)
+
+
+def test_a_map_too_small_for_the_dilation_is_refused() -> None:
+    with pytest.raises(ValueError, match="side: 13 holds no 7 places 2 apart; the smallest is 14"):
+        nat.NeighbourhoodAttention(32, 1, 13, 7, 2)
+
+
+def test_the_smallest_picture_works() -> None:
+    for size in (193, 194):
+        network = counting.on_meta(lambda size=size: nat.nat_mini(image_size=size))
+        assert network(torch.empty(1, 3, size, size, device="meta")).shape == (1, 1000)
+    assert nat.nat_nano(image_size=17)(torch.zeros(1, 3, 17, 17)).shape == (1, 10)

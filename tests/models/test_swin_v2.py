@@ -1,0 +1,136 @@
+"""Swin v2 against timm, and its three repairs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from cnn_explorer.models import swin, swin_v2
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.catalogue import registry as catalogue
+from support.same_function import assert_comparison_can_fail, assert_same_function
+from timm.models.swin_transformer_v2 import SwinTransformerV2 as Reference
+from torch import nn
+
+ROW = {"depths": (2, 2, 2, 2), "heads": (2, 4, 8, 16)}
+
+
+def theirs(window: int = 8, size: int = 64) -> nn.Module:
+    shape = {"depths": ROW["depths"], "num_heads": ROW["heads"], "embed_dim": 32}
+    return Reference(img_size=size, window_size=window, num_classes=10, **shape)
+
+
+def ours(window: int = 8, size: int = 64) -> nn.Module:
+    row = swin.Size(32, ROW["depths"], ROW["heads"], window=window)
+    return swin_v2.SwinTransformerV2(row, num_classes=10, image_size=size)
+
+
+@pytest.mark.parametrize(("window", "size"), [(8, 64), (4, 64), (16, 128)])
+def test_same_function_as_timm(window: int, size: int) -> None:
+    """Windows that are shifted, that cover a whole map, and that shrink with a map smaller than they are."""
+    assert_same_function(ours(window, size), theirs(window, size), (3, size, size))
+
+
+def _norm_in_front(network: nn.Module) -> None:
+    block = network.stage1[1]
+    block.attention, block.norm1 = block.norm1, block.attention
+
+
+def _linear_offsets(network: nn.Module) -> None:
+    attention = network.stage1[0].attention
+    first = attention.position[0]
+    attention.position[0] = nn.Sequential(_Linearly(), first)
+
+
+class _Linearly(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sign() * (2 ** (x.abs() * 3) - 1) / 8
+
+
+def _change_activation(network: nn.Module) -> None:
+    network.stage3[1].mlp.gelu = nn.ReLU()
+
+
+@pytest.mark.parametrize("spoil", [_norm_in_front, _linear_offsets, _change_activation])
+def test_the_comparison_catches_a_change(spoil) -> None:
+    assert_comparison_can_fail(ours(), theirs(), (3, 64, 64), spoil)
+
+
+def test_offsets_are_odd_logarithmic_and_end_at_the_same_place_for_every_window() -> None:
+    for window in (4, 8, 16):
+        offsets = swin_v2.log_offsets(window)
+        assert offsets.shape == (2 * window - 1, 2 * window - 1, 2)
+        assert torch.equal(offsets, -offsets.flip(0, 1))
+        assert offsets.max().item() == pytest.approx(math.log2(9) / 3)
+        steps = offsets[window - 1 :, 0, 0].diff()
+        assert (steps > 0).all() and (steps.diff() < 0).all(), "near offsets are told apart better than far ones"
+
+
+def test_attention_looks_at_directions_alone() -> None:
+    torch.manual_seed(0)
+    attention = swin_v2.ScaledCosineAttention(16, 2, 4, 0).double()
+    x = torch.randn(1, 16, 16, dtype=torch.float64)
+    with torch.no_grad():
+        before = attention.attend(x, None)
+        attention.qkv.weight[:32] *= 7  # longer queries and keys, the same directions: their biases are zero here
+        assert torch.allclose(attention.attend(x, None), before, rtol=1e-10)
+        attention.log_scale.fill_(50.0)
+        capped = attention.attend(x, None)
+        attention.log_scale.fill_(math.log(100.0))
+        assert torch.allclose(attention.attend(x, None), capped), "the temperature stays above 0.01"
+
+
+def test_a_branch_adds_unit_variance_whatever_its_weights() -> None:
+    torch.manual_seed(0)
+    block = swin_v2.SwinV2Block(16, 2, 4, 0).eval()
+    nn.init.ones_(block.norm2.weight)
+    x = torch.randn(64, 16)
+    with torch.no_grad():
+        for scale in (10, 1000):
+            for parameter in block.mlp.parameters():
+                parameter.mul_(scale)
+            added = block.norm2(block.mlp(x))
+            assert added.var(-1, unbiased=False).mean().item() == pytest.approx(1, rel=1e-2)
+
+
+def test_every_weight_of_a_branch_learns_once_the_gains_have_moved() -> None:
+    torch.manual_seed(0)
+    network = swin_v2.swin_v2_nano()
+    for name, module in network.named_modules():
+        if name.endswith(("norm1", "norm2")):
+            assert not module.weight.any(), "a block begins as the identity"
+            nn.init.ones_(module.weight)
+    nn.functional.cross_entropy(network(torch.randn(4, 3, 32, 32)), torch.arange(4)).backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+
+
+def test_the_weights_do_not_know_the_window() -> None:
+    tiny, wide = catalogue.find("swin_v2_tiny").paper_form, catalogue.find("swin_v2_tiny_w16").paper_form
+    assert tiny.parameters == wide.parameters and tiny.macs < wide.macs
+
+
+def test_torchvisions_keys_have_a_bias_that_is_always_zero() -> None:
+    """The oracle's other counts differ by the sum of the blocks' widths, one key bias each."""
+    size = swin_v2.SIZES["tiny"]
+    widths = sum(depth * size.width * 2**index for index, depth in enumerate(size.depths))
+    assert catalogue.find("swin_v2_tiny").paper_form.parameters + widths == 28_351_570
+
+
+@pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 4, 4]), (32, [16, 16, 8, 4, 4])])
+def test_small_form_keeps_a_map_of_four_by_four(size: int, sides: list[int]) -> None:
+    network = counting.on_meta(lambda: catalogue.build("swin_v2_tiny", form="small", image_size=size))
+    assert [stage.shape[0] for stage in network.declaration.stages[:-1]] == sides
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 0}, "num_classes: 0"),
+        ({"image_size": 3}, "smallest that works is 4"),
+        ({"window": 0}, "window: 0"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        swin_v2.swin_v2_tiny(**arguments)

@@ -1,0 +1,100 @@
+"""Kills a training by SIGKILL at one named point after the other, resumes it, and compares its end with an undisturbed run.
+
+    python tests/support/kill_points.py FOLDER
+
+Prints ``POINT: equal`` or what differs. A process of its own, because it forks, which a process with threads must not do.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+import kill_runs
+
+
+def die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before(owner: object, name: str, when: Callable[..., bool] = lambda *_, **__: True) -> None:
+    """Kill this process on the first call of ``owner.name`` for which ``when`` holds."""
+    function = getattr(owner, name)
+
+    def call(*arguments, **options):
+        if when(*arguments, **options):
+            die()
+        return function(*arguments, **options)
+
+    setattr(owner, name, call)
+
+
+def to(name: str) -> Callable[..., bool]:
+    """A rename or a link to a file of that name."""
+    return lambda source, target, **_: Path(target).name == name
+
+
+def points() -> dict[str, Callable[[], None]]:
+    from cnn_explorer.trainer.launch import execute
+    from cnn_explorer.trainer.loop import reporter as report
+    from cnn_explorer.trainer.loop import session as training
+    from cnn_explorer.trainer.loop import trainer as loop
+    from cnn_explorer.trainer.runs import run_writer as rundir
+    from cnn_explorer.trainer.weights import checkpoint
+
+    trainer = loop.Trainer
+
+    def ended_epoch(self: loop.Trainer, **_: object) -> bool:
+        return self.step == 10
+
+    def of_checkpoint(self: report.Report, name: str, *_: object) -> bool:
+        return name == "checkpoint"
+
+    return {
+        "while the data is loaded": lambda: before(training, "load_data"),
+        "before the first update": lambda: before(trainer, "_update"),
+        "within an epoch": lambda: before(trainer, "_update", lambda self, *_: self.step == 13),
+        "in an evaluation": lambda: before(loop, "evaluate"),
+        "after an evaluation, before its checkpoint": lambda: before(trainer, "_tell_status", ended_epoch),
+        "in the middle of a checkpoint": lambda: before(checkpoint._Recorder, "write", _after(5)),
+        "before the new checkpoint gets its name": lambda: before(os, "replace", to("last.pt")),
+        "after a checkpoint, before the record of it": lambda: before(report.Report, "event", of_checkpoint),
+        "after the test, before its record": lambda: before(training, "_test_record"),
+        "before the end is written": lambda: before(execute, "_conclude"),
+        "while records are dropped": lambda: before(rundir.RunWriter, "drop_records_after"),
+    }
+
+
+def _after(count: int) -> Callable[..., bool]:
+    left = [count]
+
+    def due(*_: object) -> bool:
+        left[0] -= 1
+        return left[0] < 0
+
+    return due
+
+
+def main(folder: Path) -> None:
+    kill_runs._settle(folder)
+    from cnn_explorer.trainer.weights import checkpoint
+
+    kill_runs.CHECKPOINTS["minutes"] = 0  # one after every update
+    tester = kill_runs.Tester(folder, random.Random(0), epochs=2, batch_size=128)
+    for name, prepare in points().items():
+        path = tester._create()
+        if name == "while records are dropped":  # it needs something to drop
+            kill_runs._train(path, lambda: before(checkpoint, "write_last", _after(9)))
+        killed = os.WIFSIGNALED(kill_runs._train(path, prepare))
+        kill_runs._train(path)
+        difference = tester._wanted.difference(kill_runs.Remains(path))
+        print(f"{name}: {difference or 'equal' if killed else 'never reached'}", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,294 @@
+"""Reading the curve: every rule speaks when its numbers are there and is silent when they are just missed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+from cnn_explorer.cli.runs import runs_app
+from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.trainer.analysis import curve_findings as reading
+from cnn_explorer.trainer.analysis import curve_summary as storyfile
+from cnn_explorer.trainer.analysis.curve_findings import read_curve
+from cnn_explorer.trainer.analysis.curve_summary import (
+    MOST_PER_CLASS,
+    MOST_POINTS,
+    Point,
+    Story,
+    StoryTail,
+    StoryTeller,
+)
+from cnn_explorer.trainer.runs.annotations import Notes
+from cnn_explorer.trainer.runs.run import Run
+from cnn_explorer.tui.charts.history import History
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.tui import FakeRun, eval_record, train_record
+from typer.testing import CliRunner
+
+CONCEPTS = catalogue.NOTES.parent / "concepts"
+
+
+def story(
+    losses: list[float],
+    accuracies: list[float] = (),  # type: ignore[assignment]
+    validation: list[tuple[float, float]] = (),  # type: ignore[assignment]
+    **more: object,
+) -> Story:
+    """Twenty training records an epoch, with the loss and accuracy of that epoch; ``validation``: (loss, accuracy)."""
+    train = [
+        Point(epoch + (index + 1) / 20, loss, accuracies[epoch] if accuracies else 0.5)
+        for epoch, loss in enumerate(losses)
+        for index in range(20)
+    ]
+    evaluations = tuple(Point(epoch, *pair) for epoch, pair in enumerate(validation, start=1))
+    return Story(**({"classes": 10, "train": tuple(train), "validation": evaluations} | more))  # type: ignore[arg-type]
+
+
+def rules(told: Story) -> list[str]:
+    return [finding.rule for finding in read_curve(told)]
+
+
+def text(told: Story, rule: str) -> str:
+    return next(finding.text for finding in read_curve(told) if finding.rule == rule)
+
+
+def test_divergence_speaks_alone_and_names_step_and_rate() -> None:
+    told = story([1.0, 0.5], validation=[(1.0, 0.6)] * 2, diverged_step=1234, rate=0.3)
+    assert rules(told) == ["Diverged"]
+    assert "1,234" in text(told, "Diverged") and "0.3" in text(told, "Diverged") and "try 0.1" in text(told, "Diverged")
+
+
+def test_a_record_of_many_steps_names_the_one_that_was_wrong() -> None:
+    named = train_record(40, loss=math.nan) | {"nonfinite_step": 23}
+    gradient = train_record(40) | {"grad_norm": math.inf, "nonfinite_step": 40}
+    for records, step in (([named], 23), ([train_record(7, loss=math.inf), named], 7), ([gradient], 40)):
+        teller, history = StoryTeller(), History()
+        teller.add(records)
+        history.add(records)
+        assert teller.diverged_step == history.diverged_step == step
+    history = History()
+    history.add([train_record(40) | {"grad_norm": math.inf}])
+    assert history.diverged_step is None  # with fp16 the scaler leaves such an update out
+
+
+def test_too_early_until_an_epoch_or_an_evaluation() -> None:
+    assert rules(Story(10)) == ["Too early"]
+    half = tuple(Point(index / 40, 2.3 - index / 40, 0.1) for index in range(1, 20))
+    assert rules(Story(10, train=half)) == ["Too early"]
+    assert "2.27 to 1.82" in text(Story(10, train=half), "Too early")
+    assert rules(story([2.0])) != ["Too early"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "loss", "accuracy", "speaks"),
+    [(10, 2.302, 0.1, True), (10, 2.22, 0.1, False), (10, 2.302, 0.16, False), (100, 4.6, 0.012, True)],
+)
+def test_not_learning_at_ln_of_the_classes(classes: int, loss: float, accuracy: float, speaks: bool) -> None:
+    told = story([loss, loss], validation=[(loss, accuracy)] * 2, classes=classes)
+    assert (rules(told) == ["Not learning"]) == speaks
+    if speaks:
+        assert f"ln {classes} = {math.log(classes):.3f}" in text(told, "Not learning")
+
+
+@pytest.mark.parametrize(("last", "speaks"), [(0.76, True), (0.74, False)])
+def test_a_rising_loss(last: float, speaks: bool) -> None:
+    told = story([1.0, 0.5, last, last], rate=0.1)
+    assert ("The loss rises" in rules(told)) == speaks
+    if speaks:
+        assert "0.5" in text(told, "The loss rises") and "1.5 times" in text(told, "The loss rises")
+
+
+def test_advice_without_a_rate_and_epochs_beyond_a_hundred_are_written_out() -> None:
+    words = text(story([1.0] * 150 + [0.5] * 20 + [0.9] * 30), "The loss rises")
+    assert "around epoch 160 and" in words and "is too high; try a smaller one, a longer warm-up" in words
+
+
+def test_of_equal_accuracies_the_smaller_loss_is_best() -> None:
+    told = story([1.0, 0.9, 0.8], validation=[(1.0, 0.5), (0.8, 0.5), (0.9, 0.5)])
+    assert "50.0 % (epoch 2)" in text(told, "Nothing unusual")
+
+
+@pytest.mark.parametrize(("peak", "speaks"), [(1.01, True), (0.99, False)])
+def test_a_jump_that_came_down(peak: float, speaks: bool) -> None:
+    told = story([1.0, 0.5, peak, 0.4])
+    assert ("The loss jumps" in rules(told)) == speaks
+
+
+def overfitted(newest: float, train: float = 0.1) -> Story:
+    return story([1.0, 0.5, 0.3, train], [0.9] * 4, [(0.8, 0.7), (0.5, 0.88), (0.52, 0.88), (newest, 0.88)])
+
+
+def test_overfitting_names_both_losses() -> None:
+    assert rules(overfitted(0.56))[0] == "Over-fitting"
+    words = text(overfitted(0.56), "Over-fitting")
+    assert "epoch 2 (0.5)" in words and "12% higher" in words and "from 0.5 to 0.1" in words
+    assert "Over-fitting" not in rules(overfitted(0.54))
+    assert "Over-fitting" not in rules(overfitted(0.56, train=0.6))
+
+
+@pytest.mark.parametrize(("train", "size"), [(0.84, ""), (0.86, "mild"), (0.96, "large")])
+def test_gap_of_accuracies(train: float, size: str) -> None:
+    told = story([1.0, 0.5], [0.5, train], [(0.6, 0.5), (0.6, 0.8)])
+    assert ("Gap" in rules(told)) == bool(size)
+    if size:
+        assert size in text(told, "Gap") and "80.0 %" in text(told, "Gap")
+
+
+def test_a_gap_is_not_said_twice() -> None:
+    told = dataclasses.replace(overfitted(0.9), train=story([1.0, 0.5, 0.3, 0.1], [1.0] * 4).train)
+    assert "Over-fitting" in rules(told) and "Gap" not in rules(told)
+
+
+def test_validation_ahead_is_explained() -> None:
+    told = story([1.0, 0.9], [0.6, 0.7], [(0.8, 0.7), (0.7, 0.74)])
+    assert "Validation is ahead" in rules(told)
+    assert "Validation is ahead" not in rules(story([1.0, 0.9], [0.6, 0.72], [(0.8, 0.7), (0.7, 0.74)]))
+
+
+def test_still_improving_and_plateau_exclude_each_other() -> None:
+    better = [(1.0, 0.5 + 0.05 * epoch) for epoch in range(6)]
+    told = story([1.0] * 6, [0.7] * 6, better, epochs=6, over=True)
+    assert "Still improving" in rules(told) and "Plateau" not in rules(told)
+    words = text(told, "Still improving")
+    assert "75.0 %" in words and "epoch 6 of 6" in words and "last 2 evaluations gained 10.0 points" in words
+    assert "More epochs" in words
+    flat = [*better[:4], (1.0, 0.65), (1.0, 0.6505)]
+    told = story([1.0] * 6, [0.65] * 6, flat)
+    assert "Plateau" in rules(told) and "Still improving" not in rules(told)
+    assert "65.0 % of epoch 4" in text(told, "Plateau")
+    assert "Plateau" not in rules(story([1.0] * 6, [0.65] * 6, [*better[:4], (1.0, 0.65), (1.0, 0.652)]))
+    assert "Plateau" not in rules(story([0.1] * 6, [1.0] * 6, [(0.1, 0.996)] * 6))
+
+
+def test_underfitting_needs_an_end_or_a_plateau() -> None:
+    validation = [(1.0, 0.6), (1.0, 0.62), (1.0, 0.61)]
+    assert "Under-fitting" in rules(story([1.2, 1.1, 1.0], [0.6] * 3, validation, over=True))
+    assert "Under-fitting" not in rules(story([1.2, 1.1, 1.0], [0.6] * 3, validation))
+    assert "Under-fitting" not in rules(story([1.2, 1.1, 1.0], [0.85] * 3, [(1.0, 0.85)] * 3, over=True))
+
+
+@pytest.mark.parametrize(("pictures", "speaks"), [(300, True), (30_000, False), (None, False)])
+def test_noise_of_a_small_validation_part(pictures: int | None, speaks: bool) -> None:
+    accuracies = [0.9, 0.88, 0.91, 0.89, 0.9]
+    told = story([0.3] * 5, [0.9] * 5, [(0.4, value) for value in accuracies], pictures=pictures)
+    assert ("Noisy validation" in rules(told)) == speaks
+    if speaks:
+        assert "±3.5 points" in text(told, "Noisy validation") and "fell 2 times" in text(told, "Noisy validation")
+
+
+def test_a_run_without_fault_gets_its_figures() -> None:
+    told = story([2.0, 0.5, 0.1], [0.5, 0.9, 0.97], [(1.0, 0.98), (0.3, 0.981), (0.1, 0.982)])
+    assert rules(told) == ["Nothing unusual"]
+    assert "2 to 0.1" in text(told, "Nothing unusual") and "98.2 % (epoch 3)" in text(told, "Nothing unusual")
+
+
+def test_every_rule_and_threshold_is_stated_in_the_concept_page() -> None:
+    page = (CONCEPTS / "reading-curves.md").read_text(encoding="utf-8")
+    source = Path(reading.__file__).read_text(encoding="utf-8")
+    stated = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert set(re.findall(r'Finding\("([^"]+)"', source)) == set(stated)
+    for number in ("0.97", "five points", "1.5 times", "0.1 more", "0.3 more", "10 %", "80 %", "99.5 %", "twenty"):
+        assert number in page
+    for name in (reading.CURVES, reading.RATE, reading.OVERFITTING, reading.VALIDATION):
+        text = (CONCEPTS / f"{name}.md").read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+\.md)", text):
+            assert (CONCEPTS / target).is_file(), f"{name} links to {target}"
+
+
+figures = st.floats(allow_nan=True, allow_infinity=True)
+points = st.lists(st.builds(Point, st.floats(0, 1e6), figures, figures), max_size=30).map(
+    lambda found: tuple(sorted(found, key=lambda point: point.epoch))
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(points, points, st.integers(0, 1000), st.one_of(st.none(), st.integers(0, 10**6)), st.booleans())
+def test_any_figures_give_one_to_three_sentences(train, validation, classes, pictures, over) -> None:
+    told = Story(classes, train=train, validation=validation, pictures=pictures, over=over)
+    found = read_curve(told)
+    assert 1 <= len(found) <= 3
+    assert all(finding.text.endswith(".") and "\n" not in finding.text for finding in found)
+
+
+# The story
+
+
+def run_of(path: Path, **status: object) -> Run:
+    config = {
+        "data": {"name": "digits", "validation": 300, "classes": list("0123456789")},
+        "recipe": {"epochs": 9, "lr": 0.1},
+    }
+    return Run(path.name, path, config, dict(status), Notes(), "training")
+
+
+def test_a_million_records_stay_few_points_with_the_right_means() -> None:
+    teller = StoryTeller()
+    teller.add(train_record(step, loss=float(step)) for step in range(10_000))
+    told = teller.story(run_of(Path("run")))
+    assert MOST_POINTS / 2 <= len(told.train) <= 2 * MOST_POINTS
+    assert told.train_in(0, 1000).loss == pytest.approx(4999.5, rel=0.01)
+    assert (told.classes, told.epochs, told.pictures, told.rate) == (10, 9, 300, 0.1)
+
+
+def test_what_is_no_number_is_left_out_and_divergence_noticed() -> None:
+    teller = StoryTeller()
+    teller.add(
+        [train_record(1), {"kind": "train", "step": 7, "epoch": 0.1, "loss": math.nan}, {"kind": "train", "loss": "x"}]
+    )
+    told = teller.story(run_of(Path("run")))
+    assert told.diverged_step == 7 and len(told.train) == 2
+
+
+def test_per_class_figures_keep_the_first_and_the_newest() -> None:
+    teller = StoryTeller()
+    teller.add(eval_record(epoch, 0.5) | {"per_class": [epoch / 1000, None]} for epoch in range(1, 301))
+    assert len(teller.per_class) <= MOST_PER_CLASS
+    assert teller.per_class[0][0] == 1 and teller.per_class[-1][0] == 300
+    assert teller.per_class[-1][1][0] == 0.3 and math.isnan(teller.per_class[-1][1][1])
+
+
+def write(path: Path, *records: dict) -> None:
+    with open(path / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def test_a_tail_follows_and_starts_anew_when_the_file_is_cut(tmp_path: Path) -> None:
+    tail = StoryTail(tmp_path)
+    assert tail.read() == (False, False)
+    write(tmp_path, train_record(1), eval_record(1, 0.5))
+    assert tail.read()[0] and len(tail.teller.points) == len(tail.teller.evaluations) == 1
+    write(tmp_path, eval_record(2, 0.6), {"kind": "eval", "split": "test", "confusion": [[1]]})
+    assert tail.read()[0] and tail.teller.test["confusion"] == [[1]] and len(tail.teller.evaluations) == 2
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(train_record(1)) + "\n")
+    assert tail.read() == (True, True)
+    assert tail.read()[0] and not tail.teller.evaluations and len(tail.teller.points) == 1
+
+
+def test_of_a_large_file_every_evaluation_is_read_and_the_training_sampled(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(storyfile, "LARGE", 1 << 18)
+    monkeypatch.setattr(storyfile, "NEAR_END", 1 << 16)
+    lines = [json.dumps(train_record(step, loss=1.0)) for step in range(6000)]
+    lines[::600] = [json.dumps(eval_record(epoch, epoch / 10)) for epoch in range(10)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    tail = StoryTail(tmp_path)
+    while tail.read()[1]:
+        pass
+    told = tail.teller.story(run_of(tmp_path))
+    assert [point.epoch for point in told.validation] == list(range(10))
+    assert told.train[0].epoch < 10 and told.train[-1].epoch > 59 and len(told.train) < 4000
+    assert [point.epoch for point in told.train] == sorted(point.epoch for point in told.train)
+
+
+def test_runs_show_reads_the_curve_as_text_and_as_json(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path, "20261120-143022-lenet5-digits-7f3a", "diverged")
+    run.write(train_record(1), train_record(2) | {"loss": None, "nonfinite": {"loss": "nan"}})
+    words = ["show", "last", "--runs", str(tmp_path)]
+    shown = CliRunner().invoke(runs_app, words)
+    assert "reading the curve" in shown.stdout and "Diverged: at step 2" in shown.stdout
+    data = json.loads(CliRunner().invoke(runs_app, [*words, "--json"]).stdout)
+    assert [(item["rule"], item["page"]) for item in data["reading"]] == [("Diverged", "learning-rate")]

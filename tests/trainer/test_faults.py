@@ -1,0 +1,140 @@
+"""What a machine does to a run: a disk that may not be written, data that vanish, a clock that jumps, a second process."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.loop import trainer as loop
+from cnn_explorer.trainer.loop.trainer import Trainer
+from cnn_explorer.trainer.runs.reader import read_run
+from support.training import create_run, records_of, same, status_of, weights_of
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
+    update = Trainer._update
+
+    def acting(trainer, images, targets) -> None:
+        if trainer.step + 1 == step:
+            act()
+        update(trainer, images, targets)
+
+    monkeypatch.setattr(Trainer, "_update", acting)
+
+
+def train(path: Path, lock) -> tuple[int, list[str]]:
+    lines: list[str] = []
+    return execute_run(path, lock, say=lines.append), lines
+
+
+@pytest.fixture
+def disk(home: Path) -> Iterator[Path]:
+    """A disk of its own at the place of the runs folder, which can be made read-only, also for the superuser."""
+    runs = home / "runs"
+    runs.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", str(runs)], capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a disk is not permitted here")
+    yield runs
+    subprocess.run(["umount", "--lazy", str(runs)], check=True)
+
+
+def test_a_read_only_disk_is_one_line_and_the_run_can_be_resumed_later(home: Path, disk: Path) -> None:
+    path, lock = create_run(disk)
+    lock.release()
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    assert read_run(path).state == "crashed"
+    done = subprocess.run(
+        [sys.executable, "-m", "cnn_explorer", "runs", "resume", path.name], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr and "Read-only file system" in done.stderr
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    assert train(path, launch.prepare_resume(path))[0] == 0
+
+
+def folder_of_pictures(home: Path) -> Path:
+    from PIL import Image
+
+    for part, count in (("train", 12), ("test", 4)):
+        for label, grey in (("cat", 30), ("dog", 200)):
+            folder = home / "pets" / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (9, 7), (grey + number, 50, 99)).save(folder / f"{number}.png")
+    return home / "pets"
+
+
+def test_data_that_vanish_while_a_run_is_trained_are_not_missed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pets = folder_of_pictures(home)
+    path, lock = create_run(home / "runs", dataset=f"folder:{pets}", recipe={"epochs": 2})
+    with monkeypatch.context() as patch:
+        at_step(patch, 1, lambda: shutil.rmtree(pets))
+        assert train(path, lock)[0] == 0
+    assert read_run(path).test_accuracy is not None
+
+
+def test_data_that_vanish_before_a_run_is_resumed_are_one_line_and_coming_back_they_are_trained_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pets = folder_of_pictures(home)
+    wishes = {"dataset": f"folder:{pets}", "recipe": {"epochs": 2}}
+    whole, (path, lock) = create_run(home / "runs", **wishes), create_run(home / "runs", **wishes)
+    assert train(*whole)[0] == 0
+
+    def stop() -> None:
+        raise loop.Stopped
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 2, stop)
+        assert train(path, lock)[0] == 130
+    pets.rename(home / "away")
+    code, lines = train(path, launch.prepare_resume(path))
+    assert (code, status_of(path)["state"]) == (1, "failed")
+    assert "does not exist" in status_of(path)["error"] and not any("Traceback" in line for line in lines)
+    (home / "away").rename(pets)
+    assert train(path, launch.prepare_resume(path))[0] == 0
+    assert same(weights_of(path), weights_of(whole[0]))
+
+
+def test_a_clock_that_jumps_changes_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, lock = create_run(home / "runs")
+    jumps = itertools.cycle(["1999-01-01T00:00:00.000Z", "2099-12-31T23:59:59.000Z"])
+    monkeypatch.setattr("cnn_explorer.trainer.runs.run_writer.timestamp", lambda: next(jumps))
+    wall = itertools.cycle([0.0, 4e9])
+    monkeypatch.setattr("time.time", lambda: next(wall))
+    seen: list[str] = []
+    at_step(monkeypatch, 33, lambda: seen.append(read_run(path).state))
+    assert train(path, lock)[0] == 0
+    assert seen == ["training"], "the lock tells, whatever the heartbeat says"
+    assert status_of(path)["heartbeat"][:4] in ("1999", "2099")
+    times = [record["time"] for record in records_of(path, "train")]
+    assert times == sorted(times) and 0 <= times[0] <= times[-1] < 600
+    assert all(record["images_per_s"] > 0 for record in records_of(path, "train"))
+
+
+def test_other_processes_leave_a_run_alone_while_it_is_trained(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, (path, lock) = create_run(home / "runs"), create_run(home / "runs")
+    train(*whole)
+    said: list[tuple[int, str]] = []
+
+    def interfere() -> None:
+        for words in (["runs", "resume", path.name], ["runs", "rm", "--yes", path.name], ["train", "--run", path.name]):
+            command = [sys.executable, "-m", "cnn_explorer", *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+            said.append((done.returncode, done.stderr.strip().splitlines()[-1]))
+
+    at_step(monkeypatch, 30, interfere)
+    assert train(path, lock)[0] == 0
+    (resumed, first), (removed, second), (trained, third) = said
+    assert (resumed, removed, trained) == (2, 2, 1)
+    assert "cannot be resumed: it is training" in first
+    assert "cannot be removed: it is training" in second
+    assert "another process holds its lock" in third
+    assert same(weights_of(path), weights_of(whole[0]))

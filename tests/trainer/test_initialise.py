@@ -1,0 +1,275 @@
+"""Runs that begin with the weights of an earlier run or a file, and deep networks grown from trained shallow ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from cnn_explorer.errors import UsageError
+from cnn_explorer.models.anatomy.transplant import depends_on_classes, randomise
+from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.trainer.config import run_config as runconfig
+from cnn_explorer.trainer.config.weights_source import Wish
+from cnn_explorer.trainer.launch.execute import execute_run
+from cnn_explorer.trainer.loop import session as training
+from cnn_explorer.trainer.planning import lr_finder as findrate
+from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
+from cnn_explorer.trainer.weights import checkpoint
+from cnn_explorer.trainer.weights import initialise as initial
+from cnn_explorer.trainer.weights import weight_files as weightfiles
+from support.training import create_run, same, status_of, weights_of, write_models
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the runs, with the networks tiny … in the catalogue."""
+    write_models(tmp_path / "models")
+    monkeypatch.setenv("CNN_EXPLORER_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("CNN_EXPLORER_RUNS", str(tmp_path / "runs"))
+    catalogue.forget()
+    yield tmp_path / "runs"
+    catalogue.forget()
+
+
+def trained(runs: Path, network: str = "tiny", **wishes: object) -> Path:
+    path, lock = create_run(runs, network, **({"recipe": {"epochs": 1}} | wishes))
+    assert execute_run(path, lock, say=lambda line: None) == 0
+    return path
+
+
+def first_weights(path: Path) -> dict[str, torch.Tensor]:
+    """What a created run will begin with."""
+    config = runconfig.from_dict(json.loads((path / "run.json").read_text()))
+    network = training.build_network(config)
+    initial.take_over(network, config.network)
+    return network.state_dict()
+
+
+def planned(**wishes: object) -> tuple[runconfig.RunConfig, list[str]]:
+    said: list[str] = []
+    return prepare.plan(prepare.Request(**({"threads": 1, "device": "cpu"} | wishes)), said.append).config, said
+
+
+def test_a_run_of_the_same_classes_is_taken_over_whole(runs: Path) -> None:
+    earlier = trained(runs)
+    config, _ = planned(network="tiny", start=Wish("file", earlier.name[-4:]))
+    begin = config.network.pretrained
+    assert (begin.kind, begin.name, begin.fresh) == ("file", earlier.name, ())
+    assert begin.source == str(earlier / "checkpoints" / "best.pt") and len(begin.digest) == 64
+    assert config.recipe.backbone_lr == 0.1
+    path, lock = create_run(runs, "tiny", start=Wish("file", "last"))
+    lock.release()
+    assert same(weights_of(earlier, "best") | {"norm.num_batches_tracked": torch.tensor(0)}, first_weights(path))
+
+
+def test_other_classes_get_a_new_last_layer_and_the_earlier_normalisation(runs: Path, tmp_path: Path) -> None:
+    earlier = trained(runs)
+    facts = checkpoint.read(checkpoint_paths(earlier).best)
+    facts["classes"] = [f"number {n}" for n in range(10)]  # as many, but others
+    facts["mean"], facts["std"] = [0.25], [0.5]
+    checkpoint.write({k: v for k, v in facts.items() if k != "schema"}, tmp_path / "other.pt")
+    path, lock = create_run(
+        runs, "tiny", start=Wish("file", str(tmp_path / "other.pt")), recipe={"freeze": "backbone", "epochs": 1}
+    )
+    begin = json.loads((path / "run.json").read_text())["network"]["pretrained"]
+    assert begin["fresh"] == ["head.weight", "head.bias"] and (begin["mean"], begin["std"]) == ([0.25], [0.5])
+    assert execute_run(path, lock, say=lambda line: None) == 0
+    before, after = facts["model"], weights_of(path)
+    for name in before:
+        assert torch.equal(before[name], after[name]) == (not name.startswith("head")) or "num_batches" in name, name
+    assert checkpoint.read(checkpoint_paths(path).best)["mean"] == [0.25]
+
+
+def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> None:
+    source = catalogue.build("resnet18", form="small", num_classes=10, in_channels=3, image_size=32)
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "foreign.pth")
+    wish = Wish("file", str(tmp_path / "foreign.pth"))
+    config, said = planned(network="resnet34", dataset="digits", start=wish)
+    fresh = config.network.pretrained.fresh
+    # Grey digits: the first convolution does not fit; ResNet-34 has more blocks than the file.
+    assert fresh[0].startswith("stem") and "head.weight" in fresh and "stage1.2.conv1.conv.weight" in fresh
+    assert "stage1.0.conv1.conv.weight" not in fresh
+    assert any("tensors taken over" in line and "and" in line for line in said)
+    assert any(line.startswith("of foreign.pth find no place: stem") and "head.bias" in line for line in said)
+    with pytest.raises(UsageError, match=r"init-from: 'foreign.pth' has no weights that fit tiny"):
+        planned(network="tiny", start=wish)
+
+
+def test_the_form_of_the_earlier_run_is_kept(runs: Path) -> None:
+    earlier = trained(runs, "tiny", image_size=20)
+    config, _ = planned(network="tiny", start=Wish("file", earlier.name))
+    assert config.network.image_size == 20
+    config, _ = planned(network="tiny", start=Wish("file", earlier.name), image_size=28)
+    assert config.network.image_size == 28 and "head.weight" in config.network.pretrained.fresh
+
+
+def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path: Path) -> None:
+    earlier = trained(runs)
+    copy = tmp_path / "copy.pt"
+    copy.write_bytes((earlier / "checkpoints" / "best.pt").read_bytes())
+    changed, lock = create_run(runs, "tiny", start=Wish("file", str(copy)))
+    state = checkpoint.read(copy)
+    state["model"]["head.bias"] += 1
+    checkpoint.write({k: v for k, v in state.items() if k != "schema"}, copy)
+    assert execute_run(changed, lock, say=lambda line: None) == 1
+    assert "copy.pt: has changed since" in status_of(changed)["error"]
+    gone, lock = create_run(runs, "tiny", start=Wish("file", str(copy)))
+    copy.unlink()
+    assert execute_run(gone, lock, say=lambda line: None) == 1
+    assert "copy.pt: is not there" in status_of(gone)["error"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("nothing.pt", "init-from: 'nothing.pt' is no file and no run id"),
+        ("../escape", "init-from: '../escape' is no file and no run id"),
+        ("zzzz", "init-from: 'zzzz' is n"),
+    ],
+)
+def test_what_is_no_source(runs: Path, value: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        planned(network="tiny", start=Wish("file", value))
+
+
+def test_with_the_same_classes_a_frozen_backbone_would_be_all_of_the_network(runs: Path) -> None:
+    trained(runs)
+    with pytest.raises(UsageError, match="freeze: 'backbone' would leave nothing to learn"):
+        planned(network="tiny", start=Wish("file", "last"), recipe={"freeze": "backbone"})
+
+
+def test_the_range_test_leaves_frozen_statistics_alone(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = torch.load(trained(runs) / "checkpoints" / "best.pt", weights_only=True)["model"]
+    torch.save({name: value for name, value in weights.items() if "head" not in name}, tmp_path / "backbone.pt")
+    start = Wish("file", str(tmp_path / "backbone.pt"))
+    made = prepare.plan(
+        prepare.Request(network="tiny", start=start, recipe={"freeze": "backbone"}, device="cpu", threads=1), print
+    )
+    sessions = []
+    monkeypatch.setattr(findrate, "UPDATES", 3)
+    monkeypatch.setattr(
+        findrate, "build_session", lambda *parts: sessions.append(training.build_session(*parts)) or sessions[0]
+    )
+    findrate.range_test(made.config, made.data)
+    after = sessions[0].network.state_dict()
+    backbone = [name for name in after if "head" not in name and "num_batches" not in name]
+    assert any("running_mean" in name for name in backbone)
+    assert all(torch.equal(after[name], weights[name]) for name in backbone)
+
+
+def test_a_bias_that_fits_by_chance_is_no_beginning(runs: Path, tmp_path: Path) -> None:
+    torch.save({"head.bias": torch.zeros(10)}, tmp_path / "other.pt")
+    with pytest.raises(UsageError, match=r"'other.pt' has no weights that fit tiny"):
+        planned(network="tiny", start=Wish("file", str(tmp_path / "other.pt")))
+
+
+def test_names_without_what_wrappers_put_before_them(runs: Path, tmp_path: Path) -> None:
+    plain = torch.load(trained(runs) / "checkpoints" / "best.pt", weights_only=True)["model"]
+    for wrapper in ("module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."):
+        torch.save({wrapper + name: value for name, value in plain.items()}, tmp_path / "wrapped.pt")
+        assert weightfiles.read(tmp_path / "wrapped.pt").tensors.keys() == plain.keys()
+
+
+def test_a_whole_network_in_a_file_is_told_as_what_it_is(runs: Path, tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
+    with pytest.raises(UsageError) as caught:
+        planned(network="tiny", start=Wish("file", str(tmp_path / "whole.pt")))
+    assert "it holds torch.nn.modules.linear.Linear, and code is not loaded" in str(caught.value)
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("contents", [b"", b"PK garbage", "text", "numbers", "code"])
+def test_a_file_without_weights(runs: Path, tmp_path: Path, contents: bytes | str) -> None:
+    path = tmp_path / "bad.pt"
+    if isinstance(contents, bytes):
+        path.write_bytes(contents)
+    else:
+        torch.save({"text": "no weights", "numbers": {"epoch": 3}, "code": print}[contents], path)
+    with pytest.raises(UsageError, match=r"init-from: .*bad\.pt: (cannot be read|holds)") as caught:
+        planned(network="tiny", start=Wish("file", str(path)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_weights(runs: Path) -> None:
+    path, lock = create_run(runs)
+    lock.release()
+    with pytest.raises(UsageError, match="has no weights yet"):
+        planned(network="tiny", start=Wish("file", path.name))
+
+
+def test_what_depends_on_the_classes() -> None:
+    for name, expected in (
+        ("resnet20", {"head.weight", "head.bias"}),
+        ("squeezenet1_1", None),
+        ("googlenet_bn_aux", None),
+    ):
+        found = depends_on_classes(lambda n, name=name: catalogue.build(name, num_classes=n))
+        assert found and (expected is None or found == expected)
+    assert {name.split(".")[0] for name in found} == {"head", "head1", "head2"}
+
+
+def test_a_vgg_grown_from_a_shallow_one(runs: Path, tmp_path: Path) -> None:
+    """Simonyan and Zisserman, section 3.1, in the small form: four convolutions with their norms, and the last layer."""
+    shallow = catalogue.build("vgg11_bn", form="small", num_classes=10, in_channels=1, image_size=8)
+    randomise(shallow)
+    before = shallow.state_dict()
+    config = runconfig.NetworkConfig("vgg11_bn", "small", 1, 8, 10, 0).to_dict()
+    checkpoint.write({"model": before, "network": config, "classes": []}, tmp_path / "shallow.pt")
+    path, lock = create_run(runs, "vgg13_bn", start=Wish("grown", str(tmp_path / "shallow.pt")))
+    lock.release()
+    written = json.loads((path / "run.json").read_text())
+    begin = written["network"]["pretrained"]
+    assert (begin["kind"], written["network"]["image_size"]) == ("grown", 8)
+    assert (written["recipe"]["backbone_lr"], written["recipe"]["freeze"]) == (1.0, "none")
+    layers = ("stage1.conv1", "stage2.conv1", "stage3.conv1", "stage3.conv2", "head")
+    after = first_weights(path)
+    chance = training.build_network(runconfig.from_dict(written)).state_dict()
+    for name, value in after.items():
+        copied = name.startswith(layers)
+        assert torch.equal(value, before[name] if copied else chance[name]), name
+        if value.dtype.is_floating_point and "running" not in name:
+            assert (name in begin["fresh"]) != copied, name
+
+
+def test_copied_layers_compute_what_they_did() -> None:
+    from cnn_explorer.models import vgg
+
+    shallow, deep = (
+        build(num_classes=3, in_channels=1, image_size=32, stem="small").double().eval()
+        for build in (vgg.vgg11_bn, vgg.vgg16_bn)
+    )
+    randomise(shallow, 1)
+    copied = vgg.grow(deep, shallow)
+    assert copied == ["stage1.conv1", "stage2.conv1", "stage3.conv1", "stage3.conv2", "head"]
+    for name in copied:
+        layer = deep.get_submodule(name)
+        weight = next(layer.parameters())
+        shape = (2, weight.shape[1], 8, 8) if weight.ndim == 4 else (2, weight.shape[1])
+        x = torch.randn(shape, dtype=torch.float64)
+        assert torch.equal(layer(x), shallow.get_submodule(name)(x))
+
+
+@pytest.mark.parametrize(
+    ("network", "source", "message"),
+    [
+        ("tiny", "tiny", "grow-from: 'tiny' cannot be grown: its model file declares no grow"),
+        ("vgg13_bn", "tiny", "is of tiny; vgg13_bn grows from a network of its own family, vgg"),
+        ("vgg13_bn", "bare", "does not say of which network it is"),
+        ("vgg13_bn", "vgg_nano", "grow-from: 'vgg_nano' does not fit vgg13_bn"),
+    ],
+)
+def test_what_cannot_grow(runs: Path, tmp_path: Path, network: str, source: str, message: str) -> None:
+    path = tmp_path / "source.pt"
+    built = catalogue.build("tiny" if source == "bare" else source, num_classes=10, in_channels=1, image_size=28)
+    if source == "bare":
+        torch.save(built.state_dict(), path)
+    else:
+        config = runconfig.NetworkConfig(source, None, 1, 28, 10, 0).to_dict()
+        checkpoint.write({"model": built.state_dict(), "network": config, "classes": []}, path)
+    with pytest.raises(UsageError, match=message):
+        planned(network=network, dataset="digits", stem="small", start=Wish("grown", str(path)))

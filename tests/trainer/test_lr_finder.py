@@ -1,0 +1,119 @@
+"""The learning-rate range test: what it concludes from losses, and the command that runs it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from cnn_explorer.cli import train_options as cli_train_options
+from cnn_explorer.errors import UsageError
+from cnn_explorer.trainer.config import presets, recipe
+from cnn_explorer.trainer.data import dataset_info as datainfo
+from cnn_explorer.trainer.planning import lr_finder as findrate
+from cnn_explorer.trainer.planning import planner as prepare
+from hypothesis import given
+from hypothesis import strategies as st
+from support.training import call
+
+RATES = [10 ** (-6 + 7 * number / 119) for number in range(120)]
+
+
+def losses(bottom: float) -> list[float]:
+    """2.3 far below 1e-3, falling around it, lowest at 10^bottom, then rising."""
+    powers = [math.log10(rate) for rate in RATES]
+    return [2.3 - 1.5 / (1 + math.exp(-4 * (x + 3))) + max(0.0, x - bottom) ** 2 for x in powers]
+
+
+def test_the_suggestion_is_a_tenth_of_the_rate_of_the_smallest_loss() -> None:
+    found = findrate.judged(RATES, losses(-1), blew_up=True)
+    assert 0.05 < found.lowest < 0.2
+    assert found.suggested == pytest.approx(found.lowest / 10, rel=0.05)
+    assert found.steepest == pytest.approx(1e-3, rel=0.3)
+    assert "a tenth of" in found.verdict
+
+
+def test_noise_of_one_rate_does_not_decide() -> None:
+    values = losses(-1)
+    values[20] = 0.1
+    assert 0.05 < findrate.judged(RATES, values, blew_up=True).lowest < 0.2
+
+
+@pytest.mark.parametrize("values", [[], [2.3], [2.3] * 120, [2.3 + rate for rate in RATES], [2.3, 2.2]])
+def test_nothing_is_suggested_where_the_loss_does_not_fall(values: list[float]) -> None:
+    found = findrate.judged(RATES[: len(values)], values, blew_up=False)
+    assert found.suggested is None and "none is suggested" in found.verdict
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=120))
+def test_whatever_the_losses_the_rates_named_are_among_those_tried(values: list[float]) -> None:
+    found = findrate.judged(RATES[: len(values)], values, blew_up=False)
+    assert len(found.smoothed) == len(values)
+    if found.suggested is not None:
+        assert found.steepest <= found.lowest <= RATES[len(values) - 1]
+
+
+def test_the_command_draws_the_losses_and_makes_no_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call(monkeypatch, "train", "tiny", "--find-lr", "--threads", "1") == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert lines[0] == "tiny on digits, sgd, batches of 64: loss over learning rate"
+    assert lines[-1].startswith("suggested learning rate 0.") and "the run would take 0.05" in lines[-1]
+    assert "1e-3" in lines[-2] and max(map(len, lines[1:-1])) <= 80
+    assert "\x1b" not in out
+    assert not (home / "runs").exists()
+
+
+def test_the_command_gives_json(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "train", "tiny", "--find-lr", "--json", "--sam", "sam", "--threads", "1") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["network"], found["dataset"], found["batch_size"]) == (1, "tiny", "digits", 64)
+    assert len(found["rates"]) == len(found["losses"]) == len(found["smoothed"])
+    assert found["rates"] == sorted(found["rates"]) and found["rates"][0] == pytest.approx(1e-6)
+    assert 1e-3 < found["suggested"] < 1
+    assert found["losses"][0] == pytest.approx(math.log(10), rel=0.3)
+
+
+def test_it_goes_with_nothing_that_trains(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "train", "tiny", "--find-lr", "--detach") == 2
+    assert "goes neither with --plan nor with --detach" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_named_recipes_can_be_used_on_all_data_and_over_any_note(name: str) -> None:
+    note = recipe.Layer("note.md", {"optimizer": "adamw", "lr": 1e-3, "warmup": 5, "augment": ["crop"]}, general=True)
+    for dataset in (*datainfo.names(), "folder:/pictures"):
+        found = recipe.resolve(dataset, [note, presets.layer(name)]).recipe
+        assert found.optimizer == "sgd" and found.lr == presets.PRESETS[name].values["lr"]
+        mirrored = set(recipe.FLIPS) & set(found.augment)
+        assert bool(mirrored) == (dataset not in recipe.MIRRORED_MEANS_SOMETHING_ELSE)
+    option = cli_train_options.Preset.__metadata__[0].help
+    assert name in option
+
+
+def test_the_speedrun_gives_way_to_flags_and_to_small_data(home: Path) -> None:
+    said: list[str] = []
+    request = prepare.Request(network="tiny", preset="speedrun", recipe={"epochs": 2}, threads=1, device="cpu")
+    found = prepare.plan(request, said.append)
+    plan = found.config.recipe
+    assert (plan.schedule, plan.label_smoothing, plan.ema, plan.epochs) == ("linear", 0.2, 0.99, 2)
+    assert (plan.augment, plan.tta) == (("crop", "cutout"), "none")
+    assert plan.batch_size < 512 and plan.warmup == pytest.approx(0.6)
+    assert found.origins["label_smoothing"] == "recipe speedrun"
+
+
+def test_a_recipe_that_does_not_exist_or_contradicts_a_whole_one(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"recipe: 'sprint' is no recipe of that name; .*speedrun"):
+        presets.layer("sprint")
+    whole = tmp_path / "run.json"
+    whole.write_text('{"network": {"name": "tiny"}, "data": {"name": "digits"}, "recipe": {}, "engine": {}, "seed": 0}')
+    with pytest.raises(UsageError, match=r"recipe: 'speedrun' and run.json, which holds a whole recipe, contradict"):
+        prepare.plan(prepare.Request(config=whole, preset="speedrun"), print)

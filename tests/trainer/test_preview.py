@@ -1,0 +1,178 @@
+"""What is shown before a run: the plan as text and as JSON, how long it will take, whether it fits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from cnn_explorer.errors import UsageError
+from cnn_explorer.trainer.config.config_file import Wishes
+from cnn_explorer.trainer.config.lr_schedule import learning_rate
+from cnn_explorer.trainer.devices import hardware
+from cnn_explorer.trainer.planning import engine_choice as enginechoice
+from cnn_explorer.trainer.planning import estimate, preview, trial
+from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning.estimate import Forecast
+from cnn_explorer.trainer.planning.trial import Timing
+from support.training import call
+
+
+def planned(**wishes) -> prepare.Plan:
+    return prepare.plan(
+        prepare.Request(**({"network": "tiny", "device": "cpu", "threads": 1} | wishes)), lambda line: None
+    )
+
+
+def test_a_plan_as_json_has_what_the_run_would_have_and_writes_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("train", "--threads", "1", "--device", "cpu", "tiny", "--epochs", "2", "--plan", "--json")
+    assert call(monkeypatch, *words) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert not (home / "runs").exists()
+    config = planned(recipe={"epochs": 2}).config
+    assert shown["schema"] == 1
+    for key in ("network", "recipe"):
+        assert shown[key] == json.loads(json.dumps(config.to_dict()[key])), key
+    assert (shown["origins"]["recipe"]["epochs"], shown["origins"]["recipe"]["lr"]) == ("flag", "tiny.md")
+    assert (shown["origins"]["engine"]["threads"], shown["origins"]["engine"]["precision"]) == ("flag", "default")
+    steps = config.data.train // config.recipe.batch_size
+    assert shown["lr_curve"][0] == [0.0, pytest.approx(learning_rate(config.recipe, 0, steps), rel=1e-5)]
+    assert len(shown["lr_curve"]) == 2 * steps and shown["lr_curve"][-1][0] < 2
+    assert shown["estimate"]["seconds"] > shown["estimate"]["seconds_per_epoch"] > 0
+    assert shown["estimate"]["images_per_s"] > 0 and shown["warnings"] == []
+
+
+def test_several_plans_are_a_list_and_a_network_that_fails_is_planned_without_an_estimate(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "train", "--threads", "1", "tiny", "tiny_broken", "--plan", "--json") == 0
+    first, second = json.loads(capsys.readouterr().out)["plans"]
+    assert first["network"]["name"] == "tiny" and first["estimate"] is not None
+    assert second["network"]["name"] == "tiny_broken" and second["estimate"] is None
+
+
+def test_a_plan_as_text_names_values_with_their_origins_and_draws_the_curve(home: Path) -> None:
+    lines = preview.as_lines(planned(recipe={"lr": 0.25}), Forecast(None, ("too large",)))
+    text = "\n".join(lines)
+    assert "\x1b" not in text
+    assert any(line.split() == ["lr", "0.25", "flag"] for line in lines)
+    assert any(line.split() == ["batch_size", "64", "tiny.md"] for line in lines)
+    assert any(line.split() == ["nesterov", "yes"] for line in lines)
+    assert "learning rate over 3 epochs" in text and any(0x2800 < ord(letter) < 0x2900 for letter in text)
+    assert "warning: too large" in text
+    assert all(len(line) <= 80 for line in preview.recipe_lines(planned()))
+
+
+def test_batches_made_to_fit_the_number_of_pictures_have_that_as_their_origin(home: Path) -> None:
+    origins = planned(network="lenet5", dataset="digits", recipe={}).origins
+    assert origins["augment"] == "data set" and origins["momentum"] == "default"
+    small = planned(network="resnet18", dataset="digits", recipe={"optimizer": "adamw"})
+    assert small.origins["optimizer"] == "flag"
+
+
+def test_a_timing_is_turned_into_seconds_of_the_run(home: Path) -> None:
+    config = planned(recipe={"epochs": 3}).config  # 1,294 pictures to train on: 20 batches of 64
+    found = estimate.from_timing(config, Timing(0.5, 64, 0.001))
+    assert found.images_per_s == 128
+    assert found.seconds_per_epoch == pytest.approx(20 * 0.5 + 144 * 0.001)
+    assert found.seconds == pytest.approx(3 * found.seconds_per_epoch + 359 * 0.001)
+    assert found.words() == "about 10 s an epoch and 31 s in all (128 images/s)"
+
+
+def test_what_is_far_too_slow_is_told_with_a_smaller_choice(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial.Trial, "__init__", lambda self, config, data: None)
+    monkeypatch.setattr(trial.Trial, "timing", lambda self, budget: Timing(200.0, 32, 1.0))
+    plan = planned(network="resnet18", dataset="digits", stem="imagenet")
+    found = estimate.forecast(plan.config, plan.data)
+    [warning] = found.warnings
+    assert warning.startswith("resnet18 is too big for this CPU: about 2 h 15 min an epoch")
+    assert "--stem small" in warning
+    plan = planned(network="resnet110", dataset="digits")
+    [warning] = estimate.forecast(plan.config, plan.data).warnings
+    assert "resnet20 is a smaller one of its family" in warning
+
+
+def test_what_does_not_fit_into_memory_is_told_before_anything_is_built(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(network="resnet18", dataset="digits", recipe={"batch_size": 256})
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 200_000_000)
+    monkeypatch.setattr(trial.Trial, "__init__", lambda self, config, data: pytest.fail("it was built"))
+    found = estimate.forecast(plan.config, plan.data)
+    assert found.estimate is None
+    [warning] = found.warnings
+    assert "resnet18 needs about" in warning and "0.2 GB of main memory are free" in warning
+    assert "--set accumulate=2" in warning and "resnet20" not in warning
+
+
+def test_slow_networks_are_timed_with_fewer_pictures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned()
+    monkeypatch.setattr(trial, "LONGEST_STEP_S", 1e-9)
+    assert trial.Trial(plan.config, plan.data).fitting_batch() == 2
+    monkeypatch.setattr(trial, "LONGEST_STEP_S", 1e9)
+    assert trial.Trial(plan.config, plan.data).fitting_batch() == 64
+
+
+def test_timing_leaves_the_random_numbers_alone(home: Path) -> None:
+    plan = planned()
+    torch.manual_seed(5)
+    expected = torch.rand(4)
+    torch.manual_seed(5)
+    assert estimate.forecast(plan.config, plan.data).estimate is not None
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_flags_win_over_a_file_and_that_over_what_suits_the_device(home: Path) -> None:
+    file = Wishes("e.toml", engine={"channels_last": True, "precision": "bf16"})
+    choice = enginechoice.choose({"precision": "fp32", "device": "cpu"}, file, alone=True, say=print)
+    assert (choice.engine.precision, choice.engine.channels_last, choice.engine.compile) == ("fp32", True, False)
+    assert (choice.origins["precision"], choice.origins["channels_last"]) == ("flag", "e.toml")
+    assert choice.fixed == {"precision", "device", "channels_last"}
+
+
+def test_pictures_for_which_there_is_no_room_stay_in_main_memory_unless_decided(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 1_000_000)
+    plan = planned()
+    assert not plan.config.engine.data_on_device
+    assert any("stay in main memory" in line for line in plan.remarks)
+    assert planned(data_on_device=True).config.engine.data_on_device
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 10**10)
+    assert planned().config.engine.data_on_device
+    assert not planned(data_on_device=False).config.engine.data_on_device
+
+
+def test_what_only_a_gpu_can_do_is_refused_on_a_cpu(home: Path) -> None:
+    with pytest.raises(UsageError, match="cuda-graphs: needs a CUDA device, and this run is on cpu"):
+        enginechoice.choose({"cuda_graphs": True, "device": "cpu"}, Wishes(), alone=True, say=print)
+    with pytest.raises(UsageError, match=r"e\.toml: engine: tf32: needs a CUDA device"):
+        enginechoice.choose({"device": "cpu"}, Wishes("e.toml", engine={"tf32": True}), alone=True, say=print)
+
+
+def test_a_run_of_a_gpu_is_repeated_on_a_cpu_without_what_only_the_gpu_had(home: Path) -> None:
+    before = {"device": "cuda:0", "precision": "fp32", "compile": True, "cuda_graphs": True, "tf32": True, "threads": 1}
+    said: list[str] = []
+    file = Wishes("run.json", engine=before, complete=True)
+    choice = enginechoice.choose({"device": "cpu"}, file, alone=True, say=said.append)
+    assert not (choice.engine.compile or choice.engine.cuda_graphs or choice.engine.tf32)
+    assert [line.split()[1] for line in said] == ["cuda-graphs", "tf32", "compile"] and choice.complete
+
+
+@pytest.mark.parametrize(
+    ("text", "able"),
+    [
+        ("flags\t\t: fpu avx512_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags : fpu avx2\n", False),
+    ],
+)
+def test_bf16_is_known_from_the_words_of_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, able: bool
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{text}")
+    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
+    assert hardware.has_bf16(torch.device("cpu")) is able

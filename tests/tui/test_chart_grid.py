@@ -1,0 +1,470 @@
+"""The grid of charts in an app of its own, over real run directories that grow and break; and the thread behind it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import threading
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from cnn_explorer.tui.charts import chart as chartlines
+from cnn_explorer.tui.charts import markers as marks
+from cnn_explorer.tui.charts import reader as chartreader
+from cnn_explorer.tui.charts.history import History
+from cnn_explorer.tui.charts.reader import ChartReader
+from cnn_explorer.tui.charts.view import METRICS, ChartedRun, Drawn, View, Wanted, Window
+from cnn_explorer.tui.core.saved_state import Memory
+from cnn_explorer.tui.screens.choose_charts import ChooseChartsScreen
+from cnn_explorer.tui.widgets.chart_grid import ChartGrid
+from cnn_explorer.tui.widgets.chart_view import ChartView
+from support.tui import FakeRun, eval_record, make_app, screen_text, train_record, until
+from textual.app import App
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+SIZE = (120, 36)
+NAMES = ("20261120-143022-lenet5-digits-7f3a", "20261120-153022-resnet18-digits-8c1d")
+CHARTS = tuple((metric, (60, 12)) for metric in METRICS)
+
+
+class GridApp(App):
+    """Nothing but the grid."""
+
+    def __init__(self, memory: Memory | None = None, ascii: bool = False) -> None:
+        super().__init__()
+        self.grid = ChartGrid(memory, ascii=ascii, every_s=0.02)
+
+    def compose(self):
+        yield self.grid
+
+
+def full_record(step: int, **values: float) -> dict:
+    """A training record with all that the trainer writes."""
+    return train_record(step, 2.0 * math.exp(-step / 100)) | {"lr": 0.1, "grad_norm": 1.0 + step % 3} | values
+
+
+def make_run(folder: Path, name: str = NAMES[0], count: int = 200) -> FakeRun:
+    run = FakeRun(folder, name, "finished")
+    run.write(*(full_record(step) for step in range(count)))
+    run.write(*(eval_record(epoch, 0.5 + 0.1 * epoch) for epoch in (1, 2)))
+    return run
+
+
+def charted(*runs: FakeRun, pinned: int = -1) -> list[ChartedRun]:
+    return [ChartedRun(run.path, run.path.name.split("-")[2], slot, slot == pinned) for slot, run in enumerate(runs)]
+
+
+def picture(grid: ChartGrid, metric: str = "loss") -> str:
+    chart = grid.drawn.charts.get(metric)
+    return "\n".join(row.text for row in chart.rows) if chart else ""
+
+
+def cells(grid: ChartGrid, tone: int) -> int:
+    """How many cells of the learning rate's chart have a tone."""
+    return sum(row.tones[7:].count(tone) for row in grid.drawn.charts["lr"].rows[1:-1])
+
+
+async def shown(pilot: Pilot, *runs: FakeRun, pinned: int = -1) -> ChartGrid:
+    """The grid with these runs drawn, and the focus on it."""
+    grid = pilot.app.query_one(ChartGrid)
+    grid.focus()
+    grid.show(charted(*runs, pinned=pinned))
+    await settled(pilot)
+    return grid
+
+
+async def settled(pilot: Pilot) -> None:
+    """What is wanted is drawn."""
+    await pilot.pause()
+    grid = pilot.app.query_one(ChartGrid)
+    await until(pilot, lambda: grid.drawn.wanted == grid._wanted and grid.drawn.charts, "drawn as wanted")
+
+
+async def test_a_grid_shows_all_metrics_of_a_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    app = GridApp()
+    async with app.run_test(size=SIZE) as pilot:
+        await shown(pilot, run)
+        text = screen_text(app)
+        for title in ("loss", "accuracy", "learning rate", "gradient norm", "images/s"):
+            assert title in text
+        assert "★ best 70.0% epoch 2" in text and "─ train" in text and "┄○ validation" in text
+        assert "over epochs" in text
+        assert any("\u2800" < letter <= "\u28ff" for letter in text)
+
+
+async def test_overlaid_runs_have_their_markers_and_the_pinned_one_is_on_top(tmp_path: Path) -> None:
+    runs = make_run(tmp_path), make_run(tmp_path, NAMES[1])
+    app = GridApp()
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, *runs)
+        assert "●○ lenet5" in screen_text(app) and "◆◇ resnet18" in screen_text(app)
+        assert "●" in picture(grid) and picture(grid).count("●") > picture(grid).count("◆")
+        # The same numbers in both: what lies on top hides the other one.
+        assert cells(grid, 16) > cells(grid, 18)
+        grid.show(charted(*runs, pinned=1))
+        await settled(pilot)
+        assert "resnet18 (pinned)" in screen_text(app)
+        assert cells(grid, 16) < cells(grid, 18)
+
+
+async def test_ascii_needs_neither_braille_nor_colours(tmp_path: Path) -> None:
+    runs = make_run(tmp_path), make_run(tmp_path, NAMES[1])
+    app = GridApp(ascii=True)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, *runs)
+        assert all(row.text.isascii() for chart in grid.drawn.charts.values() for row in chart.rows)
+        assert "Aa lenet5" in screen_text(app) and "A" in picture(grid).partition("\n")[2]
+
+
+async def test_axes_smoothing_and_logarithm(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    memory = Memory()
+    app = GridApp(memory)
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, run)
+        for label, end in (("steps", 200), ("training time", 100), ("pictures seen", 25_600), ("epochs", 2)):
+            await pilot.press("x")
+            await settled(pilot)
+            assert f"over {label}" in screen_text(app)
+            assert grid.drawn.x[1] == pytest.approx(end, rel=0.1)
+        await pilot.press("full_stop")
+        await settled(pilot)
+        assert "┈ raw" in picture(grid) and "smoothing 0.6" in screen_text(app) and "raw" not in picture(grid, "lr")
+        await pilot.press("comma", "comma", "l")
+        await settled(pilot)
+        assert "raw" not in picture(grid) and picture(grid).startswith("loss (log)")
+        assert memory.log_charts == "loss" and memory.smoothing == 0.0 and memory.axis == "epoch"
+        await pilot.press("j", "l", "l", "k", "l")
+        await settled(pilot)
+        assert memory.log_charts == ""
+
+
+async def test_a_logarithm_of_nothing_above_zero_is_refused_with_a_word(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path, NAMES[0], "finished")
+    run.write(*(train_record(step, loss=-1.0) for step in range(9)))
+    app = GridApp(Memory(log_charts="accuracy"))
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        grid = await shown(pilot, run)
+        await pilot.press("l")
+        await until(pilot, lambda: "no logarithmic axis" in screen_text(app))
+        assert grid.memory.log_charts == "accuracy"
+
+
+async def test_windows_zoom_and_freeze(tmp_path: Path) -> None:
+    run = make_run(tmp_path, count=1000)
+    app = GridApp(Memory(axis="step"))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, run)
+        whole = grid.drawn.x
+        await pilot.press("W", "W")
+        await settled(pilot)
+        assert "last 20 %" in screen_text(app) and grid.drawn.x == pytest.approx((799.2, 999), abs=1)
+        await pilot.press("0", "plus")
+        await settled(pilot)
+        assert grid.drawn.x[0] == pytest.approx(499.5, abs=1) and "zoomed" in screen_text(app)
+        await pilot.press("less_than_sign")
+        await settled(pilot)
+        assert grid.drawn.x == pytest.approx((374.6, 874.1), abs=1)
+        await pilot.press("F")
+        await settled(pilot)
+        still = grid.drawn.x
+        assert "frozen" in screen_text(app)
+        run.write(*(full_record(step) for step in range(1000, 3000)))
+        await until(pilot, lambda: grid.drawn.extent and grid.drawn.extent[1] == 2999)
+        assert grid.drawn.x == still
+        await pilot.press("F")
+        await until(pilot, lambda: grid.drawn.x[1] >= 2999)
+        await pilot.press("W", "W", "W", "W")
+        await settled(pilot)
+        assert grid.drawn.x == pytest.approx((1999, 2999), abs=1) and "last 1,000 steps" in screen_text(app)
+        await pilot.press("minus", "minus", "greater_than_sign")
+        await settled(pilot)
+        assert grid._window == Window() and grid.drawn.x[0] == whole[0]
+
+
+async def test_the_cursor_shows_the_values_of_all_curves(tmp_path: Path) -> None:
+    runs = make_run(tmp_path), make_run(tmp_path, NAMES[1])
+    app = GridApp(Memory(axis="step"))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, runs[0])
+        await pilot.press("left")
+        await until(pilot, lambda: "train 0.27" in screen_text(app) and "train 50.00%" in screen_text(app))
+        assert "val. 1" in screen_text(app)
+        await pilot.press("ctrl+left", "home")
+        await until(pilot, lambda: re.search("loss step [0-9] ", screen_text(app)))
+        assert grid.go_back() and grid.x is None
+        await until(pilot, lambda: "val. 1" not in screen_text(app))
+        grid.show(charted(*runs))
+        await settled(pilot)
+        await pilot.press("right")
+        await until(pilot, lambda: "●0.27" in screen_text(app) and "◆0.27" in screen_text(app))
+        runs[0].write(*(full_record(step) for step in range(200, 400)))
+        await until(pilot, lambda: grid.drawn.extent and grid.drawn.extent[1] == 399)
+        await pilot.press("end")
+        await until(pilot, lambda: "●0.03" in screen_text(app) and "◆0" not in screen_text(app))
+
+
+async def test_one_chart_takes_the_room_and_gives_it_back(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    app = GridApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = await shown(pilot, run)
+        assert "page 1 of 2" in screen_text(app) and len(grid.drawn.charts) == 4
+        await pilot.press("pagedown")
+        await settled(pilot)
+        assert grid.metric == "images_per_s" and set(grid.drawn.charts) == {"images_per_s"}
+        await pilot.press("j", "j", "enter")
+        await settled(pilot)
+        assert set(grid.drawn.charts) == {"accuracy"} and grid.drawn.charts["accuracy"].width == 80
+        await pilot.press("k")
+        await settled(pilot)
+        assert set(grid.drawn.charts) == {"loss"}
+        assert grid.go_back() and not grid.alone and not grid.go_back()
+        await settled(pilot)
+        assert len(grid.drawn.charts) == 4
+
+
+async def test_which_charts_are_shown_is_chosen_and_remembered(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    memory = Memory()
+    app = GridApp(memory)
+    async with app.run_test(size=SIZE) as pilot:
+        await shown(pilot, run)
+        await pilot.press("v")
+        assert isinstance(app.screen, ChooseChartsScreen)
+        await pilot.press("enter", "j", "j", "enter", "j", "enter", "j", "enter", "j", "enter")
+        await settled(pilot)
+        assert memory.charts == "accuracy" and app.grid.metric == "accuracy"
+        await pilot.press("v", "j", "enter", "G", "enter")
+        await until(pilot, lambda: "one chart" in str(app.screen.query_one("#charts-problem", Static).content))
+        await pilot.press("escape")
+        assert memory.charts == "accuracy"
+
+
+async def test_the_mouse_points_picks_drags_and_turns(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    app = GridApp(Memory(axis="step"))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, run)
+        await pilot.hover("#chart-accuracy", offset=(20, 5))
+        assert grid.x is not None
+        await pilot.hover("#chart-legend")
+        await until(pilot, lambda: grid.x is None)
+        await pilot.mouse_down("#chart-accuracy", offset=(12, 5))
+        assert grid.metric == "accuracy" and grid.x is not None
+        await pilot.mouse_up("#chart-accuracy", offset=(22, 5))
+        await settled(pilot)
+        low, high = grid.drawn.x
+        assert 20 < low < high < 130
+        view = app.query_one("#chart-loss", ChartView)
+        grid.post_message(ChartView.Turned(view, 20, 1))
+        await until(pilot, lambda: grid.drawn.x[1] - grid.drawn.x[0] == pytest.approx((high - low) / 2))
+        await pilot.click("#chart-loss", offset=(20, 5), times=2)
+        await until(pilot, lambda: grid.alone and grid.metric == "loss")
+
+
+async def test_growth_torn_lines_truncation_and_deletion(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    app = GridApp()
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, run)
+        before = picture(grid)
+        run.append('{"kind": "train", "step": 300, "epo')
+        run.append('ch": 3.0, "loss": 9.0}\n\x1b[2J nonsense\n')
+        await until(pilot, lambda: grid.drawn.runs[0].records == 203)
+        assert picture(grid) != before and grid.drawn.runs[0].last["loss"] == 9.0
+        (run.path / "metrics.jsonl").write_text("")
+        run.write(train_record(1))
+        await until(pilot, lambda: grid.drawn.runs[0].records == 1)
+        last = picture(grid)
+        (run.path / "metrics.jsonl").unlink()
+        await pilot.pause(0.1)
+        assert picture(grid) == last
+        run.write(train_record(1), train_record(2))
+        await until(pilot, lambda: grid.drawn.runs[0].records == 2)
+        grid.show([])
+        await settled(pilot)
+        assert "no values yet" in screen_text(app)
+
+
+async def test_divergence_is_a_gap_a_sign_and_a_badge(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path, NAMES[0], "diverged")
+    run.write(*(train_record(step) for step in range(100)))
+    run.append('{"kind": "train", "step": 100, "epoch": 1.0, "loss": null, "nonfinite": {"loss": "inf"}}\n')
+    run.write(train_record(300, loss=math.inf), *(train_record(step) for step in range(400, 500)))
+    app = GridApp(Memory(axis="step"))
+    async with app.run_test(size=(60, 14)) as pilot:
+        grid = await shown(pilot, run)
+        await pilot.press("z")
+        await settled(pilot)
+        assert "diverged at step 100" in screen_text(app) and "✗" in picture(grid)
+        rows = [row.text[7:] for row in grid.drawn.charts["loss"].rows[1:-1]]
+        filled = [any(row[column] not in " ✗" for row in rows) for column in range(len(rows[0]))]
+        assert filled[0] and filled[-1] and not all(filled)
+
+
+async def test_only_the_cells_that_changed_are_painted_again(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    app = GridApp(Memory(axis="step"))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, run)
+        view = app.query_one("#chart-loss", ChartView)
+        run.write(full_record(220), full_record(260))
+        await until(pilot, lambda: grid.drawn.extent and grid.drawn.extent[1] == 260)
+        asked = []
+        refresh = view.refresh
+        view.refresh = lambda *regions, **options: asked.append(regions) or refresh(*regions, **options)  # type: ignore
+        run.write(full_record(261))
+        await until(pilot, lambda: grid.drawn.extent and grid.drawn.extent[1] == 261)
+        cells = sum(region.width * region.height for regions in asked for region in regions)
+        assert all(regions for regions in asked)
+        assert cells < view.size.width
+
+
+async def test_behind_another_screen_nothing_is_drawn(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    app = GridApp()
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, run)
+        grid.pause(True)
+        run.write(full_record(500))
+        await until(pilot, lambda: grid.drawn.runs[0].records == 203)
+        assert grid._wanted.charts == () and grid.drawn.charts
+        grid.pause(False)
+        await settled(pilot)
+
+
+async def test_export_as_text_csv_and_svg(tmp_path: Path) -> None:
+    runs = make_run(tmp_path), make_run(tmp_path, NAMES[1])
+    app = GridApp(Memory(axis="step", smoothing=0.6))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, *runs)
+        shown_now = grid.export()
+        assert "●○ lenet5" in shown_now.text and "learning rate" in shown_now.text
+        rows = list(csv.DictReader(io.StringIO(shown_now.more["csv"][1]())))
+        losses = [row for row in rows if (row["metric"], row["curve"], row["run"]) == ("loss", "raw", NAMES[0])]
+        assert len(losses) == 200 and float(losses[3]["value"]) == pytest.approx(2.0 * math.exp(-0.03))
+        assert {row["smoothing"] for row in rows if row["curve"] == "train"} == {"0.6", "0"}
+        tree = ElementTree.fromstring(shown_now.more["charts.svg"][1]())
+        words = [text.text or "" for text in tree.iter("{http://www.w3.org/2000/svg}text")]
+        assert "●○ lenet5" in words and sum(word == "★" for word in words) == 2
+        assert any(path.get("stroke-dasharray") for path in tree.iter("{http://www.w3.org/2000/svg}path"))
+
+
+async def test_the_export_dialog_writes_the_curves_of_the_runs_screen(tmp_path: Path, monkeypatch) -> None:
+    make_run(tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("w")
+        await until(pilot, lambda: app.screen.query(ChartGrid) and app.screen.query_one(ChartGrid).drawn.runs)
+        await pilot.press("e", "j", "j", "enter")
+        await until(pilot, lambda: list(tmp_path.glob("*.csv")))
+        await pilot.press("e", "j", "j", "j", "enter")
+        await until(pilot, lambda: list(tmp_path.glob("*.charts.svg")))
+    (path,) = tmp_path.glob("cnn-explorer-*.csv")
+    assert path.read_text().startswith("run,metric,curve,smoothing,epoch,value,smallest,largest\n" + NAMES[0])
+
+
+# The thread behind it
+
+
+def follow(wanted: Wanted) -> tuple[ChartReader, threading.Thread, list[Drawn]]:
+    told: list[Drawn] = []
+    reader = ChartReader(told.append, every_s=0.01)
+    reader.want(wanted)
+    thread = threading.Thread(target=reader.run)
+    thread.start()
+    return reader, thread, told
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_long_file_is_sketched_first_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = FakeRun(tmp_path, NAMES[0], "finished")
+    lines = [json.dumps(train_record(step, loss=50.0 if step == 4321 else 1.0)) + "\n" for step in range(9000)]
+    run.append("".join(lines))
+    monkeypatch.setattr(chartreader, "SKETCHED_ABOVE", 1000)
+    monkeypatch.setattr(chartreader, "SKETCH_RECORDS", 100)
+    reader, thread, told = follow(Wanted(tuple(charted(run)), CHARTS, View("step")))
+    try:
+        wait_for(lambda: told and told[-1].progress == 1 and told[-1].runs[0].records == 9000)
+    finally:
+        reader.stop()
+        thread.join(5)
+    first, last = told[0], told[-1]
+    assert first.runs[0].records == 0 and first.progress < 1
+    assert any(letter > "\u2800" for row in first.charts["loss"].rows for letter in row.text)
+    assert first.extent is not None and first.extent[1] > 8000
+    assert last.charts["loss"].y[1] >= 50.0 > first.charts["loss"].y[1]
+    assert last.extent == (0.0, 8999.0)
+
+
+def test_the_thread_tells_nothing_when_nothing_is_new(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    reader, thread, told = follow(Wanted(tuple(charted(run)), CHARTS, View()))
+    try:
+        wait_for(lambda: told and told[-1].runs and told[-1].runs[0].records == 202)
+        count = len(told)
+        time.sleep(0.2)
+        assert len(told) == count
+        reader.want(Wanted(tuple(charted(run)), CHARTS, View("step")))
+        wait_for(lambda: len(told) == count + 1)
+        assert not reader.values("nothing", 1.0)
+    finally:
+        reader.stop()
+        thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_runs_that_are_gone_from_sight_are_let_go(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, f"20261120-14302{number}-net-digits-7f3a", 3) for number in range(12)]
+    reader, thread, told = follow(Wanted())
+    try:
+        for run in runs:
+            count = len(told)
+            reader.want(Wanted(tuple(charted(run)), CHARTS, View()))
+            wait_for(lambda count=count: len(told) > count and told[-1].runs and told[-1].runs[0].records == 5)
+        assert len(reader._followers) == chartreader.KEPT
+    finally:
+        reader.stop()
+        thread.join(5)
+
+
+def test_the_star_marks_the_epoch_whose_weights_are_kept(tmp_path: Path) -> None:
+    history = History()
+    history.add([eval_record(1, 0.9, loss=0.8), eval_record(2, 0.9, loss=0.5), eval_record(3, 0.9, loss=0.7)])
+    assert history.best("epoch") == (2.0, 0.9) and history.best("step") == (200.0, 0.9)
+    (run,) = charted(make_run(tmp_path))
+    found = chartlines.lines("accuracy", [(run, history)], View())
+    scene = chartlines.scene("accuracy", found, View(), (1.0, 3.0), 80, None)
+    assert [(point.x, point.y) for point in scene.points] == [(2.0, 0.9)]
+
+
+def test_a_legend_without_room_ends_with_a_whole_entry(tmp_path: Path) -> None:
+    history = History()
+    history.add([train_record(100), eval_record(1, 0.9)])
+    (run,) = charted(make_run(tmp_path))
+    found, known = chartlines.lines("accuracy", [(run, history)], View()), [history.summary(run.path)]
+    titles = [
+        chartlines.chart(chartlines.Request("accuracy", (width, 8), (0.0, 1.0)), found, known, View()).rows[0].text
+        for width in (36, 42, 60)
+    ]
+    assert [title.split("epoch 1")[1].split() for title in titles] == [
+        [],
+        ["─", "train"],
+        ["─", "train", f"┄{marks.marker(run.slot, 'validation')}", "validation"],
+    ]

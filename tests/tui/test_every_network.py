@@ -1,0 +1,43 @@
+"""A walk through all architectures with the real helper process: each tab of each one opens and says something true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.widgets.network_panes import NAMES
+from support.tui import screen_text, until
+
+
+@pytest.mark.slow
+async def test_every_tab_of_every_architecture(tmp_path: Path) -> None:
+    app = ExplorerApp(Places(tmp_path / "runs", tmp_path / "data", tmp_path / "state", tmp_path / "cache"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = app.screen
+        for family in catalogue.families():
+            variant = family.variants[0]
+            assert screen.go_to(variant.name)
+            for number, key in enumerate(NAMES, start=1):
+                await pilot.press(str(number))
+                await until(pilot, lambda key=key: screen.panes.pane_of(key) and screen.panes.current == key)
+                pane = screen.panes.pane_of(key)
+                wanted = f"{variant.name}: {key}"
+                await until(
+                    pilot,
+                    lambda pane=pane, name=variant.name: (
+                        not pane.waiting and pane.subject is not None and pane.subject.network == name
+                    ),
+                    wanted,
+                    patience_s=60,
+                )
+                if key == "layers":
+                    assert pane.table.network.parameters == variant.paper_form.parameters, wanted
+                    assert pane.table.network.macs == variant.paper_form.macs, wanted
+                if key == "walk":
+                    assert pane.table.rows, wanted
+                if key == "code":
+                    assert pane.query_one("CodeView").source.path == family.code_path, wanted
+            text = screen_text(app)
+            assert "cannot be read" not in text and "helper process ended" not in text, text

@@ -1,0 +1,489 @@
+"""Launching runs from the app: the form and its words, what the command is told, what comes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cnn_explorer import machine
+from cnn_explorer.errors import UsageError
+from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.trainer.config import recipe
+from cnn_explorer.trainer.data.dataset_info import DataInfo
+from cnn_explorer.tui.launch import commands as launching
+from cnn_explorer.tui.launch import form as launchform
+from cnn_explorer.tui.launch import hints as launchwords
+from cnn_explorer.tui.launch.commands import Call, Device, Outcome, Preview, Request
+from cnn_explorer.tui.launch.form import Form, Wish, fill, settings, words
+from cnn_explorer.tui.launch.values import stepped
+from cnn_explorer.tui.screens.launch import LaunchScreen
+from cnn_explorer.tui.screens.runs import RunsScreen
+from cnn_explorer.tui.widgets.loss_chart import LossChart
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.markup import escape
+from support.tui import FakeRun, make_app, screen_text, until
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+SIZE = (100, 30)
+RUN = "20261120-143022-lenet5-digits-7f3a"
+PLAN = {
+    "schema": 1,
+    "engine": {"device": "cpu", "precision": "fp32", "channels_last": True, "compile": False},
+    "estimate": {"seconds_per_epoch": 4.25, "seconds": 130.0, "images_per_s": 15030.0, "memory": 2048},
+    "warnings": ["an epoch takes hours; the small form does not"],
+}
+
+
+def form(*networks: str, dataset: str = "digits", **changed: str) -> Form:
+    return Form(Wish(networks or ("lenet5",), dataset), changed)
+
+
+def shown(made: Form, tmp_path: Path) -> dict[str, launchform.Setting]:
+    return {setting.key: setting for setting in settings(made, fill(made, tmp_path), everything=True)}
+
+
+# The form
+
+
+def test_values_and_origins_are_those_of_the_recipe(tmp_path: Path) -> None:
+    lines = shown(form("resnet20", dataset="mnist", lr="0.3"), tmp_path)
+    note = catalogue.find("resnet20").recipe
+    expected = recipe.resolve("mnist", [recipe.Layer("resnet.md", note, general=True)]).recipe
+    assert lines["epochs"].value == str(expected.epochs)
+    assert lines["momentum"].value == f"{expected.momentum:g}"
+    assert (lines["lr"].value, lines["lr"].origin) == ("0.3", "you")
+    assert set(recipe.FIELDS) <= set(lines)
+
+
+def test_networks_that_differ_show_each_value(tmp_path: Path) -> None:
+    lines = shown(form("resnet20", "lenet5"), tmp_path)
+    assert " · " in lines["optimizer"].value
+    lines = shown(form("resnet20", "lenet5", optimizer="adamw"), tmp_path)
+    assert (lines["optimizer"].value, lines["optimizer"].origin) == ("adamw", "you")
+
+
+def test_settings_without_an_effect_are_left_out(tmp_path: Path) -> None:
+    made = form("resnet20", optimizer="sgd", schedule="cosine", augment="none")
+    keys = {setting.key for setting in settings(made, fill(made, tmp_path))}
+    assert "momentum" in keys and not {"betas", "milestones", "cutout_size"} & keys
+    made = form("resnet20", optimizer="adam", schedule="step", augment="cutout")
+    keys = {setting.key for setting in settings(made, fill(made, tmp_path))}
+    assert {"betas", "milestones", "gamma", "cutout_size"} <= keys and "momentum" not in keys
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "problem"),
+    [
+        ("lr", "-3", "must be above 0"),
+        ("lr", "fast", "must be a number"),
+        ("epochs", "2.5", "must be a whole number"),
+        ("optimizer", "sdg", "did you mean 'sgd'"),
+        ("augment", "crop, flop", "did you mean 'flip'"),
+        ("augment", "crop, translate", "shifts twice"),
+        ("batch_size", "99999", "the largest that works is 1294"),
+        ("nesterov", "perhaps", "must be true or false"),
+        ("networks", "lenet6", "or 'lenet5'"),
+        ("dataset", "mnits", "did you mean 'mnist'"),
+        ("dataset", "folder:", "which folder?"),
+        ("seed", "-1", "at least 0"),
+        ("seed", "auto", "at least 0"),
+        ("validation", "1.5", "a share below 1"),
+        ("device", "gpu", "there are auto, cpu"),
+        ("precision", "bf61", "did you mean 'bf16'"),
+        ("preset", "sprint", "did you mean 'speedrun'"),
+        ("compile", "maybe", "choose one of"),
+        ("freeze", "bone", "did you mean 'none'"),
+        ("stem", "big", "choose one of"),
+        ("threads", "0", "at least 1"),
+    ],
+)
+def test_what_is_wrong_stands_at_its_setting(tmp_path: Path, key: str, typed: str, problem: str) -> None:
+    assert problem in shown(form(**{key: typed}), tmp_path)[key].problem
+
+
+@given(st.sampled_from(["networks", "dataset", *launchform.DEFAULTS, *recipe.FIELDS]), st.text(max_size=12))
+def test_whatever_is_typed_gives_a_form(key: str, typed: str) -> None:
+    made = form().with_value(key, typed)
+    filled = fill(made, Path("/nonexistent"))
+    assert settings(made, filled, everything=True)
+    words(made)
+    launchform.curve(filled)
+
+
+def test_the_words_hold_the_changes_alone() -> None:
+    assert words(form("vgg11", "lenet5", dataset="mnist")) == ["train", "vgg11", "lenet5", "--dataset", "mnist"]
+    made = form(lr="0.2", augment="translate, cutout", nesterov="no", schedule="cosine", device="cpu", stem="auto")
+    assert words(made)[4:] == [
+        *("--device", "cpu", "--set", "lr=0.2", "--set", "nesterov=false"),
+        *("--set", 'schedule="cosine"', "--set", 'augment=["translate", "cutout"]'),
+    ]
+
+
+def test_a_named_recipe_stands_under_what_was_typed(tmp_path: Path) -> None:
+    made = form("resnet18", dataset="cifar10", preset="baseline", epochs="7", compile="no", channels_last="yes")
+    lines = shown(made, tmp_path)
+    assert (lines["batch_size"].value, lines["epochs"].value) == ("128", "7") and lines["batch_size"].origin != ""
+    assert words(made)[2:] == [
+        *("--dataset", "cifar10", "--recipe", "baseline"),
+        *("--channels-last", "--no-compile", "--set", "epochs=7"),
+    ]
+
+
+def test_what_is_taken_over_has_settings_of_its_own(tmp_path: Path) -> None:
+    fresh = form("resnet18", dataset="cifar10")
+    assert "backbone_lr" not in {setting.key for setting in settings(fresh, fill(fresh, tmp_path))}
+    made = fresh.with_value("pretrained", "yes").with_value("freeze", "backbone")
+    lines = {setting.key: setting for setting in settings(made, fill(made, tmp_path))}
+    assert (lines["backbone_lr"].value, lines["backbone_lr"].origin) == ("0.1", "fine-tuning")
+    assert words(made)[2:] == ["--dataset", "cifar10", "--pretrained", "--set", 'freeze="backbone"']
+
+
+def test_the_command_takes_the_words(tmp_path: Path) -> None:
+    """What the form hands over comes back as the same values from the command's own reading."""
+    from cnn_explorer.cli.train import _assigned
+
+    made = form(lr="0.2", augment="translate, cutout", nesterov="no", schedule="cosine", milestones="0.3, 0.6")
+    given_words = words(made)
+    pairs = [given_words[at + 1] for at, word in enumerate(given_words) if word == "--set"]
+    values = {key: recipe.check(key, value) for key, value in _assigned(pairs).items()}
+    filled = fill(made, tmp_path).recipes["lenet5"]
+    assert values == {key: getattr(filled, key) for key in values}
+
+
+def test_a_run_is_repeated_with_its_own_values(tmp_path: Path) -> None:
+    run = {
+        "recipe": {"epochs": 77, "lr": 0.5, "unheard_of": 1},
+        "seed": 9,
+        "network": {"stem": None},
+        "engine": {"device": "cpu", "threads": 1},
+    }
+    made = Form(Wish(("lenet5",), "digits", tmp_path / "run.json", run), {"lr": "0.25"})
+    lines = shown(made, tmp_path)
+    assert (lines["epochs"].value, lines["epochs"].origin) == ("77", "the run")
+    assert (lines["seed"].value, lines["device"].value) == ("9", "cpu")
+    assert (lines["lr"].value, lines["lr"].origin) == ("0.25", "you")
+    assert words(made) == ["train", "lenet5", "--config", str(tmp_path / "run.json"), "--set", "lr=0.25"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "up", "down"),
+    [
+        ("lr", "0.1", "0.2", "0.05"),
+        ("weight_decay", "0", "0.1", "0"),
+        ("epochs", "9", "10", "8"),
+        ("epochs", "1", "2", None),
+        ("batch_size", "128", "256", "64"),
+        ("optimizer", "sgd", recipe.OPTIMIZERS[1], recipe.OPTIMIZERS[-1]),
+        ("nesterov", "yes", "no", "no"),
+        ("seed", "0", "1", None),
+        ("threads", "auto", "1", None),
+        ("networks", "lenet5", None, None),
+    ],
+)
+def test_plus_and_minus(key: str, value: str, up: str | None, down: str | None) -> None:
+    assert stepped(key, value, 1) == up
+    assert stepped(key, value, -1) == down
+
+
+def gpu(index: int, name: str = "a GPU", *pids: int) -> machine.Gpu:
+    uuid = f"GPU-{index}abc"
+    return machine.Gpu(
+        index, uuid, name, 80 << 30, 20 << 30, 0.5, 100.0, 400.0, 50.0, tuple((pid, None) for pid in pids)
+    )
+
+
+@pytest.mark.parametrize(
+    ("visible", "names", "expected"),
+    [
+        (None, "aa", ["a, 20 GiB free, nobody uses it", "a, 20 GiB free, used by"]),
+        (None, "ab", ["a,", "b,"]),
+        ("1", "aa", ["a, 20 GiB free, used by"]),
+        ("GPU-1abc,0", "aa", ["a, 20 GiB free, used by", "a, 20 GiB free, nobody"]),
+        ("", "aa", []),
+        ("0", "ab", []),
+    ],
+)
+def test_devices_under_the_numbers_of_cuda(monkeypatch, visible: str | None, names: str, expected: list[str]) -> None:
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+        monkeypatch.delenv(name, raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(machine, "gpus", lambda: [gpu(0, names[0]), gpu(1, names[1], os.getpid())])
+    found = launching.devices()
+    assert [device.name for device in found] == [f"cuda:{number}" for number in range(len(expected))]
+    assert all(device.words.startswith(start) for device, start in zip(found, expected, strict=True))
+    assert launching.environment().get("CUDA_DEVICE_ORDER") == ("PCI_BUS_ID" if visible is None else None)
+
+
+def test_devices_are_choices() -> None:
+    assert stepped("device", "cpu", 1, ("cuda:0",)) == "cuda:0"
+    assert stepped("device", "auto", -1, ("cuda:0",)) == "cuda:0"
+
+
+def test_words_below_the_settings(tmp_path: Path) -> None:
+    filled = fill(form("resnet20", dataset="cifar10"), tmp_path)
+    gpu = Device("cuda:1", "a GPU, 20 GiB free, nobody uses it")
+    text = launchwords.facts(filled, (gpu,), "auto", 30)
+    assert "45,000 pictures to train on" in text and f"will be put into {tmp_path}" in text
+    assert "▁" in text and "machine   cuda:1: a GPU, 20 GiB free" in text
+    assert "the CPU" in launchwords.facts(filled, (gpu,), "cpu", 30)
+    text = launchwords.estimate(Preview(PLAN))
+    assert "4.2 s an epoch, 2 min 10 s in all (15,030 images/s" in text and "cpu, fp32, channels last" in text
+    assert "warning   an epoch takes hours" in text
+    assert "4 min 20 s for all 2" in launchwords.estimate(Preview({"plans": [PLAN, PLAN]}))
+    assert "not known" in launchwords.estimate(Preview({"estimate": None, "engine": 3}))
+    assert launchwords.estimate(Preview(problem="no")) == "no"
+
+
+# The command
+
+
+def script(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> Request:
+    path = tmp_path / "train"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(launching, "python_module", lambda module: [str(path)])
+    return Request(("train", "lenet5"), tmp_path / "runs", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ("echo narration >&2; echo id-1; echo id-2", Outcome(("id-1", "id-2"))),
+        ("echo some; echo 'cnn-explorer: epochs: 0 is too few' >&2; exit 2", Outcome(problem="epochs: 0 is too few")),
+        ("printf '\\033[31mred\\033[0m problem' >&2; exit 1", Outcome(problem="red problem")),
+        ("exit 1", Outcome(problem="`train` ended with exit code 1")),
+        ("exit 0", Outcome(problem="`train` ended with exit code 0")),
+    ],
+)
+def test_answers_of_the_command(tmp_path: Path, monkeypatch, body: str, outcome: Outcome) -> None:
+    request = script(tmp_path, body, monkeypatch)
+    assert launching.start(launching.call_start(request, lambda text: None)) == outcome
+
+
+def test_a_download_is_heard_as_it_goes(tmp_path: Path, monkeypatch) -> None:
+    body = "printf '10 %%\\r' >&2; sleep 0.1; printf '90 %%\\r' >&2; sleep 0.1; echo done >&2; echo id"
+    heard: list[str] = []
+    launching.start(launching.call_start(script(tmp_path, body, monkeypatch), heard.append))
+    assert heard == ["10 %", "90 %", "done"]
+
+
+def test_a_plan_is_read(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps(PLAN))
+    found = launching.plan(launching.call_plan(script(tmp_path, f"cat {tmp_path}/plan.json", monkeypatch)))
+    assert found == Preview(PLAN)
+    assert "no plan" in launching.plan(launching.call_plan(script(tmp_path, "echo '[['", monkeypatch))).problem
+    refused = script(tmp_path, "echo 'cnn-explorer: lr: no' >&2; exit 2", monkeypatch)
+    assert launching.plan(launching.call_plan(refused)).problem == "lr: no"
+
+
+def test_a_call_can_be_ended(tmp_path: Path, monkeypatch) -> None:
+    heard = threading.Event()
+    call = Call(script(tmp_path, "echo begun >&2; exec sleep 60", monkeypatch).command(), lambda text: heard.set())
+    ended: list[Outcome] = []
+    thread = threading.Thread(target=lambda: ended.append(launching.start(call)))
+    thread.start()
+    assert heard.wait(20)
+    call.cancel()
+    thread.join(20)
+    assert ended and not ended[0].run_ids
+    assert launching.start(call).problem
+
+
+def test_a_command_that_cannot_be_started_is_one_line(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(launching, "python_module", lambda module: [str(tmp_path / "missing")])
+    request = Request(("train",), tmp_path, tmp_path)
+    assert "cannot be started" in launching.start(launching.call_start(request, lambda text: None)).problem
+    assert "cannot be started" in launching.plan(launching.call_plan(request)).problem
+
+
+def test_the_real_command_names_what_is_wrong(tmp_path: Path) -> None:
+    request = Request(("train", "lenet6"), tmp_path / "runs", tmp_path)
+    problem = launching.start(launching.call_start(request, lambda text: None)).problem
+    assert "lenet6" in problem and "did you mean" in problem
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_the_form_needs_no_torch() -> None:
+    import subprocess
+
+    code = "import sys, cnn_explorer.tui.launch.form, cnn_explorer.tui.launch.hints; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+# The screen
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """Requests that would have been started; each gives the id RUN. Plans are answered at once."""
+    started: list[Request] = []
+
+    def call_start(request: Request, hear) -> Call:
+        started.append(request)
+        return Call([])
+
+    monkeypatch.setattr(launching, "call_start", call_start)
+    monkeypatch.setattr(launching, "call_plan", lambda request: Call([]))
+    monkeypatch.setattr(launching, "start", lambda call: Outcome((RUN,)))
+    monkeypatch.setattr(launching, "plan", lambda call: Preview(PLAN))
+    monkeypatch.setattr(launching, "devices", lambda: (Device("cuda:0", "a GPU, 20 GiB free, nobody uses it"),))
+    return started
+
+
+async def open_launch(pilot: Pilot) -> LaunchScreen:
+    await pilot.press("t")
+    screen = pilot.app.screen
+    assert isinstance(screen, LaunchScreen)
+    await until(pilot, lambda: screen.table.rows)
+    return screen
+
+
+async def type_value(pilot: Pilot, screen: LaunchScreen, key: str, text: str) -> None:
+    assert screen.table.go_to(key)
+    await pilot.press("enter")
+    entry = screen.query_one("#entry", Input)
+    assert entry.has_focus
+    entry.value = ""
+    await pilot.press(*text)
+
+
+def said(screen: LaunchScreen, name: str) -> str:
+    return str(screen.query_one(name, Static).render())
+
+
+async def test_a_run_is_started_as_it_is_and_shown(tmp_path: Path, requests: list[Request]) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        network = app.screen.table.key
+        screen = await open_launch(pilot)
+        await until(pilot, lambda: "cuda:0: a GPU, 20 GiB free" in said(screen, "#launch-facts"))
+        await until(pilot, lambda: "4.2 s an epoch" in said(screen, "#estimate"))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        assert requests[0].words == ("train", network, "--dataset", "digits")
+        assert requests[0].runs == tmp_path / "runs"
+        FakeRun(tmp_path / "runs", "20261120-153022-other-digits-aaaa", "finished")
+        FakeRun(tmp_path / "runs", RUN, alive=True)
+        await until(pilot, lambda: app.screen.table.key == RUN, "the cursor goes to the new run once it is found")
+
+
+async def test_settings_are_changed_typed_and_taken_back(tmp_path: Path, requests: list[Request]) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await open_launch(pilot)
+        screen.table.go_to("dataset")
+        await pilot.press("+")
+        assert screen.form.dataset == "mnist"
+        assert "is downloaded first" in screen_text(app) and "once the data is here" in said(screen, "#estimate")
+        await pilot.press("-", "-", "delete")
+        assert screen.form.dataset == "digits"
+        await type_value(pilot, screen, "lr", "0.x")
+        assert "lr: must be a number" in said(screen, "#entry-problem")
+        await pilot.press("backspace", *"25", "enter")
+        assert not said(screen, "#entry-problem") and screen.table.has_focus
+        await pilot.press("v")
+        screen.table.go_to("milestones")
+        assert screen.table.key == "milestones"
+        chart = screen.query_one(LossChart)
+        before = chart.data
+        await type_value(pilot, screen, "seed", "7")
+        assert chart.data is before  # it is not drawn again for what does not change it
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: requests)
+        assert requests[0].words[-2:] == ("--set", "lr=0.25")
+
+
+async def test_a_folder_is_looked_at_in_a_thread_which_ends_with_the_form(tmp_path: Path, monkeypatch) -> None:
+    """Half a path may name the whole disk: that must not hold up the keyboard, nor the end of the app."""
+    begun, ended = threading.Event(), threading.Event()
+    real = launchform.look
+
+    def look(dataset: str, stop: Callable[[], bool]) -> DataInfo | UsageError:
+        if dataset == "folder:/":
+            begun.set()
+            while not stop():
+                ended.wait(0.01)
+            ended.set()
+        return real(dataset, stop)
+
+    monkeypatch.setattr(launchform, "look", look)
+    monkeypatch.chdir(tmp_path)  # a path of few letters: each is a key pressed
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "pets" / name / f"{number}.png").touch()
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await open_launch(pilot)
+        await type_value(pilot, screen, "dataset", "folder:pets")
+        assert "is looked at …" in screen_text(app)
+        await until(pilot, lambda: "2 classes, 29 pictures to train on, 8 to test" in screen_text(app))
+        await pilot.press("enter")
+        await type_value(pilot, screen, "dataset", "folder:none")
+        await until(pilot, lambda: "does not exist" in said(screen, "#entry-problem"))
+        await pilot.press("enter")
+        await type_value(pilot, screen, "dataset", "folder:/")
+        await until(pilot, begun.is_set)
+        await pilot.press("enter", "escape")
+        await until(pilot, ended.is_set)
+
+
+def test_what_is_held_out_counts(tmp_path: Path) -> None:
+    def pictures(text: str) -> int:
+        return fill(Form(Wish(("lenet5",)), {"validation": text}), tmp_path).training_pictures
+
+    assert [pictures(text) for text in ("auto", "0", "0.5", "438")] == [1294, 1438, 719, 1000]
+    filled = fill(Form(Wish(("lenet5",)), {"validation": "1438"}), tmp_path)
+    assert filled.problems == {"validation": "leaves nothing of 1,438 pictures to train on"}
+
+
+async def test_what_is_wrong_is_not_started(tmp_path: Path, requests: list[Request]) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await open_launch(pilot)
+        await type_value(pilot, screen, "epochs", "0")
+        await pilot.press("enter")
+        screen.table.go_to("seed")
+        await pilot.press("ctrl+s")
+        assert screen.table.key == "epochs" and "must be at least 1" in said(screen, "#entry-problem")
+        assert app.screen is screen and not requests
+        assert str(screen.query_one("#dialog").border_title) == "Train lenet5"
+        await type_value(pilot, screen, "networks", "lenet5 [b")
+        assert screen.query_one("#dialog").border_title == escape("Train lenet5 [b")
+
+
+async def test_marked_networks_make_a_queue(tmp_path: Path, requests: list[Request]) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        first = app.screen.table.key
+        await pilot.press("m", "j", "m")
+        second = app.screen.table.key
+        screen = await open_launch(pilot)
+        assert set(screen.form.networks) == {first, second}
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: requests)
+        assert set(requests[0].words[1:3]) == {first, second}
+
+
+async def test_refusal_of_the_command_is_one_line_in_the_dialog(
+    tmp_path: Path, requests: list[Request], monkeypatch
+) -> None:
+    monkeypatch.setattr(launching, "start", lambda call: Outcome(problem="disk [full] at /x"))
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await open_launch(pilot)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "disk [full] at /x" in screen_text(app))
+        await pilot.press("enter", "escape")
+        assert app.screen is screen, "escape closes the line in which one types first"
+        await pilot.press("escape")
+        assert app.screen is not screen

@@ -1,0 +1,262 @@
+"""Columns of numbers, dots, axes and windows behind the charts: plain arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from cnn_explorer.tui.charts import (
+    braille as raster,
+)
+from cnn_explorer.tui.charts import (
+    grid as gridlayout,
+)
+from cnn_explorer.tui.charts import (
+    markers as marks,
+)
+from cnn_explorer.tui.charts import (
+    plot,
+    series,
+)
+from cnn_explorer.tui.charts import (
+    zoom as windows,
+)
+from cnn_explorer.tui.charts.plot import Layer, Scene
+from cnn_explorer.tui.charts.series import Curve, Track
+from cnn_explorer.tui.charts.view import METRICS, WINDOWS, Window
+from cnn_explorer.tui.widgets.chart_view import changes
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from support.tui import train_record
+
+anything = st.floats(allow_nan=True, allow_infinity=True)
+finite = st.floats(-1e6, 1e6)
+SIZE = (40, 10)
+
+
+def curve_of(points: list[tuple[float, float]]) -> Curve:
+    """A curve as a track gives it: in order of x, NaN and infinities as gaps."""
+    kept = sorted((point for point in points if math.isfinite(point[0])), key=lambda point: point[0])
+    x = np.array([x for x, _ in kept], dtype=float)
+    y = np.array([y if math.isfinite(y) else math.inf for _, y in kept], dtype=float)
+    return Curve(x, y, y, y)
+
+
+def test_a_column_tells_missing_from_not_a_number() -> None:
+    records = [{"a": 1}, {}, {"a": None}, {"a": math.nan}, {"a": -math.inf}, {"a": "7"}, {"a": True}, {"a": [1]}]
+    found = series.column(records, "a").tolist()
+    assert found[0] == 1.0
+    assert [math.isnan(value) for value in found] == [False, True, True, False, False, True, True, True]
+    assert found[3] == found[4] == math.inf
+
+
+@given(st.lists(st.one_of(finite, st.just(math.nan), st.none()), max_size=80), st.integers(2, 16), st.integers(1, 9))
+def test_a_track_keeps_extremes_and_mean_however_often_it_merges(
+    values: list[float | None], most: int, piece: int
+) -> None:
+    track = Track(("loss",), most)
+    records = [
+        {"step": step, "loss": value} if value is not None else {"step": step} for step, value in enumerate(values)
+    ]
+    for start in range(0, len(records), piece):
+        track.add(records[start : start + piece])
+    curve = track.curve("loss", "step")
+    assert len(track) <= most + track.stride
+    numbers = [value for value in values if value is not None and math.isfinite(value)]
+    seen = np.isfinite(curve.low)
+    assert seen.any() == bool(numbers)
+    if numbers:
+        assert curve.low[seen].min() == min(numbers)
+        assert curve.high[seen].max() == max(numbers)
+        assert (curve.low[seen] <= curve.mean[seen] + 1e-6).all()
+        assert (curve.mean[seen] <= curve.high[seen] + 1e-6).all()
+    assert (np.diff(curve.x) >= 0).all()
+
+
+def test_a_long_track_stays_small_and_a_spike_survives() -> None:
+    track = Track(METRICS, 1000)
+    for start in range(0, 50_000, 5000):
+        track.add([train_record(step, 9.0 if step == 33_333 else 1.0) for step in range(start, start + 5000)])
+    curve = track.curve("loss", "step")
+    assert len(track) <= 1000 + track.stride
+    assert curve.high.max() == 9.0
+    assert curve.spacing == pytest.approx(1.0)
+
+
+def test_a_track_puts_records_in_the_order_of_the_axis() -> None:
+    track = Track(("loss",))
+    track.add([{"step": 2, "time": 9.0, "loss": 2.0}, {"step": 3, "time": 1.0, "loss": 3.0}])
+    assert track.curve("loss", "time").mean.tolist() == [3.0, 2.0]
+    assert len(track.curve("loss", "images")) == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), finite), max_size=60))
+def test_the_scan_is_the_recurrence(steps: list[tuple[float, float]]) -> None:
+    keep, fresh = np.array([k for k, _ in steps]), np.array([f for _, f in steps])
+    value, expected = 0.0, []
+    for k, f in steps:
+        value = k * value + f
+        expected.append(value)
+    assert series.scan(keep, fresh) == pytest.approx(np.array(expected), rel=1e-6, abs=1e-3)
+
+
+def test_smoothing_is_debiased_steps_over_gaps_and_follows_the_distance() -> None:
+    flat = curve_of([(float(x), 5.0) for x in range(10)])
+    assert series.smoothed(flat, 0.9).mean == pytest.approx(flat.mean)
+    gap = series.smoothed(curve_of([(0.0, 1.0), (1.0, math.nan), (2.0, 3.0)]), 0.5)
+    assert gap.mean[0] == pytest.approx(1.0)
+    assert gap.mean[1] == math.inf
+    assert gap.mean[2] == pytest.approx((0.25 * 0.5 * 1.0 + 0.5 * 3.0) / (0.25 * 0.5 + 0.5))
+    x = np.array([0.0, 1.0, 101.0])
+    y = np.array([0.0, 0.0, 8.0])
+    after_a_pause = series.smoothed(Curve(x, y, y, y, 1.0), 0.9)
+    assert after_a_pause.mean[-1] == pytest.approx(8.0, rel=1e-3)
+    assert series.smoothed(flat, 0.0) is flat
+
+
+@given(st.lists(st.tuples(anything, anything), max_size=200), st.integers(1, 60), anything, anything)
+@example([(0.0, 0.0), (1.7976931348623157e308, 0.0), (-9.9e291, 0.0)], 1, -1e308, 1e308)
+@example([(0.0, 1.0), (5e-324, 2.0), (1e-323, 0.0)], 3, 0.0, 1e-323)
+@settings(max_examples=150, deadline=None)
+def test_a_stroke_keeps_both_extremes_of_what_is_in_sight(
+    points: list[tuple[float, float]], columns: int, one: float, other: float
+) -> None:
+    curve = curve_of(points)
+    low, high = sorted((one, other)) if math.isfinite(one) and math.isfinite(other) else (-1e308, 1e308)
+    found = raster.stroke(curve, low, high, columns)
+    inside = [y for x, y in zip(curve.x, curve.low, strict=True) if low <= x <= high and math.isfinite(y)]
+    assert (found.limits is not None) == bool(inside)
+    if inside:
+        assert found.limits == (min(inside), max(inside))
+    assert not np.isinf(found.low).any() and not np.isinf(found.high).any()
+
+
+def test_a_gap_interrupts_the_line_and_a_missing_record_does_not() -> None:
+    broken = raster.stroke(curve_of([(0.0, 1.0), (5.0, math.nan), (10.0, 1.0)]), 0, 10, 20)
+    assert np.isnan(broken.low[1:-1]).all()
+    whole = raster.stroke(curve_of([(0.0, 1.0), (10.0, 2.0)]), 0, 10, 20)
+    assert not np.isnan(whole.low).any()
+    assert (np.diff(whole.low) > 0).all()
+
+
+def test_a_line_goes_on_to_the_edge_of_a_part() -> None:
+    part = raster.stroke(curve_of([(0.0, 0.0), (10.0, 10.0)]), 4.0, 6.0, 20)
+    assert not part.placed.any() and part.limits is None
+    part = raster.stroke(curve_of([(0.0, 0.0), (5.0, 5.0), (10.0, 10.0)]), 4.0, 6.0, 20)
+    assert part.low[0] == pytest.approx(4.0, abs=0.2) and part.low[-1] == pytest.approx(6.0, abs=0.2)
+
+
+def test_logarithms_leave_gaps_where_there_is_nothing_above_zero() -> None:
+    x = np.arange(3.0)
+    found = raster.logarithms(
+        Curve(x, np.array([-1.0, 0.0, 1.0]), np.array([10.0, 0.0, 100.0]), np.array([1.0, 0, 10]))
+    )
+    assert found.low.tolist() == [0.0, math.inf, 0.0]
+    assert found.high.tolist() == [1.0, math.inf, 2.0]
+
+
+def test_neighbouring_columns_are_joined_without_a_hole() -> None:
+    stroke = raster.stroke(curve_of([(0.0, 0.0), (1.0, 100.0)]), 0, 1, 2)
+    top, bottom = raster.spans(stroke, 0.0, 100.0, 40)
+    dots = raster.dots(top, bottom, 40)
+    assert dots.any(axis=1).all()
+    assert dots.sum() == 40
+
+
+def test_braille_cells() -> None:
+    assert raster.cells(np.ones((4, 2), dtype=bool)).tolist() == [[255]]
+    one = np.zeros((4, 4), dtype=bool)
+    one[3, 3] = True
+    assert raster.cells(one).tolist() == [[0, 0x80]]
+
+
+@given(st.lists(st.tuples(anything, anything), max_size=60), st.booleans(), st.booleans())
+@example([(0.0, 1e308)], True, False)
+@example([(0.0, 5e-324), (1.0, 1.7e308)], True, True)
+@settings(max_examples=80, deadline=None)
+def test_a_chart_holds_its_size_whatever_it_is_given(points: list[tuple[float, float]], log: bool, ascii: bool) -> None:
+    curve = curve_of(points)
+    curve = raster.logarithms(curve) if log else curve
+    width, height = SIZE
+    stroke = raster.stroke(curve, 0.0, 10.0, (width - marks.GUTTER) * 2)
+    y = plot.settle(None, *(stroke.limits or (0.0, 1.0)), 0.04)
+    layers = (Layer(0, "raw", stroke, 17), Layer(1, "train", stroke, 18), Layer(2, "validation", stroke, 20))
+    scene = Scene(layers, (), (0.0, 10.0), y, log, "time", ascii)
+    chart = plot.draw("loss", scene, marks.text_row([("loss", marks.TITLE)], width), SIZE)
+    assert [len(row.text) for row in chart.rows] == [width] * height
+    assert [len(row.tones) for row in chart.rows] == [width] * height
+    assert not ascii or all(row.text.isascii() for row in chart.rows)
+    assert chart.cell_of(chart.place_of(20)) == 20
+
+
+def test_runs_differ_by_their_markers() -> None:
+    signs = [marks.marker(slot, role) for slot in range(8) for role in ("train", "validation")]
+    assert len(set(signs)) == 16
+    letters = [marks.marker(slot, role, ascii=True) for slot in range(26) for role in ("train", "validation")]
+    assert len(set(letters)) == 52 and "".join(letters).isascii()
+
+
+def test_limits_hold_still_until_a_value_leaves_them() -> None:
+    first = plot.settle(None, 0.0, 1.0, 0.1)
+    assert first == pytest.approx((-0.1, 1.1))
+    assert plot.settle(first, 0.2, 1.05, 0.1) is first
+    assert plot.settle(first, 0.2, 1.2, 0.1)[1] > 1.2
+    assert plot.settle(first, 0.5, 0.6, 0.1)[0] > 0.0
+    assert plot.settle(None, 0.0, 0.9, 0.5, floor=0.0, ceiling=1.0) == (0.0, 1.0)
+
+
+@given(anything, anything)
+def test_limits_have_an_extent(one: float, other: float) -> None:
+    if math.isfinite(one) and math.isfinite(other):
+        low, high = plot.settle(None, *sorted((one, other)), 0.05)
+        assert -math.inf < low < high < math.inf
+
+
+def test_zooming_keeps_the_place_and_the_end() -> None:
+    extent = (0.0, 100.0)
+    half = windows.zoomed(extent, extent, 0.5, 20.0)
+    assert (half.low, half.high) == (10.0, 60.0)
+    assert windows.zoomed((10.0, 60.0), extent, 2.0, 20.0) == Window()
+    assert windows.zoomed(extent, extent, 0.5, None) == Window(span=50.0)
+    assert windows.zoomed(extent, extent, 0.5, 100.0) == Window(span=50.0)
+    assert windows.zoomed((5.0, 5.0), (5.0, 5.0), 0.5, 5.0) == Window()
+
+
+def test_moving_stops_at_both_ends() -> None:
+    extent = (0.0, 100.0)
+    assert windows.panned(extent, extent, 0.5) == Window()
+    assert windows.panned((10.0, 30.0), extent, -1.0) == Window(low=0.0, high=20.0)
+    assert windows.panned((70.0, 90.0), extent, 1.0) == Window(span=20.0)
+
+
+def test_windows_go_round_and_freeze_thaws() -> None:
+    window = Window()
+    for wanted in (*WINDOWS[1:], WINDOWS[0]):
+        window = windows.following(window)
+        assert window == wanted
+    still = windows.frozen(window, (2.0, 4.0))
+    assert still.fixed and still.text == "frozen"
+    assert windows.frozen(still, (2.0, 4.0)) == Window()
+    assert windows.following(still) == Window()
+
+
+@given(st.integers(1, 300), st.integers(1, 100), st.integers(1, 5))
+def test_every_chart_is_on_a_page(width: int, height: int, count: int) -> None:
+    found = gridlayout.grid(width, height, count)
+    assert {found.page_of(place) for place in range(count)} == set(range(found.pages))
+
+
+def test_four_charts_fit_into_80_by_24() -> None:
+    assert gridlayout.grid(78, 18, 5) == gridlayout.Grid(2, 2, 2)
+    assert gridlayout.grid(78, 18, 1) == gridlayout.Grid(1, 1, 1)
+
+
+def test_changed_cells_are_found_and_close_ones_joined() -> None:
+    def row(text: str) -> marks.Row:
+        return marks.Row(text, bytes(len(text)))
+
+    assert changes(row("abc"), row("abc")) == []
+    assert changes(row("a" * 20), row("b" + "a" * 18 + "b")) == [(0, 1), (19, 20)]
+    assert changes(row("aaaa"), row("baab")) == [(0, 4)]
+    assert changes(row("a"), marks.Row("a", b"\x01")) == [(0, 1)]
