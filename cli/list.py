@@ -23,11 +23,11 @@ def list_networks(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """List every network with its year, parameters and multiply-adds."""
-    from ..models.catalogue import registry as catalogue
+    from ..models.catalogue import registry
 
     if sort not in SORTS:
         raise UsageError("--sort", sort, f"is unknown; {nearest(sort, SORTS)}")
-    chosen = list(catalogue.variants().values())
+    chosen = list(registry.variants().values())
     if tag is not None:
         tags = {name for variant in chosen for name in variant.tags}
         if tag not in tags:

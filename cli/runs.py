@@ -95,21 +95,21 @@ def stop(
     runs: Folder = None,
 ) -> None:
     """Ask a run to write a checkpoint and end; 'runs resume' goes on from there."""
-    from ..trainer.runs import requests as control
+    from ..trainer.runs import requests
 
     path = _find(context, run, runs)
     if keep_best:
-        _ask(control.request_finish, path, wait, "was asked to end its training and judge its best weights")
+        _ask(requests.request_finish, path, wait, "was asked to end its training and judge its best weights")
     else:
-        _ask(control.request_stop, path, wait, "was asked to stop")
+        _ask(requests.request_stop, path, wait, "was asked to stop")
 
 
 @runs_app.command()
 def skip(context: typer.Context, run: RunId, wait: Wait = False, runs: Folder = None) -> None:
     """Take a waiting run out of its queue, or end the one that is trained: the queue goes on with the next."""
-    from ..trainer.runs import requests as control
+    from ..trainer.runs import requests
 
-    _ask(control.skip, _find(context, run, runs), wait, "was asked to leave its queue")
+    _ask(requests.skip, _find(context, run, runs), wait, "was asked to leave its queue")
 
 
 def _ask(request: Callable[[Path, float], Stop], path: Path, wait: bool, asked: str) -> None:
@@ -133,8 +133,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
     from ..trainer.devices.process_group import ranked
-    from ..trainer.launch import logout
-    from ..trainer.launch import spawn as launch
+    from ..trainer.launch import logout, spawn
     from ..trainer.runs.reader import read_run
     from . import runs_text as text
     from . import train_devices as where
@@ -145,7 +144,7 @@ def resume(
         if shown is not None:
             print(text.result(read_run(shown)))
         raise typer.Exit(code)
-    code = launch.resume(path, detach=detach, devices=where.spread(devices, None, 1).devices)
+    code = spawn.resume(path, detach=detach, devices=where.spread(devices, None, 1).devices)
     if detach:
         say(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
         if line := logout.warning():
@@ -164,7 +163,7 @@ def remove(
     runs: Folder = None,
 ) -> None:
     """Remove a run with its checkpoints; never one that is running."""
-    from ..trainer.launch import spawn as launch
+    from ..trainer.launch import spawn
     from ..trainer.runs.reader import read_run
     from . import runs_text as text
 
@@ -175,7 +174,7 @@ def remove(
         question = f"Remove {path.name} ({text.in_a_word(read_run(path))}, {text.size_on_disk(path)})?"
         if not typer.confirm(question, err=True):
             raise typer.Exit(1)
-    launch.remove(path.parent, path.name)
+    spawn.remove(path.parent, path.name)
     say(f"removed {path.name}")
 
 
@@ -228,10 +227,10 @@ def tag(
     runs: Folder = None,
 ) -> None:
     """Give a run tags, or take them away."""
-    from ..trainer.runs import annotations as notes
+    from ..trainer.runs import annotations
 
     path = _find(context, run, runs)
-    kept = (notes.remove_tags if remove else notes.add_tags)(path, tags)
+    kept = (annotations.remove_tags if remove else annotations.add_tags)(path, tags)
     say(f"{path.name}: {', '.join(kept.tags) or 'no tags'}")
 
 
@@ -243,10 +242,10 @@ def note(
     runs: Folder = None,
 ) -> None:
     """Write a remark on a run."""
-    from ..trainer.runs import annotations as notes
+    from ..trainer.runs import annotations
 
     path = _find(context, run, runs)
-    kept = notes.set_remark(path, text)
+    kept = annotations.set_remark(path, text)
     say(f"{path.name}: {kept.remark or 'no remark'}")
 
 

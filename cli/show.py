@@ -80,10 +80,9 @@ def print_note(name: str) -> None:
     """The note as Markdown: set for the terminal, plain in a pipe. Networks from outside the catalogue have none."""
     if ":" in name:
         return
-    from ..models.catalogue import notes
-    from ..models.catalogue import registry as catalogue
+    from ..models.catalogue import notes, registry
 
-    family = catalogue.family(catalogue.find(name).family)
+    family = registry.family(registry.find(name).family)
     text = notes.render(family)
     if sys.stdout.isatty():
         from rich.markdown import Markdown
@@ -127,13 +126,13 @@ def describe(layer: Layer) -> str:
 
 def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
     """The folded layer table, ``depth`` levels deep."""
-    from ..models.anatomy import layer_table as anatomy
+    from ..models.anatomy import layer_table
     from ..models.catalogue.notes import quantity
     from .tables import print_table
 
-    shown = anatomy.cut(anatomy.fold(tree), depth)
+    shown = layer_table.cut(layer_table.fold(tree), depth)
     if size_changes:
-        shown = anatomy.prune(shown, lambda layer: layer.changes_size)
+        shown = layer_table.prune(shown, lambda layer: layer.changes_size)
     rows = []
     for level, layer in shown.walk():
         label = layer.short_name if layer.kind == "module" else "·"
@@ -160,8 +159,7 @@ def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
 
 def print_walk(tree: Layer) -> None:
     """Every step of the first level, and of each block below it once."""
-    from ..models.anatomy import layer_table as anatomy
-    from ..models.anatomy import walk
+    from ..models.anatomy import layer_table, walk
     from .tables import print_table
 
     rows: list[tuple[str, ...]] = []
@@ -174,7 +172,7 @@ def print_walk(tree: Layer) -> None:
             if step.can_enter and not indent:
                 add(walk.steps(below[step.name]), "  ", below)
 
-    folded = anatomy.fold(tree)
+    folded = layer_table.fold(tree)
     add(walk.steps(folded), "", {layer.name: layer for _, layer in folded.walk() if layer.kind == "module"})
     print_table(("step", "what happens", "output"), rows, shrink="what happens")
     print()
@@ -267,10 +265,9 @@ def print_torchinfo(subject: Subject, batch: int) -> None:
 
 def show_as_dict(subject: Subject, tree: Layer, depth: int, batch: int) -> dict[str, Any]:
     """What `show --json` prints; documented in docs/json.md, stable under its schema number."""
-    from ..models.anatomy import layer_table as anatomy
-    from ..models.anatomy import walk
+    from ..models.anatomy import layer_table, walk
 
-    folded = anatomy.fold(tree)
+    folded = layer_table.fold(tree)
     return {
         "schema": SHOW_SCHEMA,
         "name": subject.name,
@@ -283,7 +280,7 @@ def show_as_dict(subject: Subject, tree: Layer, depth: int, batch: int) -> dict[
         "receptive_field": tree.receptive_field,
         "global": tree.is_global,
         "memory": {key: asdict(memory) for key, memory in training_memories(subject).items()},
-        "layers": anatomy.as_dict(anatomy.cut(folded, depth)),
+        "layers": layer_table.as_dict(layer_table.cut(folded, depth)),
         "walk": [asdict(step) for step in walk.steps(folded)],
     }
 

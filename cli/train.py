@@ -180,7 +180,7 @@ def _assigned(pairs: list[str]) -> dict[str, object]:
 
 def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], devices: list[str]) -> int:
     """The detached process: train runs that exist already, with the locks that were handed down."""
-    from ..trainer.launch import device_queue as sidebyside
+    from ..trainer.launch import device_queue
     from ..trainer.launch.execute import execute_queue
     from ..trainer.runs.ids import check_id
     from ..trainer.runs.lock import RunLock
@@ -193,7 +193,7 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], dev
     else:
         locks = [RunLock.acquire(path) for path in paths]
     if len(devices) > 1 and len(paths) > 1:
-        return max(sidebyside.train(paths, locks, devices, say=say, detached=True))
+        return max(device_queue.train(paths, locks, devices, say=say, detached=True))
     return max(execute_queue(paths, locks, detached=True, devices=devices))
 
 
@@ -203,12 +203,12 @@ def _train_in_ranks(names: list, wishes: dict, folder: Path, detach: bool, as_js
 
     def create(names: list, wishes: dict) -> tuple:
         from ..trainer.launch import torchrun
-        from ..trainer.planning import planner as prepare
+        from ..trainer.planning import planner
 
         wishes = {key: value for key, value in wishes.items() if key != "devices"}
-        made = prepare.plan(prepare.Request(network=names[0], **wishes), say)
-        say(prepare.summary(made.config))
-        return prepare.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
+        made = planner.plan(planner.Request(network=names[0], **wishes), say)
+        say(planner.summary(made.config))
+        return planner.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
 
     code, path = where.train_under_torchrun(names, wishes, folder, detach, create)
     if path is not None and as_json:
@@ -228,8 +228,10 @@ def _plans(
     others = OtherWork()
     alone = alone and is_alone(folder)
     set_waiting(wishes["threads"] or usable_cores(), alone=alone)
-    from ..trainer.planning import calibrate  # bring torch: long enough to see what else the machine is doing
-    from ..trainer.planning import planner as prepare
+    from ..trainer.planning import (
+        calibrate,  # bring torch: long enough to see what else the machine is doing
+        planner,
+    )
 
     busy = others.cores()
     crowded = alone and busy > BUSY_CORES
@@ -238,7 +240,7 @@ def _plans(
     found = []
     for number, name in enumerate(names):
         asked = wishes | spread.of(number) | {"network": name, "alone": alone and not crowded}
-        found.append(prepare.plan(prepare.Request(**asked), say))
+        found.append(planner.plan(planner.Request(**asked), say))
     if crowded and usable_cores() > 1 and any("threads" not in plan.choice.fixed for plan in found):
         say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
     return [calibrate.settle(plan, say, wanted=calibrated, measure=measure) for plan in found], spread
@@ -247,14 +249,14 @@ def _plans(
 def _find_rates(names: list, wishes: dict, folder: Path, calibrated: bool | None, as_json: bool) -> int:
     """`--find-lr`: the losses at growing rates, on stdout; nothing is written."""
     plans, _ = _plans(names, wishes, folder, calibrated, alone=True, measure=False)
-    from ..trainer.planning import lr_finder as findrate
-    from . import find_lr as cli_find_lr
+    from ..trainer.planning import lr_finder
+    from .find_lr import as_dict, as_text
 
-    found = [(plan, findrate.range_test(plan.config, plan.data)) for plan, _ in plans]
+    found = [(plan, lr_finder.range_test(plan.config, plan.data)) for plan, _ in plans]
     if as_json:
-        _print_json([cli_find_lr.as_dict(*pair) for pair in found], "tests")
+        _print_json([as_dict(*pair) for pair in found], "tests")
     else:
-        _emit("\n".join(cli_find_lr.as_text(*pair) for pair in found))
+        _emit("\n".join(as_text(*pair) for pair in found))
     return 0
 
 
@@ -276,14 +278,14 @@ def _train_new(names: list, wishes: dict, folder: Path, calibrated: bool | None,
 
     run_names(folder)  # tells of a folder that is none, before anything is decoded and timed
     plans, spread = _plans(names, wishes, folder, calibrated, alone=not detach, measure=True)
-    from ..trainer.planning import planner as prepare
+    from ..trainer.planning import planner
 
     for plan, forecast in plans:
         _introduce(plan, forecast, in_full=not detach and sys.stderr.isatty())
     created = []
     try:
         for plan, _ in plans:
-            created.append(prepare.create(plan.config, folder, sys.argv[1:]))
+            created.append(planner.create(plan.config, folder, sys.argv[1:]))
     except WorkError:
         _discard(created)
         raise
@@ -293,10 +295,9 @@ def _train_new(names: list, wishes: dict, folder: Path, calibrated: bool | None,
 
 def _introduce(plan, forecast, in_full: bool) -> None:
     """What is going to be trained and how long that takes; ``in_full`` with the recipe and its learning-rate curve."""
-    from ..trainer.planning import planner as prepare
-    from ..trainer.planning import preview
+    from ..trainer.planning import planner, preview
 
-    say(prepare.summary(plan.config))
+    say(planner.summary(plan.config))
     for line in preview.recipe_lines(plan) if in_full else []:
         say(line)
     if forecast.estimate is not None:
@@ -307,22 +308,21 @@ def _introduce(plan, forecast, in_full: bool) -> None:
 
 def _discard(created: list) -> None:
     """Take back the runs of a queue that could not be created as a whole."""
-    from ..trainer.launch import spawn as launch
+    from ..trainer.launch import spawn
     from ..trainer.runs.run_writer import RunWriter
 
     for path, lock in created:
         with RunWriter.open(path, lock) as writer:
             writer.status(state="failed", error="the queue could not be created", exit=1)
         lock.release()
-        launch.remove(path.parent, path.name)
+        spawn.remove(path.parent, path.name)
 
 
 def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
-    from ..trainer.launch import logout
-    from ..trainer.launch import spawn as launch
+    from ..trainer.launch import logout, spawn
 
     try:
-        pid = launch.spawn(paths, locks, devices=beside)
+        pid = spawn.spawn(paths, locks, devices=beside)
     except WorkError:
         _discard(list(zip(paths, locks, strict=True)))
         raise
@@ -339,11 +339,11 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
 
 
 def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
-    from ..trainer.launch import device_queue as sidebyside
+    from ..trainer.launch import device_queue
     from ..trainer.launch.execute import execute_queue
     from ..trainer.runs.reader import read_run, summary
 
-    codes = sidebyside.train(paths, locks, beside, say=say) if beside else execute_queue(paths, locks)
+    codes = device_queue.train(paths, locks, beside, say=say) if beside else execute_queue(paths, locks)
     found = [read_run(path) for path in paths if path.is_dir()]  # one that was taken out of the line may be removed
     if as_json:
         _print_json([summary(run) for run in found])

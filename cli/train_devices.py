@@ -39,19 +39,18 @@ def spread(wanted: str | None, device: str | None, networks: int) -> Spread:
     """The devices that were asked for; UsageError for what cannot be had."""
     if wanted is None:
         return Spread((), networks)
-    from ..trainer.devices import device_list as devices
+    from ..trainer.devices import device_list
 
-    return Spread(devices.choose(wanted, device), networks)
+    return Spread(device_list.choose(wanted, device), networks)
 
 
 def train_as_rank(path: Path, devices: list[str]) -> int:
     """What each process does that our own launcher starts."""
-    from ..trainer.devices import process_group as distributed
-    from ..trainer.launch import execute
-    from ..trainer.launch import local_ranks as ranks
+    from ..trainer.devices import process_group
+    from ..trainer.launch import execute, local_ranks
 
-    lock = ranks.adopt_lock(path)
-    return execute.execute_rank(path, lock, distributed.join(), devices, launched=True)
+    lock = local_ranks.adopt_lock(path)
+    return execute.execute_rank(path, lock, process_group.join(), devices, launched=True)
 
 
 def train_under_torchrun(
@@ -61,9 +60,8 @@ def train_under_torchrun(
 
     ``create`` takes the name and the wishes and gives the new run with its lock.
     """
-    from ..trainer.devices import process_group as distributed
-    from ..trainer.launch import spawn as launch
-    from ..trainer.launch import torchrun
+    from ..trainer.devices import process_group
+    from ..trainer.launch import spawn, torchrun
 
     def begin() -> tuple:
         if detach:
@@ -77,28 +75,27 @@ def train_under_torchrun(
         before = torchrun.begun_by_this_job(folder)
         if before is not None:
             torchrun.unless_over(before)
-            return before, launch.prepare_resume(before)
+            return before, spawn.prepare_resume(before)
         own: dict[str, object] = {"sharing": group.local_world, "ranks": group.world}
         if wishes["device"] in (None, "auto", "cuda"):
-            own["device"] = distributed.own_device(group)
+            own["device"] = process_group.own_device(group)
         return create(names, wishes | own)
 
-    group = distributed.join()
+    group = process_group.join()
     return _execute(group, begin)
 
 
 def resume_under_torchrun(path: Path) -> tuple[int, Path | None]:
     """Go on with a run in the ranks of which this process is one; returns what :func:`train_under_torchrun` returns."""
-    from ..trainer.devices import process_group as distributed
-    from ..trainer.launch import spawn as launch
-    from ..trainer.launch import torchrun
+    from ..trainer.devices import process_group
+    from ..trainer.launch import spawn, torchrun
 
     def begin() -> tuple:
         if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
             torchrun.unless_over(path)
-        return path, launch.prepare_resume(path)
+        return path, spawn.prepare_resume(path)
 
-    return _execute(distributed.join(), begin)
+    return _execute(process_group.join(), begin)
 
 
 def _execute(group, begin: Callable[[], tuple]) -> tuple[int, Path | None]:

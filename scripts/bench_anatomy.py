@@ -10,19 +10,18 @@ import statistics
 import sys
 import time
 
-from cnn_explorer.models.anatomy import external
-from cnn_explorer.models.anatomy import layer_table as anatomy
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.anatomy import external, layer_table
+from cnn_explorer.models.catalogue import registry
 
 
 def seconds(name: str) -> float:
     begun = time.perf_counter()
-    anatomy.fold(external.anatomy_of(external.subject(name)))
+    layer_table.fold(external.anatomy_of(external.subject(name)))
     return time.perf_counter() - begun
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(catalogue.variants())
+    names = sys.argv[1:] or list(registry.variants())
     seconds(names[0])  # the first call imports the counter's formulas
     times = {name: seconds(name) for name in names}
     for name in sorted(times, key=times.__getitem__, reverse=True)[:15]:

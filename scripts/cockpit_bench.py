@@ -88,10 +88,10 @@ def write_live(runs: Path, first: int) -> None:
 
 def open_runs(size: tuple[int, int], home: str) -> Terminal:
     """The app on its runs screen."""
-    from cnn_explorer.models.catalogue import registry as catalogue
+    from cnn_explorer.models.catalogue import registry
 
     terminal = Terminal(size, home)
-    terminal.until(next(iter(catalogue.variants())).encode())
+    terminal.until(next(iter(registry.variants())).encode())
     terminal.settle()
     os.write(terminal.file, b"w")
     terminal.until(b"digits")

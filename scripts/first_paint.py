@@ -26,7 +26,7 @@ import tempfile
 import termios
 import time
 
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 
 MODULE = [sys.executable, "-m", "cnn_explorer"]
 PATIENCE_S = 30.0
@@ -40,7 +40,7 @@ def environment(home: str) -> dict[str, str]:
 
 def first_paint(size: tuple[int, int], home: str) -> tuple[float, float]:
     """Seconds until the first network of the catalogue is on the screen: on the wall and on the processor."""
-    wanted = next(iter(catalogue.variants())).encode()
+    wanted = next(iter(registry.variants())).encode()
     begun = time.perf_counter()
     child, terminal = pty.fork()
     if child == 0:

@@ -73,9 +73,9 @@ class Terminal:
 
 def measure(size: tuple[int, int], keys: int, network: str) -> dict[str, list[tuple[float, int]]]:
     """The samples of both places."""
-    from cnn_explorer.models.catalogue import registry as catalogue
+    from cnn_explorer.models.catalogue import registry
 
-    first = next(iter(catalogue.variants())).encode()
+    first = next(iter(registry.variants())).encode()
     with tempfile.TemporaryDirectory() as home:
         terminal = Terminal(size, home)
         try:

@@ -114,9 +114,9 @@ def _settle(folder: Path) -> None:
     import torch
 
     torch.set_num_threads(1)
-    from cnn_explorer.trainer.loop import metrics_window as window
+    from cnn_explorer.trainer.loop import metrics_window
 
-    window.Window.due = lambda self: True
+    metrics_window.Window.due = lambda self: True
 
 
 class Tester:
@@ -126,11 +126,11 @@ class Tester:
     """
 
     def __init__(self, folder: Path, chance: random.Random, **recipe: object) -> None:
-        from cnn_explorer.trainer.planning import planner as prepare
+        from cnn_explorer.trainer.planning import planner
 
         self._chance = chance
         self._runs = folder / "runs"
-        request = prepare.Request(
+        request = planner.Request(
             network="subject",
             dataset="digits",
             recipe=RECIPE | recipe,
@@ -138,7 +138,7 @@ class Tester:
             threads=1,
             checkpoints=CHECKPOINTS,
         )
-        self._config = prepare.plan(request, lambda line: None).config
+        self._config = planner.plan(request, lambda line: None).config
         self.kills = self.runs = 0
         self.where: collections.Counter[str] = collections.Counter()
         self.how: collections.Counter[str] = collections.Counter()
@@ -153,9 +153,9 @@ class Tester:
             raise SystemExit(f"the undisturbed run {reference} is {self._wanted.state}")
 
     def _create(self) -> Path:
-        from cnn_explorer.trainer.planning import planner as prepare
+        from cnn_explorer.trainer.planning import planner
 
-        path, lock = prepare.create(self._config, self._runs, ["train", "subject"])
+        path, lock = planner.create(self._config, self._runs, ["train", "subject"])
         lock.release()
         return path
 
@@ -214,13 +214,13 @@ def _train(path: Path, prepare: Callable[[], None] | None = None, kill_after_s: 
 
 
 def _be_trainer(path: Path, prepare: Callable[[], None] | None) -> None:
-    from cnn_explorer.trainer.launch import spawn as launch
+    from cnn_explorer.trainer.launch import spawn
 
     code = 99
     try:
         if prepare is not None:
             prepare()
-        code = launch.resume(path, say=lambda line: None)
+        code = spawn.resume(path, say=lambda line: None)
     finally:
         os._exit(code)
 

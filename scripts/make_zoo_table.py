@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.catalogue.notes import quantity
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,9 +55,9 @@ def reference(family: str) -> str:
 
 def runs(name: str, form: str, size: int) -> bool:
     """Whether a form of a network can be built for ``size`` pixels and run on them."""
-    channels = catalogue.find(name).form(form).input[0]
+    channels = registry.find(name).form(form).input[0]
     try:
-        network = counting.on_meta(lambda: catalogue.build(name, form=form, image_size=size)).eval()
+        network = counting.on_meta(lambda: registry.build(name, form=form, image_size=size)).eval()
         with torch.no_grad():
             network(torch.empty((2, channels, size, size), device="meta"))
     except (ValueError, RuntimeError, IndexError, AssertionError, ZeroDivisionError):
@@ -79,7 +79,7 @@ def smallest(name: str, form: str) -> int | None:
     return high
 
 
-def row(variant: catalogue.Variant, counts: dict[str, dict], sizes: bool) -> list[str]:
+def row(variant: registry.Variant, counts: dict[str, dict], sizes: bool) -> list[str]:
     paper, small = variant.paper_form, variant.small_form
     entry = counts.get(variant.name)
     held = "counted" if entry is None else "oracle"
@@ -95,7 +95,7 @@ def row(variant: catalogue.Variant, counts: dict[str, dict], sizes: bool) -> lis
 
 def table(sizes: bool) -> list[list[str]]:
     counts = oracle()
-    return [row(variant, counts, sizes) for family in catalogue.families() for variant in family.variants]
+    return [row(variant, counts, sizes) for family in registry.families() for variant in family.variants]
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import sys
 
 import torch
 from cnn_explorer.models.anatomy import counting, memory
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from torch.profiler import ProfilerActivity, profile
 
 TEN = [
@@ -37,8 +37,8 @@ def loss_of(network: torch.nn.Module, images: torch.Tensor, targets: torch.Tenso
 def measured_peak(name: str, batch: int) -> int:
     """Bytes at the peak of one training step, weights and optimiser state included."""
     torch.manual_seed(0)
-    network = catalogue.build(name, form="small").train()
-    shape = catalogue.find(name).form("small").input
+    network = registry.build(name, form="small").train()
+    shape = registry.find(name).form("small").input
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     images, targets = torch.randn(batch, *shape), torch.randint(10, (batch,))
     loss_of(network, images, targets).backward()
@@ -62,8 +62,8 @@ def main() -> None:
     print(f"{'network':22}{'batch':>6}{'estimate':>10}{'measured':>10}{'ratio':>8}")
     worst = 0.0
     for name, batch in wanted:
-        network = counting.on_meta(lambda name=name: catalogue.build(name, form="small"))
-        estimate = memory.training_memory(network, catalogue.find(name).form("small").input, batch).peak
+        network = counting.on_meta(lambda name=name: registry.build(name, form="small"))
+        estimate = memory.training_memory(network, registry.find(name).form("small").input, batch).peak
         measured = measured_peak(name, batch)
         ratio = estimate / measured
         worst = max(worst, abs(ratio - 1))

@@ -14,15 +14,15 @@ import tomllib
 from pathlib import Path
 
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 
 MARKER = "# Counted from the code by scripts/stamp_notes.py; what stands above this line is written by hand."
 
 
 def count_form(variant: str, form: str, shape: list[int], classes: int) -> counting.Count:
     """Counts of one variant, built on the meta device."""
-    family = catalogue.find(variant).family
-    builder = getattr(catalogue.module(family), variant)
+    family = registry.find(variant).family
+    builder = getattr(registry.module(family), variant)
     options = {"stem": "small"} if form == "small" else {}
     network = counting.on_meta(
         lambda: builder(num_classes=classes, in_channels=shape[0], image_size=shape[1], **options)
@@ -37,7 +37,7 @@ def as_toml(count: counting.Count) -> list[str]:
 
 def stamp(path: Path) -> None:
     """Rewrite the counted part of one note."""
-    front, body = catalogue.split_note(path.read_text(encoding="utf-8"), path)
+    front, body = registry.split_note(path.read_text(encoding="utf-8"), path)
     written = front.split(MARKER)[0].rstrip() + "\n"
     head = tomllib.loads(written)
     lines = [MARKER]
@@ -49,7 +49,7 @@ def stamp(path: Path) -> None:
         if small:
             lines += [f"[counts.{name}.small]", f"input = {small}", "classes = 10"]
             lines += as_toml(count_form(name, "small", small, 10))
-    text = f"{catalogue.FENCE}\n{written}\n" + "\n".join(lines) + f"\n{catalogue.FENCE}\n\n{body}"
+    text = f"{registry.FENCE}\n{written}\n" + "\n".join(lines) + f"\n{registry.FENCE}\n\n{body}"
     if text != path.read_text(encoding="utf-8"):
         path.write_text(text, encoding="utf-8")
         print(f"stamped {path.name}")
@@ -57,7 +57,7 @@ def stamp(path: Path) -> None:
 
 def main() -> None:
     wanted = set(sys.argv[1:])
-    for family in catalogue.families():
+    for family in registry.families():
         if not wanted or family.name in wanted:
             stamp(family.note_path)
 

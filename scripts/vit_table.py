@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 
 # Row, network, the paper's parameters in millions as printed, GFLOPs at 224 and 384 as printed.
 PAPER = [
@@ -33,7 +33,7 @@ HALF_DIGIT = 0.05
 
 
 def count(name: str, size: int) -> counting.Count:
-    network = counting.on_meta(lambda: catalogue.build(name, image_size=size))
+    network = counting.on_meta(lambda: registry.build(name, image_size=size))
     return counting.count(network, (3, size, size))
 
 

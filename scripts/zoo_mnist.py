@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from cnn_explorer import settings
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.batches.batches import evaluation_batches
 from cnn_explorer.trainer.config.lr_schedule import learning_rate
 from cnn_explorer.trainer.data import datasets
@@ -25,7 +25,7 @@ from cnn_explorer.trainer.data.datasets import DataSet, Pictures
 from cnn_explorer.trainer.devices import hardware
 from cnn_explorer.trainer.loop.evaluate import evaluate
 from cnn_explorer.trainer.loop.session import build_session
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning import planner
 
 TRAINING_DIGITS = 10_000
 ENOUGH = 0.5
@@ -33,7 +33,7 @@ COLUMNS = ("family", "network", "multiply-adds", "steps", "seconds", "images/s",
 HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|---:|---:|---:|---:|---:|\n"
 
 
-def smallest(family: catalogue.Family) -> catalogue.Variant:
+def smallest(family: registry.Family) -> registry.Variant:
     """The variant that costs least on small pictures; plain twins only where there is nothing else."""
     candidates = [variant for variant in family.variants if "plain" not in variant.tags] or list(family.variants)
     return min(candidates, key=lambda variant: variant.form("small").macs)
@@ -49,8 +49,8 @@ def digits() -> DataSet:
 def train_one_epoch(name: str, data: DataSet) -> tuple[int, float, float]:
     """Steps, seconds of training, test accuracy."""
     short = {"epochs": 1, "batch_size": 64, "warmup": 0.2, "augment": (), "ema": 0.0}
-    config = prepare.plan(
-        prepare.Request(network=name, dataset="mnist", recipe=short, device="cpu"), say=lambda line: None
+    config = planner.plan(
+        planner.Request(network=name, dataset="mnist", recipe=short, device="cpu"), say=lambda line: None
     ).config
     session = build_session(config, data, torch.device("cpu"))
     per_epoch = session.batches.steps_per_epoch
@@ -73,7 +73,7 @@ def main() -> None:
     done = given.out.read_text(encoding="utf-8") if given.out and given.out.exists() else ""
     data, below = digits(), []
     emit(given.out, HEAD if not done else "")
-    for family in catalogue.families():
+    for family in registry.families():
         if (given.families and family.name not in given.families) or f"| {family.name} |" in done:
             continue
         variant = smallest(family)

@@ -19,14 +19,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     Subprocesses inherit it. Data sets are found where they were before; `digits` needs none.
     """
-    from cnn_explorer.models.catalogue import registry as catalogue
+    from cnn_explorer.models.catalogue import registry
     from support.training import write_models
 
     write_models(tmp_path / "models")
     for key in ("runs", "cache", "state", "models"):
         monkeypatch.setenv(f"CNN_EXPLORER_{key.upper()}", str(tmp_path / key))
     monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(tmp_path / "config.toml"))
-    catalogue.forget()
+    registry.forget()
     yield tmp_path
     monkeypatch.undo()
-    catalogue.forget()
+    registry.forget()

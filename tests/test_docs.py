@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import typer
-from cnn_explorer.cli import main as cli
+from cnn_explorer.cli import main
 from cnn_explorer.models.anatomy import external
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -51,7 +51,7 @@ def commands(command: Any, words: tuple[str, ...] = ()) -> dict[tuple[str, ...],
     return found
 
 
-COMMANDS = commands(typer.main.get_command(cli.app))
+COMMANDS = commands(typer.main.get_command(main.app))
 
 
 def typed(text: str) -> list[list[str]]:
@@ -84,7 +84,7 @@ def test_every_option_is_told_in_a_page() -> None:
         for name, below in getattr(command, "commands", {}).items():
             look(below, f"{words} {name}")
 
-    look(typer.main.get_command(cli.app), "cnn-explorer")
+    look(typer.main.get_command(main.app), "cnn-explorer")
     assert not untold
 
 
@@ -96,16 +96,16 @@ def test_the_network_of_the_page_can_be_shown_and_is_marked_as_not_counted(
     (tmp_path / "tiny.py").write_text(code)
     (tmp_path / "tiny.md").write_text(note.replace("[variants.tiny]", "small = [3, 32, 32]\n[variants.tiny]"))
     monkeypatch.setenv("CNN_EXPLORER_MODELS", str(tmp_path))
-    catalogue.forget()
+    registry.forget()
     try:
-        variant = catalogue.find("tiny")
+        variant = registry.find("tiny")
         assert variant.small_form is not None and variant.small_form.input == (3, 32, 32)
         tree = external.anatomy_of(external.subject("tiny"))
         assert tree.parameters == 16 * 10 + 32 * 145 + 10 * 513
-        cli.app(["list", "--sort", "params"], standalone_mode=False)
+        main.app(["list", "--sort", "params"], standalone_mode=False)
         row = next(line for line in capsys.readouterr().out.splitlines() if "tiny " in line)
         assert "–" in row and " 0 " not in row
-        cli.app(["show", "tiny", "--note"], standalone_mode=False)
+        main.app(["show", "tiny", "--note"], standalone_mode=False)
         assert capsys.readouterr().out.rstrip().endswith("What it is for.")
     finally:
-        catalogue.forget()
+        registry.forget()

@@ -27,16 +27,14 @@ from .. import settings
 from ..trainer.runs.run import Run
 from ..trainer.runs.states import STATES
 from .charts.selection import Chosen
-from .core import key_bindings as commands
-from .core import saved_state as memory
-from .core import terminal, themes
+from .core import key_bindings, saved_state, terminal, themes
 from .core.ascii_filter import AsciiFilter
 from .core.key_queue import KeyQueue, is_input
 from .core.messages import Answered, HelperChanged, RunsRead, TerminalGone
 from .core.options import THEMES, Options
 from .core.protocol import Places
-from .networks import catalogue_list as shelf
-from .runs import notifications as endings
+from .networks import catalogue_list
+from .runs import notifications
 from .runs.watcher import RunWatch
 from .screens.base import BaseScreen
 from .screens.catalogue import CatalogueScreen
@@ -60,7 +58,7 @@ class ExplorerApp(App[None]):
 
     TITLE = "cnn-explorer"
     CSS_PATH = "app.tcss"
-    BINDINGS: ClassVar = [*commands.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
+    BINDINGS: ClassVar = [*key_bindings.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
     HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
     VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall"), (32, "-high")]
     ENABLE_COMMAND_PALETTE = True
@@ -79,11 +77,11 @@ class ExplorerApp(App[None]):
         self.chance = random.Random()
         self._ascii = AsciiFilter() if self.options.ascii else None
         self.places = places or Places()
-        self.memory = memory.load(self.places.state)
-        if self.memory.sort not in shelf.ORDERS:
-            self.memory.sort = next(iter(shelf.ORDERS))
-        if self.memory.view not in shelf.VIEWS:
-            self.memory.view = next(iter(shelf.VIEWS))
+        self.memory = saved_state.load(self.places.state)
+        if self.memory.sort not in catalogue_list.ORDERS:
+            self.memory.sort = next(iter(catalogue_list.ORDERS))
+        if self.memory.view not in catalogue_list.VIEWS:
+            self.memory.view = next(iter(catalogue_list.VIEWS))
         self.runs: tuple[Run, ...] = ()
         self.runs_problem = ""
         self.chosen = Chosen(self.memory.marked, self.memory.pinned)
@@ -122,7 +120,7 @@ class ExplorerApp(App[None]):
         self.run_watch.stop()
         self.helper.close()
         self.memory.marked, self.memory.pinned = self.chosen.marked, self.chosen.pinned
-        memory.save(self.places.state, self.memory)
+        saved_state.save(self.places.state, self.memory)
 
     def _first_theme(self) -> str:
         """What was asked for, else what was used last, else what suits the terminal."""
@@ -171,17 +169,17 @@ class ExplorerApp(App[None]):
         self.runs, self.runs_problem = message.runs, message.problem
         for screen in self.base_screens:
             screen.runs_changed(self.runs)
-        for run in endings.ended(before, self.runs):
+        for run in notifications.ended(before, self.runs):
             self._tell_end(run)
 
     def _tell_end(self, run: Run) -> None:
         """A run is over: say so here and, if wanted, to the terminal."""
-        sentence = endings.sentence(run)
+        sentence = notifications.sentence(run)
         self.say(sentence, "information" if STATES[run.state].good else "error")
         if self.options.notify == "bell":
             self.bell()
         elif self.options.notify == "osc9" and self._driver is not None and not self.is_headless:
-            self._driver.write(endings.osc9(sentence))
+            self._driver.write(notifications.osc9(sentence))
             self._driver.flush()
 
     def on_answered(self, message: Answered) -> None:
@@ -361,7 +359,7 @@ class ExplorerApp(App[None]):
 
     def action_next_theme(self) -> None:
         """The next theme; it is remembered."""
-        self.theme = self.memory.theme = shelf.following(self.theme, THEMES)
+        self.theme = self.memory.theme = catalogue_list.following(self.theme, THEMES)
         self.say(f"colours: {self.theme}")
 
     def action_toggle_questions(self) -> None:
@@ -445,9 +443,9 @@ def run(options: Options | None = None, runs: Path | None = None, data: Path | N
 
     ``runs`` and ``data`` are folders that the command line names.
     """
-    from ..models.catalogue import registry as catalogue
+    from ..models.catalogue import registry
 
-    catalogue.variants()
+    registry.variants()
     terminal.check()
     places = Places(settings.runs_folder(runs), settings.data_folder(data))
     app = ExplorerApp(places, options=options)

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from ...errors import UsageError, nearest
-from ..catalogue import registry as catalogue
+from ..catalogue import registry
 from .counting import on_meta
 from .layer_table import Layer, dissect, dissect_run
 
@@ -86,7 +86,7 @@ def _own(
     image_size: int | None,
     shape: tuple[int, ...] | None,
 ) -> Subject:
-    variant = catalogue.find(name)
+    variant = registry.find(name)
     defaults = variant.form(form)
     if shape is not None:
         if len(shape) != 3 or shape[1] != shape[2]:
@@ -97,7 +97,7 @@ def _own(
     channels, size = in_channels or defaults.input[0], image_size or defaults.input[1]
 
     def make() -> nn.Module:
-        return catalogue.build(variant.name, form=form, num_classes=num_classes, in_channels=channels, image_size=size)
+        return registry.build(variant.name, form=form, num_classes=num_classes, in_channels=channels, image_size=size)
 
     return Subject(variant.name, make, (channels, size, size), form=form)
 

@@ -209,10 +209,10 @@ def from_dict(data: dict[str, Any]) -> Layer:
 
 def dissect_variant(name: str, form: str = "paper", batch: int = 1, **arguments: Any) -> Layer:
     """The layer tree of a catalogue network; ``arguments`` as for ``catalogue.build``."""
-    from ..catalogue import registry as catalogue
+    from ..catalogue import registry
 
-    variant = catalogue.find(name)
+    variant = registry.find(name)
     channels = arguments.get("in_channels") or variant.form(form).input[0]
     size = arguments.get("image_size") or variant.form(form).input[1]
-    network = on_meta(lambda: catalogue.build(name, form=form, **arguments))
+    network = on_meta(lambda: registry.build(name, form=form, **arguments))
     return dissect(network, (channels, size, size), batch)

@@ -1,4 +1,6 @@
-"""Answers questions about networks, so that whoever asks need not load torch: `python -m cnn_explorer.models.anatomy.server`.
+"""Answers questions about networks in a process of its own, so that whoever asks need not load torch.
+
+Started with `python -m cnn_explorer.models.anatomy.server`.
 
 One JSON object a line on stdin, one a line on stdout:
 
@@ -30,10 +32,10 @@ LARGEST_BUILT = 160_000_000
 
 def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
     """The layer tree of a network, each row with its phrase and formulas; ``what`` as for ``external.subject``."""
-    from . import layer_table as anatomy
+    from . import layer_table
 
     tree = _tree(what)
-    return {"schema": anatomy.SCHEMA, "tree": _row(anatomy.fold(tree) if folded else tree)}
+    return {"schema": layer_table.SCHEMA, "tree": _row(layer_table.fold(tree) if folded else tree)}
 
 
 def memory(batch: int, **what: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import registry as catalogue
+from . import registry
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Relative:
 
 def lineage() -> list[Relative]:
     """Every family with its parents and children, oldest first."""
-    families = catalogue.families()
+    families = registry.families()
     known = {family.name for family in families}
     children: dict[str, list[str]] = {family.name: [] for family in families}
     for family in families:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UsageError
-from . import registry as catalogue
+from . import registry
 
-CONCEPTS = catalogue.NOTES.parent / "concepts"
+CONCEPTS = registry.NOTES.parent / "concepts"
 MACRO = re.compile(r"\{\{([^{}]+)\}\}")
 BLOCK = re.compile(r"^```block (\S+) (\S+)$", re.MULTILINE)
 
@@ -68,12 +68,12 @@ def page_text(page: Page) -> str:
     return fill(page.path.read_text(encoding="utf-8"), page.path.name, None)
 
 
-def render(family: catalogue.Family) -> str:
+def render(family: registry.Family) -> str:
     """The Markdown of a note with all figures put in; UsageError names a macro that cannot be read."""
     return BLOCK.sub("```text", fill(family.body, family.note_path.name, family))
 
 
-def fill(text: str, file_name: str, family: catalogue.Family | None) -> str:
+def fill(text: str, file_name: str, family: registry.Family | None) -> str:
     """Replace the macros of ``text``; ``family`` is what {{variants}} speaks of, None on concept pages."""
 
     def put_in(match: re.Match[str]) -> str:
@@ -86,7 +86,7 @@ def fill(text: str, file_name: str, family: catalogue.Family | None) -> str:
     return MACRO.sub(put_in, text)
 
 
-def diagrams(family: catalogue.Family) -> list[tuple[str, str, str]]:
+def diagrams(family: registry.Family) -> list[tuple[str, str, str]]:
     """The hand-drawn block diagrams of a note as (network, submodule, text)."""
     found = []
     for match in BLOCK.finditer(family.body):
@@ -96,7 +96,7 @@ def diagrams(family: catalogue.Family) -> list[tuple[str, str, str]]:
 
 
 def _count(name: str, what: str, form: str = "paper") -> int:
-    counts = catalogue.find(name).form(form)
+    counts = registry.find(name).form(form)
     return {"params": counts.parameters, "macs": counts.macs}[what]
 
 
@@ -105,21 +105,21 @@ def _figure(what: str, name: str, *how: str) -> str:
     return f"{value:,}" if "exact" in how else quantity(value)
 
 
-def _ratio(_: catalogue.Family | None, what: str, first: str, second: str) -> str:
+def _ratio(_: registry.Family | None, what: str, first: str, second: str) -> str:
     ratio = _count(first, what) / _count(second, what)
     return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"
 
 
-def _share(_: catalogue.Family | None, what: str, name: str, *stages: str) -> str:
-    counts = catalogue.find(name).form("small" if "small" in stages else "paper")
+def _share(_: registry.Family | None, what: str, name: str, *stages: str) -> str:
+    counts = registry.find(name).form("small" if "small" in stages else "paper")
     column = {"params": 2, "macs": 3}[what]
     rows = {row[0]: row[column] for row in counts.stages()}
     part = sum(rows[stage] for stage in stages if stage != "small")
     return f"{100 * part / sum(rows.values()):.0f} %"
 
 
-def _stages(_: catalogue.Family | None, name: str, form: str = "paper") -> str:
-    counts = catalogue.find(name).form(form)
+def _stages(_: registry.Family | None, name: str, form: str = "paper") -> str:
+    counts = registry.find(name).form(form)
     lines = ["| stage | output | parameters | multiply-adds |", "|---|---|---:|---:|"]
     lines.append(f"| picture | {shape_text(counts.input)} | | |")
     for stage, shape, parameters, macs in counts.stages():
@@ -127,7 +127,7 @@ def _stages(_: catalogue.Family | None, name: str, form: str = "paper") -> str:
     return "\n".join(lines)
 
 
-def _variants(family: catalogue.Family) -> str:
+def _variants(family: registry.Family) -> str:
     lines = [
         "| network | picture | parameters | multiply-adds | small form | published |",
         "|---|---|---:|---:|---:|---|",

@@ -19,21 +19,18 @@ import pytest
 import torch
 import typer
 from cnn_explorer import settings
-from cnn_explorer.cli import main as cli
+from cnn_explorer.cli import main
 from cnn_explorer.models.anatomy.counting import on_meta
-from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer.config import config_file as configfile
-from cnn_explorer.trainer.config import run_config as runconfig
-from cnn_explorer.trainer.launch import spawn as launch
-from cnn_explorer.trainer.planning import calibration_store as calibrations
+from cnn_explorer.models.catalogue import registry
+from cnn_explorer.trainer.config import config_file, run_config
+from cnn_explorer.trainer.launch import spawn
+from cnn_explorer.trainer.planning import calibration_store
 from cnn_explorer.trainer.runs.annotations import read_notes
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.trainer.runs.reader import list_runs, read_run
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
-from cnn_explorer.trainer.weights import checkpoint
-from cnn_explorer.trainer.weights import weight_files as weightfiles
-from cnn_explorer.tui.core import options
-from cnn_explorer.tui.core import saved_state as memory
+from cnn_explorer.trainer.weights import checkpoint, weight_files
+from cnn_explorer.tui.core import options, saved_state
 from cnn_explorer.tui.screens.runs import RunsScreen
 from support.training import bench, call, records_of, same, status_of, weights_of
 from support.tui import make_app, screen_text, until
@@ -72,10 +69,10 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CNN_EXPLORER_DATA", str(folder / ".cache" / "cnn-explorer" / "data"))
     monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(tmp_path / "none.toml"))
     monkeypatch.chdir(folder)
-    catalogue.forget()
+    registry.forget()
     yield folder
     monkeypatch.undo()
-    catalogue.forget()
+    registry.forget()
 
 
 def run_of(user: Path, which: str) -> Path:
@@ -110,7 +107,7 @@ def test_tags_and_remarks_are_kept(user: Path, monkeypatch) -> None:
 @pytest.mark.parametrize("which", RUNS)
 def test_the_configuration_of_a_run_is_read_whole(which: str) -> None:
     values = read_json(f"home/runs/{RUNS[which]}/run.json")
-    found = values | runconfig.from_dict(values).to_dict()
+    found = values | run_config.from_dict(values).to_dict()
     assert differences(values, json.loads(json.dumps(found))) == []
 
 
@@ -232,9 +229,9 @@ def test_the_weights_of_a_run_are_exported_and_read(user: Path, monkeypatch, whi
     words = ("--format", "safetensors", "--checkpoint", "best", "-o", str(target))
     assert call(monkeypatch, "runs", "export", RUNS[which], *words) == 0
     weights = weights_of(run_of(user, which), "best")
-    assert same(weights, dict(weightfiles.read(target).tensors))
+    assert same(weights, dict(weight_files.read(target).tensors))
     if which == "stopped":  # the file that 0.1.0 exported holds the same
-        old, new = (weightfiles.load_network(path) for path in (user / "stopped.safetensors", target))
+        old, new = (weight_files.load_network(path) for path in (user / "stopped.safetensors", target))
         assert same(weights, old.network.state_dict()) and same(weights, new.network.state_dict())
         assert old.classes == new.classes and len(old.classes) == 10
 
@@ -254,7 +251,7 @@ def test_networks_have_the_parameters_that_checkpoints_hold() -> None:
     assert len(stored) > 70
     for which, old in stored.items():
         name, form = which.split()
-        network = on_meta(lambda name=name, form=form: catalogue.build(name, form=form))
+        network = on_meta(lambda name=name, form=form: registry.build(name, form=form))
         now = [[key, list(tensor.shape)] for key, tensor in network.state_dict().items()]
         assert now == old, which
 
@@ -264,7 +261,7 @@ def test_networks_have_the_parameters_that_checkpoints_hold() -> None:
 
 def test_the_app_remembers_where_the_user_was(user: Path) -> None:
     values = read_json("home/state/app.json")
-    found = vars(memory.load(user / "state"))
+    found = vars(saved_state.load(user / "state"))
     assert {key: found.get(key) for key in values} == values
 
 
@@ -286,14 +283,14 @@ async def test_the_app_shows_the_runs(user: Path) -> None:
 def test_a_calibration_is_found_again(user: Path, monkeypatch) -> None:
     """The key of today is that of 0.1.0 where machine and torch are the same."""
     entries = read_json("home/state/calibrations.json")["entries"]
-    config = runconfig.from_dict(read_json(f"home/runs/{RUNS['finished']}/run.json"))
+    config = run_config.from_dict(read_json(f"home/runs/{RUNS['finished']}/run.json"))
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr(torch, "__version__", "2.14.1+cu130")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    wanted = calibrations.key(config, ())
-    assert wanted in entries and calibrations.find(wanted) == entries[wanted]
-    assert all(calibrations.find(key) == entry for key, entry in entries.items())
+    wanted = calibration_store.key(config, ())
+    assert wanted in entries and calibration_store.find(wanted) == entries[wanted]
+    assert all(calibration_store.find(key) == entry for key, entry in entries.items())
 
 
 def test_every_key_of_the_settings_file_is_read(user: Path, monkeypatch) -> None:
@@ -321,8 +318,8 @@ def test_every_key_of_a_configuration_is_read(user: Path, monkeypatch, capsys) -
     assert values["engine"].items() <= plan["engine"].items()
     assert (plan["seed"], plan["network"]["name"], plan["data"]["name"]) == (7, "pocket", "digits")
     assert (plan["network"]["image_size"], plan["data"]["held_out"]) == (24, 0.2)
-    assert configfile.read(config).stem == "auto"
-    kept = runconfig.keeping.from_dict(configfile.read(config).checkpoints)
+    assert config_file.read(config).stem == "auto"
+    kept = run_config.checkpoint_policy.from_dict(config_file.read(config).checkpoints)
     assert (kept.minutes, kept.keep) == (2.5, 3)
 
 
@@ -336,7 +333,7 @@ def test_every_key_of_a_configuration_is_read(user: Path, monkeypatch, capsys) -
     ],
 )
 def test_every_beginning_of_a_configuration_is_read(name: str, kind: str, value: str) -> None:
-    found = configfile.read(FIXTURES / "configurations" / f"{name}.toml").start
+    found = config_file.read(FIXTURES / "configurations" / f"{name}.toml").start
     assert found is not None and (found.kind, found.value) == (kind, value)
 
 
@@ -351,7 +348,7 @@ def options_of(command: object, words: list[str]) -> dict[str, object]:
 
 @pytest.mark.parametrize("path", FLAGS)
 def test_every_flag_is_still_taken(path: str) -> None:
-    command = typer.main.get_command(cli.app)
+    command = typer.main.get_command(main.app)
     for name in path.split():
         command = command.commands[name]  # type: ignore[attr-defined]
     required = [f"word{place}" for place, a in enumerate(FLAGS[path]["arguments"]) if a["required"]]
@@ -425,7 +422,7 @@ def _differences_of_lists(old: list, new: list, free: frozenset[str], where: str
 def test_a_reader_of_json_finds_what_it_found(user: Path, monkeypatch, capsys, name: str) -> None:
     """Every key of schema 1 with its type, and every value that is no measurement and no sentence."""
     if name == "train-detach":
-        monkeypatch.setattr(launch, "spawn", lambda paths, locks, **_: [lock.release() for lock in locks] and 1)
+        monkeypatch.setattr(spawn, "spawn", lambda paths, locks, **_: [lock.release() for lock in locks] and 1)
     assert call(monkeypatch, *COMMANDS[name], "--json") == 0
     new = json.loads(capsys.readouterr().out.replace(str(user), HOME))
     free = frozenset(SENTENCES | MEASURED.get(name.split("-")[0], set()))

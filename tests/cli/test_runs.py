@@ -14,13 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cnn_explorer.cli import runs_text as cli_runs_text
-from cnn_explorer.cli import runs_watch as cli_runs_watch
+from cnn_explorer.cli import runs_text, runs_watch
 from cnn_explorer.cli.runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.common.text_safe import width
-from cnn_explorer.trainer.launch import spawn as launch
-from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.launch import spawn
+from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.ids import new_id
 from cnn_explorer.trainer.runs.reader import list_runs, read_run
 from cnn_explorer.trainer.runs.run_writer import Notes, RunWriter, write_notes
@@ -93,7 +92,7 @@ def test_a_list_fits_the_terminal_and_grows_with_it(tmp_path, cells):
     )
     make(tmp_path, 5, "efficientnet_v2_s", "fashion-mnist", state="failed").lock.release()
     runs = list_runs(tmp_path)
-    text = cli_runs_text.table(runs, cli_runs_text.Screen(cells))
+    text = runs_text.table(runs, runs_text.Screen(cells))
     assert max(map(width, text.splitlines())) <= cells
     whole = all(run.id in text for run in runs)
     assert whole == (cells == 200)
@@ -105,7 +104,7 @@ def test_a_list_fits_the_terminal_and_grows_with_it(tmp_path, cells):
 def test_colour_is_beside_the_words_only(tmp_path):
     finished(tmp_path, state="failed")
     runs = list_runs(tmp_path)
-    plain, coloured = (cli_runs_text.table(runs, cli_runs_text.Screen(80, colour=colour)) for colour in (False, True))
+    plain, coloured = (runs_text.table(runs, runs_text.Screen(80, colour=colour)) for colour in (False, True))
     assert "\x1b[31m✗ failed" in coloured
     assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
 
@@ -113,10 +112,10 @@ def test_colour_is_beside_the_words_only(tmp_path):
 def test_a_screen_of_ascii(tmp_path):
     writer = finished(tmp_path, network="x" * 100)
     run = read_run(writer.path)
-    screen = cli_runs_text.Screen(80, signs=False)
-    cli_runs_text.table([run], screen).encode("ascii")
-    figures = cli_runs_text.Figures({}, {}, {}, [])
-    cli_runs_text.details(run, figures, [], screen).encode("ascii")
+    screen = runs_text.Screen(80, signs=False)
+    runs_text.table([run], screen).encode("ascii")
+    figures = runs_text.Figures({}, {}, {}, [])
+    runs_text.details(run, figures, [], screen).encode("ascii")
 
 
 def test_a_stream_tells_what_it_can_show(monkeypatch):
@@ -129,10 +128,10 @@ def test_a_stream_tells_what_it_can_show(monkeypatch):
     monkeypatch.setenv("COLUMNS", "91")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert cli_runs_text.Screen.of(Terminal()) == cli_runs_text.Screen(91, colour=True, signs=True)
+    assert runs_text.Screen.of(Terminal()) == runs_text.Screen(91, colour=True, signs=True)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not cli_runs_text.Screen.of(Terminal()).colour
-    assert cli_runs_text.Screen.of(io.TextIOWrapper(io.BytesIO(), "latin-1")) == cli_runs_text.Screen(None, signs=False)
+    assert not runs_text.Screen.of(Terminal()).colour
+    assert runs_text.Screen.of(io.TextIOWrapper(io.BytesIO(), "latin-1")) == runs_text.Screen(None, signs=False)
 
 
 def test_no_runs_is_no_error(tmp_path):
@@ -238,10 +237,10 @@ def test_hostile_names_do_nothing_to_the_terminal(tmp_path):
 
 
 def test_watch_follows_to_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli_runs_watch, "POLL_S", 0.01)
+    monkeypatch.setattr(runs_watch, "POLL_S", 0.01)
     writer = make(tmp_path, state="starting", phase="loading data")
     said: list[str] = []
-    watcher = threading.Thread(target=cli_runs_watch.follow, args=(writer.path, said.append))
+    watcher = threading.Thread(target=runs_watch.follow, args=(writer.path, said.append))
     watcher.start()
 
     def wait(words: str) -> None:
@@ -288,7 +287,7 @@ def test_watch_shows_the_last_evaluations_only(tmp_path):
         writer.record({"kind": "eval", "split": "validation", "step": epoch, "epoch": epoch, "loss": 1})
     writer.lock.release()
     lines = call(tmp_path, "watch", "last").stdout.splitlines()
-    assert len(lines) == cli_runs_watch.HISTORY + 1
+    assert len(lines) == runs_watch.HISTORY + 1
     assert lines[-2].startswith("epoch 99:")
 
 
@@ -298,12 +297,12 @@ def test_leaving_watch_leaves_the_run_alone(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_runs_watch.time, "sleep", interrupt)
+    monkeypatch.setattr(runs_watch.time, "sleep", interrupt)
     result = call(tmp_path, "watch", "last")
     assert result.exit_code == 130
     assert "it goes on" in result.stderr
     assert read_run(writer.path).state == "training"
-    assert not control.is_requested(writer.path, control.STOP)
+    assert not requests.is_requested(writer.path, requests.STOP)
     writer.lock.release()
 
 
@@ -312,30 +311,30 @@ def test_stop_asks(tmp_path, monkeypatch):
     result = call(tmp_path, "stop", "last")
     assert (result.exit_code, result.stdout) == (0, "")
     assert "was asked to stop" in result.stderr
-    assert control.is_requested(writer.path, control.STOP)
-    monkeypatch.setattr(control.time, "sleep", lambda _: (writer.status(state="stopped"), writer.lock.release()))
+    assert requests.is_requested(writer.path, requests.STOP)
+    monkeypatch.setattr(requests.time, "sleep", lambda _: (writer.status(state="stopped"), writer.lock.release()))
     assert "has ended" in call(tmp_path, "stop", "last", "--wait").stderr
 
 
 def test_skip_asks_and_keep_best_leaves_another_request(tmp_path):
     writer = make(tmp_path, state="training")
     assert "was asked to end its training" in call(tmp_path, "stop", "last", "--keep-best").stderr
-    assert control.is_requested(writer.path, control.FINISH) and not control.is_requested(writer.path, control.STOP)
+    assert requests.is_requested(writer.path, requests.FINISH) and not requests.is_requested(writer.path, requests.STOP)
     writer.status(state="queued")
     assert "was asked to leave its queue" in call(tmp_path, "skip", "last").stderr
-    assert control.is_requested(writer.path, control.STOP)
+    assert requests.is_requested(writer.path, requests.STOP)
     writer.lock.release()
 
 
 def test_an_early_end_is_said(tmp_path):
     writer = make(tmp_path, state="finished", ended_early=True, epoch=2, test={"accuracy": 0.5})
     assert "finished: ended early, after 2 of 30 epochs" in call(tmp_path, "show", "last").stdout
-    assert cli_runs_text.result(read_run(writer.path)).endswith("  ended early: test accuracy 50.0 %")
+    assert runs_text.result(read_run(writer.path)).endswith("  ended early: test accuracy 50.0 %")
 
 
 def test_resume_goes_on_here_or_elsewhere(tmp_path, monkeypatch):
     called = []
-    monkeypatch.setattr(launch, "resume", lambda path, *, detach, devices: called.append((path, detach)) or 3)
+    monkeypatch.setattr(spawn, "resume", lambda path, *, detach, devices: called.append((path, detach)) or 3)
     writer = make(tmp_path, state="stopped", best={"accuracy": 0.5, "epoch": 2})
     here = call(tmp_path, "resume", "last")
     assert (here.exit_code, here.stdout) == (3, f"{writer.path.name}  stopped: validation 50.0 % (epoch 2)\n")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from cnn_explorer.models import basic_convnet
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -83,7 +83,7 @@ def test_closed_forms() -> None:
         ("basic_convnet", [(2048, 128), (128, 10)]),
         ("basic_convnet_allconv", [(2048, 10)]),
     ):
-        count = counting.count(counting.on_meta(lambda name=name: catalogue.build(name)), (3, 32, 32))
+        count = counting.count(counting.on_meta(lambda name=name: registry.build(name)), (3, 32, 32))
         assert count.parameters == parameters + sum(n * m + m for n, m in head)
         assert count.macs == macs + sum(n * m for n, m in head)
 
@@ -113,4 +113,4 @@ def test_bad_arguments_are_named(builder, arguments: dict, message: str) -> None
 
 
 def test_names() -> None:
-    assert catalogue.find("cnn").name == catalogue.find("Basic-ConvNet").name == "basic_convnet"
+    assert registry.find("cnn").name == registry.find("Basic-ConvNet").name == "basic_convnet"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from cnn_explorer.models import batchnorm_convnet
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
@@ -137,7 +137,7 @@ def test_a_single_value_has_no_variance() -> None:
 
 def test_the_network_is_basic_convnet() -> None:
     ours = batchnorm_convnet.batchnorm_convnet()
-    assert_same_function(ours, catalogue.build("basic_convnet"), (3, 32, 32))
+    assert_same_function(ours, registry.build("basic_convnet"), (3, 32, 32))
 
 
 def _change_epsilon(network: nn.Module) -> None:
@@ -146,7 +146,7 @@ def _change_epsilon(network: nn.Module) -> None:
 
 def test_the_comparison_of_networks_catches_a_change() -> None:
     ours = batchnorm_convnet.batchnorm_convnet()
-    assert_comparison_can_fail(ours, catalogue.build("basic_convnet"), (3, 32, 32), _change_epsilon)
+    assert_comparison_can_fail(ours, registry.build("basic_convnet"), (3, 32, 32), _change_epsilon)
 
 
 def test_the_plain_twin_differs_by_the_normalisation_alone() -> None:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import capsnet
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from torch import nn
 
 NANO = {"num_classes": 3, "image_size": 20}
@@ -236,4 +236,4 @@ def test_the_smallest_picture_works() -> None:
 
 
 def test_names() -> None:
-    assert catalogue.find("CapsNet").name == catalogue.find("capsule_network").name == "capsnet"
+    assert registry.find("CapsNet").name == registry.find("capsule_network").name == "capsnet"

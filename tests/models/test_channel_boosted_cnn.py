@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import channel_boosted_cnn
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from torch import Tensor, nn
 
 
@@ -99,7 +99,7 @@ def test_closed_forms(channels: int, size: int, boost: int) -> None:
     parameters += features * 128 + 128 + 128 * 10 + 10
     macs = sum(9 * n * m * side * side for n, m, side in layers) + features * 128 + 128 * 10
     network = counting.on_meta(
-        lambda: catalogue.build("channel_boosted_cnn", in_channels=channels, image_size=size, boost=boost)
+        lambda: registry.build("channel_boosted_cnn", in_channels=channels, image_size=size, boost=boost)
     )
     count = counting.count(network, (channels, size, size))
     assert (count.parameters, count.macs) == (parameters, macs)
@@ -107,7 +107,7 @@ def test_closed_forms(channels: int, size: int, boost: int) -> None:
 
 def test_the_classifier_is_the_basic_convnet() -> None:
     """Apart from the channels of its first convolution: what the boost brings can be seen by comparing the two."""
-    boosted, basic = catalogue.build("channel_boosted_cnn"), catalogue.build("basic_convnet")
+    boosted, basic = registry.build("channel_boosted_cnn"), registry.build("basic_convnet")
     own = {name: p.shape for name, p in boosted.named_parameters() if not name.startswith(("booster.", "reconstruct."))}
     theirs = {name: p.shape for name, p in basic.named_parameters()}
     assert own.pop("stage1.0.conv.weight") == (32, 11, 3, 3)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import cnn_lstm
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from torch import Tensor, nn
 
 
@@ -109,7 +109,7 @@ def test_closed_forms(name: str, channels: int, size: int, steps: int, height: i
     cnn_parameters = sum(weights.values()) + 2 * 32 + 2 * 64 + features
     cnn_macs = weights["conv1"] * height * width + weights["conv2"] * small[0] * small[1] + weights["linear"]
     lstm = 4 * h * (features + h)
-    network = counting.on_meta(lambda: catalogue.build(name, in_channels=channels, image_size=size))
+    network = counting.on_meta(lambda: registry.build(name, in_channels=channels, image_size=size))
     frames, reader, head = counting.count(network, (channels, size, size)).stages
     assert (frames.parameters, frames.macs) == (cnn_parameters, steps * cnn_macs)
     assert (reader.parameters, reader.macs) == (lstm + 8 * h, steps * lstm)
@@ -191,4 +191,4 @@ def test_the_smallest_picture_works(builder) -> None:
 
 
 def test_names() -> None:
-    assert catalogue.find("LRCN").name == catalogue.find("cnn-lstm").name == "cnn_lstm"
+    assert registry.find("LRCN").name == registry.find("cnn-lstm").name == "cnn_lstm"

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from cnn_explorer.models import convnext
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
@@ -28,7 +28,7 @@ def ours() -> nn.Module:
 
 def test_same_function_as_torchvision() -> None:
     reference = torchvision.models.convnext_tiny(num_classes=10)
-    assert_same_function(catalogue.build("convnext_tiny", num_classes=10, image_size=64), reference, (3, 64, 64))
+    assert_same_function(registry.build("convnext_tiny", num_classes=10, image_size=64), reference, (3, 64, 64))
     assert_same_function(ours(), theirs(), (3, 64, 64))
 
 
@@ -94,7 +94,7 @@ def test_seven_by_seven_is_cheap_when_it_is_depthwise() -> None:
 def test_stochastic_depth_is_the_papers_unless_told_otherwise() -> None:
     last = {"convnext_tiny": 0.1, "convnext_small": 0.4, "convnext_base": 0.5, "convnext_large": 0.5}
     for name, rate in last.items():
-        network = counting.on_meta(lambda name=name: catalogue.build(name))
+        network = counting.on_meta(lambda name=name: registry.build(name))
         assert network.stage4[-1].drop_path.rate == pytest.approx(rate)
         assert network.stage1[0].drop_path.rate == 0.0
     assert convnext.convnext_nano(drop_path=0.3).stage4[-1].drop_path.rate == pytest.approx(0.3)
@@ -102,7 +102,7 @@ def test_stochastic_depth_is_the_papers_unless_told_otherwise() -> None:
 
 @pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 3, 3]), (32, [16, 16, 8, 4, 4])])
 def test_sides_of_the_small_form(size: int, sides: list[int]) -> None:
-    network = counting.on_meta(lambda: catalogue.build("convnext_base", form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build("convnext_base", form="small", image_size=size))
     assert [stage.shape[1] for stage in network.declaration.stages[:-1]] == sides
 
 

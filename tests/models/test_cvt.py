@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import cvt
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
 from torch import Tensor, nn
 
@@ -130,7 +130,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
     [("cvt_13", 224, 4.5), ("cvt_13", 384, 16.3), ("cvt_21", 224, 7.1), ("cvt_21", 384, 24.9), ("cvt_w24", 384, 193.2)],
 )
 def test_work_at_both_resolutions_is_that_of_the_paper(name: str, size: int, published: float) -> None:
-    network = counting.on_meta(lambda: catalogue.build(name, image_size=size))
+    network = counting.on_meta(lambda: registry.build(name, image_size=size))
     assert counting.count(network, (3, size, size)).macs / 1e9 == pytest.approx(published, rel=0.015)
 
 
@@ -192,7 +192,7 @@ def test_stochastic_depth_grows_within_the_last_stage() -> None:
 
 @pytest.mark.parametrize(("size", "shape"), [(28, (17, 384)), (32, (17, 384))])
 def test_small_form_ends_with_four_by_four(size: int, shape: tuple[int, int]) -> None:
-    network = counting.on_meta(lambda: catalogue.build("cvt_13", form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build("cvt_13", form="small", image_size=size))
     assert network.declaration.stages[2].shape == shape and network.declaration.token_grid == (4, 4)
 
 

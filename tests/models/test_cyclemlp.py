@@ -7,7 +7,7 @@ import torch
 from cnn_explorer.models import cyclemlp
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
@@ -103,7 +103,7 @@ def with_deformable_convolutions(network: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(("form", "size"), [("paper", 64), ("small", 28)])
 def test_the_network_is_the_same_with_deformable_convolutions(form: str, size: int) -> None:
-    network = catalogue.build("cyclemlp_b1", form=form, num_classes=10, image_size=size).double().eval()
+    network = registry.build("cyclemlp_b1", form=form, num_classes=10, image_size=size).double().eval()
     randomise(network)
     x = torch.randn(1, 3, size, size, dtype=torch.float64)
     with torch.no_grad():
@@ -154,7 +154,7 @@ def test_parameters_do_not_depend_on_the_picture() -> None:
 
 @pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 4, 4]), (32, [16, 16, 8, 4, 4])])
 def test_small_form_keeps_a_map_of_four_by_four(size: int, sides: list[int]) -> None:
-    network = counting.on_meta(lambda: catalogue.build("cyclemlp_b2", form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build("cyclemlp_b2", form="small", image_size=size))
     assert [stage.shape[0] for stage in network.declaration.stages[:-1]] == sides
 
 

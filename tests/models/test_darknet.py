@@ -9,7 +9,7 @@ import timm
 import torch
 from cnn_explorer.models import darknet
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from timm.models import cspnet
 from torch import nn
@@ -32,7 +32,7 @@ def test_same_function_as_timm() -> None:
     ours = darknet.Darknet(width=8, num_classes=10, image_size=64)
     assert_same_function(ours, reference(8), (3, 64, 64))
     full = counting.on_meta(lambda: timm.create_model("darknet53"))
-    paper = counting.on_meta(lambda: catalogue.build("darknet53"))
+    paper = counting.on_meta(lambda: registry.build("darknet53"))
     convolutions = [[m.weight.shape for m in n.modules() if isinstance(m, nn.Conv2d)] for n in (paper, full)]
     assert convolutions[0] == convolutions[1]
 
@@ -56,7 +56,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 
 def test_fifty_three_layers_and_no_projection() -> None:
-    network = counting.on_meta(lambda: catalogue.build("darknet53"))
+    network = counting.on_meta(lambda: registry.build("darknet53"))
     weights = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert len(weights) == 53
     assert sum(m.stride == (2, 2) for m in weights if isinstance(m, nn.Conv2d)) == 5
@@ -72,13 +72,13 @@ def test_nothing_stands_behind_the_sum() -> None:
 
 
 def test_a_block_costs_the_same_in_every_stage() -> None:
-    network = counting.on_meta(lambda: catalogue.build("darknet53"))
+    network = counting.on_meta(lambda: registry.build("darknet53"))
     work = counting.module_macs(network, (3, 256, 256))
     assert len({work[f"stage{index}.1"] for index in range(1, 6)}) == 1
 
 
 def test_paper_counts_two_operations_for_a_multiply_add() -> None:
-    assert 2 * catalogue.find("darknet53").paper_form.macs == pytest.approx(18.7e9, rel=0.01)
+    assert 2 * registry.find("darknet53").paper_form.macs == pytest.approx(18.7e9, rel=0.01)
 
 
 def test_nano_has_the_small_layout() -> None:

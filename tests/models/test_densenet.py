@@ -9,7 +9,7 @@ import torchvision
 from cnn_explorer.models import densenet
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ def torchvision_densenet() -> nn.Module:
 
 def test_same_function_as_torchvision() -> None:
     assert_same_function(
-        catalogue.build("densenet121", num_classes=10, image_size=48), torchvision_densenet(), (3, 48, 48)
+        registry.build("densenet121", num_classes=10, image_size=48), torchvision_densenet(), (3, 48, 48)
     )
 
 
@@ -39,7 +39,7 @@ def _pool_by_maximum(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_reverse_the_new_features, _shift_epsilon, _pool_by_maximum])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("densenet121", num_classes=10, image_size=48)
+    ours = registry.build("densenet121", num_classes=10, image_size=48)
     assert_comparison_can_fail(ours, torchvision_densenet(), (3, 48, 48), spoil)
 
 
@@ -72,7 +72,7 @@ def closed_form(depth: int, growth: int, bottleneck: bool, classes: int = 10) ->
     ],
 )
 def test_parameters_of_the_cifar_networks(name: str, depth: int, growth: int, bottleneck: bool) -> None:
-    assert catalogue.find(name).paper_form.parameters == closed_form(depth, growth, bottleneck)
+    assert registry.find(name).paper_form.parameters == closed_form(depth, growth, bottleneck)
 
 
 def by_hand(network: nn.Module, x: Tensor, layers: int) -> Tensor:
@@ -97,7 +97,7 @@ def by_hand(network: nn.Module, x: Tensor, layers: int) -> Tensor:
 
 
 def test_the_cifar_network_is_the_papers() -> None:
-    network = catalogue.build("densenet_nano").double().eval()
+    network = registry.build("densenet_nano").double().eval()
     randomise(network)
     picture = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
@@ -106,7 +106,7 @@ def test_the_cifar_network_is_the_papers() -> None:
 
 @pytest.mark.parametrize(("name", "layers"), [("densenet121", 121), ("densenet201", 201), ("densenet_bc_100_12", 100)])
 def test_layers_are_counted_as_the_name_says(name: str, layers: int) -> None:
-    network = counting.on_meta(lambda: catalogue.build(name))
+    network = counting.on_meta(lambda: registry.build(name))
     assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in network.modules()) == layers
 
 
@@ -121,7 +121,7 @@ def test_a_block_keeps_all_that_was_found() -> None:
 
 
 def test_the_widespread_small_form() -> None:
-    small = catalogue.find("densenet121").small_form
+    small = registry.find("densenet121").small_form
     assert (small.parameters, small.macs) == (6_956_298, 888_350_720)
 
 

@@ -7,7 +7,7 @@ import torch
 from cnn_explorer.models import dinat, nat
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.neighbourhood import TINY, again, scores_and_gradient
 from support.same_function import relative_difference
 from torch import nn
@@ -68,20 +68,20 @@ def test_dilations_at_384_are_those_of_the_paper() -> None:
 
 @pytest.mark.parametrize(("size", "expected"), [(32, [10, 5, 2, 1]), (28, [9, 4, 2, 1])])
 def test_dilations_of_the_small_form(size: int, expected: list[int]) -> None:
-    network = counting.on_meta(lambda: catalogue.build("dinat_mini", form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build("dinat_mini", form="small", image_size=size))
     assert [stage[1] for stage in dilations(network)] == expected
 
 
 @pytest.mark.parametrize("name", ["nano", "mini", "tiny", "base"])
 def test_dilation_is_free(name: str) -> None:
-    here, twin = catalogue.find(f"dinat_{name}").paper_form, catalogue.find(f"nat_{name}").paper_form
+    here, twin = registry.find(f"dinat_{name}").paper_form, registry.find(f"nat_{name}").paper_form
     assert (here.parameters, here.macs) == (twin.parameters, twin.macs)
 
 
 def test_small_differs_from_its_twin_by_the_layer_scales_alone() -> None:
     network = counting.on_meta(nat.nat_small)
     scales = sum(module.factors.numel() for module in network.modules() if isinstance(module, nat.LayerScale))
-    here, twin = catalogue.find("dinat_small").paper_form, catalogue.find("nat_small").paper_form
+    here, twin = registry.find("dinat_small").paper_form, registry.find("nat_small").paper_form
     assert (here.parameters + scales, here.macs) == (twin.parameters, twin.macs)
 
 

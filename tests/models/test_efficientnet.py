@@ -9,7 +9,7 @@ import torch
 import torchvision
 from cnn_explorer.models import efficientnet
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -20,12 +20,12 @@ def reference(name: str) -> nn.Module:
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_b2"])
 def test_same_function_as_torchvision(name: str) -> None:
-    assert_same_function(catalogue.build(name, num_classes=10, image_size=64), reference(name), (3, 64, 64))
+    assert_same_function(registry.build(name, num_classes=10, image_size=64), reference(name), (3, 64, 64))
 
 
 @pytest.mark.parametrize("name", [f"efficientnet_b{n}" for n in (0, 1, 4, 5, 7)])
 def test_epsilon_and_dropped_branches_are_those_of_torchvision(name: str) -> None:
-    ours = counting.on_meta(lambda: catalogue.build(name))
+    ours = counting.on_meta(lambda: registry.build(name))
     theirs = counting.on_meta(lambda: getattr(torchvision.models, name)())
     assert {m.eps for m in ours.modules() if isinstance(m, nn.BatchNorm2d)} == {
         m.eps for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)
@@ -53,7 +53,7 @@ def _move_stride(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_change_activation, _change_gate, _shift_epsilon, _move_stride])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("efficientnet_b0", num_classes=10, image_size=64)
+    ours = registry.build("efficientnet_b0", num_classes=10, image_size=64)
     assert_comparison_can_fail(ours, reference("efficientnet_b0"), (3, 64, 64), spoil)
 
 
@@ -69,7 +69,7 @@ def test_gates_lie_between_0_and_1_and_are_narrowed_by_the_block_input() -> None
 def test_depth_is_rounded_up_and_width_to_eights() -> None:
     for name in ("b1", "b4", "b7"):
         size = efficientnet.SIZES[name]
-        network = counting.on_meta(lambda name=name: catalogue.build(f"efficientnet_{name}"))
+        network = counting.on_meta(lambda name=name: registry.build(f"efficientnet_{name}"))
         for index, row in enumerate(efficientnet.B0, start=1):
             stage = getattr(network, f"stage{index}")
             assert len(stage) == math.ceil(size.depth * row.depth)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import torchvision
 from cnn_explorer.models import efficientnet, efficientnet_v2
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -18,7 +18,7 @@ def torchvision_s() -> nn.Module:
 
 
 def ours() -> nn.Module:
-    return catalogue.build("efficientnet_v2_s", num_classes=10, image_size=40)
+    return registry.build("efficientnet_v2_s", num_classes=10, image_size=40)
 
 
 def test_same_function_as_torchvision() -> None:
@@ -44,7 +44,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 @pytest.mark.parametrize(("name", "size"), [("s", 384), ("m", 480), ("l", 480)])
 def test_counts_are_those_of_torchvision(name: str, size: int) -> None:
-    counts = catalogue.find(f"efficientnet_v2_{name}").paper_form
+    counts = registry.find(f"efficientnet_v2_{name}").paper_form
     reference = counting.on_meta(getattr(torchvision.models, f"efficientnet_v2_{name}"))
     theirs = counting.count(reference, (3, size, size))
     assert (counts.parameters, counts.macs) == (theirs.parameters, theirs.macs)
@@ -111,7 +111,7 @@ def test_the_weights_that_cannot_learn_are_those_declared(fused: bool) -> None:
 @pytest.mark.parametrize("size", [28, 32])
 def test_small_form_ends_with_four_by_four(size: int) -> None:
     for name in ("efficientnet_v2_nano", "efficientnet_v2_s", "efficientnet_v2_m"):
-        network = counting.on_meta(lambda name=name: catalogue.build(name, form="small", image_size=size))
+        network = counting.on_meta(lambda name=name: registry.build(name, form="small", image_size=size))
         assert network.declaration.stages[-2].shape[1:] == (4, 4)
 
 

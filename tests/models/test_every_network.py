@@ -15,24 +15,24 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.models.anatomy import counting, trace
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 ORACLE = json.loads((Path(__file__).parent / "oracle.json").read_text())["entries"]
-NAMES = list(catalogue.variants())
+NAMES = list(registry.variants())
 FORMS = [
     (variant.name, form)
-    for variant in catalogue.variants().values()
+    for variant in registry.variants().values()
     for form in ("paper", "small")
     if form == "paper" or variant.small_form is not None
 ]
-FAMILIES = [family.name for family in catalogue.families()]
+FAMILIES = [family.name for family in registry.families()]
 
 
-def smallest(family: str) -> catalogue.Variant:
+def smallest(family: str) -> registry.Variant:
     """The variant of a family that costs least on small pictures."""
-    return min(catalogue.family(family).variants, key=lambda variant: variant.form("small").macs)
+    return min(registry.family(family).variants, key=lambda variant: variant.form("small").macs)
 
 
 @cache
@@ -51,7 +51,7 @@ def pictures(channels: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def build_small(name: str, channels: int, size: int) -> nn.Module:
-    return catalogue.build(name, form="small", num_classes=10, in_channels=channels, image_size=size)
+    return registry.build(name, form="small", num_classes=10, in_channels=channels, image_size=size)
 
 
 def loss_of(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ class Traced:
 
 
 def traced(name: str, form: str) -> Traced:
-    network = counting.on_meta(lambda: catalogue.build(name, form=form)).eval()
-    shape = catalogue.find(name).form(form).input
+    network = counting.on_meta(lambda: registry.build(name, form=form)).eval()
+    shape = registry.find(name).form(form).input
     shapes: dict[str, tuple[int, ...]] = {}
     macs: dict[str, int] = {}
 
@@ -112,7 +112,7 @@ def test_a_form_is_what_its_note_and_its_declaration_say(name: str, form: str) -
     """One trace for both questions: are the stamped counts the code's, do the stages hold all parameters and all work?"""
     found = traced(name, form)
     check_stages(found)
-    stamped = catalogue.find(name).form(form)
+    stamped = registry.find(name).form(form)
     assert (counting.count_parameters(found.network), found.macs[""]) == (stamped.parameters, stamped.macs)
     sizes = {key: parameter.numel() for key, parameter in found.network.named_parameters()}
     rows = []
@@ -126,7 +126,7 @@ def test_a_form_is_what_its_note_and_its_declaration_say(name: str, form: str) -
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_trace_counts_what_pytorchs_counter_counts(family: str) -> None:
     variant = smallest(family)
-    network = counting.on_meta(lambda: catalogue.build(variant.name))
+    network = counting.on_meta(lambda: registry.build(variant.name))
     assert counting.count(network, variant.paper_form.input).macs == variant.paper_form.macs
 
 
@@ -136,12 +136,12 @@ CANONICAL = [entry for entry in ORACLE if entry["canonical"] and entry["variant"
 @pytest.mark.parametrize("entry", CANONICAL, ids=[f"{e['variant']}-{e['input'][1]}" for e in CANONICAL])
 def test_counts_equal_the_oracle(entry: dict) -> None:
     """The stamped counts where the entry is about the paper's form (they are the code's, see above), else a count now."""
-    form = catalogue.find(entry["variant"]).paper_form
+    form = registry.find(entry["variant"]).paper_form
     parameters, macs = form.parameters, form.macs
     if (list(form.input), form.classes) != (entry["input"], entry["num_classes"]):
         channels, size, _ = entry["input"]
         options = {"num_classes": entry["num_classes"], "in_channels": channels, "image_size": size}
-        network = counting.on_meta(lambda: catalogue.build(entry["variant"], **options))
+        network = counting.on_meta(lambda: registry.build(entry["variant"], **options))
         count = counting.count(network, tuple(entry["input"]))
         parameters, macs = count.parameters, count.macs
     assert parameters == entry["params"]
@@ -199,10 +199,10 @@ def test_loss_before_training(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_building_twice_gives_the_same_network(family: str) -> None:
     """Also when another variant of the family has been built in between: no builder changes a table that all share."""
-    name, other = smallest(family).name, catalogue.family(family).variants[-1].name
-    first = counting.on_meta(lambda: catalogue.build(name))
-    counting.on_meta(lambda: catalogue.build(other))
-    second = counting.on_meta(lambda: catalogue.build(name))
+    name, other = smallest(family).name, registry.family(family).variants[-1].name
+    first = counting.on_meta(lambda: registry.build(name))
+    counting.on_meta(lambda: registry.build(other))
+    second = counting.on_meta(lambda: registry.build(name))
     assert [(n, p.shape) for n, p in first.named_parameters()] == [(n, p.shape) for n, p in second.named_parameters()]
 
 

@@ -7,7 +7,7 @@ import timm
 import torch
 from cnn_explorer.models import gmlp
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -19,7 +19,7 @@ def theirs() -> nn.Module:
 
 
 def ours() -> nn.Module:
-    return catalogue.build("gmlp_ti16", num_classes=10, image_size=48)
+    return registry.build("gmlp_ti16", num_classes=10, image_size=48)
 
 
 def test_same_function_as_timm() -> None:
@@ -51,7 +51,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 @pytest.mark.parametrize("name", TIMM)
 def test_counts_are_those_of_timm_and_of_the_closed_form(name: str) -> None:
-    network = counting.on_meta(lambda: catalogue.build(name))
+    network = counting.on_meta(lambda: registry.build(name))
     reference = counting.on_meta(lambda: timm.create_model(TIMM[name]))
     count = counting.count(network, (3, 224, 224))
     assert count.parameters == counting.count_parameters(reference)

@@ -11,7 +11,7 @@ import torchvision
 from cnn_explorer.models import googlenet
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise, transplant
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ def torchvision_googlenet(auxiliary: bool = False) -> nn.Module:
 
 def test_same_function_as_torchvision() -> None:
     assert_same_function(
-        catalogue.build("googlenet_bn", num_classes=10, image_size=64), torchvision_googlenet(), (3, 64, 64)
+        registry.build("googlenet_bn", num_classes=10, image_size=64), torchvision_googlenet(), (3, 64, 64)
     )
 
 
@@ -40,12 +40,12 @@ def _pool_with_padding(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_change_activation, _shift_epsilon, _pool_with_padding])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("googlenet_bn", num_classes=10, image_size=64)
+    ours = registry.build("googlenet_bn", num_classes=10, image_size=64)
     assert_comparison_can_fail(ours, torchvision_googlenet(), (3, 64, 64), spoil)
 
 
 def test_auxiliary_heads_in_training_are_torchvisions() -> None:
-    ours = catalogue.build("googlenet_bn_aux", num_classes=10, image_size=64).double().train()
+    ours = registry.build("googlenet_bn_aux", num_classes=10, image_size=64).double().train()
     theirs = torchvision_googlenet(auxiliary=True).double().train()
     randomise(theirs)
     for network in (ours, theirs):
@@ -135,7 +135,7 @@ class Table1:
 
 
 def test_the_papers_form_is_table_1() -> None:
-    network = catalogue.build("googlenet_aux", num_classes=10).double().train()
+    network = registry.build("googlenet_aux", num_classes=10).double().train()
     randomise(network)
     for module in network.modules():
         if isinstance(module, nn.Dropout):

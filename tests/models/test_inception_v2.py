@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import inception_v2
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
 from torch import Tensor, nn
 
@@ -60,7 +60,7 @@ def by_hand(network: nn.Module, x: Tensor) -> Tensor:
 
 
 def build() -> nn.Module:
-    network = catalogue.build("inception_v2", num_classes=10, image_size=64).double().eval()
+    network = registry.build("inception_v2", num_classes=10, image_size=64).double().eval()
     randomise(network)
     return network
 
@@ -95,7 +95,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 
 def test_the_papers_table_by_switch() -> None:
-    network = counting.on_meta(lambda: catalogue.build("inception_v2", paper_table=True))
+    network = counting.on_meta(lambda: registry.build("inception_v2", paper_table=True))
     count = counting.count(network, (3, 224, 224))
     assert (count.parameters, count.macs) == (11_194_984, 2_018_851_840)
     assert [network.get_submodule(f"inception{n}").out_channels for n in ("4c", "4d", "4e")] == [576, 576, 1024]

@@ -9,7 +9,7 @@ import torchvision
 from cnn_explorer.models import inception_v3
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise, transplant
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import nn
 from torchvision.models.inception import InceptionAux
@@ -20,7 +20,7 @@ def torchvision_v3() -> nn.Module:
 
 
 def test_same_function_as_torchvision() -> None:
-    ours = catalogue.build("inception_v3", num_classes=10, image_size=96)
+    ours = registry.build("inception_v3", num_classes=10, image_size=96)
     assert_same_function(ours, torchvision_v3(), (3, 96, 96))
 
 
@@ -39,7 +39,7 @@ def _swap_the_fork(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_shift_epsilon, _count_no_padding, _swap_the_fork])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("inception_v3", num_classes=10, image_size=96)
+    ours = registry.build("inception_v3", num_classes=10, image_size=96)
     assert_comparison_can_fail(ours, torchvision_v3(), (3, 96, 96), spoil)
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import lenet
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 
@@ -193,5 +193,5 @@ def test_the_smallest_picture_works() -> None:
 
 
 def test_names() -> None:
-    assert catalogue.find("LeNet").name == "lenet5"
-    assert catalogue.find("lenet-5").name == "lenet5"
+    assert registry.find("LeNet").name == "lenet5"
+    assert registry.find("lenet-5").name == "lenet5"

@@ -7,7 +7,7 @@ import timm
 import torch
 from cnn_explorer.models import mixer
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -18,7 +18,7 @@ def theirs() -> nn.Module:
 
 
 def ours() -> nn.Module:
-    return catalogue.build("mixer_s16", num_classes=10, image_size=48)
+    return registry.build("mixer_s16", num_classes=10, image_size=48)
 
 
 def test_same_function_as_timm() -> None:
@@ -51,7 +51,7 @@ def test_counts_follow_from_table_1() -> None:
         channels = 2 * c * size.channel_hidden + c + size.channel_hidden
         block = tokens + channels + 2 * 2 * c
         expected = 3 * patch**2 * c + c + size.depth * block + 2 * c + 1000 * c + 1000
-        assert counting.count_parameters(counting.on_meta(lambda name=name: catalogue.build(name))) == expected
+        assert counting.count_parameters(counting.on_meta(lambda name=name: registry.build(name))) == expected
 
 
 def test_the_sizes_keep_the_proportions_of_the_paper() -> None:
@@ -99,7 +99,7 @@ def test_stochastic_depth_acts_in_training_only() -> None:
 
 @pytest.mark.parametrize(("size", "tokens"), [(28, 49), (32, 64)])
 def test_small_form_has_patches_of_four(size: int, tokens: int) -> None:
-    network = counting.on_meta(lambda: catalogue.build("mlpmixer", form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build("mlpmixer", form="small", image_size=size))
     assert network.stem.patch_size == 4 and network.declaration.stages[0].shape == (tokens, 768)
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import mobile_former
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
 from torch import Tensor, nn
 
@@ -218,7 +218,7 @@ def test_26m_is_52m_with_grouped_convolutions() -> None:
 @pytest.mark.parametrize("name", ["mobile_former_26m", "mobile_former_294m"])
 @pytest.mark.parametrize("size", [28, 32])
 def test_small_form_ends_with_four_by_four(name: str, size: int) -> None:
-    network = counting.on_meta(lambda: catalogue.build(name, form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build(name, form="small", image_size=size))
     assert network.declaration.stages[-3].shape[1:] == (4, 4)
 
 

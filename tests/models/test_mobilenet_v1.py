@@ -7,7 +7,7 @@ import timm
 import torch
 from cnn_explorer.models import mobilenet_v1
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ def reference(width: float) -> nn.Module:
 
 @pytest.mark.parametrize(("name", "width"), [("mobilenet_v1_100", 1.0), ("mobilenet_v1_075", 0.75)])
 def test_same_function_as_timm(name: str, width: float) -> None:
-    assert_same_function(catalogue.build(name, num_classes=10, image_size=64), reference(width), (3, 64, 64))
+    assert_same_function(registry.build(name, num_classes=10, image_size=64), reference(width), (3, 64, 64))
 
 
 def _shift_epsilon(network: nn.Module) -> None:
@@ -37,7 +37,7 @@ def _move_stride(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_shift_epsilon, _drop_activation, _move_stride])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("mobilenet_v1_100", num_classes=10, image_size=64)
+    ours = registry.build("mobilenet_v1_100", num_classes=10, image_size=64)
     assert_comparison_can_fail(ours, reference(1.0), (3, 64, 64), spoil)
 
 
@@ -77,19 +77,19 @@ def test_separable_is_a_standard_convolution_of_rank_one() -> None:
 
 def convolution_macs(name: str, size: int) -> int:
     """Multiply-adds of everything but the linear layer."""
-    network = counting.on_meta(lambda: catalogue.build(name, image_size=size))
+    network = counting.on_meta(lambda: registry.build(name, image_size=size))
     return sum(stage.macs for stage in counting.count(network, (3, size, size)).stages[:-1])
 
 
 def test_resolution_scales_the_work_with_its_square_and_leaves_the_parameters() -> None:
-    half, full = (counting.on_meta(lambda s=s: catalogue.build("mobilenet_v1_100", image_size=s)) for s in (128, 256))
+    half, full = (counting.on_meta(lambda s=s: registry.build("mobilenet_v1_100", image_size=s)) for s in (128, 256))
     assert counting.count_parameters(half) == counting.count_parameters(full)
     assert 4 * convolution_macs("mobilenet_v1_100", 128) == convolution_macs("mobilenet_v1_100", 256)
 
 
 def test_width_scales_pointwise_layers_with_its_square() -> None:
     def pointwise(name: str) -> int:
-        network = counting.on_meta(lambda: catalogue.build(name))
+        network = counting.on_meta(lambda: registry.build(name))
         modules = {key: m for key, m in network.named_modules() if key.endswith("pointwise.conv")}
         return sum(m.weight.numel() for m in modules.values())
 
@@ -99,7 +99,7 @@ def test_width_scales_pointwise_layers_with_its_square() -> None:
 
 
 def test_pointwise_layers_hold_what_table_2_says() -> None:
-    network = counting.on_meta(lambda: catalogue.build("mobilenet_v1_100"))
+    network = counting.on_meta(lambda: registry.build("mobilenet_v1_100"))
     work = counting.module_macs(network, (3, 224, 224))
     share = sum(value for key, value in work.items() if key.endswith("pointwise.conv")) / work[""]
     held = sum(p.numel() for key, p in network.named_parameters() if key.endswith("pointwise.conv.weight"))
@@ -109,7 +109,7 @@ def test_pointwise_layers_hold_what_table_2_says() -> None:
 
 def test_the_papers_two_comparisons_have_its_sizes() -> None:
     for name, parameters, work in [("mobilenet_v1_conv", 29.3e6, 4866e6), ("mobilenet_v1_shallow", 2.9e6, 307e6)]:
-        variant = catalogue.find(name).paper_form
+        variant = registry.find(name).paper_form
         assert variant.parameters == pytest.approx(parameters, rel=5e-3)
         assert variant.macs == pytest.approx(work, rel=2e-3)
 

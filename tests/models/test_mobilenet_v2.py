@@ -7,7 +7,7 @@ import torch
 import torchvision
 from cnn_explorer.models import mobilenet_v2
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -18,7 +18,7 @@ def reference(width: float) -> nn.Module:
 
 @pytest.mark.parametrize(("name", "width"), [("mobilenet_v2_035", 0.35), ("mobilenet_v2_140", 1.4)])
 def test_same_function_as_torchvision(name: str, width: float) -> None:
-    assert_same_function(catalogue.build(name, num_classes=10, image_size=64), reference(width), (3, 64, 64))
+    assert_same_function(registry.build(name, num_classes=10, image_size=64), reference(width), (3, 64, 64))
 
 
 def _unclip(network: nn.Module) -> None:
@@ -46,12 +46,12 @@ def _drop_shortcut(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_unclip, _shift_epsilon, _activate_the_bottleneck, _move_stride, _drop_shortcut])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("mobilenet_v2_050", num_classes=10, image_size=64)
+    ours = registry.build("mobilenet_v2_050", num_classes=10, image_size=64)
     assert_comparison_can_fail(ours, reference(0.5), (3, 64, 64), spoil)
 
 
 def test_shortcut_exists_exactly_where_the_shapes_agree() -> None:
-    network = counting.on_meta(lambda: catalogue.build("mobilenet_v2_100"))
+    network = counting.on_meta(lambda: registry.build("mobilenet_v2_100"))
     blocks = [block for index in range(1, 8) for block in getattr(network, f"stage{index}")]
     assert len(blocks) == 17
     for block in blocks:
@@ -87,9 +87,9 @@ def test_doing_nothing_is_easy() -> None:
 
 
 def test_switches_leave_the_parameters_alone() -> None:
-    shapes = [p.shape for p in catalogue.build("mobilenet_v2_035", form="small").parameters()]
+    shapes = [p.shape for p in registry.build("mobilenet_v2_035", form="small").parameters()]
     for switch in ({"linear": False}, {"skip": False}):
-        network = catalogue.build("mobilenet_v2_035", form="small", **switch)
+        network = registry.build("mobilenet_v2_035", form="small", **switch)
         assert [p.shape for p in network.parameters()] == shapes
 
 

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models import mobilevit_v2
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
 
 def ours(name: str = "mobilevit_v2_050", size: int = 64) -> nn.Module:
-    return catalogue.build(name, num_classes=10, image_size=size)
+    return registry.build(name, num_classes=10, image_size=size)
 
 
 @pytest.mark.parametrize(("name", "size"), [("050", 64), ("075", 32), ("050", 40)])
@@ -95,7 +95,7 @@ def test_a_picture_of_28_pixels_is_stretched_where_patches_do_not_fit() -> None:
 
 
 def test_twice_the_width_costs_about_four_times() -> None:
-    narrow, wide = (catalogue.find(f"mobilevit_v2_{width}").paper_form for width in ("100", "200"))
+    narrow, wide = (registry.find(f"mobilevit_v2_{width}").paper_form for width in ("100", "200"))
     assert 3.5 < wide.parameters / narrow.parameters < 4
     assert 3.8 < wide.macs / narrow.macs < 4
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import nat
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.neighbourhood import TINY, again, nearest_places, scores_and_gradient
 from support.same_function import relative_difference
 from torch import nn
@@ -118,13 +118,13 @@ def closed_form(size: nat.Size, kernel_size: int = 7, side: int = 56, classes: i
 
 @pytest.mark.parametrize("name", ["mini", "tiny", "small", "base"])
 def test_counts_are_those_of_the_closed_form(name: str) -> None:
-    count = counting.count(counting.on_meta(lambda: catalogue.build(f"nat_{name}")), (3, 224, 224))
+    count = counting.count(counting.on_meta(lambda: registry.build(f"nat_{name}")), (3, 224, 224))
     assert (count.parameters, count.macs) == closed_form(nat.SIZES[name])
 
 
 @pytest.mark.parametrize("name", ["mini", "tiny", "base"])
 def test_counts_are_those_of_the_dilated_twin(name: str) -> None:
-    form, twin = catalogue.find(f"nat_{name}").paper_form, ORACLE[f"dinat_{name}"]
+    form, twin = registry.find(f"nat_{name}").paper_form, ORACLE[f"dinat_{name}"]
     assert (form.parameters, form.macs) == (twin["params"], twin["macs"])
 
 
@@ -171,7 +171,7 @@ def test_work_grows_with_the_pixels_not_with_their_square() -> None:
 
 @pytest.mark.parametrize(("size", "last"), [(28, 4), (32, 4)])
 def test_small_form_ends_with_four_by_four(size: int, last: int) -> None:
-    network = counting.on_meta(lambda: catalogue.build("nat_mini", form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build("nat_mini", form="small", image_size=size))
     assert network.declaration.stages[-2].shape == (last, last, 512)
     assert network.stage4[1].attention.kernel_size == 3
 

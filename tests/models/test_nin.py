@@ -6,7 +6,7 @@ import pytest
 import torch
 from cnn_explorer.models import nin
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -48,7 +48,7 @@ def test_counts_by_closed_form() -> None:
         return kernel * kernel * c_in * a + a + a * b + b + b * c + c
 
     cifar = block(3, (192, 160, 96), 5) + block(96, (192, 192, 192), 5) + block(192, (192, 192, 10), 3)
-    assert catalogue.find("nin_cifar").paper_form.parameters == cifar == 966_986
+    assert registry.find("nin_cifar").paper_form.parameters == cifar == 966_986
 
 
 def test_the_textbook_form_has_the_oracles_counts() -> None:
@@ -96,10 +96,10 @@ def test_pooling_kinds_of_the_published_cifar_model() -> None:
 def test_the_smallest_size_named_is_the_smallest_that_runs(name: str) -> None:
     rows = nin.IMAGENET if name == "nin" else nin.CIFAR
     size = nin.smallest_size(rows)
-    network = counting.on_meta(lambda: catalogue.build(name, image_size=size)).eval()
+    network = counting.on_meta(lambda: registry.build(name, image_size=size)).eval()
     network(torch.empty(1, 3, size, size, device="meta"))
     with pytest.raises(ValueError, match=f"image_size: {size - 1} is too small .* {size}"):
-        catalogue.build(name, image_size=size - 1)
+        registry.build(name, image_size=size - 1)
 
 
 @pytest.mark.parametrize("arguments", [{"num_classes": 0}, {"in_channels": 0}, {"image_size": -3}])

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import notes
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import notes, registry
 from torch import nn
 
-FAMILIES = [family.name for family in catalogue.families()]
+FAMILIES = [family.name for family in registry.families()]
 HEADINGS = (
     "What hurt",
     "The idea in one sentence",
@@ -28,7 +27,7 @@ PRIMITIVES = {"layers", "catalogue.declaration"}
 
 
 def ancestors(name: str) -> set[str]:
-    known = {family.name: family for family in catalogue.families()}
+    known = {family.name: family for family in registry.families()}
     found: set[str] = set()
     waiting = list(known[name].builds_on)
     while waiting:
@@ -41,7 +40,7 @@ def ancestors(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_note_answers_every_question_in_order(name: str) -> None:
-    family = catalogue.family(name)
+    family = registry.family(name)
     headings = re.findall(r"^## (.+)$", family.body, re.MULTILINE)
     assert tuple(headings) == HEADINGS
     assert family.authors and family.paper and family.venue and family.tags
@@ -50,29 +49,29 @@ def test_a_note_answers_every_question_in_order(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_figures_are_put_in(name: str) -> None:
-    text = notes.render(catalogue.family(name))
+    text = notes.render(registry.family(name))
     assert "{{" not in text and "}}" not in text
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_links_lead_somewhere(name: str) -> None:
-    family = catalogue.family(name)
+    family = registry.family(name)
     for target in re.findall(r"\]\(([^)#]+\.md)\)", family.body):
         assert (family.note_path.parent / target).resolve().exists(), target
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_lineage_names_older_families_without_circles(name: str) -> None:
-    family = catalogue.family(name)
+    family = registry.family(name)
     for parent in family.builds_on:
-        assert catalogue.family(parent).year <= family.year
+        assert registry.family(parent).year <= family.year
     assert name not in ancestors(name)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_imports_point_to_ancestors(name: str) -> None:
     allowed = ancestors(name) | PRIMITIVES
-    tree = ast.parse(catalogue.family(name).code_path.read_text())
+    tree = ast.parse(registry.family(name).code_path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             names = [node.module] if node.module else [alias.name for alias in node.names]
@@ -94,20 +93,20 @@ def layer_words(module: nn.Module) -> list[str]:
     return sorted(words)
 
 
-DIAGRAMS = [(name, *diagram) for name in FAMILIES for diagram in notes.diagrams(catalogue.family(name))]
+DIAGRAMS = [(name, *diagram) for name in FAMILIES for diagram in notes.diagrams(registry.family(name))]
 
 
 @pytest.mark.parametrize(("name", "network", "layer", "text"), DIAGRAMS, ids=[f"{d[1]}-{d[2]}" for d in DIAGRAMS])
 def test_diagrams_show_the_layers_of_the_code(name: str, network: str, layer: str, text: str) -> None:
-    module = counting.on_meta(lambda: catalogue.build(network)).get_submodule(layer)
+    module = counting.on_meta(lambda: registry.build(network)).get_submodule(layer)
     drawn = re.findall(r"(?:conv|depthwise)\d+×\d+(?:/\d+)?, \d+|linear \d+", text)
     assert sorted(drawn) == layer_words(module)
 
 
 def test_no_note_without_code_and_no_code_without_note() -> None:
-    folder = catalogue.NOTES.parent.parent / "models"
+    folder = registry.NOTES.parent.parent / "models"
     code = {path.stem for path in folder.glob("*.py")} - {"__init__", "layers"}
-    assert {family.name for family in catalogue.families()} == code
+    assert {family.name for family in registry.families()} == code
 
 
 def test_a_note_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
@@ -122,7 +121,7 @@ def test_a_note_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
         note = tmp_path / "mine.md"
         note.write_text(text)
         with pytest.raises(UsageError, match=words):
-            catalogue.read_family(note)
+            registry.read_family(note)
 
 
 PAGES = [page.name for page in notes.pages()]
@@ -144,15 +143,13 @@ def test_every_concept_has_its_page() -> None:
 def test_every_command_in_the_notes_can_be_typed() -> None:
     """The commands that notes and pages offer name networks and data sets that exist."""
     known = {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100"}
-    texts = [notes.render(family) for family in catalogue.families()] + [
-        notes.page_text(page) for page in notes.pages()
-    ]
+    texts = [notes.render(family) for family in registry.families()] + [notes.page_text(page) for page in notes.pages()]
     commands = [words.split() for text in texts for words in re.findall(r"cnn-explorer train ([^`\n]+)", text)]
     assert len(commands) > len(texts) // 2
     for words in commands:
         names = words[: next((i for i, word in enumerate(words) if word.startswith("-")), len(words))]
         for name in names:
-            catalogue.find(name)
+            registry.find(name)
         if "--dataset" in words:
             data = words[words.index("--dataset") + 1]
             assert data in known or data.startswith("folder:"), words

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import preact_resnet, resnet
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 
@@ -27,7 +27,7 @@ def timm_network(layers: int) -> nn.Module:
 
 @pytest.mark.parametrize("layers", [18, 50])
 def test_same_function_as_timm(layers: int) -> None:
-    ours = catalogue.build(f"preact_resnet{layers}", num_classes=10, image_size=64)
+    ours = registry.build(f"preact_resnet{layers}", num_classes=10, image_size=64)
     assert_same_function(ours, timm_network(layers), (3, 64, 64))
 
 
@@ -46,7 +46,7 @@ def _project_the_raw_input(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_activate_the_sum, _shift_epsilon, _project_the_raw_input])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("preact_resnet18", num_classes=10, image_size=64)
+    ours = registry.build("preact_resnet18", num_classes=10, image_size=64)
     assert_comparison_can_fail(ours, timm_network(18), (3, 64, 64), spoil)
 
 
@@ -76,7 +76,7 @@ def cifar_164(network: nn.Module, x: Tensor) -> Tensor:
 
 
 def test_164_layers_are_the_authors_network() -> None:
-    network = catalogue.build("preact_resnet164").double().eval()
+    network = registry.build("preact_resnet164").double().eval()
     randomise(network)
     picture = torch.randn(1, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
@@ -84,23 +84,23 @@ def test_164_layers_are_the_authors_network() -> None:
 
 
 def test_the_widespread_small_form_has_no_last_norm() -> None:
-    network = counting.on_meta(lambda: catalogue.build("preact_resnet18", form="small", final_norm=False))
+    network = counting.on_meta(lambda: registry.build("preact_resnet18", form="small", final_norm=False))
     count = counting.count(network, (3, 32, 32))
     assert (count.parameters, count.macs) == (11_171_146, 555_422_720)
-    with_norm = counting.on_meta(lambda: catalogue.build("preact_resnet18", form="small"))
+    with_norm = counting.on_meta(lambda: registry.build("preact_resnet18", form="small"))
     assert counting.count_parameters(with_norm) == 11_171_146 + 2 * 512
 
 
 @pytest.mark.parametrize("layers", [20, 110])
 def test_the_order_costs_nothing(layers: int) -> None:
-    new = counting.on_meta(lambda: catalogue.build(f"preact_resnet{layers}"))
-    old = counting.on_meta(lambda: catalogue.build(f"resnet{layers}"))
+    new = counting.on_meta(lambda: registry.build(f"preact_resnet{layers}"))
+    old = counting.on_meta(lambda: registry.build(f"resnet{layers}"))
     assert counting.count_parameters(new) == counting.count_parameters(old)
 
 
 @pytest.mark.parametrize("layers", [164, 1001])
 def test_layers_are_counted_as_the_name_says(layers: int) -> None:
-    network = counting.on_meta(lambda: catalogue.build(f"preact_resnet{layers}"))
+    network = counting.on_meta(lambda: registry.build(f"preact_resnet{layers}"))
     weighted = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear) and "shortcut" not in n]
     assert len(weighted) == layers
 

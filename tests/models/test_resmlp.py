@@ -7,7 +7,7 @@ import timm
 import torch
 from cnn_explorer.models import resmlp
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -24,7 +24,7 @@ def theirs() -> nn.Module:
 
 
 def ours() -> nn.Module:
-    return catalogue.build("resmlp_s12", num_classes=10, image_size=48)
+    return registry.build("resmlp_s12", num_classes=10, image_size=48)
 
 
 def test_same_function_as_timm() -> None:
@@ -50,7 +50,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 @pytest.mark.parametrize("name", TIMM)
 def test_counts_are_those_of_timm_and_of_the_closed_form(name: str) -> None:
-    network = counting.on_meta(lambda: catalogue.build(name))
+    network = counting.on_meta(lambda: registry.build(name))
     reference = counting.on_meta(lambda: timm.create_model(TIMM[name]))
     count = counting.count(network, (3, 224, 224))
     assert count.parameters == counting.count_parameters(reference)
@@ -83,7 +83,7 @@ def test_mixing_of_places_is_linear() -> None:
 
 @pytest.mark.parametrize(("name", "scale"), [("resmlp_s12", 0.1), ("resmlp_s24", 1e-5), ("resmlp_s36", 1e-6)])
 def test_a_deep_network_begins_as_its_shortcuts(name: str, scale: float) -> None:
-    network = catalogue.build(name, image_size=32).eval()
+    network = registry.build(name, image_size=32).eval()
     block = network.blocks[0]
     assert torch.equal(block.scale1, torch.full((384,), scale)) and torch.equal(block.scale2, block.scale1)
     x = torch.randn(1, 4, 384)

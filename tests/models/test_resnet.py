@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 from cnn_explorer.models import resnet
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -14,7 +14,7 @@ from torch import nn
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_same_function_as_torchvision(name: str) -> None:
     reference = getattr(torchvision.models, name)(num_classes=10)
-    assert_same_function(catalogue.build(name, num_classes=10, image_size=64), reference, (3, 64, 64))
+    assert_same_function(registry.build(name, num_classes=10, image_size=64), reference, (3, 64, 64))
 
 
 def _shift_epsilon(network: nn.Module) -> None:
@@ -33,7 +33,7 @@ def _change_activation(network: nn.Module) -> None:
 @pytest.mark.parametrize("spoil", [_shift_epsilon, _move_stride, _change_activation])
 def test_the_comparison_catches_a_change(spoil) -> None:
     reference = torchvision.models.resnet18(num_classes=10)
-    ours = catalogue.build("resnet18", num_classes=10, image_size=64)
+    ours = registry.build("resnet18", num_classes=10, image_size=64)
     assert_comparison_can_fail(ours, reference, (3, 64, 64), spoil)
 
 
@@ -43,7 +43,7 @@ def test_v1_halves_in_the_first_convolution() -> None:
 
 
 def test_plain_twin_has_the_same_parameters_without_the_sum() -> None:
-    with_skip, plain = catalogue.build("resnet20"), catalogue.build("plain20")
+    with_skip, plain = registry.build("resnet20"), registry.build("plain20")
     assert [p.shape for p in with_skip.parameters()] == [p.shape for p in plain.parameters()]
     block = plain.stage1[0].eval()
     x = torch.randn(1, 16, 8, 8)

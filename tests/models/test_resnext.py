@@ -9,7 +9,7 @@ import torchvision
 from cnn_explorer.models import resnext
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
@@ -20,7 +20,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Module, nn.Module]:
     """Our ResNeXt-50 and torchvision's, both with one block per stage: all shapes occur, in a third of the time."""
     monkeypatch.setitem(resnext.DEPTHS, 50, (1, 1, 1, 1))
     reference = torchvision.models.ResNet(Bottleneck, [1, 1, 1, 1], num_classes=10, groups=32, width_per_group=4)
-    return catalogue.build("resnext50_32x4d", num_classes=10, image_size=64), reference
+    return registry.build("resnext50_32x4d", num_classes=10, image_size=64), reference
 
 
 def test_same_function_as_torchvision(pair: tuple[nn.Module, nn.Module]) -> None:
@@ -60,8 +60,8 @@ def test_the_comparison_catches_a_change(spoil, pair: tuple[nn.Module, nn.Module
 def test_counts_are_torchvisions(name: str) -> None:
     with torch.device("meta"):
         reference = getattr(torchvision.models, name)()
-    assert counting.count_parameters(reference) == catalogue.find(name).paper_form.parameters
-    assert counting.module_macs(reference, (3, 224, 224))[""] == catalogue.find(name).paper_form.macs
+    assert counting.count_parameters(reference) == registry.find(name).paper_form.parameters
+    assert counting.module_macs(reference, (3, 224, 224))[""] == registry.find(name).paper_form.macs
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm2d, channels: slice, relu: bool = True) -> Tensor:
@@ -113,12 +113,12 @@ def test_parameters_of_the_cifar_networks(name: str, cardinality: int, width: in
             total += channels * inner + 9 * inner * each + inner * out + 2 * (inner + inner + out)
             total += channels * out + 2 * out if block == 0 else 0
             channels = out
-    assert catalogue.find(name).paper_form.parameters == total + channels * 10 + 10
+    assert registry.find(name).paper_form.parameters == total + channels * 10 + 10
 
 
 @pytest.mark.parametrize("name", ["resnext29_8x64d", "resnext50_32x4d"])
 def test_layers_are_counted_as_the_name_says(name: str) -> None:
-    network = counting.on_meta(lambda: catalogue.build(name))
+    network = counting.on_meta(lambda: registry.build(name))
     weighted = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear) and "shortcut" not in n]
     assert len(weighted) == int(name.removeprefix("resnext").split("_")[0])
 

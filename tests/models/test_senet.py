@@ -9,7 +9,7 @@ import timm
 import torch
 from cnn_explorer.models import inception_v2, senet
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from timm.layers import SEModule
 from timm.models.senet import SEBottleneck, SEResNetBottleneck, SEResNeXtBottleneck
@@ -54,30 +54,30 @@ def timm_18() -> nn.Module:
 
 
 def test_se_resnet18_is_timms() -> None:
-    ours = catalogue.build("se_resnet18", num_classes=10, image_size=64)
+    ours = registry.build("se_resnet18", num_classes=10, image_size=64)
     assert_same_function(ours, timm_18(), (3, 64, 64))
 
 
 def test_se_resnet18_v1_5_is_timms() -> None:
-    ours = catalogue.build("se_resnet18", num_classes=10, image_size=64, v1_5=True)
+    ours = registry.build("se_resnet18", num_classes=10, image_size=64, v1_5=True)
     assert_same_function(ours, timm.create_model("seresnet18", num_classes=10), (3, 64, 64))
 
 
 @pytest.mark.usefixtures("short")
 def test_bottlenecks_are_timms() -> None:
-    ours = catalogue.build("se_resnet50", num_classes=10, image_size=64)
+    ours = registry.build("se_resnet50", num_classes=10, image_size=64)
     assert_same_function(ours, timm_senet(SEResNetBottleneck, 1), (3, 64, 64))
 
 
 @pytest.mark.usefixtures("short")
 def test_resnext_blocks_are_timms() -> None:
-    ours = catalogue.build("se_resnext50_32x4d", num_classes=10, image_size=64)
+    ours = registry.build("se_resnext50_32x4d", num_classes=10, image_size=64)
     assert_same_function(ours, timm_senet(SEResNeXtBottleneck, 32), (3, 64, 64))
 
 
 @pytest.mark.usefixtures("short")
 def test_senet154_is_timms() -> None:
-    ours = catalogue.build("senet154", num_classes=10, image_size=64)
+    ours = registry.build("senet154", num_classes=10, image_size=64)
     options = {"downsample_kernel_size": 3, "downsample_padding": 1, "inplanes": 128, "input_3x3": True}
     assert_same_function(ours, timm_senet(SEBottleneck, 64, **options), (3, 64, 64))
 
@@ -99,7 +99,7 @@ def _gate_after_the_sum(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_gate_by_tanh, _pool_with_padding, _gate_after_the_sum])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("se_resnet18", num_classes=10, image_size=64)
+    ours = registry.build("se_resnet18", num_classes=10, image_size=64)
     assert_comparison_can_fail(ours, timm_18(), (3, 64, 64), spoil)
 
 
@@ -114,12 +114,12 @@ def test_the_comparison_catches_a_change(spoil) -> None:
     ],
 )
 def test_the_v1_5_forms_in_the_oracle(name: str, parameters: int, macs: int) -> None:
-    count = counting.count(counting.on_meta(lambda: catalogue.build(name, v1_5=True)), (3, 224, 224))
+    count = counting.count(counting.on_meta(lambda: registry.build(name, v1_5=True)), (3, 224, 224))
     assert (count.parameters, count.macs) == (parameters, macs)
 
 
 def test_gates_on_inception_cost_what_the_formula_says() -> None:
-    gated, plain = catalogue.find("se_inception_v2").paper_form, catalogue.find("inception_v2").paper_form
+    gated, plain = registry.find("se_inception_v2").paper_form, registry.find("inception_v2").paper_form
     network = counting.on_meta(inception_v2.inception_v2)
     channels = [network.get_submodule(f"inception{name}").out_channels for name in inception_v2.MODULES]
     weights = sum(2 * c * (c // 16) for c in channels)

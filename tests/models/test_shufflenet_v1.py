@@ -11,7 +11,7 @@ import torch
 from cnn_explorer.models import shufflenet_v1
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
 from torch import Tensor, nn
 
@@ -57,7 +57,7 @@ def network_by_hand(network: nn.Module, x: Tensor, groups: int) -> Tensor:
 
 
 def build_random(name: str) -> nn.Module:
-    network = catalogue.build(name, num_classes=10, image_size=64).double().eval()
+    network = registry.build(name, num_classes=10, image_size=64).double().eval()
     randomise(network)
     return network
 
@@ -135,7 +135,7 @@ def test_halving_keeps_the_old_channels() -> None:
 
 def test_unshuffled_twin_has_the_same_parameters() -> None:
     pair = [
-        counting.on_meta(lambda n=n: catalogue.build(n))
+        counting.on_meta(lambda n=n: registry.build(n))
         for n in ("shufflenet_v1_100_g8", "shufflenet_v1_100_g8_unshuffled")
     ]
     assert [p.shape for p in pair[0].parameters()] == [p.shape for p in pair[1].parameters()]

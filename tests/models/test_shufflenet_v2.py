@@ -7,7 +7,7 @@ import torch
 import torchvision
 from cnn_explorer.models import shufflenet_v2
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -17,7 +17,7 @@ PAIRS = [("shufflenet_v2_050", "shufflenet_v2_x0_5"), ("shufflenet_v2_200", "shu
 @pytest.mark.parametrize(("name", "theirs"), PAIRS)
 def test_same_function_as_torchvision(name: str, theirs: str) -> None:
     reference = getattr(torchvision.models, theirs)(num_classes=10)
-    assert_same_function(catalogue.build(name, num_classes=10, image_size=64), reference, (3, 64, 64))
+    assert_same_function(registry.build(name, num_classes=10, image_size=64), reference, (3, 64, 64))
 
 
 def _drop_shuffle(network: nn.Module) -> None:
@@ -41,7 +41,7 @@ def _move_stride(network: nn.Module) -> None:
 @pytest.mark.parametrize("spoil", [_drop_shuffle, _shift_epsilon, _activate_depthwise, _move_stride])
 def test_the_comparison_catches_a_change(spoil) -> None:
     reference = torchvision.models.shufflenet_v2_x0_5(num_classes=10)
-    ours = catalogue.build("shufflenet_v2_050", num_classes=10, image_size=64)
+    ours = registry.build("shufflenet_v2_050", num_classes=10, image_size=64)
     assert_comparison_can_fail(ours, reference, (3, 64, 64), spoil)
 
 
@@ -65,7 +65,7 @@ def test_what_passes_fades_with_distance() -> None:
 
 def test_widths_inside_a_unit_are_equal() -> None:
     """Guideline 1, and no group but the depthwise ones: guideline 2."""
-    network = counting.on_meta(lambda: catalogue.build("shufflenet_v2_150"))
+    network = counting.on_meta(lambda: registry.build("shufflenet_v2_150"))
     for unit in network.modules():
         if isinstance(unit, shufflenet_v2.SplitUnit):
             assert {c for layer in unit.branch for c in (layer.conv.in_channels, layer.conv.out_channels)} == {

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from cnn_explorer.models import squeezenet
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -18,7 +18,7 @@ def reference(name: str) -> nn.Module:
 
 @pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
 def test_same_function_as_torchvision(name: str) -> None:
-    assert_same_function(catalogue.build(name, num_classes=10, image_size=64), reference(name), (3, 64, 64))
+    assert_same_function(registry.build(name, num_classes=10, image_size=64), reference(name), (3, 64, 64))
 
 
 def _floor_the_pooling(network: nn.Module) -> None:
@@ -36,7 +36,7 @@ def _move_stride(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_floor_the_pooling, _change_activation, _move_stride])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("squeezenet1_0", num_classes=10, image_size=66)
+    ours = registry.build("squeezenet1_0", num_classes=10, image_size=66)
     assert_comparison_can_fail(ours, reference("squeezenet1_0"), (3, 66, 66), spoil)
 
 
@@ -81,7 +81,7 @@ def test_fire_is_written_out_by_hand() -> None:
 
 def test_every_class_is_alive_before_training() -> None:
     torch.manual_seed(0)
-    network = catalogue.build("squeezenet1_1", form="small")
+    network = registry.build("squeezenet1_1", form="small")
     network(torch.randn(4, 3, 32, 32)).sum().backward()
     assert network.head.conv.bias.grad.ne(0).all()
 

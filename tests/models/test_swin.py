@@ -7,7 +7,7 @@ import torch
 import torchvision
 from cnn_explorer.models import swin
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -24,7 +24,7 @@ def ours(window: int = 7, size: int = 64) -> nn.Module:
 def test_same_function_as_torchvision() -> None:
     """At 64 pixels no window of 7 divides any of the maps (16, 8, 4, 2): all are filled up, two are shifted."""
     reference = torchvision.models.swin_t(num_classes=10)
-    assert_same_function(catalogue.build("swin_tiny", num_classes=10, image_size=64), reference, (3, 64, 64))
+    assert_same_function(registry.build("swin_tiny", num_classes=10, image_size=64), reference, (3, 64, 64))
 
 
 @pytest.mark.parametrize(("window", "size"), [(12, 96), (4, 64), (7, 60)])
@@ -147,7 +147,7 @@ class _ChannelsLast(nn.Module):
 
 @pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 4, 4]), (32, [16, 16, 8, 4, 4])])
 def test_small_form_keeps_a_map_of_four_by_four(size: int, sides: list[int]) -> None:
-    network = counting.on_meta(lambda: catalogue.build("swin_base", form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build("swin_base", form="small", image_size=size))
     assert [stage.shape[0] for stage in network.declaration.stages[:-1]] == sides
     assert network.stage1[1].attention.window == 4 and network.stage1[1].attention.shift == 2
 
@@ -160,7 +160,7 @@ def test_a_picture_need_not_be_square() -> None:
 
 def test_stochastic_depth_is_the_papers_unless_told_otherwise() -> None:
     for name, rate in {"swin_tiny": 0.2, "swin_small": 0.3, "swin_base": 0.5}.items():
-        network = counting.on_meta(lambda name=name: catalogue.build(name))
+        network = counting.on_meta(lambda name=name: registry.build(name))
         assert network.stage4[-1].drop_path.rate == pytest.approx(rate)
     assert swin.swin_nano(drop_path=0.1).stage4[-1].drop_path.rate == pytest.approx(0.1)
 

@@ -7,7 +7,7 @@ import torch
 import torchvision
 from cnn_explorer.models import vgg
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -27,7 +27,7 @@ def torchvision_vgg(name: str) -> nn.Module:
 
 @pytest.mark.parametrize(("name", "size"), [("vgg11", 64), ("vgg16_bn", 32)])
 def test_same_function_as_torchvision(name: str, size: int) -> None:
-    ours = catalogue.build(name, num_classes=10, image_size=size, hidden=HIDDEN)
+    ours = registry.build(name, num_classes=10, image_size=size, hidden=HIDDEN)
     assert_same_function(ours, torchvision_vgg(name), (3, size, size))
 
 
@@ -45,7 +45,7 @@ def _change_stride(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("spoil", [_change_epsilon, _change_activation, _change_stride])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    ours = catalogue.build("vgg11_bn", num_classes=10, image_size=32, hidden=HIDDEN)
+    ours = registry.build("vgg11_bn", num_classes=10, image_size=32, hidden=HIDDEN)
     assert_comparison_can_fail(ours, torchvision_vgg("vgg11_bn"), (3, 32, 32), spoil)
 
 
@@ -55,7 +55,7 @@ def test_configuration_c_by_closed_form() -> None:
     b, c = (counting.count_parameters(counting.on_meta(make)) for make in (vgg.vgg13, vgg.vgg16_c))
     assert c == b + one_by_one
     assert round(c / 1e6) == 134
-    work = catalogue.find("vgg16_c").paper_form.macs - catalogue.find("vgg13").paper_form.macs
+    work = registry.find("vgg16_c").paper_form.macs - registry.find("vgg13").paper_form.macs
     assert work == 256**2 * 56**2 + 512**2 * 28**2 + 512**2 * 14**2
 
 
@@ -63,7 +63,7 @@ def test_configuration_c_by_closed_form() -> None:
     ("name", "layers"), [("vgg11", 11), ("vgg13", 13), ("vgg16", 16), ("vgg16_c", 16), ("vgg19", 19)]
 )
 def test_the_name_counts_the_layers(name: str, layers: int) -> None:
-    network = counting.on_meta(lambda: catalogue.build(name))
+    network = counting.on_meta(lambda: registry.build(name))
     assert sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules()) == layers
 
 
@@ -94,7 +94,7 @@ def test_three_small_windows_have_55_percent_of_the_weights() -> None:
 
 @pytest.mark.parametrize("names", [("vgg19", "vgg11"), ("vgg16_bn", "vgg11_bn"), ("vgg16_c", "vgg11")])
 def test_a_deep_one_grows_from_a_shallow_one(names: tuple[str, str]) -> None:
-    deep, shallow = (catalogue.build(name, form="small") for name in names)
+    deep, shallow = (registry.build(name, form="small") for name in names)
     before = {name: value.clone() for name, value in deep.state_dict().items()}
     copied = vgg.grow(deep, shallow)
     assert copied == ["stage1.conv1", "stage2.conv1", "stage3.conv1", "stage3.conv2", "head"]
@@ -108,7 +108,7 @@ def test_a_deep_one_grows_from_a_shallow_one(names: tuple[str, str]) -> None:
 
 
 def test_growing_takes_the_fully_connected_layers_of_the_imagenet_form() -> None:
-    deep, shallow = (catalogue.build(n, num_classes=10, image_size=32, hidden=HIDDEN) for n in ("vgg13", "vgg11"))
+    deep, shallow = (registry.build(n, num_classes=10, image_size=32, hidden=HIDDEN) for n in ("vgg13", "vgg11"))
     assert vgg.grow(deep, shallow)[-3:] == ["fc6", "fc7", "head"]
     assert torch.equal(deep.fc6[0].weight, shallow.fc6[0].weight)
     picture = torch.rand(1, 3, 32, 32)
@@ -116,22 +116,22 @@ def test_growing_takes_the_fully_connected_layers_of_the_imagenet_form() -> None
 
 
 def test_growing_refuses_what_does_not_fit() -> None:
-    deep = catalogue.build("vgg13", form="small")
+    deep = registry.build("vgg13", form="small")
     with pytest.raises(ValueError, match=r"shallow: stage1\.conv1 does not fit"):
-        vgg.grow(deep, catalogue.build("vgg11_bn", form="small"))
+        vgg.grow(deep, registry.build("vgg11_bn", form="small"))
     with pytest.raises(ValueError, match="shallow: head does not fit"):
-        vgg.grow(deep, catalogue.build("vgg11", form="small", num_classes=100))
+        vgg.grow(deep, registry.build("vgg11", form="small", num_classes=100))
 
 
 def test_local_response_normalisation_stands_behind_the_first_convolution() -> None:
     network = counting.on_meta(lambda: vgg.vgg11(local_response=True))
     assert type(network.stage1.conv1[-1]).__name__ == "LocalResponseNorm"
-    assert counting.count_parameters(network) == catalogue.find("vgg11").paper_form.parameters
+    assert counting.count_parameters(network) == registry.find("vgg11").paper_form.parameters
 
 
 def test_nano_is_the_small_form_with_a_quarter_of_the_widths() -> None:
     nano = counting.on_meta(vgg.vgg_nano)
-    small = counting.on_meta(lambda: catalogue.build("vgg11_bn", form="small"))
+    small = counting.on_meta(lambda: registry.build("vgg11_bn", form="small"))
     widths = [[m.out_channels for m in net.modules() if isinstance(m, nn.Conv2d)] for net in (nano, small)]
     assert [4 * width for width in widths[0]] == widths[1]
 
@@ -152,4 +152,4 @@ def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
 
 
 def test_names() -> None:
-    assert catalogue.find("VGGNet").name == catalogue.find("vgg").name == "vgg11"
+    assert registry.find("VGGNet").name == registry.find("vgg").name == "vgg11"

@@ -10,7 +10,7 @@ import torch
 import torchvision
 from cnn_explorer.models import vit
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from einops import rearrange
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
@@ -23,7 +23,7 @@ def torchvision_mini_16() -> nn.Module:
 
 
 def ours_mini_16() -> nn.Module:
-    return catalogue.build("vit_mini_16", num_classes=10, image_size=48)
+    return registry.build("vit_mini_16", num_classes=10, image_size=48)
 
 
 def test_same_function_as_torchvision() -> None:
@@ -32,7 +32,7 @@ def test_same_function_as_torchvision() -> None:
 
 def test_same_function_as_timm_with_a_patch_that_does_not_divide() -> None:
     reference = timm.create_model("vit_tiny_patch16_224", img_size=40, num_classes=10)
-    assert_same_function(catalogue.build("vit_tiny_16", num_classes=10, image_size=40), reference, (3, 40, 40))
+    assert_same_function(registry.build("vit_tiny_16", num_classes=10, image_size=40), reference, (3, 40, 40))
 
 
 def _change_activation(network: nn.Module) -> None:
@@ -74,7 +74,7 @@ PAPER = {
 def test_the_size_table_of_the_paper_is_reproduced(name: str) -> None:
     parameters, *gflops = PAPER[name]
     for size, printed in zip((224, 384), gflops, strict=True):
-        network = counting.on_meta(lambda size=size: catalogue.build(name, image_size=size))
+        network = counting.on_meta(lambda size=size: registry.build(name, image_size=size))
         counted = 2 * counting.count(network, (3, size, size)).macs / 1e9
         assert abs(counted - printed) <= max(0.015 * printed, 0.05)
         if size == 224:
@@ -83,7 +83,7 @@ def test_the_size_table_of_the_paper_is_reproduced(name: str) -> None:
 
 
 def test_the_size_table_of_the_note_is_that_of_the_code() -> None:
-    body = catalogue.family("vit").body
+    body = registry.family("vit").body
     rows = re.findall(
         r"^\| \S+ \| (vit_\w+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|.*?\| ([\d.]+) / ([\d.]+) \|", body, re.M
     )
@@ -155,7 +155,7 @@ def test_positions_for_another_resolution() -> None:
 
 @pytest.mark.parametrize(("size", "tokens"), [(28, 49), (32, 64)])
 def test_small_form_has_patches_of_four(size: int, tokens: int) -> None:
-    network = counting.on_meta(lambda: catalogue.build("vit_base_16", form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build("vit_base_16", form="small", image_size=size))
     assert network.stem.patch_size == 4 and network.declaration.stages[0].shape == (tokens, 768)
 
 

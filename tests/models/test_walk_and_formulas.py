@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.models.anatomy import counting, formulas, walk
-from cnn_explorer.models.anatomy import layer_table as anatomy
-from cnn_explorer.models.anatomy import server as helper
+from cnn_explorer.models.anatomy import counting, formulas, layer_table, server, walk
 from cnn_explorer.models.anatomy.layer_table import Layer
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from torch import nn
 
 
 def test_a_walk_hands_shapes_on_without_a_gap() -> None:
-    steps = walk.steps(anatomy.fold(anatomy.dissect_variant("resnet18")))
+    steps = walk.steps(layer_table.fold(layer_table.dissect_variant("resnet18")))
     assert [step.name for step in steps] == ["stem", "stage1", "stage2", "stage3", "stage4", "pool", "head"]
     for before, after in itertools.pairwise(steps):
         assert before.after == after.before
@@ -25,9 +23,9 @@ def test_a_walk_hands_shapes_on_without_a_gap() -> None:
 
 
 def test_every_step_of_every_family_has_a_phrase() -> None:
-    for family in catalogue.families():
+    for family in registry.families():
         name = min(family.variants, key=lambda variant: variant.paper_form.macs).name
-        for _, layer in anatomy.dissect_variant(name).walk():
+        for _, layer in layer_table.dissect_variant(name).walk():
             assert walk.phrase(layer)
 
 
@@ -36,21 +34,23 @@ def test_depthwise_and_pointwise_are_told_apart() -> None:
         def __init__(self) -> None:
             super().__init__(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 16, 1), nn.Conv2d(16, 16, 3, groups=4))
 
-    steps = walk.steps(anatomy.dissect(counting.on_meta(Pair), (8, 12, 12)))
+    steps = walk.steps(layer_table.dissect(counting.on_meta(Pair), (8, 12, 12)))
     assert "each channel alone" in steps[0].phrase
     assert "mixes the channels of each pixel" in steps[1].phrase
     assert "4 groups" in steps[2].phrase
 
 
 def test_einops_patterns_stand_where_they_act() -> None:
-    rows = [layer for _, layer in anatomy.dissect_variant("vit_tiny_16").walk() if layer.type == "rearrange"]
+    rows = [layer for _, layer in layer_table.dissect_variant("vit_tiny_16").walk() if layer.type == "rearrange"]
     assert rows[0].name.startswith("stem") and rows[0].output == (1, 196, 192)
     assert "row column" in rows[0].settings["pattern"]
     assert any("heads" in row.settings["pattern"] for row in rows)
 
 
 def test_a_learned_table_is_not_called_a_branch() -> None:
-    phrases = [walk.phrase(layer) for _, layer in anatomy.dissect_variant("vit_tiny_16").walk() if layer.type == "+"]
+    phrases = [
+        walk.phrase(layer) for _, layer in layer_table.dissect_variant("vit_tiny_16").walk() if layer.type == "+"
+    ]
     assert phrases[0] == "adds a learned table" and set(phrases[1:]) == {"adds two branches"}
 
 
@@ -77,17 +77,17 @@ def test_one_output_value_is_the_sum_of_its_window(options: dict) -> None:
 
 def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    network = catalogue.build("lenet5", num_classes=7)
+    network = registry.build("lenet5", num_classes=7)
     kept = {"schema": 1, "model": network.state_dict(), "mean": [0.2], "std": [0.4], "epoch": 3}
     torch.save(kept, tmp_path / "best.pt")
     name = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
     picture = [[(row * column) % 256 for column in range(28)] for row in range(28)]
     asked = {"network": "lenet5", "form": "paper", "layer": name, "position": [1, 2, 3], "picture": picture}
-    trained = helper.pixel(**asked, weights=str(tmp_path / "best.pt"), num_classes=7)
+    trained = server.pixel(**asked, weights=str(tmp_path / "best.pt"), num_classes=7)
     entering = (torch.tensor(picture, dtype=torch.float32)[None, None] / 255 - 0.2) / 0.4
     expected = network.get_submodule(name)(entering)[0, 1, 2, 3].item()
     assert trained["total"] == pytest.approx(expected, abs=1e-5)
-    assert helper.pixel(**asked)["kernel"] != trained["kernel"]
+    assert server.pixel(**asked)["kernel"] != trained["kernel"]
 
 
 def test_a_pixel_needs_a_convolution_and_a_place() -> None:
@@ -101,7 +101,9 @@ def test_a_pixel_needs_a_convolution_and_a_place() -> None:
 
 def leaves(name: str, **options) -> list[Layer]:
     return [
-        layer for _, layer in anatomy.dissect_variant(name, **options).walk() if not layer.children and layer.executed
+        layer
+        for _, layer in layer_table.dissect_variant(name, **options).walk()
+        if not layer.children and layer.executed
     ]
 
 
@@ -129,6 +131,6 @@ def test_the_numbers_in_a_formula_give_its_value() -> None:
 
 
 def test_receptive_field_formula() -> None:
-    rows = {layer.name: layer for _, layer in anatomy.dissect_variant("resnet20").walk()}
+    rows = {layer.name: layer for _, layer in layer_table.dissect_variant("resnet20").walk()}
     before, after = rows["stem.act"], rows["stage1.0.conv1.conv"]
     assert formulas.receptive_field_formula(before, after, 1).value == after.receptive_field

@@ -9,7 +9,7 @@ import torchvision
 from cnn_explorer.models import wide_resnet
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
@@ -20,7 +20,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Module, nn.Module]:
     """Our WRN-50-2 and torchvision's, both with one block per stage: all shapes occur, in a tenth of the time."""
     monkeypatch.setitem(wide_resnet.DEPTHS, 50, (1, 1, 1, 1))
     reference = torchvision.models.ResNet(Bottleneck, [1, 1, 1, 1], num_classes=10, width_per_group=2 * 64)
-    return catalogue.build("wide_resnet50_2", num_classes=10, image_size=32), reference
+    return registry.build("wide_resnet50_2", num_classes=10, image_size=32), reference
 
 
 def test_same_function_as_torchvision(pair: tuple[nn.Module, nn.Module]) -> None:
@@ -38,11 +38,11 @@ def test_the_comparison_catches_a_change(pair: tuple[nn.Module, nn.Module]) -> N
 
 @pytest.mark.parametrize(("name", "parameters"), [("wide_resnet50_2", 68_883_240), ("wide_resnet101_2", 126_886_696)])
 def test_counts_recorded_by_torchvision(name: str, parameters: int) -> None:
-    assert catalogue.find(name).paper_form.parameters == parameters
+    assert registry.find(name).paper_form.parameters == parameters
     with torch.device("meta"):
         reference = getattr(torchvision.models, name)()
     assert counting.count_parameters(reference) == parameters
-    assert counting.module_macs(reference, (3, 224, 224))[""] == catalogue.find(name).paper_form.macs
+    assert counting.module_macs(reference, (3, 224, 224))[""] == registry.find(name).paper_form.macs
 
 
 def closed_form(depth: int, k: int, classes: int = 10) -> int:
@@ -58,7 +58,7 @@ def closed_form(depth: int, k: int, classes: int = 10) -> int:
 
 @pytest.mark.parametrize(("depth", "k"), [(28, 10), (40, 4), (16, 8), (10, 2)])
 def test_parameters_of_the_table(depth: int, k: int) -> None:
-    assert catalogue.find(f"wrn_{depth}_{k}").paper_form.parameters == closed_form(depth, k)
+    assert registry.find(f"wrn_{depth}_{k}").paper_form.parameters == closed_form(depth, k)
 
 
 def by_hand(network: nn.Module, x: Tensor, n: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models import xception
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from support.same_function import differences, relative_difference
 from torch import nn
 
@@ -22,7 +22,7 @@ SIZE = 43
 def twins() -> tuple[nn.Module, nn.Module, float, float]:
     """Ours and timm's with the same random weights, and the relative differences of outputs and gradients."""
     theirs = timm.create_model("legacy_xception", num_classes=10)
-    ours = catalogue.build("xception", num_classes=10, image_size=SIZE)
+    ours = registry.build("xception", num_classes=10, image_size=SIZE)
     return ours, theirs, *differences(ours, theirs, (3, SIZE, SIZE), batch=1)
 
 
@@ -72,26 +72,26 @@ def test_closed_form_of_the_parameters(name: str) -> None:
     total += _separable(a, a) + 2 * a + _separable(a, b) + 2 * b + a * b + 2 * b
     total += _separable(b, c) + 2 * c + _separable(c, d) + 2 * d
     total += d * classes + classes
-    assert counting.count_parameters(counting.on_meta(lambda: catalogue.build(name))) == total
+    assert counting.count_parameters(counting.on_meta(lambda: registry.build(name))) == total
 
 
 def test_the_small_form_has_the_same_weights() -> None:
     """Only strides and paddings differ, so weights can be carried from one form to the other."""
     build = {"num_classes": 10, "in_channels": 3}
-    paper = counting.on_meta(lambda: catalogue.build("xception", **build))
-    small = counting.on_meta(lambda: catalogue.build("xception", form="small", **build))
+    paper = counting.on_meta(lambda: registry.build("xception", **build))
+    small = counting.on_meta(lambda: registry.build("xception", form="small", **build))
     assert [p.shape for p in paper.parameters()] == [p.shape for p in small.parameters()]
 
 
 @pytest.mark.parametrize(("size", "sides"), [(32, [32, 16, 8, 8, 8, 4]), (28, [28, 14, 7, 7, 7, 4])])
 def test_the_small_form_arrives_at_four_pixels(size: int, sides: list[int]) -> None:
-    network = counting.on_meta(lambda: catalogue.build("xception", form="small", image_size=size))
+    network = counting.on_meta(lambda: registry.build("xception", form="small", image_size=size))
     assert [stage.shape[-1] for stage in network.declaration.stages[:-1]] == sides
 
 
 def test_the_small_form_does_the_work_of_the_usual_one() -> None:
     """CIFAR versions of Xception that halve in the first two entry blocks: 1.13 G multiply-adds with 100 classes."""
-    network = counting.on_meta(lambda: catalogue.build("xception", form="small", num_classes=100))
+    network = counting.on_meta(lambda: registry.build("xception", form="small", num_classes=100))
     assert counting.count(network, (3, 32, 32)).macs == 1_129_865_728
 
 
@@ -125,7 +125,7 @@ def test_no_activation_and_no_bias_inside_a_separable_convolution() -> None:
 
 
 def test_standard_convolutions_are_two_and_the_shortcuts() -> None:
-    network = counting.on_meta(lambda: catalogue.build("xception"))
+    network = counting.on_meta(lambda: registry.build("xception"))
     standard = [
         name
         for name, m in network.named_modules()

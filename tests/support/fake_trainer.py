@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.trainer.runs.run_writer import RunWriter
 
@@ -46,7 +46,7 @@ def train(writer: RunWriter, manner: str, asked: list[int]) -> int:
     if manner == "refuse":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while manner in ("wait", "refuse"):
-        if asked or control.is_requested(writer.path, control.STOP):
+        if asked or requests.is_requested(writer.path, requests.STOP):
             writer.status(state="stopped", exit=130)
             time.sleep(0.3)  # the process goes on for a moment after its last word, as torch does
             return 130

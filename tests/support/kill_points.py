@@ -41,10 +41,9 @@ def to(name: str) -> Callable[..., bool]:
 
 def points() -> dict[str, Callable[[], None]]:
     from cnn_explorer.trainer.launch import execute
-    from cnn_explorer.trainer.loop import reporter as report
-    from cnn_explorer.trainer.loop import session as training
+    from cnn_explorer.trainer.loop import reporter, session
     from cnn_explorer.trainer.loop import trainer as loop
-    from cnn_explorer.trainer.runs import run_writer as rundir
+    from cnn_explorer.trainer.runs import run_writer
     from cnn_explorer.trainer.weights import checkpoint
 
     trainer = loop.Trainer
@@ -52,21 +51,21 @@ def points() -> dict[str, Callable[[], None]]:
     def ended_epoch(self: loop.Trainer, **_: object) -> bool:
         return self.step == 10
 
-    def of_checkpoint(self: report.Report, name: str, *_: object) -> bool:
+    def of_checkpoint(self: reporter.Report, name: str, *_: object) -> bool:
         return name == "checkpoint"
 
     return {
-        "while the data is loaded": lambda: before(training, "load_data"),
+        "while the data is loaded": lambda: before(session, "load_data"),
         "before the first update": lambda: before(trainer, "_update"),
         "within an epoch": lambda: before(trainer, "_update", lambda self, *_: self.step == 13),
         "in an evaluation": lambda: before(loop, "evaluate"),
         "after an evaluation, before its checkpoint": lambda: before(trainer, "_tell_status", ended_epoch),
         "in the middle of a checkpoint": lambda: before(checkpoint._Recorder, "write", _after(5)),
         "before the new checkpoint gets its name": lambda: before(os, "replace", to("last.pt")),
-        "after a checkpoint, before the record of it": lambda: before(report.Report, "event", of_checkpoint),
-        "after the test, before its record": lambda: before(training, "_test_record"),
+        "after a checkpoint, before the record of it": lambda: before(reporter.Report, "event", of_checkpoint),
+        "after the test, before its record": lambda: before(session, "_test_record"),
         "before the end is written": lambda: before(execute, "_conclude"),
-        "while records are dropped": lambda: before(rundir.RunWriter, "drop_records_after"),
+        "while records are dropped": lambda: before(run_writer.RunWriter, "drop_records_after"),
     }
 
 

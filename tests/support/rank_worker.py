@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 from cnn_explorer.trainer.batches.batches import evaluation_batches
-from cnn_explorer.trainer.config import run_config as runconfig
+from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.config.lr_schedule import learning_rate
-from cnn_explorer.trainer.devices import process_group as distributed
+from cnn_explorer.trainer.devices import process_group
 from cnn_explorer.trainer.devices.process_group import Group
 from cnn_explorer.trainer.loop import session as training
 from cnn_explorer.trainer.loop.evaluate import evaluate
@@ -22,7 +22,7 @@ from cnn_explorer.trainer.runs.run_writer import read_config
 
 def train_in_double(path: Path, group: Group) -> dict:
     """Weights, figures and evaluation after all updates of the run's recipe, everything computed in float64."""
-    config = runconfig.from_dict(read_config(path))
+    config = run_config.from_dict(read_config(path))
     build = training.build_network
     training.build_network = lambda config: build(config).double()
     try:
@@ -59,7 +59,7 @@ def _train(session, group: Group) -> dict:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    job = distributed.join()
+    job = process_group.join()
     result = train_in_double(Path(sys.argv[1]), job)
     torch.save(result, f"{sys.argv[2]}.{job.rank}")
     job.leave()

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.cli import main as cli
+from cnn_explorer.cli import main
 from cnn_explorer.trainer.common.progress import Narrator
-from cnn_explorer.trainer.config import run_config as runconfig
+from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.loop import session as training
 from cnn_explorer.trainer.loop.checkpointer import Keeper
 from cnn_explorer.trainer.loop.reporter import Report
 from cnn_explorer.trainer.loop.trainer import Session, Trainer
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning import planner
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
@@ -144,8 +144,8 @@ def create_run(runs: Path, network: str = "tiny", **wishes: object) -> tuple[Pat
     """A queued run with its lock held, with one thread and seed 0 where nothing else is wished."""
     said: list[str] = []
     values = {"threads": 1, "device": "cpu"} | wishes
-    return prepare.create(
-        prepare.plan(prepare.Request(network=network, **values), said.append).config, runs, ["train", network]
+    return planner.create(
+        planner.plan(planner.Request(network=network, **values), said.append).config, runs, ["train", network]
     )
 
 
@@ -192,7 +192,7 @@ def bench(path: Path, lock: RunLock, stop_after: int | None = None) -> Iterator[
     """Put a queued run together without training it; it stops by itself after step ``stop_after``."""
     lines: list[str] = []
     with RunWriter.open(path, lock) as writer:
-        config = runconfig.from_dict(writer.config)
+        config = run_config.from_dict(writer.config)
         report = Report(writer, Narrator(lines.append))
         session = training.build_session(config, training.load_data(config, lines.append), torch.device("cpu"))
         keeper = Keeper(writer.checkpoints, report, config.checkpoints)
@@ -204,5 +204,5 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """The command in this process, where torch is loaded already; returns its exit code."""
     monkeypatch.setattr("sys.argv", ["cnn-explorer", *words])
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        main.main()
     return left.value.code or 0

@@ -5,12 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.trainer.batches import augment
-from cnn_explorer.trainer.batches import mixup_cutmix as mixing
-from cnn_explorer.trainer.batches import placement as store
-from cnn_explorer.trainer.batches import randaugment as distort
+from cnn_explorer.trainer.batches import augment, mixup_cutmix, placement, randaugment
 from cnn_explorer.trainer.batches.batches import TrainingBatches, View, evaluation_batches
-from cnn_explorer.trainer.common import rng as randomness
+from cnn_explorer.trainer.common import rng
 from cnn_explorer.trainer.config.recipe import AUGMENTATIONS, Recipe
 from cnn_explorer.trainer.data.datasets import Pictures
 from cnn_explorer.trainer.devices import hardware
@@ -73,10 +70,10 @@ def test_cutout_makes_one_square_hole_that_may_hang_over_the_edge(row: int, colu
 
 def test_draws_follow_from_seed_and_epoch_alone() -> None:
     recipe = Recipe(augment=ALL_BUT_TRANSLATE)
-    first = augment.draw(recipe, 50, 8, randomness.generator(3, "augmentation", 7))
+    first = augment.draw(recipe, 50, 8, rng.generator(3, "augmentation", 7))
     torch.rand(5)
-    again = augment.draw(recipe, 50, 8, randomness.generator(3, "augmentation", 7))
-    later = augment.draw(recipe, 50, 8, randomness.generator(3, "augmentation", 8))
+    again = augment.draw(recipe, 50, 8, rng.generator(3, "augmentation", 7))
+    later = augment.draw(recipe, 50, 8, rng.generator(3, "augmentation", 8))
     assert first.keys() == again.keys()
     for name, values in first.items():
         assert len(values) == 50
@@ -156,11 +153,11 @@ def test_pictures_in_main_memory_give_the_same_batches(recipe: Recipe, rank: int
 
 def test_pictures_stay_in_main_memory_where_the_device_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures, recipe = Pictures(bytes_of(20), torch.arange(20)), Recipe(augment=("crop",), crop_padding=4)
-    assert store.size(pictures, recipe) == 20 * 3 * 16 * 16
+    assert placement.size(pictures, recipe) == 20 * 3 * 16 * 16
     monkeypatch.setattr(hardware, "free_memory", lambda device: 5 * 20 * 3 * 16 * 16)
-    assert store.fits(pictures, recipe, CPU)
+    assert placement.fits(pictures, recipe, CPU)
     monkeypatch.setattr(hardware, "free_memory", lambda device: 4 * 20 * 3 * 16 * 16)
-    assert not store.fits(pictures, recipe, CPU)
+    assert not placement.fits(pictures, recipe, CPU)
 
 
 def test_evaluation_sees_the_pictures_as_they_are_and_all_of_them() -> None:
@@ -204,15 +201,15 @@ def raw(count: int = 4, channels: int = 3) -> Tensor:
 
 
 def operation(name: str, sign: int, strength: float = 0.5) -> Tensor:
-    operations = torch.tensor([[distort.OPERATIONS.index(name), 0]] * 4)
-    return distort.randaugment(raw(), operations, torch.full((4, 2), sign), strength)
+    operations = torch.tensor([[randaugment.OPERATIONS.index(name), 0]] * 4)
+    return randaugment.randaugment(raw(), operations, torch.full((4, 2), sign), strength)
 
 
 def test_randaugment_leaves_a_picture_alone_where_identity_is_drawn() -> None:
     assert torch.allclose(operation("identity", 1), raw(), atol=0.05)
 
 
-@pytest.mark.parametrize("name", distort.OPERATIONS[1:])
+@pytest.mark.parametrize("name", randaugment.OPERATIONS[1:])
 def test_each_operation_does_something_and_stays_in_range(name: str) -> None:
     changed = operation(name, 1)
     assert (changed - raw()).abs().max() > 1
@@ -223,7 +220,7 @@ def test_the_sign_turns_an_operation_round() -> None:
     turned = F.pad(torch.ones(1, 1, 2, 2), (3, 3, 3, 3)) * 255
     nothing = torch.zeros(1)
     right, left = (
-        distort.warped(turned, nothing, (nothing, nothing), (torch.tensor([s]), nothing)) for s in (-0.25, 0.25)
+        randaugment.warped(turned, nothing, (nothing, nothing), (torch.tensor([s]), nothing)) for s in (-0.25, 0.25)
     )
     assert torch.allclose(right, left.flip(3), atol=1e-2)
     assert right[0, 0, 3].argmax() == 4 and left[0, 0, 3].argmax() == 2
@@ -232,7 +229,7 @@ def test_the_sign_turns_an_operation_round() -> None:
 def test_a_quarter_turn() -> None:
     images = raw(1)
     nothing = torch.zeros(1)
-    turned = distort.warped(images, torch.tensor([torch.pi / 2]), (nothing, nothing), (nothing, nothing))
+    turned = randaugment.warped(images, torch.tensor([torch.pi / 2]), (nothing, nothing), (nothing, nothing))
     assert any(torch.allclose(turned, images.rot90(k, (2, 3)), atol=0.1) for k in (1, 3))
 
 
@@ -240,25 +237,25 @@ def test_brightness_contrast_and_saturation() -> None:
     images = torch.full((1, 3, 2, 2), 100.0)
     images[:, 0] = 40.0
     nothing, half = torch.zeros(1), torch.tensor([0.5])
-    assert torch.allclose(distort.colours(images, half, nothing, nothing), images * 1.5)
-    assert torch.allclose(distort.colours(images, nothing, half, nothing), 80 + (images - 80) * 1.5)
-    assert torch.allclose(distort.colours(images, nothing, nothing, half), 80 + (images - 80) * 1.5)
+    assert torch.allclose(randaugment.colours(images, half, nothing, nothing), images * 1.5)
+    assert torch.allclose(randaugment.colours(images, nothing, half, nothing), 80 + (images - 80) * 1.5)
+    assert torch.allclose(randaugment.colours(images, nothing, nothing, half), 80 + (images - 80) * 1.5)
     grey = torch.full((1, 1, 2, 2), 100.0)
-    assert torch.equal(distort.colours(grey, nothing, nothing, half), grey)
+    assert torch.equal(randaugment.colours(grey, nothing, nothing, half), grey)
 
 
 def test_solarize_and_posterize() -> None:
     values = torch.tensor([0.0, 100.0, 200.0, 255.0]).view(1, 1, 2, 2)
-    assert distort.solarized(values, torch.tensor([0.5])).flatten().tolist() == [0, 100, 55, 0]
-    assert torch.equal(distort.solarized(values, torch.zeros(1)), values)
-    assert distort.posterized(values, torch.ones(1)).flatten().tolist() == [0, 96, 192, 240]
-    assert torch.equal(distort.posterized(values + 0.5, torch.zeros(1)), values + 0.5)
+    assert randaugment.solarized(values, torch.tensor([0.5])).flatten().tolist() == [0, 100, 55, 0]
+    assert torch.equal(randaugment.solarized(values, torch.zeros(1)), values)
+    assert randaugment.posterized(values, torch.ones(1)).flatten().tolist() == [0, 96, 192, 240]
+    assert torch.equal(randaugment.posterized(values + 0.5, torch.zeros(1)), values + 0.5)
 
 
 def test_mixup_blends_pictures_and_targets_alike() -> None:
-    images, targets = raw(), mixing.probabilities(torch.tensor([0, 1, 2, 3]), 4)
+    images, targets = raw(), mixup_cutmix.probabilities(torch.tensor([0, 1, 2, 3]), 4)
     share = torch.tensor([1.0, 0.25, 0.5, 0.0])
-    mixed, mixed_targets = mixing.mixup(images, targets, share)
+    mixed, mixed_targets = mixup_cutmix.mixup(images, targets, share)
     assert torch.allclose(mixed[0], images[0]) and torch.allclose(mixed[3], images[0])
     assert torch.allclose(mixed[1], 0.25 * images[1] + 0.75 * images[2])
     assert mixed_targets[1].tolist() == [0, 0.25, 0.75, 0]
@@ -266,10 +263,10 @@ def test_mixup_blends_pictures_and_targets_alike() -> None:
 
 def test_cutmix_targets_follow_the_pasted_area() -> None:
     images = torch.stack([torch.full((1, 8, 8), float(number)) for number in range(4)])
-    targets = mixing.probabilities(torch.tensor([0, 1, 2, 3]), 4)
+    targets = mixup_cutmix.probabilities(torch.tensor([0, 1, 2, 3]), 4)
     share = torch.tensor([0.75, 0.75, 0.0, 1.0])
     middle = torch.tensor([0.5, 0.0, 0.5, 0.5])
-    mixed, mixed_targets = mixing.cutmix(images, targets, share, middle, middle)
+    mixed, mixed_targets = mixup_cutmix.cutmix(images, targets, share, middle, middle)
     for number, partner in enumerate((3, 2, 1, 0)):
         pasted = (mixed[number] == partner).sum().item() / 64
         assert mixed_targets[number, partner].item() == pytest.approx(pasted)

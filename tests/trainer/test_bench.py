@@ -19,7 +19,7 @@ from cnn_explorer.trainer.bench.switches import switches
 from cnn_explorer.trainer.config.engine_config import Engine
 from cnn_explorer.trainer.loop.session import build_network
 from cnn_explorer.trainer.optim.build import build_optimizer
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning import planner
 from cnn_explorer.trainer.planning.planner import Request
 from support.training import call, same
 
@@ -27,18 +27,18 @@ CPU = torch.device("cpu")
 LOOPS = ["canonical", "canonical-workers", "bare", "engine"]
 
 
-def constant(network: str) -> prepare.Plan:
+def constant(network: str) -> planner.Plan:
     """A plan whose learning rate stays what it is from the first step on, as that of the loop by hand does."""
     values = {"schedule": "constant", "warmup": 0.0, "augment": [], "epochs": 1, "batch_size": 32}
     wishes = {"device": "cpu", "threads": 1, "validation": 0}
-    return prepare.plan(Request(network=network, dataset="digits", recipe=values, **wishes), lambda line: None)
+    return planner.plan(Request(network=network, dataset="digits", recipe=values, **wishes), lambda line: None)
 
 
-def engine_loop(made: prepare.Plan, runs: Path) -> ours.EngineLoop:
+def engine_loop(made: planner.Plan, runs: Path) -> ours.EngineLoop:
     return ours.EngineLoop(ours.session_of(made.config, made.data), made.config, runs)
 
 
-def pixels_of(made: prepare.Plan, **more: object) -> Pixels:
+def pixels_of(made: planner.Plan, **more: object) -> Pixels:
     data = made.data
     return Pixels(data.train.images, data.train.labels, data.mean, data.std, made.config.network.image_size, **more)
 

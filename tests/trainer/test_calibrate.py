@@ -10,19 +10,17 @@ import pytest
 import torch
 from cnn_explorer.trainer.devices import hardware
 from cnn_explorer.trainer.launch.execute import execute_run
-from cnn_explorer.trainer.planning import calibrate
-from cnn_explorer.trainer.planning import calibration_store as calibrations
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning import calibrate, calibration_store, planner
 from cnn_explorer.trainer.runs.reader import read_run
 from support.training import create_run, same, weights_of
 
 
-def planned(**wishes) -> prepare.Plan:
+def planned(**wishes) -> planner.Plan:
     values = {"network": "tiny", "device": "cpu", "threads": 1} | wishes
-    return prepare.plan(prepare.Request(**values), lambda line: None)
+    return planner.plan(planner.Request(**values), lambda line: None)
 
 
-def settle(plan: prepare.Plan, wanted: bool | None = None, **options):
+def settle(plan: planner.Plan, wanted: bool | None = None, **options):
     said: list[str] = []
     return *calibrate.settle(plan, said.append, wanted=wanted, **options), said
 
@@ -44,7 +42,7 @@ def twice_as_fast(monkeypatch: pytest.MonkeyPatch) -> list:
     return compared
 
 
-def note(plan: prepare.Plan) -> dict:
+def note(plan: planner.Plan) -> dict:
     return dict(plan.config.engine.calibration or {})
 
 
@@ -149,7 +147,7 @@ def test_a_calibrated_run_is_that_of_its_engine_bit_for_bit(home: Path, no_bf16:
     config = dataclasses.replace(
         plan.config, engine=dataclasses.replace(plan.config.engine, channels_last=False)
     )  # whatever was measured
-    path, lock = prepare.create(config, home / "runs", ["train", "tiny"])
+    path, lock = planner.create(config, home / "runs", ["train", "tiny"])
     assert execute_run(path, lock, say=lambda line: None) == 0
     assert same(weights_of(plain), weights_of(path))
 
@@ -158,13 +156,13 @@ def test_a_repeated_run_takes_the_engine_as_it_was_without_trying(
     home: Path, no_bf16: None, twice_as_fast: list
 ) -> None:
     plan, _, _ = settle(planned(recipe={"epochs": 1}), wanted=True)
-    path, lock = prepare.create(plan.config, home / "runs", ["train", "tiny"])
+    path, lock = planner.create(plan.config, home / "runs", ["train", "tiny"])
     assert execute_run(path, lock, say=lambda line: None) == 0
     twice_as_fast.clear()
     file = path / "run.json"
     again, _, _ = settle(planned(network=None, config=file, device=None, threads=None), wanted=True)
     assert twice_as_fast == [] and again.config.engine == plan.config.engine
-    second, lock = prepare.create(again.config, home / "runs", ["train"])
+    second, lock = planner.create(again.config, home / "runs", ["train"])
     assert execute_run(second, lock, say=lambda line: None) == 0
     assert read_run(path).config["engine"] == read_run(second).config["engine"]
     assert same(weights_of(path), weights_of(second))
@@ -187,25 +185,25 @@ def test_a_repeated_run_takes_the_engine_as_it_was_without_trying(
 )
 def test_garbage_in_the_file_is_as_if_nothing_were_remembered(home: Path, text: str) -> None:
     (home / "state").mkdir()
-    (home / "state" / calibrations.FILE).write_text(text)
-    assert calibrations.find("KEY") is None
-    calibrations.remember("KEY", {"choice": {"channels_last": True}, "why": "w", "date": "d"})
-    assert calibrations.find("KEY")["choice"] == {"channels_last": True}
+    (home / "state" / calibration_store.FILE).write_text(text)
+    assert calibration_store.find("KEY") is None
+    calibration_store.remember("KEY", {"choice": {"channels_last": True}, "why": "w", "date": "d"})
+    assert calibration_store.find("KEY")["choice"] == {"channels_last": True}
 
 
 def test_a_state_folder_that_cannot_be_written_costs_nothing_but_time(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "state").write_text("a file")
-    calibrations.remember("KEY", {"choice": {}, "why": "", "date": ""})
-    assert calibrations.find("KEY") is None
+    calibration_store.remember("KEY", {"choice": {}, "why": "", "date": ""})
+    assert calibration_store.find("KEY") is None
 
 
 def test_the_oldest_are_forgotten(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrations, "MOST", 2)
+    monkeypatch.setattr(calibration_store, "MOST", 2)
     for key in "abac":
-        calibrations.remember(key, {"choice": {}, "why": "", "date": ""})
-    assert [calibrations.find(key) is not None for key in "abc"] == [True, False, True]
+        calibration_store.remember(key, {"choice": {}, "why": "", "date": ""})
+    assert [calibration_store.find(key) is not None for key in "abc"] == [True, False, True]
 
 
 def test_on_a_gpu_graphs_and_compilation_are_tried_as_well(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,17 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.batches import augment
-from cnn_explorer.trainer.batches import class_balance as balance
+from cnn_explorer.trainer.batches import augment, class_balance
 from cnn_explorer.trainer.batches.batches import TrainingBatches, View
-from cnn_explorer.trainer.common import rng as randomness
+from cnn_explorer.trainer.common import rng
 from cnn_explorer.trainer.config import recipe
 from cnn_explorer.trainer.config.recipe import Layer, Recipe
 from cnn_explorer.trainer.data.datasets import Pictures
 from cnn_explorer.trainer.loop.evaluate import evaluate
 from cnn_explorer.trainer.loop.train_step import Updater
 from cnn_explorer.trainer.optim.build import build_optimizer
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning import planner
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -26,13 +25,13 @@ CPU = torch.device("cpu")
 
 def test_balanced_weights_give_classes_equal_shares_and_pictures_the_mean_of_one() -> None:
     counts = [60, 30, 10]
-    weights = balance.class_weights(Recipe(class_weights="balanced"), counts)
+    weights = class_balance.class_weights(Recipe(class_weights="balanced"), counts)
     assert weights == pytest.approx([100 / (3 * count) for count in counts])
-    own = balance.class_weights(Recipe(class_weights=(1.0, 2.0, 4.0)), counts)
+    own = class_balance.class_weights(Recipe(class_weights=(1.0, 2.0, 4.0)), counts)
     assert own[1] / own[0] == pytest.approx(2) and own[2] / own[0] == pytest.approx(4)
     assert sum(w * c for w, c in zip(own, counts, strict=True)) == pytest.approx(100)
-    assert balance.class_weights(Recipe(), counts) is None
-    assert balance.class_weights(Recipe(class_weights="balanced"), [4, 0]) == [1.0, 0.0]
+    assert class_balance.class_weights(Recipe(), counts) is None
+    assert class_balance.class_weights(Recipe(class_weights="balanced"), [4, 0]) == [1.0, 0.0]
 
 
 def updater(net: nn.Module, weights: Tensor | None, **options) -> Updater:
@@ -71,7 +70,7 @@ def test_class_weights_of_a_batch_in_parts_are_those_of_the_whole() -> None:
 @given(st.lists(st.integers(0, 40), min_size=2, max_size=6).filter(any), st.integers(0, 99))
 def test_over_sampling_shows_classes_equally_often_and_repeats_no_picture_too_early(counts: list, seed: int) -> None:
     labels = torch.cat([torch.full((count,), number) for number, count in enumerate(counts)])
-    order = balance.balanced_order(labels, len(counts), torch.Generator().manual_seed(seed))
+    order = class_balance.balanced_order(labels, len(counts), torch.Generator().manual_seed(seed))
     assert len(order) == len(labels)
     shown = torch.bincount(labels[order], minlength=len(counts))[torch.tensor(counts) > 0]
     assert shown.max() - shown.min() <= 1
@@ -79,7 +78,7 @@ def test_over_sampling_shows_classes_equally_often_and_repeats_no_picture_too_ea
         if count:
             times = torch.bincount(order, minlength=len(labels))[labels == number]
             assert times.max() - times.min() <= 1
-    again = balance.balanced_order(labels, len(counts), torch.Generator().manual_seed(seed))
+    again = class_balance.balanced_order(labels, len(counts), torch.Generator().manual_seed(seed))
     assert torch.equal(order, again)
 
 
@@ -118,7 +117,7 @@ def test_every_picture_is_mirrored_in_every_other_epoch() -> None:
 
 def test_which_half_begins_mirrored_follows_from_the_seed() -> None:
     order = torch.arange(100)
-    first, second = (augment.alternating_flips(order, 0, randomness.generator(seed, "flip")) for seed in (1, 2))
+    first, second = (augment.alternating_flips(order, 0, rng.generator(seed, "flip")) for seed in (1, 2))
     assert not torch.equal(first, second)
 
 
@@ -171,7 +170,7 @@ def test_what_is_refused(values: dict, message: str) -> None:
 @pytest.mark.parametrize("values", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}])
 def test_what_would_have_no_effect_on_a_loss_is_refused(values: dict) -> None:
     def planned(network: str, **options: object) -> None:
-        prepare.plan(prepare.Request(network=network, threads=1, device="cpu", **options), lambda line: None)
+        planner.plan(planner.Request(network=network, threads=1, device="cpu", **options), lambda line: None)
 
     with pytest.raises(UsageError, match="has no effect on capsnet_nano, whose loss is its own"):
         planned("capsnet_nano", recipe=values)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from cnn_explorer.trainer.config.engine_config import Engine
 from cnn_explorer.trainer.launch.execute import execute_run
-from cnn_explorer.trainer.loop import compile_warmup as warmup
+from cnn_explorer.trainer.loop import compile_warmup
 from cnn_explorer.trainer.runs.lock import RunLock
 from support.training import Bench, bench, create_run, records_of, same, status_of, weights_of
 
@@ -20,7 +20,7 @@ COMPILED = Engine("cpu", compile=True)
 @pytest.fixture(autouse=True)
 def plain_compilation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Graphs are taken from the network as always, and run without being translated to C++, which takes minutes."""
-    monkeypatch.setattr(warmup, "BACKEND", "aot_eager")
+    monkeypatch.setattr(compile_warmup, "BACKEND", "aot_eager")
     yield
     torch.compiler.set_stance("default")
     torch.compiler.reset()
@@ -35,7 +35,7 @@ def run_to_end(path: Path, lock: RunLock) -> tuple[int, list[str]]:
 def prepared(home: Path, engine: Engine, network: str = "tiny", **wishes: object) -> Iterator[Bench]:
     path, lock = create_run(home / "runs", network, **wishes)
     with bench(path, lock) as put_together:
-        warmup.warm_up(put_together.session, engine, put_together.report, 0)
+        compile_warmup.warm_up(put_together.session, engine, put_together.report, 0)
         yield put_together
 
 
@@ -65,13 +65,13 @@ def test_compiling_leaves_weights_statistics_and_random_numbers_as_they_were(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = Counting()
-    monkeypatch.setattr(warmup, "BACKEND", backend)
+    monkeypatch.setattr(compile_warmup, "BACKEND", backend)
     path, lock = create_run(home / "runs", recipe={"ema": 0.9})
     with bench(path, lock) as put_together:
         session = put_together.session
         before = {key: value.clone() for key, value in session.network.state_dict().items()}
         numbers = torch.get_rng_state()
-        warmup.warm_up(session, COMPILED, put_together.report, 0)
+        compile_warmup.warm_up(session, COMPILED, put_together.report, 0)
         assert torch.equal(torch.get_rng_state(), numbers)
         assert same(before, session.network.state_dict())
         assert same(before, session.updater.judged.state_dict())
@@ -90,11 +90,11 @@ def test_compiling_leaves_weights_statistics_and_random_numbers_as_they_were(
 
 def test_a_throw_away_session_is_compiled_without_a_word(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Counting()
-    monkeypatch.setattr(warmup, "BACKEND", backend)
+    monkeypatch.setattr(compile_warmup, "BACKEND", backend)
     path, lock = create_run(home / "runs")
     with bench(path, lock) as put_together:
         session = put_together.session
-        warmup.make_ready(session, COMPILED)
+        compile_warmup.make_ready(session, COMPILED)
         calls = backend.calls
         session.updater(*session.batches.batch(session.batches.epoch(0), 0), 0.01)
         assert backend.calls == calls + 1 and put_together.lines == []
@@ -117,7 +117,7 @@ def test_a_stopped_compiled_run_goes_on_bit_for_bit(home: Path) -> None:
     run_to_end(whole, lock)
     broken, lock = create_run(home / "broken", recipe={"epochs": 2}, compile=True)
     with bench(broken, lock, stop_after=23) as put_together, contextlib.suppress(Exception):
-        warmup.warm_up(put_together.session, COMPILED, put_together.report, 0)
+        compile_warmup.warm_up(put_together.session, COMPILED, put_together.report, 0)
         put_together.trainer.run()
     run_to_end(broken, lock)
     assert same(weights_of(whole), weights_of(broken))
@@ -127,7 +127,7 @@ def test_what_cannot_be_compiled_is_trained_as_it_is(home: Path, monkeypatch: py
     def broken(graph, inputs):
         raise ValueError("no such instruction\nand a page of details")
 
-    monkeypatch.setattr(warmup, "BACKEND", broken)
+    monkeypatch.setattr(compile_warmup, "BACKEND", broken)
     path, lock = create_run(home / "runs", recipe={"epochs": 2}, compile=True)
     code, lines = run_to_end(path, lock)
     assert code == 0
@@ -145,14 +145,14 @@ def test_lack_of_memory_while_compiling_is_none_of_the_compilers_faults(
     def greedy(graph, inputs):
         raise MemoryError("out of memory")
 
-    monkeypatch.setattr(warmup, "BACKEND", greedy)
+    monkeypatch.setattr(compile_warmup, "BACKEND", greedy)
     with pytest.raises(Exception, match="out of memory"), prepared(home, COMPILED):
         pass
 
 
 def test_batches_of_another_size_run_without_being_compiled_anew(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Counting()
-    monkeypatch.setattr(warmup, "BACKEND", backend)
+    monkeypatch.setattr(compile_warmup, "BACKEND", backend)
     with prepared(home, COMPILED) as put_together:
         before = (backend.compiled, backend.calls)
         network = put_together.session.network.eval()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.cli.runs import runs_app
-from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer.analysis import curve_findings as reading
+from cnn_explorer.models.catalogue import registry
+from cnn_explorer.trainer.analysis import curve_findings
 from cnn_explorer.trainer.analysis import curve_summary as storyfile
 from cnn_explorer.trainer.analysis.curve_findings import read_curve
 from cnn_explorer.trainer.analysis.curve_summary import (
@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from support.tui import FakeRun, eval_record, train_record
 from typer.testing import CliRunner
 
-CONCEPTS = catalogue.NOTES.parent / "concepts"
+CONCEPTS = registry.NOTES.parent / "concepts"
 
 
 def story(
@@ -189,12 +189,12 @@ def test_a_run_without_fault_gets_its_figures() -> None:
 
 def test_every_rule_and_threshold_is_stated_in_the_concept_page() -> None:
     page = (CONCEPTS / "reading-curves.md").read_text(encoding="utf-8")
-    source = Path(reading.__file__).read_text(encoding="utf-8")
+    source = Path(curve_findings.__file__).read_text(encoding="utf-8")
     stated = re.findall(r"^## (.+)$", page, re.MULTILINE)
     assert set(re.findall(r'Finding\("([^"]+)"', source)) == set(stated)
     for number in ("0.97", "five points", "1.5 times", "0.1 more", "0.3 more", "10 %", "80 %", "99.5 %", "twenty"):
         assert number in page
-    for name in (reading.CURVES, reading.RATE, reading.OVERFITTING, reading.VALIDATION):
+    for name in (curve_findings.CURVES, curve_findings.RATE, curve_findings.OVERFITTING, curve_findings.VALIDATION):
         text = (CONCEPTS / f"{name}.md").read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+\.md)", text):
             assert (CONCEPTS / target).is_file(), f"{name} links to {target}"

@@ -24,24 +24,18 @@ import pytest
 import torch
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.data import (
-    dataset_info as datainfo,
-)
-from cnn_explorer.trainer.data import (
+    dataset_info,
     datasets,
     digits,
-)
-from cnn_explorer.trainer.data import (
-    published_sets as originals,
-)
-from cnn_explorer.trainer.data import (
-    split as splitting,
+    published_sets,
+    split,
 )
 from cnn_explorer.trainer.data.channel_statistics import SMALLEST_STD, Moments
 from hypothesis import given
 from hypothesis import strategies as st
 
 REAL = os.environ.get("CNN_EXPLORER_DATA")
-IDX_FILES = datainfo.NAMED["mnist"].files
+IDX_FILES = dataset_info.NAMED["mnist"].files
 
 
 def write_idx(folder: Path, train: int = 200, test: int = 50, packed: bool = False, side: int = 28) -> None:
@@ -94,7 +88,7 @@ def test_the_enlarged_digits_are_the_same_bytes_everywhere() -> None:
 
 def test_digits_split_is_stratified_fixed_and_without_overlap(tmp_path: Path) -> None:
     one, two = (datasets.load("digits", tmp_path, tmp_path, seed=seed) for seed in (0, 1))
-    info = datainfo.describe("digits", tmp_path)
+    info = dataset_info.describe("digits", tmp_path)
     assert len(one.train) + len(one.validation) == info.train == 1438
     assert len(one.test) == info.test == 359
     assert torch.equal(one.test.images, two.test.images) and torch.equal(one.test.labels, two.test.labels)
@@ -128,13 +122,13 @@ def test_digits_leave_nothing_behind(tmp_path: Path) -> None:
     [(None, 60000, 5000), (None, 1438, 144), (None, 3, 1), (0, 100, 0), (0.0, 100, 0), (0.25, 100, 25), (7, 100, 7)],
 )
 def test_validation_size(asked: float | None, training: int, expected: int) -> None:
-    assert splitting.validation_size(asked, training) == expected
+    assert split.validation_size(asked, training) == expected
 
 
 @pytest.mark.parametrize("asked", [-1, 1.5, float("nan"), float("inf"), -0.1])
 def test_nonsense_for_a_validation_size_is_refused(asked: float) -> None:
     with pytest.raises(UsageError, match="validation"):
-        splitting.validation_size(asked, 100)
+        split.validation_size(asked, 100)
 
 
 def test_validation_cannot_take_the_last_picture_of_a_class(tmp_path: Path) -> None:
@@ -167,7 +161,7 @@ def test_parts_are_rows_of_the_same_memory(folders: tuple[Path, Path]) -> None:
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.floats(0, 1))
 def test_shares_are_proportional_and_leave_every_class_a_picture(counts: list[int], part: float) -> None:
     held = round(part * sum(counts))
-    out = splitting.shares(counts, held)
+    out = split.shares(counts, held)
     assert all(0 <= gone <= max(0, have - 1) for have, gone in zip(counts, out, strict=True))
     assert sum(out) == min(held, sum(max(0, have - 1) for have in counts))
     wanted = [held * have / max(1, sum(counts)) for have in counts]
@@ -177,22 +171,22 @@ def test_shares_are_proportional_and_leave_every_class_a_picture(counts: list[in
 
 
 def test_a_rare_class_is_judged_too() -> None:
-    assert splitting.shares([32, 3], 4) == [3, 1]
-    assert splitting.shares([900, 4, 3, 2], 9) == [7, 1, 1, 0]
+    assert split.shares([32, 3], 4) == [3, 1]
+    assert split.shares([900, 4, 3, 2], 9) == [7, 1, 1, 0]
 
 
 @pytest.mark.parametrize(("count", "held"), [(0, 0), (1, 0), (2, 1), (3, 1), (5, 1), (10, 2), (180, 36)])
 def test_a_fifth_of_each_class_is_the_test_part(count: int, held: int) -> None:
-    assert splitting.shares_for_test([count]) == [held]
+    assert split.shares_for_test([count]) == [held]
 
 
 @given(st.lists(st.integers(0, 3), max_size=60), st.integers())
 def test_hold_out_partitions_the_rows(labels: list[int], seed: int) -> None:
-    held = splitting.shares(splitting.counts_of(labels, 4), len(labels) // 3)
-    kept, out = splitting.hold_out(labels, held, splitting.seeded_keys(len(labels), seed))
+    held = split.shares(split.counts_of(labels, 4), len(labels) // 3)
+    kept, out = split.hold_out(labels, held, split.seeded_keys(len(labels), seed))
     assert sorted(kept + out) == list(range(len(labels)))
     assert kept == sorted(kept) and out == sorted(out)
-    assert splitting.counts_of([labels[row] for row in out], 4) == held
+    assert split.counts_of([labels[row] for row in out], 4) == held
 
 
 # -- means and deviations ----------------------------------------------------------------------------------------
@@ -239,23 +233,23 @@ def test_real_mnist(tmp_path: Path) -> None:
 
 
 def test_names_and_what_is_known_of_them(tmp_path: Path) -> None:
-    assert datainfo.names() == ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
-    for name in datainfo.names():
-        info = datainfo.describe(name, tmp_path, cache_folder=tmp_path)
+    assert dataset_info.names() == ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+    for name in dataset_info.names():
+        info = dataset_info.describe(name, tmp_path, cache_folder=tmp_path)
         assert info.name == name and info.on_disk == (name == "digits")
         assert len(set(info.classes)) == len(info.classes) == (100 if name == "cifar100" else 10)
-    assert datainfo.NAMED["cifar100"].classes == tuple(sorted(datainfo.NAMED["cifar100"].classes))
+    assert dataset_info.NAMED["cifar100"].classes == tuple(sorted(dataset_info.NAMED["cifar100"].classes))
 
 
 def test_class_names_are_those_of_torchvision() -> None:
     torchvision = pytest.importorskip("torchvision")
-    assert datainfo.NAMED["fashion-mnist"].classes == tuple(torchvision.datasets.FashionMNIST.classes)
+    assert dataset_info.NAMED["fashion-mnist"].classes == tuple(torchvision.datasets.FashionMNIST.classes)
     for name, known in (("cifar10", torchvision.datasets.CIFAR10), ("cifar100", torchvision.datasets.CIFAR100)):
-        entry = datainfo.NAMED[name]
+        entry = dataset_info.NAMED[name]
         files = {file for file, _ in known.train_list + known.test_list} | {known.meta["filename"]}
         assert (entry.folder, entry.archive, set(entry.files)) == (known.base_folder, known.filename, files)
     for name, known in (("mnist", torchvision.datasets.MNIST), ("fashion-mnist", torchvision.datasets.FashionMNIST)):
-        entry = datainfo.NAMED[name]
+        entry = dataset_info.NAMED[name]
         assert [f"{file}.gz" for file in entry.files] == [file for file, _ in known.resources]
         assert entry.folder == f"{known.__name__}/raw"
 
@@ -264,19 +258,19 @@ def test_class_names_are_those_of_torchvision() -> None:
     ("written", "meant"), [("CIFAR-10", "cifar10"), ("fashion_mnist", "fashion-mnist"), ("MNIST", "mnist")]
 )
 def test_names_are_understood_as_people_write_them(written: str, meant: str, tmp_path: Path) -> None:
-    assert datainfo.describe(written, tmp_path, cache_folder=tmp_path).name == meant
+    assert dataset_info.describe(written, tmp_path, cache_folder=tmp_path).name == meant
 
 
 @pytest.mark.parametrize("load", [False, True])
 def test_an_unknown_name_gets_the_nearest(load: bool, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"did you mean 'mnist'") as caught:
-        datasets.load("mnits", tmp_path, tmp_path) if load else datainfo.describe("mnits", tmp_path)
+        datasets.load("mnits", tmp_path, tmp_path) if load else dataset_info.describe("mnits", tmp_path)
     assert caught.value.field == "dataset" and "digits" in str(caught.value)
 
 
 def test_a_bare_folder_name_is_told_how_to_be_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"write folder:{tmp_path}"):
-        datainfo.describe(str(tmp_path), tmp_path)
+        dataset_info.describe(str(tmp_path), tmp_path)
 
 
 def test_channels_of_a_named_set_cannot_be_changed(tmp_path: Path) -> None:
@@ -289,7 +283,7 @@ def test_on_disk_means_original_files_or_the_decoded_copy(folders: tuple[Path, P
     data, cache = folders
 
     def on_disk() -> bool:
-        return datainfo.describe("mnist", data, cache_folder=cache).on_disk
+        return dataset_info.describe("mnist", data, cache_folder=cache).on_disk
 
     assert on_disk()
     datasets.load("mnist", data, cache)
@@ -302,7 +296,7 @@ def test_on_disk_means_original_files_or_the_decoded_copy(folders: tuple[Path, P
 
 def test_one_missing_file_is_not_on_disk(folders: tuple[Path, Path]) -> None:
     (folders[0] / "MNIST/raw" / IDX_FILES[3]).unlink()
-    assert not datainfo.describe("mnist", folders[0], cache_folder=folders[1]).on_disk
+    assert not dataset_info.describe("mnist", folders[0], cache_folder=folders[1]).on_disk
 
 
 # -- IDX files and the cache -------------------------------------------------------------------------------------
@@ -371,7 +365,7 @@ def test_writing_to_the_pictures_does_not_reach_the_cache(folders: tuple[Path, P
 @pytest.mark.parametrize("harm", ["cut", "extended", "half", "changed", "empty", "garbage"])
 def test_a_damaged_copy_is_noticed_and_made_again(harm: str, folders: tuple[Path, Path]) -> None:
     whole = datasets.load("mnist", *folders).train.images.clone()
-    path = datainfo.cache_path(folders[1], "mnist")
+    path = dataset_info.cache_path(folders[1], "mnist")
     data = bytearray(path.read_bytes())
     data[5000] ^= harm == "changed"
     harmed = {"cut": data[:-1], "half": data[: len(data) // 2], "changed": data, "empty": b"", "garbage": b"\1" * 5000}
@@ -462,7 +456,7 @@ def test_without_network_and_data_one_clear_error(name: str, tmp_path: Path) -> 
     with pytest.raises(WorkError) as caught:
         datasets.load(name, tmp_path / "nowhere", tmp_path / "cache")
     message = str(caught.value)
-    entry = datainfo.NAMED[name]
+    entry = dataset_info.NAMED[name]
     assert "\n" not in message and "--dataset digits" in message and "Name or service not known" in message
     assert str(tmp_path / "nowhere" / entry.folder) in message
     assert all(file in message for file in entry.files) and (entry.archive or ".gz") in message
@@ -531,8 +525,8 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.nda
     folder.mkdir(parents=True)
     pixels = np.random.default_rng(2).integers(0, 256, (6, 20, 3072), dtype=np.uint8)
     sums: dict[str, str] = {}
-    for number, file in enumerate(datainfo.NAMED["cifar10"].files):
-        content: dict[str, object] = {"label_names": list(datainfo.NAMED["cifar10"].classes)}
+    for number, file in enumerate(dataset_info.NAMED["cifar10"].files):
+        content: dict[str, object] = {"label_names": list(dataset_info.NAMED["cifar10"].classes)}
         if number < 6:
             content = {"data": pixels[number], "labels": [row % 10 for row in range(20)], "batch_label": file}
         with open(folder / file, "wb") as stream:
@@ -571,7 +565,7 @@ def test_an_archive_put_there_by_hand_is_unpacked(
     )
     folder, pixels = cifar
     shutil.rmtree(folder / "cifar-10-batches-py")
-    assert datainfo.describe("cifar10", folder, cache_folder=tmp_path).on_disk
+    assert dataset_info.describe("cifar10", folder, cache_folder=tmp_path).on_disk
     data = datasets.load("cifar10", folder, tmp_path / "cache", download=download, validation=0)
     assert torch.equal(data.test.images, torch.from_numpy(pixels[5]))
 
@@ -604,7 +598,7 @@ def test_a_download_is_told_in_tenths_where_there_is_no_terminal(monkeypatch: py
         told.append(line)
         print(line, file=sys.stderr)
 
-    with originals._progress_told("mnist", say):
+    with published_sets._progress_told("mnist", say):
         for _ in range(2):
             with utils.tqdm(total=100, mininterval=0) as bar:  # what torchvision draws
                 for _ in range(100):

@@ -14,11 +14,10 @@ import torch
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.batches.batches import evaluation_batches
 from cnn_explorer.trainer.data import datasets
-from cnn_explorer.trainer.launch import execute, signals
-from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch import execute, signals, spawn
 from cnn_explorer.trainer.launch.execute import execute_queue, execute_run
 from cnn_explorer.trainer.loop.evaluate import evaluate
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning import planner
 from cnn_explorer.trainer.runs.lock import is_locked
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
@@ -33,7 +32,7 @@ def run_to_end(path: Path, lock) -> tuple[int, list[str]]:
 
 
 def resume(path: Path) -> tuple[int, list[str]]:
-    return run_to_end(path, launch.prepare_resume(path))
+    return run_to_end(path, spawn.prepare_resume(path))
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGTERM) -> None:
@@ -71,7 +70,7 @@ def test_the_test_part_is_judged_with_the_best_weights(home: Path) -> None:
     test = records_of(path, "eval")[-1]
     best = checkpoint.read(checkpoint_paths(path).best)
     assert test["best_epoch"] == best["epoch"] == status_of(path)["best"]["epoch"]
-    with bench(path, launch.RunLock.acquire(path)) as made:
+    with bench(path, spawn.RunLock.acquire(path)) as made:
         made.session.network.load_state_dict(best["model"])
         data = datasets.load("digits", home, home)
         found = evaluate(made.session.network, evaluation_batches(data.test, made.session.view), 10)
@@ -211,9 +210,9 @@ def test_a_corrupt_checkpoint_gives_way_to_the_one_before_and_the_result_is_the_
 ) -> None:
     whole, (path, lock) = create_run(home / "runs"), create_run(home / "runs")
     run_to_end(*whole)
-    from cnn_explorer.trainer.loop import checkpointer as keeper
+    from cnn_explorer.trainer.loop import checkpointer
 
-    monkeypatch.setattr(keeper, "COST_SHARE", float("inf"))
+    monkeypatch.setattr(checkpointer, "COST_SHARE", float("inf"))
     with monkeypatch.context() as patch:
         stop_at(patch, 47)
         run_to_end(path, lock)
@@ -320,7 +319,7 @@ def test_a_resumed_run_keeps_its_threads_as_far_as_there_are_cores(home: Path, m
 def test_what_is_prepared_is_what_is_written(home: Path) -> None:
     path, lock = create_run(home / "runs", "resnet20", dataset="digits", seed=7, recipe={"epochs": 4})
     lock.release()
-    config = launch.read_run(path).config
+    config = spawn.read_run(path).config
     assert list(config)[:4] == ["schema", "id", "created", "host"]
     assert config["network"] == {
         "name": "resnet20",
@@ -338,7 +337,7 @@ def test_what_is_prepared_is_what_is_written(home: Path) -> None:
 
 def plan(**wishes):
     said: list[str] = []
-    return prepare.plan(prepare.Request(**({"device": "cpu", "threads": 1} | wishes)), said.append).config, said
+    return planner.plan(planner.Request(**({"device": "cpu", "threads": 1} | wishes)), said.append).config, said
 
 
 def test_the_form_fits_the_pictures_and_that_is_said(home: Path) -> None:
@@ -359,7 +358,7 @@ def test_a_run_can_be_repeated_from_its_run_json_bit_for_bit(home: Path) -> None
     run_to_end(path, lock)
     again, lock = create_run(home / "runs", network=None, config=path / "run.json", threads=None, device=None)
     run_to_end(again, lock)
-    first, second = (launch.read_run(found).config for found in (path, again))
+    first, second = (spawn.read_run(found).config for found in (path, again))
     for key in ("network", "data", "recipe", "engine", "seed"):
         assert first[key] == second[key], key
     assert same(weights_of(path), weights_of(again))

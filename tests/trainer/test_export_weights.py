@@ -12,12 +12,11 @@ import pytest
 import torch
 from cnn_explorer.cli.runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config.weights_source import Wish
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths, read_notes
-from cnn_explorer.trainer.weights import checkpoint
-from cnn_explorer.trainer.weights import weight_files as weightfiles
+from cnn_explorer.trainer.weights import checkpoint, weight_files
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from support.training import create_run, records_of, write_models
@@ -31,11 +30,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_models(folder / "models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CNN_EXPLORER_MODELS", str(folder / "models"))
-        catalogue.forget()
+        registry.forget()
         path, lock = create_run(folder / "runs", "tiny", recipe={"epochs": 2, "ema": 0.9})
         assert execute_run(path, lock, say=lambda line: None) == 0
         yield folder / "runs"
-    catalogue.forget()
+    registry.forget()
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def call(runs: Path, *words: str):
 
 
 def scores_of(path: Path) -> torch.Tensor:
-    found = weightfiles.load_network(path)
+    found = weight_files.load_network(path)
     pictures = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         return found.network(found.normalised(pictures))
@@ -83,18 +82,18 @@ def test_exported_weights_begin_another_run(runs: Path, tmp_path: Path) -> None:
 def test_a_file_that_does_not_say_enough_cannot_become_a_network(tmp_path: Path, runs: Path, run: Path) -> None:
     save_file({"weight": torch.ones(2)}, tmp_path / "bare.safetensors")
     with pytest.raises(UsageError, match="do not say of which network"):
-        weightfiles.load_network(tmp_path / "bare.safetensors")
+        weight_files.load_network(tmp_path / "bare.safetensors")
     state = checkpoint.read(checkpoint_paths(run).best)
     checkpoint.write({k: v for k, v in state.items() if k not in ("schema", "mean")}, tmp_path / "old.pt")
     with pytest.raises(UsageError, match="do not say how pictures are normalised"):
-        weightfiles.load_network(tmp_path / "old.pt")
+        weight_files.load_network(tmp_path / "old.pt")
     (tmp_path / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0not json")
     with pytest.raises(WorkError, match=r"bad\.safetensors: cannot be read"):
-        weightfiles.load_network(tmp_path / "bad.safetensors")
+        weight_files.load_network(tmp_path / "bad.safetensors")
     del state["model"]["head.bias"]
     checkpoint.write({k: v for k, v in state.items() if k != "schema"}, tmp_path / "part.pt")
     with pytest.raises(WorkError, match="does not fit tiny"):
-        weightfiles.load_network(tmp_path / "part.pt")
+        weight_files.load_network(tmp_path / "part.pt")
 
 
 def test_events_are_what_tensorboard_reads(runs: Path, run: Path, tmp_path: Path) -> None:

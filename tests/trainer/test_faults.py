@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.loop import trainer as loop
 from cnn_explorer.trainer.loop.trainer import Trainer
@@ -56,7 +56,7 @@ def test_a_read_only_disk_is_one_line_and_the_run_can_be_resumed_later(home: Pat
     assert (done.returncode, done.stdout) == (1, "")
     assert "Traceback" not in done.stderr and "Read-only file system" in done.stderr
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    assert train(path, launch.prepare_resume(path))[0] == 0
+    assert train(path, spawn.prepare_resume(path))[0] == 0
 
 
 def folder_of_pictures(home: Path) -> Path:
@@ -95,11 +95,11 @@ def test_data_that_vanish_before_a_run_is_resumed_are_one_line_and_coming_back_t
         at_step(patch, 2, stop)
         assert train(path, lock)[0] == 130
     pets.rename(home / "away")
-    code, lines = train(path, launch.prepare_resume(path))
+    code, lines = train(path, spawn.prepare_resume(path))
     assert (code, status_of(path)["state"]) == (1, "failed")
     assert "does not exist" in status_of(path)["error"] and not any("Traceback" in line for line in lines)
     (home / "away").rename(pets)
-    assert train(path, launch.prepare_resume(path))[0] == 0
+    assert train(path, spawn.prepare_resume(path))[0] == 0
     assert same(weights_of(path), weights_of(whole[0]))
 
 

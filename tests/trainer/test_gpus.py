@@ -12,9 +12,8 @@ import pytest
 import torch
 from cnn_explorer.cli.train_devices import Spread
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.devices import device_list as devices
-from cnn_explorer.trainer.devices import gpus, hardware
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.devices import device_list, gpus, hardware
+from cnn_explorer.trainer.planning import planner
 from test_machine import fake_nvml
 
 GIB = 2**30
@@ -41,7 +40,7 @@ def test_auto_is_the_gpu_with_most_room_by_cuda_s_number(monkeypatch: pytest.Mon
     assert gpus.by_room() == [1, 0]
     assert hardware.choose_device("auto") == torch.device("cuda", 1)
     assert hardware.choose_device("cuda") == torch.device("cuda", 0)
-    assert devices.choose("1", None) == ("cuda:1",)
+    assert device_list.choose("1", None) == ("cuda:1",)
 
 
 def test_parts_of_gpus_and_no_nvml_leave_cuda_s_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,10 +80,10 @@ def test_the_users_of_a_gpu_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_devices_by_number_list_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
     machine_with(monkeypatch, [5 * GIB, 9 * GIB, 2 * GIB, 7 * GIB], ["0", "1", "2", "3"])
-    assert devices.choose("2", None) == devices.choose("2", "cuda") == ("cuda:1", "cuda:3")
-    assert devices.choose("all", "auto") == ("cuda:0", "cuda:1", "cuda:2", "cuda:3")
-    assert devices.choose("0, 2,3", None) == ("cuda:0", "cuda:2", "cuda:3")
-    assert devices.choose("cuda:1", None) == ("cuda:1",)
+    assert device_list.choose("2", None) == device_list.choose("2", "cuda") == ("cuda:1", "cuda:3")
+    assert device_list.choose("all", "auto") == ("cuda:0", "cuda:1", "cuda:2", "cuda:3")
+    assert device_list.choose("0, 2,3", None) == ("cuda:0", "cuda:2", "cuda:3")
+    assert device_list.choose("cuda:1", None) == ("cuda:1",)
 
 
 @pytest.mark.parametrize(
@@ -105,18 +104,18 @@ def test_devices_that_cannot_be_had(
 ) -> None:
     machine_with(monkeypatch, [5 * GIB, 9 * GIB], ["0", "1"])
     with pytest.raises(UsageError, match=said):
-        devices.choose(wanted, device)
+        device_list.choose(wanted, device)
 
 
 def test_processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
-    assert devices.choose("3", "cpu") == ("cpu",) * 3
-    assert devices.choose("cpu,cpu", None) == ("cpu", "cpu")
+    assert device_list.choose("3", "cpu") == ("cpu",) * 3
+    assert device_list.choose("cpu,cpu", None) == ("cpu", "cpu")
     with pytest.raises(UsageError, match="must be at least 1 and at most 4: the cores of this machine are 4"):
-        devices.choose("5", "cpu")
+        device_list.choose("5", "cpu")
     with pytest.raises(UsageError, match="means GPUs, and there are none"):
-        devices.choose("all", "cpu")
+        device_list.choose("all", "cpu")
 
 
 def test_one_network_on_all_devices_and_several_on_one_each() -> None:
@@ -133,12 +132,12 @@ def test_cores_are_shared_out_among_the_processes_of_a_plan(home: Path, monkeypa
     said: list[str] = []
 
     def planned(**wishes):
-        request = prepare.Request(network="tiny", devices=("cpu", "cpu"), sharing=2, **wishes)
-        return prepare.plan(request, said.append).config
+        request = planner.Request(network="tiny", devices=("cpu", "cpu"), sharing=2, **wishes)
+        return planner.plan(request, said.append).config
 
     config = planned()
     assert (config.engine.device, config.engine.devices, config.engine.threads) == ("cpu", ("cpu", "cpu"), 2)
-    assert "2 processes on cpu, 2 threads each" in prepare.summary(config)
+    assert "2 processes on cpu, 2 threads each" in planner.summary(config)
     assert planned(threads=1).engine.threads == 1
     with pytest.raises(UsageError, match="batch-size: 3 is too small for 2 processes"):
         planned(recipe={"batch_size": 3})

@@ -12,9 +12,9 @@ import pytest
 import torch
 from cnn_explorer.errors import WorkError
 from cnn_explorer.trainer.export.records import write_csv
-from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
-from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.trainer.runs.reader import MetricsTail, list_runs, newest_figures, read_run, skim
 from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
@@ -44,14 +44,14 @@ def test_a_folder_that_is_a_link_is_not_followed(stranger: Path, name: str) -> N
     (stranger / name).rmdir()
     (stranger / name).symlink_to(elsewhere)
     with pytest.raises(WorkError, match=f"{name} is a link, which is not followed"):
-        launch.prepare_resume(stranger)
+        spawn.prepare_resume(stranger)
     if name == "control":
         with pytest.raises(WorkError, match="is a link"):
-            control.forget_requests(stranger)
-        assert not control._leave(stranger, control.STOP)
+            requests.forget_requests(stranger)
+        assert not requests._leave(stranger, requests.STOP)
     assert sorted(found.name for found in elsewhere.iterdir()) == [".last.pt.1.tmp", "finish", "last.pt", "stop"]
     assert all(found.read_text() == "precious" for found in elsewhere.iterdir())
-    launch.remove(stranger.parent, stranger.name)
+    spawn.remove(stranger.parent, stranger.name)
     assert len(list(elsewhere.iterdir())) == 4
 
 

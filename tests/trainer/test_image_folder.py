@@ -16,9 +16,7 @@ import numpy as np
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.data import dataset_info as datainfo
-from cnn_explorer.trainer.data import datasets
-from cnn_explorer.trainer.data import folder_scan as listing
+from cnn_explorer.trainer.data import dataset_info, datasets, folder_scan
 from cnn_explorer.trainer.data.folder_scan import SUFFIXES, list_folder
 from cnn_explorer.trainer.data.image_folder import read_picture
 from hypothesis import HealthCheck, given, settings
@@ -61,7 +59,7 @@ def animals(tmp_path: Path) -> Path:
 
 def test_train_and_test_parts(animals: Path, tmp_path: Path) -> None:
     data = load(animals, tmp_path / "cache")
-    info = datainfo.describe(f"folder:{animals}", tmp_path, 8)
+    info = dataset_info.describe(f"folder:{animals}", tmp_path, 8)
     assert data.classes == info.classes == ("cat", "dog")
     assert (info.train, info.test, info.validation, info.size, info.channels) == (20, 5, 0, 8, 3)
     assert (len(data.train), len(data.validation), len(data.test)) == (18, 2, 5)
@@ -84,7 +82,7 @@ def test_relative_and_home_paths_get_an_absolute_name(
     monkeypatch.chdir(animals.parent)
     monkeypatch.setenv("HOME", str(animals.parent))
     for text in ("folder:animals", "folder:./animals/", "folder:~/animals"):
-        assert datainfo.describe(text, tmp_path).name == f"folder:{animals}"
+        assert dataset_info.describe(text, tmp_path).name == f"folder:{animals}"
         assert datasets.load(text, tmp_path, tmp_path / "cache").name == f"folder:{animals}"
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
@@ -94,7 +92,7 @@ def test_a_validation_part_of_its_own(folder: str, animals: Path, tmp_path: Path
     paint_folder(animals, {f"{folder}/cat": 4, f"{folder}/dog": 3})
     data = load(animals, tmp_path / "cache")
     assert (len(data.train), len(data.validation), len(data.test)) == (20, 7, 5)
-    assert datainfo.describe(f"folder:{animals}", tmp_path).validation == 7
+    assert dataset_info.describe(f"folder:{animals}", tmp_path).validation == 7
     said: list[str] = []
     again = load(animals, tmp_path / "cache", validation=0.5, say=said.append)
     assert len(again.validation) == 7 and any("its own validation part" in line for line in said)
@@ -112,7 +110,7 @@ def test_class_folders_alone_are_split_once_and_for_all(tmp_path: Path) -> None:
     root = tmp_path / "birds"
     paint_folder(root, {"owl": 20, "jay": 10, "wren": 2})
     one, two = (load(root, tmp_path / "cache", seed=seed) for seed in (1, 2))
-    info = datainfo.describe(f"folder:{root}", tmp_path)
+    info = dataset_info.describe(f"folder:{root}", tmp_path)
     assert one.classes == ("jay", "owl", "wren")
     assert torch.bincount(one.test.labels).tolist() == [2, 4, 1]
     assert (info.train, info.test) == (25, 7) == (len(one.train) + len(one.validation), len(one.test))
@@ -173,10 +171,10 @@ def test_links_are_followed_but_not_in_circles(animals: Path, tmp_path: Path) ->
 
 
 def test_a_folder_that_is_far_too_large_is_refused(animals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "MOST_ENTRIES", 24)
+    monkeypatch.setattr(folder_scan, "MOST_ENTRIES", 24)
     with pytest.raises(UsageError, match="more than 24 files"):
         list_folder(str(animals))
-    monkeypatch.setattr(listing, "MOST_ENTRIES", 25)
+    monkeypatch.setattr(folder_scan, "MOST_ENTRIES", 25)
     assert len(list_folder(str(animals)).train) == 20
 
 
@@ -265,7 +263,10 @@ HARMS = [
 @pytest.mark.parametrize(("harm", "message"), HARMS, ids=[harm.__name__[1:] for harm, _ in HARMS])
 def test_what_is_wrong_is_told_in_one_line(harm: object, message: str, animals: Path, tmp_path: Path) -> None:
     harm(animals)
-    for ask in (lambda: datainfo.describe(f"folder:{animals}", tmp_path), lambda: load(animals, tmp_path / "cache")):
+    for ask in (
+        lambda: dataset_info.describe(f"folder:{animals}", tmp_path),
+        lambda: load(animals, tmp_path / "cache"),
+    ):
         with pytest.raises(UsageError, match=message) as caught:
             ask()
         assert caught.value.field == "dataset" and "\n" not in str(caught.value)
@@ -274,7 +275,7 @@ def test_what_is_wrong_is_told_in_one_line(harm: object, message: str, animals: 
 @pytest.mark.parametrize("name", ["folder:", "folder: ", "folder:\0", "folder:~nobody_here/x"])
 def test_paths_that_are_none(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="dataset"):
-        datainfo.describe(name, tmp_path)
+        dataset_info.describe(name, tmp_path)
 
 
 def test_a_class_missing_in_the_test_part_is_fine(animals: Path, tmp_path: Path) -> None:
@@ -386,7 +387,7 @@ def test_grey_on_request(animals: Path, tmp_path: Path) -> None:
     data = load(animals, tmp_path / "cache", channels=1)
     colour = load(animals, tmp_path / "cache")
     assert data.channels == 1 and data.test.images.shape == (5, 1, 8, 8) and len(data.mean) == 1
-    assert colour.channels == 3 and datainfo.describe(f"folder:{animals}", tmp_path, channels=1).channels == 1
+    assert colour.channels == 3 and dataset_info.describe(f"folder:{animals}", tmp_path, channels=1).channels == 1
 
 
 def test_orientation_of_a_camera(tmp_path: Path) -> None:
@@ -594,7 +595,7 @@ def test_cifar_as_a_folder_of_jpegs(tmp_path: Path) -> None:
             for file in sorted(folder.iterdir())[:number]:
                 (root / part / folder.name / file.name).symlink_to(file)
     data = load(root, tmp_path / "cache", image_size=32)
-    assert data.classes == datainfo.NAMED["cifar10"].classes and data.skipped == ()
+    assert data.classes == dataset_info.NAMED["cifar10"].classes and data.skipped == ()
     assert (len(data.train), len(data.validation), len(data.test)) == (4500, 500, 1000)
     assert data.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=0.01)
     assert data.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=0.01)

@@ -9,17 +9,14 @@ import pytest
 import torch
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.anatomy.transplant import depends_on_classes, randomise
-from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer.config import run_config as runconfig
+from cnn_explorer.models.catalogue import registry
+from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.config.weights_source import Wish
 from cnn_explorer.trainer.launch.execute import execute_run
-from cnn_explorer.trainer.loop import session as training
-from cnn_explorer.trainer.planning import lr_finder as findrate
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.loop import session
+from cnn_explorer.trainer.planning import lr_finder, planner
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
-from cnn_explorer.trainer.weights import checkpoint
-from cnn_explorer.trainer.weights import initialise as initial
-from cnn_explorer.trainer.weights import weight_files as weightfiles
+from cnn_explorer.trainer.weights import checkpoint, initialise, weight_files
 from support.training import create_run, same, status_of, weights_of, write_models
 
 
@@ -29,9 +26,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_models(tmp_path / "models")
     monkeypatch.setenv("CNN_EXPLORER_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("CNN_EXPLORER_RUNS", str(tmp_path / "runs"))
-    catalogue.forget()
+    registry.forget()
     yield tmp_path / "runs"
-    catalogue.forget()
+    registry.forget()
 
 
 def trained(runs: Path, network: str = "tiny", **wishes: object) -> Path:
@@ -42,15 +39,15 @@ def trained(runs: Path, network: str = "tiny", **wishes: object) -> Path:
 
 def first_weights(path: Path) -> dict[str, torch.Tensor]:
     """What a created run will begin with."""
-    config = runconfig.from_dict(json.loads((path / "run.json").read_text()))
-    network = training.build_network(config)
-    initial.take_over(network, config.network)
+    config = run_config.from_dict(json.loads((path / "run.json").read_text()))
+    network = session.build_network(config)
+    initialise.take_over(network, config.network)
     return network.state_dict()
 
 
-def planned(**wishes: object) -> tuple[runconfig.RunConfig, list[str]]:
+def planned(**wishes: object) -> tuple[run_config.RunConfig, list[str]]:
     said: list[str] = []
-    return prepare.plan(prepare.Request(**({"threads": 1, "device": "cpu"} | wishes)), said.append).config, said
+    return planner.plan(planner.Request(**({"threads": 1, "device": "cpu"} | wishes)), said.append).config, said
 
 
 def test_a_run_of_the_same_classes_is_taken_over_whole(runs: Path) -> None:
@@ -84,7 +81,7 @@ def test_other_classes_get_a_new_last_layer_and_the_earlier_normalisation(runs: 
 
 
 def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> None:
-    source = catalogue.build("resnet18", form="small", num_classes=10, in_channels=3, image_size=32)
+    source = registry.build("resnet18", form="small", num_classes=10, in_channels=3, image_size=32)
     torch.save({"state_dict": source.state_dict()}, tmp_path / "foreign.pth")
     wish = Wish("file", str(tmp_path / "foreign.pth"))
     config, said = planned(network="resnet34", dataset="digits", start=wish)
@@ -147,15 +144,15 @@ def test_the_range_test_leaves_frozen_statistics_alone(
     weights = torch.load(trained(runs) / "checkpoints" / "best.pt", weights_only=True)["model"]
     torch.save({name: value for name, value in weights.items() if "head" not in name}, tmp_path / "backbone.pt")
     start = Wish("file", str(tmp_path / "backbone.pt"))
-    made = prepare.plan(
-        prepare.Request(network="tiny", start=start, recipe={"freeze": "backbone"}, device="cpu", threads=1), print
+    made = planner.plan(
+        planner.Request(network="tiny", start=start, recipe={"freeze": "backbone"}, device="cpu", threads=1), print
     )
     sessions = []
-    monkeypatch.setattr(findrate, "UPDATES", 3)
+    monkeypatch.setattr(lr_finder, "UPDATES", 3)
     monkeypatch.setattr(
-        findrate, "build_session", lambda *parts: sessions.append(training.build_session(*parts)) or sessions[0]
+        lr_finder, "build_session", lambda *parts: sessions.append(session.build_session(*parts)) or sessions[0]
     )
-    findrate.range_test(made.config, made.data)
+    lr_finder.range_test(made.config, made.data)
     after = sessions[0].network.state_dict()
     backbone = [name for name in after if "head" not in name and "num_batches" not in name]
     assert any("running_mean" in name for name in backbone)
@@ -172,7 +169,7 @@ def test_names_without_what_wrappers_put_before_them(runs: Path, tmp_path: Path)
     plain = torch.load(trained(runs) / "checkpoints" / "best.pt", weights_only=True)["model"]
     for wrapper in ("module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."):
         torch.save({wrapper + name: value for name, value in plain.items()}, tmp_path / "wrapped.pt")
-        assert weightfiles.read(tmp_path / "wrapped.pt").tensors.keys() == plain.keys()
+        assert weight_files.read(tmp_path / "wrapped.pt").tensors.keys() == plain.keys()
 
 
 def test_a_whole_network_in_a_file_is_told_as_what_it_is(runs: Path, tmp_path: Path) -> None:
@@ -208,17 +205,17 @@ def test_what_depends_on_the_classes() -> None:
         ("squeezenet1_1", None),
         ("googlenet_bn_aux", None),
     ):
-        found = depends_on_classes(lambda n, name=name: catalogue.build(name, num_classes=n))
+        found = depends_on_classes(lambda n, name=name: registry.build(name, num_classes=n))
         assert found and (expected is None or found == expected)
     assert {name.split(".")[0] for name in found} == {"head", "head1", "head2"}
 
 
 def test_a_vgg_grown_from_a_shallow_one(runs: Path, tmp_path: Path) -> None:
     """Simonyan and Zisserman, section 3.1, in the small form: four convolutions with their norms, and the last layer."""
-    shallow = catalogue.build("vgg11_bn", form="small", num_classes=10, in_channels=1, image_size=8)
+    shallow = registry.build("vgg11_bn", form="small", num_classes=10, in_channels=1, image_size=8)
     randomise(shallow)
     before = shallow.state_dict()
-    config = runconfig.NetworkConfig("vgg11_bn", "small", 1, 8, 10, 0).to_dict()
+    config = run_config.NetworkConfig("vgg11_bn", "small", 1, 8, 10, 0).to_dict()
     checkpoint.write({"model": before, "network": config, "classes": []}, tmp_path / "shallow.pt")
     path, lock = create_run(runs, "vgg13_bn", start=Wish("grown", str(tmp_path / "shallow.pt")))
     lock.release()
@@ -228,7 +225,7 @@ def test_a_vgg_grown_from_a_shallow_one(runs: Path, tmp_path: Path) -> None:
     assert (written["recipe"]["backbone_lr"], written["recipe"]["freeze"]) == (1.0, "none")
     layers = ("stage1.conv1", "stage2.conv1", "stage3.conv1", "stage3.conv2", "head")
     after = first_weights(path)
-    chance = training.build_network(runconfig.from_dict(written)).state_dict()
+    chance = session.build_network(run_config.from_dict(written)).state_dict()
     for name, value in after.items():
         copied = name.startswith(layers)
         assert torch.equal(value, before[name] if copied else chance[name]), name
@@ -265,11 +262,11 @@ def test_copied_layers_compute_what_they_did() -> None:
 )
 def test_what_cannot_grow(runs: Path, tmp_path: Path, network: str, source: str, message: str) -> None:
     path = tmp_path / "source.pt"
-    built = catalogue.build("tiny" if source == "bare" else source, num_classes=10, in_channels=1, image_size=28)
+    built = registry.build("tiny" if source == "bare" else source, num_classes=10, in_channels=1, image_size=28)
     if source == "bare":
         torch.save(built.state_dict(), path)
     else:
-        config = runconfig.NetworkConfig(source, None, 1, 28, 10, 0).to_dict()
+        config = run_config.NetworkConfig(source, None, 1, 28, 10, 0).to_dict()
         checkpoint.write({"model": built.state_dict(), "network": config, "classes": []}, path)
     with pytest.raises(UsageError, match=message):
         planned(network=network, dataset="digits", stem="small", start=Wish("grown", str(path)))

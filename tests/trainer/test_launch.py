@@ -12,8 +12,8 @@ import psutil
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.common import process
-from cnn_explorer.trainer.launch import spawn as launch
-from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.launch import spawn
+from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import RunLock, is_locked
 from cnn_explorer.trainer.runs.reader import MetricsTail, last_log_lines, read_run
 from cnn_explorer.trainer.runs.run_writer import RunWriter
@@ -58,7 +58,7 @@ def wait_for(path: Path, *states: str) -> None:
 
 def start(runs: Path, python: str, name: str = "a-run") -> tuple[Path, int]:
     path, lock = create(runs, name)
-    pid = launch.spawn([path], [lock], python=python)
+    pid = spawn.spawn([path], [lock], python=python)
     assert not lock.held
     assert is_locked(path) is True, "the lock is never free between launcher and child"
     wait_for(path, "training")
@@ -68,7 +68,7 @@ def start(runs: Path, python: str, name: str = "a-run") -> tuple[Path, int]:
 def test_a_run_is_started_trained_and_its_lock_freed(runs, python, monkeypatch):
     monkeypatch.setenv("FAKE_TRAINER", "finish")
     path, lock = create(runs, "a-run")
-    launch.spawn([path], [lock], python=python)
+    spawn.spawn([path], [lock], python=python)
     wait_for(path, "finished")
     assert last_log_lines(path, 5) == ["training a-run"]
     assert len(MetricsTail(path).read().records) == 4
@@ -83,7 +83,7 @@ def test_the_child_is_away_from_the_terminal(runs, python):
         assert opened == ["/dev/null", str(path / "train.log"), str(path / "train.log")]
     assert child.cwd() == os.getcwd()
     os.kill(pid, signal.SIGHUP)
-    control.request_stop(path, PATIENCE_S)
+    requests.request_stop(path, PATIENCE_S)
     assert read_run(path).state == "stopped"
 
 
@@ -102,8 +102,8 @@ def test_the_command_line(runs, monkeypatch):
             return 0
 
     numbers = [lock.fileno(), other_lock.fileno()]
-    monkeypatch.setattr(launch.subprocess, "Popen", Child)
-    launch.spawn([path, other], [lock, other_lock])
+    monkeypatch.setattr(spawn.subprocess, "Popen", Child)
+    spawn.spawn([path, other], [lock, other_lock])
     wanted = ["-m", "cnn_explorer", "train", "--runs", str(runs)]
     wanted += ["--run", "a-run", "--lock-fd", str(numbers[0]), "--run", "b-run", "--lock-fd", str(numbers[1])]
     assert [word for word in seen["command"][1:] if word != "-P"] == wanted
@@ -121,16 +121,16 @@ def test_a_launcher_that_dies_takes_no_run_with_it(runs, python, tmp_path):
     subprocess.run([sys.executable, "-c", code, str(runs), python], start_new_session=True, check=False)
     wait_for(runs / "a-run", "training")
     assert is_locked(runs / "a-run") is True
-    assert control.request_stop(runs / "a-run", PATIENCE_S).ended
+    assert requests.request_stop(runs / "a-run", PATIENCE_S).ended
 
 
 def test_a_queue_is_one_process(runs, python, monkeypatch):
     monkeypatch.setenv("FAKE_TRAINER", "wait")
     (first, lock), (second, other) = create(runs, "a"), create(runs, "b")
-    launch.spawn([first, second], [lock, other], python=python)
+    spawn.spawn([first, second], [lock, other], python=python)
     wait_for(first, "training")
     assert read_run(second).state == "queued"
-    assert control.request_stop(second) == control.Stop("file", ended=False), "a signal would stop the first"
+    assert requests.request_stop(second) == requests.Stop("file", ended=False), "a signal would stop the first"
     assert read_run(first).state == "training"
     (first / "control" / "stop").touch()
     wait_for(second, "stopped")
@@ -138,7 +138,7 @@ def test_a_queue_is_one_process(runs, python, monkeypatch):
 
 def test_a_stop_waits_for_the_lock_not_for_the_status(runs, python):
     path, _ = start(runs, python)
-    assert control.request_stop(path, PATIENCE_S) == control.Stop("both", ended=True)
+    assert requests.request_stop(path, PATIENCE_S) == requests.Stop("both", ended=True)
     assert read_run(path).state == "stopped"
     assert is_locked(path) is False
 
@@ -147,20 +147,20 @@ def test_a_second_request_is_not_a_second_signal(runs, python, monkeypatch):
     monkeypatch.setenv("FAKE_TRAINER", "wait")
     path, pid = start(runs, python)
     os.kill(pid, signal.SIGSTOP)
-    assert control.request_stop(path).how == "both"
+    assert requests.request_stop(path).how == "both"
     killed = []
-    monkeypatch.setattr(control.os, "kill", lambda *call: killed.append(call))
-    assert control.request_stop(path).how == "file"
+    monkeypatch.setattr(requests.os, "kill", lambda *call: killed.append(call))
+    assert requests.request_stop(path).how == "file"
     assert killed == []
     monkeypatch.undo()
     os.kill(pid, signal.SIGCONT)
-    assert control.request_stop(path, PATIENCE_S).ended
+    assert requests.request_stop(path, PATIENCE_S).ended
 
 
 def test_a_run_that_does_not_hear_signals_sees_the_file(runs, python, monkeypatch):
     monkeypatch.setenv("FAKE_TRAINER", "refuse")
     path, _ = start(runs, python)
-    assert control.request_stop(path, PATIENCE_S).ended
+    assert requests.request_stop(path, PATIENCE_S).ended
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_a_process_that_may_be_another_gets_no_signal(runs, monkeypatch, change)
     status = json.loads((path / "status.json").read_bytes())
     (path / "status.json").write_text(json.dumps(status | change))
     killed = []
-    monkeypatch.setattr(control.os, "kill", lambda *call: killed.append(call))
-    assert control.request_stop(path) == control.Stop("file", ended=False)
+    monkeypatch.setattr(requests.os, "kill", lambda *call: killed.append(call))
+    assert requests.request_stop(path) == requests.Stop("file", ended=False)
     assert killed == []
     assert (path / "control" / "stop").exists()
     lock.release()
@@ -192,7 +192,7 @@ def test_a_run_that_cannot_be_asked_is_one_line(runs):
     (path / "control").rmdir()
     (path / "control").touch()
     with pytest.raises(WorkError, match="cannot be asked to stop"):
-        control.request_stop(path)
+        requests.request_stop(path)
     lock.release()
 
 
@@ -203,25 +203,25 @@ def test_what_has_ended_cannot_be_stopped(runs, state):
         writer.status(state=state)
     lock.release()
     with pytest.raises(UsageError, match=f"is {state}: there is nothing to stop"):
-        control.request_stop(path)
+        requests.request_stop(path)
 
 
 def test_a_child_that_dies_without_a_word_has_crashed_and_can_be_resumed(runs, python, monkeypatch):
     monkeypatch.setenv("FAKE_TRAINER", "die")
     path, lock = create(runs, "a-run")
-    launch.spawn([path], [lock], python=python)
+    spawn.spawn([path], [lock], python=python)
     wait_for(path, "crashed")
-    again = launch.prepare_resume(path)
+    again = spawn.prepare_resume(path)
     assert read_run(path).state == "queued"
     monkeypatch.setenv("FAKE_TRAINER", "finish")
-    launch.spawn([path], [again], python=python)
+    spawn.spawn([path], [again], python=python)
     wait_for(path, "finished")
 
 
 def test_a_helper_that_outlives_its_trainer_does_not_keep_the_run_alive(runs, python, monkeypatch):
     monkeypatch.setenv("FAKE_TRAINER", "fork")
     path, lock = create(runs, "a-run")
-    pid = launch.spawn([path], [lock], python=python)
+    pid = spawn.spawn([path], [lock], python=python)
     wait_for(path, "crashed")
     os.killpg(pid, signal.SIGKILL)
 
@@ -229,7 +229,7 @@ def test_a_helper_that_outlives_its_trainer_does_not_keep_the_run_alive(runs, py
 def test_an_interpreter_that_is_not_there_is_one_line_and_the_lock_is_kept(runs):
     path, lock = create(runs, "a-run")
     with pytest.raises(WorkError, match="no process can be started"):
-        launch.spawn([path], [lock], python="/nonexistent/python")
+        spawn.spawn([path], [lock], python="/nonexistent/python")
     assert lock.held
     lock.release()
 
@@ -246,7 +246,7 @@ def ended(runs: Path, **status: object) -> Path:
 def test_a_run_that_ended_too_early_is_prepared(runs, state):
     path = ended(runs, state=state, error="boom", exit=1)
     (path / "control" / "stop").touch()
-    with launch.prepare_resume(path):
+    with spawn.prepare_resume(path):
         run = read_run(path)
         assert (run.state, run.error, run.status["exit"]) == ("queued", "", None)
         assert not (path / "control" / "stop").exists()
@@ -254,13 +254,13 @@ def test_a_run_that_ended_too_early_is_prepared(runs, state):
 
 def test_a_finished_run_cannot_be_resumed(runs):
     with pytest.raises(UsageError, match="cannot be resumed: it is finished"):
-        launch.prepare_resume(ended(runs, state="finished"))
+        spawn.prepare_resume(ended(runs, state="finished"))
 
 
 def test_a_running_run_cannot_be_resumed(runs):
     path, lock = create(runs, "a-run")
     with pytest.raises(UsageError, match="cannot be resumed: it is queued; stop it first"):
-        launch.prepare_resume(path)
+        spawn.prepare_resume(path)
     lock.release()
 
 
@@ -269,14 +269,14 @@ def test_a_run_of_another_machine_with_a_heartbeat_cannot_be_resumed(runs):
     status = json.loads((path / "status.json").read_bytes())
     (path / "status.json").write_text(json.dumps(status | {"host": "gpu-box", "boot_id": "another"}))
     with pytest.raises(UsageError, match="it is training on gpu-box"):
-        launch.prepare_resume(path)
+        spawn.prepare_resume(path)
 
 
 def test_a_run_without_configuration_cannot_be_resumed(runs):
     path = ended(runs, state="stopped")
     (path / "run.json").write_text("{")
     with pytest.raises(UsageError, match=r"run\.json is missing or damaged"):
-        launch.prepare_resume(path)
+        spawn.prepare_resume(path)
     assert is_locked(path) is False
 
 
@@ -284,7 +284,7 @@ def test_two_that_resume_at_once_are_one_and_an_error(runs):
     path = ended(runs, state="stopped")
     lock = RunLock.acquire(path)  # the other one, who has not yet written a status
     with pytest.raises(WorkError, match="holds its lock"):
-        launch.prepare_resume(path)
+        spawn.prepare_resume(path)
     lock.release()
 
 
@@ -297,31 +297,31 @@ def test_a_run_finished_meanwhile_is_not_resumed(runs, monkeypatch):
             writer.status(state="finished")
         return plain(path)
 
-    monkeypatch.setattr(launch.RunLock, "acquire", finish_first)
+    monkeypatch.setattr(spawn.RunLock, "acquire", finish_first)
     with pytest.raises(UsageError, match="it is finished"):
-        launch.prepare_resume(path)
+        spawn.prepare_resume(path)
     assert is_locked(path) is False
 
 
 def test_resume_detached_starts_a_process(runs, python, monkeypatch):
     path = ended(runs, state="stopped")
-    monkeypatch.setattr(launch.spawn, "__kwdefaults__", {"python": python})
+    monkeypatch.setattr(spawn.spawn, "__kwdefaults__", {"python": python})
     monkeypatch.setenv("FAKE_TRAINER", "finish")
-    assert launch.resume(path, detach=True) == 0
+    assert spawn.resume(path, detach=True) == 0
     wait_for(path, "finished")
 
 
 def test_a_run_is_removed(runs):
     path = ended(runs, state="stopped")
     (path / "checkpoints" / "last.pt").write_bytes(b"x" * 1000)
-    launch.remove(runs, "a-run")
+    spawn.remove(runs, "a-run")
     assert list(runs.iterdir()) == []
 
 
 def test_a_running_run_is_not_removed(runs):
     path, lock = create(runs, "a-run")
     with pytest.raises(UsageError, match="cannot be removed: it is queued"):
-        launch.remove(runs, "a-run")
+        spawn.remove(runs, "a-run")
     assert (path / "run.json").exists()
     lock.release()
 
@@ -329,7 +329,7 @@ def test_a_running_run_is_not_removed(runs):
 def test_a_locked_run_is_not_removed_whatever_its_status(runs):
     path = ended(runs, state="stopped")
     with RunLock.acquire(path), pytest.raises(WorkError, match="holds its lock"):
-        launch.remove(runs, "a-run")
+        spawn.remove(runs, "a-run")
     assert (path / "run.json").exists()
 
 
@@ -343,7 +343,7 @@ def test_only_runs_directly_in_the_folder_are_removed(runs, tmp_path):
     (runs / "documents" / "letter.txt").touch()
     for name in ("link", "documents", "../outside", "..", ".", "", str(outside), "missing"):
         with pytest.raises(UsageError):
-            launch.remove(runs, name)
+            spawn.remove(runs, name)
     assert (outside / "run.json").exists()
     assert (runs / "documents" / "letter.txt").exists()
 
@@ -353,7 +353,7 @@ def test_removing_follows_no_links_inside(runs, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").touch()
     (path / "checkpoints" / "link").symlink_to(tmp_path / "precious")
-    launch.remove(runs, "a-run")
+    spawn.remove(runs, "a-run")
     assert (tmp_path / "precious" / "thesis.txt").exists()
 
 

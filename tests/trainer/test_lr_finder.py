@@ -7,12 +7,11 @@ import math
 from pathlib import Path
 
 import pytest
-from cnn_explorer.cli import train_options as cli_train_options
+from cnn_explorer.cli import train_options
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.config import presets, recipe
-from cnn_explorer.trainer.data import dataset_info as datainfo
-from cnn_explorer.trainer.planning import lr_finder as findrate
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.data import dataset_info
+from cnn_explorer.trainer.planning import lr_finder, planner
 from hypothesis import given
 from hypothesis import strategies as st
 from support.training import call
@@ -27,7 +26,7 @@ def losses(bottom: float) -> list[float]:
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_of_the_smallest_loss() -> None:
-    found = findrate.judged(RATES, losses(-1), blew_up=True)
+    found = lr_finder.judged(RATES, losses(-1), blew_up=True)
     assert 0.05 < found.lowest < 0.2
     assert found.suggested == pytest.approx(found.lowest / 10, rel=0.05)
     assert found.steepest == pytest.approx(1e-3, rel=0.3)
@@ -37,18 +36,18 @@ def test_the_suggestion_is_a_tenth_of_the_rate_of_the_smallest_loss() -> None:
 def test_noise_of_one_rate_does_not_decide() -> None:
     values = losses(-1)
     values[20] = 0.1
-    assert 0.05 < findrate.judged(RATES, values, blew_up=True).lowest < 0.2
+    assert 0.05 < lr_finder.judged(RATES, values, blew_up=True).lowest < 0.2
 
 
 @pytest.mark.parametrize("values", [[], [2.3], [2.3] * 120, [2.3 + rate for rate in RATES], [2.3, 2.2]])
 def test_nothing_is_suggested_where_the_loss_does_not_fall(values: list[float]) -> None:
-    found = findrate.judged(RATES[: len(values)], values, blew_up=False)
+    found = lr_finder.judged(RATES[: len(values)], values, blew_up=False)
     assert found.suggested is None and "none is suggested" in found.verdict
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=120))
 def test_whatever_the_losses_the_rates_named_are_among_those_tried(values: list[float]) -> None:
-    found = findrate.judged(RATES[: len(values)], values, blew_up=False)
+    found = lr_finder.judged(RATES[: len(values)], values, blew_up=False)
     assert len(found.smoothed) == len(values)
     if found.suggested is not None:
         assert found.steepest <= found.lowest <= RATES[len(values) - 1]
@@ -90,19 +89,19 @@ def test_it_goes_with_nothing_that_trains(
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_named_recipes_can_be_used_on_all_data_and_over_any_note(name: str) -> None:
     note = recipe.Layer("note.md", {"optimizer": "adamw", "lr": 1e-3, "warmup": 5, "augment": ["crop"]}, general=True)
-    for dataset in (*datainfo.names(), "folder:/pictures"):
+    for dataset in (*dataset_info.names(), "folder:/pictures"):
         found = recipe.resolve(dataset, [note, presets.layer(name)]).recipe
         assert found.optimizer == "sgd" and found.lr == presets.PRESETS[name].values["lr"]
         mirrored = set(recipe.FLIPS) & set(found.augment)
         assert bool(mirrored) == (dataset not in recipe.MIRRORED_MEANS_SOMETHING_ELSE)
-    option = cli_train_options.Preset.__metadata__[0].help
+    option = train_options.Preset.__metadata__[0].help
     assert name in option
 
 
 def test_the_speedrun_gives_way_to_flags_and_to_small_data(home: Path) -> None:
     said: list[str] = []
-    request = prepare.Request(network="tiny", preset="speedrun", recipe={"epochs": 2}, threads=1, device="cpu")
-    found = prepare.plan(request, said.append)
+    request = planner.Request(network="tiny", preset="speedrun", recipe={"epochs": 2}, threads=1, device="cpu")
+    found = planner.plan(request, said.append)
     plan = found.config.recipe
     assert (plan.schedule, plan.label_smoothing, plan.ema, plan.epochs) == ("linear", 0.2, 0.99, 2)
     assert (plan.augment, plan.tta) == (("crop", "cutout"), "none")
@@ -116,4 +115,4 @@ def test_a_recipe_that_does_not_exist_or_contradicts_a_whole_one(home: Path, tmp
     whole = tmp_path / "run.json"
     whole.write_text('{"network": {"name": "tiny"}, "data": {"name": "digits"}, "recipe": {}, "engine": {}, "seed": 0}')
     with pytest.raises(UsageError, match=r"recipe: 'speedrun' and run.json, which holds a whole recipe, contradict"):
-        prepare.plan(prepare.Request(config=whole, preset="speedrun"), print)
+        planner.plan(planner.Request(config=whole, preset="speedrun"), print)

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.optim.build import build_optimizer, set_rate
 from cnn_explorer.trainer.optim.lamb import Lamb, trust_ratio
@@ -76,7 +76,7 @@ def names_of(network: nn.Module) -> set[str]:
 
 
 def on_meta(name: str) -> nn.Module:
-    return counting.on_meta(lambda: catalogue.build(name, num_classes=10))
+    return counting.on_meta(lambda: registry.build(name, num_classes=10))
 
 
 def test_muon_takes_filters_between_the_first_layer_and_the_classifier() -> None:
@@ -107,7 +107,7 @@ def _chosen(network: nn.Module) -> list[Tensor]:
 
 
 def test_muon_has_two_rates_and_a_network_without_hidden_layers_is_all_adamw() -> None:
-    network = catalogue.build("lenet5", num_classes=10, in_channels=1, image_size=28)
+    network = registry.build("lenet5", num_classes=10, in_channels=1, image_size=28)
     optimizer = build_optimizer(network, Recipe(optimizer="muon", lr=0.02, rest_lr=0.001))
     set_rate(optimizer, 0.01)
     assert {(group["hidden"], round(group["lr"], 9)) for group in optimizer.param_groups} == {
@@ -139,7 +139,7 @@ def test_the_rest_moves_as_with_adamw() -> None:
 @pytest.mark.parametrize("name", ["muon", "lamb"])
 def test_a_saved_state_goes_on_bit_for_bit(name: str) -> None:
     torch.manual_seed(0)
-    network = catalogue.build("lenet5", num_classes=10, in_channels=1, image_size=28)
+    network = registry.build("lenet5", num_classes=10, in_channels=1, image_size=28)
     images = torch.randn(8, 1, 28, 28, generator=generator())
     recipe = Recipe(optimizer=name, lr=0.01)
 

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config.recipe import OPTIMIZERS, Recipe
 from cnn_explorer.trainer.optim.build import (
     Average,
@@ -109,7 +109,7 @@ def test_a_group_may_have_a_rate_of_its_own_and_a_checkpoint_without_one_can_be_
     ],
 )
 def test_tokens_and_tables_do_not_decay_and_every_weight_does(name: str, free: set[str]) -> None:
-    net = counting.on_meta(lambda: catalogue.build(name, num_classes=10))
+    net = counting.on_meta(lambda: registry.build(name, num_classes=10))
     decayed = {id(p) for p in parameter_groups(net, 0.5)[0]["params"]}
     several_axes = {key.rpartition(".")[2] for key, p in net.named_parameters() if p.ndim > 1 and id(p) not in decayed}
     assert several_axes == free

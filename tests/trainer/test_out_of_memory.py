@@ -10,7 +10,7 @@ import pytest
 import torch
 from cnn_explorer.errors import WorkError
 from cnn_explorer.trainer.common.out_of_memory import is_out_of_memory
-from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.loop import trainer as loop
 from cnn_explorer.trainer.loop.session import Shortage
@@ -110,7 +110,7 @@ def test_within_a_run_it_goes_back_to_the_checkpoint_and_no_record_is_double(
     assert (state["step"], state["accumulate"]) == (20, 1)
     del state["schema"]
     checkpoint.write_last(state | {"accumulate": 2}, checkpoint_paths(other))
-    assert train(other, launch.prepare_resume(other))[0] == 0
+    assert train(other, spawn.prepare_resume(other))[0] == 0
     for which in ("last", "best"):
         assert same(weights_of(path, which), weights_of(other, which))
 
@@ -139,7 +139,7 @@ def test_a_resumed_run_remembers_its_parts(home: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_update", signalled)
         assert train(path, lock)[0] == 130
-    assert train(path, launch.prepare_resume(path))[0] == 0
+    assert train(path, spawn.prepare_resume(path))[0] == 0
     assert len(splits(path)) == 1
 
 

@@ -23,19 +23,17 @@ from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models import convnext, swin, vgg, vit
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import named_weights, randomise
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.batches.batches import View
-from cnn_explorer.trainer.config import run_config as runconfig
-from cnn_explorer.trainer.config import weights_source as start
+from cnn_explorer.trainer.config import run_config, weights_source
 from cnn_explorer.trainer.config.weights_source import Wish
 from cnn_explorer.trainer.launch.execute import execute_run
-from cnn_explorer.trainer.loop import session as training
+from cnn_explorer.trainer.loop import session
 from cnn_explorer.trainer.loop.trainer import Stopped
-from cnn_explorer.trainer.optim import fine_tuning as finetune
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.optim import fine_tuning
+from cnn_explorer.trainer.planning import planner
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
-from cnn_explorer.trainer.weights import checkpoint
-from cnn_explorer.trainer.weights import torchvision_weights as published
+from cnn_explorer.trainer.weights import checkpoint, torchvision_weights
 from PIL import Image
 from support.same_function import relative_difference
 from support.training import bench, create_run, same, status_of, weights_of
@@ -52,7 +50,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-def write_file(chosen: published.Published, theirs: nn.Module) -> None:
+def write_file(chosen: torchvision_weights.Published, theirs: nn.Module) -> None:
     """Draw the weights of torchvision's network and save them where its loader looks.
 
     The published files of DenseNet have names with one dot more, from before torchvision renamed these layers.
@@ -66,7 +64,7 @@ def write_file(chosen: published.Published, theirs: nn.Module) -> None:
 
 
 def torchvisions(model: str, **options) -> nn.Module:
-    if model in published.HALVES:
+    if model in torchvision_weights.HALVES:
         options |= {"aux_logits": True, "init_weights": False, "transform_input": True}
     return without_values(lambda: getattr(torchvision.models, model)(**options))
 
@@ -89,16 +87,16 @@ def without_values(build: Callable[[], nn.Module]) -> nn.Module:
 )
 def test_the_function_is_torchvisions(name: str, size: int) -> None:
     """The same pictures, normalised as each side says, and the same scores; GoogLeNet and Inception convert inside."""
-    variant = catalogue.find(name)
-    chosen = published.find(variant)
+    variant = registry.find(name)
+    chosen = torchvision_weights.find(variant)
     theirs = torchvisions(variant.torchvision)
     write_file(chosen, theirs)
-    ours = without_values(lambda: catalogue.build(name, image_size=size))
-    published.put_into(ours, chosen, lambda n: catalogue.build(name, num_classes=n, image_size=size), size, ())
+    ours = without_values(lambda: registry.build(name, image_size=size))
+    torchvision_weights.put_into(ours, chosen, lambda n: registry.build(name, num_classes=n, image_size=size), size, ())
     assert_equal(ours, theirs, size, chosen)
 
 
-def assert_equal(ours: nn.Module, theirs: nn.Module, size: int, chosen: published.Published) -> None:
+def assert_equal(ours: nn.Module, theirs: nn.Module, size: int, chosen: torchvision_weights.Published) -> None:
     pictures = torch.rand((2, 3, size, size), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
     def normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
@@ -158,13 +156,15 @@ NARROW = {
 def test_the_function_is_torchvisions_in_large_families(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """``reference`` is put aside for a narrow network; file, reading, pairing and copying are the real ones."""
     build, theirs = NARROW[name]
-    monkeypatch.setattr(published, "reference", lambda chosen, size: counting.on_meta(lambda: theirs(size)).eval())
-    chosen = dataclasses.replace(published.find(catalogue.find(name)), size=64)
+    monkeypatch.setattr(
+        torchvision_weights, "reference", lambda chosen, size: counting.on_meta(lambda: theirs(size)).eval()
+    )
+    chosen = dataclasses.replace(torchvision_weights.find(registry.find(name)), size=64)
     # Swin's table of indices is no weight and has to be computed.
     network = theirs(64) if name == "swin_tiny" else without_values(lambda: theirs(64))
     ours = build(1000)
     write_file(chosen, network)
-    published.put_into(ours, chosen, build, 64, ())
+    torchvision_weights.put_into(ours, chosen, build, 64, ())
     assert_equal(ours, network, 64, chosen)
 
 
@@ -174,11 +174,13 @@ def test_a_vits_positions_are_stretched_to_another_size(monkeypatch: pytest.Monk
         (lambda n: vit.VisionTransformer(vit.Size(32, 2, 64, 2), patch_size=16, num_classes=n, image_size=64)),
         _vit,
     )
-    monkeypatch.setattr(published, "reference", lambda chosen, size: counting.on_meta(lambda: theirs(size)).eval())
-    chosen = dataclasses.replace(published.find(catalogue.find("vit_base_16")), size=32)
+    monkeypatch.setattr(
+        torchvision_weights, "reference", lambda chosen, size: counting.on_meta(lambda: theirs(size)).eval()
+    )
+    chosen = dataclasses.replace(torchvision_weights.find(registry.find("vit_base_16")), size=32)
     network, ours = theirs(32), build(1000)
     write_file(chosen, network)
-    published.put_into(ours, chosen, build, 64, ())
+    torchvision_weights.put_into(ours, chosen, build, 64, ())
     before, after = network.encoder.pos_embedding[0], dict(ours.named_parameters())["tokens.positions"][0]
     assert before.shape == (1 + 4, 32) and after.shape == (1 + 16, 32)
     assert torch.equal(before[0], after[0])
@@ -188,7 +190,7 @@ def test_a_vits_positions_are_stretched_to_another_size(monkeypatch: pytest.Monk
 
 def test_the_notes_declare_what_torchvision_has() -> None:
     """Each name is one of torchvision's, and its weights have as many parameters as a network of ours that declares it."""
-    having = [variant for variant in catalogue.variants().values() if variant.torchvision]
+    having = [variant for variant in registry.variants().values() if variant.torchvision]
     assert len(having) > 50
     for variant in having:
         entries = [e for e in torchvision.models.get_model_weights(variant.torchvision) if e.meta["categories"]]
@@ -199,14 +201,14 @@ def test_the_notes_declare_what_torchvision_has() -> None:
 
 
 def test_the_view_of_the_weights() -> None:
-    assert published.find(catalogue.find("resnet50")).name == "ResNet50_Weights.IMAGENET1K_V2"
-    older = published.find(catalogue.find("resnet50"), "IMAGENET1K_V1")
+    assert torchvision_weights.find(registry.find("resnet50")).name == "ResNet50_Weights.IMAGENET1K_V2"
+    older = torchvision_weights.find(registry.find("resnet50"), "IMAGENET1K_V1")
     assert (older.name, older.file.name, older.size) == ("ResNet50_Weights.IMAGENET1K_V1", "resnet50-0676ba61.pth", 224)
     assert (older.mean, older.std) == (IMAGENET_MEAN, IMAGENET_STD)
-    assert published.find(catalogue.find("efficientnet_v2_l")).mean == (0.5, 0.5, 0.5)
-    assert published.find(catalogue.find("efficientnet_b3")).size == 300
+    assert torchvision_weights.find(registry.find("efficientnet_v2_l")).mean == (0.5, 0.5, 0.5)
+    assert torchvision_weights.find(registry.find("efficientnet_b3")).size == 300
     for name in ("googlenet_bn", "inception_v3"):
-        assert published.find(catalogue.find(name)).std == (0.5, 0.5, 0.5)
+        assert torchvision_weights.find(registry.find(name)).std == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_the_view_of_the_weights() -> None:
 )
 def test_weights_that_do_not_exist(name: str, weights: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        published.find(catalogue.find(name), weights)
+        torchvision_weights.find(registry.find(name), weights)
 
 
 def test_no_network_and_no_file_is_one_clear_line(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +235,7 @@ def test_no_network_and_no_file_is_one_clear_line(hub: Path, monkeypatch: pytest
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     with pytest.raises(WorkError) as caught:
-        prepare.plan(prepare.Request("resnet18", start=Wish("torchvision"), device="cpu"), print)
+        planner.plan(planner.Request("resnet18", start=Wish("torchvision"), device="cpu"), print)
     text = str(caught.value)
     assert "\n" not in text
     for part in ("resnet18-f37072fd.pth", str(hub), "Name or service not known", "curl -LO https://"):
@@ -245,27 +247,27 @@ def test_a_file_fetched_is_held_against_its_hash(hub: Path, monkeypatch: pytest.
     origin = hub.parent / "resnet18-f37072fd.pth"
     origin.parent.mkdir(parents=True)
     origin.write_bytes(b"not what was published")
-    chosen = dataclasses.replace(published.find(catalogue.find("resnet18")), url=origin.as_uri())
+    chosen = dataclasses.replace(torchvision_weights.find(registry.find("resnet18")), url=origin.as_uri())
     with pytest.raises(WorkError, match="invalid hash value"):
-        published.fetch(chosen, lambda line: None)
+        torchvision_weights.fetch(chosen, lambda line: None)
     assert not chosen.file.exists()
     sha = hashlib.sha256(origin.read_bytes()).hexdigest()
     right = origin.rename(origin.with_name(f"resnet18-{sha[:8]}.pth"))
     chosen = dataclasses.replace(chosen, url=right.as_uri())
-    published.fetch(chosen, lambda line: None)
+    torchvision_weights.fetch(chosen, lambda line: None)
     assert chosen.file.read_bytes() == right.read_bytes()
 
 
 @pytest.mark.parametrize("contents", [b"", b"garbage", "another network", "code"])
 def test_a_file_that_cannot_be_used(contents: bytes | str, hub: Path) -> None:
-    chosen = published.find(catalogue.find("squeezenet1_1"))
+    chosen = torchvision_weights.find(registry.find("squeezenet1_1"))
     hub.mkdir(parents=True)
     if isinstance(contents, bytes):
         chosen.file.write_bytes(contents)
     else:
         torch.save({"conv.weight": torch.ones(3)} if contents == "another network" else print, chosen.file)
     with pytest.raises(WorkError, match="does not hold" if contents == "another network" else "is damaged") as caught:
-        published.read(chosen, 64)
+        torchvision_weights.read(chosen, 64)
     assert str(chosen.file) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -282,9 +284,9 @@ def animals(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def published_file() -> published.Published:
+def published_file() -> torchvision_weights.Published:
     """A file of random weights for a small network with batch normalisation."""
-    chosen = published.find(catalogue.find("shufflenet_v2_050"))
+    chosen = torchvision_weights.find(registry.find("shufflenet_v2_050"))
     write_file(chosen, torchvision.models.shufflenet_v2_x0_5())
     return chosen
 
@@ -294,25 +296,27 @@ def wished(dataset: str, **recipe: object) -> dict:
     return {"dataset": dataset, "start": Wish("torchvision"), "image_size": 32, "recipe": values}
 
 
-def as_published(chosen: published.Published, size: int = 32) -> dict[str, torch.Tensor]:
+def as_published(chosen: torchvision_weights.Published, size: int = 32) -> dict[str, torch.Tensor]:
     """The backbone's weights as they are in the file, under our names."""
-    network = catalogue.build("shufflenet_v2_050", num_classes=2, image_size=size)
-    build = partial(catalogue.build, "shufflenet_v2_050", image_size=size)
-    published.put_into(network, chosen, lambda n: build(num_classes=n), size, HEAD)
+    network = registry.build("shufflenet_v2_050", num_classes=2, image_size=size)
+    build = partial(registry.build, "shufflenet_v2_050", image_size=size)
+    torchvision_weights.put_into(network, chosen, lambda n: build(num_classes=n), size, HEAD)
     return {name: value for name, value in named_weights(network).items() if name not in HEAD}
 
 
 HEAD = ("head.weight", "head.bias")
 
 
-def test_a_frozen_backbone_and_a_new_head(tmp_path: Path, animals: str, published_file: published.Published) -> None:
+def test_a_frozen_backbone_and_a_new_head(
+    tmp_path: Path, animals: str, published_file: torchvision_weights.Published
+) -> None:
     path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wished(animals, freeze="backbone", ema=0.9))
     written = json.loads((path / "run.json").read_text())
     begin = written["network"]["pretrained"]
     assert (begin["kind"], begin["name"], begin["source"]) == ("torchvision", published_file.name, published_file.url)
     assert tuple(begin["fresh"]) == HEAD and begin["mean"] == list(IMAGENET_MEAN)
     assert (written["network"]["stem"], written["network"]["num_classes"]) == ("imagenet", 2)
-    chance = training.build_network(runconfig.from_dict(written)).state_dict()
+    chance = session.build_network(run_config.from_dict(written)).state_dict()
     assert execute_run(path, lock, say=lambda line: None) == 0
     trained = weights_of(path)
     for name, value in as_published(published_file).items():
@@ -322,7 +326,7 @@ def test_a_frozen_backbone_and_a_new_head(tmp_path: Path, animals: str, publishe
     assert (best["classes"], best["mean"]) == (["ants", "bees"], list(IMAGENET_MEAN))
 
 
-def test_discriminative_rates(tmp_path: Path, animals: str, published_file: published.Published) -> None:
+def test_discriminative_rates(tmp_path: Path, animals: str, published_file: torchvision_weights.Published) -> None:
     wishes = wished(animals, lr=0.01, momentum=0, weight_decay=0, schedule="constant", layer_decay=0.5)
     path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wishes)
     with bench(path, lock, stop_after=1) as ours:
@@ -347,14 +351,14 @@ def test_discriminative_rates(tmp_path: Path, animals: str, published_file: publ
 
 def test_frozen_statistics_stay_and_others_do_not() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
-    finetune.freeze(network, ["3.weight", "4.weight", "4.bias"])
-    finetune.train_mode(network)
+    fine_tuning.freeze(network, ["3.weight", "4.weight", "4.bias"])
+    fine_tuning.train_mode(network)
     assert [module.training for module in network] == [True, False, True, True, True]
 
 
 def test_resuming_needs_the_file_no_more(tmp_path: Path, animals: str) -> None:
     """And before the first checkpoint it does, and says so."""
-    chosen = published.find(catalogue.find("squeezenet1_1"))
+    chosen = torchvision_weights.find(registry.find("squeezenet1_1"))
     write_file(chosen, torchvisions("squeezenet1_1"))
     through, lock = create_run(tmp_path / "runs", "squeezenet1_1", **wished(animals))
     assert execute_run(through, lock, say=lambda line: None) == 0
@@ -371,10 +375,12 @@ def test_resuming_needs_the_file_no_more(tmp_path: Path, animals: str) -> None:
     assert str(chosen.file) in status_of(early)["error"]
 
 
-def test_grey_pictures_the_weights_own_size_and_a_rate_for_fine_tuning(published_file: published.Published) -> None:
+def test_grey_pictures_the_weights_own_size_and_a_rate_for_fine_tuning(
+    published_file: torchvision_weights.Published,
+) -> None:
     said: list[str] = []
-    config = prepare.plan(
-        prepare.Request("shufflenet_v2_050", start=Wish("torchvision"), device="cpu"), said.append
+    config = planner.plan(
+        planner.Request("shufflenet_v2_050", start=Wish("torchvision"), device="cpu"), said.append
     ).config
     network = config.network
     assert (network.in_channels, network.image_size, network.num_classes) == (3, 224, 10)
@@ -389,13 +395,13 @@ def test_grey_pictures_the_weights_own_size_and_a_rate_for_fine_tuning(published
     assert seen[0, :, 0, 0].tolist() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_run_json_begins_in_the_same_way_again(tmp_path: Path, published_file: published.Published) -> None:
+def test_a_run_json_begins_in_the_same_way_again(tmp_path: Path, published_file: torchvision_weights.Published) -> None:
     path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wished("digits", freeze="backbone"))
     lock.release()
-    first = runconfig.from_dict(json.loads((path / "run.json").read_text()))
-    request = prepare.Request(config=path / "run.json", threads=1)
-    assert prepare.plan(request, lambda line: None).config == first
-    from_chance = prepare.plan(dataclasses.replace(request, from_scratch=True), lambda line: None).config
+    first = run_config.from_dict(json.loads((path / "run.json").read_text()))
+    request = planner.Request(config=path / "run.json", threads=1)
+    assert planner.plan(request, lambda line: None).config == first
+    from_chance = planner.plan(dataclasses.replace(request, from_scratch=True), lambda line: None).config
     assert from_chance.network.pretrained is None and from_chance.recipe.freeze == "none"
 
 
@@ -410,18 +416,18 @@ def test_a_run_json_begins_in_the_same_way_again(tmp_path: Path, published_file:
         ({"start": Wish("torchvision", "V9")}, "weights: 'V9'"),
     ],
 )
-def test_what_cannot_be_is_named(changes: dict, message: str, published_file: published.Published) -> None:
+def test_what_cannot_be_is_named(changes: dict, message: str, published_file: torchvision_weights.Published) -> None:
     values = {"network": "shufflenet_v2_050", "start": Wish("torchvision"), "image_size": 32, "device": "cpu"} | changes
     with pytest.raises(UsageError, match=message):
-        prepare.plan(prepare.Request(**values), lambda line: None)
+        planner.plan(planner.Request(**values), lambda line: None)
 
 
 def test_flags_and_keys_that_contradict_each_other() -> None:
-    assert start.wish({}) is None and start.wish({"pretrained": False}) is None
-    assert start.wish({"pretrained": True}) == Wish("torchvision")
-    assert start.wish({"weights": "IMAGENET1K_V1"}) == Wish("torchvision", "IMAGENET1K_V1")
-    assert start.wish({"init_from": "last"}) == Wish("file", "last")
+    assert weights_source.wish({}) is None and weights_source.wish({"pretrained": False}) is None
+    assert weights_source.wish({"pretrained": True}) == Wish("torchvision")
+    assert weights_source.wish({"weights": "IMAGENET1K_V1"}) == Wish("torchvision", "IMAGENET1K_V1")
+    assert weights_source.wish({"init_from": "last"}) == Wish("file", "last")
     with pytest.raises(UsageError, match="pretrained: contradicts init-from; give one of them"):
-        start.wish({"pretrained": True, "init_from": "last"})
+        weights_source.wish({"pretrained": True, "init_from": "last"})
     with pytest.raises(UsageError, match=r"a\.toml: pretrained: 1 must be true or false"):
-        start.wish({"pretrained": 1}, "a.toml")
+        weights_source.wish({"pretrained": 1}, "a.toml")

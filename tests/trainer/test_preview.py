@@ -11,17 +11,15 @@ from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.config.config_file import Wishes
 from cnn_explorer.trainer.config.lr_schedule import learning_rate
 from cnn_explorer.trainer.devices import hardware
-from cnn_explorer.trainer.planning import engine_choice as enginechoice
-from cnn_explorer.trainer.planning import estimate, preview, trial
-from cnn_explorer.trainer.planning import planner as prepare
+from cnn_explorer.trainer.planning import engine_choice, estimate, planner, preview, trial
 from cnn_explorer.trainer.planning.estimate import Forecast
 from cnn_explorer.trainer.planning.trial import Timing
 from support.training import call
 
 
-def planned(**wishes) -> prepare.Plan:
-    return prepare.plan(
-        prepare.Request(**({"network": "tiny", "device": "cpu", "threads": 1} | wishes)), lambda line: None
+def planned(**wishes) -> planner.Plan:
+    return planner.plan(
+        planner.Request(**({"network": "tiny", "device": "cpu", "threads": 1} | wishes)), lambda line: None
     )
 
 
@@ -127,7 +125,7 @@ def test_timing_leaves_the_random_numbers_alone(home: Path) -> None:
 
 def test_flags_win_over_a_file_and_that_over_what_suits_the_device(home: Path) -> None:
     file = Wishes("e.toml", engine={"channels_last": True, "precision": "bf16"})
-    choice = enginechoice.choose({"precision": "fp32", "device": "cpu"}, file, alone=True, say=print)
+    choice = engine_choice.choose({"precision": "fp32", "device": "cpu"}, file, alone=True, say=print)
     assert (choice.engine.precision, choice.engine.channels_last, choice.engine.compile) == ("fp32", True, False)
     assert (choice.origins["precision"], choice.origins["channels_last"]) == ("flag", "e.toml")
     assert choice.fixed == {"precision", "device", "channels_last"}
@@ -148,16 +146,16 @@ def test_pictures_for_which_there_is_no_room_stay_in_main_memory_unless_decided(
 
 def test_what_only_a_gpu_can_do_is_refused_on_a_cpu(home: Path) -> None:
     with pytest.raises(UsageError, match="cuda-graphs: needs a CUDA device, and this run is on cpu"):
-        enginechoice.choose({"cuda_graphs": True, "device": "cpu"}, Wishes(), alone=True, say=print)
+        engine_choice.choose({"cuda_graphs": True, "device": "cpu"}, Wishes(), alone=True, say=print)
     with pytest.raises(UsageError, match=r"e\.toml: engine: tf32: needs a CUDA device"):
-        enginechoice.choose({"device": "cpu"}, Wishes("e.toml", engine={"tf32": True}), alone=True, say=print)
+        engine_choice.choose({"device": "cpu"}, Wishes("e.toml", engine={"tf32": True}), alone=True, say=print)
 
 
 def test_a_run_of_a_gpu_is_repeated_on_a_cpu_without_what_only_the_gpu_had(home: Path) -> None:
     before = {"device": "cuda:0", "precision": "fp32", "compile": True, "cuda_graphs": True, "tf32": True, "threads": 1}
     said: list[str] = []
     file = Wishes("run.json", engine=before, complete=True)
-    choice = enginechoice.choose({"device": "cpu"}, file, alone=True, say=said.append)
+    choice = engine_choice.choose({"device": "cpu"}, file, alone=True, say=said.append)
     assert not (choice.engine.compile or choice.engine.cuda_graphs or choice.engine.tf32)
     assert [line.split()[1] for line in said] == ["cuda-graphs", "tf32", "compile"] and choice.complete
 

@@ -16,11 +16,11 @@ import psutil
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.devices import process_group as distributed
+from cnn_explorer.trainer.devices import process_group
 from cnn_explorer.trainer.devices.process_group import ALONE, rows_of_batch
-from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
-from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import is_locked
 from support.rank_worker import train_in_double
 from support.training import create_run, records_of, status_of, weights_of
@@ -37,23 +37,23 @@ def test_rows_are_shared_out_and_partners_stay_together(batch_size: int, world: 
 
 
 def test_a_batch_that_is_too_small_to_be_shared_out() -> None:
-    distributed.check_batch(8, 4)
-    distributed.check_batch(1, 1)
+    process_group.check_batch(8, 4)
+    process_group.check_batch(1, 1)
     with pytest.raises(UsageError, match="batch-size: 7 is too small for 4 processes: each needs at least 2"):
-        distributed.check_batch(7, 4)
+        process_group.check_batch(7, 4)
 
 
 @pytest.mark.parametrize(("count", "world"), [(10, 3), (2, 4), (0, 2)])
 def test_every_picture_is_in_one_part(count: int, world: int) -> None:
-    places = [list(range(*distributed.part(count, rank, world))) for rank in range(world)]
+    places = [list(range(*process_group.part(count, rank, world))) for rank in range(world)]
     assert [place for part in places for place in part] == list(range(count))
 
 
 def test_alone_there_is_nobody_to_ask() -> None:
-    assert not distributed.ranked({})
-    assert not distributed.ranked({"RANK": "0", "WORLD_SIZE": "1"})
-    assert distributed.ranked({"RANK": "0", "WORLD_SIZE": "2"})
-    assert distributed.join({}) is ALONE
+    assert not process_group.ranked({})
+    assert not process_group.ranked({"RANK": "0", "WORLD_SIZE": "1"})
+    assert process_group.ranked({"RANK": "0", "WORLD_SIZE": "2"})
+    assert process_group.join({}) is ALONE
     values = torch.ones(3)
     assert ALONE.sum(values) is values
     assert ALONE.most(1, 0) == [1, 0]
@@ -127,7 +127,7 @@ def test_stopped_resumed_killed_and_resumed_alone_the_weights_are_those_of_one_p
     path, lock = create_run(home / "runs", "tiny_plain", recipe=recipe)
     said: list[str] = []
 
-    asked = at_step(path, 1, lambda: control.request_stop(path))
+    asked = at_step(path, 1, lambda: requests.request_stop(path))
     assert execute_run(path, lock, say=said.append, devices=["cpu", "cpu"]) == 130
     asked.join()
     status = status_of(path)
@@ -136,7 +136,7 @@ def test_stopped_resumed_killed_and_resumed_alone_the_weights_are_those_of_one_p
     assert 0 < stopped_at < 240
 
     killed = at_step(path, stopped_at + 1, kill_rank_1)
-    assert launch.resume(path, say=said.append, devices=["cpu", "cpu"]) == 1
+    assert spawn.resume(path, say=said.append, devices=["cpu", "cpu"]) == 1
     killed.join()
     status = status_of(path)
     assert (status["state"], status["exit"]) == ("failed", 1)
@@ -144,7 +144,7 @@ def test_stopped_resumed_killed_and_resumed_alone_the_weights_are_those_of_one_p
     assert said == [f"cnn-explorer: run {path.name}: failed: {status['error']}"]
     assert not is_locked(path)
 
-    assert launch.resume(path, say=said.append) == 0
+    assert spawn.resume(path, say=said.append) == 0
     for name, values in weights_of(whole).items():
         torch.testing.assert_close(weights_of(path)[name], values, rtol=0, atol=1e-4)
     steps = [record["step"] for record in records_of(path, "train")]

@@ -214,7 +214,7 @@ NAMES = st.sampled_from(["run.json", "status.json", "notes.json", "metrics.jsonl
 @given(st.dictionaries(NAMES, CONTENTS))
 @settings(max_examples=150, deadline=None)
 def test_no_contents_of_any_file_raise(contents):
-    from cnn_explorer.cli import runs_text as cli_runs_text
+    from cnn_explorer.cli import runs_text
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a-run"
@@ -228,8 +228,8 @@ def test_no_contents_of_any_file_raise(contents):
         MetricsTail(path).read()
         skim(path)
         figures, log = reader.newest_figures(path), reader.last_log_lines(path, 5)
-        for screen in (cli_runs_text.Screen(80), cli_runs_text.Screen(None, signs=False)):
-            for text in (cli_runs_text.table([run], screen), cli_runs_text.details(run, figures, log, screen)):
+        for screen in (runs_text.Screen(80), runs_text.Screen(None, signs=False)):
+            for text in (runs_text.table([run], screen), runs_text.details(run, figures, log, screen)):
                 text.encode("utf-8")
                 assert not any(ord(character) < 32 and character != "\n" for character in text)
 

@@ -6,23 +6,17 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config import (
-    config_file as configfile,
-)
-from cnn_explorer.trainer.config import (
-    engine_config as engine,
-)
-from cnn_explorer.trainer.config import (
+    config_file,
+    engine_config,
     recipe,
-)
-from cnn_explorer.trainer.config import (
-    unused_settings as unused,
+    unused_settings,
 )
 from cnn_explorer.trainer.config.recipe import Layer, Recipe, Resolved
-from cnn_explorer.trainer.data import dataset_info as datainfo
+from cnn_explorer.trainer.data import dataset_info
 
-DATASETS = [*datainfo.names(), "folder:/pictures"]
+DATASETS = [*dataset_info.names(), "folder:/pictures"]
 
 
 def flags(**values: object) -> Layer:
@@ -31,7 +25,7 @@ def flags(**values: object) -> Layer:
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_every_note_has_a_recipe_that_can_be_used(dataset: str) -> None:
-    for variant in catalogue.variants().values():
+    for variant in registry.variants().values():
         layers = [Layer(f"{variant.family}.md", variant.recipe, general=True)]
         resolved = recipe.resolve(dataset, layers)
         assert recipe.from_dict(resolved.recipe.to_dict()) == resolved.recipe
@@ -117,7 +111,7 @@ def test_what_is_refused(values: dict, message: str) -> None:
 
 def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
     asked = flags(optimizer="adam", momentum=0.5, lr=0.1, gamma=0.2, schedule="cosine", rho=0.1, cutout_size=3)
-    assert unused.remarks(recipe.resolve("digits", [asked])) == [
+    assert unused_settings.remarks(recipe.resolve("digits", [asked])) == [
         "momentum has no effect on adam",
         "rho has no effect without sam",
         "gamma has no effect on the schedule cosine",
@@ -125,9 +119,9 @@ def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
     ]
     used = flags(optimizer="muon", rest_lr=0.1, momentum=0.5, betas=[0.9, 0.9], sam="sam", rho=0.1, augment=["crop"])
     note = Layer("note.md", {"milestones": [0.1], "eps": 0.1}, general=True)
-    assert unused.remarks(recipe.resolve("digits", [note, used, flags(crop_padding=2)])) == []
+    assert unused_settings.remarks(recipe.resolve("digits", [note, used, flags(crop_padding=2)])) == []
     whole = Layer("run.json", recipe.Recipe().to_dict())
-    assert unused.remarks(recipe.resolve("digits", [whole, flags(rho=0.2)]), flags_only=True) == [
+    assert unused_settings.remarks(recipe.resolve("digits", [whole, flags(rho=0.2)]), flags_only=True) == [
         "rho has no effect without sam"
     ]
 
@@ -188,7 +182,7 @@ def test_every_value_can_be_set_in_a_note_and_in_a_file(tmp_path: Path) -> None:
     note = recipe.resolve("cifar10", [Layer("note.md", {"cifar10": other}, general=True)]).recipe
     path = tmp_path / "mine.toml"
     path.write_text("[recipe]\n" + "".join(f"{key} = {value!r}\n" for key, value in other.items()))
-    file = recipe.resolve("cifar10", [Layer("mine.toml", configfile.read(path).recipe)]).recipe
+    file = recipe.resolve("cifar10", [Layer("mine.toml", config_file.read(path).recipe)]).recipe
     for found in (note, file):
         assert {key: found.to_dict()[key] for key in other} == other
         assert recipe.from_dict(found.to_dict()) == found
@@ -205,7 +199,7 @@ def test_a_batch_larger_than_the_training_part_is_an_error_where_it_was_asked_fo
 def test_a_configuration_written_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('network = "resnet20"\ndataset = "mnist"\nseed = 4\n[recipe]\nlr = 1\n[engine]\nthreads = 2\n')
-    wishes = configfile.read(path)
+    wishes = config_file.read(path)
     assert (wishes.network, wishes.dataset, wishes.seed) == ("resnet20", "mnist", 4)
     assert (wishes.recipe, wishes.engine, wishes.complete) == ({"lr": 1}, {"threads": 2}, False)
 
@@ -231,19 +225,19 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path, text: str, message:
     path = tmp_path / "mine.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
-        configfile.read(path)
+        config_file.read(path)
 
 
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        configfile.read(tmp_path / "mine.toml")
+        config_file.read(tmp_path / "mine.toml")
 
 
 def test_the_page_on_training_tells_every_key_and_every_choice() -> None:
     text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     text, _, engine_page = text.partition("## The engine")
     flags = {line.split("`")[1] for line in engine_page.splitlines() if line.startswith("| `--")}
-    assert flags == {"--devices"} | {"--" + key.replace("_", "-") for key in engine.CHOICES}
+    assert flags == {"--devices"} | {"--" + key.replace("_", "-") for key in engine_config.CHOICES}
     table = [line for line in text.splitlines() if line.startswith("| `")]
     told = {key for line in table for key in line.split("|")[1].replace("`", "").replace(",", " ").split()}
     assert told == set(recipe.FIELDS)

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.trainer.launch import queue
-from cnn_explorer.trainer.launch import spawn as launch
+from cnn_explorer.trainer.launch import queue, spawn
 from cnn_explorer.trainer.launch.execute import execute_queue, execute_run
 from cnn_explorer.trainer.loop import trainer as loop
 from cnn_explorer.trainer.loop.trainer import Trainer
-from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import RunLock, is_locked
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
@@ -49,7 +48,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act) -> None:
 
 def ask_to_finish(trainer: Trainer) -> None:
     path = trainer._report._writer.path
-    assert control.request_finish(path) == control.Stop("file", ended=False)
+    assert requests.request_finish(path) == requests.Stop("file", ended=False)
 
 
 def test_an_early_end_judges_the_best_weights_and_is_finished(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +66,7 @@ def test_an_early_end_judges_the_best_weights_and_is_finished(home: Path, monkey
     assert run.test_accuracy == judged["accuracy"]
     assert [event["name"] for event in records_of(path, "event")].count("ended_early") == 1
     with pytest.raises(UsageError, match="it is finished"):
-        launch.prepare_resume(path)
+        spawn.prepare_resume(path)
 
 
 def test_an_early_end_within_the_first_epoch_judges_what_is_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,8 +101,8 @@ def test_killed_while_it_ends_early_it_goes_on_to_the_same_end(
         with pytest.raises(Killed):
             execute_run(path, lock, say=quiet)
     assert read_run(path).state == "crashed"
-    again = launch.prepare_resume(path)
-    assert not control.is_requested(path, control.FINISH)
+    again = spawn.prepare_resume(path)
+    assert not requests.is_requested(path, requests.FINISH)
     with monkeypatch.context() as patch:
         if during != "test":  # the request is gone with the process, so whoever resumes asks anew
             at_step(patch, 31, ask_to_finish)
@@ -125,7 +124,7 @@ def test_a_stop_after_a_wish_to_end_early_stops(home: Path, monkeypatch: pytest.
         at_step(patch, 31, both)
         assert execute_run(path, lock, say=quiet) == INTERRUPTED
     assert read_run(path).state == "stopped"
-    assert execute_run(path, launch.prepare_resume(path), say=quiet) == 0
+    assert execute_run(path, spawn.prepare_resume(path), say=quiet) == 0
     assert not read_run(path).ended_early
     assert same(weights_of(path), weights_of(whole[0]))
 
@@ -137,8 +136,8 @@ def test_a_stop_after_a_wish_to_end_early_stops(home: Path, monkeypatch: pytest.
 def test_what_has_no_training_to_end(tmp_path: Path, state: str, reason: str) -> None:
     with create(tmp_path, state=state) as writer:
         with pytest.raises(UsageError, match=reason):
-            control.request_finish(writer.path)
-        assert not control.is_requested(writer.path, control.FINISH)
+            requests.request_finish(writer.path)
+        assert not requests.is_requested(writer.path, requests.FINISH)
         writer.lock.release()
 
 
@@ -147,9 +146,9 @@ def test_a_folder_that_takes_no_request_is_one_line(tmp_path: Path) -> None:
         (writer.path / "control").rmdir()
         (writer.path / "control").write_text("a file")
         with pytest.raises(WorkError, match="cannot be asked to end"):
-            control.request_finish(writer.path)
+            requests.request_finish(writer.path)
         with pytest.raises(WorkError, match="cannot be written"):
-            control.forget_requests(writer.path)
+            requests.forget_requests(writer.path)
         writer.lock.release()
 
 
@@ -165,7 +164,7 @@ def test_a_waiting_run_leaves_the_queue_at_once_and_the_others_go_on(
         if trainer._report._writer.path != paths[0]:
             return
         seen.append((read_run(paths[1]).phase, read_run(paths[3]).phase))
-        assert control.skip(paths[2], 20.0) == control.Stop("file", ended=True)
+        assert requests.skip(paths[2], 20.0) == requests.Stop("file", ended=True)
         seen.append((read_run(paths[2]).state, read_run(paths[3]).phase))
         assert read_run(paths[0]).state == "training" and is_locked(paths[1])
 
@@ -174,7 +173,7 @@ def test_a_waiting_run_leaves_the_queue_at_once_and_the_others_go_on(
     assert seen == [("after 1 other run", "after 3 other runs"), ("stopped", "after 2 other runs")]
     assert [read_run(path).state for path in paths] == ["finished", "finished", "stopped", "finished"]
     assert "taken out of the queue" in (paths[2] / "train.log").read_text()
-    assert execute_run(paths[2], launch.prepare_resume(paths[2]), say=quiet) == 0
+    assert execute_run(paths[2], spawn.prepare_resume(paths[2]), say=quiet) == 0
     assert same(weights_of(paths[2]), weights_of(paths[0]))
 
 
@@ -183,7 +182,7 @@ def test_skipping_the_run_that_is_trained_goes_on_with_the_next(home: Path, monk
 
     def leave(trainer: Trainer) -> None:
         if trainer._report._writer.path == runs[0][0]:
-            assert control.skip(runs[0][0]) == control.Stop("both", ended=False)
+            assert requests.skip(runs[0][0]) == requests.Stop("both", ended=False)
 
     at_step(monkeypatch, 5, leave)
     assert execute_queue([path for path, _ in runs], [lock for _, lock in runs], say=quiet) == [INTERRUPTED, 0]
@@ -195,7 +194,7 @@ def test_a_full_disk_leaves_a_run_in_its_queue(tmp_path: Path, monkeypatch: pyte
     for path in paths:
         create(tmp_path, path.name).lock.release()
     line = queue.Queue(paths, [RunLock.acquire(path) for path in paths])
-    control.request_stop(paths[0])
+    requests.request_stop(paths[0])
 
     def refuse(*_, **__):
         raise WorkError("no room")

@@ -16,7 +16,7 @@ import pytest
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.common import files
 from cnn_explorer.trainer.common.json_safe import encode_record, restore
-from cnn_explorer.trainer.runs import run_writer as rundir
+from cnn_explorer.trainer.runs import run_writer
 from cnn_explorer.trainer.runs.lock import RunLock, is_locked
 from cnn_explorer.trainer.runs.reader import MetricsTail, read_run
 from cnn_explorer.trainer.runs.run_writer import DiskFull, Notes, RunWriteError, RunWriter
@@ -70,9 +70,9 @@ def test_a_run_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     opened = []
-    plain = rundir.open_regular
-    monkeypatch.setattr(rundir, "open_regular", lambda *how: opened.append(plain(*how)) or opened[-1])
-    monkeypatch.setattr(rundir, "replace_file", refuse)
+    plain = run_writer.open_regular
+    monkeypatch.setattr(run_writer, "open_regular", lambda *how: opened.append(plain(*how)) or opened[-1])
+    monkeypatch.setattr(run_writer, "replace_file", refuse)
     with pytest.raises(DiskFull):
         RunWriter.create(tmp_path, "a-run", CONFIG)
     assert list(tmp_path.iterdir()) == []
@@ -84,7 +84,7 @@ def test_a_run_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
 def test_a_record_is_one_line_in_one_write(writer, monkeypatch):
     written = []
     plain = os.write
-    monkeypatch.setattr(rundir.os, "write", lambda fd, data: written.append(bytes(data)) or plain(fd, data))
+    monkeypatch.setattr(run_writer.os, "write", lambda fd, data: written.append(bytes(data)) or plain(fd, data))
     writer.record({"kind": "train", "step": 1, "loss": 0.5, "note": "two\nlines"})
     assert len(written) == 1
     assert lines(writer) == written
@@ -145,7 +145,7 @@ def test_a_part_that_cannot_be_cut_off_is_closed_off(writer, size_limit, monkeyp
     def refuse(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(rundir.os, "ftruncate", refuse)
+    monkeypatch.setattr(run_writer.os, "ftruncate", refuse)
     size_limit(30)
     writer.record({"step": 1})
     with pytest.raises(DiskFull):
@@ -164,7 +164,7 @@ def test_refusals_have_types(writer, monkeypatch, code, kind):
     def refuse(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(rundir.os, "write", refuse)
+    monkeypatch.setattr(run_writer.os, "write", refuse)
     monkeypatch.setattr(files.os, "write", refuse)
     for attempt in (lambda: writer.record({"step": 1}), lambda: writer.status(state="training")):
         with pytest.raises(RunWriteError) as caught:
@@ -297,7 +297,7 @@ def test_dropping_on_a_full_disk_changes_nothing(writer, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(rundir.os, "replace", refuse)
+    monkeypatch.setattr(run_writer.os, "replace", refuse)
     with pytest.raises(DiskFull):
         writer.drop_records_after(10)
     assert lines(writer) == before
@@ -367,26 +367,26 @@ def test_a_metrics_file_that_is_a_link_is_not_followed(tmp_path):
 
 
 def test_notes_are_written_and_read(writer):
-    assert rundir.read_notes(writer.path) == Notes()
-    rundir.write_notes(writer.path, Notes(("good", "wide"), "with warm-up\nand flips"))
-    assert rundir.read_notes(writer.path) == Notes(("good", "wide"), "with warm-up\nand flips")
+    assert run_writer.read_notes(writer.path) == Notes()
+    run_writer.write_notes(writer.path, Notes(("good", "wide"), "with warm-up\nand flips"))
+    assert run_writer.read_notes(writer.path) == Notes(("good", "wide"), "with warm-up\nand flips")
     assert read_run(writer.path).notes == Notes(("good", "wide"), "with warm-up and flips")
 
 
 def test_notes_of_a_removed_run_are_an_error(tmp_path):
     with pytest.raises(UsageError, match="no longer there"):
-        rundir.write_notes(tmp_path / "gone", Notes())
+        run_writer.write_notes(tmp_path / "gone", Notes())
 
 
 @given(st.binary(max_size=200))
 def test_damaged_notes_are_none(contents):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "notes.json").write_bytes(contents)
-        assert isinstance(rundir.read_notes(Path(folder)), Notes)
+        assert isinstance(run_writer.read_notes(Path(folder)), Notes)
 
 
 def test_checkpoint_paths(writer):
-    paths = rundir.checkpoint_paths(writer.path)
+    paths = run_writer.checkpoint_paths(writer.path)
     assert (paths.last.name, paths.previous.name, paths.best.name) == ("last.pt", "previous.pt", "best.pt")
     assert paths.last.parent == paths.folder == writer.path / "checkpoints"
     assert paths.folder.is_dir()

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.devices.process_group import Group
-from cnn_explorer.trainer.launch import device_queue as sidebyside
-from cnn_explorer.trainer.launch import spawn as launch
-from cnn_explorer.trainer.launch import torchrun
-from cnn_explorer.trainer.runs import requests as control
+from cnn_explorer.trainer.launch import device_queue, spawn, torchrun
+from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import RunLock, is_locked
 from cnn_explorer.trainer.runs.run_writer import RunWriter
 from support.training import status_of
@@ -95,8 +93,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "python"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE}" "$@"\n')
     script.chmod(0o755)
-    start = launch.start
-    monkeypatch.setattr(launch, "start", lambda *given, **more: start(*given, **more, python=str(script)))
+    start = spawn.start
+    monkeypatch.setattr(spawn, "start", lambda *given, **more: start(*given, **more, python=str(script)))
 
 
 def test_a_device_that_becomes_free_takes_the_next_network(tmp_path: Path, fake: None) -> None:
@@ -104,7 +102,7 @@ def test_a_device_that_becomes_free_takes_the_next_network(tmp_path: Path, fake:
     locks = [make_run(tmp_path / "runs", name) for name in names]
     paths = [tmp_path / "runs" / name for name in names]
     said: list[str] = []
-    assert sidebyside.train(paths, locks, ["cuda:0", "cuda:1"], say=said.append) == [0, 0, 0]
+    assert device_queue.train(paths, locks, ["cuda:0", "cuda:1"], say=said.append) == [0, 0, 0]
     begun = [line.split(" is trained on ")[1].split(";")[0] for line in said if " is trained on " in line]
     assert begun[:2] == ["cuda:0", "cuda:1"] and begun[2] in ("cuda:0", "cuda:1")
     assert sum(": finished: test accuracy 70.0 %" in line for line in said) == 3
@@ -124,8 +122,8 @@ def test_a_signal_stops_those_that_are_trained_and_those_that_wait(
             os.kill(os.getpid(), signal.SIGINT)
 
     # The first one is meant alone: its device takes the next network.
-    control.request_stop(paths[0])
-    codes = sidebyside.train(paths, locks, ["cuda:0", "cuda:1"], say=say)
+    requests.request_stop(paths[0])
+    codes = device_queue.train(paths, locks, ["cuda:0", "cuda:1"], say=say)
     assert codes == [130, 130, 130]
     assert [status_of(path)["state"] for path in paths] == ["stopped"] * 3
     assert not any(is_locked(path) for path in paths)

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config.recipe import OPTIMIZERS, Recipe
 from cnn_explorer.trainer.loop import metrics_window as window_module
 from cnn_explorer.trainer.loop.evaluate import evaluate
@@ -27,7 +27,7 @@ def batch(count: int = 12) -> tuple[Tensor, Tensor]:
 
 def lenet() -> nn.Module:
     torch.manual_seed(0)
-    return catalogue.build("lenet5", num_classes=10, in_channels=1, image_size=28)
+    return registry.build("lenet5", num_classes=10, in_channels=1, image_size=28)
 
 
 def updater(network: nn.Module, **options) -> Updater:

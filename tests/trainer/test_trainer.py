@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.trainer.loop import checkpointer as keeper
-from cnn_explorer.trainer.loop import trainer as loop
+from cnn_explorer.models.catalogue import registry
+from cnn_explorer.trainer.loop import checkpointer, trainer
 from cnn_explorer.trainer.loop.evaluate import Evaluation
 from cnn_explorer.trainer.loop.trainer import Best, Diverged, Stopped
 from cnn_explorer.trainer.runs.run_writer import RunWriteError, RunWriter, checkpoint_paths
@@ -173,7 +172,7 @@ def test_a_checkpoint_that_lacks_something_changes_the_result(home: Path) -> Non
 
 
 def test_checkpoints_within_an_epoch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.Window, "due", lambda self: len(self) >= 7)
+    monkeypatch.setattr(trainer.Window, "due", lambda self: len(self) >= 7)
     path, lock = create_run(home / "runs", recipe={"epochs": 1}, checkpoints={"minutes": 0})
     with bench(path, lock) as made:
         made.trainer.run()
@@ -182,7 +181,9 @@ def test_checkpoints_within_an_epoch(home: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_newest_checkpoints_after_an_epoch_are_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "COST_SHARE", 0.0)  # so dear that without a wish to keep them none would be written
+    monkeypatch.setattr(
+        checkpointer, "COST_SHARE", 0.0
+    )  # so dear that without a wish to keep them none would be written
     path, lock = create_run(home / "runs", recipe={"epochs": 5}, checkpoints={"keep": 3})
     with bench(path, lock) as made:
         made.trainer.run()
@@ -210,7 +211,7 @@ def test_the_newest_checkpoints_after_an_epoch_are_kept(home: Path, monkeypatch:
 
 def test_writing_checkpoints_takes_a_small_part_of_the_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(keeper.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpointer.time, "monotonic", lambda: now[0])
 
     def write(state: dict, *_: object) -> None:
         now[0] += 2.0
@@ -284,7 +285,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_record_and_no_best_weights(
     monkeypatch.setattr(RunWriter, "record", refusing(record, RunWriteError("no room")))
     monkeypatch.setattr(checkpoint, "write", refusing(write, no_room))
     monkeypatch.setattr(checkpoint, "write_last", refusing(write_last, no_room))
-    monkeypatch.setattr(keeper, "COST_SHARE", math.inf)
+    monkeypatch.setattr(checkpointer, "COST_SHARE", math.inf)
     with bench(path, lock) as made:
         end_epoch = made.trainer._end_epoch
 
@@ -305,7 +306,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_record_and_no_best_weights(
 
 
 def test_networks_of_the_catalogue_learn_with_their_own_losses(home: Path) -> None:
-    assert hasattr(catalogue.build("lenet5_paper"), "training_loss")
+    assert hasattr(registry.build("lenet5_paper"), "training_loss")
     path, lock = create_run(home / "runs", "lenet5_paper", recipe={"epochs": 1})
     with bench(path, lock) as made:
         made.trainer.run()

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cnn_explorer.tui.networks import conv_lab as bench
-from cnn_explorer.tui.networks import digits
-from cnn_explorer.tui.networks import images as pictures
+from cnn_explorer.tui.networks import conv_lab, digits, images
 from cnn_explorer.tui.networks.conv_lab import KINDS, Setting
 from cnn_explorer.tui.screens import bench as bench_screen
 from cnn_explorer.tui.screens.bench import PICTURES, BenchScreen
@@ -34,8 +32,8 @@ async def test_window_moves_and_the_sum_is_written_out(tmp_path: Path, size: tup
         assert screen.place == (0, 0)
         await pilot.press("right", "J")
         assert screen.place == (1, 1)
-        found = bench.terms(screen.setting, screen.inputs, 0, 1, 1)
-        assert f"output row 1, column 1 = {bench.written_out(found)}"[:60] in screen_text(app)
+        found = conv_lab.terms(screen.setting, screen.inputs, 0, 1, 1)
+        assert f"output row 1, column 1 = {conv_lab.written_out(found)}"[:60] in screen_text(app)
         await pilot.press("left", "left")
         assert screen.place == (0, 5), "at the beginning of a row it goes on at the end of the one before"
         await pilot.press("K")
@@ -83,8 +81,8 @@ async def test_a_key_without_effect_says_why(tmp_path: Path) -> None:
         await pilot.press("j", "j", "plus")
         await until(pilot, lambda: "single pixel" in screen_text(app))
         assert screen.setting.dilation == 1
-    assert bench.without_effect(Setting(kind="depthwise", inputs=4), "outputs")
-    assert bench.without_effect(Setting(size=1), "kernel") and not bench.without_effect(Setting(), "kernel")
+    assert conv_lab.without_effect(Setting(kind="depthwise", inputs=4), "outputs")
+    assert conv_lab.without_effect(Setting(size=1), "kernel") and not conv_lab.without_effect(Setting(), "kernel")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40)])
@@ -124,27 +122,36 @@ SETTINGS = [
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_whole_channel_is_its_values(setting: Setting) -> None:
     picture = [[float(value) for value in row] for row in digits.raw(3)]
-    inputs = bench.make_input(picture, setting.settled.inputs)
+    inputs = conv_lab.make_input(picture, setting.settled.inputs)
     for output in range(setting.settled.outputs):
-        made = bench.convolve(setting, inputs, output)
-        side = bench.output_side(setting, 8)
-        values = [[bench.value(setting, inputs, output, row, column) for column in range(side)] for row in range(side)]
+        made = conv_lab.convolve(setting, inputs, output)
+        side = conv_lab.output_side(setting, 8)
+        values = [
+            [conv_lab.value(setting, inputs, output, row, column) for column in range(side)] for row in range(side)
+        ]
         assert made == [pytest.approx(row) for row in values]
 
 
 @pytest.mark.parametrize("size", range(2, 8))
 def test_kernels_do_what_they_are_called(size: int) -> None:
     even = [[3.0] * 20 for _ in range(20)]
-    sums = {name: bench.value(Setting(size=size, kernel=name), [even], 0, 2, 2) for name in bench.KERNELS}
+    sums = {name: conv_lab.value(Setting(size=size, kernel=name), [even], 0, 2, 2) for name in conv_lab.KERNELS}
     assert sums == pytest.approx(
         {"vertical edges": 0, "horizontal edges": 0, "all edges": 0, "blur": 3, "sharpen": 3, "identity": 3}
     )
 
 
 def test_numbers_are_written_as_in_a_book() -> None:
-    assert bench.number_text(-0.0) == "0" and bench.number_text(-0.004) == "0" and bench.number_text(-7.5) == "−7.50"
-    assert bench.written_out([bench.Term(0, 0, 0, 5.0, -1.0), bench.Term(0, 0, 1, None, 2.0)]) == "−5 = 5·(−1) + pad·2"
-    assert bench.formula(Setting(size=7, dilation=2), 8).endswith("= ⌊(8 + 2·0 − 2·(7 − 1) − 1)/1⌋ + 1 = −4")
+    assert (
+        conv_lab.number_text(-0.0) == "0"
+        and conv_lab.number_text(-0.004) == "0"
+        and conv_lab.number_text(-7.5) == "−7.50"
+    )
+    assert (
+        conv_lab.written_out([conv_lab.Term(0, 0, 0, 5.0, -1.0), conv_lab.Term(0, 0, 1, None, 2.0)])
+        == "−5 = 5·(−1) + pad·2"
+    )
+    assert conv_lab.formula(Setting(size=7, dilation=2), 8).endswith("= ⌊(8 + 2·0 − 2·(7 − 1) − 1)/1⌋ + 1 = −4")
 
 
 async def test_depthwise_sees_one_channel_and_grouped_its_group(tmp_path: Path) -> None:
@@ -214,10 +221,10 @@ async def test_pictures_take_exact_cells(
         first = "".join(segment.text for segment in view.render_line(0))
         assert ("▀" in first) == (by_colour and side > 12)
         if not by_colour:
-            assert (first.startswith("[ ") and pictures.SHADES[-1] in first) or side == 28
+            assert (first.startswith("[ ") and images.SHADES[-1] in first) or side == 28
             assert {
                 character for y in range(28) for segment in view.render_line(y) for character in segment.text
-            } <= set(pictures.SHADES + "[]")
+            } <= set(images.SHADES + "[]")
 
 
 @pytest.mark.parametrize("by_colour", [True, False])
@@ -261,7 +268,7 @@ async def test_pictures_are_as_large_as_the_room_allows(tmp_path: Path, size: tu
 
 
 def test_levels_of_an_even_picture() -> None:
-    assert pictures.levels([[5.0, 5.0]]) == [[0.0, 0.0]]
-    assert pictures.levels([[0.0, 4.0], [2.0, 1.0]]) == [[0.0, 1.0], [0.5, 0.25]]
-    assert pictures.shade(1.0) == "█" and pictures.shade(0.0) == " "
-    assert pictures.grey(2.0) == "#ffffff" and pictures.grey(0.5) == "#808080"
+    assert images.levels([[5.0, 5.0]]) == [[0.0, 0.0]]
+    assert images.levels([[0.0, 4.0], [2.0, 1.0]]) == [[0.0, 1.0], [0.5, 0.25]]
+    assert images.shade(1.0) == "█" and images.shade(0.0) == " "
+    assert images.grey(2.0) == "#ffffff" and images.grey(0.5) == "#808080"

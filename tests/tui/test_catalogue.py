@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from cnn_explorer.models.catalogue import registry as catalogue
-from cnn_explorer.tui.core import saved_state as memory
-from cnn_explorer.tui.networks import catalogue_list as shelf
+from cnn_explorer.models.catalogue import registry
+from cnn_explorer.tui.core import saved_state
+from cnn_explorer.tui.networks import catalogue_list
 from cnn_explorer.tui.networks.selection import Subject
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.widgets.filter_input import FilterInput
@@ -36,9 +36,11 @@ async def test_list_and_note_are_there(tmp_path: Path) -> None:
     async with app.run_test(size=WIDE) as pilot:
         screen = app.screen
         assert isinstance(screen, CatalogueScreen)
-        assert shown(screen) == [variant.name for variant in shelf.ordered(list(catalogue.variants().values()), "year")]
-        first = catalogue.variants()[screen.table.key]
-        family = catalogue.family(first.family)
+        assert shown(screen) == [
+            variant.name for variant in catalogue_list.ordered(list(registry.variants().values()), "year")
+        ]
+        first = registry.variants()[screen.table.key]
+        family = registry.family(first.family)
         await until(pilot, lambda: has_note(screen) and family.authors in screen.query_one(TextView).source)
         await until(pilot, lambda: family.authors.split(",")[0] in screen_text(app))
         assert first.name in screen_text(app) and str(first.year) in screen_text(app)
@@ -50,9 +52,9 @@ async def test_moving_changes_the_note_once_the_cursor_rests(tmp_path: Path) -> 
         screen = app.screen
         await until(pilot, lambda: has_note(screen))
         await pilot.press("G")
-        last = catalogue.variants()[screen.table.key]
+        last = registry.variants()[screen.table.key]
         assert screen.table.key == shown(screen)[-1]
-        note = shelf.note(catalogue.family(last.family))
+        note = catalogue_list.note(registry.family(last.family))
         await until(pilot, lambda: screen.query_one(TextView).source == note)
         await pilot.press("k", "k", "g")
         assert screen.table.key == shown(screen)[0]
@@ -66,7 +68,7 @@ async def test_filter_narrows_while_typing_and_escape_brings_all_back(tmp_path: 
         screen = app.screen
         everything = shown(screen)
         await pilot.press("slash", *"resnet 2015")
-        expected = shelf.matching(list(catalogue.variants().values()), "resnet 2015")
+        expected = catalogue_list.matching(list(registry.variants().values()), "resnet 2015")
         assert 0 < len(expected) < len(everything)
         assert sorted(shown(screen)) == sorted(variant.name for variant in expected)
         assert f"{len(expected)} of {len(everything)}" in screen_text(app)
@@ -87,10 +89,10 @@ async def test_order_goes_round(tmp_path: Path) -> None:
     async with app.run_test(size=WIDE) as pilot:
         screen = app.screen
         here = screen.table.key
-        for order in [*list(shelf.ORDERS)[1:], "year"]:
+        for order in [*list(catalogue_list.ORDERS)[1:], "year"]:
             await pilot.press("o")
             assert app.memory.sort == order
-            wanted = shelf.ordered(list(catalogue.variants().values()), order)
+            wanted = catalogue_list.ordered(list(registry.variants().values()), order)
             assert shown(screen) == [variant.name for variant in wanted]
             assert screen.table.key == here
             headings = [row.cells[2] for row in screen.table.rows if not row.selectable]
@@ -144,17 +146,17 @@ async def test_links_lead_to_other_notes_and_escape_back(tmp_path: Path) -> None
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         screen = app.screen
-        known = {family.name for family in catalogue.families()}
+        known = {family.name for family in registry.families()}
         start, target = next(
             (family, link)
-            for family in catalogue.families()
+            for family in registry.families()
             for link in family.builds_on
             if link in known and f"]({link}.md)" in family.body
         )
         screen.go_to(start.variants[0].name)
         await until(pilot, lambda: has_note(screen))
         view = screen.query_one(TextView)
-        await until(pilot, lambda: view.document.links and view.source == shelf.note(start))
+        await until(pilot, lambda: view.document.links and view.source == catalogue_list.note(start))
         await pilot.press("enter")
         assert screen.focused is view
         for _ in view.document.links:
@@ -162,9 +164,9 @@ async def test_links_lead_to_other_notes_and_escape_back(tmp_path: Path) -> None
             if view.link.target == f"{target}.md":
                 break
         await pilot.press("enter")
-        assert catalogue.variants()[screen.table.key].family == target
+        assert registry.variants()[screen.table.key].family == target
         await pilot.press("escape")
-        assert catalogue.variants()[screen.table.key].family == start.name
+        assert registry.variants()[screen.table.key].family == start.name
 
 
 async def test_narrow_terminal_shows_one_pane_at_a_time(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ async def test_form_changes_the_figures(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         screen = app.screen
-        variant = next(variant for variant in catalogue.variants().values() if variant.small_form is not None)
+        variant = next(variant for variant in registry.variants().values() if variant.small_form is not None)
         screen.go_to(variant.name)
         await pilot.press("f")
         assert screen.panes.border_subtitle == Subject(variant.name, "small").facts()
@@ -222,15 +224,15 @@ async def test_place_is_remembered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("contents", ["", "{", "[]", '{"network": 7, "tab": "nonsense", "smoothing": "x"}', "\x00"])
 def test_damaged_memory_is_no_error(tmp_path: Path, contents: str) -> None:
-    (tmp_path / memory.FILE).write_text(contents)
-    assert memory.load(tmp_path).network == ""
+    (tmp_path / saved_state.FILE).write_text(contents)
+    assert saved_state.load(tmp_path).network == ""
 
 
 async def test_unknown_places_in_memory_are_no_error(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     names = ("network", "tab", "sort", "view", "theme", "screen", "axis", "dataset")
     values = dict.fromkeys(names, "nonsense")
-    (tmp_path / "state" / memory.FILE).write_text(json.dumps(values))
+    (tmp_path / "state" / saved_state.FILE).write_text(json.dumps(values))
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("o", "w", "x", "a", "t")

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 from cnn_explorer.tui.charts import chart as chartlines
-from cnn_explorer.tui.charts import markers as marks
+from cnn_explorer.tui.charts import markers
 from cnn_explorer.tui.charts import reader as chartreader
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.reader import ChartReader
@@ -466,5 +466,5 @@ def test_a_legend_without_room_ends_with_a_whole_entry(tmp_path: Path) -> None:
     assert [title.split("epoch 1")[1].split() for title in titles] == [
         [],
         ["─", "train"],
-        ["─", "train", f"┄{marks.marker(run.slot, 'validation')}", "validation"],
+        ["─", "train", f"┄{markers.marker(run.slot, 'validation')}", "validation"],
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from cnn_explorer.tui.charts import ticks as charts
+from cnn_explorer.tui.charts import ticks
 from cnn_explorer.tui.charts.ticks import ChartData, Line
 from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import example, given
@@ -19,7 +19,7 @@ anything = st.floats(allow_nan=True, allow_infinity=True)
 @example([(0.0, 0.0), (1.7976931348623157e308, 0.0), (-9.9e291, 0.0)], 1)
 @example([(0.0, 1.0), (5e-324, 2.0), (1e-323, 0.0)], 3)
 def test_buckets_keep_two_points_a_column_and_both_extremes(points: list[tuple[float, float]], columns: int) -> None:
-    xs, ys = charts.bucket([x for x, _ in points], [y for _, y in points], columns)
+    xs, ys = ticks.bucket([x for x, _ in points], [y for _, y in points], columns)
     assert len(xs) == len(ys) <= max(2 * columns, 2)
     assert all(math.isfinite(x) for x in xs)
     assert not any(math.isinf(y) for y in ys)
@@ -32,34 +32,34 @@ def test_buckets_keep_two_points_a_column_and_both_extremes(points: list[tuple[f
 def test_a_spike_of_one_step_survives() -> None:
     ys = [1.0] * 100_000
     ys[70_000] = 9.0
-    assert max(charts.bucket(range(100_000), ys, 80)[1]) == 9.0
+    assert max(ticks.bucket(range(100_000), ys, 80)[1]) == 9.0
 
 
 def test_a_stretch_of_nan_is_a_gap() -> None:
     ys = [1.0] * 40 + [math.nan] * 20 + [1.0] * 40
-    xs, thinned = charts.bucket(range(100), ys, 10)
+    xs, thinned = ticks.bucket(range(100), ys, 10)
     gaps = [x for x, y in zip(xs, thinned, strict=True) if math.isnan(y)]
     assert gaps and all(40 <= x < 60 for x in gaps)
 
 
 def test_average_is_debiased_and_steps_over_gaps() -> None:
-    assert charts.ema([5.0] * 10, 0.9) == pytest.approx([5.0] * 10)
-    first, gap, after = charts.ema([1.0, math.nan, 3.0], 0.5)
+    assert ticks.ema([5.0] * 10, 0.9) == pytest.approx([5.0] * 10)
+    first, gap, after = ticks.ema([1.0, math.nan, 3.0], 0.5)
     assert first == pytest.approx(1.0)
     assert math.isnan(gap)
     assert after == pytest.approx((0.5 * 0.5 * 1.0 + 0.5 * 3.0) / (1 - 0.25))
-    assert charts.ema([1.0, 2.0], 0.0) == [1.0, 2.0]
+    assert ticks.ema([1.0, 2.0], 0.0) == [1.0, 2.0]
 
 
 @given(st.lists(anything))
 def test_logarithms_take_anything(values: list[float]) -> None:
-    for value, log in zip(values, charts.log_values(values), strict=True):
+    for value, log in zip(values, ticks.log_values(values), strict=True):
         assert math.isnan(log) != (0 < value < math.inf)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-3, 1), (0.0, 0.05), (-0.2, 0.4), (2, 2), (-12, 12)])
 def test_ticks_of_a_log_axis_lie_inside(low: float, high: float) -> None:
-    places, labels = charts.log_ticks(low, high)
+    places, labels = ticks.log_ticks(low, high)
     assert 1 <= len(places) == len(labels) <= 6
     assert all(low - 1e-6 <= place <= high + 1e-6 for place in places)
 
@@ -67,15 +67,15 @@ def test_ticks_of_a_log_axis_lie_inside(low: float, high: float) -> None:
 @given(anything, anything, st.integers(1, 12))
 def test_round_ticks_lie_inside(one: float, other: float, most: int) -> None:
     low, high = sorted((one, other))
-    places = charts.nice_ticks(low, high, most)
+    places = ticks.nice_ticks(low, high, most)
     assert 1 <= len(places) <= most
     if math.isfinite(high - low) and len(places) > 1:
         assert all(low - 1e-6 * (high - low) <= place <= high + 1e-6 * (high - low) for place in places)
 
 
 def test_ticks_are_round() -> None:
-    assert charts.nice_ticks(0.05, 2.3, 5) == [0.5, 1.0, 1.5, 2.0]
-    assert charts.nice_ticks(0, 30, 7) == [0, 5, 10, 15, 20, 25, 30]
+    assert ticks.nice_ticks(0.05, 2.3, 5) == [0.5, 1.0, 1.5, 2.0]
+    assert ticks.nice_ticks(0, 30, 7) == [0, 5, 10, 15, 20, 25, 30]
 
 
 class ChartApp(App):

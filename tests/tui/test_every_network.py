@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.tui.app import ExplorerApp, Places
 from cnn_explorer.tui.widgets.network_panes import NAMES
 from support.tui import screen_text, until
@@ -16,7 +16,7 @@ async def test_every_tab_of_every_architecture(tmp_path: Path) -> None:
     app = ExplorerApp(Places(tmp_path / "runs", tmp_path / "data", tmp_path / "state", tmp_path / "cache"))
     async with app.run_test(size=(80, 24)) as pilot:
         screen = app.screen
-        for family in catalogue.families():
+        for family in registry.families():
             variant = family.variants[0]
             assert screen.go_to(variant.name)
             for number, key in enumerate(NAMES, start=1):

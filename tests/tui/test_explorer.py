@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.tui.core.options import THEMES, Options
-from cnn_explorer.tui.networks import pages, related
-from cnn_explorer.tui.networks import source_code as source
+from cnn_explorer.tui.networks import pages, related, source_code
 from cnn_explorer.tui.networks.layer_tree import LayerNode
 from cnn_explorer.tui.networks.markdown import layout
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
@@ -181,11 +180,11 @@ async def test_layer_leads_to_its_definition(tmp_path: Path) -> None:
 
 
 def test_definitions_are_found_in_sibling_files() -> None:
-    resnet = catalogue.family("resnet").code_path
-    shown, line = source.find(resnet, "ConvNormAct")
+    resnet = registry.family("resnet").code_path
+    shown, line = source_code.find(resnet, "ConvNormAct")
     assert shown.path.name == "layers.py" and line is not None
     assert "".join(span.text for span in shown.lines[line]).startswith("class ConvNormAct")
-    assert source.find(resnet, "NoSuchClass") == (source.read(resnet), None)
+    assert source_code.find(resnet, "NoSuchClass") == (source_code.read(resnet), None)
 
 
 async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> None:
@@ -193,7 +192,7 @@ async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> Non
     async with app.run_test(size=WIDE) as pilot:
         app.screen.go_to("resnet18")
         pane = await open_pane(pilot, "5", DiffPane, lambda pane: pane.table.rows)
-        before = related.counterpart(catalogue.variants()["resnet18"])
+        before = related.counterpart(registry.variants()["resnet18"])
         assert f"{before.name} → resnet18" in screen_text(app)
         assert "+ added" in screen_text(app) and "Conv2d 3×3" in screen_text(app)
         await pilot.press("d", *"lenet5", "enter")
@@ -241,9 +240,9 @@ async def test_compare_shows_the_form_that_it_names(tmp_path: Path) -> None:
 
 
 def test_predecessors_follow_the_notes() -> None:
-    for variant in catalogue.variants().values():
-        known = {family.name for family in catalogue.families()}
-        expected = [name for name in catalogue.family(variant.family).builds_on if name in known]
+    for variant in registry.variants().values():
+        known = {family.name for family in registry.families()}
+        expected = [name for name in registry.family(variant.family).builds_on if name in known]
         assert [other.family for other in related.predecessors(variant)] == expected
 
 
@@ -285,7 +284,7 @@ async def test_comparing_without_marks_takes_the_predecessor(tmp_path: Path) -> 
         app.screen.go_to("resnet18")
         await pilot.press("c")
         assert isinstance(app.screen, CompareScreen)
-        assert app.screen._names == ["resnet18", related.counterpart(catalogue.variants()["resnet18"]).name]
+        assert app.screen._names == ["resnet18", related.counterpart(registry.variants()["resnet18"]).name]
 
 
 async def test_views_of_the_catalogue(tmp_path: Path) -> None:
@@ -296,8 +295,8 @@ async def test_views_of_the_catalogue(tmp_path: Path) -> None:
         await pilot.press("v")
         assert screen.table.key == "vit_base_16", "its family stands for it"
         assert "o order" not in screen_text(app)
-        families = [catalogue.variants()[row.key].family for row in screen.table.rows]
-        assert sorted(families) == sorted(family.name for family in catalogue.families())
+        families = [registry.variants()[row.key].family for row in screen.table.rows]
+        assert sorted(families) == sorted(family.name for family in registry.families())
         await pilot.press("v")
         await until(pilot, lambda: screen.shelf.chart is not None and screen.shelf.chart.has_focus)
         chart = screen.shelf.chart

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from cnn_explorer import machine
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config import recipe
 from cnn_explorer.trainer.data.dataset_info import DataInfo
-from cnn_explorer.tui.launch import commands as launching
+from cnn_explorer.tui.launch import commands, hints
 from cnn_explorer.tui.launch import form as launchform
-from cnn_explorer.tui.launch import hints as launchwords
 from cnn_explorer.tui.launch.commands import Call, Device, Outcome, Preview, Request
 from cnn_explorer.tui.launch.form import Form, Wish, fill, settings, words
 from cnn_explorer.tui.launch.values import stepped
@@ -55,7 +54,7 @@ def shown(made: Form, tmp_path: Path) -> dict[str, launchform.Setting]:
 
 def test_values_and_origins_are_those_of_the_recipe(tmp_path: Path) -> None:
     lines = shown(form("resnet20", dataset="mnist", lr="0.3"), tmp_path)
-    note = catalogue.find("resnet20").recipe
+    note = registry.find("resnet20").recipe
     expected = recipe.resolve("mnist", [recipe.Layer("resnet.md", note, general=True)]).recipe
     assert lines["epochs"].value == str(expected.epochs)
     assert lines["momentum"].value == f"{expected.momentum:g}"
@@ -217,10 +216,10 @@ def test_devices_under_the_numbers_of_cuda(monkeypatch, visible: str | None, nam
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(machine, "gpus", lambda: [gpu(0, names[0]), gpu(1, names[1], os.getpid())])
-    found = launching.devices()
+    found = commands.devices()
     assert [device.name for device in found] == [f"cuda:{number}" for number in range(len(expected))]
     assert all(device.words.startswith(start) for device, start in zip(found, expected, strict=True))
-    assert launching.environment().get("CUDA_DEVICE_ORDER") == ("PCI_BUS_ID" if visible is None else None)
+    assert commands.environment().get("CUDA_DEVICE_ORDER") == ("PCI_BUS_ID" if visible is None else None)
 
 
 def test_devices_are_choices() -> None:
@@ -231,16 +230,16 @@ def test_devices_are_choices() -> None:
 def test_words_below_the_settings(tmp_path: Path) -> None:
     filled = fill(form("resnet20", dataset="cifar10"), tmp_path)
     gpu = Device("cuda:1", "a GPU, 20 GiB free, nobody uses it")
-    text = launchwords.facts(filled, (gpu,), "auto", 30)
+    text = hints.facts(filled, (gpu,), "auto", 30)
     assert "45,000 pictures to train on" in text and f"will be put into {tmp_path}" in text
     assert "▁" in text and "machine   cuda:1: a GPU, 20 GiB free" in text
-    assert "the CPU" in launchwords.facts(filled, (gpu,), "cpu", 30)
-    text = launchwords.estimate(Preview(PLAN))
+    assert "the CPU" in hints.facts(filled, (gpu,), "cpu", 30)
+    text = hints.estimate(Preview(PLAN))
     assert "4.2 s an epoch, 2 min 10 s in all (15,030 images/s" in text and "cpu, fp32, channels last" in text
     assert "warning   an epoch takes hours" in text
-    assert "4 min 20 s for all 2" in launchwords.estimate(Preview({"plans": [PLAN, PLAN]}))
-    assert "not known" in launchwords.estimate(Preview({"estimate": None, "engine": 3}))
-    assert launchwords.estimate(Preview(problem="no")) == "no"
+    assert "4 min 20 s for all 2" in hints.estimate(Preview({"plans": [PLAN, PLAN]}))
+    assert "not known" in hints.estimate(Preview({"estimate": None, "engine": 3}))
+    assert hints.estimate(Preview(problem="no")) == "no"
 
 
 # The command
@@ -250,7 +249,7 @@ def script(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> Reques
     path = tmp_path / "train"
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(launching, "python_module", lambda module: [str(path)])
+    monkeypatch.setattr(commands, "python_module", lambda module: [str(path)])
     return Request(("train", "lenet5"), tmp_path / "runs", tmp_path)
 
 
@@ -266,48 +265,48 @@ def script(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> Reques
 )
 def test_answers_of_the_command(tmp_path: Path, monkeypatch, body: str, outcome: Outcome) -> None:
     request = script(tmp_path, body, monkeypatch)
-    assert launching.start(launching.call_start(request, lambda text: None)) == outcome
+    assert commands.start(commands.call_start(request, lambda text: None)) == outcome
 
 
 def test_a_download_is_heard_as_it_goes(tmp_path: Path, monkeypatch) -> None:
     body = "printf '10 %%\\r' >&2; sleep 0.1; printf '90 %%\\r' >&2; sleep 0.1; echo done >&2; echo id"
     heard: list[str] = []
-    launching.start(launching.call_start(script(tmp_path, body, monkeypatch), heard.append))
+    commands.start(commands.call_start(script(tmp_path, body, monkeypatch), heard.append))
     assert heard == ["10 %", "90 %", "done"]
 
 
 def test_a_plan_is_read(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "plan.json").write_text(json.dumps(PLAN))
-    found = launching.plan(launching.call_plan(script(tmp_path, f"cat {tmp_path}/plan.json", monkeypatch)))
+    found = commands.plan(commands.call_plan(script(tmp_path, f"cat {tmp_path}/plan.json", monkeypatch)))
     assert found == Preview(PLAN)
-    assert "no plan" in launching.plan(launching.call_plan(script(tmp_path, "echo '[['", monkeypatch))).problem
+    assert "no plan" in commands.plan(commands.call_plan(script(tmp_path, "echo '[['", monkeypatch))).problem
     refused = script(tmp_path, "echo 'cnn-explorer: lr: no' >&2; exit 2", monkeypatch)
-    assert launching.plan(launching.call_plan(refused)).problem == "lr: no"
+    assert commands.plan(commands.call_plan(refused)).problem == "lr: no"
 
 
 def test_a_call_can_be_ended(tmp_path: Path, monkeypatch) -> None:
     heard = threading.Event()
     call = Call(script(tmp_path, "echo begun >&2; exec sleep 60", monkeypatch).command(), lambda text: heard.set())
     ended: list[Outcome] = []
-    thread = threading.Thread(target=lambda: ended.append(launching.start(call)))
+    thread = threading.Thread(target=lambda: ended.append(commands.start(call)))
     thread.start()
     assert heard.wait(20)
     call.cancel()
     thread.join(20)
     assert ended and not ended[0].run_ids
-    assert launching.start(call).problem
+    assert commands.start(call).problem
 
 
 def test_a_command_that_cannot_be_started_is_one_line(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(launching, "python_module", lambda module: [str(tmp_path / "missing")])
+    monkeypatch.setattr(commands, "python_module", lambda module: [str(tmp_path / "missing")])
     request = Request(("train",), tmp_path, tmp_path)
-    assert "cannot be started" in launching.start(launching.call_start(request, lambda text: None)).problem
-    assert "cannot be started" in launching.plan(launching.call_plan(request)).problem
+    assert "cannot be started" in commands.start(commands.call_start(request, lambda text: None)).problem
+    assert "cannot be started" in commands.plan(commands.call_plan(request)).problem
 
 
 def test_the_real_command_names_what_is_wrong(tmp_path: Path) -> None:
     request = Request(("train", "lenet6"), tmp_path / "runs", tmp_path)
-    problem = launching.start(launching.call_start(request, lambda text: None)).problem
+    problem = commands.start(commands.call_start(request, lambda text: None)).problem
     assert "lenet6" in problem and "did you mean" in problem
     assert not list((tmp_path / "runs").glob("*"))
 
@@ -331,11 +330,11 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         started.append(request)
         return Call([])
 
-    monkeypatch.setattr(launching, "call_start", call_start)
-    monkeypatch.setattr(launching, "call_plan", lambda request: Call([]))
-    monkeypatch.setattr(launching, "start", lambda call: Outcome((RUN,)))
-    monkeypatch.setattr(launching, "plan", lambda call: Preview(PLAN))
-    monkeypatch.setattr(launching, "devices", lambda: (Device("cuda:0", "a GPU, 20 GiB free, nobody uses it"),))
+    monkeypatch.setattr(commands, "call_start", call_start)
+    monkeypatch.setattr(commands, "call_plan", lambda request: Call([]))
+    monkeypatch.setattr(commands, "start", lambda call: Outcome((RUN,)))
+    monkeypatch.setattr(commands, "plan", lambda call: Preview(PLAN))
+    monkeypatch.setattr(commands, "devices", lambda: (Device("cuda:0", "a GPU, 20 GiB free, nobody uses it"),))
     return started
 
 
@@ -477,7 +476,7 @@ async def test_marked_networks_make_a_queue(tmp_path: Path, requests: list[Reque
 async def test_refusal_of_the_command_is_one_line_in_the_dialog(
     tmp_path: Path, requests: list[Request], monkeypatch
 ) -> None:
-    monkeypatch.setattr(launching, "start", lambda call: Outcome(problem="disk [full] at /x"))
+    monkeypatch.setattr(commands, "start", lambda call: Outcome(problem="disk [full] at /x"))
     app = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_launch(pilot)

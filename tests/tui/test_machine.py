@@ -16,7 +16,7 @@ from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.tui.charts.sparkline import sparkline
 from cnn_explorer.tui.core.ascii_filter import plain
-from cnn_explorer.tui.runs import machine as gauges
+from cnn_explorer.tui.runs import machine
 from cnn_explorer.tui.runs.machine import Readings, Sample, Sampler
 from support.tui import FakeRun
 
@@ -68,11 +68,11 @@ def read_once(pids: frozenset[int] = frozenset()) -> Readings:
 def test_a_card_is_told_in_one_line_with_what_runs_take(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", driver(pids=(os.getpid(), 1)))
     readings = read_once(frozenset({os.getpid()}))
-    line = gauges.lines(readings, 48)[1]
+    line = machine.lines(readings, 48)[1]
     assert line.startswith("GPU0 ") and width(line) <= 48
     for part in ("87%", "21/141G ►18G", "512 W", "61 °C"):
         assert part in line
-    assert "512/700 W" in gauges.lines(readings, 100)[1] and "card 0" in gauges.lines(readings, 100)[1]
+    assert "512/700 W" in machine.lines(readings, 100)[1] and "card 0" in machine.lines(readings, 100)[1]
 
 
 def test_what_the_driver_refuses_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,19 +85,19 @@ def test_what_the_driver_refuses_is_not_available(monkeypatch: pytest.MonkeyPatc
         "ComputeRunningProcesses",
     )
     monkeypatch.setitem(sys.modules, "pynvml", driver(refuses=refused))
-    line = gauges.lines(read_once(), 48)[1]
+    line = machine.lines(read_once(), 48)[1]
     assert line.count("N/A") == 5
 
 
 @pytest.mark.parametrize("refuses", [("HandleByIndex",), ("Count",)])
 def test_a_card_that_fell_off_the_bus_ends_nothing(monkeypatch: pytest.MonkeyPatch, refuses: tuple[str, ...]) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", driver(2, refuses=refuses))
-    assert "names no GPU" in gauges.lines(read_once(), 48)[1]
+    assert "names no GPU" in machine.lines(read_once(), 48)[1]
 
 
 def test_without_a_driver_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert "NVML is not available" in gauges.lines(read_once(), 48)[1]
+    assert "NVML is not available" in machine.lines(read_once(), 48)[1]
 
 
 def test_load_and_memory_are_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,10 +122,10 @@ def test_children_of_a_run_are_ours_too(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_runs_take_is_marked_only_where_it_can_be_seen() -> None:
     idle = Readings(Sample(0.5, 0.0, 12 * GIB, 128 * GIB, 0, None), (0.5,), {})
     busy = Readings(Sample(0.5, 0.45, 12 * GIB, 128 * GIB, 3 * GIB, None), (0.1, 0.5), {})
-    assert "►" not in gauges.lines(idle, 60)[0]
-    line = gauges.lines(busy, 60)[0]
+    assert "►" not in machine.lines(idle, 60)[0]
+    line = machine.lines(busy, 60)[0]
     assert "50% ►45%" in line and "RAM 12/128G ►3.0G" in line
-    assert gauges.lines(None, 60) == ["reading the machine …"]
+    assert machine.lines(None, 60) == ["reading the machine …"]
 
 
 def test_processes_are_those_of_live_runs_here(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_processes_are_those_of_live_runs_here(tmp_path: Path) -> None:
     ended = FakeRun(tmp_path, "20261120-143023-lenet5-digits-7f3b", "finished")
     far = FakeRun(tmp_path, "20261120-143024-lenet5-digits-7f3c", alive=True)
     far.status("training", host="elsewhere")
-    found = gauges.processes_of(read_run(run.path) for run in (live, ended, far))
+    found = machine.processes_of(read_run(run.path) for run in (live, ended, far))
     assert found == {process.identity()["pid"]}
 
 
@@ -157,7 +157,7 @@ def test_a_load_is_measured_over_a_stretch_of_time(monkeypatch: pytest.MonkeyPat
             happened.append("time passes")
             return False
 
-    monkeypatch.setattr(gauges.psutil, "cpu_percent", lambda: happened.append("asked") or 50.0)
+    monkeypatch.setattr(machine.psutil, "cpu_percent", lambda: happened.append("asked") or 50.0)
     sampler = Sampler(lambda readings: sampler.stop())
     sampler._wake = Wake()
     sampler.want(True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.common.text_safe import width
-from cnn_explorer.tui.networks import catalogue_list as shelf
+from cnn_explorer.tui.networks import catalogue_list
 from cnn_explorer.tui.networks.markdown import Document, column_widths, layout
 
 SAMPLE = """# Title
@@ -78,10 +78,10 @@ def test_table_columns_share_what_there_is() -> None:
     assert set(column_widths([[99] * 9], 20)) == {10}
 
 
-@pytest.mark.parametrize("name", [family.name for family in catalogue.families()])
+@pytest.mark.parametrize("name", [family.name for family in registry.families()])
 @pytest.mark.parametrize("columns", [38, 76])
 def test_every_note_can_be_laid_out(name: str, columns: int) -> None:
-    source = shelf.note(catalogue.family(name))
+    source = catalogue_list.note(registry.family(name))
     document = layout(source, columns)
     assert len(document.headings) >= 4
     without_tables = "\n".join(line for line in source.splitlines() if line[:1] != "|")

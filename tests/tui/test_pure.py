@@ -9,30 +9,21 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import UsageError, WorkError
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.trainer.data import digits as trainer_digits
 from cnn_explorer.trainer.runs.states import STATES
-from cnn_explorer.tui.core import ascii_filter as plain
-from cnn_explorer.tui.core import key_bindings as commands
-from cnn_explorer.tui.core import options
-from cnn_explorer.tui.core import screen_export as export
+from cnn_explorer.tui.core import ascii_filter, key_bindings, options, screen_export
 from cnn_explorer.tui.networks import (
-    catalogue_list as shelf,
-)
-from cnn_explorer.tui.networks import (
-    conv_lab as bench,
-)
-from cnn_explorer.tui.networks import (
+    catalogue_list,
+    conv_lab,
     digits,
+    layer_tree,
     quiz,
     scatter,
 )
 from cnn_explorer.tui.networks import (
     images as pictures,
-)
-from cnn_explorer.tui.networks import (
-    layer_tree as layertree,
 )
 from cnn_explorer.tui.networks.conv_lab import KERNELS, Setting
 from cnn_explorer.tui.networks.selection import Subject
@@ -46,7 +37,7 @@ from torch.nn import functional as F
 
 SETTINGS_STRATEGY = st.builds(
     Setting,
-    kind=st.sampled_from(bench.KINDS),
+    kind=st.sampled_from(conv_lab.KINDS),
     size=st.integers(1, 5),
     stride=st.integers(1, 3),
     padding=st.integers(0, 3),
@@ -61,14 +52,15 @@ SETTINGS_STRATEGY = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(SETTINGS_STRATEGY, st.integers(2, 9), st.integers(0, 10**6))
 def test_bench_computes_what_torch_computes(setting: Setting, side: int, seed: int) -> None:
-    assume(not bench.problem(setting, side))
+    assume(not conv_lab.problem(setting, side))
     chance = random.Random(seed)
     picture = [[float(chance.randint(0, 16)) for _ in range(side)] for _ in range(side)]
-    inputs = bench.make_input(picture, setting.settled.inputs)
+    inputs = conv_lab.make_input(picture, setting.settled.inputs)
     s = setting.settled
     channels = torch.tensor(inputs, dtype=torch.float64)[None]
     kernels = [
-        [bench.weights(s, output, channel) for channel in bench.channels_of(s, output)] for output in range(s.outputs)
+        [conv_lab.weights(s, output, channel) for channel in conv_lab.channels_of(s, output)]
+        for output in range(s.outputs)
     ]
     weight = torch.tensor(kernels, dtype=torch.float64)
     if s.kind == "transposed":
@@ -77,34 +69,36 @@ def test_bench_computes_what_torch_computes(setting: Setting, side: int, seed: i
         )
     else:
         expected = F.conv2d(channels, weight, stride=s.stride, padding=s.padding, dilation=s.dilation, groups=s.groups)
-    ours = torch.tensor([bench.convolve(s, inputs, output) for output in range(s.outputs)], dtype=torch.float64)
+    ours = torch.tensor([conv_lab.convolve(s, inputs, output) for output in range(s.outputs)], dtype=torch.float64)
     assert tuple(ours.shape) == tuple(expected.shape[1:])
-    assert bench.output_side(setting, side) == expected.shape[-1]
+    assert conv_lab.output_side(setting, side) == expected.shape[-1]
     assert torch.allclose(ours, expected[0])
-    assert bench.parameters(setting) == weight.numel()
+    assert conv_lab.parameters(setting) == weight.numel()
 
 
 @given(SETTINGS_STRATEGY, st.integers(1, 9))
 def test_impossible_settings_say_why(setting: Setting, side: int) -> None:
-    words = bench.problem(setting, side)
+    words = conv_lab.problem(setting, side)
     if words:
         assert any(character.isdigit() for character in words)
     else:
-        assert bench.output_side(setting, side) >= 1
-    assert "out = " in bench.formula(setting, side)
+        assert conv_lab.output_side(setting, side) >= 1
+    assert "out = " in conv_lab.formula(setting, side)
 
 
 def test_known_impossible_settings() -> None:
-    assert "reaches over 2·(5 − 1) + 1 = 9 pixels" in bench.problem(Setting(size=5, dilation=2), 8)
-    assert "3 input channels cannot be divided into 2" in bench.problem(Setting(kind="grouped", inputs=3, groups=2), 8)
-    assert bench.problem(Setting(), 8) == ""
+    assert "reaches over 2·(5 − 1) + 1 = 9 pixels" in conv_lab.problem(Setting(size=5, dilation=2), 8)
+    assert "3 input channels cannot be divided into 2" in conv_lab.problem(
+        Setting(kind="grouped", inputs=3, groups=2), 8
+    )
+    assert conv_lab.problem(Setting(), 8) == ""
 
 
 def test_sum_is_written_out() -> None:
-    found = bench.terms(Setting(size=2, kernel="identity"), [[[1.0, 2.0], [3.0, 4.0]]], 0, 0, 0)
-    assert bench.written_out(found) == "1 = 1·1 + 2·0 + 3·0 + 4·0"
-    padded = bench.terms(Setting(size=1, padding=1, kernel="identity"), [[[7.0]]], 0, 0, 0)
-    assert bench.written_out(padded) == "0 = pad·1"
+    found = conv_lab.terms(Setting(size=2, kernel="identity"), [[[1.0, 2.0], [3.0, 4.0]]], 0, 0, 0)
+    assert conv_lab.written_out(found) == "1 = 1·1 + 2·0 + 3·0 + 4·0"
+    padded = conv_lab.terms(Setting(size=1, padding=1, kernel="identity"), [[[7.0]]], 0, 0, 0)
+    assert conv_lab.written_out(padded) == "0 = pad·1"
 
 
 @given(
@@ -118,7 +112,7 @@ def test_every_change_on_the_bench_leads_to_a_valid_setting(steps: list[tuple[st
     setting = Setting()
     for name, by in steps:
         setting = changed(setting, name, by)
-        bench.problem(setting, 8)
+        conv_lab.problem(setting, 8)
         assert setting.settled.groups >= 1 and setting.kernel in KERNELS
 
 
@@ -147,7 +141,7 @@ def test_mnist_is_read_where_it_is_on_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_answers_about_networks_are_right(seed: int) -> None:
     chance = random.Random(seed)
-    everything = list(catalogue.variants().values())
+    everything = list(registry.variants().values())
     variant = chance.choice(everything)
     question = quiz.about_network(variant, everything, chance)
     assert question is not None and 2 <= len(question.options) <= quiz.MOST_OPTIONS
@@ -155,11 +149,11 @@ def test_answers_about_networks_are_right(seed: int) -> None:
     counts = {"more parameters": "parameters", "more multiply-adds": "macs"}
     for words, what in counts.items():
         if words in question.text:
-            values = [getattr(catalogue.variants()[name].paper_form, what) for name in question.options]
+            values = [getattr(registry.variants()[name].paper_form, what) for name in question.options]
             assert values.index(max(values)) == question.right
 
 
-def layer(**changes: object) -> layertree.LayerNode:
+def layer(**changes: object) -> layer_tree.LayerNode:
     values = {
         "name": "conv",
         "kind": "module",
@@ -178,7 +172,7 @@ def layer(**changes: object) -> layertree.LayerNode:
         "formulas": [{"what": "parameters", "general": "k·k·C", "filled": "3·3·3·64 + 64", "value": 1792}],
         "children": [],
     }
-    return layertree.from_answer(values | changes)
+    return layer_tree.from_answer(values | changes)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -196,21 +190,21 @@ def test_a_layer_without_anything_to_ask_is_left_alone() -> None:
 
 
 def test_tree_rows_and_budgets() -> None:
-    tree = layertree.from_answer(
+    tree = layer_tree.from_answer(
         {
             **vars_of(layer(name="", type="Net")),
             "children": [vars_of(layer(name="a", times=3)), vars_of(layer(name="b"))],
         }
     )
-    assert [node.key for node in layertree.visible(tree, {"0"})] == ["0", "0.0", "0.1"]
-    assert [node.key for node in layertree.visible(tree, set())] == ["0"]
-    assert layertree.budget(tree, "parameters") == [("a", 0.75), ("b", 0.25)]
-    assert "a " in layertree.bar(layertree.budget(tree, "parameters"), 40)
-    assert layertree.extent((64, 16, 16)) == (16.0, 64) and layertree.extent((56, 56, 96)) == (56.0, 96)
-    assert layertree.extent((197, 768)) == (197.0, 768) and layertree.extent((1000,)) == (1.0, 1000)
+    assert [node.key for node in layer_tree.visible(tree, {"0"})] == ["0", "0.0", "0.1"]
+    assert [node.key for node in layer_tree.visible(tree, set())] == ["0"]
+    assert layer_tree.budget(tree, "parameters") == [("a", 0.75), ("b", 0.25)]
+    assert "a " in layer_tree.bar(layer_tree.budget(tree, "parameters"), 40)
+    assert layer_tree.extent((64, 16, 16)) == (16.0, 64) and layer_tree.extent((56, 56, 96)) == (56.0, 96)
+    assert layer_tree.extent((197, 768)) == (197.0, 768) and layer_tree.extent((1000,)) == (1.0, 1000)
 
 
-def vars_of(node: layertree.LayerNode) -> dict:
+def vars_of(node: layer_tree.LayerNode) -> dict:
     """A node as the helper process would send it."""
     values = {**vars(node), "formulas": [vars(formula) for formula in node.formulas], "children": []}
     values["inputs"] = [[1, *shape] for shape in node.inputs]
@@ -223,7 +217,7 @@ def vars_of(node: layertree.LayerNode) -> dict:
 )
 def test_budget_bars_fit(shares: list[tuple[str, float]], cells: int) -> None:
     total = sum(share for _, share in shares)
-    text = layertree.bar([(name, share / total) for name, share in shares], cells)
+    text = layer_tree.bar([(name, share / total) for name, share in shares], cells)
     assert len(text) <= max(cells + 4, max(len(name) for name, _ in shares) + 12)
 
 
@@ -231,17 +225,17 @@ def test_budget_bars_fit(shares: list[tuple[str, float]], cells: int) -> None:
 
 
 def test_family_tree_has_each_family_once_and_below_its_parent() -> None:
-    entries = shelf.tree_entries(list(catalogue.variants().values()))
-    families = [catalogue.variants()[entry.name].family for entry in entries]
-    assert sorted(families) == sorted(family.name for family in catalogue.families())
+    entries = catalogue_list.tree_entries(list(registry.variants().values()))
+    families = [registry.variants()[entry.name].family for entry in entries]
+    assert sorted(families) == sorted(family.name for family in registry.families())
     for place, name in enumerate(families):
-        parents = [parent for parent in catalogue.family(name).builds_on if parent in families]
+        parents = [parent for parent in registry.family(name).builds_on if parent in families]
         assert not parents or families.index(parents[0]) < place
 
 
 @pytest.mark.parametrize("pair", scatter.PAIRS)
 def test_points_lie_in_the_grid_and_can_all_be_reached(pair: str) -> None:
-    variants = list(catalogue.variants().values())
+    variants = list(registry.variants().values())
     plot = scatter.place(variants, pair, 60, 20)
     assert len(plot.points) + plot.missing == len(variants)
     assert all(0 <= point.column < 60 and 0 <= point.row < 20 for point in plot.points)
@@ -257,7 +251,7 @@ def test_points_lie_in_the_grid_and_can_all_be_reached(pair: str) -> None:
 
 
 def test_points_in_no_room_are_no_error() -> None:
-    assert scatter.place(list(catalogue.variants().values()), "year and MACs", 1, 1).points == ()
+    assert scatter.place(list(registry.variants().values()), "year and MACs", 1, 1).points == ()
     assert scatter.place([], "year and MACs", 60, 20).points == ()
 
 
@@ -265,23 +259,23 @@ def test_points_in_no_room_are_no_error() -> None:
 
 
 def test_export_as_table_json_and_file(tmp_path: Path) -> None:
-    made = export.table("a/b c", ("name", "value"), [("x", "1"), ("longer", "2")])
+    made = screen_export.table("a/b c", ("name", "value"), [("x", "1"), ("longer", "2")])
     assert made.text.splitlines() == ["name    value", "x       1", "longer  2"]
     assert json.loads(made.json())["data"] == [{"name": "x", "value": "1"}, {"name": "longer", "value": "2"}]
-    first, second = (export.write(tmp_path, made.name, "txt", made.text) for _ in range(2))
+    first, second = (screen_export.write(tmp_path, made.name, "txt", made.text) for _ in range(2))
     assert first.name == "cnn-explorer-a-b-c.txt" and second.name == "cnn-explorer-a-b-c-2.txt"
     with pytest.raises(WorkError, match="cannot be written"):
-        export.write(tmp_path / "missing", "x", "txt", "")
+        screen_export.write(tmp_path / "missing", "x", "txt", "")
 
 
 @given(st.text())
 def test_ascii_keeps_the_width(text: str) -> None:
-    drawn = plain.plain(text)
+    drawn = ascii_filter.plain(text)
     assert (drawn.isascii() and len(drawn) == width(text)) or any(width(character) == 0 for character in text)
 
 
 def test_ascii_keeps_states_apart() -> None:
-    signs = [plain.plain(state.symbol) for state in STATES.values()]
+    signs = [ascii_filter.plain(state.symbol) for state in STATES.values()]
     assert len(set(signs)) == len(signs)
 
 
@@ -302,14 +296,14 @@ def test_options_come_from_flag_then_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_no_key_is_bound_twice_in_one_place() -> None:
     in_dialogs = {"dialog", "confirm", "help", "launch"}
-    assert set(PLACES) == {command.where for command in commands.COMMANDS} - in_dialogs, "the help names each place"
-    for place in {command.where for command in commands.COMMANDS}:
-        keys = [key for command in commands.of(place) for key in command.keys.split(",")]
+    assert set(PLACES) == {command.where for command in key_bindings.COMMANDS} - in_dialogs, "the help names each place"
+    for place in {command.where for command in key_bindings.COMMANDS}:
+        keys = [key for command in key_bindings.of(place) for key in command.keys.split(",")]
         assert len(keys) == len(set(keys)), place
 
 
 def test_every_key_can_be_typed_in_tmux_and_over_ssh() -> None:
-    keys = [key for command in commands.COMMANDS for key in command.keys.split(",")]
+    keys = [key for command in key_bindings.COMMANDS for key in command.keys.split(",")]
     assert not [key for key in keys if "shift+" in key or key in ("ctrl+b", "ctrl+a", "ctrl+enter")]
 
 

@@ -10,10 +10,9 @@ import pytest
 from cnn_explorer.trainer.runs.annotations import Notes, read_notes
 from cnn_explorer.tui.app import ExplorerApp
 from cnn_explorer.tui.core.options import Options
-from cnn_explorer.tui.launch import commands as launching
+from cnn_explorer.tui.launch import commands
 from cnn_explorer.tui.launch.commands import Call, Preview
-from cnn_explorer.tui.runs import actions as control
-from cnn_explorer.tui.runs import machine as gauges
+from cnn_explorer.tui.runs import actions, machine
 from cnn_explorer.tui.screens.confirm import ConfirmScreen
 from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.page import PageScreen
@@ -173,7 +172,7 @@ async def test_tags_and_remark_are_written_and_found(tmp_path: Path) -> None:
 async def test_what_a_live_run_can_be_asked(tmp_path: Path, monkeypatch, key: str, action: str, state: str) -> None:
     run = FakeRun(tmp_path / "runs", FIRST, state, alive=True)
     asked: list[Path] = []
-    monkeypatch.setattr(control, action, lambda path: asked.append(path) or ("done", ""))
+    monkeypatch.setattr(actions, action, lambda path: asked.append(path) or ("done", ""))
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         screen = await open_runs(pilot, 1)
@@ -187,9 +186,9 @@ async def test_what_a_live_run_can_be_asked(tmp_path: Path, monkeypatch, key: st
 
 async def test_clone_opens_the_launch_dialog_with_what_the_run_had(tmp_path: Path, monkeypatch) -> None:
     run = trained(tmp_path)
-    monkeypatch.setattr(launching, "call_plan", lambda request: Call([]))
-    monkeypatch.setattr(launching, "plan", lambda call: Preview())
-    monkeypatch.setattr(launching, "devices", lambda: ())
+    monkeypatch.setattr(commands, "call_plan", lambda request: Call([]))
+    monkeypatch.setattr(commands, "plan", lambda call: Preview())
+    monkeypatch.setattr(commands, "devices", lambda: ())
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         screen = await open_runs(pilot, 1)
@@ -233,8 +232,8 @@ async def test_the_curve_is_read_and_explained(tmp_path: Path) -> None:
 
 async def test_the_strip_samples_only_while_it_is_seen(tmp_path: Path, monkeypatch) -> None:
     samples: list[int] = []
-    sample = gauges.Sampler._sample
-    monkeypatch.setattr(gauges.Sampler, "_sample", lambda self, nvml: samples.append(1) or sample(self, nvml))
+    sample = machine.Sampler._sample
+    monkeypatch.setattr(machine.Sampler, "_sample", lambda self, nvml: samples.append(1) or sample(self, nvml))
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         screen = await open_runs(pilot, 0)

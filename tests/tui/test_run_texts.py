@@ -16,29 +16,16 @@ from cnn_explorer.trainer.runs.run import Run
 from cnn_explorer.trainer.runs.states import STATES
 from cnn_explorer.tui.charts.selection import Chosen
 from cnn_explorer.tui.charts.view import Curves
-from cnn_explorer.tui.core import options
-from cnn_explorer.tui.core import saved_state as memory
+from cnn_explorer.tui.core import options, saved_state
 from cnn_explorer.tui.core.saved_state import Memory
 from cnn_explorer.tui.runs import (
-    actions as control,
-)
-from cnn_explorer.tui.runs import (
+    actions,
     classes,
-)
-from cnn_explorer.tui.runs import (
-    notifications as endings,
-)
-from cnn_explorer.tui.runs import (
-    run_page as runpage,
-)
-from cnn_explorer.tui.runs import (
-    run_table as runtable,
-)
-from cnn_explorer.tui.runs import (
-    run_tail as runtail,
-)
-from cnn_explorer.tui.runs import (
-    summaries as glances,
+    notifications,
+    run_page,
+    run_table,
+    run_tail,
+    summaries,
 )
 from cnn_explorer.tui.runs.run_tail import RunNews, RunTail
 from cnn_explorer.tui.runs.summaries import Glance, Glances
@@ -65,7 +52,7 @@ def test_orders_put_what_is_asked_first_and_keep_the_newest_first_within() -> No
     ]
 
     def order(name: str) -> list[int]:
-        return [NAMES.index(run.id) for run in runtable.ordered(runs, name)]
+        return [NAMES.index(run.id) for run in run_table.ordered(runs, name)]
 
     assert order("newest") == order("no such order") == order("network") == [3, 2, 1, 0]
     assert order("best accuracy") == [1, 3, 2, 0]
@@ -75,12 +62,12 @@ def test_orders_put_what_is_asked_first_and_keep_the_newest_first_within() -> No
 
 def test_a_row_has_figures_and_a_course() -> None:
     run = run_of(state="training", phase="epoch 3 of 10", eta_s=95, best={"accuracy": 0.914})
-    cells = runtable.cells(run, "●", Glance((0.1, 0.5, 0.9), 21_345.0))
+    cells = run_table.cells(run, "●", Glance((0.1, 0.5, 0.9), 21_345.0))
     assert cells[:6] == ("●", "►", "lenet5", "digits", "epoch 3/10", "91.4")
     assert cells[6].rstrip() == "▁▅█" and cells[8:10] == ("21.3k", "1:35")
     starting = run_of(state="starting", phase="compiling")
-    assert runtable.cells(starting)[4] == "compiling"
-    assert [runtable.pace(value) for value in (9.52, 950, 21_300, 1.2e6)] == ["9.5", "950", "21.3k", "1.2M"]
+    assert run_table.cells(starting)[4] == "compiling"
+    assert [run_table.pace(value) for value in (9.52, 950, 21_300, 1.2e6)] == ["9.5", "950", "21.3k", "1.2M"]
 
 
 def glance_of(path: Path) -> Glance:
@@ -109,7 +96,7 @@ def test_a_glance_is_the_validation_and_before_it_the_training(tmp_path: Path) -
 def test_glances_read_again_only_what_changed(tmp_path: Path) -> None:
     run = FakeRun(tmp_path, NAMES[0])
     run.write(eval_record(1, 0.6))
-    look = glances._Look(run.path)
+    look = summaries._Look(run.path)
     assert look.again() == Glance((0.6,)) and look.again() is None
     run.write(eval_record(2, 0.7))
     assert look.again() == Glance((0.6, 0.7))
@@ -140,8 +127,8 @@ def test_marks_and_pin_survive_deletion_of_the_run_and_the_end_of_the_app(tmp_pa
     assert [(one.path.name, one.pinned) for one in found] == [(NAMES[0], False), (NAMES[2], True), (NAMES[1], False)]
     assert chosen.sign(NAMES[0]) == "" and chosen.sign(NAMES[2]).endswith("↑") and len(chosen.sign(NAMES[1])) == 1
     assert chosen.sign(NAMES[1], ascii=True).isascii()
-    memory.save(tmp_path, Memory(marked=chosen.marked, pinned=chosen.pinned))
-    assert memory.load(tmp_path).marked == ["gone", NAMES[1]] and memory.load(tmp_path).pinned == NAMES[2]
+    saved_state.save(tmp_path, Memory(marked=chosen.marked, pinned=chosen.pinned))
+    assert saved_state.load(tmp_path).marked == ["gone", NAMES[1]] and saved_state.load(tmp_path).pinned == NAMES[2]
     chosen.clear()
     assert [one.path.name for one in chosen.charted(runs, NAMES[0])] == [NAMES[0]]
 
@@ -150,11 +137,11 @@ def test_marks_and_pin_survive_deletion_of_the_run_and_the_end_of_the_app(tmp_pa
 
 
 def test_stages_show_the_place_and_the_phase() -> None:
-    line = runpage.stages(run_of(state="starting", phase="compiling"))
+    line = run_page.stages(run_of(state="starting", phase="compiling"))
     assert line == "✓ queued  [◐ starting: compiling]  training  testing  finished"
-    assert "[► training: epoch 3 of 10]" in runpage.stages(run_of(state="training", phase="epoch 3 of 10"))
-    assert runpage.stages(run_of(state="finished")).count("✓") == 5
-    assert runpage.stages(run_of(state="failed")) == ""
+    assert "[► training: epoch 3 of 10]" in run_page.stages(run_of(state="training", phase="epoch 3 of 10"))
+    assert run_page.stages(run_of(state="finished")).count("✓") == 5
+    assert run_page.stages(run_of(state="failed")) == ""
 
 
 def test_setup_names_everything_and_every_file(tmp_path: Path) -> None:
@@ -166,12 +153,12 @@ def test_setup_names_everything_and_every_file(tmp_path: Path) -> None:
     }
     config["recipe"] |= {"nesterov": True, "milestones": [], "images": 123_456}
     (tmp_path / NAMES[0] / "run.json").write_text(json.dumps(config | {"weights": {"source": "torchvision"}}))
-    rows = dict(runpage.setup(read_run(tmp_path / NAMES[0])))
+    rows = dict(run_page.setup(read_run(tmp_path / NAMES[0])))
     assert rows["command"] == "cnn-explorer train lenet5 --remark 'two words'"
     assert rows["calibration fp32"] == "120.5" and rows["nesterov"] == "yes" and rows["milestones"] == "–"
     assert rows["images"] == "123,456" and rows["weights source"] == "torchvision"
     assert str(tmp_path / NAMES[0] / "checkpoints/best.pt") in rows["best.pt"]
-    assert runpage.setup(run_of())[0] == ("run", "")
+    assert run_page.setup(run_of())[0] == ("run", "")
 
 
 CONFUSION = {"per_class": [0.9, 0.5, None], "confusion": [[9, 1, 0], [3, 5, 2], [0, 0, 0]]}
@@ -252,7 +239,7 @@ def test_a_read_that_ran_out_of_time_at_the_end_of_the_file_is_told(
             changed, _ = super().read(budget_s)
             return changed, changed
 
-    monkeypatch.setattr(runtail, "StoryTail", SlowTail)
+    monkeypatch.setattr(run_tail, "StoryTail", SlowTail)
     run = FakeRun(tmp_path, NAMES[0], "finished")
     run.write(train_record(100), eval_record(1, 0.5))
     told: queue.Queue[RunNews] = queue.Queue()
@@ -273,7 +260,7 @@ def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path, monkeypatch: pytes
     for number, run in enumerate(runs):
         run.write(eval_record(1, 0.5 + 0.1 * number) | {"per_class": [0.5]})
     begun: list[Path] = []
-    monkeypatch.setattr(runtail, "StoryTail", lambda path: begun.append(path) or StoryTail(path))
+    monkeypatch.setattr(run_tail, "StoryTail", lambda path: begun.append(path) or StoryTail(path))
     told: queue.Queue[RunNews] = queue.Queue()
     tail = RunTail(told.put, with_log=False, every_s=0.01)
     thread = threading.Thread(target=tail.run)
@@ -298,27 +285,31 @@ def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path, monkeypatch: pytes
 def test_only_what_was_alive_has_ended() -> None:
     before = [run_of(NAMES[0], "training"), run_of(NAMES[1], "finished"), run_of(NAMES[2], "queued")]
     after = [run_of(NAMES[0], "crashed"), run_of(NAMES[1], "finished"), run_of(NAMES[2], "starting"), run_of(NAMES[3])]
-    assert [run.id for run in endings.ended(before, after)] == [NAMES[0]]
-    assert endings.ended([], after) == []
+    assert [run.id for run in notifications.ended(before, after)] == [NAMES[0]]
+    assert notifications.ended([], after) == []
 
 
 def test_sentences_say_what_came_of_it() -> None:
-    assert endings.sentence(run_of(test={"accuracy": 0.978})) == "✓ lenet5 on digits finished: test accuracy 97.8 %"
-    assert endings.sentence(run_of(state="stopped", best={"accuracy": 0.9})).endswith(
+    assert (
+        notifications.sentence(run_of(test={"accuracy": 0.978})) == "✓ lenet5 on digits finished: test accuracy 97.8 %"
+    )
+    assert notifications.sentence(run_of(state="stopped", best={"accuracy": 0.9})).endswith(
         "stopped: best validation accuracy 90.0 %"
     )
-    assert endings.sentence(run_of(state="failed", error="disk full")).endswith("✗ lenet5 on digits failed: disk full")
-    assert all(STATES[state].symbol in endings.sentence(run_of(state=state)) for state in STATES)
+    assert notifications.sentence(run_of(state="failed", error="disk full")).endswith(
+        "✗ lenet5 on digits failed: disk full"
+    )
+    assert all(STATES[state].symbol in notifications.sentence(run_of(state=state)) for state in STATES)
 
 
 def test_a_notification_can_do_no_more_than_notify(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TMUX", raising=False)
-    assert endings.osc9("done") == "\x1b]9;done\x07"
+    assert notifications.osc9("done") == "\x1b]9;done\x07"
     for hostile in ("a\x07\x1b[2Jb", "a\x1b\\b", "a\x9cb\x9d52;c;x\x07", "x" * 1000):
-        inside = endings.osc9(hostile)[len("\x1b]9;") : -1]
-        assert inside.isprintable() and len(inside) <= endings.LONGEST
+        inside = notifications.osc9(hostile)[len("\x1b]9;") : -1]
+        assert inside.isprintable() and len(inside) <= notifications.LONGEST
     monkeypatch.setenv("TMUX", "/tmp/tmux")
-    assert endings.osc9("done") == "\x1bPtmux;\x1b\x1b]9;done\x07\x1b\\"
+    assert notifications.osc9("done") == "\x1bPtmux;\x1b\x1b]9;done\x07\x1b\\"
 
 
 def test_how_the_terminal_is_told_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,30 +325,30 @@ def test_how_the_terminal_is_told_is_checked(tmp_path: Path, monkeypatch: pytest
 
 def test_everything_that_is_done_says_how_it_went(tmp_path: Path) -> None:
     run = FakeRun(tmp_path, NAMES[0], "finished")
-    for action in (control.stop, control.keep_best, control.skip, control.resume):
+    for action in (actions.stop, actions.keep_best, actions.skip, actions.resume):
         text, problem = action(run.path)
         assert not text and problem and "\n" not in problem
-    assert "no comma" in control.annotate(run.path, Notes(("a,b",)))[1]
-    assert control.annotate(run.path, Notes(("good",), "kept"))[1] == ""
+    assert "no comma" in actions.annotate(run.path, Notes(("a,b",)))[1]
+    assert actions.annotate(run.path, Notes(("good",), "kept"))[1] == ""
     assert read_notes(run.path) == Notes(("good",), "kept")
     alive = FakeRun(tmp_path, NAMES[1], alive=True)
-    assert "stop it first" in control.delete(alive.path)[1] and alive.path.exists()
-    assert control.delete(run.path)[1] == "" and not run.path.exists()
+    assert "stop it first" in actions.delete(alive.path)[1] and alive.path.exists()
+    assert actions.delete(run.path)[1] == "" and not run.path.exists()
     assert [found.id for found in list_runs(tmp_path)] == [NAMES[1]]
-    assert "no longer there" in control.annotate(run.path, Notes())[1]
+    assert "no longer there" in actions.annotate(run.path, Notes())[1]
 
 
 def test_words_of_notes_are_found_by_the_filter(tmp_path: Path) -> None:
     run = FakeRun(tmp_path, NAMES[0], "finished")
     write_notes(run.path, Notes(("good",), "with warm-up"))
     found = list_runs(tmp_path)
-    assert runtable.matching(found, "warm LENET") == found and runtable.matching(found, "warm resnet") == []
+    assert run_table.matching(found, "warm LENET") == found and run_table.matching(found, "warm resnet") == []
 
 
 def test_what_came_of_a_run_stands_first() -> None:
     run = run_of(best={"accuracy": 0.9, "epoch": 3}, test={"accuracy": 0.8}, ended_early=True, error="no room on disk")
     curves = Curves(run.path, 10, {"step": 1234.0, "loss": 0.25}, diverged_step=1234)
     words = "best 90.0 % (epoch 3) · test 80.0 % · diverged at step 1,234 · step 1,234 · loss 0.25"
-    assert runtable.figures(run, curves) == words
-    assert runtable.headline(run) == "✓ finished  ended early, as asked  no room on disk"
-    assert ("error", "no room on disk") in runpage.setup(run)
+    assert run_table.figures(run, curves) == words
+    assert run_table.headline(run) == "✓ finished  ended early, as asked  no room on disk"
+    assert ("error", "no room on disk") in run_page.setup(run)

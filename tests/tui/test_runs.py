@@ -7,8 +7,7 @@ from pathlib import Path
 
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.tui.charts.view import Curves
-from cnn_explorer.tui.runs import actions as control
-from cnn_explorer.tui.runs import run_table as runtable
+from cnn_explorer.tui.runs import actions, run_table
 from cnn_explorer.tui.screens.confirm import ConfirmScreen
 from cnn_explorer.tui.screens.leave import LeaveScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
@@ -125,7 +124,7 @@ async def test_hostile_texts_are_shown_as_they_are(tmp_path: Path) -> None:
 async def test_crash_is_concluded_and_resume_is_offered(tmp_path: Path, monkeypatch) -> None:
     FakeRun(tmp_path / "runs", FIRST, "training", alive=False)
     asked = []
-    monkeypatch.setattr(control, "resume", lambda path: asked.append(path.name) or ("goes on", ""))
+    monkeypatch.setattr(actions, "resume", lambda path: asked.append(path.name) or ("goes on", ""))
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         screen = await open_runs(pilot)
@@ -154,11 +153,11 @@ async def test_stop_asks_first_and_leaves_a_request(tmp_path: Path) -> None:
 
 async def test_problems_of_stopping_and_resuming_are_one_line(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "runs", FIRST, "finished")
-    text, problem = control.resume(run.path)
+    text, problem = actions.resume(run.path)
     assert not text and "finished" in problem and "\n" not in problem
-    text, problem = control.stop(run.path)
+    text, problem = actions.stop(run.path)
     assert not text and "nothing to stop" in problem
-    assert control.stop_all([read_run(run.path)])
+    assert actions.stop_all([read_run(run.path)])
 
 
 async def test_letters_of_the_charts_work_from_the_list(tmp_path: Path) -> None:
@@ -225,5 +224,5 @@ async def test_ctrl_c_ends_only_when_pressed_twice(tmp_path: Path) -> None:
 
 
 def test_durations_and_bars() -> None:
-    assert [runtable.duration(s) for s in (None, 0, 95, 7300, 90_000)] == ["", "0:00", "1:35", "2 h 01", "1 d 1 h"]
-    assert runtable.bar(0.5, 10) == "█████░░░░░ 50%"
+    assert [run_table.duration(s) for s in (None, 0, 95, 7300, 90_000)] == ["", "0:00", "1:35", "2 h 01", "1 d 1 h"]
+    assert run_table.bar(0.5, 10) == "█████░░░░░ 50%"

@@ -7,20 +7,12 @@ import math
 import numpy as np
 import pytest
 from cnn_explorer.tui.charts import (
-    braille as raster,
-)
-from cnn_explorer.tui.charts import (
-    grid as gridlayout,
-)
-from cnn_explorer.tui.charts import (
-    markers as marks,
-)
-from cnn_explorer.tui.charts import (
+    braille,
+    grid,
+    markers,
     plot,
     series,
-)
-from cnn_explorer.tui.charts import (
-    zoom as windows,
+    zoom,
 )
 from cnn_explorer.tui.charts.plot import Layer, Scene
 from cnn_explorer.tui.charts.series import Curve, Track
@@ -124,7 +116,7 @@ def test_a_stroke_keeps_both_extremes_of_what_is_in_sight(
 ) -> None:
     curve = curve_of(points)
     low, high = sorted((one, other)) if math.isfinite(one) and math.isfinite(other) else (-1e308, 1e308)
-    found = raster.stroke(curve, low, high, columns)
+    found = braille.stroke(curve, low, high, columns)
     inside = [y for x, y in zip(curve.x, curve.low, strict=True) if low <= x <= high and math.isfinite(y)]
     assert (found.limits is not None) == bool(inside)
     if inside:
@@ -133,23 +125,23 @@ def test_a_stroke_keeps_both_extremes_of_what_is_in_sight(
 
 
 def test_a_gap_interrupts_the_line_and_a_missing_record_does_not() -> None:
-    broken = raster.stroke(curve_of([(0.0, 1.0), (5.0, math.nan), (10.0, 1.0)]), 0, 10, 20)
+    broken = braille.stroke(curve_of([(0.0, 1.0), (5.0, math.nan), (10.0, 1.0)]), 0, 10, 20)
     assert np.isnan(broken.low[1:-1]).all()
-    whole = raster.stroke(curve_of([(0.0, 1.0), (10.0, 2.0)]), 0, 10, 20)
+    whole = braille.stroke(curve_of([(0.0, 1.0), (10.0, 2.0)]), 0, 10, 20)
     assert not np.isnan(whole.low).any()
     assert (np.diff(whole.low) > 0).all()
 
 
 def test_a_line_goes_on_to_the_edge_of_a_part() -> None:
-    part = raster.stroke(curve_of([(0.0, 0.0), (10.0, 10.0)]), 4.0, 6.0, 20)
+    part = braille.stroke(curve_of([(0.0, 0.0), (10.0, 10.0)]), 4.0, 6.0, 20)
     assert not part.placed.any() and part.limits is None
-    part = raster.stroke(curve_of([(0.0, 0.0), (5.0, 5.0), (10.0, 10.0)]), 4.0, 6.0, 20)
+    part = braille.stroke(curve_of([(0.0, 0.0), (5.0, 5.0), (10.0, 10.0)]), 4.0, 6.0, 20)
     assert part.low[0] == pytest.approx(4.0, abs=0.2) and part.low[-1] == pytest.approx(6.0, abs=0.2)
 
 
 def test_logarithms_leave_gaps_where_there_is_nothing_above_zero() -> None:
     x = np.arange(3.0)
-    found = raster.logarithms(
+    found = braille.logarithms(
         Curve(x, np.array([-1.0, 0.0, 1.0]), np.array([10.0, 0.0, 100.0]), np.array([1.0, 0, 10]))
     )
     assert found.low.tolist() == [0.0, math.inf, 0.0]
@@ -157,18 +149,18 @@ def test_logarithms_leave_gaps_where_there_is_nothing_above_zero() -> None:
 
 
 def test_neighbouring_columns_are_joined_without_a_hole() -> None:
-    stroke = raster.stroke(curve_of([(0.0, 0.0), (1.0, 100.0)]), 0, 1, 2)
-    top, bottom = raster.spans(stroke, 0.0, 100.0, 40)
-    dots = raster.dots(top, bottom, 40)
+    stroke = braille.stroke(curve_of([(0.0, 0.0), (1.0, 100.0)]), 0, 1, 2)
+    top, bottom = braille.spans(stroke, 0.0, 100.0, 40)
+    dots = braille.dots(top, bottom, 40)
     assert dots.any(axis=1).all()
     assert dots.sum() == 40
 
 
 def test_braille_cells() -> None:
-    assert raster.cells(np.ones((4, 2), dtype=bool)).tolist() == [[255]]
+    assert braille.cells(np.ones((4, 2), dtype=bool)).tolist() == [[255]]
     one = np.zeros((4, 4), dtype=bool)
     one[3, 3] = True
-    assert raster.cells(one).tolist() == [[0, 0x80]]
+    assert braille.cells(one).tolist() == [[0, 0x80]]
 
 
 @given(st.lists(st.tuples(anything, anything), max_size=60), st.booleans(), st.booleans())
@@ -177,13 +169,13 @@ def test_braille_cells() -> None:
 @settings(max_examples=80, deadline=None)
 def test_a_chart_holds_its_size_whatever_it_is_given(points: list[tuple[float, float]], log: bool, ascii: bool) -> None:
     curve = curve_of(points)
-    curve = raster.logarithms(curve) if log else curve
+    curve = braille.logarithms(curve) if log else curve
     width, height = SIZE
-    stroke = raster.stroke(curve, 0.0, 10.0, (width - marks.GUTTER) * 2)
+    stroke = braille.stroke(curve, 0.0, 10.0, (width - markers.GUTTER) * 2)
     y = plot.settle(None, *(stroke.limits or (0.0, 1.0)), 0.04)
     layers = (Layer(0, "raw", stroke, 17), Layer(1, "train", stroke, 18), Layer(2, "validation", stroke, 20))
     scene = Scene(layers, (), (0.0, 10.0), y, log, "time", ascii)
-    chart = plot.draw("loss", scene, marks.text_row([("loss", marks.TITLE)], width), SIZE)
+    chart = plot.draw("loss", scene, markers.text_row([("loss", markers.TITLE)], width), SIZE)
     assert [len(row.text) for row in chart.rows] == [width] * height
     assert [len(row.tones) for row in chart.rows] == [width] * height
     assert not ascii or all(row.text.isascii() for row in chart.rows)
@@ -191,9 +183,9 @@ def test_a_chart_holds_its_size_whatever_it_is_given(points: list[tuple[float, f
 
 
 def test_runs_differ_by_their_markers() -> None:
-    signs = [marks.marker(slot, role) for slot in range(8) for role in ("train", "validation")]
+    signs = [markers.marker(slot, role) for slot in range(8) for role in ("train", "validation")]
     assert len(set(signs)) == 16
-    letters = [marks.marker(slot, role, ascii=True) for slot in range(26) for role in ("train", "validation")]
+    letters = [markers.marker(slot, role, ascii=True) for slot in range(26) for role in ("train", "validation")]
     assert len(set(letters)) == 52 and "".join(letters).isascii()
 
 
@@ -215,48 +207,48 @@ def test_limits_have_an_extent(one: float, other: float) -> None:
 
 def test_zooming_keeps_the_place_and_the_end() -> None:
     extent = (0.0, 100.0)
-    half = windows.zoomed(extent, extent, 0.5, 20.0)
+    half = zoom.zoomed(extent, extent, 0.5, 20.0)
     assert (half.low, half.high) == (10.0, 60.0)
-    assert windows.zoomed((10.0, 60.0), extent, 2.0, 20.0) == Window()
-    assert windows.zoomed(extent, extent, 0.5, None) == Window(span=50.0)
-    assert windows.zoomed(extent, extent, 0.5, 100.0) == Window(span=50.0)
-    assert windows.zoomed((5.0, 5.0), (5.0, 5.0), 0.5, 5.0) == Window()
+    assert zoom.zoomed((10.0, 60.0), extent, 2.0, 20.0) == Window()
+    assert zoom.zoomed(extent, extent, 0.5, None) == Window(span=50.0)
+    assert zoom.zoomed(extent, extent, 0.5, 100.0) == Window(span=50.0)
+    assert zoom.zoomed((5.0, 5.0), (5.0, 5.0), 0.5, 5.0) == Window()
 
 
 def test_moving_stops_at_both_ends() -> None:
     extent = (0.0, 100.0)
-    assert windows.panned(extent, extent, 0.5) == Window()
-    assert windows.panned((10.0, 30.0), extent, -1.0) == Window(low=0.0, high=20.0)
-    assert windows.panned((70.0, 90.0), extent, 1.0) == Window(span=20.0)
+    assert zoom.panned(extent, extent, 0.5) == Window()
+    assert zoom.panned((10.0, 30.0), extent, -1.0) == Window(low=0.0, high=20.0)
+    assert zoom.panned((70.0, 90.0), extent, 1.0) == Window(span=20.0)
 
 
 def test_windows_go_round_and_freeze_thaws() -> None:
     window = Window()
     for wanted in (*WINDOWS[1:], WINDOWS[0]):
-        window = windows.following(window)
+        window = zoom.following(window)
         assert window == wanted
-    still = windows.frozen(window, (2.0, 4.0))
+    still = zoom.frozen(window, (2.0, 4.0))
     assert still.fixed and still.text == "frozen"
-    assert windows.frozen(still, (2.0, 4.0)) == Window()
-    assert windows.following(still) == Window()
+    assert zoom.frozen(still, (2.0, 4.0)) == Window()
+    assert zoom.following(still) == Window()
 
 
 @given(st.integers(1, 300), st.integers(1, 100), st.integers(1, 5))
 def test_every_chart_is_on_a_page(width: int, height: int, count: int) -> None:
-    found = gridlayout.grid(width, height, count)
+    found = grid.grid(width, height, count)
     assert {found.page_of(place) for place in range(count)} == set(range(found.pages))
 
 
 def test_four_charts_fit_into_80_by_24() -> None:
-    assert gridlayout.grid(78, 18, 5) == gridlayout.Grid(2, 2, 2)
-    assert gridlayout.grid(78, 18, 1) == gridlayout.Grid(1, 1, 1)
+    assert grid.grid(78, 18, 5) == grid.Grid(2, 2, 2)
+    assert grid.grid(78, 18, 1) == grid.Grid(1, 1, 1)
 
 
 def test_changed_cells_are_found_and_close_ones_joined() -> None:
-    def row(text: str) -> marks.Row:
-        return marks.Row(text, bytes(len(text)))
+    def row(text: str) -> markers.Row:
+        return markers.Row(text, bytes(len(text)))
 
     assert changes(row("abc"), row("abc")) == []
     assert changes(row("a" * 20), row("b" + "a" * 18 + "b")) == [(0, 1), (19, 20)]
     assert changes(row("aaaa"), row("baab")) == [(0, 4)]
-    assert changes(row("a"), marks.Row("a", b"\x01")) == [(0, 1)]
+    assert changes(row("a"), markers.Row("a", b"\x01")) == [(0, 1)]

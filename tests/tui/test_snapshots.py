@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import textual
 from cnn_explorer.machine import Gpu
-from cnn_explorer.models.catalogue import registry as catalogue
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.tui.app import ExplorerApp, Places
 from cnn_explorer.tui.charts.view import ChartedRun
 from cnn_explorer.tui.core.saved_state import Memory
-from cnn_explorer.tui.launch import commands as launching
+from cnn_explorer.tui.launch import commands
 from cnn_explorer.tui.runs.machine import Readings, Sample, Sampler
 from cnn_explorer.tui.screens import launch
 from cnn_explorer.tui.screens.run import RunScreen
@@ -91,7 +91,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     notes.mkdir()
     for name, title, year in (("first", "The First", 1998), ("second", "The Second", 2015)):
         (notes / f"{name}.md").write_text(NOTE.format(name=name, title=title, year=year))
-    monkeypatch.setattr(catalogue, "NOTES", notes)
+    monkeypatch.setattr(registry, "NOTES", notes)
     monkeypatch.delenv("CNN_EXPLORER_MODELS", raising=False)
     # Whatever terminal the tests run in: pictures are drawn with colours.
     monkeypatch.setattr(PictureView, "by_colour", property(lambda view: True))
@@ -99,15 +99,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     # Neither this machine's speed nor its GPUs belong into a picture.
     monkeypatch.setattr(launch, "SETTLE_S", 600.0)
-    monkeypatch.setattr(launching, "devices", lambda: ())
+    monkeypatch.setattr(commands, "devices", lambda: ())
     run = FakeRun(Path("runs"), "20261120-143022-first_a-digits-7f3a", "finished", network="first_a")
     run.curve(300)
     run.write(*(eval_record(epoch, 0.5 + 0.1 * epoch, 1.5 - 0.3 * epoch) for epoch in range(1, 4)))
     run.status("finished", best={"accuracy": 0.8, "epoch": 3}, test={"accuracy": 0.79, "loss": 0.7})
     FakeRun(Path("runs"), "20261120-133022-second_b-digits-8c1d", "diverged", network="second_b").curve(20)
-    catalogue.forget()
+    registry.forget()
     yield tmp_path
-    catalogue.forget()
+    registry.forget()
 
 
 def app_of(network: str = "", **memory: object) -> ExplorerApp:

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ..config.recipe import Recipe
-from . import mixup_cutmix as mixing
-from . import randaugment as distort
+from . import mixup_cutmix, randaugment
 
 Draws = dict[str, Tensor]
 
@@ -75,8 +74,8 @@ def draw(recipe: Recipe, count: int, size: int, generator: torch.Generator) -> D
     if "jitter" in recipe.augment:
         draws["jitter"] = recipe.jitter_strength * (2 * uniform(3) - 1)
     if "randaugment" in recipe.augment:
-        draws["operations"] = whole(len(distort.OPERATIONS), distort.PER_PICTURE)
-        draws["signs"] = 2 * whole(2, distort.PER_PICTURE) - 1
+        draws["operations"] = whole(len(randaugment.OPERATIONS), randaugment.PER_PICTURE)
+        draws["signs"] = 2 * whole(2, randaugment.PER_PICTURE) - 1
     if "cutout" in recipe.augment:
         draws["hole_row"], draws["hole_column"] = whole(size), whole(size)
     if "mixup" in recipe.augment or "cutmix" in recipe.augment:
@@ -140,10 +139,10 @@ def on_bytes(images: Tensor, draws: Draws) -> Tensor:
 def on_values(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
     """What changes brightness and shape, on pictures (B, C, H, W) with values 0 … 255; bytes come back as float."""
     if "jitter" in draws:
-        images = distort.jitter(images.to(torch.float32), draws["jitter"])
+        images = randaugment.jitter(images.to(torch.float32), draws["jitter"])
     if "operations" in draws:
         images = images.to(torch.float32)
-        images = distort.randaugment(images, draws["operations"], draws["signs"], recipe.randaugment_strength)
+        images = randaugment.randaugment(images, draws["operations"], draws["signs"], recipe.randaugment_strength)
     return images
 
 
@@ -162,9 +161,9 @@ def mix(images: Tensor, targets: Tensor, draws: Draws, recipe: Recipe, num_class
     if "mix" not in draws:
         return images, targets
     share, row, column, coin = draws["mix"].unbind(1)
-    mixed = mixing.probabilities(targets, num_classes)
-    blended = mixing.mixup(images, mixed, share) if "mixup" in recipe.augment else None
-    pasted = mixing.cutmix(images, mixed, share, row, column) if "cutmix" in recipe.augment else None
+    mixed = mixup_cutmix.probabilities(targets, num_classes)
+    blended = mixup_cutmix.mixup(images, mixed, share) if "mixup" in recipe.augment else None
+    pasted = mixup_cutmix.cutmix(images, mixed, share, row, column) if "cutmix" in recipe.augment else None
     if blended is None or pasted is None:
         return blended or pasted  # type: ignore[return-value]
     # The first picture's coin decides for all of them, on the device.

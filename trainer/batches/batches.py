@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..common import rng as randomness
+from ..common import rng
 from ..config.recipe import Recipe
 from ..data.datasets import Pictures
 from ..devices.process_group import ALONE, Group, check_batch, part, rows_of_batch
@@ -107,11 +107,11 @@ class TrainingBatches:
 
     def epoch(self, number: int) -> Epoch:
         """Order and random numbers of epoch ``number`` (from 0)."""
-        order = self._order(randomness.generator(self.seed, "order", number))
-        numbers = randomness.generator(self.seed, "augmentation", number)
+        order = self._order(rng.generator(self.seed, "order", number))
+        numbers = rng.generator(self.seed, "augmentation", number)
         draws = augment.draw(self.recipe, self.count, self._size, numbers)
         if "flip-alternating" in self.recipe.augment:
-            draws["flip"] = augment.alternating_flips(order, number, randomness.generator(self.seed, "flip"))
+            draws["flip"] = augment.alternating_flips(order, number, rng.generator(self.seed, "flip"))
         device = self.view.device
         return Epoch(order.to(device), {name: values.to(device) for name, values in draws.items()}, order)
 

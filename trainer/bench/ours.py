@@ -16,13 +16,13 @@ from ..batches.batches import Epoch, TrainingBatches
 from ..common.progress import Narrator
 from ..config.run_config import RunConfig
 from ..data.datasets import DataSet
-from ..loop import session as training
 from ..loop.checkpointer import Bystander
 from ..loop.compile_warmup import warm_up
 from ..loop.reporter import Report
+from ..loop.session import build_session
 from ..loop.train_step import Figures, Updater
 from ..loop.trainer import Session, Stopped, Trainer
-from ..planning import planner as prepare
+from ..planning import planner
 from ..runs.run_writer import RunWriter
 from .canonical import Loader
 
@@ -34,7 +34,7 @@ class EngineLoop:
 
     def __init__(self, session: Session, config: RunConfig, runs: Path) -> None:
         self.session = session
-        path, self._lock = prepare.create(config, runs, ["bench", config.network.name])
+        path, self._lock = planner.create(config, runs, ["bench", config.network.name])
         self._writer = RunWriter.open(path, self._lock)
         report = Report(self._writer, Narrator(lambda line: None))
         keeper = Bystander(
@@ -94,7 +94,7 @@ class BatchesOnly:
 
 def session_of(config: RunConfig, data: DataSet, shared: TrainingBatches | None = None) -> Session:
     """A session for ``config``, without validation part. It uses the pictures of ``shared``, which hold them already."""
-    session = training.build_session(config, data, torch.device(config.engine.device))
+    session = build_session(config, data, torch.device(config.engine.device))
     if shared is None:
         return session
     batches = copy.copy(shared)

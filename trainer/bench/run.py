@@ -21,13 +21,12 @@ from ... import __version__
 from ...errors import UsageError, WorkError, nearest
 from ..config.recipe import data_kind
 from ..config.run_config import RunConfig
-from ..data import dataset_info as datainfo
+from ..data import dataset_info
 from ..data.datasets import DataSet
 from ..devices import hardware
-from ..loop import session as training
+from ..loop.session import build_network
 from ..optim.build import build_optimizer
-from ..planning import calibrate
-from ..planning import planner as prepare
+from ..planning import calibrate, planner
 from ..planning.planner import Plan, Request
 from . import ours, results
 from .bare import BareLoop, Pixels
@@ -117,7 +116,7 @@ def plan(name: str, settings: Settings, threads: int, say: Say) -> Plan:
     The engine is the one that a training would have, calibrated where that pays.
     """
     kind = data_kind(settings.dataset)
-    kind = kind if kind == "folder" else datainfo.find(kind).name
+    kind = kind if kind == "folder" else dataset_info.find(kind).name
     batch = {} if settings.batch_size is None else {"batch_size": settings.batch_size}
     request = Request(
         network=name,
@@ -129,7 +128,7 @@ def plan(name: str, settings: Settings, threads: int, say: Say) -> Plan:
         data=settings.data,
         **settings.engine,  # type: ignore[arg-type]
     )
-    return calibrate.settle(prepare.plan(request, say), say, wanted=settings.calibrated)[0]
+    return calibrate.settle(planner.plan(request, say), say, wanted=settings.calibrated)[0]
 
 
 class Bench:
@@ -208,7 +207,7 @@ class Bench:
         return switches(self.config.engine, fused, lambda: self._loader(workers))
 
     def _fresh_network(self) -> nn.Module:
-        return training.build_network(self.config).to(self.device)
+        return build_network(self.config).to(self.device)
 
     def _loader(self, workers: int) -> Loader:
         return Loader(self._pil, self.config.recipe.batch_size, workers, self.device)

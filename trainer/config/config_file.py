@@ -29,14 +29,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import UsageError, nearest, nearest_or_all
-from . import checkpoint_policy as keeping
-from . import engine_config as engine
-from . import weights_source as start
+from . import checkpoint_policy, engine_config, weights_source
 from .recipe import FIELDS, OF_BACKBONE
 from .weights_source import Wish
 
 TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine", "checkpoints")
-TOP += tuple(start.BY_FLAG)
+TOP += tuple(weights_source.BY_FLAG)
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,9 @@ def _from_run(values: dict, origin: str) -> Wishes:
         _whole(network, "image_size", origin),
         _number(data, "held_out", origin),
         _known(_table(values, "recipe", origin), FIELDS),
-        _known(_table(values, "engine", origin), engine.KEYS),
-        _known(_table(values, "checkpoints", origin), keeping.KEYS),
-        start.wish_of_run(network.get("pretrained")),
+        _known(_table(values, "engine", origin), engine_config.KEYS),
+        _known(_table(values, "checkpoints", origin), checkpoint_policy.KEYS),
+        weights_source.wish_of_run(network.get("pretrained")),
         complete=True,
     )
 
@@ -115,12 +113,12 @@ def _by_hand(values: dict, origin: str) -> Wishes:
             raise UsageError(origin, key, f"is no key of a configuration; {nearest_or_all(key, TOP)}")
     chosen = _table(values, "engine", origin)
     for key, value in chosen.items():
-        if key not in engine.CHOICES:
-            raise UsageError(f"{origin}: engine", key, f"cannot be chosen; {nearest(key, engine.CHOICES)}")
-        engine.check(key, value, f"{origin}: engine")
+        if key not in engine_config.CHOICES:
+            raise UsageError(f"{origin}: engine", key, f"cannot be chosen; {nearest(key, engine_config.CHOICES)}")
+        engine_config.check(key, value, f"{origin}: engine")
     kept = _table(values, "checkpoints", origin)
     for key, value in kept.items():
-        keeping.check(key, value, f"{origin}: checkpoints")
+        checkpoint_policy.check(key, value, f"{origin}: checkpoints")
     return Wishes(
         origin,
         _text(values, "network", origin),
@@ -132,7 +130,7 @@ def _by_hand(values: dict, origin: str) -> Wishes:
         _table(values, "recipe", origin),
         chosen,
         kept,
-        start.wish(values, origin),
+        weights_source.wish(values, origin),
     )
 
 

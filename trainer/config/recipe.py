@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ...errors import UsageError, nearest, nearest_or_all
 from ..common.value_checks import Rule, checked
-from ..data import dataset_info as datainfo
+from ..data import dataset_info
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lamb", "muon")
 SHARPNESS = ("none", "sam", "asam")
@@ -219,7 +219,7 @@ def _without_mirrors(values: dict[str, object], asked: set[str], origins: Mappin
 
 def data_kind(dataset: str) -> str:
     """The key under which recipes know a data set: its name, or "folder" for one's own pictures."""
-    return "folder" if dataset.startswith(datainfo.FOLDER) else dataset
+    return "folder" if dataset.startswith(dataset_info.FOLDER) else dataset
 
 
 def from_dict(values: Mapping[str, object], origin: str = "recipe") -> Recipe:

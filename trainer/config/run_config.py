@@ -6,10 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from ...errors import UsageError, WorkError
-from . import checkpoint_policy as keeping
-from . import engine_config as engine
-from . import recipe
-from . import weights_source as start
+from . import checkpoint_policy, engine_config, recipe, weights_source
 from .checkpoint_policy import Keeping
 from .engine_config import Engine
 from .recipe import Recipe
@@ -96,7 +93,7 @@ def from_dict(values: dict) -> RunConfig:
             network_from_dict(values["network"]),
             _part(DataConfig, values["data"] | {"classes": tuple(values["data"]["classes"])}),
             recipe.from_dict(values["recipe"], "run.json"),
-            engine.from_dict(values["engine"]),
+            engine_config.from_dict(values["engine"]),
             int(values["seed"]),
             _keeping(values.get("checkpoints", {})),
         )
@@ -109,12 +106,12 @@ def from_dict(values: dict) -> RunConfig:
 
 def _keeping(values: dict) -> Keeping:
     """Runs of earlier versions say nothing of it, and later ones may say more."""
-    return keeping.from_dict({key: value for key, value in values.items() if key in keeping.KEYS})
+    return checkpoint_policy.from_dict({key: value for key, value in values.items() if key in checkpoint_policy.KEYS})
 
 
 def network_from_dict(values: dict) -> NetworkConfig:
     """What ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it has another form."""
-    return _part(NetworkConfig, values | {"pretrained": start.from_dict(values.get("pretrained"))})
+    return _part(NetworkConfig, values | {"pretrained": weights_source.from_dict(values.get("pretrained"))})
 
 
 def _part(kind: type, values: dict):

@@ -11,19 +11,11 @@ from torch import Tensor
 
 from ...errors import UsageError
 from . import (
-    dataset_info as datainfo,
-)
-from . import (
-    decoded_cache as cache,
-)
-from . import (
+    dataset_info,
+    decoded_cache,
     digits,
-)
-from . import (
-    image_folder as folder,
-)
-from . import (
-    published_sets as originals,
+    image_folder,
+    published_sets,
 )
 from .channel_statistics import Moments
 from .decoded_cache import Say, Stored
@@ -115,34 +107,34 @@ def load(
 
     UsageError: no such set, a folder that is none, a validation part that cannot be. WorkError: the data cannot be had.
     """
-    if name.startswith(datainfo.FOLDER):
-        root = datainfo.absolute(name.removeprefix(datainfo.FOLDER))
-        size, planes = datainfo.check_image_size(image_size), datainfo.check_channels(channels)
-        path = datainfo.cache_path(cache_folder, name, size, planes)
-        stored = folder.load(root, path, size, planes, say, progress)
-        return _assemble(datainfo.FOLDER + str(root), tuple(stored.facts["classes"]), stored, validation, seed, say)
-    entry = datainfo.find(name)
-    datainfo.check_channels(channels, entry)
+    if name.startswith(dataset_info.FOLDER):
+        root = dataset_info.absolute(name.removeprefix(dataset_info.FOLDER))
+        size, planes = dataset_info.check_image_size(image_size), dataset_info.check_channels(channels)
+        path = dataset_info.cache_path(cache_folder, name, size, planes)
+        stored = image_folder.load(root, path, size, planes, say, progress)
+        return _assemble(dataset_info.FOLDER + str(root), tuple(stored.facts["classes"]), stored, validation, seed, say)
+    entry = dataset_info.find(name)
+    dataset_info.check_channels(channels, entry)
     stored = digits.load() if entry.name == "digits" else _named(entry, data_folder, cache_folder, download, say)
     return _assemble(entry.name, entry.classes, stored, validation, seed, say)
 
 
-def _named(entry: datainfo.NamedSet, data_folder: Path, cache_folder: Path, download: bool, say: Say) -> Stored:
+def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, download: bool, say: Say) -> Stored:
     """A published set from its decoded copy, or decoded from its files and then kept."""
-    path = datainfo.cache_path(cache_folder, entry.name)
+    path = dataset_info.cache_path(cache_folder, entry.name)
     found = entry.originals(data_folder)
-    stored = cache.read(path, originals.fingerprint(found) if found else None, say)
+    stored = decoded_cache.read(path, published_sets.fingerprint(found) if found else None, say)
     if stored is not None:
         return stored
-    parts = originals.read(entry, data_folder, download, say)
+    parts = published_sets.read(entry, data_folder, download, say)
     moments = Moments(entry.channels)
     moments.add(parts["train"][0])
     facts = {"mean": moments.mean(), "std": moments.std(), "skipped": []}
-    with cache.Writer(path, say) as writer:
+    with decoded_cache.Writer(path, say) as writer:
         for part, (images, labels) in parts.items():
             writer.add(f"{part}.images", images)
             writer.add(f"{part}.labels", labels)
-        return writer.finish(originals.fingerprint(entry.originals(data_folder)), facts)
+        return writer.finish(published_sets.fingerprint(entry.originals(data_folder)), facts)
 
 
 def _assemble(

@@ -17,9 +17,7 @@ from ...errors import WorkError
 from ..common.progress import Say, percent
 from ..runs.lock import RunLock
 from ..runs.reader import read_run
-from . import execute
-from . import local_ranks as ranks
-from . import spawn as launch
+from . import execute, local_ranks, spawn
 from .queue import Queue
 from .signals import INTERRUPTED, StopSignals
 
@@ -81,7 +79,7 @@ def train(
 def _begin(place: int, path: Path, lock: RunLock, device: str, setting: execute.Setting) -> Child | None:
     """Start the process of a run; None, and the run is written down as failed, where that is impossible."""
     try:
-        process = launch.start([path], [lock], devices=[device])
+        process = spawn.start([path], [lock], devices=[device])
     except WorkError as error:
         execute.fail(path, lock, str(error), setting)
         lock.release()
@@ -97,7 +95,9 @@ def _code(child: Child, setting: execute.Setting) -> int:
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     try:
         with RunLock.acquire(child.path) as lock:
-            return ranks.settle(child.path, lock, f"its process was ended by {how}", setting.signals, lambda line: None)
+            return local_ranks.settle(
+                child.path, lock, f"its process was ended by {how}", setting.signals, lambda line: None
+            )
     except WorkError:  # somebody has taken up the run already, or the disk is full
         return code if code in (0, 1, INTERRUPTED) else 1
 

@@ -21,14 +21,11 @@ from ..common import process, progress
 from ..common.files import remove_leftovers
 from ..common.out_of_memory import is_out_of_memory
 from ..common.progress import Narrator, Say
-from ..config import run_config as runconfig
-from ..devices import hardware
-from ..devices import process_group as distributed
+from ..config import run_config
+from ..devices import hardware, process_group
 from ..devices.process_group import ALONE, Group
 from ..loop.reporter import Report
-from ..runs import log_file as output
-from ..runs import reader
-from ..runs import requests as control
+from ..runs import log_file, reader, requests
 from ..runs.lock import RunLock
 from ..runs.null_writer import Onlooker
 from ..runs.run_writer import RunWriter, read_config
@@ -94,12 +91,12 @@ def execute_queue(
             place, path, lock = taken
             if detached:
                 with contextlib.suppress(WorkError):  # the log of the run before serves as well
-                    output.redirect_output(path)
+                    log_file.redirect_output(path)
             try:
                 queue.codes[place] = _here_or_in_ranks(path, lock, setting)
             finally:
                 lock.release()
-            if signals.wanted and control.is_requested(path, control.STOP):
+            if signals.wanted and requests.is_requested(path, requests.STOP):
                 signals.wanted = None
     return [queue.codes[place] for place in range(len(paths))]
 
@@ -116,18 +113,18 @@ def _here_or_in_ranks(path: Path, lock: RunLock, setting: Setting) -> int:
     devices = setting.devices or (config.engine.devices if config else ())
     if config is None or len(devices) < 2:
         return train_here(path, lock, setting)
-    from . import local_ranks as ranks
+    from . import local_ranks
 
     threads = min(config.engine.threads, max(1, hardware.usable_cores() // len(devices)))
     with _log(path, wanted=not setting.detached) as log:
         say = progress.narrator(setting.say, log).say
-        return ranks.train(path, lock, devices, threads, setting.signals, say)
+        return local_ranks.train(path, lock, devices, threads, setting.signals, say)
 
 
-def _config(path: Path) -> runconfig.RunConfig | None:
+def _config(path: Path) -> run_config.RunConfig | None:
     """What run.json says; None where it cannot be used, which is told when the run is opened."""
     try:
-        return runconfig.from_dict(read_config(path))
+        return run_config.from_dict(read_config(path))
     except WorkError:
         return None
 
@@ -141,7 +138,7 @@ def execute_rank(
     gives the lock and is the one that writes and speaks.
     """
     with StopSignals(patient=True) as signals:
-        setting = Setting(signals, None, output.is_log(path), tuple(devices), group, launched)
+        setting = Setting(signals, None, log_file.is_log(path), tuple(devices), group, launched)
         code = _accompany(path, setting) if lock is None else train_here(path, lock, setting)
         if code == 1:
             # The others may be gone, or wait for this one: nothing is said goodbye to.
@@ -156,7 +153,7 @@ def _accompany(path: Path, setting: Setting) -> int:
     """What a rank does that is not the first: all but write and speak, unless an error is its own."""
     writer = Onlooker(path)
     outcome = _outcome(writer, Report(writer, Narrator(lambda line: None)), setting)
-    if outcome.state == "failed" and outcome.error != distributed.LOST:
+    if outcome.state == "failed" and outcome.error != process_group.LOST:
         progress.narrator().say(f"cnn-explorer: rank {setting.group.rank}: {outcome.error}")
     return outcome.exit
 
@@ -175,7 +172,7 @@ def train_here(path: Path, lock: RunLock, setting: Setting) -> int:
             report = Report(writer, narrator)
             outcome = _outcome(writer, report, setting)
             narrator.end()
-            _conclude(path, report, outcome, quiet=setting.launched and outcome.error == distributed.LOST)
+            _conclude(path, report, outcome, quiet=setting.launched and outcome.error == process_group.LOST)
             return outcome.exit
 
 
@@ -196,7 +193,7 @@ def _log(path: Path, *, wanted: bool) -> Iterator[BinaryIO | None]:
 
 def _open_log(path: Path) -> BinaryIO:
     """Without a buffer: what a full disk did not take is not tried again when the file is closed."""
-    return open(path / output.LOG, "ab", buffering=0)
+    return open(path / log_file.LOG, "ab", buffering=0)
 
 
 def _outcome(writer: RunWriter, report: Report, setting: Setting) -> Outcome:
@@ -208,11 +205,11 @@ def _outcome(writer: RunWriter, report: Report, setting: Setting) -> Outcome:
         return signals.wanted is not None or (group.world > 1 and os.getppid() != launcher)
 
     try:
-        if group.most(stop_wanted() or report.requested(control.STOP))[0]:
+        if group.most(stop_wanted() or report.requested(requests.STOP))[0]:
             return Outcome("stopped", INTERRUPTED)
         report.status(state="starting", phase="loading torch", exit=None, error=None)
         writer.keep_alive()
-        config = runconfig.from_dict(group.shared(writer.config)).on(setting.devices)
+        config = run_config.from_dict(group.shared(writer.config)).on(setting.devices)
         report.status(devices=config.engine.devices or (config.engine.device,))
         _settle(config.engine.threads, writer.path, report.say, setting)
         from ..loop.session import train
@@ -228,8 +225,8 @@ def _outcome(writer: RunWriter, report: Report, setting: Setting) -> Outcome:
     except (UsageError, WorkError) as error:
         return Outcome("failed", 1, str(error))
     except Exception as error:
-        if group.world > 1 and distributed.lost(error):
-            return Outcome("failed", 1, distributed.LOST)
+        if group.world > 1 and process_group.lost(error):
+            return Outcome("failed", 1, process_group.LOST)
         _log_traceback(writer.path)
         return Outcome("failed", 1, _one_line(error))
 
@@ -267,7 +264,7 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if is_out_of_memory(error):
         return "out of memory: smaller parts of the batch help, --set accumulate=2, or a smaller --batch-size"
-    return f"{type(error).__name__}: {text[:300]} (traceback in {output.LOG})"
+    return f"{type(error).__name__}: {text[:300]} (traceback in {log_file.LOG})"
 
 
 def _log_traceback(path: Path) -> None:

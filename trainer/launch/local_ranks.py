@@ -20,9 +20,8 @@ from typing import Any
 
 from ...errors import UsageError, WorkError
 from ..common.progress import Say
-from ..devices import hardware
-from ..devices import process_group as distributed
-from ..runs import requests as control
+from ..devices import hardware, process_group
+from ..runs import requests
 from ..runs.lock import RunLock
 from ..runs.run_writer import RunWriter
 from ..runs.states import ENDED
@@ -88,7 +87,7 @@ def _handed_down(lock: RunLock) -> Iterator[None]:
 
 def adopt_lock(path: Path) -> RunLock | None:
     """In a rank: take the lock from the standard input and put nothing there. None for all ranks but the first."""
-    lock = RunLock.from_fd(os.dup(0), path) if distributed.is_first() else None
+    lock = RunLock.from_fd(os.dup(0), path) if process_group.is_first() else None
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -131,9 +130,9 @@ def settle(path: Path, lock: RunLock, error: str, signals: StopSignals, say: Say
         status = writer.current_status()
         state = status.get("state")
         if state not in ENDED:
-            asked = signals.wanted is not None or control.is_requested(path, control.STOP)
+            asked = signals.wanted is not None or requests.is_requested(path, requests.STOP)
             state = "stopped" if asked else "failed"
-        if state == "failed" and status.get("error") in (None, distributed.LOST):
+        if state == "failed" and status.get("error") in (None, process_group.LOST):
             say(f"cnn-explorer: run {path.name}: failed: {error}")
             _write(writer, say, state="failed", phase="", eta_s=None, exit=1, error=error)
         elif state != status.get("state"):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import WorkError
-from ..runs import requests as control
+from ..runs import requests
 from ..runs.lock import RunLock
 from ..runs.log_file import open_log
 from ..runs.run_writer import RunWriter
@@ -67,7 +67,7 @@ class Queue:
     def _leaves(self, place: int, entry: tuple[Path, RunLock]) -> bool:
         """Take a run out of the line if that is what was asked; a disk that is full leaves it where it is."""
         path, lock = entry
-        if not control.is_requested(path, control.STOP):
+        if not requests.is_requested(path, requests.STOP):
             return False
         try:
             with RunWriter.open(path, lock) as writer:

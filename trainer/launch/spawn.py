@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ...errors import UsageError, WorkError
 from ..common import process
-from ..runs import requests as control
+from ..runs import requests
 from ..runs.ids import check_id, is_run
 from ..runs.lock import RunLock
 from ..runs.log_file import open_log
@@ -109,7 +109,7 @@ def prepare_resume(path: Path) -> RunLock:
     try:
         _check_resumable(read_run(path), locked=True)
         with RunWriter.open(path, lock) as writer:
-            control.forget_requests(path)
+            requests.forget_requests(path)
             writer.status(state="queued", phase="", eta_s=None, exit=None, error=None)
     except BaseException:
         lock.release()

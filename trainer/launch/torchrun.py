@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...errors import UsageError, WorkError
 from ..common import process
-from ..devices import process_group as distributed
+from ..devices import process_group
 from ..devices.process_group import Group
 from ..runs.lock import RunLock
 from ..runs.reader import list_runs, read_run
@@ -34,7 +34,7 @@ def job() -> dict[str, object] | None:
 
     When it starts its ranks again after an accident, they find their run by this.
     """
-    if not distributed.ranked():
+    if not process_group.ranked():
         return None
     agent = os.getppid()
     identity = {"host": process.host(), "pid": agent, "process_ticks": process.start_ticks(agent)}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batches.batches import evaluation_batches
-from ..common import rng as randomness
+from ..common import rng
 from ..common.out_of_memory import is_out_of_memory
 from ..common.progress import duration
 from ..config.engine_config import Engine
@@ -154,7 +154,7 @@ def _batch(session: Session) -> tuple[Tensor, Tensor]:
 def _undisturbed(session: Session) -> Iterator[None]:
     """Put buffers, random numbers and mode of the networks back to where they were."""
     device = session.view.device
-    numbers = randomness.state(device)
+    numbers = rng.state(device)
     buffers = [(buffer, buffer.clone()) for network in _networks(session) for buffer in network.buffers()]
     training = session.network.training
     try:
@@ -164,4 +164,4 @@ def _undisturbed(session: Session) -> Iterator[None]:
             for buffer, before in buffers:
                 buffer.copy_(before)
         session.network.train(training)
-        randomness.restore(numbers, device)
+        rng.restore(numbers, device)

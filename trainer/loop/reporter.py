@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from ..common.progress import Narrator
-from ..runs import requests as control
+from ..runs import requests
 from ..runs.run_writer import RunWriteError, RunWriter
 from ..runs.tail import Figures
 
@@ -101,7 +101,7 @@ class Report:
 
     def requested(self, what: str) -> bool:
         """Whether the run's folder holds the request ``what``, control.STOP or control.FINISH."""
-        return control.is_requested(self._writer.path, what)
+        return requests.is_requested(self._writer.path, what)
 
 
 def _once(record: dict) -> tuple:

@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from ... import settings
 from ...errors import WorkError
-from ...models.catalogue import registry as catalogue
-from ..batches import class_balance as balance
-from ..batches import placement as store
+from ...models.catalogue import registry
+from ..batches import class_balance, placement
 from ..batches.batches import TrainingBatches, View
-from ..common import rng as randomness
+from ..common import rng
 from ..common.json_safe import short
 from ..common.out_of_memory import is_out_of_memory, release
 from ..common.progress import percent
@@ -25,16 +24,13 @@ from ..config.recipe import Recipe
 from ..config.run_config import RunConfig
 from ..data import datasets
 from ..data.datasets import DataSet
-from ..devices import hardware
-from ..devices import process_group as distributed
+from ..devices import hardware, process_group
 from ..devices.process_group import ALONE, Group
-from ..optim import fine_tuning as finetune
+from ..optim import fine_tuning
 from ..optim.build import Average, build_optimizer
 from ..runs.run_writer import RunWriter
 from ..runs.tail import newest_figures
-from ..weights import checkpoint
-from ..weights import initialise as initial
-from ..weights import weight_files as weightfiles
+from ..weights import checkpoint, initialise, weight_files
 from .checkpointer import Bystander, Keeper
 from .compile_warmup import warm_up
 from .evaluate import Evaluation
@@ -47,7 +43,7 @@ StopWanted = Callable[[], bool]
 
 def train(config: RunConfig, writer: RunWriter, report: Report, stop_wanted: StopWanted, group: Group = ALONE) -> None:
     """Bring the run to its end from where it stands. Raises Stopped, Diverged, UsageError, WorkError."""
-    device = hardware.choose_device(distributed.device_of(group, config.engine.device, config.engine.devices))
+    device = hardware.choose_device(process_group.device_of(group, config.engine.device, config.engine.devices))
     report.status(state="starting", phase="loading data")
     data = _load_in_turn(config, report, group)
     _unless_stopped(stop_wanted, group)
@@ -170,8 +166,8 @@ def load_data(config: RunConfig, say: Callable[[str], None]) -> DataSet:
 
 def build_network(config: RunConfig) -> nn.Module:
     """The network with its initial weights, which follow from the seed, on the CPU; UsageError where it cannot be built."""
-    randomness.begin(config.seed)
-    return weightfiles.build(config.network)
+    rng.begin(config.seed)
+    return weight_files.build(config.network)
 
 
 def build_session(
@@ -187,11 +183,11 @@ def build_session(
     first = config.network.pretrained
     taken_over = first is not None and not begun
     if taken_over and group.first:  # the file may be on this host alone
-        initial.take_over(network, config.network)
+        initialise.take_over(network, config.network)
     fresh = first.fresh if first is not None else ()
     if recipe.freeze == "backbone":
-        finetune.freeze(network, fresh)
-    scales = finetune.rate_scales(network, recipe, fresh)
+        fine_tuning.freeze(network, fresh)
+    scales = fine_tuning.rate_scales(network, recipe, fresh)
     mean, std = (first.mean, first.std) if first is not None and first.mean else (data.mean, data.std)
     layout = torch.channels_last if engine.channels_last else torch.contiguous_format
     network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
@@ -201,11 +197,11 @@ def build_session(
     average = Average(network, copy.deepcopy(network), recipe.ema) if recipe.ema else None
     precision = autocast(engine.precision, device, cache=not engine.cuda_graphs)
     scaler = torch.amp.GradScaler(device.type) if engine.precision == "fp16" else None
-    on_device = engine.data_on_device and store.fits(data.train, recipe, device)
+    on_device = engine.data_on_device and placement.fits(data.train, recipe, device)
     batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes), group, on_device=on_device)
     optimizer = build_optimizer(network, recipe, scales)
     # Of a person's own network it is not known whether each of its parameters gets a gradient.
-    forward = group.wrapped(network, partly_used=not catalogue.comes_with_the_program(config.network.name))
+    forward = group.wrapped(network, partly_used=not registry.comes_with_the_program(config.network.name))
     weights = _class_weights(recipe, data, device)
     updater = Updater(network, optimizer, recipe, precision, average, scaler, forward, batches.share, weights)
     facts = {
@@ -220,7 +216,7 @@ def build_session(
 
 def _class_weights(recipe: Recipe, data: DataSet, device: torch.device) -> Tensor | None:
     counts = torch.bincount(data.train.labels, minlength=len(data.classes))
-    weights = balance.class_weights(recipe, counts.tolist())
+    weights = class_balance.class_weights(recipe, counts.tolist())
     return None if weights is None else torch.tensor(weights, device=device)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...errors import WorkError
 from ..batches.batches import TrainingBatches, View, evaluation_batches, evaluation_size
-from ..common import rng as randomness
+from ..common import rng
 from ..common.json_safe import short
 from ..common.out_of_memory import is_out_of_memory, release
 from ..common.progress import Moment, duration, percent, speed
@@ -25,7 +25,7 @@ from ..config.recipe import Recipe
 from ..data.datasets import Pictures
 from ..devices.process_group import ALONE, Group, Meetings
 from ..optim.fine_tuning import train_mode
-from ..runs import requests as control
+from ..runs import requests
 from .checkpointer import Keeper
 from .evaluate import Evaluation, evaluate
 from .metrics_window import Means, Window
@@ -114,7 +114,7 @@ class Trainer:
                     self._end_epoch()
                 if self.step >= self.total:
                     break
-                if self._group.most(self.step > 0 and self._report.requested(control.FINISH))[0]:
+                if self._group.most(self.step > 0 and self._report.requested(requests.FINISH))[0]:
                     self._end_early()
                 else:
                     self._train_epoch()
@@ -134,7 +134,7 @@ class Trainer:
         if self._keeper.trouble:
             self._report.say("the training is done and waits for the disk to take its weights; a stop gives them up")
         while self._keeper.trouble:
-            if self._stop_wanted() or self._report.requested(control.STOP):
+            if self._stop_wanted() or self._report.requested(requests.STOP):
                 raise Stopped
             if time.monotonic() >= deadline:
                 raise WorkError(
@@ -167,7 +167,7 @@ class Trainer:
             if due or stop:
                 self._close_window()
                 stop, finish = self._group.most(
-                    stop or self._report.requested(control.STOP), self._report.requested(control.FINISH)
+                    stop or self._report.requested(requests.STOP), self._report.requested(requests.FINISH)
                 )
                 if stop:
                     raise Stopped
@@ -180,7 +180,7 @@ class Trainer:
     def _update(self, images: Tensor, targets: Tensor) -> None:
         rate = learning_rate(self.session.recipe, self.step, self._per_epoch)
         if self._group.world > 1:
-            randomness.reseed(self.session.batches.seed, self._group.rank, self.step)
+            rng.reseed(self.session.batches.seed, self._group.rank, self.step)
         self._window.add(self.session.updater(images, targets, rate))
         self.step += 1
 
@@ -360,7 +360,7 @@ class Trainer:
             "optimizer": updater.optimizer.state_dict(),
             "average": None if updater.average is None else updater.average.state_dict(),
             "scaler": None if updater.scaler is None else updater.scaler.state_dict(),
-            "rng": randomness.state(session.view.device),
+            "rng": rng.state(session.view.device),
             **session.facts,
         }
 
@@ -373,7 +373,7 @@ class Trainer:
             updater.average.load_state_dict(state["average"])
         if updater.scaler is not None and state["scaler"] is not None:
             updater.scaler.load_state_dict(state["scaler"])
-        randomness.restore(state["rng"], session.view.device)
+        rng.restore(state["rng"], session.view.device)
         self.step, self.evaluated = int(state["step"]), int(state["evaluated"])
         if not 0 <= self.step <= self.total:
             raise ValueError(f"it is of step {self.step}, and the run has {self.total}")

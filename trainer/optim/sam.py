@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..common import rng as randomness
+from ..common import rng
 
 ASAM_FLOOR = 0.01
 """η of ASAM: added to the size of each weight, so that one at 0 may be moved too."""
@@ -37,7 +37,7 @@ class Ascent:
 
     def begin(self) -> None:
         """Before the first pass."""
-        self._noise = randomness.state(self._device)
+        self._noise = rng.state(self._device)
 
     @contextmanager
     def worst_point(self) -> Iterator[None]:
@@ -52,7 +52,7 @@ class Ascent:
         del gradients  # their memory is for those of the second pass
         for norm in self._norms:
             norm.track_running_stats = False  # batch statistics are used all the same, and none are kept
-        randomness.restore(self._noise, self._device)
+        rng.restore(self._noise, self._device)
         try:
             yield
         finally:

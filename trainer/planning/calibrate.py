@@ -20,8 +20,7 @@ from ..common.out_of_memory import release
 from ..common.progress import Say
 from ..config.run_config import RunConfig
 from ..devices import hardware
-from . import calibration_store as calibrations
-from . import estimate
+from . import calibration_store, estimate
 from .estimate import Forecast
 from .planner import Plan
 from .trial import Trial, undisturbed
@@ -90,8 +89,8 @@ def _settled(plan: Plan, say: Say, wanted: bool | None, measure: bool) -> tuple[
         reason = "switched off" if wanted is False else "nothing to choose"
         found = plan if plan.choice.complete else _noted(plan, {}, "none", reason)
         return found, estimate.forecast(found.config, found.data)
-    key = calibrations.key(plan.config, plan.choice.fixed)
-    known = None if wanted else calibrations.find(key)
+    key = calibration_store.key(plan.config, plan.choice.fixed)
+    known = None if wanted else calibration_store.find(key)
     if known is not None:
         found = _noted(plan, known["choice"], "remembered", known["why"], known)
         say(f"calibration of {str(known['date'])[:10]}: {known['why']}")
@@ -212,7 +211,7 @@ def _concluded(plan: Plan, forecast: Forecast, tried: list[Tried], key: str, say
             for one in tried
         ],
     }
-    calibrations.remember(key, entry)
+    calibration_store.remember(key, entry)
     say(f"calibration: {why}")
     return _noted(plan, choice, "measured", why, entry), forecast.faster(plan.config, gain)
 
@@ -221,7 +220,7 @@ def _noted(plan: Plan, choice: Mapping[str, object], origin: str, why: str, entr
     """The plan with ``choice`` in its engine, and how it came about in the engine's ``calibration``."""
     note = dict(entry or {}) | {"origin": origin, "why": why}
     engine = dataclasses.replace(plan.config.engine, **choice, calibration=note)
-    origins = dict(plan.choice.origins) | dict.fromkeys(choice, calibrations.ORIGIN)
+    origins = dict(plan.choice.origins) | dict.fromkeys(choice, calibration_store.ORIGIN)
     return dataclasses.replace(
         plan,
         config=dataclasses.replace(plan.config, engine=engine),

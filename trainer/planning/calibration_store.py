@@ -15,7 +15,7 @@ from ... import settings
 from ...errors import UsageError
 from ..common.files import read_bytes, replace_file
 from ..common.json_safe import encode_json
-from ..config import engine_config as engine
+from ..config import engine_config
 from ..config.run_config import RunConfig
 
 ORIGIN = "calibration"
@@ -75,7 +75,7 @@ def find(wanted: str) -> dict | None:
         return None
     try:
         for name, value in entry["choice"].items():
-            engine.check(name, value)
+            engine_config.check(name, value)
     except UsageError:
         return None
     return entry

@@ -9,7 +9,7 @@ import torch
 
 from ...errors import UsageError
 from ..common.progress import Say
-from ..config import engine_config as engine
+from ..config import engine_config
 from ..config.config_file import Wishes
 from ..config.engine_config import Engine
 from ..devices import hardware
@@ -39,15 +39,17 @@ def choose(flags: Mapping[str, object], wishes: Wishes, *, alone: bool, say: Say
     """Resolve the fields of engine.CHOICES; ``flags`` holds those that were given. UsageError for what cannot be."""
     for key, value in flags.items():
         if key != "threads":
-            engine.check(key, value, "")
+            engine_config.check(key, value, "")
     wanted = dict(wishes.engine) | dict(flags)
     device = hardware.choose_device(str(wanted.get("device", "auto")))
     if wishes.complete:
         for key in _lost(wishes, flags, device):
             say(f"without {key.replace('_', '-')} of {wishes.origin}, which ran on {wishes.engine.get('device')}")
             del wanted[key]
-    origins = {key: FLAG if key in flags else wishes.origin if key in wanted else DEFAULT for key in engine.CHOICES}
-    for key in engine.CUDA_ONLY:
+    origins = {
+        key: FLAG if key in flags else wishes.origin if key in wanted else DEFAULT for key in engine_config.CHOICES
+    }
+    for key in engine_config.CUDA_ONLY:
         if wanted.get(key) and device.type != "cuda":
             name = key.replace("_", "-") if key in flags else f"{wishes.origin}: engine: {key}"
             raise UsageError(name, None, f"needs a CUDA device, and this run is on {device}")
@@ -57,7 +59,10 @@ def choose(flags: Mapping[str, object], wishes: Wishes, *, alone: bool, say: Say
         device_name=hardware.device_name(device),
         threads=hardware.choose_threads(_threads(wanted.get("threads"), flags, wishes.origin, say), alone=alone),
         calibration=wanted.get("calibration") if wishes.complete else None,  # type: ignore[arg-type]
-        **{key: wanted.get(key, defaults.get(key, getattr(Engine, key))) for key in ("precision", *engine.SWITCHES)},  # type: ignore[arg-type]
+        **{
+            key: wanted.get(key, defaults.get(key, getattr(Engine, key)))
+            for key in ("precision", *engine_config.SWITCHES)
+        },  # type: ignore[arg-type]
     )
     return Choice(chosen, origins, wishes.complete)
 
@@ -76,7 +81,7 @@ def _lost(wishes: Wishes, flags: Mapping[str, object], device: torch.device) -> 
     was = str(wishes.engine.get("device", "")).partition(":")[0]
     if device.type in (was, "cuda"):
         return []
-    return [key for key in (*engine.CUDA_ONLY, "compile") if wishes.engine.get(key) and key not in flags]
+    return [key for key in (*engine_config.CUDA_ONLY, "compile") if wishes.engine.get(key) and key not in flags]
 
 
 def _threads(wanted: object, flags: Mapping, origin: str, say: Say) -> int | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...models.anatomy import counting, memory
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ..common.progress import about, speed
 from ..config.engine_config import Engine
 from ..config.run_config import NetworkConfig, RunConfig
 from ..data.datasets import DataSet
 from ..devices import hardware
-from ..weights import weight_files as weightfiles
+from ..weights import weight_files
 from .trial import Timing, Trial, undisturbed
 
 TIMED_S = 0.1
@@ -61,7 +61,7 @@ def memory_needed(config: RunConfig) -> int | None:
     precision = "fp32" if engine.precision == "fp32" else "bf16"  # fp16 takes as much room as bf16
     optimizer = recipe.optimizer if recipe.optimizer in memory.STATE_COPIES else "adam"
     try:
-        on_meta = counting.on_meta(lambda: weightfiles.build(network))
+        on_meta = counting.on_meta(lambda: weight_files.build(network))
         needed = memory.training_memory(on_meta, shape, part, precision, optimizer).peak
     except Exception:  # whatever a network does with a tensor without values
         return None
@@ -146,11 +146,11 @@ def _place(engine: Engine) -> str:
 
 def smaller(network: NetworkConfig) -> str:
     """What to train instead: the layout for small pictures where it was not taken, else a smaller network of the family."""
-    variant = catalogue.find(network.name)
+    variant = registry.find(network.name)
     if variant.small_form is not None and network.form != "small":
         return "--stem small takes the layout for small pictures"
     own = variant.form(network.form).macs
-    family = [other for other in catalogue.variants().values() if other.family == variant.family]
+    family = [other for other in registry.variants().values() if other.family == variant.family]
     lighter = [other for other in family if 0 < other.form(network.form).macs <= own / 4]
     if not lighter:
         return ""

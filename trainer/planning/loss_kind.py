@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from ...models.anatomy import counting
 from ..config.run_config import NetworkConfig
-from ..weights import weight_files as weightfiles
+from ..weights import weight_files
 
 
 def uses_cross_entropy(config: NetworkConfig) -> bool:
     """Send the shape of two pictures through network and loss, without memory, and see whether the criterion is called."""
-    network = counting.on_meta(lambda: weightfiles.build(config)).train()
+    network = counting.on_meta(lambda: weight_files.build(config)).train()
     own_loss = getattr(network, "training_loss", None)
     return own_loss is None or _calls(network, own_loss, config)
 

@@ -19,41 +19,31 @@ import torch
 from ... import __version__, settings
 from ...errors import UsageError
 from ...models.anatomy import counting
-from ...models.catalogue import registry as catalogue
-from ..batches import placement as store
+from ...models.catalogue import registry
+from ..batches import placement
 from ..config import (
-    checkpoint_policy as keeping,
-)
-from ..config import (
-    config_file as configfile,
-)
-from ..config import (
-    engine_config as engine,
-)
-from ..config import (
+    checkpoint_policy,
+    config_file,
+    engine_config,
     presets,
     recipe,
-)
-from ..config import (
-    unused_settings as unused,
+    unused_settings,
 )
 from ..config.config_file import Wishes
 from ..config.engine_config import Engine
 from ..config.recipe import Layer, Recipe
 from ..config.run_config import DataConfig, NetworkConfig, RunConfig
 from ..config.weights_source import FINE_TUNING, GROWN, Wish
-from ..data import dataset_info as datainfo
-from ..data import datasets
+from ..data import dataset_info, datasets
 from ..data.dataset_info import DataInfo
 from ..data.datasets import DataSet
-from ..devices import gpus
-from ..devices import process_group as distributed
+from ..devices import gpus, process_group
 from ..runs.ids import new_id
 from ..runs.lock import RunLock
 from ..runs.run_writer import RunWriter
-from ..weights import initialise as initial
+from ..weights import initialise
 from ..weights.initialise import Source
-from . import engine_choice as enginechoice
+from . import engine_choice
 from .engine_choice import Choice
 from .loss_kind import uses_cross_entropy
 
@@ -143,13 +133,13 @@ def plan(request: Request, say: Say) -> Plan:
 
 
 def _plan(request: Request, say: Say) -> Plan:
-    wishes = configfile.read(request.config)
+    wishes = config_file.read(request.config)
     if request.from_scratch:
         wishes = wishes.without_start()
     name = request.network or wishes.network
     if name is None:
         raise UsageError("network", None, "give the name of a network; `cnn-explorer list` names them all")
-    variant = catalogue.find(name)
+    variant = registry.find(name)
     dataset = request.dataset or wishes.dataset or DEFAULT_DATASET
     seed = _seed(_first(request.seed, wishes.seed, 0))
     stem = _first(request.stem, wishes.stem, "auto")
@@ -161,19 +151,19 @@ def _plan(request: Request, say: Say) -> Plan:
     folder = settings.data_folder(request.data)
     source = _source(request, wishes, variant, say)
     if source is not None:
-        stem, size = initial.form_of(source, stem, size)
+        stem, size = initialise.form_of(source, stem, size)
 
     info = _describe(dataset, variant, stem, size, folder)
     resolved = recipe.resolve(info.name, _layers(variant, wishes, request, source))
-    initial.check_backbone(resolved.recipe, source)
-    for line in unused.remarks(resolved, flags_only=wishes.complete):
+    initialise.check_backbone(resolved.recipe, source)
+    for line in unused_settings.remarks(resolved, flags_only=wishes.complete):
         say(line)
-    flags = {key: value for key in engine.CHOICES if (value := getattr(request, key)) is not None}
-    choice = _shared_out(enginechoice.choose(_on_first(flags, request), wishes, alone=request.alone, say=say), request)
+    flags = {key: value for key in engine_config.CHOICES if (value := getattr(request, key)) is not None}
+    choice = _shared_out(engine_choice.choose(_on_first(flags, request), wishes, alone=request.alone, say=say), request)
     _tell_company(choice.engine, wishes, say)
     for key, value in request.checkpoints.items():
-        keeping.check(key, value)
-    kept = keeping.from_dict({**wishes.checkpoints, **request.checkpoints})
+        checkpoint_policy.check(key, value)
+    kept = checkpoint_policy.from_dict({**wishes.checkpoints, **request.checkpoints})
     if source is not None and source.channels is not None and source.channels > info.channels:
         say(f"grey pictures become {source.channels} equal channels, which is what the weights expect")
         info = dataclasses.replace(info, channels=source.channels)
@@ -182,7 +172,7 @@ def _plan(request: Request, say: Say) -> Plan:
         info.name,
         folder,
         settings.cache_folder(),
-        image_size=info.size if info.name.startswith(datainfo.FOLDER) else None,
+        image_size=info.size if info.name.startswith(dataset_info.FOLDER) else None,
         validation=held_out,
         seed=seed,
         say=say,
@@ -193,11 +183,11 @@ def _plan(request: Request, say: Say) -> Plan:
         say(remark)
     network = NetworkConfig(variant.name, form.stem, info.channels, form.image_size, len(data.classes), form.parameters)
     if source is not None:
-        begin = initial.settle(source, network, data.classes, say)
+        begin = initialise.settle(source, network, data.classes, say)
         network = dataclasses.replace(network, pretrained=begin)
-        initial.check_learning(fitted, begin, network)
+        initialise.check_learning(fitted, begin, network)
     _check_loss(resolved, network)
-    distributed.check_batch(fitted.batch_size, max(request.ranks, len(choice.engine.devices)))
+    process_group.check_batch(fitted.batch_size, max(request.ranks, len(choice.engine.devices)))
     choice = _placed(choice, data, fitted, say)
     config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed, kept)
     return Plan(config, data, _origins(resolved, fitted, info.name), choice)
@@ -215,9 +205,9 @@ def _check_loss(resolved: recipe.Resolved, network: NetworkConfig) -> None:
 def _placed(choice: Choice, data: DataSet, fitted: Recipe, say: Say) -> Choice:
     """The pictures in main memory where the device has no room for them and nobody decided it, which is said."""
     device = torch.device(choice.engine.device)
-    if choice.complete or "data_on_device" in choice.fixed or store.fits(data.train, fitted, device):
+    if choice.complete or "data_on_device" in choice.fixed or placement.fits(data.train, fitted, device):
         return choice
-    size = store.size(data.train, fitted) / 1e9
+    size = placement.size(data.train, fitted) / 1e9
     say(f"the pictures ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
 
@@ -225,12 +215,12 @@ def _placed(choice: Choice, data: DataSet, fitted: Recipe, say: Say) -> Choice:
 def _origins(resolved: recipe.Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:
     """Where each value of the recipe comes from, in words for a person."""
     by_dataset = recipe.BY_DATASET[recipe.data_kind(dataset)]
-    words = {"": enginechoice.FLAG}
+    words = {"": engine_choice.FLAG}
     origins = {key: words.get(origin, origin) for key, origin in resolved.origins.items()}
     for key, origin in origins.items():
         if getattr(fitted, key) != getattr(resolved.recipe, key):
             origins[key] = "pictures"
-        elif origin == enginechoice.DEFAULT and key in by_dataset:
+        elif origin == engine_choice.DEFAULT and key in by_dataset:
             origins[key] = "data set"
     return origins
 
@@ -267,13 +257,13 @@ def _seed(seed: int) -> int:
     return seed
 
 
-def _source(request: Request, wishes: Wishes, variant: catalogue.Variant, say: Say) -> Source | None:
+def _source(request: Request, wishes: Wishes, variant: registry.Variant, say: Say) -> Source | None:
     """The weights that the run begins with, None where they are drawn."""
     wish = request.start or wishes.start
-    return None if wish is None else initial.find(wish, variant, settings.runs_folder(request.runs), say)
+    return None if wish is None else initialise.find(wish, variant, settings.runs_folder(request.runs), say)
 
 
-def _layers(variant: catalogue.Variant, wishes: Wishes, request: Request, source: Source | None) -> list[Layer]:
+def _layers(variant: registry.Variant, wishes: Wishes, request: Request, source: Source | None) -> list[Layer]:
     """The recipe's layers, the strongest last; a run.json is complete, so the note has no say beside it.
 
     A grown network learns as any other: its authors slowed down nothing.
@@ -289,18 +279,18 @@ def _layers(variant: catalogue.Variant, wishes: Wishes, request: Request, source
     return [*layers, Layer(wishes.origin, wishes.recipe), Layer("", request.recipe)]
 
 
-def _describe(dataset: str, variant: catalogue.Variant, stem: str, size: int | None, folder: Path) -> DataInfo:
+def _describe(dataset: str, variant: registry.Variant, stem: str, size: int | None, folder: Path) -> DataInfo:
     """The data set; pictures of one's own are scaled to the size of the network's form where no size is given."""
     if stem not in ("auto", "small", "imagenet"):
         raise UsageError("stem", stem, "is unknown; choose one of auto, imagenet, small")
-    if dataset.startswith(datainfo.FOLDER) and size is None:
+    if dataset.startswith(dataset_info.FOLDER) and size is None:
         paper = variant.paper_form.input[1]
         small = stem != "imagenet" and (variant.small_form is not None or paper <= SMALL_PICTURES)
-        size = datainfo.DEFAULT_IMAGE_SIZE if small else paper
-    return datainfo.describe(dataset, folder, size)
+        size = dataset_info.DEFAULT_IMAGE_SIZE if small else paper
+    return dataset_info.describe(dataset, folder, size)
 
 
-def _form(variant: catalogue.Variant, info: DataInfo, stem: str, size: int | None, say: Say) -> Form:
+def _form(variant: registry.Variant, info: DataInfo, stem: str, size: int | None, say: Say) -> Form:
     """The layout that fits the pictures, tried out on the meta device; said where it is not the obvious one."""
     if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > SMALL_PICTURES:
         raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's layout only")
@@ -316,11 +306,11 @@ def _form(variant: catalogue.Variant, info: DataInfo, stem: str, size: int | Non
     return form
 
 
-def _try(variant: catalogue.Variant, info: DataInfo, stem: str | None, size: int, fall_back: int | None) -> Form:
+def _try(variant: registry.Variant, info: DataInfo, stem: str | None, size: int, fall_back: int | None) -> Form:
     """Build the network without memory and send a shape through it; at its own size where the pictures' is too small."""
     try:
         network = counting.on_meta(
-            lambda: catalogue.build(
+            lambda: registry.build(
                 variant.name,
                 form="small" if stem == "small" else "paper",
                 num_classes=len(info.classes),

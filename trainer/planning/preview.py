@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..common.json_safe import short
-from ..config import engine_config as engine
+from ..config import engine_config
 from ..config.lr_schedule import curve
 from .engine_choice import DEFAULT
 from .estimate import Estimate, Forecast
@@ -81,7 +81,7 @@ def recipe_lines(plan: Plan) -> list[str]:
 
 def _engine_values(plan: Plan) -> dict[str, object]:
     values = plan.config.engine.to_dict()
-    return {key: values[key] for key in engine.CHOICES}
+    return {key: values[key] for key in engine_config.CHOICES}
 
 
 def _table(values: Mapping[str, object], origins: Mapping[str, str]) -> list[str]:

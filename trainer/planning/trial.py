@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from ..batches.batches import TrainingBatches, evaluation_batches
-from ..common import rng as randomness
+from ..common import rng
 from ..config.run_config import RunConfig
 from ..data.datasets import DataSet, Pictures
 from ..devices import hardware
@@ -144,8 +144,8 @@ def _first(pictures: Pictures, count: int) -> Pictures:
 @contextlib.contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
     """Put the global generators back to where they were."""
-    before = randomness.state(device)
+    before = rng.state(device)
     try:
         yield
     finally:
-        randomness.restore(before, device)
+        rng.restore(before, device)

@@ -1,7 +1,7 @@
-"""The first weights of a run that does not begin by chance: found and checked when it is planned, taken over when it begins.
+"""The initial weights that a run takes from elsewhere: found and checked when it is planned, loaded when it begins.
 
-Three sources, one procedure: torchvision's published weights (torchvision_weights.py), a run or a file (by name and shape), a
-trained shallower network (the model file's ``grow(network, trained)``, which returns the names of the layers copied). The
+Three sources, one procedure: torchvision's published weights (torchvision_weights.py), a run or a file (by name and shape),
+a trained shallower network (the model file's ``grow(network, trained)``, which returns the names of the layers copied). The
 plan says which parameters begin afresh; run.json keeps their names, so that a resumed run needs the source no more.
 """
 
@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from ...errors import UsageError, WorkError
 from ...models.anatomy import counting, transplant
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ..config.recipe import OF_BACKBONE, Recipe
 from ..config.run_config import NetworkConfig
 from ..config.weights_source import FILE, GROWN, TORCHVISION, Start, Wish
 from ..runs import ids
 from ..runs.run_writer import checkpoint_paths
-from . import torchvision_weights as published
-from . import weight_files as weightfiles
+from . import torchvision_weights, weight_files
 from .torchvision_weights import Published
 from .weight_files import WeightFile
 
@@ -56,16 +55,16 @@ class Source:
         return (known.mean, known.std) if known is not None else ((), ())
 
 
-def find(wish: Wish, variant: catalogue.Variant, runs: Path, say: Say) -> Source:
-    """Where the wished weights are, fetched where they must be. UsageError and WorkError as torchvision_weights.py and below."""
+def find(wish: Wish, variant: registry.Variant, runs: Path, say: Say) -> Source:
+    """Where the wished weights are, fetched where they must be. Errors as in torchvision_weights.py and below."""
     if wish.kind == TORCHVISION:
-        chosen = published.find(variant, wish.value)
-        published.fetch(chosen, say)
+        chosen = torchvision_weights.find(variant, wish.value)
+        torchvision_weights.fetch(chosen, say)
         return Source(TORCHVISION, chosen.name, chosen, stem="imagenet", size=chosen.size, channels=3)
     flag = "init-from" if wish.kind == FILE else "grow-from"
     path, name = _locate(flag, wish.value, runs)
     try:
-        file, digest = weightfiles.read(path), weightfiles.digest(path)
+        file, digest = weight_files.read(path), weight_files.digest(path)
     except WorkError as error:
         raise UsageError(flag, None, str(error)) from None
     if wish.digest and wish.digest != digest:
@@ -73,7 +72,7 @@ def find(wish: Wish, variant: catalogue.Variant, runs: Path, say: Say) -> Source
     known = file.network
     if wish.kind == GROWN:
         _check_growing(variant, file)
-    if known is None or catalogue.find(known.name).family != variant.family:
+    if known is None or registry.find(known.name).family != variant.family:
         return Source(wish.kind, name, file=file, digest=digest)
     return Source(wish.kind, name, None, file, digest, known.stem, known.image_size, known.in_channels)
 
@@ -84,7 +83,7 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
     if path.is_file():
         inside = path.parent.name == "checkpoints"
         return path, path.parent.parent.name if inside else path.name
-    if path.suffix in (".pt", ".pth", weightfiles.SAFETENSORS) or not ids.is_id(value):
+    if path.suffix in (".pt", ".pth", weight_files.SAFETENSORS) or not ids.is_id(value):
         raise UsageError(flag, value, "is no file and no run id")
     try:
         run = ids.resolve(runs, value)
@@ -97,14 +96,14 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
     raise UsageError(flag, value, "has no weights yet: neither best.pt nor last.pt is written")
 
 
-def _check_growing(variant: catalogue.Variant, file: WeightFile) -> None:
-    if not hasattr(catalogue.module(variant.family), "grow"):
+def _check_growing(variant: registry.Variant, file: WeightFile) -> None:
+    if not hasattr(registry.module(variant.family), "grow"):
         raise UsageError(
             "grow-from", variant.name, "cannot be grown: its model file declares no grow(network, trained)"
         )
     if file.network is None:
         raise UsageError("grow-from", str(file.path), "does not say of which network it is; a run or its best.pt does")
-    if catalogue.find(file.network.name).family != variant.family:
+    if registry.find(file.network.name).family != variant.family:
         hint = f"is of {file.network.name}; {variant.name} grows from a network of its own family, {variant.family}"
         raise UsageError("grow-from", str(file.path), hint)
 
@@ -136,7 +135,7 @@ def settle(source: Source, config: NetworkConfig, classes: tuple[str, ...], say:
 
     UsageError where the weights do not fit at all.
     """
-    network = counting.on_meta(lambda: weightfiles.build(config))
+    network = counting.on_meta(lambda: weight_files.build(config))
     targets = transplant.named_weights(network)
     taken = _taken(source, config, classes, network)
     fresh = tuple(name for name, _ in network.named_parameters() if name not in taken)
@@ -175,7 +174,7 @@ def _taken(source: Source, config: NetworkConfig, classes: tuple[str, ...], netw
     head = transplant.depends_on_classes(builder(config))
     places = transplant.named_weights(network)
     if source.published is not None:
-        pairs = published.pair_up(source.published, builder(config), config.image_size)
+        pairs = torchvision_weights.pair_up(source.published, builder(config), config.image_size)
         return {pair.target for pair in pairs} - head
     assert source.file is not None
     if source.kind == GROWN:
@@ -191,7 +190,7 @@ def fitting(tensors: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> dict
 
 def builder(config: NetworkConfig) -> Callable[[int], nn.Module]:
     """What makes the network of a configuration for another number of classes."""
-    return lambda classes: weightfiles.build(dataclasses.replace(config, num_classes=classes))
+    return lambda classes: weight_files.build(dataclasses.replace(config, num_classes=classes))
 
 
 def _grow(network: nn.Module, file: WeightFile, config: NetworkConfig) -> set[str]:
@@ -199,11 +198,11 @@ def _grow(network: nn.Module, file: WeightFile, config: NetworkConfig) -> set[st
     assert file.network is not None
     device = next(network.parameters()).device
     with torch.random.fork_rng(devices=[]), torch.device(device):
-        trained = weightfiles.build(file.network)
+        trained = weight_files.build(file.network)
     if device.type != "meta":
         trained.load_state_dict(dict(file.tensors))
     try:
-        layers = catalogue.module(catalogue.find(config.name).family).grow(network, trained)
+        layers = registry.module(registry.find(config.name).family).grow(network, trained)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError("grow-from", file.network.name, f"does not fit {config.name}: {reason}") from None
@@ -218,14 +217,14 @@ def take_over(network: nn.Module, config: NetworkConfig) -> None:
     start = config.pretrained
     assert start is not None
     if start.kind == TORCHVISION:
-        chosen = published.find(catalogue.find(config.name), start.name)
-        published.fetch(chosen, lambda line: None)
-        published.put_into(network, chosen, builder(config), config.image_size, start.fresh)
+        chosen = torchvision_weights.find(registry.find(config.name), start.name)
+        torchvision_weights.fetch(chosen, lambda line: None)
+        torchvision_weights.put_into(network, chosen, builder(config), config.image_size, start.fresh)
         return
     path = Path(start.source)
-    if path.is_file() and weightfiles.digest(path) != start.digest:
+    if path.is_file() and weight_files.digest(path) != start.digest:
         raise WorkError(f"{path}: has changed since the run was made that begins with it")
-    file = weightfiles.read(path)
+    file = weight_files.read(path)
     if start.kind == GROWN:
         _grow(network, file, config)
         return

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ...errors import UsageError, WorkError
 from ...models.anatomy import counting, transplant
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from . import checkpoint
 
 CLASSES = 1000
@@ -54,7 +54,7 @@ class Published:
         return Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(urlparse(self.url).path)
 
 
-def find(variant: catalogue.Variant, name: str = "") -> Published:
+def find(variant: registry.Variant, name: str = "") -> Published:
     """The weights ``name`` ("" for torchvision's default ones) of a network.
 
     UsageError where torchvision has none for it, naming networks that have some, or none of that name.
@@ -82,9 +82,9 @@ def find(variant: catalogue.Variant, name: str = "") -> Published:
     )
 
 
-def _others(variant: catalogue.Variant) -> str:
+def _others(variant: registry.Variant) -> str:
     """Networks that have weights: those of the family, else one of each family."""
-    having = [other for other in catalogue.variants().values() if other.torchvision]
+    having = [other for other in registry.variants().values() if other.torchvision]
     family = [other.name for other in having if other.family == variant.family]
     if family:
         return f"in its family {', '.join(family)} {'has' if len(family) == 1 else 'have'} some"

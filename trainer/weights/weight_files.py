@@ -25,10 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError, WorkError
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ..batches.batches import View
 from ..common.json_safe import encode_json
-from ..config import run_config as runconfig
+from ..config import run_config
 from ..config.run_config import NetworkConfig
 from ..runs.run_writer import checkpoint_paths, read_config
 from . import checkpoint
@@ -106,7 +106,7 @@ def _described(path: Path, tensors: Mapping, facts: Mapping) -> WeightFile:
     named = _unwrapped({str(name): value for name, value in tensors.items() if isinstance(value, Tensor)})
     if not named:
         raise WorkError(f"{path}: holds no weights by name")
-    network = runconfig.network_from_dict(facts["network"]) if facts.get("network") else None
+    network = run_config.network_from_dict(facts["network"]) if facts.get("network") else None
     classes = tuple(map(str, facts.get("classes") or ()))
     mean, std = (tuple(float(value) for value in facts.get(key) or ()) for key in ("mean", "std"))
     return WeightFile(path, named, network, classes, mean, std, dict(facts))
@@ -179,7 +179,7 @@ def load_network(path: str | os.PathLike) -> Loaded:
 def build(config: NetworkConfig) -> nn.Module:
     """The network of a configuration with its chance weights. UsageError where it cannot be built."""
     try:
-        return catalogue.build(
+        return registry.build(
             config.name,
             form=config.form,
             num_classes=config.num_classes,

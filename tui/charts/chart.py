@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import braille as raster
-from . import markers as marks
-from . import plot, series
+from . import braille, markers, plot, series
 from .braille import DOTS_ACROSS
 from .history import History
 from .markers import AXIS, BADGE, GUTTER, MUTED, SMALLEST, TITLE, Chart, Row
@@ -96,14 +94,14 @@ def scene(metric: str, found: Sequence[Line], view: View, x: Limits, columns: in
         Layer(
             line.run.slot,
             line.role,
-            raster.stroke(raster.logarithms(line.curve) if log else line.curve, *x, columns),
-            marks.line_tone(line.run.slot, line.role, several),
+            braille.stroke(braille.logarithms(line.curve) if log else line.curve, *x, columns),
+            markers.line_tone(line.run.slot, line.role, several),
             signs=several or line.role != "train",
         )
         for line in found
     )
     y = y_limits(layers, metric, log, y_before)
-    best, diverged = (marks.sign(name, view.ascii) for name in ("best", "diverged"))
+    best, diverged = (markers.sign(name, view.ascii) for name in ("best", "diverged"))
     points = []
     for line, layer in zip(found, layers, strict=True):
         if line.best and math.isfinite(line.best[0]) and (line.best[1] > 0 or not log):
@@ -130,9 +128,9 @@ def chart(request: Request, found: Sequence[Line], known: Sequence[Curves], view
     positive = has_positive(found)
     title = _title(request, found, known, view, metric in view.log and positive)
     if width < SMALLEST[0] or height < SMALLEST[1]:
-        return marks.words(metric, title, ["no room"], request.size)
+        return markers.words(metric, title, ["no room"], request.size)
     if not found:
-        return marks.words(metric, title, ["", "  no values yet"], request.size)
+        return markers.words(metric, title, ["", "  no values yet"], request.size)
     shown = scene(metric, found, view, request.x, (width - GUTTER) * DOTS_ACROSS, request.y_before)
     return plot.draw(metric, shown, title, request.size, positive)
 
@@ -149,20 +147,20 @@ def _title(request: Request, found: Sequence[Line], known: Sequence[Curves], vie
     if metric == "loss":
         for run, curves in runs.items():
             if curves.diverged_step is not None:
-                sign = marks.marker(run.slot, "train", view.ascii) + " " if several else ""
+                sign = markers.marker(run.slot, "train", view.ascii) + " " if several else ""
                 spans += [(" ", MUTED), (f"{sign}diverged at step {curves.diverged_step:,}", BADGE)]
     best = [(curves.best, run) for run, curves in runs.items() if metric == "accuracy" and curves.best]
     if best:
         (epoch, value), run = max(best, key=lambda one: one[0][1])
-        whose = marks.marker(run.slot, "train", view.ascii) + " " if several else ""
-        spans.append((f"  {marks.sign('best', view.ascii)} {whose}best {value:.1%} epoch {epoch:g}", AXIS))
+        whose = markers.marker(run.slot, "train", view.ascii) + " " if several else ""
+        spans.append((f"  {markers.sign('best', view.ascii)} {whose}best {value:.1%} epoch {epoch:g}", AXIS))
     width = request.size[0] - 1  # the sign of the chosen chart stands before it
     if not several and found:
         for role in dict.fromkeys(line.role for line in found):
-            sign = marks.marker(found[0].run.slot, role, view.ascii)
+            sign = markers.marker(found[0].run.slot, role, view.ascii)
             stroke = {"train": "─", "validation": f"┄{sign}", "raw": "┈"}.get(role, sign)
             text = f"  {sign if view.ascii else stroke} {role}"
             # What has no room is left out whole: the chart beside it names the same curves.
             if sum(len(part) for part, _ in spans) + len(text) <= width:
-                spans.append((text, marks.line_tone(found[0].run.slot, role, several=False)))
-    return marks.text_row(spans, request.size[0])
+                spans.append((text, markers.line_tone(found[0].run.slot, role, several=False)))
+    return markers.text_row(spans, request.size[0])

@@ -10,9 +10,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from . import chart as chartlines
-from . import markers as marks
-from . import ticks as charts
+from . import chart, markers, ticks
 from .braille import Stroke
 from .chart import Line
 from .plot import Layer, Scene
@@ -37,7 +35,7 @@ def csv_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
         for line in lines:
             curve = line.curve
             inside = (curve.x >= x[0]) & (curve.x <= x[1])
-            smoothing = view.smoothing if line.role == "train" and metric in chartlines.SMOOTHED else 0.0
+            smoothing = view.smoothing if line.role == "train" and metric in chart.SMOOTHED else 0.0
             head = [line.run.path.name, metric, line.role, f"{smoothing:g}"]
             columns = (curve.x[inside], curve.mean[inside], curve.low[inside], curve.high[inside])
             for values in zip(*(column.tolist() for column in columns), strict=True):
@@ -58,7 +56,7 @@ def svg_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
 
 
 def _panel(metric: str, lines: Sequence[Line], view: View, x: Limits) -> Iterator[str]:
-    scene = chartlines.scene(metric, lines, view, x, COLUMNS, None)
+    scene = chart.scene(metric, lines, view, x, COLUMNS, None)
     title = TITLES[metric] + (" (log)" if scene.log else "") + f" over {AXIS_LABELS[view.axis]}"
     dashes = {line.role for line in lines} & {"validation"}
     title += " (dashed: validation)" if dashes else ""
@@ -72,7 +70,7 @@ def _panel(metric: str, lines: Sequence[Line], view: View, x: Limits) -> Iterato
         path = _path(layer.stroke, scene)
         if path:
             yield f'<path d="{path}" {_style(layer)}/>'
-        yield from _signs(layer, scene, marks.marker(layer.slot, layer.role))
+        yield from _signs(layer, scene, markers.marker(layer.slot, layer.role))
     for point in scene.points:
         across = LEFT + _part(point.x, scene.x) * COLUMNS
         yield f'<text x="{across:.1f}" y="{_y(point.y, scene) + 4:.1f}" text-anchor="middle">{point.sign}</text>'
@@ -86,7 +84,7 @@ def _legend(lines: Sequence[Line], scene: Scene) -> Iterator[str]:
         if line.role == "raw" or (several and line.role != "train"):
             continue
         name = line.run.label if several else line.role
-        signs = marks.marker(layer.slot, layer.role) + (marks.marker(layer.slot, "validation") if several else "")
+        signs = markers.marker(layer.slot, layer.role) + (markers.marker(layer.slot, "validation") if several else "")
         yield f'<path d="M{at} 31h22" {_style(layer)}/>'
         yield f'<text x="{at + 26}" y="35" fill="{_colour(layer)}">{signs} {escape(name)}</text>'
         at += 46 + 7 * (len(name) + len(signs))
@@ -107,7 +105,7 @@ def _y(value: float, scene: Scene) -> float:
 
 
 def _colour(layer: Layer) -> str:
-    return COLOURS[(layer.tone - marks.FIRST_LINE_TONE) // 2 % len(COLOURS)]
+    return COLOURS[(layer.tone - markers.FIRST_LINE_TONE) // 2 % len(COLOURS)]
 
 
 def _style(layer: Layer) -> str:
@@ -144,16 +142,16 @@ def _signs(layer: Layer, scene: Scene, sign: str) -> Iterator[str]:
 def _ticks(scene: Scene) -> Iterator[str]:
     low, high = scene.y
     if scene.log:
-        places, labels = charts.log_ticks(low, high, 6)
+        places, labels = ticks.log_ticks(low, high, 6)
     else:
-        places = charts.nice_ticks(low, high, 6)
-        labels = charts.tick_texts(places)
+        places = ticks.nice_ticks(low, high, 6)
+        labels = ticks.tick_texts(places)
     for place, label in zip(places, labels, strict=True):
         y = _y(place, scene)
         yield f'<path d="M{LEFT} {y:.1f}h{COLUMNS}" stroke="#ddd"/>'
         yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
-    unit, suffix = charts.time_unit(scene.x[1] - scene.x[0]) if scene.axis == "time" else (1.0, "")
-    places = charts.nice_ticks(scene.x[0] / unit, scene.x[1] / unit, 8)
-    for place, label in zip(places, charts.tick_texts(places), strict=True):
+    unit, suffix = ticks.time_unit(scene.x[1] - scene.x[0]) if scene.axis == "time" else (1.0, "")
+    places = ticks.nice_ticks(scene.x[0] / unit, scene.x[1] / unit, 8)
+    for place, label in zip(places, ticks.tick_texts(places), strict=True):
         across = LEFT + _part(place * unit, scene.x) * COLUMNS
         yield f'<text x="{across:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{label}{suffix}</text>'

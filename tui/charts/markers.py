@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import ticks as charts
+from . import ticks
 
 GUTTER = 7
 SMALLEST = (20, 5)
@@ -107,6 +107,6 @@ def value_text(value: float, metric: str) -> str:
 def place_text(x: float, axis: str) -> str:
     """A place on an axis in words: ``step 1,234``, ``epoch 3.25``."""
     if axis == "time":
-        unit, suffix = charts.time_unit(x)
+        unit, suffix = ticks.time_unit(x)
         return f"{x / unit:.4g} {suffix}"
     return {"epoch": f"epoch {x:.4g}", "step": f"step {x:,.0f}"}.get(axis, f"{x:,.0f} pictures")

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from . import braille as raster
-from . import ticks as charts
+from . import braille, ticks
 from .braille import DOTS_ACROSS, DOTS_DOWN, Stroke
 from .markers import AXIS, BLANK, GUTTER, Chart, Row, marker, text_row
 
@@ -80,9 +79,9 @@ def _canvas(scene: Scene, across: int, down: int) -> tuple[NDArray[np.str_], NDA
     behind = np.zeros((down, across), dtype=bool)
     signs: list[tuple[int, int, str, int]] = []
     for layer in scene.layers:
-        top, bottom = raster.spans(layer.stroke, *scene.y, down * DOTS_DOWN)
+        top, bottom = braille.spans(layer.stroke, *scene.y, down * DOTS_DOWN)
         texture = "solid" if scene.ascii else TEXTURES.get(layer.role, "solid")
-        drawn = raster.cells(raster.dots(top, bottom, down * DOTS_DOWN, texture))
+        drawn = braille.cells(braille.dots(top, bottom, down * DOTS_DOWN, texture))
         covered, tone = drawn > 0, layer.tone
         # Raw curves are dotted, and give way where another one passes: they stay behind without colours too.
         bits = np.where(covered & behind & (layer.role != "raw"), 0, bits) | drawn
@@ -118,8 +117,8 @@ def _sign_cells(layer: Layer, top: NDArray, bottom: NDArray, across: int, down: 
 def _points(scene: Scene, across: int, down: int) -> list[tuple[int, int, str, int]]:
     found = []
     for point in scene.points:
-        column = int(raster.columns_of(np.array([point.x]), *scene.x, across)[0])
-        row = int(raster.rows_of(np.array([point.y]), *scene.y, down * DOTS_DOWN)[0]) // DOTS_DOWN
+        column = int(braille.columns_of(np.array([point.x]), *scene.x, across)[0])
+        row = int(braille.rows_of(np.array([point.y]), *scene.y, down * DOTS_DOWN)[0]) // DOTS_DOWN
         if 0 <= column < across and 0 <= row < down:
             found.append((row, column, point.sign, point.tone))
     return found
@@ -129,21 +128,21 @@ def _y_labels(scene: Scene, down: int) -> dict[int, str]:
     low, high = scene.y
     most = max(down // 3, 2)
     if scene.log:
-        places, labels = charts.log_ticks(low, high, most)
+        places, labels = ticks.log_ticks(low, high, most)
     else:
-        places = charts.nice_ticks(low, high, most)
-        labels = charts.tick_texts(places)
-    rows = raster.rows_of(np.array(places), low, high, down * DOTS_DOWN) // DOTS_DOWN
+        places = ticks.nice_ticks(low, high, most)
+        labels = ticks.tick_texts(places)
+    rows = braille.rows_of(np.array(places), low, high, down * DOTS_DOWN) // DOTS_DOWN
     return {int(row): label for row, label in zip(rows, labels, strict=True) if 0 <= row < down}
 
 
 def _x_labels(scene: Scene, width: int, across: int) -> Row:
     low, high = scene.x
-    unit, suffix = charts.time_unit(high - low) if scene.axis == "time" else (1.0, "")
-    places = charts.nice_ticks(low / unit, high / unit, max(across // 8, 2))
+    unit, suffix = ticks.time_unit(high - low) if scene.axis == "time" else (1.0, "")
+    places = ticks.nice_ticks(low / unit, high / unit, max(across // 8, 2))
     line = [" "] * width
-    columns = raster.columns_of(np.array(places) * unit, low, high, across)
-    for column, text in zip(columns.tolist(), charts.tick_texts(places), strict=True):
+    columns = braille.columns_of(np.array(places) * unit, low, high, across)
+    for column, text in zip(columns.tolist(), ticks.tick_texts(places), strict=True):
         label = text + suffix
         start = min(max(GUTTER + column - len(label) // 2, 0), width - len(label))
         if (

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...trainer.runs.tail import MetricsTail, skim
-from . import chart as chartlines
-from . import plot
+from . import chart, plot
 from .chart import Line, Request
 from .history import History
 from .view import Drawn, Limits, Readout, View, Wanted, Window
@@ -104,7 +103,7 @@ class ChartReader:
     def values(self, metric: str, x: float) -> list[Readout]:
         """The values of the lines of a chart at a place, as they were drawn last. For the owner's thread."""
         low, high = self._x[1] if self._x else (x, x)
-        return chartlines.readouts(self._lines.get(metric, []), x, (high / 2 - low / 2) * REACH)
+        return chart.readouts(self._lines.get(metric, []), x, (high / 2 - low / 2) * REACH)
 
     def run(self) -> None:
         """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
@@ -142,12 +141,12 @@ class ChartReader:
         extent = _extent([history for _, history in runs], wanted.view.axis)
         key = (wanted.runs, wanted.view)
         x = self._x_limits(key, [history for _, history in runs], wanted.view, extent)
-        found = {metric: chartlines.lines(metric, runs, wanted.view) for metric, _ in wanted.charts}
+        found = {metric: chart.lines(metric, runs, wanted.view) for metric, _ in wanted.charts}
         charts = {}
         for metric, size in wanted.charts:
             before = self._y.get(metric)
             request = Request(metric, size, x, before[1] if before and before[0] == key else None)
-            charts[metric] = chartlines.chart(request, found[metric], known, wanted.view)
+            charts[metric] = chart.chart(request, found[metric], known, wanted.view)
             self._y[metric] = (key, charts[metric].y)
         self._lines = found
         return Drawn(wanted, charts, known, x, extent)
@@ -189,7 +188,7 @@ def _followed(before: Limits | None, low: float, high: float) -> Limits:
     """Limits that follow a growing run in jumps: in between only the end of the curve changes on the screen."""
     if before is None:
         return low, high
-    fits = before[0] <= low + (high - low) * 2 * chartlines.ROOM and low >= before[0]
-    if fits and high <= before[1] and before[1] - before[0] <= (high - low) * (1 + 3 * chartlines.ROOM):
+    fits = before[0] <= low + (high - low) * 2 * chart.ROOM and low >= before[0]
+    if fits and high <= before[1] and before[1] - before[0] <= (high - low) * (1 + 3 * chart.ROOM):
         return before
-    return plot.settle(None, low, high, chartlines.ROOM, floor=low)
+    return plot.settle(None, low, high, chart.ROOM, floor=low)

@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Iterable, Sequence
 
 from ...trainer.runs.run import Run
-from . import markers as marks
+from . import markers
 from .view import ChartedRun
 
-SLOTS = marks.COLOURS * len(marks.MARKERS)
+SLOTS = markers.COLOURS * len(markers.MARKERS)
 PINNED = "↑"
 
 
@@ -46,7 +46,7 @@ class Chosen:
         """Two characters for the list: the marker that a marked run has in the charts, and whether it is pinned."""
         if run_id != self.pinned and run_id not in self.marked:
             return ""
-        marker = marks.marker(self._slots[run_id], "train", ascii) if run_id in self._slots else " "
+        marker = markers.marker(self._slots[run_id], "train", ascii) if run_id in self._slots else " "
         return marker + (PINNED if run_id == self.pinned else "")
 
     def charted(self, runs: Sequence[Run], selected: str) -> tuple[ChartedRun, ...]:
@@ -65,7 +65,7 @@ class Chosen:
 
     def _slot(self, run_id: str, taken: set[int]) -> int:
         """Its slot of before, or the first free one from where its id points; any one when all are taken."""
-        first = self._slots.get(run_id, zlib.crc32(run_id.encode()) % marks.COLOURS)
+        first = self._slots.get(run_id, zlib.crc32(run_id.encode()) % markers.COLOURS)
         free = (slot % SLOTS for slot in range(first, first + SLOTS) if slot % SLOTS not in taken)
         self._slots[run_id] = next(free, first)
         return self._slots[run_id]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ... import machine
-from ...trainer.common import text_safe as textsafe
+from ...trainer.common import text_safe
 from ..networks.layer_tree import memory_text
 from ..worker.process import python_module
 
@@ -134,7 +134,7 @@ class Call:
         last = ""
         with contextlib.closing(stream):
             while piece := stream.read1(4096):  # type: ignore[attr-defined]
-                lines = [clean for line in _text(piece).splitlines() if (clean := textsafe.clean(line).strip())]
+                lines = [clean for line in _text(piece).splitlines() if (clean := text_safe.clean(line).strip())]
                 if lines:
                     last = lines[-1]
                     self._hear(last)
@@ -179,7 +179,7 @@ def start(call: Call) -> Outcome:
         code, said, complained = call.run()
     except OSError as error:
         return Outcome(problem=f"`train` cannot be started: {error.strerror}")
-    ids = tuple(clean for line in said.splitlines() if (clean := textsafe.clean(line).strip()))
+    ids = tuple(clean for line in said.splitlines() if (clean := text_safe.clean(line).strip()))
     if code == 0 and ids:
         return Outcome(ids)
     return Outcome(problem=_problem(complained, code))

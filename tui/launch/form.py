@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
-from ...models.catalogue import registry as catalogue
-from ...trainer.config import lr_schedule as schedule
-from ...trainer.config import presets, recipe
+from ...models.catalogue import registry
+from ...trainer.config import lr_schedule, presets, recipe
 from ...trainer.config.recipe import Recipe
 from ...trainer.config.weights_source import FINE_TUNING
-from ...trainer.data import dataset_info as datainfo
-from ...trainer.data import split as splitting
+from ...trainer.data import dataset_info, split
 from ...trainer.data.dataset_info import DataInfo
 from .values import AUTO, SWITCHES, parse, toml, value_text, wrong
 
@@ -141,7 +139,7 @@ Folders = Mapping[str, DataInfo | UsageError]
 def look(dataset: str, stop: Callable[[], bool]) -> DataInfo | UsageError:
     """What a folder of pictures holds, or what is wrong with it. Takes seconds where it is large: not for the screen."""
     try:
-        return datainfo.describe(dataset, Path(), stop=stop)
+        return dataset_info.describe(dataset, Path(), stop=stop)
     except UsageError as error:
         return error
 
@@ -179,13 +177,13 @@ def _left_to_train(form: Form, data: DataInfo, problems: dict[str, str]) -> int:
         return data.train
     text = form.changed.get("validation") or _of_run(form, "validation") or AUTO
     usual = text == AUTO or wrong("validation", text)
-    left = data.train - splitting.validation_size(None if usual else float(text), data.train)
+    left = data.train - split.validation_size(None if usual else float(text), data.train)
     if left < 1:
         problems["validation"] = f"leaves nothing of {data.train:,} pictures to train on"
     return max(left, 0)
 
 
-def _layers(form: Form, variant: catalogue.Variant, values: Mapping[str, object]) -> list[recipe.Layer]:
+def _layers(form: Form, variant: registry.Variant, values: Mapping[str, object]) -> list[recipe.Layer]:
     repeated = form.wish.run.get("recipe")
     if isinstance(repeated, dict):
         known = {key: value for key, value in repeated.items() if key in recipe.FIELDS}
@@ -202,10 +200,10 @@ def _layers(form: Form, variant: catalogue.Variant, values: Mapping[str, object]
 
 def _data(form: Form, folder: Path, cache: Path | None, folders: Folders, problems: dict[str, str]) -> DataInfo | None:
     try:
-        if form.dataset == datainfo.FOLDER:
+        if form.dataset == dataset_info.FOLDER:
             raise UsageError("dataset", None, "which folder?")
-        if not form.dataset.startswith(datainfo.FOLDER):
-            return datainfo.describe(form.dataset, folder, cache_folder=cache)
+        if not form.dataset.startswith(dataset_info.FOLDER):
+            return dataset_info.describe(form.dataset, folder, cache_folder=cache)
         found = folders.get(form.dataset)
         if isinstance(found, UsageError):
             raise found
@@ -215,11 +213,11 @@ def _data(form: Form, folder: Path, cache: Path | None, folders: Folders, proble
         return None
 
 
-def _variants(form: Form, problems: dict[str, str]) -> list[catalogue.Variant]:
+def _variants(form: Form, problems: dict[str, str]) -> list[registry.Variant]:
     found = []
     for name in form.networks:
         try:
-            found.append(catalogue.find(name))
+            found.append(registry.find(name))
         except UsageError as error:
             problems["networks"] = f"{name!r} {error.hint}"
     if len(form.networks) > MOST_NETWORKS:
@@ -313,7 +311,7 @@ def curve(filled: Filled) -> tuple[list[float], int]:
     if found is None or filled.data is None:
         return [], 0
     steps = max(1, filled.training_pictures // found.batch_size)
-    return schedule.curve(found, steps, CURVE_POINTS), steps * found.epochs
+    return lr_schedule.curve(found, steps, CURVE_POINTS), steps * found.epochs
 
 
 FLAGS = {

@@ -10,7 +10,7 @@ from ...trainer.common.progress import about, duration, speed
 from ...trainer.runs.run import number
 from ..charts.sparkline import sparkline
 from ..networks.layer_tree import memory_text
-from . import form as launchform
+from . import form
 from .commands import Device, Preview
 from .form import Filled
 
@@ -23,7 +23,7 @@ def facts(filled: Filled, devices: Sequence[Device], device: str, width: int) ->
         picture = f"{shape_text((data.channels, data.size, data.size))}, {len(data.classes)} classes"
         counts = f"{filled.training_pictures:,} pictures to train on, {data.test:,} to test"
         lines.append(f"data      {picture}, {counts}" + ("" if data.on_disk else f"; will be put into {data.folder}"))
-    rates, steps = launchform.curve(filled)
+    rates, steps = form.curve(filled)
     if rates:
         peak = next(iter(filled.recipes.values())).lr
         lines.append(f"rate      {sparkline(rates, width)} up to {peak:g} in {quantity(steps)} steps")

@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 
 from ...errors import UsageError, nearest
-from ...trainer.config import engine_config as engine
-from ...trainer.config import presets, recipe
+from ...trainer.config import engine_config, presets, recipe
 from ...trainer.config.recipe import Recipe
-from ...trainer.data import dataset_info as datainfo
+from ...trainer.data import dataset_info
 
 AUTO = "auto"
 STEMS = (AUTO, "small", "imagenet")
@@ -76,13 +75,13 @@ def toml(value: object) -> str:
 def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:
     """What a setting can be, where that is a handful of words; else ()."""
     if key == "dataset":
-        return datainfo.names()
+        return dataset_info.names()
     if key == "stem":
         return STEMS
     if key == "device":
         return (AUTO, "cpu", *devices)
     if key == "precision":
-        return (AUTO, *engine.PRECISIONS)
+        return (AUTO, *engine_config.PRECISIONS)
     if key == "preset":
         return (AUTO, *presets.PRESETS)
     if key in SWITCHES:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from ...errors import UsageError
-from ...models.catalogue import notes
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import notes, registry
 from ...models.catalogue.notes import count_text
 from ...models.catalogue.registry import Family, Variant
 
@@ -25,12 +24,12 @@ class Order:
 
 
 def _family_title(variant: Variant) -> str:
-    family = catalogue.family(variant.family)
+    family = registry.family(variant.family)
     return f"{family.title} ({family.year})"
 
 
 def _family_key(variant: Variant) -> tuple:
-    return (catalogue.family(variant.family).year, variant.family)
+    return (registry.family(variant.family).year, variant.family)
 
 
 def _first_tag(variant: Variant) -> str:
@@ -83,7 +82,7 @@ def called(variants: Sequence[Variant], text: str) -> str:
 
 
 def _haystack(variant: Variant) -> str:
-    family = catalogue.family(variant.family)
+    family = registry.family(variant.family)
     parts = [variant.name, variant.title, family.name, family.title, str(variant.year), family.authors, *variant.tags]
     parts += [alias for alias, name in family.aliases.items() if name == variant.name]
     return " ".join(parts).lower()
@@ -129,7 +128,7 @@ def tree_entries(variants: Sequence[Variant], marked: Collection[str] = (), chos
     first: dict[str, Variant] = {}
     for variant in sorted(variants, key=lambda variant: (variant.name != chosen, variant.name not in marked)):
         first.setdefault(variant.family, variant)
-    families = [family for family in catalogue.families() if family.name in first]
+    families = [family for family in registry.families() if family.name in first]
     parent = {family.name: next((name for name in family.builds_on if name in first), "") for family in families}
     lines: list[Entry] = []
 

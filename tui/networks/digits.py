@@ -7,9 +7,9 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-from ...trainer.data import dataset_info as datainfo
+from ...trainer.data import dataset_info
 
-FILE = Path(datainfo.__file__).with_name("digits.npz")
+FILE = Path(dataset_info.__file__).with_name("digits.npz")
 SIDE = 28
 RAW_SIDE = 8
 RAW_BRIGHTEST = 16

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ...models.catalogue import registry as catalogue
-from . import catalogue_list as shelf
+from ...models.catalogue import registry
+from . import catalogue_list
 
-CONCEPTS = catalogue.NOTES.parent / "concepts"
+CONCEPTS = registry.NOTES.parent / "concepts"
 MOST_HITS = 200
 LINK = re.compile(r"\[([^\]\n]*)\]\([^)\n]*\)")
 MARKS = re.compile(r"\*\*|`")
@@ -55,14 +55,14 @@ def _title(path: Path) -> str:
 
 def notes() -> tuple[Page, ...]:
     """The notes, oldest first."""
-    return tuple(Page("note", family.name, family.title) for family in catalogue.families())
+    return tuple(Page("note", family.name, family.title) for family in registry.families())
 
 
 @lru_cache(maxsize=64)
 def text(page: Page) -> str:
     """The Markdown of a page; words of its own where a file cannot be read."""
     if page.kind == "note":
-        return shelf.note(catalogue.family(page.name))
+        return catalogue_list.note(registry.family(page.name))
     try:
         return (CONCEPTS / f"{page.name}.md").read_text(encoding="utf-8", errors="replace")
     except OSError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...models.catalogue.notes import quantity, shape_text
 from ...models.catalogue.registry import Variant
-from . import conv_lab as bench
+from . import conv_lab
 from .conv_lab import Setting
 from .layer_tree import LayerNode
 
@@ -104,17 +104,17 @@ def _heaviest_stage(variant: Variant, others: Sequence[Variant], chance: random.
 
 def about_window(setting: Setting, side: int, chance: random.Random) -> Question | None:
     """A question about the bench: how large the output is, or how many weights there are."""
-    if bench.problem(setting, side):
+    if conv_lab.problem(setting, side):
         return None
     s = setting.settled
     words = f"{s.kind}, k {s.size}, s {s.stride}, p {s.padding}, d {s.dilation}"
     if chance.random() < 0.5:
-        right = bench.output_side(setting, side)
+        right = conv_lab.output_side(setting, side)
         wrong = {side, right + 1, right - 1, max(side // max(s.stride, 1), 1), right * 2} - {right, 0}
         text = f"A picture of {side}×{side} goes through a convolution ({words}). How large is what comes out?"
         options = [f"{size}×{size}" for size in sorted(wrong)]
-        return _among(text, f"{right}×{right}", options, bench.formula(setting, side), chance)
-    right = bench.parameters(setting)
+        return _among(text, f"{right}×{right}", options, conv_lab.formula(setting, side), chance)
+    right = conv_lab.parameters(setting)
     wrong = {right * s.groups, right * s.size, right + s.outputs, s.size * s.size, s.inputs * s.outputs} - {right}
     text = f"{s.inputs} channels in, {s.outputs} out, groups {s.groups} ({words}). How many weights, without biases?"
     because = f"k·k·C_in/g·C_out = {s.size}·{s.size}·{s.inputs}/{s.groups}·{s.outputs} = {right}"

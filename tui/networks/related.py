@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ...models.catalogue.registry import Variant
 
 
 def predecessors(variant: Variant) -> list[Variant]:
     """The networks it builds on: of each family that its note names, the one nearest in work."""
-    known = {family.name: family for family in catalogue.families()}
+    known = {family.name: family for family in registry.families()}
     family = known[variant.family]
     return [nearest_in_work(variant, known[name].variants) for name in family.builds_on if name in known]
 
@@ -29,5 +29,5 @@ def counterpart(variant: Variant) -> Variant | None:
     found = predecessors(variant)
     if found:
         return found[0]
-    siblings = tuple(other for other in catalogue.family(variant.family).variants if other.name != variant.name)
+    siblings = tuple(other for other in registry.family(variant.family).variants if other.name != variant.name)
     return nearest_in_work(variant, siblings) if siblings else None

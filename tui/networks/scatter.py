@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ...models.catalogue.notes import quantity
 from ...models.catalogue.registry import Variant
-from ..charts import ticks as charts
+from ..charts import ticks
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -100,8 +100,8 @@ def _limits(values: list[float]) -> tuple[float, float]:
 
 def _ticks(axis: Axis, low: float, high: float, most: int) -> list[tuple[float, str]]:
     if axis.log:
-        return [(at, axis.text(10**at)) for at in charts.log_ticks(low, high, max(most, 2))[0]]
-    whole = [at for at in charts.nice_ticks(low, high, max(most, 2)) if at == int(at)]
+        return [(at, axis.text(10**at)) for at in ticks.log_ticks(low, high, max(most, 2))[0]]
+    whole = [at for at in ticks.nice_ticks(low, high, max(most, 2)) if at == int(at)]
     return [(at, axis.text(at)) for at in whole]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UsageError
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ...models.catalogue.notes import count_text, shape_text
 from ...models.catalogue.registry import Variant
 
@@ -28,7 +28,7 @@ class Subject:
     @property
     def variant(self) -> Variant:
         """Its entry in the catalogue."""
-        return catalogue.variants()[self.network]
+        return registry.variants()[self.network]
 
     @property
     def is_changed(self) -> bool:

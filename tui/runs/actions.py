@@ -23,23 +23,23 @@ def _outcome(action: Callable[[], object], text: str) -> Outcome:
 
 def stop(path: Path) -> Outcome:
     """Ask a run to stop."""
-    from ...trainer.runs import requests as control
+    from ...trainer.runs import requests
 
-    return _outcome(lambda: control.request_stop(path), f"{path.name} ends its step, writes a checkpoint and stops")
+    return _outcome(lambda: requests.request_stop(path), f"{path.name} ends its step, writes a checkpoint and stops")
 
 
 def keep_best(path: Path) -> Outcome:
     """Ask a run to end its training here and judge its best weights."""
-    from ...trainer.runs import requests as control
+    from ...trainer.runs import requests
 
-    return _outcome(lambda: control.request_finish(path), f"{path.name} ends here and judges its best weights")
+    return _outcome(lambda: requests.request_finish(path), f"{path.name} ends here and judges its best weights")
 
 
 def skip(path: Path) -> Outcome:
     """Take a run that waits out of its queue."""
-    from ...trainer.runs import requests as control
+    from ...trainer.runs import requests
 
-    return _outcome(lambda: control.skip(path), f"{path.name} leaves its queue")
+    return _outcome(lambda: requests.skip(path), f"{path.name} leaves its queue")
 
 
 def resume(path: Path) -> Outcome:

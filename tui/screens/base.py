@@ -11,7 +11,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from ...trainer.runs.run import Run
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from ..core.key_bindings import Command
 from ..core.protocol import Explorer
 from ..core.screen_export import Export
@@ -83,9 +83,11 @@ class BaseScreen(Screen[None]):
         """The commands that work now, where the focus is."""
         places = list(dict.fromkeys((*getattr(self.focused, "PLACES", ()), self.PLACE, *self.PLACES, "app")))
         found = [
-            command for command in commands.of(*places) if command.action != self.LEADS_HERE and self._works(command)
+            command
+            for command in key_bindings.of(*places)
+            if command.action != self.LEADS_HERE and self._works(command)
         ]
-        return commands.unshadowed(found, places)
+        return key_bindings.unshadowed(found, places)
 
     def owner_of(self, command: Command) -> DOMNode | None:
         """Who does it: the nearest to the focus, from there up to the app, that has such an action."""

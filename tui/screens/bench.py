@@ -13,13 +13,9 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from ...models.catalogue.notes import quantity
-from ..core import key_bindings as commands
-from ..core import screen_export as export
+from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import catalogue_list as shelf
-from ..networks import conv_lab as bench
-from ..networks import digits, quiz
-from ..networks import images as pictures
+from ..networks import catalogue_list, conv_lab, digits, images, quiz
 from ..networks.conv_lab import KERNELS, KINDS, MOST_CHANNELS, Setting
 from ..widgets.picture_view import LARGEST, PictureView
 from ..widgets.rows import Column, Row, RowList
@@ -76,7 +72,7 @@ class BenchScreen(BaseScreen):
     PLACE = "bench"
     LEADS_HERE = "show_bench"
     HEADING = "convolution bench"
-    BINDINGS: ClassVar = commands.bindings("bench")
+    BINDINGS: ClassVar = key_bindings.bindings("bench")
     CSS_PATH = "bench.tcss"
 
     def __init__(self) -> None:
@@ -118,7 +114,7 @@ class BenchScreen(BaseScreen):
         """Get the picture that was chosen."""
         number = self.explorer.memory.digit
         if self.picture == PICTURES[2]:
-            found = pictures.mnist(self.explorer.places.data, number)
+            found = images.mnist(self.explorer.places.data, number)
             self._instead = found is None
             self._picture = found or [[float(value) for value in row] for row in digits.picture(number)]
         elif self.picture == PICTURES[1]:
@@ -135,10 +131,10 @@ class BenchScreen(BaseScreen):
     @property
     def problem(self) -> str:
         """Why there is no output to show; "" where there is one."""
-        impossible = bench.problem(self.setting, self.side)
+        impossible = conv_lab.problem(self.setting, self.side)
         if impossible:
             return f"impossible: {impossible}"
-        out = bench.output_side(self.setting, self.side)
+        out = conv_lab.output_side(self.setting, self.side)
         return (
             f"not shown: {out}×{out} pixels, more than {LARGEST_OUTPUT}×{LARGEST_OUTPUT}"
             if out > LARGEST_OUTPUT
@@ -148,11 +144,11 @@ class BenchScreen(BaseScreen):
     @property
     def inputs(self) -> list[list[list[float]]]:
         """The input channels."""
-        return bench.make_input(self._picture, self.setting.settled.inputs)
+        return conv_lab.make_input(self._picture, self.setting.settled.inputs)
 
     def _recompute(self) -> None:
         self.channel = min(self.channel, self.setting.settled.outputs - 1)
-        self._output = [] if self.problem else bench.convolve(self.setting, self.inputs, self.channel)
+        self._output = [] if self.problem else conv_lab.convolve(self.setting, self.inputs, self.channel)
         self.set_class(max(self.side, len(self._output)) > SMALL_SIDE, "-large-picture")
         last = max(len(self._output) - 1, 0)
         self.place = (min(self.place[0], last), min(self.place[1], last))
@@ -185,12 +181,12 @@ class BenchScreen(BaseScreen):
             self.query_one("#input", PictureView).show(self._picture)
             self.query_one("#output", PictureView).show([[0.0]])
             self.query_one("#kernel", Static).update(self._kernel_text(0))
-            self._say([self.problem, bench.formula(self.setting, self.side)])
+            self._say([self.problem, conv_lab.formula(self.setting, self.side)])
             self._fit()
             return
         row, column = self.place
-        found = bench.terms(self.setting, self.inputs, self.channel, row, column)
-        first = bench.channels_of(self.setting, self.channel)[0]
+        found = conv_lab.terms(self.setting, self.inputs, self.channel, row, column)
+        first = conv_lab.channels_of(self.setting, self.channel)[0]
         framed = {(term.row, term.column) for term in found if term.channel == first}
         self.query_one("#input", PictureView).show(self.inputs[first], framed)
         self.query_one("#output", PictureView).show(self._output, {self.place})
@@ -228,36 +224,37 @@ class BenchScreen(BaseScreen):
             size, kernel = self.setting.settled.size, self.setting.settled.kernel
             return f"kernel {size}×{size}{' (Sobel)' if size == 3 and kernel in SOBEL else ''}"
         if name == "input":
-            seen = bench.channels_of(self.setting, self.channel) if not self.problem else range(1)
+            seen = conv_lab.channels_of(self.setting, self.channel) if not self.problem else range(1)
             which = f" channel {seen[0]}" if self.setting.settled.inputs > 1 else ""
             return f"input{which} {self.side}×{self.side}"
-        out = bench.output_side(self.setting, self.side)
+        out = conv_lab.output_side(self.setting, self.side)
         which = f" channel {self.channel}" if self.setting.settled.outputs > 1 else ""
         return f"output{which} {out}×{out}" if not self.problem else "no output"
 
     def _kernel_text(self, channel: int) -> Text:
-        rows = bench.weights(self.setting, self.channel, channel)
+        rows = conv_lab.weights(self.setting, self.channel, channel)
         whole = all(value == round(value) for row in rows for value in row)
-        lines = ["".join(f"{bench.number_text(value):>{4 if whole else 6}}" for value in row) for row in rows]
+        lines = ["".join(f"{conv_lab.number_text(value):>{4 if whole else 6}}" for value in row) for row in rows]
         return Text("\n".join(lines), no_wrap=True)
 
-    def _words(self, found: list[bench.Term]) -> list[str]:
+    def _words(self, found: list[conv_lab.Term]) -> list[str]:
         row, column = self.place
         settled = self.setting.settled
-        seen = bench.channels_of(self.setting, self.channel)
+        seen = conv_lab.channels_of(self.setting, self.channel)
         flat = [value for line in self._output for value in line]
         lines = [
-            f"output row {row}, column {column} = {bench.written_out(found)}",
-            bench.formula(self.setting, self.side),
+            f"output row {row}, column {column} = {conv_lab.written_out(found)}",
+            conv_lab.formula(self.setting, self.side),
             f"weights: {settled.size}·{settled.size}·{settled.inputs}/{settled.groups}·{settled.outputs} = "
-            f"{bench.parameters(self.setting)}; multiply-adds: {quantity(bench.multiply_adds(self.setting, self.side))}",
-            f"output from {bench.number_text(min(flat))} (black) to {bench.number_text(max(flat))} (white)",
+            f"{conv_lab.parameters(self.setting)}; "
+            f"multiply-adds: {quantity(conv_lab.multiply_adds(self.setting, self.side))}",
+            f"output from {conv_lab.number_text(min(flat))} (black) to {conv_lab.number_text(max(flat))} (white)",
         ]
         if settled.inputs > 1:
             which = ", ".join(map(str, seen))
             lines.append(f"output channel {self.channel} sees the input channel{'s' if len(seen) > 1 else ''} {which}")
             sums = [sum(t.product for t in found if t.channel == channel) for channel in seen]
-            lines.append(f"sums by channel: {' + '.join(map(bench.part, sums))} = {bench.number_text(sum(sums))}")
+            lines.append(f"sums by channel: {' + '.join(map(conv_lab.part, sums))} = {conv_lab.number_text(sum(sums))}")
         if settled.kind == "transposed":
             lines.append("each input pixel is spread over the kernel's size; where the spreads overlap they add up")
         if self._instead and self.picture == PICTURES[2]:
@@ -301,7 +298,7 @@ class BenchScreen(BaseScreen):
             self._load()
         else:
             other = changed(self.setting, name, by)
-            why = bench.without_effect(self.setting, name)
+            why = conv_lab.without_effect(self.setting, name)
             if why or other == self.setting:
                 self.explorer.say(
                     why or f"{WORDS[name]}: {LIMITS[name][0]} to {LIMITS[name][1]} on this bench", "warning"
@@ -336,7 +333,7 @@ class BenchScreen(BaseScreen):
         text = str(self.query_one("#bench-words", Static).render())
         rows = [(WORDS[name], values[name]) for name in WORDS]
         data = {"setting": values, "output": self._output, "window": list(self.place)}
-        return Export("convolution", export.table_text(("setting", "value"), rows) + "\n\n" + text, data)
+        return Export("convolution", screen_export.table_text(("setting", "value"), rows) + "\n\n" + text, data)
 
 
 def changed(setting: Setting, name: str, by: int) -> Setting:
@@ -352,7 +349,7 @@ def changed(setting: Setting, name: str, by: int) -> Setting:
         return replace(setting, **{name: value}, kind=kind)
     names = KINDS if name == "kind" else tuple(KERNELS)
     current = getattr(setting, name)
-    following = shelf.following(current, names) if by > 0 else names[(names.index(current) - 1) % len(names)]
+    following = catalogue_list.following(current, names) if by > 0 else names[(names.index(current) - 1) % len(names)]
     made = replace(setting, **{name: following})
     if name == "kind" and following != "standard" and following != "transposed" and made.inputs == 1:
         # With a single channel these three look alike.

@@ -13,10 +13,10 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 
 from ...errors import UsageError
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ...models.catalogue.registry import Variant
 from ...trainer.runs.run import Run
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from ..core.screen_export import Export
 from ..networks.selection import FORMS, Subject
 from ..widgets.network_panes import NetworkPanes
@@ -40,7 +40,7 @@ class CatalogueScreen(BaseScreen):
     PLACE = "catalogue"
     LEADS_HERE = "show_catalogue"
     HEADING = "architectures"
-    BINDINGS: ClassVar = commands.bindings("catalogue")
+    BINDINGS: ClassVar = key_bindings.bindings("catalogue")
     CSS_PATH = "catalogue.tcss"
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class CatalogueScreen(BaseScreen):
     @property
     def variant(self) -> Variant | None:
         """The network under the cursor."""
-        return catalogue.variants().get(self.explorer.memory.network or self.shelf.network)
+        return registry.variants().get(self.explorer.memory.network or self.shelf.network)
 
     @property
     def subject(self) -> Subject | None:
@@ -273,7 +273,7 @@ class CatalogueScreen(BaseScreen):
         """A question about the network under the cursor."""
         from ..networks import quiz
 
-        variant, others = self.variant, list(catalogue.variants().values())
+        variant, others = self.variant, list(registry.variants().values())
         if variant is not None:
             self.explorer.ask_person(lambda chance: quiz.about_network(variant, others, chance))
 
@@ -296,7 +296,7 @@ class CatalogueScreen(BaseScreen):
         """Show the note of a family, at the first place of ``words``; escape leads to the page ``back``."""
         if back is not None:
             self._trail.append(back)
-        self.go_to(catalogue.family(family).variants[0].name)
+        self.go_to(registry.family(family).variants[0].name)
         self.action_tab("note", lambda: self._find(words))
         self._reading = True
 
@@ -339,7 +339,7 @@ class CatalogueScreen(BaseScreen):
         target = message.link.target
         name = PurePosixPath(target.partition("#")[0]).stem
         try:
-            family = catalogue.family(name)
+            family = registry.family(name)
         except UsageError:
             self.explorer.open_page(target)
             return

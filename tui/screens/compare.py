@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ...models.catalogue.notes import count_text, shape_text
-from ..core import key_bindings as commands
-from ..core import screen_export as export
+from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import layer_tree as layertree
-from ..networks import quiz
+from ..networks import layer_tree, quiz
 from ..networks.selection import Subject
 from ..widgets.rows import Column, Row, RowList
 from ..widgets.text_lines import TextLines
@@ -37,7 +35,7 @@ class CompareScreen(BaseScreen):
 
     PLACE = "compare"
     HEADING = "compare"
-    BINDINGS: ClassVar = commands.bindings("compare")
+    BINDINGS: ClassVar = key_bindings.bindings("compare")
     CSS_PATH = "compare.tcss"
 
     def __init__(self, names: Sequence[str], form: str) -> None:
@@ -91,11 +89,11 @@ class CompareScreen(BaseScreen):
                 total = sum(part[place] for part in portrait["parts"]) or 1
                 shares = [(part[0], part[place] / total) for part in portrait["parts"] if part[place] / total >= 0.005]
                 head = f"{portrait['name'][:22]:<23}{name:<11}"
-                lines.append(head + layertree.bar(shares, max(self.size.width - len(head) - 6, 20)))
+                lines.append(head + layer_tree.bar(shares, max(self.size.width - len(head) - 6, 20)))
         self.query_one("#compare-bars", TextLines).update("\n".join(lines))
 
     def _rows(self) -> list[Row]:
-        variants = [catalogue.variants()[name] for name in self._names]
+        variants = [registry.variants()[name] for name in self._names]
         rows = [
             Row("title", ("", *(variant.title for variant in variants))),
             Row("year", ("year", *(str(variant.year) for variant in variants))),
@@ -106,8 +104,8 @@ class CompareScreen(BaseScreen):
         ]
         if not self._portraits:
             return rows
-        sees = [layertree.reach(portrait) for portrait in self._portraits]
-        memory = [layertree.memory_text(p["memory_bytes"]) for p in self._portraits]
+        sees = [layer_tree.reach(portrait) for portrait in self._portraits]
+        memory = [layer_tree.memory_text(p["memory_bytes"]) for p in self._portraits]
         return [
             *rows,
             Row("depth", ("layers with weights", *(str(p["depth"]) for p in self._portraits))),
@@ -127,8 +125,8 @@ class CompareScreen(BaseScreen):
 
     def action_predict(self) -> None:
         """A question about two of them."""
-        variants = [catalogue.variants()[name] for name in self._names]
+        variants = [registry.variants()[name] for name in self._names]
         self.explorer.ask_person(lambda chance: quiz.about_network(chance.choice(variants), variants, chance))
 
     def export(self) -> Export:
-        return export.table("compare", ["", *self._names], [row.cells for row in self.table.rows])
+        return screen_export.table("compare", ["", *self._names], [row.cells for row in self.table.rows])

@@ -7,14 +7,14 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from .dialog import Dialog
 
 
 class ConfirmScreen(Dialog[bool]):
     """Ends with True when ``word`` was agreed to."""
 
-    BINDINGS: ClassVar = commands.bindings("confirm")
+    BINDINGS: ClassVar = key_bindings.bindings("confirm")
     PLACES: ClassVar = ("confirm", "dialog")
 
     def __init__(self, question: str, detail: str, word: str) -> None:

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from ..widgets.shell import KeyLine
 
 Result = TypeVar("Result")
@@ -18,7 +18,7 @@ class Dialog(ModalScreen[Result]):
     """A dialog that ends with a result, or with None when it is cancelled."""
 
     PLACES: ClassVar = ("dialog",)
-    BINDINGS: ClassVar = commands.bindings("dialog")
+    BINDINGS: ClassVar = key_bindings.bindings("dialog")
     HEADING: ClassVar = ""
 
     def compose(self) -> ComposeResult:
@@ -33,8 +33,10 @@ class Dialog(ModalScreen[Result]):
 
     def on_mount(self) -> None:
         fields = sum(widget.focusable for widget in self.query("#dialog *"))
-        found = [command for command in commands.of(*self.PLACES) if command.action != "app.focus_next" or fields > 1]
-        self.query_one(KeyLine).show(commands.unshadowed(found, self.PLACES))
+        found = [
+            command for command in key_bindings.of(*self.PLACES) if command.action != "app.focus_next" or fields > 1
+        ]
+        self.query_one(KeyLine).show(key_bindings.unshadowed(found, self.PLACES))
 
     def action_cancel(self) -> None:
         self.dismiss(None)

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from ...errors import WorkError
-from ..core import screen_export as export
+from ..core import screen_export
 from ..core.screen_export import Export
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
@@ -64,7 +64,7 @@ class ExportScreen(Dialog[str]):
     @work(thread=True, exclusive=True, group="export", exit_on_error=False, description="writes a file")
     def _write(self, suffix: str, folder: Path) -> None:
         try:
-            path = export.write(folder, self._name, suffix, self._formats[suffix][1]())
+            path = screen_export.write(folder, self._name, suffix, self._formats[suffix][1]())
         except WorkError as error:
             self.app.call_from_thread(self._ended, "", str(error))
         else:

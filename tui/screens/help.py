@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from ..core.key_bindings import Command
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
@@ -41,7 +41,7 @@ PLACES = {
 class HelpScreen(Dialog[None]):
     """Lists commands with their keys; escape, `?` or `q` closes it."""
 
-    BINDINGS: ClassVar = commands.bindings("help")
+    BINDINGS: ClassVar = key_bindings.bindings("help")
     PLACES: ClassVar = ("help", "dialog")
 
     def __init__(self, heading: str, listed: Sequence[Command]) -> None:

@@ -17,13 +17,10 @@ from textual.worker import get_current_worker
 from ...errors import UsageError
 from ...trainer.data.dataset_info import DataInfo
 from ..charts.ticks import ChartData, Line
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainRefused, TrainSaid, TrainStarted
 from ..core.protocol import Explorer
-from ..launch import commands as launching
-from ..launch import form as launchform
-from ..launch import hints as launchwords
-from ..launch import values as launchvalues
+from ..launch import commands, form, hints, values
 from ..launch.commands import Call, Device, Request
 from ..launch.form import Filled, Form, Setting, Wish
 from ..widgets.loss_chart import LossChart
@@ -45,7 +42,7 @@ class SettingList(RowList):
 class LaunchScreen(Dialog[tuple[str, ...]]):
     """Ends with the ids of the runs that were started."""
 
-    BINDINGS: ClassVar = commands.bindings("launch")
+    BINDINGS: ClassVar = key_bindings.bindings("launch")
     PLACES: ClassVar = ("launch", "dialog")
 
     def __init__(self, wish: Wish) -> None:
@@ -105,9 +102,9 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     def _update(self) -> None:
         """Show what follows from the form."""
         places = self._explorer.places
-        self.filled = launchform.fill(self.form, places.data, places.cache, self._folders)
+        self.filled = form.fill(self.form, places.data, places.cache, self._folders)
         self._look_later()
-        lines = launchform.settings(self.form, self.filled, self._everything)
+        lines = form.settings(self.form, self.filled, self._everything)
         self._lines = {setting.key: setting for setting in lines}
         self.table.set_rows(map(self._row, lines))
         self._show_title()
@@ -141,11 +138,11 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
 
     def _show_facts(self) -> None:
         cells = max(min(self.app.size.width - 44, 60), 16)
-        facts = launchwords.facts(self.filled, self._devices, self._lines["device"].value, cells)
+        facts = hints.facts(self.filled, self._devices, self._lines["device"].value, cells)
         self.query_one("#launch-facts", Static).update(facts)
 
     def _show_rate(self) -> None:
-        rates, _ = launchform.curve(self.filled)
+        rates, _ = form.curve(self.filled)
         name, recipe = next(iter(self.filled.recipes.items()), ("", None))
         epochs = recipe.epochs if recipe else 1
         xs = [epochs * index / len(rates) for index in range(len(rates))]
@@ -154,7 +151,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
 
     @work(thread=True, exclusive=True, group="devices", exit_on_error=False, description="looks for GPUs")
     def _find_devices(self) -> None:
-        self.post_message(DevicesFound(launching.devices()))
+        self.post_message(DevicesFound(commands.devices()))
 
     def on_devices_found(self, message: DevicesFound) -> None:
         self._devices = message.devices
@@ -171,7 +168,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     @work(thread=True, exclusive=True, group="folder", exit_on_error=False, description="looks at a folder of pictures")
     def _look(self, dataset: str) -> None:
         worker = get_current_worker()
-        found = launchform.look(dataset, lambda: worker.is_cancelled)
+        found = form.look(dataset, lambda: worker.is_cancelled)
         if not worker.is_cancelled:
             self.post_message(FolderRead(dataset, found))
 
@@ -197,7 +194,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self.query_one("#launch-entry").display = True
         entry = self.query_one("#entry", Input)
         with self.prevent(Input.Changed):
-            entry.value = launchform.typed_value(self.form, setting)
+            entry.value = form.typed_value(self.form, setting)
         entry.focus()
         entry.action_end()
 
@@ -220,7 +217,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     def action_change(self, way: int) -> None:
         """The next value of the setting under the cursor, or the one before."""
         setting = self._lines[self.table.key]
-        value = launchvalues.stepped(setting.key, setting.value, way, self._device_names)
+        value = values.stepped(setting.key, setting.value, way, self._device_names)
         if value is not None:
             self._set(setting.key, value)
 
@@ -257,21 +254,21 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self._settled = self.set_timer(SETTLE_S, self._ask_plan)
 
     def _ask_plan(self) -> None:
-        self._plan_call = launching.call_plan(self._request())
+        self._plan_call = commands.call_plan(self._request())
         self._read_plan(self._plan_call)
 
     @work(thread=True, group="plan", exit_on_error=False, description="asks how long a training would take")
     def _read_plan(self, call: Call) -> None:
-        found = launching.plan(call)
+        found = commands.plan(call)
         if not call.cancelled:
             self.post_message(PlanRead(found))
 
     def on_plan_read(self, message: PlanRead) -> None:
-        self.query_one("#estimate", Static).update(launchwords.estimate(message.preview))
+        self.query_one("#estimate", Static).update(hints.estimate(message.preview))
 
     def _request(self) -> Request:
         places = self._explorer.places
-        return Request(tuple(launchform.words(self.form)), places.runs, places.data)
+        return Request(tuple(form.words(self.form)), places.runs, places.data)
 
     # Starting
 
@@ -287,7 +284,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
             return
         self._explorer.memory.dataset = self.form.dataset
         self.query_one("#outcome", Static).update("checking and starting; this takes some seconds …")
-        self._start_call = launching.call_start(self._request(), self._heard)
+        self._start_call = commands.call_start(self._request(), self._heard)
         self._start(self._start_call)
 
     def _heard(self, text: str) -> None:
@@ -295,7 +292,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
 
     @work(thread=True, exclusive=True, group="launch", exit_on_error=False, description="starts runs")
     def _start(self, call: Call) -> None:
-        outcome = launching.start(call)
+        outcome = commands.start(call)
         problem = "not started" if call.cancelled else outcome.problem
         self.post_message(TrainStarted(outcome.run_ids) if outcome.run_ids else TrainRefused(problem))
 

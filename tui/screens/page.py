@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from ..core.screen_export import Export
 from ..networks import pages
 from ..networks.pages import Page
@@ -26,7 +26,7 @@ class PageScreen(BaseScreen):
     PLACE = "pages"
     LEADS_HERE = "show_concepts"
     HEADING = "concepts"
-    BINDINGS: ClassVar = commands.bindings("pages")
+    BINDINGS: ClassVar = key_bindings.bindings("pages")
     CSS_PATH = "page.tcss"
 
     def __init__(self, page: Page | None = None, words: str = "") -> None:

@@ -11,13 +11,10 @@ from textual.widget import Widget
 
 from ...trainer.runs.run import Run
 from ..charts.view import Curves
-from ..core import key_bindings as commands
-from ..core import screen_export as export
+from ..core import key_bindings, screen_export
 from ..core.messages import RunNewsRead
 from ..core.screen_export import Export
-from ..runs import classes
-from ..runs import run_page as runpage
-from ..runs import run_table as runtable
+from ..runs import classes, run_page, run_table
 from ..runs.run_tail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.classes_pane import ClassesPane
@@ -42,7 +39,11 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
     PLACE = "run"
     PLACES: ClassVar = ("one-run", "charts")
     HEADING = "run"
-    BINDINGS: ClassVar = [*commands.bindings("run"), *commands.bindings("one-run"), *commands.bindings("charts")]
+    BINDINGS: ClassVar = [
+        *key_bindings.bindings("run"),
+        *key_bindings.bindings("one-run"),
+        *key_bindings.bindings("charts"),
+    ]
     CSS_PATH = "run.tcss"
 
     def __init__(self, run_id: str) -> None:
@@ -120,11 +121,11 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         run = self._run
         texts = {"#headline": "there is no such run", "#stages": "", "#figures": ""}
         if run is not None:
-            headline = runtable.headline(run) if not self._gone else "deleted; what was read last is shown"
+            headline = run_table.headline(run) if not self._gone else "deleted; what was read last is shown"
             texts = {
                 "#headline": headline,
-                "#stages": runpage.stages(run),
-                "#figures": runtable.figures(run, self._known()),
+                "#stages": run_page.stages(run),
+                "#figures": run_table.figures(run, self._known()),
             }
         for name, text in texts.items():
             for line in self.query(name).results(TextLines):
@@ -171,7 +172,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
                 runs = (*self.explorer.runs, run) if self._gone else self.explorer.runs
                 pane.show(self.explorer.chosen.charted(runs, run.id))
             elif pane.id == "setup" and isinstance(pane, LineView):
-                pane.set_pairs(runpage.setup(run))
+                pane.set_pairs(run_page.setup(run))
             elif self._news is not None and isinstance(pane, ClassesPane):
                 pane.show(run, self._news)
             elif self._news is not None and isinstance(pane, LineView):
@@ -219,10 +220,10 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             return pane.export()
         if isinstance(pane, LineView):
             return Export(f"{run.id}-{self.tabs.current}", "\n".join(pane.lines))
-        rows = [[name, value] for name, value in runpage.setup(run) if value]
+        rows = [[name, value] for name, value in run_page.setup(run) if value]
         sentences = [finding.text for finding in self._news.findings] if self._news else []
-        page = export.table(run.id, ["name", "value"], rows)
-        text = "\n".join([runtable.headline(run), *sentences, "", page.text])
+        page = screen_export.table(run.id, ["name", "value"], rows)
+        text = "\n".join([run_table.headline(run), *sentences, "", page.text])
         if isinstance(pane, ChartGrid):
             curves = pane.export()
             return Export(run.id, f"{text}\n\n{curves.text}", page.data, curves.more)

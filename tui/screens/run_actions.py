@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from textual import work
 
 from ...errors import UsageError
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ...trainer.runs.annotations import Notes
 from ...trainer.runs.run import Run
 from ..core.messages import RunCommandDone
 from ..launch.form import Wish
-from ..runs import actions as control
+from ..runs import actions
 from ..runs.actions import Outcome
 from .base import BaseScreen
 from .confirm import ConfirmScreen
@@ -52,23 +52,23 @@ class RunActions(BaseScreen):
 
     def action_stop(self) -> None:
         detail = "It ends its step and writes a checkpoint; `r` goes on from there."
-        self._ask(control.stop, "Stop", detail)
+        self._ask(actions.stop, "Stop", detail)
 
     def action_keep_best(self) -> None:
         detail = "Its training ends here; the best weights so far are judged on the test part. It cannot be resumed."
-        self._ask(control.keep_best, "End", detail)
+        self._ask(actions.keep_best, "End", detail)
 
     def action_skip(self) -> None:
-        self._ask(control.skip, "Skip", "It leaves its queue, which goes on with the next; `r` resumes it later.")
+        self._ask(actions.skip, "Skip", "It leaves its queue, which goes on with the next; `r` resumes it later.")
 
     def action_delete(self) -> None:
         detail = "Its figures, log, notes and checkpoints are removed from the disk. This cannot be undone."
-        self._ask(control.delete, "Delete", detail)
+        self._ask(actions.delete, "Delete", detail)
 
     def action_resume(self) -> None:
         run = self.selected
         if run is not None:
-            self.control(control.resume, run)
+            self.control(actions.resume, run)
 
     def _ask(self, action: Callable[..., Outcome], word: str, detail: str) -> None:
         run = self.selected
@@ -98,7 +98,7 @@ class RunActions(BaseScreen):
 
     def _noted(self, run: Run, notes: Notes | None) -> None:
         if notes is not None and notes != run.notes:
-            self.control(control.annotate, run, notes)
+            self.control(actions.annotate, run, notes)
 
     # Marks
 
@@ -128,7 +128,7 @@ class RunActions(BaseScreen):
 
     def _launch(self, wish: Wish) -> None:
         try:
-            catalogue.find(wish.networks[0])
+            registry.find(wish.networks[0])
         except UsageError as error:
             self.explorer.say(str(error), "error")
         else:

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from ...trainer.runs.annotations import Notes
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from .dialog import Dialog
 
 LONGEST = 2000
@@ -18,7 +18,7 @@ LONGEST = 2000
 class RunNotesScreen(Dialog[Notes]):
     """Ends with the notes as they shall be; ``field`` is the one to begin in, "tags" or "remark"."""
 
-    BINDINGS: ClassVar = commands.bindings("dialog")
+    BINDINGS: ClassVar = key_bindings.bindings("dialog")
     HEADING = "Tags and remark"
 
     def __init__(self, run_id: str, notes: Notes, field: str) -> None:

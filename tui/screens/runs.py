@@ -12,13 +12,11 @@ from textual.timer import Timer
 
 from ...trainer.runs.run import Run
 from ..charts.view import Curves
-from ..core import key_bindings as commands
-from ..core import screen_export as export
+from ..core import key_bindings, screen_export
 from ..core.messages import GlancesRead, RunNewsRead
 from ..core.screen_export import Export
-from ..networks import catalogue_list as shelf
-from ..runs import machine as gauges
-from ..runs import run_table as runtable
+from ..networks import catalogue_list
+from ..runs import machine, run_table
 from ..runs.run_tail import RunNews, RunTail
 from ..runs.summaries import Glance, Glances
 from ..widgets.chart_grid import ChartCommands, ChartGrid
@@ -39,7 +37,7 @@ COLUMNS = (
     Column("data", 9, above=50),
     Column("state", 13),
     Column("best %", 6, right=True),
-    Column("course", runtable.CURVE_CELLS, above=60),
+    Column("course", run_table.CURVE_CELLS, above=60),
     Column("test %", 6, right=True, above=104),
     Column("img/s", 6, right=True, above=74),
     Column("left", 7, right=True, above=66),
@@ -57,7 +55,11 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     LEADS_HERE = "show_runs"
     PLACES: ClassVar = ("one-run", "charts")
     HEADING = "runs"
-    BINDINGS: ClassVar = [*commands.bindings("runs"), *commands.bindings("one-run"), *commands.bindings("charts")]
+    BINDINGS: ClassVar = [
+        *key_bindings.bindings("runs"),
+        *key_bindings.bindings("one-run"),
+        *key_bindings.bindings("charts"),
+    ]
     CSS_PATH = "runs.tcss"
 
     def __init__(self, run_id: str = "") -> None:
@@ -122,7 +124,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         super().runs_changed(runs)
         if not self.table.is_attached:
             return
-        self._machine.look_for(gauges.processes_of(runs))
+        self._machine.look_for(machine.processes_of(runs))
         self._fill()
         if self._timer is None:
             self.follow_selected()
@@ -132,7 +134,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         """Put the runs into the list, where anything changed."""
         explorer = self.explorer
         order = explorer.memory.run_order
-        found = runtable.ordered(runtable.matching(explorer.runs, self.filter.value), order)
+        found = run_table.ordered(run_table.matching(explorer.runs, self.filter.value), order)
         rows = [self._row(run) for run in found]
         known = {row.key for row in rows}
         cursor = self._wanted if self._wanted in known else None
@@ -144,7 +146,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
             self.update_keys()
             self._look()
         words = f"{len(rows)} of {len(explorer.runs)}" if self.filter.value else str(len(rows))
-        title = f"Runs · {words} · {order if order in runtable.ORDERS else 'newest'}"
+        title = f"Runs · {words} · {order if order in run_table.ORDERS else 'newest'}"
         self._shelf.entitle(title, str(explorer.places.runs))
 
     def _empty(self) -> str:
@@ -158,8 +160,8 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         known = self._known_rows.get(run.id)
         # Of a thousand runs all but one or two are as they were.
         if known is None or known[0] != (run, sign, glance):
-            cells = runtable.cells(run, sign, glance)
-            known = (run, sign, glance), Row(run.id, cells, tones=dict.fromkeys(TONED, runtable.tone(run)))
+            cells = run_table.cells(run, sign, glance)
+            known = (run, sign, glance), Row(run.id, cells, tones=dict.fromkeys(TONED, run_table.tone(run)))
             self._known_rows[run.id] = known
         return known[1]
 
@@ -252,7 +254,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     def show_run(self) -> None:
         """The lines above the charts."""
         run = self.selected
-        headline, figures = (runtable.headline(run), runtable.figures(run, self._known(run))) if run else ("", "")
+        headline, figures = (run_table.headline(run), run_table.figures(run, self._known(run))) if run else ("", "")
         self._panes.entitle(run.id if run else "")
         self._headline.update(headline)
         self._figures.update(figures)
@@ -286,7 +288,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
 
     def action_order(self) -> None:
         memory = self.explorer.memory
-        memory.run_order = shelf.following(memory.run_order, list(runtable.ORDERS))
+        memory.run_order = catalogue_list.following(memory.run_order, list(run_table.ORDERS))
         self._fill()
         self.explorer.say(f"order: {memory.run_order}")
 
@@ -305,7 +307,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         if self.charts.has_focus:
             return curves
         columns = [column.title or ("mark", "sign")[place % 2] for place, column in enumerate(COLUMNS)]
-        table = export.table("runs", columns, [row.cells for row in self.table.rows])
+        table = screen_export.table("runs", columns, [row.cells for row in self.table.rows])
         return Export("runs", table.text, {"runs": table.data}, curves.more)
 
     def go_back(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..charts import zoom as windows
+from ..charts import zoom
 from ..charts.view import AXES, METRICS, SMOOTHINGS, TITLES, Window
 from .chart_board import ChartBoard
 
@@ -90,10 +90,10 @@ class ChartActions(ChartBoard):
         self._ask()
 
     def _do_window(self) -> None:
-        self._set_window(windows.following(self._window))
+        self._set_window(zoom.following(self._window))
 
     def _do_freeze(self) -> None:
-        self._set_window(windows.frozen(self._window, self.drawn.x))
+        self._set_window(zoom.frozen(self._window, self.drawn.x))
 
     def _do_closer(self) -> None:
         self._zoom(0.5)
@@ -103,7 +103,7 @@ class ChartActions(ChartBoard):
 
     def _zoom(self, factor: float) -> None:
         if self.drawn.extent is not None:
-            self._set_window(windows.zoomed(self.drawn.x, self.drawn.extent, factor, self.x))
+            self._set_window(zoom.zoomed(self.drawn.x, self.drawn.extent, factor, self.x))
 
     def _do_whole(self) -> None:
         self._set_window(Window())
@@ -116,7 +116,7 @@ class ChartActions(ChartBoard):
 
     def _pan(self, part: float) -> None:
         if self.drawn.extent is not None:
-            self._set_window(windows.panned(self.drawn.x, self.drawn.extent, part))
+            self._set_window(zoom.panned(self.drawn.x, self.drawn.extent, part))
 
     def _set_window(self, window: Window) -> None:
         self._window = window

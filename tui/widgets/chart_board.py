@@ -12,7 +12,7 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
 
-from ..charts import markers as marks
+from ..charts import markers
 from ..charts.grid import Grid, grid
 from ..charts.markers import MUTED
 from ..charts.view import AXES, METRICS, ChartedRun, Curves, Drawn, View, Wanted, Window
@@ -232,18 +232,18 @@ class ChartBoard(Widget):
             return []
         several = len(self._runs) > 1
         nearest = min(found, key=lambda one: abs(one.x - (self.x or 0.0))).x
-        spans = [(marks.place_text(nearest, self.view.axis), MUTED)]
+        spans = [(markers.place_text(nearest, self.view.axis), MUTED)]
         for one in found:
-            name = marks.marker(one.slot, one.role, self._ascii) if several else f"{SHORT.get(one.role, one.role)} "
-            tone = marks.line_tone(one.slot, one.role, several)
-            spans.append((f" {name}{marks.value_text(one.value, metric)}", tone))
+            name = markers.marker(one.slot, one.role, self._ascii) if several else f"{SHORT.get(one.role, one.role)} "
+            tone = markers.line_tone(one.slot, one.role, several)
+            spans.append((f" {name}{markers.value_text(one.value, metric)}", tone))
         return spans
 
-    def _point(self, chart: marks.Chart, cell: int, hovering: bool) -> None:
+    def _point(self, chart: markers.Chart, cell: int, hovering: bool) -> None:
         """Put the cursor on a cell of a chart, or on the end of the data where the chart has room beyond."""
         x, extent = chart.place_of(cell), self.drawn.extent or chart.x
         self.x, self._hovering = min(max(x, extent[0]), extent[1]), hovering
         self._show_cursor()
 
-    def _shown_chart(self) -> marks.Chart | None:
+    def _shown_chart(self) -> markers.Chart | None:
         return self.drawn.charts.get(self.metric)

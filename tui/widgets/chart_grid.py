@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from ..core.screen_export import Export
 from .chart_mouse import ChartMouse
 
@@ -36,7 +36,7 @@ class ChartCommands:
 class ChartGrid(ChartMouse, can_focus=True):
     """Charts of the runs that :meth:`show` was given. ``memory`` keeps how the person wants to see them."""
 
-    BINDINGS: ClassVar = [*commands.bindings("grid"), *commands.bindings("charts")]
+    BINDINGS: ClassVar = [*key_bindings.bindings("grid"), *key_bindings.bindings("charts")]
     PLACES: ClassVar = ("grid", "charts")
     DEFAULT_CSS = """
     ChartGrid { height: 1fr; width: 1fr; layout: vertical; }
@@ -56,9 +56,9 @@ class ChartGrid(ChartMouse, can_focus=True):
         lines, view, x = {chart.name: reader.lines.get(chart.name, []) for chart in charts}, drawn.wanted.view, drawn.x
 
         def make(kind: str) -> str:
-            from ..charts import export as chartexport
+            from ..charts import export
 
-            return chartexport.csv_text(lines, view, x) if kind == "csv" else chartexport.svg_text(lines, view, x)
+            return export.csv_text(lines, view, x) if kind == "csv" else export.svg_text(lines, view, x)
 
         more = {
             "csv": ("CSV: every value of the charts in sight", partial(make, "csv")),

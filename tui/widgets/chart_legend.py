@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.app import RenderResult
 from textual.widget import Widget
 
-from ..charts import markers as marks
+from ..charts import markers
 from ..charts.view import AXIS_LABELS, ChartedRun, View
 from .chart_view import line_styles
 
@@ -31,8 +31,8 @@ class ChartLegend(Widget):
         text = Text(" " + " · ".join(words), no_wrap=True, overflow="ellipsis")
         styles = line_styles(self.app.theme)
         for run in runs if len(runs) > 1 else ():
-            signs = marks.marker(run.slot, "train", self._ascii) + marks.marker(run.slot, "validation", self._ascii)
-            style = styles[marks.line_tone(run.slot, "train")]
+            signs = markers.marker(run.slot, "train", self._ascii) + markers.marker(run.slot, "validation", self._ascii)
+            style = styles[markers.line_tone(run.slot, "train")]
             text.append("  ")
             text.append(f"{signs} {run.label}{' (pinned)' if run.pinned else ''}", style=style)
         if text != self.text:

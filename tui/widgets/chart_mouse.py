@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from textual import on
 
-from ..charts import zoom as windows
+from ..charts import zoom
 from ..charts.view import Window
 from .chart_actions import ChartActions
 from .chart_view import ChartView
@@ -50,4 +50,4 @@ class ChartMouse(ChartActions):
         if chart is not None and chart.left and self.drawn.extent is not None:
             place = chart.place_of(message.cell)
             factor = 0.5 if message.way > 0 else 2.0
-            self._set_window(windows.zoomed(self.drawn.x, self.drawn.extent, factor, place))
+            self._set_window(zoom.zoomed(self.drawn.x, self.drawn.extent, factor, place))

@@ -9,7 +9,7 @@ from textual.containers import Vertical
 
 from ...trainer.runs.run import Run
 from ..charts.sparkline import sparkline
-from ..core import screen_export as export
+from ..core import screen_export
 from ..core.screen_export import Export
 from ..runs import classes
 from ..runs.classes import ClassRow
@@ -61,7 +61,7 @@ class ClassesPane(Vertical):
 
     def export(self) -> Export:
         """The table."""
-        return export.table(
+        return screen_export.table(
             "classes", [column.title or "bar" for column in COLUMNS], [row.cells for row in self.table.rows]
         )
 

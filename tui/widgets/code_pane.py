@@ -16,11 +16,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ...errors import WorkError
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ...trainer.common.text_safe import width
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from ..core.screen_export import Export
-from ..networks import source_code as source
+from ..networks import source_code
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import Subject
 from ..networks.source_code import Source
@@ -34,7 +34,7 @@ KINDS = ("keyword", "string", "comment", "number", "name")
 class CodeView(ScrollView, LineDrawn, can_focus=True):
     """A file with line numbers and a cursor line."""
 
-    BINDINGS: ClassVar = commands.bindings("code")
+    BINDINGS: ClassVar = key_bindings.bindings("code")
     PLACES: ClassVar = ("code",)
     COMPONENT_CLASSES: ClassVar = {f"code--{kind}" for kind in (*KINDS, "line-number", "cursor")}
 
@@ -145,9 +145,9 @@ class CodePane(Pane):
         return self.view
 
     def fill(self, subject: Subject) -> None:
-        family = catalogue.family(subject.variant.family)
+        family = registry.family(subject.variant.family)
         try:
-            shown, line = source.find(family.code_path, subject.network)
+            shown, line = source_code.find(family.code_path, subject.network)
         except WorkError as error:
             self.query_one("#code-path", Static).update(str(error))
             return
@@ -160,15 +160,15 @@ class CodePane(Pane):
         """
         if self.subject is None:
             return
-        code = catalogue.family(self.subject.variant.family).code_path
+        code = registry.family(self.subject.variant.family).code_path
         below = ""
         for node in reversed(path):
             try:
-                shown, line = source.find(code, node.type)
+                shown, line = source_code.find(code, node.type)
             except WorkError:
                 return
             if line is not None:
-                self._put(shown, source.line_with(shown, line, f"self.{below}") if below else line)
+                self._put(shown, source_code.line_with(shown, line, f"self.{below}") if below else line)
                 return
             below = node.name.rpartition(".")[2] or below
 
@@ -177,7 +177,7 @@ class CodePane(Pane):
         self.view.show(shown, line)
 
     def _place(self, shown: Source) -> str:
-        package = catalogue.NOTES.parent.parent
+        package = registry.NOTES.parent.parent
         inside = shown.path.is_relative_to(package)
         return str(shown.path.relative_to(package)) if inside else str(shown.path)
 

@@ -8,13 +8,11 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 from textual.widgets import Static
 
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ...models.catalogue.notes import quantity
-from ..core import key_bindings as commands
-from ..core import screen_export as export
+from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import layer_tree as layertree
-from ..networks import related
+from ..networks import layer_tree, related
 from ..networks.selection import Subject
 from .pane import Pane
 from .rows import Column, Row, RowList
@@ -35,7 +33,7 @@ TONES = {"added": "good", "removed": "bad"}
 class DiffPane(Pane):
     """The subject beside its predecessor, or beside whatever was chosen."""
 
-    BINDINGS: ClassVar = commands.bindings("diff")
+    BINDINGS: ClassVar = key_bindings.bindings("diff")
 
     def __init__(self) -> None:
         super().__init__("diff")
@@ -86,7 +84,7 @@ class DiffPane(Pane):
         from ..screens.pick import PickScreen
 
         near = [variant.name for variant in related.predecessors(self.subject.variant)] if self.subject else []
-        names = [*near, *(name for name in catalogue.variants() if name not in near)]
+        names = [*near, *(name for name in registry.variants() if name not in near)]
         self.app.push_screen(PickScreen("Compare with", names, self.other), self._picked)
 
     def _picked(self, name: str | None) -> None:
@@ -125,7 +123,7 @@ class DiffPane(Pane):
         if self.subject is None or not self.table.rows:
             return None
         name = f"diff-{self.other}-{self.subject.network}"
-        return export.table(
+        return screen_export.table(
             name, [column.title or "change" for column in COLUMNS], [row.cells for row in self.table.rows]
         )
 
@@ -146,7 +144,7 @@ def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
         before, after = older[key], newer[key]
         lines.append(f"{name:<11} {quantity(before)} → {quantity(after)} ({change_text(before, after)})")
     lines.append(f"{'depth':<11} {older['depth']} → {newer['depth']} layers with weights on the longest way")
-    lines.append(f"{'sees':<11} {layertree.reach(older)} → {layertree.reach(newer)} (pixels a side of the picture)")
+    lines.append(f"{'sees':<11} {layer_tree.reach(older)} → {layer_tree.reach(newer)} (pixels a side of the picture)")
     return "\n".join(lines)
 
 

@@ -7,11 +7,9 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from ..core import key_bindings as commands
-from ..core import screen_export as export
+from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import layer_tree as layertree
-from ..networks import quiz
+from ..networks import layer_tree, quiz
 from ..networks.layer_tree import LayerNode, memory_text
 from ..networks.selection import Subject
 from .pane import Pane, parse_tree
@@ -34,7 +32,7 @@ DETAIL_LINES = 4
 class LayerTree(RowList):
     """The rows of the tree, with the keys that open and close them."""
 
-    BINDINGS: ClassVar = commands.bindings("layers")
+    BINDINGS: ClassVar = key_bindings.bindings("layers")
     PLACES: ClassVar = ("layers", "list")
 
     def __init__(self) -> None:
@@ -47,13 +45,13 @@ class LayerTree(RowList):
     def show_tree(self, tree: LayerNode | None) -> None:
         """Show a tree, opened to the depth that was chosen."""
         self.network = tree
-        self._opened = layertree.opened_to(tree, self.depth) if tree else set()
+        self._opened = layer_tree.opened_to(tree, self.depth) if tree else set()
         self._rebuild()
 
     def _rebuild(self) -> None:
-        nodes = layertree.visible(self.network, self._opened, only_changes=self.only_changes) if self.network else []
+        nodes = layer_tree.visible(self.network, self._opened, only_changes=self.only_changes) if self.network else []
         self.set_rows(
-            Row(node.key, layertree.cells(node, self._opened), "plain" if node.executed else "dim") for node in nodes
+            Row(node.key, layer_tree.cells(node, self._opened), "plain" if node.executed else "dim") for node in nodes
         )
 
     @property
@@ -109,7 +107,7 @@ class LayerTree(RowList):
         deepest = max(node.key.count(".") for node in self.network.walk())
         self.depth = min(max(self.depth + change, 1), max(deepest, 1))
         cursor = self.key
-        self._opened = layertree.opened_to(self.network, self.depth)
+        self._opened = layer_tree.opened_to(self.network, self.depth)
         while cursor.count(".") > self.depth:
             cursor = cursor.rpartition(".")[0]
         self._rebuild()
@@ -124,7 +122,7 @@ class LayerTree(RowList):
 class LayersPane(Pane):
     """The tree, what there is to say of the row under the cursor, and the bars; words where the table is not ready."""
 
-    BINDINGS: ClassVar = [binding for binding in commands.bindings("layers") if binding.action == "predict"]
+    BINDINGS: ClassVar = [binding for binding in key_bindings.bindings("layers") if binding.action == "predict"]
 
     def __init__(self) -> None:
         super().__init__("layers")
@@ -218,14 +216,14 @@ class LayersPane(Pane):
         lines = []
         if node is not None:
             lines.append(f"{node.name or node.type}: {node.phrase}" if node.phrase else node.name)
-            lines += layertree.formula_lines(node)
+            lines += layer_tree.formula_lines(node)
         self.query_one("#layers-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
 
     def _show_foot(self) -> None:
         tree, lines = self.table.network, []
         if tree is not None:
             for what, name in (("parameters", "parameters "), ("macs", "work       ")):
-                lines.append(name + layertree.bar(layertree.budget(tree, what), self.size.width - len(name) - 2))
+                lines.append(name + layer_tree.bar(layer_tree.budget(tree, what), self.size.width - len(name) - 2))
             lines.append(self._memory)
         self.query_one("#layers-budget", TextLines).update("\n".join(lines))
 
@@ -234,8 +232,8 @@ class LayersPane(Pane):
         if tree is None or self.subject is None:
             return None
         nodes = list(tree.walk())
-        rows = [layertree.cells(node, {node.key for node in nodes}) for node in nodes]
-        return export.table(f"layers-{self.subject.network}", [column.title for column in COLUMNS], rows)
+        rows = [layer_tree.cells(node, {node.key for node in nodes}) for node in nodes]
+        return screen_export.table(f"layers-{self.subject.network}", [column.title for column in COLUMNS], rows)
 
 
 def memory_line(value: dict[str, Any]) -> str:

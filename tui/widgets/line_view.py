@@ -12,7 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from ...trainer.common.text_safe import pad, width
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from .line_drawn import LineDrawn
 
 MOST_LINES = 20_000
@@ -22,7 +22,7 @@ NAME_CELLS = 16
 class LineView(ScrollView, LineDrawn, can_focus=True):
     """``follows``: stays at the end while it is there, as ``tail -f`` does; scrolling up lets go of it."""
 
-    BINDINGS: ClassVar = commands.bindings("lines")
+    BINDINGS: ClassVar = key_bindings.bindings("lines")
     PLACES: ClassVar = ("lines",)
     COMPONENT_CLASSES: ClassVar = {"lines--head", "lines--name"}
 

@@ -9,7 +9,7 @@ from textual.app import RenderResult
 from textual.color import Color
 from textual_plotext import PlotextPlot
 
-from ..charts import ticks as charts
+from ..charts import ticks
 from ..charts.ticks import ChartData, Line
 
 SIGNS = {"train": "⠤", "raw": "", "validation": "•", "test": "◆", "best": "x"}
@@ -82,7 +82,7 @@ class LossChart(PlotextPlot):
         return "no values yet"
 
     def _prepare(self, line: Line) -> Line:
-        ys = charts.log_values(line.ys) if self._data.log else charts.sanitise(line.ys)
+        ys = ticks.log_values(line.ys) if self._data.log else ticks.sanitise(line.ys)
         return Line(line.label, line.xs, ys, line.role)
 
     def _plot_lines(self, lines: list[Line], width: int, height: int) -> Text:
@@ -105,19 +105,19 @@ class LossChart(PlotextPlot):
 
     def _axes(self, lines: list[Line], width: int, height: int) -> None:
         plot = self.plt
-        low, high = _widened(self._data.y_range or charts.finite_range(lines) or (0.0, 1.0))
+        low, high = _widened(self._data.y_range or ticks.finite_range(lines) or (0.0, 1.0))
         plot.ylim(low, high)
         most = max(height // 3, 3)
-        places = charts.nice_ticks(low, high, most)
-        labels = [charts.tick_text(place) for place in places]
+        places = ticks.nice_ticks(low, high, most)
+        labels = [ticks.tick_text(place) for place in places]
         if self._data.log:
-            places, labels = charts.log_ticks(low, high, most)
+            places, labels = ticks.log_ticks(low, high, most)
         plot.yticks(places, labels)
         xs = [x for line in lines for x in line.xs if math.isfinite(x)]
         left, right = _widened((min(xs), max(xs)))
         plot.xlim(left, right)
-        places = charts.nice_ticks(left, right, max(width // 12, 2))
-        plot.xticks(places, [charts.tick_text(place) for place in places])
+        places = ticks.nice_ticks(left, right, max(width // 12, 2))
+        plot.xticks(places, [ticks.tick_text(place) for place in places])
 
     def _colour(self, role: str) -> tuple[int, int, int]:
         variables = self.app.theme_variables

@@ -9,7 +9,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from ..core.messages import MachineRead
-from ..runs import machine as gauges
+from ..runs import machine
 from ..runs.machine import Readings, Sampler
 
 MOST_LINES = 9
@@ -18,7 +18,7 @@ MOST_LINES = 9
 class MachineStrip(Widget):
     """Samples while it is to be seen, and only then."""
 
-    def __init__(self, every_s: float = gauges.EVERY_S) -> None:
+    def __init__(self, every_s: float = machine.EVERY_S) -> None:
         super().__init__(classes="one-line")
         self.readings: Readings | None = None
         self._sampler = Sampler(self._tell, every_s)
@@ -62,14 +62,14 @@ class MachineStrip(Widget):
     def on_machine_read(self, message: MachineRead) -> None:
         message.stop()
         self.readings = message.readings
-        found = gauges.lines(self.readings, self.size.width)
+        found = machine.lines(self.readings, self.size.width)
         if found != self._lines:
             taller = len(found) != len(self._lines)
             self._lines = found
             self.refresh(layout=taller)
 
     def on_resize(self, event: events.Resize) -> None:
-        self._lines = gauges.lines(self.readings, event.size.width)
+        self._lines = machine.lines(self.readings, event.size.width)
         self.refresh()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:

@@ -9,10 +9,10 @@ from textual.widget import Widget
 
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
-from ..core import screen_export as export
+from ..core import screen_export
 from ..core.screen_export import Export
 from ..networks.selection import Subject
-from ..runs import run_table as runtable
+from ..runs import run_table
 from .pane import Pane
 from .rows import Column, Row, RowList
 
@@ -53,9 +53,9 @@ class NetworkRunsPane(Pane):
         self.table.set_rows(self._row(run) for run in runs if run.network == name)
 
     def _row(self, run: Run) -> Row:
-        best, test = runtable.percent(run.best_accuracy), runtable.percent(run.test_accuracy)
-        tone = runtable.tone(run)
-        cells = (STATES[run.state].symbol, run.dataset, runtable.progress_text(run), best, test, run.id)
+        best, test = run_table.percent(run.best_accuracy), run_table.percent(run.test_accuracy)
+        tone = run_table.tone(run)
+        cells = (STATES[run.state].symbol, run.dataset, run_table.progress_text(run), best, test, run.id)
         return Row(run.id, cells, tones={0: tone, 2: tone})
 
     def on_row_list_chosen(self, message: RowList.Chosen) -> None:
@@ -67,4 +67,4 @@ class NetworkRunsPane(Pane):
 
     def export(self) -> Export | None:
         rows = [row.cells for row in self.table.rows]
-        return export.table("runs", [column.title or "sign" for column in COLUMNS], rows) if rows else None
+        return screen_export.table("runs", [column.title or "sign" for column in COLUMNS], rows) if rows else None

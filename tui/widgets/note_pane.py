@@ -5,9 +5,9 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ..core.screen_export import Export
-from ..networks import catalogue_list as shelf
+from ..networks import catalogue_list
 from ..networks.selection import Subject
 from .pane import Pane
 from .text_view import TextView
@@ -32,7 +32,7 @@ class NotePane(Pane):
         return self.view
 
     def fill(self, subject: Subject) -> None:
-        self.view.show(shelf.note(catalogue.family(subject.variant.family)))
+        self.view.show(catalogue_list.note(registry.family(subject.variant.family)))
 
     def export(self) -> Export | None:
         return None if self.subject is None else Export(f"note-{self.subject.variant.family}", self.view.source)

@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from ..core.protocol import Explorer
 from ..core.screen_export import Export
-from ..networks import layer_tree as layertree
+from ..networks import layer_tree
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import Subject
 from ..worker.requests import Parser, Reply
@@ -17,7 +17,7 @@ from ..worker.requests import Parser, Reply
 
 def parse_tree(value: dict[str, Any]) -> LayerNode:
     """The answer to "layers"."""
-    return layertree.from_answer(value["tree"])
+    return layer_tree.from_answer(value["tree"])
 
 
 class Pane(Vertical):

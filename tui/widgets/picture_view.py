@@ -11,8 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from ..networks import conv_lab as bench
-from ..networks import images as pictures
+from ..networks import conv_lab, images
 from .line_drawn import LineDrawn
 
 UPPER_HALF = "▀"
@@ -40,7 +39,7 @@ class PictureView(LineDrawn):
     def show(self, picture: list[list[float]], framed: Collection[tuple[int, int]] = ()) -> None:
         """Show a picture, scaled between its own darkest and brightest value."""
         self._picture = picture
-        self._levels = pictures.levels(picture)
+        self._levels = images.levels(picture)
         self._framed = frozenset(framed)
         self.refresh(layout=True)
 
@@ -103,11 +102,11 @@ class PictureView(LineDrawn):
         segments = []
         for column, level in enumerate(self._levels[row]):
             framed = (row, column) in self._framed
-            sign = " " if self.by_colour else pictures.shade(level)
+            sign = " " if self.by_colour else images.shade(level)
             text = self._inside(row, column, line, sign)
             if self.by_colour:
-                ink = FRAME_COLOURS[level > 0.5] if framed else pictures.grey(level < 0.5)
-                segments.append(Segment(text, Style(bgcolor=pictures.grey(level), color=ink, bold=framed)))
+                ink = FRAME_COLOURS[level > 0.5] if framed else images.grey(level < 0.5)
+                segments.append(Segment(text, Style(bgcolor=images.grey(level), color=ink, bold=framed)))
             else:
                 segments.append(Segment(text, base + Style(bold=framed)))
         return segments
@@ -135,10 +134,10 @@ class PictureView(LineDrawn):
     def _colour(self, row: int, column: int, level: float) -> str:
         if (row, column) in self._framed:
             return FRAME_COLOURS[0] if level > 0.5 else FRAME_COLOURS[1]
-        return pictures.grey(level)
+        return images.grey(level)
 
 
 def short_number(number: float, cells: int) -> str:
     """A number in at most so many cells: whole where its digits after the point have no room, nothing where it has none."""
-    texts = (bench.number_text(number), bench.number_text(float(round(number))))
+    texts = (conv_lab.number_text(number), conv_lab.number_text(float(round(number))))
     return next((text for text in texts if len(text) <= cells), "")

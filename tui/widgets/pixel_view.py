@@ -10,7 +10,7 @@ from textual.app import RenderResult
 from textual.message import Message
 from textual.widget import Widget
 
-from ..core import key_bindings as commands
+from ..core import key_bindings
 
 CELL, NARROW_CELL = 7, 5
 TIMES = "   ×"
@@ -92,7 +92,7 @@ def lines_of(pixel: PixelSum, weights: str = FRESH, columns: int = 120, rows: in
 class PixelView(Widget, can_focus=True):
     """The arithmetic of one value; the arrows move to neighbours, `,` and `.` to other channels, `W` changes the weights."""
 
-    BINDINGS: ClassVar = commands.bindings("pixel")
+    BINDINGS: ClassVar = key_bindings.bindings("pixel")
     PLACES: ClassVar = ("pixel",)
 
     @dataclass

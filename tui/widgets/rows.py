@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ...trainer.common import text_safe as textsafe
-from ..core import key_bindings as commands
+from ...trainer.common import text_safe
+from ..core import key_bindings
 from .line_drawn import LineDrawn
 
 CURSOR = "▶ "
@@ -50,7 +50,7 @@ class Row:
 class RowList(ScrollView, LineDrawn, can_focus=True):
     """Rows under their column titles, with a cursor that is marked by a sign as well as by colour."""
 
-    BINDINGS: ClassVar = commands.bindings("list")
+    BINDINGS: ClassVar = key_bindings.bindings("list")
     PLACES: ClassVar = ("list",)
     opens = True
     """Whether Enter on a row does something."""
@@ -284,7 +284,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         texts = []
         for index, width in enumerate(widths):
             cell = cells[index] if index < len(cells) else ""
-            texts.append(textsafe.pad(cell, width, right=self.columns[index].right) + " " * GAP if width else "")
+            texts.append(text_safe.pad(cell, width, right=self.columns[index].right) + " " * GAP if width else "")
         return texts
 
     def render_line(self, y: int) -> Strip:

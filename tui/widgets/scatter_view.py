@@ -12,9 +12,8 @@ from textual.message import Message
 from textual.strip import Strip
 
 from ...models.catalogue.registry import Variant
-from ..core import key_bindings as commands
-from ..networks import catalogue_list as shelf
-from ..networks import scatter
+from ..core import key_bindings
+from ..networks import catalogue_list, scatter
 from ..networks.scatter import PAIRS, Plot
 from .line_drawn import LineDrawn
 
@@ -26,7 +25,7 @@ POINT, SEVERAL, CURSOR, MARKED = "·", "•", "◉", "◆"
 class ScatterView(LineDrawn, can_focus=True):
     """``pair`` names the axes. A cell with several networks shows a bigger point."""
 
-    BINDINGS: ClassVar = commands.bindings("chart")
+    BINDINGS: ClassVar = key_bindings.bindings("chart")
     PLACES: ClassVar = ("chart",)
     COMPONENT_CLASSES: ClassVar = {"scatter--axis", "scatter--cursor", "scatter--point"}
 
@@ -76,7 +75,7 @@ class ScatterView(LineDrawn, can_focus=True):
 
     def action_axes(self) -> None:
         """The next pair of axes."""
-        self.pair = shelf.following(self.pair, PAIRS)
+        self.pair = catalogue_list.following(self.pair, PAIRS)
         self._plot = None
         self.refresh()
 

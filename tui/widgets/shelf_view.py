@@ -10,12 +10,12 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widget import Widget
 
-from ...models.catalogue import registry as catalogue
+from ...models.catalogue import registry
 from ...models.catalogue.registry import Variant
-from ..core import screen_export as export
+from ..core import screen_export
 from ..core.saved_state import Memory
 from ..core.screen_export import Export
-from ..networks import catalogue_list as shelf
+from ..networks import catalogue_list
 from .filter_input import FilterInput
 from .rows import Column, Row, RowList
 
@@ -52,7 +52,7 @@ class Shelf(Vertical):
     def __init__(self, memory: Memory, *, id: str) -> None:
         super().__init__(id=id, classes="framed")
         self._memory = memory
-        self._variants: tuple[Variant, ...] = tuple(catalogue.variants().values())
+        self._variants: tuple[Variant, ...] = tuple(registry.variants().values())
         self.marked: list[str] = []
         self.border_title = "Architectures"
 
@@ -93,14 +93,14 @@ class Shelf(Vertical):
     # What is shown
 
     def _chosen(self, text: str) -> list[Variant]:
-        return shelf.matching(self._variants, text)
+        return catalogue_list.matching(self._variants, text)
 
     def _rows(self, text: str) -> list[Row]:
         chosen = self._chosen(text)
         if self._memory.view == "tree":
-            lines = shelf.tree_entries(chosen, self.marked, self._memory.network)
+            lines = catalogue_list.tree_entries(chosen, self.marked, self._memory.network)
         else:
-            lines = shelf.entries(chosen, self._memory.sort, self.marked)
+            lines = catalogue_list.entries(chosen, self._memory.sort, self.marked)
         return [
             Row(entry.name, entry.cells, tones=TONES) if entry.name else Row("", entry.cells, "head", selectable=False)
             for entry in lines
@@ -118,7 +118,11 @@ class Shelf(Vertical):
         count = f"{total} networks" if shown == total else f"{shown} of {total} networks"
         if self._memory.view == "tree":
             count = f"{len(self.table.rows)} families, {count}"
-        how = shelf.ORDERS[self._memory.sort].words if self._memory.view == "list" else shelf.VIEWS[self._memory.view]
+        how = (
+            catalogue_list.ORDERS[self._memory.sort].words
+            if self._memory.view == "list"
+            else catalogue_list.VIEWS[self._memory.view]
+        )
         marked = f", {len(self.marked)} marked" if self.marked else ""
         self.border_subtitle = f"{count}, {how}{marked}"
 
@@ -151,12 +155,12 @@ class Shelf(Vertical):
 
     def next_view(self) -> None:
         """List, family tree, points, and round again."""
-        self._memory.view = shelf.following(self._memory.view, shelf.VIEWS)
+        self._memory.view = catalogue_list.following(self._memory.view, catalogue_list.VIEWS)
         self._show_view()
 
     def next_order(self) -> None:
         """The next order."""
-        self._memory.sort = shelf.following(self._memory.sort, shelf.ORDERS)
+        self._memory.sort = catalogue_list.following(self._memory.sort, catalogue_list.ORDERS)
         self.refresh_rows()
 
     def toggle_mark(self) -> str:
@@ -190,14 +194,14 @@ class Shelf(Vertical):
 
     def export(self) -> Export:
         """The list as it is shown."""
-        columns = [title or "marked" for title in shelf.COLUMN_TITLES]
-        return export.table("architectures", columns, [row.cells for row in self.table.rows])
+        columns = [title or "marked" for title in catalogue_list.COLUMN_TITLES]
+        return screen_export.table("architectures", columns, [row.cells for row in self.table.rows])
 
     # Messages from inside
 
     @on(FilterInput.Changed)
     def _filter_changed(self) -> None:
-        self.refresh_rows(shelf.called(self._chosen(self.filter.value), self.filter.value))
+        self.refresh_rows(catalogue_list.called(self._chosen(self.filter.value), self.filter.value))
 
     @on(FilterInput.Left)
     def _filter_left(self) -> None:

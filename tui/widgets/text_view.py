@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from ..core import key_bindings as commands
+from ..core import key_bindings
 from ..networks.markdown import Document, Link, layout
 from .line_drawn import LineDrawn
 
@@ -24,7 +24,7 @@ MARGIN = 1
 class TextView(ScrollView, LineDrawn, can_focus=True):
     """One text. Diagrams and tables are not folded; left and right scroll to what is beyond the edge."""
 
-    BINDINGS: ClassVar = commands.bindings("text")
+    BINDINGS: ClassVar = key_bindings.bindings("text")
     PLACES: ClassVar = ("text",)
     COMPONENT_CLASSES: ClassVar = {f"text--{kind}" for kind in (*KINDS, "chosen-link", "match")}
 

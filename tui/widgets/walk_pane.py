@@ -9,11 +9,9 @@ from textual.widget import Widget
 
 from ...models.catalogue.notes import quantity, shape_text
 from ...trainer.runs.run import Run
-from ..core import key_bindings as commands
-from ..core import screen_export as export
+from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import digits, quiz
-from ..networks import layer_tree as layertree
+from ..networks import digits, layer_tree, quiz
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import Subject
 from ..runs import weights
@@ -47,7 +45,7 @@ class WalkList(RowList):
 class WalkPane(Pane):
     """``levels`` are the rows one has gone into, from the network down."""
 
-    BINDINGS: ClassVar = commands.bindings("walk")
+    BINDINGS: ClassVar = key_bindings.bindings("walk")
 
     def __init__(self) -> None:
         super().__init__("walk")
@@ -78,7 +76,7 @@ class WalkPane(Pane):
     @property
     def steps(self) -> list[LayerNode]:
         """The steps of the level one is in."""
-        return layertree.steps(self.levels[-1]) if self.levels else []
+        return layer_tree.steps(self.levels[-1]) if self.levels else []
 
     @property
     def step(self) -> LayerNode | None:
@@ -112,7 +110,7 @@ class WalkPane(Pane):
         nodes = self.steps
         here = cursor or self.table.key
         at = next((place for place, node in enumerate(nodes) if node.key == here), 0)
-        sizes = [layertree.extent(node.output) for node in nodes] or [(1.0, 1)]
+        sizes = [layer_tree.extent(node.output) for node in nodes] or [(1.0, 1)]
         largest = max(space for space, _ in sizes), max(channels for _, channels in sizes)
         rows = [
             self._row(node, size, largest, self.predicting and place > at)
@@ -126,7 +124,7 @@ class WalkPane(Pane):
         times = f" ×{node.times}" if node.times > 1 else ""
         mark = "▸ " if node.children else "  "
         comes_out = HIDDEN if hidden else shape_text(node.output)
-        space, channels = ("", "") if hidden else (layertree.size_bar(size[i], largest[i], BAR_CELLS) for i in (0, 1))
+        space, channels = ("", "") if hidden else (layer_tree.size_bar(size[i], largest[i], BAR_CELLS) for i in (0, 1))
         field = "" if hidden else "global" if node.is_global else str(node.receptive_field or "")
         phrase = "" if hidden else node.phrase
         return Row(node.key, (mark + node.label + times, phrase, comes_out, space, channels, field))
@@ -148,18 +146,18 @@ class WalkPane(Pane):
             lines += [node.phrase] if node.phrase else []
             lines.append("  ".join([f"{inputs} → {shape_text(node.output)}", *figures]))
             lines += self._bars(node)
-            lines += layertree.formula_lines(node)
+            lines += layer_tree.formula_lines(node)
         self.query_one("#walk-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
 
     def _bars(self, node: LayerNode) -> list[str]:
         """Space and channels before and after, as bars: space shrinks, channels grow."""
         if not node.inputs:
             return []
-        before, after = layertree.extent(node.inputs[0]), layertree.extent(node.output)
+        before, after = layer_tree.extent(node.inputs[0]), layer_tree.extent(node.output)
         lines = []
         for place, name in enumerate(("space", "channels")):
             largest = max(before[place], after[place], 2)
-            bars = [layertree.size_bar(value[place], largest, BAR_CELLS) for value in (before, after)]
+            bars = [layer_tree.size_bar(value[place], largest, BAR_CELLS) for value in (before, after)]
             lines.append(f"{name:<9}{before[place]:>6.0f} {bars[0]:<{BAR_CELLS}} → {after[place]:>6.0f} {bars[1]}")
         return lines
 
@@ -180,7 +178,7 @@ class WalkPane(Pane):
         node = self.step
         if node is None:
             return
-        if layertree.steps(node):
+        if layer_tree.steps(node):
             self.levels.append(node)
             self.table.set_rows(())
             self._rebuild()
@@ -273,4 +271,4 @@ class WalkPane(Pane):
         if not self.levels or self.subject is None:
             return None
         rows = [row.cells for row in self.table.rows]
-        return export.table(f"walk-{self.subject.network}", [column.title for column in COLUMNS], rows)
+        return screen_export.table(f"walk-{self.subject.network}", [column.title for column in COLUMNS], rows)
