@@ -30,7 +30,7 @@ from .charts.selection import Chosen
 from .core import key_bindings, saved_state, terminal, themes
 from .core.ascii_filter import AsciiFilter
 from .core.key_queue import KeyQueue, is_input
-from .core.messages import Answered, HelperChanged, RunsRead, TerminalGone
+from .core.messages import Answered, AskForCharts, AskForName, HelperChanged, RunsRead, TerminalGone
 from .core.options import THEMES, Options
 from .core.protocol import Places
 from .networks import catalogue_list
@@ -191,6 +191,18 @@ class ExplorerApp(App[None]):
 
     def on_terminal_gone(self, message: TerminalGone) -> None:
         self.exit(return_code=terminal.EXIT_HANGUP)
+
+    # What widgets ask for: they know no screens
+
+    def on_ask_for_name(self, message: AskForName) -> None:
+        from .screens.pick import PickScreen
+
+        self.push_screen(PickScreen(message.heading, message.names, message.current), message.answer)
+
+    def on_ask_for_charts(self, message: AskForCharts) -> None:
+        from .screens.choose_charts import ChooseChartsScreen
+
+        self.push_screen(ChooseChartsScreen(message.shown), message.answer)
 
     @property
     def base_screens(self) -> list[BaseScreen]:

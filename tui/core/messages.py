@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,24 @@ class RunCommandDone(Message):
 
     text: str
     problem: str = ""
+
+
+@dataclass
+class AskForName(Message):
+    """A widget wants one of ``names``. The app shows the dialog and calls ``answer``, with None where it is left."""
+
+    heading: str
+    names: Sequence[str]
+    current: str
+    answer: Callable[[str | None], None]
+
+
+@dataclass
+class AskForCharts(Message):
+    """A widget wants to know which charts to show; ``shown`` are those of now. Answered like :class:`AskForName`."""
+
+    shown: tuple[str, ...]
+    answer: Callable[[tuple[str, ...] | None], None]
 
 
 @dataclass

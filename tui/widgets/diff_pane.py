@@ -11,6 +11,7 @@ from textual.widgets import Static
 from ...models.catalogue import registry
 from ...models.catalogue.notes import quantity
 from ..core import key_bindings, screen_export
+from ..core.messages import AskForName
 from ..core.screen_export import Export
 from ..networks import layer_tree, related
 from ..networks.selection import Subject
@@ -81,11 +82,9 @@ class DiffPane(Pane):
 
     def action_other(self) -> None:
         """Choose the network to compare with."""
-        from ..screens.pick import PickScreen
-
         near = [variant.name for variant in related.predecessors(self.subject.variant)] if self.subject else []
         names = [*near, *(name for name in registry.variants() if name not in near)]
-        self.app.push_screen(PickScreen("Compare with", names, self.other), self._picked)
+        self.post_message(AskForName("Compare with", names, self.other, self._picked))
 
     def _picked(self, name: str | None) -> None:
         if name:
