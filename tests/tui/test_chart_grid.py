@@ -19,6 +19,7 @@ from cnn_explorer.tui.charts import reader as chartreader
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.reader import ChartReader
 from cnn_explorer.tui.charts.view import METRICS, ChartedRun, Drawn, View, Wanted, Window
+from cnn_explorer.tui.core.messages import AskForCharts
 from cnn_explorer.tui.core.saved_state import Memory
 from cnn_explorer.tui.screens.choose_charts import ChooseChartsScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
@@ -42,6 +43,9 @@ class GridApp(App):
 
     def compose(self):
         yield self.grid
+
+    def on_ask_for_charts(self, message: AskForCharts) -> None:
+        self.push_screen(ChooseChartsScreen(message.shown), message.answer)
 
 
 def full_record(step: int, **values: float) -> dict:
@@ -186,7 +190,7 @@ async def test_windows_zoom_and_freeze(tmp_path: Path) -> None:
         assert grid.drawn.x == pytest.approx((1999, 2999), abs=1) and "last 1,000 steps" in screen_text(app)
         await pilot.press("minus", "minus", "greater_than_sign")
         await settled(pilot)
-        assert grid._window == Window() and grid.drawn.x[0] == whole[0]
+        assert grid.state.window == Window() and grid.drawn.x[0] == whole[0]
 
 
 async def test_the_cursor_shows_the_values_of_all_curves(tmp_path: Path) -> None:
@@ -199,7 +203,7 @@ async def test_the_cursor_shows_the_values_of_all_curves(tmp_path: Path) -> None
         assert "val. 1" in screen_text(app)
         await pilot.press("ctrl+left", "home")
         await until(pilot, lambda: re.search("loss step [0-9] ", screen_text(app)))
-        assert grid.go_back() and grid.x is None
+        assert grid.go_back() and grid.state.cursor is None
         await until(pilot, lambda: "val. 1" not in screen_text(app))
         grid.show(charted(*runs))
         await settled(pilot)
@@ -219,14 +223,14 @@ async def test_one_chart_takes_the_room_and_gives_it_back(tmp_path: Path) -> Non
         assert "page 1 of 2" in screen_text(app) and len(grid.drawn.charts) == 4
         await pilot.press("pagedown")
         await settled(pilot)
-        assert grid.metric == "images_per_s" and set(grid.drawn.charts) == {"images_per_s"}
+        assert grid.state.metric == "images_per_s" and set(grid.drawn.charts) == {"images_per_s"}
         await pilot.press("j", "j", "enter")
         await settled(pilot)
         assert set(grid.drawn.charts) == {"accuracy"} and grid.drawn.charts["accuracy"].width == 80
         await pilot.press("k")
         await settled(pilot)
         assert set(grid.drawn.charts) == {"loss"}
-        assert grid.go_back() and not grid.alone and not grid.go_back()
+        assert grid.go_back() and not grid.state.alone and not grid.go_back()
         await settled(pilot)
         assert len(grid.drawn.charts) == 4
 
@@ -238,10 +242,10 @@ async def test_which_charts_are_shown_is_chosen_and_remembered(tmp_path: Path) -
     async with app.run_test(size=SIZE) as pilot:
         await shown(pilot, run)
         await pilot.press("v")
-        assert isinstance(app.screen, ChooseChartsScreen)
+        await until(pilot, lambda: isinstance(app.screen, ChooseChartsScreen))
         await pilot.press("enter", "j", "j", "enter", "j", "enter", "j", "enter", "j", "enter")
         await settled(pilot)
-        assert memory.charts == "accuracy" and app.grid.metric == "accuracy"
+        assert memory.charts == "accuracy" and app.grid.state.metric == "accuracy"
         await pilot.press("v", "j", "enter", "G", "enter")
         await until(pilot, lambda: "one chart" in str(app.screen.query_one("#charts-problem", Static).content))
         await pilot.press("escape")
@@ -254,11 +258,11 @@ async def test_the_mouse_points_picks_drags_and_turns(tmp_path: Path) -> None:
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, run)
         await pilot.hover("#chart-accuracy", offset=(20, 5))
-        assert grid.x is not None
+        assert grid.state.cursor is not None
         await pilot.hover("#chart-legend")
-        await until(pilot, lambda: grid.x is None)
+        await until(pilot, lambda: grid.state.cursor is None)
         await pilot.mouse_down("#chart-accuracy", offset=(12, 5))
-        assert grid.metric == "accuracy" and grid.x is not None
+        assert grid.state.metric == "accuracy" and grid.state.cursor is not None
         await pilot.mouse_up("#chart-accuracy", offset=(22, 5))
         await settled(pilot)
         low, high = grid.drawn.x
@@ -267,7 +271,7 @@ async def test_the_mouse_points_picks_drags_and_turns(tmp_path: Path) -> None:
         grid.post_message(ChartView.Turned(view, 20, 1))
         await until(pilot, lambda: grid.drawn.x[1] - grid.drawn.x[0] == pytest.approx((high - low) / 2))
         await pilot.click("#chart-loss", offset=(20, 5), times=2)
-        await until(pilot, lambda: grid.alone and grid.metric == "loss")
+        await until(pilot, lambda: grid.state.alone and grid.state.metric == "loss")
 
 
 async def test_growth_torn_lines_truncation_and_deletion(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Columns of numbers, dots, axes and windows behind the charts: plain arithmetic."""
+"""Columns of numbers, dots and axes behind the charts: plain arithmetic."""
 
 from __future__ import annotations
 
@@ -6,17 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from cnn_explorer.tui.charts import (
-    braille,
-    grid,
-    markers,
-    plot,
-    series,
-    zoom,
-)
+from cnn_explorer.tui.charts import braille, markers, plot, series
 from cnn_explorer.tui.charts.plot import Layer, Scene
 from cnn_explorer.tui.charts.series import Curve, Track
-from cnn_explorer.tui.charts.view import METRICS, WINDOWS, Window
+from cnn_explorer.tui.charts.view import METRICS
 from cnn_explorer.tui.widgets.chart_view import changes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -203,45 +196,6 @@ def test_limits_have_an_extent(one: float, other: float) -> None:
     if math.isfinite(one) and math.isfinite(other):
         low, high = plot.settle(None, *sorted((one, other)), 0.05)
         assert -math.inf < low < high < math.inf
-
-
-def test_zooming_keeps_the_place_and_the_end() -> None:
-    extent = (0.0, 100.0)
-    half = zoom.zoomed(extent, extent, 0.5, 20.0)
-    assert (half.low, half.high) == (10.0, 60.0)
-    assert zoom.zoomed((10.0, 60.0), extent, 2.0, 20.0) == Window()
-    assert zoom.zoomed(extent, extent, 0.5, None) == Window(span=50.0)
-    assert zoom.zoomed(extent, extent, 0.5, 100.0) == Window(span=50.0)
-    assert zoom.zoomed((5.0, 5.0), (5.0, 5.0), 0.5, 5.0) == Window()
-
-
-def test_moving_stops_at_both_ends() -> None:
-    extent = (0.0, 100.0)
-    assert zoom.panned(extent, extent, 0.5) == Window()
-    assert zoom.panned((10.0, 30.0), extent, -1.0) == Window(low=0.0, high=20.0)
-    assert zoom.panned((70.0, 90.0), extent, 1.0) == Window(span=20.0)
-
-
-def test_windows_go_round_and_freeze_thaws() -> None:
-    window = Window()
-    for wanted in (*WINDOWS[1:], WINDOWS[0]):
-        window = zoom.following(window)
-        assert window == wanted
-    still = zoom.frozen(window, (2.0, 4.0))
-    assert still.fixed and still.text == "frozen"
-    assert zoom.frozen(still, (2.0, 4.0)) == Window()
-    assert zoom.following(still) == Window()
-
-
-@given(st.integers(1, 300), st.integers(1, 100), st.integers(1, 5))
-def test_every_chart_is_on_a_page(width: int, height: int, count: int) -> None:
-    found = grid.grid(width, height, count)
-    assert {found.page_of(place) for place in range(count)} == set(range(found.pages))
-
-
-def test_four_charts_fit_into_80_by_24() -> None:
-    assert grid.grid(78, 18, 5) == grid.Grid(2, 2, 2)
-    assert grid.grid(78, 18, 1) == grid.Grid(1, 1, 1)
 
 
 def test_changed_cells_are_found_and_close_ones_joined() -> None:
