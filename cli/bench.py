@@ -84,7 +84,7 @@ def _print(result: Result) -> None:
 
 def _print_table(title: str, shown: list[tuple[Measured, str]]) -> None:
     """Rows of loops; the last column says how many times as fast the engine is."""
-    from ..trainer.common.progress import speed
+    from ..trainer.common.number_text import speed
     from .tables import print_table
 
     print()

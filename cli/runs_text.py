@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TextIO
 
 from ..trainer.analysis.curve_findings import Finding
+from ..trainer.common.number_text import NONE, percent, rough_duration
 from ..trainer.common.text_safe import clean, pad, width
 from ..trainer.runs.ids import short_names
 from ..trainer.runs.reader import Figures, Run, number
 from ..trainer.runs.run_writer import checkpoint_paths
 from ..trainer.runs.states import STATES
 
-NONE = "–"
 GAP = "  "
 NARROWEST = 8
 _COLOURS = {"starting": 36, "training": 32, "testing": 32, "stopped": 33, "failed": 31, "diverged": 31, "crashed": 31}
@@ -75,7 +75,7 @@ def table(runs: Sequence[Run], screen: Screen) -> str:
         _Column("epoch", [epochs(run) for run in runs], right=True),
         _Column("best", [percent(run.best_accuracy) for run in runs], right=True),
         _Column("test", [percent(run.test_accuracy) for run in runs], right=True),
-        _Column("age", [duration(age(run, now)) for run in runs], right=True),
+        _Column("age", [rough_duration(age(run, now)) for run in runs], right=True),
     ]
     left = _Column("left", [_left(run) for run in runs], right=True)
     tags = _Column("tags", [" ".join(run.notes.tags) for run in runs])
@@ -134,21 +134,6 @@ def epochs(run: Run) -> str:
     return f"{run.epoch if run.epoch is not None else 0}/{run.epochs}"
 
 
-def percent(value: float | None) -> str:
-    """An accuracy between 0 and 1 as ``83.0 %``; anything else is shown as missing."""
-    return f"{100 * value:.1f} %" if value is not None and 0 <= value <= 1 else NONE
-
-
-def duration(seconds: float | None) -> str:
-    """``45 s``, ``12 min``, ``3 h``, ``5 d``"""
-    if seconds is None:
-        return NONE
-    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
-        if seconds < limit:
-            return f"{max(seconds, 0) / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d" if seconds < 86_400 * 100_000 else NONE
-
-
 def age(run: Run, now: datetime) -> float | None:
     """Seconds since the run was created."""
     return (now - run.created).total_seconds() if run.created else None
@@ -189,7 +174,7 @@ def _size(path: Path) -> int:
 
 
 def _left(run: Run) -> str:
-    return duration(run.eta_s) if run.live and run.eta_s is not None else ""
+    return rough_duration(run.eta_s) if run.live and run.eta_s is not None else ""
 
 
 def details(run: Run, figures: Figures, log: Sequence[str], screen: Screen, findings: Sequence[Finding] = ()) -> str:
@@ -233,13 +218,13 @@ def _head(run: Run, screen: Screen) -> list[tuple[str, str]]:
         state += f": ended early, after {run.epoch or 0} of {run.epochs} epochs"
     elif run.live:
         done = f"{100 * run.progress:.0f} %" if run.progress is not None else ""
-        left = f"{duration(run.eta_s)} left" if run.eta_s is not None else ""
+        left = f"{rough_duration(run.eta_s)} left" if run.eta_s is not None else ""
         state += ": " + ", ".join(part for part in (run.phase, done, left) if part) if run.phase or done else ""
     rows = [("state", state)]
     if run.error:
         rows.append(("error", run.error))
     if run.created:
-        rows.append(("created", f"{run.created:%Y-%m-%d %H:%M:%S} UTC, {duration(age(run, now))} ago"))
+        rows.append(("created", f"{run.created:%Y-%m-%d %H:%M:%S} UTC, {rough_duration(age(run, now))} ago"))
     if run.host:
         rows.append(("host", run.host + (f", process {run.pid}" if run.live and run.pid is not None else "")))
     rows.append(("folder", str(run.path)))

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..trainer.common.number_text import percent, rough_duration
 from ..trainer.runs.reader import MetricsTail, Run, number, read_run
 from ..trainer.runs.states import STATES
-from .runs_text import duration, measured, percent
+from .runs_text import measured
 
 POLL_S = 0.3
 QUIET_S = 10.0
@@ -85,7 +86,7 @@ class _Lines:
 
     def of_training(self, run: Run) -> str:
         """How far the training is, in the middle of an epoch."""
-        left = f"; {duration(run.eta_s)} left" if run.eta_s is not None else ""
+        left = f"; {rough_duration(run.eta_s)} left" if run.eta_s is not None else ""
         return f"epoch {_plain(self.train.get('epoch'))}: train {measured(_brief(self.train, speed=True))}{left}"
 
 

@@ -362,17 +362,14 @@ def _print_json(results: list[dict], several: str = "runs") -> None:
 
 def _print_results(found: list) -> None:
     """The last words on stdout: one line for one run, a table for a queue."""
-    from ..trainer.common.progress import percent
+    from ..trainer.common.number_text import percent
     from .runs_text import result
-
-    def share(value: float | None) -> str:
-        return "-" if value is None else percent(value)
 
     if len(found) == 1:
         _emit(result(found[0]) + "\n")
         return
     rows = [("run", "state", "validation", "test")]
-    rows += [(run.id, run.state, share(run.best_accuracy), share(run.test_accuracy)) for run in found]
+    rows += [(run.id, run.state, percent(run.best_accuracy, "-"), percent(run.test_accuracy, "-")) for run in found]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         _emit("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")

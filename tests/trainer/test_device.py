@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.common import progress
 from cnn_explorer.trainer.common.progress import Bar, Moment, Narrator
 from cnn_explorer.trainer.devices import hardware
 
@@ -95,18 +94,6 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_cpu_has_a_name_and_computes_in_fp32_by_default() -> None:
     assert hardware.device_name(torch.device("cpu"))
     assert hardware.default_precision(torch.device("cpu")) == "fp32"
-
-
-def test_figures_as_a_person_reads_them() -> None:
-    assert [progress.duration(seconds) for seconds in (0.4, 59.4, 60, 200, 7530)] == [
-        "0 s",
-        "59 s",
-        "1 min 00 s",
-        "3 min 20 s",
-        "2 h 05 min",
-    ]
-    assert [progress.speed(value) for value in (12.34, 412.3, 15030.0)] == ["12.3", "412", "15,030"]
-    assert progress.percent(0.9731) == "97.3 %"
 
 
 def test_a_terminal_that_vanishes_silences_the_narration_and_not_the_log() -> None:

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..common.number_text import percent
+from .best import merit
 from .curve_summary import Point, Story
 
 MOST = 3
@@ -87,7 +89,7 @@ def _not_learning(story: Story) -> Finding | None:
         return None
     text = (
         f"Not learning: the training loss stays at {pieces[-1].loss:.3f}, and guessing among {story.classes} classes "
-        f"gives ln {story.classes} = {guessing:.3f}; accuracy is {_percent(shown)}, chance {_percent(chance)}. "
+        f"gives ln {story.classes} = {guessing:.3f}; accuracy is {percent(shown)}, chance {percent(chance)}. "
         "Try a learning rate ten times smaller, then ten times larger."
     )
     return Finding("Not learning", text, RATE)
@@ -151,7 +153,7 @@ def _gap(story: Story) -> Finding | None:
         return None
     size = "large" if gap >= LARGE_GAP else "mild"
     text = (
-        f"Gap between training ({_percent(train.accuracy)}) and validation ({_percent(newest.accuracy)}) of "
+        f"Gap between training ({percent(train.accuracy)}) and validation ({percent(newest.accuracy)}) of "
         f"{100 * gap:.1f} points: {size} over-fitting."
     )
     return Finding("Gap", text, OVERFITTING)
@@ -162,7 +164,7 @@ def _validation_easier(story: Story) -> Finding | None:
     if not newest.accuracy - train.accuracy >= EASIER:
         return None
     text = (
-        f"Validation ({_percent(newest.accuracy)}) is ahead of training ({_percent(train.accuracy)}): usual with "
+        f"Validation ({percent(newest.accuracy)}) is ahead of training ({percent(train.accuracy)}): usual with "
         "augmentation, mixing or dropout, which make the training pictures harder, and in early epochs."
     )
     return Finding("Validation is ahead", text, OVERFITTING)
@@ -184,7 +186,7 @@ def _still_improving(story: Story) -> Finding | None:
     of = f" of {story.epochs}" if story.epochs else ""
     advice = " More epochs may gain more." if story.over else ""
     text = (
-        f"Still improving: the best validation accuracy, {_percent(best.accuracy)}, came at epoch {best.epoch:.0f}{of}, and "
+        f"Still improving: the best validation accuracy, {percent(best.accuracy)}, came at epoch {best.epoch:.0f}{of}, and "
         f"the last {_count(third, 'evaluation')} gained {100 * (best.accuracy - before):.1f} points.{advice}"
     )
     return Finding("Still improving", text, CURVES)
@@ -200,8 +202,8 @@ def _plateau(story: Story) -> Finding | None:
     if since - before.accuracy >= NO_GAIN or before.accuracy >= NOTHING_TO_GAIN:
         return None
     text = (
-        f"Plateau: the last {_count(third, 'evaluation')} reached {_percent(since)} and did not beat the "
-        f"{_percent(before.accuracy)} of epoch {before.epoch:.0f}. A lower learning rate, or stopping, would do."
+        f"Plateau: the last {_count(third, 'evaluation')} reached {percent(since)} and did not beat the "
+        f"{percent(before.accuracy)} of epoch {before.epoch:.0f}. A lower learning rate, or stopping, would do."
     )
     return Finding("Plateau", text, CURVES)
 
@@ -213,7 +215,7 @@ def _underfitting(story: Story) -> Finding | None:
     if not (train.accuracy < POOR_FIT and abs(train.accuracy - newest.accuracy) < CLOSE):
         return None
     text = (
-        f"Under-fitting: accuracy is {_percent(train.accuracy)} in training and {_percent(newest.accuracy)} in validation, "
+        f"Under-fitting: accuracy is {percent(train.accuracy)} in training and {percent(newest.accuracy)} in validation, "
         "so even the training pictures are not fitted. A larger network, more epochs or less augmentation helps."
     )
     return Finding("Under-fitting", text, OVERFITTING)
@@ -229,7 +231,7 @@ def _noisy(story: Story) -> Finding | None:
     if error < UNCERTAIN or falls < FALLS:
         return None
     text = (
-        f"Noisy validation: {story.pictures:,} pictures tell {_percent(shown)} to within ±{100 * error:.1f} points (two "
+        f"Noisy validation: {story.pictures:,} pictures tell {percent(shown)} to within ±{100 * error:.1f} points (two "
         f"standard errors), and it fell {falls} times in the last {LAST} evaluations. Smaller differences mean nothing."
     )
     return Finding("Noisy validation", text, VALIDATION)
@@ -242,7 +244,7 @@ def _nothing_unusual(story: Story) -> Finding:
         parts.append(f"training loss went from {pieces[0].loss:.3g} to {pieces[-1].loss:.3g}")
     if accuracies:
         best = _best(accuracies)
-        parts.append(f"the best validation accuracy is {_percent(best.accuracy)} (epoch {best.epoch:.0f})")
+        parts.append(f"the best validation accuracy is {percent(best.accuracy)} (epoch {best.epoch:.0f})")
     return Finding("Nothing unusual", f"Nothing unusual: {' and '.join(parts) or 'no figures'}.", CURVES)
 
 
@@ -273,17 +275,13 @@ def _train_of(story: Story, evaluation: Point) -> Point:
 
 
 def _best(points: list[Point]) -> Point:
-    """The point of the weights that the trainer keeps: the highest accuracy, of equal ones that with the smallest loss."""
-    return max(points, key=lambda point: (point.accuracy, -point.loss if math.isfinite(point.loss) else -math.inf))
+    """The point of the weights that the trainer keeps."""
+    return max(points, key=lambda point: merit(point.accuracy, point.loss))
 
 
 def _epoch(point: Point) -> str:
     """1.5, 15 or 150; never 1.5e+02."""
     return f"{point.epoch:.2g}" if point.epoch < 10 else f"{point.epoch:.0f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
 
 
 def _times(value: float, of: float) -> str:

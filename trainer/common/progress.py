@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from .number_text import duration, percent, speed
 from .text_safe import clean
 
 if TYPE_CHECKING:
@@ -137,28 +138,3 @@ def _fields(moment: Moment) -> dict[str, str]:
         "speed": f"{speed(moment.images_per_s)} images/s",
         "left": duration(moment.eta_s),
     }
-
-
-def percent(share: float) -> str:
-    """0.9731 as ``97.3 %``."""
-    return f"{100 * share:.1f} %"
-
-
-def speed(images_per_s: float) -> str:
-    """Images per second in three or four figures: 87.3, 412, 15,030."""
-    return f"{images_per_s:,.0f}" if images_per_s >= 100 else f"{images_per_s:.1f}"
-
-
-def about(seconds: float) -> str:
-    """An estimate in seconds as a person says it: to a tenth below ten, then as `duration`."""
-    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: ``8 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

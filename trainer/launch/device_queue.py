@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import WorkError
-from ..common.progress import Say, percent
+from ..common.number_text import percent
+from ..common.progress import Say
 from ..runs.lock import RunLock
 from ..runs.reader import read_run
 from . import execute, local_ranks, spawn

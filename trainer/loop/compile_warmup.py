@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..batches.batches import evaluation_batches
 from ..common import rng
+from ..common.number_text import duration
 from ..common.out_of_memory import is_out_of_memory
-from ..common.progress import duration
 from ..config.engine_config import Engine
 from ..optim.fine_tuning import train_mode
 from .evaluate import evaluate

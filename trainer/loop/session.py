@@ -18,8 +18,8 @@ from ..batches import class_balance, placement
 from ..batches.batches import TrainingBatches, View
 from ..common import rng
 from ..common.json_safe import short
+from ..common.number_text import percent
 from ..common.out_of_memory import is_out_of_memory, release
-from ..common.progress import percent
 from ..config.recipe import Recipe
 from ..config.run_config import RunConfig
 from ..data import datasets

@@ -15,11 +15,13 @@ from dataclasses import asdict, dataclass
 from torch import Tensor, nn
 
 from ...errors import WorkError
+from ..analysis.best import merit
 from ..batches.batches import TrainingBatches, View, evaluation_batches, evaluation_size
 from ..common import rng
 from ..common.json_safe import short
+from ..common.number_text import duration, percent, speed
 from ..common.out_of_memory import is_out_of_memory, release
-from ..common.progress import Moment, duration, percent, speed
+from ..common.progress import Moment
 from ..config.lr_schedule import learning_rate
 from ..config.recipe import Recipe
 from ..data.datasets import Pictures
@@ -59,7 +61,7 @@ class Best:
 
     def beaten_by(self, evaluation: Evaluation) -> bool:
         """Whether ``evaluation`` is better."""
-        return (evaluation.accuracy, -evaluation.loss) > (self.accuracy, -self.loss)
+        return merit(evaluation.accuracy, evaluation.loss) > merit(self.accuracy, self.loss)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ...models.anatomy import counting, memory
 from ...models.catalogue import registry
-from ..common.progress import about, speed
+from ..common.number_text import about, speed
 from ..config.engine_config import Engine
 from ..config.run_config import NetworkConfig, RunConfig
 from ..data.datasets import DataSet

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...trainer.analysis.best import merit
 from ...trainer.analysis.curve_summary import diverged_step
 from . import series
 from .series import Curve, Track
@@ -103,9 +104,7 @@ class History:
 
 
 def _merit(record: dict) -> tuple[float, float]:
-    """What the trainer takes the best weights by: accuracy, and of equal ones the smaller loss."""
-    loss = _number(record.get("loss"))
-    return _number(record.get("accuracy")), -loss if math.isfinite(loss) else -math.inf
+    return merit(_number(record.get("accuracy")), _number(record.get("loss")))
 
 
 def _number(value: object) -> float:

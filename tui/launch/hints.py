@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...models.catalogue.notes import quantity, shape_text
-from ...trainer.common.progress import about, duration, speed
+from ...trainer.common.number_text import about, duration, speed
 from ...trainer.runs.run import number
 from ..charts.sparkline import sparkline
 from ..networks.layer_tree import memory_text

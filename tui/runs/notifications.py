@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from ...trainer.common.number_text import percent
 from ...trainer.common.text_safe import clean, shorten
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
@@ -25,7 +26,7 @@ def sentence(run: Run) -> str:
         return f"{text}: {run.error or run.reason}"
     for name, value in (("test", run.test_accuracy), ("best validation", run.best_accuracy)):
         if value is not None:
-            return f"{text}: {name} accuracy {100 * value:.1f} %"
+            return f"{text}: {name} accuracy {percent(value)}"
     return text
 
 

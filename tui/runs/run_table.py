@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from ...trainer.common.number_text import clock, percent, percentage
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
 from ..charts.sparkline import sparkline
@@ -25,23 +26,6 @@ def matching(runs: Sequence[Run], text: str) -> list[Run]:
 
 def _haystack(run: Run) -> str:
     return " ".join((run.id, run.network, run.dataset, run.state, *run.notes.tags, run.notes.remark)).lower()
-
-
-def percent(value: float | None) -> str:
-    """An accuracy between 0 and 1 as 91.4 %, or nothing."""
-    return "" if value is None else f"{100 * value:.1f}"
-
-
-def duration(seconds: float | None) -> str:
-    """95 as 1:35, 7300 as 2 h 01; nothing where it is not known."""
-    if seconds is None or seconds < 0:
-        return ""
-    whole = round(seconds)
-    if whole >= 86_400:
-        return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02}"
-    return f"{whole // 60}:{whole % 60:02}"
 
 
 def progress_text(run: Run) -> str:
@@ -77,11 +61,11 @@ def cells(run: Run, sign: str = "", glance: Glance | None = None) -> tuple[str, 
         run.network or run.id,
         run.dataset,
         progress_text(run),
-        percent(run.best_accuracy),
+        percentage(run.best_accuracy),
         sparkline(glance.accuracies, CURVE_CELLS),
-        percent(run.test_accuracy),
+        percentage(run.test_accuracy),
         "" if glance.pace is None else pace(glance.pace),
-        duration(run.eta_s) if run.live else "",
+        clock(run.eta_s) if run.live else "",
         " ".join(run.notes.tags) or run.notes.remark,
         run.id,
     )
@@ -114,7 +98,7 @@ def headline(run: Run) -> str:
     """State, phase, progress and time left in one line."""
     parts = [f"{STATES[run.state].symbol} {run.state}", "ended early, as asked" if run.ended_early else ""]
     if run.live:
-        eta = duration(run.eta_s)
+        eta = clock(run.eta_s)
         parts += [run.phase, bar(run.progress), f"{eta} left" if eta else ""]
     if run.error:
         parts.append(run.error)
@@ -128,9 +112,9 @@ def figures(run: Run, curves: Curves | None) -> str:
     parts = []
     if run.best_accuracy is not None:
         epoch = f" (epoch {run.best_epoch})" if run.best_epoch is not None else ""
-        parts.append(f"best {percent(run.best_accuracy)} %{epoch}")
+        parts.append(f"best {percent(run.best_accuracy)}{epoch}")
     if run.test_accuracy is not None:
-        parts.append(f"test {percent(run.test_accuracy)} %")
+        parts.append(f"test {percent(run.test_accuracy)}")
     if curves and curves.diverged_step is not None:
         parts.append(f"diverged at step {curves.diverged_step:,}")
     last = curves.last if curves else {}

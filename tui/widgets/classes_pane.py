@@ -7,6 +7,7 @@ import math
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
+from ...trainer.common.number_text import NONE, percentage
 from ...trainer.runs.run import Run
 from ..charts.sparkline import sparkline
 from ..core import screen_export
@@ -72,8 +73,12 @@ def cells(row: ClassRow) -> tuple[str, ...]:
     bar = "" if math.isnan(now) else "█" * round(BAR_CELLS * min(max(now, 0.0), 1.0))
     gained = "" if math.isnan(row.gained) else f"{100 * row.gained:+.1f}"
     course = sparkline(row.course, COURSE_CELLS, 0.0, 1.0)
-    return (row.name, _percent(row.now), bar.ljust(BAR_CELLS, "·"), gained, course, _percent(row.test), row.taken_for)
-
-
-def _percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+    return (
+        row.name,
+        percentage(row.now, NONE),
+        bar.ljust(BAR_CELLS, "·"),
+        gained,
+        course,
+        percentage(row.test, NONE),
+        row.taken_for,
+    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.widget import Widget
 
+from ...trainer.common.number_text import percentage
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
 from ..core import screen_export
@@ -53,7 +54,7 @@ class NetworkRunsPane(Pane):
         self.table.set_rows(self._row(run) for run in runs if run.network == name)
 
     def _row(self, run: Run) -> Row:
-        best, test = run_table.percent(run.best_accuracy), run_table.percent(run.test_accuracy)
+        best, test = percentage(run.best_accuracy), percentage(run.test_accuracy)
         tone = run_table.tone(run)
         cells = (STATES[run.state].symbol, run.dataset, run_table.progress_text(run), best, test, run.id)
         return Row(run.id, cells, tones={0: tone, 2: tone})
