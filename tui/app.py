@@ -26,6 +26,7 @@ from textual.screen import Screen
 from .. import settings
 from ..trainer.runs.run import Run
 from ..trainer.runs.states import STATES
+from .charts.followers import Followers
 from .charts.selection import Chosen
 from .core import key_bindings, saved_state, terminal, themes
 from .core.ascii_filter import AsciiFilter
@@ -88,6 +89,7 @@ class ExplorerApp(App[None]):
         self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)
         self.questions = Questions(self.helper)
         self.run_watch = RunWatch(self.places.runs, self._runs_read, watch_every_s)
+        self.followers = Followers()
         self._interrupted = -TWICE_S
 
     # Start and end

@@ -19,8 +19,8 @@ from cnn_explorer.trainer.analysis.curve_summary import (
     MOST_POINTS,
     Point,
     Story,
-    StoryTail,
     StoryTeller,
+    read_story,
 )
 from cnn_explorer.trainer.runs.annotations import Notes
 from cnn_explorer.trainer.runs.run import Run
@@ -247,9 +247,9 @@ def test_what_is_no_number_is_left_out_and_divergence_noticed() -> None:
 def test_per_class_figures_keep_the_first_and_the_newest() -> None:
     teller = StoryTeller()
     teller.add(eval_record(epoch, 0.5) | {"per_class": [epoch / 1000, None]} for epoch in range(1, 301))
-    assert len(teller.per_class) <= MOST_PER_CLASS
-    assert teller.per_class[0][0] == 1 and teller.per_class[-1][0] == 300
-    assert teller.per_class[-1][1][0] == 0.3 and math.isnan(teller.per_class[-1][1][1])
+    assert len(teller.evaluations.per_class) <= MOST_PER_CLASS
+    assert teller.evaluations.per_class[0][0] == 1 and teller.evaluations.per_class[-1][0] == 300
+    assert teller.evaluations.per_class[-1][1][0] == 0.3 and math.isnan(teller.evaluations.per_class[-1][1][1])
 
 
 def write(path: Path, *records: dict) -> None:
@@ -257,16 +257,13 @@ def write(path: Path, *records: dict) -> None:
         file.writelines(json.dumps(record) + "\n" for record in records)
 
 
-def test_a_tail_follows_and_starts_anew_when_the_file_is_cut(tmp_path: Path) -> None:
-    tail = StoryTail(tmp_path)
-    assert tail.read() == (False, False)
-    write(tmp_path, train_record(1), eval_record(1, 0.5))
-    assert tail.read()[0] and len(tail.teller.points) == len(tail.teller.evaluations) == 1
-    write(tmp_path, eval_record(2, 0.6), {"kind": "eval", "split": "test", "confusion": [[1]]})
-    assert tail.read()[0] and tail.teller.test["confusion"] == [[1]] and len(tail.teller.evaluations) == 2
-    (tmp_path / "metrics.jsonl").write_text(json.dumps(train_record(1)) + "\n")
-    assert tail.read() == (True, True)
-    assert tail.read()[0] and not tail.teller.evaluations and len(tail.teller.points) == 1
+def test_a_story_is_read_from_the_file_with_its_evaluations_in_order(tmp_path: Path) -> None:
+    assert read_story(run_of(tmp_path)).train == ()
+    write(tmp_path, train_record(1, loss=2.0), eval_record(1, 0.5), train_record(150, loss=1.0), eval_record(2, 0.6))
+    write(tmp_path, {"kind": "eval", "split": "test", "accuracy": 0.1})
+    told = read_story(run_of(tmp_path))
+    assert [point.loss for point in told.train] == [2.0, 1.0]
+    assert [(point.epoch, point.accuracy) for point in told.validation] == [(1.0, 0.5), (2.0, 0.6)]
 
 
 def test_of_a_large_file_every_evaluation_is_read_and_the_training_sampled(tmp_path: Path, monkeypatch) -> None:
@@ -275,13 +272,27 @@ def test_of_a_large_file_every_evaluation_is_read_and_the_training_sampled(tmp_p
     lines = [json.dumps(train_record(step, loss=1.0)) for step in range(6000)]
     lines[::600] = [json.dumps(eval_record(epoch, epoch / 10)) for epoch in range(10)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    tail = StoryTail(tmp_path)
-    while tail.read()[1]:
-        pass
-    told = tail.teller.story(run_of(tmp_path))
+    told = read_story(run_of(tmp_path))
     assert [point.epoch for point in told.validation] == list(range(10))
     assert told.train[0].epoch < 10 and told.train[-1].epoch > 59 and len(told.train) < 4000
     assert [point.epoch for point in told.train] == sorted(point.epoch for point in told.train)
+
+
+@pytest.mark.parametrize("count", [1, 3999, 4001, 9000])
+def test_the_app_tells_the_same_story_as_the_commands(count: int) -> None:
+    records = [train_record(step, loss=3.0 - step / 9000) for step in range(count)]
+    records += [eval_record(1, 0.5), eval_record(2, 0.7), train_record(count, loss=math.nan)]
+    teller, history = StoryTeller(), History()
+    teller.add(records)
+    history.add(records)
+    run = run_of(Path("run"))
+    told, shown = teller.story(run), history.story(run, history.evaluations)
+    assert shown.validation == told.validation and shown.diverged_step == told.diverged_step == count
+    assert len(shown.train) == len(told.train) <= 2 * MOST_POINTS
+    for mine, theirs in zip(shown.train, told.train, strict=True):
+        assert (mine.epoch, mine.loss, mine.accuracy) == pytest.approx(
+            (theirs.epoch, theirs.loss, theirs.accuracy), nan_ok=True
+        )
 
 
 def test_runs_show_reads_the_curve_as_text_and_as_json(tmp_path: Path) -> None:

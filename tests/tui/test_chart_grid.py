@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 from cnn_explorer.tui.charts import chart as chartlines
+from cnn_explorer.tui.charts import followers as follower_module
 from cnn_explorer.tui.charts import markers
-from cnn_explorer.tui.charts import reader as chartreader
+from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.reader import ChartReader
 from cnn_explorer.tui.charts.view import METRICS, ChartedRun, Drawn, View, Wanted, Window
@@ -383,7 +384,7 @@ async def test_the_export_dialog_writes_the_curves_of_the_runs_screen(tmp_path: 
 
 def follow(wanted: Wanted) -> tuple[ChartReader, threading.Thread, list[Drawn]]:
     told: list[Drawn] = []
-    reader = ChartReader(told.append, every_s=0.01)
+    reader = ChartReader(told.append, Followers(), every_s=0.01)
     reader.want(wanted)
     thread = threading.Thread(target=reader.run)
     thread.start()
@@ -401,8 +402,8 @@ def test_a_long_file_is_sketched_first_and_then_read(tmp_path: Path, monkeypatch
     run = FakeRun(tmp_path, NAMES[0], "finished")
     lines = [json.dumps(train_record(step, loss=50.0 if step == 4321 else 1.0)) + "\n" for step in range(9000)]
     run.append("".join(lines))
-    monkeypatch.setattr(chartreader, "SKETCHED_ABOVE", 1000)
-    monkeypatch.setattr(chartreader, "SKETCH_RECORDS", 100)
+    monkeypatch.setattr(follower_module, "SKETCHED_ABOVE", 1000)
+    monkeypatch.setattr(follower_module, "SKETCH_RECORDS", 100)
     reader, thread, told = follow(Wanted(tuple(charted(run)), CHARTS, View("step")))
     try:
         wait_for(lambda: told and told[-1].progress == 1 and told[-1].runs[0].records == 9000)
@@ -432,20 +433,6 @@ def test_the_thread_tells_nothing_when_nothing_is_new(tmp_path: Path) -> None:
         reader.stop()
         thread.join(5)
     assert not thread.is_alive()
-
-
-def test_runs_that_are_gone_from_sight_are_let_go(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path, f"20261120-14302{number}-net-digits-7f3a", 3) for number in range(12)]
-    reader, thread, told = follow(Wanted())
-    try:
-        for run in runs:
-            count = len(told)
-            reader.want(Wanted(tuple(charted(run)), CHARTS, View()))
-            wait_for(lambda count=count: len(told) > count and told[-1].runs and told[-1].runs[0].records == 5)
-        assert len(reader._followers) == chartreader.KEPT
-    finally:
-        reader.stop()
-        thread.join(5)
 
 
 def test_the_star_marks_the_epoch_whose_weights_are_kept(tmp_path: Path) -> None:

@@ -9,24 +9,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from cnn_explorer.trainer.analysis.curve_summary import StoryTail
 from cnn_explorer.trainer.runs.annotations import Notes, read_notes, write_notes
 from cnn_explorer.trainer.runs.reader import list_runs, read_run
 from cnn_explorer.trainer.runs.run import Run
 from cnn_explorer.trainer.runs.states import STATES
+from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.selection import Chosen
 from cnn_explorer.tui.charts.view import Curves
 from cnn_explorer.tui.core import options, saved_state
 from cnn_explorer.tui.core.saved_state import Memory
-from cnn_explorer.tui.runs import (
-    actions,
-    classes,
-    notifications,
-    run_page,
-    run_table,
-    run_tail,
-    summaries,
-)
+from cnn_explorer.tui.runs import actions, classes, notifications, run_page, run_table
 from cnn_explorer.tui.runs.run_tail import RunNews, RunTail
 from cnn_explorer.tui.runs.summaries import Glance, Glances
 from support.tui import FakeRun, eval_record, train_record
@@ -77,7 +69,7 @@ def glance_of(path: Path) -> Glance:
         told.update(found)
         watch.stop()
 
-    watch = Glances(take)
+    watch = Glances(take, Followers())
     watch.want([path])
     watch.run()
     return told[path.name]
@@ -93,15 +85,23 @@ def test_a_glance_is_the_validation_and_before_it_the_training(tmp_path: Path) -
     assert glance_of(tmp_path / "nowhere") == Glance()
 
 
-def test_glances_read_again_only_what_changed(tmp_path: Path) -> None:
-    run = FakeRun(tmp_path, NAMES[0])
+def test_glances_tell_only_what_changed(tmp_path: Path) -> None:
+    run, other = FakeRun(tmp_path, NAMES[0]), FakeRun(tmp_path, NAMES[1])
     run.write(eval_record(1, 0.6))
-    look = summaries._Look(run.path)
-    assert look.again() == Glance((0.6,)) and look.again() is None
-    run.write(eval_record(2, 0.7))
-    assert look.again() == Glance((0.6, 0.7))
-    (run.path / "metrics.jsonl").write_text(json.dumps(eval_record(1, 0.9)) + "\n")
-    assert look.again() == Glance((0.9,))
+    told: queue.Queue[dict[str, Glance]] = queue.Queue()
+    watch = Glances(told.put, Followers(), every_s=0.01)
+    watch.want([run.path, other.path])
+    thread = threading.Thread(target=watch.run)
+    thread.start()
+    try:
+        assert told.get(timeout=60) == {NAMES[0]: Glance((0.6,)), NAMES[1]: Glance()}
+        run.write(eval_record(2, 0.7))
+        assert told.get(timeout=60) == {NAMES[0]: Glance((0.6, 0.7))}
+        (run.path / "metrics.jsonl").write_text(json.dumps(eval_record(1, 0.9)) + "\n")
+        assert told.get(timeout=60) == {NAMES[0]: Glance((0.9,))}
+    finally:
+        watch.stop()
+        thread.join(10)
 
 
 # What is drawn together
@@ -202,7 +202,7 @@ def news_of(path: Path, *, with_log: bool = True) -> RunNews:
         told.append(news)
         ready.set()
 
-    tail = RunTail(take, with_log=with_log, every_s=0.01)
+    tail = RunTail(take, Followers(), with_log=with_log, every_s=0.01)
     tail.follow(read_run(path))
     thread = threading.Thread(target=tail.run)
     thread.start()
@@ -231,49 +231,28 @@ def test_the_log_of_a_long_run_is_read_from_its_end(tmp_path: Path) -> None:
     assert news.log[-1] == "line 99999" and 5000 < len(news.log) < 50_000
 
 
-def test_a_read_that_ran_out_of_time_at_the_end_of_the_file_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class SlowTail(StoryTail):
-        def read(self, budget_s: float = 0.1) -> tuple[bool, bool]:
-            changed, _ = super().read(budget_s)
-            return changed, changed
-
-    monkeypatch.setattr(run_tail, "StoryTail", SlowTail)
-    run = FakeRun(tmp_path, NAMES[0], "finished")
-    run.write(train_record(100), eval_record(1, 0.5))
-    told: queue.Queue[RunNews] = queue.Queue()
-    tail = RunTail(told.put, with_log=False, every_s=0.01)
-    tail.follow(read_run(run.path))
-    thread = threading.Thread(target=tail.run)
-    thread.start()
-    try:
-        assert not told.get(timeout=60).findings
-        assert told.get(timeout=60).findings
-    finally:
-        tail.stop()
-        thread.join(10)
-
-
-def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path) -> None:
     runs = [FakeRun(tmp_path, name, "finished") for name in NAMES[:2]]
     for number, run in enumerate(runs):
         run.write(eval_record(1, 0.5 + 0.1 * number) | {"per_class": [0.5]})
-    begun: list[Path] = []
-    monkeypatch.setattr(run_tail, "StoryTail", lambda path: begun.append(path) or StoryTail(path))
+    followers = Followers()
     told: queue.Queue[RunNews] = queue.Queue()
-    tail = RunTail(told.put, with_log=False, every_s=0.01)
+    tail = RunTail(told.put, followers, with_log=False, every_s=0.01)
     thread = threading.Thread(target=tail.run)
     thread.start()
+    seen: set[Path] = set()
     try:
         for run in (runs[0], runs[1], runs[0]):
-            if run.path in begun:
+            if run.path in seen:
+                assert run.path in followers.drawable and run.path not in followers.watched
                 run.write(eval_record(2, 0.7) | {"per_class": [0.7]})
+            seen.add(run.path)
             tail.follow(read_run(run.path))
             news = told.get(timeout=60)
-            assert news.path == run.path and news.fresh
+            assert news.path == run.path and news.fresh and news.findings
+            while len(news.per_class) < (2 if run is runs[0] and len(seen) > 1 else 1):
+                news = told.get(timeout=60)
         assert news.per_class == ((1.0, (0.5,)), (2.0, (0.7,)))
-        assert begun == [run.path for run in runs]
     finally:
         tail.stop()
         thread.join(10)

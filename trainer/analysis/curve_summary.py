@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..runs.run import Run, number, whole
-from ..runs.tail import MetricsTail, skim
+from ..runs.tail import TRAIN, MetricsTail, skim
 
 MOST_POINTS = 2000
 MOST_PER_CLASS = 64
@@ -79,17 +78,39 @@ def mean(values: Iterable[float]) -> float:
 
 
 @dataclass
-class StoryTeller:
-    """Gathers records, in the order in which they were written.
+class Evaluations:
+    """Gathers the evaluations of a run, in the order in which they were written.
 
-    ``per_class`` are (epoch, accuracy of each class) of up to MOST_PER_CLASS evaluations, the first and the newest among
-    them; ``test`` is the record of the test, {} before it.
+    ``points`` are those of the validation; ``per_class`` are (epoch, accuracy of each class) of up to MOST_PER_CLASS of
+    them, the first and the newest among them; ``test`` is the record of the test, {} before it.
     """
 
     points: list[Point] = field(default_factory=list)
-    evaluations: list[Point] = field(default_factory=list)
     per_class: list[tuple[float, tuple[float, ...]]] = field(default_factory=list)
     test: dict = field(default_factory=dict)
+
+    def add(self, record: dict) -> None:
+        """Take in one more record; those of other kinds are passed over."""
+        if record.get("kind") != "eval":
+            return
+        if record.get("split") == "test":
+            self.test = record
+        elif record.get("split") == "validation":
+            point = _point(record)
+            self.points.append(point)
+            values = record.get("per_class")
+            if isinstance(values, list):
+                self.per_class.append((point.epoch, tuple(map(_or_nan, values))))
+            if len(self.per_class) > MOST_PER_CLASS:
+                del self.per_class[1:-1:2]
+
+
+@dataclass
+class StoryTeller:
+    """Gathers records, in the order in which they were written."""
+
+    points: list[Point] = field(default_factory=list)
+    evaluations: Evaluations = field(default_factory=Evaluations)
     diverged_step: int | None = None
     _each: int = 1
     _waiting: list[Point] = field(default_factory=list)
@@ -99,19 +120,8 @@ class StoryTeller:
         for record in records:
             if record.get("kind") == "train":
                 self._train(record)
-            elif record.get("kind") == "eval" and record.get("split") == "validation":
-                self._evaluation(record)
-            elif record.get("kind") == "eval" and record.get("split") == "test":
-                self.test = record
-
-    def _evaluation(self, record: dict) -> None:
-        point = _point(record)
-        self.evaluations.append(point)
-        values = record.get("per_class")
-        if isinstance(values, list):
-            self.per_class.append((point.epoch, tuple(map(_or_nan, values))))
-        if len(self.per_class) > MOST_PER_CLASS:
-            del self.per_class[1:-1:2]
+            else:
+                self.evaluations.add(record)
 
     def _train(self, record: dict) -> None:
         if self.diverged_step is None:
@@ -129,17 +139,23 @@ class StoryTeller:
 
     def story(self, run: Run) -> Story:
         """The story so far of the run that wrote the records."""
-        data, recipe, network = (_part(run.config, key) for key in ("data", "recipe", "network"))
-        return Story(
-            classes=len(run.classes) or whole(network.get("num_classes")) or 0,
-            epochs=run.epochs,
-            pictures=whole(data.get("validation")),
-            rate=number(recipe.get("lr")),
-            train=tuple(self.points + ([_average(self._waiting)] if self._waiting else [])),
-            validation=tuple(self.evaluations),
-            diverged_step=self.diverged_step if self.diverged_step is not None else _said(run),
-            over=not run.live,
-        )
+        train = self.points + ([_average(self._waiting)] if self._waiting else [])
+        return story_of(run, train, self.evaluations, self.diverged_step)
+
+
+def story_of(run: Run, train: Sequence[Point], evaluations: Evaluations, diverged_step: int | None) -> Story:
+    """Put together what the records and the configuration of a run say."""
+    data, recipe, network = (_part(run.config, key) for key in ("data", "recipe", "network"))
+    return Story(
+        classes=len(run.classes) or whole(network.get("num_classes")) or 0,
+        epochs=run.epochs,
+        pictures=whole(data.get("validation")),
+        rate=number(recipe.get("lr")),
+        train=tuple(train),
+        validation=tuple(evaluations.points),
+        diverged_step=diverged_step if diverged_step is not None else _said(run),
+        over=not run.live,
+    )
 
 
 def diverged_step(record: dict) -> int | None:
@@ -153,44 +169,27 @@ def diverged_step(record: dict) -> int | None:
     return (whole(record.get("step")) or 0) if isinstance(loss, float) and not math.isfinite(loss) else None
 
 
-class StoryTail:
-    """Follows the records of the run directory ``path``. All evaluations are read; of a long history of training records
-    those before the last megabyte are sampled, so that the story is told at once."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._begin()
-
-    def _begin(self) -> None:
-        self.teller = StoryTeller()
-        self._evaluations = MetricsTail(self._path, containing=(b'"eval"',))
-        try:
-            large = (self._path / "metrics.jsonl").stat().st_size > LARGE
-        except OSError:
-            large = False
-        near_end = NEAR_END if large else None
-        self._training = MetricsTail(self._path, near_end, containing=(b'"train"',))
-        if large:
-            first = MetricsTail(self._path, near_end, containing=(b'"train"',)).read(max_records=1).records
-            self.teller.add(_training_before(first, skim(self._path)))
-
-    def read(self, budget_s: float = 0.1) -> tuple[bool, bool]:
-        """Read on for about twice ``budget_s`` seconds; whether anything is new, and whether there is more at once."""
-        batches = [tail.read(budget_s=budget_s) for tail in (self._evaluations, self._training)]
-        if any(batch.reset for batch in batches):
-            self._begin()
-            return True, True
-        for batch in batches:
-            self.teller.add(batch.records)
-        return any(batch.records for batch in batches), any(batch.more for batch in batches)
-
-
 def read_story(run: Run) -> Story:
-    """The story of a run as its files tell it now."""
-    tail = StoryTail(run.path)
-    while tail.read()[1]:
-        pass
-    return tail.teller.story(run)
+    """Tell the story of a run as its files stand now.
+
+    All evaluations are read; of a long history of training records those before the last megabyte are sampled.
+    """
+    teller = StoryTeller()
+    try:
+        large = (run.path / "metrics.jsonl").stat().st_size > LARGE
+    except OSError:
+        large = False
+    near_end = NEAR_END if large else None
+    if large:
+        first = MetricsTail(run.path, near_end, containing=(TRAIN,)).read(max_records=1).records
+        teller.add(_training_before(first, skim(run.path)))
+    for tail in (MetricsTail(run.path, containing=(b'"eval"',)), MetricsTail(run.path, near_end, containing=(TRAIN,))):
+        more = True
+        while more:
+            batch = tail.read(budget_s=1.0)
+            teller.add(batch.records)
+            more = batch.more
+    return teller.story(run)
 
 
 def _training_before(first: Sequence[dict], records: Sequence[dict]) -> list[dict]:

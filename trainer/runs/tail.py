@@ -22,6 +22,7 @@ CHUNK = 1 << 17
 LONGEST_LINE = 4 << 20
 LONGEST_SHOWN = 1 << 14
 FINGERPRINT = 64
+TRAIN = b'"train"'
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,28 @@ class _Follower:
 class MetricsTail:
     """Follows metrics.jsonl of the run directory ``path``, from its start or ``last_bytes`` before its end.
 
-    ``containing`` keeps only lines with one of these pieces in them, undecoded otherwise. ``skipped`` counts the lines that
-    were no records.
+    ``containing`` keeps only lines with one of these pieces in them, undecoded otherwise; it may be changed between reads.
+    ``skipped`` counts the lines that were no records.
     """
 
     def __init__(self, path: Path, last_bytes: int | None = None, containing: tuple[bytes, ...] = ()) -> None:
         self._file = _Follower(path / "metrics.jsonl")
         self._last_bytes = last_bytes
-        self._containing = containing
+        self.containing = containing
         self._waiting: list[bytes] = []
+        self._newest_train = b""
         self.skipped = 0
 
     @property
     def position(self) -> int:
         """Bytes of the file that were read so far."""
         return self._file.position
+
+    @property
+    def newest_train(self) -> dict:
+        """The newest training record among the lines that ``containing`` leaves out; {} where there is none."""
+        found = parse_records([self._newest_train] if self._newest_train else [])
+        return found[0] if found and found[0].get("kind") == "train" else {}
 
     def read(self, max_records: int = 20_000, budget_s: float = 0.05) -> Batch:
         """The next records, at most ``max_records`` of them and for about ``budget_s`` seconds (at least one chunk).
@@ -127,7 +135,7 @@ class MetricsTail:
             return Batch([])
         descriptor, reset = opened
         if reset:
-            self._waiting, self.skipped = [], 0
+            self._waiting, self._newest_train, self.skipped = [], b"", 0
         records: list[dict] = []
         try:
             if self._last_bytes is not None and self._file.position == 0:
@@ -136,8 +144,9 @@ class MetricsTail:
                 lines = self._waiting or self._file.lines(descriptor)
                 if lines is None:
                     return Batch(records, reset)
-                if self._containing and not self._waiting:
-                    lines = _wanted(lines, self._containing)
+                if self.containing and not self._waiting:
+                    self._newest_train = next((line for line in reversed(lines) if TRAIN in line), self._newest_train)
+                    lines = _wanted(lines, self.containing)
                 room = max_records - len(records)
                 self._waiting = lines[room:]
                 found = parse_records(lines[:room])

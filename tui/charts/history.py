@@ -1,4 +1,4 @@
-"""All records of a run so far, ready to be drawn: a history that grows, and a sketch of what is not read yet."""
+"""All records of a run so far, ready to be drawn and told: a history that grows, and a sketch of what is not read yet."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ...trainer.analysis.best import merit
-from ...trainer.analysis.curve_summary import diverged_step
+from ...trainer.analysis.curve_summary import MOST_POINTS, Evaluations, Point, Story, diverged_step, story_of
+from ...trainer.runs.run import Run
 from . import series
-from .series import Curve, Track
+from .series import Curve, Floats, Track
 from .view import METRICS, SPLITS, Curves
 
 
@@ -21,9 +22,11 @@ class History:
     def __init__(self) -> None:
         self.train = Track(METRICS)
         self.evals = {split: Track(METRICS) for split in SPLITS}
+        self.evaluations = Evaluations()
         self.sketch: Track | None = None
         self.records = 0
         self.diverged_step: int | None = None
+        self._sketched_step: int | None = None
         self._last: dict = {}
         self._best: dict = {}
 
@@ -34,8 +37,10 @@ class History:
         self.train.add(train)
         if train:
             self._last = train[-1]
-            self._watch_for_divergence(train)
+            if self.diverged_step is None:
+                self.diverged_step = _first_divergence(train)
         for record in records if len(train) < len(records) else ():
+            self.evaluations.add(record)
             split = record.get("split")
             if record.get("kind") == "eval" and isinstance(split, str) and split in self.evals:
                 self.evals[split].add([record])
@@ -43,17 +48,11 @@ class History:
                     self._watch_for_best(record)
 
     def sketch_from(self, records: Sequence[dict]) -> None:
-        """Records spread evenly over the file, until those between them are read."""
+        """Take records spread evenly over the file, until those between them are read."""
+        train = [record for record in records if record.get("kind") == "train"]
         self.sketch = Track(METRICS)
-        self.sketch.add([record for record in records if record.get("kind") == "train"])
-
-    def _watch_for_divergence(self, records: Sequence[dict]) -> None:
-        if self.diverged_step is not None:
-            return
-        # Looked for in a column, because this is asked of every record of a long file.
-        wrong = np.isinf(series.column(records, "loss")) | np.isinf(series.column(records, "grad_norm"))
-        found = (diverged_step(records[place]) for place in np.flatnonzero(wrong))
-        self.diverged_step = next((step for step in found if step is not None), None)
+        self.sketch.add(train)
+        self._sketched_step = _first_divergence(train)
 
     def _watch_for_best(self, record: dict) -> None:
         if math.isfinite(_number(record.get("accuracy"))) and (not self._best or _merit(record) > _merit(self._best)):
@@ -100,7 +99,60 @@ class History:
 
     def without_sketch(self) -> None:
         """All is read."""
-        self.sketch = None
+        self.sketch = self._sketched_step = None
+
+    @property
+    def last(self) -> dict:
+        """The newest training record; {} before the first one."""
+        return self._last
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the columns take."""
+        return sum(track.nbytes for track in (self.train, *self.evals.values()))
+
+    def accuracies(self, count: int) -> list[float]:
+        """About ``count`` accuracies of the training, spread over it."""
+        values = self.train.means("accuracy")
+        values = values[np.isfinite(values)]
+        return (values[np.arange(count) * len(values) // count] if len(values) > count else values).tolist()
+
+    def story(self, run: Run, evaluations: Evaluations) -> Story:
+        """Tell the course of the run. ``evaluations`` may be further than the training records that were read so far."""
+        step = self._sketched_step if self.diverged_step is None else self.diverged_step
+        return story_of(run, self._course(), evaluations, step)
+
+    def _course(self) -> list[Point]:
+        """The training so far as means over equally many rows, few enough for the sentences."""
+        epochs, loss, accuracy = (self._whole_train(name) for name in ("epoch", "loss", "accuracy"))
+        placed = np.isfinite(epochs)
+        epochs, loss, accuracy = epochs[placed], loss[placed], accuracy[placed]
+        by = 1
+        while len(epochs) >= 2 * MOST_POINTS * by:
+            by *= 2
+        ends = np.append(epochs[by - 1 :: by], epochs[-1:] if len(epochs) % by else [])
+        means = series.block_means(loss, by).tolist(), series.block_means(accuracy, by).tolist()
+        return [Point(*values) for values in zip(ends.tolist(), *means, strict=True)]
+
+    def _whole_train(self, name: str) -> Floats:
+        """Epochs, or means of a metric, of all training rows: those that were read, and those of the sketch after them."""
+
+        def of(track: Track) -> Floats:
+            return track.axis("epoch") if name == "epoch" else track.means(name)
+
+        if self.sketch is None:
+            return of(self.train)
+        steps = self.train.axis("step")
+        later = self.sketch.axis("step") > np.max(steps, initial=-np.inf, where=np.isfinite(steps))
+        return np.concatenate([of(self.train), of(self.sketch)[later]])
+
+
+def _first_divergence(train: Sequence[dict]) -> int | None:
+    """The step at which the first of these records says that the run diverged."""
+    # Looked for in a column, because this is asked of every record of a long file.
+    wrong = np.isinf(series.column(train, "loss")) | np.isinf(series.column(train, "grad_norm"))
+    found = (diverged_step(train[place]) for place in np.flatnonzero(wrong))
+    return next((step for step in found if step is not None), None)
 
 
 def _merit(record: dict) -> tuple[float, float]:

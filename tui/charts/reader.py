@@ -1,84 +1,46 @@
-"""The thread behind the charts: follows the records of the runs that are shown, and draws when there is something new.
+"""The thread behind the charts: reads on in the runs that are shown, and draws when there is something new.
 
-A long file is sketched first from records spread over it, so that the first curve is there at once; then it is read to its
-end in the background, and the curves become exact from the left. No Textual: the owner is told through a callback.
+No Textual: the owner is told through a callback.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from ...trainer.runs.tail import MetricsTail, skim
 from . import chart, plot
 from .chart import Line, Request
+from .followers import Follower, Followers
 from .history import History
-from .view import Drawn, Limits, Readout, View, Wanted, Window
+from .markers import Chart
+from .view import Curves, Drawn, Limits, Readout, View, Wanted, Window
 
 AT_MOST_EVERY_S = 0.5
-READ_S = 0.05
 BREATH_S = 0.005
-SKETCHED_ABOVE = 2 << 20
-"""Files of more bytes than this are sketched before they are read."""
-SKETCH_RECORDS = 1500
 REACH = 0.04
 """The cursor takes a value from at most this far, as a part of what is shown; so points a cell away are met."""
-KEPT = 8
-"""So many runs stay in memory after they are no longer shown."""
-
-
-class _Follower:
-    """One run: its file and its history."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.history = History()
-        self.progress = 0.0
-        self._tail = MetricsTail(path)
-        self._begun = False
-
-    def sketch(self) -> bool:
-        """At the first look at a long file: take samples. Whether there were any."""
-        if self._begun:
-            return False
-        self._begun = True
-        if self._size() < SKETCHED_ABOVE:
-            return False
-        self.history.sketch_from(skim(self.path, SKETCH_RECORDS))
-        return True
-
-    def read(self) -> tuple[bool, bool]:
-        """Read on for a moment: whether something is new, and whether there is more to read at once."""
-        batch = self._tail.read(budget_s=READ_S)
-        if batch.reset:
-            self.history = History()
-        self.history.add(batch.records)
-        if not batch.more:
-            self.history.without_sketch()
-        self.progress = min(self._tail.position / max(self._size(), 1), 1.0) if batch.more else 1.0
-        return bool(batch.records or batch.reset), batch.more
-
-    def _size(self) -> int:
-        try:
-            return os.stat(self.path / "metrics.jsonl").st_size
-        except OSError:
-            return 0
 
 
 class ChartReader:
-    """``on_drawn`` is called in the thread of :meth:`run` with every new picture."""
+    """``on_drawn`` is called in the thread of :meth:`run` with whatever is drawn anew."""
 
-    def __init__(self, on_drawn: Callable[[Drawn], None], every_s: float = AT_MOST_EVERY_S) -> None:
+    def __init__(
+        self, on_drawn: Callable[[Drawn], None], followers: Followers, every_s: float = AT_MOST_EVERY_S
+    ) -> None:
         self._on_drawn = on_drawn
+        self._followers = followers
         self._every_s = every_s
         self._guard = threading.Lock()
         self._wake = threading.Event()
         self._wanted = Wanted()
-        self._followers: OrderedDict[Path, _Follower] = OrderedDict()
+        self._watched: dict[Path, Follower] = {}
+        self._seen: dict[Path, int] = {}
+        """The version of each run that was drawn last."""
+        self._going_on: set[Path] = set()
+        """The runs in which this thread is reading on."""
         self._lines: dict[str, list[Line]] = {}
         self._x: tuple[object, Limits] | None = None
         self._y: dict[str, tuple[object, Limits]] = {}
@@ -107,49 +69,75 @@ class ChartReader:
 
     def run(self) -> None:
         """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
-        drawn_at, waiting = 0.0, False
-        while not self._stopped:
-            asked = self._wake.is_set()
-            self._wake.clear()
-            with self._guard:
-                wanted = self._wanted
-            followers = self._follow(wanted)
-            sketches = [follower.sketch() for follower in followers]
-            sketched = any(sketches)
-            news = [(False, True)] if sketched else [follower.read() for follower in followers]
-            waiting = waiting or asked or any(new for new, _ in news)
-            more = any(more for _, more in news)
-            due = not more or time.monotonic() - drawn_at >= self._every_s
-            if waiting and (asked or sketched or due):
-                self._on_drawn(self._draw(wanted, followers))
-                drawn_at, waiting = time.monotonic(), False
-            # A breath lets the screen's thread have the interpreter.
-            self._wake.wait(BREATH_S if more else self._every_s)
+        drawn_at = 0.0
+        try:
+            while not self._stopped:
+                asked = self._wake.is_set()
+                self._wake.clear()
+                with self._guard:
+                    wanted = self._wanted
+                followers = self._watch(wanted)
+                more = self._read(followers)
+                news = [follower for follower in followers if self._seen.get(follower.path) != follower.version]
+                # The sketch of a long file is drawn at once.
+                begun = any(follower.path not in self._seen for follower in news)
+                if asked or begun or (news and (not more or time.monotonic() - drawn_at >= self._every_s)):
+                    self._on_drawn(self._draw(wanted, followers))
+                    drawn_at = time.monotonic()
+                # A breath lets the screen's thread have the interpreter.
+                self._wake.wait(BREATH_S if more else self._every_s)
+        finally:
+            self._watch(Wanted())
 
-    def _follow(self, wanted: Wanted) -> list[_Follower]:
-        for run in wanted.runs:
-            if run.path not in self._followers:
-                self._followers[run.path] = _Follower(run.path)
-            self._followers.move_to_end(run.path)
-        while len(self._followers) > max(KEPT, len(wanted.runs)):
-            self._followers.popitem(last=False)
-        return [self._followers[run.path] for run in wanted.runs]
+    def _watch(self, wanted: Wanted) -> list[Follower]:
+        """The followers of the runs that are wanted; those of others are left."""
+        paths = {run.path for run in wanted.runs}
+        new = {path: self._followers.watch(path, whole=True) for path in paths - self._watched.keys()}
+        for path in self._watched.keys() - paths:
+            self._followers.leave(path, whole=True)
+            self._seen.pop(path, None)
+        self._watched = {path: follower for path, follower in self._watched.items() if path in paths} | new
+        return [self._watched[run.path] for run in wanted.runs]
 
-    def _draw(self, wanted: Wanted, followers: list[_Follower]) -> Drawn:
-        runs = list(zip(wanted.runs, (follower.history for follower in followers), strict=True))
-        known = tuple(follower.history.summary(follower.path, follower.progress) for follower in followers)
-        extent = _extent([history for _, history in runs], wanted.view.axis)
-        key = (wanted.runs, wanted.view)
-        x = self._x_limits(key, [history for _, history in runs], wanted.view, extent)
-        found = {metric: chart.lines(metric, runs, wanted.view) for metric, _ in wanted.charts}
-        charts = {}
+    def _read(self, followers: list[Follower]) -> bool:
+        """Read on in each run, unless another thread does; whether there is more to read at once."""
+        self._going_on = {
+            follower.path
+            for follower in followers
+            if follower.read(whole=True, fresh_s=0.0 if follower.path in self._going_on else self._every_s / 2)
+        }
+        return bool(self._going_on)
+
+    def _draw(self, wanted: Wanted, followers: list[Follower]) -> Drawn:
+        view = wanted.view
+        with ExitStack() as held:
+            # In an order that is the same for all threads, so that no two wait for one another.
+            for follower in sorted(followers, key=lambda follower: follower.path):
+                held.enter_context(follower.guard)
+            histories = [follower.history or History() for follower in followers]
+            self._seen.update((follower.path, follower.version) for follower in followers)
+            known = tuple(
+                history.summary(follower.path, follower.progress)
+                for history, follower in zip(histories, followers, strict=True)
+            )
+            extent = _extent(histories, view.axis)
+            x = self._x_limits((wanted.runs, view), histories, view, extent)
+            runs = list(zip(wanted.runs, histories, strict=True))
+            found = {metric: chart.lines(metric, runs, view) for metric, _ in wanted.charts}
+        charts = self._charts(wanted, found, known, x)
+        self._lines = found
+        return Drawn(wanted, charts, known, x, extent)
+
+    def _charts(
+        self, wanted: Wanted, found: dict[str, list[Line]], known: tuple[Curves, ...], x: Limits
+    ) -> dict[str, Chart]:
+        key, charts = (wanted.runs, wanted.view), {}
         for metric, size in wanted.charts:
             before = self._y.get(metric)
             request = Request(metric, size, x, before[1] if before and before[0] == key else None)
             charts[metric] = chart.chart(request, found[metric], known, wanted.view)
             self._y[metric] = (key, charts[metric].y)
-        self._lines = found
-        return Drawn(wanted, charts, known, x, extent)
+        return charts
 
     def _x_limits(self, key: object, histories: list[History], view: View, extent: Limits | None) -> Limits:
         before = self._x[1] if self._x and self._x[0] == key else None

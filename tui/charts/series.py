@@ -105,6 +105,16 @@ class Track:
         place = AXES.index(name)
         return _joined(self._x[place, : self._rows], self._tail_x[place])
 
+    def means(self, metric: str) -> Floats:
+        """The mean of a metric in each row, in the order in which the rows were written; shape (n,), no number: missing."""
+        place = self.metrics.index(metric)
+        return _joined(self._values[place, MEAN, : self._rows], self._tail[place, MEAN])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the columns take."""
+        return sum(part.nbytes for part in (self._x, self._values, self._tail_x, self._tail))
+
     def curve(self, metric: str, axis: str) -> Curve:
         """One metric over an axis, in the order of the axis, without the records that lack either."""
         place = self.metrics.index(metric)
@@ -148,6 +158,17 @@ def merge(values: Floats, by: int) -> Floats:
         )
     gap = np.where(np.isinf(low).any(axis=-1), np.inf, np.nan)
     return np.where((count > 0)[..., None, :], merged, gap[..., None, :])
+
+
+def block_means(values: Floats, by: int) -> Floats:
+    """Means of each ``by`` neighbours, of those that are finite; NaN where none is. The last block may be shorter."""
+    padded = np.full(-(-len(values) // by) * by, np.nan)
+    padded[: len(values)] = values
+    parts = padded.reshape(-1, by)
+    finite = np.isfinite(parts)
+    count = finite.sum(axis=1)
+    total = (np.where(finite, parts, 0.0) / np.maximum(count, 1)[:, None]).sum(axis=1)
+    return np.where(count > 0, total, np.nan)
 
 
 def smoothed(curve: Curve, weight: float) -> Curve:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ... import settings
 from ...trainer.runs.run import Run
+from ..charts.followers import Followers
 from ..charts.selection import Chosen
 from ..runs.watcher import RunWatch
 from ..worker.process import Helper
@@ -45,6 +46,7 @@ class Explorer(Protocol):
     helper: Helper
     questions: Questions
     run_watch: RunWatch
+    followers: Followers
 
     @property
     def is_wide(self) -> bool:

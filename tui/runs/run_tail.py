@@ -6,19 +6,17 @@ A thread of its own reads; it tells its owner through a callback, and only when 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...trainer.analysis.curve_findings import Finding, read_curve
-from ...trainer.analysis.curve_summary import StoryTail
 from ...trainer.runs.run import Run
 from ...trainer.runs.tail import LogBatch, LogTail
+from ..charts.followers import ALL_READ, OUTLINED, UNREAD, Follower, Followers
 
 EVERY_S = 0.5
-KEPT = 8
-"""The stories of so many runs are kept: who goes back to one of them need not wait until it is read again."""
+BREATH_S = 0.005
 LOG_BYTES = 1 << 18
 
 
@@ -41,14 +39,16 @@ class RunNews:
 class RunTail:
     """``on_news`` is called from the thread. Without ``with_log`` the log is not read."""
 
-    def __init__(self, on_news: Callable[[RunNews], None], *, with_log: bool, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self, on_news: Callable[[RunNews], None], followers: Followers, *, with_log: bool, every_s: float = EVERY_S
+    ) -> None:
         self._on_news = on_news
+        self._followers = followers
         self._with_log = with_log
         self._every_s = every_s
         self._guard = threading.Lock()
         self._wake = threading.Event()
         self._run: Run | None = None
-        self._stories: OrderedDict[Path, StoryTail] = OrderedDict()
         self._stopped = False
 
     def follow(self, run: Run | None) -> None:
@@ -66,51 +66,52 @@ class RunTail:
 
     def run(self) -> None:
         """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
-        log = LogTail(Path())
-        told: Run | None = None
-        more = False
         while not self._stopped:
-            self._wake.wait(0.0 if more else self._every_s)
-            self._wake.clear()
             with self._guard:
                 run = self._run
-            if run is None or self._stopped:
-                told, more = None, False
+            if run is None:
+                self._wake.wait(self._every_s)
+                self._wake.clear()
                 continue
-            fresh = told is None or told.path != run.path
-            if fresh:
-                log = LogTail(run.path, LOG_BYTES)
-            story = self._story_of(run.path)
-            unfinished = more
-            changed, more = story.read()
-            # A read that ran out of time may have met the end of the file without knowing.
-            changed = changed or unfinished
+            follower = self._followers.watch(run.path, whole=True)
+            try:
+                self._follow(follower, run)
+            finally:
+                self._followers.leave(run.path, whole=True)
+
+    def _follow(self, follower: Follower, run: Run) -> None:
+        """Read and tell of one run until another one is wanted."""
+        log = LogTail(run.path, LOG_BYTES)
+        told: Run | None = None
+        known = UNREAD, -1
+        more = False
+        while not self._stopped:
+            more = follower.read(whole=True, fresh_s=0.0 if more else self._every_s / 2)
             batch = log.read() if self._with_log else LogBatch([])
-            fresh = fresh or batch.reset
-            # While a long history is read only the log is told: what a curve says by its first half could be wrong.
-            if not self._stopped and (
-                fresh or batch.lines or (changed and not more) or _differs(told, run, batch, more)
-            ):
-                self._on_news(self._news(run, story, batch, fresh, done=not more))
-            told = run
+            stage, version = follower.stage, follower.version
+            # While a long history is read its sketch speaks: what a curve says by its first half could be wrong.
+            changed = stage > known[0] or (stage == ALL_READ and version != known[1])
+            fresh = told is None or batch.reset
+            if fresh or batch.lines or changed or _differs(told, run, batch, stage):
+                self._on_news(self._news(run, follower, batch, fresh))
+            told, known = run, (stage, version)
+            self._wake.wait(BREATH_S if more else self._every_s)
+            self._wake.clear()
+            with self._guard:
+                wanted = self._run
+            if wanted is None or wanted.path != run.path:
+                return
+            run = wanted
 
-    def _story_of(self, path: Path) -> StoryTail:
-        """The story of a run, begun before or now."""
-        if path not in self._stories:
-            self._stories[path] = StoryTail(path)
-        self._stories.move_to_end(path)
-        while len(self._stories) > KEPT:
-            self._stories.popitem(last=False)
-        return self._stories[path]
-
-    def _news(self, run: Run, story: StoryTail, batch: LogBatch, fresh: bool, *, done: bool) -> RunNews:
-        teller = story.teller
-        findings = read_curve(teller.story(run)) if done else ()
-        return RunNews(
-            run.path, findings, tuple(teller.per_class), teller.test, tuple(batch.lines), batch.unfinished, fresh
-        )
+    def _news(self, run: Run, follower: Follower, batch: LogBatch, fresh: bool) -> RunNews:
+        with follower.guard:
+            evaluations, history, stage = follower.evaluations, follower.history, follower.stage
+            story = history.story(run, evaluations) if history is not None and stage >= OUTLINED else None
+            per_class, test = tuple(evaluations.per_class), evaluations.test
+        findings = read_curve(story) if story is not None else ()
+        return RunNews(run.path, findings, per_class, test, tuple(batch.lines), batch.unfinished, fresh)
 
 
-def _differs(told: Run | None, run: Run, batch: LogBatch, more: bool) -> bool:
+def _differs(told: Run | None, run: Run, batch: LogBatch, stage: int) -> bool:
     """Whether there is something to say although nothing was written: a bar that moved, or a run that ended."""
-    return not more and (bool(batch.unfinished) or (told is not None and told.state != run.state))
+    return stage >= OUTLINED and (bool(batch.unfinished) or (told is not None and told.state != run.state))

@@ -53,13 +53,13 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self._gone = False
         self._news: RunNews | None = None
         self._log: list[str] = []
-        self._tail = RunTail(self._tell, with_log=True)
+        self._tail = RunTail(self._tell, self.explorer.followers, with_log=True)
 
     # Layout
 
     def compose_body(self) -> ComposeResult:
         makers: dict[str, tuple[str, Callable[[], Widget]]] = {
-            "charts": ("Charts", lambda: ChartGrid(self.explorer.memory, ascii=self.explorer.options.ascii)),
+            "charts": ("Charts", self._make_charts),
             "classes": ("Classes", ClassesPane),
             "confusion": ("Confusion", lambda: LineView(empty="reading …", id="confusion")),
             "log": ("Log", lambda: LineView(follows=True, empty="nothing was printed yet", id="log")),
@@ -71,6 +71,10 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             yield TextLines(id="figures")
             yield ReadingView()
             yield Tabs(makers, self.explorer.memory.run_tab, id="run-tabs")
+
+    def _make_charts(self) -> ChartGrid:
+        explorer = self.explorer
+        return ChartGrid(explorer.memory, explorer.followers, ascii=explorer.options.ascii)
 
     def on_mount(self) -> None:
         super().on_mount()

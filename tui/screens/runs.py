@@ -64,16 +64,17 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
 
     def __init__(self, run_id: str = "") -> None:
         super().__init__()
+        explorer = self.explorer
         self._wanted = run_id
         self._timer: Timer | None = None
         self._glances: dict[str, Glance] = {}
         self._known_rows: dict[str, tuple[tuple[Run, str, Glance | None], Row]] = {}
-        self._watch = Glances(self._tell_glances)
-        self._tail = RunTail(self._tell_news, with_log=False)
+        self._watch = Glances(self._tell_glances, explorer.followers)
+        self._tail = RunTail(self._tell_news, explorer.followers, with_log=False)
         # Held here, because to look for them at every key and every record costs more than what they do.
         self.table = RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
         self.filter = FilterInput("network, data set, state, id, tag, remark …")
-        self.charts = ChartGrid(self.explorer.memory, ascii=self.explorer.options.ascii)
+        self.charts = ChartGrid(explorer.memory, explorer.followers, ascii=explorer.options.ascii)
         self._shelf, self._panes = Frame(id="shelf"), Frame(id="panes")
         self._headline, self._figures = TextLines(id="headline"), TextLines(id="figures")
         self._reading = ReadingView()

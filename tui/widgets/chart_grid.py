@@ -18,6 +18,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from ..charts import state as chart_state
+from ..charts.followers import Followers
 from ..charts.markers import Chart
 from ..charts.state import ChartState, Grid
 from ..charts.view import METRICS, ChartedRun, Curves, Drawn, Wanted
@@ -56,7 +57,10 @@ class ChartCommands:
 
 
 class ChartGrid(Widget, can_focus=True):
-    """Charts of the runs that :meth:`show` was given. ``memory`` keeps how the person wants to see them."""
+    """Charts of the runs that :meth:`show` was given. ``memory`` keeps how the person wants to see them.
+
+    ``followers`` are those of the app, which reads each run once for all who show it.
+    """
 
     BINDINGS: ClassVar = [*key_bindings.bindings("grid"), *key_bindings.bindings("charts")]
     PLACES: ClassVar = ("grid", "charts")
@@ -94,10 +98,17 @@ class ChartGrid(Widget, can_focus=True):
         alone: bool
 
     def __init__(
-        self, memory: Memory | None = None, *, ascii: bool = False, every_s: float = 0.5, id: str | None = None
+        self,
+        memory: Memory | None = None,
+        followers: Followers | None = None,
+        *,
+        ascii: bool = False,
+        every_s: float = 0.5,
+        id: str | None = None,
     ) -> None:
         super().__init__(id=id)
         self.memory = memory or Memory()
+        self.followers = followers or Followers()
         self.drawn = NOTHING
         self._state = ChartState()
         self._ascii = ascii
@@ -222,7 +233,7 @@ class ChartGrid(Widget, can_focus=True):
         # numpy is loaded when there is something to draw, and not in the screen's thread.
         from ..charts.reader import ChartReader
 
-        self._reader = reader = ChartReader(self._painted, self._every_s)
+        self._reader = reader = ChartReader(self._painted, self.followers, self._every_s)
         reader.want(self._wanted)
         if not self._over:
             reader.run()
