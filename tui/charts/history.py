@@ -151,7 +151,7 @@ def _first_divergence(train: Sequence[dict]) -> int | None:
     """The step at which the first of these records says that the run diverged."""
     # Looked for in a column, because this is asked of every record of a long file.
     wrong = np.isinf(series.column(train, "loss")) | np.isinf(series.column(train, "grad_norm"))
-    found = (diverged_step(train[place]) for place in np.flatnonzero(wrong))
+    found = (diverged_step(train[place]) for place in np.flatnonzero(wrong).tolist())
     return next((step for step in found if step is not None), None)
 
 
