@@ -6,54 +6,18 @@ import math
 
 import pytest
 from cnn_explorer.tui.charts import ticks
-from cnn_explorer.tui.charts.ticks import ChartData, Line
-from cnn_explorer.tui.widgets.loss_chart import LossChart
-from hypothesis import example, given
+from cnn_explorer.tui.widgets import loss_chart
+from cnn_explorer.tui.widgets.loss_chart import ChartData, Line, LossChart
+from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
 
-@given(st.lists(st.tuples(anything, anything), max_size=300), st.integers(1, 40))
-@example([(0.0, 0.0), (1.7976931348623157e308, 0.0), (-9.9e291, 0.0)], 1)
-@example([(0.0, 1.0), (5e-324, 2.0), (1e-323, 0.0)], 3)
-def test_buckets_keep_two_points_a_column_and_both_extremes(points: list[tuple[float, float]], columns: int) -> None:
-    xs, ys = ticks.bucket([x for x, _ in points], [y for _, y in points], columns)
-    assert len(xs) == len(ys) <= max(2 * columns, 2)
-    assert all(math.isfinite(x) for x in xs)
-    assert not any(math.isinf(y) for y in ys)
-    placed = [y for x, y in points if math.isfinite(x) and math.isfinite(y)]
-    if placed:
-        finite = [y for y in ys if math.isfinite(y)]
-        assert (min(finite), max(finite)) == (min(placed), max(placed))
-
-
-def test_a_spike_of_one_step_survives() -> None:
-    ys = [1.0] * 100_000
-    ys[70_000] = 9.0
-    assert max(ticks.bucket(range(100_000), ys, 80)[1]) == 9.0
-
-
-def test_a_stretch_of_nan_is_a_gap() -> None:
-    ys = [1.0] * 40 + [math.nan] * 20 + [1.0] * 40
-    xs, thinned = ticks.bucket(range(100), ys, 10)
-    gaps = [x for x, y in zip(xs, thinned, strict=True) if math.isnan(y)]
-    assert gaps and all(40 <= x < 60 for x in gaps)
-
-
-def test_average_is_debiased_and_steps_over_gaps() -> None:
-    assert ticks.ema([5.0] * 10, 0.9) == pytest.approx([5.0] * 10)
-    first, gap, after = ticks.ema([1.0, math.nan, 3.0], 0.5)
-    assert first == pytest.approx(1.0)
-    assert math.isnan(gap)
-    assert after == pytest.approx((0.5 * 0.5 * 1.0 + 0.5 * 3.0) / (1 - 0.25))
-    assert ticks.ema([1.0, 2.0], 0.0) == [1.0, 2.0]
-
-
 @given(st.lists(anything))
 def test_logarithms_take_anything(values: list[float]) -> None:
-    for value, log in zip(values, ticks.log_values(values), strict=True):
+    for value, log in zip(values, loss_chart.log_values(values), strict=True):
         assert math.isnan(log) != (0 < value < math.inf)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cnn_explorer.tui.widgets.frame import Frame
-from cnn_explorer.tui.widgets.line_drawn import LineDrawn
+from cnn_explorer.tui.widgets.repaint import Frame, LineDrawn, TextLines
 from cnn_explorer.tui.widgets.rows import Column, Row, RowList
-from cnn_explorer.tui.widgets.text_lines import TextLines
 from support.tui import screen_text, until
 from textual.app import App
 from textual.geometry import Region

@@ -15,7 +15,6 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SIGNS = {"best": "★*", "diverged": "✗!"}
 """Signs of places, and what they are in ASCII."""
 COLOURS = 7
-ROLES = ("train", "validation", "test", "raw")
 BLANK, AXIS, TITLE, BADGE, MUTED = range(5)
 FIRST_LINE_TONE = 16
 

@@ -15,8 +15,8 @@ from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import layer_tree, quiz
 from ..networks.selection import Subject
+from ..widgets.repaint import TextLines
 from ..widgets.rows import Column, Row, RowList
-from ..widgets.text_lines import TextLines
 from ..worker.process import HelperState
 from ..worker.requests import Reply
 from .base import BaseScreen

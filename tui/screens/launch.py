@@ -16,14 +16,13 @@ from textual.worker import get_current_worker
 
 from ...errors import UsageError
 from ...trainer.data.dataset_info import DataInfo
-from ..charts.ticks import ChartData, Line
 from ..core import key_bindings
 from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainRefused, TrainSaid, TrainStarted
 from ..core.protocol import Explorer
 from ..launch import commands, form, hints, values
 from ..launch.commands import Call, Device, Request
 from ..launch.form import Filled, Form, Setting, Wish
-from ..widgets.loss_chart import LossChart
+from ..widgets.loss_chart import ChartData, Line, LossChart
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 

@@ -18,11 +18,10 @@ from ..runs import classes, run_page, run_table
 from ..runs.run_tail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.classes_pane import ClassesPane
-from ..widgets.frame import Frame
 from ..widgets.line_view import LineView
 from ..widgets.reading_view import ReadingView
+from ..widgets.repaint import Frame, TextLines
 from ..widgets.tabs import Tabs
-from ..widgets.text_lines import TextLines
 from ..widgets.text_view import TextView
 from .base import BaseScreen
 from .run_actions import RunActions

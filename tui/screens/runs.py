@@ -21,11 +21,10 @@ from ..runs.run_tail import RunNews, RunTail
 from ..runs.summaries import Glance, Glances
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.filter_input import FilterInput
-from ..widgets.frame import Frame
 from ..widgets.machine_strip import MachineStrip
 from ..widgets.reading_view import ReadingView
+from ..widgets.repaint import Frame, TextLines
 from ..widgets.rows import Column, Row, RowList
-from ..widgets.text_lines import TextLines
 from ..widgets.text_view import TextView
 from .base import BaseScreen
 from .run_actions import RunActions

@@ -26,8 +26,7 @@ from ..core import key_bindings
 from ..core.messages import AskForCharts
 from ..core.saved_state import Memory
 from ..core.screen_export import Export
-from .chart_legend import ChartLegend
-from .chart_view import ChartView
+from .chart_view import ChartLegend, ChartView
 
 if TYPE_CHECKING:
     from ..charts.reader import ChartReader

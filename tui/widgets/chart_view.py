@@ -1,4 +1,7 @@
-"""One chart of curves on the screen. What it shows was drawn elsewhere; here it gets its colours, and the cursor."""
+"""One chart of curves on the screen, and the line above the charts that says which run is which.
+
+What a chart shows was drawn elsewhere; here it gets its colours, and the cursor.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,20 @@ from itertools import groupby
 
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual import events
+from textual.app import RenderResult
 from textual.color import Color
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
+from textual.widget import Widget
 
+from ..charts import markers
 from ..charts.markers import AXIS, BADGE, BLANK, FIRST_LINE_TONE, MUTED, TITLE, Chart, Row
-from ..charts.view import TITLES
+from ..charts.view import AXIS_LABELS, TITLES, ChartedRun, View
 from ..core import themes
-from .line_drawn import LineDrawn
+from .repaint import LineDrawn
 
 CURSOR, CURSOR_ASCII = "│", "|"
 
@@ -188,8 +195,38 @@ class ChartView(LineDrawn):
         self.post_message(self.Turned(self, event.x, -1))
 
 
+class ChartLegend(Widget):
+    """One line: how the curves are shown, and which run has which marker."""
+
+    def __init__(self, ascii: bool) -> None:
+        super().__init__(id="chart-legend")
+        self.text = Text()
+        self._ascii = ascii
+
+    def tell(self, runs: Sequence[ChartedRun], view: View, progress: float, page: str) -> None:
+        """Say it of these runs, of which the part ``progress`` has been read; ``page``: where one is, or ""."""
+        words = [f"over {AXIS_LABELS[view.axis]}"]
+        words += [f"smoothing {view.smoothing:g}"] if view.smoothing else []
+        words += [view.window.text] if view.window.text else []
+        words += [f"reading {progress:.0%}"] if progress < 1 else []
+        words += [page] if page else []
+        text = Text(" " + " · ".join(words), no_wrap=True, overflow="ellipsis")
+        styles = line_styles(self.app.theme)
+        for run in runs if len(runs) > 1 else ():
+            signs = markers.marker(run.slot, "train", self._ascii) + markers.marker(run.slot, "validation", self._ascii)
+            style = styles[markers.line_tone(run.slot, "train")]
+            text.append("  ")
+            text.append(f"{signs} {run.label}{' (pinned)' if run.pinned else ''}", style=style)
+        if text != self.text:
+            self.text = text
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        return self.text
+
+
 def line_styles(theme: str) -> dict[int, Style]:
-    """What the tones of marks.py look like in a theme."""
+    """What the tones of markers.py look like in a theme."""
     dim, title, badge = Style(dim=True), Style(bold=True), Style(bold=True, reverse=True)
     styles = {AXIS: dim, TITLE: title, BADGE: badge, MUTED: dim}
     for number, name in enumerate(themes.curve_colours(theme)):

@@ -24,8 +24,8 @@ from ..networks import source_code
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import Subject
 from ..networks.source_code import Source
-from .line_drawn import LineDrawn
 from .pane import Pane
+from .repaint import LineDrawn
 
 NUMBER_CELLS = 5
 KINDS = ("keyword", "string", "comment", "number", "name")

@@ -16,8 +16,8 @@ from ..core.screen_export import Export
 from ..networks import layer_tree, related
 from ..networks.selection import Subject
 from .pane import Pane
+from .repaint import TextLines
 from .rows import Column, Row, RowList
-from .text_lines import TextLines
 
 COLUMNS = (
     Column("", 8),

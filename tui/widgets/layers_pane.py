@@ -13,8 +13,8 @@ from ..networks import layer_tree, quiz
 from ..networks.layer_tree import LayerNode, memory_text
 from ..networks.selection import Subject
 from .pane import Pane, parse_tree
+from .repaint import TextLines
 from .rows import Column, Row, RowList
-from .text_lines import TextLines
 
 COLUMNS = (
     Column("layer", 24),

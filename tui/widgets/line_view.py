@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from ...trainer.common.text_safe import pad, width
 from ..core import key_bindings
-from .line_drawn import LineDrawn
+from .repaint import LineDrawn
 
 MOST_LINES = 20_000
 NAME_CELLS = 16

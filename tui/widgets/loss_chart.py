@@ -1,8 +1,13 @@
-"""A chart of curves. Behind it is plotext, through textual-plotext; whoever uses it hands over plain data (charts.py)."""
+"""A chart of curves. Behind it is plotext, through textual-plotext; whoever uses it hands over plain data.
+
+A gap in a curve is a NaN. Whatever comes in, the numbers that go to the library can be plotted.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual.app import RenderResult
@@ -10,7 +15,6 @@ from textual.color import Color
 from textual_plotext import PlotextPlot
 
 from ..charts import ticks
-from ..charts.ticks import ChartData, Line
 
 SIGNS = {"train": "⠤", "raw": "", "validation": "•", "test": "◆", "best": "x"}
 """What stands before each label in the title. Curves with few points have each of them marked with their sign, so that
@@ -19,6 +23,34 @@ POINTS = ("validation", "test")
 COLOURS = {"train": "primary", "raw": "secondary-muted", "validation": "warning", "test": "success", "best": "error"}
 FALLBACK = "#808080"
 SMALLEST = (16, 4)
+GAP = math.nan
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve. ``role`` says how it is drawn: "train", "validation", "raw" (behind a smoothed one) or "best" (a point)."""
+
+    label: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    role: str = "train"
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not any(math.isfinite(y) for y in self.ys)
+
+
+@dataclass(frozen=True)
+class ChartData:
+    """What one chart shows. ``log`` asks for a logarithmic y axis; ``y_range`` fixes the axis (accuracy: 0 to 1)."""
+
+    title: str
+    x_label: str
+    lines: tuple[Line, ...]
+    log: bool = False
+    y_range: tuple[float, float] | None = None
+    note: str = ""
 
 
 class LossChart(PlotextPlot):
@@ -82,7 +114,7 @@ class LossChart(PlotextPlot):
         return "no values yet"
 
     def _prepare(self, line: Line) -> Line:
-        ys = ticks.log_values(line.ys) if self._data.log else ticks.sanitise(line.ys)
+        ys = log_values(line.ys) if self._data.log else sanitise(line.ys)
         return Line(line.label, line.xs, ys, line.role)
 
     def _plot_lines(self, lines: list[Line], width: int, height: int) -> Text:
@@ -105,7 +137,7 @@ class LossChart(PlotextPlot):
 
     def _axes(self, lines: list[Line], width: int, height: int) -> None:
         plot = self.plt
-        low, high = _widened(self._data.y_range or ticks.finite_range(lines) or (0.0, 1.0))
+        low, high = _widened(self._data.y_range or finite_range(lines) or (0.0, 1.0))
         plot.ylim(low, high)
         most = max(height // 3, 3)
         places = ticks.nice_ticks(low, high, most)
@@ -132,3 +164,19 @@ def _widened(limits: tuple[float, float]) -> tuple[float, float]:
     low, high = limits
     margin = max(abs(low) * 0.1, 1e-6) if high - low < 1e-12 else 0.0
     return low - margin, high + margin
+
+
+def sanitise(values: Sequence[float]) -> list[float]:
+    """The values with infinities as gaps, since no axis can hold them."""
+    return [value if math.isfinite(value) else GAP for value in values]
+
+
+def log_values(values: Sequence[float]) -> list[float]:
+    """log10 of the positive values; zero, negative and infinite ones become gaps."""
+    return [math.log10(value) if 0 < value < math.inf else GAP for value in values]
+
+
+def finite_range(lines: Sequence[Line]) -> tuple[float, float] | None:
+    """Smallest and largest finite y of all lines; None where there is none."""
+    values = [y for line in lines for y in line.ys if math.isfinite(y)]
+    return (min(values), max(values)) if values else None

@@ -12,7 +12,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from ..networks import conv_lab, images
-from .line_drawn import LineDrawn
+from .repaint import LineDrawn
 
 UPPER_HALF = "▀"
 FRAME_COLOURS = ("#ff8700", "#5f3700")

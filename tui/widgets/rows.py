@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from ...trainer.common import text_safe
 from ..core import key_bindings
-from .line_drawn import LineDrawn
+from .repaint import LineDrawn
 
 CURSOR = "▶ "
 NO_CURSOR = "  "

@@ -15,7 +15,7 @@ from ...models.catalogue.registry import Variant
 from ..core import key_bindings
 from ..networks import catalogue_list, scatter
 from ..networks.scatter import PAIRS, Plot
-from .line_drawn import LineDrawn
+from .repaint import LineDrawn
 
 LABEL_CELLS = 8
 FOOT_LINES = 2

@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from ..core import key_bindings
 from ..networks.markdown import Document, Link, layout
-from .line_drawn import LineDrawn
+from .repaint import LineDrawn
 
 KINDS = ("h1", "h2", "h3", "strong", "em", "code", "block", "link", "quote", "rule", "mark")
 MARGIN = 1

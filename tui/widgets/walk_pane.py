@@ -17,8 +17,8 @@ from ..networks.selection import Subject
 from ..runs import weights
 from .pane import Pane, parse_tree
 from .pixel_view import FRESH, PixelView, parse_pixel
+from .repaint import TextLines
 from .rows import Column, Row, RowList
-from .text_lines import TextLines
 
 BAR_CELLS = 12
 DETAIL_LINES = 8
