@@ -58,8 +58,8 @@ class Track:
         self.stride = 1
         self._most = max(most_rows, 2)
         self._rows = 0
-        self._x = np.empty((len(AXES), 64))
-        self._values = np.empty((len(self.metrics), 3, 64))
+        self._x = np.empty((len(AXES), 0))
+        self._values = np.empty((len(self.metrics), 3, 0))
         self._tail_x = np.empty((len(AXES), 0))
         self._tail = np.empty((len(self.metrics), 3, 0))
 
