@@ -10,6 +10,7 @@ from cnn_explorer.tui.widgets import loss_chart
 from cnn_explorer.tui.widgets.loss_chart import ChartData, Line, LossChart
 from hypothesis import given
 from hypothesis import strategies as st
+from support.tui import until
 from textual.app import App
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
@@ -77,7 +78,7 @@ async def test_chart_never_raises(name: str, log: bool) -> None:
             assert str(chart.render())
             chart._drawn = None
         await pilot.resize_terminal(8, 3)
-        assert "no room" in str(chart.render())
+        await until(pilot, lambda: "no room" in str(chart.render()))
 
 
 async def test_chart_draws_the_curve_again_only_for_new_data() -> None:
