@@ -74,3 +74,16 @@ def test_imports_between_floors_point_downwards() -> None:
 
 def test_the_check_of_floors_sees_an_import(tmp_path: Path) -> None:
     assert "models" in imported_floors(ROOT / "cli/list.py")
+
+
+def imported_folders(path: Path) -> set[str]:
+    """Folders of tui/ that a file in one of them imports from, anywhere in it."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    return {(node.module or "").split(".")[0] for node in nodes if node.level == 2}
+
+
+def test_no_widget_imports_a_screen_not_even_late() -> None:
+    """A widget that needs a dialog asks the app for it by a message."""
+    for path in sorted((ROOT / "tui/widgets").rglob("*.py")):
+        assert "screens" not in imported_folders(path), path
+    assert "widgets" in imported_folders(ROOT / "tui/screens/runs.py")
