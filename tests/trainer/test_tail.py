@@ -224,3 +224,20 @@ def test_a_log_that_was_cut_is_read_again(tmp_path):
     follower.read()
     (tmp_path / "train.log").write_bytes(b"new\n")
     assert follower.read() == tail.LogBatch(["new"], reset=True)
+
+
+def test_of_lines_that_are_left_out_the_newest_training_record_is_kept(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    evaluation = b'{"kind": "eval", "step": 2}\n'
+    path.write_bytes(record_bytes(1, 2) + evaluation + b'{"kind": "event", "text": "train"}\n')
+    follower = MetricsTail(tmp_path, containing=(b'"eval"',))
+    assert follower.newest_train == {}
+    assert steps(follower.read()) == [2] and follower.newest_train == {}  # an event that only names it
+    path.write_bytes(path.read_bytes() + record_bytes(3))
+    assert steps(follower.read()) == [] and follower.newest_train == {"kind": "train", "step": 3}
+    follower.containing = ()
+    path.write_bytes(path.read_bytes() + record_bytes(4))
+    assert steps(follower.read()) == [4]
+    path.write_bytes(evaluation)
+    follower.containing = (b'"eval"',)
+    assert follower.read().reset and follower.newest_train == {}
