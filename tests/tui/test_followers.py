@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import queue
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.tui.charts import followers as module
 from cnn_explorer.tui.charts.followers import ALL_READ, OUTLINED, UNREAD, Follower, Followers
+from cnn_explorer.tui.runs.summaries import Glances
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from support.tui import FakeRun, eval_record, make_app, train_record, until
@@ -162,6 +165,32 @@ def test_followers_are_shared_and_closed_when_nobody_watches(tmp_path: Path, mon
     assert followers.watched == {run.path} and followers.drawable == {run.path}
     followers.leave(run.path, whole=False)
     assert followers.watched == frozenset() and followers.watch(run.path, whole=True) is listed
+
+
+def test_a_list_keeps_the_histories_of_the_rows_in_sight_alone(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, name) for name in NAMES]
+    followers = Followers()
+    drawn = followers.watch(runs[0].path, whole=True)
+    read_all(drawn)
+    told: queue.Queue[dict] = queue.Queue()
+    watch = Glances(told.put, followers, every_s=0.01)
+    watch.want([run.path for run in runs[:2]])
+    thread = threading.Thread(target=watch.run)
+    thread.start()
+    try:
+        assert set(told.get(timeout=60)) == set(NAMES[:2])
+        assert followers.drawable == {run.path for run in runs[:2]}
+        watch.want([run.path for run in runs[2:]])
+        assert set(told.get(timeout=60)) == set(NAMES[2:])
+        assert followers.drawable == {run.path for run in (runs[0], *runs[2:])}
+        assert followers.watched == {run.path for run in runs}
+        runs[1].write(eval_record(3, 0.9))
+        watch.want([runs[1].path])
+        assert told.get(timeout=60)[NAMES[1]].accuracies == (0.6, 0.7, 0.9)
+    finally:
+        watch.stop()
+        thread.join(60)
+    assert followers.watched == {runs[0].path}
 
 
 def test_histories_that_nobody_draws_are_let_go_the_oldest_first(tmp_path: Path, monkeypatch) -> None:

@@ -46,6 +46,8 @@ class Follower:
         self.version = 0
         self.stage = UNREAD
         self.progress = 0.0
+        self.drawn = False
+        """Whether anybody ever wanted its history; a list alone does not keep one."""
         self.history: History | None = None
         """All that was read; None as long as only lists ask."""
         self._evaluations = Evaluations()
@@ -151,6 +153,11 @@ class Follower:
                 accuracies = [value for value in values if value is not None]
             return tuple(accuracies), number(last.get("images_per_s"))
 
+    def out_of_sight(self) -> None:
+        """Forget the history that was read for a list alone, whose row is not to be seen any more."""
+        if not self.drawn:
+            self.forget_history()
+
     def forget_history(self) -> None:
         """Keep the evaluations alone; from here on only they are read."""
         with self.guard:
@@ -198,6 +205,7 @@ class Followers:
             follower = self._known.setdefault(path, Follower(path))
             self._watchers[path, whole] += 1
             if whole:
+                follower.drawn = True
                 self._known.move_to_end(path)
             return follower
 

@@ -39,6 +39,7 @@ class Glances:
         self._wake = threading.Event()
         self._wanted: tuple[Path, ...] = ()
         self._watched: dict[Path, Follower] = {}
+        self._in_sight: set[Path] = set()
         self._told: dict[Path, int] = {}
         """The version of each run that was told last."""
         self._stopped = False
@@ -73,11 +74,15 @@ class Glances:
     def _look(self) -> dict[str, Glance]:
         with self._guard:
             wanted = self._wanted
+        for path in self._in_sight - set(wanted):
+            self._watched[path].out_of_sight()
+        self._in_sight = set(wanted) & self._watched.keys()
         changed = {}
         for path in wanted:
             if self._stopped:
                 break
             glance = self._again(path)
+            self._in_sight.add(path)
             if glance is not None:
                 changed[path.name] = glance
         return changed
