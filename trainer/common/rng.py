@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
+from typing import TYPE_CHECKING
 
-import numpy
-import torch
+if TYPE_CHECKING:  # imported late everywhere below: whoever only derives a seed needs no torch
+    import torch
 
 
 def derive(seed: int, purpose: str, number: int = 0) -> int:
@@ -17,6 +18,8 @@ def derive(seed: int, purpose: str, number: int = 0) -> int:
 
 def generator(seed: int, purpose: str, number: int = 0) -> torch.Generator:
     """A generator on the CPU, so that the numbers are the same whatever device they are used on."""
+    import torch
+
     return torch.Generator().manual_seed(derive(seed, purpose, number))
 
 
@@ -25,11 +28,16 @@ def reseed(seed: int, rank: int, step: int) -> None:
 
     So ranks drop different units, and a checkpoint need not hold the state of each rank's generators.
     """
+    import torch
+
     torch.manual_seed(derive(seed, f"layers of rank {rank}", step))
 
 
 def begin(seed: int) -> None:
     """Set the global generators of torch, of Python and of numpy: layers of whatever origin may draw from them."""
+    import numpy
+    import torch
+
     torch.manual_seed(seed)
     random.seed(seed)
     numpy.random.seed(derive(seed, "numpy") % 2**32)
@@ -37,6 +45,9 @@ def begin(seed: int) -> None:
 
 def state(device: torch.device) -> dict[str, object]:
     """State of the global generators that layers such as dropout draw from, as a checkpoint can hold it."""
+    import numpy
+    import torch
+
     kind, words, *rest = numpy.random.get_state()
     states: dict[str, object] = {
         "cpu": torch.get_rng_state(),
@@ -52,6 +63,9 @@ def state(device: torch.device) -> dict[str, object]:
 
 def restore(states: dict, device: torch.device) -> None:
     """Put the global generators back to what ``state`` gave; those of other kinds of device are left out."""
+    import numpy
+    import torch
+
     torch.set_rng_state(states["cpu"].cpu())
     if "python" in states:
         random.setstate(states["python"])
