@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -105,7 +106,7 @@ def test_receptive_field_of_resnet_stages_is_the_support_of_the_gradient() -> No
     class Trunk(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = registry.build("resnet20", in_channels=1, image_size=96)
+            self.net: Any = registry.build("resnet20", in_channels=1, image_size=96)
 
         def forward(self, x: Tensor) -> Tensor:
             return self.net.stage2(self.net.stage1(self.net.stem(x))).sum(1, keepdim=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from cnn_explorer.models import basic_convnet
@@ -34,7 +36,8 @@ def test_allconv_head_is_a_linear_layer_over_the_whole_map() -> None:
     """A convolution as large as the map computes what a fully connected layer computes, with the same weights."""
     ours = basic_convnet.basic_convnet_allconv()
     reference = plain_stack(3, [nn.Flatten(), nn.Linear(128 * 16, 10)])
-    ours.double().eval(), reference.double().eval()
+    ours.double().eval()
+    reference.double().eval()
     for mine, theirs in zip(ours.parameters(), reference.parameters(), strict=True):
         theirs.data = mine.data.reshape(theirs.shape).clone()
     picture = torch.randn(2, 3, 32, 32, dtype=torch.float64)
@@ -47,15 +50,15 @@ def test_allconv_slides_over_a_larger_map() -> None:
     assert network.head[0](features).shape == (1, 10, 5, 5)  # 8 - 4 + 1 places a side, ten scores at each
 
 
-def _change_epsilon(network: nn.Module) -> None:
+def _change_epsilon(network: Any) -> None:
     network.stage2[0].norm.eps = 1e-3
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.head[2] = nn.GELU()
 
 
-def _change_stride(network: nn.Module) -> None:
+def _change_stride(network: Any) -> None:
     network.stage1[1] = nn.MaxPool2d(3, 2, padding=1)
 
 
@@ -92,7 +95,7 @@ def test_no_bias_before_a_normalisation() -> None:
     """Whatever is added to all pixels of a channel, the normalisation takes it away again."""
     network = basic_convnet.basic_convnet().train()
     picture = torch.randn(4, 3, 32, 32)
-    block = network.stage1[0]
+    block: Any = network.stage1[0]
     assert block.conv.bias is None
     shifted = block.act(block.norm(block.conv(picture) + 3.0))
     assert torch.allclose(shifted, block(picture), atol=1e-4)

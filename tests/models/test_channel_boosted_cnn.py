@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -58,15 +59,15 @@ def test_same_function_as_a_plain_computation(channels: int, size: int, boost: i
                 assert torch.allclose(ours[1], drawn, rtol=1e-9, atol=1e-11)
 
 
-def _activation(network: nn.Module) -> None:
+def _activation(network: Any) -> None:
     network.booster.extra.act = nn.GELU()
 
 
-def _epsilon(network: nn.Module) -> None:
+def _epsilon(network: Any) -> None:
     network.booster.encoder[0].norm.eps = 1e-3
 
 
-def _upsampling(network: nn.Module) -> None:
+def _upsampling(network: Any) -> None:
     network.booster.decoder[0].mode = "bilinear"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -28,7 +30,7 @@ def pieces(picture: Tensor, height: int, width: int) -> list[Tensor]:
 def plain(network: nn.Module, picture: Tensor, height: int, width: int) -> Tensor:
     """Scores in evaluation from the weights alone: one step after another, the gates written out."""
     p = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    state = cell = None
+    state = cell = picture.new_zeros(len(picture), p["head.weight"].shape[1])
     for x in pieces(picture, height, width):
         for block in ("frames.cnn.0.0", "frames.cnn.1.0"):
             x = F.conv2d(x, p[f"{block}.conv.weight"], padding=1)
@@ -36,8 +38,6 @@ def plain(network: nn.Module, picture: Tensor, height: int, width: int) -> Tenso
             x = F.batch_norm(x, *statistics, p[f"{block}.norm.weight"], p[f"{block}.norm.bias"])
             x = F.max_pool2d(x.clamp_min(0), 2, ceil_mode=True)
         x = (x.flatten(1) @ p["frames.cnn.3.weight"].T + p["frames.cnn.3.bias"]).clamp_min(0)
-        if state is None:
-            state = cell = x.new_zeros(len(x), p["head.weight"].shape[1])
         gates = x @ p["reader.lstm.weight_ih_l0"].T + p["reader.lstm.bias_ih_l0"]
         gates = gates + state @ p["reader.lstm.weight_hh_l0"].T + p["reader.lstm.bias_hh_l0"]
         take, forget, new, show = gates.chunk(4, dim=1)
@@ -66,15 +66,15 @@ def test_same_function_as_the_equations_with_loops(options: dict, channels: int,
         assert torch.allclose(network(picture), plain(network, picture, height, width), rtol=1e-9, atol=1e-12)
 
 
-def _activation(network: nn.Module) -> None:
+def _activation(network: Any) -> None:
     network.frames.cnn[4] = nn.GELU()
 
 
-def _epsilon(network: nn.Module) -> None:
+def _epsilon(network: Any) -> None:
     network.frames.cnn[1][0].norm.eps = 1e-3
 
 
-def _order(network: nn.Module) -> None:
+def _order(network: Any) -> None:
     network.steps.register_forward_hook(lambda module, inputs, output: output.flip(1))
 
 
@@ -154,7 +154,7 @@ def test_the_order_of_the_steps_matters() -> None:
 
 
 def test_the_cell_keeps_what_it_has_at_first() -> None:
-    reader = cnn_lstm.LastState(4, 3)
+    reader: Any = cnn_lstm.LastState(4, 3)
     bias = reader.lstm.bias_ih_l0 + reader.lstm.bias_hh_l0
     assert torch.equal(bias[3:6], torch.ones(3))
     assert bias[:3].abs().max() <= 2 * 3**-0.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -17,8 +19,8 @@ LITTLE = convnext.Size((1, 2, 2, 1), (16, 32, 64, 128), 0.0)
 
 def theirs() -> nn.Module:
     """torchvision's network with the sizes of ``LITTLE``, for the controls."""
-    widths = (*LITTLE.widths, None)
-    rows = [CNBlockConfig(widths[i], widths[i + 1], depth) for i, depth in enumerate(LITTLE.depths)]
+    following = (*LITTLE.widths[1:], None)
+    rows = [CNBlockConfig(*sizes) for sizes in zip(LITTLE.widths, following, LITTLE.depths, strict=True)]
     return torchvision.models.ConvNeXt(rows, num_classes=10)
 
 
@@ -32,7 +34,7 @@ def test_same_function_as_torchvision() -> None:
     assert_same_function(ours(), theirs(), (3, 64, 64))
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage3[2].gelu = nn.ReLU()
 
 
@@ -42,7 +44,7 @@ def _shift_epsilons(network: nn.Module) -> None:
             module.eps = 1e-5
 
 
-def _move_the_patches(network: nn.Module) -> None:
+def _move_the_patches(network: Any) -> None:
     network.stem.conv.padding = (1, 1)
 
 
@@ -77,11 +79,13 @@ def test_places_are_mixed_channel_by_channel_and_channels_place_by_place() -> No
 
 
 def test_a_block_begins_as_its_shortcut() -> None:
-    block = convnext.convnext_nano().stage2[1]
+    network: Any = convnext.convnext_nano()
+    block = network.stage2[1]
     x = torch.randn(1, 64, 8, 8)
     assert torch.equal(block.scale, torch.full((64,), 1e-6))
     assert (block(x) - x).abs().max() < 1e-5
-    assert convnext.convnext_nano(layer_scale=0.1).stage1[0].scale[0].item() == pytest.approx(0.1)
+    scaled: Any = convnext.convnext_nano(layer_scale=0.1)
+    assert scaled.stage1[0].scale[0].item() == pytest.approx(0.1)
 
 
 def test_seven_by_seven_is_cheap_when_it_is_depthwise() -> None:
@@ -94,15 +98,16 @@ def test_seven_by_seven_is_cheap_when_it_is_depthwise() -> None:
 def test_stochastic_depth_is_the_papers_unless_told_otherwise() -> None:
     last = {"convnext_tiny": 0.1, "convnext_small": 0.4, "convnext_base": 0.5, "convnext_large": 0.5}
     for name, rate in last.items():
-        network = counting.on_meta(lambda name=name: registry.build(name))
+        network: Any = counting.on_meta(lambda name=name: registry.build(name))
         assert network.stage4[-1].drop_path.rate == pytest.approx(rate)
         assert network.stage1[0].drop_path.rate == 0.0
-    assert convnext.convnext_nano(drop_path=0.3).stage4[-1].drop_path.rate == pytest.approx(0.3)
+    told: Any = convnext.convnext_nano(drop_path=0.3)
+    assert told.stage4[-1].drop_path.rate == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 3, 3]), (32, [16, 16, 8, 4, 4])])
 def test_sides_of_the_small_form(size: int, sides: list[int]) -> None:
-    network = counting.on_meta(lambda: registry.build("convnext_base", form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build("convnext_base", form="small", image_size=size))
     assert [stage.shape[1] for stage in network.declaration.stages[:-1]] == sides
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
+from support.tensors import gradient
 from torch import Tensor, nn
 
 TINY = cvt.Size((8, 12, 16), (1, 2, 2), (1, 3, 4), 0.0)
@@ -22,7 +24,7 @@ def layer_norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
     return centred / torch.sqrt(centred.pow(2).mean(-1, keepdim=True) + 1e-5) * layer.weight + layer.bias
 
 
-def depthwise_by_loop(layer: nn.Module, plane: Tensor, stride: int) -> Tensor:
+def depthwise_by_loop(layer: Any, plane: Tensor, stride: int) -> Tensor:
     """3×3 around every stride-th pixel, one channel at a time, then batch normalisation with the running statistics."""
     padded = F.pad(plane, (1, 1, 1, 1))
     height, width = -(-plane.shape[2] // stride), -(-plane.shape[3] // stride)
@@ -55,7 +57,7 @@ def attend(layer: cvt.Attention, x: Tensor, height: int, width: int) -> Tensor:
     return torch.cat(heads, dim=2) @ layer.out.weight.T + layer.out.bias
 
 
-def again(network: cvt.CvT, x: Tensor) -> Tensor:
+def again(network: Any, x: Tensor) -> Tensor:
     """The whole network from its weights alone, written a second time (ImageNet layout)."""
     for stage, stride, padding in ((network.stage1, 4, 2), (network.stage2, 2, 1), (network.stage3, 2, 1)):
         x = F.conv2d(x, stage.embedding.conv.weight, stage.embedding.conv.bias, stride=stride, padding=padding)
@@ -83,7 +85,7 @@ def scores_and_gradient(function, picture: Tensor) -> tuple[Tensor, Tensor]:
     picture = picture.clone().requires_grad_(True)
     scores = function(picture)
     (scores * torch.linspace(-1, 1, scores.numel(), dtype=scores.dtype).reshape(scores.shape)).sum().backward()
-    return scores.detach(), picture.grad
+    return scores.detach(), gradient(picture)
 
 
 def test_same_function_as_a_plain_recomputation() -> None:
@@ -94,24 +96,24 @@ def test_same_function_as_a_plain_recomputation() -> None:
     assert relative_difference(gradient, expected_gradient) < 1e-7
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage2.blocks[1].mlp.gelu = nn.GELU(approximate="tanh")
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage1.blocks[0].attention.value.depthwise.norm.eps = 1e-3
 
 
-def _shift_layer_epsilon(network: nn.Module) -> None:
+def _shift_layer_epsilon(network: Any) -> None:
     network.norm.eps = 1e-3
 
 
-def _change_stride(network: nn.Module) -> None:
+def _change_stride(network: Any) -> None:
     for part in (network.stage3.blocks[0].attention.key, network.stage3.blocks[0].attention.value):
         part.depthwise.conv.stride = (1, 1)
 
 
-def _change_scale(network: nn.Module) -> None:
+def _change_scale(network: Any) -> None:
     network.stage2.blocks[0].attention.scale = 0.5
 
 
@@ -174,7 +176,7 @@ def test_the_weights_that_cannot_learn_are_those_declared() -> None:
     network = cvt.cvt_nano().double().train()
     F.cross_entropy(network(torch.randn(4, 3, 32, 32, dtype=torch.float64)), torch.arange(4)).backward()
     endings = tuple(ending for ending, _ in network.declaration.null_gradients)
-    largest = {name: p.grad.abs().max().item() for name, p in network.named_parameters()}
+    largest = {name: gradient(p).abs().max().item() for name, p in network.named_parameters()}
     for name, value in largest.items():
         stage3_key = name.startswith("stage3") and name.endswith("key.depthwise.norm.bias")
         if name.endswith(endings) and not stage3_key:
@@ -184,7 +186,7 @@ def test_the_weights_that_cannot_learn_are_those_declared() -> None:
 
 
 def test_stochastic_depth_grows_within_the_last_stage() -> None:
-    network = counting.on_meta(cvt.cvt_13)
+    network: Any = counting.on_meta(cvt.cvt_13)
     assert network.stage2.blocks[1].drop_path.rate == 0
     rates = [block.drop_path.rate for block in network.stage3.blocks]
     assert rates[0] == 0 and rates[-1] == pytest.approx(0.1) and rates == sorted(rates)
@@ -192,7 +194,7 @@ def test_stochastic_depth_grows_within_the_last_stage() -> None:
 
 @pytest.mark.parametrize(("size", "shape"), [(28, (17, 384)), (32, (17, 384))])
 def test_small_form_ends_with_four_by_four(size: int, shape: tuple[int, int]) -> None:
-    network = counting.on_meta(lambda: registry.build("cvt_13", form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build("cvt_13", form="small", image_size=size))
     assert network.declaration.stages[2].shape == shape and network.declaration.token_grid == (4, 4)
 
 

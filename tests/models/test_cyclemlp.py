@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from cnn_explorer.models import cyclemlp
@@ -94,16 +96,16 @@ def test_the_block_equals_a_plain_one() -> None:
 
 
 def with_deformable_convolutions(network: nn.Module) -> nn.Module:
-    for module in network.modules():
-        if isinstance(module, cyclemlp.CycleMixing):
-            module.along_width = DeformableFC(module.along_width)
-            module.along_height = DeformableFC(module.along_height)
+    mixings: list[Any] = [module for module in network.modules() if isinstance(module, cyclemlp.CycleMixing)]
+    for mixing in mixings:
+        mixing.along_width = DeformableFC(mixing.along_width)
+        mixing.along_height = DeformableFC(mixing.along_height)
     return network
 
 
 @pytest.mark.parametrize(("form", "size"), [("paper", 64), ("small", 28)])
 def test_the_network_is_the_same_with_deformable_convolutions(form: str, size: int) -> None:
-    network = registry.build("cyclemlp_b1", form=form, num_classes=10, image_size=size).double().eval()
+    network: Any = registry.build("cyclemlp_b1", form=form, num_classes=10, image_size=size).double().eval()
     randomise(network)
     x = torch.randn(1, 3, size, size, dtype=torch.float64)
     with torch.no_grad():
@@ -126,7 +128,7 @@ def test_counters_see_the_work_of_cyclefc_and_not_that_of_the_deformable_convolu
 
 
 def test_shares_of_the_branches_sum_to_one() -> None:
-    mixing = cyclemlp.CycleMixing(8)
+    mixing: Any = cyclemlp.CycleMixing(8)
     same = nn.Linear(8, 8, bias=False)
     mixing.along_width = mixing.along_height = mixing.on_the_spot = same
     x = torch.randn(2, 3, 3, 8)
@@ -154,7 +156,7 @@ def test_parameters_do_not_depend_on_the_picture() -> None:
 
 @pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 4, 4]), (32, [16, 16, 8, 4, 4])])
 def test_small_form_keeps_a_map_of_four_by_four(size: int, sides: list[int]) -> None:
-    network = counting.on_meta(lambda: registry.build("cyclemlp_b2", form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build("cyclemlp_b2", form="small", image_size=size))
     assert [stage.shape[0] for stage in network.declaration.stages[:-1]] == sides
 
 

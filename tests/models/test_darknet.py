@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import timm
@@ -37,15 +38,15 @@ def test_same_function_as_timm() -> None:
     assert convolutions[0] == convolutions[1]
 
 
-def _change_slope(network: nn.Module) -> None:
+def _change_slope(network: Any) -> None:
     network.stage3[2].conv1.act = nn.LeakyReLU(0.01)
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage2[1].conv2.norm.eps = 1e-3
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     network.stage1[0].conv.stride, network.stem.conv.stride = (1, 1), (2, 2)
 
 

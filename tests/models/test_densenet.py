@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -24,16 +26,16 @@ def test_same_function_as_torchvision() -> None:
     )
 
 
-def _reverse_the_new_features(network: nn.Module) -> None:
+def _reverse_the_new_features(network: Any) -> None:
     first = network.block2.layers[0]
     first.register_forward_hook(lambda module, inputs, output: output.flip(1))
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.transition2.compress.norm.eps = 1e-3
 
 
-def _pool_by_maximum(network: nn.Module) -> None:
+def _pool_by_maximum(network: Any) -> None:
     network.transition1.pool = nn.MaxPool2d(2)
 
 
@@ -122,6 +124,7 @@ def test_a_block_keeps_all_that_was_found() -> None:
 
 def test_the_widespread_small_form() -> None:
     small = registry.find("densenet121").small_form
+    assert small is not None
     assert (small.parameters, small.macs) == (6_956_298, 888_350_720)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from cnn_explorer.models import dinat, nat
@@ -21,7 +23,8 @@ def tiny() -> dinat.DiNAT:
 
 
 def test_same_function_as_full_attention_with_a_mask() -> None:
-    network, picture = tiny(), torch.randn(2, 3, 24, 24, dtype=torch.float64)
+    network: Any = tiny()
+    picture = torch.randn(2, 3, 24, 24, dtype=torch.float64)
     assert [network.stage1[1].attention.dilation, network.stage2[2].attention.dilation] == [4, 2]
     scores, gradient = scores_and_gradient(network, picture)
     expected, expected_gradient = scores_and_gradient(lambda x: again(network, x, (2, 1)), picture)
@@ -29,15 +32,15 @@ def test_same_function_as_full_attention_with_a_mask() -> None:
     assert relative_difference(gradient, expected_gradient) < 1e-7
 
 
-def _undo_the_dilation(network: nn.Module) -> None:
+def _undo_the_dilation(network: Any) -> None:
     network.stage1[1].attention.index = network.stage1[0].attention.index
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage2[1].mlp.gelu = nn.GELU(approximate="tanh")
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.norm.eps = 1e-3
 
 
@@ -50,7 +53,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 
 def dilations(network: nn.Module) -> list[list[int]]:
-    stages = [stage for name, stage in network.named_children() if name.startswith("stage")]
+    stages: list[Any] = [stage for name, stage in network.named_children() if name.startswith("stage")]
     return [[block.attention.dilation for block in stage if isinstance(block, nat.Block)] for stage in stages]
 
 
@@ -85,7 +88,7 @@ def test_small_differs_from_its_twin_by_the_layer_scales_alone() -> None:
     assert (here.parameters + scales, here.macs) == (twin.parameters, twin.macs)
 
 
-def seen_along_an_axis(network: nn.Module, side: int, place: int) -> int:
+def seen_along_an_axis(network: Any, side: int, place: int) -> int:
     """How many places of an axis a place of stage 1's output depends on."""
     seen = {place}
     for block in reversed(network.stage1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -25,8 +26,8 @@ def test_same_function_as_torchvision(name: str) -> None:
 
 @pytest.mark.parametrize("name", [f"efficientnet_b{n}" for n in (0, 1, 4, 5, 7)])
 def test_epsilon_and_dropped_branches_are_those_of_torchvision(name: str) -> None:
-    ours = counting.on_meta(lambda: registry.build(name))
-    theirs = counting.on_meta(lambda: getattr(torchvision.models, name)())
+    ours: Any = counting.on_meta(lambda: registry.build(name))
+    theirs: Any = counting.on_meta(lambda: getattr(torchvision.models, name)())
     assert {m.eps for m in ours.modules() if isinstance(m, nn.BatchNorm2d)} == {
         m.eps for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)
     }
@@ -35,19 +36,19 @@ def test_epsilon_and_dropped_branches_are_those_of_torchvision(name: str) -> Non
     assert ours.dropout.p == theirs.classifier[0].p
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage3[0].expand.act = nn.ReLU6()
 
 
-def _change_gate(network: nn.Module) -> None:
+def _change_gate(network: Any) -> None:
     network.stage2[1].gate.act = nn.ReLU()
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage4[2].project.norm.eps = 1e-3
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     network.stage4[0].depthwise.conv.stride, network.stage5[0].depthwise.conv.stride = (1, 1), (2, 2)
 
 

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,7 @@ def smallest(family: str) -> registry.Variant:
 @cache
 def digits() -> tuple[Tensor, Tensor]:
     """32 scanned digits, (32, 1, 8, 8) in [0, 1], and their classes."""
-    scanned = load_digits()
+    scanned: Any = load_digits()
     images = torch.tensor(scanned.images[:32], dtype=torch.float32).unsqueeze(1) / 16
     return images, torch.tensor(scanned.target[:32])
 
@@ -54,7 +55,7 @@ def build_small(name: str, channels: int, size: int) -> nn.Module:
     return registry.build(name, form="small", num_classes=10, in_channels=channels, image_size=size)
 
 
-def loss_of(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+def loss_of(network: Any, images: Tensor, targets: Tensor) -> Tensor:
     """The training loss as the trainer computes it."""
     criterion = nn.functional.cross_entropy
     outputs = network(images)
@@ -67,7 +68,7 @@ def loss_of(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 class Traced:
     """One run of a form on the meta device: the network, output shape and multiply-adds of each submodule and of all."""
 
-    network: nn.Module
+    network: Any
     shapes: dict[str, tuple[int, ...]]
     macs: dict[str, int]
 
@@ -157,7 +158,7 @@ def test_the_oracle_has_been_met_in_full() -> None:
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
 def test_every_parameter_learns(family: str, channels: int, size: int) -> None:
     torch.manual_seed(0)
-    network = build_small(smallest(family).name, channels, size).train()
+    network: Any = build_small(smallest(family).name, channels, size).train()
     images, targets = pictures(channels, size)
     loss_of(network, images[:8], targets[:8]).backward()
     excused = tuple(ending for ending, _ in network.declaration.null_gradients)
@@ -184,7 +185,7 @@ def test_evaluation_is_deterministic_and_of_the_right_shape(family: str) -> None
 @pytest.mark.parametrize("family", FAMILIES)
 def test_loss_before_training(family: str) -> None:
     torch.manual_seed(1)
-    network = build_small(smallest(family).name, 1, 28).train()
+    network: Any = build_small(smallest(family).name, 1, 28).train()
     images, targets = pictures(1, 28)
     with torch.no_grad():
         loss = loss_of(network, images, targets).item()
@@ -212,12 +213,12 @@ def test_one_batch_is_learned_by_heart(family: str) -> None:
     if "plain" in variant.tags:
         pytest.skip("a plain network need not learn: that is its lesson")
     torch.manual_seed(2)
-    network = build_small(variant.name, 1, 28).train()
+    network: Any = build_small(variant.name, 1, 28).train()
     declaration = network.declaration
     for module in network.modules():
         if isinstance(module, nn.Dropout | nn.Dropout2d):
             module.p = 0.0
-        if hasattr(module, "rate") and type(module).__name__ == "DropPath":
+        elif hasattr(module, "rate") and type(module).__name__ == "DropPath":
             module.rate = 0.0
     images, targets = (tensor[:16] for tensor in pictures(1, 28))
     optimizer = torch.optim.Adam(network.parameters(), lr=declaration.overfit_lr)

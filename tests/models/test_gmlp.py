@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -26,11 +28,11 @@ def test_same_function_as_timm() -> None:
     assert_same_function(ours(), theirs(), (3, 48, 48))
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.blocks[2].gelu = nn.ReLU()
 
 
-def _shift_epsilons(network: nn.Module) -> None:
+def _shift_epsilons(network: Any) -> None:
     for block in network.blocks:
         block.gate.norm.eps = 1e-4
 
@@ -40,7 +42,7 @@ class _OtherHalf(gmlp.SpatialGate):
         return super().forward(torch.cat(x.chunk(2, dim=-1)[::-1], dim=-1))
 
 
-def _swap_the_halves(network: nn.Module) -> None:
+def _swap_the_halves(network: Any) -> None:
     network.blocks[1].gate.__class__ = _OtherHalf
 
 
@@ -51,7 +53,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 @pytest.mark.parametrize("name", TIMM)
 def test_counts_are_those_of_timm_and_of_the_closed_form(name: str) -> None:
-    network = counting.on_meta(lambda: registry.build(name))
+    network: Any = counting.on_meta(lambda: registry.build(name))
     reference = counting.on_meta(lambda: timm.create_model(TIMM[name]))
     count = counting.count(network, (3, 224, 224))
     assert count.parameters == counting.count_parameters(reference)
@@ -63,7 +65,7 @@ def test_counts_are_those_of_timm_and_of_the_closed_form(name: str) -> None:
 
 def test_the_gate_starts_open_so_that_the_block_is_a_plain_mlp() -> None:
     torch.manual_seed(0)
-    block = gmlp.gmlp_nano().blocks[3].double()
+    block: Any = gmlp.gmlp_nano().blocks[3].double()
     x = torch.randn(2, 64, 96, dtype=torch.float64)
     hidden = block.gelu(block.linear1(block.norm(x)))
     plain = x + block.linear2(hidden[..., :288])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,7 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise, transplant
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
+from support.tensors import gradient
 from torch import nn
 from torchvision.models.inception import InceptionAux
 
@@ -24,15 +27,15 @@ def test_same_function_as_torchvision() -> None:
     assert_same_function(ours, torchvision_v3(), (3, 96, 96))
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.c2.branches[0][0].norm.eps = 1e-5
 
 
-def _count_no_padding(network: nn.Module) -> None:
+def _count_no_padding(network: Any) -> None:
     network.a2.branches[3][0] = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
 
 
-def _swap_the_fork(network: nn.Module) -> None:
+def _swap_the_fork(network: Any) -> None:
     fork = network.e1.branches[1][1]
     fork.horizontal, fork.vertical = fork.vertical, fork.horizontal
 
@@ -64,7 +67,7 @@ def test_with_the_head_the_oracle_counts_more_parameters_and_no_more_work() -> N
 
 
 def test_the_head_sits_on_the_last_c_module_and_counts_a_third() -> None:
-    network = inception_v3.inception_v3_nano(auxiliary=True).train()
+    network: Any = inception_v3.inception_v3_nano(auxiliary=True).train()
     seen = {}
     network.c4.register_forward_hook(lambda module, inputs, output: seen.update(map=output))
     images, targets = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
@@ -93,12 +96,12 @@ def test_what_factorising_saves(chain: list, kernel: int, saved: float) -> None:
 
 
 def test_1x7_and_7x1_see_what_7x7_sees() -> None:
-    branch = inception_v3.Chain(1, (1, (1, 7)), (1, (7, 1))).double().eval()
+    branch: Any = inception_v3.Chain(1, (1, (1, 7)), (1, (7, 1))).double().eval()
     for unit in branch:
         nn.init.ones_(unit.conv.weight)
     x = torch.ones(1, 1, 15, 15, dtype=torch.float64, requires_grad=True)
     branch(x)[0, 0, 7, 7].backward()
-    seen = x.grad[0, 0].nonzero()
+    seen = gradient(x)[0, 0].nonzero()
     assert len(seen) == 49
     assert seen.min(0).values.tolist() == [4, 4] and seen.max(0).values.tolist() == [10, 10]
 

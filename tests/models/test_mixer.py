@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -25,7 +27,7 @@ def test_same_function_as_timm() -> None:
     assert_same_function(ours(), theirs(), (3, 48, 48))
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.blocks[2].mix_tokens.gelu = nn.ReLU()
 
 
@@ -35,7 +37,7 @@ def _shift_epsilons(network: nn.Module) -> None:
             module.eps = 1e-5
 
 
-def _pool_by_maximum(network: nn.Module) -> None:
+def _pool_by_maximum(network: Any) -> None:
     network.pool.forward = lambda x: x.amax(dim=1)
 
 
@@ -76,7 +78,7 @@ def test_token_mixing_keeps_channels_apart_and_channel_mixing_keeps_places_apart
 def test_shuffled_pixels_are_another_parametrisation_of_the_same_network() -> None:
     """The invariance of the paper: a permutation of patches can be undone in the weights of the token MLPs."""
     torch.manual_seed(0)
-    network = mixer.mixer_nano().double().eval()
+    network: Any = mixer.mixer_nano().double().eval()
     tokens = network.stem(torch.randn(2, 3, 32, 32, dtype=torch.float64))
     expected = network.pool(network.norm(network.blocks(tokens)))
     order = torch.randperm(64)
@@ -90,7 +92,7 @@ def test_shuffled_pixels_are_another_parametrisation_of_the_same_network() -> No
 
 
 def test_stochastic_depth_acts_in_training_only() -> None:
-    network = mixer.mixer_nano(drop_path=0.5)
+    network: Any = mixer.mixer_nano(drop_path=0.5)
     assert [block.drop_path.rate for block in network.blocks] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
     picture = torch.randn(4, 3, 32, 32)
     assert not torch.equal(network.train()(picture), network(picture))
@@ -99,7 +101,7 @@ def test_stochastic_depth_acts_in_training_only() -> None:
 
 @pytest.mark.parametrize(("size", "tokens"), [(28, 49), (32, 64)])
 def test_small_form_has_patches_of_four(size: int, tokens: int) -> None:
-    network = counting.on_meta(lambda: registry.build("mlpmixer", form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build("mlpmixer", form="small", image_size=size))
     assert network.stem.patch_size == 4 and network.declaration.stages[0].shape == (tokens, 768)
 
 

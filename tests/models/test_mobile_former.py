@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
+from support.tensors import gradient
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 TINY = mobile_former.Size(
     4, 2, (((8, 2), (8, 3)), ((12, 6), (12, 2), (16, 2))), features=10, tokens=3, width=8, groups=2
@@ -32,7 +35,7 @@ def hard_sigmoid(x: Tensor) -> Tensor:
     return (x + 3).clamp(0, 6) / 6
 
 
-def conv(layer: nn.Module, x: Tensor, stride: int = 1) -> Tensor:
+def conv(layer: Any, x: Tensor, stride: int = 1) -> Tensor:
     weight, norm = layer.conv.weight, layer.norm
     x = F.conv2d(x, weight, stride=stride, padding=weight.shape[2] // 2, groups=x.shape[1] // weight.shape[1])
     scale = norm.weight / torch.sqrt(norm.running_var + 1e-5)
@@ -55,14 +58,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     return torch.cat(parts, dim=2)
 
 
-def collect(bridge: nn.Module, x: Tensor, tokens: Tensor) -> Tensor:
+def collect(bridge: Any, x: Tensor, tokens: Tensor) -> Tensor:
     pixels = x.flatten(2).transpose(1, 2)
     found = attend(linear(bridge.query, tokens), pixels, pixels, 2)
     found = found * 2 * hard_sigmoid(linear(bridge.gate, tokens))
     return layer_norm(bridge.norm, tokens + linear(bridge.out, found))
 
 
-def think(former: nn.Module, tokens: Tensor) -> Tensor:
+def think(former: Any, tokens: Tensor) -> Tensor:
     found = attend(linear(former.query, tokens), tokens, tokens, 4)
     tokens = layer_norm(former.norm1, tokens + linear(former.out, found))
     hidden = linear(former.mlp.linear1, tokens)
@@ -70,7 +73,7 @@ def think(former: nn.Module, tokens: Tensor) -> Tensor:
     return layer_norm(former.norm2, tokens + linear(former.mlp.linear2, hidden))
 
 
-def dynamic_relu(layer: nn.Module, x: Tensor, tokens: Tensor) -> Tensor:
+def dynamic_relu(layer: Any, x: Tensor, tokens: Tensor) -> Tensor:
     slopes = hard_sigmoid(linear(layer.slopes, linear(layer.squeeze, tokens[:, 0]).clamp_min(0)))
     channels = x.shape[1]
     first = 2 * (slopes[:, :channels] - 0.5) + 1
@@ -79,7 +82,7 @@ def dynamic_relu(layer: nn.Module, x: Tensor, tokens: Tensor) -> Tensor:
     return lines.amax(0)
 
 
-def again(network: mobile_former.MobileFormer, x: Tensor, groups: int) -> Tensor:
+def again(network: Any, x: Tensor, groups: int) -> Tensor:
     """The whole network from its weights alone, written a second time (strides 2, 2, 2)."""
     tokens = network.tokens.vectors.unsqueeze(0).repeat(len(x), 1, 1)
     x = conv(network.stem, x, 2).clamp(0, 6)
@@ -124,7 +127,7 @@ def scores_and_gradient(function, picture: Tensor) -> tuple[Tensor, Tensor]:
     picture = picture.clone().requires_grad_(True)
     scores = function(picture)
     (scores * torch.linspace(-1, 1, scores.numel(), dtype=scores.dtype).reshape(scores.shape)).sum().backward()
-    return scores.detach(), picture.grad
+    return scores.detach(), gradient(picture)
 
 
 def test_same_function_as_a_plain_recomputation() -> None:
@@ -135,19 +138,19 @@ def test_same_function_as_a_plain_recomputation() -> None:
     assert relative_difference(gradient, expected_gradient) < 1e-7
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage1[1].former.mlp.gelu = nn.GELU(approximate="tanh")
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage2[1].mobile.depthwise.norm.eps = 1e-3
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     network.stem.conv.stride, network.stage1[0].depthwise.conv.stride = (1, 1), (4, 4)
 
 
-def _leave_out_a_shuffle(network: nn.Module) -> None:
+def _leave_out_a_shuffle(network: Any) -> None:
     network.stage2[0].mobile.shuffle2 = nn.Identity()
 
 
@@ -204,7 +207,7 @@ def test_pixels_have_no_projections_of_their_own() -> None:
     to_mobile = mobile_former.FormerToMobile(48, size.width)
     assert {name for name, _ in to_former.named_children()} == {"query", "gate", "out", "norm"}
     assert {name for name, _ in to_mobile.named_children()} == {"key", "value"}
-    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter:
         to_mobile(torch.zeros(1, 48, 28, 28), torch.zeros(1, 6, size.width))
     assert counter.get_total_flops() // 2 == 2 * 6 * size.width * 48 + 2 * 784 * 6 * 48
 
@@ -218,7 +221,7 @@ def test_26m_is_52m_with_grouped_convolutions() -> None:
 @pytest.mark.parametrize("name", ["mobile_former_26m", "mobile_former_294m"])
 @pytest.mark.parametrize("size", [28, 32])
 def test_small_form_ends_with_four_by_four(name: str, size: int) -> None:
-    network = counting.on_meta(lambda: registry.build(name, form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build(name, form="small", image_size=size))
     assert network.declaration.stages[-3].shape[1:] == (4, 4)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -23,15 +25,15 @@ def test_same_function_as_timm(name: str, width: float) -> None:
     assert_same_function(registry.build(name, num_classes=10, image_size=64), reference(width), (3, 64, 64))
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage3[1].pointwise.norm.eps = 1e-3
 
 
-def _drop_activation(network: nn.Module) -> None:
+def _drop_activation(network: Any) -> None:
     network.stage4[2].depthwise.act = nn.Identity()
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     network.stage4[0].depthwise.conv.stride, network.stage5[1].depthwise.conv.stride = (1, 1), (2, 2)
 
 
@@ -90,7 +92,7 @@ def test_resolution_scales_the_work_with_its_square_and_leaves_the_parameters() 
 def test_width_scales_pointwise_layers_with_its_square() -> None:
     def pointwise(name: str) -> int:
         network = counting.on_meta(lambda: registry.build(name))
-        modules = {key: m for key, m in network.named_modules() if key.endswith("pointwise.conv")}
+        modules: dict[str, Any] = {key: m for key, m in network.named_modules() if key.endswith("pointwise.conv")}
         return sum(m.weight.numel() for m in modules.values())
 
     assert pointwise("mobilenet_v1_100") == 4 * pointwise("mobilenet_v1_050") == 16 * pointwise("mobilenet_v1_025")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -21,26 +23,26 @@ def test_same_function_as_torchvision(name: str, width: float) -> None:
     assert_same_function(registry.build(name, num_classes=10, image_size=64), reference(width), (3, 64, 64))
 
 
-def _unclip(network: nn.Module) -> None:
+def _unclip(network: Any) -> None:
     for stage in (network.stage2, network.stage3, network.stage4, network.stage5):
         for block in stage:
             block.expand.act = block.depthwise.act = nn.ReLU()
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage3[0].project.norm.eps = 1e-3
 
 
-def _activate_the_bottleneck(network: nn.Module) -> None:
+def _activate_the_bottleneck(network: Any) -> None:
     network.stage4[1].project.act = nn.ReLU6()
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     network.stage4[0].depthwise.conv.stride, network.stage4[1].depthwise.conv.stride = (1, 1), (2, 2)
     network.stage4[1].has_shortcut = False
 
 
-def _drop_shortcut(network: nn.Module) -> None:
+def _drop_shortcut(network: Any) -> None:
     network.stage6[2].has_shortcut = False
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -10,7 +12,9 @@ from cnn_explorer.models import mobilevit_v2
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
+from support.tensors import gradient
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def ours(name: str = "mobilevit_v2_050", size: int = 64) -> nn.Module:
@@ -24,15 +28,15 @@ def test_same_function_as_timm(name: str, size: int) -> None:
     assert_same_function(ours(f"mobilevit_v2_{name}", size), reference, (3, size, size))
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage3[1].layers[0].act = nn.GELU()
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage4[1].norm.eps = 1e-3
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     network.stem.conv.stride, network.stage1[0].depthwise.conv.stride = (1, 1), (2, 2)
 
 
@@ -46,6 +50,7 @@ def test_attention_is_what_the_note_says() -> None:
     attention = mobilevit_v2.SeparableSelfAttention(3).double()
     x = torch.randn(1, 3, 4, 5, dtype=torch.float64)
     weight, bias = attention.project.weight[:, :, 0, 0], attention.project.bias
+    assert bias is not None
     expected = torch.zeros_like(x)
     for pixel in range(4):
         made = [weight @ x[0, :, pixel, token] + bias for token in range(5)]
@@ -69,7 +74,7 @@ def test_only_pixels_at_the_same_place_of_their_patch_meet() -> None:
     attention = mobilevit_v2.SeparableSelfAttention(4).double()
     x = torch.randn(1, 4, 6, 6, dtype=torch.float64, requires_grad=True)
     mobilevit_v2.fold(attention(mobilevit_v2.unfold(x)), 6)[0, :, 0, 0].sum().backward()
-    assert x.grad.abs().sum(1)[0].nonzero().tolist() == [[i, j] for i in (0, 2, 4) for j in (0, 2, 4)]
+    assert gradient(x).abs().sum(1)[0].nonzero().tolist() == [[i, j] for i in (0, 2, 4) for j in (0, 2, 4)]
 
 
 def test_attention_does_not_care_for_the_order_of_tokens() -> None:
@@ -81,7 +86,7 @@ def test_attention_does_not_care_for_the_order_of_tokens() -> None:
 def test_work_grows_with_the_tokens_not_with_their_square() -> None:
     def macs(tokens: int) -> int:
         layer = counting.on_meta(lambda: mobilevit_v2.SeparableSelfAttention(64))
-        with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False) as counter:
             layer(torch.empty(1, 64, 4, tokens, device="meta"))
         return counter.get_total_flops() // 2
 
@@ -106,7 +111,7 @@ def test_the_weights_that_cannot_learn_are_those_declared() -> None:
     F.cross_entropy(network(torch.randn(4, 3, 32, 32, dtype=torch.float64)), torch.arange(4)).backward()
     declared = {name for name, _ in network.declaration.null_gradients}
     for name, parameter in network.named_parameters():
-        assert (parameter.grad.abs().max().item() < 1e-13) == (name in declared), name
+        assert (gradient(parameter).abs().max().item() < 1e-13) == (name in declared), name
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,9 @@ from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.neighbourhood import TINY, again, nearest_places, scores_and_gradient
 from support.same_function import relative_difference
+from support.tensors import gradient
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 ORACLE = {
     entry["variant"]: entry
@@ -73,19 +76,19 @@ def test_same_function_as_full_attention_with_a_mask() -> None:
     assert relative_difference(gradient, expected_gradient) < 1e-7
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage2[1].mlp.gelu = nn.GELU(approximate="tanh")
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage1[0].norm1.eps = 1e-3
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     network.stem.conv1.stride, network.stem.conv2.stride = (1, 1), (2, 2)
 
 
-def _shift_the_window(network: nn.Module) -> None:
+def _shift_the_window(network: Any) -> None:
     attention = network.stage1[1].attention
     attention.index = attention.index.roll(9)
 
@@ -156,13 +159,13 @@ def test_each_pixel_reads_its_neighbours_and_nobody_else() -> None:
     attention = nat.NeighbourhoodAttention(8, 2, 9, 3).double()
     x = torch.randn(1, 9, 9, 8, dtype=torch.float64, requires_grad=True)
     attention(x)[0, 0, 4].sum().backward()
-    assert x.grad.abs().sum(-1)[0].nonzero().tolist() == [[i, j] for i in (0, 1, 2) for j in (3, 4, 5)]
+    assert gradient(x).abs().sum(-1)[0].nonzero().tolist() == [[i, j] for i in (0, 1, 2) for j in (3, 4, 5)]
 
 
 def test_work_grows_with_the_pixels_not_with_their_square() -> None:
     def macs(side: int) -> int:
         attention = counting.on_meta(lambda: nat.NeighbourhoodAttention(32, 1, side))
-        with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False) as counter:
             attention(torch.empty(1, side, side, 32, device="meta"))
         return counter.get_total_flops()
 
@@ -171,13 +174,13 @@ def test_work_grows_with_the_pixels_not_with_their_square() -> None:
 
 @pytest.mark.parametrize(("size", "last"), [(28, 4), (32, 4)])
 def test_small_form_ends_with_four_by_four(size: int, last: int) -> None:
-    network = counting.on_meta(lambda: registry.build("nat_mini", form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build("nat_mini", form="small", image_size=size))
     assert network.declaration.stages[-2].shape == (last, last, 512)
     assert network.stage4[1].attention.kernel_size == 3
 
 
 def test_stochastic_depth_acts_in_training_only() -> None:
-    network = nat.nat_nano(drop_path=0.9)
+    network: Any = nat.nat_nano(drop_path=0.9)
     assert network.stage3[-1].drop_path.rate == pytest.approx(0.9)
     picture = torch.randn(1, 3, 32, 32)
     assert not torch.equal(network.train()(picture), network(picture))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from cnn_explorer.models import nin
@@ -29,11 +31,11 @@ def test_same_function_as_a_plain_stack() -> None:
     assert_same_function(nin.nin_nano(), plain_stack(), (3, 32, 32))
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.get_submodule("block2")[1] = nn.GELU()
 
 
-def _change_pooling(network: nn.Module) -> None:
+def _change_pooling(network: Any) -> None:
     network.get_submodule("pool2")[0] = nn.MaxPool2d(3, 2, ceil_mode=True)
 
 
@@ -61,7 +63,9 @@ def test_the_block_is_a_small_network_at_every_pixel() -> None:
     torch.manual_seed(0)
     block = nin.MlpConv(3, (8, 6, 4), 3, 1, 1).double()
     x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
-    conv, first, second = block[0], block[2], block[4]
+    conv = block[0]
+    first: Any = block[2]
+    second: Any = block[4]
     maps = torch.relu(conv(x))
     expected = torch.empty(2, 4, 5, 5, dtype=torch.float64)
     for row in range(5):

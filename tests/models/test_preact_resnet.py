@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -11,6 +13,7 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
+from support.tensors import gradient
 from torch import Tensor, nn
 
 
@@ -19,7 +22,7 @@ def timm_network(layers: int) -> nn.Module:
 
     With basic blocks timm's first shortcut takes the raw input; in the paper both paths start behind the activation.
     """
-    network = timm.create_model(f"resnetv2_{layers}", num_classes=10)
+    network: Any = timm.create_model(f"resnetv2_{layers}", num_classes=10)
     if layers == 18:
         network.stages[0].blocks[0].downsample = nn.Identity()
     return network
@@ -31,15 +34,15 @@ def test_same_function_as_timm(layers: int) -> None:
     assert_same_function(ours, timm_network(layers), (3, 64, 64))
 
 
-def _activate_the_sum(network: nn.Module) -> None:
+def _activate_the_sum(network: Any) -> None:
     network.stages[1].append(nn.ReLU())
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.norm.norm.eps = 1e-3
 
 
-def _project_the_raw_input(network: nn.Module) -> None:
+def _project_the_raw_input(network: Any) -> None:
     block = network.stages[2][0]
     block.forward = lambda x: block.shortcut(x) + block.conv2(block.conv1(block.before(x)))
 
@@ -106,7 +109,7 @@ def test_layers_are_counted_as_the_name_says(layers: int) -> None:
 
 
 def test_the_raw_input_passes_through_blocks_that_do_nothing() -> None:
-    stage = nn.Sequential(*(preact_resnet.PreActBlock(8, 8) for _ in range(5))).eval()
+    stage: Any = nn.Sequential(*(preact_resnet.PreActBlock(8, 8) for _ in range(5))).eval()
     for block in stage:
         nn.init.zeros_(block.conv2.conv.weight)
     x = torch.randn(1, 8, 6, 6)  # negative values too: a ReLU on the way would be seen
@@ -117,12 +120,12 @@ def test_the_raw_input_passes_through_blocks_that_do_nothing() -> None:
 
 
 def test_the_gradient_comes_back_unchanged_along_the_sum() -> None:
-    stage = nn.Sequential(*(preact_resnet.PreActBlock(4, 4) for _ in range(50))).eval()
+    stage: Any = nn.Sequential(*(preact_resnet.PreActBlock(4, 4) for _ in range(50))).eval()
     for block in stage:
         nn.init.zeros_(block.conv2.conv.weight)
     x = torch.randn(1, 4, 5, 5, requires_grad=True)
     stage(x).sum().backward()
-    assert torch.equal(x.grad, torch.ones_like(x))
+    assert torch.equal(gradient(x), torch.ones_like(x))
 
 
 @pytest.mark.parametrize(

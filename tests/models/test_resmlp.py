@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -31,15 +33,15 @@ def test_same_function_as_timm() -> None:
     assert_same_function(ours(), theirs(), (3, 48, 48))
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.blocks[2].mix_channels.gelu = nn.ReLU()
 
 
-def _forget_a_scale(network: nn.Module) -> None:
+def _forget_a_scale(network: Any) -> None:
     network.blocks[1].scale1.data.fill_(1.0)
 
 
-def _add_an_activation_between_places(network: nn.Module) -> None:
+def _add_an_activation_between_places(network: Any) -> None:
     network.blocks[0].mix_tokens = nn.Sequential(network.blocks[0].mix_tokens, nn.GELU())
 
 
@@ -50,7 +52,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 @pytest.mark.parametrize("name", TIMM)
 def test_counts_are_those_of_timm_and_of_the_closed_form(name: str) -> None:
-    network = counting.on_meta(lambda: registry.build(name))
+    network: Any = counting.on_meta(lambda: registry.build(name))
     reference = counting.on_meta(lambda: timm.create_model(TIMM[name]))
     count = counting.count(network, (3, 224, 224))
     assert count.parameters == counting.count_parameters(reference)
@@ -83,7 +85,7 @@ def test_mixing_of_places_is_linear() -> None:
 
 @pytest.mark.parametrize(("name", "scale"), [("resmlp_s12", 0.1), ("resmlp_s24", 1e-5), ("resmlp_s36", 1e-6)])
 def test_a_deep_network_begins_as_its_shortcuts(name: str, scale: float) -> None:
-    network = registry.build(name, image_size=32).eval()
+    network: Any = registry.build(name, image_size=32).eval()
     block = network.blocks[0]
     assert torch.equal(block.scale1, torch.full((384,), scale)) and torch.equal(block.scale2, block.scale1)
     x = torch.randn(1, 4, 384)
@@ -91,7 +93,7 @@ def test_a_deep_network_begins_as_its_shortcuts(name: str, scale: float) -> None
 
 
 def test_every_block_has_the_same_rate() -> None:
-    network = resmlp.resmlp_nano(drop_path=0.25)
+    network: Any = resmlp.resmlp_nano(drop_path=0.25)
     assert {block.drop_path.rate for block in network.blocks} == {0.25}
 
 

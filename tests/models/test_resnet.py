@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -17,16 +19,16 @@ def test_same_function_as_torchvision(name: str) -> None:
     assert_same_function(registry.build(name, num_classes=10, image_size=64), reference, (3, 64, 64))
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage2[0].conv1.norm.eps = 1e-3
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     block = network.stage2[0]
     block.conv1.conv.stride, block.conv2.conv.stride = (1, 1), (2, 2)
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage3[0].relu = nn.GELU()
 
 
@@ -38,12 +40,14 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 
 def test_v1_halves_in_the_first_convolution() -> None:
-    block = resnet.resnet50_v1(image_size=64).stage2[0]
+    network: Any = resnet.resnet50_v1(image_size=64)
+    block = network.stage2[0]
     assert (block.conv1.conv.stride, block.conv2.conv.stride) == ((2, 2), (1, 1))
 
 
 def test_plain_twin_has_the_same_parameters_without_the_sum() -> None:
-    with_skip, plain = registry.build("resnet20"), registry.build("plain20")
+    with_skip = registry.build("resnet20")
+    plain: Any = registry.build("plain20")
     assert [p.shape for p in with_skip.parameters()] == [p.shape for p in plain.parameters()]
     block = plain.stage1[0].eval()
     x = torch.randn(1, 16, 8, 8)

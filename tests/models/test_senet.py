@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 import timm
@@ -11,7 +12,7 @@ from cnn_explorer.models import inception_v2, senet
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
-from timm.layers import SEModule
+from timm.layers.squeeze_excite import SEModule
 from timm.models.senet import SEBottleneck, SEResNetBottleneck, SEResNeXtBottleneck
 from timm.models.senet import SENet as TimmSENet
 from torch import nn
@@ -26,7 +27,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(senet, "DEPTHS_154", ONE_EACH)
 
 
-def gates_before_shortcuts(network: nn.Module) -> nn.Module:
+def gates_before_shortcuts(network: Any) -> nn.Module:
     """timm's network with each gate run right behind the norm it follows, not after the shortcut: the same function.
 
     Weights are paired in the order of their use, so the order must agree where shapes do not tell tensors apart.
@@ -82,15 +83,15 @@ def test_senet154_is_timms() -> None:
     assert_same_function(ours, timm_senet(SEBottleneck, 64, **options), (3, 64, 64))
 
 
-def _gate_by_tanh(network: nn.Module) -> None:
+def _gate_by_tanh(network: Any) -> None:
     network.stage2[0].conv2.gate.gate = nn.Tanh()
 
 
-def _pool_with_padding(network: nn.Module) -> None:
+def _pool_with_padding(network: Any) -> None:
     network.stem[1] = nn.MaxPool2d(3, 2, padding=1)
 
 
-def _gate_after_the_sum(network: nn.Module) -> None:
+def _gate_after_the_sum(network: Any) -> None:
     block = network.stage3[1]
     gate = block.conv2.gate
     block.conv2.gate = nn.Identity()
@@ -121,7 +122,7 @@ def test_the_v1_5_forms_in_the_oracle(name: str, parameters: int, macs: int) -> 
 def test_gates_on_inception_cost_what_the_formula_says() -> None:
     gated, plain = registry.find("se_inception_v2").paper_form, registry.find("inception_v2").paper_form
     network = counting.on_meta(inception_v2.inception_v2)
-    channels = [network.get_submodule(f"inception{name}").out_channels for name in inception_v2.MODULES]
+    channels: Any = [network.get_submodule(f"inception{name}").out_channels for name in inception_v2.MODULES]
     weights = sum(2 * c * (c // 16) for c in channels)
     assert gated.macs - plain.macs == weights
     assert gated.parameters - plain.parameters == weights + sum(c + c // 16 for c in channels)
@@ -146,7 +147,7 @@ def test_a_gate_sees_the_whole_picture_and_no_place() -> None:
 
 
 def test_a_closed_gate_leaves_the_shortcut() -> None:
-    block = senet.add_gate(senet.BasicBlock(8, 8), "conv2", hidden=2).eval()
+    block: Any = senet.add_gate(senet.BasicBlock(8, 8), "conv2", hidden=2).eval()
     nn.init.constant_(block.conv2.gate.expand.bias, -1e9)
     x = torch.rand(1, 8, 6, 6)
     assert torch.equal(block(x), x)

@@ -6,6 +6,8 @@ weights are zero outside the groups, the shuffle as an explicit list of channel 
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from cnn_explorer.models import shufflenet_v1
@@ -13,6 +15,7 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
+from support.tensors import gradient
 from torch import Tensor, nn
 
 
@@ -26,12 +29,12 @@ def dense(convolution: nn.Conv2d) -> Tensor:
     return weight
 
 
-def normalise(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+def normalise(x: Tensor, norm: Any) -> Tensor:
     scale = norm.weight / torch.sqrt(norm.running_var + 1e-5)
     return x * scale[:, None, None] + (norm.bias - norm.running_mean * scale)[:, None, None]
 
 
-def block(x: Tensor, layer: nn.Module, stride: int = 1) -> Tensor:
+def block(x: Tensor, layer: Any, stride: int = 1) -> Tensor:
     padding = layer.conv.kernel_size[0] // 2
     return normalise(nn.functional.conv2d(x, dense(layer.conv), stride=stride, padding=padding), layer.norm)
 
@@ -47,7 +50,7 @@ def unit_by_hand(unit: shufflenet_v1.ShuffleUnit, x: Tensor, groups: int, stride
     return torch.cat((kept.clamp_min(0), y.clamp_min(0)), dim=1)
 
 
-def network_by_hand(network: nn.Module, x: Tensor, groups: int) -> Tensor:
+def network_by_hand(network: Any, x: Tensor, groups: int) -> Tensor:
     x = block(x, network.stem[0], 2).clamp_min(0)
     x = nn.functional.max_pool2d(x, 3, 2, 1)
     for stage in (network.stage2, network.stage3, network.stage4):
@@ -69,15 +72,15 @@ def test_same_function_as_the_plain_computation(name: str, groups: int) -> None:
     assert relative_difference(network(x), network_by_hand(network, x, groups)) < 1e-9
 
 
-def _drop_shuffle(network: nn.Module) -> None:
+def _drop_shuffle(network: Any) -> None:
     network.stage3[1].shuffle = nn.Identity()
 
 
-def _activate_depthwise(network: nn.Module) -> None:
+def _activate_depthwise(network: Any) -> None:
     network.stage2[1].depthwise.act = nn.ReLU()
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage4[0].restore.norm.eps = 1e-3
 
 
@@ -111,7 +114,7 @@ def reach(shuffle: bool) -> int:
     middle = shufflenet_v1.ChannelShuffle(3) if shuffle else nn.Identity()
     x = torch.randn(1, 24, 1, 1, requires_grad=True)
     second(middle(first(x)))[0, 0].sum().backward()
-    return int(x.grad.count_nonzero())
+    return int(gradient(x).count_nonzero())
 
 
 def test_without_the_shuffle_groups_never_talk() -> None:

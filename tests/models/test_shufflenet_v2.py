@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -20,19 +22,19 @@ def test_same_function_as_torchvision(name: str, theirs: str) -> None:
     assert_same_function(registry.build(name, num_classes=10, image_size=64), reference, (3, 64, 64))
 
 
-def _drop_shuffle(network: nn.Module) -> None:
+def _drop_shuffle(network: Any) -> None:
     network.stage3[2].shuffle = nn.Identity()
 
 
-def _shift_epsilon(network: nn.Module) -> None:
+def _shift_epsilon(network: Any) -> None:
     network.stage2[0].branch[1].norm.eps = 1e-3
 
 
-def _activate_depthwise(network: nn.Module) -> None:
+def _activate_depthwise(network: Any) -> None:
     network.stage4[1].branch[1].act = nn.ReLU()
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     # Only here: between a linear depthwise layer and the 1×1 behind it the stride may stand on either.
     unit = network.stage2[0]
     unit.branch[0].conv.stride, unit.branch[1].conv.stride = (2, 2), (1, 1)
@@ -66,12 +68,13 @@ def test_what_passes_fades_with_distance() -> None:
 def test_widths_inside_a_unit_are_equal() -> None:
     """Guideline 1, and no group but the depthwise ones: guideline 2."""
     network = counting.on_meta(lambda: registry.build("shufflenet_v2_150"))
-    for unit in network.modules():
-        if isinstance(unit, shufflenet_v2.SplitUnit):
-            assert {c for layer in unit.branch for c in (layer.conv.in_channels, layer.conv.out_channels)} == {
-                unit.branch[0].conv.in_channels
-            }
-            assert [layer.conv.groups for layer in unit.branch][::2] == [1, 1]
+    units = [unit for unit in network.modules() if isinstance(unit, shufflenet_v2.SplitUnit)]
+    assert units
+    for unit in units:
+        convolutions = [layer for layer in unit.branch.modules() if isinstance(layer, nn.Conv2d)]
+        widths = {c for conv in convolutions for c in (conv.in_channels, conv.out_channels)}
+        assert len(convolutions) == 3 and widths == {convolutions[0].in_channels}
+        assert [conv.groups for conv in convolutions][::2] == [1, 1]
 
 
 def accesses(c1: int, c2: int, pixels: int) -> int:

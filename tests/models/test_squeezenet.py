@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -21,16 +23,16 @@ def test_same_function_as_torchvision(name: str) -> None:
     assert_same_function(registry.build(name, num_classes=10, image_size=64), reference(name), (3, 64, 64))
 
 
-def _floor_the_pooling(network: nn.Module) -> None:
+def _floor_the_pooling(network: Any) -> None:
     network.stage1.pool.ceil_mode = False
     network.stage2.pool.ceil_mode = False
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage2.fire5.relu = nn.GELU()
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     network.stem[0].stride, network.stage2.fire5.squeeze.stride = (1, 1), (2, 2)
 
 
@@ -66,7 +68,7 @@ def test_simple_bypass_is_free_and_joins_the_modules_of_equal_width() -> None:
 
 
 def test_fire_is_written_out_by_hand() -> None:
-    fire = squeezenet.Fire(6, 2, 3, 4, "complex").double()
+    fire: Any = squeezenet.Fire(6, 2, 3, 4, "complex").double()
     x = torch.randn(2, 6, 5, 5, dtype=torch.float64)
     few = torch.einsum("oc,bchw->bohw", fire.squeeze.weight[:, :, 0, 0], x) + fire.squeeze.bias[:, None, None]
     few = few.clamp_min(0)
@@ -81,7 +83,7 @@ def test_fire_is_written_out_by_hand() -> None:
 
 def test_every_class_is_alive_before_training() -> None:
     torch.manual_seed(0)
-    network = registry.build("squeezenet1_1", form="small")
+    network: Any = registry.build("squeezenet1_1", form="small")
     network(torch.randn(4, 3, 32, 32)).sum().backward()
     assert network.head.conv.bias.grad.ne(0).all()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -32,7 +34,7 @@ def test_same_function_as_torchvision_with_other_windows(window: int, size: int)
     assert_same_function(ours(window, size), theirs(window), (3, size, size))
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage3[2].mlp.gelu = nn.ReLU()
 
 
@@ -42,11 +44,11 @@ def _shift_epsilons(network: nn.Module) -> None:
             module.eps = 1e-4
 
 
-def _forget_a_shift(network: nn.Module) -> None:
+def _forget_a_shift(network: Any) -> None:
     network.stage1[1].attention.shift = 0
 
 
-def _shift_the_wrong_way(network: nn.Module) -> None:
+def _shift_the_wrong_way(network: Any) -> None:
     network.stage1[1].attention.shift = 4  # 7 - 3
 
 
@@ -93,7 +95,7 @@ def test_relative_index_depends_on_the_offset_alone() -> None:
     for i in range(window**2):
         for j in range(window**2):
             offset = (i // window - j // window, i % window - j % window)
-            assert seen.setdefault(offset, index[i, j].item()) == index[i, j].item()
+            assert seen.setdefault(offset, int(index[i, j])) == int(index[i, j])
     assert len(set(seen.values())) == len(seen) == (2 * window - 1) ** 2
 
 
@@ -147,7 +149,7 @@ class _ChannelsLast(nn.Module):
 
 @pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 4, 4]), (32, [16, 16, 8, 4, 4])])
 def test_small_form_keeps_a_map_of_four_by_four(size: int, sides: list[int]) -> None:
-    network = counting.on_meta(lambda: registry.build("swin_base", form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build("swin_base", form="small", image_size=size))
     assert [stage.shape[0] for stage in network.declaration.stages[:-1]] == sides
     assert network.stage1[1].attention.window == 4 and network.stage1[1].attention.shift == 2
 
@@ -160,9 +162,10 @@ def test_a_picture_need_not_be_square() -> None:
 
 def test_stochastic_depth_is_the_papers_unless_told_otherwise() -> None:
     for name, rate in {"swin_tiny": 0.2, "swin_small": 0.3, "swin_base": 0.5}.items():
-        network = counting.on_meta(lambda name=name: registry.build(name))
+        network: Any = counting.on_meta(lambda name=name: registry.build(name))
         assert network.stage4[-1].drop_path.rate == pytest.approx(rate)
-    assert swin.swin_nano(drop_path=0.1).stage4[-1].drop_path.rate == pytest.approx(0.1)
+    told: Any = swin.swin_nano(drop_path=0.1)
+    assert told.stage4[-1].drop_path.rate == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -32,12 +33,12 @@ def test_same_function_as_timm(window: int, size: int) -> None:
     assert_same_function(ours(window, size), theirs(window, size), (3, size, size))
 
 
-def _norm_in_front(network: nn.Module) -> None:
+def _norm_in_front(network: Any) -> None:
     block = network.stage1[1]
     block.attention, block.norm1 = block.norm1, block.attention
 
 
-def _linear_offsets(network: nn.Module) -> None:
+def _linear_offsets(network: Any) -> None:
     attention = network.stage1[0].attention
     first = attention.position[0]
     attention.position[0] = nn.Sequential(_Linearly(), first)
@@ -48,7 +49,7 @@ class _Linearly(nn.Module):
         return x.sign() * (2 ** (x.abs() * 3) - 1) / 8
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage3[1].mlp.gelu = nn.ReLU()
 
 
@@ -96,7 +97,7 @@ def test_a_branch_adds_unit_variance_whatever_its_weights() -> None:
 
 def test_every_weight_of_a_branch_learns_once_the_gains_have_moved() -> None:
     torch.manual_seed(0)
-    network = swin_v2.swin_v2_nano()
+    network: Any = swin_v2.swin_v2_nano()
     for name, module in network.named_modules():
         if name.endswith(("norm1", "norm2")):
             assert not module.weight.any(), "a block begins as the identity"
@@ -119,7 +120,7 @@ def test_torchvisions_keys_have_a_bias_that_is_always_zero() -> None:
 
 @pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 4, 4]), (32, [16, 16, 8, 4, 4])])
 def test_small_form_keeps_a_map_of_four_by_four(size: int, sides: list[int]) -> None:
-    network = counting.on_meta(lambda: registry.build("swin_v2_tiny", form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build("swin_v2_tiny", form="small", image_size=size))
     assert [stage.shape[0] for stage in network.declaration.stages[:-1]] == sides
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -9,6 +11,7 @@ from cnn_explorer.models import vgg
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
+from support.tensors import gradient
 from torch import nn
 
 HIDDEN = 16
@@ -31,15 +34,15 @@ def test_same_function_as_torchvision(name: str, size: int) -> None:
     assert_same_function(ours, torchvision_vgg(name), (3, size, size))
 
 
-def _change_epsilon(network: nn.Module) -> None:
+def _change_epsilon(network: Any) -> None:
     network.stage2.conv1.norm.eps = 1e-3
 
 
-def _change_activation(network: nn.Module) -> None:
+def _change_activation(network: Any) -> None:
     network.stage3.conv2.act = nn.GELU()
 
 
-def _change_stride(network: nn.Module) -> None:
+def _change_stride(network: Any) -> None:
     network.stage1.pool = nn.MaxPool2d(3, 2, padding=1)
 
 
@@ -72,7 +75,7 @@ def seen_pixels(layers: nn.Module, size: int) -> int:
     picture = torch.rand(1, 1, size, size, requires_grad=True)
     out = layers(picture)
     out[0, 0, out.shape[2] // 2, out.shape[3] // 2].backward()
-    return int(picture.grad[0, 0].any(dim=0).sum())
+    return int(gradient(picture)[0, 0].any(dim=0).sum())
 
 
 @pytest.mark.parametrize(("depth", "side"), [(1, 3), (2, 5), (3, 7)])
@@ -92,9 +95,15 @@ def test_three_small_windows_have_55_percent_of_the_weights() -> None:
     assert round(100 * three / one) == 55
 
 
+def small(name: str, **options: Any) -> vgg.VGG:
+    network = registry.build(name, form="small", **options)
+    assert isinstance(network, vgg.VGG)
+    return network
+
+
 @pytest.mark.parametrize("names", [("vgg19", "vgg11"), ("vgg16_bn", "vgg11_bn"), ("vgg16_c", "vgg11")])
 def test_a_deep_one_grows_from_a_shallow_one(names: tuple[str, str]) -> None:
-    deep, shallow = (registry.build(name, form="small") for name in names)
+    deep, shallow = (small(name) for name in names)
     before = {name: value.clone() for name, value in deep.state_dict().items()}
     copied = vgg.grow(deep, shallow)
     assert copied == ["stage1.conv1", "stage2.conv1", "stage3.conv1", "stage3.conv2", "head"]
@@ -108,7 +117,8 @@ def test_a_deep_one_grows_from_a_shallow_one(names: tuple[str, str]) -> None:
 
 
 def test_growing_takes_the_fully_connected_layers_of_the_imagenet_form() -> None:
-    deep, shallow = (registry.build(n, num_classes=10, image_size=32, hidden=HIDDEN) for n in ("vgg13", "vgg11"))
+    deep: Any = registry.build("vgg13", num_classes=10, image_size=32, hidden=HIDDEN)
+    shallow: Any = registry.build("vgg11", num_classes=10, image_size=32, hidden=HIDDEN)
     assert vgg.grow(deep, shallow)[-3:] == ["fc6", "fc7", "head"]
     assert torch.equal(deep.fc6[0].weight, shallow.fc6[0].weight)
     picture = torch.rand(1, 3, 32, 32)
@@ -116,15 +126,15 @@ def test_growing_takes_the_fully_connected_layers_of_the_imagenet_form() -> None
 
 
 def test_growing_refuses_what_does_not_fit() -> None:
-    deep = registry.build("vgg13", form="small")
+    deep = small("vgg13")
     with pytest.raises(ValueError, match=r"shallow: stage1\.conv1 does not fit"):
-        vgg.grow(deep, registry.build("vgg11_bn", form="small"))
+        vgg.grow(deep, small("vgg11_bn"))
     with pytest.raises(ValueError, match="shallow: head does not fit"):
-        vgg.grow(deep, registry.build("vgg11", form="small", num_classes=100))
+        vgg.grow(deep, small("vgg11", num_classes=100))
 
 
 def test_local_response_normalisation_stands_behind_the_first_convolution() -> None:
-    network = counting.on_meta(lambda: vgg.vgg11(local_response=True))
+    network: Any = counting.on_meta(lambda: vgg.vgg11(local_response=True))
     assert type(network.stage1.conv1[-1]).__name__ == "LocalResponseNorm"
     assert counting.count_parameters(network) == registry.find("vgg11").paper_form.parameters
 

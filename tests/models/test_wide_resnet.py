@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -27,7 +29,7 @@ def test_same_function_as_torchvision(pair: tuple[nn.Module, nn.Module]) -> None
     assert_same_function(*pair, (3, 32, 32))
 
 
-def _move_stride(network: nn.Module) -> None:
+def _move_stride(network: Any) -> None:
     block = network.stage2[0]
     block.conv1.conv.stride, block.conv2.conv.stride = (2, 2), (1, 1)
 
@@ -100,7 +102,7 @@ def test_k_counts_squared_and_depth_once() -> None:
 
 
 def test_dropout_stands_between_the_convolutions_and_never_on_the_sum() -> None:
-    network = wide_resnet.wide_resnet10_2(dropout=0.3)
+    network: Any = wide_resnet.wide_resnet10_2(dropout=0.3)
     places = [name for name, module in network.named_modules() if isinstance(module, nn.Dropout)]
     assert places == [f"stages.{i}.0.conv2.dropout" for i in range(3)]
     block = network.stages[1][0].train()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import timm
@@ -31,15 +32,15 @@ def test_same_function_as_timm(twins) -> None:
     assert output < 1e-9 and gradient < 1e-7
 
 
-def _epsilon(network: nn.Module) -> None:
+def _epsilon(network: Any) -> None:
     network.entry2.residual[1].norm.eps = 1e-3
 
 
-def _pooling(network: nn.Module) -> None:
+def _pooling(network: Any) -> None:
     network.entry1.residual[-1] = nn.AvgPool2d(3, 2, padding=1)
 
 
-def _activation_between(network: nn.Module) -> None:
+def _activation_between(network: Any) -> None:
     conv = network.middle[3].residual[1]
     conv.depthwise.register_forward_hook(lambda module, inputs, output: output.relu())
 
@@ -77,7 +78,7 @@ def test_closed_form_of_the_parameters(name: str) -> None:
 
 def test_the_small_form_has_the_same_weights() -> None:
     """Only strides and paddings differ, so weights can be carried from one form to the other."""
-    build = {"num_classes": 10, "in_channels": 3}
+    build: dict[str, Any] = {"num_classes": 10, "in_channels": 3}
     paper = counting.on_meta(lambda: registry.build("xception", **build))
     small = counting.on_meta(lambda: registry.build("xception", form="small", **build))
     assert [p.shape for p in paper.parameters()] == [p.shape for p in small.parameters()]
@@ -85,7 +86,7 @@ def test_the_small_form_has_the_same_weights() -> None:
 
 @pytest.mark.parametrize(("size", "sides"), [(32, [32, 16, 8, 8, 8, 4]), (28, [28, 14, 7, 7, 7, 4])])
 def test_the_small_form_arrives_at_four_pixels(size: int, sides: list[int]) -> None:
-    network = counting.on_meta(lambda: registry.build("xception", form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build("xception", form="small", image_size=size))
     assert [stage.shape[-1] for stage in network.declaration.stages[:-1]] == sides
 
 
@@ -138,7 +139,7 @@ def test_standard_convolutions_are_two_and_the_shortcuts() -> None:
 
 
 def test_the_middle_flow_can_do_nothing() -> None:
-    network = xception.xception_nano().eval()
+    network: Any = xception.xception_nano().eval()
     for block in network.middle:
         nn.init.zeros_(block.residual[-1].norm.weight)
     x = torch.randn(1, 128, 8, 8)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from cnn_explorer.models import nat
 from torch import Tensor, nn
+
+from support.tensors import gradient
 
 
 def nearest_places(side: int, kernel_size: int, dilation: int, place: int) -> list[int]:
@@ -44,7 +47,7 @@ def norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
     return centred / torch.sqrt(centred.pow(2).mean(-1, keepdim=True) + 1e-5) * layer.weight + layer.bias
 
 
-def again(network: nat.NAT, picture: Tensor, strides: tuple[int, int]) -> Tensor:
+def again(network: Any, picture: Tensor, strides: tuple[int, int]) -> Tensor:
     """The whole network from its weights alone, written a second time."""
     x = F.conv2d(picture, network.stem.conv1.weight, network.stem.conv1.bias, stride=strides[0], padding=1)
     x = F.conv2d(x, network.stem.conv2.weight, network.stem.conv2.bias, stride=strides[1], padding=1)
@@ -73,4 +76,4 @@ def scores_and_gradient(function, picture: Tensor) -> tuple[Tensor, Tensor]:
     picture = picture.clone().requires_grad_(True)
     scores = function(picture)
     (scores * torch.linspace(-1, 1, scores.numel(), dtype=scores.dtype).reshape(scores.shape)).sum().backward()
-    return scores.detach(), picture.grad
+    return scores.detach(), gradient(picture)
