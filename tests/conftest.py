@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for everything that the program writes, with the networks of training_support in the catalogue.
 
     Subprocesses inherit it. Data sets are found where they were before; `digits` needs none.

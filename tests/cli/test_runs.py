@@ -12,6 +12,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.cli import runs_text, runs_watch
@@ -23,7 +24,7 @@ from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.ids import new_id
 from cnn_explorer.trainer.runs.reader import list_runs, read_run
 from cnn_explorer.trainer.runs.run_writer import Notes, RunWriter, write_notes
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 CONFIG = {
     "argv": ["train", "resnet18", "--dataset", "cifar10"],
@@ -35,9 +36,7 @@ CONFIG = {
 }
 
 
-def make(
-    runs: Path, minutes: int = 0, network: str = "resnet18", dataset: str = "cifar10", **status: object
-) -> RunWriter:
+def make(runs: Path, minutes: int = 0, network: str = "resnet18", dataset: str = "cifar10", **status: Any) -> RunWriter:
     began = datetime.now(UTC) - timedelta(minutes=minutes)
     named = {"network": CONFIG["network"] | {"name": network}, "data": CONFIG["data"] | {"name": dataset}}
     config = CONFIG | named | {"created": began.isoformat()}
@@ -46,9 +45,10 @@ def make(
     return writer
 
 
-def finished(runs: Path, **more: object) -> RunWriter:
+def finished(runs: Path, **more: Any) -> RunWriter:
     best = {"best": {"accuracy": 0.83, "epoch": 14}, "test": {"accuracy": 0.82}}
-    writer = make(runs, **{"state": "finished", "progress": 1.0} | best | more)
+    status: dict[str, Any] = {"state": "finished", "progress": 1.0} | best | more
+    writer = make(runs, **status)
     for step in (1, 2):
         writer.record(
             {"kind": "train", "step": step, "epoch": step / 2, "time": 0.5, "loss": 1 / step, "accuracy": 0.5}
@@ -63,7 +63,7 @@ def finished(runs: Path, **more: object) -> RunWriter:
     return writer
 
 
-def call(runs: Path, *words: str, **options) -> object:
+def call(runs: Path, *words: str, **options: Any) -> Result:
     return CliRunner().invoke(
         runs_app, [words[0], "--runs", str(runs), *words[1:]] if words else ["--runs", str(runs)], **options
     )

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from cnn_explorer.trainer.launch.execute import execute_run
@@ -28,7 +29,10 @@ def finish(process: subprocess.Popen, seconds: float = 120) -> tuple[int, str, s
     return process.returncode, out, err
 
 
-def wait_for(what: Callable[[], object], seconds: float = 120) -> object:
+Found = TypeVar("Found")
+
+
+def wait_for(what: Callable[[], Found | None], seconds: float = 120) -> Found:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

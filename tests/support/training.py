@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -140,19 +141,23 @@ def write_models(folder: Path) -> None:
     (folder / "tiny.py").write_text(CODE)
 
 
-def create_run(runs: Path, network: str = "tiny", **wishes: object) -> tuple[Path, RunLock]:
+def create_run(runs: Path, network: str | None = "tiny", **wishes: Any) -> tuple[Path, RunLock]:
     """A queued run with its lock held, with one thread and seed 0 where nothing else is wished."""
     said: list[str] = []
-    values = {"threads": 1, "device": "cpu"} | wishes
-    return planner.create(
-        planner.plan(planner.Request(network=network, **values), said.append).config, runs, ["train", network]
-    )
+    values: dict[str, Any] = {"threads": 1, "device": "cpu"} | wishes
+    config = planner.plan(planner.Request(network=network, **values), said.append).config
+    return planner.create(config, runs, ["train", config.network.name])
 
 
-def command(*words: str, **options) -> subprocess.Popen:
+def command(*words: str, **options: Any) -> subprocess.Popen[str]:
     """The program in a process of its own, with its output caught as text."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment} | options
+    pipes: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "env": environment,
+    } | options
     return subprocess.Popen([sys.executable, "-m", "cnn_explorer", *words], **pipes)
 
 
@@ -205,4 +210,6 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr("sys.argv", ["cnn-explorer", *words])
     with pytest.raises(SystemExit) as left:
         main.main()
-    return left.value.code or 0
+    code = left.value.code or 0
+    assert isinstance(code, int), code
+    return code

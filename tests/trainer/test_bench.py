@@ -6,6 +6,7 @@ import gc
 import json
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ LOOPS = ["canonical", "canonical-workers", "bare", "engine"]
 def constant(network: str) -> planner.Plan:
     """A plan whose learning rate stays what it is from the first step on, as that of the loop by hand does."""
     values = {"schedule": "constant", "warmup": 0.0, "augment": [], "epochs": 1, "batch_size": 32}
-    wishes = {"device": "cpu", "threads": 1, "validation": 0}
+    wishes: dict[str, Any] = {"device": "cpu", "threads": 1, "validation": 0}
     return planner.plan(Request(network=network, dataset="digits", recipe=values, **wishes), lambda line: None)
 
 
@@ -38,7 +39,7 @@ def engine_loop(made: planner.Plan, runs: Path) -> ours.EngineLoop:
     return ours.EngineLoop(ours.session_of(made.config, made.data), made.config, runs)
 
 
-def pixels_of(made: planner.Plan, **more: object) -> Pixels:
+def pixels_of(made: planner.Plan, **more: Any) -> Pixels:
     data = made.data
     return Pixels(data.train.images, data.train.labels, data.mean, data.std, made.config.network.image_size, **more)
 
@@ -177,18 +178,22 @@ def test_without_a_speed_up_the_weights_are_the_same(home: Path) -> None:
     assert all(torch.allclose(reached[0][key], reached[2][key], atol=1e-4) for key in reached[0])
 
 
+def no_loader() -> Loader:
+    raise AssertionError("naming the switches needs no loader")
+
+
 def test_switches_of_a_cpu() -> None:
-    found = {switch.key: switch for switch in switches(Engine("cpu", precision="bf16"), fused=True, loader=list)}
+    found = {switch.key: switch for switch in switches(Engine("cpu", precision="bf16"), fused=True, loader=no_loader)}
     assert list(found) == ["resident-data", "fused-optimizer", "no-waiting", "precision", "channels-last"]
     assert (found["precision"].used, found["precision"].engine.precision) == (True, "fp32")
     assert (found["channels-last"].used, found["channels-last"].engine.channels_last) == (False, True)
-    without = {switch.key for switch in switches(Engine("cpu", compile=True), fused=False, loader=list)}
+    without = {switch.key for switch in switches(Engine("cpu", compile=True), fused=False, loader=no_loader)}
     assert "fused-optimizer" not in without and "compile" in without
 
 
 def test_switches_of_a_gpu() -> None:
     engine = Engine("cuda:0", precision="bf16", channels_last=True, tf32=True)
-    found = {switch.key: switch for switch in switches(engine, fused=True, loader=list)}
+    found = {switch.key: switch for switch in switches(engine, fused=True, loader=no_loader)}
     assert {"compile", "cuda-graphs"} <= found.keys()
     assert found["channels-last"].used and not found["channels-last"].engine.channels_last
     assert not found["compile"].used and found["compile"].engine.compile

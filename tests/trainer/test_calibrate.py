@@ -188,7 +188,8 @@ def test_garbage_in_the_file_is_as_if_nothing_were_remembered(home: Path, text: 
     (home / "state" / calibration_store.FILE).write_text(text)
     assert calibration_store.find("KEY") is None
     calibration_store.remember("KEY", {"choice": {"channels_last": True}, "why": "w", "date": "d"})
-    assert calibration_store.find("KEY")["choice"] == {"channels_last": True}
+    found = calibration_store.find("KEY")
+    assert found is not None and found["choice"] == {"channels_last": True}
 
 
 def test_a_state_folder_that_cannot_be_written_costs_nothing_but_time(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -28,6 +30,7 @@ def test_balanced_weights_give_classes_equal_shares_and_pictures_the_mean_of_one
     weights = class_balance.class_weights(Recipe(class_weights="balanced"), counts)
     assert weights == pytest.approx([100 / (3 * count) for count in counts])
     own = class_balance.class_weights(Recipe(class_weights=(1.0, 2.0, 4.0)), counts)
+    assert own is not None
     assert own[1] / own[0] == pytest.approx(2) and own[2] / own[0] == pytest.approx(4)
     assert sum(w * c for w, c in zip(own, counts, strict=True)) == pytest.approx(100)
     assert class_balance.class_weights(Recipe(), counts) is None
@@ -82,10 +85,11 @@ def test_over_sampling_shows_classes_equally_often_and_repeats_no_picture_too_ea
     assert torch.equal(order, again)
 
 
-def batches(**options) -> TrainingBatches:
+def batches(**options: Any) -> TrainingBatches:
     labels = torch.tensor([0] * 30 + [1] * 6 + [2] * 4)
     pictures = Pictures(torch.arange(40 * 4, dtype=torch.uint8).view(40, 1, 2, 2), labels)
-    values = Recipe(**({"batch_size": 8} | options))
+    wanted: dict[str, Any] = {"batch_size": 8} | options
+    values = Recipe(**wanted)
     return TrainingBatches(pictures, View([0.0], [1.0], 2, CPU), values, seed=3, num_classes=3)
 
 
@@ -169,7 +173,7 @@ def test_what_is_refused(values: dict, message: str) -> None:
 
 @pytest.mark.parametrize("values", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}])
 def test_what_would_have_no_effect_on_a_loss_is_refused(values: dict) -> None:
-    def planned(network: str, **options: object) -> None:
+    def planned(network: str, **options: Any) -> None:
         planner.plan(planner.Request(network=network, threads=1, device="cpu", **options), lambda line: None)
 
     with pytest.raises(UsageError, match="has no effect on capsnet_nano, whose loss is its own"):

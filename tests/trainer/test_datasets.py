@@ -16,6 +16,7 @@ import sys
 import tarfile
 import textwrap
 import urllib.error
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -509,6 +510,7 @@ class _AsPython2(pickle._Pickler):
     """Writes bytes and text as Python 2 did, which is what CIFAR's files hold."""
 
     dispatch: ClassVar[dict] = dict(pickle._Pickler.dispatch)
+    write: Callable[[bytes], object]  # set by the base class
 
     def save_text(self, value: bytes | str) -> None:
         data = value if isinstance(value, bytes) else value.encode("latin1")

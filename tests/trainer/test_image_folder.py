@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,7 @@ from PIL import Image
 REAL = os.environ.get("CNN_EXPLORER_DATA")
 
 
-def paint(
-    path: Path, colour: Sequence[int] = (200, 30, 40), size: tuple[int, int] = (12, 9), **options: object
-) -> None:
+def paint(path: Path, colour: Sequence[int] = (200, 30, 40), size: tuple[int, int] = (12, 9), **options: Any) -> None:
     """One picture of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, tuple(colour)).save(path, **options)
@@ -189,7 +188,7 @@ def test_names_that_are_no_text(animals: Path, tmp_path: Path) -> None:
     os.mkdir(strange)
     with open(strange + b"/bad\xfe.png", "wb") as file:
         file.write(b"no picture")
-    shutil.copy(animals / "train/cat/000.png", strange + b"/good.png")
+    shutil.copy(animals / "train/cat/000.png", os.fsdecode(strange + b"/good.png"))
     data = load(animals, tmp_path / "cache")
     assert data.classes == ("cat", "dog", "\\udcff\\x1b[31m")
     assert data.skipped == ("train/\\udcff\\x1b[31m/bad\\udcfe.png (not a picture that Pillow knows)",)
@@ -261,7 +260,9 @@ HARMS = [
 
 
 @pytest.mark.parametrize(("harm", "message"), HARMS, ids=[harm.__name__[1:] for harm, _ in HARMS])
-def test_what_is_wrong_is_told_in_one_line(harm: object, message: str, animals: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_is_told_in_one_line(
+    harm: Callable[[Path], None], message: str, animals: Path, tmp_path: Path
+) -> None:
     harm(animals)
     for ask in (
         lambda: dataset_info.describe(f"folder:{animals}", tmp_path),

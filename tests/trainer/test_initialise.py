@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +23,7 @@ from support.training import create_run, same, status_of, weights_of, write_mode
 
 
 @pytest.fixture
-def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the runs, with the networks tiny … in the catalogue."""
     write_models(tmp_path / "models")
     monkeypatch.setenv("CNN_EXPLORER_MODELS", str(tmp_path / "models"))
@@ -45,15 +47,17 @@ def first_weights(path: Path) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-def planned(**wishes: object) -> tuple[run_config.RunConfig, list[str]]:
+def planned(**wishes: Any) -> tuple[run_config.RunConfig, list[str]]:
     said: list[str] = []
-    return planner.plan(planner.Request(**({"threads": 1, "device": "cpu"} | wishes)), said.append).config, said
+    values: dict[str, Any] = {"threads": 1, "device": "cpu"} | wishes
+    return planner.plan(planner.Request(**values), said.append).config, said
 
 
 def test_a_run_of_the_same_classes_is_taken_over_whole(runs: Path) -> None:
     earlier = trained(runs)
     config, _ = planned(network="tiny", start=Wish("file", earlier.name[-4:]))
     begin = config.network.pretrained
+    assert begin is not None
     assert (begin.kind, begin.name, begin.fresh) == ("file", earlier.name, ())
     assert begin.source == str(earlier / "checkpoints" / "best.pt") and len(begin.digest) == 64
     assert config.recipe.backbone_lr == 0.1
@@ -85,6 +89,7 @@ def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> 
     torch.save({"state_dict": source.state_dict()}, tmp_path / "foreign.pth")
     wish = Wish("file", str(tmp_path / "foreign.pth"))
     config, said = planned(network="resnet34", dataset="digits", start=wish)
+    assert config.network.pretrained is not None
     fresh = config.network.pretrained.fresh
     # Grey digits: the first convolution does not fit; ResNet-34 has more blocks than the file.
     assert fresh[0].startswith("stem") and "head.weight" in fresh and "stage1.2.conv1.conv.weight" in fresh
@@ -100,7 +105,8 @@ def test_the_form_of_the_earlier_run_is_kept(runs: Path) -> None:
     config, _ = planned(network="tiny", start=Wish("file", earlier.name))
     assert config.network.image_size == 20
     config, _ = planned(network="tiny", start=Wish("file", earlier.name), image_size=28)
-    assert config.network.image_size == 28 and "head.weight" in config.network.pretrained.fresh
+    assert config.network.image_size == 28 and config.network.pretrained is not None
+    assert "head.weight" in config.network.pretrained.fresh
 
 
 def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from cnn_explorer.cli import train_options
@@ -27,7 +28,7 @@ def losses(bottom: float) -> list[float]:
 
 def test_the_suggestion_is_a_tenth_of_the_rate_of_the_smallest_loss() -> None:
     found = lr_finder.judged(RATES, losses(-1), blew_up=True)
-    assert 0.05 < found.lowest < 0.2
+    assert found.lowest is not None and 0.05 < found.lowest < 0.2
     assert found.suggested == pytest.approx(found.lowest / 10, rel=0.05)
     assert found.steepest == pytest.approx(1e-3, rel=0.3)
     assert "a tenth of" in found.verdict
@@ -36,7 +37,8 @@ def test_the_suggestion_is_a_tenth_of_the_rate_of_the_smallest_loss() -> None:
 def test_noise_of_one_rate_does_not_decide() -> None:
     values = losses(-1)
     values[20] = 0.1
-    assert 0.05 < lr_finder.judged(RATES, values, blew_up=True).lowest < 0.2
+    lowest = lr_finder.judged(RATES, values, blew_up=True).lowest
+    assert lowest is not None and 0.05 < lowest < 0.2
 
 
 @pytest.mark.parametrize("values", [[], [2.3], [2.3] * 120, [2.3 + rate for rate in RATES], [2.3, 2.2]])
@@ -50,6 +52,7 @@ def test_whatever_the_losses_the_rates_named_are_among_those_tried(values: list[
     found = lr_finder.judged(RATES[: len(values)], values, blew_up=False)
     assert len(found.smoothed) == len(values)
     if found.suggested is not None:
+        assert found.steepest is not None and found.lowest is not None
         assert found.steepest <= found.lowest <= RATES[len(values) - 1]
 
 
@@ -94,7 +97,7 @@ def test_named_recipes_can_be_used_on_all_data_and_over_any_note(name: str) -> N
         assert found.optimizer == "sgd" and found.lr == presets.PRESETS[name].values["lr"]
         mirrored = set(recipe.FLIPS) & set(found.augment)
         assert bool(mirrored) == (dataset not in recipe.MIRRORED_MEANS_SOMETHING_ELSE)
-    option = train_options.Preset.__metadata__[0].help
+    option = get_args(train_options.Preset)[1].help
     assert name in option
 
 

@@ -12,7 +12,8 @@ from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.optim.build import build_optimizer, set_rate
 from cnn_explorer.trainer.optim.lamb import Lamb, trust_ratio
 from cnn_explorer.trainer.optim.muon import Muon, hidden_matrices, orthogonalised
-from torch import Tensor, nn
+from support.tensors import gradient as gradient_of
+from torch import nn
 
 
 def generator() -> torch.Generator:
@@ -43,7 +44,7 @@ def test_a_matrix_of_zeros_stays_one() -> None:
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (8, 3, 2, 2)])
 def test_a_step_of_muon_by_hand(shape: tuple) -> None:
     weight = with_gradient(*shape)
-    start, gradient = weight.detach().clone(), weight.grad.clone()
+    start, gradient = weight.detach().clone(), gradient_of(weight).clone()
     group = {"params": [weight], "weight_decay": 0.1, "lr_scale": 1.0}
     optimizer = Muon([group], [], momentum=0.9, nesterov=True, lr=0.5)
     optimizer.step()
@@ -99,7 +100,7 @@ def test_muon_leaves_tables_tokens_depthwise_filters_and_auxiliary_classifiers_a
     assert any(name.startswith("head1") for name in names_of(network)), "its hidden layer is one like others"
 
 
-def _chosen(network: nn.Module) -> list[Tensor]:
+def _chosen(network: nn.Module) -> list[nn.Parameter]:
     hidden = hidden_matrices(network)
     chosen = [parameter for parameter in network.parameters() if id(parameter) in hidden]
     assert chosen
@@ -172,7 +173,7 @@ def test_a_step_of_lamb_by_hand() -> None:
         expected = []
         for parameter, decay in ((weight, 0.1), (bias, 0.0)):
             # The same gradient each time: the corrected moments are the gradient and its square.
-            direction = parameter.grad / (parameter.grad.abs() + 1e-6) + decay * parameter.detach()
+            direction = gradient_of(parameter) / (gradient_of(parameter).abs() + 1e-6) + decay * parameter.detach()
             ratio = parameter.detach().norm() / direction.norm() if parameter is weight else 1.0
             expected.append(parameter.detach() - 0.01 * ratio * direction)
         optimizer.step()
@@ -183,7 +184,7 @@ def test_a_step_of_lamb_by_hand() -> None:
 def test_lamb_moves_a_weight_by_a_part_of_its_length_whatever_the_gradient() -> None:
     for factor in (1e-3, 1.0, 1e3):
         weight = with_gradient(6, 5)
-        weight.grad *= factor
+        gradient_of(weight).mul_(factor)
         before = weight.detach().clone()
         Lamb([{"params": [weight]}], lr=0.02, betas=(0.9, 0.999), eps=1e-12).step()
         assert (weight - before).norm().item() == pytest.approx(0.02 * before.norm().item(), rel=1e-6)

@@ -14,6 +14,7 @@ import urllib.error
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,7 +179,8 @@ def test_a_vits_positions_are_stretched_to_another_size(monkeypatch: pytest.Monk
         torchvision_weights, "reference", lambda chosen, size: counting.on_meta(lambda: theirs(size)).eval()
     )
     chosen = dataclasses.replace(torchvision_weights.find(registry.find("vit_base_16")), size=32)
-    network, ours = theirs(32), build(1000)
+    network: Any = theirs(32)
+    ours = build(1000)
     write_file(chosen, network)
     torchvision_weights.put_into(ours, chosen, build, 64, ())
     before, after = network.encoder.pos_embedding[0], dict(ours.named_parameters())["tokens.positions"][0]
@@ -330,7 +332,8 @@ def test_discriminative_rates(tmp_path: Path, animals: str, published_file: torc
     wishes = wished(animals, lr=0.01, momentum=0, weight_decay=0, schedule="constant", layer_decay=0.5)
     path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wishes)
     with bench(path, lock, stop_after=1) as ours:
-        optimizer, network = ours.session.updater.optimizer, ours.session.network
+        optimizer = ours.session.updater.optimizer
+        network: Any = ours.session.network
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         before = {name: value.clone() for name, value in network.state_dict().items()}
         with pytest.raises(Stopped):
@@ -387,6 +390,7 @@ def test_grey_pictures_the_weights_own_size_and_a_rate_for_fine_tuning(
     assert (config.recipe.backbone_lr, config.recipe.epochs, config.recipe.freeze) == (0.1, 10, "none")
     assert any("grey pictures become 3" in line for line in said)
     assert any("10,250 of 352,042 parameters are new: head.weight, head.bias" in line for line in said)
+    assert network.pretrained is not None
     view = View(network.pretrained.mean, network.pretrained.std, 28, torch.device("cpu"))
     grey = torch.full((2, 1, 28, 28), 255, dtype=torch.uint8)
     seen = view.normalised(grey)

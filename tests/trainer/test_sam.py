@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -26,8 +28,14 @@ def batch() -> tuple[Tensor, Tensor]:
     return torch.randn(12, 12, generator=generator, dtype=torch.float64), torch.arange(12) % 4
 
 
-def updater(net: nn.Module, **options) -> Updater:
-    values = {"momentum": 0.0, "weight_decay": 0.0, "sam": "sam", "rho": 0.3, "batch_size": 12} | options
+def updater(net: nn.Module, **options: Any) -> Updater:
+    values: dict[str, Any] = {
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "sam": "sam",
+        "rho": 0.3,
+        "batch_size": 12,
+    } | options
     recipe = Recipe(**values)
     average = Average(net, copy.deepcopy(net), recipe.ema) if recipe.ema else None
     return Updater(net, build_optimizer(net, recipe), recipe, average=average)
@@ -44,7 +52,8 @@ def test_a_step_is_the_gradient_at_the_worst_point_by_hand(kind: str) -> None:
     start = copy.deepcopy(net)
     sizes = [torch.ones_like(p) if kind == "sam" else p.detach().abs() + ASAM_FLOOR for p in start.parameters()]
     first = gradients(start)
-    length = sum((size * g).square().sum() for size, g in zip(sizes, first, strict=True)).sqrt()
+    squares = [(size * g).square().sum() for size, g in zip(sizes, first, strict=True)]
+    length = sum(squares, torch.zeros(())).sqrt()
     worst = copy.deepcopy(start)
     with torch.no_grad():
         for parameter, size, gradient in zip(worst.parameters(), sizes, first, strict=True):
@@ -60,9 +69,9 @@ def test_a_step_is_the_gradient_at_the_worst_point_by_hand(kind: str) -> None:
 
 
 def test_the_first_gradients_are_gone_in_the_second_pass() -> None:
-    net = network()
+    net: Any = network()
     update = updater(net)
-    first: list[weakref.ref] = []
+    first: list[Callable[[], object]] = []
 
     def look(*_: object) -> None:
         if first:
@@ -104,7 +113,8 @@ def test_without_a_rate_the_weights_are_where_they_were_to_the_last_bit() -> Non
 
 
 def test_running_statistics_are_those_of_the_first_pass() -> None:
-    net, plain = network(norm=True), network(norm=True)
+    net: Any = network(norm=True)
+    plain: Any = network(norm=True)
     images, _ = batch()
     plain(images)
     updater(net)(*batch(), 0.1)
@@ -117,7 +127,7 @@ def test_running_statistics_are_those_of_the_first_pass() -> None:
 def test_both_passes_drop_the_same_and_the_next_update_drops_others() -> None:
     net = network(dropout=0.5)
     masks: list[Tensor] = []
-    net[3].register_forward_hook(lambda module, inputs, output: masks.append(output == 0))
+    net[3].register_forward_hook(lambda module, inputs, output: masks.append(output.eq(0)))
     update = updater(net)
     for _ in range(2):
         update(*batch(), 0.0)
@@ -134,11 +144,12 @@ def test_parts_of_a_batch_give_the_step_of_the_whole() -> None:
 
 
 def test_the_second_gradient_is_clipped_and_averaged_weights_follow_the_step() -> None:
-    net = network()
+    net: Any = network()
     start = copy.deepcopy(net)
-    update = updater(net, clip_norm=0.01, ema=0.5)
+    update: Any = updater(net, clip_norm=0.01, ema=0.5)
     update(*batch(), 1.0)
-    moved = sum((a - b).square().sum() for a, b in zip(net.parameters(), start.parameters(), strict=True)).sqrt()
+    squares = [(a - b).square().sum() for a, b in zip(net.parameters(), start.parameters(), strict=True)]
+    moved = sum(squares, torch.zeros(())).sqrt()
     assert moved.item() == pytest.approx(0.01, rel=1e-3)
     assert update.gradient_norm() > 0.01
     decay = min(0.5, 2 / 11)
@@ -170,6 +181,7 @@ def test_an_overflow_leaves_the_update_out_and_lowers_the_scale() -> None:
     )  # times the scale: more than float32 holds
     update(*batch(), 0.1)
     assert all(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
+    assert update.scaler is not None
     assert update.scaler.get_scale() == 512.0
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.errors import UsageError, WorkError
@@ -36,7 +37,7 @@ class Told(Group):
 
 
 def test_rank_0_makes_the_run_and_the_others_learn_which() -> None:
-    made = (Path("/runs/a"), object())
+    made: Any = (Path("/runs/a"), object())
     assert torchrun.settled(Told(), lambda: made) is made
     assert torchrun.settled(Told(("/runs/a", 1)), lambda: pytest.fail("only rank 0 makes it")) == (
         Path("/runs/a"),
@@ -72,7 +73,9 @@ def test_ranks_that_are_started_again_find_their_run(tmp_path: Path, monkeypatch
         monkeypatch.setenv(key, value)
     assert torchrun.begun_by_this_job(tmp_path) is None
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    other = torchrun.job() | {"pid": 1}
+    job = torchrun.job()
+    assert job is not None
+    other = job | {"pid": 1}
     make_run(tmp_path, "20261120-143022-a", torchrun=other).release()
     with pytest.raises(WorkError, match="their run is not in"):
         torchrun.begun_by_this_job(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,7 +57,8 @@ def test_loss_before_training_is_that_of_guessing(home: Path, name: str) -> None
         images, targets = batches.batch(batches.epoch(0), 0)
         made.session.network.train()
         loss = made.session.updater(images, targets, 1e-9).loss.item()
-    expected = made.session.network.declaration.initial_loss or math.log(10)
+        network: Any = made.session.network
+    expected = network.declaration.initial_loss or math.log(10)
     assert abs(loss - expected) < 0.2 * expected
 
 
@@ -103,11 +105,13 @@ def test_the_best_checkpoint_is_the_best_evaluation(home: Path) -> None:
     with bench(path, lock) as made:
         made.trainer.run()
         best = made.trainer.best
+        assert best is not None
         state = checkpoint.read(checkpoint_paths(path).best)
         assert (state["epoch"], state["accuracy"]) == (best.epoch, best.accuracy)
         assert state["classes"] == list("0123456789") and state["network"]["name"] == "tiny"
         made.session.network.load_state_dict(state["model"])
-        assert made.trainer._evaluate().accuracy == best.accuracy
+        again = made.trainer._evaluate()
+        assert again is not None and again.accuracy == best.accuracy
 
 
 def test_of_equal_accuracies_the_smaller_loss_is_better() -> None:
@@ -257,7 +261,8 @@ def test_weights_that_are_spoiled_by_the_last_update_are_not_written(home: Path)
         def spoil(grad: torch.Tensor) -> torch.Tensor:
             return grad * math.nan if made.trainer.step == 32 else grad
 
-        made.session.network.head.weight.register_hook(spoil)
+        network: Any = made.session.network
+        network.head.weight.register_hook(spoil)
         with pytest.raises(Diverged, match=r"gradient .* at step 33"):
             made.trainer.run()
     assert checkpoint.read(checkpoint_paths(path).last)["step"] == 20
