@@ -7,10 +7,13 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from cnn_explorer.trainer.common import process
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.screens.catalogue import CatalogueScreen
+from textual.app import App
 from textual.pilot import Pilot
 
 # Answers every question about a network of two blocks and a head; "die" in the name ends the process.
@@ -128,11 +131,11 @@ class FakeRun:
         self.write(*(train_record(step, 2.3 * math.exp(-step / 100), step / count) for step in range(count)))
 
 
-def make_app(folder: Path, **options: object) -> ExplorerApp:
+def make_app(folder: Path, **options: Any) -> ExplorerApp:
     """An app whose runs, data and memory lie in ``folder`` and whose helper needs no torch."""
     places = Places(folder / "runs", folder / "data", folder / "state", folder / "cache")
-    arguments = {"helper_command": HELPER_COMMAND, "watch_every_s": 0.05} | options
-    return ExplorerApp(places, **arguments)  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {"helper_command": HELPER_COMMAND, "watch_every_s": 0.05} | options
+    return ExplorerApp(places, **arguments)
 
 
 async def until(pilot: Pilot, condition, what: str = "", patience_s: float = 60.0) -> None:
@@ -143,6 +146,18 @@ async def until(pilot: Pilot, condition, what: str = "", patience_s: float = 60.
         await pilot.pause(0.02)
 
 
-def screen_text(app: ExplorerApp) -> str:
+def catalogue(app: App[Any]) -> CatalogueScreen:
+    """Return the catalogue, which must be the screen at the top."""
+    assert isinstance(app.screen, CatalogueScreen)
+    return app.screen
+
+
+def explorer(pilot: Pilot) -> ExplorerApp:
+    """Return the app under a pilot."""
+    assert isinstance(pilot.app, ExplorerApp)
+    return pilot.app
+
+
+def screen_text(app: App[Any]) -> str:
     """What is to be seen on the screen at the top, as text."""
     return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())

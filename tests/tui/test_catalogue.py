@@ -11,12 +11,14 @@ from cnn_explorer.models.catalogue import registry
 from cnn_explorer.tui.core import saved_state
 from cnn_explorer.tui.networks import catalogue_list
 from cnn_explorer.tui.networks.selection import Subject
+from cnn_explorer.tui.screens.base import BaseScreen
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
+from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets.filter_input import FilterInput
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.rows import RowList
 from cnn_explorer.tui.widgets.text_view import TextView
-from support.tui import make_app, screen_text, until
+from support.tui import catalogue, make_app, screen_text, until
 from textual.command import CommandList
 from textual.widgets import Input
 
@@ -49,7 +51,7 @@ async def test_list_and_note_are_there(tmp_path: Path) -> None:
 async def test_moving_changes_the_note_once_the_cursor_rests(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        screen = app.screen
+        screen = catalogue(app)
         await until(pilot, lambda: has_note(screen))
         await pilot.press("G")
         last = registry.variants()[screen.table.key]
@@ -65,7 +67,7 @@ async def test_moving_changes_the_note_once_the_cursor_rests(tmp_path: Path) -> 
 async def test_filter_narrows_while_typing_and_escape_brings_all_back(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        screen = app.screen
+        screen = catalogue(app)
         everything = shown(screen)
         await pilot.press("slash", *"resnet 2015")
         expected = catalogue_list.matching(list(registry.variants().values()), "resnet 2015")
@@ -87,7 +89,7 @@ async def test_filter_narrows_while_typing_and_escape_brings_all_back(tmp_path: 
 async def test_order_goes_round(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        screen = app.screen
+        screen = catalogue(app)
         here = screen.table.key
         for order in [*list(catalogue_list.ORDERS)[1:], "year"]:
             await pilot.press("o")
@@ -103,7 +105,7 @@ async def test_layer_table_comes_from_the_helper(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("2")
-        screen = app.screen
+        screen = catalogue(app)
         await until(pilot, lambda: screen.query(LayersPane))
         pane = screen.query_one(LayersPane)
         await until(pilot, lambda: pane.table.rows)
@@ -124,11 +126,12 @@ async def test_layer_table_comes_from_the_helper(tmp_path: Path) -> None:
 async def test_death_of_the_helper_is_told_and_healed(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        screen = app.screen
+        screen = catalogue(app)
         await pilot.press("2")
         await until(pilot, lambda: screen.query(LayersPane))
         pane = screen.query_one(LayersPane)
         await until(pilot, lambda: pane.table.rows and not app.questions.pending)
+        assert app.helper.pid is not None
         os.kill(app.helper.pid, 9)
         await until(pilot, lambda: app.helper.state.word == "down")
         await pilot.press("j")
@@ -145,7 +148,7 @@ async def test_helper_that_cannot_start_is_told_in_the_pane(tmp_path: Path) -> N
 async def test_links_lead_to_other_notes_and_escape_back(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        screen = app.screen
+        screen = catalogue(app)
         known = {family.name for family in registry.families()}
         start, target = next(
             (family, link)
@@ -161,6 +164,7 @@ async def test_links_lead_to_other_notes_and_escape_back(tmp_path: Path) -> None
         assert screen.focused is view
         for _ in view.document.links:
             await pilot.press("right_square_bracket")
+            assert view.link is not None
             if view.link.target == f"{target}.md":
                 break
         await pilot.press("enter")
@@ -201,7 +205,7 @@ async def test_too_small_a_terminal_gets_a_message(tmp_path: Path, size: tuple[i
 async def test_form_changes_the_figures(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        screen = app.screen
+        screen = catalogue(app)
         variant = next(variant for variant in registry.variants().values() if variant.small_form is not None)
         screen.go_to(variant.name)
         await pilot.press("f")
@@ -214,12 +218,12 @@ async def test_place_is_remembered(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("j", "j", "o", "2")
-        network = app.screen.table.key
+        network = catalogue(app).table.key
         await pilot.pause()
     again = make_app(tmp_path)
     async with again.run_test(size=WIDE) as pilot:
-        assert again.screen.table.key == network
-        assert again.memory.sort == "family" and again.screen.panes.current == "layers"
+        assert catalogue(again).table.key == network
+        assert again.memory.sort == "family" and catalogue(again).panes.current == "layers"
 
 
 @pytest.mark.parametrize("contents", ["", "{", "[]", '{"network": 7, "tab": "nonsense", "smoothing": "x"}', "\x00"])
@@ -273,9 +277,9 @@ async def test_the_hidden_filter_never_takes_the_first_keys(tmp_path: Path, monk
     monkeypatch.setattr(FilterInput, "on_focus", lambda self: focused.append(self), raising=False)
     app = make_app(tmp_path)
     async with app.run_test(size=NARROW) as pilot:
-        await until(pilot, lambda: app.screen.focused is app.screen.table)
+        await until(pilot, lambda: app.screen.focused is catalogue(app).table)
         await pilot.press("w")
-        await until(pilot, lambda: app.screen.focused is app.screen.table)
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.focused is app.screen.table)
         assert not focused
         await pilot.press("slash")
         await until(pilot, lambda: focused)
@@ -286,6 +290,7 @@ async def test_only_keys_that_do_something_are_offered(tmp_path: Path) -> None:
     async with app.run_test(size=WIDE) as pilot:
         for key, action in (("b", "show_bench"), ("C", "show_concepts"), ("w", "show_runs"), ("a", "show_catalogue")):
             await pilot.press(key)
+            assert isinstance(app.screen, BaseScreen)
             offered = {command.action for command in app.screen.active_commands()}
             assert action not in offered and len(offered & {"show_bench", "show_runs", "show_catalogue"}) >= 2
         await pilot.press("question_mark")
@@ -307,9 +312,9 @@ async def test_filter_puts_the_cursor_on_what_is_called_so(tmp_path: Path) -> No
     app = make_app(tmp_path)
     async with app.run_test(size=NARROW) as pilot:
         await pilot.press("G", "slash", *"resnet50")
-        assert app.screen.table.key == "resnet50" and len(app.screen.table.rows) > 1
+        assert catalogue(app).table.key == "resnet50" and len(catalogue(app).table.rows) > 1
         await pilot.press("enter", "j")
-        assert app.screen.table.key != "resnet50"
+        assert catalogue(app).table.key != "resnet50"
 
 
 async def test_search_finds_the_line_of_a_note_that_was_never_open(tmp_path: Path) -> None:
@@ -318,8 +323,10 @@ async def test_search_finds_the_line_of_a_note_that_was_never_open(tmp_path: Pat
         app.open_page("resnet.md", "projection")
         await until(pilot, lambda: app.screen.query(TextView) and app.screen.query_one(TextView)._match is not None)
         view = app.screen.query_one(TextView)
-        await until(pilot, lambda: view.scroll_offset.y <= view._match < view.scroll_offset.y + view.size.height)
-        assert view._match > view.size.height, "it had to be scrolled to"
+        line = view._match
+        assert line is not None
+        await until(pilot, lambda: view.scroll_offset.y <= line < view.scroll_offset.y + view.size.height)
+        assert line > view.size.height, "it had to be scrolled to"
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24)])

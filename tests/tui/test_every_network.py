@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.tui.app import ExplorerApp, Places
 from cnn_explorer.tui.widgets.network_panes import NAMES
-from support.tui import screen_text, until
+from support.tui import catalogue, screen_text, until
 
 
 @pytest.mark.slow
 async def test_every_tab_of_every_architecture(tmp_path: Path) -> None:
     app = ExplorerApp(Places(tmp_path / "runs", tmp_path / "data", tmp_path / "state", tmp_path / "cache"))
     async with app.run_test(size=(80, 24)) as pilot:
-        screen = app.screen
+        screen = catalogue(app)
         for family in registry.families():
             variant = family.variants[0]
             assert screen.go_to(variant.name)
             for number, key in enumerate(NAMES, start=1):
                 await pilot.press(str(number))
                 await until(pilot, lambda key=key: screen.panes.pane_of(key) and screen.panes.current == key)
-                pane = screen.panes.pane_of(key)
+                pane: Any = screen.panes.pane_of(key)
                 wanted = f"{variant.name}: {key}"
                 await until(
                     pilot,

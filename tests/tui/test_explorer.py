@@ -25,10 +25,11 @@ from cnn_explorer.tui.widgets.diff_pane import DiffPane
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.network_runs_pane import NetworkRunsPane
 from cnn_explorer.tui.widgets.pixel_view import PixelView
+from cnn_explorer.tui.widgets.scatter_view import ScatterView
 from cnn_explorer.tui.widgets.text_view import TextView
 from cnn_explorer.tui.widgets.walk_pane import WalkPane
 from cnn_explorer.tui.worker.requests import Reply
-from support.tui import FakeRun, make_app, screen_text, until
+from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -72,7 +73,7 @@ async def test_walk_goes_into_blocks_and_down_to_one_value(tmp_path: Path) -> No
         await pilot.press("left")
         assert labels(pane) == ["body ×2", "head"] and pane.table.key == "0.0"
         await pilot.press("escape")
-        assert app.screen.focused is app.screen.table
+        assert app.screen.focused is catalogue(app).table
 
 
 async def test_one_value_with_the_weights_of_a_trained_run(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ async def test_walk_can_hide_what_comes_out(tmp_path: Path) -> None:
 async def test_code_shows_the_network_and_the_layer(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        app.screen.go_to("resnet18")
+        catalogue(app).go_to("resnet18")
         pane = await open_pane(pilot, "4", CodePane)
         view = pane.query_one(CodeView)
         await until(pilot, lambda: view.definition == "resnet18")
@@ -135,12 +136,13 @@ async def test_code_shows_the_network_and_the_layer(tmp_path: Path) -> None:
         while view.definition != "resnet18":
             view.action_definition(-1)
         await pilot.press("enter")
-        await until(pilot, lambda: app.screen.panes.current == "layers" and app.screen.query(LayersPane))
+        await until(pilot, lambda: catalogue(app).panes.current == "layers" and app.screen.query(LayersPane))
         layers = app.screen.query_one(LayersPane)
         await until(pilot, lambda: layers.table.network is not None)
         assert layers.table.key == "0"
         layers.reveal("Linear")
-        assert layers.table.node.type == "Linear"
+        node = layers.table.node
+        assert node is not None and node.type == "Linear"
 
 
 def layer(name: str, layer_type: str) -> LayerNode:
@@ -150,7 +152,7 @@ def layer(name: str, layer_type: str) -> LayerNode:
 async def test_code_of_a_layer_is_its_class_or_where_that_is_made(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        app.screen.go_to("resnet18")
+        catalogue(app).go_to("resnet18")
         pane = await open_pane(pilot, "4", CodePane)
         view, network = pane.view, layer("", "ResNet")
         pane.show_layer((network, layer("stage1", "Sequential"), layer("stage1.0", "BasicBlock")))
@@ -173,10 +175,10 @@ async def test_a_class_above_which_nothing_stands_is_told(tmp_path: Path) -> Non
 async def test_layer_leads_to_its_definition(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        app.screen.go_to("resnet18")
+        catalogue(app).go_to("resnet18")
         await open_pane(pilot, "2", LayersPane, lambda pane: pane.table.rows)
         await pilot.press("d")
-        await until(pilot, lambda: app.screen.panes.current == "code" and app.screen.query(CodeView))
+        await until(pilot, lambda: catalogue(app).panes.current == "code" and app.screen.query(CodeView))
 
 
 def test_definitions_are_found_in_sibling_files() -> None:
@@ -190,9 +192,10 @@ def test_definitions_are_found_in_sibling_files() -> None:
 async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        app.screen.go_to("resnet18")
+        catalogue(app).go_to("resnet18")
         pane = await open_pane(pilot, "5", DiffPane, lambda pane: pane.table.rows)
         before = related.counterpart(registry.variants()["resnet18"])
+        assert before is not None
         assert f"{before.name} → resnet18" in screen_text(app)
         assert "+ added" in screen_text(app) and "Conv2d 3×3" in screen_text(app)
         await pilot.press("d", *"lenet5", "enter")
@@ -249,7 +252,7 @@ def test_predecessors_follow_the_notes() -> None:
 async def test_runs_of_the_network_lead_to_their_curves(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        network = app.screen.table.key
+        network = catalogue(app).table.key
         pane = await open_pane(pilot, "6", NetworkRunsPane)
         assert not pane.table.rows
         run = FakeRun(tmp_path / "runs", "20261120-143022-x-digits-7f3a", "finished", network=network)
@@ -262,10 +265,10 @@ async def test_runs_of_the_network_lead_to_their_curves(tmp_path: Path) -> None:
 async def test_marked_networks_are_compared(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
-        names = [row.key for row in app.screen.table.rows][:5]
+        names = [row.key for row in catalogue(app).table.rows][:5]
         for _ in names:
             await pilot.press("m", "j")
-        assert app.screen.shelf.marked == names[:4]
+        assert catalogue(app).shelf.marked == names[:4]
         await until(pilot, lambda: "4 are marked already" in screen_text(app))
         assert "4 marked" in screen_text(app) and "◆" in screen_text(app)
         await pilot.press("c")
@@ -275,22 +278,23 @@ async def test_marked_networks_are_compared(tmp_path: Path) -> None:
         text = screen_text(app)
         assert all(name[:10] in text for name in names[:4]) and "4 KiB" in text and "work" in text
         await pilot.press("f", "j", "escape", "g", "m")
-        assert app.screen.shelf.marked == names[1:4]
+        assert catalogue(app).shelf.marked == names[1:4]
 
 
 async def test_comparing_without_marks_takes_the_predecessor(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        app.screen.go_to("resnet18")
+        catalogue(app).go_to("resnet18")
         await pilot.press("c")
         assert isinstance(app.screen, CompareScreen)
-        assert app.screen._names == ["resnet18", related.counterpart(registry.variants()["resnet18"]).name]
+        other = related.counterpart(registry.variants()["resnet18"])
+        assert other is not None and app.screen._names == ["resnet18", other.name]
 
 
 async def test_views_of_the_catalogue(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
-        screen = app.screen
+        screen = catalogue(app)
         screen.go_to("vit_base_16")
         await pilot.press("v")
         assert screen.table.key == "vit_base_16", "its family stands for it"
@@ -300,16 +304,18 @@ async def test_views_of_the_catalogue(tmp_path: Path) -> None:
         await pilot.press("v")
         await until(pilot, lambda: screen.shelf.chart is not None and screen.shelf.chart.has_focus)
         chart = screen.shelf.chart
+        assert isinstance(chart, ScatterView)
         seen = {chart.key}
         for _ in range(6):
             await pilot.press("right")
+            assert screen.subject is not None
             assert screen.subject.network == chart.key == app.memory.network
             seen.add(chart.key)
         assert len(seen) == 7
         await pilot.press("x", "down", "up", "x", "x", "x", "enter")
         await pilot.press("escape", "v")
         assert screen.table.display and screen.table.has_focus and "o order" in screen_text(app)
-        assert screen.table.key == screen.subject.network
+        assert screen.subject is not None and screen.table.key == screen.subject.network
 
 
 async def test_another_picture_changes_every_pane(tmp_path: Path) -> None:
@@ -396,10 +402,12 @@ async def test_link_from_a_concept_to_a_note_and_back(tmp_path: Path) -> None:
             await pilot.press("right_square_bracket")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, CatalogueScreen))
-        assert app.screen.variant.family == pages.find(link.target).name
+        family = pages.find(link.target)
+        variant = catalogue(app).variant
+        assert family is not None and variant is not None and variant.family == family.name
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, PageScreen))
-        assert app.screen.page == page
+        assert isinstance(app.screen, PageScreen) and app.screen.page == page
         await pilot.press("escape")
         assert isinstance(app.screen, CatalogueScreen)
 
@@ -455,6 +463,7 @@ async def test_export_writes_a_file(tmp_path: Path, monkeypatch, keys: tuple[str
     monkeypatch.chdir(tmp_path)
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
+        listed = [row.key for row in catalogue(app).table.rows]
         await pilot.press("e", *keys, "enter")
         await until(pilot, lambda: list(tmp_path.glob(f"*.{suffix}")))
         await until(pilot, lambda: "written" in screen_text(app))
@@ -462,7 +471,7 @@ async def test_export_writes_a_file(tmp_path: Path, monkeypatch, keys: tuple[str
     contents = path.read_text()
     if suffix == "json":
         networks = [row["network"] for row in json.loads(contents)["data"]]
-        assert networks == [row.key for row in app.screen_stack[0].table.rows] if app.screen_stack else networks
+        assert networks == listed
     assert ("<svg" in contents) == (suffix == "svg")
 
 
@@ -506,7 +515,7 @@ async def test_ascii_draws_nothing_else(tmp_path: Path) -> None:
 async def test_two_panes_stand_side_by_side_where_there_is_room(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=(180, 50)) as pilot:
-        screen = app.screen
+        screen = catalogue(app)
         await pilot.press("2")
         await until(pilot, lambda: len(screen.panes.shown) == 2)
         await until(pilot, lambda: screen.query_one(LayersPane).table.rows and screen.query_one(TextView).source)

@@ -45,7 +45,8 @@ class Listener:
 def test_answers_come_with_their_numbers() -> None:
     with Listener() as listener:
         first, second = listener.helper.ask("layers", network="a"), listener.helper.ask("layers", network="refuse")
-        assert listener.answer(first).value["tree"]["type"] == "Net"
+        value = listener.answer(first).value
+        assert value is not None and value["tree"]["type"] == "Net"
         refusal = listener.answer(second)
         assert refusal.value is None and refusal.problem == "the picture is too small"
         assert [state.word for state in listener.states] == ["loading", "ready"]
@@ -55,6 +56,7 @@ def test_a_killed_process_is_started_again() -> None:
     with Listener() as listener:
         listener.answer(listener.helper.ask("layers", network="a"))
         before = listener.helper.pid
+        assert before is not None
         os.kill(before, signal.SIGKILL)
         assert listener.answer(listener.helper.ask("layers", network="b")).value
         assert listener.helper.pid != before
@@ -96,6 +98,7 @@ def test_closing_ends_the_process() -> None:
     with Listener() as listener:
         listener.answer(listener.helper.ask("layers", network="a"))
         process = listener.helper._process
+    assert process is not None
     process.wait(5)
     assert process.returncode == -signal.SIGKILL
 

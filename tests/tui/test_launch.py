@@ -27,7 +27,7 @@ from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.markup import escape
-from support.tui import FakeRun, make_app, screen_text, until
+from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -362,17 +362,19 @@ def said(screen: LaunchScreen, name: str) -> str:
 async def test_a_run_is_started_as_it_is_and_shown(tmp_path: Path, requests: list[Request]) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
-        network = app.screen.table.key
+        network = catalogue(app).table.key
         screen = await open_launch(pilot)
         await until(pilot, lambda: "cuda:0: a GPU, 20 GiB free" in said(screen, "#launch-facts"))
         await until(pilot, lambda: "4.2 s an epoch" in said(screen, "#estimate"))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        runs = app.screen
+        assert isinstance(runs, RunsScreen)
         assert requests[0].words == ("train", network, "--dataset", "digits")
         assert requests[0].runs == tmp_path / "runs"
         FakeRun(tmp_path / "runs", "20261120-153022-other-digits-aaaa", "finished")
         FakeRun(tmp_path / "runs", RUN, alive=True)
-        await until(pilot, lambda: app.screen.table.key == RUN, "the cursor goes to the new run once it is found")
+        await until(pilot, lambda: runs.table.key == RUN, "the cursor goes to the new run once it is found")
 
 
 async def test_settings_are_changed_typed_and_taken_back(tmp_path: Path, requests: list[Request]) -> None:
@@ -463,9 +465,9 @@ async def test_what_is_wrong_is_not_started(tmp_path: Path, requests: list[Reque
 async def test_marked_networks_make_a_queue(tmp_path: Path, requests: list[Request]) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
-        first = app.screen.table.key
+        first = catalogue(app).table.key
         await pilot.press("m", "j", "m")
-        second = app.screen.table.key
+        second = catalogue(app).table.key
         screen = await open_launch(pilot)
         assert set(screen.form.networks) == {first, second}
         await pilot.press("ctrl+s")

@@ -131,7 +131,8 @@ def test_mnist_is_read_where_it_is_on_disk(tmp_path: Path) -> None:
     path = tmp_path / pictures.MNIST
     path.parent.mkdir(parents=True)
     path.write_bytes(bytes(16) + bytes(784) + bytes(range(256)) * 4)
-    assert pictures.mnist(tmp_path, 1)[0][:3] == [0.0, 1.0, 2.0]
+    first = pictures.mnist(tmp_path, 1)
+    assert first is not None and first[0][:3] == [0.0, 1.0, 2.0]
     assert pictures.mnist(tmp_path, 5000) is None
 
 
@@ -178,6 +179,7 @@ def layer(**changes: object) -> layer_tree.LayerNode:
 @pytest.mark.parametrize("seed", range(12))
 def test_answers_about_layers_are_right(seed: int) -> None:
     question = quiz.about_layer(layer(), random.Random(seed))
+    assert question is not None
     assert question.options[question.right] in ("64×16×16", "1,792")
     assert question.options.count(question.options[question.right]) == 1
 

@@ -15,7 +15,7 @@ from textual.widget import Widget
 SIZE = (40, 12)
 
 
-class OneWidget(App):
+class OneWidget(App[None]):
     """Nothing but a widget."""
 
     def __init__(self, widget: Widget) -> None:
@@ -33,7 +33,9 @@ def painted(widget: Widget) -> set[Region]:
 
 async def shown(pilot: Pilot, y: int, words: str) -> None:
     """Wait until a line of the screen has these words and nothing is left to paint."""
-    await until(pilot, lambda: words in screen_text(pilot.app).splitlines()[y] and not painted(pilot.app.one))
+    app = pilot.app
+    assert isinstance(app, OneWidget)
+    await until(pilot, lambda: words in screen_text(app).splitlines()[y] and not painted(app.one))
 
 
 async def test_another_title_paints_the_line_of_the_frame_that_it_stands_in() -> None:
@@ -77,8 +79,9 @@ async def test_the_style_of_lines_follows_the_theme() -> None:
         def render_line(self, y: int) -> Strip:
             return Strip.blank(self.size.width, self.base_style)
 
-    app = OneWidget(Lines())
+    lines = Lines()
+    app = OneWidget(lines)
     async with app.run_test(size=SIZE) as pilot:
-        before = app.one.base_style
+        before = lines.base_style
         app.theme = "textual-light"
-        await until(pilot, lambda: app.one.base_style == app.one.rich_style != before)
+        await until(pilot, lambda: lines.base_style == lines.rich_style != before)

@@ -102,7 +102,8 @@ async def test_orders_go_round_and_are_remembered(tmp_path: Path) -> None:
 
 
 async def test_marked_and_pinned_runs_are_drawn_with_the_one_under_the_cursor(tmp_path: Path) -> None:
-    trained(tmp_path, FIRST), trained(tmp_path, SECOND)
+    trained(tmp_path, FIRST)
+    trained(tmp_path, SECOND)
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         screen = await open_runs(pilot, 2)

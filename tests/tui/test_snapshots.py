@@ -25,7 +25,7 @@ from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from cnn_explorer.tui.widgets.machine_strip import MachineStrip
 from cnn_explorer.tui.widgets.picture_view import PictureView
 from cnn_explorer.tui.widgets.reading_view import ReadingView
-from support.tui import HELPER_COMMAND, FakeRun, eval_record, screen_text, until
+from support.tui import HELPER_COMMAND, FakeRun, eval_record, explorer, screen_text, until
 from textual.app import App
 from textual.pilot import Pilot
 
@@ -126,7 +126,7 @@ async def still(pilot: Pilot) -> None:
 
 async def settled(pilot: Pilot) -> None:
     """The runs are read, the helper is ready, the pane is filled."""
-    app = pilot.app
+    app = explorer(pilot)
     await until(pilot, lambda: app.runs and app.helper.state.word == "ready", "runs and helper")
     await until(pilot, lambda: app.screen.query("TextView, ChartGrid"))
     await still(pilot)
@@ -140,7 +140,7 @@ def snapshot(snap_compare, app: ExplorerApp, size: tuple[int, int], *keys: str) 
         for key in keys:
             await pilot.press(key)
             await pilot.pause(0.1)
-            await until(pilot, lambda: not pilot.app.questions.pending)
+            await until(pilot, lambda: not explorer(pilot).questions.pending)
         await still(pilot)
 
     return snap_compare(app, terminal_size=size, run_before=go)
@@ -216,7 +216,7 @@ def test_run(place: Path, machine: None, snap_compare, size: str) -> None:
         screen = pilot.app.screen
         assert isinstance(screen, RunScreen)
         await until(pilot, lambda: screen.query_one(ReadingView).findings and screen._known())
-        await until(pilot, lambda: len(screen.tabs.shown) == 1 + pilot.app.is_huge)
+        await until(pilot, lambda: len(screen.tabs.shown) == 1 + explorer(pilot).is_huge)
         await until(pilot, lambda: all(charts_done(grid) for grid in screen.query(ChartGrid)))
         await still(pilot)
 
