@@ -9,6 +9,7 @@ gradients of the parameters appear in the same order.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -44,10 +45,13 @@ class _Saved:
 class _FusedAttention(TorchFunctionMode):
     """Attention as the real devices run it: the fused kernel keeps no matrix of attention weights."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
-            query, key, value, mask, _, causal = (*args, None, 0.0, False)[:6] if len(args) < 6 else args[:6]
+            given: tuple[Any, ...] = args if len(args) >= 6 else (*args, None, 0.0, False)
+            query, key, value, mask, _, causal = given[:6]
             if kwargs.get("attn_mask", mask) is None and query.ndim == 4:
                 causal = kwargs.get("is_causal", causal)
                 scale = kwargs.get("scale")

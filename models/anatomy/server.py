@@ -1,6 +1,6 @@
-"""Answers questions about networks in a process of its own, so that whoever asks need not load torch.
+"""Answer questions about networks, so that whoever asks need not load torch.
 
-Started with `python -m cnn_explorer.models.anatomy.server`.
+Started as `python -m cnn_explorer.models.anatomy.server`.
 
 One JSON object a line on stdin, one a line on stdout:
 

@@ -150,7 +150,7 @@ def _change(layer: Layer) -> str:
     before, after = (layer.inputs[0][1:] if layer.inputs else ()), layer.output[1:]
     if before == after:
         return "keeps the size"
-    if len(before) == len(after) == 3:
+    if len(before) == 3 and len(after) == 3:
         sides = "keeps the side" if before[-1] == after[-1] else f"side {before[-1]} → {after[-1]}"
         return f"{sides}, channels {before[0]} → {after[0]}"
     return f"{'×'.join(map(str, before))} → {'×'.join(map(str, after))}"
@@ -183,7 +183,11 @@ def output_pixel(network: nn.Module, name: str, picture: Tensor, position: tuple
     if not isinstance(layer, nn.Conv2d) or isinstance(layer.padding, str) or layer.padding_mode != "zeros":
         raise ValueError(f"layer: {name!r} is not a two-dimensional convolution with zero padding")
     caught: list[tuple[Tensor, Tensor]] = []
-    hook = layer.register_forward_hook(lambda module, args, output: caught.append((args[0], output)))
+
+    def catch(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        caught.append((args[0], output))
+
+    hook = layer.register_forward_hook(catch)
     was_training = network.training
     try:
         with torch.no_grad():
@@ -203,6 +207,7 @@ def output_pixel(network: nn.Module, name: str, picture: Tensor, position: tuple
 
 def _window_at(layer: nn.Conv2d, entering: Tensor, channel: int, row: int, column: int) -> Tensor:
     """The input values under the kernel, zeros where it reaches over the edge: (C_in / groups, kernel, kernel)."""
+    assert not isinstance(layer.padding, str), "refused before"
     (pad_y, pad_x), (step_y, step_x), (gap_y, gap_x) = layer.padding, layer.stride, layer.dilation
     padded = nn.functional.pad(entering[0], (pad_x, pad_x, pad_y, pad_y))
     per_group = layer.in_channels // layer.groups

@@ -112,8 +112,7 @@ def _ratio(_: registry.Family | None, what: str, first: str, second: str) -> str
 
 def _share(_: registry.Family | None, what: str, name: str, *stages: str) -> str:
     counts = registry.find(name).form("small" if "small" in stages else "paper")
-    column = {"params": 2, "macs": 3}[what]
-    rows = {row[0]: row[column] for row in counts.stages()}
+    rows = {stage: {"params": parameters, "macs": macs}[what] for stage, _, parameters, macs in counts.stages()}
     part = sum(rows[stage] for stage in stages if stage != "small")
     return f"{100 * part / sum(rows.values()):.0f} %"
 
