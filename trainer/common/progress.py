@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from .number_text import duration, percent, speed
 from .text_safe import clean
@@ -130,7 +130,7 @@ def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _fields(moment: Moment) -> dict[str, str]:
+def _fields(moment: Moment) -> dict[str, Any]:  # Any: rich takes them beside arguments of other types
     return {
         "epoch": f"{moment.epoch}/{moment.epochs}",
         "loss": f"{moment.loss:.3f}",

@@ -48,7 +48,9 @@ def state(device: torch.device) -> dict[str, object]:
     import numpy
     import torch
 
-    kind, words, *rest = numpy.random.get_state()
+    found = numpy.random.get_state()
+    assert isinstance(found, tuple), "numpy gives a dict only where one is asked for"
+    kind, words, *rest = found
     states: dict[str, object] = {
         "cpu": torch.get_rng_state(),
         "python": random.getstate(),

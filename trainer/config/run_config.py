@@ -71,8 +71,9 @@ class RunConfig:
         """The same run on other devices, one for each process; on those that it has where none are given."""
         if not devices:
             return self
-        several = devices if len(devices) > 1 else ()
-        return dataclasses.replace(self, engine=dataclasses.replace(self.engine, device=devices[0], devices=several))
+        first, *others = devices
+        several = devices if others else ()
+        return dataclasses.replace(self, engine=dataclasses.replace(self.engine, device=first, devices=several))
 
     def to_dict(self) -> dict:
         """The keys of run.json that this is."""

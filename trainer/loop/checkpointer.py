@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -109,7 +110,7 @@ class Bystander(Keeper):
         return None
 
 
-def _to_memory(value: object) -> object:
+def _to_memory(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):

@@ -129,9 +129,10 @@ class Average:
         self.updates += 1
         weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         # In one go, as torch.optim.swa_utils does: on a GPU a kernel for each tensor takes longer than its arithmetic.
-        torch._foreach_lerp_(*self._averaged, weight)
-        for mine, theirs in self._exact:
-            mine.copy_(theirs)
+        mine, theirs = self._averaged
+        torch._foreach_lerp_(mine, theirs, weight)  # pyright: ignore[reportPrivateImportUsage] torch has no public name for it
+        for counter, present in self._exact:
+            counter.copy_(present)
 
     def state_dict(self) -> dict:
         """The averaged weights and the number of updates."""

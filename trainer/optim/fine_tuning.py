@@ -5,10 +5,11 @@ What was taken over is the backbone, what began by chance (the new head, and lay
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from torch import nn
 
+from ...models.catalogue.declaration import Stage
 from ..config.recipe import Recipe
 
 
@@ -46,7 +47,7 @@ def rate_scales(network: nn.Module, recipe: Recipe, fresh: Collection[str]) -> d
 
 def _stages_behind(network: nn.Module) -> dict[str, int]:
     """How many stages come after that of each parameter; nothing for a network that declares none."""
-    stages = getattr(getattr(network, "declaration", None), "stages", ())
+    stages: Sequence[Stage] = getattr(getattr(network, "declaration", None), "stages", ())
     behind = {}
     for name, _ in network.named_parameters():
         for index, stage in enumerate(stages):

@@ -32,7 +32,7 @@ class Ascent:
         self._rho = rho
         self._adaptive = adaptive
         self._device = device
-        self._noise: dict[str, Tensor] = {}
+        self._noise: dict[str, object] = {}
         self._norms: list[Any] = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
 
     def begin(self) -> None:

@@ -56,7 +56,10 @@ class Source:
 
 
 def find(wish: Wish, variant: registry.Variant, runs: Path, say: Say) -> Source:
-    """Where the wished weights are, fetched where they must be. Errors as in torchvision_weights.py and below."""
+    """Where the wished weights are, fetched where they must be.
+
+    Raises UsageError and WorkError as torchvision_weights.py does, and as below.
+    """
     if wish.kind == TORCHVISION:
         chosen = torchvision_weights.find(variant, wish.value)
         torchvision_weights.fetch(chosen, say)
