@@ -16,10 +16,10 @@ PIPE_WIDTH = 2000
 
 def console(stream: IO[str] | None = None) -> Console:
     """A console on ``stream`` (stdout): terminal width on a terminal, practically endless lines in a pipe."""
-    stream = stream or sys.stdout
-    if stream.isatty():
-        return Console(file=stream, highlight=False)
-    return Console(file=stream, width=PIPE_WIDTH, color_system=None, force_terminal=False, highlight=False)
+    target = stream or sys.stdout
+    if target.isatty():
+        return Console(file=target, highlight=False)
+    return Console(file=target, width=PIPE_WIDTH, color_system=None, force_terminal=False, highlight=False)
 
 
 def print_table(

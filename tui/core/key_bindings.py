@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 KEY_NAMES = {
     "question_mark": "?",
@@ -309,7 +309,7 @@ def unshadowed(found: Iterable[Command], places: Sequence[str]) -> tuple[Command
     return tuple(kept)
 
 
-def bindings(place: str, commands: Iterable[Command] = COMMANDS) -> list[Binding]:
+def bindings(place: str, commands: Iterable[Command] = COMMANDS) -> list[BindingType]:
     """What Textual binds in a place."""
     return [
         Binding(command.keys, command.action, command.help, show=False, priority=command.priority)

@@ -88,14 +88,15 @@ def _older(variant: Variant, others: Sequence[Variant], chance: random.Random) -
 
 def _heaviest_stage(variant: Variant, others: Sequence[Variant], chance: random.Random) -> Question | None:
     stages = variant.paper_form.stages()
-    what, words, place = chance.choice([("parameters", "most parameters", 2), ("work", "most of the work", 3)])
-    ranked = sorted(stages, key=lambda row: -row[place])
-    if len(ranked) < 2 or not ranked[1][place] or ranked[0][place] / ranked[1][place] < 1.1:
+    what, words = chance.choice([("parameters", "most parameters"), ("work", "most of the work")])
+    shares = [(stage, parameters if what == "parameters" else macs) for stage, _, parameters, macs in stages]
+    ranked = sorted(shares, key=lambda share: -share[1])
+    if len(ranked) < 2 or not ranked[1][1] or ranked[0][1] / ranked[1][1] < 1.1:
         return None
     shown = ranked[:MOST_OPTIONS]
-    options = sorted((row[0] for row in shown), key=[row[0] for row in stages].index)
-    total = sum(row[place] for row in stages)
-    because = ", ".join(f"{row[0]} {row[place] / total:.0%}" for row in ranked[:3])
+    options = sorted((stage for stage, _ in shown), key=[stage for stage, _ in shares].index)
+    total = sum(amount for _, amount in shares)
+    because = ", ".join(f"{stage} {amount / total:.0%}" for stage, amount in ranked[:3])
     text = f"Where in {variant.name} {'do the' if what == 'parameters' else 'is'} {words}"
     return Question(
         f"{text} {'sit' if what == 'parameters' else 'done'}?", tuple(options), options.index(ranked[0][0]), because

@@ -206,7 +206,8 @@ class CatalogueScreen(BaseScreen):
         variant = self.variant
         if len(names) < 2 and variant is not None:
             other = related.counterpart(variant)
-            names = list(dict.fromkeys([*names, variant.name, *([other.name] if other else [])]))
+            names += [variant.name] + ([other.name] if other else [])
+            names = list(dict.fromkeys(names))
         if len(names) < 2:
             self.explorer.say("mark two to four networks with `m` first", "warning")
             return

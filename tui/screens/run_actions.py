@@ -74,10 +74,12 @@ class RunActions(BaseScreen):
         run = self.selected
         if run is None:
             return
-        question = f"{word} {run.id}?"
-        self.app.push_screen(
-            ConfirmScreen(question, detail, word.lower()), lambda yes: self.control(action, run) if yes else None
-        )
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.control(action, run)
+
+        self.app.push_screen(ConfirmScreen(f"{word} {run.id}?", detail, word.lower()), answered)
 
     @work(thread=True, group="control", exit_on_error=False, description="does something with a run")
     def control(self, action: Callable[..., Outcome], run: Run, *arguments: object) -> None:

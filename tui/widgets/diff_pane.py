@@ -105,7 +105,7 @@ class DiffPane(Pane):
             Row(
                 change["kind"],
                 (
-                    SIGNS.get(change["verdict"], change["verdict"]),
+                    SIGNS.get(change["verdict"], str(change["verdict"])),
                     change["kind"],
                     str(change["before"] or ""),
                     str(change["after"] or ""),

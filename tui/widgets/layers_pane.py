@@ -122,7 +122,9 @@ class LayerTree(RowList):
 class LayersPane(Pane):
     """The tree, what there is to say of the row under the cursor, and the bars; words where the table is not ready."""
 
-    BINDINGS: ClassVar = [binding for binding in key_bindings.bindings("layers") if binding.action == "predict"]
+    BINDINGS: ClassVar = key_bindings.bindings(
+        "layers", [command for command in key_bindings.COMMANDS if command.action == "predict"]
+    )
 
     def __init__(self) -> None:
         super().__init__("layers")

@@ -205,7 +205,8 @@ class Helper:
             self._change(HelperState("ready", str(said.get("torch", ""))))
             return True
         with self._guard:
-            question = self._open.pop(said.get("id"), None)
+            number = said.get("id")
+            question = self._open.pop(number, None) if isinstance(number, int) else None
         if question is not None:
             value = said.get("answer")
             self._on_answer(
