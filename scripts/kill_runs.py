@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 NOTE = """+++
 title = "Subject"
@@ -94,7 +95,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the random points")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave all runs there")
@@ -270,13 +271,13 @@ def _before_operations(act: Callable[[Callable[[bytes], object] | None, bytes], 
         setattr(os, name, watched(getattr(os, name), is_write=name == "write"))
     write = checkpoint._Recorder.write
 
-    def write_part(recorder: checkpoint._Recorder, data: bytes) -> int:
+    def write_part(self: checkpoint._Recorder, data: bytes) -> int:
         def at_once(part: bytes) -> None:
-            write(recorder, part)
-            recorder.flush()
+            write(self, part)
+            self.flush()
 
         act(at_once, bytes(data))
-        return write(recorder, data)
+        return write(self, data)
 
     checkpoint._Recorder.write = write_part
 
@@ -333,7 +334,7 @@ def _computed(record: dict) -> dict | None:
     return {key: value for key, value in record.items() if key not in MEASURED}
 
 
-def _flat(value: object) -> object:
+def _flat(value: Any) -> object:
     """Tensors as their type, shape and bytes, in whatever they are."""
     if isinstance(value, dict):
         return {key: _flat(item) for key, item in value.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -17,9 +18,9 @@ from sklearn.datasets import load_digits
 
 def main() -> None:
     """Convert and report the size."""
-    default = Path(__file__).resolve().parent.parent / "trainer" / "digits.npz"
+    default = Path(__file__).resolve().parent.parent / "trainer" / "data" / "digits.npz"
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else default
-    digits = load_digits()
+    digits: Any = load_digits()
     images = digits.images.astype(np.uint8)
     labels = digits.target.astype(np.uint8)
     if not np.array_equal(images, digits.images) or not np.array_equal(labels, digits.target):

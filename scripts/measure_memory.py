@@ -9,6 +9,7 @@ profiler, the estimate from the meta device, and their ratio. Exit code 1 where 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import torch
 from cnn_explorer.models.anatomy import counting, memory
@@ -47,8 +48,10 @@ def measured_peak(name: str, batch: int) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         loss_of(network, images, targets).backward()
         optimizer.step()
+    assert record.profiler is not None and record.profiler.kineto_results is not None
+    events: list[Any] = record.profiler.kineto_results.events()  # torch declares less of an event than it has
     running, peak = 0, 0
-    for event in record.profiler.kineto_results.events():
+    for event in events:
         if event.name() == "[memory]":
             running += event.nbytes()
             peak = max(peak, running)

@@ -27,7 +27,7 @@ STATES = ("finished", "finished", "finished", "stopped", "failed", "diverged", "
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--records", type=int, default=300, help="records in each run")
     parser.add_argument("--repetitions", type=int, default=7)
