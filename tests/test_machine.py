@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from typing import Any
 
 import cnn_explorer.machine as machine
 import psutil
@@ -17,12 +18,12 @@ def test_main_memory_is_that_of_the_system() -> None:
 
 
 def test_no_driver_is_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = types.ModuleType("pynvml")
+    broken: Any = types.ModuleType("pynvml")
 
     def refuse() -> None:
         raise RuntimeError("Driver Not Loaded")
 
-    broken.nvmlInit = refuse  # type: ignore[attr-defined]
+    broken.nvmlInit = refuse
     monkeypatch.setitem(sys.modules, "pynvml", broken)
     assert machine.gpus() == []
     assert machine.room_for_training()[0] == "main memory"
@@ -30,7 +31,7 @@ def test_no_driver_is_an_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fake_nvml(free: list[int]) -> types.ModuleType:
     """A driver with one GPU per entry, which gives memory and a name as bytes and refuses everything else."""
-    nvml = types.ModuleType("pynvml")
+    nvml: Any = types.ModuleType("pynvml")
 
     def refuse(*_: object) -> None:
         raise RuntimeError("Not Supported")
@@ -38,15 +39,13 @@ def fake_nvml(free: list[int]) -> types.ModuleType:
     names = "UtilizationRates PowerUsage EnforcedPowerLimit ComputeRunningProcesses Temperature"
     for name in names.split():
         setattr(nvml, f"nvmlDeviceGet{name}", refuse)
-    nvml.NVML_TEMPERATURE_GPU = 0  # type: ignore[attr-defined]
-    nvml.nvmlInit = nvml.nvmlShutdown = lambda: None  # type: ignore[attr-defined]
-    nvml.nvmlDeviceGetCount = lambda: len(free)  # type: ignore[attr-defined]
-    nvml.nvmlDeviceGetHandleByIndex = lambda index: index  # type: ignore[attr-defined]
-    nvml.nvmlDeviceGetUUID = lambda index: f"GPU-{index}"  # type: ignore[attr-defined]
-    nvml.nvmlDeviceGetName = lambda index: f"card {index}".encode()  # type: ignore[attr-defined]
-    nvml.nvmlDeviceGetMemoryInfo = lambda index: types.SimpleNamespace(  # type: ignore[attr-defined]
-        total=10**11, free=free[index]
-    )
+    nvml.NVML_TEMPERATURE_GPU = 0
+    nvml.nvmlInit = nvml.nvmlShutdown = lambda: None
+    nvml.nvmlDeviceGetCount = lambda: len(free)
+    nvml.nvmlDeviceGetHandleByIndex = lambda index: index
+    nvml.nvmlDeviceGetUUID = lambda index: f"GPU-{index}"
+    nvml.nvmlDeviceGetName = lambda index: f"card {index}".encode()
+    nvml.nvmlDeviceGetMemoryInfo = lambda index: types.SimpleNamespace(total=10**11, free=free[index])
     return nvml
 
 

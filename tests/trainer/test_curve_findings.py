@@ -6,7 +6,9 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.cli.runs import runs_app
@@ -35,9 +37,9 @@ CONCEPTS = registry.NOTES.parent / "concepts"
 
 def story(
     losses: list[float],
-    accuracies: list[float] = (),  # type: ignore[assignment]
-    validation: list[tuple[float, float]] = (),  # type: ignore[assignment]
-    **more: object,
+    accuracies: Sequence[float] = (),
+    validation: Sequence[tuple[float, float]] = (),
+    **more: Any,
 ) -> Story:
     """Twenty training records an epoch, with the loss and accuracy of that epoch; ``validation``: (loss, accuracy)."""
     train = [
@@ -46,7 +48,8 @@ def story(
         for index in range(20)
     ]
     evaluations = tuple(Point(epoch, *pair) for epoch, pair in enumerate(validation, start=1))
-    return Story(**({"classes": 10, "train": tuple(train), "validation": evaluations} | more))  # type: ignore[arg-type]
+    values: dict[str, Any] = {"classes": 10, "train": tuple(train), "validation": evaluations} | more
+    return Story(**values)
 
 
 def rules(told: Story) -> list[str]:

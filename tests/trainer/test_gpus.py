@@ -6,6 +6,7 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -23,9 +24,9 @@ def machine_with(
     monkeypatch: pytest.MonkeyPatch, free: list[int], seen: list[str], processes: dict | None = None
 ) -> None:
     """NVML knows GPU-0, GPU-1 … with so much free memory; CUDA sees those whose identifiers are in ``seen``, in order."""
-    nvml = fake_nvml(free)
+    nvml: Any = fake_nvml(free)
     if processes is not None:
-        nvml.nvmlDeviceGetComputeRunningProcesses = lambda index: [  # type: ignore[attr-defined]
+        nvml.nvmlDeviceGetComputeRunningProcesses = lambda index: [
             types.SimpleNamespace(pid=pid, usedGpuMemory=memory) for pid, memory in processes.get(index, [])
         ]
     monkeypatch.setitem(sys.modules, "pynvml", nvml)

@@ -7,6 +7,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -110,9 +111,10 @@ def repaired(data: bytes) -> bytearray:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(fresh, "w") as new:
             for name in old.namelist():
-                old.open(name)._expected_crc = None  # type: ignore[attr-defined]
-                member = old.open(name)
-                member._expected_crc = None  # type: ignore[attr-defined]
+                first: Any = old.open(name)
+                first._expected_crc = None
+                member: Any = old.open(name)
+                member._expected_crc = None
                 new.writestr(name, member.read())
     except Exception:
         return bytearray(data)

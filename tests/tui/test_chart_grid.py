@@ -325,7 +325,7 @@ async def test_only_the_cells_that_changed_are_painted_again(tmp_path: Path) -> 
         await until(pilot, lambda: grid.drawn.extent and grid.drawn.extent[1] == 260)
         asked = []
         refresh = view.refresh
-        view.refresh = lambda *regions, **options: asked.append(regions) or refresh(*regions, **options)  # type: ignore
+        view.refresh = lambda *regions, **options: asked.append(regions) or refresh(*regions, **options)
         run.write(full_record(261))
         await until(pilot, lambda: grid.drawn.extent and grid.drawn.extent[1] == 261)
         cells = sum(region.width * region.height for regions in asked for region in regions)

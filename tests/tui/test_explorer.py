@@ -203,12 +203,12 @@ async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> Non
         assert pane.other.startswith("lenet5")
 
 
-async def test_only_the_later_of_two_questions_counts(tmp_path: Path) -> None:
+async def test_only_the_later_of_two_questions_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         pane = await open_pane(pilot, "5", DiffPane, lambda pane: pane.table.rows)
         listeners = []
-        app.questions.ask = lambda question, details, parse, listener: listeners.append(listener)  # type: ignore
+        monkeypatch.setattr(app.questions, "ask", lambda question, details, parse, listener: listeners.append(listener))
         pane.compare_with("vgg11")
         pane.compare_with("alexnet")
         late, right = ({**one, "depth": depth} for one, depth in ((PORTRAIT, 111), (PORTRAIT, 222)))
@@ -226,11 +226,11 @@ async def test_only_the_later_of_two_questions_counts(tmp_path: Path) -> None:
 PORTRAIT = {"parameters": 1, "macs": 1, "depth": 1, "receptive_field": 3, "is_global": False}
 
 
-async def test_compare_shows_the_form_that_it_names(tmp_path: Path) -> None:
+async def test_compare_shows_the_form_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         listeners = []
-        app.questions.ask = lambda question, details, parse, listener: listeners.append(listener)  # type: ignore
+        monkeypatch.setattr(app.questions, "ask", lambda question, details, parse, listener: listeners.append(listener))
         await pilot.press("c", "f", "f", "f")
         listeners[-1](Reply([]))
         screen = app.screen
@@ -447,8 +447,8 @@ def test_links_of_notes_and_concepts_lead_somewhere() -> None:
 
 async def test_copy_goes_to_the_terminal_and_says_so(tmp_path: Path) -> None:
     app = make_app(tmp_path)
-    copied = []
-    app.copy_to_clipboard = copied.append  # type: ignore[method-assign]
+    copied: list[str] = []
+    app.copy_to_clipboard = lambda text: copied.append(text)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await pilot.press("y")
         assert copied and copied[0].splitlines()[0].split()[:3] == ["marked", "year", "network"]

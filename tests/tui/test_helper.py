@@ -139,3 +139,15 @@ def test_a_network_is_traced_before_anybody_asks(monkeypatch) -> None:
     helper_process.serve(io.StringIO(""), answers)
     assert traced == [{"ask": "layers", "network": "lenet5"}]
     assert [list(json.loads(line)) for line in answers.getvalue().splitlines()] == [["ready", "torch"]]
+
+
+def test_an_answer_whose_number_is_no_number_is_passed_over() -> None:
+    speak = """
+import json, sys
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    print(json.dumps({"id": [1]}), flush=True)
+    print(json.dumps({"id": json.loads(line)["id"], "answer": {"right": 1}}), flush=True)
+"""
+    with Listener((sys.executable, "-c", speak)) as listener:
+        assert listener.answer(listener.helper.ask("layers", network="a")).value == {"right": 1}

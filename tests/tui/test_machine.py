@@ -9,6 +9,7 @@ import sys
 import threading
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.trainer.common import process
@@ -25,7 +26,7 @@ GIB = 1 << 30
 
 def driver(cards: int = 1, *, refuses: tuple[str, ...] = (), pids: tuple[int, ...] = ()) -> types.ModuleType:
     """A driver of so many cards, busy with ``pids``; it raises for the figures named in ``refuses``."""
-    nvml = types.ModuleType("pynvml")
+    nvml: Any = types.ModuleType("pynvml")
     info = types.SimpleNamespace
     answers = {
         "Count": lambda: cards,
@@ -45,8 +46,8 @@ def driver(cards: int = 1, *, refuses: tuple[str, ...] = (), pids: tuple[int, ..
 
     for name, answer in answers.items():
         setattr(nvml, f"nvmlDeviceGet{name}", refuse if name in refuses else answer)
-    nvml.NVML_TEMPERATURE_GPU = 0  # type: ignore[attr-defined]
-    nvml.nvmlInit = nvml.nvmlShutdown = lambda: None  # type: ignore[attr-defined]
+    nvml.NVML_TEMPERATURE_GPU = 0
+    nvml.nvmlInit = nvml.nvmlShutdown = lambda: None
     return nvml
 
 

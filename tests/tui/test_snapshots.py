@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import textual
@@ -230,9 +231,9 @@ def test_help(place: Path, snap_compare) -> None:
 class ChartsApp(App):
     """The charts of both runs over one another, the first of them pinned."""
 
-    def __init__(self, **memory: object) -> None:
+    def __init__(self, **memory: Any) -> None:
         super().__init__()
-        self.memory = Memory(**memory)  # type: ignore[arg-type]
+        self.memory = Memory(**memory)
 
     def compose(self):
         yield ChartGrid(self.memory, every_s=0.05)
