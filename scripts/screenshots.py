@@ -21,6 +21,7 @@ from pathlib import Path
 os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
 
 from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -64,7 +65,9 @@ async def take(name: str, places: Places, out: Path) -> None:
         await wait(pilot, lambda: bool(app.runs), "the runs")
         for step in steps:
             if step.startswith("to:"):
-                app.screen_stack[1].go_to(step.removeprefix("to:"))  # type: ignore[attr-defined]
+                screen = app.screen_stack[1]
+                assert isinstance(screen, CatalogueScreen)
+                screen.go_to(step.removeprefix("to:"))
             elif step == "tables":
                 await pilot.pause(0.5)
                 await wait(pilot, lambda: not app.questions.pending, "the answer of the helper process")

@@ -230,7 +230,7 @@ class ExplorerApp(App[None]):
 
     def say(self, text: str, severity: str = "information") -> None:
         """A short message that goes away by itself. The text is shown as it is, never read as markup."""
-        self.notify(text, severity=severity, markup=False)  # type: ignore[arg-type]
+        self.notify(text, severity=severity, markup=False)  # pyright: ignore[reportArgumentType] its words are Textual's
 
     def chosen_changed(self) -> None:
         """Another run is marked or pinned: every screen that draws them draws them again."""

@@ -165,7 +165,9 @@ def mix(images: Tensor, targets: Tensor, draws: Draws, recipe: Recipe, num_class
     blended = mixup_cutmix.mixup(images, mixed, share) if "mixup" in recipe.augment else None
     pasted = mixup_cutmix.cutmix(images, mixed, share, row, column) if "cutmix" in recipe.augment else None
     if blended is None or pasted is None:
-        return blended or pasted  # type: ignore[return-value]
+        one = blended or pasted
+        assert one is not None, "draws for mixing are made for one of the two"
+        return one
     # The first picture's coin decides for all of them, on the device.
     heads = coin[0] < 0.5
     return torch.where(heads, blended[0], pasted[0]), torch.where(heads, blended[1], pasted[1])

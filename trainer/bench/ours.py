@@ -112,7 +112,7 @@ def without_fused_kernels(session: Session) -> Session:
 
 def with_a_loader(session: Session, loader: Loader) -> Session:
     """The batches of a DataLoader instead of resident pictures."""
-    return dataclasses.replace(session, batches=_FromLoader(session.batches, loader))  # type: ignore[arg-type]
+    return dataclasses.replace(session, batches=_FromLoader(session.batches, loader))
 
 
 class _FromLoader:
@@ -135,7 +135,7 @@ class _FromLoader:
 
 def with_waiting(session: Session) -> Session:
     """Loss and hits are fetched after every update, as the loops of tutorials do."""
-    return dataclasses.replace(session, updater=_Waiting(session.updater))  # type: ignore[arg-type]
+    return dataclasses.replace(session, updater=_Waiting(session.updater))
 
 
 class _Waiting:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -68,7 +69,7 @@ class Settings:
     threads: int | None = None
     data: Path | None = None
     parts: Sequence[str] = PARTS
-    engine: Mapping[str, object] = field(default_factory=dict)
+    engine: Mapping[str, Any] = field(default_factory=dict)
     calibrated: bool | None = None
 
 
@@ -126,7 +127,7 @@ def plan(name: str, settings: Settings, threads: int, say: Say) -> Plan:
         device=settings.device,
         threads=threads,
         data=settings.data,
-        **settings.engine,  # type: ignore[arg-type]
+        **settings.engine,
     )
     return calibrate.settle(planner.plan(request, say), say, wanted=settings.calibrated)[0]
 
@@ -224,7 +225,7 @@ class Bench:
         """The loop by hand, with the engine's number format, memory layout and compilation."""
         engine = self.config.engine
         layout = torch.channels_last if engine.channels_last else torch.contiguous_format
-        network = self._fresh_network().to(memory_format=layout)  # type: ignore[call-overload]
+        network = self._fresh_network().to(memory_format=layout)
         return BareLoop(
             network,
             build_optimizer(network, self.config.recipe),

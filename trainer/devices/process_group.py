@@ -185,7 +185,7 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
         return ALONE
     import torch
     import torch.distributed as dist
-    from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+    from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage] not in its __all__
     from torch.distributed.rendezvous import rendezvous
 
     store, rank, world = next(rendezvous("env://", timeout=TIMEOUT))

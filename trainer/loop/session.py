@@ -190,7 +190,7 @@ def build_session(
     scales = fine_tuning.rate_scales(network, recipe, fresh)
     mean, std = (first.mean, first.std) if first is not None and first.mean else (data.mean, data.std)
     layout = torch.channels_last if engine.channels_last else torch.contiguous_format
-    network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
+    network = network.to(device, memory_format=layout)  # pyright: ignore[reportCallIssue] torch declares no memory_format beside a device
     if taken_over:
         group.align(network)
     view = View(mean, std, config.network.image_size, device, engine.channels_last)

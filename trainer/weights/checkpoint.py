@@ -129,7 +129,7 @@ def _write_beside(state: dict, beside: Path) -> None:
     with open(beside, "wb") as file:
         recorder = _Recorder(file)
         try:
-            torch.save({"schema": SCHEMA} | state, recorder)  # type: ignore[arg-type]
+            torch.save({"schema": SCHEMA} | state, recorder)  # pyright: ignore[reportArgumentType] write and flush are all that torch calls
         except RuntimeError as error:
             cause = recorder.error or _os_error(error)
             raise cause if cause is not None else OSError(errno.EIO, str(error)) from error

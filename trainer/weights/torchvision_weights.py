@@ -64,8 +64,8 @@ def find(variant: registry.Variant, name: str = "") -> Published:
     from torchvision import models as zoo
 
     known = zoo.get_model_weights(variant.torchvision)
-    usable = {entry.name: entry for entry in known if entry.meta.get("categories")}  # type: ignore[attr-defined]
-    wanted = name.rpartition(".")[2] or known.DEFAULT.name  # type: ignore[attr-defined]
+    usable = {entry.name: entry for entry in known if entry.meta.get("categories")}
+    wanted = name.rpartition(".")[2] or known["DEFAULT"].name
     if wanted not in usable:
         hint = f"is no set of weights for {variant.name}; there are {', '.join(usable)}"
         raise UsageError("weights", name, hint)
@@ -152,7 +152,7 @@ def read(published: Published, size: int) -> dict[str, Tensor]:
 
     WorkError where the file is missing, damaged, or of another network.
     """
-    theirs = reference(published, size)
+    theirs: Any = reference(published, size)
     state = _read_file(published)
     if published.model.startswith("densenet"):
         # Written by an early version, whose layers had a dot in their names; torchvision renames them as well.
@@ -161,7 +161,7 @@ def read(published: Published, size: int) -> dict[str, Tensor]:
         if published.model.startswith("vit_") and size != published.size:
             from torchvision.models.vision_transformer import interpolate_embeddings
 
-            state = interpolate_embeddings(size, int(theirs.patch_size), OrderedDict(state))  # type: ignore[arg-type]
+            state = interpolate_embeddings(size, int(theirs.patch_size), OrderedDict(state))
         theirs.load_state_dict(state, assign=True)
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         reason = (str(error).splitlines() or [""])[-1].strip()[:200]

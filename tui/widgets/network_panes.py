@@ -81,8 +81,8 @@ class NetworkPanes(Tabs):
     def runs_changed(self, runs: Sequence[Run]) -> None:
         """The runs on this machine changed."""
         pane = self.pane_of("runs")
-        if pane is not None and pane.is_mounted:
-            pane.runs_changed(runs)  # type: ignore[attr-defined]
+        if isinstance(pane, Pane) and pane.is_mounted:
+            pane.runs_changed(runs)
 
     def export(self) -> Export | None:
         """What the current pane shows."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from textual.containers import Vertical
 from textual.widget import Widget
 
+from ...trainer.runs.run import Run
 from ..core.protocol import Explorer
 from ..core.screen_export import Export
 from ..networks import layer_tree
@@ -87,6 +89,9 @@ class Pane(Vertical):
         """The helper process started, got ready or died: what one waits for is called differently now."""
         if self.waiting:
             self.wait(self.explorer.questions.waiting_words())
+
+    def runs_changed(self, runs: Sequence[Run]) -> None:
+        """The runs on this machine changed."""
 
     def wait(self, words: str) -> None:
         """Say that the answer is on its way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,6 +19,9 @@ from ..core.screen_export import Export
 from ..networks import catalogue_list
 from .filter_input import FilterInput
 from .rows import Column, Row, RowList
+
+if TYPE_CHECKING:
+    from .scatter_view import ScatterView  # imported when the points are first looked at
 
 COLUMNS = (
     Column("", 1),
@@ -76,9 +80,9 @@ class Shelf(Vertical):
         return self.query_one(FilterInput)
 
     @property
-    def chart(self) -> Widget | None:
+    def chart(self) -> ScatterView | None:
         """The points, once they were looked at."""
-        return next(iter(self.query("#scatter")), None)
+        return cast("ScatterView | None", next(iter(self.query("#scatter")), None))
 
     @property
     def target(self) -> Widget:
@@ -129,7 +133,7 @@ class Shelf(Vertical):
     def _show_chart(self) -> None:
         chart = self.chart
         if chart is not None and chart.display:
-            chart.show(self._chosen(self.filter.value), self.table.key, self.marked)  # type: ignore[attr-defined]
+            chart.show(self._chosen(self.filter.value), self.table.key, self.marked)
 
     def _show_view(self) -> None:
         """Bring the view that was chosen to the front."""
