@@ -161,7 +161,7 @@ def _class_weights(text: str | None) -> str | list[object] | None:
     """A name, or the numbers of a list; what is no number is left to the recipe to refuse."""
     if text is None or not any(sign in text for sign in ",0123456789"):
         return text
-    return _assigned([f"weights=[{text}]"])["weights"]  # type: ignore[return-value]
+    return _assigned([f"weights=[{text}]"])["weights"]  # pyright: ignore[reportReturnType] a list in TOML, or text
 
 
 def _assigned(pairs: list[str]) -> dict[str, object]:

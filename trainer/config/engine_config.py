@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import UsageError, nearest
 
@@ -52,10 +53,10 @@ def from_dict(values: Mapping[str, object]) -> Engine:
     known = {key: check(key, value) for key, value in values.items() if key in KEYS}
     if "device" not in known:
         raise UsageError("engine", None, "lacks the key 'device'")
-    return Engine(**known)  # type: ignore[arg-type]
+    return Engine(**known)
 
 
-def check(key: str, value: object, origin: str = "engine") -> object:
+def check(key: str, value: object, origin: str = "engine") -> Any:
     """``value`` when the field ``key`` takes it; UsageError otherwise."""
     name = f"{origin}: {key}" if origin else key.replace("_", "-")
     if key not in KEYS:

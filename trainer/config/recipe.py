@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import UsageError, nearest, nearest_or_all
 from ..common.value_checks import Rule, checked
@@ -198,7 +199,7 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
         origins |= dict.fromkeys(given, layer.origin)
     if kind in MIRRORED_MEANS_SOMETHING_ELSE:
         _without_mirrors(values, asked, origins)
-    recipe = Recipe(**values)  # type: ignore[arg-type]
+    recipe = Recipe(**values)  # pyright: ignore[reportArgumentType] checked one by one
     if "warmup" not in asked:
         # A note's warm-up is meant for a run of usual length, not to be all of a short one.
         recipe = dataclasses.replace(recipe, warmup=min(recipe.warmup, LONGEST_WARMUP * recipe.epochs))
@@ -206,11 +207,11 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
     return Resolved(recipe, origins, frozenset(asked))
 
 
-def _without_mirrors(values: dict[str, object], asked: set[str], origins: Mapping[str, str]) -> None:
+def _without_mirrors(values: dict[str, Any], asked: set[str], origins: Mapping[str, str]) -> None:
     """Leave flips out, of training and test, where a mirrored picture means something else and nobody insists on them."""
     if "augment" not in asked:
-        values["augment"] = tuple(name for name in values["augment"] if name not in FLIPS)  # type: ignore[union-attr]
-    if values.get("tta", "none") == "flip" and not set(FLIPS) & set(values["augment"]):  # type: ignore[call-overload]
+        values["augment"] = tuple(name for name in values["augment"] if name not in FLIPS)
+    if values.get("tta", "none") == "flip" and not set(FLIPS) & set(values["augment"]):
         if "tta" in asked:
             hint = "mirrors digits, and a mirrored 3 is no 3; choose 'none', or train with --augment flip as well"
             raise UsageError(_field_name("tta", origins["tta"]), "flip", hint)
@@ -224,7 +225,7 @@ def data_kind(dataset: str) -> str:
 
 def from_dict(values: Mapping[str, object], origin: str = "recipe") -> Recipe:
     """The recipe that ``to_dict`` wrote; missing fields take their defaults. UsageError for a wrong key or value."""
-    recipe = Recipe(**{key: check(key, value, origin) for key, value in values.items()})  # type: ignore[arg-type]
+    recipe = Recipe(**{key: check(key, value, origin) for key, value in values.items()})
     _check_together(recipe, dict.fromkeys(FIELDS, origin))
     return recipe
 
@@ -240,7 +241,7 @@ def _own_values(layer: Layer, kind: str) -> dict[str, object]:
     return plain | dict(tables.get(kind, {}))
 
 
-def check(key: str, value: object, origin: str = "") -> object:
+def check(key: str, value: object, origin: str = "") -> Any:
     """``value`` in the type of the field ``key``; UsageError that names the field, the value and what would work."""
     name = _field_name(key, origin)
     if key not in RULES:

@@ -189,7 +189,7 @@ def faster(blocks: list[tuple[float, ...]]) -> bool:
 
 
 def _with(config: RunConfig, choice: Mapping[str, object]) -> RunConfig:
-    return dataclasses.replace(config, engine=dataclasses.replace(config.engine, **choice))  # type: ignore[arg-type]
+    return dataclasses.replace(config, engine=dataclasses.replace(config.engine, **choice))
 
 
 def _concluded(plan: Plan, forecast: Forecast, tried: list[Tried], key: str, say: Say) -> tuple[Plan, Forecast]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -54,15 +55,17 @@ def choose(flags: Mapping[str, object], wishes: Wishes, *, alone: bool, say: Say
             name = key.replace("_", "-") if key in flags else f"{wishes.origin}: engine: {key}"
             raise UsageError(name, None, f"needs a CUDA device, and this run is on {device}")
     defaults = {} if wishes.complete else _defaults(device)
+    # Any: values that were checked one by one.
+    calibration: Any = wanted.get("calibration") if wishes.complete else None
+    switches: dict[str, Any] = {
+        key: wanted.get(key, defaults.get(key, getattr(Engine, key))) for key in ("precision", *engine_config.SWITCHES)
+    }
     chosen = Engine(
         device=str(device),
         device_name=hardware.device_name(device),
         threads=hardware.choose_threads(_threads(wanted.get("threads"), flags, wishes.origin, say), alone=alone),
-        calibration=wanted.get("calibration") if wishes.complete else None,  # type: ignore[arg-type]
-        **{
-            key: wanted.get(key, defaults.get(key, getattr(Engine, key)))
-            for key in ("precision", *engine_config.SWITCHES)
-        },  # type: ignore[arg-type]
+        calibration=calibration,
+        **switches,
     )
     return Choice(chosen, origins, wishes.complete)
 
@@ -84,10 +87,10 @@ def _lost(wishes: Wishes, flags: Mapping[str, object], device: torch.device) -> 
     return [key for key in (*engine_config.CUDA_ONLY, "compile") if wishes.engine.get(key) and key not in flags]
 
 
-def _threads(wanted: object, flags: Mapping, origin: str, say: Say) -> int | None:
+def _threads(wanted: Any, flags: Mapping, origin: str, say: Say) -> int | None:
     """The number asked for; of a file's at most as many as there are cores."""
     cores = hardware.usable_cores()
     if "threads" not in flags and isinstance(wanted, int) and wanted > cores:
         say(f"{cores} threads instead of the {wanted} of {origin}; last digits may differ")
         return cores
-    return wanted  # type: ignore[return-value]
+    return wanted

@@ -133,7 +133,7 @@ class Call:
         """Pass on what is said, a carriage return ending a piece as a line end does; returns the last piece."""
         last = ""
         with contextlib.closing(stream):
-            while piece := stream.read1(4096):  # type: ignore[attr-defined]
+            while piece := stream.read1(4096):  # pyright: ignore[reportAttributeAccessIssue] buffered, as a pipe of bytes is
                 lines = [clean for line in _text(piece).splitlines() if (clean := text_safe.clean(line).strip())]
                 if lines:
                     last = lines[-1]

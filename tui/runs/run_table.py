@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ...trainer.common.number_text import clock, percent, percentage
 from ...trainer.runs.run import Run
@@ -35,7 +36,7 @@ def progress_text(run: Run) -> str:
     return run.phase if run.state == "starting" and run.phase else run.state
 
 
-ORDERS: dict[str, Callable[[Run], object]] = {
+ORDERS: dict[str, Callable[[Run], Any]] = {
     "newest": lambda run: 0,
     "best accuracy": lambda run: math.inf if run.best_accuracy is None else -run.best_accuracy,
     "network": lambda run: run.network.lower(),
@@ -49,7 +50,7 @@ ORDERS: dict[str, Callable[[Run], object]] = {
 
 def ordered(runs: Sequence[Run], order: str) -> list[Run]:
     """The runs, which come newest first, in an order; an unknown one is that in which they came."""
-    return sorted(runs, key=ORDERS.get(order, ORDERS["newest"]))  # type: ignore[arg-type,return-value]
+    return sorted(runs, key=ORDERS.get(order, ORDERS["newest"]))
 
 
 def cells(run: Run, sign: str = "", glance: Glance | None = None) -> tuple[str, ...]:

@@ -41,17 +41,17 @@ class ChartCommands:
 
     def action_chart(self, what: str) -> None:
         """Hand a command on to the charts."""
-        for found in self.query(ChartGrid):  # type: ignore[attr-defined]
+        for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
             found.action_chart(what)
 
     def on_screen_suspend(self) -> None:
         """Behind another screen nothing is drawn."""
-        for found in self.query(ChartGrid):  # type: ignore[attr-defined]
+        for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
             found.pause(True)
 
     def on_screen_resume(self) -> None:
         """In sight again."""
-        for found in self.query(ChartGrid):  # type: ignore[attr-defined]
+        for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
             found.pause(False)
 
 

@@ -52,10 +52,10 @@ class Frame(Vertical):
         width, height = self.outer_size
         if title != before[0]:
             self._line = Region(-left, -top, width, 1)
-            self.border_title = Text(title)  # type: ignore[assignment]
+            self.border_title = Text(title)
         if subtitle != before[1]:
             self._line = Region(-left, height - 1 - top, width, 1)
-            self.border_subtitle = Text(subtitle)  # type: ignore[assignment]
+            self.border_subtitle = Text(subtitle)
         self._line = None
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
