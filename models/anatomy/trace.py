@@ -275,7 +275,9 @@ def follow(packet: Any, args: tuple, fields: list[Field], output: Tensor, has_we
     if packet is aten.convolution:
         weight, stride, dilation, transposed = args[1], args[3], args[5], args[6]
         if transposed:
-            return replace(joined, size=joined.size + (weight.shape[-1] - 1) * joined.jump // max(1, stride[-1]))
+            # Of the kernel's places only every stride-th meets an input; the outputs lie that much denser.
+            met = -(-weight.shape[-1] // stride[-1])
+            return replace(joined, size=joined.size + (met - 1) * joined.jump, jump=max(1, joined.jump // stride[-1]))
         return _window(joined, weight.shape[-1], stride[-1], dilation[-1])
     if packet in WINDOW_POOLS:
         kernel = args[1][-1]

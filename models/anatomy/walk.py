@@ -158,7 +158,10 @@ def _change(layer: Layer) -> str:
 
 @dataclass(frozen=True)
 class Pixel:
-    """The arithmetic of one output value: ``window`` and ``kernel`` are (channels of the group, rows, columns)."""
+    """The arithmetic of one output value: ``window`` and ``kernel`` are (channels of the group, rows, columns).
+
+    The sum of their products, value by value, and the bias make ``total``.
+    """
 
     layer: str
     position: tuple[int, int, int]
@@ -166,11 +169,6 @@ class Pixel:
     kernel: Tensor
     bias: float
     total: float
-
-    @property
-    def products(self) -> Tensor:
-        """The window times the kernel, value by value; their sum and the bias make ``total``."""
-        return self.window * self.kernel
 
 
 def output_pixel(network: nn.Module, name: str, picture: Tensor, position: tuple[int, int, int]) -> Pixel:

@@ -61,6 +61,24 @@ def test_list_sorts_and_filters() -> None:
     assert all("residual" in network["tags"] for network in by_size)
 
 
+@pytest.mark.parametrize(
+    ("sort", "figure"),
+    [
+        ("year", lambda network: network["year"]),
+        ("params", lambda network: network["forms"]["paper"]["parameters"]),
+        ("flops", lambda network: network["forms"]["paper"]["multiply_adds"]),
+    ],
+)
+def test_each_order_of_the_list_is_by_its_own_figure(sort: str, figure) -> None:
+    """SqueezeNet has the fewest parameters of the three and more work than MobileNetV2; AlexNet is the oldest."""
+    three = {"alexnet": "year", "squeezenet1_0": "params", "mobilenet_v2_100": "flops"}
+    listed = json.loads(command("list", "--json", "--sort", sort).stdout)["networks"]
+    figures = [figure(network) for network in listed]
+    assert figures == sorted(figures)
+    first = next(network["name"] for network in listed if network["name"] in three)
+    assert three[first] == sort
+
+
 def test_no_colour_codes_in_a_pipe() -> None:
     for words in (["list"], ["show", "lenet5"], ["compare", "lenet5", "resnet20"], ["lineage"]):
         done = command(*words)

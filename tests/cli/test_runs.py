@@ -166,10 +166,35 @@ def test_the_documented_keys_are_those_that_are_printed(tmp_path):
 
 
 def test_only_the_newest_are_listed_when_asked(tmp_path):
+    ids = {}
     for minutes in (5, 1, 9):
-        make(tmp_path, minutes, state="stopped").lock.release()
-    result = CliRunner().invoke(runs_app, ["--runs", str(tmp_path), "--limit", "2"])
-    assert len(result.stdout.splitlines()) == 4
+        writer = make(tmp_path, minutes, state="stopped")
+        writer.lock.release()
+        ids[minutes] = writer.path.name
+    asked = ["--runs", str(tmp_path), "--limit", "2"]
+    lines = CliRunner().invoke(runs_app, asked).stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == [ids[1], ids[5]]
+    listed = json.loads(CliRunner().invoke(runs_app, [*asked, "--json"]).stdout)["runs"]
+    assert [run["id"] for run in listed] == [ids[1], ids[5]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (-1, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "120 min"),
+        (7200, "2 h"),
+        (172_799, "48 h"),
+        (172_800, "2 d"),
+        (30 * 86_400, "30 d"),
+        (1e12, "–"),
+    ],
+)
+def test_a_duration_has_the_unit_that_fits(seconds, text):
+    assert runs_text.duration(seconds) == text
 
 
 def test_show_tells_everything(tmp_path):

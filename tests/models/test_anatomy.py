@@ -84,13 +84,13 @@ class Branches(nn.Module):
         return self.last(self.pool(x))
 
 
-def support(network: nn.Module, size: int) -> int:
-    """Side of the square of picture pixels that the middle output pixel depends on, by its gradient."""
+def support(network: nn.Module, size: int, at: int | None = None) -> int:
+    """Side of the square of image pixels that an output pixel depends on, by its gradient; by default the middle one."""
     for parameter in network.parameters():
         nn.init.constant_(parameter, 1.0)
     picture = torch.ones(1, 1, size, size, requires_grad=True)
     output = network(picture)
-    middle = output.shape[-1] // 2
+    middle = output.shape[-1] // 2 if at is None else at
     output[0, 0, middle, middle].backward()
     assert picture.grad is not None
     touched = picture.grad[0, 0].nonzero()
@@ -125,6 +125,36 @@ def test_global_mixing_is_marked() -> None:
     assert row(layer, "encoder").is_global
     vgg = tree(reference("vgg16"))
     assert not row(vgg, "features").is_global and row(vgg, "classifier").is_global
+
+
+def test_a_mean_over_the_map_is_global_and_nothing_before_it_is() -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.conv(x).mean((2, 3)))
+
+    layer = tree(counting.on_meta(Pooled), (1, 16, 16))
+    assert not row(layer, "conv").is_global
+    assert row(layer, "head").is_global and layer.is_global
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (4, 2), (3, 1)])
+def test_receptive_field_through_a_transposed_convolution_is_the_support_of_the_gradient(
+    kernel: int, stride: int
+) -> None:
+    """Its output lies denser: a convolution after it widens the field by less than one before it."""
+
+    class UpAgain(nn.Sequential):
+        def __init__(self) -> None:
+            up = nn.ConvTranspose2d(1, 1, kernel, stride)
+            super().__init__(nn.Conv2d(1, 1, 2, 2), up, nn.Conv2d(1, 1, 3))
+
+    layer = tree(counting.on_meta(UpAgain), (1, 32, 32))
+    widest = max(support(UpAgain(), 32, at) for at in range(6, 10))
+    assert layer.receptive_field == widest
 
 
 def test_sums_of_branches_and_concatenations_are_rows() -> None:

@@ -40,6 +40,18 @@ def test_depthwise_and_pointwise_are_told_apart() -> None:
     assert "4 groups" in steps[2].phrase
 
 
+@pytest.mark.parametrize(
+    ("stride", "words"), [(1, ""), (2, ", every second pixel"), (3, ", every third pixel"), (4, ", every 4th pixel")]
+)
+def test_the_stride_is_told_as_the_ordinal_of_the_pixels(stride: int, words: str) -> None:
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 8, 3, stride=stride, padding=1), nn.MaxPool2d(2, 2))
+
+    convolution, pool = walk.steps(layer_table.dissect(counting.on_meta(network), (3, 24, 24)))
+    assert convolution.phrase == f"looks through a 3×3 window, 3 → 8 channels{words}"
+    assert pool.phrase == "keeps the maximum of each 2×2 window, every second pixel"
+
+
 def test_einops_patterns_stand_where_they_act() -> None:
     rows = [layer for _, layer in layer_table.dissect_variant("vit_tiny_16").walk() if layer.type == "rearrange"]
     assert rows[0].name.startswith("stem") and rows[0].output == (1, 196, 192)
@@ -72,7 +84,7 @@ def test_one_output_value_is_the_sum_of_its_window(options: dict) -> None:
     for position in [(0, 0, 0), (5, output.shape[2] - 1, 1), (3, 2, output.shape[3] - 1)]:
         pixel = walk.output_pixel(network, "0", picture, position)
         assert pixel.total == pytest.approx(output[0][position].item(), abs=1e-5)
-        assert pixel.products.sum().item() + pixel.bias == pytest.approx(pixel.total, abs=1e-5)
+        assert (pixel.window * pixel.kernel).sum().item() + pixel.bias == pytest.approx(pixel.total, abs=1e-5)
 
 
 def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Path) -> None:

@@ -123,6 +123,36 @@ def test_every_augmentation_changes_training_batches_and_no_others(name: str) ->
     assert torch.equal(after, again), "the same epoch must give the same pictures"
 
 
+@pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "flip-alternating"])
+def test_every_epoch_draws_anew(name: str) -> None:
+    """Not only the order of the images is another one: what is drawn for the first place of the order is, too."""
+    made = batches(Recipe(batch_size=10, augment=(name,)), count=40)
+    first, second, again = (made.epoch(number).draws for number in (0, 1, 0))
+    assert first
+    for key, values in first.items():
+        assert torch.equal(values, again[key]), key
+        assert not torch.equal(values, second[key]), key
+
+
+@pytest.mark.parametrize(("coin", "chosen"), [(0.0, "mixup"), (0.49, "mixup"), (0.51, "cutmix"), (0.99, "cutmix")])
+def test_a_batch_is_blended_or_pasted_by_the_coin_of_its_first_image(coin: float, chosen: str) -> None:
+    recipe = Recipe(augment=("mixup", "cutmix"))
+    images, targets = raw(), torch.tensor([0, 1, 2, 3])
+    share, middle = torch.tensor([0.3, 0.4, 0.5, 0.6]), torch.full((4,), 0.5)
+    draws = {"mix": torch.stack([share, middle, middle, torch.tensor([coin, 1 - coin, coin, 1 - coin])], 1)}
+    alone = Recipe(augment=(chosen,))
+    expected, expected_targets = augment.mix(images, targets, draws, alone, 4)
+    found, found_targets = augment.mix(images, targets, draws, recipe, 4)
+    assert torch.equal(found, expected) and torch.equal(found_targets, expected_targets)
+    other, _ = augment.mix(images, targets, draws, Recipe(augment=("cutmix" if chosen == "mixup" else "mixup",)), 4)
+    assert not torch.equal(found, other)
+
+
+def test_both_ways_of_mixing_are_met() -> None:
+    coins = augment.draw(Recipe(augment=("mixup", "cutmix")), 1000, 8, torch.Generator().manual_seed(0))["mix"][:, -1]
+    assert 400 < (coins < 0.5).sum() < 600
+
+
 def test_all_augmentations_work_together() -> None:
     made = batches(Recipe(batch_size=10, augment=ALL_BUT_TRANSLATE), view_size=16)
     images, targets = made.batch(made.epoch(0), 1)

@@ -37,6 +37,13 @@ def test_balanced_weights_give_classes_equal_shares_and_pictures_the_mean_of_one
     assert class_balance.class_weights(Recipe(class_weights="balanced"), [4, 0]) == [1.0, 0.0]
 
 
+def test_own_weights_with_balanced_sampling_have_the_mean_of_one_over_what_is_shown() -> None:
+    """Each class with images is shown equally often then, whatever the counts are."""
+    recipe = Recipe(class_weights=(1.0, 2.0, 6.0), sampling="balanced")
+    assert class_balance.class_weights(recipe, [60, 30, 10]) == pytest.approx([1 / 3, 2 / 3, 2.0])
+    assert class_balance.class_weights(recipe, [60, 30, 0]) == pytest.approx([2 / 3, 4 / 3, 4.0])
+
+
 def updater(net: nn.Module, weights: Tensor | None, **options) -> Updater:
     values = Recipe(**({"momentum": 0.0, "weight_decay": 0.0, "batch_size": 12} | options))
     return Updater(net, build_optimizer(net, values), values, class_weights=weights)

@@ -26,11 +26,12 @@ from typer.testing import CliRunner
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with one finished run of tiny, with a moving average of the weights."""
+    """A folder with one finished run of tiny, with a moving average of the weights; the best epoch is not the last."""
     folder = tmp_path_factory.mktemp("export")
     write_models(folder / "models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CNN_EXPLORER_MODELS", str(folder / "models"))
+        patch.setattr("cnn_explorer.trainer.loop.trainer.Best.beaten_by", lambda self, evaluation: False)
         registry.forget()
         path, lock = create_run(folder / "runs", "tiny", recipe={"epochs": 2, "ema": 0.9})
         assert execute_run(path, lock, say=lambda line: None) == 0
@@ -69,6 +70,17 @@ def test_exported_weights_give_the_same_outputs(runs: Path, run: Path, tmp_path:
         facts = json.loads(file.metadata()["cnn_explorer"])
     assert (facts["network"]["name"], facts["run"], facts["schema"]) == ("tiny", run.name, 1)
     assert facts["classes"] == [str(n) for n in range(10)] and len(facts["mean"]) == len(facts["std"]) == 1
+
+
+def test_the_best_weights_are_exported_unless_the_last_are_asked_for(runs: Path, run: Path, tmp_path: Path) -> None:
+    files = {}
+    for name, words in {"default": (), "best": ("--checkpoint", "best"), "last": ("--checkpoint", "last")}.items():
+        files[name] = tmp_path / f"{name}.safetensors"
+        assert call(runs, "export", "last", "--format", "safetensors", *words, "-o", str(files[name])).exit_code == 0
+    best, last = (scores_of(getattr(checkpoint_paths(run), which)) for which in ("best", "last"))
+    assert not torch.equal(best, last)
+    assert torch.equal(scores_of(files["default"]), best) and torch.equal(scores_of(files["best"]), best)
+    assert torch.equal(scores_of(files["last"]), last)
 
 
 def test_exported_weights_begin_another_run(runs: Path, tmp_path: Path) -> None:

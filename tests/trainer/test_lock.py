@@ -138,6 +138,37 @@ def test_a_lock_file_that_was_replaced_does_not_count(tmp_path):
     os.close(old)
 
 
+def test_a_lock_file_that_is_replaced_while_somebody_waits_for_it_is_not_accepted(tmp_path, monkeypatch):
+    """The waiter has opened the old file; the lock of that one would keep nobody from the new one."""
+    take, files = lock_module._try_exclusive, []
+
+    def replaced_before(descriptor):
+        if not files:
+            (tmp_path / "lock").unlink()
+            (tmp_path / "lock").touch()
+        files.append(os.fstat(descriptor).st_ino)
+        return take(descriptor)
+
+    monkeypatch.setattr(lock_module, "_try_exclusive", replaced_before)
+    with RunLock.acquire(tmp_path) as lock:
+        assert len(files) == 2 and files[0] != files[1]
+        assert os.fstat(lock.fileno()).st_ino == os.stat(tmp_path / "lock").st_ino
+        assert is_locked(tmp_path) is True
+
+
+def test_releasing_ends_the_hold_of_a_child_that_inherited_it(tmp_path):
+    lock = RunLock.acquire(tmp_path)
+    child = subprocess.Popen(["sleep", "60"], pass_fds=[lock.fileno()])
+    try:
+        assert is_locked(tmp_path) is True
+        lock.release()
+        assert is_locked(tmp_path) is False
+        assert child.poll() is None, "the child still has the descriptor"
+    finally:
+        child.kill()
+        child.wait()
+
+
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 def test_a_lock_that_is_no_file_tells_nothing(tmp_path, kind):
     if kind == "link":

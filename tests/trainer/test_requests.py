@@ -172,6 +172,7 @@ def test_a_waiting_run_leaves_the_queue_at_once_and_the_others_go_on(
     assert execute_queue(paths, locks, say=quiet) == [0, 0, INTERRUPTED, 0]
     assert seen == [("after 1 other run", "after 3 other runs"), ("stopped", "after 2 other runs")]
     assert [read_run(path).state for path in paths] == ["finished", "finished", "stopped", "finished"]
+    assert [status_of(path)["exit"] for path in paths] == [0, 0, INTERRUPTED, 0]
     assert "taken out of the queue" in (paths[2] / "train.log").read_text()
     assert execute_run(paths[2], spawn.prepare_resume(paths[2]), say=quiet) == 0
     assert same(weights_of(paths[2]), weights_of(paths[0]))

@@ -58,12 +58,16 @@ def test_plain_descent_by_hand() -> None:
     assert figures.correct.item() == (expected(images).argmax(1) == targets).sum().item()
 
 
-@pytest.mark.parametrize("parts", [2, 3, 5])
-def test_accumulated_parts_give_the_gradient_of_the_whole_batch(parts: int) -> None:
+@pytest.mark.parametrize(("count", "parts", "sizes"), [(12, 3, [4, 4, 4]), (13, 3, [5, 5, 3]), (11, 4, [3, 3, 3, 2])])
+def test_accumulated_parts_give_the_gradient_of_the_whole_batch(count: int, parts: int, sizes: list[int]) -> None:
+    """Also where the last part is smaller, and would count for too much if all parts counted alike."""
     whole, split = lenet().double(), lenet().double()
-    images, targets = batch()
+    images, targets = batch(count)
+    seen: list[int] = []
+    split.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
     first = updater(whole)(images.double(), targets, 0.1)
-    second = updater(split, accumulate=parts, batch_size=12)(images.double(), targets, 0.1)
+    second = updater(split, accumulate=parts, batch_size=count)(images.double(), targets, 0.1)
+    assert seen == sizes
     for mine, theirs in zip(whole.parameters(), split.parameters(), strict=True):
         assert torch.allclose(mine, theirs, rtol=0, atol=1e-8)
     assert second.loss.item() == pytest.approx(first.loss.item(), rel=1e-6)

@@ -213,6 +213,25 @@ def test_the_newest_checkpoints_after_an_epoch_are_kept(home: Path, monkeypatch:
     assert "last.pt is damaged" in made.lines[-1] and "going on from epoch-0003.pt" in made.lines[-1]
 
 
+def test_the_best_weights_are_on_disk_before_the_checkpoint_that_tells_of_them(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the two writes, a run that goes on must not believe in best weights that never came to the disk."""
+    written: list[str] = []
+    write_last = checkpoint.write_last
+
+    def look_first(state: dict, paths, *more: object) -> None:
+        written.append(checkpoint.read(paths.best)["step"] if paths.best.exists() else 0)
+        write_last(state, paths, *more)
+
+    monkeypatch.setattr(checkpoint, "write_last", look_first)
+    with bench(*create_run(home / "runs")) as made:
+        for step in (20, 40):
+            made.keeper.offer_best({"step": step})
+            assert made.keeper.save(lambda step=step: {"step": step}, step)
+    assert written == [20, 40]
+
+
 def test_writing_checkpoints_takes_a_small_part_of_the_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(checkpointer.time, "monotonic", lambda: now[0])
