@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cnn_explorer.cli import show
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
@@ -89,6 +90,14 @@ def test_no_colour_codes_in_a_pipe() -> None:
 def test_show_tells_note_layers_and_exact_work() -> None:
     text = command("show", "lenet5").stdout
     assert "The idea in one sentence" in text and "61,706" in text and "416,520" in text and "torchinfo" in text
+
+
+def test_a_bar_shows_the_largest_parts_and_their_share_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "84")  # 20 cells for the bars
+    parts = [("a", 10), ("b", 500), ("c", 30), ("d", 200), ("e", 0), ("f", 160), ("g", 100)]
+    bars = [("b", 10, 50), ("d", 4, 20), ("f", 3, 16), ("g", 2, 10)]
+    assert show.bar(parts) == "  ".join(f"{name} {'█' * cells} {share} %" for name, cells, share in bars)
+    assert show.bar([("a", 0)]) == "none"
 
 
 def test_show_as_json_is_the_anatomy() -> None:

@@ -102,7 +102,7 @@ def test_arguments_are_checked_by_name() -> None:
     with pytest.raises(ValueError, match="width: 0 is not above zero"):
         layers.check_positive(depth=1, width=0)
     layers.check_image_size(8, 8, "the small layout")
-    with pytest.raises(ValueError, match="image_size: 7 is too small for the small layout; .* is 8"):
+    with pytest.raises(ValueError, match=r"image_size: 7 is too small for the small layout; .* is 8"):
         layers.check_image_size(7, 8, "the small layout")
     with pytest.raises(ValueError, match="stem: 'big' is unknown; choose one of 'imagenet', 'small'"):
         layers.check_choice("stem", "big", ("imagenet", "small"))

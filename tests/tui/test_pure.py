@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,8 @@ def test_tree_rows_and_budgets() -> None:
     assert [node.key for node in layer_tree.visible(tree, set())] == ["0"]
     assert layer_tree.budget(tree, "parameters") == [("a", 0.75), ("b", 0.25)]
     assert "a " in layer_tree.bar(layer_tree.budget(tree, "parameters"), 40)
+    parts = [("small", 0.06), ("large", 0.5), ("tiny", 0.04), ("middle", 0.4)]
+    assert re.findall(r"[a-z]+|[0-9]+%|…", layer_tree.bar(parts, 40)) == ["large", "50%", "middle", "40%", "…"]
     assert layer_tree.extent((64, 16, 16)) == (16.0, 64) and layer_tree.extent((56, 56, 96)) == (56.0, 96)
     assert layer_tree.extent((197, 768)) == (197.0, 768) and layer_tree.extent((1000,)) == (1.0, 1000)
 

@@ -172,6 +172,19 @@ def test_classes_show_now_then_and_the_test() -> None:
     assert found[1].taken_for == "cat 3×" and found[2].taken_for == ""
     assert [row.name for row in classes.worst_first(found)] == ["dog", "cat", "cow"]
     assert classes.rows(["a"], [], {}) == []
+
+
+def test_the_worst_class_is_that_of_the_test_where_there_is_one() -> None:
+    """The validation, on other images, has another order; it counts as long as there is no test."""
+    course = [(1.0, (0.2, 0.5, 0.9))]
+    names = ["cat", "dog", "cow"]
+    tested = classes.rows(names, course, {"per_class": [0.9, 0.5, 0.4]})
+    assert [row.name for row in classes.worst_first(tested)] == ["cow", "dog", "cat"]
+    assert [row.name for row in classes.worst_first(classes.rows(names, course, {}))] == ["cat", "dog", "cow"]
+
+
+def test_classes_without_names_are_numbered() -> None:
+    course = [(1.0, (0.5, 0.4, math.nan)), (2.0, (0.75, 0.3, math.nan))]
     assert [row.name for row in classes.rows([], course, {})] == ["0", "1", "2"]
 
 

@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 from cnn_explorer.tui.charts import braille, markers, plot, series
+from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.plot import Layer, Scene
+from cnn_explorer.tui.charts.reader import window_limits
 from cnn_explorer.tui.charts.series import Curve, Track
-from cnn_explorer.tui.charts.view import METRICS
+from cnn_explorer.tui.charts.view import METRICS, Window
 from cnn_explorer.tui.widgets.chart_view import changes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -57,6 +59,31 @@ def test_a_track_keeps_extremes_and_mean_however_often_it_merges(
         assert (curve.low[seen] <= curve.mean[seen] + 1e-6).all()
         assert (curve.mean[seen] <= curve.high[seen] + 1e-6).all()
     assert (np.diff(curve.x) >= 0).all()
+
+
+def test_values_are_merged_as_smallest_largest_and_mean() -> None:
+    rows = np.array([[[1.0, 3.0, 7.0, 8.0], [2.0, 5.0, 7.0, 9.0], [1.5, 4.0, 7.0, 8.5]]])
+    assert series.merge(rows, 2).tolist() == [[[1.0, 7.0], [5.0, 9.0], [2.75, 7.75]]]
+    assert series.merge(rows, 4).tolist() == [[[1.0], [9.0], [5.25]]]
+
+
+def test_a_gap_survives_merging_unless_a_number_stands_beside_it() -> None:
+    """inf is a value that was no number, NaN a record without the key: only the first one interrupts the line."""
+    gap, missing = math.inf, math.nan
+    values = np.array([gap, gap, gap, missing, missing, missing, gap, 2.0, missing, 3.0])
+    merged = series.merge(np.repeat(values[None, None], 3, axis=1), 2)[0]
+    for row in merged:
+        assert row[[0, 1, 3, 4]].tolist() == [gap, gap, 2.0, 3.0]
+        assert math.isnan(row[2])
+
+
+def test_the_gap_of_a_divergence_is_kept_however_long_the_run_is() -> None:
+    track = Track(("loss",), 8)
+    track.add([{"step": step, "loss": math.nan if 32 <= step < 48 else 1.0} for step in range(64)])
+    curve = track.curve("loss", "step")
+    assert track.stride >= 8
+    gaps = curve.x[np.isinf(curve.low)]
+    assert len(gaps) and gaps.min() >= 32 and gaps.max() < 48
 
 
 def test_a_long_track_stays_small_and_a_spike_survives() -> None:
@@ -175,6 +202,22 @@ def test_a_chart_holds_its_size_whatever_it_is_given(points: list[tuple[float, f
     assert chart.cell_of(chart.place_of(20)) == 20
 
 
+@pytest.mark.parametrize("ascii", [False, True])
+def test_a_chart_has_large_values_above_small_ones_and_later_ones_to_the_right(ascii: bool) -> None:
+    width, height = SIZE
+    stroke = braille.stroke(curve_of([(0.0, 0.0), (5.0, 9.0), (10.0, 10.0)]), 0.0, 10.0, (width - markers.GUTTER) * 2)
+    points = (plot.Point(0.0, 0.0, 18, "v"), plot.Point(10.0, 10.0, 18, "^"))
+    scene = Scene((Layer(0, "train", stroke, 18, signs=False),), points, (0.0, 10.0), (0.0, 10.0), ascii=ascii)
+    rows = [row.text for row in plot.draw("loss", scene, markers.text_row([], width), SIZE).rows[1:-1]]
+    assert rows[0].endswith("^") and rows[-1][markers.GUTTER] == "v"
+    ends = [
+        [number for number, row in enumerate(rows) if row[at] not in " v^"] for at in (markers.GUTTER + 1, width - 2)
+    ]
+    assert min(ends[0]) > height // 2 > max(ends[1])
+    labels = [float(row[: markers.GUTTER - 1]) for row in rows if row[: markers.GUTTER - 1].strip()]
+    assert len(labels) > 1 and labels == sorted(labels, reverse=True)
+
+
 def test_runs_differ_by_their_markers() -> None:
     signs = [markers.marker(slot, role) for slot in range(8) for role in ("train", "validation")]
     assert len(set(signs)) == 16
@@ -196,6 +239,34 @@ def test_limits_have_an_extent(one: float, other: float) -> None:
     if math.isfinite(one) and math.isfinite(other):
         low, high = plot.settle(None, min(one, other), max(one, other), 0.05)
         assert -math.inf < low < high < math.inf
+
+
+def history_of(*steps: int, epoch_of: float = 100.0) -> History:
+    history = History()
+    history.add([{"kind": "train", "step": step, "epoch": step / epoch_of, "loss": 1.0} for step in steps])
+    return history
+
+
+def test_a_window_of_per_cent_is_a_part_of_the_data_at_their_end() -> None:
+    """The data need not begin at 0: those of a resumed run begin where its file does."""
+    assert window_limits(Window(percent=20), [], "step", (1000.0, 2000.0)) == (1800.0, 2000.0)
+    assert window_limits(Window(percent=50), [], "step", (-3.0, 1.0)) == (-1.0, 1.0)
+
+
+def test_a_window_of_steps_holds_the_last_steps_of_every_run() -> None:
+    """Of two runs the shorter one ends earlier, and its last steps are to be seen as well."""
+    long, short = history_of(*range(0, 1001, 10)), history_of(*range(0, 501, 10))
+    window = Window(steps=100)
+    assert window_limits(window, [long], "step", (0.0, 1000.0)) == (900.0, 1000.0)
+    assert window_limits(window, [long, short], "step", (0.0, 1000.0)) == (400.0, 1000.0)
+    assert window_limits(window, [short, long], "epoch", (0.0, 10.0)) == (4.0, 10.0)
+    assert window_limits(window, [History()], "step", (0.0, 1.0)) == (0.0, 1.0)
+
+
+def test_other_windows() -> None:
+    assert window_limits(Window(), [], "step", (3.0, 9.0)) == (3.0, 9.0)
+    assert window_limits(Window(span=2.0), [], "step", (3.0, 9.0)) == (7.0, 9.0)
+    assert window_limits(Window(low=4.0, high=5.0), [], "step", (3.0, 9.0)) == (4.0, 5.0)
 
 
 def test_changed_cells_are_found_and_close_ones_joined() -> None:
