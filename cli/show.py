@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import sys
@@ -15,6 +16,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..models.anatomy.external import Subject
     from ..models.anatomy.layer_table import Layer
+    from ..models.anatomy.memory import Memory
 
 SHOW_SCHEMA = 1
 MEMORY_BATCH = 64
@@ -191,9 +193,10 @@ def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
     print(f"  sees           {_reach(tree).replace(' global', ' pixels a side, then the whole picture')}")
     place, free = room_for_training()
     for precision, memory in training_memories(subject).items():
+        fitting = largest_batch(memory, functools.partial(training_memory, subject, precision), free)
         print(
             f"  training       {quantity(memory.peak)}B at batch {memory.batch} in {precision}, SGD with momentum; "
-            f"batch {largest_batch(memory, free):,} fits into {place} ({quantity(free)}B free)"
+            f"batch {fitting:,} fits into {place} ({quantity(free)}B free)"
         )
     print()
     for title, values in budget(tree).items():
@@ -201,20 +204,26 @@ def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
     print()
 
 
-def training_memories(subject: Subject) -> dict[str, Any]:
+def training_memories(subject: Subject) -> dict[str, Memory]:
     """Memory of a training step at batch 64 in both precisions; empty where training needs more than pictures."""
     if subject.takes_list:
         return {}
-    from ..models.anatomy import counting, memory
+    from ..models.anatomy.memory import BYTES
 
     found = {}
-    for precision in memory.BYTES:
+    for precision in BYTES:
         try:
-            network = counting.on_meta(subject.make)
-            found[precision] = memory.training_memory(network, subject.shape, MEMORY_BATCH, precision)
+            found[precision] = training_memory(subject, precision, MEMORY_BATCH)
         except (RuntimeError, ValueError, TypeError):
             return found
     return found
+
+
+def training_memory(subject: Subject, precision: str, batch: int) -> Memory:
+    """Memory of a training step at ``batch`` images."""
+    from ..models.anatomy import counting, memory
+
+    return memory.training_memory(counting.on_meta(subject.make), subject.shape, batch, precision)
 
 
 def budget(tree: Layer) -> dict[str, list[tuple[str, int]]]:

@@ -8,6 +8,8 @@ gradients of the parameters appear in the same order.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-STATE_COPIES = {"sgd": 1, "sgd-plain": 0, "rmsprop": 1, "adam": 2, "adamw": 2, "lamb": 2, "muon": 1}
+STATE_COPIES = {
+    "sgd": 1,
+    "sgd-plain": 0,
+    "rmsprop": 2,
+    "rmsprop-plain": 1,
+    "adam": 2,
+    "adamw": 2,
+    "lamb": 2,
+    "muon": 1,
+}
+"""Values that an optimiser keeps for each weight; "plain": without momentum."""
 BYTES = {"fp32": 4, "bf16": 2}
 
 
@@ -117,8 +129,14 @@ def training_memory(
     )
 
 
-def largest_batch(network_memory: Memory, available: int) -> int:
-    """How many pictures fit into ``available`` bytes, from the memory at one batch size; 0 where not even one does."""
-    fixed = network_memory.weights + network_memory.optimizer
-    per_picture = (network_memory.peak - fixed) / network_memory.batch
-    return max(0, int((available - fixed) / per_picture)) if per_picture else 0
+def largest_batch(first: Memory, memory_at: Callable[[int], Memory], available: int) -> int:
+    """The number of images that fit into ``available`` bytes; 0 where not even one does.
+
+    Follows the straight line through the memory at two batch sizes: ``first``, and that which ``memory_at`` gives near
+    the answer. One size would not do, because the gradients of the weights do not grow with the batch.
+    """
+    fixed = first.weights + first.optimizer
+    guess = max(2, (available - fixed) * first.batch // max(1, first.peak - fixed))
+    second = memory_at(guess if guess != first.batch else 2 * guess)
+    rise = (second.peak - first.peak) / (second.batch - first.batch)
+    return max(0, math.floor(first.batch + (available - first.peak) / rise)) if rise else 0

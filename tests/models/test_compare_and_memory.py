@@ -6,8 +6,13 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 from cnn_explorer.models.anatomy import compare, counting, layer_table, memory
 from cnn_explorer.models.catalogue import lineage, registry
+from cnn_explorer.trainer.config.recipe import Recipe
+from cnn_explorer.trainer.optim.build import build_optimizer
+from cnn_explorer.trainer.planning import estimate, planner
+from torch import Tensor, nn
 
 
 def test_the_difference_of_a_network_and_its_plain_twin_are_the_sums() -> None:
@@ -68,14 +73,71 @@ def test_memory_grows_with_batch_and_state_and_shrinks_with_bf16() -> None:
     assert small.weights == 4 * registry.find("resnet18").form("small").parameters
 
 
-def test_the_largest_batch_fits_and_the_next_does_not() -> None:
-    def at(batch: int) -> memory.Memory:
-        network = counting.on_meta(lambda: registry.build("resnet20"))
-        return memory.training_memory(network, (3, 32, 32), batch)
+GIGABYTE = 10**9
 
-    available = 2 * 10**9
-    batch = memory.largest_batch(at(256), available)
-    assert at(batch).peak <= 1.01 * available < 1.02 * at(batch + batch // 50 + 1).peak
+
+@pytest.mark.parametrize(
+    ("name", "available", "fits"),
+    [
+        ("alexnet", 8 * GIGABYTE, 683),  # 250 MB of gradients, which do not grow with the batch
+        ("vgg16", 24 * GIGABYTE, 303),
+        ("resnet20", 2 * GIGABYTE, None),  # hardly any
+        ("resnet50", 3 * GIGABYTE, None),  # fewer than the 64 that are tried first
+        ("alexnet", GIGABYTE, None),
+    ],
+)
+def test_the_largest_batch_fits_and_the_next_does_not(name: str, available: int, fits: int | None) -> None:
+    def at(batch: int) -> memory.Memory:
+        network = counting.on_meta(lambda: registry.build(name))
+        return memory.training_memory(network, registry.find(name).paper_form.input, batch)
+
+    batch = memory.largest_batch(at(64), at, available)
+    assert fits in (None, batch)
+    assert at(batch).peak <= available < at(batch + 1).peak
+
+
+def test_where_not_even_one_image_fits_the_largest_batch_is_0() -> None:
+    def at(batch: int) -> memory.Memory:
+        return memory.Memory(batch, "fp32", 100, 100, 100, 10 * batch, 10, 200 + 10 * batch)
+
+    assert [memory.largest_batch(at(64), at, free) for free in (0, 209, 210, 219, 220, 840, 850)] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        64,
+        65,
+    ]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("name", ["sgd", "rmsprop", "adam", "adamw", "lamb"])
+def test_the_state_of_an_optimiser_is_what_it_keeps(name: str, momentum: float) -> None:
+    """RMSprop with momentum keeps two values for each weight, SGD without it none."""
+    network = nn.Sequential(nn.Linear(7, 5), nn.Linear(5, 3))
+    optimizer = build_optimizer(network, Recipe(optimizer=name, momentum=momentum, nesterov=False))
+    network(torch.randn(4, 7)).sum().backward()
+    optimizer.step()
+    values = sum(weight.numel() for weight in network.parameters())
+    kept = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    plain = momentum == 0 and f"{name}-plain" in memory.STATE_COPIES
+    copies = memory.STATE_COPIES[f"{name}-plain" if plain else name]
+    assert sum(value.numel() for value in kept if value.ndim) == copies * values
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop"])
+def test_the_forecast_knows_whether_the_optimiser_has_momentum(home: Path, name: str) -> None:
+    def needed(momentum: float) -> int:
+        recipe = {"optimizer": name, "momentum": momentum, "nesterov": False}
+        request = planner.Request("lenet5", "digits", recipe=recipe, device="cpu", threads=1)
+        found = estimate.memory_needed(planner.plan(request, lambda line: None).config)
+        assert found is not None
+        return found
+
+    # LeNet-5 as it is trained on digits: four bytes for each of its values.
+    parameters = counting.count_parameters(registry.build("lenet5", num_classes=10, in_channels=1, image_size=28))
+    assert needed(0.9) - needed(0.0) == 4 * parameters
 
 
 def test_unknown_precision_and_optimizer_are_named() -> None:

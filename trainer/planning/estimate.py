@@ -59,7 +59,9 @@ def memory_needed(config: RunConfig) -> int | None:
     shape = (network.in_channels, network.image_size, network.image_size)
     part = -(-recipe.batch_size // recipe.accumulate)
     precision = "fp32" if engine.precision == "fp32" else "bf16"  # fp16 takes as much room as bf16
+    plain = f"{recipe.optimizer}-plain"
     optimizer = recipe.optimizer if recipe.optimizer in memory.STATE_COPIES else "adam"
+    optimizer = plain if recipe.momentum == 0 and plain in memory.STATE_COPIES else optimizer
     try:
         on_meta = counting.on_meta(lambda: weight_files.build(network))
         needed = memory.training_memory(on_meta, shape, part, precision, optimizer).peak
