@@ -62,6 +62,17 @@ def test_how_a_lack_of_memory_shows(error: BaseException, whether: bool) -> None
     assert is_out_of_memory(error) is whether
 
 
+@pytest.mark.parametrize(
+    ("images", "parts", "split"),
+    [(12, 1, "2 parts of 6"), (12, 4, "6 parts of 2"), (13, 2, "4 parts of up to 4"), (3, 2, "3 parts of 1")],
+)
+def test_the_parts_that_are_told_are_those_that_are_made(images: int, parts: int, split: str) -> None:
+    shortage = Shortage(1, parts, images)
+    assert shortage.split == split
+    made = torch.arange(images).chunk(shortage.next_parts)
+    assert (len(made), len(made[0])) == (int(split.split()[0]), shortage.next_size)
+
+
 @pytest.mark.parametrize("recipe", [{}, {"optimizer": "adamw", "ema": 0.9, "clip_norm": 1.0, "augment": ["mixup"]}])
 def test_the_weights_are_those_of_a_run_that_had_small_parts_from_the_start(
     home: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict
@@ -150,8 +161,8 @@ def test_when_one_picture_is_too_much_the_run_fails_in_one_line(home: Path, monk
     assert (code, status_of(path)["state"]) == (1, "failed")
     assert "out of memory at step 1, with one picture at a time" in status_of(path)["error"]
     assert [detail.split(": ")[1].split(" instead")[0] for _, detail in splits(path)] == [
-        "2 parts of 3",
-        "4 parts of 2",
+        "2 parts of up to 3",
+        "3 parts of up to 2",
         "5 parts of 1",
     ]
     assert not any("Traceback" in line for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import re
@@ -13,9 +14,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from cnn_explorer.trainer.common import text_safe
 from cnn_explorer.tui.charts import chart as chartlines
+from cnn_explorer.tui.charts import export, markers
 from cnn_explorer.tui.charts import followers as follower_module
-from cnn_explorer.tui.charts import markers
 from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.reader import ChartReader
@@ -361,6 +363,36 @@ async def test_export_as_text_csv_and_svg(tmp_path: Path) -> None:
         words = [text.text or "" for text in tree.iter("{http://www.w3.org/2000/svg}text")]
         assert "●○ lenet5" in words and sum(word == "★" for word in words) == 2
         assert any(path.get("stroke-dasharray") for path in tree.iter("{http://www.w3.org/2000/svg}path"))
+
+
+@pytest.mark.parametrize("label", ["resnet18 on cifar10", "猫の写真で学んだ網", "a label " * 30])
+def test_the_legend_of_many_runs_stays_inside_the_image_and_above_the_curves(label: str) -> None:
+    history = History()
+    history.add([train_record(step) for step in range(10)])
+    runs = [ChartedRun(Path(f"run-{slot}"), f"{label} {slot}", slot) for slot in range(8)]
+    found = {
+        name: chartlines.lines(name, [(run, history) for run in runs], View("step")) for name in ("loss", "accuracy")
+    }
+    tree = ElementTree.fromstring(export.svg_text(found, View("step"), (0.0, 9.0)))
+    svg = "{http://www.w3.org/2000/svg}"
+    bottom = 0.0
+    for panel in tree.findall(f"{svg}g"):
+        entries = [text for text in panel.findall(f"{svg}text") if text.get("fill")]
+        assert len(entries) == 8
+        boxes = [(int(e.get("x", 0)), int(e.get("y", 0)), text_safe.width(e.text or "") * 7) for e in entries]
+        assert all(x >= export.LEFT and x + wide <= export.WIDTH for x, _, wide in boxes)
+        for (x, y, wide), (next_x, next_y, _) in itertools.pairwise(boxes):
+            assert next_y > y or next_x > x + wide, "entries lie over each other"
+        begins, inner = (shift_of(group) for group in (panel, panel.find(f"{svg}g")))
+        frame = panel.find(f"{svg}g/{svg}rect")
+        assert max(y for _, y, _ in boxes) < inner + int(frame.get("y", 0))
+        assert begins == bottom
+        bottom = begins + inner + export.HEIGHT
+    assert int(tree.get("height", 0)) == bottom
+
+
+def shift_of(group: ElementTree.Element) -> float:
+    return float(re.findall(r"[0-9.]+", group.get("transform", ""))[1])
 
 
 async def test_the_export_dialog_writes_the_curves_of_the_runs_screen(tmp_path: Path, monkeypatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from cnn_explorer.tui.charts import ticks
 from cnn_explorer.tui.widgets import loss_chart
 from cnn_explorer.tui.widgets.loss_chart import ChartData, Line, LossChart
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.tui import until
 from textual.app import App
@@ -30,6 +30,7 @@ def test_ticks_of_a_log_axis_lie_inside(low: float, high: float) -> None:
 
 
 @given(anything, anything, st.integers(1, 12))
+@example(0.0, 1e-322, 7)
 def test_round_ticks_lie_inside(one: float, other: float, most: int) -> None:
     low, high = sorted((one, other))
     places = ticks.nice_ticks(low, high, most)
@@ -41,6 +42,12 @@ def test_round_ticks_lie_inside(one: float, other: float, most: int) -> None:
 def test_ticks_are_round() -> None:
     assert ticks.nice_ticks(0.05, 2.3, 5) == [0.5, 1.0, 1.5, 2.0]
     assert ticks.nice_ticks(0, 30, 7) == [0, 5, 10, 15, 20, 25, 30]
+
+
+def test_ticks_between_the_smallest_numbers_there_are() -> None:
+    """A step of a power of ten that no number can hold is passed over."""
+    assert ticks.nice_ticks(0, 1e-322, 7) == [number * 2e-323 for number in range(6)]
+    assert ticks.nice_ticks(0, 5e-324, 7) == [0.0]
 
 
 class ChartApp(App):

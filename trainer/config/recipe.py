@@ -35,9 +35,10 @@ MIRRORED_MEANS_SOMETHING_ELSE = ("digits", "mnist")
 class Recipe:
     """Everything that decides how the weights come about, apart from network, data, seed and hardware.
 
-    Times are in epochs. ``batch_size`` is the number of pictures per weight update; it is worked off in ``accumulate``
-    equal parts. ``momentum`` and ``nesterov`` are SGD's and Muon's, ``momentum`` also RMSprop's; ``betas`` and ``eps`` are
-    the Adams', LAMB's and those of Muon's remainder, whose peak rate is ``rest_lr``; ``eps`` is also RMSprop's. ``sam`` says
+    Times are in epochs. ``batch_size`` is the number of pictures per weight update; it is worked off in at
+    most ``accumulate`` parts, of equal size but for the last. ``momentum`` and ``nesterov`` are SGD's and Muon's,
+    ``momentum`` also RMSprop's; ``betas`` and ``eps`` are the Adams', LAMB's and those of Muon's remainder, whose peak
+    rate is ``rest_lr``; ``eps`` is also RMSprop's. ``sam`` says
     whether each update looks for flat minima, within ``rho``. ``augment`` names what is done to the training pictures
     (augment.py). ``milestones`` are the parts of the run after which the schedule "step" multiplies the rate by ``gamma``.
     ``class_weights`` are "none", "balanced" or a number per class. ``clip_norm`` 0 means no clipping, ``ema`` 0 no averaging

@@ -84,6 +84,17 @@ class Shortage:
             )
         return min(2 * self.parts, self.pictures)
 
+    @property
+    def split(self) -> str:
+        """The next parts in words, as they will be: a batch of 12 in 8 parts makes ``6 parts of 2``."""
+        size = self.next_size
+        return f"{math.ceil(self.pictures / size)} parts of {'up to ' if self.pictures % size else ''}{size}"
+
+    @property
+    def next_size(self) -> int:
+        """Images in the largest of the next parts."""
+        return math.ceil(self.pictures / self.next_parts)
+
 
 def _attempt(job: Job, before: Shortage | None) -> Shortage | None:
     """Train from where the run stands to the end, and test; or, where memory does not suffice, say where that was.
@@ -117,13 +128,12 @@ def _attempt(job: Job, before: Shortage | None) -> Shortage | None:
 
 def _take_smaller_parts(trainer: Trainer, keeper: Keeper, report: Report, shortage: Shortage) -> None:
     """Work the batch off in more parts from here on, say so, and write it into a checkpoint, so that a resumed run knows."""
-    parts, network = shortage.next_parts, trainer.session.network
-    trainer.session.updater.accumulate = parts
-    size = math.ceil(shortage.pictures / parts)
-    said = f"out of memory at step {shortage.step}: {parts} parts of {size} instead of {shortage.pictures} at once"
+    network = trainer.session.network
+    trainer.session.updater.accumulate = shortage.next_parts
+    said = f"out of memory at step {shortage.step}: {shortage.split} instead of {shortage.pictures} at once"
     report.event("batch_split", said, trainer.step)
     normed = any(name.endswith("running_mean") for name, _ in network.named_buffers())
-    remark = f", but batch norm takes its statistics from {size} pictures at a time" if normed else ""
+    remark = f", but batch norm takes its statistics from {shortage.next_size} pictures at a time" if normed else ""
     report.say(f"{said}, from step {trainer.step:,} on; the update stays that of the whole batch{remark}")
     keeper.save(trainer.state, trainer.step)
 

@@ -129,7 +129,10 @@ class Updater:
         return self._backward_in_parts(images, targets, self.accumulate)
 
     def _backward_in_parts(self, images: Tensor, targets: Tensor, parts: int) -> Figures:
-        """Add up the gradients of parts of the batch, each weighted by its share: the gradient of the whole batch."""
+        """Add up the gradients of parts of the batch, each weighted by its share: the gradient of the whole batch.
+
+        All parts but the last hold ``len(images) / parts`` images, rounded up, so there may be fewer of them than ``parts``.
+        """
         pieces = list(zip(images.chunk(parts), targets.chunk(parts), strict=True))
         figures = []
         for number, (piece, labels) in enumerate(pieces, 1):

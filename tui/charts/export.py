@@ -6,10 +6,12 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 import numpy as np
 
+from ...trainer.common import text_safe
 from . import chart, markers, ticks
 from .braille import Stroke
 from .chart import Line
@@ -18,6 +20,8 @@ from .view import AXIS_LABELS, TITLES, Limits, View
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 320, 64, 40, 44
 COLUMNS = WIDTH - LEFT - 16
+ROW, STROKE, LETTER = 16, 26, 7
+"""Of the legend: the height of a row, the room for a stroke, and how wide a letter is taken to be."""
 # The palette of M. Okabe and K. Ito, "Color Universal Design" (2008), on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#000000")
 DASHES = {"validation": "6 3", "raw": "1 2"}
@@ -45,27 +49,38 @@ def csv_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
 
 def svg_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
     """The charts below one another as an SVG picture."""
-    parts = []
-    for number, (metric, lines) in enumerate(found.items()):
-        parts.append(f'<g transform="translate(0 {number * HEIGHT})">')
-        parts += _panel(metric, lines, view, x)
-        parts.append("</g>")
-    size = f'width="{WIDTH}" height="{max(len(found), 1) * HEIGHT}"'
+    parts, height = [], 0
+    for metric, lines in found.items():
+        scene = chart.scene(metric, lines, view, x, COLUMNS, None)
+        entries = _legend(lines, scene)
+        more = ROW * max((entry.row for entry in entries), default=0)
+        parts.append(f'<g transform="translate(0 {height})">')
+        parts += _head(metric, lines, view, scene, entries)
+        parts.append(f'<g transform="translate(0 {more})">')
+        parts += _panel(lines, scene)
+        parts += ["</g>", "</g>"]
+        height += HEIGHT + more
+    size = f'width="{WIDTH}" height="{max(height, HEIGHT)}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">'
     return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>", ""])
 
 
-def _panel(metric: str, lines: Sequence[Line], view: View, x: Limits) -> Iterator[str]:
-    scene = chart.scene(metric, lines, view, x, COLUMNS, None)
+def _head(metric: str, lines: Sequence[Line], view: View, scene: Scene, entries: Sequence[Entry]) -> Iterator[str]:
     title = TITLES[metric] + (" (log)" if scene.log else "") + f" over {AXIS_LABELS[view.axis]}"
     dashes = {line.role for line in lines} & {"validation"}
     title += " (dashed: validation)" if dashes else ""
     yield f'<text x="{LEFT}" y="16" font-weight="bold">{escape(title)}</text>'
+    for entry in entries:
+        y = 31 + ROW * entry.row
+        yield f'<path d="M{entry.x} {y}h{STROKE - 4}" {_style(entry.layer)}/>'
+        yield f'<text x="{entry.x + STROKE}" y="{y + 4}" fill="{_colour(entry.layer)}">{escape(entry.text)}</text>'
+
+
+def _panel(lines: Sequence[Line], scene: Scene) -> Iterator[str]:
     yield f'<rect x="{LEFT}" y="{TOP}" width="{COLUMNS}" height="{_down()}" fill="none" stroke="#888"/>'
     yield from _ticks(scene)
     if not lines:
         yield f'<text x="{LEFT + 8}" y="{TOP + 20}">no values</text>'
-    yield from _legend(lines, scene)
     for layer in scene.layers:
         path = _path(layer.stroke, scene)
         if path:
@@ -76,18 +91,33 @@ def _panel(metric: str, lines: Sequence[Line], view: View, x: Limits) -> Iterato
         yield f'<text x="{across:.1f}" y="{_y(point.y, scene) + 4:.1f}" text-anchor="middle">{point.sign}</text>'
 
 
-def _legend(lines: Sequence[Line], scene: Scene) -> Iterator[str]:
-    """An entry for each run, or for each curve of a single one."""
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the legend: a stroke at ``x`` in a row (from 0), and the text behind it."""
+
+    layer: Layer
+    text: str
+    x: int
+    row: int
+
+
+def _legend(lines: Sequence[Line], scene: Scene) -> list[Entry]:
+    """An entry for each run, or for each curve of a single one, in as many rows as it takes."""
     several = len({line.run for line in lines}) > 1
-    at = LEFT
+    entries: list[Entry] = []
+    x, row = LEFT, 0
     for line, layer in zip(lines, scene.layers, strict=True):
         if line.role == "raw" or (several and line.role != "train"):
             continue
         name = line.run.label if several else line.role
         signs = markers.marker(layer.slot, layer.role) + (markers.marker(layer.slot, "validation") if several else "")
-        yield f'<path d="M{at} 31h22" {_style(layer)}/>'
-        yield f'<text x="{at + 26}" y="35" fill="{_colour(layer)}">{signs} {escape(name)}</text>'
-        at += 46 + 7 * (len(name) + len(signs))
+        text = text_safe.shorten(f"{signs} {name}", (COLUMNS - STROKE) // LETTER)
+        wide = STROKE + LETTER * text_safe.width(text)
+        if x > LEFT and x + wide > LEFT + COLUMNS:
+            x, row = LEFT, row + 1
+        entries.append(Entry(layer, text, x, row))
+        x += wide + 16
+    return entries
 
 
 def _down() -> int:

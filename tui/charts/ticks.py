@@ -17,6 +17,8 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
         return [low]
     exponent = math.floor(math.log10(span)) - 2
     for step in (factor * 10.0**power for power in range(exponent, exponent + 5) for factor in (1, 2, 2.5, 5)):
+        if step == 0.0:  # below the smallest number above zero
+            continue
         first = math.ceil(low / step - 1e-9)
         last = math.floor(high / step + 1e-9)
         if last - first + 1 <= max(most, 1):
