@@ -24,6 +24,7 @@ from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.ids import new_id
 from cnn_explorer.trainer.runs.reader import list_runs, read_run
 from cnn_explorer.trainer.runs.run_writer import Notes, RunWriter, write_notes
+from support.patience import PATIENCE_S
 from typer.testing import CliRunner, Result
 
 CONFIG = {
@@ -269,7 +270,7 @@ def test_watch_follows_to_the_end(tmp_path, monkeypatch):
     watcher.start()
 
     def wait(words: str) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not any(words in line for line in said):
             assert time.monotonic() < deadline, said
             time.sleep(0.01)
@@ -289,7 +290,7 @@ def test_watch_follows_to_the_end(tmp_path, monkeypatch):
     writer.event("resumed", "from epoch 2")
     wait("resumed: from epoch 2")
     writer.status(state="finished", test={"accuracy": 0.9})
-    watcher.join(30)
+    watcher.join(PATIENCE_S)
     assert said[-1] == "finished; test accuracy 90.0 %"
     assert sum(line.startswith("epoch 1:") for line in said) == 1, "what was said is not said again"
     writer.lock.release()
@@ -392,7 +393,7 @@ def on_terminal(words: list[str], typed: bytes) -> bytes:
     code = "import sys; from cnn_explorer.cli.runs import runs_app; runs_app(sys.argv[2:])"
     child = subprocess.Popen([sys.executable, "-c", code, *words], stdin=theirs, stdout=theirs, stderr=theirs)
     os.write(ours, typed)
-    child.wait(60)
+    child.wait(PATIENCE_S)
     os.set_blocking(ours, False)
     printed = os.read(ours, 10_000)
     os.close(ours)

@@ -18,13 +18,14 @@ import pytest
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.trainer.weights import checkpoint
+from support.patience import PATIENCE_S
 from support.training import call, command, create_run, records_of, same, status_of, weights_of
 
 TINY = ("train", "--threads", "1", "tiny")
 SLOW = ("train", "--threads", "1", "tiny_slow")
 
 
-def finish(process: subprocess.Popen, seconds: float = 120) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen, seconds: float = PATIENCE_S) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
 
@@ -32,7 +33,7 @@ def finish(process: subprocess.Popen, seconds: float = 120) -> tuple[int, str, s
 Found = TypeVar("Found")
 
 
-def wait_for(what: Callable[[], Found | None], seconds: float = 120) -> Found:
+def wait_for(what: Callable[[], Found | None], seconds: float = PATIENCE_S) -> Found:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

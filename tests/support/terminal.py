@@ -15,6 +15,8 @@ from pathlib import Path
 
 from cnn_explorer.models.catalogue import registry
 
+from support.patience import PATIENCE_S
+
 FIRST_NETWORK = next(iter(registry.variants())).encode()
 
 
@@ -29,10 +31,11 @@ class InTerminal:
         self.seen = b""
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup, if the tests run under it, has had ignored
             os.execve(sys.executable, arguments, environment)
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 
-    def read_until(self, wanted: bytes, patience_s: float = 60.0) -> None:
+    def read_until(self, wanted: bytes, patience_s: float = PATIENCE_S) -> None:
         """Read what the app paints until ``wanted`` was among it."""
         deadline = time.monotonic() + patience_s
         while wanted not in self.seen:
@@ -48,7 +51,7 @@ class InTerminal:
         os.close(self.terminal)
         self.terminal = -1
 
-    def wait(self, patience_s: float) -> int | None:
+    def wait(self, patience_s: float = PATIENCE_S) -> int | None:
         """Exit status, or None when it is still there after ``patience_s``."""
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:

@@ -16,9 +16,12 @@ from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from textual.app import App
 from textual.pilot import Pilot
 
+from support.patience import PATIENCE_S
+
 # Answers every question about a network of two blocks and a head; "die" in the name ends the process.
 FAKE_HELPER = r"""
 import json, sys, time
+from patience import PATIENCE_S
 print(json.dumps({"ready": True, "torch": "0"}), flush=True)
 def row(name, layer_type, inputs, output, parameters, children=(), **more):
     made = {"name": name, "kind": "module", "type": layer_type, "inputs": [inputs], "output": output,
@@ -138,7 +141,7 @@ def make_app(folder: Path, **options: Any) -> ExplorerApp:
     return ExplorerApp(places, **arguments)
 
 
-async def until(pilot: Pilot, condition, what: str = "", patience_s: float = 60.0) -> None:
+async def until(pilot: Pilot, condition, what: str = "", patience_s: float = PATIENCE_S) -> None:
     """Let the app work until ``condition()`` is true."""
     deadline = time.monotonic() + patience_s
     while not condition():

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -77,6 +77,15 @@ def test_the_test_part_is_judged_with_the_best_weights(home: Path) -> None:
     assert (found.accuracy, found.confusion) == (test["accuracy"], test["confusion"])
 
 
+@pytest.fixture
+def heard_hangup() -> Iterator[None]:
+    """SIGHUP is not ignored, as it is where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heard_hangup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_after_the_step_and_resume_gives_the_same_weights(
     home: Path, monkeypatch: pytest.MonkeyPatch, number: int

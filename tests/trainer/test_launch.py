@@ -17,9 +17,9 @@ from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import RunLock, is_locked
 from cnn_explorer.trainer.runs.reader import MetricsTail, last_log_lines, read_run
 from cnn_explorer.trainer.runs.run_writer import RunWriter
+from support.patience import PATIENCE_S
 
 FAKE = Path(__file__).parents[1] / "support" / "fake_trainer.py"
-PATIENCE_S = 60.0
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.runs import lock as lock_module
 from cnn_explorer.trainer.runs.lock import RunLock, is_locked
+from support.patience import PATIENCE_S
 
 HOLD = (
     "import sys, time; from pathlib import Path; from cnn_explorer.trainer.runs.lock import RunLock; {}; time.sleep(60)"
@@ -49,7 +50,7 @@ def test_a_writer_outlasts_the_probes_of_readers(tmp_path):
     probe = os.open(tmp_path / "lock", os.O_RDONLY)
     fcntl.flock(probe, fcntl.LOCK_SH)
     threading.Timer(0.2, os.close, [probe]).start()
-    RunLock.acquire(tmp_path, wait_s=5).release()
+    RunLock.acquire(tmp_path, wait_s=PATIENCE_S).release()
 
 
 def test_readers_do_not_disturb_each_other(tmp_path):

@@ -22,6 +22,7 @@ from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import is_locked
+from support.patience import PATIENCE_S
 from support.rank_worker import train_in_double
 from support.training import create_run, records_of, status_of, weights_of
 
@@ -85,7 +86,7 @@ def test_two_ranks_get_the_weights_of_one_process_in_float64(home: Path) -> None
     lock.release()
     ranks = start_ranks(str(Path(__file__).parents[1] / "support" / "rank_worker.py"), str(path), str(home / "result"))
     alone = train_in_double(path, ALONE)
-    assert [rank.wait(120) for rank in ranks] == [0, 0]
+    assert [rank.wait(PATIENCE_S) for rank in ranks] == [0, 0]
     first, second = (torch.load(home / f"result.{rank}", weights_only=True) for rank in range(2))
     assert first["weights"].keys() == alone["weights"].keys()
     for name, values in alone["weights"].items():
@@ -100,7 +101,7 @@ def at_step(path: Path, step: int, then: Callable[[], object]) -> threading.Thre
     """Do something as soon as the run has got as far as ``step`` in training."""
 
     def wait() -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             status = status_of(path)
             if status["state"] == "training" and status.get("step", 0) >= step:

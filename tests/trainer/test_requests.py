@@ -18,6 +18,7 @@ from cnn_explorer.trainer.runs.lock import RunLock, is_locked
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
+from support.patience import PATIENCE_S
 from support.training import create_run, records_of, same, status_of, weights_of
 
 INTERRUPTED = 130
@@ -164,7 +165,7 @@ def test_a_waiting_run_leaves_the_queue_at_once_and_the_others_go_on(
         if trainer._report._writer.path != paths[0]:
             return
         seen.append((read_run(paths[1]).phase, read_run(paths[3]).phase))
-        assert requests.skip(paths[2], 20.0) == requests.Stop("file", ended=True)
+        assert requests.skip(paths[2], PATIENCE_S) == requests.Stop("file", ended=True)
         seen.append((read_run(paths[2]).state, read_run(paths[3]).phase))
         assert read_run(paths[0]).state == "training" and is_locked(paths[1])
 
@@ -205,7 +206,7 @@ def test_a_full_disk_leaves_a_run_in_its_queue(tmp_path: Path, monkeypatch: pyte
         assert not line._leaves(*line._waiting[0])
     assert line._leaves(*line._waiting[0])
     assert line.codes == {0: INTERRUPTED}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while is_locked(paths[0]) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not is_locked(paths[0]) and is_locked(paths[1])

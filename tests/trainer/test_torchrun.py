@@ -75,7 +75,7 @@ def test_ranks_that_are_started_again_find_their_run(tmp_path: Path, monkeypatch
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     job = torchrun.job()
     assert job is not None
-    other = job | {"pid": 1}
+    other = job | {"pid": os.getppid() + 1}
     make_run(tmp_path, "20261120-143022-a", torchrun=other).release()
     with pytest.raises(WorkError, match="their run is not in"):
         torchrun.begun_by_this_job(tmp_path)

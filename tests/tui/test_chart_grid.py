@@ -27,6 +27,7 @@ from cnn_explorer.tui.core.saved_state import Memory
 from cnn_explorer.tui.screens.choose_charts import ChooseChartsScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from cnn_explorer.tui.widgets.chart_view import ChartView
+from support.patience import PATIENCE_S
 from support.tui import FakeRun, eval_record, make_app, screen_text, train_record, until
 from textual.app import App
 from textual.pilot import Pilot
@@ -424,7 +425,7 @@ def follow(wanted: Wanted) -> tuple[ChartReader, threading.Thread, list[Drawn]]:
 
 
 def wait_for(condition) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -441,7 +442,7 @@ def test_a_long_file_is_sketched_first_and_then_read(tmp_path: Path, monkeypatch
         wait_for(lambda: told and told[-1].progress == 1 and told[-1].runs[0].records == 9000)
     finally:
         reader.stop()
-        thread.join(5)
+        thread.join(PATIENCE_S)
     first, last = told[0], told[-1]
     assert first.runs[0].records == 0 and first.progress < 1
     assert any(letter > "\u2800" for row in first.charts["loss"].rows for letter in row.text)
@@ -463,7 +464,7 @@ def test_the_thread_tells_nothing_when_nothing_is_new(tmp_path: Path) -> None:
         assert not reader.values("nothing", 1.0)
     finally:
         reader.stop()
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 

@@ -31,7 +31,6 @@ async def test_every_tab_of_every_architecture(tmp_path: Path) -> None:
                         not pane.waiting and pane.subject is not None and pane.subject.network == name
                     ),
                     wanted,
-                    patience_s=60,
                 )
                 if key == "layers":
                     assert pane.table.network.parameters == variant.paper_form.parameters, wanted

@@ -14,6 +14,7 @@ import pytest
 from cnn_explorer.models.anatomy import server as helper_process
 from cnn_explorer.tui.worker import process as helper_module
 from cnn_explorer.tui.worker.process import Answer, Helper, HelperState, python_module
+from support.patience import PATIENCE_S
 from support.tui import HELPER_COMMAND
 
 
@@ -27,7 +28,7 @@ class Listener:
 
     def answer(self, number: int) -> Answer:
         """Wait for the answer to a question."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             for answer in self.answers:
                 if answer.number == number:
@@ -86,7 +87,7 @@ def test_a_question_that_takes_for_ever_ends_the_process(monkeypatch: pytest.Mon
     monkeypatch.setattr(helper_module, "TIMEOUT_S", 0.05)
     with Listener((sys.executable, "-c", hang)) as listener:
         number = listener.helper.ask("layers", network="a")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not listener.answers:
             listener.helper.check()
             assert time.monotonic() < deadline
@@ -99,7 +100,7 @@ def test_closing_ends_the_process() -> None:
         listener.answer(listener.helper.ask("layers", network="a"))
         process = listener.helper._process
     assert process is not None
-    process.wait(5)
+    process.wait(PATIENCE_S)
     assert process.returncode == -signal.SIGKILL
 
 
@@ -113,7 +114,7 @@ def real_lines() -> list[dict]:
     ]
     text = "".join(json.dumps(question) + "\n" for question in questions) + "no JSON\n"
     command = python_module("cnn_explorer.models.anatomy.server")
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

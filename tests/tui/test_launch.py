@@ -27,6 +27,7 @@ from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.markup import escape
+from support.patience import PATIENCE_S
 from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -290,9 +291,9 @@ def test_a_call_can_be_ended(tmp_path: Path, monkeypatch) -> None:
     ended: list[Outcome] = []
     thread = threading.Thread(target=lambda: ended.append(commands.start(call)))
     thread.start()
-    assert heard.wait(20)
+    assert heard.wait(PATIENCE_S)
     call.cancel()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert ended and not ended[0].run_ids
     assert commands.start(call).problem
 

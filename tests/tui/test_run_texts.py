@@ -21,6 +21,7 @@ from cnn_explorer.tui.core.saved_state import Memory
 from cnn_explorer.tui.runs import actions, classes, notifications, run_page, run_table
 from cnn_explorer.tui.runs.run_tail import RunNews, RunTail
 from cnn_explorer.tui.runs.summaries import Glance, Glances
+from support.patience import PATIENCE_S
 from support.tui import FakeRun, eval_record, train_record
 
 NAMES = [f"20261120-14302{number}-lenet5-digits-{'abcdefgh'[number]}f3a" for number in range(8)]
@@ -219,9 +220,9 @@ def news_of(path: Path, *, with_log: bool = True) -> RunNews:
     tail.follow(read_run(path))
     thread = threading.Thread(target=tail.run)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     tail.stop()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     return told[0]
 
 
@@ -261,14 +262,14 @@ def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path) -> None:
                 run.write(eval_record(2, 0.7) | {"per_class": [0.7]})
             seen.add(run.path)
             tail.follow(read_run(run.path))
-            news = told.get(timeout=60)
+            news = told.get(timeout=PATIENCE_S)
             assert news.path == run.path and news.fresh and news.findings
             while len(news.per_class) < (2 if run is runs[0] and len(seen) > 1 else 1):
-                news = told.get(timeout=60)
+                news = told.get(timeout=PATIENCE_S)
         assert news.per_class == ((1.0, (0.5,)), (2.0, (0.7,)))
     finally:
         tail.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 # Endings

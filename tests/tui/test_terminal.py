@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.trainer.runs import reader
 from cnn_explorer.trainer.runs.run import Run
+from support.patience import PATIENCE_S
 from support.terminal import FIRST_NETWORK, InTerminal
 from support.tui import FakeRun
 
@@ -25,7 +26,7 @@ def test_opens_and_quits_on_any_terminal(tmp_path: Path, term: str) -> None:
     with InTerminal(tmp_path, term) as app:
         app.read_until(FIRST_NETWORK)
         app.press(b"jq")
-        assert app.wait(20) == 0
+        assert app.wait() == 0
 
 
 def test_ends_when_the_line_drops_and_leaves_the_run_alone(tmp_path: Path) -> None:
@@ -34,7 +35,7 @@ def test_ends_when_the_line_drops_and_leaves_the_run_alone(tmp_path: Path) -> No
         app.read_until(FIRST_NETWORK)
         app.read_until(b"1 training")
         app.hang_up()
-        assert app.wait(10) is not None
+        assert app.wait() is not None
     assert sorted(path.name for path in run.path.iterdir()) == ["lock", "run.json", "status.json"]
 
 
@@ -44,8 +45,8 @@ def test_a_training_started_in_the_app_outlives_its_terminal(tmp_path: Path) -> 
     def runs() -> list[Run]:
         return reader.list_runs(tmp_path / "runs") if (tmp_path / "runs").is_dir() else []
 
-    def wait_for(condition: Callable[[], bool], patience_s: float) -> None:
-        deadline = time.monotonic() + patience_s
+    def wait_for(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < deadline, [(run.id, run.state, run.error) for run in runs()]
             time.sleep(0.05)
@@ -58,19 +59,19 @@ def test_a_training_started_in_the_app_outlives_its_terminal(tmp_path: Path) -> 
         assert app.wait(1) is None
         app.press(b"\x7f" * 4 + b"15\r")
         app.press(b"\x13")  # ctrl+s
-        app.read_until(b"training", 120)
-        wait_for(lambda: [run.state for run in runs()] == ["training"], 60)
+        app.read_until(b"training")
+        wait_for(lambda: [run.state for run in runs()] == ["training"])
         app.hang_up()
-        assert app.wait(10) is not None
+        assert app.wait() is not None
     assert runs()[0].live
-    wait_for(lambda: not runs()[0].live, 120)
+    wait_for(lambda: not runs()[0].live)
     assert runs()[0].state == "finished" and runs()[0].epochs == 15 and runs()[0].test_accuracy is not None
     with InTerminal(tmp_path) as app:
         app.read_until(b"1 run")
         app.press(b"w")
         app.read_until(b"finished")
         app.press(b"q")
-        assert app.wait(20) == 0
+        assert app.wait() == 0
 
 
 def test_ends_without_a_terminal_even_when_nobody_says_so(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_ends_without_a_terminal_even_when_nobody_says_so(tmp_path: Path) -> Non
     with InTerminal(tmp_path, command=("-c", code)) as app:
         app.read_until(FIRST_NETWORK)
         app.hang_up()
-        assert app.wait(15) is not None
+        assert app.wait() is not None
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
@@ -90,7 +91,7 @@ def test_signals_end_it_and_restore_the_screen(tmp_path: Path, number: signal.Si
     with InTerminal(tmp_path) as app:
         app.read_until(FIRST_NETWORK)
         os.kill(app.pid, number)
-        assert app.wait(15) is not None
+        assert app.wait() is not None
         assert b"\x1b[?1049l" in app.seen
 
 
