@@ -18,6 +18,7 @@ import torch
 from cnn_explorer.models.anatomy import counting, trace
 from cnn_explorer.models.catalogue import registry
 from sklearn.datasets import load_digits
+from support.families import FAMILIES, SAMPLE, SAMPLED_FAMILIES
 from torch import Tensor, nn
 
 ORACLE = json.loads((Path(__file__).parent / "oracle.json").read_text())["entries"]
@@ -28,7 +29,6 @@ FORMS = [
     for form in ("paper", "small")
     if form == "paper" or variant.small_form is not None
 ]
-FAMILIES = [family.name for family in registry.families()]
 
 
 def smallest(family: str) -> registry.Variant:
@@ -207,7 +207,14 @@ def test_building_twice_gives_the_same_network(family: str) -> None:
     assert [(n, p.shape) for n, p in first.named_parameters()] == [(n, p.shape) for n, p in second.named_parameters()]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+def test_the_sample_has_every_kind_of_network_and_nothing_that_is_skipped() -> None:
+    tags = {tag for family in SAMPLE for tag in smallest(family).tags}
+    assert {"residual", "dense", "depthwise", "capsules", "recurrent", "attention", "pyramid", "mlp"} <= tags
+    assert any(set(smallest(family).tags) <= {"cnn", "imagenet", "mnist", "classic", "nano"} for family in SAMPLE)
+    assert not any("plain" in smallest(family).tags for family in SAMPLE)
+
+
+@pytest.mark.parametrize("family", SAMPLED_FAMILIES)
 def test_one_batch_is_learned_by_heart(family: str) -> None:
     variant = smallest(family)
     if "plain" in variant.tags:
