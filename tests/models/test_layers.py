@@ -26,6 +26,7 @@ def test_stochastic_depth_changes_nothing_in_eval_mode_or_at_rate_0() -> None:
     x = torch.randn(5, 3)
     assert torch.equal(layers.DropPath(0.9).eval()(x), x)
     assert torch.equal(layers.DropPath(0.0).train()(x), x)
+    assert layers.DropPath().rate == 0.0
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -72,6 +74,33 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(count: int, part
         assert torch.allclose(mine, theirs, rtol=0, atol=1e-8)
     assert second.loss.item() == pytest.approx(first.loss.item(), rel=1e-6)
     assert second.correct.item() == first.correct.item()
+
+
+def test_ranks_exchange_their_gradients_once_with_the_last_part() -> None:
+    class Ranked(nn.Module):
+        """Stands in for DistributedDataParallel: inside ``no_sync`` nothing is exchanged."""
+
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network, self.quiet, self.exchanged = network, False, []
+
+        @contextlib.contextmanager
+        def no_sync(self) -> Iterator[None]:
+            self.quiet = True
+            yield
+            self.quiet = False
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.exchanged.append(not self.quiet)
+            return self.network(images)
+
+    network = lenet()
+    ranked = Ranked(network)
+    recipe = Recipe(accumulate=3, batch_size=12)
+    update = Updater(network, build_optimizer(network, recipe), recipe, forward=ranked)
+    for _ in range(2):
+        update(*batch(), 0.1)
+    assert ranked.exchanged == [False, False, True] * 2
 
 
 def test_gradients_do_not_pile_up_over_updates() -> None:
