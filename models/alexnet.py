@@ -1,6 +1,6 @@
 """AlexNet: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012.
 
-The idea: LeNet's template, a thousand times larger, on a million pictures: possible through ReLU, dropout, augmentation and
+The idea: LeNet's template, a thousand times larger, on a million images: possible through ReLU, dropout, augmentation and
 two graphics cards.
 
 What to look at: ``groups=2``. Each card held half of the channels, and in layers 2, 4 and 5 a channel sees only those of its
@@ -16,7 +16,7 @@ from typing import Unpack
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import Form, NativeForm, check_choice, check_image_size, check_positive, halved, initialise_he
 
 
@@ -79,14 +79,14 @@ def fully_connected(inputs: int, outputs: int, drop_inputs: bool) -> nn.Sequenti
     return nn.Sequential(nn.Dropout(0.5), *layers) if drop_inputs else nn.Sequential(*layers, nn.Dropout(0.5))
 
 
-def map_sides(image_size: int, stem: str, padding: int) -> tuple[int, int, int]:
-    """Sides of the maps after the three poolings."""
+def last_side(image_size: int, stem: str, padding: int) -> int:
+    """Side of the map after the third pooling: 6 for the paper's images of 227 pixels."""
     if stem == "small":
-        return halved(image_size), halved(image_size, 2), halved(image_size, 3)
+        return halved(image_size, 3)
     side = (image_size + 2 * padding - 11) // 4 + 1
-    first = (side - 3) // 2 + 1
-    second = (first - 3) // 2 + 1
-    return first, second, (second - 3) // 2 + 1
+    for _ in range(3):
+        side = (side - 3) // 2 + 1
+    return side
 
 
 class AlexNet(nn.Module):
@@ -123,8 +123,7 @@ class AlexNet(nn.Module):
         self.conv3 = nn.Sequential(*convolution(two, three, 3))
         self.conv4 = nn.Sequential(*convolution(three, four, 3, groups=layout.groups))
         self.conv5 = nn.Sequential(*convolution(four, five, 3, groups=layout.groups), pooling)
-        sides = map_sides(image_size, stem, layout.padding)
-        side = sides[2]
+        side = last_side(image_size, stem, layout.padding)
         if layout.pool_to and not small:
             side = layout.pool_to
             self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten())
@@ -137,11 +136,6 @@ class AlexNet(nn.Module):
             initialise_for_relu(self)
         elif layout.paper_weights:
             initialise_as_in_the_paper(self)
-        maps = zip(layout.widths, (sides[0], sides[1], sides[1], sides[1], sides[2]), strict=True)
-        stages = [Stage(f"conv{i}", (f"conv{i}",), (width, s, s)) for i, (width, s) in enumerate(maps, start=1)]
-        stages.append(Stage("fc6", ("pool", "fc6"), (layout.hidden,)))
-        stages += [Stage("fc7", ("fc7",), (layout.hidden,)), Stage("fc8", ("fc8",), (num_classes,))]
-        self.declaration = Declaration(tuple(stages), feature_layer="conv5")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)  # (B, 96, 27, 27)
@@ -153,6 +147,14 @@ class AlexNet(nn.Module):
         x = self.fc6(x)  # (B, 4096)
         x = self.fc7(x)  # (B, 4096)
         return self.fc8(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("conv1", "conv2", "conv3", "conv4", "conv5", fc6=("pool", "fc6"), fc7=("fc7",), fc8=("fc8",)),
+            feature_layer="conv5",
+        )
 
 
 def initialise_as_in_the_paper(network: AlexNet) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple, Unpack
 import torch
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage, stages
 from .layers import (
     ConvNormAct,
     Form,
@@ -131,8 +131,11 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, side: int, layout: Layout) -> None:
         super().__init__()
-        as_printed = layout.auxiliary_pool is not None and side == 14
-        self.pool = nn.AvgPool2d(*layout.auxiliary_pool) if as_printed else nn.AdaptiveAvgPool2d(4)
+        if layout.auxiliary_pool is not None and side == 14:  # as printed
+            kernel, stride = layout.auxiliary_pool
+            self.pool = nn.AvgPool2d(kernel, stride)
+        else:
+            self.pool = nn.AdaptiveAvgPool2d(4)
         self.conv = layout.unit(in_channels, 128, 1)
         self.hidden = nn.Linear(128 * 4 * 4, 1024)
         self.act = nn.ReLU()
@@ -164,6 +167,12 @@ def smallest_image(stem: str, last_pool: int) -> int:
     return 4 * before_pool3 - 1 if stem == "imagenet" else before_pool3
 
 
+def side_of_stage4(image_size: int, stem: str) -> int:
+    """Pixels a side of the maps that the auxiliary heads read: 14 for the paper's images of 224 pixels."""
+    side = halved(image_size) // 2 if stem == "imagenet" else image_size
+    return side // 2 // 2
+
+
 class GoogLeNet(nn.Module):
     """Stem, nine Inception modules, average, one linear layer (table 1): (B, in_channels, S, S) → (B, num_classes).
 
@@ -191,53 +200,46 @@ class GoogLeNet(nn.Module):
         norm = nn.LocalResponseNorm(5) if layout.response_norm else nn.Identity()
         if stem == "imagenet":
             self.conv1 = nn.Sequential(layout.unit(in_channels, first, 7, 2), max_pool(), norm)
-            side = halved(image_size) // 2
         else:
             self.conv1 = nn.Sequential(layout.unit(in_channels, first, 3), norm)
-            side = image_size
         self.conv2 = nn.Sequential(layout.unit(first, reduced, 1), layout.unit(reduced, wide, 3), norm)
-        stages = [Stage("stem", ("conv1", "conv2"), (wide, side, side))]
-        channels, self.auxiliary = wide, auxiliary
-        for stage in "345":
-            last = layout.last_pool if stage == "5" else 3
-            self.add_module(f"pool{stage}", max_pool(last))
-            side = side // 2 if last == 3 else halved(side)
-            layers = [f"pool{stage}"]
-            for name, widths in MODULES.items():
-                if name.startswith(stage):
-                    module = Inception(channels, widths.scaled(scale), layout, naive)
-                    channels = module.out_channels
-                    layers.append(f"inception{name}")
-                    self.add_module(layers[-1], module)
-            stages.append(Stage(f"inception{stage}", tuple(layers), (channels, side, side)))
+
+        def inception(name: str, channels: int) -> Inception:
+            return Inception(channels, MODULES[name].scaled(scale), layout, naive)
+
+        self.pool3 = max_pool()
+        self.inception3a = inception("3a", wide)
+        self.inception3b = inception("3b", self.inception3a.out_channels)
+        self.pool4 = max_pool()
+        self.inception4a = inception("4a", self.inception3b.out_channels)
+        self.inception4b = inception("4b", self.inception4a.out_channels)
+        self.inception4c = inception("4c", self.inception4b.out_channels)
+        self.inception4d = inception("4d", self.inception4c.out_channels)
+        self.inception4e = inception("4e", self.inception4d.out_channels)
+        self.pool5 = max_pool(layout.last_pool)
+        self.inception5a = inception("5a", self.inception4e.out_channels)
+        self.inception5b = inception("5b", self.inception5a.out_channels)
         if auxiliary:
-            middle = stages[2].shape[1]
-            self.head1 = AuxiliaryHead(self.inception4a.out_channels, num_classes, middle, layout)
-            self.head2 = AuxiliaryHead(self.inception4d.out_channels, num_classes, middle, layout)
-            stages.append(Stage("auxiliary", ("head1", "head2"), (num_classes,)))
+            side = side_of_stage4(image_size, stem)
+            self.head1 = AuxiliaryHead(self.inception4a.out_channels, num_classes, side, layout)
+            self.head2 = AuxiliaryHead(self.inception4d.out_channels, num_classes, side, layout)
+        else:
+            self.head1 = self.head2 = None
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(layout.dropout)
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("pool", "dropout", "head"), (num_classes,)))
+        self.head = nn.Linear(self.inception5b.out_channels, num_classes)
         initialise(self)
-        self.declaration = Declaration(
-            tuple(stages),
-            feature_layer="inception5b",
-            initial_loss=(1 + 2 * AUXILIARY_WEIGHT) * math.log(num_classes) if auxiliary else None,
-            initial_loss_reason="two more classifiers, each weighted by 0.3" if auxiliary else "",
-            auxiliary=("head1", "head2") if auxiliary else (),
-        )
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         x = self.conv2(self.conv1(x))  # (B, 192, 56, 56)
         x = self.inception3a(self.pool3(x))  # (B, 256, 28, 28)
         x = self.inception3b(x)  # (B, 480, 28, 28)
         x = self.inception4a(self.pool4(x))  # (B, 512, 14, 14)
-        first = self.head1(x) if self.auxiliary and self.training else None  # (B, num_classes)
+        first = self.head1(x) if self.head1 is not None and self.training else None  # (B, num_classes)
         x = self.inception4b(x)  # (B, 512, 14, 14)
         x = self.inception4c(x)  # (B, 512, 14, 14)
         x = self.inception4d(x)  # (B, 528, 14, 14)
-        second = self.head2(x) if self.auxiliary and self.training else None  # (B, num_classes)
+        second = self.head2(x) if self.head2 is not None and self.training else None  # (B, num_classes)
         x = self.inception4e(x)  # (B, 832, 14, 14)
         x = self.inception5a(self.pool5(x))  # (B, 832, 7, 7)
         x = self.inception5b(x)  # (B, 1024, 7, 7)
@@ -249,6 +251,26 @@ class GoogLeNet(nn.Module):
     ) -> Tensor:
         """Loss of the scores plus 0.3 times that of each auxiliary head: a scalar."""
         return auxiliary_loss(outputs, targets, criterion)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        body = stages(
+            stem=("conv1", "conv2"),
+            inception3=("pool3", "inception3a", "inception3b"),
+            inception4=("pool4", "inception4a", "inception4b", "inception4c", "inception4d", "inception4e"),
+            inception5=("pool5", "inception5a", "inception5b"),
+        )
+        head = Stage("head", ("pool", "dropout", "head"))
+        if self.head1 is None:
+            return Declaration((*body, head), feature_layer="inception5b")
+        return Declaration(
+            (*body, Stage("auxiliary", ("head1", "head2")), head),
+            feature_layer="inception5b",
+            initial_loss=(1 + 2 * AUXILIARY_WEIGHT) * math.log(self.head.out_features),
+            initial_loss_reason="two more classifiers, each weighted by 0.3",
+            auxiliary=("head1", "head2"),
+        )
 
 
 def initialise(network: nn.Module) -> None:

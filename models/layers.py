@@ -6,14 +6,21 @@ convolution + normalisation + activation, stochastic depth as a layer, the two u
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import TypedDict
+from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, overload
 
 from torch import Tensor, nn
 
+P = ParamSpec("P")
+Network = TypeVar("Network", bound=nn.Module)
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+
 
 class NativeForm(TypedDict, total=False):
-    """What every builder takes: ``num_classes``, ``in_channels`` and the side of the square picture in pixels."""
+    """What every builder takes: ``num_classes``, ``in_channels`` and the side of the square image in pixels."""
 
     num_classes: int
     in_channels: int
@@ -165,3 +172,36 @@ def halved(size: int, times: int = 1) -> int:
 def stack(make: Callable[[int], nn.Module], depth: int) -> nn.Sequential:
     """``depth`` modules ``make(0), make(1), …`` one after another."""
     return nn.Sequential(*(make(i) for i in range(depth)))
+
+
+@overload
+def variant(name: str, build: Callable[Concatenate[A, P], Network], a: A, /) -> Callable[P, Network]: ...
+
+
+@overload
+def variant(name: str, build: Callable[Concatenate[A, B, P], Network], a: A, b: B, /) -> Callable[P, Network]: ...
+
+
+@overload
+def variant(
+    name: str, build: Callable[Concatenate[A, B, C, P], Network], a: A, b: B, c: C, /
+) -> Callable[P, Network]: ...
+
+
+def variant(name: str, build: Callable[..., nn.Module], /, *row: Any) -> Callable[..., nn.Module]:
+    """Make the builder of one published variant: a function called ``name`` that calls ``build(*row, **options)``.
+
+    So the variants of a family that differ by numbers alone stand below one another as a table, one row for each.
+    """
+
+    def builder(**options: Any) -> nn.Module:
+        return build(*row, **options)
+
+    signature = inspect.signature(build)
+    builder.__name__ = builder.__qualname__ = name
+    builder.__module__ = build.__module__
+    builder.__doc__ = build.__doc__
+    builder.__signature__ = signature.replace(  # pyright: ignore[reportFunctionMemberAccess]  what inspect reads first
+        parameters=list(signature.parameters.values())[len(row) :]
+    )
+    return builder

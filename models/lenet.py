@@ -1,6 +1,6 @@
 """LeNet-5: LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", Proc. IEEE, 1998.
 
-The idea: a small window with the same weights slides over the picture (convolution), the map is made coarser
+The idea: a small window with the same weights slides over the image (convolution), the map is made coarser
 (subsampling), twice; what remains is small enough for fully connected layers. All of it is learned from the pixels.
 
 What to look at: ``LeNet5`` is the form that is taught today. ``LeNet5Paper`` is the network of the paper, with three parts
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import NativeForm, check_choice, check_image_size, check_positive
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -99,7 +99,7 @@ class PartialConv(nn.Module):
 
 
 class PadTo(nn.Module):
-    """Continue the border of a picture until it has ``size`` pixels a side: (B, C, S, S) → (B, C, size, size)."""
+    """Continue the border of an image until it has ``size`` pixels a side: (B, C, S, S) → (B, C, size, size)."""
 
     def __init__(self, image_size: int, size: int) -> None:
         super().__init__()
@@ -136,18 +136,16 @@ def class_codes(num_classes: int) -> list[list[float]]:
     return codes[:num_classes]
 
 
-def map_sides(image_size: int, padding: int) -> tuple[int, int, int, int]:
-    """Sides of the maps C1, S2, C3, S4: 5×5 without padding takes four pixels away, subsampling halves."""
-    c1 = image_size + 2 * padding - 4
-    s2 = c1 // 2
-    c3 = s2 - 4
-    return c1, s2, c3, c3 // 2
+def side_of_s4(image_size: int) -> int:
+    """Side of the map S4: a 5×5 without padding takes four pixels away, subsampling halves; twice."""
+    s2 = (image_size - 4) // 2
+    return (s2 - 4) // 2
 
 
 class LeNet5(nn.Module):
     """LeNet-5 as it is taught: full C3, plain pooling, linear output: (B, in_channels, S, S) → (B, num_classes).
 
-    28-pixel pictures are padded by two pixels, so that the maps have the sizes of the paper; from 32 pixels on nothing is.
+    28-pixel images are padded by two pixels, so that the maps have the sizes of the paper; from 32 pixels on nothing is.
     ``activation`` is "relu", "tanh" or "sigmoid", ``pooling`` "average" or "max".
     """
 
@@ -167,7 +165,7 @@ class LeNet5(nn.Module):
         check_choice("pooling", pooling, tuple(POOLINGS))
         act: Callable[[], nn.Module] = ACTIVATIONS[activation]
         padding = 2 if image_size < 32 else 0
-        c1, s2, c3, s4 = map_sides(image_size, padding)
+        s4 = side_of_s4(image_size + 2 * padding)
         self.c1 = nn.Sequential(nn.Conv2d(in_channels, 6, 5, padding=padding), act())
         self.s2 = POOLINGS[pooling](2)
         self.c3 = nn.Sequential(nn.Conv2d(6, 16, 5), act())
@@ -175,10 +173,6 @@ class LeNet5(nn.Module):
         self.c5 = nn.Sequential(nn.Flatten(), nn.Linear(16 * s4 * s4, 120), act())
         self.f6 = nn.Sequential(nn.Linear(120, 84), act())
         self.head = nn.Linear(84, num_classes)
-        maps = (("c1", 6, c1), ("s2", 6, s2), ("c3", 16, c3), ("s4", 16, s4))
-        stages = [Stage(name, (name,), (channels, side, side)) for name, channels, side in maps]
-        stages += [Stage("c5", ("c5",), (120,)), Stage("f6", ("f6",), (84,)), Stage("head", ("head",), (num_classes,))]
-        self.declaration = Declaration(tuple(stages), feature_layer="s4", overfit_lr=3e-3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.c1(x)  # (B, 6, 28, 28)
@@ -189,18 +183,22 @@ class LeNet5(nn.Module):
         x = self.f6(x)  # (B, 84)
         return self.head(x)  # (B, num_classes)
 
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(stages("c1", "s2", "c3", "s4", "c5", "f6", "head"), feature_layer="s4", overfit_lr=3e-3)
+
 
 class LeNet5Paper(nn.Module):
     """LeNet-5 of section II.B, 60,000 learned values: (B, in_channels, 32, 32) → (B, num_classes).
 
-    Smaller pictures are padded to 32 pixels by continuing their border. C5 is a convolution as large as the map it sees.
+    Smaller images are padded to 32 pixels by continuing their border. C5 is a convolution as large as the map it sees.
     """
 
     def __init__(self, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 32) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
-        size = max(image_size, 32)
-        c1, s2, c3, s4 = map_sides(size, 0)
+        s4 = side_of_s4(max(image_size, 32))
         self.pad = PadTo(image_size, 32)
         self.c1 = nn.Sequential(nn.Conv2d(in_channels, 6, 5), ScaledTanh())
         self.s2 = Subsampling(6)
@@ -210,17 +208,6 @@ class LeNet5Paper(nn.Module):
         self.f6 = nn.Sequential(nn.Flatten(), nn.Linear(120, CODE_LENGTH), ScaledTanh())
         self.output = DistanceToCodes(num_classes)
         initialise_by_fan_in(self)
-        maps = (("c1", 6, c1), ("s2", 6, s2), ("c3", 16, c3), ("s4", 16, s4), ("c5", 120, 1))
-        stages = [Stage("pad", ("pad",), (in_channels, size, size))]
-        stages += [Stage(name, (name,), (channels, side, side)) for name, channels, side in maps]
-        stages += [Stage("f6", ("f6",), (CODE_LENGTH,)), Stage("output", ("output",), (num_classes,))]
-        self.declaration = Declaration(
-            tuple(stages),
-            feature_layer="s4",
-            initial_loss=CODE_LENGTH - RUBBISH_PENALTY,
-            initial_loss_reason="F6 starts near 0, which is 84 away from every code of 84 values ±1; j is taken off",
-            overfit_lr=3e-3,
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pad(x)  # (B, in_channels, 32, 32)
@@ -242,6 +229,17 @@ class LeNet5Paper(nn.Module):
         """
         evidence = torch.logsumexp(outputs, dim=1)  # (B,): log Σ_i e^-y_i
         return criterion(outputs, targets) + F.softplus(-RUBBISH_PENALTY - evidence).mean()
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("pad", "c1", "s2", "c3", "s4", "c5", "f6", "output"),
+            feature_layer="s4",
+            initial_loss=CODE_LENGTH - RUBBISH_PENALTY,
+            initial_loss_reason="F6 starts near 0, which is 84 away from every code of 84 values ±1; j is taken off",
+            overfit_lr=3e-3,
+        )
 
 
 def initialise_by_fan_in(network: nn.Module) -> None:

@@ -13,7 +13,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import GlobalAveragePool, NativeForm, check_image_size, check_positive, initialise_he
 
 # Per block: channels of the convolution and its two 1×1 layers (None: the number of classes), kernel, stride, padding.
@@ -57,6 +57,17 @@ class MlpConv(nn.Sequential):
         )
 
 
+def layer_widths(row: Row, num_classes: int) -> tuple[int, int, int]:
+    """Channels of the three layers of a block, with ``num_classes`` where the table says None."""
+    first, second, third = (num_classes if width is None else width for width in row[0])
+    return first, second, third
+
+
+def pooling(kind: type[nn.MaxPool2d] | type[nn.AvgPool2d], round_up: bool) -> nn.Sequential:
+    """3×3 pooling at stride 2, then dropout: (B, C, H, W) → (B, C, H/2, W/2). The authors' framework rounds sizes up."""
+    return nn.Sequential(kind(3, 2, ceil_mode=round_up), nn.Dropout(0.5))
+
+
 class NiN(nn.Module):
     """Three or four mlpconv blocks with pooling and dropout between, then the mean of each map: (B, C, S, S) → (B, classes).
 
@@ -78,42 +89,45 @@ class NiN(nn.Module):
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         check_image_size(image_size, smallest_size(rows), "this layout of NiN")
-        stages, side, channels = [], image_size, in_channels
-        for index, (widths, kernel, stride, padding) in enumerate(rows):
-            last = index == len(rows) - 1
-            filled = tuple(num_classes if width is None or (last and textbook) else width for width in widths)
-            side = (side + 2 * padding - kernel) // stride + 1
-            name = f"block{index + 1}"
-            self.add_module(name, MlpConv(channels, (filled[0], filled[1], filled[2]), kernel, stride, padding))
-            channels = filled[2]
-            stages.append(Stage(name, (name,), (channels, side, side)))
-            if not last:
-                kind = nn.AvgPool2d if mean_second_pool and index == 1 else nn.MaxPool2d
-                pool = kind(3, 2, ceil_mode=not textbook)
-                self.add_module(f"pool{index + 1}", nn.Sequential(pool, nn.Dropout(0.5)))
-                side = pooled(side, round_up=not textbook)
-                stages.append(Stage(f"pool{index + 1}", (f"pool{index + 1}",), (channels, side, side)))
+        widths = [layer_widths(row, num_classes) for row in rows]
+        if textbook:
+            widths[-1] = (num_classes, num_classes, num_classes)
+        second = nn.AvgPool2d if mean_second_pool else nn.MaxPool2d
+        self.block1 = MlpConv(in_channels, widths[0], *rows[0][1:])
+        self.pool1 = pooling(nn.MaxPool2d, round_up=not textbook)
+        self.block2 = MlpConv(widths[0][2], widths[1], *rows[1][1:])
+        self.pool2 = pooling(second, round_up=not textbook)
+        self.block3 = MlpConv(widths[1][2], widths[2], *rows[2][1:])
+        if len(rows) == 4:
+            self.pool3 = pooling(nn.MaxPool2d, round_up=not textbook)
+            self.block4 = MlpConv(widths[2][2], widths[3], *rows[3][1:])
+        else:
+            self.pool3 = self.block4 = None
         self.pool = GlobalAveragePool()
-        stages.append(Stage("pool", ("pool",), (num_classes,)))
         initialise_he(self)
-        feature = f"block{len(rows)}"
-        self.declaration = Declaration(tuple(stages), feature_layer=feature, overfit_steps=150, overfit_lr=2e-3)
 
     def forward(self, x: Tensor) -> Tensor:
-        # CIFAR: (B, 96, 32, 32), (B, 96, 16, 16), (B, 192, 16, 16), (B, 192, 8, 8), (B, 10, 8, 8)
-        for name, module in self.named_children():
-            if name != "pool":
-                x = module(x)  # (B, C, H, W)
+        x = self.pool1(self.block1(x))  # (B, 96, 32, 32) → (B, 96, 16, 16)   the network for CIFAR-10
+        x = self.pool2(self.block2(x))  # (B, 192, 16, 16) → (B, 192, 8, 8)
+        x = self.block3(x)  # (B, 10, 8, 8)
+        if self.pool3 is not None and self.block4 is not None:  # the network for ImageNet has a fourth block
+            x = self.block4(self.pool3(x))  # (B, 384, 13, 13) → (B, 1000, 6, 6)
         return self.pool(x)  # (B, num_classes)
 
-
-def pooled(side: int, round_up: bool = True) -> int:
-    """Side after the 3×3 pooling with stride 2; the authors' framework rounds up."""
-    return (-(-(side - 3) // 2) if round_up else (side - 3) // 2) + 1
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        fourth = () if self.block4 is None else ("pool3", "block4")
+        return Declaration(
+            stages("block1", "pool1", "block2", "pool2", "block3", *fourth, "pool"),
+            feature_layer="block3" if self.block4 is None else "block4",
+            overfit_steps=150,
+            overfit_lr=2e-3,
+        )
 
 
 def smallest_size(rows: tuple[Row, ...]) -> int:
-    """Smallest picture for which every convolution and pooling of a layout still has a window's worth of pixels."""
+    """Smallest image for which every convolution and pooling of a layout still has a window's worth of pixels."""
     need = 1
     for index, (_, kernel, stride, padding) in enumerate(reversed(rows)):
         if index > 0:

@@ -15,7 +15,7 @@ from typing import Unpack
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
     Form,
@@ -23,9 +23,9 @@ from .layers import (
     NativeForm,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
     stack,
+    variant,
 )
 
 # Table 1 of the paper: blocks in each of the four stages. Layers = 2 or 3 per block, plus the stem, plus the classifier.
@@ -107,8 +107,19 @@ def imagenet_stem(in_channels: int, width: int = 64) -> nn.Sequential:
 
 
 def small_stem(in_channels: int, width: int = 64) -> nn.Sequential:
-    """One 3×3 at full size: a 32×32 picture has no pixels to give away, (B, C, 32, 32) → (B, 64, 32, 32)."""
+    """One 3×3 at full size: a 32×32 image has no pixels to give away, (B, C, 32, 32) → (B, 64, 32, 32)."""
     return nn.Sequential(ConvNormAct(in_channels, width, 3, 1))
+
+
+Block = Callable[[int, int, int], nn.Module]
+
+
+def residual_stage(
+    block: Block, in_channels: int, width: int, depth: int, *, stride: int = 2, expansion: int
+) -> nn.Sequential:
+    """``depth`` blocks, the first with the stride: (B, in_channels, H, W) → (B, expansion·width, H/stride, W/stride)."""
+    first = block(in_channels, width, stride)
+    return nn.Sequential(first, *(block(expansion * width, width, 1) for _ in range(depth - 1)))
 
 
 class ResNet(nn.Module):
@@ -119,7 +130,7 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
-        block: Callable[[int, int, int], nn.Module],
+        block: Block,
         depths: tuple[int, ...],
         *,
         expansion: int,
@@ -132,22 +143,15 @@ class ResNet(nn.Module):
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         check_choice("stem", stem, ("imagenet", "small"))
         self.stem = imagenet_stem(in_channels) if stem == "imagenet" else small_stem(in_channels)
-        side = halved(image_size, 2) if stem == "imagenet" else image_size
-        stages = [Stage("stem", ("stem",), (64, side, side))]
-        channels = 64
-        for index, depth in enumerate(depths):
-            width, stride = 64 * 2**index, 1 if index == 0 else 2
-            blocks = [block(channels, width, stride)]
-            channels = expansion * width
-            blocks += [block(channels, width, 1) for _ in range(depth - 1)]
-            self.add_module(f"stage{index + 1}", nn.Sequential(*blocks))
-            side = halved(side) if stride == 2 else side
-            stages.append(Stage(f"stage{index + 1}", (f"stage{index + 1}",), (channels, side, side)))
+        one, two, three, four = depths
+        e = expansion
+        self.stage1 = residual_stage(block, 64, 64, one, stride=1, expansion=e)
+        self.stage2 = residual_stage(block, 64 * e, 128, two, expansion=e)
+        self.stage3 = residual_stage(block, 128 * e, 256, three, expansion=e)
+        self.stage4 = residual_stage(block, 256 * e, 512, four, expansion=e)
         self.pool = GlobalAveragePool()
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        self.head = nn.Linear(512 * e, num_classes)
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer=f"stage{len(depths)}")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 64, 56, 56)
@@ -157,6 +161,28 @@ class ResNet(nn.Module):
         x = self.stage4(x)  # (B, 512·e, 7, 7)
         x = self.pool(x)  # (B, 512·e)
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", "stage4", head=("pool", "head")), feature_layer="stage4"
+        )
+
+
+def cifar_block(channels: int, width: int, stride: int, index: int, skip: bool) -> BasicBlock:
+    """Block ``index`` of a CIFAR stage: only the first one changes the shape, by a shortcut of type A."""
+    if index > 0:
+        return BasicBlock(width, width, 1, skip)
+    block = BasicBlock(channels, width, stride, skip)
+    if skip and channels != width:
+        block.shortcut = PadShortcut(channels, width, stride)
+    return block
+
+
+def cifar_stage(channels: int, width: int, stride: int, depth: int, skip: bool) -> nn.Sequential:
+    """``depth`` blocks of a CIFAR network: (B, channels, H, W) → (B, width, H/stride, W/stride)."""
+    return stack(lambda index: cifar_block(channels, width, stride, index, skip), depth)
 
 
 class CifarResNet(nn.Module):
@@ -171,19 +197,12 @@ class CifarResNet(nn.Module):
         super().__init__()
         check_positive(n=n, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         self.stem = ConvNormAct(in_channels, 16, 3)
-        stages = [Stage("stem", ("stem",), (16, image_size, image_size))]
-        channels, side = 16, image_size
-        for index, width in enumerate((16, 32, 64)):
-            stride = 1 if index == 0 else 2
-            blocks = stack(lambda i, c=channels, w=width, s=stride: cifar_block(c, w, s, i, skip), n)
-            self.add_module(f"stage{index + 1}", blocks)
-            channels, side = width, halved(side) if stride == 2 else side
-            stages.append(Stage(f"stage{index + 1}", (f"stage{index + 1}",), (channels, side, side)))
+        self.stage1 = cifar_stage(16, 16, 1, n, skip)
+        self.stage2 = cifar_stage(16, 32, 2, n, skip)
+        self.stage3 = cifar_stage(32, 64, 2, n, skip)
         self.pool = GlobalAveragePool()
         self.head = nn.Linear(64, num_classes)
-        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="stage3", overfit_lr=3e-3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 16, 32, 32)
@@ -193,18 +212,17 @@ class CifarResNet(nn.Module):
         x = self.pool(x)  # (B, 64)
         return self.head(x)  # (B, num_classes)
 
-
-def cifar_block(channels: int, width: int, stride: int, index: int, skip: bool) -> BasicBlock:
-    """Block ``index`` of a CIFAR stage: only the first one changes the shape, by a shortcut of type A."""
-    if index > 0:
-        return BasicBlock(width, width, 1, skip)
-    block = BasicBlock(channels, width, stride, skip)
-    if skip and channels != width:
-        block.shortcut = PadShortcut(channels, width, stride)
-    return block
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", head=("pool", "head")), feature_layer="stage3", overfit_lr=3e-3
+        )
 
 
 def _basic(depths: tuple[int, ...], skip: bool = True, **form: Unpack[Form]) -> ResNet:
+    """A ResNet of basic blocks, ``depths`` of them in its stages; ``skip=False`` makes its plain twin."""
+
     def block(channels: int, width: int, stride: int) -> BasicBlock:
         return BasicBlock(channels, width, stride, skip)
 
@@ -212,63 +230,30 @@ def _basic(depths: tuple[int, ...], skip: bool = True, **form: Unpack[Form]) -> 
 
 
 def _bottleneck(depths: tuple[int, ...], stride_in_1x1: bool = False, **form: Unpack[Form]) -> ResNet:
+    """A ResNet of bottlenecks, ``depths`` of them in its stages."""
+
     def block(channels: int, width: int, stride: int) -> Bottleneck:
         return Bottleneck(channels, width, stride, stride_in_1x1)
 
     return ResNet(block, depths, expansion=4, **form)
 
 
-def resnet18(**form: Unpack[Form]) -> ResNet:
-    return _basic(DEPTHS[18], **form)
+def _plain(n: int, **form: Unpack[NativeForm]) -> CifarResNet:
+    """The plain twin of a CIFAR network: 6n+2 layers and no shortcut."""
+    return CifarResNet(n, skip=False, **form)
 
 
-def resnet34(**form: Unpack[Form]) -> ResNet:
-    return _basic(DEPTHS[34], **form)
-
-
-def resnet50(**form: Unpack[Form]) -> ResNet:
-    return _bottleneck(DEPTHS[50], **form)
-
-
-def resnet50_v1(**form: Unpack[Form]) -> ResNet:
-    return _bottleneck(DEPTHS[50], stride_in_1x1=True, **form)
-
-
-def resnet101(**form: Unpack[Form]) -> ResNet:
-    return _bottleneck(DEPTHS[101], **form)
-
-
-def resnet152(**form: Unpack[Form]) -> ResNet:
-    return _bottleneck(DEPTHS[152], **form)
-
-
-def plain34(**form: Unpack[Form]) -> ResNet:
-    return _basic(DEPTHS[34], skip=False, **form)
-
-
-def resnet20(**form: Unpack[NativeForm]) -> CifarResNet:
-    return CifarResNet(3, **form)
-
-
-def resnet32(**form: Unpack[NativeForm]) -> CifarResNet:
-    return CifarResNet(5, **form)
-
-
-def resnet44(**form: Unpack[NativeForm]) -> CifarResNet:
-    return CifarResNet(7, **form)
-
-
-def resnet56(**form: Unpack[NativeForm]) -> CifarResNet:
-    return CifarResNet(9, **form)
-
-
-def resnet110(**form: Unpack[NativeForm]) -> CifarResNet:
-    return CifarResNet(18, **form)
-
-
-def plain20(**form: Unpack[NativeForm]) -> CifarResNet:
-    return CifarResNet(3, skip=False, **form)
-
-
-def plain56(**form: Unpack[NativeForm]) -> CifarResNet:
-    return CifarResNet(9, skip=False, **form)
+resnet18 = variant("resnet18", _basic, DEPTHS[18])
+resnet34 = variant("resnet34", _basic, DEPTHS[34])
+plain34 = variant("plain34", _basic, DEPTHS[34], False)
+resnet50 = variant("resnet50", _bottleneck, DEPTHS[50])
+resnet50_v1 = variant("resnet50_v1", _bottleneck, DEPTHS[50], True)
+resnet101 = variant("resnet101", _bottleneck, DEPTHS[101])
+resnet152 = variant("resnet152", _bottleneck, DEPTHS[152])
+resnet20 = variant("resnet20", CifarResNet, 3)
+resnet32 = variant("resnet32", CifarResNet, 5)
+resnet44 = variant("resnet44", CifarResNet, 7)
+resnet56 = variant("resnet56", CifarResNet, 9)
+resnet110 = variant("resnet110", CifarResNet, 18)
+plain20 = variant("plain20", _plain, 3)
+plain56 = variant("plain56", _plain, 9)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .alexnet import LocalResponseNorm, fully_connected
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     Form,
     GlobalAveragePool,
@@ -24,7 +24,7 @@ from .layers import (
     check_choice,
     check_image_size,
     check_positive,
-    halved,
+    variant,
 )
 
 # Table 1: kernel sizes of the convolutions in the five stages. Layers = convolutions + 3 fully connected ones.
@@ -60,6 +60,8 @@ class Block(nn.Sequential):
 
     ``pool`` is "halve", "halve, rounding up" (an odd side loses no pixels), or "none".
     """
+
+    conv1: ConvReLU  # and conv2 to conv4 in the deeper configurations
 
     def __init__(
         self, in_channels: int, width: int, kernels: tuple[int, ...], *, pool: str = "halve", batch_norm: bool = False
@@ -99,30 +101,28 @@ class VGG(nn.Module):
         small = stem == "small"
         if not small:
             check_image_size(image_size, 32, "five poolings")
-        stages, channels, side = [], in_channels, image_size
-        for index, (kernels, width) in enumerate(zip(CONFIGURATIONS[configuration], widths, strict=True), start=1):
-            pool = "halve" if not small else "halve, rounding up" if index <= 3 else "none"
-            self.add_module(f"stage{index}", Block(channels, width, kernels, pool=pool, batch_norm=batch_norm))
-            channels = width
-            side = side if pool == "none" else halved(side) if small else side // 2
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (width, side, side)))
+        self.batch_norm = batch_norm
+        rows = CONFIGURATIONS[configuration]
+        early, late = ("halve, rounding up", "none") if small else ("halve", "halve")
+        one, two, three, four, five = widths
+        self.stage1 = Block(in_channels, one, rows[0], pool=early, batch_norm=batch_norm)
+        self.stage2 = Block(one, two, rows[1], pool=early, batch_norm=batch_norm)
+        self.stage3 = Block(two, three, rows[2], pool=early, batch_norm=batch_norm)
+        self.stage4 = Block(three, four, rows[3], pool=late, batch_norm=batch_norm)
+        self.stage5 = Block(four, five, rows[4], pool=late, batch_norm=batch_norm)
         if local_response:
             self.stage1.conv1.append(LocalResponseNorm())
         initialise_convolutions(self)
         if small:
             self.pool = GlobalAveragePool()
-            self.head = nn.Linear(channels, num_classes)
-            stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+            self.fc6 = self.fc7 = None
+            self.head = nn.Linear(five, num_classes)
         else:
             self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(7), nn.Flatten())
-            self.fc6 = fully_connected(channels * 7 * 7, hidden, drop_inputs=False)
+            self.fc6 = fully_connected(five * 7 * 7, hidden, drop_inputs=False)
             self.fc7 = fully_connected(hidden, hidden, drop_inputs=False)
             self.head = nn.Linear(hidden, num_classes)
-            stages += [Stage("fc6", ("pool", "fc6"), (hidden,)), Stage("fc7", ("fc7",), (hidden,))]
-            stages.append(Stage("head", ("head",), (num_classes,)))
             initialise_fully_connected(self)
-        useless = (("conv.bias", "the normalisation behind it subtracts what it adds"),) if batch_norm else ()
-        self.declaration = Declaration(tuple(stages), feature_layer="stage5", null_gradients=useless)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stage1(x)  # (B, 64, 112, 112)
@@ -131,10 +131,24 @@ class VGG(nn.Module):
         x = self.stage4(x)  # (B, 512, 14, 14)
         x = self.stage5(x)  # (B, 512, 7, 7)
         x = self.pool(x)  # (B, 25088), small form: (B, 512)
-        if "fc6" in self._modules:
+        if self.fc6 is not None and self.fc7 is not None:
             x = self.fc6(x)  # (B, 4096)
             x = self.fc7(x)  # (B, 4096)
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        if self.fc6 is None:
+            head = {"head": ("pool", "head")}
+        else:
+            head = {"fc6": ("pool", "fc6"), "fc7": ("fc7",), "head": ("head",)}
+        useless = (("conv.bias", "the normalisation behind it subtracts what it adds"),) if self.batch_norm else ()
+        return Declaration(
+            stages("stage1", "stage2", "stage3", "stage4", "stage5", **head),
+            feature_layer="stage5",
+            null_gradients=useless,
+        )
 
 
 def initialise_convolutions(network: nn.Module) -> None:
@@ -146,7 +160,8 @@ def initialise_convolutions(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def initialise_fully_connected(network: nn.Module) -> None:
@@ -192,37 +207,24 @@ def vgg11(*, local_response: bool = False, hidden: int = HIDDEN, **form: Unpack[
     return VGG("A", local_response=local_response, hidden=hidden, **form)
 
 
-def vgg11_bn(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
-    return VGG("A", batch_norm=True, hidden=hidden, **form)
+def _plain(configuration: str, *, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    """A column of table 1 as printed."""
+    return VGG(configuration, hidden=hidden, **form)
 
 
-def vgg13(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
-    return VGG("B", hidden=hidden, **form)
+def _normalised(configuration: str, *, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+    """A column of table 1 with batch normalisation behind each convolution."""
+    return VGG(configuration, batch_norm=True, hidden=hidden, **form)
 
 
-def vgg13_bn(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
-    return VGG("B", batch_norm=True, hidden=hidden, **form)
-
-
-def vgg16(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
-    return VGG("D", hidden=hidden, **form)
-
-
-def vgg16_bn(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
-    return VGG("D", batch_norm=True, hidden=hidden, **form)
-
-
-def vgg16_c(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
-    """Configuration C, the third convolution of stages 3 to 5 being 1×1."""
-    return VGG("C", hidden=hidden, **form)
-
-
-def vgg19(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
-    return VGG("E", hidden=hidden, **form)
-
-
-def vgg19_bn(*, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
-    return VGG("E", batch_norm=True, hidden=hidden, **form)
+vgg11_bn = variant("vgg11_bn", _normalised, "A")
+vgg13 = variant("vgg13", _plain, "B")
+vgg13_bn = variant("vgg13_bn", _normalised, "B")
+vgg16 = variant("vgg16", _plain, "D")
+vgg16_bn = variant("vgg16_bn", _normalised, "D")
+vgg16_c = variant("vgg16_c", _plain, "C")  # the third convolution of stages 3 to 5 is 1×1
+vgg19 = variant("vgg19", _plain, "E")
+vgg19_bn = variant("vgg19_bn", _normalised, "E")
 
 
 def vgg_nano(**form: Unpack[NativeForm]) -> VGG:

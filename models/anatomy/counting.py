@@ -7,14 +7,17 @@ attention and the LSTM kernel are invisible to the counter (PyTorch 2.x).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..catalogue.declaration import Declaration
+from ..catalogue.declaration import Stage
 
 
 @dataclass(frozen=True)
@@ -66,26 +69,81 @@ def module_macs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
 
 
 def count(network: nn.Module, shape: tuple[int, ...]) -> Count:
-    """Parameters and multiply-adds of a network on the meta device for one picture of ``shape`` (C, H, W)."""
-    by_module = module_macs(network, shape)
+    """Count parameters and multiply-adds of a network on the meta device for one image of ``shape`` (C, H, W)."""
+    stages = declared_stages(network)
+    with _recorded_shapes(network, stages) as recorded:
+        by_module = module_macs(network, shape)
+    shapes = _complete(network, stages, shape, recorded)
+    # Work that no submodule owns (an einsum in the network's own forward) cannot be placed and stays in the total.
+    counts = (
+        StageCount(
+            stage.name,
+            shapes[stage.name],
+            _parameters_under(network, stage.layers),
+            sum(by_module.get(layer, 0) for layer in stage.layers),
+        )
+        for stage in stages
+    )
+    return Count(count_parameters(network), by_module[""], tuple(counts))
+
+
+def declared_stages(network: nn.Module) -> tuple[Stage, ...]:
+    """Return the stages that a network declares, none where it declares nothing."""
     declaration = getattr(network, "declaration", None)
-    return Count(count_parameters(network), by_module[""], tuple(_stage_counts(network, declaration, by_module)))
+    return declaration.stages if declaration else ()
 
 
-def _stage_counts(
-    network: nn.Module, declaration: Declaration | None, by_module: dict[str, int]
-) -> Iterable[StageCount]:
-    if declaration is None:
-        return
-    stages = declaration.stages
-    for stage in stages:
-        # Work that no submodule owns (an einsum in the network's own forward) cannot be placed and stays in the total.
-        macs = sum(_macs_of(layer, by_module) for layer in stage.layers)
-        yield StageCount(stage.name, stage.shape, _parameters_under(network, stage.layers), macs)
+def stage_shapes(network: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Record the output shape of each declared stage, batch axis left out, for an image of ``shape`` (C, H, W).
+
+    The network runs in evaluation mode, on the device that it is on. A map has (channels, height, width) or, where the
+    architecture keeps channels last, (height, width, channels); a sequence has (tokens, width), a vector (n,).
+    """
+    return _complete(network, declared_stages(network), shape, {})
 
 
-def _macs_of(layer: str, by_module: dict[str, int]) -> int:
-    return by_module.get(layer, 0)
+def _complete(
+    network: nn.Module, stages: tuple[Stage, ...], shape: tuple[int, ...], recorded: dict[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Add the shapes that are missing in ``recorded``: from a run in evaluation mode, then from one in training mode.
+
+    Auxiliary heads run in training mode alone. It takes two images, because batch normalisation refuses a single value.
+    """
+    shapes = {stage.name: stage.shape for stage in stages if stage.shape} | recorded
+    device = next(network.parameters()).device
+    for training in (False, True):
+        missing = tuple(stage for stage in stages if stage.name not in shapes)
+        if missing:
+            was_training = network.training
+            network.train(training)
+            try:
+                with torch.no_grad(), _recorded_shapes(network, missing) as found:
+                    network(torch.zeros((2, *shape), device=device))
+            finally:
+                network.train(was_training)
+            shapes |= found
+    return {stage.name: shapes.get(stage.name, ()) for stage in stages}
+
+
+@contextmanager
+def _recorded_shapes(network: nn.Module, stages: tuple[Stage, ...]) -> Iterator[dict[str, tuple[int, ...]]]:
+    """Yield a dict that every run meanwhile fills: output shapes of the stages whose last module ran."""
+    modules = dict(network.named_modules())
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def record(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def after(module: nn.Module, inputs: Any, output: Any) -> None:
+            shapes[name] = tuple(next(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)).shape[1:])
+
+        return after
+
+    last = {stage.name: [modules[layer] for layer in stage.layers if layer in modules][-1:] for stage in stages}
+    hooks = [module.register_forward_hook(record(name)) for name, found in last.items() for module in found]
+    try:
+        yield shapes
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _parameters_under(network: nn.Module, layers: tuple[str, ...]) -> int:

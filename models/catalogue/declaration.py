@@ -1,8 +1,8 @@
 """What a network declares about itself, so that tools need no knowledge of any architecture.
 
-Every network of the catalogue carries a ``declaration``. The stages partition it: each parameter belongs to exactly one
-stage, and the order of the stages is the order in which a picture meets them. Tests hold the declared shapes against
-the shapes that hooks record.
+Every network of the catalogue has a property ``declaration``. The stages partition the network: each parameter belongs to
+exactly one stage, and an image meets the stages in their order. A declaration names things and counts nothing: the output
+shapes, parameters and multiply-adds of the stages come from a run (counting.py).
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from dataclasses import dataclass
 class Stage:
     """A named stretch of the network.
 
-    ``layers`` are the qualified names of the submodules (or parameters) that belong to it, in order; the output of the
-    last one that is a module has the shape ``shape``, batch axis left out: (channels, height, width) of a map,
-    (tokens, width) of a sequence, (height, width, channels) where the architecture keeps channels last, (n,) of a vector.
+    ``layers`` are the qualified names of the submodules (or parameters) that belong to it, in order. ``shape`` is the output
+    shape of the last one that is a module, batch axis left out. It may stay empty: then it is recorded from a run.
     """
 
     name: str
     layers: tuple[str, ...]
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = ()
+
+
+def stages(*names: str, **groups: tuple[str, ...]) -> tuple[Stage, ...]:
+    """Build stages in order: one for each submodule in ``names``, then one for each of the named ``groups``."""
+    return (*(Stage(name, (name,)) for name in names), *(Stage(name, layers) for name, layers in groups.items()))
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Declaration:
     ``token_grid``: rows and columns of the patches where ``feature_axes`` is "tokens"; ``prefix_tokens`` come before them.
     ``initial_loss``: expected loss before training, in nats, where it is not ln(classes); ``initial_loss_reason`` says why.
     ``null_gradients``: parameters (name endings) whose gradient is zero by construction, each with the reason.
-    ``overfit_steps``, ``overfit_lr``: Adam steps within which one batch of 32 pictures is learned by heart, dropout off;
+    ``overfit_steps``, ``overfit_lr``: Adam steps within which one batch of 32 images is learned by heart, dropout off;
     ``overfit_loss`` is the loss reached by then, for a loss that is no plain cross-entropy.
     ``auxiliary``: submodules that run in training mode alone.
     """
