@@ -13,7 +13,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import ConvNormAct, NativeForm, check_positive, halved, initialise_he
 
 # Channels of the three stages: each time the map has a quarter of the pixels it gets twice the channels.
@@ -62,18 +62,17 @@ class BasicConvNet(nn.Module):
         self.head = make_head(third, side, num_classes)
         for part in (self.stage1, self.stage2, self.stage3):  # the head keeps PyTorch's smaller weights: scores near 0
             initialise_he(part)
-        sides = [halved(image_size, times) for times in (1, 2, 3)]
-        stages = [
-            Stage(f"stage{i + 1}", (f"stage{i + 1}",), (WIDTHS[i], sides[i], sides[i])) for i in range(len(WIDTHS))
-        ]
-        stages.append(Stage("head", ("head",), (num_classes,)))
-        self.declaration = Declaration(tuple(stages), feature_layer="stage3")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stage1(x)  # (B, 32, 16, 16)
         x = self.stage2(x)  # (B, 64, 8, 8)
         x = self.stage3(x)  # (B, 128, 4, 4)
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(stages("stage1", "stage2", "stage3", "head"), feature_layer="stage3")
 
 
 def basic_convnet(**form: Unpack[NativeForm]) -> BasicConvNet:

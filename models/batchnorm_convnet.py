@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .basic_convnet import WIDTHS, fully_connected_head
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import NativeForm, check_positive, halved, initialise_he
 
 
@@ -55,7 +55,7 @@ class BatchNorm2d(nn.Module):
         mean = x.mean(dim=(0, 2, 3))  # (C,)
         variance = (x - per_channel(mean)).square().mean(dim=(0, 2, 3))  # (C,), divided by n: the batch as it is
         with torch.no_grad():
-            unbiased = variance * values / (values - 1)  # divided by n - 1: an estimate for pictures to come
+            unbiased = variance * values / (values - 1)  # divided by n - 1: an estimate for images to come
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
         return mean, variance
@@ -85,22 +85,23 @@ class BatchNormConvNet(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
-        stages = []
-        channels, side = in_channels, image_size
-        for index, width in enumerate(WIDTHS, start=1):
-            self.add_module(f"stage{index}", stage(channels, width, normalise))
-            channels, side = width, halved(side)
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
+        first, second, third = WIDTHS
+        self.stage1 = stage(in_channels, first, normalise)
+        self.stage2 = stage(first, second, normalise)
+        self.stage3 = stage(second, third, normalise)
         initialise_he(self)  # before the head is there, which keeps PyTorch's smaller weights
-        self.head = fully_connected_head(channels, side, num_classes)
-        stages.append(Stage("head", ("head",), (num_classes,)))
-        self.declaration = Declaration(tuple(stages), feature_layer="stage3")
+        self.head = fully_connected_head(third, halved(image_size, 3), num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stage1(x)  # (B, 32, 16, 16)
         x = self.stage2(x)  # (B, 64, 8, 8)
         x = self.stage3(x)  # (B, 128, 4, 4)
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(stages("stage1", "stage2", "stage3", "head"), feature_layer="stage3")
 
 
 def batchnorm_convnet(**form: Unpack[NativeForm]) -> BatchNormConvNet:

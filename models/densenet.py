@@ -13,16 +13,15 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
-    Form,
     GlobalAveragePool,
     NativeForm,
     check_choice,
     check_image_size,
     check_positive,
-    halved,
+    variant,
 )
 from .preact_resnet import NormAct, NormActConv, plain_conv
 
@@ -55,6 +54,7 @@ class DenseBlock(nn.Module):
         channels = [in_channels + i * growth for i in range(depth)]
         super().__init__()
         self.layers = nn.ModuleList(DenseLayer(each, growth, bottleneck) for each in channels)
+        self.out_channels = in_channels + depth * growth
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -69,12 +69,13 @@ class Transition(nn.Sequential):
         super().__init__()
         self.compress = NormActConv(in_channels, out_channels, 1)
         self.pool = nn.AvgPool2d(2)
+        self.out_channels = out_channels
 
 
 class DenseNet(nn.Module):
     """Stem, dense blocks with transitions between them, average, linear (table 1): (B, in_channels, S, S) → (B, classes).
 
-    ``stem_layers`` give ``channels`` channels and halve the picture ``stem_halvings`` times. A transition keeps
+    ``stem_layers`` give ``channels`` channels and halve the image ``stem_halvings`` times. A transition keeps
     ``compression`` of its channels (the C of DenseNet-C, 0.5; 1 keeps them all).
     """
 
@@ -99,34 +100,50 @@ class DenseNet(nn.Module):
         for _ in range(stem_halvings):
             smallest = 2 * smallest - 1
         check_image_size(image_size, smallest, f"{len(depths)} dense blocks behind this stem")
-        side = halved(image_size, stem_halvings)
+
+        def transition(block: DenseBlock) -> Transition:
+            return Transition(block.out_channels, max(1, int(compression * block.out_channels)))
+
         self.stem = stem_layers
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        for number, depth in enumerate(depths, start=1):
-            self.add_module(f"block{number}", DenseBlock(channels, growth, depth, bottleneck))
-            channels += depth * growth
-            stages.append(Stage(f"block{number}", (f"block{number}",), (channels, side, side)))
-            if number < len(depths):
-                kept = max(1, int(compression * channels))
-                self.add_module(f"transition{number}", Transition(channels, kept))
-                channels, side = kept, side // 2
-                stages.append(Stage(f"transition{number}", (f"transition{number}",), (channels, side, side)))
+        self.block1 = DenseBlock(channels, growth, depths[0], bottleneck)
+        self.transition1 = transition(self.block1)
+        self.block2 = DenseBlock(self.transition1.out_channels, growth, depths[1], bottleneck)
+        self.transition2 = transition(self.block2)
+        self.block3 = DenseBlock(self.transition2.out_channels, growth, depths[2], bottleneck)
+        channels = self.block3.out_channels
+        if len(depths) == 4:
+            self.transition3 = transition(self.block3)
+            self.block4 = DenseBlock(self.transition3.out_channels, growth, depths[3], bottleneck)
+            channels = self.block4.out_channels
+        else:
+            self.transition3 = self.block4 = None
         self.norm = NormAct(channels)
         self.pool = GlobalAveragePool()
         self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("norm", "pool", "head"), (num_classes,)))
         initialise(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="norm", overfit_lr=1e-2)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 64, 56, 56)
         x = self.transition1(self.block1(x))  # (B, 256, 56, 56) → (B, 128, 28, 28)
         x = self.transition2(self.block2(x))  # (B, 512, 28, 28) → (B, 256, 14, 14)
         x = self.block3(x)  # (B, 1024, 14, 14)
-        if hasattr(self, "transition3"):  # the networks for CIFAR end after three blocks
+        if self.transition3 is not None and self.block4 is not None:  # the networks for CIFAR end after three blocks
             x = self.block4(self.transition3(x))  # (B, 512, 7, 7) → (B, 1024, 7, 7)
         x = self.norm(x)  # (B, 1024, 7, 7)
         return self.head(self.pool(x))  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        fourth = () if self.block4 is None else ("transition3", "block4")
+        return Declaration(
+            stages(
+                *("stem", "block1", "transition1", "block2", "transition2", "block3", *fourth),
+                head=("norm", "pool", "head"),
+            ),
+            feature_layer="norm",
+            overfit_lr=1e-2,
+        )
 
 
 def initialise(network: nn.Module) -> None:
@@ -148,7 +165,10 @@ def imagenet_layout(
     bottleneck: bool = True,
     compression: float = 0.5,
 ) -> DenseNet:
-    """DenseNet-``depth`` of table 1: 2k channels from a 7×7 at stride 2 and a pooling, or from one 3×3 at full size."""
+    """DenseNet-``depth`` of table 1: 2k channels from a 7×7 at stride 2 and a pooling, or from one 3×3 at full size.
+
+    ``bottleneck`` puts a 1×1 before each 3×3 (B), ``compression`` is the share of channels that a transition keeps (C).
+    """
     check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
     check_choice("stem", stem, ("imagenet", "small"))
     blocks, growth = DEPTHS[depth]
@@ -200,47 +220,22 @@ def cifar_layout(
     )
 
 
-class Options(Form, total=False):
+densenet121 = variant("densenet121", imagenet_layout, 121)
+densenet161 = variant("densenet161", imagenet_layout, 161)
+densenet169 = variant("densenet169", imagenet_layout, 169)
+densenet201 = variant("densenet201", imagenet_layout, 201)
+densenet_bc_100_12 = variant("densenet_bc_100_12", cifar_layout, 100, 12)
+densenet_bc_190_40 = variant("densenet_bc_190_40", cifar_layout, 190, 40)
+densenet_nano = variant("densenet_nano", cifar_layout, 28, 12)
+
+
+class Options(NativeForm, total=False):
     """``bottleneck`` puts a 1×1 before each 3×3 (B), ``compression`` is the share that a transition keeps (C)."""
 
     bottleneck: bool
     compression: float
 
 
-class NativeOptions(NativeForm, total=False):
-    """The same for the networks that have one layout only."""
-
-    bottleneck: bool
-    compression: float
-
-
-def densenet121(**options: Unpack[Options]) -> DenseNet:
-    return imagenet_layout(121, **options)
-
-
-def densenet161(**options: Unpack[Options]) -> DenseNet:
-    return imagenet_layout(161, **options)
-
-
-def densenet169(**options: Unpack[Options]) -> DenseNet:
-    return imagenet_layout(169, **options)
-
-
-def densenet201(**options: Unpack[Options]) -> DenseNet:
-    return imagenet_layout(201, **options)
-
-
-def densenet_bc_100_12(**options: Unpack[NativeOptions]) -> DenseNet:
-    return cifar_layout(100, 12, **options)
-
-
-def densenet_bc_190_40(**options: Unpack[NativeOptions]) -> DenseNet:
-    return cifar_layout(190, 40, **options)
-
-
-def densenet_40_12(**options: Unpack[NativeOptions]) -> DenseNet:
+def densenet_40_12(**options: Unpack[Options]) -> DenseNet:
+    """The network without B and C."""
     return cifar_layout(40, 12, **{"bottleneck": False, "compression": 1.0, **options})
-
-
-def densenet_nano(**options: Unpack[NativeOptions]) -> DenseNet:
-    return cifar_layout(28, 12, **options)

@@ -23,8 +23,8 @@ from .layers import (
     NativeForm,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
+    variant,
 )
 from .resnet import DEPTHS as RESNET_DEPTHS
 from .resnet import PadShortcut, imagenet_stem, small_stem
@@ -134,8 +134,8 @@ class PreActResNet(nn.Module):
     """Stem, stages of pre-activation blocks, one last norm and ReLU, average, linear: (B, in_channels, S, S) → (B, classes).
 
     ``block(in_channels, width, stride, first)`` makes one block with ``expansion * width`` output channels; ``widths`` has
-    one entry per stage, ``stem_layers`` end in an activation. ``stem_halvings`` says how often they halve the picture.
-    ``final_norm=False`` leaves the last norm out, as some CIFAR repositories do.
+    one entry per stage. ``stem_layers`` make ``stem_width`` channels and end in an activation. ``final_norm=False`` leaves
+    the last norm out, as some CIFAR repositories do.
     """
 
     def __init__(
@@ -146,16 +146,12 @@ class PreActResNet(nn.Module):
         stem_layers: nn.Module,
         *,
         stem_width: int,
-        stem_halvings: int,
         expansion: int,
         num_classes: int,
-        image_size: int,
         final_norm: bool = True,
     ) -> None:
         super().__init__()
         self.stem = stem_layers
-        side = halved(image_size, stem_halvings)
-        stages = [Stage("stem", ("stem",), (stem_width, side, side))]
         self.stages = nn.Sequential()
         channels = stem_width
         for index, (depth, width) in enumerate(zip(depths, widths, strict=True)):
@@ -164,20 +160,26 @@ class PreActResNet(nn.Module):
             channels = expansion * width
             blocks += [block(channels, width, 1, False) for _ in range(depth - 1)]
             self.stages.append(nn.Sequential(*blocks))
-            side = halved(side) if stride == 2 else side
-            stages.append(Stage(f"stage{index + 1}", (f"stages.{index}",), (channels, side, side)))
         self.norm = NormAct(channels) if final_norm else nn.Identity()
         self.pool = GlobalAveragePool()
         self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("norm", "pool", "head"), (num_classes,)))
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="norm", overfit_lr=3e-3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 64, 56, 56), normalised and activated for the first block
         x = self.stages(x)  # (B, 512·e, 7, 7), a sum of residuals that no activation has touched since the last 1×1
         x = self.norm(x)  # (B, 512·e, 7, 7)
         return self.head(self.pool(x))  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        body = (Stage(f"stage{index + 1}", (f"stages.{index}",)) for index in range(len(self.stages)))
+        return Declaration(
+            (Stage("stem", ("stem",)), *body, Stage("head", ("norm", "pool", "head"))),
+            feature_layer="norm",
+            overfit_lr=3e-3,
+        )
 
 
 def imagenet_layout(
@@ -200,10 +202,8 @@ def imagenet_layout(
         (64, 128, 256, 512),
         imagenet_stem(in_channels) if stem == "imagenet" else small_stem(in_channels),
         stem_width=64,
-        stem_halvings=2 if stem == "imagenet" else 0,
         expansion=expansion,
         num_classes=num_classes,
-        image_size=image_size,
         final_norm=final_norm,
     )
 
@@ -226,10 +226,8 @@ def cifar_layout(
         (16 * factor, 32 * factor, 64 * factor),
         ConvNormAct(in_channels, 16, 3),
         stem_width=16,
-        stem_halvings=0,
         expansion=expansion,
         num_classes=num_classes,
-        image_size=image_size,
     )
 
 
@@ -247,41 +245,33 @@ def _cifar_bottleneck(in_channels: int, width: int, stride: int, first: bool) ->
     return PreActBottleneck(in_channels, width, stride, first, stride_in_1x1=True)
 
 
-def preact_resnet18(**options: Unpack[Options]) -> PreActResNet:
-    return imagenet_layout(PreActBlock, DEPTHS[18], expansion=1, **options)
+def _of_basic_blocks(depth: int, **options: Unpack[Options]) -> PreActResNet:
+    """The ImageNet layout with blocks of two 3×3; ``depth`` counts the layers."""
+    return imagenet_layout(PreActBlock, DEPTHS[depth], expansion=1, **options)
 
 
-def preact_resnet34(**options: Unpack[Options]) -> PreActResNet:
-    return imagenet_layout(PreActBlock, DEPTHS[34], expansion=1, **options)
+def _of_bottlenecks(depth: int, **options: Unpack[Options]) -> PreActResNet:
+    """The ImageNet layout with bottlenecks; ``depth`` counts the layers."""
+    return imagenet_layout(PreActBottleneck, DEPTHS[depth], expansion=4, **options)
 
 
-def preact_resnet50(**options: Unpack[Options]) -> PreActResNet:
-    return imagenet_layout(PreActBottleneck, DEPTHS[50], expansion=4, **options)
+def _cifar_of_basic_blocks(n: int, **form: Unpack[NativeForm]) -> PreActResNet:
+    """The CIFAR layout with blocks of two 3×3: 6n + 2 layers."""
+    return cifar_layout(_padded_block, n, **form)
 
 
-def preact_resnet101(**options: Unpack[Options]) -> PreActResNet:
-    return imagenet_layout(PreActBottleneck, DEPTHS[101], expansion=4, **options)
+def _cifar_of_bottlenecks(n: int, **form: Unpack[NativeForm]) -> PreActResNet:
+    """The CIFAR layout with bottlenecks: 9n + 2 layers."""
+    return cifar_layout(_cifar_bottleneck, n, expansion=4, **form)
 
 
-def preact_resnet152(**options: Unpack[Options]) -> PreActResNet:
-    return imagenet_layout(PreActBottleneck, DEPTHS[152], expansion=4, **options)
-
-
-def preact_resnet200(**options: Unpack[Options]) -> PreActResNet:
-    return imagenet_layout(PreActBottleneck, DEPTHS[200], expansion=4, **options)
-
-
-def preact_resnet20(**form: Unpack[NativeForm]) -> PreActResNet:
-    return cifar_layout(_padded_block, 3, **form)
-
-
-def preact_resnet110(**form: Unpack[NativeForm]) -> PreActResNet:
-    return cifar_layout(_padded_block, 18, **form)
-
-
-def preact_resnet164(**form: Unpack[NativeForm]) -> PreActResNet:
-    return cifar_layout(_cifar_bottleneck, 18, expansion=4, **form)
-
-
-def preact_resnet1001(**form: Unpack[NativeForm]) -> PreActResNet:
-    return cifar_layout(_cifar_bottleneck, 111, expansion=4, **form)
+preact_resnet18 = variant("preact_resnet18", _of_basic_blocks, 18)
+preact_resnet34 = variant("preact_resnet34", _of_basic_blocks, 34)
+preact_resnet50 = variant("preact_resnet50", _of_bottlenecks, 50)
+preact_resnet101 = variant("preact_resnet101", _of_bottlenecks, 101)
+preact_resnet152 = variant("preact_resnet152", _of_bottlenecks, 152)
+preact_resnet200 = variant("preact_resnet200", _of_bottlenecks, 200)
+preact_resnet20 = variant("preact_resnet20", _cifar_of_basic_blocks, 3)
+preact_resnet110 = variant("preact_resnet110", _cifar_of_basic_blocks, 18)
+preact_resnet164 = variant("preact_resnet164", _cifar_of_bottlenecks, 18)
+preact_resnet1001 = variant("preact_resnet1001", _cifar_of_bottlenecks, 111)

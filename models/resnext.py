@@ -14,9 +14,9 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
-from .layers import ConvNormAct, Form, GlobalAveragePool, NativeForm, check_positive, halved, initialise_he
-from .resnet import DEPTHS, ResNet, projection, small_stem
+from .catalogue.declaration import Declaration, stages
+from .layers import ConvNormAct, Form, GlobalAveragePool, NativeForm, check_positive, initialise_he, variant
+from .resnet import DEPTHS, ResNet, projection, residual_stage, small_stem
 
 
 class ResNeXtBlock(nn.Module):
@@ -65,24 +65,17 @@ class CifarResNeXt(nn.Module):
         check_positive(
             blocks=blocks, width=width, num_classes=num_classes, in_channels=in_channels, image_size=image_size
         )
+
+        def block(channels: int, width: int, stride: int) -> ResNeXtBlock:
+            return ResNeXtBlock(channels, width, stride, cardinality, branch_width)
+
         self.stem = small_stem(in_channels)
-        channels, side = 64, image_size
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        for index in range(3):
-            stride = 1 if index == 0 else 2
-            layers = nn.Sequential()
-            for _ in range(blocks):
-                layers.append(ResNeXtBlock(channels, width, stride, cardinality, branch_width))
-                channels, stride = 4 * width, 1
-            self.add_module(f"stage{index + 1}", layers)
-            side = halved(side) if index else side
-            stages.append(Stage(f"stage{index + 1}", (f"stage{index + 1}",), (channels, side, side)))
-            width *= 2
+        self.stage1 = residual_stage(block, 64, width, blocks, stride=1, expansion=4)
+        self.stage2 = residual_stage(block, 4 * width, 2 * width, blocks, expansion=4)
+        self.stage3 = residual_stage(block, 8 * width, 4 * width, blocks, expansion=4)
         self.pool = GlobalAveragePool()
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        self.head = nn.Linear(16 * width, num_classes)
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="stage3", overfit_lr=3e-3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 64, 32, 32)
@@ -90,6 +83,13 @@ class CifarResNeXt(nn.Module):
         x = self.stage2(x)  # (B, 512, 16, 16)
         x = self.stage3(x)  # (B, 1024, 8, 8)
         return self.head(self.pool(x))  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", head=("pool", "head")), feature_layer="stage3", overfit_lr=3e-3
+        )
 
 
 def resnext(depth: int, cardinality: int, branch_width: int, **form: Unpack[Form]) -> ResNet:
@@ -101,32 +101,13 @@ def resnext(depth: int, cardinality: int, branch_width: int, **form: Unpack[Form
     return ResNet(block, DEPTHS[depth], expansion=4, **form)
 
 
-def resnext50_32x4d(**form: Unpack[Form]) -> ResNet:
-    return resnext(50, 32, 4, **form)
-
-
-def resnext101_32x4d(**form: Unpack[Form]) -> ResNet:
-    return resnext(101, 32, 4, **form)
-
-
-def resnext101_64x4d(**form: Unpack[Form]) -> ResNet:
-    return resnext(101, 64, 4, **form)
-
-
-def resnext101_32x8d(**form: Unpack[Form]) -> ResNet:
-    return resnext(101, 32, 8, **form)
-
-
-def resnext29_32x4d(**form: Unpack[NativeForm]) -> CifarResNeXt:
-    return CifarResNeXt(32, 4, **form)
-
-
-def resnext29_8x64d(**form: Unpack[NativeForm]) -> CifarResNeXt:
-    return CifarResNeXt(8, 64, **form)
-
-
-def resnext29_16x64d(**form: Unpack[NativeForm]) -> CifarResNeXt:
-    return CifarResNeXt(16, 64, **form)
+resnext50_32x4d = variant("resnext50_32x4d", resnext, 50, 32, 4)
+resnext101_32x4d = variant("resnext101_32x4d", resnext, 101, 32, 4)
+resnext101_64x4d = variant("resnext101_64x4d", resnext, 101, 64, 4)
+resnext101_32x8d = variant("resnext101_32x8d", resnext, 101, 32, 8)
+resnext29_32x4d = variant("resnext29_32x4d", CifarResNeXt, 32, 4)
+resnext29_8x64d = variant("resnext29_8x64d", CifarResNeXt, 8, 64)
+resnext29_16x64d = variant("resnext29_16x64d", CifarResNeXt, 16, 64)
 
 
 def resnext_nano(**form: Unpack[NativeForm]) -> CifarResNeXt:

@@ -1,7 +1,7 @@
 """Squeeze-and-Excitation: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018, arXiv:1709.01507.
 
-The idea: a convolution adds up its input channels with fixed weights; let the network look at the whole picture first and
-decide for this picture which channels count. One number per channel is squeezed out of the map, two small linear layers turn
+The idea: a convolution adds up its input channels with fixed weights; let the network look at the whole image first and
+decide for this image which channels count. One number per channel is squeezed out of the map, two small linear layers turn
 the numbers into gates between 0 and 1, and the gates scale the channels.
 
 What to look at: ``SqueezeExcite.forward`` is the whole paper. ``add_gate`` hangs it at the end of any residual branch, which
@@ -15,7 +15,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .inception_v2 import MODULES, InceptionV2, PassThrough, inception_v2
 from .layers import (
     ConvNormAct,
@@ -24,11 +24,11 @@ from .layers import (
     NativeForm,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
     make_divisible,
+    variant,
 )
-from .resnet import DEPTHS, BasicBlock, Bottleneck, CifarResNet, ResNet, projection
+from .resnet import DEPTHS, BasicBlock, Bottleneck, CifarResNet, ResNet, projection, residual_stage
 from .resnext import ResNeXtBlock
 
 REDUCTION = 16  # section 6.1: the hidden layer has a sixteenth of the channels
@@ -68,8 +68,9 @@ class SqueezeExcite(nn.Module):
 def add_gate(block: nn.Module, last: str, hidden: int | None = None) -> nn.Module:
     """Hang a gate behind the layer ``last`` of a block, the end of its residual branch: x + F(x) becomes x + s·F(x)."""
     unit = block.get_submodule(last)
+    assert isinstance(unit, ConvNormAct), f"{last} is no convolution with a norm"
     channels = unit.norm.num_features
-    unit.add_module("gate", SqueezeExcite(channels, max(1, channels // REDUCTION) if hidden is None else hidden))
+    unit.gate = SqueezeExcite(channels, max(1, channels // REDUCTION) if hidden is None else hidden)
     return block
 
 
@@ -113,23 +114,15 @@ class SENet154(nn.Module):
             ConvNormAct(64, 128, 3),
             PassThrough() if large else nn.Identity(),
         )
-        channels, side = 128, halved(image_size, 2) if large else image_size
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        for index, depth in enumerate(DEPTHS_154):
-            width, stride = 64 * 2**index, 1 if index == 0 else 2
-            blocks = nn.Sequential()
-            for _ in range(depth):
-                blocks.append(SENet154Block(channels, width, stride))
-                channels, stride = 4 * width, 1
-            self.add_module(f"stage{index + 1}", blocks)
-            side = halved(side) if index else side
-            stages.append(Stage(f"stage{index + 1}", (f"stage{index + 1}",), (channels, side, side)))
+        one, two, three, four = DEPTHS_154
+        self.stage1 = residual_stage(SENet154Block, 128, 64, one, stride=1, expansion=4)
+        self.stage2 = residual_stage(SENet154Block, 256, 128, two, expansion=4)
+        self.stage3 = residual_stage(SENet154Block, 512, 256, three, expansion=4)
+        self.stage4 = residual_stage(SENet154Block, 1024, 512, four, expansion=4)
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(0.2)
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("pool", "dropout", "head"), (num_classes,)))
+        self.head = nn.Linear(2048, num_classes)
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="stage4")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 128, 56, 56)
@@ -139,15 +132,20 @@ class SENet154(nn.Module):
         x = self.stage4(x)  # (B, 2048, 7, 7)
         return self.head(self.dropout(self.pool(x)))  # (B, num_classes)
 
-
-class Options(Form, total=False):
-    """``v1_5`` builds what timm calls seresnet: stride in the 3×3, hidden widths of the gates rounded to multiples of 8."""
-
-    v1_5: bool
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", "stage4", head=("pool", "dropout", "head")),
+            feature_layer="stage4",
+        )
 
 
 def _gated_resnet(depth: int, v1_5: bool = False, **form: Unpack[Form]) -> ResNet:
-    """SE-ResNet: ResNet's network with a gate in each block; as published it halves in the first 1×1."""
+    """SE-ResNet: ResNet's network with a gate in each block; as published it halves in the first 1×1.
+
+    ``v1_5`` builds what timm calls seresnet: stride in the 3×3, hidden widths of the gates rounded to multiples of 8.
+    """
 
     def hidden(channels: int) -> int:
         return make_divisible(channels / REDUCTION, 8) if v1_5 else channels // REDUCTION
@@ -171,24 +169,11 @@ def _pool_as_caffe(network: ResNet) -> ResNet:
     return network
 
 
-def se_resnet18(**options: Unpack[Options]) -> ResNet:
-    return _gated_resnet(18, **options)
-
-
-def se_resnet34(**options: Unpack[Options]) -> ResNet:
-    return _gated_resnet(34, **options)
-
-
-def se_resnet50(**options: Unpack[Options]) -> ResNet:
-    return _gated_resnet(50, **options)
-
-
-def se_resnet101(**options: Unpack[Options]) -> ResNet:
-    return _gated_resnet(101, **options)
-
-
-def se_resnet152(**options: Unpack[Options]) -> ResNet:
-    return _gated_resnet(152, **options)
+se_resnet18 = variant("se_resnet18", _gated_resnet, 18)
+se_resnet34 = variant("se_resnet34", _gated_resnet, 34)
+se_resnet50 = variant("se_resnet50", _gated_resnet, 50)
+se_resnet101 = variant("se_resnet101", _gated_resnet, 101)
+se_resnet152 = variant("se_resnet152", _gated_resnet, 152)
 
 
 def se_resnext50_32x4d(**form: Unpack[Form]) -> ResNet:

@@ -17,10 +17,10 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
-from .layers import Form, check_choice, check_image_size, check_positive
+from .catalogue.declaration import Declaration, stages
+from .layers import Form, check_choice, check_image_size, check_positive, variant
 
-FIRST_FIRE = 2  # the paper counts layers: conv1, fire2, … fire9, conv10
+FIRST_FIRE, LAST_FIRE = 2, 9  # the paper counts layers: conv1, fire2, … fire9, conv10
 SCORE_OFFSET = 2.0  # initial bias of conv10
 
 
@@ -97,11 +97,6 @@ class MapPerClass(nn.Module):
         return x.mean(dim=(2, 3))  # (B, num_classes)
 
 
-def pooled(side: int) -> int:
-    """Side of a map after 3×3 max pooling at stride 2 that keeps incomplete windows."""
-    return -(-(side - 3) // 2) + 1
-
-
 class SqueezeNet(nn.Module):
     """conv1, eight Fire modules in three groups, conv10, average: (B, in_channels, S, S) → (B, num_classes).
 
@@ -131,31 +126,30 @@ class SqueezeNet(nn.Module):
         small, layout = stem == "small", LAYOUTS[version]
         smallest = 4 if small else {"1.0": 21, "1.1": 17}[version]
         check_image_size(image_size, smallest, f"the {stem} layout of SqueezeNet {version}")
-
         if small:  # one 3×3 at full size
-            conv1, side = nn.Conv2d(in_channels, layout.channels, 3, padding=1), image_size
+            conv1 = nn.Conv2d(in_channels, layout.channels, 3, padding=1)
         else:
             conv1 = nn.Conv2d(in_channels, layout.channels, layout.kernel, stride=2)
-            side = (image_size - layout.kernel) // 2 + 1
-        self.stem = nn.Sequential(conv1, nn.ReLU())
-        stages = [Stage("stem", ("stem",), (layout.channels, side, side))]
         sizes = fire_sizes(share_3x3=share_3x3, squeeze_ratio=squeeze_ratio)
-        channels, end = layout.channels, FIRST_FIRE + len(sizes)
-        for index, (first, after) in enumerate(zip(layout.pools, (*layout.pools[1:], end), strict=True), start=1):
+
+        def channels_of(layer: int) -> int:
+            return layout.channels if layer < FIRST_FIRE else sum(sizes[layer - FIRST_FIRE][1:])
+
+        def stage(first: int, last: int, pool: bool = True) -> nn.Sequential:
             group: OrderedDict[str, nn.Module] = OrderedDict()
-            if not (small and index == 3):  # a small picture is pooled twice and keeps 8×8 pixels
+            if pool:
                 group["pool"] = nn.MaxPool2d(3, 2, ceil_mode=True)
-                side = pooled(side)
-            for number in range(first, after):
-                squeeze, narrow, wide = sizes[number - FIRST_FIRE]
-                group[f"fire{number}"] = Fire(channels, squeeze, narrow, wide, bypass)
-                channels = narrow + wide
-            self.add_module(f"stage{index}", nn.Sequential(group))
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
-        self.head = MapPerClass(channels, num_classes)
-        stages.append(Stage("head", ("head",), (num_classes,)))
+            for number in range(first, last + 1):
+                group[f"fire{number}"] = Fire(channels_of(number - 1), *sizes[number - FIRST_FIRE], bypass)
+            return nn.Sequential(group)
+
+        one, two, three = layout.pools
+        self.stem = nn.Sequential(conv1, nn.ReLU())
+        self.stage1 = stage(one, two - 1)
+        self.stage2 = stage(two, three - 1)
+        self.stage3 = stage(three, LAST_FIRE, pool=not small)  # a small image is pooled twice and keeps 8×8 pixels
+        self.head = MapPerClass(channels_of(LAST_FIRE), num_classes)
         self.initialise()
-        self.declaration = Declaration(tuple(stages), feature_layer="stage3", overfit_lr=3e-4)
 
     def initialise(self) -> None:
         """He's rule over the fan-in, which keeps activations in range without batch normalisation; conv10 near zero."""
@@ -167,7 +161,8 @@ class SqueezeNet(nn.Module):
         nn.init.normal_(self.head.conv.weight, std=0.002)
         # A class whose map is negative everywhere hears nothing through the ReLU. The same offset for all classes leaves
         # the softmax as it is and lets every class learn from the start.
-        self.head.conv.bias.data.fill_(SCORE_OFFSET)
+        if self.head.conv.bias is not None:
+            nn.init.constant_(self.head.conv.bias, SCORE_OFFSET)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 96, 109, 109)     shapes of version 1.0
@@ -176,21 +171,16 @@ class SqueezeNet(nn.Module):
         x = self.stage3(x)  # (B, 512, 13, 13)
         return self.head(x)  # (B, num_classes)
 
-
-class Switches(Form, total=False):
-    """The usual arguments, and what sections 5 and 6 of the paper vary."""
-
-    bypass: str
-    squeeze_ratio: float
-    share_3x3: float
-
-
-def squeezenet1_0(**form: Unpack[Switches]) -> SqueezeNet:
-    return SqueezeNet("1.0", **form)
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", "head"), feature_layer="stage3", overfit_lr=3e-4
+        )
 
 
-def squeezenet1_1(**form: Unpack[Switches]) -> SqueezeNet:
-    return SqueezeNet("1.1", **form)
+squeezenet1_0 = variant("squeezenet1_0", SqueezeNet, "1.0")
+squeezenet1_1 = variant("squeezenet1_1", SqueezeNet, "1.1")
 
 
 def squeezenet1_0_bypass(**form: Unpack[Form]) -> SqueezeNet:

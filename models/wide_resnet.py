@@ -13,7 +13,7 @@ from typing import Unpack
 
 from torch import nn
 
-from .layers import Form, NativeForm, check_positive
+from .layers import Form, NativeForm, check_positive, variant
 from .preact_resnet import PreActBlock, PreActResNet, cifar_layout
 from .resnet import DEPTHS, Bottleneck, ResNet
 
@@ -56,31 +56,9 @@ def wide_bottleneck(depth: int, k: int, **form: Unpack[Form]) -> ResNet:
     return ResNet(block, DEPTHS[depth], expansion=4, **form)
 
 
-class Options(NativeForm, total=False):
-    """``dropout``: probability of dropping an activation inside each block."""
-
-    dropout: float
-
-
-def wide_resnet28_10(**options: Unpack[Options]) -> PreActResNet:
-    return wide(28, 10, **options)
-
-
-def wide_resnet40_4(**options: Unpack[Options]) -> PreActResNet:
-    return wide(40, 4, **options)
-
-
-def wide_resnet16_8(**options: Unpack[Options]) -> PreActResNet:
-    return wide(16, 8, **options)
-
-
-def wide_resnet10_2(**options: Unpack[Options]) -> PreActResNet:
-    return wide(10, 2, **options)
-
-
-def wide_resnet50_2(**form: Unpack[Form]) -> ResNet:
-    return wide_bottleneck(50, 2, **form)
-
-
-def wide_resnet101_2(**form: Unpack[Form]) -> ResNet:
-    return wide_bottleneck(101, 2, **form)
+wide_resnet28_10 = variant("wide_resnet28_10", wide, 28, 10)
+wide_resnet40_4 = variant("wide_resnet40_4", wide, 40, 4)
+wide_resnet16_8 = variant("wide_resnet16_8", wide, 16, 8)
+wide_resnet10_2 = variant("wide_resnet10_2", wide, 10, 2)
+wide_resnet50_2 = variant("wide_resnet50_2", wide_bottleneck, 50, 2)
+wide_resnet101_2 = variant("wide_resnet101_2", wide_bottleneck, 101, 2)
