@@ -10,6 +10,7 @@ among its possible parents. Over the capsules below, as in many copies of this n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Unpack
@@ -19,7 +20,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import NativeForm, check_image_size, check_positive
 
 # Equation 4: the right capsule should be longer than m+, the others shorter than m-; λ weights the latter down.
@@ -109,13 +110,13 @@ class Lengths(nn.Module):
 
 
 class Decoder(nn.Sequential):
-    """Draws the picture from one class capsule (figure 2): (B, num_classes, pose), mask (B, num_classes) → (B, C, S, S).
+    """Draws the image from one class capsule (figure 2): (B, num_classes, pose), mask (B, num_classes) → (B, C, S, S).
 
     The mask sets the capsules of all other classes to zero. Pixels lie in (0, 1).
     """
 
-    def __init__(self, num_classes: int, pose: int, hidden: tuple[int, int], picture: tuple[int, int, int]) -> None:
-        channels, height, width = picture
+    def __init__(self, num_classes: int, pose: int, hidden: tuple[int, int], image: tuple[int, int, int]) -> None:
+        channels, height, width = image
         super().__init__(
             nn.Linear(num_classes * pose, hidden[0]),
             nn.ReLU(),
@@ -123,7 +124,7 @@ class Decoder(nn.Sequential):
             nn.ReLU(),
             nn.Linear(hidden[1], channels * height * width),
             nn.Sigmoid(),
-            nn.Unflatten(1, picture),
+            nn.Unflatten(1, image),
         )
 
     def forward(self, capsules: Tensor, mask: Tensor) -> Tensor:
@@ -135,7 +136,7 @@ class CapsNet(nn.Module):
     """Convolution, primary capsules, class capsules: (B, in_channels, S, S) → lengths (B, num_classes).
 
     In training mode the result is (lengths, capsules), because the decoder must be told the right class, which only
-    ``training_loss`` knows. In evaluation the decoder draws what the longest capsule says; its picture can be caught
+    ``training_loss`` knows. In evaluation the decoder draws what the longest capsule says; its image can be caught
     with a hook or asked for with ``reconstruct``. ``decoder=False`` leaves it out, and the margin loss alone remains.
     """
 
@@ -155,26 +156,12 @@ class CapsNet(nn.Module):
         first = image_size - KERNEL + 1
         second = (first - KERNEL) // 2 + 1
         capsules = size.types * second * second
-        picture = (in_channels, image_size, image_size)
+        self.image_shape = (in_channels, image_size, image_size)
         self.conv1 = nn.Sequential(nn.Conv2d(in_channels, size.channels, KERNEL), nn.ReLU())
         self.primary = PrimaryCapsules(size.channels, size.types, size.primary)
         self.classes = ClassCapsules(capsules, size.primary, num_classes, size.pose, iterations)
         self.lengths = Lengths()
-        self.decoder = Decoder(num_classes, size.pose, size.decoder, picture) if decoder else None
-        stages = [
-            Stage("conv1", ("conv1",), (size.channels, first, first)),
-            Stage("primary", ("primary",), (capsules, size.primary)),
-            Stage("classes", ("classes",), (num_classes, size.pose)),
-            Stage("lengths", ("lengths",), (num_classes,)),
-        ]
-        loss, reason = PRESENT**2, "all capsules start short: only the right one is at fault, by 0.9, squared 0.81"
-        if decoder:
-            stages.append(Stage("decoder", ("decoder",), picture))
-            loss += RECONSTRUCTION_WEIGHT * in_channels * image_size**2 / 8
-            reason += "; the first drawing is grey, and a pixel of 0 to 1 misses 0.5 by 1/8, squared, or so"
-        self.declaration = Declaration(
-            tuple(stages), feature_layer="primary.conv", initial_loss=loss, initial_loss_reason=reason
-        )
+        self.decoder = Decoder(num_classes, size.pose, size.decoder, self.image_shape) if decoder else None
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         x = self.conv1(x)  # (B, 256, 20, 20)
@@ -189,7 +176,7 @@ class CapsNet(nn.Module):
         return lengths
 
     def reconstruct(self, capsules: Tensor, labels: Tensor) -> Tensor:
-        """What class capsules (B, num_classes, pose) say of the picture, if it shows ``labels`` (B,): (B, C, S, S)."""
+        """What class capsules (B, num_classes, pose) say of the image, if it shows ``labels`` (B,): (B, C, S, S)."""
         if self.decoder is None:
             raise ValueError("decoder: this network was built with decoder=False and cannot draw")
         return self.decoder(capsules, F.one_hot(labels, capsules.shape[1]).to(capsules.dtype))
@@ -210,6 +197,17 @@ class CapsNet(nn.Module):
         error = (drawn - intensities(images)).square().flatten(1).sum(1)  # (B,)
         return loss + RECONSTRUCTION_WEIGHT * error.mean()
 
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        loss, reason = PRESENT**2, "all capsules start short: only the right one is at fault, by 0.9, squared 0.81"
+        names = ("conv1", "primary", "classes", "lengths")
+        if self.decoder is not None:
+            names += ("decoder",)
+            loss += RECONSTRUCTION_WEIGHT * math.prod(self.image_shape) / 8
+            reason += "; the first drawing is grey, and a pixel of 0 to 1 misses 0.5 by 1/8, squared, or so"
+        return Declaration(stages(*names), feature_layer="primary.conv", initial_loss=loss, initial_loss_reason=reason)
+
 
 def one_hot(targets: Tensor, scores: Tensor) -> Tensor:
     """Class indices (B,) or probabilities (B, classes) as T_k of equation 4: (B, classes)."""
@@ -224,7 +222,7 @@ def margin_loss(lengths: Tensor, present: Tensor) -> Tensor:
 
 
 def intensities(images: Tensor) -> Tensor:
-    """Undo the normalisation: each picture (C, S, S) of the batch is stretched to [0, 1], darkest to brightest value."""
+    """Undo the normalisation: each image (C, S, S) of the batch is stretched to [0, 1], darkest to brightest value."""
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     return (images - low) / (high - low).clamp_min(1e-6)  # (B, C, S, S)
 

@@ -1,5 +1,5 @@
 """Channel-Boosted CNN: Khan, Sohail, Ali, "A New Channel Boosted Convolutional Neural Network using Transfer Learning",
-2018, arXiv:1804.08528. The paper classifies customers of a telephone company; this version for pictures is an adaptation.
+2018, arXiv:1804.08528. The paper classifies customers of a telephone company; this version for images is an adaptation.
 
 The idea: a network can only be as good as what it is shown. So show it more than the raw input: an auxiliary learner, an
 auto-encoder trained without labels, produces further channels, and the classifier reads them beside the original ones.
@@ -19,20 +19,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .basic_convnet import WIDTHS, fully_connected_head, stage
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import ConvNormAct, NativeForm, check_positive, halved, initialise_he
 
 # Channels inside the auto-encoder: after the first halving, and of the code at a quarter of the side. The code holds half as
-# many values as a grey picture and a sixth of a colour picture, so that it cannot simply copy.
+# many values as a grey image and a sixth of a colour image, so that it cannot simply copy.
 HIDDEN, CODE = 16, 8
-# Channels that are added to the picture.
+# Channels that are added to the image.
 BOOST = 8
 
 
 class AutoEncoder(nn.Module):
-    """Squeeze the picture to a small code and unfold it again: (B, C, S, S) → extra channels (B, boost, S, S).
+    """Squeeze the image to a small code and unfold it again: (B, C, S, S) → extra channels (B, boost, S, S).
 
-    The output is the last layer but one; a 1×1 convolution behind it (``reconstruct``) has to make the picture of it.
+    The output is the last layer but one; a 1×1 convolution behind it (``reconstruct``) has to make the image of it.
     """
 
     def __init__(self, in_channels: int, boost: int, image_size: int) -> None:
@@ -68,7 +68,7 @@ class ChannelBoostedCNN(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size, boost=boost)
-        self.joint = joint
+        self.joint, self.num_classes = joint, num_classes
         self.booster = AutoEncoder(in_channels, boost, image_size)
         self.reconstruct = nn.Conv2d(boost, in_channels, 1)
         self.stage1 = stage(in_channels + boost, WIDTHS[0])
@@ -77,23 +77,8 @@ class ChannelBoostedCNN(nn.Module):
         self.head = fully_connected_head(WIDTHS[2], halved(image_size, 3), num_classes)
         for part in (self.booster, self.stage1, self.stage2, self.stage3):
             initialise_he(part)
-        for parameter in self.reconstruct.parameters():  # the first reconstruction is the mean picture, almost 0
+        for parameter in self.reconstruct.parameters():  # the first reconstruction is the mean image, almost 0
             nn.init.normal_(parameter, std=0.01)
-        sides = [halved(image_size, times) for times in (1, 2, 3)]
-        stages = [
-            Stage("booster", ("booster",), (boost, image_size, image_size)),
-            Stage("reconstruct", ("reconstruct",), (in_channels, image_size, image_size)),
-        ]
-        stages += [Stage(f"stage{i + 1}", (f"stage{i + 1}",), (WIDTHS[i], sides[i], sides[i])) for i in range(3)]
-        stages.append(Stage("head", ("head",), (num_classes,)))
-        self.declaration = Declaration(
-            tuple(stages),
-            feature_layer="stage3",
-            initial_loss=math.log(num_classes) + 1.0,
-            initial_loss_reason="ln(classes), plus 1 because a normalised picture is reconstructed by its mean at first",
-            overfit_loss=0.4,
-            auxiliary=("reconstruct",),
-        )
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         extra = self.booster(x)  # (B, 8, 32, 32)
@@ -111,6 +96,18 @@ class ChannelBoostedCNN(nn.Module):
         """Loss of the scores plus the mean squared error of the reconstruction: a scalar."""
         scores, drawn = outputs
         return criterion(scores, targets) + F.mse_loss(drawn, images)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("booster", "reconstruct", "stage1", "stage2", "stage3", "head"),
+            feature_layer="stage3",
+            initial_loss=math.log(self.num_classes) + 1.0,
+            initial_loss_reason="ln(classes), plus 1 because a normalised image is reconstructed by its mean at first",
+            overfit_loss=0.4,
+            auxiliary=("reconstruct",),
+        )
 
 
 class Options(NativeForm, total=False):

@@ -2,7 +2,7 @@
 Description", CVPR 2015, arXiv:1411.4389; the LSTM: Hochreiter, Schmidhuber, Neural Computation 1997.
 
 The idea: divide the work. A convolutional network looks at one frame at a time and says what is there; a recurrent network
-reads what it says, frame after frame, and remembers. Here a single picture plays the film: its strips or its patches come
+reads what it says, frame after frame, and remembers. Here a single image plays the film: its strips or its patches come
 one after another.
 
 What to look at: ``PerStep``, which folds the steps into the batch so that one small CNN with one set of weights reads
@@ -18,22 +18,22 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .basic_convnet import stage
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import NativeForm, check_choice, check_positive, halved
 
 WIDTHS = (32, 64)
 FEATURES = 128
 HIDDEN = 128
 
-# How often a side is divided where nobody says how high a step is: 8 strips, or 4 by 4 patches, of a 32-pixel picture.
+# How often a side is divided where nobody says how high a step is: 8 strips, or 4 by 4 patches, of a 32-pixel image.
 DIVISIONS = {"rows": 8, "patches": 4}
 
 
 class Steps(nn.Module):
-    """Cut pictures into a sequence in reading order: (B, C, S, S) → (B, T, C, h, w).
+    """Cut images into a sequence in reading order: (B, C, S, S) → (B, T, C, h, w).
 
     "rows": strips of the full width, from top to bottom. "patches": squares, row by row. ``step`` is their height in
-    pixels; where it does not divide the side, the picture is continued with zeros below (and to the right of patches).
+    pixels; where it does not divide the side, the image is continued with zeros below (and to the right of patches).
     """
 
     def __init__(self, image_size: int, steps: str, step: int) -> None:
@@ -51,7 +51,7 @@ class Steps(nn.Module):
 
 
 class PerStep(nn.Module):
-    """One network for all steps: (B, T, C, h, w) → (B, T, features). The steps are read as T times more pictures."""
+    """One network for all steps: (B, T, C, h, w) → (B, T, features). The steps are read as T times more images."""
 
     def __init__(self, in_channels: int, size: tuple[int, int], features: int) -> None:
         super().__init__()
@@ -109,28 +109,27 @@ class CnnLstm(nn.Module):
             step = -(-image_size // DIVISIONS[steps])
         check_positive(step=step)
         if step > image_size:
-            raise ValueError(f"step: {step} is more than the picture has ({image_size}); the smallest that works is 1")
+            raise ValueError(f"step: {step} is more than the image has ({image_size}); the smallest that works is 1")
         self.steps = Steps(image_size, steps, step)
         self.frames = PerStep(in_channels, self.steps.size, FEATURES)
         self.reader = LastState(FEATURES, hidden)
         self.head = nn.Linear(hidden, num_classes)
-        grid = (self.steps.rows, self.steps.columns)
-        self.declaration = Declaration(
-            (
-                Stage("frames", ("steps", "frames"), (grid[0] * grid[1], FEATURES)),
-                Stage("reader", ("reader",), (hidden,)),
-                Stage("head", ("head",), (num_classes,)),
-            ),
-            feature_layer="frames",
-            feature_axes="tokens",
-            token_grid=grid,
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.steps(x)  # (B, 8, 3, 4, 32)
         x = self.frames(x)  # (B, 8, 128)
         x = self.reader(x)  # (B, 128)
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages(frames=("steps", "frames"), reader=("reader",), head=("head",)),
+            feature_layer="frames",
+            feature_axes="tokens",
+            token_grid=(self.steps.rows, self.steps.columns),
+        )
 
 
 class Options(NativeForm, total=False):

@@ -14,7 +14,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
     Form,
@@ -22,9 +22,7 @@ from .layers import (
     NativeForm,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
-    stack,
 )
 
 # Table 1: residual blocks in each of the five stages; the channels double from 64 to 1024.
@@ -48,6 +46,12 @@ class Residual(nn.Module):
         return x + change  # (B, C, H, W)     nothing after the sum: the identity stays an identity
 
 
+def residual_stage(channels: int, depth: int, stride: int = 2) -> nn.Sequential:
+    """A 3×3 that doubles the channels, then ``depth`` residual blocks: (B, C, H, W) → (B, 2·C, H/stride, W/stride)."""
+    down = ConvNormAct(channels, 2 * channels, 3, stride, activation=leaky_relu)
+    return nn.Sequential(down, *(Residual(2 * channels) for _ in range(depth)))
+
+
 class Darknet(nn.Module):
     """3×3 stem, five stages that begin with a stride, average, linear: (B, in_channels, S, S) → (B, num_classes).
 
@@ -68,21 +72,18 @@ class Darknet(nn.Module):
         check_positive(width=width, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         check_choice("stem", stem, ("imagenet", "small"))
         self.stem = ConvNormAct(in_channels, width, 3, activation=leaky_relu)
-        stages = [Stage("stem", ("stem",), (width, image_size, image_size))]
-        channels, side = width, image_size
-        for index, depth in enumerate(depths, start=1):
-            # A small picture keeps its size through stages 1 and 2, and so arrives with 4×4 pixels.
-            stride = 1 if stem == "small" and index <= 2 else 2
-            down = ConvNormAct(channels, 2 * channels, 3, stride, activation=leaky_relu)
-            channels, side = 2 * channels, side if stride == 1 else halved(side)
-            blocks = stack(lambda _, c=channels: Residual(c), depth)
-            self.add_module(f"stage{index}", nn.Sequential(down, *blocks))
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
+        one, two, three, four, five = depths
+        early = (
+            1 if stem == "small" else 2
+        )  # a small image keeps its size in stages 1 and 2: it arrives with 4×4 pixels
+        self.stage1 = residual_stage(width, one, early)
+        self.stage2 = residual_stage(2 * width, two, early)
+        self.stage3 = residual_stage(4 * width, three)
+        self.stage4 = residual_stage(8 * width, four)
+        self.stage5 = residual_stage(16 * width, five)
         self.pool = GlobalAveragePool()
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        self.head = nn.Linear(32 * width, num_classes)
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="stage5")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 32, 256, 256)
@@ -93,6 +94,14 @@ class Darknet(nn.Module):
         x = self.stage5(x)  # (B, 1024, 8, 8)      and here
         x = self.pool(x)  # (B, 1024)
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", "stage4", "stage5", head=("pool", "head")),
+            feature_layer="stage5",
+        )
 
 
 def darknet53(**form: Unpack[Form]) -> Darknet:

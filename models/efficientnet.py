@@ -1,6 +1,6 @@
 """EfficientNet: Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019.
 
-arXiv:1905.11946. The idea: a network can be made deeper, wider, or be given larger pictures, and each alone soon stops to
+arXiv:1905.11946. The idea: a network can be made deeper, wider, or be given larger images, and each alone soon stops to
 pay. Grow all three together in a fixed proportion, and one number φ makes a whole family out of one good small network.
 
 What to look at: ``SIZES``, the whole family in eight rows; ``MBConv``, MobileNetV2's block with a gate from SE-Net; and
@@ -15,7 +15,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
     DropPath,
@@ -24,9 +24,9 @@ from .layers import (
     NativeForm,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
     make_divisible,
+    variant,
 )
 from .mobilenet_v2 import InvertedResidual
 from .senet import SqueezeExcite
@@ -58,7 +58,7 @@ STEM = 32
 
 @dataclass(frozen=True)
 class Size:
-    """Factors on width and depth of B0, the picture's side, and dropout, which grows with the network (section 5.2)."""
+    """Factors on width and depth of B0, the image's side, and dropout, which grows with the network (section 5.2)."""
 
     width: float
     depth: float
@@ -136,33 +136,36 @@ class EfficientNet(nn.Module):
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         check_choice("stem", stem, ("imagenet", "small"))
         small = stem == "small"
+        total = sum(math.ceil(row.depth * depth) for row in B0)
+        rates = (drop_path * done / total for done in range(total))
 
-        channels, side = make_divisible(STEM * width), image_size if small else halved(image_size)
-        self.stem = ConvNormAct(in_channels, channels, 3, stride=1 if small else 2, activation=nn.SiLU)
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        total, done = sum(math.ceil(row.depth * depth) for row in B0), 0
-        for index, row in enumerate(B0, start=1):
-            out_channels = make_divisible(row.channels * width)
-            # A small picture keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
-            stride = 1 if small and index == 2 else row.stride
-            blocks = []
-            for block in range(math.ceil(row.depth * depth)):
-                step = stride if block == 0 else 1
-                rate = drop_path * done / total
-                blocks.append(MBConv(channels, out_channels, step, row.expansion, row.kernel, rate))
-                channels, done = out_channels, done + 1
-            self.add_module(f"stage{index}", nn.Sequential(*blocks))
-            side = halved(side) if stride == 2 else side
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
+        def scaled(channels: int) -> int:
+            return make_divisible(channels * width)
+
+        def stage(channels: int, row: Row, full_size: bool = False) -> nn.Sequential:
+            out, stride = scaled(row.channels), 1 if full_size else row.stride
+            blocks = [MBConv(scaled(channels), out, stride, row.expansion, row.kernel, next(rates))]
+            for _ in range(math.ceil(row.depth * depth) - 1):
+                blocks.append(MBConv(out, out, 1, row.expansion, row.kernel, next(rates)))
+            return nn.Sequential(*blocks)
+
+        self.stem = ConvNormAct(in_channels, scaled(STEM), 3, stride=1 if small else 2, activation=nn.SiLU)
+        self.stage1 = stage(STEM, B0[0])
+        self.stage2 = stage(
+            16, B0[1], full_size=small
+        )  # a small image keeps its size so far: it arrives with 4×4 pixels
+        self.stage3 = stage(24, B0[2])
+        self.stage4 = stage(40, B0[3])
+        self.stage5 = stage(80, B0[4])
+        self.stage6 = stage(112, B0[5])
+        self.stage7 = stage(192, B0[6])
+        channels = scaled(320)
         self.last = ConvNormAct(channels, 4 * channels, 1, activation=nn.SiLU)
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(4 * channels, num_classes)
-        stages.append(Stage("last", ("last",), (4 * channels, side, side)))
-        stages.append(Stage("head", ("pool", "dropout", "head"), (num_classes,)))
         initialise_he(self)
         set_epsilon(self, epsilon)
-        self.declaration = Declaration(tuple(stages), feature_layer="last")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 32, 112, 112)     shapes of B0
@@ -177,6 +180,17 @@ class EfficientNet(nn.Module):
         x = self.pool(x)  # (B, 1280)
         return self.head(self.dropout(x))  # (B, num_classes)
 
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages(
+                *("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "last"),
+                head=("pool", "dropout", "head"),
+            ),
+            feature_layer="last",
+        )
+
 
 def set_epsilon(network: nn.Module, epsilon: float) -> None:
     """Set what all batch normalisations of a network add to the variance."""
@@ -186,45 +200,24 @@ def set_epsilon(network: nn.Module, epsilon: float) -> None:
 
 
 def _size(name: str, **form: Unpack[Form]) -> EfficientNet:
+    """The EfficientNet in row ``name`` of ``SIZES``."""
     size = SIZES[name]
     form.setdefault("image_size", size.image_size)
     epsilon = 1e-3 if name in COARSE_EPSILON else 1e-5
     return EfficientNet(size.width, size.depth, dropout=size.dropout, epsilon=epsilon, **form)
 
 
-def efficientnet_b0(**form: Unpack[Form]) -> EfficientNet:
-    return _size("b0", **form)
-
-
-def efficientnet_b1(**form: Unpack[Form]) -> EfficientNet:
-    return _size("b1", **form)
-
-
-def efficientnet_b2(**form: Unpack[Form]) -> EfficientNet:
-    return _size("b2", **form)
-
-
-def efficientnet_b3(**form: Unpack[Form]) -> EfficientNet:
-    return _size("b3", **form)
-
-
-def efficientnet_b4(**form: Unpack[Form]) -> EfficientNet:
-    return _size("b4", **form)
-
-
-def efficientnet_b5(**form: Unpack[Form]) -> EfficientNet:
-    return _size("b5", **form)
-
-
-def efficientnet_b6(**form: Unpack[Form]) -> EfficientNet:
-    return _size("b6", **form)
-
-
-def efficientnet_b7(**form: Unpack[Form]) -> EfficientNet:
-    return _size("b7", **form)
+efficientnet_b0 = variant("efficientnet_b0", _size, "b0")
+efficientnet_b1 = variant("efficientnet_b1", _size, "b1")
+efficientnet_b2 = variant("efficientnet_b2", _size, "b2")
+efficientnet_b3 = variant("efficientnet_b3", _size, "b3")
+efficientnet_b4 = variant("efficientnet_b4", _size, "b4")
+efficientnet_b5 = variant("efficientnet_b5", _size, "b5")
+efficientnet_b6 = variant("efficientnet_b6", _size, "b6")
+efficientnet_b7 = variant("efficientnet_b7", _size, "b7")
 
 
 def efficientnet_nano(**form: Unpack[NativeForm]) -> EfficientNet:
-    """B0 scaled down by φ = -4, in the layout for small pictures."""
+    """B0 scaled down by φ = -4, in the layout for small images."""
     depth, width, _ = compound(-4)
     return EfficientNet(width, depth, drop_path=0.0, stem="small", **form)

@@ -4,7 +4,7 @@ Covariate Shift", ICML 2015, arXiv:1502.03167, appendix "Variant of the Inceptio
 The idea: normalise every layer's output over the batch, and an Inception network learns the same in a fourteenth of the
 steps. On the way the module changes: two 3×3 convolutions see what one 5×5 sees and cost less.
 
-What to look at: ``Module`` beside GoogLeNet's, and the rows of ``MODULES`` without a 1×1: they halve the picture inside.
+What to look at: ``Module`` beside GoogLeNet's, and the rows of ``MODULES`` without a 1×1: they halve the image inside.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .googlenet import max_pool
 from .layers import (
     Form,
@@ -26,7 +26,6 @@ from .layers import (
     check_choice,
     check_image_size,
     check_positive,
-    halved,
     initialise_he,
 )
 
@@ -43,7 +42,13 @@ class Widths(NamedTuple):
     projection: int  # the 1×1 after the pooling; 0: the pooling passes all channels on
 
     def scaled(self, factor: float) -> Widths:
-        return Widths(*(w if isinstance(w, str) or w == 0 else max(1, round(factor * w)) for w in self))
+        def scale(width: int) -> int:
+            return max(1, round(factor * width)) if width else 0
+
+        one, reduce, three, reduce_double, double, pool, projection = self
+        return Widths(
+            *(scale(one), scale(reduce), scale(three), scale(reduce_double), scale(double)), pool, scale(projection)
+        )
 
 
 MODULES = {
@@ -121,7 +126,7 @@ class Module(nn.Module):
 
 
 class InceptionV2(nn.Module):
-    """Stem, ten modules of which two halve the picture, average, linear: (B, in_channels, S, S) → (B, num_classes)."""
+    """Stem, ten modules of which two halve the image, average, linear: (B, in_channels, S, S) → (B, num_classes)."""
 
     def __init__(
         self,
@@ -137,34 +142,32 @@ class InceptionV2(nn.Module):
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size, scale=scale)
         check_choice("stem", stem, ("imagenet", "small"))
         check_image_size(image_size, 7 if stem == "imagenet" else 2, f"the {stem} stem")
+        self.paper_table = paper_table
         unit = partial(Unit, bias=not paper_table)
         first, reduced, channels = (max(1, round(scale * width)) for width in (64, 64, 192))
         if stem == "imagenet":
             self.conv1 = nn.Sequential(unit(in_channels, first, 7, 2), max_pool())
-            side = halved(image_size) // 2
         else:
             self.conv1 = unit(in_channels, first, 3)
-            side = image_size
         self.conv2 = nn.Sequential(unit(first, reduced, 1), unit(reduced, channels, 3), max_pool())
-        side //= 2
-        stages = [Stage("stem", ("conv1", "conv2"), (channels, side, side))]
         rows = {**MODULES, **PAPER_TABLE} if paper_table else MODULES
-        for stage in "345":
-            layers = []
-            for name, widths in rows.items():
-                if name.startswith(stage):
-                    module = Module(channels, widths.scaled(scale), unit)
-                    channels = module.out_channels
-                    side = side if widths.one else halved(side)
-                    layers.append(f"inception{name}")
-                    self.add_module(layers[-1], module)
-            stages.append(Stage(f"inception{stage}", tuple(layers), (channels, side, side)))
+
+        def inception(name: str, channels: int) -> Module:
+            return Module(channels, rows[name].scaled(scale), unit)
+
+        self.inception3a = inception("3a", channels)
+        self.inception3b = inception("3b", self.inception3a.out_channels)
+        self.inception3c = inception("3c", self.inception3b.out_channels)
+        self.inception4a = inception("4a", self.inception3c.out_channels)
+        self.inception4b = inception("4b", self.inception4a.out_channels)
+        self.inception4c = inception("4c", self.inception4b.out_channels)
+        self.inception4d = inception("4d", self.inception4c.out_channels)
+        self.inception4e = inception("4e", self.inception4d.out_channels)
+        self.inception5a = inception("5a", self.inception4e.out_channels)
+        self.inception5b = inception("5b", self.inception5a.out_channels)
         self.pool = GlobalAveragePool()
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        self.head = nn.Linear(self.inception5b.out_channels, num_classes)
         initialise_he(self)
-        null = () if paper_table else ((".conv.bias", "the norm behind the convolution subtracts it again"),)
-        self.declaration = Declaration(tuple(stages), feature_layer="inception5b", null_gradients=null)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv2(self.conv1(x))  # (B, 192, 28, 28)
@@ -175,6 +178,22 @@ class InceptionV2(nn.Module):
         x = self.inception4e(x)  # (B, 1056, 7, 7); 1024 in the paper's table
         x = self.inception5b(self.inception5a(x))  # (B, 1024, 7, 7)
         return self.head(self.pool(x))  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        useless = ((".conv.bias", "the norm behind the convolution subtracts it again"),)
+        return Declaration(
+            stages(
+                stem=("conv1", "conv2"),
+                inception3=("inception3a", "inception3b", "inception3c"),
+                inception4=("inception4a", "inception4b", "inception4c", "inception4d", "inception4e"),
+                inception5=("inception5a", "inception5b"),
+                head=("pool", "head"),
+            ),
+            feature_layer="inception5b",
+            null_gradients=() if self.paper_table else useless,
+        )
 
 
 class Options(Form, total=False):

@@ -2,9 +2,9 @@
 CVPR 2016, arXiv:1512.00567.
 
 The idea: take the Inception module apart by principles. Large kernels become chains of small ones, n×n becomes 1×n and
-n×1, and the picture is halved by convolution and pooling side by side, so that nothing is squeezed before it was looked at.
+n×1, and the image is halved by convolution and pooling side by side, so that nothing is squeezed before it was looked at.
 
-What to look at: the five module types A to E in the order in which a picture meets them, and their output shapes.
+What to look at: the five module types A to E in the order in which an image meets them, and their output shapes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, Stage, stages
 from .googlenet import AUXILIARY_WEIGHT, auxiliary_loss, conv_norm
 from .layers import (
     Form,
@@ -25,6 +25,7 @@ from .layers import (
     check_choice,
     check_image_size,
     check_positive,
+    halved,
     initialise_he,
 )
 
@@ -68,10 +69,8 @@ class Branches(nn.Module):
         self.branches = nn.ModuleList(branches)
         self.out_channels = 0
         for branch in branches:
-            if isinstance(branch, nn.MaxPool2d):
-                self.out_channels += in_channels
-            else:
-                self.out_channels += (branch if isinstance(branch, Chain) else branch[-1]).out_channels
+            last = branch[-1] if type(branch) is nn.Sequential else branch
+            self.out_channels += last.out_channels if isinstance(last, Chain | Fork) else in_channels
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self.branches], dim=1)  # (B, out_channels, H, W)
@@ -152,6 +151,17 @@ class AuxiliaryHead(nn.Module):
         return self.head(self.average(x))  # (B, num_classes)
 
 
+def auxiliary_side(image_size: int, stem: str) -> int:
+    """Pixels a side of the map that the auxiliary head reads: 17 for the paper's images of 299 pixels."""
+    if stem == "small":
+        return halved(image_size, 2)
+
+    def halve(side: int) -> int:  # 3×3 at stride 2 without padding
+        return (side - 3) // 2 + 1
+
+    return halve(halve(halve(halve(image_size) - 2) - 2))
+
+
 class InceptionV3(nn.Module):
     """Stem, modules A A A B C C C C D E E, average, linear (table 1): (B, in_channels, S, S) → (B, num_classes).
 
@@ -173,54 +183,30 @@ class InceptionV3(nn.Module):
         check_choice("stem", stem, ("imagenet", "small"))
         large = stem == "imagenet"
         check_image_size(image_size, 75 if large else 1, f"the {stem} stem")
-        padding = 0 if large else 1  # the paper's layout lets the border go, small pictures have none to give
-
-        def halve(side: int) -> int:
-            return (side + 2 * padding - 3) // 2 + 1
-
+        padding = 0 if large else 1  # the paper's layout lets the border go, small images have none to give
         self.conv1 = Chain(in_channels, (32, 3, 2 if large else 1, padding), (32, 3, 1, padding), (64, 3), scale=scale)
         self.pool1 = nn.MaxPool2d(3, 2, padding)
         self.conv2 = Chain(self.conv1.out_channels, (80, 1), (192, 3, 1, padding), scale=scale)
         self.pool2 = nn.MaxPool2d(3, 2) if large else nn.Identity()
-        side = halve(halve(image_size) - 2) - 2 if large else halve(image_size)
-        side = halve(side) if large else side
-        c = self.conv2.out_channels
-        stages = [Stage("stem", ("conv1", "pool1", "conv2", "pool2"), (c, side, side))]
-
-        for number, pool in enumerate((32, 64, 64), start=1):
-            self.add_module(f"a{number}", inception_a(c, pool, scale))
-            c = self.get_submodule(f"a{number}").out_channels
-        stages.append(Stage("A", ("a1", "a2", "a3"), (c, side, side)))
-        self.b = inception_b(c, padding, scale)
-        c, side = self.b.out_channels, halve(side)
-        stages.append(Stage("B", ("b",), (c, side, side)))
-        for number, inner in enumerate((128, 160, 160, 192), start=1):
-            self.add_module(f"c{number}", inception_c(c, inner, scale))
-            c = self.get_submodule(f"c{number}").out_channels
-        stages.append(Stage("C", ("c1", "c2", "c3", "c4"), (c, side, side)))
-        self.auxiliary = auxiliary
+        self.a1 = inception_a(self.conv2.out_channels, 32, scale)
+        self.a2 = inception_a(self.a1.out_channels, 64, scale)
+        self.a3 = inception_a(self.a2.out_channels, 64, scale)
+        self.b = inception_b(self.a3.out_channels, padding, scale)
+        self.c1 = inception_c(self.b.out_channels, 128, scale)
+        self.c2 = inception_c(self.c1.out_channels, 160, scale)
+        self.c3 = inception_c(self.c2.out_channels, 160, scale)
+        self.c4 = inception_c(self.c3.out_channels, 192, scale)
+        self.head1 = None
         if auxiliary:
-            self.head1 = AuxiliaryHead(c, num_classes, side, scale)
-            stages.append(Stage("auxiliary", ("head1",), (num_classes,)))
-        self.d = inception_d(c, padding, scale)
-        c, side = self.d.out_channels, halve(side)
-        stages.append(Stage("D", ("d",), (c, side, side)))
-        self.e1 = inception_e(c, scale)
+            side = auxiliary_side(image_size, stem)
+            self.head1 = AuxiliaryHead(self.c4.out_channels, num_classes, side, scale)
+        self.d = inception_d(self.c4.out_channels, padding, scale)
+        self.e1 = inception_e(self.d.out_channels, scale)
         self.e2 = inception_e(self.e1.out_channels, scale)
-        c = self.e2.out_channels
-        stages.append(Stage("E", ("e1", "e2"), (c, side, side)))
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(0.2)
-        self.head = nn.Linear(c, num_classes)
-        stages.append(Stage("head", ("pool", "dropout", "head"), (num_classes,)))
+        self.head = nn.Linear(self.e2.out_channels, num_classes)
         initialise_he(self)
-        self.declaration = Declaration(
-            tuple(stages),
-            feature_layer="e2",
-            initial_loss=(1 + AUXILIARY_WEIGHT) * math.log(num_classes) if auxiliary else None,
-            initial_loss_reason="one more classifier, weighted by 0.3" if auxiliary else "",
-            auxiliary=("head1",) if auxiliary else (),
-        )
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         x = self.pool1(self.conv1(x))  # (B, 64, 73, 73)
@@ -228,7 +214,7 @@ class InceptionV3(nn.Module):
         x = self.a3(self.a2(self.a1(x)))  # (B, 288, 35, 35)
         x = self.b(x)  # (B, 768, 17, 17)
         x = self.c4(self.c3(self.c2(self.c1(x))))  # (B, 768, 17, 17)
-        early = self.head1(x) if self.auxiliary and self.training else None  # (B, num_classes)
+        early = self.head1(x) if self.head1 is not None and self.training else None  # (B, num_classes)
         x = self.d(x)  # (B, 1280, 8, 8)
         x = self.e2(self.e1(x))  # (B, 2048, 8, 8)
         x = self.head(self.dropout(self.pool(x)))  # (B, num_classes)
@@ -239,6 +225,23 @@ class InceptionV3(nn.Module):
     ) -> Tensor:
         """Loss of the scores plus 0.3 times that of the auxiliary head: a scalar."""
         return auxiliary_loss(outputs, targets, criterion)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        front = stages(
+            stem=("conv1", "pool1", "conv2", "pool2"), A=("a1", "a2", "a3"), B=("b",), C=("c1", "c2", "c3", "c4")
+        )
+        back = stages(D=("d",), E=("e1", "e2"), head=("pool", "dropout", "head"))
+        if self.head1 is None:
+            return Declaration((*front, *back), feature_layer="e2")
+        return Declaration(
+            (*front, Stage("auxiliary", ("head1",)), *back),
+            feature_layer="e2",
+            initial_loss=(1 + AUXILIARY_WEIGHT) * math.log(self.head.out_features),
+            initial_loss_reason="one more classifier, weighted by 0.3",
+            auxiliary=("head1",),
+        )
 
 
 class Options(Form, total=False):

@@ -3,7 +3,7 @@
 The idea: a standard convolution filters and mixes channels in one expensive step. Done one after the other, a depthwise
 3×3 that filters each channel alone and a pointwise 1×1 that mixes the channels, it costs eight to nine times less. Two
 dials then trade accuracy for size: the width multiplier α thins every layer, the resolution multiplier ρ is simply a
-smaller picture (``image_size``).
+smaller image (``image_size``).
 
 What to look at: ``DepthwiseSeparable``, 10 lines, and that there is nothing else: no shortcut, no pooling but the last.
 """
@@ -14,16 +14,16 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
     Form,
     GlobalAveragePool,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
     make_divisible,
+    variant,
 )
 
 # Table 1: (output channels, stride) of each separable block, one row for each size of the map. The table prints stride 2
@@ -84,24 +84,29 @@ class MobileNetV1(nn.Module):
         check_choice("stem", stem, ("imagenet", "small"))
         small = stem == "small"
         block = DepthwiseSeparable if separable else standard_convolution
+        rows = SHALLOW_STAGES if shallow else STAGES
 
-        channels, side = make_divisible(32 * width), image_size if small else halved(image_size)
-        self.stem = ConvNormAct(in_channels, channels, 3, stride=1 if small else 2)
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        for index, rows in enumerate(SHALLOW_STAGES if shallow else STAGES, start=1):
-            blocks = []
-            for out_channels, stride in rows:
-                # A small picture keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
-                stride = 1 if small and index == 2 else stride
-                blocks.append(block(channels, make_divisible(out_channels * width), stride))
-                channels, side = make_divisible(out_channels * width), halved(side) if stride == 2 else side
-            self.add_module(f"stage{index}", nn.Sequential(*blocks))
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
+        def scaled(channels: int) -> int:
+            return make_divisible(channels * width)
+
+        def stage(channels: int, blocks: tuple[tuple[int, int], ...], full_size: bool = False) -> nn.Sequential:
+            layers = []
+            for out_channels, stride in blocks:
+                layers.append(block(scaled(channels), scaled(out_channels), 1 if full_size else stride))
+                channels = out_channels
+            return nn.Sequential(*layers)
+
+        self.stem = ConvNormAct(in_channels, scaled(32), 3, stride=1 if small else 2)
+        self.stage1 = stage(32, rows[0])
+        self.stage2 = stage(
+            64, rows[1], full_size=small
+        )  # a small image keeps its size so far: it arrives with 4×4 pixels
+        self.stage3 = stage(128, rows[2])
+        self.stage4 = stage(256, rows[3])
+        self.stage5 = stage(512, rows[4])
         self.pool = GlobalAveragePool()
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        self.head = nn.Linear(scaled(1024), num_classes)
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="stage5")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 32·α, 112, 112)
@@ -113,21 +118,19 @@ class MobileNetV1(nn.Module):
         x = self.pool(x)  # (B, 1024·α)
         return self.head(x)  # (B, num_classes)
 
-
-def mobilenet_v1_100(**form: Unpack[Form]) -> MobileNetV1:
-    return MobileNetV1(1.0, **form)
-
-
-def mobilenet_v1_075(**form: Unpack[Form]) -> MobileNetV1:
-    return MobileNetV1(0.75, **form)
-
-
-def mobilenet_v1_050(**form: Unpack[Form]) -> MobileNetV1:
-    return MobileNetV1(0.5, **form)
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", "stage4", "stage5", head=("pool", "head")),
+            feature_layer="stage5",
+        )
 
 
-def mobilenet_v1_025(**form: Unpack[Form]) -> MobileNetV1:
-    return MobileNetV1(0.25, **form)
+mobilenet_v1_100 = variant("mobilenet_v1_100", MobileNetV1, 1.0)
+mobilenet_v1_075 = variant("mobilenet_v1_075", MobileNetV1, 0.75)
+mobilenet_v1_050 = variant("mobilenet_v1_050", MobileNetV1, 0.5)
+mobilenet_v1_025 = variant("mobilenet_v1_025", MobileNetV1, 0.25)
 
 
 def mobilenet_v1_conv(**form: Unpack[Form]) -> MobileNetV1:

@@ -11,20 +11,18 @@ What to look at: ``InvertedResidual``; the shortcut joins the thin ends, where a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
-    Form,
     GlobalAveragePool,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
     make_divisible,
+    variant,
 )
 
 # Table 2: expansion t, output channels c, blocks n, stride s of the first block.
@@ -78,7 +76,8 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """Stem, seven rows of inverted residuals, a 1×1 to 1280, average, linear: (B, in_channels, S, S) → (B, num_classes).
 
-    ``width`` multiplies all channels, in multiples of 8; the last 1×1 keeps at least its 1280 (section 4.1).
+    ``width`` multiplies all channels, in multiples of 8; the last 1×1 keeps at least its 1280 (section 4.1). ``linear``
+    and ``skip`` are the two switches that section 6.4 turns.
     """
 
     def __init__(
@@ -98,30 +97,33 @@ class MobileNetV2(nn.Module):
         check_choice("stem", stem, ("imagenet", "small"))
         small = stem == "small"
 
-        channels, side = make_divisible(32 * width), image_size if small else halved(image_size)
-        self.stem = ConvNormAct(in_channels, channels, 3, stride=1 if small else 2, activation=nn.ReLU6)
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        for index, (expansion, out_channels, depth, stride) in enumerate(STAGES, start=1):
-            out_channels = make_divisible(out_channels * width)
-            # A small picture keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
-            stride = 1 if small and index == 2 else stride
-            blocks = []
-            for block in range(depth):
-                step = stride if block == 0 else 1
-                blocks.append(InvertedResidual(channels, out_channels, step, expansion, linear=linear, skip=skip))
-                channels = out_channels
-            self.add_module(f"stage{index}", nn.Sequential(*blocks))
-            side = halved(side) if stride == 2 else side
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
+        def scaled(channels: int) -> int:
+            return make_divisible(channels * width)
+
+        def block(channels: int, out_channels: int, stride: int, expansion: int) -> InvertedResidual:
+            return InvertedResidual(scaled(channels), scaled(out_channels), stride, expansion, linear=linear, skip=skip)
+
+        def stage(channels: int, row: tuple[int, int, int, int], full_size: bool = False) -> nn.Sequential:
+            expansion, out_channels, depth, stride = row
+            first = block(channels, out_channels, 1 if full_size else stride, expansion)
+            return nn.Sequential(first, *(block(out_channels, out_channels, 1, expansion) for _ in range(depth - 1)))
+
+        self.stem = ConvNormAct(in_channels, scaled(32), 3, stride=1 if small else 2, activation=nn.ReLU6)
+        self.stage1 = stage(32, STAGES[0])
+        self.stage2 = stage(
+            16, STAGES[1], full_size=small
+        )  # a small image keeps its size so far: it arrives with 4×4 pixels
+        self.stage3 = stage(24, STAGES[2])
+        self.stage4 = stage(32, STAGES[3])
+        self.stage5 = stage(64, STAGES[4])
+        self.stage6 = stage(96, STAGES[5])
+        self.stage7 = stage(160, STAGES[6])
         last = make_divisible(LAST_CHANNELS * max(1.0, width))
-        self.last = ConvNormAct(channels, last, 1, activation=nn.ReLU6)
+        self.last = ConvNormAct(scaled(320), last, 1, activation=nn.ReLU6)
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(last, num_classes)
-        stages.append(Stage("last", ("last",), (last, side, side)))
-        stages.append(Stage("head", ("pool", "dropout", "head"), (num_classes,)))
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="last")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 32, 112, 112)
@@ -136,33 +138,21 @@ class MobileNetV2(nn.Module):
         x = self.pool(x)  # (B, 1280)
         return self.head(self.dropout(x))  # (B, num_classes)
 
-
-class Switches(Form, total=False):
-    """The usual arguments, and the two switches that section 6.4 of the paper turns."""
-
-    linear: bool
-    skip: bool
-
-
-def mobilenet_v2_100(**form: Unpack[Switches]) -> MobileNetV2:
-    return MobileNetV2(1.0, **form)
-
-
-def mobilenet_v2_035(**form: Unpack[Switches]) -> MobileNetV2:
-    return MobileNetV2(0.35, **form)
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages(
+                *("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", "stage7", "last"),
+                head=("pool", "dropout", "head"),
+            ),
+            feature_layer="last",
+        )
 
 
-def mobilenet_v2_050(**form: Unpack[Switches]) -> MobileNetV2:
-    return MobileNetV2(0.5, **form)
-
-
-def mobilenet_v2_075(**form: Unpack[Switches]) -> MobileNetV2:
-    return MobileNetV2(0.75, **form)
-
-
-def mobilenet_v2_130(**form: Unpack[Switches]) -> MobileNetV2:
-    return MobileNetV2(1.3, **form)
-
-
-def mobilenet_v2_140(**form: Unpack[Switches]) -> MobileNetV2:
-    return MobileNetV2(1.4, **form)
+mobilenet_v2_100 = variant("mobilenet_v2_100", MobileNetV2, 1.0)
+mobilenet_v2_035 = variant("mobilenet_v2_035", MobileNetV2, 0.35)
+mobilenet_v2_050 = variant("mobilenet_v2_050", MobileNetV2, 0.5)
+mobilenet_v2_075 = variant("mobilenet_v2_075", MobileNetV2, 0.75)
+mobilenet_v2_130 = variant("mobilenet_v2_130", MobileNetV2, 1.3)
+mobilenet_v2_140 = variant("mobilenet_v2_140", MobileNetV2, 1.4)

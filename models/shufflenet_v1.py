@@ -16,15 +16,15 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
     Form,
     GlobalAveragePool,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
+    variant,
 )
 
 # Table 1: output channels of stage 2 by groups, at scale 1; stages 3 and 4 have two and four times as many.
@@ -115,26 +115,24 @@ class ShuffleNetV1(nn.Module):
         check_choice("stem", stem, ("imagenet", "small"))
         # With 12 channels in, the new channels of the first unit could not be dealt out to 8 groups.
         channels = 16 if (scale, groups) == (0.5, 8) else STEMS[scale]
+
+        def stage(channels: int, out_channels: int, depth: int, first_groups: int) -> nn.Sequential:
+            first = ShuffleUnit(channels, out_channels, 2, groups, first_groups, shuffle)
+            others = (ShuffleUnit(out_channels, out_channels, 1, groups, None, shuffle) for _ in range(depth - 1))
+            return nn.Sequential(first, *others)
+
         if stem == "imagenet":
             self.stem = nn.Sequential(ConvNormAct(in_channels, channels, 3, 2), nn.MaxPool2d(3, 2, padding=1))
-            side = halved(image_size, 2)
         else:
             self.stem = nn.Sequential(ConvNormAct(in_channels, channels, 3))
-            side = image_size
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        for index, depth in enumerate(DEPTHS):
-            out_channels = int(scale * WIDTHS[groups]) * 2**index
-            units = [ShuffleUnit(channels, out_channels, 2, groups, 1 if index == 0 else groups, shuffle)]
-            units += [ShuffleUnit(out_channels, out_channels, 1, groups, None, shuffle) for _ in range(depth - 1)]
-            name = f"stage{index + 2}"  # the paper begins to count stages with the stem
-            self.add_module(name, nn.Sequential(*units))
-            channels, side = out_channels, halved(side)
-            stages.append(Stage(name, (name,), (channels, side, side)))
+        two, three, four = DEPTHS  # the paper begins to count stages with the stem
+        width = int(scale * WIDTHS[groups])
+        self.stage2 = stage(channels, width, two, first_groups=1)
+        self.stage3 = stage(width, 2 * width, three, first_groups=groups)
+        self.stage4 = stage(2 * width, 4 * width, four, first_groups=groups)
         self.pool = GlobalAveragePool()
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        self.head = nn.Linear(4 * width, num_classes)
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="stage4")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 24, 56, 56)
@@ -144,55 +142,23 @@ class ShuffleNetV1(nn.Module):
         x = self.pool(x)  # (B, 960)
         return self.head(x)  # (B, num_classes)
 
-
-class Switches(Form, total=False):
-    """The usual arguments, and whether channels are shuffled."""
-
-    shuffle: bool
-
-
-def shufflenet_v1_100_g3(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(1.0, 3, **form)
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(stages("stem", "stage2", "stage3", "stage4", head=("pool", "head")), feature_layer="stage4")
 
 
-def shufflenet_v1_050_g3(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(0.5, 3, **form)
-
-
-def shufflenet_v1_150_g3(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(1.5, 3, **form)
-
-
-def shufflenet_v1_200_g3(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(2.0, 3, **form)
-
-
-def shufflenet_v1_100_g1(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(1.0, 1, **form)
-
-
-def shufflenet_v1_100_g2(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(1.0, 2, **form)
-
-
-def shufflenet_v1_100_g4(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(1.0, 4, **form)
-
-
-def shufflenet_v1_050_g8(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(0.5, 8, **form)
-
-
-def shufflenet_v1_100_g8(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(1.0, 8, **form)
-
-
-def shufflenet_v1_150_g8(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(1.5, 8, **form)
-
-
-def shufflenet_v1_200_g8(**form: Unpack[Switches]) -> ShuffleNetV1:
-    return ShuffleNetV1(2.0, 8, **form)
+shufflenet_v1_100_g3 = variant("shufflenet_v1_100_g3", ShuffleNetV1, 1.0, 3)
+shufflenet_v1_050_g3 = variant("shufflenet_v1_050_g3", ShuffleNetV1, 0.5, 3)
+shufflenet_v1_150_g3 = variant("shufflenet_v1_150_g3", ShuffleNetV1, 1.5, 3)
+shufflenet_v1_200_g3 = variant("shufflenet_v1_200_g3", ShuffleNetV1, 2.0, 3)
+shufflenet_v1_100_g1 = variant("shufflenet_v1_100_g1", ShuffleNetV1, 1.0, 1)
+shufflenet_v1_100_g2 = variant("shufflenet_v1_100_g2", ShuffleNetV1, 1.0, 2)
+shufflenet_v1_100_g4 = variant("shufflenet_v1_100_g4", ShuffleNetV1, 1.0, 4)
+shufflenet_v1_050_g8 = variant("shufflenet_v1_050_g8", ShuffleNetV1, 0.5, 8)
+shufflenet_v1_100_g8 = variant("shufflenet_v1_100_g8", ShuffleNetV1, 1.0, 8)
+shufflenet_v1_150_g8 = variant("shufflenet_v1_150_g8", ShuffleNetV1, 1.5, 8)
+shufflenet_v1_200_g8 = variant("shufflenet_v1_200_g8", ShuffleNetV1, 2.0, 8)
 
 
 def shufflenet_v1_100_g8_unshuffled(**form: Unpack[Form]) -> ShuffleNetV1:

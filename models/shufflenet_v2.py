@@ -9,20 +9,17 @@ What to look at: ``SplitUnit``. There is no addition and no grouped 1×1 left, a
 
 from __future__ import annotations
 
-from typing import Unpack
-
 import torch
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
-    Form,
     GlobalAveragePool,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
+    variant,
 )
 from .shufflenet_v1 import ChannelShuffle
 
@@ -78,6 +75,11 @@ class DownUnit(nn.Module):
         return self.shuffle(x)  # (B, out_channels, H/2, W/2)
 
 
+def shuffle_stage(in_channels: int, out_channels: int, depth: int) -> nn.Sequential:
+    """One unit that halves the map, then basic units: (B, C, H, W) → (B, out_channels, H/2, W/2)."""
+    return nn.Sequential(DownUnit(in_channels, out_channels), *(SplitUnit(out_channels) for _ in range(depth - 1)))
+
+
 class ShuffleNetV2(nn.Module):
     """Stem, three stages, a last 1×1, average, linear: (B, in_channels, S, S) → (B, num_classes).
 
@@ -97,27 +99,18 @@ class ShuffleNetV2(nn.Module):
         check_positive(scale=scale, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         check_choice("scale", scale, tuple(WIDTHS))
         check_choice("stem", stem, ("imagenet", "small"))
-        *widths, last = WIDTHS[scale]
         if stem == "imagenet":
             self.stem = nn.Sequential(ConvNormAct(in_channels, STEM, 3, 2), nn.MaxPool2d(3, 2, padding=1))
-            side = halved(image_size, 2)
         else:
             self.stem = nn.Sequential(ConvNormAct(in_channels, STEM, 3))
-            side = image_size
-        stages = [Stage("stem", ("stem",), (STEM, side, side))]
-        channels = STEM
-        for number, (width, depth) in enumerate(zip(widths, DEPTHS, strict=True), start=2):
-            units = [DownUnit(channels, width), *(SplitUnit(width) for _ in range(depth - 1))]
-            self.add_module(f"stage{number}", nn.Sequential(*units))
-            channels, side = width, halved(side)
-            stages.append(Stage(f"stage{number}", (f"stage{number}",), (channels, side, side)))
-        self.last = ConvNormAct(channels, last, 1)
+        two, three, four, last = WIDTHS[scale]
+        self.stage2 = shuffle_stage(STEM, two, DEPTHS[0])
+        self.stage3 = shuffle_stage(two, three, DEPTHS[1])
+        self.stage4 = shuffle_stage(three, four, DEPTHS[2])
+        self.last = ConvNormAct(four, last, 1)
         self.pool = GlobalAveragePool()
         self.head = nn.Linear(last, num_classes)
-        stages.append(Stage("last", ("last",), (last, side, side)))
-        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="last")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 24, 56, 56)
@@ -128,18 +121,15 @@ class ShuffleNetV2(nn.Module):
         x = self.pool(x)  # (B, 1024)
         return self.head(x)  # (B, num_classes)
 
-
-def shufflenet_v2_100(**form: Unpack[Form]) -> ShuffleNetV2:
-    return ShuffleNetV2(1.0, **form)
-
-
-def shufflenet_v2_050(**form: Unpack[Form]) -> ShuffleNetV2:
-    return ShuffleNetV2(0.5, **form)
-
-
-def shufflenet_v2_150(**form: Unpack[Form]) -> ShuffleNetV2:
-    return ShuffleNetV2(1.5, **form)
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage2", "stage3", "stage4", "last", head=("pool", "head")), feature_layer="last"
+        )
 
 
-def shufflenet_v2_200(**form: Unpack[Form]) -> ShuffleNetV2:
-    return ShuffleNetV2(2.0, **form)
+shufflenet_v2_100 = variant("shufflenet_v2_100", ShuffleNetV2, 1.0)
+shufflenet_v2_050 = variant("shufflenet_v2_050", ShuffleNetV2, 0.5)
+shufflenet_v2_150 = variant("shufflenet_v2_150", ShuffleNetV2, 1.5)
+shufflenet_v2_200 = variant("shufflenet_v2_200", ShuffleNetV2, 2.0)

@@ -15,7 +15,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
     Form,
@@ -24,7 +24,6 @@ from .layers import (
     check_choice,
     check_image_size,
     check_positive,
-    halved,
     initialise_he,
     stack,
 )
@@ -116,24 +115,17 @@ class Xception(nn.Module):
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         check_choice("stem", stem, ("imagenet", "small"))
-        side = image_size
         if stem == "imagenet":
             check_image_size(image_size, 7, "two 3×3 convolutions without padding, the first with stride 2")
-            side = (image_size - 3) // 2 + 1 - 2
         self.stem = make_stem(in_channels, size.stem, stem)
-        stages = [Stage("stem", ("stem",), (size.stem[1], side, side))]
-        channels = size.stem[1]
-        entry: list[Block] = []
-        for index, (width, stride) in enumerate(zip(size.entry, ENTRY_STRIDES[stem], strict=True)):
-            entry.append(Block(channels, (width, width), stride, relu_first=index > 0))
-            channels, side = width, halved(side, stride - 1)
-            stages.append(Stage(f"entry{index + 1}", (f"entry{index + 1}",), (width, side, side)))
-        self.entry1, self.entry2, self.entry3 = entry
-        self.middle = stack(lambda _: Block(channels, (channels,) * 3), size.repeats)
-        stages.append(Stage("middle", ("middle",), (channels, side, side)))
-        side = halved(side)
+        one, two, three = size.entry
+        strides = ENTRY_STRIDES[stem]
+        self.entry1 = Block(size.stem[1], (one, one), strides[0], relu_first=False)
+        self.entry2 = Block(one, (two, two), strides[1])
+        self.entry3 = Block(two, (three, three), strides[2])
+        self.middle = stack(lambda _: Block(three, (three, three, three)), size.repeats)
         self.exit = nn.Sequential(
-            Block(channels, size.exit[:2], stride=2),
+            Block(three, size.exit[:2], stride=2),
             *(
                 nn.Sequential(SeparableConv(n, m), nn.ReLU())
                 for n, m in zip(size.exit[1:], size.exit[2:], strict=False)
@@ -142,10 +134,7 @@ class Xception(nn.Module):
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(0.5)
         self.head = nn.Linear(size.exit[-1], num_classes)
-        stages.append(Stage("exit", ("exit",), (size.exit[-1], side, side)))
-        stages.append(Stage("head", ("pool", "dropout", "head"), (num_classes,)))
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="exit")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 64, 147, 147)
@@ -156,6 +145,14 @@ class Xception(nn.Module):
         x = self.exit(x)  # (B, 2048, 10, 10)
         x = self.dropout(self.pool(x))  # (B, 2048)
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "entry1", "entry2", "entry3", "middle", "exit", head=("pool", "dropout", "head")),
+            feature_layer="exit",
+        )
 
 
 def xception(**form: Unpack[Form]) -> Xception:
