@@ -15,10 +15,9 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     DropPath,
-    Form,
     GlobalAveragePool,
     LayerNorm2d,
     NativeForm,
@@ -27,6 +26,7 @@ from .layers import (
     check_positive,
     drop_path_rates,
     initialise_truncated_normal,
+    variant,
 )
 
 
@@ -40,7 +40,7 @@ class Size:
 
 
 SIZES = {
-    "nano": Size((2, 2, 6, 2), (32, 64, 128, 256), 0.0),  # this program's own, for small pictures on a laptop
+    "nano": Size((2, 2, 6, 2), (32, 64, 128, 256), 0.0),  # this program's own, for small images on a laptop
     "tiny": Size((3, 3, 9, 3), (96, 192, 384, 768), 0.1),
     "small": Size((3, 3, 27, 3), (96, 192, 384, 768), 0.4),
     "base": Size((3, 3, 27, 3), (128, 256, 512, 1024), 0.5),
@@ -49,15 +49,8 @@ SIZES = {
 }
 
 
-class ConvNextForm(Form, total=False):
-    """``drop_path`` is the last block's rate of stochastic depth; ``layer_scale`` is where the branches' factors start."""
-
-    drop_path: float
-    layer_scale: float
-
-
 class NativeConvNextForm(NativeForm, total=False):
-    """The same for a network made for small pictures."""
+    """``drop_path`` is the last block's rate of stochastic depth; ``layer_scale`` is where the branches' factors start."""
 
     drop_path: float
     layer_scale: float
@@ -103,7 +96,10 @@ class PatchStem(nn.Sequential):
 
 
 class ConvNeXt(nn.Module):
-    """Patches, four stages, average, one linear layer: (B, in_channels, S, S) → (B, num_classes)."""
+    """Patches, four stages, average, one linear layer: (B, in_channels, S, S) → (B, num_classes).
+
+    ``drop_path`` is the last block's rate of stochastic depth; ``layer_scale`` is where the branches' factors start.
+    """
 
     def __init__(
         self,
@@ -121,23 +117,21 @@ class ConvNeXt(nn.Module):
         check_choice("stem", stem, ("imagenet", "small"))
         strides = (4, 2, 2, 2) if stem == "imagenet" else (2, 2, 2, 1)  # small: 16, 8, 4, 4 pixels a side of 32
         check_image_size(image_size, 32 if stem == "imagenet" else 8, f"the {stem} layout")
-        self.stem = PatchStem(in_channels, size.widths[0], strides[0])
-        side = image_size // strides[0]
-        stages = [Stage("stem", ("stem",), (size.widths[0], side, side))]
         rates = iter(drop_path_rates(size.drop_path if drop_path is None else drop_path, sum(size.depths)))
-        for index, (depth, width) in enumerate(zip(size.depths, size.widths, strict=True)):
-            blocks: list[nn.Module] = [ConvNextBlock(width, layer_scale, next(rates)) for _ in range(depth)]
-            if index > 0:
-                blocks.insert(0, Downsample(size.widths[index - 1], width, strides[index]))
-                side //= strides[index]
-            self.add_module(f"stage{index + 1}", nn.Sequential(*blocks))
-            stages.append(Stage(f"stage{index + 1}", (f"stage{index + 1}",), (width, side, side)))
+
+        def blocks(index: int) -> list[ConvNextBlock]:
+            return [ConvNextBlock(size.widths[index], layer_scale, next(rates)) for _ in range(size.depths[index])]
+
+        one, two, three, four = size.widths
+        self.stem = PatchStem(in_channels, one, strides[0])
+        self.stage1 = nn.Sequential(*blocks(0))
+        self.stage2 = nn.Sequential(Downsample(one, two, strides[1]), *blocks(1))
+        self.stage3 = nn.Sequential(Downsample(two, three, strides[2]), *blocks(2))
+        self.stage4 = nn.Sequential(Downsample(three, four, strides[3]), *blocks(3))
         self.pool = GlobalAveragePool()
-        self.norm = nn.LayerNorm(size.widths[-1], eps=1e-6)
-        self.head = nn.Linear(size.widths[-1], num_classes)
-        stages.append(Stage("head", ("pool", "norm", "head"), (num_classes,)))
+        self.norm = nn.LayerNorm(four, eps=1e-6)
+        self.head = nn.Linear(four, num_classes)
         initialise_truncated_normal(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="stage4")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 96, 56, 56)   tiny at 224 pixels
@@ -148,26 +142,21 @@ class ConvNeXt(nn.Module):
         x = self.norm(self.pool(x))  # (B, 768)
         return self.head(x)  # (B, num_classes)
 
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", "stage4", head=("pool", "norm", "head")),
+            feature_layer="stage4",
+        )
+
 
 def convnext_nano(**form: Unpack[NativeConvNextForm]) -> ConvNeXt:
     return ConvNeXt(SIZES["nano"], **{"num_classes": 10, "image_size": 32, **form}, stem="small")
 
 
-def convnext_tiny(**form: Unpack[ConvNextForm]) -> ConvNeXt:
-    return ConvNeXt(SIZES["tiny"], **form)
-
-
-def convnext_small(**form: Unpack[ConvNextForm]) -> ConvNeXt:
-    return ConvNeXt(SIZES["small"], **form)
-
-
-def convnext_base(**form: Unpack[ConvNextForm]) -> ConvNeXt:
-    return ConvNeXt(SIZES["base"], **form)
-
-
-def convnext_large(**form: Unpack[ConvNextForm]) -> ConvNeXt:
-    return ConvNeXt(SIZES["large"], **form)
-
-
-def convnext_xlarge(**form: Unpack[ConvNextForm]) -> ConvNeXt:
-    return ConvNeXt(SIZES["xlarge"], **form)
+convnext_tiny = variant("convnext_tiny", ConvNeXt, SIZES["tiny"])
+convnext_small = variant("convnext_small", ConvNeXt, SIZES["small"])
+convnext_base = variant("convnext_base", ConvNeXt, SIZES["base"])
+convnext_large = variant("convnext_large", ConvNeXt, SIZES["large"])
+convnext_xlarge = variant("convnext_xlarge", ConvNeXt, SIZES["xlarge"])

@@ -1,7 +1,7 @@
 """CvT: Wu, Xiao, Codella, Liu, Dai, Yuan, Zhang, "CvT: Introducing Convolutions to Vision Transformers", ICCV 2021,
 arXiv:2103.15808.
 
-The idea: keep the transformer, and let convolutions do the two things in which a ViT is clumsy about pictures. Tokens are
+The idea: keep the transformer, and let convolutions do the two things in which a ViT is clumsy about images. Tokens are
 made by overlapping convolutions, stage by stage, fewer and wider each time; and queries, keys and values come from
 depthwise convolutions over the map of tokens. Then the network knows what lies beside what, and needs no positions.
 
@@ -19,11 +19,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
     DropPath,
-    Form,
     NativeForm,
     check_choice,
     check_image_size,
@@ -31,6 +30,7 @@ from .layers import (
     drop_path_rates,
     halved,
     initialise_truncated_normal,
+    variant,
 )
 from .vit import Mlp
 
@@ -47,7 +47,7 @@ class Size:
 
 # Table 2 of the paper; the name counts the blocks. Rates of stochastic depth from the authors' code.
 SIZES = {
-    "nano": Size((32, 64, 128), (1, 2, 6), (1, 2, 4), 0.0),  # this program's own, for small pictures on a laptop
+    "nano": Size((32, 64, 128), (1, 2, 6), (1, 2, 4), 0.0),  # this program's own, for small images on a laptop
     "13": Size((64, 192, 384), (1, 2, 10), (1, 3, 6), 0.1),
     "21": Size((64, 192, 384), (1, 4, 16), (1, 3, 6), 0.1),
     "w24": Size((192, 768, 1024), (2, 2, 20), (3, 12, 16), 0.1),
@@ -59,10 +59,6 @@ class Switches(NativeForm, total=False):
 
     stride_kv: int
     drop_path: float
-
-
-class CvTForm(Form, Switches, total=False):
-    """The same for a network with an ImageNet layout."""
 
 
 class TokenEmbedding(nn.Module):
@@ -173,7 +169,7 @@ class TransformerStage(nn.Module):
 class CvT(nn.Module):
     """Three stages, one linear layer on the class token of the last: (B, in_channels, S, S) → (B, num_classes).
 
-    There is no table of positions, so a built network takes pictures of any size.
+    There is no table of positions, so a built network takes images of any size.
     """
 
     def __init__(
@@ -193,35 +189,21 @@ class CvT(nn.Module):
         # Kernel, stride, padding of the first embedding; the later ones are 3×3 with stride 2.
         first = (7, 4, 2) if stem == "imagenet" else (3, 2, 1)
         check_image_size(image_size, first[0] - 2 * first[2], f"a first convolution of {first[0]}×{first[0]}")
-        side = (image_size + 2 * first[2] - first[0]) // first[1] + 1
-        stages, channels = [], in_channels
-        for index in range(3):
-            width, depth, heads = size.widths[index], size.depths[index], size.heads[index]
-            last = index == 2
-            # Stochastic depth grows from 0 within the last stage; the others have none.
-            rates = drop_path_rates((size.drop_path if drop_path is None else drop_path) if last else 0.0, depth)
-            embedding = TokenEmbedding(channels, width, *(first if index == 0 else (3, 2, 1)))
-            blocks = [Block(width, heads, stride_kv, rate) for rate in rates]
-            stage = TransformerStage(embedding, blocks, ClassToken(width) if last else None)
-            self.add_module(f"stage{index + 1}", stage)
-            side = side if index == 0 else halved(side)
-            shape = (1 + side**2, width) if last else (width, side, side)
-            stages.append(Stage(f"stage{index + 1}", (f"stage{index + 1}",), shape))
-            channels = width
-        self.norm = nn.LayerNorm(channels)
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("norm", "head"), (num_classes,)))
+        self.image_size, self.first = image_size, first
+        rate = size.drop_path if drop_path is None else drop_path
+
+        def blocks(index: int, last_rate: float = 0.0) -> list[Block]:
+            rates = drop_path_rates(last_rate, size.depths[index])
+            return [Block(size.widths[index], size.heads[index], stride_kv, rate) for rate in rates]
+
+        one, two, three = size.widths
+        self.stage1 = TransformerStage(TokenEmbedding(in_channels, one, *first), blocks(0))
+        self.stage2 = TransformerStage(TokenEmbedding(one, two, 3, 2, 1), blocks(1))
+        # Stochastic depth grows from 0 within the last stage; the others have none.
+        self.stage3 = TransformerStage(TokenEmbedding(two, three, 3, 2, 1), blocks(2, rate), ClassToken(three))
+        self.norm = nn.LayerNorm(three)
+        self.head = nn.Linear(three, num_classes)
         initialise(self)
-        # Of the last block's output the class token alone is read, so the patches are looked at before its attention.
-        last_block = f"stage3.blocks.{size.depths[2] - 1}"
-        self.declaration = Declaration(
-            tuple(stages),
-            feature_layer=f"{last_block}.norm1",
-            feature_axes="tokens",
-            token_grid=(side, side),
-            prefix_tokens=1,
-            null_gradients=null_gradients(last_block),
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stage1(x)  # (B, 64, 56, 56)   CvT-13 at 224 pixels
@@ -229,6 +211,22 @@ class CvT(nn.Module):
         x = self.stage3(x)  # (B, 197, 384)
         x = self.norm(x[:, 0])  # (B, 384)   the class token
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        kernel, stride, padding = self.first
+        side = halved((self.image_size + 2 * padding - kernel) // stride + 1, 2)
+        # Of the last block's output the class token alone is read, so the patches are looked at before its attention.
+        last_block = f"stage3.blocks.{len(self.stage3.blocks) - 1}"
+        return Declaration(
+            stages("stage1", "stage2", "stage3", head=("norm", "head")),
+            feature_layer=f"{last_block}.norm1",
+            feature_axes="tokens",
+            token_grid=(side, side),
+            prefix_tokens=1,
+            null_gradients=null_gradients(last_block),
+        )
 
 
 def null_gradients(last_block: str) -> tuple[tuple[str, str], ...]:
@@ -256,13 +254,9 @@ def cvt_nano(**form: Unpack[Switches]) -> CvT:
     return CvT(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **form})
 
 
-def cvt_13(**form: Unpack[CvTForm]) -> CvT:
-    return CvT(SIZES["13"], **form)
+cvt_13 = variant("cvt_13", CvT, SIZES["13"])
+cvt_21 = variant("cvt_21", CvT, SIZES["21"])
 
 
-def cvt_21(**form: Unpack[CvTForm]) -> CvT:
-    return CvT(SIZES["21"], **form)
-
-
-def cvt_w24(**form: Unpack[CvTForm]) -> CvT:
-    return CvT(SIZES["w24"], **{"image_size": 384, **form})
+def cvt_w24(*, stem: str = "imagenet", **form: Unpack[Switches]) -> CvT:
+    return CvT(SIZES["w24"], stem=stem, **{"image_size": 384, **form})

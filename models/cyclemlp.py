@@ -1,12 +1,12 @@
 """CycleMLP: Chen, Xie, Ge, Chen, Liang, Luo, "CycleMLP: A MLP-like Architecture for Dense Prediction", ICLR 2022,
 arXiv:2107.10224.
 
-The idea: a linear layer over the channels of one pixel sees no neighbours; a matrix over all places is tied to one picture
+The idea: a linear layer over the channels of one pixel sees no neighbours; a matrix over all places is tied to one image
 size. So keep the linear layer over channels, but let it read its channels from different pixels, in a staircase: channel
 0 from here, channel 1 from the right, channel 2 from the left, channel 3 from here again.
 
 What to look at: ``staircase``, which only moves numbers, and ``CycleFC``, which is that and one linear layer: the work of a
-1×1 convolution, the view of a 1×3 one, and nothing in it knows how large the picture is.
+1×1 convolution, the view of a 1×3 one, and nothing in it knows how large the image is.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     DropPath,
-    Form,
     NativeForm,
     check_choice,
     check_image_size,
     check_positive,
     drop_path_rates,
-    halved,
     initialise_truncated_normal,
+    variant,
 )
 from .vit import Mlp
 
@@ -43,7 +42,7 @@ class Size:
 
 
 SIZES = {
-    "nano": Size((1, 2, 4, 1), (32, 64, 128, 160), (4, 4, 4, 4)),  # this program's own, for small pictures on a laptop
+    "nano": Size((1, 2, 4, 1), (32, 64, 128, 160), (4, 4, 4, 4)),  # this program's own, for small images on a laptop
     "b1": Size((2, 2, 4, 2), (64, 128, 320, 512), (4, 4, 4, 4)),
     "b2": Size((2, 3, 10, 3), (64, 128, 320, 512), (4, 4, 4, 4)),
     "b3": Size((3, 4, 18, 3), (64, 128, 320, 512), (8, 8, 4, 4)),
@@ -52,14 +51,8 @@ SIZES = {
 }
 
 
-class CycleMlpForm(Form, total=False):
-    """``drop_path`` is the last block's rate of stochastic depth."""
-
-    drop_path: float
-
-
 class NativeCycleMlpForm(NativeForm, total=False):
-    """The same for a network made for small pictures."""
+    """``drop_path`` is the last block's rate of stochastic depth."""
 
     drop_path: float
 
@@ -104,7 +97,7 @@ class CycleFC(nn.Module):
 class CycleMixing(nn.Module):
     """Three branches, along the width, along the height and on the spot, weighed per channel: (B, H, W, C) → the same.
 
-    The weights of the three come from the picture's mean and sum to one (section 3).
+    The weights of the three come from the image's mean and sum to one (section 3).
     """
 
     def __init__(self, width: int) -> None:
@@ -142,7 +135,7 @@ class CycleBlock(nn.Module):
 
 
 class PatchStem(nn.Module):
-    """Overlapping patches: 7×7 at stride 4, or 3×3 at stride 2 for small pictures: (B, C, S, S) → (B, S/4, S/4, width)."""
+    """Overlapping patches: 7×7 at stride 4, or 3×3 at stride 2 for small images: (B, C, S, S) → (B, S/4, S/4, width)."""
 
     def __init__(self, in_channels: int, width: int, small: bool) -> None:
         super().__init__()
@@ -165,7 +158,10 @@ class Downsample(nn.Module):
 
 
 class CycleMLP(nn.Module):
-    """Stem, four stages, average, one linear layer: (B, in_channels, S, S) → (B, num_classes), for any S."""
+    """Stem, four stages, average, one linear layer: (B, in_channels, S, S) → (B, num_classes), for any S.
+
+    ``drop_path`` is the last block's rate of stochastic depth.
+    """
 
     def __init__(
         self,
@@ -182,23 +178,21 @@ class CycleMLP(nn.Module):
         check_choice("stem", stem, ("imagenet", "small"))
         small = stem == "small"
         check_image_size(image_size, 1 if small else 3, f"the {stem} stem")
-        self.stem = PatchStem(in_channels, size.widths[0], small)
-        side = halved(image_size) if small else (image_size - 3) // 4 + 1
-        stages = [Stage("stem", ("stem",), (side, side, size.widths[0]))]
         rates = iter(drop_path_rates(drop_path, sum(size.depths)))
-        for index, (depth, width, ratio) in enumerate(zip(size.depths, size.widths, size.ratios, strict=True)):
-            blocks: list[nn.Module] = [CycleBlock(width, ratio, next(rates)) for _ in range(depth)]
-            if index > 0:
-                stride = 1 if small and index == 3 else 2  # 16, 8, 4, 4 pixels a side of 32
-                blocks.insert(0, Downsample(size.widths[index - 1], width, stride))
-                side = halved(side) if stride == 2 else side
-            self.add_module(f"stage{index + 1}", nn.Sequential(*blocks))
-            stages.append(Stage(f"stage{index + 1}", (f"stage{index + 1}",), (side, side, width)))
-        self.norm = nn.LayerNorm(size.widths[-1])
-        self.head = nn.Linear(size.widths[-1], num_classes)
-        stages.append(Stage("head", ("norm", "head"), (num_classes,)))
+
+        def blocks(index: int) -> list[CycleBlock]:
+            width, ratio = size.widths[index], size.ratios[index]
+            return [CycleBlock(width, ratio, next(rates)) for _ in range(size.depths[index])]
+
+        one, two, three, four = size.widths
+        self.stem = PatchStem(in_channels, one, small)
+        self.stage1 = nn.Sequential(*blocks(0))
+        self.stage2 = nn.Sequential(Downsample(one, two, 2), *blocks(1))
+        self.stage3 = nn.Sequential(Downsample(two, three, 2), *blocks(2))
+        self.stage4 = nn.Sequential(Downsample(three, four, 1 if small else 2), *blocks(3))  # small: 4×4 pixels stay
+        self.norm = nn.LayerNorm(four)
+        self.head = nn.Linear(four, num_classes)
         initialise_truncated_normal(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="norm", feature_axes="hwc")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 56, 56, 64)   b1 at 224 pixels
@@ -209,26 +203,22 @@ class CycleMLP(nn.Module):
         x = self.norm(x).mean(dim=(1, 2))  # (B, 512)
         return self.head(x)  # (B, num_classes)
 
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", "stage4", head=("norm", "head")),
+            feature_layer="norm",
+            feature_axes="hwc",
+        )
+
 
 def cyclemlp_nano(**form: Unpack[NativeCycleMlpForm]) -> CycleMLP:
     return CycleMLP(SIZES["nano"], **{"num_classes": 10, "image_size": 32, **form}, stem="small")
 
 
-def cyclemlp_b1(**form: Unpack[CycleMlpForm]) -> CycleMLP:
-    return CycleMLP(SIZES["b1"], **form)
-
-
-def cyclemlp_b2(**form: Unpack[CycleMlpForm]) -> CycleMLP:
-    return CycleMLP(SIZES["b2"], **form)
-
-
-def cyclemlp_b3(**form: Unpack[CycleMlpForm]) -> CycleMLP:
-    return CycleMLP(SIZES["b3"], **form)
-
-
-def cyclemlp_b4(**form: Unpack[CycleMlpForm]) -> CycleMLP:
-    return CycleMLP(SIZES["b4"], **form)
-
-
-def cyclemlp_b5(**form: Unpack[CycleMlpForm]) -> CycleMLP:
-    return CycleMLP(SIZES["b5"], **form)
+cyclemlp_b1 = variant("cyclemlp_b1", CycleMLP, SIZES["b1"])
+cyclemlp_b2 = variant("cyclemlp_b2", CycleMLP, SIZES["b2"])
+cyclemlp_b3 = variant("cyclemlp_b3", CycleMLP, SIZES["b3"])
+cyclemlp_b4 = variant("cyclemlp_b4", CycleMLP, SIZES["b4"])
+cyclemlp_b5 = variant("cyclemlp_b5", CycleMLP, SIZES["b5"])

@@ -73,9 +73,8 @@ class Darknet(nn.Module):
         check_choice("stem", stem, ("imagenet", "small"))
         self.stem = ConvNormAct(in_channels, width, 3, activation=leaky_relu)
         one, two, three, four, five = depths
-        early = (
-            1 if stem == "small" else 2
-        )  # a small image keeps its size in stages 1 and 2: it arrives with 4×4 pixels
+        # A small image keeps its size through stages 1 and 2, and so arrives with 4×4 pixels.
+        early = 1 if stem == "small" else 2
         self.stage1 = residual_stage(width, one, early)
         self.stage2 = residual_stage(2 * width, two, early)
         self.stage3 = residual_stage(4 * width, three)

@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import Unpack
 
 from . import nat
-from .nat import NANO, NAT, NATForm, NativeNATForm, Size, layout_for
+from .layers import variant
+from .nat import NANO, NAT, NativeNATForm, Size, layout_for
 
 # Table 2 of the paper; rates and layer scales from the authors' code, in which Base alone has a layer scale.
 SIZES = {
-    "nano": nat.SIZES["nano"],  # this program's own, for small pictures on a laptop
+    "nano": nat.SIZES["nano"],  # this program's own, for small images on a laptop
     "mini": nat.SIZES["mini"],
     "tiny": nat.SIZES["tiny"],
     "small": replace(nat.SIZES["small"], layer_scale=None),
@@ -39,7 +40,8 @@ class DiNAT(NAT):
         return [far if index % 2 else 1 for index in range(depth)]
 
 
-def _dinat(name: str, stem: str = "imagenet", **form) -> DiNAT:
+def _dinat(name: str, *, stem: str = "imagenet", **form: Unpack[NativeNATForm]) -> DiNAT:
+    """The DiNAT of row ``name`` in ``SIZES``; ``stem="small"`` takes the layout for images of 28 to 64 pixels."""
     return DiNAT(SIZES[name], **{**layout_for(stem), **form})
 
 
@@ -47,21 +49,8 @@ def dinat_nano(**form: Unpack[NativeNATForm]) -> DiNAT:
     return DiNAT(SIZES["nano"], **{**NANO, **form})
 
 
-def dinat_mini(**form: Unpack[NATForm]) -> DiNAT:
-    return _dinat("mini", **form)
-
-
-def dinat_tiny(**form: Unpack[NATForm]) -> DiNAT:
-    return _dinat("tiny", **form)
-
-
-def dinat_small(**form: Unpack[NATForm]) -> DiNAT:
-    return _dinat("small", **form)
-
-
-def dinat_base(**form: Unpack[NATForm]) -> DiNAT:
-    return _dinat("base", **form)
-
-
-def dinat_large(**form: Unpack[NATForm]) -> DiNAT:
-    return _dinat("large", **form)
+dinat_mini = variant("dinat_mini", _dinat, "mini")
+dinat_tiny = variant("dinat_tiny", _dinat, "tiny")
+dinat_small = variant("dinat_small", _dinat, "small")
+dinat_base = variant("dinat_base", _dinat, "base")
+dinat_large = variant("dinat_large", _dinat, "large")

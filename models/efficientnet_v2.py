@@ -1,7 +1,7 @@
 """EfficientNetV2: Tan, Le, "EfficientNetV2: Smaller Models and Faster Training", ICML 2021, arXiv:2104.00298.
 
 The idea: what is efficient in multiply-adds need not be fast. Depthwise convolutions leave an accelerator idle where maps
-are large, so the first stages have an ordinary 3×3 instead. And training is faster when pictures begin small and grow.
+are large, so the first stages have an ordinary 3×3 instead. And training is faster when images begin small and grow.
 
 What to look at: ``FusedMBConv`` beside ``MBConv`` of EfficientNet: two of its layers fused into one, the gate gone. Then the
 rows: where the search put the one kind and where the other.
@@ -14,18 +14,17 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .efficientnet import MBConv, set_epsilon
 from .layers import (
     ConvNormAct,
     DropPath,
-    Form,
     GlobalAveragePool,
     NativeForm,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
+    variant,
 )
 
 
@@ -42,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Size:
-    """Rows of stages, the picture's side, and dropout, which grows with the network. The stem is as wide as stage 1."""
+    """Rows of stages, the image's side, and dropout, which grows with the network. The stem is as wide as stage 1."""
 
     rows: tuple[Row, ...]
     image_size: int
@@ -52,7 +51,7 @@ class Size:
 
 # Table 4 of the paper is S; M and L from the authors' code, as in torchvision.
 SIZES = {
-    "nano": Size(  # this program's own, for small pictures on a laptop
+    "nano": Size(  # this program's own, for small images on a laptop
         (
             Row(True, 1, 1, 16, 1),
             Row(True, 4, 2, 24, 1),
@@ -151,48 +150,65 @@ class EfficientNetV2(nn.Module):
         stem: str = "imagenet",
     ) -> None:
         super().__init__()
-        side = size.image_size if image_size is None else image_size
-        check_positive(num_classes=num_classes, in_channels=in_channels, image_size=side)
+        image_size = size.image_size if image_size is None else image_size
+        check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         check_choice("stem", stem, ("imagenet", "small"))
         small = stem == "small"
+        self.size, self.fused = size, fused
+        total = sum(row.depth for row in size.rows)
+        rates = (drop_path * done / total for done in range(total))
 
-        channels, side = size.rows[0].channels, side if small else halved(side)
-        self.stem = ConvNormAct(in_channels, channels, 3, stride=1 if small else 2, activation=nn.SiLU)
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        total, done = sum(row.depth for row in size.rows), 0
-        for index, row in enumerate(size.rows, start=1):
-            # A small picture keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
-            stride = 1 if small and index == 2 else row.stride
+        def stage(channels: int, row: Row, full_size: bool = False) -> nn.Sequential:
             block = FusedMBConv if row.fused and fused else MBConv
-            blocks = []
-            for number in range(row.depth):
-                rate = drop_path * done / total
-                step = stride if number == 0 else 1
-                blocks.append(block(channels, row.channels, step, row.expansion, drop_path=rate))
-                channels, done = row.channels, done + 1
-            self.add_module(f"stage{index}", nn.Sequential(*blocks))
-            side = halved(side) if stride == 2 else side
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
-        self.depth = len(size.rows)
-        self.last = ConvNormAct(channels, size.last, 1, activation=nn.SiLU)
+            stride = 1 if full_size else row.stride
+            blocks = [block(channels, row.channels, stride, row.expansion, drop_path=next(rates))]
+            for _ in range(row.depth - 1):
+                blocks.append(block(row.channels, row.channels, 1, row.expansion, drop_path=next(rates)))
+            return nn.Sequential(*blocks)
+
+        rows, widths = size.rows, [row.channels for row in size.rows]
+        self.stem = ConvNormAct(in_channels, widths[0], 3, stride=1 if small else 2, activation=nn.SiLU)
+        self.stage1 = stage(widths[0], rows[0])
+        # A small image keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
+        self.stage2 = stage(widths[0], rows[1], full_size=small)
+        self.stage3 = stage(widths[1], rows[2])
+        self.stage4 = stage(widths[2], rows[3])
+        self.stage5 = stage(widths[3], rows[4])
+        self.stage6 = stage(widths[4], rows[5])
+        self.stage7 = stage(widths[5], rows[6]) if len(rows) == 7 else None
+        self.last = ConvNormAct(widths[-1], size.last, 1, activation=nn.SiLU)
         self.pool = GlobalAveragePool()
         self.dropout = nn.Dropout(size.dropout if dropout is None else dropout)
         self.head = nn.Linear(size.last, num_classes)
-        stages.append(Stage("last", ("last",), (size.last, side, side)))
-        stages.append(Stage("head", ("pool", "dropout", "head"), (num_classes,)))
         initialise_he(self)
         set_epsilon(self, EPSILON)
-        self.declaration = Declaration(
-            tuple(stages), feature_layer="last", null_gradients=null_gradients(size.rows, fused)
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 24, 192, 192)   S at 384 pixels
-        for index in range(1, self.depth + 1):
-            x = self.get_submodule(f"stage{index}")(x)  # (B, 24, 192, 192), (B, 48, 96, 96) … (B, 256, 12, 12)
+        x = self.stage1(x)  # (B, 24, 192, 192)
+        x = self.stage2(x)  # (B, 48, 96, 96)
+        x = self.stage3(x)  # (B, 64, 48, 48)
+        x = self.stage4(x)  # (B, 128, 24, 24)
+        x = self.stage5(x)  # (B, 160, 24, 24)
+        x = self.stage6(x)  # (B, 256, 12, 12)
+        if self.stage7 is not None:  # M and L
+            x = self.stage7(x)  # (B, 512, 15, 15)   M at 480 pixels
         x = self.last(x)  # (B, 1280, 12, 12)
         x = self.pool(x)  # (B, 1280)
         return self.head(self.dropout(x))  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        seventh = () if self.stage7 is None else ("stage7",)
+        return Declaration(
+            stages(
+                *("stem", "stage1", "stage2", "stage3", "stage4", "stage5", "stage6", *seventh, "last"),
+                head=("pool", "dropout", "head"),
+            ),
+            feature_layer="last",
+            null_gradients=null_gradients(self.size.rows, self.fused),
+        )
 
 
 def null_gradients(rows: tuple[Row, ...], fused: bool) -> tuple[tuple[str, str], ...]:
@@ -216,21 +232,10 @@ class Switches(NativeForm, total=False):
     drop_path: float
 
 
-class V2Form(Form, Switches, total=False):
-    """The same for a network with an ImageNet layout."""
-
-
 def efficientnet_v2_nano(**form: Unpack[Switches]) -> EfficientNetV2:
     return EfficientNetV2(SIZES["nano"], **{"stem": "small", "num_classes": 10, "drop_path": 0.0, **form})
 
 
-def efficientnet_v2_s(**form: Unpack[V2Form]) -> EfficientNetV2:
-    return EfficientNetV2(SIZES["s"], **form)
-
-
-def efficientnet_v2_m(**form: Unpack[V2Form]) -> EfficientNetV2:
-    return EfficientNetV2(SIZES["m"], **form)
-
-
-def efficientnet_v2_l(**form: Unpack[V2Form]) -> EfficientNetV2:
-    return EfficientNetV2(SIZES["l"], **form)
+efficientnet_v2_s = variant("efficientnet_v2_s", EfficientNetV2, SIZES["s"])
+efficientnet_v2_m = variant("efficientnet_v2_m", EfficientNetV2, SIZES["m"])
+efficientnet_v2_l = variant("efficientnet_v2_l", EfficientNetV2, SIZES["l"])

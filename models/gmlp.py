@@ -14,8 +14,8 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .layers import DropPath, NativeForm, drop_path_rates
-from .mixer import MixerForm, NativeMixerForm, PatchNetwork, patch_for
+from .layers import DropPath, NativeForm, drop_path_rates, variant
+from .mixer import PatchNetwork, patch_for
 from .vit import initialise
 
 
@@ -29,7 +29,7 @@ class Size:
 
 
 SIZES = {
-    "nano": Size(96, 8, 576),  # this program's own, for small pictures on a laptop
+    "nano": Size(96, 8, 576),  # this program's own, for small images on a laptop
     "tiny": Size(128, 30, 768),
     "small": Size(256, 30, 1536),
     "base": Size(512, 30, 3072),
@@ -90,21 +90,27 @@ def _gmlp(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[Nat
     return network
 
 
-def _published(name: str, stem: str = "imagenet", **form) -> PatchNetwork:
-    return _gmlp(name, **{"patch_size": patch_for(stem, 16), **form})
+def _published(
+    name: str,
+    patch: int,
+    *,
+    stem: str = "imagenet",
+    patch_size: int | None = None,
+    drop_path: float = 0.0,
+    **form: Unpack[NativeForm],
+) -> PatchNetwork:
+    """A gMLP of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
+
+    ``patch_size`` replaces either, ``drop_path`` is the last block's rate of stochastic depth.
+    """
+    usual = patch_for(stem, patch)
+    return _gmlp(name, usual if patch_size is None else patch_size, drop_path, **form)
 
 
-def gmlp_nano(**form: Unpack[NativeMixerForm]) -> PatchNetwork:
-    return _gmlp("nano", **{"patch_size": 4, "num_classes": 10, "image_size": 32, **form})
+def gmlp_nano(*, patch_size: int = 4, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> PatchNetwork:
+    return _gmlp("nano", patch_size, drop_path, **{"num_classes": 10, "image_size": 32, **form})
 
 
-def gmlp_ti16(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("tiny", **form)
-
-
-def gmlp_s16(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("small", **form)
-
-
-def gmlp_b16(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("base", **form)
+gmlp_ti16 = variant("gmlp_ti16", _published, "tiny", 16)
+gmlp_s16 = variant("gmlp_s16", _published, "small", 16)
+gmlp_b16 = variant("gmlp_b16", _published, "base", 16)

@@ -15,8 +15,8 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
-from .layers import DropPath, Form, NativeForm, check_choice, check_positive, drop_path_rates, stack
+from .catalogue.declaration import Declaration, stages
+from .layers import DropPath, NativeForm, check_choice, check_positive, drop_path_rates, stack, variant
 from .vit import SMALL_PATCH, Mlp, PatchEmbedding, initialise
 
 
@@ -32,26 +32,12 @@ class Size:
 
 # Table 1 of the paper: D_S = C / 2 and D_C = 4·C throughout.
 SIZES = {
-    "nano": Size(128, 6, 64, 512),  # this program's own, for small pictures on a laptop
+    "nano": Size(128, 6, 64, 512),  # this program's own, for small images on a laptop
     "small": Size(512, 8, 256, 2048),
     "base": Size(768, 12, 384, 3072),
     "large": Size(1024, 24, 512, 4096),
     "huge": Size(1280, 32, 640, 5120),
 }
-
-
-class MixerForm(Form, total=False):
-    """``patch_size`` in pixels replaces that of the variant; ``drop_path`` is the last block's rate of stochastic depth."""
-
-    patch_size: int
-    drop_path: float
-
-
-class NativeMixerForm(NativeForm, total=False):
-    """The same for a network made for small pictures."""
-
-    patch_size: int
-    drop_path: float
 
 
 class MixerBlock(nn.Module):
@@ -100,17 +86,10 @@ class PatchNetwork(nn.Module):
         super().__init__()
         check_positive(num_classes=num_classes)
         self.stem = PatchEmbedding(in_channels, width, image_size, patch_size)
-        grid = self.stem.grid
-        self.blocks = stack(lambda index: block(grid**2, index), depth)
+        self.blocks = stack(lambda index: block(self.stem.grid**2, index), depth)
         self.norm = norm
         self.pool = TokenAverage()
         self.head = nn.Linear(width, num_classes)
-        stages = (
-            Stage("stem", ("stem",), (grid**2, width)),
-            Stage("blocks", ("blocks",), (grid**2, width)),
-            Stage("head", ("norm", "pool", "head"), (num_classes,)),
-        )
-        self.declaration = Declaration(stages, feature_layer="norm", feature_axes="tokens", token_grid=(grid, grid))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 196, C)   224 pixels in patches of 16
@@ -119,9 +98,19 @@ class PatchNetwork(nn.Module):
         x = self.pool(x)  # (B, C)
         return self.head(x)  # (B, num_classes)
 
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "blocks", head=("norm", "pool", "head")),
+            feature_layer="norm",
+            feature_axes="tokens",
+            token_grid=(self.stem.grid, self.stem.grid),
+        )
+
 
 def patch_for(stem: str, patch: int) -> int:
-    """The variant's patch for the paper's layout, 4 pixels for small pictures."""
+    """The variant's patch for the paper's layout, 4 pixels for small images."""
     check_choice("stem", stem, ("imagenet", "small"))
     return patch if stem == "imagenet" else SMALL_PATCH
 
@@ -141,37 +130,31 @@ def _mixer(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[Na
     return network
 
 
-def _published(name: str, patch: int, stem: str = "imagenet", **form) -> PatchNetwork:
-    return _mixer(name, **{"patch_size": patch_for(stem, patch), **form})
+def _published(
+    name: str,
+    patch: int,
+    *,
+    stem: str = "imagenet",
+    patch_size: int | None = None,
+    drop_path: float = 0.0,
+    **form: Unpack[NativeForm],
+) -> PatchNetwork:
+    """A Mixer of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
+
+    ``patch_size`` replaces either, ``drop_path`` is the last block's rate of stochastic depth.
+    """
+    usual = patch_for(stem, patch)
+    return _mixer(name, usual if patch_size is None else patch_size, drop_path, **form)
 
 
-def mixer_nano(**form: Unpack[NativeMixerForm]) -> PatchNetwork:
-    return _mixer("nano", **{"patch_size": 4, "num_classes": 10, "image_size": 32, **form})
+def mixer_nano(*, patch_size: int = 4, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> PatchNetwork:
+    return _mixer("nano", patch_size, drop_path, **{"num_classes": 10, "image_size": 32, **form})
 
 
-def mixer_s32(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("small", 32, **form)
-
-
-def mixer_s16(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("small", 16, **form)
-
-
-def mixer_b32(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("base", 32, **form)
-
-
-def mixer_b16(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("base", 16, **form)
-
-
-def mixer_l32(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("large", 32, **form)
-
-
-def mixer_l16(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("large", 16, **form)
-
-
-def mixer_h14(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("huge", 14, **form)
+mixer_s32 = variant("mixer_s32", _published, "small", 32)
+mixer_s16 = variant("mixer_s16", _published, "small", 16)
+mixer_b32 = variant("mixer_b32", _published, "base", 32)
+mixer_b16 = variant("mixer_b16", _published, "base", 16)
+mixer_l32 = variant("mixer_l32", _published, "large", 32)
+mixer_l16 = variant("mixer_l16", _published, "large", 16)
+mixer_h14 = variant("mixer_h14", _published, "huge", 14)

@@ -2,7 +2,7 @@
 arXiv:2108.05895.
 
 The idea: a MobileNet and a transformer run side by side, and after each block they talk. The MobileNet sees the pixels;
-the transformer has six tokens or fewer, which begin as learned vectors and collect what concerns the whole picture.
+the transformer has six tokens or fewer, which begin as learned vectors and collect what concerns the whole image.
 
 What to look at: ``Block.forward``, four lines: pixels to tokens, tokens among themselves, the convolutions, tokens to
 pixels. Then ``MobileToFormer``: its keys and values are the pixels themselves, so attention costs almost nothing.
@@ -11,15 +11,14 @@ pixels. Then ``MobileToFormer``: its keys and values are the pixels themselves, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Unpack
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
-from .layers import ConvNormAct, Form, GlobalAveragePool, check_choice, check_positive, halved
+from .catalogue.declaration import Declaration, stages
+from .layers import ConvNormAct, GlobalAveragePool, check_choice, check_positive, variant
 from .shufflenet_v1 import ChannelShuffle
 from .vit import Mlp
 
@@ -76,7 +75,7 @@ SIZES = {
 class DynamicReLU(nn.Module):
     """max(a·x, b·x) with slopes that the first token decides (Chen et al., arXiv:2003.10027): (B, C, H, W) → the same.
 
-    a lies in (0, 2), b in (-1, 1), one of each per channel and picture. Before training a = 1 and b = 0: a ReLU.
+    a lies in (0, 2), b in (-1, 1), one of each per channel and image. Before training a = 1 and b = 0: a ReLU.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -152,6 +151,7 @@ class FormerToMobile(nn.Module):
 
 
 def pointwise(in_channels: int, out_channels: int, groups: int) -> ConvNormAct:
+    """1×1 convolution without activation: (B, C, H, W) → (B, out_channels, H, W)."""
     return ConvNormAct(in_channels, out_channels, 1, groups=groups, activation=None)
 
 
@@ -245,7 +245,7 @@ class LiteBottleneck(nn.Module):
 
 
 class Tokens(nn.Module):
-    """The learned vectors with which the transformer begins, the same for every picture: → (B, T, D)."""
+    """The learned vectors with which the transformer begins, the same for every image: → (B, T, D)."""
 
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
@@ -272,6 +272,23 @@ class Merge(nn.Module):
         return F.hardswish(self.norm(self.hidden(x)))  # (B, features)
 
 
+def make_stage(
+    channels: int, rows: tuple[tuple[int, int], ...], stride: int, size: Size, *, first: bool = False
+) -> nn.Sequential:
+    """The blocks of one stage; the first of them has the stride, and in the ``first`` stage it is a lite bottleneck."""
+    blocks: list[nn.Module] = []
+    for row, (out_channels, expansion) in enumerate(rows):
+        ends = (channels, out_channels)
+        if row == 0 and first:
+            blocks.append(LiteBottleneck(*ends, expansion, stride, size.groups))
+        elif row == 0:
+            blocks.append(Block(DownBottleneck(*ends, stride, size), ends, size.width))
+        else:
+            blocks.append(Block(InvertedBottleneck(*ends, expansion, size), ends, size.width))
+        channels = out_channels
+    return nn.Sequential(*blocks)
+
+
 class MobileFormer(nn.Module):
     """Stem and tokens, four or five stages of pairs, one linear layer: (B, in_channels, S, S) → (B, num_classes)."""
 
@@ -291,53 +308,50 @@ class MobileFormer(nn.Module):
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout: {dropout} is not in [0, 1); the smallest that works is 0")
         strides = [2, size.first_stride] + [2] * (len(size.stages) - 1)  # of the stem and of each stage
-        if stem == "small":  # a small picture keeps its size through the first two layers that would halve it
+        if stem == "small":  # a small image keeps its size through the first two layers that would halve it
             strides = [1, 1, *strides[2:]] if size.first_stride == 2 else [1, 1, 1, *strides[3:]]
-        channels, side = size.stem, halved(image_size) if strides[0] == 2 else image_size
-        self.stem = ConvNormAct(in_channels, channels, 3, strides[0], activation=nn.ReLU6)
+        rows, widths = size.stages, [blocks[-1][0] for blocks in size.stages]
+        self.stem = ConvNormAct(in_channels, size.stem, 3, strides[0], activation=nn.ReLU6)
         self.tokens = Tokens(size.tokens, size.width)
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        stages.append(Stage("tokens", ("tokens",), (size.tokens, size.width)))
-        for index, rows in enumerate(size.stages, start=1):
-            blocks: list[nn.Module] = []
-            for row, (out_channels, expansion) in enumerate(rows):
-                ends = (channels, out_channels)
-                if row == 0 and index == 1:
-                    blocks.append(LiteBottleneck(*ends, expansion, strides[1], size.groups))
-                elif row == 0:
-                    blocks.append(Block(DownBottleneck(*ends, strides[index], size), ends, size.width))
-                else:
-                    blocks.append(Block(InvertedBottleneck(*ends, expansion, size), ends, size.width))
-                channels = out_channels
-            side = halved(side) if strides[index] == 2 else side
-            self.add_module(f"stage{index}", nn.Sequential(*blocks))
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
-        self.depth = len(size.stages)
+        self.stage1 = make_stage(size.stem, rows[0], strides[1], size, first=True)
+        self.stage2 = make_stage(widths[0], rows[1], strides[2], size)
+        self.stage3 = make_stage(widths[1], rows[2], strides[3], size)
+        self.stage4 = make_stage(widths[2], rows[3], strides[4], size)
+        self.stage5 = make_stage(widths[3], rows[4], strides[5], size) if len(rows) == 5 else None
+        channels = widths[-1]
         self.last_bridge = MobileToFormer(channels, size.width)
         self.merge = Merge(channels, size)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(size.features, num_classes)
-        stages.append(Stage("merge", ("last_bridge", "merge"), (size.features,)))
-        stages.append(Stage("head", ("dropout", "head"), (num_classes,)))
         initialise(self)
-        self.declaration = Declaration(
-            tuple(stages),
-            feature_layer=f"stage{self.depth}.{len(size.stages[-1]) - 1}.to_mobile",
-            null_gradients=(
-                ("to_mobile.key.bias", "adds the same to all comparisons of a pixel, which softmax does not see"),
-                ("merge.hidden.bias", "is subtracted again by the batch normalisation behind it"),
-                ("last_bridge.norm.bias", "reaches that normalisation as the same number for all pictures"),
-            ),
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         pair = self.stem(x), self.tokens(x)  # (B, C, 112, 112), (B, T, D)
-        for index in range(1, self.depth + 1):
-            pair = self.get_submodule(f"stage{index}")(pair)  # (B, C', 112, 112) … (B, C', 7, 7), (B, T, D)
+        pair = self.stage1(pair)  # (B, C', 112, 112), (B, T, D)   with five stages
+        pair = self.stage2(pair)  # (B, C', 56, 56), (B, T, D)
+        pair = self.stage3(pair)  # (B, C', 28, 28), (B, T, D)
+        pair = self.stage4(pair)  # (B, C', 14, 14), (B, T, D)
+        if self.stage5 is not None:  # all but 26M and 52M, whose first stage has stride 2
+            pair = self.stage5(pair)  # (B, C', 7, 7), (B, T, D)
         x, tokens = pair
         tokens = self.last_bridge(x, tokens)  # (B, T, D)
         x = self.merge(x, tokens)  # (B, features)
         return self.head(self.dropout(x))  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        fifth, last = (("stage5",), self.stage5) if self.stage5 is not None else ((), self.stage4)
+        names = ("stem", "tokens", "stage1", "stage2", "stage3", "stage4", *fifth)
+        return Declaration(
+            stages(*names, merge=("last_bridge", "merge"), head=("dropout", "head")),
+            feature_layer=f"{names[-1]}.{len(last) - 1}.to_mobile",
+            null_gradients=(
+                ("to_mobile.key.bias", "adds the same to all comparisons of a pixel, which softmax does not see"),
+                ("merge.hidden.bias", "is subtracted again by the batch normalisation behind it"),
+                ("last_bridge.norm.bias", "reaches that normalisation as the same number for all images"),
+            ),
+        )
 
 
 def initialise(network: nn.Module) -> None:
@@ -351,35 +365,10 @@ def initialise(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-class MobileFormerForm(Form, total=False):
-    """``dropout`` is the rate before the last layer."""
-
-    dropout: float
-
-
-def mobile_former_26m(**form: Unpack[MobileFormerForm]) -> MobileFormer:
-    return MobileFormer(SIZES["26m"], **form)
-
-
-def mobile_former_52m(**form: Unpack[MobileFormerForm]) -> MobileFormer:
-    return MobileFormer(SIZES["52m"], **form)
-
-
-def mobile_former_96m(**form: Unpack[MobileFormerForm]) -> MobileFormer:
-    return MobileFormer(SIZES["96m"], **form)
-
-
-def mobile_former_151m(**form: Unpack[MobileFormerForm]) -> MobileFormer:
-    return MobileFormer(SIZES["151m"], **form)
-
-
-def mobile_former_214m(**form: Unpack[MobileFormerForm]) -> MobileFormer:
-    return MobileFormer(SIZES["214m"], **form)
-
-
-def mobile_former_294m(**form: Unpack[MobileFormerForm]) -> MobileFormer:
-    return MobileFormer(SIZES["294m"], **form)
-
-
-def mobile_former_508m(**form: Unpack[MobileFormerForm]) -> MobileFormer:
-    return MobileFormer(SIZES["508m"], **form)
+mobile_former_26m = variant("mobile_former_26m", MobileFormer, SIZES["26m"])
+mobile_former_52m = variant("mobile_former_52m", MobileFormer, SIZES["52m"])
+mobile_former_96m = variant("mobile_former_96m", MobileFormer, SIZES["96m"])
+mobile_former_151m = variant("mobile_former_151m", MobileFormer, SIZES["151m"])
+mobile_former_214m = variant("mobile_former_214m", MobileFormer, SIZES["214m"])
+mobile_former_294m = variant("mobile_former_294m", MobileFormer, SIZES["294m"])
+mobile_former_508m = variant("mobile_former_508m", MobileFormer, SIZES["508m"])

@@ -17,17 +17,16 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
-    Form,
     GlobalAveragePool,
     NativeForm,
     check_choice,
     check_positive,
-    halved,
     initialise_he,
     make_divisible,
+    variant,
 )
 from .mobilenet_v2 import InvertedResidual
 
@@ -78,7 +77,7 @@ class SeparableSelfAttention(nn.Module):
 class TransformerLayer(nn.Module):
     """Separable attention, then two 1×1 convolutions, each normalised first and added back: (B, d, P, N) → the same.
 
-    The normalisation takes channels, pixels and tokens of a picture together (group normalisation with one group).
+    The normalisation takes channels, pixels and tokens of an image together (group normalisation with one group).
     """
 
     def __init__(self, width: int) -> None:
@@ -153,29 +152,30 @@ class MobileViTV2(nn.Module):
         check_positive(width=width, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         check_choice("stem", stem, ("imagenet", "small"))
         small = stem == "small"
-        channels, side = int(STEM * width), image_size if small else halved(image_size)
-        self.stem = ConvNormAct(in_channels, channels, 3, stride=1 if small else 2, activation=nn.SiLU)
-        stages = [Stage("stem", ("stem",), (channels, side, side))]
-        for index, (out_channels, stride, depth, layers) in enumerate(STAGES, start=1):
-            out_channels = int(out_channels * width)
-            # A small picture keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
-            stride = 1 if small and index == 2 else stride
-            blocks: list[nn.Module] = []
-            for block in range(depth):
-                step = stride if block == 0 else 1
-                blocks.append(InvertedResidual(channels, out_channels, step, EXPANSION, activation=nn.SiLU))
-                channels = out_channels
-            side = halved(side) if stride == 2 else side
+
+        def scaled(channels: int) -> int:
+            return int(channels * width)
+
+        def stage(channels: int, row: tuple[int, int, int, int], full_size: bool = False) -> nn.Sequential:
+            out, stride, depth, layers = scaled(row[0]), *row[1:]
+            first = InvertedResidual(scaled(channels), out, 1 if full_size else stride, EXPANSION, activation=nn.SiLU)
+            blocks: list[nn.Module] = [first]
+            for _ in range(depth - 1):
+                blocks.append(InvertedResidual(out, out, 1, EXPANSION, activation=nn.SiLU))
             if layers:
-                blocks.append(MobileViTBlock(channels, layers))
-                side = evened(side)
-            self.add_module(f"stage{index}", nn.Sequential(*blocks))
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (channels, side, side)))
+                blocks.append(MobileViTBlock(out, layers))
+            return nn.Sequential(*blocks)
+
+        self.stem = ConvNormAct(in_channels, scaled(STEM), 3, stride=1 if small else 2, activation=nn.SiLU)
+        self.stage1 = stage(STEM, STAGES[0])
+        # A small image keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
+        self.stage2 = stage(64, STAGES[1], full_size=small)
+        self.stage3 = stage(128, STAGES[2])
+        self.stage4 = stage(256, STAGES[3])
+        self.stage5 = stage(384, STAGES[4])
         self.pool = GlobalAveragePool()
-        self.head = nn.Linear(channels, num_classes)
-        stages.append(Stage("head", ("pool", "head"), (num_classes,)))
+        self.head = nn.Linear(scaled(512), num_classes)
         initialise_he(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="stage5", null_gradients=NULL_GRADIENTS)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 32, 128, 128)   width 1 at 256 pixels
@@ -187,34 +187,24 @@ class MobileViTV2(nn.Module):
         x = self.pool(x)  # (B, 512)
         return self.head(x)  # (B, num_classes)
 
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", "stage4", "stage5", head=("pool", "head")),
+            feature_layer="stage5",
+            null_gradients=NULL_GRADIENTS,
+        )
+
 
 def mobilevit_v2_nano(**form: Unpack[NativeForm]) -> MobileViTV2:
     return MobileViTV2(0.25, **{"stem": "small", "num_classes": 10, "image_size": 32, **form})
 
 
-def mobilevit_v2_050(**form: Unpack[Form]) -> MobileViTV2:
-    return MobileViTV2(0.5, **form)
-
-
-def mobilevit_v2_075(**form: Unpack[Form]) -> MobileViTV2:
-    return MobileViTV2(0.75, **form)
-
-
-def mobilevit_v2_100(**form: Unpack[Form]) -> MobileViTV2:
-    return MobileViTV2(1.0, **form)
-
-
-def mobilevit_v2_125(**form: Unpack[Form]) -> MobileViTV2:
-    return MobileViTV2(1.25, **form)
-
-
-def mobilevit_v2_150(**form: Unpack[Form]) -> MobileViTV2:
-    return MobileViTV2(1.5, **form)
-
-
-def mobilevit_v2_175(**form: Unpack[Form]) -> MobileViTV2:
-    return MobileViTV2(1.75, **form)
-
-
-def mobilevit_v2_200(**form: Unpack[Form]) -> MobileViTV2:
-    return MobileViTV2(2.0, **form)
+mobilevit_v2_050 = variant("mobilevit_v2_050", MobileViTV2, 0.5)
+mobilevit_v2_075 = variant("mobilevit_v2_075", MobileViTV2, 0.75)
+mobilevit_v2_100 = variant("mobilevit_v2_100", MobileViTV2, 1.0)
+mobilevit_v2_125 = variant("mobilevit_v2_125", MobileViTV2, 1.25)
+mobilevit_v2_150 = variant("mobilevit_v2_150", MobileViTV2, 1.5)
+mobilevit_v2_175 = variant("mobilevit_v2_175", MobileViTV2, 1.75)
+mobilevit_v2_200 = variant("mobilevit_v2_200", MobileViTV2, 2.0)

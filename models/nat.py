@@ -17,10 +17,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     DropPath,
-    Form,
     NativeForm,
     check_choice,
     check_image_size,
@@ -28,11 +27,12 @@ from .layers import (
     drop_path_rates,
     halved,
     initialise_truncated_normal,
+    variant,
 )
 from .vit import Mlp
 
 HEAD = 32  # channels of one attention head, in every size
-SMALL_KERNEL = 3  # neighbours a side for pictures of 28 to 64 pixels
+SMALL_KERNEL = 3  # neighbours a side for images of 28 to 64 pixels
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Size:
 
 # Table 1 of the paper; rates and layer scales from the authors' code.
 SIZES = {
-    "nano": Size(32, (2, 2, 6), 2, 0.0),  # this program's own, for small pictures on a laptop
+    "nano": Size(32, (2, 2, 6), 2, 0.0),  # this program's own, for small images on a laptop
     "mini": Size(64, (3, 4, 6, 5), 3, 0.2),
     "tiny": Size(64, (3, 4, 18, 5), 3, 0.2),
     "small": Size(96, (3, 4, 18, 5), 2, 0.3, 1e-5),
@@ -60,15 +60,8 @@ SIZES = {
 }
 
 
-class NATForm(Form, total=False):
-    """``kernel_size``: neighbours a side, odd; ``drop_path``: the last block's rate of stochastic depth."""
-
-    kernel_size: int
-    drop_path: float
-
-
 class NativeNATForm(NativeForm, total=False):
-    """The same for a network made for small pictures."""
+    """``kernel_size``: neighbours a side, odd; ``drop_path``: the last block's rate of stochastic depth."""
 
     kernel_size: int
     drop_path: float
@@ -230,31 +223,29 @@ class NAT(nn.Module):
     ) -> None:
         super().__init__()
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size, kernel_size=kernel_size)
-        self.depth = len(size.depths)
-        reduction = strides[0] * strides[1] * 2 ** (self.depth - 1)
-        layout = f"neighbourhoods of {kernel_size}×{kernel_size} in the last of {self.depth} stages"
+        depth = len(size.depths)
+        reduction = strides[0] * strides[1] * 2 ** (depth - 1)
+        layout = f"neighbourhoods of {kernel_size}×{kernel_size} in the last of {depth} stages"
         check_image_size(image_size, reduction * (kernel_size - 1) + 1, layout)
         self.image_size = image_size
         rates = iter(drop_path_rates(size.drop_path if drop_path is None else drop_path, sum(size.depths)))
 
-        width, side = size.width, halved(image_size, strides.count(2))
+        def blocks(index: int) -> list[Block]:
+            width, side = size.width * 2**index, halved(image_size, strides.count(2) + index)
+            dilations = self.dilations(size.depths[index], side, kernel_size)
+            return [Block(width, size, side, kernel_size, dilation, next(rates)) for dilation in dilations]
+
+        width = size.width
         self.stem = Tokenizer(in_channels, width, strides)
-        stages = [Stage("stem", ("stem",), (side, side, width))]
-        for index, depth in enumerate(size.depths, start=1):
-            layers: list[nn.Module] = []
-            if index > 1:
-                layers.append(Downsample(width))
-                width, side = 2 * width, halved(side)
-            for dilation in self.dilations(depth, side, kernel_size):
-                layers.append(Block(width, size, side, kernel_size, dilation, next(rates)))
-            self.add_module(f"stage{index}", nn.Sequential(*layers))
-            stages.append(Stage(f"stage{index}", (f"stage{index}",), (side, side, width)))
+        self.stage1 = nn.Sequential(*blocks(0))
+        self.stage2 = nn.Sequential(Downsample(width), *blocks(1))
+        self.stage3 = nn.Sequential(Downsample(2 * width), *blocks(2))
+        self.stage4 = nn.Sequential(Downsample(4 * width), *blocks(3)) if depth == 4 else None
+        width *= 2 ** (depth - 1)
         self.norm = nn.LayerNorm(width)
         self.pool = MapAverage()
         self.head = nn.Linear(width, num_classes)
-        stages.append(Stage("head", ("norm", "pool", "head"), (num_classes,)))
         initialise(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="norm", feature_axes="hwc")
 
     def dilations(self, depth: int, side: int, kernel_size: int) -> list[int]:
         """The distance between neighbours in each block of a stage; here they are adjacent."""
@@ -263,14 +254,27 @@ class NAT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[2:]) != (self.image_size, self.image_size):
             raise ValueError(
-                f"picture: {x.shape[2]}×{x.shape[3]} pixels, but the network was built for image_size {self.image_size}"
+                f"image: {x.shape[2]}×{x.shape[3]} pixels, but the network was built for image_size {self.image_size}"
             )
         x = self.stem(x)  # (B, 56, 56, C)   224 pixels
-        for index in range(1, self.depth + 1):
-            x = self.get_submodule(f"stage{index}")(x)  # (B, 56, 56, C), (B, 28, 28, 2·C) … (B, 7, 7, 8·C)
+        x = self.stage1(x)  # (B, 56, 56, C)
+        x = self.stage2(x)  # (B, 28, 28, 2·C)
+        x = self.stage3(x)  # (B, 14, 14, 4·C)
+        if self.stage4 is not None:  # all but the nano
+            x = self.stage4(x)  # (B, 7, 7, 8·C)
         x = self.norm(x)  # (B, 7, 7, 8·C)
         x = self.pool(x)  # (B, 8·C)
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        fourth = () if self.stage4 is None else ("stage4",)
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", *fourth, head=("norm", "pool", "head")),
+            feature_layer="norm",
+            feature_axes="hwc",
+        )
 
 
 def initialise(network: nn.Module) -> None:
@@ -281,7 +285,7 @@ def initialise(network: nn.Module) -> None:
 
 
 def layout_for(stem: str) -> dict:
-    """Strides of the tokenizer and neighbours a side, for ImageNet's pictures and for small ones."""
+    """Strides of the tokenizer and neighbours a side, for ImageNet's images and for small ones."""
     check_choice("stem", stem, ("imagenet", "small"))
     return {} if stem == "imagenet" else {"strides": (1, 1), "kernel_size": SMALL_KERNEL}
 
@@ -289,7 +293,8 @@ def layout_for(stem: str) -> dict:
 NANO = {"strides": (1, 2), "kernel_size": SMALL_KERNEL, "num_classes": 10, "image_size": 32}
 
 
-def _nat(name: str, stem: str = "imagenet", **form) -> NAT:
+def _nat(name: str, *, stem: str = "imagenet", **form: Unpack[NativeNATForm]) -> NAT:
+    """The NAT of row ``name`` in ``SIZES``; ``stem="small"`` takes the layout for images of 28 to 64 pixels."""
     return NAT(SIZES[name], **{**layout_for(stem), **form})
 
 
@@ -297,17 +302,7 @@ def nat_nano(**form: Unpack[NativeNATForm]) -> NAT:
     return NAT(SIZES["nano"], **{**NANO, **form})
 
 
-def nat_mini(**form: Unpack[NATForm]) -> NAT:
-    return _nat("mini", **form)
-
-
-def nat_tiny(**form: Unpack[NATForm]) -> NAT:
-    return _nat("tiny", **form)
-
-
-def nat_small(**form: Unpack[NATForm]) -> NAT:
-    return _nat("small", **form)
-
-
-def nat_base(**form: Unpack[NATForm]) -> NAT:
-    return _nat("base", **form)
+nat_mini = variant("nat_mini", _nat, "mini")
+nat_tiny = variant("nat_tiny", _nat, "tiny")
+nat_small = variant("nat_small", _nat, "small")
+nat_base = variant("nat_base", _nat, "base")

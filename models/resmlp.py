@@ -16,8 +16,9 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from .layers import DropPath, NativeForm
-from .mixer import MixerForm, NativeMixerForm, PatchNetwork, patch_for
+from .catalogue.declaration import Declaration
+from .layers import DropPath, NativeForm, variant
+from .mixer import PatchNetwork, patch_for
 from .vit import Mlp
 
 
@@ -31,7 +32,7 @@ class Size:
 
 
 SIZES = {
-    "nano": Size(128, 6, 0.1),  # this program's own, for small pictures on a laptop
+    "nano": Size(128, 6, 0.1),  # this program's own, for small images on a laptop
     "s12": Size(384, 12, 0.1),
     "s24": Size(384, 24, 1e-5),
     "s36": Size(384, 36, 1e-6),
@@ -73,11 +74,21 @@ class ResMlpBlock(nn.Module):
         return x + self.drop_path(self.scale2 * self.mix_channels(self.affine2(x)))  # (B, N, C)
 
 
-def _resmlp(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> PatchNetwork:
+class ResMLP(PatchNetwork):
+    """Patches, blocks, a last factor and offset, average, one linear layer: (B, in_channels, S, S) → (B, num_classes)."""
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        # Nothing is normalised and the branches start small, so learning by heart takes a larger step.
+        return replace(super().declaration, overfit_lr=2e-3)
+
+
+def _resmlp(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> ResMLP:
     size = SIZES[name]
     if not 0.0 <= drop_path < 1.0:
         raise ValueError(f"drop_path: {drop_path} is not in [0, 1); the smallest that works is 0")
-    network = PatchNetwork(
+    network = ResMLP(
         lambda tokens, _: ResMlpBlock(tokens, size, drop_path),  # the same rate in all blocks, as in the authors' code
         Affine(size.width),
         size.width,
@@ -89,30 +100,31 @@ def _resmlp(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[N
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
-    # Nothing is normalised and the branches start small, so learning by heart takes a larger step.
-    network.declaration = replace(network.declaration, overfit_lr=2e-3)
     return network
 
 
-def _published(name: str, patch: int, stem: str = "imagenet", **form) -> PatchNetwork:
-    return _resmlp(name, **{"patch_size": patch_for(stem, patch), **form})
+def _published(
+    name: str,
+    patch: int,
+    *,
+    stem: str = "imagenet",
+    patch_size: int | None = None,
+    drop_path: float = 0.0,
+    **form: Unpack[NativeForm],
+) -> ResMLP:
+    """A ResMLP of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
+
+    ``patch_size`` replaces either, ``drop_path`` is the rate of stochastic depth in all blocks.
+    """
+    usual = patch_for(stem, patch)
+    return _resmlp(name, usual if patch_size is None else patch_size, drop_path, **form)
 
 
-def resmlp_nano(**form: Unpack[NativeMixerForm]) -> PatchNetwork:
-    return _resmlp("nano", **{"patch_size": 4, "num_classes": 10, "image_size": 32, **form})
+def resmlp_nano(*, patch_size: int = 4, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> ResMLP:
+    return _resmlp("nano", patch_size, drop_path, **{"num_classes": 10, "image_size": 32, **form})
 
 
-def resmlp_s12(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("s12", 16, **form)
-
-
-def resmlp_s24(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("s24", 16, **form)
-
-
-def resmlp_s36(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("s36", 16, **form)
-
-
-def resmlp_b24(**form: Unpack[MixerForm]) -> PatchNetwork:
-    return _published("b24", 8, **form)
+resmlp_s12 = variant("resmlp_s12", _published, "s12", 16)
+resmlp_s24 = variant("resmlp_s24", _published, "s24", 16)
+resmlp_s36 = variant("resmlp_s36", _published, "s36", 16)
+resmlp_b24 = variant("resmlp_b24", _published, "b24", 8)

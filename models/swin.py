@@ -1,10 +1,10 @@
 """Swin: Liu, Lin, Cao, Hu, Wei, Zhang, Lin, Guo, "Swin Transformer: Hierarchical Vision Transformer using Shifted
 Windows", ICCV 2021, arXiv:2103.14030.
 
-The idea: attention only within windows of 7×7 tokens, so that its cost grows with the picture's area instead of the square
+The idea: attention only within windows of 7×7 tokens, so that its cost grows with the image's area instead of the square
 of it; in every second block the windows are shifted by half their side, so that neighbours across a border meet after all.
 
-What to look at: ``window_partition``, which makes many small pictures of one; the two ``roll`` in ``WindowAttention`` and
+What to look at: ``window_partition``, which makes many small images of one; the two ``roll`` in ``WindowAttention`` and
 ``shift_mask``, which make shifted windows cost no more than the others; ``PatchMerging``, the pooling of a transformer.
 """
 
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
+from .catalogue.declaration import Declaration, stages
 from .layers import (
     DropPath,
     Form,
@@ -28,8 +28,8 @@ from .layers import (
     check_image_size,
     check_positive,
     drop_path_rates,
-    halved,
     initialise_truncated_normal,
+    variant,
 )
 from .vit import Mlp
 
@@ -46,7 +46,7 @@ class Size:
 
 
 SIZES = {
-    "nano": Size(32, (2, 2, 4, 2), (2, 4, 8, 16), window=4),  # this program's own, for small pictures on a laptop
+    "nano": Size(32, (2, 2, 4, 2), (2, 4, 8, 16), window=4),  # this program's own, for small images on a laptop
     "tiny": Size(96, (2, 2, 6, 2), (3, 6, 12, 24), drop_path=0.2),
     "small": Size(96, (2, 2, 18, 2), (3, 6, 12, 24), drop_path=0.3),
     "base": Size(128, (2, 2, 18, 2), (4, 8, 16, 32), drop_path=0.5),
@@ -54,7 +54,7 @@ SIZES = {
     "base_384": Size(128, (2, 2, 18, 2), (4, 8, 16, 32), window=12, drop_path=0.5),
     "large_384": Size(192, (2, 2, 18, 2), (6, 12, 24, 48), window=12, drop_path=0.2),
 }
-SMALL_WINDOW = 4  # tokens a side in the layout for small pictures
+SMALL_WINDOW = 4  # tokens a side in the layout for small images
 
 
 class SwinForm(Form, total=False):
@@ -115,6 +115,8 @@ class WindowAttention(nn.Module):
     the whole map, nothing is shifted.
     """
 
+    bias_index: Tensor
+
     def __init__(self, width: int, heads: int, window: int, shift: int) -> None:
         super().__init__()
         self.heads, self.window, self.shift = heads, window, shift
@@ -129,7 +131,7 @@ class WindowAttention(nn.Module):
         window = self.window_on(height, width)
         x = F.pad(x, (0, 0, 0, -width % window, 0, -height % window))  # (B, H', W', C)   multiples of the window
         padded = (x.shape[1], x.shape[2])
-        shifts = tuple(self.shift if window < side else 0 for side in padded)
+        shifts = (self.shift if window < padded[0] else 0, self.shift if window < padded[1] else 0)
         x = x.roll((-shifts[0], -shifts[1]), dims=(1, 2))  # (B, H', W', C)   what was cut off comes around
         mask = shift_mask(*padded, window, shifts, x.device) if any(shifts) else None
         x = self.attend(window_partition(x, window), mask)  # (B·windows, window², C)
@@ -241,24 +243,26 @@ class SwinTransformer(nn.Module):
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size, window=window)
         patch, *merges = (4, 2, 2, 2) if stem == "imagenet" else (2, 2, 2, 1)  # small: 16, 8, 4, 4 tokens a side of 32
         check_image_size(image_size, patch, f"patches of {patch} pixels")
-        self.stem = PatchStem(in_channels, size.width, patch)
-        side = image_size // patch
-        stages = [Stage("stem", ("stem",), (side, side, size.width))]
         rates = iter(drop_path_rates(size.drop_path if drop_path is None else drop_path, sum(size.depths)))
-        for index, (depth, heads) in enumerate(zip(size.depths, size.heads, strict=True)):
-            width = size.width * 2**index
-            # Every second block is shifted by half a window.
-            blocks = [block(width, heads, window, i % 2 * (window // 2), next(rates)) for i in range(depth)]
-            if index > 0:
-                blocks.insert(0, merging(width // 2, merges[index - 1]))
-                side = halved(side) if merges[index - 1] == 2 else side
-            self.add_module(f"stage{index + 1}", nn.Sequential(*blocks))
-            stages.append(Stage(f"stage{index + 1}", (f"stage{index + 1}",), (side, side, width)))
+
+        def blocks(index: int) -> list[nn.Module]:
+            width, heads = size.width * 2**index, size.heads[index]
+            shifts = (i % 2 * (window // 2) for i in range(size.depths[index]))  # every second block by half a window
+            return [block(width, heads, window, shift, next(rates)) for shift in shifts]
+
+        def stage(index: int, merge: int) -> nn.Sequential:
+            later = blocks(index)
+            return nn.Sequential(merging(size.width * 2 ** (index - 1), merge), *later)
+
+        self.stem = PatchStem(in_channels, size.width, patch)
+        self.stage1 = nn.Sequential(*blocks(0))
+        self.stage2 = stage(1, merges[0])
+        self.stage3 = stage(2, merges[1])
+        self.stage4 = stage(3, merges[2])
+        width = 8 * size.width
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, num_classes)
-        stages.append(Stage("head", ("norm", "head"), (num_classes,)))
         initialise_truncated_normal(self)
-        self.declaration = Declaration(tuple(stages), feature_layer="norm", feature_axes="hwc")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 56, 56, 96)   tiny at 224 pixels
@@ -269,25 +273,24 @@ class SwinTransformer(nn.Module):
         x = self.norm(x).mean(dim=(1, 2))  # (B, 768)
         return self.head(x)  # (B, num_classes)
 
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        return Declaration(
+            stages("stem", "stage1", "stage2", "stage3", "stage4", head=("norm", "head")),
+            feature_layer="norm",
+            feature_axes="hwc",
+        )
+
 
 def swin_nano(**form: Unpack[NativeSwinForm]) -> SwinTransformer:
-    return SwinTransformer(SIZES["nano"], **{"num_classes": 10, "image_size": 32, **form}, stem="small")
+    return SwinTransformer(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **form})
 
 
-def swin_tiny(**form: Unpack[SwinForm]) -> SwinTransformer:
-    return SwinTransformer(SIZES["tiny"], **form)
-
-
-def swin_small(**form: Unpack[SwinForm]) -> SwinTransformer:
-    return SwinTransformer(SIZES["small"], **form)
-
-
-def swin_base(**form: Unpack[SwinForm]) -> SwinTransformer:
-    return SwinTransformer(SIZES["base"], **form)
-
-
-def swin_large(**form: Unpack[SwinForm]) -> SwinTransformer:
-    return SwinTransformer(SIZES["large"], **form)
+swin_tiny = variant("swin_tiny", SwinTransformer, SIZES["tiny"])
+swin_small = variant("swin_small", SwinTransformer, SIZES["small"])
+swin_base = variant("swin_base", SwinTransformer, SIZES["base"])
+swin_large = variant("swin_large", SwinTransformer, SIZES["large"])
 
 
 def swin_base_384(**form: Unpack[NativeSwinForm]) -> SwinTransformer:

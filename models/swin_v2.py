@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .layers import DropPath
+from .catalogue.declaration import Declaration
+from .layers import DropPath, variant
 from .swin import (
     NativeSwinForm,
     Size,
@@ -34,7 +35,7 @@ from .vit import Mlp
 
 # Table 2's sizes with the windows that the authors trained at 256 pixels.
 SIZES = {
-    "nano": Size(32, (2, 2, 4, 2), (2, 4, 8, 16), window=4),  # this program's own, for small pictures on a laptop
+    "nano": Size(32, (2, 2, 4, 2), (2, 4, 8, 16), window=4),  # this program's own, for small images on a laptop
     "tiny": Size(96, (2, 2, 6, 2), (3, 6, 12, 24), window=8, drop_path=0.2),
     "small": Size(96, (2, 2, 18, 2), (3, 6, 12, 24), window=8, drop_path=0.3),
     "base": Size(128, (2, 2, 18, 2), (4, 8, 16, 32), window=8, drop_path=0.5),
@@ -133,36 +134,29 @@ class SwinTransformerV2(SwinTransformer):
 
     def __init__(self, size: Size, **form: Unpack[SwinForm]) -> None:
         super().__init__(size, block=SwinV2Block, merging=PatchMergingV2, **{"image_size": 256, **form})
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools: Swin's words, and the weights that the first step cannot reach."""
         reason = "the gain behind the branch starts at zero, so that a block begins as the identity"
         branch = ("query_bias", "value_bias", "log_scale", "qkv.weight", "position.0.weight", "position.0.bias")
         branch += ("position.2.weight", "out.weight", "out.bias", "mlp.linear1.weight", "mlp.linear1.bias")
         branch += ("mlp.linear2.weight", "mlp.linear2.bias")
-        self.declaration = replace(self.declaration, null_gradients=tuple((name, reason) for name in branch))
+        return replace(super().declaration, null_gradients=tuple((name, reason) for name in branch))
 
 
 def swin_v2_nano(**form: Unpack[NativeSwinForm]) -> SwinTransformerV2:
-    return SwinTransformerV2(SIZES["nano"], **{"num_classes": 10, "image_size": 32, **form}, stem="small")
+    return SwinTransformerV2(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **form})
 
 
-def swin_v2_tiny(**form: Unpack[SwinForm]) -> SwinTransformerV2:
-    return SwinTransformerV2(SIZES["tiny"], **form)
+def _with_window_16(size: Size, **form: Unpack[NativeSwinForm]) -> SwinTransformerV2:
+    """The network with windows of 16×16 tokens."""
+    return SwinTransformerV2(size, **{"window": 16, **form})
 
 
-def swin_v2_small(**form: Unpack[SwinForm]) -> SwinTransformerV2:
-    return SwinTransformerV2(SIZES["small"], **form)
-
-
-def swin_v2_base(**form: Unpack[SwinForm]) -> SwinTransformerV2:
-    return SwinTransformerV2(SIZES["base"], **form)
-
-
-def swin_v2_tiny_w16(**form: Unpack[NativeSwinForm]) -> SwinTransformerV2:
-    return SwinTransformerV2(SIZES["tiny"], **{"window": 16, **form})
-
-
-def swin_v2_small_w16(**form: Unpack[NativeSwinForm]) -> SwinTransformerV2:
-    return SwinTransformerV2(SIZES["small"], **{"window": 16, **form})
-
-
-def swin_v2_base_w16(**form: Unpack[NativeSwinForm]) -> SwinTransformerV2:
-    return SwinTransformerV2(SIZES["base"], **{"window": 16, **form})
+swin_v2_tiny = variant("swin_v2_tiny", SwinTransformerV2, SIZES["tiny"])
+swin_v2_small = variant("swin_v2_small", SwinTransformerV2, SIZES["small"])
+swin_v2_base = variant("swin_v2_base", SwinTransformerV2, SIZES["base"])
+swin_v2_tiny_w16 = variant("swin_v2_tiny_w16", _with_window_16, SIZES["tiny"])
+swin_v2_small_w16 = variant("swin_v2_small_w16", _with_window_16, SIZES["small"])
+swin_v2_base_w16 = variant("swin_v2_base_w16", _with_window_16, SIZES["base"])

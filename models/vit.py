@@ -2,8 +2,8 @@
 arXiv:2010.11929; the size table is that of Zhai, Kolesnikov, Houlsby, Beyer, "Scaling Vision Transformers", CVPR 2022,
 arXiv:2106.04560.
 
-The idea: cut the picture into patches, call each a word, and read the sentence with an ordinary transformer encoder.
-Nothing but the cutting knows that the input is a picture.
+The idea: cut the image into patches, call each a word, and read the sentence with an ordinary transformer encoder.
+Nothing but the cutting knows that the input is an image.
 
 What to look at: ``PatchEmbedding``, one strided convolution and the only place where neighbouring pixels meet by design;
 ``SelfAttention``, where every token looks at every other; the two residual lines of ``EncoderBlock``.
@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .catalogue.declaration import Declaration, Stage
-from .layers import Form, NativeForm, check_choice, check_image_size, check_positive, stack
+from .catalogue.declaration import Declaration, stages
+from .layers import NativeForm, check_choice, check_image_size, check_positive, stack, variant
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Size:
 
 # arXiv:2106.04560, table 2 (its small s is "mini" here); base, large and huge are table 1 of arXiv:2010.11929.
 SIZES = {
-    "nano": Size(128, 6, 256, 4),  # this program's own, for small pictures on a laptop
+    "nano": Size(128, 6, 256, 4),  # this program's own, for small images on a laptop
     "mini": Size(256, 6, 1024, 8),
     "tiny": Size(192, 12, 768, 3),
     "small": Size(384, 12, 1536, 6),
@@ -46,18 +46,11 @@ SIZES = {
     "giant": Size(1408, 40, 6144, 16),
     "gigantic": Size(1664, 48, 8192, 16),
 }
-SMALL_PATCH = 4  # pixels a side for pictures of 28 to 64 pixels
-
-
-class ViTForm(Form, total=False):
-    """``patch_size`` in pixels replaces that of the variant; ``dropout`` is the rate after each dense layer."""
-
-    patch_size: int
-    dropout: float
+SMALL_PATCH = 4  # pixels a side for images of 28 to 64 pixels
 
 
 class NativeViTForm(NativeForm, total=False):
-    """The same for a network made for small pictures."""
+    """``patch_size`` in pixels replaces that of the variant; ``dropout`` is the rate after each dense layer."""
 
     patch_size: int
     dropout: float
@@ -67,8 +60,8 @@ class PatchEmbedding(nn.Module):
     """Each patch becomes a token: (B, C, S, S) → (B, N, width) with N = (S // patch)² (arXiv:2010.11929, equation 1).
 
     A convolution whose stride equals its kernel is one linear layer applied to every flattened patch. Where the patch
-    does not divide the picture, the pixels left over at the right and at the bottom are not read: patches of 28 in a
-    picture of 384 are 13×13, and 20 pixels a side remain.
+    does not divide the image, the pixels left over at the right and at the bottom are not read: patches of 28 in a
+    image of 384 are 13×13, and 20 pixels a side remain.
     """
 
     def __init__(self, in_channels: int, width: int, image_size: int, patch_size: int) -> None:
@@ -83,7 +76,7 @@ class PatchEmbedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if tuple(x.shape[2:]) != (self.image_size, self.image_size):
             raise ValueError(
-                f"picture: {x.shape[2]}×{x.shape[3]} pixels, but the network was built for image_size {self.image_size}"
+                f"image: {x.shape[2]}×{x.shape[3]} pixels, but the network was built for image_size {self.image_size}"
             )
         x = self.project(x)  # (B, width, grid, grid)
         return rearrange(x, "b width row column -> b (row column) width")  # (B, N, width)
@@ -187,27 +180,11 @@ class VisionTransformer(nn.Module):
         if not 0.0 <= dropout < 1.0:
             raise ValueError(f"dropout: {dropout} is not in [0, 1); the smallest that works is 0")
         self.stem = PatchEmbedding(in_channels, size.width, image_size, patch_size)
-        patches = self.stem.grid**2
-        self.tokens = ClassTokenAndPositions(patches, size.width, dropout)
+        self.tokens = ClassTokenAndPositions(self.stem.grid**2, size.width, dropout)
         self.encoder = stack(lambda _: EncoderBlock(size, dropout), size.depth)
         self.norm = nn.LayerNorm(size.width, eps=1e-6)
         self.head = nn.Linear(size.width, num_classes)
         initialise(self)
-        stages = (
-            Stage("stem", ("stem",), (patches, size.width)),
-            Stage("tokens", ("tokens",), (1 + patches, size.width)),
-            Stage("encoder", ("encoder",), (1 + patches, size.width)),
-            Stage("head", ("norm", "head"), (num_classes,)),
-        )
-        # The head reads the class token alone, so the patches that leave the last block have no gradient any more;
-        # those that enter its attention have.
-        self.declaration = Declaration(
-            stages,
-            feature_layer=f"encoder.{size.depth - 1}.norm1",
-            feature_axes="tokens",
-            token_grid=(self.stem.grid, self.stem.grid),
-            prefix_tokens=1,
-        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (B, 196, width)   224 pixels in patches of 16
@@ -215,6 +192,19 @@ class VisionTransformer(nn.Module):
         x = self.encoder(x)  # (B, 197, width)
         x = self.norm(x)[:, 0]  # (B, width)   the class token
         return self.head(x)  # (B, num_classes)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Describe the network to tools."""
+        # The head reads the class token alone, so the patches that leave the last block have no gradient any more;
+        # those that enter its attention have.
+        return Declaration(
+            stages("stem", "tokens", "encoder", head=("norm", "head")),
+            feature_layer=f"encoder.{len(self.encoder) - 1}.norm1",
+            feature_axes="tokens",
+            token_grid=(self.stem.grid, self.stem.grid),
+            prefix_tokens=1,
+        )
 
 
 def initialise(network: nn.Module) -> None:
@@ -235,7 +225,8 @@ def initialise(network: nn.Module) -> None:
         elif isinstance(module, nn.Conv2d):
             fan_in = module.weight[0].numel()
             nn.init.trunc_normal_(module.weight, std=fan_in**-0.5)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def resample_positions(positions: Tensor, grid: int) -> Tensor:
@@ -250,63 +241,39 @@ def resample_positions(positions: Tensor, grid: int) -> Tensor:
     return torch.cat((first, rearrange(plane, "1 width row column -> 1 (row column) width")), dim=1)
 
 
-def _vit(name: str, patch: int, stem: str = "imagenet", **form) -> VisionTransformer:
+def _vit(
+    name: str,
+    patch: int,
+    *,
+    stem: str = "imagenet",
+    patch_size: int | None = None,
+    dropout: float = 0.0,
+    **form: Unpack[NativeForm],
+) -> VisionTransformer:
+    """A ViT of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
+
+    ``patch_size`` replaces either, ``dropout`` is the rate after each dense layer.
+    """
     check_choice("stem", stem, ("imagenet", "small"))
-    form.setdefault("patch_size", patch if stem == "imagenet" else SMALL_PATCH)
-    return VisionTransformer(SIZES[name], **form)
+    if patch_size is None:
+        patch_size = patch if stem == "imagenet" else SMALL_PATCH
+    return VisionTransformer(SIZES[name], patch_size, dropout=dropout, **form)
 
 
 def vit_nano(**form: Unpack[NativeViTForm]) -> VisionTransformer:
     return VisionTransformer(SIZES["nano"], **{"patch_size": 4, "num_classes": 10, "image_size": 32, **form})
 
 
-def vit_mini_28(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("mini", 28, **form)
-
-
-def vit_mini_16(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("mini", 16, **form)
-
-
-def vit_small_32(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("small", 32, **form)
-
-
-def vit_tiny_16(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("tiny", 16, **form)
-
-
-def vit_base_32(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("base", 32, **form)
-
-
-def vit_small_16(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("small", 16, **form)
-
-
-def vit_base_28(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("base", 28, **form)
-
-
-def vit_base_16(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("base", 16, **form)
-
-
-def vit_large_32(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("large", 32, **form)
-
-
-def vit_large_16(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("large", 16, **form)
-
-
-def vit_huge_14(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("huge", 14, **form)
-
-
-def vit_giant_14(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("giant", 14, **form)
-
-
-def vit_gigantic_14(**form: Unpack[ViTForm]) -> VisionTransformer:
-    return _vit("gigantic", 14, **form)
+vit_mini_28 = variant("vit_mini_28", _vit, "mini", 28)
+vit_mini_16 = variant("vit_mini_16", _vit, "mini", 16)
+vit_small_32 = variant("vit_small_32", _vit, "small", 32)
+vit_tiny_16 = variant("vit_tiny_16", _vit, "tiny", 16)
+vit_base_32 = variant("vit_base_32", _vit, "base", 32)
+vit_small_16 = variant("vit_small_16", _vit, "small", 16)
+vit_base_28 = variant("vit_base_28", _vit, "base", 28)
+vit_base_16 = variant("vit_base_16", _vit, "base", 16)
+vit_large_32 = variant("vit_large_32", _vit, "large", 32)
+vit_large_16 = variant("vit_large_16", _vit, "large", 16)
+vit_huge_14 = variant("vit_huge_14", _vit, "huge", 14)
+vit_giant_14 = variant("vit_giant_14", _vit, "giant", 14)
+vit_gigantic_14 = variant("vit_gigantic_14", _vit, "gigantic", 14)
