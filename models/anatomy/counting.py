@@ -109,7 +109,7 @@ def _complete(
 
     Auxiliary heads run in training mode alone. It takes two images, because batch normalisation refuses a single value.
     """
-    shapes = {stage.name: stage.shape for stage in stages if stage.shape} | recorded
+    shapes = recorded | {stage.name: stage.shape for stage in stages if stage.shape}
     device = next(network.parameters()).device
     for training in (False, True):
         missing = tuple(stage for stage in stages if stage.name not in shapes)

@@ -105,12 +105,6 @@ def test_stochastic_depth_is_the_papers_unless_told_otherwise() -> None:
     assert told.stage4[-1].drop_path.rate == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 3, 3]), (32, [16, 16, 8, 4, 4])])
-def test_sides_of_the_small_form(size: int, sides: list[int]) -> None:
-    network: Any = counting.on_meta(lambda: registry.build("convnext_base", form="small", image_size=size))
-    assert [stage.shape[1] for stage in network.declaration.stages[:-1]] == sides
-
-
 @pytest.mark.parametrize(("stem", "smallest"), [("imagenet", 32), ("small", 8)])
 def test_the_smallest_picture_works_and_a_smaller_one_is_refused(stem: str, smallest: int) -> None:
     network = (

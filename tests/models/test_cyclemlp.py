@@ -154,12 +154,6 @@ def test_parameters_do_not_depend_on_the_picture() -> None:
     assert ratio == pytest.approx(64, rel=0.02)
 
 
-@pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 4, 4]), (32, [16, 16, 8, 4, 4])])
-def test_small_form_keeps_a_map_of_four_by_four(size: int, sides: list[int]) -> None:
-    network: Any = counting.on_meta(lambda: registry.build("cyclemlp_b2", form="small", image_size=size))
-    assert [stage.shape[0] for stage in network.declaration.stages[:-1]] == sides
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -82,11 +82,6 @@ def test_paper_counts_two_operations_for_a_multiply_add() -> None:
     assert 2 * registry.find("darknet53").paper_form.macs == pytest.approx(18.7e9, rel=0.01)
 
 
-def test_nano_has_the_small_layout() -> None:
-    network = darknet.darknet_nano(num_classes=10, image_size=32)
-    assert [stage.shape[1] for stage in network.declaration.stages[:-1]] == [32, 32, 32, 16, 8, 4]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

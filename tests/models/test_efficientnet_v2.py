@@ -112,13 +112,6 @@ def test_the_weights_that_cannot_learn_are_those_declared(fused: bool) -> None:
         assert (gradient(parameter).abs().max().item() < 1e-13) == (name in declared), name
 
 
-@pytest.mark.parametrize("size", [28, 32])
-def test_small_form_ends_with_four_by_four(size: int) -> None:
-    for name in ("efficientnet_v2_nano", "efficientnet_v2_s", "efficientnet_v2_m"):
-        network: Any = counting.on_meta(lambda name=name: registry.build(name, form="small", image_size=size))
-        assert network.declaration.stages[-2].shape[1:] == (4, 4)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

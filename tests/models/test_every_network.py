@@ -6,8 +6,10 @@ its form for small pictures, on real digits.
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
+import pickle
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,8 +17,10 @@ from typing import Any
 
 import pytest
 import torch
+from cnn_explorer.models import layers
 from cnn_explorer.models.anatomy import counting, trace
 from cnn_explorer.models.catalogue import registry
+from cnn_explorer.models.catalogue.declaration import Declaration, Stage
 from sklearn.datasets import load_digits
 from support.families import FAMILIES, SAMPLE, SAMPLED_FAMILIES
 from torch import Tensor, nn
@@ -95,13 +99,9 @@ def owners(layers: list[str], parameter: str) -> list[str]:
 
 
 def check_stages(found: Traced) -> None:
-    """The declared stages partition the parameters and have the shapes that were recorded."""
+    """The declared stages partition the parameters."""
     declaration = found.network.declaration
     modules = dict(found.network.named_modules())
-    for stage in declaration.stages:
-        last = [layer for layer in stage.layers if layer in modules][-1]
-        if not owners(list(declaration.auxiliary), last):
-            assert found.shapes[last] == stage.shape, stage.name
     layers = [layer for stage in declaration.stages for layer in stage.layers]
     for parameter, _ in found.network.named_parameters():
         assert len(owners(layers, parameter)) == 1, f"{parameter} belongs to {owners(layers, parameter)}"
@@ -117,9 +117,14 @@ def test_a_form_is_what_its_note_and_its_declaration_say(name: str, form: str) -
     assert (counting.count_parameters(found.network), found.macs[""]) == (stamped.parameters, stamped.macs)
     sizes = {key: parameter.numel() for key, parameter in found.network.named_parameters()}
     rows = []
+    image = stamped.input
     for stage in found.network.declaration.stages:
+        shape = found.shapes.get(stage.layers[-1])
+        if shape is None:  # an auxiliary head, which runs in training mode alone
+            assert owners(list(found.network.declaration.auxiliary), stage.layers[-1]), stage.name
+            shape = counting.stage_shapes(found.network, image)[stage.name]
         parameters = sum(size for key, size in sizes.items() if owners(list(stage.layers), key))
-        rows.append((stage.name, stage.shape, parameters, sum(found.macs.get(layer, 0) for layer in stage.layers)))
+        rows.append((stage.name, shape, parameters, sum(found.macs.get(layer, 0) for layer in stage.layers)))
     assert rows == stamped.stages()
     assert sum(row[3] for row in rows) == stamped.macs, "some work lies in no stage"
 
@@ -128,7 +133,51 @@ def test_a_form_is_what_its_note_and_its_declaration_say(name: str, form: str) -
 def test_the_trace_counts_what_pytorchs_counter_counts(family: str) -> None:
     variant = smallest(family)
     network = counting.on_meta(lambda: registry.build(variant.name))
-    assert counting.count(network, variant.paper_form.input).macs == variant.paper_form.macs
+    count = counting.count(network, variant.paper_form.input)
+    assert count.macs == variant.paper_form.macs
+    rows = [(stage.name, stage.shape, stage.parameters, stage.macs) for stage in count.stages]
+    assert rows == variant.paper_form.stages()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_builder_is_a_function_of_the_model_file_under_its_name(name: str) -> None:
+    """Also where a row of a table makes it: it can be pickled, and its signature leaves out what the row fills in."""
+    code = registry.module(registry.find(name).family)
+    builder = getattr(code, name)
+    assert (builder.__name__, builder.__module__) == (name, code.__name__)
+    assert pickle.loads(pickle.dumps(builder)) is builder
+    inspect.signature(builder).bind(num_classes=10, in_channels=1, image_size=28)
+
+
+def test_a_row_of_a_table_fills_in_the_first_arguments_and_no_others() -> None:
+    def make(width: int, kernel: int = 3, *, bias: bool = True) -> nn.Module:
+        """A convolution."""
+        return nn.Conv2d(1, width, kernel, bias=bias)
+
+    wide = layers.variant("wide", make, 8)
+    assert (wide.__name__, wide.__doc__) == ("wide", "A convolution.")
+    assert list(inspect.signature(wide).parameters) == ["kernel", "bias"]
+    made = wide(bias=False)
+    assert (made.out_channels, made.kernel_size, made.bias) == (8, (3, 3), None)
+    with pytest.raises(TypeError):
+        wide(width=4)
+
+
+def test_shapes_that_a_declaration_states_are_taken_as_they_are() -> None:
+    """Model files of a person may state them, as version 0.1.0 asked; the others are recorded."""
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 10))
+    network.declaration = Declaration((Stage("first", ("0",), (4, 7, 7)), Stage("rest", ("1", "2"))), feature_layer="0")
+    assert counting.stage_shapes(network, (1, 8, 8)) == {"first": (4, 7, 7), "rest": (10,)}
+    assert [stage.shape for stage in counting.count(network.to("meta"), (1, 8, 8)).stages] == [(4, 7, 7), (10,)]
+
+
+def test_recording_shapes_leaves_the_mode_of_a_network_alone() -> None:
+    network = counting.on_meta(lambda: registry.build("googlenet_aux"))
+    for training in (True, False):
+        network.train(training)
+        assert counting.stage_shapes(network, (3, 224, 224))["auxiliary"] == (1000,)
+        assert all(module.training is training for module in network.modules())
+        assert not any(module._forward_hooks for module in network.modules())
 
 
 CANONICAL = [entry for entry in ORACLE if entry["canonical"] and entry["variant"] in NAMES]

@@ -9,9 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cnn_explorer.models import mobile_former
-from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
-from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
 from support.tensors import gradient
 from torch import Tensor, nn
@@ -216,13 +214,6 @@ def test_26m_is_52m_with_grouped_convolutions() -> None:
     one, four = mobile_former.SIZES["52m"], mobile_former.SIZES["26m"]
     assert (one.stages, one.stem, one.tokens, one.width) == (four.stages, four.stem, four.tokens, four.width)
     assert (one.groups, four.groups) == (1, 4)
-
-
-@pytest.mark.parametrize("name", ["mobile_former_26m", "mobile_former_294m"])
-@pytest.mark.parametrize("size", [28, 32])
-def test_small_form_ends_with_four_by_four(name: str, size: int) -> None:
-    network: Any = counting.on_meta(lambda: registry.build(name, form="small", image_size=size))
-    assert network.declaration.stages[-3].shape[1:] == (4, 4)
 
 
 def test_dropout_acts_in_training_only() -> None:

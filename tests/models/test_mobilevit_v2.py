@@ -95,7 +95,8 @@ def test_work_grows_with_the_tokens_not_with_their_square() -> None:
 
 def test_a_picture_of_28_pixels_is_stretched_where_patches_do_not_fit() -> None:
     network = mobilevit_v2.mobilevit_v2_nano(image_size=28, in_channels=1).eval()
-    assert [stage.shape[1:] for stage in network.declaration.stages[3:6]] == [(14, 14), (8, 8), (4, 4)]
+    shapes = counting.stage_shapes(network, (1, 28, 28))
+    assert [shapes[f"stage{number}"][1:] for number in (3, 4, 5)] == [(14, 14), (8, 8), (4, 4)]
     assert network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 

@@ -147,10 +147,8 @@ class _ChannelsLast(nn.Module):
         return x.permute(0, 2, 3, 1)
 
 
-@pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 4, 4]), (32, [16, 16, 8, 4, 4])])
-def test_small_form_keeps_a_map_of_four_by_four(size: int, sides: list[int]) -> None:
-    network: Any = counting.on_meta(lambda: registry.build("swin_base", form="small", image_size=size))
-    assert [stage.shape[0] for stage in network.declaration.stages[:-1]] == sides
+def test_small_form_has_windows_of_four() -> None:
+    network = counting.on_meta(lambda: registry.build("swin_base", form="small"))
     assert network.stage1[1].attention.window == 4 and network.stage1[1].attention.shift == 2
 
 

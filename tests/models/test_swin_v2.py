@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from cnn_explorer.models import swin, swin_v2
-from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from timm.models.swin_transformer_v2 import SwinTransformerV2 as Reference
@@ -116,12 +115,6 @@ def test_torchvisions_keys_have_a_bias_that_is_always_zero() -> None:
     size = swin_v2.SIZES["tiny"]
     widths = sum(depth * size.width * 2**index for index, depth in enumerate(size.depths))
     assert registry.find("swin_v2_tiny").paper_form.parameters + widths == 28_351_570
-
-
-@pytest.mark.parametrize(("size", "sides"), [(28, [14, 14, 7, 4, 4]), (32, [16, 16, 8, 4, 4])])
-def test_small_form_keeps_a_map_of_four_by_four(size: int, sides: list[int]) -> None:
-    network: Any = counting.on_meta(lambda: registry.build("swin_v2_tiny", form="small", image_size=size))
-    assert [stage.shape[0] for stage in network.declaration.stages[:-1]] == sides
 
 
 @pytest.mark.parametrize(
