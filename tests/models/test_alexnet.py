@@ -136,17 +136,3 @@ def test_smallest_picture(build, smallest: int) -> None:
     assert network(torch.randn(1, 3, smallest, smallest)).shape == (1, 10)
     with pytest.raises(ValueError, match=f"image_size: {smallest - 1} .*smallest that works is {smallest}"):
         build(image_size=smallest - 1, hidden=HIDDEN)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"hidden": 0}, "hidden: 0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        alexnet.alexnet(**arguments)

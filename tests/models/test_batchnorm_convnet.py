@@ -164,16 +164,6 @@ def test_the_plain_twin_differs_by_the_normalisation_alone() -> None:
     assert counts[0] - counts[1] == widths  # scale and shift against one bias per channel
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        batchnorm_convnet.batchnorm_convnet(**arguments)
+def test_bad_arguments_of_a_class_are_named() -> None:
     with pytest.raises(ValueError, match="channels: 0"):
         Own(0)

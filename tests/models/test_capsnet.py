@@ -217,20 +217,6 @@ def test_large_matrices_leave_nothing_to_learn() -> None:
     assert network(images)[0].mean() > 0.7
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"image_size": 16}, "image_size: 16 .*smallest that works is 17"),
-        ({"iterations": 0}, "iterations: 0 .*smallest that works is 1"),
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        capsnet.capsnet_nano(**arguments)
-
-
 def test_without_decoder_nothing_can_be_drawn() -> None:
     network = capsnet.capsnet_nano(decoder=False)
     assert network.train()(torch.randn(2, 1, 28, 28)).shape == (2, 10)

@@ -151,20 +151,6 @@ def test_loss_is_that_of_the_scores_plus_the_reconstruction() -> None:
     assert network.declaration.initial_loss == pytest.approx(math.log(10) + 1)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"boost": 0}, "boost: 0 .*smallest that works is 1"),
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0 .*smallest that works is 1"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        channel_boosted_cnn.channel_boosted_cnn(**arguments)
-
-
 def test_the_smallest_picture_works() -> None:
     network = channel_boosted_cnn.channel_boosted_cnn(image_size=1).eval()
     assert network(torch.randn(2, 3, 1, 1)).shape == (2, 10)

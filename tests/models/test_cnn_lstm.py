@@ -168,23 +168,6 @@ def test_steps_are_cut_in_reading_order() -> None:
     assert patches.flatten(2)[0].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"steps": "columns"}, "steps: 'columns'"),
-        ({"step": 0}, "step: 0 .*smallest that works is 1"),
-        ({"step": 33}, "step: 33 is more than the picture has"),
-        ({"hidden": -1}, "hidden: -1"),
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": 0}, "in_channels: 0"),
-        ({"image_size": 0}, "image_size: 0"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        cnn_lstm.cnn_lstm(**arguments)
-
-
 @pytest.mark.parametrize("builder", [cnn_lstm.cnn_lstm, cnn_lstm.cnn_lstm_patches])
 def test_the_smallest_picture_works(builder) -> None:
     assert builder(image_size=1).eval()(torch.randn(2, 3, 1, 1)).shape == (2, 10)

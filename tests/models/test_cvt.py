@@ -199,22 +199,5 @@ def test_small_form_ends_with_four_by_four(size: int, shape: tuple[int, int]) ->
     assert network.declaration.token_grid == (4, 4)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"image_size": 2}, "image_size: 2 is too small for a first convolution of 7×7; the smallest that works is 3"),
-        ({"stride_kv": 0}, "stride_kv: 0"),
-        ({"drop_path": 1.0}, "drop_path: 1.0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        cvt.cvt_13(**arguments)
-
-
 def test_the_smallest_picture_works() -> None:
     assert counting.on_meta(lambda: cvt.cvt_13(image_size=3))(torch.empty(2, 3, 3, 3, device="meta")).shape == (2, 1000)

@@ -82,17 +82,6 @@ def test_paper_counts_two_operations_for_a_multiply_add() -> None:
     assert 2 * registry.find("darknet53").paper_form.macs == pytest.approx(18.7e9, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -3}, "in_channels: -3"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"stem": "big"}, "stem: 'big'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        darknet.darknet53(**arguments)
+def test_bad_arguments_of_a_class_are_named() -> None:
     with pytest.raises(ValueError, match="width: 0"):
         darknet.Darknet(width=0)

@@ -107,18 +107,3 @@ def test_a_dilated_window_has_gaps_and_stays_inside() -> None:
     assert nat.neighbours(56, 7, 8)[20].tolist() == [4, 12, 20, 28, 36, 44, 52]
     assert nat.neighbours(10, 3, 2)[0].tolist() == [0, 2, 4]
     assert nat.neighbours(10, 3, 2)[9].tolist() == [5, 7, 9]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": 0}, "in_channels: 0"),
-        ({"image_size": 100}, "image_size: 100 is too small for neighbourhoods of 7×7.*smallest that works is 193"),
-        ({"kernel_size": 2, "image_size": 224}, "kernel_size: 2 has no middle"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        dinat.dinat_mini(**arguments)

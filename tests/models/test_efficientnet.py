@@ -97,17 +97,6 @@ def test_stochastic_depth_leaves_whole_branches_out_in_training_alone() -> None:
     assert not any(torch.equal(y, picture) for y, picture in zip(block.eval()(x), x, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -3}, "in_channels: -3"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"stem": "big"}, "stem: 'big'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        efficientnet.efficientnet_b0(**arguments)
+def test_bad_arguments_of_a_class_are_named() -> None:
     with pytest.raises(ValueError, match="depth: -1"):
         efficientnet.EfficientNet(1.0, -1)

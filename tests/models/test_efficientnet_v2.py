@@ -109,19 +109,4 @@ def test_the_weights_that_cannot_learn_are_those_declared(fused: bool) -> None:
     F.cross_entropy(network(torch.randn(4, 3, 32, 32, dtype=torch.float64)), torch.arange(4)).backward()
     declared = {name for name, _ in network.declaration.null_gradients}
     for name, parameter in network.named_parameters():
-        assert (gradient(parameter).abs().max().item() < 1e-13) == (name in declared), name
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"drop_path": 2.0}, "rate: "),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        efficientnet_v2.efficientnet_v2_s(**arguments)
+        assert (parameter.grad.abs().max().item() < 1e-13) == (name in declared), name

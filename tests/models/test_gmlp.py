@@ -97,20 +97,3 @@ def test_places_meet_in_the_gate_alone() -> None:
     nn.init.zeros_(block.gate.mix_tokens.weight)
     moved = (block(changed) - block(x)).abs().amax(dim=(0, 2))
     assert moved.nonzero().flatten().tolist() == [4]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"image_size": 12}, "image_size: 12 is too small for patches of 16 pixels; the smallest that works is 16"),
-        ({"patch_size": 0}, "patch_size: 0"),
-        ({"drop_path": 1.5}, "drop_path: 1.5"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        gmlp.gmlp_ti16(**arguments)

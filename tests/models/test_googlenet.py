@@ -212,17 +212,3 @@ def test_the_smallest_picture(build, stem: str, smallest: int) -> None:
     assert network(torch.empty(1, 3, smallest, smallest, device="meta")).shape == (1, 1000)
     with pytest.raises(RuntimeError):
         network(torch.empty(1, 3, smallest - 1, smallest - 1, device="meta"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        googlenet.googlenet(**arguments)

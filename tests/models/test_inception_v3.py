@@ -119,17 +119,3 @@ def test_the_smallest_picture_has_75_pixels() -> None:
     assert network(torch.empty(1, 3, 75, 75, device="meta")).shape == (1, 1000)
     with pytest.raises(RuntimeError):
         network(torch.empty(1, 3, 74, 74, device="meta"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0, "stem": "small"}, "image_size: 0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        inception_v3.inception_v3(**arguments)

@@ -104,20 +104,3 @@ def test_small_form_has_patches_of_four(size: int, tokens: int) -> None:
     network = counting.on_meta(lambda: registry.build("mlpmixer", form="small", image_size=size))
     assert network.stem.patch_size == 4
     assert counting.stage_shapes(network, (3, size, size))["stem"] == (tokens, 768)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"image_size": 30}, "image_size: 30 is too small for patches of 32 pixels; the smallest that works is 32"),
-        ({"patch_size": -4}, "patch_size: -4"),
-        ({"drop_path": 1.0}, "drop_path: 1.0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        mixer.mixer_s32(**arguments)

@@ -221,18 +221,3 @@ def test_dropout_acts_in_training_only() -> None:
     assert network.dropout.p == 0.5
     picture = torch.randn(2, 3, 32, 32)
     assert torch.equal(network.eval()(picture), network(picture))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"dropout": 1.0}, "dropout: 1.0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        mobile_former.mobile_former_26m(**arguments)

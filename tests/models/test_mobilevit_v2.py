@@ -115,20 +115,6 @@ def test_the_weights_that_cannot_learn_are_those_declared() -> None:
         assert (gradient(parameter).abs().max().item() < 1e-13) == (name in declared), name
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        mobilevit_v2.mobilevit_v2_050(**arguments)
-
-
 def test_a_width_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match=r"width: 0\.0 is not above zero"):
         mobilevit_v2.MobileViTV2(0.0)

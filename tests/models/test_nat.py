@@ -192,25 +192,6 @@ def test_a_picture_of_another_size_is_refused() -> None:
         nat.nat_nano()(torch.zeros(1, 3, 40, 40))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"image_size": 192}, "image_size: 192 is too small for neighbourhoods of 7×7.*smallest that works is 193"),
-        ({"image_size": 16, "stem": "small"}, "image_size: 16 .*smallest that works is 17"),
-        ({"kernel_size": 0}, "kernel_size: 0"),
-        ({"kernel_size": 4}, "kernel_size: 4 has no middle"),
-        ({"drop_path": 1.0}, "drop_path: 1.0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        nat.nat_mini(**arguments)
-
-
 def test_a_map_too_small_for_the_dilation_is_refused() -> None:
     with pytest.raises(ValueError, match="side: 13 holds no 7 places 2 apart; the smallest is 14"):
         nat.NeighbourhoodAttention(32, 1, 13, 7, 2)

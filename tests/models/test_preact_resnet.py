@@ -128,20 +128,6 @@ def test_the_gradient_comes_back_unchanged_along_the_sum() -> None:
     assert torch.equal(gradient(x), torch.ones_like(x))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        preact_resnet.preact_resnet18(**arguments)
-
-
 def test_bad_arguments_of_the_cifar_form_are_named() -> None:
     with pytest.raises(ValueError, match="num_classes: 0"):
         preact_resnet.preact_resnet20(num_classes=0)

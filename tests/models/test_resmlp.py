@@ -95,20 +95,3 @@ def test_a_deep_network_begins_as_its_shortcuts(name: str, scale: float) -> None
 def test_every_block_has_the_same_rate() -> None:
     network: Any = resmlp.resmlp_nano(drop_path=0.25)
     assert {block.drop_path.rate for block in network.blocks} == {0.25}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"image_size": 12}, "image_size: 12 is too small for patches of 16 pixels; the smallest that works is 16"),
-        ({"patch_size": 0}, "patch_size: 0"),
-        ({"drop_path": -0.1}, "drop_path: -0.1"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        resmlp.resmlp_s12(**arguments)

@@ -67,17 +67,3 @@ def test_doing_nothing_is_easy() -> None:
     nn.init.zeros_(block.conv2.norm.weight)
     x = torch.rand(1, 8, 6, 6)
     assert torch.equal(block(x), x)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        resnet.resnet18(**arguments)

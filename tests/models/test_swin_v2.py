@@ -115,16 +115,3 @@ def test_torchvisions_keys_have_a_bias_that_is_always_zero() -> None:
     size = swin_v2.SIZES["tiny"]
     widths = sum(depth * size.width * 2**index for index, depth in enumerate(size.depths))
     assert registry.find("swin_v2_tiny").paper_form.parameters + widths == 28_351_570
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"image_size": 3}, "smallest that works is 4"),
-        ({"window": 0}, "window: 0"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        swin_v2.swin_v2_tiny(**arguments)

@@ -146,20 +146,5 @@ def test_nano_is_the_small_form_with_a_quarter_of_the_widths() -> None:
     assert [4 * width for width in widths[0]] == widths[1]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"image_size": 31}, "image_size: 31 .*smallest that works is 32"),
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"hidden": 0}, "hidden: 0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        vgg.vgg11(**arguments)
-
-
 def test_names() -> None:
     assert registry.find("VGGNet").name == registry.find("vgg").name == "vgg11"

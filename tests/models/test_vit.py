@@ -178,21 +178,3 @@ def test_dropout_acts_in_training_only() -> None:
 def test_a_picture_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="40×40 pixels, but the network was built for image_size 32"):
         vit.vit_nano()(torch.zeros(1, 3, 40, 40))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0"),
-        ({"image_size": 12}, "image_size: 12 is too small for patches of 16 pixels; the smallest that works is 16"),
-        ({"patch_size": 0}, "patch_size: 0"),
-        ({"patch_size": 300}, "image_size: 224 is too small for patches of 300 pixels"),
-        ({"dropout": 1.0}, "dropout: 1.0"),
-        ({"stem": "tiny"}, "stem: 'tiny'"),
-    ],
-)
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        vit.vit_tiny_16(**arguments)

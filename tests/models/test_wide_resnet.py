@@ -119,9 +119,6 @@ def test_dropout_stands_between_the_convolutions_and_never_on_the_sum() -> None:
         (lambda: wide_resnet.wide(4, 2), "depth: 4"),
         (lambda: wide_resnet.wide(16, 0), "k: 0"),
         (lambda: wide_resnet.wide(16, 2, dropout=1.0), "dropout: 1.0"),
-        (lambda: wide_resnet.wide_resnet10_2(num_classes=0), "num_classes: 0"),
-        (lambda: wide_resnet.wide_resnet10_2(image_size=-3), "image_size: -3"),
-        (lambda: wide_resnet.wide_resnet50_2(stem="tiny"), "stem: 'tiny'"),
     ],
 )
 def test_bad_arguments_are_named(build, message: str) -> None:
