@@ -17,7 +17,7 @@ def build(name: str, **arguments: object) -> None:
 @pytest.mark.parametrize(("argument", "value"), [("num_classes", 0), ("in_channels", -1), ("image_size", 0)])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_variant_refuses_what_is_not_above_zero(name: str, argument: str, value: int) -> None:
-    with pytest.raises(ValueError, match=rf"^{argument}: {value} "):
+    with pytest.raises(ValueError, match=rf"^{argument}: {value} .*smallest that works is 1$"):
         build(name, **{argument: value})
 
 
@@ -65,6 +65,9 @@ OTHERS = [
     ),
     ("gmlp_ti16", {"patch_size": 0}, "patch_size: 0"),
     ("gmlp_ti16", {"drop_path": 1.5}, "drop_path: 1.5"),
+    ("lenet5", {"image_size": 11}, "image_size: 11 .*smallest that works is 12"),
+    ("lenet5", {"activation": "swish"}, "activation: 'swish'"),
+    ("lenet5", {"pooling": "median"}, "pooling: 'median'"),
     (
         "mixer_s32",
         {"image_size": 30},

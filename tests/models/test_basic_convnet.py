@@ -101,19 +101,5 @@ def test_no_bias_before_a_normalisation() -> None:
     assert torch.allclose(shifted, block(picture), atol=1e-4)
 
 
-@pytest.mark.parametrize("builder", [basic_convnet.basic_convnet, basic_convnet.basic_convnet_allconv])
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"num_classes": 0}, "num_classes: 0"),
-        ({"in_channels": -1}, "in_channels: -1"),
-        ({"image_size": 0}, "image_size: 0 .*smallest that works is 1"),
-    ],
-)
-def test_bad_arguments_are_named(builder, arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        builder(**arguments)
-
-
 def test_names() -> None:
     assert registry.find("cnn").name == registry.find("Basic-ConvNet").name == "basic_convnet"

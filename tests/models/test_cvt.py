@@ -12,8 +12,7 @@ from cnn_explorer.models import cvt
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
-from support.same_function import relative_difference
-from support.tensors import gradient
+from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
 from torch import Tensor, nn
 
 TINY = cvt.Size((8, 12, 16), (1, 2, 2), (1, 3, 4), 0.0)
@@ -81,19 +80,8 @@ def tiny() -> cvt.CvT:
     return network
 
 
-def scores_and_gradient(function, picture: Tensor) -> tuple[Tensor, Tensor]:
-    picture = picture.clone().requires_grad_(True)
-    scores = function(picture)
-    (scores * torch.linspace(-1, 1, scores.numel(), dtype=scores.dtype).reshape(scores.shape)).sum().backward()
-    return scores.detach(), gradient(picture)
-
-
 def test_same_function_as_a_plain_recomputation() -> None:
-    network, picture = tiny(), torch.randn(2, 3, 52, 52, dtype=torch.float64)
-    scores, gradient = scores_and_gradient(network, picture)
-    expected, expected_gradient = scores_and_gradient(lambda x: again(network, x), picture)
-    assert relative_difference(scores, expected) < 1e-9
-    assert relative_difference(gradient, expected_gradient) < 1e-7
+    assert_equals_recomputation(tiny(), again, (3, 52, 52))
 
 
 def _change_activation(network: Any) -> None:
@@ -121,10 +109,7 @@ def _change_scale(network: Any) -> None:
     "spoil", [_change_activation, _shift_epsilon, _shift_layer_epsilon, _change_stride, _change_scale]
 )
 def test_the_comparison_catches_a_change(spoil) -> None:
-    network, picture = tiny(), torch.randn(2, 3, 52, 52, dtype=torch.float64)
-    expected = again(network, picture)
-    spoil(network)
-    assert relative_difference(network(picture), expected) > 1e-6
+    assert_recomputation_can_fail(tiny(), again, (3, 52, 52), spoil)
 
 
 @pytest.mark.parametrize(

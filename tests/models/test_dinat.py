@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import pytest
-import torch
 from cnn_explorer.models import dinat, nat
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
-from support.neighbourhood import TINY, again, scores_and_gradient
-from support.same_function import relative_difference
+from support.neighbourhood import TINY, again
+from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
 from torch import nn
 
 
@@ -23,13 +22,9 @@ def tiny() -> dinat.DiNAT:
 
 
 def test_same_function_as_full_attention_with_a_mask() -> None:
-    network: Any = tiny()
-    picture = torch.randn(2, 3, 24, 24, dtype=torch.float64)
+    network = tiny()
     assert [network.stage1[1].attention.dilation, network.stage2[2].attention.dilation] == [4, 2]
-    scores, gradient = scores_and_gradient(network, picture)
-    expected, expected_gradient = scores_and_gradient(lambda x: again(network, x, (2, 1)), picture)
-    assert relative_difference(scores, expected) < 1e-9
-    assert relative_difference(gradient, expected_gradient) < 1e-7
+    assert_equals_recomputation(network, partial(again, strides=(2, 1)), (3, 24, 24))
 
 
 def _undo_the_dilation(network: Any) -> None:
@@ -46,10 +41,7 @@ def _shift_epsilon(network: Any) -> None:
 
 @pytest.mark.parametrize("spoil", [_undo_the_dilation, _change_activation, _shift_epsilon])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    network, picture = tiny(), torch.randn(2, 3, 24, 24, dtype=torch.float64)
-    expected = again(network, picture, (2, 1))
-    spoil(network)
-    assert relative_difference(network(picture), expected) > 1e-6
+    assert_recomputation_can_fail(tiny(), partial(again, strides=(2, 1)), (3, 24, 24), spoil)
 
 
 def dilations(network: nn.Module) -> list[list[int]]:

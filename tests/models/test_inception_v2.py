@@ -11,8 +11,7 @@ from cnn_explorer.models import inception_v2
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
-from support.same_function import relative_difference
-from support.tensors import gradient
+from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
 from torch import Tensor, nn
 
 # name: 1×1 | 1×1, 3×3 | 1×1, 3×3, 3×3 | pooling, 1×1
@@ -69,10 +68,7 @@ def build() -> nn.Module:
 
 
 def test_the_network_is_its_table() -> None:
-    network = build()
-    picture = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    with torch.no_grad():
-        assert relative_difference(network(picture), by_hand(network, picture)) < 1e-9
+    assert_equals_recomputation(build(), by_hand, (3, 64, 64))
 
 
 def _shift_epsilon(network: Any) -> None:
@@ -90,11 +86,7 @@ def _move_the_stride(network: Any) -> None:
 
 @pytest.mark.parametrize("spoil", [_shift_epsilon, _pool_by_maximum, _move_the_stride])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    network = build()
-    spoil(network)
-    picture = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    with torch.no_grad():
-        assert relative_difference(network(picture), by_hand(network, picture)) > 1e-6
+    assert_recomputation_can_fail(build(), by_hand, (3, 64, 64), spoil)
 
 
 def test_the_papers_table_by_switch() -> None:

@@ -177,22 +177,6 @@ def test_small_pictures_get_their_border_continued() -> None:
     assert torch.equal(padded[0, 0, :2, 2:30], picture[0, 0, :1].expand(2, -1))
 
 
-@pytest.mark.parametrize(
-    ("builder", "arguments", "message"),
-    [
-        (lenet.lenet5, {"image_size": 11}, "image_size: 11 .*smallest that works is 12"),
-        (lenet.lenet5, {"num_classes": 0}, "num_classes: 0"),
-        (lenet.lenet5, {"activation": "swish"}, "activation: 'swish'"),
-        (lenet.lenet5, {"pooling": "median"}, "pooling: 'median'"),
-        (lenet.lenet5_paper, {"in_channels": 0}, "in_channels: 0"),
-        (lenet.lenet5_paper, {"image_size": -3}, "image_size: -3"),
-    ],
-)
-def test_bad_arguments_are_named(builder, arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        builder(**arguments)
-
-
 def test_the_smallest_picture_works() -> None:
     assert lenet.lenet5(image_size=12)(torch.randn(2, 1, 12, 12)).shape == (2, 10)
 

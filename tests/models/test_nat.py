@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from cnn_explorer.models import nat
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
-from support.neighbourhood import TINY, again, nearest_places, scores_and_gradient
-from support.same_function import relative_difference
-from support.tensors import gradient
+from support.neighbourhood import TINY, again, nearest_places
+from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail, relative_difference
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -69,11 +69,7 @@ def tiny(strides: tuple[int, int] = (2, 1)) -> nat.NAT:
 
 
 def test_same_function_as_full_attention_with_a_mask() -> None:
-    network, picture = tiny(), torch.randn(2, 3, 24, 24, dtype=torch.float64)
-    scores, gradient = scores_and_gradient(network, picture)
-    expected, expected_gradient = scores_and_gradient(lambda x: again(network, x, (2, 1)), picture)
-    assert relative_difference(scores, expected) < 1e-9
-    assert relative_difference(gradient, expected_gradient) < 1e-7
+    assert_equals_recomputation(tiny(), partial(again, strides=(2, 1)), (3, 24, 24))
 
 
 def _change_activation(network: Any) -> None:
@@ -95,10 +91,7 @@ def _shift_the_window(network: Any) -> None:
 
 @pytest.mark.parametrize("spoil", [_change_activation, _shift_epsilon, _move_stride, _shift_the_window])
 def test_the_comparison_catches_a_change(spoil) -> None:
-    network, picture = tiny(), torch.randn(2, 3, 24, 24, dtype=torch.float64)
-    expected = again(network, picture, (2, 1))
-    spoil(network)
-    assert relative_difference(network(picture), expected) > 1e-6
+    assert_recomputation_can_fail(tiny(), partial(again, strides=(2, 1)), (3, 24, 24), spoil)
 
 
 def closed_form(size: nat.Size, kernel_size: int = 7, side: int = 56, classes: int = 1000) -> tuple[int, int]:

@@ -104,10 +104,3 @@ def test_the_smallest_size_named_is_the_smallest_that_runs(name: str) -> None:
     network(torch.empty(1, 3, size, size, device="meta"))
     with pytest.raises(ValueError, match=f"image_size: {size - 1} is too small .* {size}"):
         registry.build(name, image_size=size - 1)
-
-
-@pytest.mark.parametrize("arguments", [{"num_classes": 0}, {"in_channels": 0}, {"image_size": -3}])
-def test_bad_arguments_are_named(arguments: dict) -> None:
-    (name, value), *_ = arguments.items()
-    with pytest.raises(ValueError, match=f"{name}: {value}"):
-        nin.nin_cifar(**arguments)

@@ -70,10 +70,3 @@ def again(network: Any, picture: Tensor, strides: tuple[int, int]) -> Tensor:
 
 
 TINY = nat.Size(32, (2, 2, 1), 2, 0.0, layer_scale=1e-5)
-
-
-def scores_and_gradient(function, picture: Tensor) -> tuple[Tensor, Tensor]:
-    picture = picture.clone().requires_grad_(True)
-    scores = function(picture)
-    (scores * torch.linspace(-1, 1, scores.numel(), dtype=scores.dtype).reshape(scores.shape)).sum().backward()
-    return scores.detach(), gradient(picture)

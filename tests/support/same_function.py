@@ -53,9 +53,7 @@ def differences(
 def _run(network: nn.Module, picture: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     picture = picture.clone().requires_grad_(True)
     scores = first(network(picture))
-    # A fixed non-uniform weighting, so that every score matters and softmax cannot saturate.
-    weights = torch.linspace(-1.0, 1.0, scores.numel(), dtype=scores.dtype).reshape(scores.shape)
-    (scores * weights).sum().backward()
+    _weighted(scores).backward()
     gradients = {name: p.grad for name, p in named_weights(network).items() if p.grad is not None}
     assert picture.grad is not None
     return scores.detach(), {**gradients, "": picture.grad}
@@ -84,3 +82,49 @@ def assert_comparison_can_fail(
     """The control: after ``spoil`` the outputs differ visibly."""
     output, _ = differences(ours, theirs, shape, spoil=spoil, **options)
     assert output > 1e-6, f"a changed network passes for the same: {output:.2e}"
+
+
+Again = Callable[[nn.Module, Tensor], Tensor]
+"""A second way to compute the scores of a network from its weights, written by hand: (network, image) → scores."""
+
+
+def assert_equals_recomputation(network: nn.Module, again: Again, shape: tuple[int, int, int]) -> None:
+    """Scores equal to 1e-9 and the image's gradient to 1e-7 relative, for a network in float64 with random weights."""
+    image = _random_images(shape)
+    scores, gradients = _run(network, image)
+    expected, expected_gradients = _run_again(network, again, image)
+    output = relative_difference(scores, expected)
+    gradient = relative_difference(gradients[""], expected_gradients)
+    assert output < 1e-9, f"outputs differ by {output:.2e}"
+    assert gradient < 1e-7, f"gradients differ by {gradient:.2e}"
+
+
+def assert_recomputation_can_fail(
+    network: nn.Module, again: Again, shape: tuple[int, int, int], spoil: Callable[[nn.Module], None]
+) -> None:
+    """The control: the scores agree, and after ``spoil(network)`` they do not."""
+    image = _random_images(shape)
+    with torch.no_grad():
+        expected = again(network, image)
+        assert relative_difference(first(network(image)), expected) < 1e-9
+        spoil(network)
+        output = relative_difference(first(network(image)), expected)
+    assert output > 1e-6, f"a changed network passes for the same: {output:.2e}"
+
+
+def _random_images(shape: tuple[int, int, int]) -> Tensor:
+    return torch.randn((2, *shape), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def _run_again(network: nn.Module, again: Again, image: Tensor) -> tuple[Tensor, Tensor]:
+    image = image.clone().requires_grad_(True)
+    scores = again(network, image)
+    _weighted(scores).backward()
+    assert image.grad is not None
+    return scores.detach(), image.grad
+
+
+def _weighted(scores: Tensor) -> Tensor:
+    """A fixed non-uniform weighting, so that every score matters and softmax cannot saturate."""
+    weights = torch.linspace(-1.0, 1.0, scores.numel(), dtype=scores.dtype).reshape(scores.shape)
+    return (scores * weights).sum()
