@@ -125,7 +125,9 @@ async def test_code_shows_the_network_and_the_layer(tmp_path: Path) -> None:
         pane = await open_pane(pilot, "4", CodePane)
         view = pane.query_one(CodeView)
         await until(pilot, lambda: view.definition == "resnet18")
-        await until(pilot, lambda: view.scroll_offset.y == view.source.definitions["resnet18"] - 2, "it is in sight")
+        line = view.source.definitions["resnet18"]
+        await until(pilot, lambda: view.scroll_offset.y == min(line - 2, view.max_scroll_y), "it is in sight")
+        assert view.scroll_offset.y <= line < view.scroll_offset.y + view.size.height
         assert "models/resnet.py" in screen_text(app)
         await pilot.press("right", "right", "left")
         await until(pilot, lambda: view.scroll_offset.x == 8)
@@ -187,6 +189,14 @@ def test_definitions_are_found_in_sibling_files() -> None:
     assert shown.path.name == "layers.py" and line is not None
     assert "".join(span.text for span in shown.lines[line]).startswith("class ConvNormAct")
     assert source_code.find(resnet, "NoSuchClass") == (source_code.read(resnet), None)
+
+
+def test_the_row_of_a_variant_is_a_definition_and_a_constant_is_none() -> None:
+    shown = source_code.read(registry.family("resnet").code_path)
+    line = shown.line_of("resnet50")
+    assert line is not None and "".join(span.text for span in shown.lines[line]).startswith("resnet50 = variant(")
+    assert shown.definition_at(line) == "resnet50" and shown.definition_at(line - 1) != "resnet50"
+    assert shown.line_of("DEPTHS") is None and shown.line_of("Block") is None
 
 
 async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> None:

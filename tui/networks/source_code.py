@@ -26,7 +26,7 @@ LARGEST = 1 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """A file: its lines, and the first line (from 0) of each class and function at its top level."""
+    """A file: its lines, and the first line (from 0) of each class, function and variant at its top level."""
 
     path: Path
     lines: tuple[TextLine, ...]
@@ -92,9 +92,17 @@ def _outline(text: str) -> tuple[dict[str, int], dict[str, str]]:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             definitions[node.name] = first - 1
+        elif isinstance(node, ast.Assign) and _is_variant(node):
+            definitions |= {target.id: node.lineno - 1 for target in node.targets if isinstance(target, ast.Name)}
         elif isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
             imported |= {alias.asname or alias.name: node.module for alias in node.names}
     return definitions, imported
+
+
+def _is_variant(node: ast.Assign) -> bool:
+    """Whether a line is the row of a variant: ``resnet18 = variant("resnet18", …)``."""
+    called = node.value.func if isinstance(node.value, ast.Call) else None
+    return isinstance(called, ast.Name) and called.id == "variant"
 
 
 def _coloured(text: str) -> list[TextLine]:
