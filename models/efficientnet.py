@@ -151,12 +151,8 @@ class EfficientNet(nn.Module):
 
         self.stem = ConvNormAct(in_channels, scaled(STEM), 3, stride=1 if small else 2, activation=nn.SiLU)
         self.stage1 = stage(STEM, B0[0])
-        self.stage2 = stage(
-            16,
-            B0[1],
-            full_size=small,
-            # A small image keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
-        )
+        # A small image keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
+        self.stage2 = stage(16, B0[1], full_size=small)
         self.stage3 = stage(24, B0[2])
         self.stage4 = stage(40, B0[3])
         self.stage5 = stage(80, B0[4])

@@ -98,12 +98,8 @@ class MobileNetV1(nn.Module):
 
         self.stem = ConvNormAct(in_channels, scaled(32), 3, stride=1 if small else 2)
         self.stage1 = stage(32, rows[0])
-        self.stage2 = stage(
-            64,
-            rows[1],
-            full_size=small,
-            # A small image keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
-        )
+        # A small image keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
+        self.stage2 = stage(64, rows[1], full_size=small)
         self.stage3 = stage(128, rows[2])
         self.stage4 = stage(256, rows[3])
         self.stage5 = stage(512, rows[4])

@@ -110,12 +110,8 @@ class MobileNetV2(nn.Module):
 
         self.stem = ConvNormAct(in_channels, scaled(32), 3, stride=1 if small else 2, activation=nn.ReLU6)
         self.stage1 = stage(32, STAGES[0])
-        self.stage2 = stage(
-            16,
-            STAGES[1],
-            full_size=small,
-            # A small image keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
-        )
+        # A small image keeps its size in the stem and through stage 2, and so arrives with 4×4 pixels.
+        self.stage2 = stage(16, STAGES[1], full_size=small)
         self.stage3 = stage(24, STAGES[2])
         self.stage4 = stage(32, STAGES[3])
         self.stage5 = stage(64, STAGES[4])

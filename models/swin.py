@@ -251,7 +251,7 @@ class SwinTransformer(nn.Module):
             return [block(width, heads, window, shift, next(rates)) for shift in shifts]
 
         def stage(index: int, merge: int) -> nn.Sequential:
-            later = blocks(index)
+            later = blocks(index)  # drawn before the merging: a seed gives the same weights as ever
             return nn.Sequential(merging(size.width * 2 ** (index - 1), merge), *later)
 
         self.stem = PatchStem(in_channels, size.width, patch)
