@@ -12,7 +12,6 @@ from cnn_explorer.models import efficientnet, efficientnet_v2
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function
-from support.tensors import gradient
 from torch import nn
 
 

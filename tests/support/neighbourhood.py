@@ -10,8 +10,6 @@ import torch.nn.functional as F
 from cnn_explorer.models import nat
 from torch import Tensor, nn
 
-from support.tensors import gradient
-
 
 def nearest_places(side: int, kernel_size: int, dilation: int, place: int) -> list[int]:
     """By the definition: of all windows that lie inside the axis, the one whose middle is nearest to the place."""
