@@ -107,55 +107,12 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
-def _reach(layer: Layer) -> str:
-    if layer.receptive_field is None:
-        return ""
-    return f"{layer.receptive_field}{' global' if layer.is_global else ''}"
-
-
-def describe(layer: Layer) -> str:
-    """Class of a row with what sets it apart: "Conv2d 3×3/2", "Conv2d 3×3 groups 32", "BasicBlock"."""
-    kernel = layer.settings.get("kernel_size")
-    if kernel is None:
-        return layer.type
-    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-    stride = layer.settings.get("stride", 1)
-    step = stride if isinstance(stride, int) else stride[-1]
-    text = f"{layer.type} {'×'.join(map(str, sides))}" + (f"/{step}" if step > 1 else "")
-    groups = layer.settings.get("groups", 1)
-    return text + (f" groups {groups}" if groups > 1 else "")
-
-
 def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
     """The folded layer table, ``depth`` levels deep."""
-    from ..models.anatomy import layer_table
-    from ..models.catalogue.notes import quantity
+    from ..models.anatomy.table_text import COLUMNS, NUMBERS, cells
     from .tables import print_table
 
-    shown = layer_table.cut(layer_table.fold(tree), depth)
-    if size_changes:
-        shown = layer_table.prune(shown, lambda layer: layer.changes_size)
-    rows = []
-    for level, layer in shown.walk():
-        label = layer.short_name if layer.kind == "module" else "·"
-        times = f" ×{layer.times}" if layer.times > 1 else ""
-        what = describe(layer) + ("" if layer.executed else " (not run in eval)")
-        parameters = quantity(layer.parameters) if layer.parameters else ""
-        macs = quantity(layer.macs) if layer.macs else ""
-        size = f"{quantity(layer.output_bytes)}B" if layer.output_bytes else ""
-        rows.append(
-            (
-                "  " * level + (label or "input") + times,
-                what,
-                _shape(layer.output[1:]),
-                parameters,
-                macs,
-                _reach(layer),
-                size,
-            )
-        )
-    columns = ("layer", "type", "output", "params", "mult-adds", "field", "bytes")
-    print_table(columns, rows, numbers=("params", "mult-adds", "bytes"), shrink="type")
+    print_table(COLUMNS, cells(tree, depth, size_changes), numbers=NUMBERS, shrink="type")
     print()
 
 
@@ -184,13 +141,14 @@ def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
     """Sums, budget bars and the memory of training."""
     from ..machine import room_for_training
     from ..models.anatomy.memory import largest_batch
+    from ..models.anatomy.table_text import field_text
     from ..models.catalogue.notes import quantity
 
     print(f"{subject.name} for {_shape(subject.shape)}, batch {batch}")
     print(f"  parameters     {tree.parameters:,}")
     print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
     print(f"  depth          {tree.depth} layers with weights on the longest way")
-    print(f"  sees           {_reach(tree).replace(' global', ' pixels a side, then the whole picture')}")
+    print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole picture')}")
     place, free = room_for_training()
     for precision, memory in training_memories(subject).items():
         fitting = largest_batch(memory, functools.partial(training_memory, subject, precision), free)

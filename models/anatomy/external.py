@@ -19,8 +19,10 @@ from torch import nn
 
 from ...errors import UsageError, nearest
 from ..catalogue import registry
+from ..own import user_code
 from .counting import on_meta
-from .layer_table import Layer, dissect, dissect_run
+from .layer_table import Layer, dissect, dissect_on_meta, dissect_run
+from .untouched import copied, random_state_kept
 
 PICTURE = (3, 224, 224)
 CLIP = (3, 16, 112, 112)
@@ -185,11 +187,27 @@ def anatomy_of(what: Subject, batch: int = 1) -> Layer:
     if what.takes_list:
         return _detector(what, batch)
     try:
-        return dissect(on_meta(what.make), what.shape, batch)
+        return dissect_on_meta(on_meta(what.make), what.shape, batch)
     except UsageError:
         raise
     except (RuntimeError, ValueError, IndexError, AssertionError, ZeroDivisionError) as error:
         raise _too_small(what, error) from error
+
+
+def anatomy_of_module(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
+    """Return the layer tree of a network that exists, which is left exactly as it was.
+
+    ``shape`` is that of one input without batch axis. UsageError where the network cannot take it or cannot be copied,
+    with the file and line of the person's own code where the error came up.
+    """
+    try:
+        return dissect(network, shape, batch)
+    except UsageError:
+        raise
+    except Exception as error:
+        what = Subject(f"own:{type(network).__name__}", lambda: copied(network, "meta"), shape)
+        with random_state_kept(), torch.device("meta"):
+            raise _too_small(what, error) from None
 
 
 def _detector(what: Subject, batch: int) -> Layer:
@@ -203,7 +221,10 @@ def _detector(what: Subject, batch: int) -> Layer:
 def _too_small(what: Subject, error: Exception) -> UsageError:
     smallest = _smallest(what)
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    words = f"cannot go through {what.name}: {_failing_layer(what)}{reason}"
+    if not isinstance(error, RuntimeError | ValueError):
+        reason = f"{type(error).__name__}: {reason}"
+    where = user_code.place(error)
+    words = f"cannot go through {what.name}: {_failing_layer(what)}{reason}" + (f" ({where})" if where else "")
     if smallest is not None:
         words += f"; the smallest square that works is {smallest}"
     return UsageError("picture", "x".join(map(str, what.shape)), words)
@@ -242,7 +263,7 @@ def _smallest(what: Subject) -> int | None:
             make = what.make
             if ":" not in what.name:
                 make = subject(what.name, form=what.form, in_channels=shape[0], image_size=size).make
-            dissect(on_meta(make), shape)
+            dissect_on_meta(on_meta(make), shape)
         except Exception:
             return False
         return True

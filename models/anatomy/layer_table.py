@@ -11,9 +11,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedTensorMixin
 
+from ...errors import UsageError
 from .counting import count_parameters, on_meta
 from .trace import Node, trace
+from .untouched import copied, random_state_kept
 
 SCHEMA = 1
 
@@ -91,10 +94,30 @@ def layer_settings(module: nn.Module) -> dict[str, Any]:
 
 
 def dissect(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
-    """The layer tree of a network on the meta device for a picture of ``shape`` (C, H, W), or a clip (C, T, H, W).
+    """Return the layer tree of any network for an image of ``shape`` (C, H, W), or a clip (C, T, H, W).
 
-    RuntimeError or ValueError of the layer that cannot take the size; see ``anatomy_of`` for the readable form.
+    The network may be on any device and in any mode. A copy of it on the meta device is run, so it stays as it was, and
+    so does everything random. A network that needs real values (``if x.mean() > 0``) is run on seeded random ones, on
+    the CPU. Raises whatever the network raises; see ``external.anatomy_of`` for the readable form.
     """
+    with random_state_kept():
+        try:
+            with torch.device("meta"):
+                return dissect_on_meta(copied(network, "meta"), shape, batch)
+        except UsageError:
+            raise
+        except Exception as error:
+            if any(isinstance(weight, UninitializedTensorMixin) for weight in network.parameters()):
+                raise
+            try:
+                torch.manual_seed(0)
+                return dissect_run(copied(network, "cpu").eval(), torch.rand((batch, *shape)))
+            except Exception:
+                raise error from None
+
+
+def dissect_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
+    """Return the layer tree of a network that was made on the meta device for this purpose; its mode is changed."""
     return dissect_run(network.eval(), torch.empty((batch, *shape), device="meta"))
 
 
@@ -215,4 +238,4 @@ def dissect_variant(name: str, form: str = "paper", batch: int = 1, **arguments:
     channels = arguments.get("in_channels") or variant.form(form).input[0]
     size = arguments.get("image_size") or variant.form(form).input[1]
     network = on_meta(lambda: registry.build(name, form=form, **arguments))
-    return dissect(network, (channels, size, size), batch)
+    return dissect_on_meta(network, (channels, size, size), batch)

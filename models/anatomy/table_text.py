@@ -1,0 +1,202 @@
+"""The layer table as a person reads it: as text, as HTML in a notebook, as rows of plain data, as a pandas DataFrame."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...errors import WorkError
+from ..catalogue.notes import quantity, shape_text
+from .layer_table import Layer, cut, fold, prune
+
+if TYPE_CHECKING:
+    import pandas
+
+COLUMNS = ("layer", "type", "output", "params", "mult-adds", "field", "bytes")
+NUMBERS = ("params", "mult-adds", "bytes")
+"""Columns that are set right."""
+
+
+def field_text(layer: Layer) -> str:
+    """Return the receptive field as the table shows it: ``43``, ``43 global``, or "" before any convolution."""
+    if layer.receptive_field is None:
+        return ""
+    return f"{layer.receptive_field}{' global' if layer.is_global else ''}"
+
+
+def describe(layer: Layer) -> str:
+    """Return the class of a row with what sets it apart: "Conv2d 3×3/2", "Conv2d 3×3 groups 32", "BasicBlock"."""
+    kernel = layer.settings.get("kernel_size")
+    if kernel is None:
+        return layer.type
+    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+    stride = layer.settings.get("stride", 1)
+    step = stride if isinstance(stride, int) else stride[-1]
+    text = f"{layer.type} {'×'.join(map(str, sides))}" + (f"/{step}" if step > 1 else "")
+    groups = layer.settings.get("groups", 1)
+    return text + (f" groups {groups}" if groups > 1 else "")
+
+
+def cells(tree: Layer, depth: int, size_changes: bool = False) -> list[tuple[str, ...]]:
+    """Return the cells of the folded table, ``depth`` levels deep, a tuple for each row, as COLUMNS names them.
+
+    ``size_changes``: only rows where the size of the map changes.
+    """
+    shown = cut(fold(tree), depth)
+    if size_changes:
+        shown = prune(shown, lambda layer: layer.changes_size)
+    rows = []
+    for level, layer in shown.walk():
+        label = layer.short_name if layer.kind == "module" else "·"
+        times = f" ×{layer.times}" if layer.times > 1 else ""
+        rows.append(
+            (
+                "  " * level + (label or "input") + times,
+                describe(layer) + ("" if layer.executed else " (not run in eval)"),
+                shape_text(layer.output[1:]),
+                quantity(layer.parameters) if layer.parameters else "",
+                quantity(layer.macs) if layer.macs else "",
+                field_text(layer),
+                f"{quantity(layer.output_bytes)}B" if layer.output_bytes else "",
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of an :class:`Anatomy`: a module as it ran, or a bare operation (a sum of branches, a product).
+
+    ``name``: qualified name of the module, "" for the whole network; an operation carries that of the module it runs
+    in. ``kind``: "module" or "operation". ``level``: depth in the tree, 0 for the whole network. ``input`` and
+    ``output``: shapes without the batch axis, () where the part did not run. ``parameters``: number of trainable
+    values, and ``macs``: multiply-adds for one image; both include what is below. ``output_bytes``: size of the output
+    in bytes. ``receptive_field``: pixels a side, None before any convolution; ``is_global``: something on the way mixed
+    the whole map. ``executed``: False for a part that does not run in evaluation, such as an auxiliary head.
+    """
+
+    name: str
+    kind: str
+    type: str
+    level: int
+    input: tuple[int, ...]
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+    output_bytes: int
+    receptive_field: int | None
+    is_global: bool
+    executed: bool
+
+
+@dataclass(frozen=True, repr=False)
+class Anatomy:
+    """A network taken apart. A notebook shows it as a table, ``print`` as text; ``rows`` has all of it as plain data.
+
+    ``name`` is that of the network, ``input`` the shape of one image (C, H, W).
+    """
+
+    name: str
+    input: tuple[int, ...]
+    tree: Layer
+    SHOWN_LEVELS = 3
+
+    @property
+    def rows(self) -> list[Row]:
+        """All rows in order of execution, the whole network first; nothing is folded or cut."""
+        return [_row(layer, level) for level, layer in self.tree.walk()]
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable values; weights that are used twice count once."""
+        return self.tree.parameters
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image in evaluation; twice that in floating-point operations."""
+        return self.tree.macs
+
+    @property
+    def depth(self) -> int:
+        """Number of layers with weights on the longest way through the network."""
+        return self.tree.depth
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """Shape of what the network returns for one image, batch axis left out."""
+        return self.tree.output[1:]
+
+    def text(self, depth: int = SHOWN_LEVELS) -> str:
+        """Return the table as text, ``depth`` levels deep; equal neighbours are folded into one row."""
+        table = [COLUMNS, *cells(self.tree, depth)]
+        widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
+        lines = [self._totals(), ""]
+        for row in table:
+            aligned = (
+                cell.rjust(width) if name in NUMBERS else cell.ljust(width)
+                for name, cell, width in zip(COLUMNS, row, widths, strict=True)
+            )
+            lines.append("  ".join(aligned).rstrip())
+        return "\n".join(lines)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return :attr:`rows` as a DataFrame with a column for each field. WorkError where pandas is not installed."""
+        return data_frame([asdict(row) for row in self.rows])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+
+    def _totals(self) -> str:
+        return (
+            f"{self.name} for {shape_text(self.input)}: {self.parameters:,} parameters, {self.macs:,} multiply-adds, "
+            f"{self.depth} layers with weights"
+        )
+
+    def _repr_html_(self) -> str:
+        def row(values: tuple[str, ...], tag: str) -> str:
+            made = (
+                f'<{tag} style="text-align:{"right" if name in NUMBERS else "left"};white-space:pre">'
+                f"{html.escape(value)}</{tag}>"
+                for name, value in zip(COLUMNS, values, strict=True)
+            )
+            return f"<tr>{''.join(made)}</tr>"
+
+        body = "".join(row(values, "td") for values in cells(self.tree, self.SHOWN_LEVELS))
+        head = f"<caption>{html.escape(self._totals())}</caption><thead>{row(COLUMNS, 'th')}</thead>"
+        return f"<table>{head}<tbody>{body}</tbody></table>"
+
+
+def _row(layer: Layer, level: int) -> Row:
+    return Row(
+        layer.name,
+        layer.kind,
+        layer.type,
+        level,
+        layer.inputs[0][1:] if layer.inputs else (),
+        layer.output[1:],
+        layer.parameters,
+        layer.macs,
+        layer.output_bytes,
+        layer.receptive_field,
+        layer.is_global,
+        layer.executed,
+    )
+
+
+def data_frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
+    """Return rows of plain data as a pandas DataFrame. WorkError where pandas is not installed."""
+    try:
+        import pandas
+    except ImportError:
+        raise WorkError("to_pandas: needs the package pandas, which is not installed: pip install pandas") from None
+    return pandas.DataFrame(rows)
