@@ -223,8 +223,11 @@ def find(name: str) -> Variant:
 
 
 def comes_with_the_program(name: str) -> bool:
-    """Whether the network called ``name`` is one of the program's own, not of the user's folder; UsageError as `find`."""
-    return family(find(name).family).note_path.parent == NOTES
+    """Whether the network called ``name`` is one of the program's own, not of the user's folder; UsageError as `find`.
+
+    Names with a colon are those of networks from outside the catalogue.
+    """
+    return ":" not in name and family(find(name).family).note_path.parent == NOTES
 
 
 def module(name: str) -> ModuleType:

@@ -31,6 +31,7 @@ from pathlib import Path
 from ...errors import UsageError, nearest, nearest_or_all
 from . import checkpoint_policy, engine_config, weights_source
 from .recipe import FIELDS, OF_BACKBONE
+from .run_config import OWN_FOLDER
 from .weights_source import Wish
 
 TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine", "checkpoints")
@@ -39,7 +40,10 @@ TOP += tuple(weights_source.BY_FLAG)
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a file asks for; None where it says nothing. ``complete``: it is a run.json, whose recipe lacks nothing."""
+    """What a file asks for; None where it says nothing. ``complete``: it is a run.json, whose recipe lacks nothing.
+
+    ``stored`` is the folder in which that run keeps a network of a person's own.
+    """
 
     origin: str = ""
     network: str | None = None
@@ -53,6 +57,7 @@ class Wishes:
     checkpoints: Mapping[str, object] = field(default_factory=dict)
     start: Wish | None = None
     complete: bool = False
+    stored: Path | None = None
 
     def without_start(self) -> Wishes:
         """The same with weights drawn by chance, and nothing that speaks of weights taken over."""
@@ -70,7 +75,7 @@ def read(path: Path | None) -> Wishes:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise UsageError("config", str(path), f"cannot be read: {reason}") from None
     if text.lstrip().startswith("{"):
-        return _from_run(_json(text, path), path.name)
+        return _from_run(_json(text, path), path.expanduser())
     try:
         return _by_hand(tomllib.loads(text), path.name)
     except tomllib.TOMLDecodeError as error:
@@ -87,7 +92,8 @@ def _json(text: str, path: Path) -> dict:
     return values
 
 
-def _from_run(values: dict, origin: str) -> Wishes:
+def _from_run(values: dict, path: Path) -> Wishes:
+    origin = path.name
     network, data = _table(values, "network", origin), _table(values, "data", origin)
     return Wishes(
         origin,
@@ -102,6 +108,7 @@ def _from_run(values: dict, origin: str) -> Wishes:
         _known(_table(values, "checkpoints", origin), checkpoint_policy.KEYS),
         weights_source.wish_of_run(network.get("pretrained")),
         complete=True,
+        stored=path.parent / OWN_FOLDER if network.get("own") is not None else None,
     )
 
 

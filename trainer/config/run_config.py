@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...errors import UsageError, WorkError
 from . import checkpoint_policy, engine_config, recipe, weights_source
@@ -14,10 +15,33 @@ from .weights_source import Start
 
 
 @dataclass(frozen=True)
+class OwnNetwork:
+    """A person's own network, stored in ``folder`` (models/own/stored.py), from where it is built.
+
+    In a run the folder is ``network/`` of its directory, so run.json does not name it. ``path`` is where the file of its
+    class was, ``kind`` "object" or "callable", ``pickled`` by what its structure was stored, "" for a callable of a file.
+    """
+
+    folder: Path
+    path: str = ""
+    kind: str = ""
+    pickled: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the values as JSON has them, with a warning for whoever reads the file."""
+        return {"path": self.path, "kind": self.kind, "pickled": self.pickled, "warning": OWN_WARNING}
+
+
+OWN_FOLDER = "network"
+OWN_WARNING = "loading this network runs the code in the folder network"
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """Which network was built. ``stem`` is "small" or "imagenet", None where the network has one layout only.
 
-    ``pretrained`` tells where its first weights came from, None where they were drawn.
+    ``pretrained`` tells where its first weights came from, None where they were drawn. ``own`` is where a person's own
+    network is stored, None for those that have a name everywhere.
     """
 
     name: str
@@ -27,6 +51,7 @@ class NetworkConfig:
     num_classes: int
     parameters: int
     pretrained: Start | None = None
+    own: OwnNetwork | None = None
 
     @property
     def form(self) -> str:
@@ -35,7 +60,9 @@ class NetworkConfig:
 
     def to_dict(self) -> dict:
         """The values as JSON has them."""
-        return vars(self) | {"pretrained": self.pretrained.to_dict() if self.pretrained else None}
+        values = vars(self) | {"pretrained": self.pretrained.to_dict() if self.pretrained else None}
+        del values["own"]
+        return values | ({"own": self.own.to_dict()} if self.own else {})
 
 
 @dataclass(frozen=True)
@@ -87,11 +114,11 @@ class RunConfig:
         }
 
 
-def from_dict(values: dict) -> RunConfig:
-    """The configuration in a run.json; WorkError that names what is wrong with it."""
+def from_dict(values: dict, run: Path | None = None) -> RunConfig:
+    """The configuration in the run.json of the directory ``run``; WorkError that names what is wrong with it."""
     try:
         return RunConfig(
-            network_from_dict(values["network"]),
+            network_from_dict(values["network"], run),
             _part(DataConfig, values["data"] | {"classes": tuple(values["data"]["classes"])}),
             recipe.from_dict(values["recipe"], "run.json"),
             engine_config.from_dict(values["engine"]),
@@ -110,9 +137,16 @@ def _keeping(values: dict) -> Keeping:
     return checkpoint_policy.from_dict({key: value for key, value in values.items() if key in checkpoint_policy.KEYS})
 
 
-def network_from_dict(values: dict) -> NetworkConfig:
-    """What ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it has another form."""
-    return _part(NetworkConfig, values | {"pretrained": weights_source.from_dict(values.get("pretrained"))})
+def network_from_dict(values: dict, run: Path | None = None) -> NetworkConfig:
+    """What ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it has another form.
+
+    ``run`` is the directory of the run, where a person's own network is stored; without it such a network cannot be built.
+    """
+    own = values.get("own")
+    found = None if own is None or run is None else _part(OwnNetwork, own | {"folder": run / OWN_FOLDER})
+    return _part(
+        NetworkConfig, values | {"pretrained": weights_source.from_dict(values.get("pretrained")), "own": found}
+    )
 
 
 def _part(kind: type, values: dict):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import UsageError, WorkError
+from ...models.own import user_code
 from ..common import process, progress
 from ..common.files import remove_leftovers
 from ..common.out_of_memory import is_out_of_memory
@@ -124,7 +125,7 @@ def _here_or_in_ranks(path: Path, lock: RunLock, setting: Setting) -> int:
 def _config(path: Path) -> run_config.RunConfig | None:
     """What run.json says; None where it cannot be used, which is told when the run is opened."""
     try:
-        return run_config.from_dict(read_config(path))
+        return run_config.from_dict(read_config(path), path)
     except WorkError:
         return None
 
@@ -209,7 +210,7 @@ def _outcome(writer: RunWriter, report: Report, setting: Setting) -> Outcome:
             return Outcome("stopped", INTERRUPTED)
         report.status(state="starting", phase="loading torch", exit=None, error=None)
         writer.keep_alive()
-        config = run_config.from_dict(group.shared(writer.config)).on(setting.devices)
+        config = run_config.from_dict(group.shared(writer.config), writer.path).on(setting.devices)
         report.status(devices=config.engine.devices or (config.engine.device,))
         _settle(config.engine.threads, writer.path, report.say, setting)
         from ..loop.session import train
@@ -264,7 +265,8 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     if is_out_of_memory(error):
         return "out of memory: smaller parts of the batch help, --set accumulate=2, or a smaller --batch-size"
-    return f"{type(error).__name__}: {text[:300]} (traceback in {log_file.LOG})"
+    where = user_code.place(error)
+    return f"{type(error).__name__}: {text[:300]} ({f'{where}; ' if where else ''}traceback in {log_file.LOG})"
 
 
 def _log_traceback(path: Path) -> None:

@@ -199,6 +199,8 @@ def build_session(
         fine_tuning.freeze(network, fresh)
     scales = fine_tuning.rate_scales(network, recipe, fresh)
     mean, std = (first.mean, first.std) if first is not None and first.mean else (data.mean, data.std)
+    if len(mean) == 1:  # grey images get as many equal channels as the network takes
+        mean, std = tuple(mean) * config.network.in_channels, tuple(std) * config.network.in_channels
     layout = torch.channels_last if engine.channels_last else torch.contiguous_format
     network = network.to(device, memory_format=layout)  # pyright: ignore[reportCallIssue] torch declares no memory_format beside a device
     if taken_over:

@@ -36,7 +36,8 @@ def key(config: RunConfig, fixed: Collection[str]) -> str:
         [
             [platform.machine(), os.cpu_count(), machine.device, machine.device_name, machine.threads],
             [torch.__version__, torch.version.cuda],
-            [network.name, network.stem, network.image_size, network.in_channels, network.num_classes],
+            [network.name, network.stem, network.image_size, network.in_channels, network.num_classes]
+            + ([network.own.path, network.parameters] if network.own else []),
             [
                 recipe.batch_size,
                 recipe.accumulate,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ...models.anatomy import counting, memory
 from ...models.catalogue import registry
+from ...models.own import outside
 from ..common.number_text import about, speed
 from ..config.engine_config import Engine
 from ..config.run_config import NetworkConfig, RunConfig
@@ -148,6 +149,8 @@ def _place(engine: Engine) -> str:
 
 def smaller(network: NetworkConfig) -> str:
     """What to train instead: the layout for small pictures where it was not taken, else a smaller network of the family."""
+    if outside.is_outside(network.name):
+        return ""
     variant = registry.find(network.name)
     if variant.small_form is not None and network.form != "small":
         return "--stem small takes the layout for small pictures"

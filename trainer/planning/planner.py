@@ -20,6 +20,7 @@ from ... import __version__, settings
 from ...errors import UsageError
 from ...models.anatomy import counting
 from ...models.catalogue import registry
+from ...models.own.outside import is_outside
 from ..batches import placement
 from ..config import (
     checkpoint_policy,
@@ -43,7 +44,7 @@ from ..runs.lock import RunLock
 from ..runs.run_writer import RunWriter
 from ..weights import initialise
 from ..weights.initialise import Source
-from . import engine_choice
+from . import engine_choice, outside
 from .engine_choice import Choice
 from .loss_kind import uses_cross_entropy
 
@@ -139,10 +140,13 @@ def _plan(request: Request, say: Say) -> Plan:
     name = request.network or wishes.network
     if name is None:
         raise UsageError("network", None, "give the name of a network; `cnn-explorer list` names them all")
-    variant = registry.find(name)
+    outsider = outside.find(name, wishes.stored if name == wishes.network else None) if is_outside(name) else None
+    variant = outsider.variant if outsider is not None else registry.find(name)
     dataset = request.dataset or wishes.dataset or DEFAULT_DATASET
     seed = _seed(_first(request.seed, wishes.seed, 0))
     stem = _first(request.stem, wishes.stem, "auto")
+    if outsider is not None and stem in ("small", "imagenet"):
+        raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one layout")
     other_pictures = wishes.complete and request.dataset not in (None, wishes.dataset)
     size = _first(request.image_size, None if other_pictures else wishes.image_size)
     if size is not None and size < 1:
@@ -167,7 +171,10 @@ def _plan(request: Request, say: Say) -> Plan:
     if source is not None and source.channels is not None and source.channels > info.channels:
         say(f"grey pictures become {source.channels} equal channels, which is what the weights expect")
         info = dataclasses.replace(info, channels=source.channels)
-    form = _form(variant, info, stem, size, say)
+    if outsider is not None:
+        info, form = _fit(outsider, info, size, say)
+    else:
+        form = _form(variant, info, stem, size, say)
     data = datasets.load(
         info.name,
         folder,
@@ -182,6 +189,8 @@ def _plan(request: Request, say: Say) -> Plan:
     if remark:
         say(remark)
     network = NetworkConfig(variant.name, form.stem, info.channels, form.image_size, len(data.classes), form.parameters)
+    if outsider is not None:
+        network = dataclasses.replace(network, own=outsider.own)
     if source is not None:
         begin = initialise.settle(source, network, data.classes, say)
         network = dataclasses.replace(network, pretrained=begin)
@@ -301,9 +310,24 @@ def _form(variant: registry.Variant, info: DataInfo, stem: str, size: int | None
     form = _try(variant, info, chosen, wanted, fall_back=None if size else own)
     if chosen == "small" and stem == "auto":
         say(f"{variant.name}: the layout for small pictures; --stem imagenet takes the paper's")
+    _tell_size(info, form, say)
+    return form
+
+
+def _fit(outsider: outside.Outside, info: DataInfo, size: int | None, say: Say) -> tuple[DataInfo, Form]:
+    """The images that a network from outside the catalogue takes; said where they are others than the data's."""
+    fit = outside.fit(outsider, info, size)
+    if fit.channels != info.channels:
+        say(f"grey images become {fit.channels} equal channels, which is what {outsider.variant.name} takes")
+        info = dataclasses.replace(info, channels=fit.channels)
+    form = Form(None, fit.image_size, fit.parameters)
+    _tell_size(info, form, say)
+    return info, form
+
+
+def _tell_size(info: DataInfo, form: Form, say: Say) -> None:
     if form.image_size != info.size:
         say(f"pictures are resized from {info.size}×{info.size} to {form.image_size}×{form.image_size} on the device")
-    return form
 
 
 def _try(variant: registry.Variant, info: DataInfo, stem: str | None, size: int, fall_back: int | None) -> Form:
@@ -346,7 +370,7 @@ def create(
     lock = RunLock.acquire(runs / run_id)
     try:
         values = {"argv": list(argv)} | config.to_dict() | {"versions": versions} | dict(more or {})
-        with RunWriter.create(runs, run_id, values, lock):
+        with outside.kept(config.network.own, runs / run_id), RunWriter.create(runs, run_id, values, lock):
             return runs / run_id, lock
     except BaseException:
         lock.release()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ...errors import UsageError, WorkError
 from ...models.anatomy import counting, transplant
 from ...models.catalogue import registry
+from ...models.own import outside
 from ..config.recipe import OF_BACKBONE, Recipe
 from ..config.run_config import NetworkConfig
 from ..config.weights_source import FILE, GROWN, TORCHVISION, Start, Wish
@@ -75,9 +76,14 @@ def find(wish: Wish, variant: registry.Variant, runs: Path, say: Say) -> Source:
     known = file.network
     if wish.kind == GROWN:
         _check_growing(variant, file)
-    if known is None or registry.find(known.name).family != variant.family:
+    if known is None or not _is_of_family(known.name, variant):
         return Source(wish.kind, name, file=file, digest=digest)
     return Source(wish.kind, name, None, file, digest, known.stem, known.image_size, known.in_channels)
+
+
+def _is_of_family(name: str, variant: registry.Variant) -> bool:
+    """Whether the network called ``name`` is of the same family; one from outside the catalogue is of its own alone."""
+    return name == variant.name if outside.is_outside(name) else registry.find(name).family == variant.family
 
 
 def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
@@ -100,13 +106,13 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
 
 
 def _check_growing(variant: registry.Variant, file: WeightFile) -> None:
-    if not hasattr(registry.module(variant.family), "grow"):
+    if outside.is_outside(variant.name) or not hasattr(registry.module(variant.family), "grow"):
         raise UsageError(
             "grow-from", variant.name, "cannot be grown: its model file declares no grow(network, trained)"
         )
     if file.network is None:
         raise UsageError("grow-from", str(file.path), "does not say of which network it is; a run or its best.pt does")
-    if registry.find(file.network.name).family != variant.family:
+    if not _is_of_family(file.network.name, variant):
         hint = f"is of {file.network.name}; {variant.name} grows from a network of its own family, {variant.family}"
         raise UsageError("grow-from", str(file.path), hint)
 
@@ -212,6 +218,10 @@ def _grow(network: nn.Module, file: WeightFile, config: NetworkConfig) -> set[st
     return {name for name in transplant.named_weights(network) if any(name.startswith(f"{layer}.") for layer in layers)}
 
 
+def _entry(name: str) -> registry.Variant:
+    return outside.variant(name) if outside.is_outside(name) else registry.find(name)
+
+
 def take_over(network: nn.Module, config: NetworkConfig) -> None:
     """Put the first weights that run.json speaks of into a network that has its chance weights, on the CPU.
 
@@ -220,7 +230,7 @@ def take_over(network: nn.Module, config: NetworkConfig) -> None:
     start = config.pretrained
     assert start is not None
     if start.kind == TORCHVISION:
-        chosen = torchvision_weights.find(registry.find(config.name), start.name)
+        chosen = torchvision_weights.find(_entry(config.name), start.name)
         torchvision_weights.fetch(chosen, lambda line: None)
         torchvision_weights.put_into(network, chosen, builder(config), config.image_size, start.fresh)
         return

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from ...errors import UsageError, WorkError
 from ...models.catalogue import registry
+from ...models.own import outside
 from ..batches.batches import View
 from ..common.json_safe import encode_json
 from ..config import run_config
@@ -106,7 +107,8 @@ def _described(path: Path, tensors: Mapping, facts: Mapping) -> WeightFile:
     named = _unwrapped({str(name): value for name, value in tensors.items() if isinstance(value, Tensor)})
     if not named:
         raise WorkError(f"{path}: holds no weights by name")
-    network = run_config.network_from_dict(facts["network"]) if facts.get("network") else None
+    run = path.parent.parent if path.parent.name == "checkpoints" else None
+    network = run_config.network_from_dict(facts["network"], run) if facts.get("network") else None
     classes = tuple(map(str, facts.get("classes") or ()))
     mean, std = (tuple(float(value) for value in facts.get(key) or ()) for key in ("mean", "std"))
     return WeightFile(path, named, network, classes, mean, std, dict(facts))
@@ -178,6 +180,13 @@ def load_network(path: str | os.PathLike) -> Loaded:
 
 def build(config: NetworkConfig) -> nn.Module:
     """The network of a configuration with its chance weights. UsageError where it cannot be built."""
+    if outside.is_outside(config.name):
+        sizes = {
+            "num_classes": config.num_classes,
+            "in_channels": config.in_channels,
+            "image_size": config.image_size,
+        }
+        return outside.build(config.name, folder=config.own.folder if config.own else None, **sizes)
     try:
         return registry.build(
             config.name,

@@ -1,0 +1,265 @@
+"""The Python files that make up a person's own network: found, copied, and imported from the copy. No torch.
+
+A run keeps the file of the network and, of the same project, the files that this one imports, so that resuming does not
+depend on what the person writes later. Installed packages are not copied: they are imported by their names.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+
+from ...errors import UsageError, WorkError
+from . import user_code
+from .user_code import PACKAGE, is_library
+
+LARGEST = 10_000_000
+"""Bytes of all files together: a project that has more is better installed as a package."""
+
+
+def is_own(module: str) -> bool:
+    """Return whether a loaded module belongs to the person's project: not to Python, to a package, or to this program."""
+    if module == "__main__" or module.partition(".")[0] == PACKAGE:
+        return False
+    found = sys.modules.get(module)
+    path = getattr(found, "__file__", None)
+    return path is not None and path.endswith(".py") and not is_library(path)
+
+
+def collect(modules: list[str]) -> dict[str, Path]:
+    """Return the files of these modules and of all own modules that they import, by module name; packages included.
+
+    UsageError where a file cannot be read or all of them are too large.
+    """
+    found: dict[str, Path] = {}
+    waiting = [name for module in modules for name in _with_parents(module)]
+    while waiting:
+        name = waiting.pop()
+        path = _file(name)
+        if name in found or path is None:
+            continue
+        found[name] = path
+        for imported in _imports(name, path):
+            waiting += _with_parents(imported)
+    size = sum(path.stat().st_size for path in found.values())
+    if size > LARGEST:
+        hint = f"imports {len(found)} files of its project, {size / 1e6:.0f} MB; install the project as a package (pip)"
+        raise UsageError("network", modules[0], hint)
+    return dict(sorted(found.items()))
+
+
+def _with_parents(module: str) -> list[str]:
+    parts = module.split(".")
+    return [".".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _file(module: str) -> Path | None:
+    """Return the file of an own module, loaded or only importable; None for everything else."""
+    if module in sys.modules:
+        path = getattr(sys.modules[module], "__file__", None)
+    else:
+        top = module.rpartition(".")[0]
+        if top and top not in sys.modules:
+            return None  # looking for it would import the package above it
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError, AttributeError):
+            return None
+        path = spec.origin if spec is not None else None
+    if path is None or not path.endswith(".py") or is_library(path) or module.partition(".")[0] == PACKAGE:
+        return None
+    return Path(path) if module != "__main__" and Path(path).is_file() else None
+
+
+def _imports(module: str, path: Path) -> Iterator[str]:
+    """Yield the absolute names of what a file imports anywhere in it; names of classes and functions are among them."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UsageError("network", module, f"cannot be stored: {path.name}: {error}") from None
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def place(module: str, path: Path) -> str:
+    """Return where a module's file stands in the copy: ``package/net.py``, ``package/__init__.py``."""
+    parts = module.split(".")
+    return "/".join([*parts, "__init__.py"]) if path.name == "__init__.py" else "/".join(parts) + ".py"
+
+
+def module_of(place: str) -> str:
+    """Return the module name of a file in the copy."""
+    return place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def has_changed(module: ModuleType) -> bool:
+    """Return whether a loaded module's functions are no longer those of its file: the file was edited since.
+
+    The instructions are compared, not the text, so that comments and blank lines do not count.
+    """
+    try:
+        text = Path(str(module.__file__)).read_bytes()
+        code = compile(text, str(module.__file__), "exec", dont_inherit=True)
+    except (OSError, SyntaxError, ValueError):
+        return True
+    now = {(item.co_qualname, _instructions(item)) for item in _codes(code)}
+    return any((item.co_qualname, _instructions(item)) not in now for item in _loaded_codes(module))
+
+
+def fingerprint(value: object) -> str:
+    """Return a digest of a class or function: equal for two that were made from the same text by the same Python."""
+    return hashlib.sha256(repr(_content(value)).encode()).hexdigest()
+
+
+def _content(value: object) -> object:
+    if isinstance(value, property):
+        return "property", _content(value.fget), _content(value.fset)
+    function = inspect.unwrap(getattr(value, "__func__", value))  # type: ignore[arg-type]
+    if isinstance(function, FunctionType):
+        return _instructions(function.__code__), repr(function.__defaults__), repr(function.__kwdefaults__)
+    if isinstance(value, type):
+        own = {key: item for key, item in vars(value).items() if key not in ("__dict__", "__weakref__", "__doc__")}
+        return [base.__qualname__ for base in value.__bases__], [(key, _content(own[key])) for key in sorted(own)]
+    return repr(value) if isinstance(value, int | float | str | bytes | tuple | None) else type(value).__qualname__
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _instructions(code: CodeType) -> tuple:
+    constants = tuple(_constant(item) for item in code.co_consts)
+    return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars
+
+
+def _constant(value: object) -> object:
+    if isinstance(value, CodeType):
+        return _instructions(value)
+    return tuple(sorted(map(repr, value))) if isinstance(value, frozenset) else repr(value)
+
+
+def _loaded_codes(module: ModuleType) -> Iterator[CodeType]:
+    """Yield the code of the functions, and of the methods of the classes, that a module defines itself."""
+    waiting = list(vars(module).values())
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, type):
+            if value.__module__ == module.__name__:
+                waiting += list(vars(value).values())
+            continue
+        if isinstance(value, property):
+            waiting += [value.fget, value.fset]
+        function = inspect.unwrap(getattr(value, "__func__", value))
+        is_ours = isinstance(function, FunctionType) and function.__module__ == module.__name__
+        if is_ours and function.__code__.co_filename == module.__file__:
+            yield function.__code__
+
+
+def modules_of_copy(folder: Path, files: list[str], wanted: list[str]) -> dict[str, ModuleType]:
+    """Return the ``wanted`` modules of a copy: those that are loaded already where they are the same, else the copy's.
+
+    Being the same means that neither the person's files nor what was loaded from them differ from the copy; then a network
+    that is loaded is an instance of the person's own class. WorkError where the copy cannot be imported.
+    """
+    names = {module_of(file): file for file in files}
+    loaded = {name: sys.modules[name] for name in names if name in sys.modules}
+    if all(name in loaded for name in wanted) and all(_is_same(loaded[name], folder / names[name]) for name in loaded):
+        return {name: loaded[name] for name in wanted}
+    known = _imported.setdefault(str(folder.resolve()), {})
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        known |= _import(folder, list(names), missing)
+    return {name: known[name] for name in wanted}
+
+
+_imported: dict[str, dict[str, ModuleType]] = {}
+_importing: list[Path] = []
+
+
+def importing() -> bool:
+    """Return whether a copy is being imported at this moment: what its file does then, it does once more."""
+    return bool(_importing)
+
+
+def _is_same(module: ModuleType, copy: Path) -> bool:
+    try:
+        return Path(str(module.__file__)).read_bytes() == copy.read_bytes() and not has_changed(module)
+    except OSError:
+        return False
+
+
+def _import(folder: Path, names: list[str], wanted: list[str]) -> dict[str, ModuleType]:
+    _importing.append(folder)
+    with _instead_of_loaded(folder, names):
+        try:
+            return {name: importlib.import_module(name) for name in wanted}
+        except ModuleNotFoundError as error:
+            missing = f"it imports {error.name!r}, which is neither stored with it nor installed"
+            raise WorkError(f"{folder}: {missing} ({user_code.place(error)})") from None
+        except Exception as error:
+            raise WorkError(f"{folder}: cannot be imported: {user_code.describe(error)}") from None
+        finally:
+            _importing.pop()
+
+
+@contextmanager
+def _instead_of_loaded(folder: Path, names: list[str]) -> Iterator[None]:
+    """Let imports find the copy's modules, whatever the person has loaded under their names, which is put back at the end.
+
+    Where nothing was loaded under these names the copy's modules stay, for imports inside of functions.
+    """
+    tops = {name.partition(".")[0] for name in names}
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in tops}
+    for name in before:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    without_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the run directory stays as it is
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = without_bytecode
+        sys.path.remove(str(folder))
+        if before:
+            for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+                del sys.modules[name]
+            sys.modules.update(before)
+        elif str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+def import_own(name: str, source: str) -> ModuleType:
+    """Import the module of ``package.module:callable``; the present folder is searched first. UsageError."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(source)
+    except ModuleNotFoundError as error:
+        hint = f"cannot be imported ({error}); write torchvision:NAME, timm:NAME or package.module:callable"
+        raise UsageError("network", name, hint) from None
+    except Exception as error:
+        raise UsageError("network", name, f"cannot be imported: {user_code.describe(error)}") from None
