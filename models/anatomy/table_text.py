@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...errors import WorkError
+from ..catalogue.frames import data_frame
 from ..catalogue.notes import quantity, shape_text
 from .layer_table import Layer, cut, fold, prune
 
@@ -191,12 +191,3 @@ def _row(layer: Layer, level: int) -> Row:
         layer.is_global,
         layer.executed,
     )
-
-
-def data_frame(rows: list[dict[str, Any]]) -> pandas.DataFrame:
-    """Return rows of plain data as a pandas DataFrame. WorkError where pandas is not installed."""
-    try:
-        import pandas
-    except ImportError:
-        raise WorkError("to_pandas: needs the package pandas, which is not installed: pip install pandas") from None
-    return pandas.DataFrame(rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import nn
 
 from ...errors import UsageError, nearest
 from ..catalogue.registry import Form, Variant
-from . import stored, user_code
+from . import own_files, stored, user_code
 
 TORCHVISION, TIMM, OWN = "torchvision", "timm", "own"
 
@@ -70,6 +71,14 @@ def build(name: str, *, num_classes: int, in_channels: int, image_size: int, fol
         raise UsageError(
             "network", name, f"cannot be built for {image_size} pixels: {user_code.describe(error)}"
         ) from None
+
+
+def made(name: str, given: Mapping[str, object]) -> nn.Module:
+    """Let what ``package.module:callable`` names make a network, with those of ``given`` that it takes. UsageError."""
+    source, _, qualname = name.partition(":")
+    if source == OWN:
+        raise UsageError("network", name, "is the network of a run; cnn_explorer.load(run) builds it")
+    return stored.call(name, stored.look_up(own_files.import_own(name, source), qualname, name), given)
 
 
 def _torchvision_size(name: str, rest: str) -> int:

@@ -49,7 +49,7 @@ def start(
     relative names in variables keep their meaning. Raises WorkError when no process can be started; the locks are then
     still held.
     """
-    command = [python, *_search_path_flags(), "-m", "cnn_explorer", "train", "--runs", str(run_paths[0].parent)]
+    command = [python, *search_path_flags(), "-m", "cnn_explorer", "train", "--runs", str(run_paths[0].parent)]
     for path, lock in zip(run_paths, locks, strict=True):
         command += ["--run", path.name] + (["--lock-fd", str(lock.fileno())] if lock.fileno() >= 0 else [])
     command += ["--devices", ",".join(devices)] if devices else []
@@ -77,7 +77,7 @@ def start(
     return child
 
 
-def _search_path_flags() -> list[str]:
+def search_path_flags() -> list[str]:
     """``python -m`` looks for modules in the working directory first; the child shall do so only if this process does."""
     try:
         here = os.getcwd()

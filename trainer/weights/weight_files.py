@@ -17,7 +17,7 @@ import json
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,11 +171,20 @@ def load_network(path: str | os.PathLike) -> Loaded:
         network.load_state_dict(dict(found.tensors))
     except RuntimeError as error:
         raise WorkError(f"{path}: does not fit {found.network.name}: {str(error).splitlines()[-1].strip()}") from None
+    return Loaded(network.eval(), found.classes, _view(found))
+
+
+def _view(found: WeightFile) -> View:
+    assert found.network is not None
     if len(found.mean) != found.network.in_channels or len(found.std) != found.network.in_channels:
-        raise UsageError("weights", str(path), "do not say how pictures are normalised; best.pt of the run does")
-    return Loaded(
-        network.eval(), found.classes, View(found.mean, found.std, found.network.image_size, torch.device("cpu"))
-    )
+        raise UsageError("weights", str(found.path), "do not say how pictures are normalised; best.pt of the run does")
+    return View(found.mean, found.std, found.network.image_size, torch.device("cpu"))
+
+
+def view_of(checkpoint: Path) -> Callable[[Tensor], Tensor]:
+    """Return what makes of images (B, C, H, W) with values 0 … 255 what the network of a checkpoint takes."""
+    view = _view(read(checkpoint))
+    return lambda images: view.sized(view.normalised(images))
 
 
 def build(config: NetworkConfig) -> nn.Module:

@@ -1,0 +1,340 @@
+"""The Python interface: ``import cnn_explorer as cx``. Importing it loads no torch; what needs torch loads it when called.
+
+    cx.networks(tag="residual")                                 what there is
+    net = cx.create("resnet18", stem="small", num_classes=10)   a torch.nn.Module
+    cx.anatomy(net, (3, 32, 32))                                its layers, exactly counted
+    run = cx.train(net, dataset="digits", epochs=5)             trained in a process of its own
+    run.wait().load()                                           with its best weights
+
+Wrong names and values raise :class:`UsageError` (a ValueError) that says what would work; work that fails raises
+:class:`WorkError` (a RuntimeError). docs/api.md explains all of it with examples.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+from .errors import UsageError, WorkError, nearest
+from .trainer.launch.run_handle import Best, Curve, Records, Run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .models.anatomy.table_text import Anatomy
+
+__all__ = [
+    "Best",
+    "Curve",
+    "Network",
+    "Records",
+    "Run",
+    "TrainOptions",
+    "UsageError",
+    "WorkError",
+    "anatomy",
+    "create",
+    "load",
+    "networks",
+    "run",
+    "runs",
+    "train",
+]
+
+INPUT = (3, 32, 32)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the catalogue, as its paper has it.
+
+    ``parameters``: number of trainable values, ``macs``: multiply-adds for one image of the paper's size; both are 0 for
+    a network of your own whose note has not been counted. ``family`` is the architecture (its note), ``year`` that of
+    the paper.
+    """
+
+    name: str
+    family: str
+    title: str
+    year: int
+    parameters: int
+    macs: int
+    tags: tuple[str, ...]
+
+
+def networks(tag: str | None = None) -> list[Network]:
+    """Return the networks of the catalogue, oldest first; with ``tag`` those that have it. Loads no torch.
+
+    Raises UsageError for a tag that no network has.
+    """
+    from .models.catalogue import registry
+
+    found = list(registry.variants().values())
+    if tag is not None:
+        tags = {name for variant in found for name in variant.tags}
+        if tag not in tags:
+            raise UsageError("tag", tag, f"is on no network; {nearest(tag, tags) or ', '.join(sorted(tags))}")
+    return [
+        Network(
+            item.name, item.family, item.title, item.year, item.paper_form.parameters, item.paper_form.macs, item.tags
+        )
+        for item in found
+        if tag is None or tag in item.tags
+    ]
+
+
+def create(
+    name: str,
+    *,
+    stem: Literal["imagenet", "small"] | None = None,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    image_size: int | None = None,
+) -> nn.Module:
+    """Build a network with weights drawn by torch's random generator: images (B, C, H, W) to scores (B, classes).
+
+    ``name`` is one of the catalogue, or ``torchvision:NAME``, ``timm:NAME`` or ``package.module:callable``. ``stem``:
+    "imagenet" is the paper's layout, which is also taken where nothing is said, "small" the one for images of 28 and 32
+    pixels; ``in_channels`` and ``image_size`` (pixels a side) are those of the layout where they are not given. Raises
+    UsageError for an unknown name and for values that the network cannot take.
+    """
+    from .models.catalogue import registry
+    from .models.own import outside
+
+    if stem not in (None, "imagenet", "small"):
+        raise UsageError("stem", stem, "is unknown; choose one of imagenet, small")
+    sizes = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+    if outside.is_outside(name):
+        return _create_outside(name, stem, sizes)
+    variant = registry.find(name)
+    if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > 64:
+        raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's layout only")
+    try:
+        return registry.build(variant.name, form="small" if stem == "small" else "paper", **sizes)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError("network", variant.name, str(error)) from None
+
+
+def _create_outside(name: str, stem: str | None, sizes: Mapping[str, int | None]) -> nn.Module:
+    from .models.own import outside
+
+    if stem is not None:
+        raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one layout")
+    if outside.is_own(name):
+        return outside.made(name, sizes)
+    channels, size, _ = outside.variant(name).paper_form.input
+    return outside.build(
+        name,
+        num_classes=sizes["num_classes"] or 1000,
+        in_channels=sizes["in_channels"] or channels or 3,
+        image_size=sizes["image_size"] or size,
+    )
+
+
+def anatomy(
+    network: nn.Module | Callable[..., nn.Module] | str,
+    input: Sequence[int] | None = None,
+    *,
+    stem: Literal["imagenet", "small"] | None = None,
+) -> Anatomy:
+    """Take a network apart: every layer and operation with shapes, parameters, multiply-adds and receptive field.
+
+    ``network`` is any torch.nn.Module, a class or function that makes one, or a name as for :func:`create`. A module is
+    left exactly as it was: device, training mode, weights, gradients, hooks, random states. A copy of it without values
+    is run; a network that needs values (``if x.mean() > 0``) is run on random ones.
+
+    ``input`` is the shape of one image without batch axis, (channels, height, width), or of a clip (channels, frames,
+    height, width). For a module it is (3, 32, 32) where it is not given, for a name the size of its paper. ``stem`` is
+    for names of the catalogue.
+
+    Raises UsageError where the network cannot take the input, with the layer, the line of your code and the smallest
+    size that works, and where the network cannot be copied.
+    """
+    from .models.anatomy import external
+    from .models.anatomy.table_text import Anatomy
+
+    if input is not None and (len(input) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in input)):
+        raise UsageError(
+            "input", tuple(input), "must be (channels, height, width), of a clip (channels, frames, height, width)"
+        )
+    shape = None if input is None else tuple(input)
+    if isinstance(network, str):
+        subject = external.subject(network, form="small" if stem == "small" else "paper", shape=shape)
+        return Anatomy(subject.name, subject.shape, external.anatomy_of(subject))
+    if stem is not None:
+        raise UsageError("stem", stem, "is for names of the catalogue; a module has the layout that it was made with")
+    shape = shape or INPUT
+    made = _module(network, shape)
+    return Anatomy(type(made).__name__, shape, external.anatomy_of_module(made, shape))
+
+
+def _module(network: Any, shape: tuple[int, ...]) -> nn.Module:
+    """The network itself, or what a class or function makes, on the meta device and without drawing random numbers."""
+    import torch
+    from torch import nn
+
+    from .models.anatomy.untouched import random_state_kept
+    from .models.own import stored
+
+    if isinstance(network, nn.Module):
+        return network
+    if not callable(network):
+        raise UsageError(
+            "network", type(network).__name__, "is neither a torch.nn.Module nor makes one, nor is it a name"
+        )
+    given = {"in_channels": shape[0], "image_size": shape[-1]}
+    with random_state_kept(), torch.device("meta"):
+        return stored.call(getattr(network, "__qualname__", type(network).__name__), network, given)
+
+
+class TrainOptions(TypedDict, total=False):
+    """The options of :func:`train`, by the names of the flags of `cnn-explorer train`, which docs/training.md explains."""
+
+    recipe: str
+    epochs: int
+    batch_size: int
+    lr: float
+    optimizer: str
+    momentum: float
+    weight_decay: float
+    sam: str
+    schedule: str
+    warmup: float
+    label_smoothing: float
+    class_weights: str | Sequence[float]
+    sampling: str
+    clip_norm: float
+    ema: float
+    augment: str | Sequence[str]
+    tta: str
+    set: Mapping[str, Any]
+    pretrained: bool
+    weights: str
+    init_from: str
+    grow_from: str
+    freeze: str
+    backbone_lr: float
+    layer_decay: float
+    config: str | Path
+    seed: int
+    validation: float
+    stem: str
+    image_size: int
+    device: str
+    devices: int | str | Sequence[str]
+    precision: str
+    channels_last: bool
+    compile: bool
+    cuda_graphs: bool
+    tf32: bool
+    data_on_device: bool
+    threads: int
+    checkpoint_minutes: float
+    keep: int
+    calibrate: bool
+    runs: str | Path
+    data: str | Path
+
+
+def train(
+    network: nn.Module | Callable[..., nn.Module] | str,
+    dataset: str | None = None,
+    *,
+    name: str | None = None,
+    **options: Unpack[TrainOptions],
+) -> Run:
+    """Train a network in a process of its own, and return its run as soon as that process begins.
+
+    ``network`` is a torch.nn.Module, which is trained from the weights that it has and is itself left as it is; a class
+    or function that makes one, called with those of num_classes, in_channels and image_size that it has parameters for;
+    or a name as for :func:`create`. ``dataset``: digits (where nothing is said), mnist, fashion-mnist, cifar10, cifar100
+    or folder:PATH. ``name`` is what a network of your own is called in lists; its class name where it is not given.
+
+    A run keeps what it needs to build your network again: the file of its class with the files of your project that it
+    imports, or, for a class of a notebook, the class itself (needs ``pip install 'cnn-explorer[notebook]'``).
+
+    The options are the flags of `cnn-explorer train` with underscores: ``epochs=5, lr=0.1, augment=["crop", "flip"]``,
+    ``channels_last=True``, ``set={"gamma": 0.2}``; ``augment=[]`` for none. What is said before the training begins goes
+    to stderr.
+
+    Raises TypeError for an unknown option; UsageError for what cannot be trained, with the line of your code where the
+    error is in it, before a run exists; WorkError where the data cannot be had or the run not be written.
+    """
+    from .cli import from_python
+    from .models.own.own_files import importing
+
+    if importing():
+        hint = 'is called by a file that a run imports to build its network: put it under if __name__ == "__main__":'
+        raise UsageError("train", None, hint)
+    flags = from_python.words({"dataset": dataset, **options})
+    if isinstance(network, str):
+        if name is not None:
+            raise UsageError("name", name, f"is for a network of your own; {network} has a name")
+        return Run(from_python.begin(network, flags))
+    with tempfile.TemporaryDirectory(prefix="cnn-explorer-") as folder:
+        return Run(from_python.begin(f"stored:{_store(network, name, Path(folder) / 'network')}", flags))
+
+
+def _store(network: Any, name: str | None, folder: Path) -> Path:
+    import sys
+
+    from torch import nn
+
+    from .models.own import outside, stored
+
+    if not isinstance(network, nn.Module) and not (callable(network) and hasattr(network, "__qualname__")):
+        raise UsageError(
+            "network", type(network).__name__, "is neither a torch.nn.Module, nor a class or function, nor a name"
+        )
+    kind = type(network) if isinstance(network, nn.Module) else network
+    chosen = name if name is not None else str(kind.__name__).strip("<>")
+    if not _NAME.fullmatch(chosen):
+        raise UsageError("name", chosen, "must be letters, digits, '.', '_' and '-', the first a letter or digit")
+    stored.store(network, f"{outside.OWN}:{chosen}", folder, lambda line: print(line, file=sys.stderr))
+    return folder
+
+
+def runs(folder: str | Path | None = None) -> list[Run]:
+    """Return all runs, newest first. ``folder`` is the runs folder; the usual one where it is not given.
+
+    Raises UsageError where the folder cannot be read.
+    """
+    from .settings import runs_folder
+    from .trainer.runs.reader import list_runs
+
+    return [Run(found.path) for found in list_runs(runs_folder(folder))]
+
+
+def run(name: str | Path = "last", folder: str | Path | None = None) -> Run:
+    """Return one run: by its id, a unique beginning or ending of it, its directory, or "last" for the newest.
+
+    Raises UsageError where there is none, naming the nearest.
+    """
+    from .settings import runs_folder
+    from .trainer.runs.ids import is_run, resolve
+
+    path = Path(name)
+    if len(path.parts) > 1:
+        if not is_run(path):
+            raise UsageError("run", str(name), "is no directory of a run")
+        return Run(path.absolute())
+    return Run(resolve(runs_folder(folder), str(name)))
+
+
+def load(run: Run | str | Path, checkpoint: Literal["best", "last"] = "best") -> nn.Module:
+    """Build the network of a run with its trained weights: in eval mode, on the CPU. See :meth:`Run.load`.
+
+    A network of your own is built by running the code in the run's directory: load only runs that you trust.
+    """
+    found = run if isinstance(run, Run) else _run(run)
+    return found.load(checkpoint)
+
+
+_run = run  # `load` has a parameter of this name

@@ -1,0 +1,126 @@
+"""What ``cnn_explorer.train`` does with its options: the words of `cnn-explorer train`, and a process that runs them.
+
+The options are read off the command itself, so that Python takes what the command line takes, by the same names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..errors import UsageError, WorkError, nearest
+from ..models.own.user_code import is_library
+from ..trainer.launch import spawn
+
+OTHERS = ("plan", "find_lr", "detach", "json", "run", "lock_fd", "as_rank", "help", "no_augment")
+"""Options of the command that are nothing for Python, or have another form there."""
+PATIENCE_S = 10.0
+
+
+@cache
+def options() -> dict[str, Any]:
+    """Return the options of `cnn-explorer train` by the name that they have in Python: the flag's, with underscores."""
+    from .train import train
+
+    alone = typer.Typer(add_completion=False)
+    alone.command()(train)
+    found = {}
+    for parameter in typer.main.get_command(alone).params:
+        flags = [flag for flag in parameter.opts if flag.startswith("--")]
+        if flags:
+            found[flags[0].removeprefix("--").replace("-", "_")] = parameter
+    return {name: parameter for name, parameter in found.items() if name not in OTHERS}
+
+
+def words(given: Mapping[str, object]) -> list[str]:
+    """Return the flags for options of Python; None stands for "not given".
+
+    TypeError for an option that there is not, naming the nearest; UsageError for a value of another kind.
+    """
+    known = options()
+    found: list[str] = []
+    for name, value in given.items():
+        if name not in known:
+            hint = nearest(name, known) or "`cnn-explorer train --help` names them all"
+            raise TypeError(f"train() has no option {name!r}; {hint}")
+        if value is not None:
+            found += _flags(name, known[name], value)
+    return found
+
+
+def _flags(name: str, parameter: Any, value: object) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if name == "set":
+        if not isinstance(value, Mapping):
+            raise UsageError("set", value, "must be a dictionary of values of the recipe: {'gamma': 0.2}")
+        return [f"{flag}={key}={json.dumps(item)}" for key, item in value.items()]
+    if getattr(parameter, "is_flag", False):
+        if not isinstance(value, bool):
+            raise UsageError(name, value, "must be True or False")
+        return [flag if value else f"--no-{name.replace('_', '-')}"]
+    if name == "augment" and value in ([], (), ""):
+        return ["--no-augment"]
+    if isinstance(value, bool):
+        raise UsageError(name, value, "must be a value, not True or False")
+    if isinstance(value, list | tuple):
+        return [f"{flag}={','.join(map(str, value))}"]
+    return [f"{flag}={value}"]
+
+
+def begin(network: str, flags: Sequence[str]) -> Path:
+    """Let a process of its own plan the run, create it and start its training; return the run's directory.
+
+    That process does what `cnn-explorer train --detach` does, so nothing of it touches this one. UsageError and WorkError
+    carry the line that the command would print.
+    """
+    command = [sys.executable, *spawn.search_path_flags(), "-m", "cnn_explorer", "train", "--detach", "--json"]
+    child = subprocess.Popen(
+        [*command, *flags, "--", network],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=os.environ if network.startswith("stored:") else _environment(),
+    )
+    try:
+        output, said = child.communicate()
+    except BaseException:
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+        raise
+    lines = said.rstrip().splitlines()
+    if child.returncode:
+        raise _error(lines, child.returncode)
+    for line in lines:
+        print(line, file=sys.stderr)
+    return Path(json.loads(output)["path"])
+
+
+def _error(lines: list[str], code: int) -> Exception:
+    text = lines[-1].removeprefix("cnn-explorer: ") if lines else f"the process ended with exit code {code}"
+    if code != 2:
+        return WorkError(text)
+    field, colon, hint = text.partition(": ")
+    return UsageError(field, None, hint) if colon else UsageError("train", None, text)
+
+
+def _environment() -> dict[str, str]:
+    """The environment with the folders in which this process finds the person's own modules."""
+    own = [path for path in sys.path if path and os.path.isdir(path) and not is_library(os.path.join(path, "x.py"))]
+    before = os.environ.get("PYTHONPATH")
+    folders = list(dict.fromkeys([*own, *(before.split(os.pathsep) if before else [])]))
+    return os.environ | ({"PYTHONPATH": os.pathsep.join(folders)} if folders else {})
