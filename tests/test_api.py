@@ -1,0 +1,424 @@
+"""The Python interface: what it offers, loads, refuses, and leaves alone; runs of one's own networks from end to end."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_type_hints
+
+import cnn_explorer as cx
+import numpy
+import pytest
+import torch
+from cnn_explorer.cli import from_python
+from cnn_explorer.models.catalogue import registry
+from support.training import same, weights_of
+from torch import nn
+
+QUICK = {"threads": 1, "device": "cpu", "calibrate": False, "batch_size": 256}
+
+OWN = '''
+"""A network in a file of one's own, beside another file."""
+import torch
+from torch import nn
+from mylayers import Squash
+
+
+class Net(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv = nn.Conv2d(1, width, 5, stride=4)
+        self.norm = nn.BatchNorm2d(width)
+        self.dropout = nn.Dropout(0.2)
+        self.squash = Squash()
+        self.head = nn.LazyLinear(10)
+
+    def forward(self, x):
+        return self.head(self.dropout(self.squash(self.norm(self.conv(x)))).flatten(1))
+
+
+class Broken(Net):
+    def forward(self, x):
+        if self.training:
+            raise ZeroDivisionError("cannot go on")
+        return super().forward(x)
+'''
+LAYERS = "from torch import nn\nclass Squash(nn.Module):\n    def forward(self, x):\n        return x.tanh()\n"
+
+
+@pytest.fixture
+def own(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the search path with ``mynet.py``; runs are written below ``home``."""
+    folder = home / "src"
+    folder.mkdir()
+    (folder / "mynet.py").write_text(OWN)
+    (folder / "mylayers.py").write_text(LAYERS)
+    monkeypatch.syspath_prepend(str(folder))
+    before = list(sys.path)
+    yield folder
+    sys.path[:] = before
+    for name in ("mynet", "mylayers"):
+        sys.modules.pop(name, None)
+
+
+def made(kind: str = "Net") -> nn.Module:
+    torch.manual_seed(5)
+    network = getattr(importlib.import_module("mynet"), kind)(4)
+    nn.Module.eval(network)(torch.zeros(1, 1, 28, 28))
+    return network.train()
+
+
+def python(code: str, **more: str) -> subprocess.CompletedProcess:
+    """Run code as ``python -``, where its classes belong to __main__ and have no file."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | more
+    return subprocess.run(
+        [sys.executable, "-"], input=textwrap.dedent(code), capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def until_training(run: cx.Run) -> None:
+    while run.state in ("queued", "starting"):
+        time.sleep(0.05)
+    while run.state == "training" and not run.metrics("train"):
+        time.sleep(0.02)
+
+
+# What there is
+
+
+def test_importing_and_listing_load_no_torch() -> None:
+    code = "import sys, cnn_explorer as cx; cx.networks(tag='residual'); cx.runs(); cx.train; cx.Run; cx.UsageError\n"
+    done = python(code + "print(sorted({'torch', 'numpy', 'textual', 'pandas'} & set(sys.modules)))")
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_every_name_is_there_and_documented() -> None:
+    api = importlib.import_module("cnn_explorer.api")
+    assert set(api.__all__) | {"__version__"} == set(cx.__all__) == set(dir(cx))
+    for name in api.__all__:
+        assert getattr(cx, name) is getattr(api, name) and getattr(cx, name).__doc__, name
+    for name in dir(cx.Run):
+        assert name.startswith("_") or getattr(cx.Run, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = cx.trian
+
+
+def test_the_version_can_be_read_without_running_the_file() -> None:
+    tree = ast.parse((Path(cx.__file__).parent / "__init__.py").read_text())
+    values = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__"
+    ]
+    assert [ast.literal_eval(value) for value in values] == [cx.__version__]
+
+
+def test_networks_are_those_of_the_catalogue() -> None:
+    found = cx.networks()
+    assert [network.name for network in found] == list(registry.variants())
+    resnet = next(network for network in found if network.name == "resnet18")
+    assert (resnet.parameters, resnet.year, resnet.family) == (11_689_512, 2015, "resnet")
+    tagged = cx.networks(tag="attention")
+    assert 0 < len(tagged) < len(found) and all("attention" in network.tags for network in tagged)
+    with pytest.raises(cx.UsageError, match="did you mean 'residual'"):
+        cx.networks(tag="residul")
+
+
+def test_create_builds_what_is_asked_for() -> None:
+    small = cx.create("resnet18", stem="small", num_classes=7, in_channels=1)
+    with torch.no_grad():
+        assert small.eval()(torch.zeros(2, 1, 32, 32)).shape == (2, 7)
+    assert sum(p.numel() for p in cx.create("resnet18").parameters()) == 11_689_512
+    assert cx.create("torchvision:squeezenet1_1", num_classes=4).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 4)
+    assert isinstance(cx.create("torch.nn:Identity"), nn.Identity)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("resnt18", {}, "did you mean 'resnet18'"),
+        ("resnet18", {"stem": "smal"}, "choose one of imagenet, small"),
+        ("alexnet", {"image_size": 3}, "alexnet"),
+        ("googlenet", {"stem": "large"}, "is unknown"),
+        ("torchvision:squeezenet1_1", {"stem": "small"}, "networks of the catalogue"),
+        ("torchvision:squeezenet1_1", {"in_channels": 1}, "3 channels, not 1"),
+        ("torchvision:raft_small", {}, "does not classify images"),
+        ("timm:resnt18", {}, "did you mean"),
+        ("own:Net", {}, "cnn_explorer.load"),
+    ],
+)
+def test_create_refuses_in_one_line(name: str, options: dict, words: str) -> None:
+    with pytest.raises(cx.UsageError, match=words) as caught:
+        cx.create(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+# Options
+
+
+def test_python_takes_the_options_of_the_command() -> None:
+    assert set(get_type_hints(cx.TrainOptions)) == set(from_python.options()) - {"dataset"}
+
+
+def test_options_become_flags() -> None:
+    given = {
+        "lr": 0.1,
+        "augment": ["crop", "flip"],
+        "class_weights": [1, 2.5],
+        "channels_last": True,
+        "tf32": False,
+        "set": {"gamma": 0.5, "milestones": [0.5, 0.9]},
+        "seed": None,
+        "runs": Path("/x y"),
+    }
+    assert from_python.words(given) == [
+        "--lr=0.1",
+        "--augment=crop,flip",
+        "--class-weights=1,2.5",
+        "--channels-last",
+        "--no-tf32",
+        "--set=gamma=0.5",
+        "--set=milestones=[0.5, 0.9]",
+        "--runs=/x y",
+    ]
+    assert from_python.words({"augment": []}) == ["--no-augment"]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"epoch": 3}, TypeError, "no option 'epoch'; did you mean 'epochs'"),
+        ({"detach": True}, TypeError, "no option 'detach'"),
+        ({"channels_last": 1}, cx.UsageError, "True or False"),
+        ({"epochs": True}, cx.UsageError, "must be a value"),
+        ({"set": "gamma=1"}, cx.UsageError, "dictionary"),
+    ],
+)
+def test_wrong_options_name_what_would_work(given: dict, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        cx.train("lenet5", **given)
+
+
+# Training
+
+
+def test_a_network_of_a_file_is_trained_stopped_resumed_and_loaded(own: Path) -> None:
+    network = made()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    drawn = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].tolist()
+    options = QUICK | {"epochs": 60, "seed": 3, "keep": 1, "runs": own.parent / "runs"}
+    straight = cx.train(network, "digits", **options)
+    broken_off = cx.train(network, "digits", name="mine", **options)
+    until_training(broken_off)
+    broken_off.stop()
+    assert broken_off.state == "stopped"
+    assert same(dict(broken_off.load("last").state_dict()), weights_of(broken_off.path, "last"))
+    (own / "mynet.py").write_text("raise SystemExit('the run does not need this file any more')")
+    assert broken_off.resume() is broken_off
+    assert broken_off.wait(120).state == straight.wait(120).state == "finished"
+
+    assert same(weights_of(straight.path), weights_of(broken_off.path))
+    loaded = cx.load(broken_off)
+    assert same(dict(loaded.state_dict()), weights_of(broken_off.path, "best")) and not loaded.training
+    assert not same(dict(loaded.state_dict()), before)
+    assert same(dict(network.state_dict()), before) and network.training
+    assert torch.equal(torch.get_rng_state(), drawn[0]) and random.getstate() == drawn[1]
+    assert numpy.random.get_state()[1].tolist() == drawn[2]
+
+    config = straight.config["network"]
+    assert (config["name"], broken_off.config["network"]["name"]) == ("own:Net", "own:mine")
+    assert config["own"]["path"] == f"{own / 'mynet.py'}:Net" and "runs the code" in config["own"]["warning"]
+    first = torch.load(straight.path / "network" / "initial.pt", weights_only=True)["state_dict"]
+    assert same(dict(first), before)
+    assert [run.id for run in cx.runs()] == [broken_off.id, straight.id]
+    assert cx.run("last") == broken_off == cx.run(broken_off.path) and cx.run(straight.id[-4:]) == straight
+
+
+def test_what_a_run_tells(home: Path) -> None:
+    run = cx.train("tiny", epochs=3, **QUICK).wait(120)
+    accuracy = run.curve("accuracy", "validation")
+    assert accuracy.epochs == [1.0, 2.0, 3.0] and len(list(accuracy)) == 3
+    best = run.best()
+    assert best is not None and best.accuracy == max(accuracy.values) and best.step in accuracy.steps
+    assert len(run.metrics("train")) == len(run.curve("lr")) > 0
+    assert run.metrics("eval")[-1]["split"] == "test" and run.test_accuracy == run.metrics("eval")[-1]["accuracy"]
+    assert len(run.metrics()) == sum(len(run.metrics(kind)) for kind in ("train", "eval", "event"))
+    assert run.config["recipe"]["epochs"] == 3 and run.status["state"] == "finished" and run.log()
+    scores = run.load()(run.inputs(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)))
+    assert scores.shape == (2, 10)
+    for ask, words in (
+        (lambda: run.curve("accurcy"), "did you mean 'accuracy'"),
+        (lambda: run.curve(split="val"), "choose one of train"),
+        (lambda: run.metrics("evals"), "choose one of train, eval, event"),
+        (lambda: run.load("bst"), "did you mean 'best'"),
+        (run.stop, "nothing to stop"),
+        (run.resume, "it is finished"),
+    ):
+        with pytest.raises(cx.UsageError, match=words):
+            ask()
+    pandas = pytest.importorskip("pandas")
+    assert list(accuracy.to_pandas()) == ["step", "epoch", "accuracy"]
+    assert isinstance(run.metrics().to_pandas(), pandas.DataFrame)
+
+
+def test_a_wait_can_end_before_the_run(home: Path) -> None:
+    run = cx.train("tiny_slow", epochs=200, **QUICK)
+    with pytest.raises(TimeoutError, match="goes on"):
+        run.wait(0.05)
+    with pytest.raises(cx.WorkError, match="has no best checkpoint yet"):
+        run.load()
+    run.stop()
+
+
+def test_an_error_in_the_persons_forward_is_one_line(own: Path) -> None:
+    run = cx.train(made("Broken"), "digits", epochs=1, **QUICK)
+    line = OWN.splitlines().index('            raise ZeroDivisionError("cannot go on")') + 1
+    with pytest.raises(
+        cx.WorkError, match=rf"failed: ZeroDivisionError: cannot go on \(mynet.py, line {line}; traceback"
+    ):
+        run.wait(120)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "words"),
+    [
+        (nn.Linear(3, 3), {}, r"'own:Linear' does not take images of 1×28×28"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(784, 7)),
+            {},
+            "returns 7 scores for an image, and digits has 10 classes",
+        ),
+        (nn.Conv2d(1, 10, 3), {}, "returns 2×10×26×26 for 2 images"),
+        (nn.Conv2d(1, 10, 3), {"name": "a b"}, "name: 'a b' must be letters"),
+        ("lenet5", {"name": "x"}, "is for a network of your own"),
+        ("resnt18", {}, "did you mean 'resnet18'"),
+        ("lenet5", {"dataset": "digit"}, "did you mean 'digits'"),
+        (3, {}, "neither a torch.nn.Module"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_there_is_a_run(
+    home: Path, network: object, options: dict, words: str
+) -> None:
+    with pytest.raises(cx.UsageError, match=words) as caught:
+        cx.train(network, **options)
+    assert "\n" not in str(caught.value) and not list((home / "runs").glob("*"))
+
+
+def test_a_call_at_the_top_of_the_networks_own_file_does_not_start_runs_without_end(own: Path) -> None:
+    path = own / "mynet.py"
+    path.write_text(
+        OWN + "\nimport os, cnn_explorer\nif os.environ.get('TRAIN_ON_IMPORT'):\n    cnn_explorer.train(Net(4))\n"
+    )
+    network = made()
+    os.environ["TRAIN_ON_IMPORT"] = "1"
+    try:
+        with pytest.raises((cx.UsageError, cx.WorkError), match="put it under if __name__"):
+            cx.train(network, **QUICK)
+    finally:
+        del os.environ["TRAIN_ON_IMPORT"]
+    assert not list((own.parent / "runs").glob("*"))
+
+
+# Notebooks
+
+CELL = """
+import torch
+from torch import nn
+import cnn_explorer as cx
+
+class Block(nn.Sequential):
+    pass
+
+class Net(nn.Module):
+    width = 4
+    def __init__(self, classes):
+        super().__init__()
+        self.body = Block(nn.Conv2d(1, self.width, 5, stride=4), nn.BatchNorm2d(self.width), nn.ReLU())
+        self.head = nn.Linear(self.width, classes)
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+"""
+QUICK_CELL = "quick = dict(threads=1, device='cpu', calibrate=False, batch_size=256)\n"
+
+
+def test_a_class_of_a_cell_is_trained_stopped_resumed_and_loaded(home: Path) -> None:
+    pytest.importorskip("cloudpickle")
+    code = """
+    import json, time
+    network = Net(10)
+    run = cx.train(network, "digits", epochs=400, seed=1, **quick)
+    while run.state != "training" or not run.metrics("train"):
+        assert run.state in ("queued", "starting", "training"), run.error
+        time.sleep(0.05)
+    run.stop()
+    Net.width, before = 9, dict(vars(Net))
+    loaded = run.load("last")
+    assert isinstance(loaded, Net) and type(loaded.body) is Block
+    assert dict(vars(Net)) == before and Net.width == 9
+    del network, loaded
+    old, Net = Net, None
+    import gc; gc.collect()
+    assert isinstance(run.load("last"), old) and old.width == 9
+    run.resume()
+    while run.state in ("queued", "starting"):
+        time.sleep(0.05)
+    run.stop()
+    assert run.metrics("event").to_pandas()["name"].tolist().count("resumed") == 1
+    print(json.dumps([str(run.path), run.config["network"]["own"]]))
+    """
+    done = python(CELL + QUICK_CELL + textwrap.dedent(code))
+    assert done.returncode == 0, done.stderr
+    path, own = json.loads(done.stdout.splitlines()[-1])
+    assert own["pickled"] == "cloudpickle" and own["path"] == "notebook:Net" and "runs the code" in own["warning"]
+    loaded = cx.load(path, "last")
+    assert same(dict(loaded.state_dict()), weights_of(Path(path), "last"))
+    assert type(loaded).__name__ == "Net" and type(loaded).width == 4
+
+
+def test_the_same_cell_in_another_session_knows_its_class(home: Path) -> None:
+    pytest.importorskip("cloudpickle")
+    store = "from pathlib import Path\nfrom cnn_explorer.models.own import stored\nfolder = Path(__import__('os').environ['KEPT'])\n"
+    kept = str(home / "kept")
+    done = python(CELL + store + "stored.store(Net(10), 'own:Net', folder, print)", KEPT=kept)
+    assert done.returncode == 0, done.stderr
+    again = "network = stored.build(folder, {})\nprint(isinstance(network, Net), network.width)"
+    assert python(CELL + store + again, KEPT=kept).stdout == "True 4\n"
+    edited = CELL.replace("mean((2, 3))", "amax((2, 3))")
+    assert python(edited + store + again, KEPT=kept).stdout == "False 4\n"
+
+
+def test_a_class_or_function_of_a_cell_is_called_for_the_data(home: Path) -> None:
+    pytest.importorskip("cloudpickle")
+    code = """
+    def make(num_classes, in_channels):
+        return nn.Sequential(Block(nn.Conv2d(in_channels, 4, 9, stride=9)), nn.Flatten(), nn.Linear(36, num_classes))
+    run = cx.train(make, epochs=1, **quick).wait(120)
+    print(sum(p.numel() for p in run.load().parameters()), run.config["network"]["own"]["kind"])
+    """
+    done = python(CELL + QUICK_CELL + textwrap.dedent(code))
+    assert done.stdout == f"{4 * 81 + 4 + 360 + 10} callable\n", done.stderr
+
+
+def test_without_cloudpickle_the_cell_raises_at_once(home: Path) -> None:
+    code = """
+    import sys
+    sys.modules["cloudpickle"] = None
+    import subprocess
+    subprocess.Popen = None
+    try:
+        cx.train(Net(10))
+    except cx.UsageError as error:
+        print(error)
+    """
+    done = python(CELL + textwrap.dedent(code))
+    assert "%%writefile net.py" in done.stdout and "pip install 'cnn-explorer[notebook]'" in done.stdout, done.stderr
+    assert done.stdout.count("\n") == 1 and not list((home / "runs").glob("*"))
