@@ -386,7 +386,9 @@ def test_a_class_of_a_cell_is_trained_stopped_resumed_and_loaded(home: Path) -> 
 
 def test_the_same_cell_in_another_session_knows_its_class(home: Path) -> None:
     pytest.importorskip("cloudpickle")
-    store = "from pathlib import Path\nfrom cnn_explorer.models.own import stored\nfolder = Path(__import__('os').environ['KEPT'])\n"
+    store = (
+        "import os, pathlib\nfrom cnn_explorer.models.own import stored\nfolder = pathlib.Path(os.environ['KEPT'])\n"
+    )
     kept = str(home / "kept")
     done = python(CELL + store + "stored.store(Net(10), 'own:Net', folder, print)", KEPT=kept)
     assert done.returncode == 0, done.stderr

@@ -56,7 +56,7 @@ def state_of(network: nn.Module) -> list[object]:
     found += [(name, id(buffer), buffer.clone()) for name, buffer in network.named_buffers()]
     for module in network.modules():
         found.append([(number, id(hook)) for number, hook in module._forward_hooks.items()])
-        found.append([number for number in module._forward_pre_hooks])
+        found.append(list(module._forward_pre_hooks))
         found.append(type(module))
     found += [torch.get_rng_state(), random.getstate(), numpy.random.get_state()]
     return found
@@ -172,7 +172,7 @@ def test_an_error_in_the_persons_code_names_its_file_and_line() -> None:
 
 @pytest.mark.parametrize("given", [(3, 32), (3, 0, 32), (3, 32, 32, 32, 32), (3.0, 32, 32)])
 def test_shapes_that_are_none(given: tuple) -> None:
-    with pytest.raises(cx.UsageError, match="input: .*must be"):
+    with pytest.raises(cx.UsageError, match=r"input: .*must be"):
         cx.anatomy(nn.Conv2d(3, 4, 3), given)
 
 

@@ -187,7 +187,7 @@ def test_an_error_of_the_program_is_one_line_and_its_traceback_is_in_the_log_alo
     code, lines = run_to_end(path, lock)
     status = status_of(path)
     assert (code, status["state"], status["exit"]) == (1, "failed", 1)
-    assert status["error"] == "ZeroDivisionError: the network cannot go on (traceback in train.log)"
+    assert status["error"] == "ZeroDivisionError: the network cannot go on (tiny.py, line 25; traceback in train.log)"
     assert not any("Traceback" in line for line in lines)
     assert "Traceback (most recent call last)" in (path / "train.log").read_text()
 
