@@ -121,6 +121,6 @@ def _error(lines: list[str], code: int) -> Exception:
 def _environment() -> dict[str, str]:
     """The environment with the folders in which this process finds the person's own modules."""
     own = [path for path in sys.path if path and os.path.isdir(path) and not is_library(os.path.join(path, "x.py"))]
-    before = os.environ.get("PYTHONPATH")
-    folders = list(dict.fromkeys([*own, *(before.split(os.pathsep) if before else [])]))
+    before = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    folders = list(dict.fromkeys(own + before))
     return os.environ | ({"PYTHONPATH": os.pathsep.join(folders)} if folders else {})

@@ -13,7 +13,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import cnn_explorer as cx
 import numpy
@@ -75,6 +75,10 @@ def made(kind: str = "Net") -> nn.Module:
     network = getattr(importlib.import_module("mynet"), kind)(4)
     nn.Module.eval(network)(torch.zeros(1, 1, 28, 28))
     return network.train()
+
+
+def words_of_numpy() -> list[int]:
+    return numpy.random.get_state(legacy=False)["state"]["key"].tolist()
 
 
 def python(code: str, **more: str) -> subprocess.CompletedProcess:
@@ -214,7 +218,7 @@ def test_wrong_options_name_what_would_work(given: dict, error: type[Exception],
 def test_a_network_of_a_file_is_trained_stopped_resumed_and_loaded(own: Path) -> None:
     network = made()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    drawn = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].tolist()
+    drawn = torch.get_rng_state(), random.getstate(), words_of_numpy()
     options = QUICK | {"epochs": 60, "seed": 3, "keep": 1, "runs": own.parent / "runs"}
     straight = cx.train(network, "digits", **options)
     broken_off = cx.train(network, "digits", name="mine", **options)
@@ -232,7 +236,7 @@ def test_a_network_of_a_file_is_trained_stopped_resumed_and_loaded(own: Path) ->
     assert not same(dict(loaded.state_dict()), before)
     assert same(dict(network.state_dict()), before) and network.training
     assert torch.equal(torch.get_rng_state(), drawn[0]) and random.getstate() == drawn[1]
-    assert numpy.random.get_state()[1].tolist() == drawn[2]
+    assert words_of_numpy() == drawn[2]
 
     config = straight.config["network"]
     assert (config["name"], broken_off.config["network"]["name"]) == ("own:Net", "own:mine")
@@ -306,7 +310,7 @@ def test_an_error_in_the_persons_forward_is_one_line(own: Path) -> None:
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_there_is_a_run(
-    home: Path, network: object, options: dict, words: str
+    home: Path, network: Any, options: dict, words: str
 ) -> None:
     with pytest.raises(cx.UsageError, match=words) as caught:
         cx.train(network, **options)
@@ -379,7 +383,7 @@ def test_a_class_of_a_cell_is_trained_stopped_resumed_and_loaded(home: Path) -> 
     assert done.returncode == 0, done.stderr
     path, own = json.loads(done.stdout.splitlines()[-1])
     assert own["pickled"] == "cloudpickle" and own["path"] == "notebook:Net" and "runs the code" in own["warning"]
-    loaded = cx.load(path, "last")
+    loaded: Any = cx.load(path, "last")
     assert same(dict(loaded.state_dict()), weights_of(Path(path), "last"))
     assert type(loaded).__name__ == "Net" and type(loaded).width == 4
 

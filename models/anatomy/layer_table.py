@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from ...errors import UsageError
 from .counting import count_parameters, on_meta
@@ -107,7 +107,7 @@ def dissect(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
         except UsageError:
             raise
         except Exception as error:
-            if any(isinstance(weight, UninitializedTensorMixin) for weight in network.parameters()):
+            if any(is_lazy(weight) for weight in network.parameters()):
                 raise
             try:
                 torch.manual_seed(0)

@@ -73,9 +73,9 @@ class _Twins(TorchFunctionMode):
 def _twin(tensor: Tensor, device: str) -> Tensor:
     with torch._C.DisableTorchFunction(), torch.no_grad():
         if isinstance(tensor, UninitializedParameter):
-            made: Tensor = UninitializedParameter(tensor.requires_grad, device=device, dtype=tensor.dtype)
+            made: Any = UninitializedParameter(tensor.requires_grad, device=device, dtype=tensor.dtype)  # type: ignore[call-arg]
         elif isinstance(tensor, UninitializedBuffer):
-            made = UninitializedBuffer(tensor.requires_grad, device=device, dtype=tensor.dtype)
+            made = UninitializedBuffer(tensor.requires_grad, device=device, dtype=tensor.dtype)  # type: ignore[call-arg]
         else:
             made = tensor.detach().to(device, copy=True)
             if isinstance(tensor, nn.Parameter):

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
+from typing import Any
 
 from ...errors import UsageError, WorkError
 from . import user_code
@@ -131,7 +132,8 @@ def fingerprint(value: object) -> str:
 def _content(value: object) -> object:
     if isinstance(value, property):
         return "property", _content(value.fget), _content(value.fset)
-    function = inspect.unwrap(getattr(value, "__func__", value))  # type: ignore[arg-type]
+    function: Any = getattr(value, "__func__", value)
+    function = inspect.unwrap(function)
     if isinstance(function, FunctionType):
         return _instructions(function.__code__), repr(function.__defaults__), repr(function.__kwdefaults__)
     if isinstance(value, type):
@@ -173,7 +175,8 @@ def _loaded_codes(module: ModuleType) -> Iterator[CodeType]:
             continue
         if isinstance(value, property):
             waiting += [value.fget, value.fset]
-        function = inspect.unwrap(getattr(value, "__func__", value))
+        function: Any = getattr(value, "__func__", value)
+        function = inspect.unwrap(function)
         is_ours = isinstance(function, FunctionType) and function.__module__ == module.__name__
         if is_ours and function.__code__.co_filename == module.__file__:
             yield function.__code__

@@ -34,7 +34,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from ...errors import UsageError, WorkError, nearest
 from . import own_files, user_code
@@ -70,7 +70,7 @@ class Stored:
 
     def to_dict(self) -> dict[str, object]:
         """Return the values as JSON has them."""
-        return {"schema": SCHEMA} | vars(self) | {"warning": WARNING}
+        return {"schema": SCHEMA, **vars(self), "warning": WARNING}
 
 
 def read(folder: Path) -> Stored:
@@ -175,7 +175,7 @@ def _check(network: nn.Module) -> None:
     """UsageError for what no training can begin with."""
     kind = type(network).__name__
     tensors = [*network.named_parameters(), *network.named_buffers()]
-    if any(isinstance(tensor, UninitializedTensorMixin) for _, tensor in tensors):
+    if any(is_lazy(tensor) for _, tensor in tensors):
         hint = "has lazy layers without weights; call it once with a batch of images, which gives them their shapes"
         raise UsageError("network", kind, hint)
     if any(tensor.is_meta for _, tensor in tensors):

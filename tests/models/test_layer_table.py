@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import Any
 
 import cnn_explorer as cx
 import pytest
@@ -62,6 +63,7 @@ def test_names_callables_and_clips() -> None:
     assert cx.anatomy("resnet18", stem="small").input == (3, 32, 32)
     assert cx.anatomy(nn.Flatten, (3, 4, 4)).output == (48,)
     assert cx.anatomy(nn.Conv3d(3, 4, 3), (3, 4, 8, 8)).output == (4, 2, 6, 6)
+    wrong: Any
     for wrong, words in ((3, "neither a torch.nn.Module"), ("resnt18", "did you mean")):
         with pytest.raises(cx.UsageError, match=words):
             cx.anatomy(wrong)

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cnn_explorer as cx
 import pytest
@@ -65,11 +66,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def made(width: int = 4) -> nn.Module:
+def made(width: int = 4) -> Any:
     return importlib.import_module("proj.net").Net(width)
 
 
-def keep(network: object, folder: Path, said: list[str] | None = None) -> stored.Stored:
+def keep(network: Any, folder: Path, said: list[str] | None = None) -> stored.Stored:
     return stored.store(network, "own:Net", folder, (said if said is not None else []).append)
 
 
@@ -112,7 +113,7 @@ def test_a_package_is_stored_with_what_it_imports_and_built_without_it(project: 
 def test_here_the_network_is_of_the_persons_own_class(project: Path, tmp_path: Path) -> None:
     network = made()
     keep(network, tmp_path / "kept")
-    again = stored.build(tmp_path / "kept", {})
+    again: Any = stored.build(tmp_path / "kept", {})
     assert type(again) is type(network) and equal(network, again)
     assert again.block[0].weight is not network.block[0].weight
 
@@ -122,7 +123,7 @@ def test_a_later_edit_changes_nothing_of_what_is_stored(project: Path, tmp_path:
     keep(network, tmp_path / "kept")
     for name, now in (("late", "def double(x):\n    return 3 * x\n"), ("blocks", "class Block: pass\n")):
         (project / "proj" / f"{name}.py").write_text(now)
-    again = stored.build(tmp_path / "kept", {})
+    again: Any = stored.build(tmp_path / "kept", {})
     assert type(again) is not type(network) and equal(network, again)
     assert sys.modules["proj.net"].Net is type(network)
 
@@ -137,7 +138,7 @@ def test_a_file_edited_since_it_was_imported_is_said(project: Path, tmp_path: Pa
     keep(network, tmp_path / "second", said)
     assert said == ["net.py has been edited since it was imported: the run uses the file as it is now"]
     images = torch.rand(2, 1, 12, 12)
-    now = stored.build(tmp_path / "second", {}).eval()(images)
+    now: Any = stored.build(tmp_path / "second", {}).eval()(images)
     peak = network.block(images).amax((2, 3))
     assert torch.allclose(now, 4 * network.head(peak))
 
@@ -150,7 +151,7 @@ def test_a_file_reloaded_since_the_network_was_made_is_said(project: Path, tmp_p
     assert type(network) is not sys.modules["proj.net"].Net
     keep(network, tmp_path / "kept", said)
     assert said == ["net.py was reloaded since the network was made: the run uses the file as it is now"]
-    again = stored.build(tmp_path / "kept", {})
+    again: Any = stored.build(tmp_path / "kept", {})
     assert type(again) is sys.modules["proj.net"].Net
     images = torch.rand(2, 1, 12, 12)
     assert torch.allclose(again.eval()(images), 10 * network.eval()(images))
@@ -165,10 +166,10 @@ def test_all_that_a_network_holds_comes_back(project: Path, tmp_path: Path) -> N
     network.plain = {"table": [torch.arange(4)]}
     network.head.bias.requires_grad_(False)
     keep(network, tmp_path / "kept")
-    again = stored.build(tmp_path / "kept", {})
+    again: Any = stored.build(tmp_path / "kept", {})
     assert equal(network, again) and again.tied is again.second and not again.head.bias.requires_grad
     assert torch.equal(again.unsaved, torch.arange(3.0)) and torch.equal(again.plain["table"][0], torch.arange(4))
-    on_meta = None
+    on_meta: Any = None
     with torch.device("meta"):
         on_meta = stored.build(tmp_path / "kept", {})
     assert on_meta.plain["table"][0].is_meta and on_meta.unsaved.is_meta and on_meta.head.weight.is_meta

@@ -6,6 +6,7 @@ import copy
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cnn_explorer as cx
 import numpy
@@ -62,7 +63,7 @@ def state_of(network: nn.Module) -> list[object]:
     return found
 
 
-def same(first: object, second: object) -> bool:
+def same(first: Any, second: Any) -> bool:
     if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
         return torch.equal(first, second)
     if isinstance(first, numpy.ndarray):
@@ -102,7 +103,7 @@ def test_the_comparison_of_states_sees_each_kind_of_change() -> None:
     def freeze(network: nn.Module) -> None:
         network.first.requires_grad_(False)
 
-    def step(network: nn.Module) -> None:
+    def step(network: Any) -> None:
         network.first.weight.data += 1e-7
 
     changes: tuple[Callable[[nn.Module], object], ...] = (train, draw, hook, freeze, step)
@@ -145,7 +146,7 @@ def test_hooks_by_which_torch_works_run_on_the_copy() -> None:
 
 
 def test_what_cannot_be_copied_is_said_in_one_line(tmp_path: Path) -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    network: Any = nn.Sequential(nn.Conv2d(3, 4, 3))
     with open(tmp_path / "log", "w") as file:
         network.file = file
         with pytest.raises(cx.UsageError, match="'Sequential' cannot be copied: TypeError") as caught:
@@ -162,7 +163,7 @@ def test_a_size_that_does_not_pass_names_layer_and_smallest_size() -> None:
 def test_an_error_in_the_persons_code_names_its_file_and_line() -> None:
     class Wrong(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.missing(x)
+            return self.missing(x)  # type: ignore[operator]
 
     with pytest.raises(cx.UsageError, match=r"AttributeError: 'Wrong' object has no attribute 'missing'") as caught:
         cx.anatomy(Wrong(), SHAPE)

@@ -214,6 +214,20 @@ async def test_a_network_that_is_no_longer_there_is_told(tmp_path: Path) -> None
         assert app.screen is screen
 
 
+async def test_a_network_from_outside_the_catalogue_is_shown_and_not_cloned_here(tmp_path: Path) -> None:
+    FakeRun(tmp_path / "runs", FIRST, "finished", network="own:mine")
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE, notifications=True) as pilot:
+        screen = await open_runs(pilot, 1)
+        await until(pilot, lambda: "own:mine" in screen_text(app))
+        for key in ("c", "t"):
+            await pilot.press(key)
+            await until(pilot, lambda: "runs clone" in screen_text(app))
+            assert app.screen is screen
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and "own:mine" in screen_text(app))
+
+
 async def test_the_curve_is_read_and_explained(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "runs", FIRST, "diverged")
     run.write(train_record(1), train_record(2))

@@ -187,6 +187,8 @@ class Run:
     def best(self) -> Best | None:
         """Return the evaluation whose weights are best.pt; None where there was none yet."""
         epoch = (self.status.get("best") or {}).get("epoch")
+        if not isinstance(epoch, int | float):
+            return None
         for record in reversed(self.metrics("eval")):
             if record.get("split") == "validation" and record.get("epoch") == epoch:
                 return Best(float(epoch), int(record["step"]), float(record["accuracy"]), float(record["loss"]))

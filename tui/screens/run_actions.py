@@ -129,6 +129,11 @@ class RunActions(BaseScreen):
             self._launch(Wish((run.network,), run.dataset or self.explorer.memory.dataset))
 
     def _launch(self, wish: Wish) -> None:
+        name = wish.networks[0]
+        if ":" in name:
+            hint = "`cnn-explorer runs clone` trains it again"
+            self.explorer.say(f"{name} is from outside the catalogue, which this form does not know; {hint}", "error")
+            return
         try:
             registry.find(wish.networks[0])
         except UsageError as error:
