@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .api import Anatomy as Anatomy
     from .api import Best as Best
     from .api import Curve as Curve
     from .api import Network as Network
     from .api import Records as Records
+    from .api import Row as Row
     from .api import Run as Run
+    from .api import RunState as RunState
     from .api import TrainOptions as TrainOptions
     from .api import UsageError as UsageError
     from .api import WorkError as WorkError
@@ -27,11 +30,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Anatomy",
     "Best",
     "Curve",
     "Network",
     "Records",
+    "Row",
     "Run",
+    "RunState",
     "TrainOptions",
     "UsageError",
     "WorkError",
@@ -46,13 +52,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        from importlib import import_module
+if not TYPE_CHECKING:  # a type checker would take every name for one that there is
 
-        # By its name: pytest reads this file a second time under another one.
-        return getattr(import_module("cnn_explorer.api"), name)
-    raise AttributeError(f"module 'cnn_explorer' has no attribute {name!r}")
+    def __getattr__(name):
+        if name in __all__:
+            from importlib import import_module
+
+            # By its name: pytest reads this file a second time under another one.
+            return getattr(import_module("cnn_explorer.api"), name)
+        raise AttributeError(f"module 'cnn_explorer' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -20,19 +20,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from .errors import UsageError, WorkError, nearest
-from .trainer.launch.run_handle import Best, Curve, Records, Run
+from .trainer.launch.run_handle import Best, Curve, Records, Run, RunState
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .models.anatomy.table_text import Anatomy
+    from .models.anatomy.table_text import Anatomy, Row
 
 __all__ = [
+    "Anatomy",
     "Best",
     "Curve",
     "Network",
     "Records",
+    "Row",
     "Run",
+    "RunState",
     "TrainOptions",
     "UsageError",
     "WorkError",
@@ -44,6 +47,17 @@ __all__ = [
     "runs",
     "train",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every name for one that there is
+
+    def __getattr__(name):
+        """Fetch the classes whose file loads torch when somebody asks for them."""
+        if name in ("Anatomy", "Row"):
+            from .models.anatomy import table_text
+
+            return getattr(table_text, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 INPUT = (3, 32, 32)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -107,7 +107,18 @@ def begin(network: str, flags: Sequence[str]) -> Path:
         raise _error(lines, child.returncode)
     for line in lines:
         print(line, file=sys.stderr)
-    return Path(json.loads(output)["path"])
+    return Path(_result(output)["path"])
+
+
+def _result(output: str) -> dict[str, Any]:
+    """The JSON object at the end of the output, before which the person's network may have printed something."""
+    lines = output.splitlines(keepends=True)
+    for number in reversed([number for number, line in enumerate(lines) if line.rstrip() == "{"]):
+        try:
+            return json.loads("".join(lines[number:]))
+        except ValueError:
+            continue
+    raise WorkError(f"`cnn-explorer train --json` said nothing that can be read: {output[-200:]!r}")
 
 
 def _error(lines: list[str], code: int) -> Exception:

@@ -101,6 +101,7 @@ def until_training(run: cx.Run) -> None:
 
 def test_importing_and_listing_load_no_torch() -> None:
     code = "import sys, cnn_explorer as cx; cx.networks(tag='residual'); cx.runs(); cx.train; cx.Run; cx.UsageError\n"
+    code += "from cnn_explorer import cli_from_python; cli_from_python.words({'epochs': 1})\n"
     done = python(code + "print(sorted({'torch', 'numpy', 'textual', 'pandas'} & set(sys.modules)))")
     assert done.stdout == "[]\n", done.stderr
 
@@ -195,6 +196,13 @@ def test_options_become_flags() -> None:
         "--runs=/x y",
     ]
     assert from_python.words({"augment": []}) == ["--no-augment"]
+
+
+def test_what_a_network_prints_does_not_hide_the_run(home: Path) -> None:
+    text = '{"loud": 1}\n{\n}}\n{\n "id": "a",\n "path": "/runs/a"\n}\n'
+    assert from_python._result(text)["path"] == "/runs/a"
+    with pytest.raises(cx.WorkError, match="nothing that can be read"):
+        from_python._result("x\n{\n")
 
 
 @pytest.mark.parametrize(
@@ -302,6 +310,11 @@ def test_an_error_in_the_persons_forward_is_one_line(own: Path) -> None:
             "returns 7 scores for an image, and digits has 10 classes",
         ),
         (nn.Conv2d(1, 10, 3), {}, "returns 2×10×26×26 for 2 images"),
+        (
+            nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(9, 10).requires_grad_(False)),
+            {},
+            "no parameters that",
+        ),
         (nn.Conv2d(1, 10, 3), {"name": "a b"}, "name: 'a b' must be letters"),
         ("lenet5", {"name": "x"}, "is for a network of your own"),
         ("resnt18", {}, "did you mean 'resnet18'"),
@@ -364,7 +377,8 @@ def test_a_class_of_a_cell_is_trained_stopped_resumed_and_loaded(home: Path) -> 
         assert run.state in ("queued", "starting", "training"), run.error
         time.sleep(0.05)
     run.stop()
-    Net.width, before = 9, dict(vars(Net))
+    Net.width = 9
+    before = dict(vars(Net))
     loaded = run.load("last")
     assert isinstance(loaded, Net) and type(loaded.body) is Block
     assert dict(vars(Net)) == before and Net.width == 9

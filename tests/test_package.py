@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -80,3 +81,62 @@ def test_the_installed_wheel_works_elsewhere(wheel: Path, tmp_path: Path) -> Non
     trained = command("train", "lenet5", "--dataset", "digits", "--epochs", "1", "--threads", "1")
     assert "accuracy" in trained
     assert "lenet5" in command("runs")
+
+
+USER_PROGRAM = """
+import cnn_explorer as cx
+from cnn_explorer import Anatomy, Network, Run, RunState, UsageError, anatomy, train
+from torch import nn
+
+
+class Net(nn.Module):
+    pass
+
+
+found: list[Network] = cx.networks(tag="residual")
+table: Anatomy = anatomy(Net(), (3, 32, 32))
+total: int = table.parameters + sum(row.macs for row in table.rows)
+run: Run = train(Net(), dataset="digits", epochs=5, augment=["flip"], set={"gamma": 0.2}, channels_last=True)
+state: RunState = run.wait(timeout=60).state
+values: list[float] = run.curve("accuracy", split="validation").values
+model: nn.Module = cx.load(run, "last")
+best = run.best()
+if best is not None:
+    print(best.accuracy, cx.run("last").id, [other.state for other in cx.runs()], cx.create("resnet18", stem="small"))
+try:
+    cx.train(Net, name="mine")
+except UsageError as error:
+    print(error.hint)
+"""
+WRONG_PROGRAM = """
+import cnn_explorer as cx
+cx.train("lenet5", epoch=5)
+cx.create("resnet18", stem="tiny")
+cx.platformdirs
+"""
+
+
+@pytest.mark.slow
+def test_a_strict_type_checker_knows_the_names_of_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyright", reason="pyright is not installed (extra dev)")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    site = next((tmp_path / "venv" / "lib").glob("python*")) / "site-packages"
+    zipfile.ZipFile(wheel).extractall(site)
+    assert (site / "cnn_explorer" / "py.typed").exists()
+    (site / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "include": ["right.py", "wrong.py"]}')
+    (tmp_path / "right.py").write_text(USER_PROGRAM)
+    (tmp_path / "wrong.py").write_text(WRONG_PROGRAM)
+    command = [
+        sys.executable,
+        "-m",
+        "pyright",
+        "--outputjson",
+        "--pythonpath",
+        str(tmp_path / "venv" / "bin" / "python"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    complaints = [(Path(one["file"]).name, one["range"]["start"]["line"], one["message"]) for one in found]
+    assert not [one for one in complaints if one[0] == "right.py"]
+    assert {line for name, line, _ in complaints if name == "wrong.py"} == {2, 3, 4}

@@ -132,14 +132,22 @@ def fingerprint(value: object) -> str:
 def _content(value: object) -> object:
     if isinstance(value, property):
         return "property", _content(value.fget), _content(value.fset)
-    function: Any = getattr(value, "__func__", value)
-    function = inspect.unwrap(function)
-    if isinstance(function, FunctionType):
+    function = _function(value)
+    if function is not None:
         return _instructions(function.__code__), repr(function.__defaults__), repr(function.__kwdefaults__)
     if isinstance(value, type):
         own = {key: item for key, item in vars(value).items() if key not in ("__dict__", "__weakref__", "__doc__")}
         return [base.__qualname__ for base in value.__bases__], [(key, _content(own[key])) for key in sorted(own)]
     return repr(value) if isinstance(value, int | float | str | bytes | tuple | None) else type(value).__qualname__
+
+
+def _function(value: Any) -> FunctionType | None:
+    """Return the function in a method or behind its decorators; None for anything else."""
+    try:
+        found = inspect.unwrap(getattr(value, "__func__", value))
+    except Exception:  # an object may answer to any name as it likes
+        return None
+    return found if isinstance(found, FunctionType) else None
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -175,10 +183,10 @@ def _loaded_codes(module: ModuleType) -> Iterator[CodeType]:
             continue
         if isinstance(value, property):
             waiting += [value.fget, value.fset]
-        function: Any = getattr(value, "__func__", value)
-        function = inspect.unwrap(function)
-        is_ours = isinstance(function, FunctionType) and function.__module__ == module.__name__
-        if is_ours and function.__code__.co_filename == module.__file__:
+        function = _function(value)
+        if function is None or function.__module__ != module.__name__:
+            continue
+        if function.__code__.co_filename == module.__file__:
             yield function.__code__
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ...errors import UsageError, WorkError, nearest
 from ..runs import requests
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import pandas
     import torch
     from torch import nn
+
+RunState = Literal["queued", "starting", "training", "testing", "finished", "stopped", "failed", "diverged", "crashed"]
+"""How a run stands; docs/run-directory.md tells what each means."""
 
 POLL_S = 0.1
 STOP_S = 60.0
@@ -93,9 +96,9 @@ class Run:
         return self._path
 
     @property
-    def state(self) -> str:
+    def state(self) -> RunState:
         """How it stands now."""
-        return read_run(self._path).state
+        return cast(RunState, read_run(self._path).state)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -154,7 +157,7 @@ class Run:
         spawn.resume(self._path, detach=True)
         return self
 
-    def metrics(self, kind: str | None = None) -> Records:
+    def metrics(self, kind: Literal["train", "eval", "event"] | None = None) -> Records:
         """Return the records so far: all, or those of one ``kind``: "train", "eval" or "event"."""
         if kind not in (None, "train", "eval", "event"):
             raise UsageError("kind", kind, "is unknown; choose one of train, eval, event")
@@ -169,7 +172,7 @@ class Run:
             more = batch.more
         return found
 
-    def curve(self, name: str = "loss", split: str = "train") -> Curve:
+    def curve(self, name: str = "loss", split: Literal["train", "validation", "test"] = "train") -> Curve:
         """Return one quantity over the training: "loss", "accuracy", of the training split also "lr", "grad_norm" …
 
         ``split`` is "train", "validation" or "test". Raises UsageError for a quantity that no record of it has.
@@ -194,7 +197,7 @@ class Run:
                 return Best(float(epoch), int(record["step"]), float(record["accuracy"]), float(record["loss"]))
         return None
 
-    def load(self, checkpoint: str = "best") -> nn.Module:
+    def load(self, checkpoint: Literal["best", "last"] = "best") -> nn.Module:
         """Build the network and put the weights of ``checkpoint`` ("best" or "last") into it: in eval mode, on the CPU.
 
         A network of your own is built by running the code in the run's directory: load only runs that you trust. Random

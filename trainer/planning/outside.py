@@ -126,7 +126,10 @@ def _tried(found: Outside, info: DataInfo, channels: int, size: int) -> Fit:
             hint += "; --image-size N gives it others"
         raise _DoesNotRun("network", found.variant.name, hint) from None
     _check_scores(found, outputs, info)
-    return Fit(channels, size, counting.count_parameters(network))
+    parameters = counting.count_parameters(network)
+    if not parameters:
+        raise UsageError("network", found.variant.name, "has no parameters that learn")
+    return Fit(channels, size, parameters)
 
 
 def _check_scores(found: Outside, outputs: object, info: DataInfo) -> None:
