@@ -6,9 +6,6 @@ person (``--input 3x16x112x112``).
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ from torch import nn
 
 from ...errors import UsageError, nearest
 from ..catalogue import registry
-from ..own import user_code
+from ..own import own_files, stored, user_code
 from .counting import on_meta
 from .layer_table import Layer, dissect, dissect_on_meta, dissect_run
 from .untouched import copied, random_state_kept
@@ -65,19 +62,19 @@ def subject(
     """What ``name`` means, wherever a network's name is taken. UsageError with what would work on a miss."""
     if ":" not in name:
         return _own(name, form, num_classes, in_channels, image_size, shape)
+    source, rest = name.split(":", 1)
+    if shape is None and image_size is not None:
+        shape = (in_channels or 3, image_size, image_size)
+    if source not in ("torchvision", "timm"):
+        return _callable(name, source, rest, shape or (in_channels or 3, *PICTURE[1:]), num_classes, in_channels)
     for field, value in (("--classes", num_classes), ("--channels", in_channels)):
         if value is not None:
             raise UsageError(
                 field, value, f"cannot be set for {name!r}, a network from outside the catalogue; use --input"
             )
-    if shape is None and image_size is not None:
-        shape = (3, image_size, image_size)
-    source, rest = name.split(":", 1)
     if source == "torchvision":
         return _torchvision(name, rest, shape)
-    if source == "timm":
-        return _timm(name, rest, shape)
-    return _callable(name, source, rest, shape)
+    return _timm(name, rest, shape)
 
 
 def _own(
@@ -156,26 +153,12 @@ def _timm(name: str, rest: str, shape: tuple[int, ...] | None) -> Subject:
     return Subject(name, make, shape or tuple(getattr(settings, "input_size", None) or PICTURE))
 
 
-def _callable(name: str, source: str, rest: str, shape: tuple[int, ...] | None) -> Subject:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(source)
-    except ImportError as error:
-        hint = f"cannot be imported ({error}); write torchvision:NAME, timm:NAME or package.module:callable"
-        raise UsageError("network", name, hint) from None
-    maker = getattr(module, rest, None)
-    if not callable(maker):
-        choices = [word for word, value in vars(module).items() if callable(value) and not word.startswith("_")]
-        raise UsageError("network", name, f"has nothing to call named {rest!r}; {nearest(rest, choices)}")
-
-    def make() -> nn.Module:
-        made = maker()
-        if not isinstance(made, nn.Module):
-            raise UsageError("network", name, f"made a {type(made).__name__}, not a torch.nn.Module")
-        return made
-
-    return Subject(name, make, shape or PICTURE)
+def _callable(
+    name: str, source: str, rest: str, shape: tuple[int, ...], num_classes: int | None, in_channels: int | None
+) -> Subject:
+    maker = stored.look_up(own_files.import_own(name, source), rest, name)
+    given = {"num_classes": num_classes, "in_channels": in_channels or shape[0], "image_size": shape[-1]}
+    return Subject(name, lambda: stored.call(name, maker, given), shape)
 
 
 def anatomy_of(what: Subject, batch: int = 1) -> Layer:

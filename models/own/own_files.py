@@ -203,7 +203,7 @@ def modules_of_copy(folder: Path, files: list[str], wanted: list[str]) -> dict[s
     known = _imported.setdefault(str(folder.resolve()), {})
     missing = [name for name in wanted if name not in known]
     if missing:
-        known |= _import(folder, list(names), missing)
+        known |= _import(folder, list(names), missing, known)
     return {name: known[name] for name in wanted}
 
 
@@ -223,22 +223,25 @@ def _is_same(module: ModuleType, copy: Path) -> bool:
         return False
 
 
-def _import(folder: Path, names: list[str], wanted: list[str]) -> dict[str, ModuleType]:
+def _import(folder: Path, names: list[str], wanted: list[str], known: dict[str, ModuleType]) -> dict[str, ModuleType]:
+    """Import modules of a copy; returns them with those that they have imported. ``known`` are the copy's so far."""
     _importing.append(folder)
-    with _instead_of_loaded(folder, names):
+    with _instead_of_loaded(folder, names, known):
         try:
-            return {name: importlib.import_module(name) for name in wanted}
+            for name in wanted:
+                importlib.import_module(name)
+            return {name: sys.modules[name] for name in names if name in sys.modules}
         except ModuleNotFoundError as error:
             missing = f"it imports {error.name!r}, which is neither stored with it nor installed"
             raise WorkError(f"{folder}: {missing} ({user_code.place(error)})") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise WorkError(f"{folder}: cannot be imported: {user_code.describe(error)}") from None
         finally:
             _importing.pop()
 
 
 @contextmanager
-def _instead_of_loaded(folder: Path, names: list[str]) -> Iterator[None]:
+def _instead_of_loaded(folder: Path, names: list[str], known: dict[str, ModuleType]) -> Iterator[None]:
     """Let imports find the copy's modules, whatever the person has loaded under their names, which is put back at the end.
 
     Where nothing was loaded under these names the copy's modules stay, for imports inside of functions.
@@ -247,6 +250,7 @@ def _instead_of_loaded(folder: Path, names: list[str]) -> Iterator[None]:
     before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in tops}
     for name in before:
         del sys.modules[name]
+    sys.modules.update(known)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     without_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the run directory stays as it is
@@ -272,5 +276,5 @@ def import_own(name: str, source: str) -> ModuleType:
     except ModuleNotFoundError as error:
         hint = f"cannot be imported ({error}); write torchvision:NAME, timm:NAME or package.module:callable"
         raise UsageError("network", name, hint) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError("network", name, f"cannot be imported: {user_code.describe(error)}") from None

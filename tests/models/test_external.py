@@ -40,6 +40,13 @@ def test_ones_own_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     )
     monkeypatch.chdir(tmp_path)
     assert parameters("mynets:Tiny", shape=(3, 8, 8)) == 3 * 4 * 9 + 4
+    (tmp_path / "mynets2.py").write_text(
+        "from torch import nn\ndef made(num_classes, in_channels=1):\n    return nn.Conv2d(in_channels, num_classes, 1)\n"
+        "def wrong():\n    return 1 / 0\n"
+    )
+    assert parameters("mynets2:made", shape=(5, 8, 8), num_classes=7) == 5 * 7 + 7
+    with pytest.raises(UsageError, match=r"ZeroDivisionError: division by zero \(mynets2.py, line 5\)"):
+        external.anatomy_of(external.subject("mynets2:wrong"))
     with pytest.raises(UsageError, match="did you mean 'Tiny'"):
         external.subject("mynets:Tiy")
     with pytest.raises(UsageError, match=r"not a torch\.nn\.Module"):

@@ -125,6 +125,7 @@ def test_a_later_edit_changes_nothing_of_what_is_stored(project: Path, tmp_path:
         (project / "proj" / f"{name}.py").write_text(now)
     again: Any = stored.build(tmp_path / "kept", {})
     assert type(again) is not type(network) and equal(network, again)
+    assert type(again.block) is type(again).__init__.__globals__["Block"]
     assert sys.modules["proj.net"].Net is type(network)
 
 
