@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +148,11 @@ def _check_scores(found: Outside, outputs: object, info: DataInfo) -> None:
         if found.own is not None and found.own.kind == "callable":
             hint += "; it is told the number where it has a parameter num_classes"
         raise UsageError("network", name, hint)
+
+
+def named(argv: Sequence[str], name: str) -> list[str]:
+    """Return the words of a command with the network's name in the place of the folder from which Python handed it over."""
+    return [name if word.startswith(GIVEN_FOLDER) else word for word in argv]
 
 
 @contextmanager
