@@ -53,9 +53,9 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that there
     def __getattr__(name):
         """Fetch the classes whose file loads torch when somebody asks for them."""
         if name in ("Anatomy", "Row"):
-            from .models.anatomy import table_text as layer_table
+            from .models.anatomy import table_text
 
-            return getattr(layer_table, name)
+            return getattr(table_text, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

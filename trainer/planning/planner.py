@@ -369,12 +369,8 @@ def create(
     versions = {"cnn_explorer": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
     lock = RunLock.acquire(runs / run_id)
     try:
-        values = (
-            {"argv": outside.named(argv, config.network.name)}
-            | config.to_dict()
-            | {"versions": versions}
-            | dict(more or {})
-        )
+        words = outside.named(argv, config.network.name)
+        values = {"argv": words} | config.to_dict() | {"versions": versions} | dict(more or {})
         with outside.kept(config.network.own, runs / run_id), RunWriter.create(runs, run_id, values, lock):
             return runs / run_id, lock
     except BaseException:
