@@ -100,10 +100,11 @@ def dissect(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
     so does everything random. A network that needs real values (``if x.mean() > 0``) is run on seeded random ones, on
     the CPU. Raises whatever the network raises; see ``external.anatomy_of`` for the readable form.
     """
+    dtype = next((weight.dtype for weight in network.parameters() if weight.is_floating_point()), torch.float32)
     with random_state_kept():
         try:
             with torch.device("meta"):
-                return dissect_on_meta(copied(network, "meta"), shape, batch)
+                return dissect_run(copied(network, "meta").eval(), torch.empty((batch, *shape), dtype=dtype))
         except UsageError:
             raise
         except Exception as error:
@@ -111,7 +112,7 @@ def dissect(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
                 raise
             try:
                 torch.manual_seed(0)
-                return dissect_run(copied(network, "cpu").eval(), torch.rand((batch, *shape)))
+                return dissect_run(copied(network, "cpu").eval(), torch.rand((batch, *shape), dtype=dtype))
             except Exception:
                 raise error from None
 

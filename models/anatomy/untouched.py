@@ -35,6 +35,9 @@ def copied(network: nn.Module, device: str) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     modules = list(network.modules())
+    if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
+        hint = "is compiled by torch.jit, so its layers cannot be followed; give the module that it was made from"
+        raise UsageError("network", type(network).__name__, hint)
     for module in modules:
         for tensor in (*module._parameters.values(), *module._buffers.values()):
             if tensor is not None and id(tensor) not in memo:

@@ -145,6 +145,17 @@ def test_hooks_by_which_torch_works_run_on_the_copy() -> None:
     assert isinstance(network[2], nn.LazyLinear) and len(normed._forward_pre_hooks) == hooks == 1
 
 
+def test_a_network_of_another_precision_gets_images_of_it() -> None:
+    for network in (nn.Conv2d(3, 4, 3).half(), nn.Conv2d(3, 4, 3).double()):
+        found = cx.anatomy(network, SHAPE)
+        assert found.rows[0].output_bytes == 4 * 14 * 14 * network.weight.element_size()
+
+
+def test_a_compiled_script_is_refused() -> None:
+    with pytest.raises(cx.UsageError, match="compiled by torch.jit"):
+        cx.anatomy(torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, *SHAPE)), SHAPE)
+
+
 def test_what_cannot_be_copied_is_said_in_one_line(tmp_path: Path) -> None:
     network: Any = nn.Sequential(nn.Conv2d(3, 4, 3))
     with open(tmp_path / "log", "w") as file:
