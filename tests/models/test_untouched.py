@@ -151,8 +151,9 @@ def test_a_network_of_another_precision_gets_images_of_it() -> None:
         assert found.rows[0].output_bytes == 4 * 14 * 14 * network.weight.element_size()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_compiled_script_is_refused() -> None:
-    with pytest.raises(cx.UsageError, match="compiled by torch.jit"):
+    with pytest.raises(cx.UsageError, match=r"compiled by torch\.jit"):
         cx.anatomy(torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, *SHAPE)), SHAPE)
 
 
