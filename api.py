@@ -53,9 +53,9 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that there
     def __getattr__(name):
         """Fetch the classes whose file loads torch when somebody asks for them."""
         if name in ("Anatomy", "Row"):
-            from .models.anatomy import table_text
+            from .models.anatomy import table_text as layer_table
 
-            return getattr(table_text, name)
+            return getattr(layer_table, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -301,7 +301,7 @@ def _store(network: Any, name: str | None, folder: Path) -> Path:
 
     from torch import nn
 
-    from .models.own import outside, stored
+    from .models.own import outside, storing
 
     if not isinstance(network, nn.Module) and not (callable(network) and hasattr(network, "__qualname__")):
         raise UsageError(
@@ -311,7 +311,7 @@ def _store(network: Any, name: str | None, folder: Path) -> Path:
     chosen = name if name is not None else str(kind.__name__).strip("<>")
     if not _NAME.fullmatch(chosen):
         raise UsageError("name", chosen, "must be letters, digits, '.', '_' and '-', the first a letter or digit")
-    stored.store(network, f"{outside.OWN}:{chosen}", folder, lambda line: print(line, file=sys.stderr))
+    storing.store(network, f"{outside.OWN}:{chosen}", folder, lambda line: print(line, file=sys.stderr))
     return folder
 
 

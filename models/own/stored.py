@@ -1,6 +1,6 @@
-"""Networks of a person's own, stored so that another process, and the same person next year, can build them again.
+"""Networks of a person's own, as they are stored: built again by another process, or by the same person next year.
 
-A folder (``network/`` of a run) holds
+A folder (``network/`` of a run; storing.py writes it) holds
 
     source.json    what it is: the name, the class or function, where its file was, how it is stored
     code/          copies of that file and of the files of the same project that it imports
@@ -16,25 +16,20 @@ weights follow from the seed. What a network was made *with* cannot be read off 
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import io
 import json
 import pickle
 import platform
-import secrets
-import shutil
 import sys
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from ...errors import UsageError, WorkError, nearest
 from . import own_files, user_code
@@ -44,10 +39,6 @@ SOURCE, CODE, OBJECT, INITIAL, CLASSES = "source.json", "code", "object.pkl", "i
 WARNING = "building this network runs the code in this folder"
 GIVEN = ("num_classes", "in_channels", "image_size")
 """What a function or class that makes a network is called with, as far as it has parameters of these names."""
-
-ADVICE = "write it into a file (%%writefile net.py in a notebook) and import it"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -87,206 +78,7 @@ def read(folder: Path) -> Stored:
         raise WorkError(f"{folder / SOURCE}: is damaged") from None
 
 
-# Storing
-
-
-def store(what: nn.Module | Callable[..., Any], name: str, folder: Path, say: Say) -> Stored:
-    """Store a network, or a class or function that makes one, in ``folder``, which is made.
-
-    UsageError where it cannot be stored, with what would help; nothing is left then. ``say`` is told when the file of the
-    class was edited since it was imported.
-    """
-    folder.mkdir(parents=True)
-    try:
-        made = _stored(what, name, folder, say)
-        (folder / SOURCE).write_text(json.dumps(made.to_dict(), indent=1), encoding="utf-8")
-        return made
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def store_callable(maker: Callable[..., Any], name: str, module: str, qualname: str, folder: Path) -> Stored:
-    """Store what ``package.module:callable`` names, by name, with the files of the person's project that it needs."""
-    folder.mkdir(parents=True)
-    files = own_files.collect([module]) if own_files.is_own(module) else {}
-    for own, path in files.items():
-        _copy(path, folder / CODE / own_files.place(own, path))
-    places = tuple(own_files.place(own, path) for own, path in files.items())
-    path = _path_of(module, qualname)
-    made = Stored(name, "callable", path, module, qualname, places, python=platform.python_version())
-    (folder / SOURCE).write_text(json.dumps(made.to_dict(), indent=1), encoding="utf-8")
-    return made
-
-
-def _stored(what: Any, name: str, folder: Path, say: Say) -> Stored:
-    is_object = isinstance(what, nn.Module)
-    named = type(what) if is_object else what
-    module, qualname = str(named.__module__), str(named.__qualname__)
-    parts = _Parts(qualname)
-    pickled = ""
-    if is_object:
-        _check(what)
-        pickled = _write_object(what, folder / OBJECT, parts)
-    elif module == "__main__" or "<" in qualname:
-        pickled = _write_object(what, folder / OBJECT, parts)
-    elif own_files.is_own(module):
-        parts.modules.add(module)
-    if parts.notebook:
-        _write_with_cloudpickle([value for _, value in parts.notebook], folder / CLASSES, parts)
-        pickled = "cloudpickle"
-    if is_object or parts.tensors:
-        state = what.state_dict() if is_object else {}
-        _save({"tensors": parts.tensors, "state_dict": dict(state)}, folder / INITIAL, qualname)
-    files = own_files.collect(sorted(parts.modules)) if parts.modules else {}
-    for own, path in files.items():
-        _copy(path, folder / CODE / own_files.place(own, path))
-    for own in sorted(parts.modules):
-        if own_files.has_changed(sys.modules[own]):
-            say(f"{files[own].name} has been edited since it was imported: the run uses the file as it is now")
-    for own in sorted(parts.reloaded - {own for own in parts.modules if own_files.has_changed(sys.modules[own])}):
-        say(f"{files[own].name} was reloaded since the network was made: the run uses the file as it is now")
-    token = secrets.token_hex(8) if parts.notebook else ""
-    for number, (_, value) in enumerate(parts.notebook):
-        _known_here[token, number] = value
-    texts = tuple((title, own_files.fingerprint(value)) for title, value in parts.notebook)
-    places = tuple(own_files.place(own, path) for own, path in files.items())
-    kind = "object" if is_object else "callable"
-    return Stored(
-        name,
-        kind,
-        _path_of(module, qualname),
-        module,
-        qualname,
-        places,
-        pickled,
-        texts,
-        token,
-        platform.python_version(),
-    )
-
-
-def _path_of(module: str, qualname: str) -> str:
-    path = getattr(sys.modules.get(module), "__file__", None)
-    return f"notebook:{qualname}" if module == "__main__" or path is None else f"{path}:{qualname}"
-
-
-def _check(network: nn.Module) -> None:
-    """UsageError for what no training can begin with."""
-    kind = type(network).__name__
-    tensors = [*network.named_parameters(), *network.named_buffers()]
-    if any(is_lazy(tensor) for _, tensor in tensors):
-        hint = "has lazy layers without weights; call it once with a batch of images, which gives them their shapes"
-        raise UsageError("network", kind, hint)
-    if any(tensor.is_meta for _, tensor in tensors):
-        raise UsageError("network", kind, "is on the meta device, so it has no weights to begin with")
-
-
-class _Parts:
-    """What a pickle refers to: tensors by number, own modules by name, what a notebook defines by number."""
-
-    def __init__(self, qualname: str) -> None:
-        self.qualname = qualname
-        self.tensors: list[Tensor] = []
-        self.modules: set[str] = set()
-        self.reloaded: set[str] = set()
-        self.notebook: list[tuple[str, Any]] = []
-        self._numbers: dict[int, int] = {}
-
-    def reference(self, value: Any, *, by_value: bool) -> tuple | None:
-        """Return what stands in a pickle for ``value``; None where it is pickled itself.
-
-        ``by_value``: what the notebook defines is being pickled itself.
-        """
-        if isinstance(value, Tensor):
-            if id(value) not in self._numbers:
-                self._numbers[id(value)] = len(self.tensors)
-                self.tensors.append(value)
-            return "tensor", self._numbers[id(value)]
-        if isinstance(value, ModuleType):
-            return ("module", self._own(value.__name__)) if own_files.is_own(value.__name__) else None
-        if not isinstance(value, type | FunctionType):
-            return None
-        module, qualname = str(value.__module__), value.__qualname__
-        if module == "__main__" and not by_value:
-            known = [number for number, (_, other) in enumerate(self.notebook) if other is value]
-            if not known:
-                self.notebook.append((qualname, value))
-            return "notebook", known[0] if known else len(self.notebook) - 1
-        if "<" in qualname or not own_files.is_own(module):
-            return None
-        if _look_up(sys.modules[module], qualname) is not value:
-            self.reloaded.add(module)
-        return "name", self._own(module), qualname
-
-    def _own(self, module: str) -> str:
-        self.modules.add(module)
-        return module
-
-
-def _write_object(value: Any, path: Path, parts: _Parts) -> str:
-    """Pickle ``value``; returns by what. Plain pickle where that is enough, so that reading it needs no other package."""
-    try:
-        path.write_bytes(_pickled(pickle.Pickler, value, parts, by_value=False))
-        return "pickle"
-    except Exception as error:
-        first = error
-    fresh = _Parts(parts.qualname)
-    pickler = _cloudpickle(parts.qualname, str(first)).Pickler
-    try:
-        made = _pickled(pickler, value, fresh, by_value=False)
-    except Exception as error:
-        raise UsageError("network", parts.qualname, f"cannot be stored: {user_code.describe(error)}") from None
-    vars(parts).update(vars(fresh))
-    path.write_bytes(made)
-    return "cloudpickle"
-
-
-def _write_with_cloudpickle(values: list[Any], path: Path, parts: _Parts) -> None:
-    pickler = _cloudpickle(parts.qualname, "").Pickler
-    try:
-        path.write_bytes(_pickled(pickler, values, parts, by_value=True))
-    except Exception as error:
-        raise UsageError("network", parts.qualname, f"cannot be stored: {user_code.describe(error)}") from None
-
-
-def _pickled(pickler: Any, value: Any, parts: _Parts, *, by_value: bool) -> bytes:
-    class Pickler(pickler):
-        def persistent_id(self, obj: Any) -> tuple | None:
-            return parts.reference(obj, by_value=by_value)
-
-    buffer = io.BytesIO()
-    Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
-    return buffer.getvalue()
-
-
-def _cloudpickle(qualname: str, why: str) -> ModuleType:
-    try:
-        return importlib.import_module("cloudpickle")
-    except ImportError:
-        reason = f"cannot be pickled ({why.splitlines()[0][:200]})" if why else "is defined in a notebook or a script"
-        hint = f"{reason}: {ADVICE}, or pip install 'cnn-explorer[notebook]'"
-        raise UsageError("network", qualname, hint) from None
-
-
-def _save(state: dict[str, Any], path: Path, qualname: str) -> None:
-    try:
-        torch.save(state, path)
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise UsageError("network", qualname, f"has tensors that cannot be stored: {lines[0][:200]}") from None
-
-
-def _copy(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(path.read_bytes())
-
-
-# Building
-
-
-_known_here: weakref.WeakValueDictionary[tuple[str, int], Any] = weakref.WeakValueDictionary()
+known_here: weakref.WeakValueDictionary[tuple[str, int], Any] = weakref.WeakValueDictionary()
 """What this very process has stored from its notebook."""
 
 
@@ -342,14 +134,15 @@ def _named(folder: Path, stored: Stored) -> Any:
 
 def look_up(module: ModuleType, qualname: str, name: str) -> Any:
     """Return what ``qualname`` names in a module; UsageError with the nearest name."""
-    found = _look_up(module, qualname)
+    found = attribute(module, qualname)
     if not callable(found):
         choices = [word for word, value in vars(module).items() if callable(value) and not word.startswith("_")]
         raise UsageError("network", name, f"has nothing to call named {qualname!r}; {nearest(qualname, choices)}")
     return found
 
 
-def _look_up(module: ModuleType, qualname: str) -> Any:
+def attribute(module: ModuleType, qualname: str) -> Any:
+    """Return what a dotted name stands for in a module, None for nothing."""
     found: Any = module
     for part in qualname.split("."):
         found = getattr(found, part, None)
@@ -406,8 +199,8 @@ def _notebook(folder: Path, stored: Stored, resolve: Callable[[tuple], Any]) -> 
 
 def _defined_here(stored: Stored, number: int) -> Any:
     qualname, fingerprint = stored.notebook[number]
-    now = _look_up(sys.modules["__main__"], qualname) if "<" not in qualname else None
-    known = _known_here.get((stored.token, number))
+    now = attribute(sys.modules["__main__"], qualname) if "<" not in qualname else None
+    known = known_here.get((stored.token, number))
     if now is not None and (now is known or own_files.fingerprint(now) == fingerprint):
         return now
     return known

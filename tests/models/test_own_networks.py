@@ -14,7 +14,7 @@ from typing import Any
 import cnn_explorer as cx
 import pytest
 import torch
-from cnn_explorer.models.own import own_files, stored
+from cnn_explorer.models.own import own_files, stored, storing
 from torch import nn
 
 NET = """
@@ -71,7 +71,7 @@ def made(width: int = 4) -> Any:
 
 
 def keep(network: Any, folder: Path, said: list[str] | None = None) -> stored.Stored:
-    return stored.store(network, "own:Net", folder, (said if said is not None else []).append)
+    return storing.store(network, "own:Net", folder, (said if said is not None else []).append)
 
 
 def equal(first: nn.Module, second: nn.Module) -> bool:
@@ -124,7 +124,7 @@ def test_a_later_edit_changes_nothing_of_what_is_stored(project: Path, tmp_path:
         (project / "proj" / f"{name}.py").write_text(now)
     again: Any = stored.build(tmp_path / "kept", {})
     assert type(again) is not type(network) and equal(network, again)
-    assert type(again.block) is type(again).__init__.__globals__["Block"]
+    assert type(again.block) is vars(type(again))["__init__"].__globals__["Block"]
     assert sys.modules["proj.net"].Net is type(network)
 
 
@@ -141,6 +141,10 @@ def test_a_file_edited_since_it_was_imported_is_said(project: Path, tmp_path: Pa
     now: Any = stored.build(tmp_path / "second", {}).eval()(images)
     peak = network.block(images).amax((2, 3))
     assert torch.allclose(now, 4 * network.head(peak))
+    said.clear()
+    (project / "proj" / "tools.py").write_text("def scale(x):\n    return -x\n")
+    keep(network, tmp_path / "third", said)
+    assert [line.split()[0] for line in said] == ["net.py", "tools.py"]
 
 
 def test_a_file_reloaded_since_the_network_was_made_is_said(project: Path, tmp_path: Path) -> None:

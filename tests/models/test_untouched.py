@@ -154,7 +154,8 @@ def test_a_network_of_another_precision_gets_images_of_it() -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_compiled_script_is_refused() -> None:
     with pytest.raises(cx.UsageError, match=r"compiled by torch\.jit"):
-        cx.anatomy(torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, *SHAPE)), SHAPE)
+        script: Any = torch.jit.trace(nn.Conv2d(3, 4, 3), torch.zeros(1, *SHAPE))
+        cx.anatomy(script, SHAPE)
 
 
 def test_what_cannot_be_copied_is_said_in_one_line(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ...errors import UsageError
 from ...models.anatomy import counting
 from ...models.anatomy.untouched import random_state_kept
 from ...models.catalogue.registry import Variant
-from ...models.own import outside, own_files, stored, user_code
+from ...models.own import outside, own_files, stored, storing, user_code
 from ..config.run_config import OWN_FOLDER, OwnNetwork
 from ..data.dataset_info import DataInfo
 from ..loop.train_step import scores_of
@@ -70,7 +70,7 @@ def _store(name: str) -> Path:
     if isinstance(maker, nn.Module):
         hint = "is a network already; name the class or function that makes it, or hand it to cnn_explorer.train"
         raise UsageError("network", name, hint)
-    stored.store_callable(maker, name, source, qualname, parent / "network")
+    storing.store_callable(name, source, qualname, parent / "network")
     return parent / "network"
 
 
