@@ -11,7 +11,9 @@ from cnn_explorer.trainer.config import (
     config_file,
     engine_config,
     recipe,
-    unused_settings,
+)
+from cnn_explorer.trainer.config import (
+    unused_settings as unused,
 )
 from cnn_explorer.trainer.config.recipe import Layer, Recipe, Resolved
 from cnn_explorer.trainer.data import dataset_info
@@ -111,7 +113,7 @@ def test_what_is_refused(values: dict, message: str) -> None:
 
 def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
     asked = flags(optimizer="adam", momentum=0.5, lr=0.1, gamma=0.2, schedule="cosine", rho=0.1, cutout_size=3)
-    assert unused_settings.remarks(recipe.resolve("digits", [asked])) == [
+    assert unused.remarks(recipe.resolve("digits", [asked])) == [
         "momentum has no effect on adam",
         "rho has no effect without sam",
         "gamma has no effect on the schedule cosine",
@@ -119,9 +121,9 @@ def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
     ]
     used = flags(optimizer="muon", rest_lr=0.1, momentum=0.5, betas=[0.9, 0.9], sam="sam", rho=0.1, augment=["crop"])
     note = Layer("note.md", {"milestones": [0.1], "eps": 0.1}, general=True)
-    assert unused_settings.remarks(recipe.resolve("digits", [note, used, flags(crop_padding=2)])) == []
+    assert unused.remarks(recipe.resolve("digits", [note, used, flags(crop_padding=2)])) == []
     whole = Layer("run.json", recipe.Recipe().to_dict())
-    assert unused_settings.remarks(recipe.resolve("digits", [whole, flags(rho=0.2)]), flags_only=True) == [
+    assert unused.remarks(recipe.resolve("digits", [whole, flags(rho=0.2)]), flags_only=True) == [
         "rho has no effect without sam"
     ]
 

@@ -152,7 +152,7 @@ def _check_scores(found: Outside, outputs: object, info: DataInfo) -> None:
 
 def named(argv: Sequence[str], name: str) -> list[str]:
     """Return the words of a command with the network's name in the place of the folder from which Python handed it over."""
-    return [name if word.startswith(GIVEN_FOLDER) else word for word in argv]
+    return [name if str(word).startswith(GIVEN_FOLDER) else word for word in argv]
 
 
 @contextmanager

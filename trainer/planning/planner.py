@@ -28,7 +28,9 @@ from ..config import (
     engine_config,
     presets,
     recipe,
-    unused_settings,
+)
+from ..config import (
+    unused_settings as unused,
 )
 from ..config.config_file import Wishes
 from ..config.engine_config import Engine
@@ -160,7 +162,7 @@ def _plan(request: Request, say: Say) -> Plan:
     info = _describe(dataset, variant, stem, size, folder)
     resolved = recipe.resolve(info.name, _layers(variant, wishes, request, source))
     initialise.check_backbone(resolved.recipe, source)
-    for line in unused_settings.remarks(resolved, flags_only=wishes.complete):
+    for line in unused.remarks(resolved, flags_only=wishes.complete):
         say(line)
     flags = {key: value for key in engine_config.CHOICES if (value := getattr(request, key)) is not None}
     choice = _shared_out(engine_choice.choose(_on_first(flags, request), wishes, alone=request.alone, say=say), request)
