@@ -1,6 +1,7 @@
 """cnn-explorer: learn, take apart, train and compare image-classification networks, in the terminal and from Python.
 
-``import cnn_explorer as cx`` loads next to nothing: the names below come from :mod:`cnn_explorer.api` when they are used.
+``import cnn_explorer as cx`` loads next to nothing: the names below come from :mod:`cnn_explorer.api` when they are
+used.
 """
 
 from __future__ import annotations

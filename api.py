@@ -1,4 +1,4 @@
-"""The Python interface: ``import cnn_explorer as cx``. Importing it loads no torch; what needs torch loads it when called.
+"""The Python interface, ``import cnn_explorer as cx``; torch is loaded when something that needs it is called.
 
     cx.networks(tag="residual")                                 what there is
     net = cx.create("resnet18", stem="small", num_classes=10)   a torch.nn.Module
@@ -67,9 +67,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Network:
     """A network of the catalogue, as its paper has it.
 
-    ``parameters``: number of trainable values, ``macs``: multiply-adds for one image of the paper's size; both are 0 for
-    a network of your own whose note has not been counted. ``family`` is the architecture (its note), ``year`` that of
-    the paper.
+    ``parameters``: number of trainable values, ``macs``: multiply-adds for one image of the paper's size; both are 0
+    for a network of your own whose note has not been counted. ``family`` is the architecture (its note), ``year``
+    that of the paper.
     """
 
     name: str
@@ -209,7 +209,7 @@ def _module(network: Any, shape: tuple[int, ...]) -> nn.Module:
 
 
 class TrainOptions(TypedDict, total=False):
-    """The options of :func:`train`, by the names of the flags of `cnn-explorer train`, which docs/training.md explains."""
+    """The options of :func:`train`: the flags of `cnn-explorer train`, which docs/training.md explains."""
 
     recipe: str
     epochs: int
@@ -266,17 +266,18 @@ def train(
 ) -> Run:
     """Train a network in a process of its own, and return its run as soon as that process begins.
 
-    ``network`` is a torch.nn.Module, which is trained from the weights that it has and is itself left as it is; a class
-    or function that makes one, called with those of num_classes, in_channels and image_size that it has parameters for;
-    or a name as for :func:`create`. ``dataset``: digits (where nothing is said), mnist, fashion-mnist, cifar10, cifar100
-    or folder:PATH. ``name`` is what a network of your own is called in lists; its class name where it is not given.
+    ``network`` is a torch.nn.Module, which is trained from the weights that it has and is itself left as it is; a
+    class or function that makes one, called with those of num_classes, in_channels and image_size that it has
+    parameters for; or a name as for :func:`create`. ``dataset``: digits (where nothing is said), mnist,
+    fashion-mnist, cifar10, cifar100 or folder:PATH. ``name`` is what a network of your own is called in lists; its
+    class name where it is not given.
 
     A run keeps what it needs to build your network again: the file of its class with the files of your project that it
     imports, or, for a class of a notebook, the class itself (needs ``pip install 'cnn-explorer[notebook]'``).
 
-    The options are the flags of `cnn-explorer train` with underscores: ``epochs=5, lr=0.1, augment=["crop", "flip"]``,
-    ``channels_last=True``, ``set={"gamma": 0.2}``; ``augment=[]`` for none. What is said before the training begins goes
-    to stderr.
+    The options are the flags of `cnn-explorer train` with underscores: ``epochs=5``, ``augment=["crop", "flip"]``
+    (``[]`` for none), ``channels_last=True``, ``set={"gamma": 0.2}``. What is said before the training begins goes to
+    stderr.
 
     Raises TypeError for an unknown option; UsageError for what cannot be trained, with the line of your code where the
     error is in it, before a run exists; WorkError where the data cannot be had or the run not be written.

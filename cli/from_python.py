@@ -79,8 +79,8 @@ def _flags(name: str, parameter: Any, value: object) -> list[str]:
 def begin(network: str, flags: Sequence[str]) -> Path:
     """Let a process of its own plan the run, create it and start its training; return the run's directory.
 
-    That process does what `cnn-explorer train --detach` does, so nothing of it touches this one. UsageError and WorkError
-    carry the line that the command would print.
+    That process does what `cnn-explorer train --detach` does, so nothing of it touches this one. UsageError and
+    WorkError carry the line that the command would print.
     """
     command = [sys.executable, *spawn.search_path_flags(), "-m", "cnn_explorer", "train", "--detach", "--json"]
     child = subprocess.Popen(

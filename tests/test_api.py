@@ -1,4 +1,4 @@
-"""The Python interface: what it offers, loads, refuses, and leaves alone; runs of one's own networks from end to end."""
+"""The Python interface: what it offers, loads, refuses and leaves alone; runs of own networks from end to end."""
 
 from __future__ import annotations
 

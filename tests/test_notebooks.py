@@ -1,4 +1,4 @@
-"""The notebooks of docs/examples run from top to bottom, and cells of one's own do what docs/api.md says of notebooks."""
+"""The notebooks of docs/examples run from top to bottom, and cells do what docs/api.md says of notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layer table as a person reads it: as text, as HTML in a notebook, as rows of plain data, as a pandas DataFrame."""
+"""The layer table as a person reads it: as text, HTML, rows of plain data, or a pandas DataFrame."""
 
 from __future__ import annotations
 

@@ -76,9 +76,11 @@ class _Twins(TorchFunctionMode):
 def _twin(tensor: Tensor, device: str) -> Tensor:
     with torch._C.DisableTorchFunction(), torch.no_grad():
         if isinstance(tensor, UninitializedParameter):
-            made: Any = UninitializedParameter(tensor.requires_grad, device=device, dtype=tensor.dtype)  # type: ignore[call-arg]
+            make: Any = UninitializedParameter
+            made: Any = make(tensor.requires_grad, device=device, dtype=tensor.dtype)
         elif isinstance(tensor, UninitializedBuffer):
-            made = UninitializedBuffer(tensor.requires_grad, device=device, dtype=tensor.dtype)  # type: ignore[call-arg]
+            make = UninitializedBuffer
+            made = make(tensor.requires_grad, device=device, dtype=tensor.dtype)
         else:
             made = tensor.detach().to(device, copy=True)
             if isinstance(tensor, nn.Parameter):

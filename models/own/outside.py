@@ -1,7 +1,7 @@
 """Networks from outside the catalogue, built to be trained: ``torchvision:NAME``, ``timm:NAME``, a person's own.
 
-Names with a colon are from outside. A person's own network (``package.module:callable``, or ``own:NAME`` for one that was
-handed over in Python) is built from the folder in which it is stored (stored.py).
+Names with a colon are from outside. A person's own network (``package.module:callable``, or ``own:NAME`` for one that
+was handed over in Python) is built from the folder in which it is stored (stored.py).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def is_own(name: str) -> bool:
 
 
 def variant(name: str) -> Variant:
-    """Return what takes the place of a catalogue entry: no recipe of its own, and the size of images that it is made for.
+    """Return what takes the place of a catalogue entry: the size of images that the network is made for.
 
     The input is (0, 0, 0) where nothing is known of it. UsageError for an unknown name and for a network that does not
     classify images.

@@ -29,7 +29,7 @@ LARGEST = 10_000_000
 
 
 def is_own(module: str) -> bool:
-    """Return whether a loaded module belongs to the person's project: not to Python, to a package, or to this program."""
+    """Return whether a loaded module belongs to the person's project, not to Python, a package, or this program."""
     if module == "__main__" or module.partition(".")[0] == PACKAGE:
         return False
     found = sys.modules.get(module)
@@ -193,8 +193,8 @@ def _loaded_codes(module: ModuleType) -> Iterator[CodeType]:
 def modules_of_copy(folder: Path, files: list[str], wanted: list[str]) -> dict[str, ModuleType]:
     """Return the ``wanted`` modules of a copy: those that are loaded already where they are the same, else the copy's.
 
-    Being the same means that neither the person's files nor what was loaded from them differ from the copy; then a network
-    that is loaded is an instance of the person's own class. WorkError where the copy cannot be imported.
+    Being the same means that neither the person's files nor what was loaded from them differ from the copy; then a
+    network that is loaded is an instance of the person's own class. WorkError where the copy cannot be imported.
     """
     names = {module_of(file): file for file in files}
     loaded = {name: sys.modules[name] for name in names if name in sys.modules}
@@ -242,7 +242,7 @@ def _import(folder: Path, names: list[str], wanted: list[str], known: dict[str, 
 
 @contextmanager
 def _instead_of_loaded(folder: Path, names: list[str], known: dict[str, ModuleType]) -> Iterator[None]:
-    """Let imports find the copy's modules, whatever the person has loaded under their names, which is put back at the end.
+    """Let imports find the copy's modules; what is loaded under their names is put back at the end.
 
     Where nothing was loaded under these names the copy's modules stay, for imports inside of functions.
     """

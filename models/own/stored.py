@@ -4,12 +4,13 @@ A folder (``network/`` of a run; storing.py writes it) holds
 
     source.json    what it is: the name, the class or function, where its file was, how it is stored
     code/          copies of that file and of the files of the same project that it imports
-    object.pkl     of a network that was handed over: its structure, in which classes stand by name and tensors by number
+    object.pkl     of a network that was handed over: its structure; classes stand in it by name, tensors by number
     initial.pt     its tensors as they were, and its state dict (read without running code)
     classes.pkl    of a notebook: its classes and functions by value (cloudpickle)
 
-A class or function that makes the network (``package.module:callable``) is stored as a name and its files alone: its first
-weights follow from the seed. What a network was made *with* cannot be read off it, which is why its structure is pickled.
+A class or function that makes the network (``package.module:callable``) is stored as a name and its files alone: its
+first weights follow from the seed. What a network was made *with* cannot be read off it, which is why its structure
+is pickled.
 
 **Building a stored network runs the code in its folder.**
 """
@@ -43,7 +44,7 @@ GIVEN = ("num_classes", "in_channels", "image_size")
 
 @dataclass(frozen=True)
 class Stored:
-    """What source.json says. ``path`` is where the file of the class was, as path:name; "notebook:Net" for a notebook's.
+    """What source.json says. ``path`` is where the file of the class was: path:name, or "notebook:Net".
 
     ``kind`` is "object" or "callable", ``pickled`` "pickle", "cloudpickle", or "" for a callable of a file.
     """
@@ -187,7 +188,7 @@ def _on_meta(tensor: Tensor) -> Tensor:
 
 
 def _notebook(folder: Path, stored: Stored, resolve: Callable[[tuple], Any]) -> list[Any]:
-    """Return the notebook's classes and functions: those that are defined here where they are the same, else stored ones.
+    """Return the notebook's classes and functions: those defined here where they are the same, else stored ones.
 
     All or none are taken from here, so that they know each other.
     """
@@ -229,7 +230,7 @@ def _unpickled(path: Path, stored: Stored, resolve: Callable[[tuple], Any]) -> A
 
 
 def _always_new(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Let cloudpickle make a class anew where it would fill the values of the stored one into the person's own class."""
+    """Let cloudpickle make a new class where it would fill stored values into the person's own class."""
 
     def made(*args: Any) -> Any:
         *before, _tracker, extra = args

@@ -1,4 +1,4 @@
-"""Stores a network of a person's own in a folder, so that another process can build it (stored.py tells of the folder)."""
+"""Stores a network of a person's own in a folder, from which another process can build it (see stored.py)."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ Say = Callable[[str], None]
 def store(what: nn.Module | Callable[..., Any], name: str, folder: Path, say: Say) -> Stored:
     """Store a network, or a class or function that makes one, in ``folder``, which is made.
 
-    UsageError where it cannot be stored, with what would help; nothing is left then. ``say`` is told when a file was edited
-    since it was imported.
+    UsageError where it cannot be stored, with what would help; nothing is left then. ``say`` is told when a file was
+    edited since it was imported.
     """
     folder.mkdir(parents=True)
     try:
@@ -165,7 +165,7 @@ class _Parts:
 
 
 def _write_object(value: Any, path: Path, parts: _Parts) -> str:
-    """Pickle ``value``; returns by what. Plain pickle where that is enough, so that reading it needs no other package."""
+    """Pickle ``value``; return by what: plain pickle where it is enough, which needs no other package to be read."""
     try:
         path.write_bytes(_pickled(pickle.Pickler, value, parts, by_value=False))
         return "pickle"

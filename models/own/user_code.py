@@ -1,4 +1,4 @@
-"""Say where in a person's own code an error came up: the file and the line of the last frame that is theirs. No torch."""
+"""Say where in a person's own code an error came up: the file and line of the last frame that is theirs. No torch."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def equal(first: nn.Module, second: nn.Module) -> bool:
 
 
 def elsewhere(folder: Path, code: str) -> str:
-    """The output of code in a fresh interpreter that does not know the project; ``network`` is built from the folder."""
+    """The output of code in a fresh interpreter without the project; ``network`` is built from the folder."""
     program = f"""
 import sys
 from pathlib import Path

@@ -18,8 +18,9 @@ from .weights_source import Start
 class OwnNetwork:
     """A person's own network, stored in ``folder`` (models/own/stored.py), from where it is built.
 
-    In a run the folder is ``network/`` of its directory, so run.json does not name it. ``path`` is where the file of its
-    class was, ``kind`` "object" or "callable", ``pickled`` by what its structure was stored, "" for a callable of a file.
+    In a run the folder is ``network/`` of its directory, so run.json does not name it. ``path`` is where the file of
+    its class was, ``kind`` "object" or "callable", ``pickled`` by what its structure was stored, "" for a callable of
+    a file.
     """
 
     folder: Path
@@ -140,7 +141,8 @@ def _keeping(values: dict) -> Keeping:
 def network_from_dict(values: dict, run: Path | None = None) -> NetworkConfig:
     """What ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it has another form.
 
-    ``run`` is the directory of the run, where a person's own network is stored; without it such a network cannot be built.
+    ``run`` is the directory of the run, where a person's own network is stored; without it such a network cannot be
+    built.
     """
     own = values.get("own")
     found = None if own is None or run is None else _part(OwnNetwork, own | {"folder": run / OWN_FOLDER})

@@ -1,4 +1,4 @@
-"""A run as Python code holds it: wait, stop, resume, read its records, load its weights. No torch until it is needed."""
+"""A run as Python code holds it: wait, stop, resume, read its records, load its weights. Loads torch late."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ class Run:
     def stop(self, timeout: float | None = STOP_S) -> Run:
         """Ask the run to write a checkpoint and end, wait until it has, and return it; ``resume`` goes on from there.
 
-        Raises UsageError where it has ended already, TimeoutError where it has not within ``timeout`` seconds (None: any
-        time).
+        Raises UsageError where it has ended already, TimeoutError where it has not within ``timeout`` seconds (None:
+        any time).
         """
         answer = requests.request_stop(self._path, float("inf") if timeout is None else timeout)
         if not answer.ended:

@@ -1,4 +1,4 @@
-"""Training a network from outside the catalogue: where it is stored, which images it takes, whether it classifies them."""
+"""Trains networks from outside the catalogue: where they are stored, which images they take, what they return."""
 
 from __future__ import annotations
 
@@ -77,8 +77,9 @@ def _store(name: str) -> Path:
 def fit(found: Outside, info: DataInfo, size: int | None) -> Fit:
     """Return the images with which the network runs, tried out without memory, else with real values.
 
-    ``size`` is what was asked for; else it is that of the data, else the network's own. A network that does not take grey
-    images gets three equal channels. UsageError where none of this works, and where it returns no scores for the classes.
+    ``size`` is what was asked for; else it is that of the data, else the network's own. A network that does not take
+    grey images gets three equal channels. UsageError where none of this works, and where it returns no scores for the
+    classes.
     """
     own_channels, own_size, _ = found.variant.paper_form.input
     channels = [own_channels] if own_channels else [info.channels, 3] if info.channels == 1 else [info.channels]
@@ -151,7 +152,7 @@ def _check_scores(found: Outside, outputs: object, info: DataInfo) -> None:
 
 
 def named(argv: Sequence[str], name: str) -> list[str]:
-    """Return the words of a command with the network's name in the place of the folder from which Python handed it over."""
+    """Return the words of a command with the network's name in the place of the folder where Python stored it."""
     return [name if str(word).startswith(GIVEN_FOLDER) else word for word in argv]
 
 
