@@ -17,6 +17,7 @@ from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.neighbourhood import TINY, again, nearest_places
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail, relative_difference
+from support.tensors import gradient
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -7,6 +7,7 @@ weights are zero outside the groups, the shuffle as an explicit list of channel 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
+from support.tensors import gradient
 from torch import Tensor, nn
 
 
