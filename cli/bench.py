@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import train_options as options
 from .narrate import say
+from .train_options import LazyCommand, options_of
 
 if TYPE_CHECKING:
     from ..trainer.bench.results import Measured, Result
@@ -17,41 +18,65 @@ DEFAULT_NETWORKS = ("lenet5", "resnet20")
 COLUMNS = ("loop", "images/s", "min … max", "ms/step", "engine is")
 
 
-def bench(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME…]", help="Networks (default: lenet5 and resnet20).")
-    ] = None,
-    dataset: Annotated[
-        str, typer.Option(metavar="NAME", help="digits, mnist, fashion-mnist, cifar10, cifar100, folder:PATH.")
-    ] = "digits",
-    device: options.Device = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures a step (default: the recipe's).")] = None,
-    repeats: Annotated[int, typer.Option(help="How often each loop is timed, in turns.")] = 5,
-    seconds: Annotated[float, typer.Option(help="About how long each time; at least one step.")] = 0.5,
-    threads: Annotated[int | None, typer.Option(help="Threads of the CPU, for all loops alike.")] = None,
-    precision: options.Precision = None,
-    channels_last: options.ChannelsLast = None,
-    compiled: options.Compile = None,
-    cuda_graphs: options.CudaGraphs = None,
-    calibrated: options.Calibrate = None,
-    parts: Annotated[
-        str, typer.Option(help="Comma-separated, what is measured beside the engine.")
-    ] = "data,canonical,bare,speedups",
-    data: options.Data = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-) -> None:
+OPTIONS = {
+    "names": (
+        Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="Networks (default: lenet5 and resnet20).")],
+        None,
+    ),
+    "repeats": (Annotated[int, typer.Option(help="How often each loop is timed, in turns.")], 5),
+    "seconds": (Annotated[float, typer.Option(help="About how long each time; at least one step.")], 0.5),
+    "parts": (
+        Annotated[str, typer.Option(help="Comma-separated, what is measured beside the engine.")],
+        "data,canonical,bare,speedups",
+    ),
+    "as_json": (Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")], False),
+}
+ENGINE = ("precision", "channels_last", "compile", "cuda_graphs")
+SETTINGS = ("dataset", "folder", "batch_size", "device", "threads", *ENGINE, "calibrate")
+"""The settings of a training that a benchmark takes as well."""
+
+
+class BenchCommand(LazyCommand):
+    """The command `bench`."""
+
+    def make_options(self) -> list[Any]:
+        """The options of the measurement, and those of a training that change what is measured."""
+        from ..trainer.config.request import place_of
+
+        return options_of(OPTIONS, (place_of(key)[1] for key in SETTINGS))
+
+    def invoke(self, ctx: Any) -> None:
+        """Measure what the options ask for."""
+        measure_and_print(ctx.params)
+
+
+def bench() -> None:
     """Measure images/s of this machine: the DataLoader loop, a loop by hand, this engine, and each of its speed-ups.
 
-    All loops have the same threads, batches and pictures, and are timed in turns; the median counts.
+    All loops have the same threads, batches and images, and are timed in turns; the median counts.
     """
-    from ..trainer.bench.run import Settings, measure
 
-    chosen = tuple(part.strip() for part in parts.split(",") if part.strip())
-    wanted = {"precision": precision, "channels_last": channels_last, "compile": compiled, "cuda_graphs": cuda_graphs}
-    engine = {key: value for key, value in wanted.items() if value is not None}
-    settings = Settings(dataset, device, batch_size, repeats, seconds, threads, data, chosen, engine, calibrated)
-    result = measure(names or DEFAULT_NETWORKS, settings, say)
-    if as_json:
+
+def measure_and_print(values: Mapping[str, Any]) -> None:
+    """Measure what the parsed options ask for, and print it."""
+    from ..trainer.bench.run import Settings, measure
+    from ..trainer.config.request import place_of
+
+    given = {key: place_of(key)[1].check(values[key]) for key in SETTINGS if values[key] is not None}
+    settings = Settings(
+        given.get("dataset", "digits"),
+        given.get("device"),
+        given.get("batch_size"),
+        values["repeats"],
+        values["seconds"],
+        given.get("threads"),
+        given.get("folder"),
+        tuple(part.strip() for part in values["parts"].split(",") if part.strip()),
+        {key: given[key] for key in ENGINE if key in given},
+        given.get("calibrate"),
+    )
+    result = measure(values["names"] or DEFAULT_NETWORKS, settings, say)
+    if values["as_json"]:
         from ..trainer.common.json_safe import encode_json
 
         sys.stdout.write(encode_json(result.to_dict(), indent=1).decode())

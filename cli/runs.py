@@ -262,13 +262,12 @@ def clone(
     What follows the ID are the options of `cnn-explorer train`; 'cnn-explorer train --help' names them.
     """
     from ..trainer.launch.clone import words
-    from .train import train
+    from .train_options import TrainCommand
 
     folder = _folder(context, runs)
     path = _find(context, run, runs)
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    alone.command()(train)
-    code = typer.main.get_command(alone).main(
+    command = TrainCommand("train")
+    code = command.main(
         words(path, folder, context.args)[1:], prog_name="cnn-explorer runs clone ID", standalone_mode=False
     )
     raise typer.Exit(code if isinstance(code, int) else 0)

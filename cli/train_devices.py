@@ -9,8 +9,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..trainer.config.request import Placement, TrainRequest
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,16 @@ class Spread:
         """The devices on which several networks are trained side by side; none where there is one network or device."""
         return self.devices if self.networks > 1 and len(self.devices) > 1 else ()
 
-    def of(self, number: int) -> dict:
-        """What the request of network ``number`` (from 0) says of devices."""
+    def of(self, number: int, *, alone: bool) -> Placement:
+        """The place of network ``number`` (from 0)."""
+        from ..trainer.config.request import Placement
+
         if not self.devices:
-            return {}
+            return Placement(alone=alone)
         if self.networks == 1:
-            return {"device": None, "devices": self.devices, "sharing": len(self.devices)}
+            return Placement(self.devices, len(self.devices), alone=alone)
         own = self.devices[number % len(self.devices)]
-        return {"device": None, "devices": (own,), "sharing": min(len(self.devices), self.networks)}
+        return Placement((own,), min(len(self.devices), self.networks), alone=alone)
 
 
 def spread(wanted: str | None, device: str | None, networks: int) -> Spread:
@@ -54,32 +60,32 @@ def train_as_rank(path: Path, devices: list[str]) -> int:
 
 
 def train_under_torchrun(
-    names: list, wishes: dict, folder: Path, detach: bool, create: Callable[[list, dict], tuple]
+    request: TrainRequest, folder: Path, create: Callable[[Placement], tuple]
 ) -> tuple[int, Path | None]:
     """Train one network in the ranks of which this process is one; returns the exit code, and on rank 0 the run's folder.
 
-    ``create`` takes the name and the wishes and gives the new run with its lock.
+    ``create`` takes the place of the run and gives the new run with its lock.
     """
+    from ..trainer.config.request import Placement
     from ..trainer.devices import process_group
     from ..trainer.launch import spawn, torchrun
 
     def begin() -> tuple:
-        if detach:
+        if request.run.detach:
             raise UsageError(
                 "detach", None, "is not for ranks: torchrun waits for them; start torchrun in the background"
             )
-        if wishes["devices"] is not None:
-            raise UsageError("devices", wishes["devices"], "is not for ranks: torchrun --nproc-per-node says how many")
-        if len(names) > 1:
+        if (devices := request.engine.devices) is not None:
+            raise UsageError("devices", devices, "is not for ranks: torchrun --nproc-per-node says how many")
+        if len(request.networks) > 1:
             raise UsageError("network", None, "torchrun trains one network; --devices trains several side by side")
         before = torchrun.begun_by_this_job(folder)
         if before is not None:
             torchrun.unless_over(before)
             return before, spawn.prepare_resume(before)
-        own: dict[str, object] = {"sharing": group.local_world, "ranks": group.world}
-        if wishes["device"] in (None, "auto", "cuda"):
-            own["device"] = process_group.own_device(group)
-        return create(names, wishes | own)
+        any_device = request.engine.values.get("device", "auto") in ("auto", "cuda")
+        devices = (str(process_group.own_device(group)),) if any_device else ()
+        return create(Placement(devices, group.local_world, group.world))
 
     group = process_group.join()
     return _execute(group, begin)

@@ -1,103 +1,200 @@
-"""The options of `cnn-explorer train`, each with its type and what ``--help`` says of it."""
+"""The options of `cnn-explorer train`, made from the definitions of the settings, and the request that they ask for."""
 
 from __future__ import annotations
 
+import inspect
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import UsageError
+from .help import GroupedCommand
+from .narrate import say
+
+if TYPE_CHECKING:
+    from ..trainer.config.request import TrainRequest
+    from ..trainer.config.setting import Setting
+
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Networks, trained one after the other.")]
-Dataset = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="digits (default), mnist, fashion-mnist, cifar10, cifar100, folder:PATH."),
+NoAugment = Annotated[
+    bool, typer.Option("--no-augment", help="Train on the images as they are.", rich_help_panel="Recipe")
 ]
-
-# The recipe
-Preset = Annotated[str | None, typer.Option("--recipe", metavar="NAME", help="A recipe by name: baseline, speedrun.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training pictures.")]
-BatchSize = Annotated[int | None, typer.Option(help="Pictures per update.")]
-Rate = Annotated[float | None, typer.Option(help="Peak learning rate.")]
-Optimizer = Annotated[str | None, typer.Option(help="sgd, adam, adamw, rmsprop, lamb or muon.")]
-Momentum = Annotated[float | None, typer.Option(help="Momentum of SGD or Muon.")]
-WeightDecay = Annotated[float | None, typer.Option(help="Not on norms and biases.")]
-Sam = Annotated[str | None, typer.Option(help="none, sam or asam: look for flat minima, at twice the cost.")]
-Schedule = Annotated[str | None, typer.Option(help="constant, step, linear, cosine or one-cycle.")]
-Warmup = Annotated[float | None, typer.Option(help="Epochs in which the learning rate rises.")]
-LabelSmoothing = Annotated[float | None, typer.Option(help="Part of the target spread over all classes.")]
-ClassWeights = Annotated[str | None, typer.Option(help="none, balanced, or a number per class: 1,2.5,1.")]
-Sampling = Annotated[str | None, typer.Option(help="uniform, or balanced: all classes equally often.")]
-ClipNorm = Annotated[float | None, typer.Option(help="Largest norm of the gradient; 0: any.")]
-Ema = Annotated[float | None, typer.Option(help="Decay of a moving average of the weights; 0: none.")]
-Augment = Annotated[str | None, typer.Option(help="Comma-separated: crop, translate, flip, jitter, randaugment …")]
-NoAugment = Annotated[bool, typer.Option("--no-augment", help="Train on the pictures as they are.")]
-Tta = Annotated[str | None, typer.Option(help="none, or flip: the test looks at mirror images as well.")]
 Assign = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any value of the recipe, e.g. gamma=0.2.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any value of the recipe.", rich_help_panel="Recipe"),
 ]
-
-# Weights to begin with
-Pretrained = Annotated[
-    bool | None,
-    typer.Option("--pretrained/--no-pretrained", help="Begin with the weights that torchvision publishes."),
-]
-Weights = Annotated[str | None, typer.Option(metavar="NAME", help="Which of those weights, e.g. IMAGENET1K_V1.")]
-InitFrom = Annotated[
-    str | None, typer.Option(metavar="ID|FILE", help="Begin with the weights of a run or a file, where they fit.")
-]
-GrowFrom = Annotated[
-    str | None, typer.Option(metavar="ID|FILE", help="Begin with a trained shallower network of the family (VGG).")
-]
-Freeze = Annotated[str | None, typer.Option(metavar="backbone|none", help="What was taken over and does not learn.")]
-BackboneRate = Annotated[
-    float | None,
-    typer.Option("--backbone-lr", metavar="FACTOR", help="Rate of what was taken over, as a part of the head's."),
-]
-LayerDecay = Annotated[
-    float | None, typer.Option(metavar="FACTOR", help="Rate from stage to stage towards the picture.")
-]
-
-# Network, data and hardware
-Config = Annotated[Path | None, typer.Option(help="TOML written by hand, or a run.json to repeat.")]
-Seed = Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")]
-Validation = Annotated[float | None, typer.Option(help="Share or number of pictures held out; 0: none.")]
-Stem = Annotated[str | None, typer.Option(help="auto, small or imagenet: the network's layout.")]
-ImageSize = Annotated[int | None, typer.Option(help="Side of the pictures that the network sees.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")]
-ChannelsLast = Annotated[
-    bool | None, typer.Option("--channels-last/--no-channels-last", help="Colours of a pixel side by side in memory.")
-]
-Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Use torch.compile.")]
-CudaGraphs = Annotated[
-    bool | None, typer.Option("--cuda-graphs/--no-cuda-graphs", help="Replay recorded GPU kernels; for small networks.")
-]
-Tf32 = Annotated[bool | None, typer.Option("--tf32/--no-tf32", help="Rounded factors in fp32 products on the GPU.")]
-DataOnDevice = Annotated[
-    bool | None,
-    typer.Option("--data-on-device/--no-data-on-device", help="All pictures in the device's memory, or one batch."),
-]
-Devices = Annotated[
-    str | None,
-    typer.Option(metavar="N|LIST|all", help="Several: one network on all of them, several networks side by side."),
-]
-Threads = Annotated[int | None, typer.Option(help="Threads of the CPU.")]
-CheckpointMinutes = Annotated[
-    float | None, typer.Option(help="Minutes between checkpoints within an epoch (default 5).")
-]
-Keep = Annotated[int | None, typer.Option(help="How many checkpoints made after an epoch are kept (default 0).")]
-Calibrate = Annotated[
-    bool | None,
-    typer.Option("--calibrate/--no-calibrate", help="Try anew what is fast on this machine, or try nothing."),
-]
-
-# What is done
-Plan = Annotated[bool, typer.Option("--plan", help="Show what would be trained and how long; train nothing.")]
-FindLr = Annotated[bool, typer.Option("--find-lr", help="Try out learning rates, draw their losses; train nothing.")]
-Detach = Annotated[bool, typer.Option("--detach", help="Train in the background; print the id, return.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")]
-Runs = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs.")]
-Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets.")]
-RunId = Annotated[list[str] | None, typer.Option("--run", hidden=True)]
+RunIds = Annotated[list[str] | None, typer.Option("--run", hidden=True)]
 AsRank = Annotated[Path | None, typer.Option("--as-rank", hidden=True)]
-LockFd = Annotated[list[int] | None, typer.Option("--lock-fd", hidden=True)]
+LockFds = Annotated[list[int] | None, typer.Option("--lock-fd", hidden=True)]
+
+BY_HAND = {
+    "names": (Names, None),
+    "assign": (Assign, None),
+    "no_augment": (NoAugment, False),
+    "run_ids": (RunIds, None),
+    "as_rank": (AsRank, None),
+    "lock_fds": (LockFds, None),
+}
+"""What is no setting: the networks, short ways to write a recipe, and what our own processes are told."""
+
+
+FAR = 1e6
+"""A bound from here on tells a reader of the help nothing."""
+
+
+class LazyCommand(GroupedCommand):
+    """A command whose options are made when they are first needed: other commands do without them."""
+
+    _options: list[Any] | None = None
+
+    @property
+    def params(self) -> list[Any]:
+        """The arguments and options."""
+        if self._options is None:
+            self._options = self.make_options()
+        return self._options
+
+    @params.setter
+    def params(self, values: list[Any]) -> None:
+        pass  # those of the function that typer has read: none
+
+    def make_options(self) -> list[Any]:
+        """The arguments and options, made anew."""
+        raise NotImplementedError
+
+
+class TrainCommand(LazyCommand):
+    """The command `train`."""
+
+    def make_options(self) -> list[Any]:
+        """An option for each setting, in the order of the groups, and those that are no settings."""
+        from ..trainer.config.request import of_groups
+        from ..trainer.config.setting import GROUPS
+
+        return options_of(BY_HAND, of_groups(GROUPS))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Train what the options ask for."""
+        from .train import train
+
+        return train(ctx.params)
+
+
+def train() -> None:
+    """Train networks. Ctrl-C writes a checkpoint; 'cnn-explorer runs resume last' goes on from there."""
+
+
+def options_of(by_hand: Mapping[str, tuple[Any, object]], settings: Iterable[Setting]) -> list[Any]:
+    """The options that typer makes of annotations with their defaults, and of settings."""
+    made = []
+    for defined in settings:
+        made.append(_option(defined))
+        made += [_alias(defined, alias) for alias in defined.aliases]
+    made += [_parameter(name, annotation, default) for name, (annotation, default) in by_hand.items()]
+
+    def stub() -> None: ...
+
+    stub.__signature__ = inspect.Signature(made)  # type: ignore[attr-defined]
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command()(stub)
+    return typer.main.get_command(alone).params
+
+
+def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _option(defined: Setting) -> inspect.Parameter:
+    names = f"--{defined.name}"
+    if defined.kind is bool and not defined.is_action:
+        names += f"/--no-{defined.name}"
+    option = typer.Option(
+        names, help=_help(defined), metavar=_metavar(defined), rich_help_panel=defined.group, show_default=False
+    )
+    if defined.is_action:
+        return _parameter(defined.key, Annotated[bool, option], False)
+    return _parameter(defined.key, Annotated[_typed(defined) | None, option], None)
+
+
+def _alias(defined: Setting, alias: str) -> inspect.Parameter:
+    """An earlier name of an option: it works, is not shown, and has no default of its own."""
+    names = f"--{alias}/--no-{alias}" if defined.kind is bool else f"--{alias}"
+    option = typer.Option(names, hidden=True, show_default=False)
+    return _parameter(_alias_key(defined, alias), Annotated[_typed(defined) | None, option], None)
+
+
+def _alias_key(defined: Setting, alias: str) -> str:
+    return f"{defined.key}_as_{alias.replace('-', '_')}"
+
+
+def _typed(defined: Setting) -> Any:
+    """The type in which the parser reads an option; lists and names are texts that the setting reads itself."""
+    return defined.kind if defined.kind in (bool, int, float, Path) else str
+
+
+def _metavar(defined: Setting) -> str | None:
+    """What stands behind the option in the help: the unit, or the kind of value."""
+    if defined.kind is bool:
+        return None
+    kinds = {int: "N", float: "NUMBER", tuple: "LIST"}
+    return defined.metavar or defined.unit.upper() or kinds.get(defined.kind, "NAME")
+
+
+def _help(defined: Setting) -> str:
+    """The sentence of the setting with its choices, or with bounds that are not plain."""
+    rule = defined.rule
+    telling = rule.choices or rule.above > -FAR or min(rule.high, rule.below) < FAR
+    return f"{defined.help.rstrip('.')} ({defined.takes})." if telling else defined.help
+
+
+def request_of(values: Mapping[str, Any]) -> TrainRequest:
+    """The request that the parsed options make. UsageError for a value that a setting does not take."""
+    from ..trainer.config import recipe
+    from ..trainer.config.request import TrainRequest, all_settings
+
+    given = {}
+    for key, (_, defined) in all_settings().items():
+        value = _renamed(values, defined)
+        if value is not None:
+            given[key] = defined.parse(value) if isinstance(value, str) else value
+    if values.get("no_augment"):
+        if "augment" in given:
+            raise UsageError("no-augment", None, "contradicts --augment; give one of them")
+        given["augment"] = []
+    assigned = _assigned(values.get("assign") or [])
+    given |= {key: recipe.check(key, value) for key, value in assigned.items()}
+    return TrainRequest.of(*(values.get("names") or ()), **given)
+
+
+def _renamed(values: Mapping[str, Any], defined: Setting) -> Any:
+    """The value of an option, or else the one given under an earlier name, which is told."""
+    value = values.get(defined.key)
+    for alias in defined.aliases:
+        old = values.get(_alias_key(defined, alias))
+        if old is not None:
+            say(f"--{alias} is now called --{defined.name}")
+            value = old if value is None else value
+    return value
+
+
+def from_argv(words: Sequence[str]) -> TrainRequest:
+    """The request that the words after `cnn-explorer train` ask for; it does what `TrainRequest.to_argv` wrote."""
+    command = TrainCommand("train")
+    return request_of(command.make_context("train", list(words)).params)
+
+
+def _assigned(pairs: list[str]) -> dict[str, object]:
+    """``gamma=0.2`` as a key and a value in the manner of TOML; what is no TOML value is a text."""
+    values: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError("set", pair, "must be KEY=VALUE")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = text.strip()
+    return values

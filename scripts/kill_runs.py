@@ -127,18 +127,13 @@ class Tester:
     """
 
     def __init__(self, folder: Path, chance: random.Random, **recipe: object) -> None:
+        from cnn_explorer.trainer.config.request import TrainRequest
         from cnn_explorer.trainer.planning import planner
 
         self._chance = chance
         self._runs = folder / "runs"
-        request = planner.Request(
-            network="subject",
-            dataset="digits",
-            recipe=RECIPE | recipe,
-            device="cpu",
-            threads=1,
-            checkpoints=CHECKPOINTS,
-        )
+        values = RECIPE | recipe | CHECKPOINTS
+        request = TrainRequest.of("subject", dataset="digits", device="cpu", threads=1, **values)
         self._config = planner.plan(request, lambda line: None).config
         self.kills = self.runs = 0
         self.where: collections.Counter[str] = collections.Counter()

@@ -20,6 +20,7 @@ from cnn_explorer import settings
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.batches.batches import evaluation_batches
 from cnn_explorer.trainer.config.lr_schedule import learning_rate
+from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.data import datasets
 from cnn_explorer.trainer.data.datasets import DataSet, Pictures
 from cnn_explorer.trainer.devices import hardware
@@ -49,9 +50,7 @@ def digits() -> DataSet:
 def train_one_epoch(name: str, data: DataSet) -> tuple[int, float, float]:
     """Steps, seconds of training, test accuracy."""
     short = {"epochs": 1, "batch_size": 64, "warmup": 0.2, "augment": (), "ema": 0.0}
-    config = planner.plan(
-        planner.Request(network=name, dataset="mnist", recipe=short, device="cpu"), say=lambda line: None
-    ).config
+    config = planner.plan(TrainRequest.of(name, dataset="mnist", device="cpu", **short), say=lambda line: None).config
     session = build_session(config, data, torch.device("cpu"))
     per_epoch = session.batches.steps_per_epoch
     epoch = session.batches.epoch(0)

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import torch
 from cnn_explorer.cli import main
 from cnn_explorer.trainer.common.progress import Narrator
 from cnn_explorer.trainer.config import run_config
+from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.loop import session as training
 from cnn_explorer.trainer.loop.checkpointer import Keeper
 from cnn_explorer.trainer.loop.reporter import Report
@@ -141,11 +143,22 @@ def write_models(folder: Path) -> None:
     (folder / "tiny.py").write_text(CODE)
 
 
+def asked(
+    network: str | None = "tiny",
+    *,
+    recipe: Mapping[str, object] = MappingProxyType({}),
+    checkpoints: Mapping[str, object] = MappingProxyType({}),
+    **settings: object,
+) -> TrainRequest:
+    """A request for a network, with one thread on the CPU where nothing else is said."""
+    values = {"threads": 1, "device": "cpu"} | settings | dict(recipe) | dict(checkpoints)
+    return TrainRequest.of(*([] if network is None else [network]), **values)
+
+
 def create_run(runs: Path, network: str | None = "tiny", **wishes: Any) -> tuple[Path, RunLock]:
     """A queued run with its lock held, with one thread and seed 0 where nothing else is wished."""
     said: list[str] = []
-    values: dict[str, Any] = {"threads": 1, "device": "cpu"} | wishes
-    config = planner.plan(planner.Request(network=network, **values), said.append).config
+    config = planner.plan(asked(network, **wishes), said.append).config
     return planner.create(config, runs, ["train", config.network.name])
 
 

@@ -21,8 +21,7 @@ from cnn_explorer.trainer.config.engine_config import Engine
 from cnn_explorer.trainer.loop.session import build_network
 from cnn_explorer.trainer.optim.build import build_optimizer
 from cnn_explorer.trainer.planning import planner
-from cnn_explorer.trainer.planning.planner import Request
-from support.training import call, same
+from support.training import asked, call, same
 
 CPU = torch.device("cpu")
 LOOPS = ["canonical", "canonical-workers", "bare", "engine"]
@@ -31,8 +30,7 @@ LOOPS = ["canonical", "canonical-workers", "bare", "engine"]
 def constant(network: str) -> planner.Plan:
     """A plan whose learning rate stays what it is from the first step on, as that of the loop by hand does."""
     values = {"schedule": "constant", "warmup": 0.0, "augment": [], "epochs": 1, "batch_size": 32}
-    wishes: dict[str, Any] = {"device": "cpu", "threads": 1, "validation": 0}
-    return planner.plan(Request(network=network, dataset="digits", recipe=values, **wishes), lambda line: None)
+    return planner.plan(asked(network, dataset="digits", recipe=values, validation=0), lambda line: None)
 
 
 def engine_loop(made: planner.Plan, runs: Path) -> ours.EngineLoop:
@@ -295,7 +293,7 @@ def test_table_and_sentences_without_colour_codes(
         (["--dataset", "digts"], "did you mean 'digits'"),
         (["--repeats", "0"], "repeats: 0 must be at least 1"),
         (["--seconds", "nan"], "seconds: nan must be at least 0.01"),
-        (["--batch-size", "0"], "batch-size: 0 must be at least 1"),
+        (["--batch-size", "0"], "batch-size: 0 must be a number of images, at least 1"),
         (["--batch-size", "99999"], "the largest that works is 1438"),
         (["--threads", "100000"], "threads: 100000 must be at least 1"),
         (["--precision", "fp8"], "precision: 'fp8' is unknown"),

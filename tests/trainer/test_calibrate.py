@@ -12,12 +12,11 @@ from cnn_explorer.trainer.devices import hardware
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.planning import calibrate, calibration_store, planner
 from cnn_explorer.trainer.runs.reader import read_run
-from support.training import create_run, same, weights_of
+from support.training import asked, create_run, same, weights_of
 
 
 def planned(**wishes) -> planner.Plan:
-    values = {"network": "tiny", "device": "cpu", "threads": 1} | wishes
-    return planner.plan(planner.Request(**values), lambda line: None)
+    return planner.plan(asked(**wishes), lambda line: None)
 
 
 def settle(plan: planner.Plan, wanted: bool | None = None, **options):

@@ -11,8 +11,9 @@ from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.batches import augment, class_balance
 from cnn_explorer.trainer.batches.batches import TrainingBatches, View
 from cnn_explorer.trainer.common import rng
-from cnn_explorer.trainer.config import recipe
-from cnn_explorer.trainer.config.recipe import Layer, Recipe
+from cnn_explorer.trainer.config import recipe_layers
+from cnn_explorer.trainer.config.recipe import Recipe
+from cnn_explorer.trainer.config.recipe_layers import Layer
 from cnn_explorer.trainer.data.datasets import Pictures
 from cnn_explorer.trainer.loop.evaluate import evaluate
 from cnn_explorer.trainer.loop.train_step import Updater
@@ -20,6 +21,7 @@ from cnn_explorer.trainer.optim.build import build_optimizer
 from cnn_explorer.trainer.planning import planner
 from hypothesis import given
 from hypothesis import strategies as st
+from support.training import asked
 from torch import Tensor, nn
 
 CPU = torch.device("cpu")
@@ -148,13 +150,13 @@ def flags(**values: object) -> list[Layer]:
 
 def test_digits_are_not_mirrored_at_the_test() -> None:
     with pytest.raises(UsageError, match=r"tta: 'flip' mirrors digits, and a mirrored 3 is no 3"):
-        recipe.resolve("mnist", flags(tta="flip"))
+        recipe_layers.resolve("mnist", flags(tta="flip"))
     note = Layer("note.md", {"tta": "flip", "augment": ["flip-alternating"]}, general=True)
-    resolved = recipe.resolve("digits", [note]).recipe
+    resolved = recipe_layers.resolve("digits", [note]).recipe
     assert (resolved.tta, resolved.augment) == ("none", ())
-    insisted = recipe.resolve("mnist", flags(tta="flip", augment=["flip"])).recipe
+    insisted = recipe_layers.resolve("mnist", flags(tta="flip", augment=["flip"])).recipe
     assert (insisted.tta, insisted.augment) == ("flip", ("flip",))
-    assert recipe.resolve("cifar10", [note]).recipe.tta == "flip"
+    assert recipe_layers.resolve("cifar10", [note]).recipe.tta == "flip"
 
 
 @pytest.mark.parametrize(
@@ -175,13 +177,13 @@ def test_digits_are_not_mirrored_at_the_test() -> None:
 )
 def test_what_is_refused(values: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        recipe.resolve("cifar10", flags(**values))
+        recipe_layers.resolve("cifar10", flags(**values))
 
 
 @pytest.mark.parametrize("values", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}])
 def test_what_would_have_no_effect_on_a_loss_is_refused(values: dict) -> None:
-    def planned(network: str, **options: Any) -> None:
-        planner.plan(planner.Request(network=network, threads=1, device="cpu", **options), lambda line: None)
+    def planned(network: str, **options: object) -> None:
+        planner.plan(asked(network, **options), lambda line: None)
 
     with pytest.raises(UsageError, match="has no effect on capsnet_nano, whose loss is its own"):
         planned("capsnet_nano", recipe=values)
@@ -190,8 +192,8 @@ def test_what_would_have_no_effect_on_a_loss_is_refused(values: dict) -> None:
 
 
 def test_class_weights_must_be_as_many_as_the_classes() -> None:
-    resolved = recipe.resolve("cifar10", flags(class_weights=[1, 2, 3]))
+    resolved = recipe_layers.resolve("cifar10", flags(class_weights=[1, 2, 3]))
     assert resolved.recipe.class_weights == (1.0, 2.0, 3.0)
-    recipe.check_classes(resolved, ["a", "b", "c"])
+    recipe_layers.check_classes(resolved, ["a", "b", "c"])
     with pytest.raises(UsageError, match=r"class-weights: \[1.0, 2.0, 3.0\] must be 2 numbers, one for each class"):
-        recipe.check_classes(resolved, ["a", "b"])
+        recipe_layers.check_classes(resolved, ["a", "b"])

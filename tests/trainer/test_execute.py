@@ -21,7 +21,7 @@ from cnn_explorer.trainer.planning import planner
 from cnn_explorer.trainer.runs.lock import is_locked
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
-from support.training import bench, create_run, records_of, same, status_of, weights_of
+from support.training import asked, bench, create_run, records_of, same, status_of, weights_of
 
 INTERRUPTED = 130
 
@@ -346,13 +346,13 @@ def test_what_is_prepared_is_what_is_written(home: Path) -> None:
 
 def plan(**wishes):
     said: list[str] = []
-    return planner.plan(planner.Request(**({"device": "cpu", "threads": 1} | wishes)), said.append).config, said
+    return planner.plan(asked(**wishes), said.append).config, said
 
 
 def test_the_form_fits_the_pictures_and_that_is_said(home: Path) -> None:
     config, said = plan(network="resnet18", dataset="digits")
     assert (config.network.stem, config.network.image_size) == ("small", 28)
-    assert any("layout for small pictures" in line for line in said)
+    assert any("the stem for small images" in line for line in said)
     config, said = plan(network="resnet18", dataset="digits", stem="imagenet")
     assert (config.network.stem, config.network.image_size) == ("imagenet", 224)
     assert any("resized from 28×28 to 224×224" in line for line in said)
@@ -386,7 +386,7 @@ def test_without_a_validation_part_the_last_weights_are_the_best(home: Path) -> 
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        ({}, "network: give the name"),
+        ({"network": None}, "network: give the name"),
         ({"network": "tinny"}, "did you mean 'tiny'"),
         ({"network": "tiny", "dataset": "digit"}, "dataset: 'digit' is not a data set; did you mean 'digits'"),
         ({"network": "tiny", "stem": "large"}, "stem: 'large' is unknown"),

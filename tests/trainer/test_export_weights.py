@@ -14,7 +14,6 @@ import torch
 from cnn_explorer.cli.runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.trainer.config.weights_source import Wish
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths, read_notes
 from cnn_explorer.trainer.weights import checkpoint, weight_files
@@ -86,7 +85,7 @@ def test_the_best_weights_are_exported_unless_the_last_are_asked_for(runs: Path,
 def test_exported_weights_begin_another_run(runs: Path, tmp_path: Path) -> None:
     target = tmp_path / "tiny.safetensors"
     call(runs, "export", "last", "--format", "safetensors", "-o", str(target))
-    path, lock = create_run(tmp_path / "runs", "tiny", start=Wish("file", str(target)))
+    path, lock = create_run(tmp_path / "runs", "tiny", init_from=str(target))
     lock.release()
     begin = json.loads((path / "run.json").read_text())["network"]["pretrained"]
     assert begin["fresh"] == [] and begin["name"] == "tiny.safetensors"

@@ -13,6 +13,7 @@ import pytest
 import torch
 from cnn_explorer.cli.train_devices import Spread
 from cnn_explorer.errors import UsageError
+from cnn_explorer.trainer.config.request import Placement, TrainRequest
 from cnn_explorer.trainer.devices import device_list, gpus, hardware
 from cnn_explorer.trainer.planning import planner
 from test_machine import fake_nvml
@@ -120,11 +121,11 @@ def test_processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_network_on_all_devices_and_several_on_one_each() -> None:
-    assert Spread((), 2).of(1) == {} and Spread((), 2).beside == ()
+    assert Spread((), 2).of(1, alone=True) == Placement() and Spread((), 2).beside == ()
     together = Spread(("cuda:0", "cuda:2"), 1)
-    assert (together.of(0)["devices"], together.of(0)["sharing"], together.beside) == (("cuda:0", "cuda:2"), 2, ())
+    assert together.of(0, alone=False) == Placement(("cuda:0", "cuda:2"), 2, alone=False) and together.beside == ()
     beside = Spread(("cuda:0", "cuda:2"), 3)
-    assert [beside.of(number)["devices"] for number in range(3)] == [("cuda:0",), ("cuda:2",), ("cuda:0",)]
+    assert [beside.of(number, alone=True).devices for number in range(3)] == [("cuda:0",), ("cuda:2",), ("cuda:0",)]
     assert beside.beside == ("cuda:0", "cuda:2")
 
 
@@ -133,12 +134,11 @@ def test_cores_are_shared_out_among_the_processes_of_a_plan(home: Path, monkeypa
     said: list[str] = []
 
     def planned(**wishes):
-        request = planner.Request(network="tiny", devices=("cpu", "cpu"), sharing=2, **wishes)
-        return planner.plan(request, said.append).config
+        return planner.plan(TrainRequest.of("tiny", **wishes), said.append, Placement(("cpu", "cpu"), sharing=2)).config
 
     config = planned()
     assert (config.engine.device, config.engine.devices, config.engine.threads) == ("cpu", ("cpu", "cpu"), 2)
     assert "2 processes on cpu, 2 threads each" in planner.summary(config)
     assert planned(threads=1).engine.threads == 1
     with pytest.raises(UsageError, match="batch-size: 3 is too small for 2 processes"):
-        planned(recipe={"batch_size": 3})
+        planned(batch_size=3)

@@ -13,13 +13,12 @@ from cnn_explorer.errors import UsageError
 from cnn_explorer.models.anatomy.transplant import depends_on_classes, randomise
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config import run_config
-from cnn_explorer.trainer.config.weights_source import Wish
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.loop import session
 from cnn_explorer.trainer.planning import lr_finder, planner
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint, initialise, weight_files
-from support.training import create_run, same, status_of, weights_of, write_models
+from support.training import asked, create_run, same, status_of, weights_of, write_models
 
 
 @pytest.fixture
@@ -49,19 +48,18 @@ def first_weights(path: Path) -> dict[str, torch.Tensor]:
 
 def planned(**wishes: Any) -> tuple[run_config.RunConfig, list[str]]:
     said: list[str] = []
-    values: dict[str, Any] = {"threads": 1, "device": "cpu"} | wishes
-    return planner.plan(planner.Request(**values), said.append).config, said
+    return planner.plan(asked(**wishes), said.append).config, said
 
 
 def test_a_run_of_the_same_classes_is_taken_over_whole(runs: Path) -> None:
     earlier = trained(runs)
-    config, _ = planned(network="tiny", start=Wish("file", earlier.name[-4:]))
+    config, _ = planned(network="tiny", init_from=earlier.name[-4:])
     begin = config.network.pretrained
     assert begin is not None
     assert (begin.kind, begin.name, begin.fresh) == ("file", earlier.name, ())
     assert begin.source == str(earlier / "checkpoints" / "best.pt") and len(begin.digest) == 64
     assert config.recipe.backbone_lr == 0.1
-    path, lock = create_run(runs, "tiny", start=Wish("file", "last"))
+    path, lock = create_run(runs, "tiny", init_from="last")
     lock.release()
     assert same(weights_of(earlier, "best") | {"norm.num_batches_tracked": torch.tensor(0)}, first_weights(path))
 
@@ -73,7 +71,7 @@ def test_other_classes_get_a_new_last_layer_and_the_earlier_normalisation(runs: 
     facts["mean"], facts["std"] = [0.25], [0.5]
     checkpoint.write({k: v for k, v in facts.items() if k != "schema"}, tmp_path / "other.pt")
     path, lock = create_run(
-        runs, "tiny", start=Wish("file", str(tmp_path / "other.pt")), recipe={"freeze": "backbone", "epochs": 1}
+        runs, "tiny", init_from=str(tmp_path / "other.pt"), recipe={"freeze": "backbone", "epochs": 1}
     )
     begin = json.loads((path / "run.json").read_text())["network"]["pretrained"]
     assert begin["fresh"] == ["head.weight", "head.bias"] and (begin["mean"], begin["std"]) == ([0.25], [0.5])
@@ -87,9 +85,8 @@ def test_other_classes_get_a_new_last_layer_and_the_earlier_normalisation(runs: 
 def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> None:
     source = registry.build("resnet18", form="small", num_classes=10, in_channels=3, image_size=32)
     torch.save({"state_dict": source.state_dict()}, tmp_path / "foreign.pth")
-    wish = Wish("file", str(tmp_path / "foreign.pth"))
-    config, said = planned(network="resnet34", dataset="digits", start=wish)
-    assert config.network.pretrained is not None
+    foreign = str(tmp_path / "foreign.pth")
+    config, said = planned(network="resnet34", dataset="digits", init_from=foreign)
     fresh = config.network.pretrained.fresh
     # Grey digits: the first convolution does not fit; ResNet-34 has more blocks than the file.
     assert fresh[0].startswith("stem") and "head.weight" in fresh and "stage1.2.conv1.conv.weight" in fresh
@@ -97,29 +94,28 @@ def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> 
     assert any("tensors taken over" in line and "and" in line for line in said)
     assert any(line.startswith("of foreign.pth find no place: stem") and "head.bias" in line for line in said)
     with pytest.raises(UsageError, match=r"init-from: 'foreign.pth' has no weights that fit tiny"):
-        planned(network="tiny", start=wish)
+        planned(network="tiny", init_from=foreign)
 
 
 def test_the_form_of_the_earlier_run_is_kept(runs: Path) -> None:
     earlier = trained(runs, "tiny", image_size=20)
-    config, _ = planned(network="tiny", start=Wish("file", earlier.name))
+    config, _ = planned(network="tiny", init_from=earlier.name)
     assert config.network.image_size == 20
-    config, _ = planned(network="tiny", start=Wish("file", earlier.name), image_size=28)
-    assert config.network.image_size == 28 and config.network.pretrained is not None
-    assert "head.weight" in config.network.pretrained.fresh
+    config, _ = planned(network="tiny", init_from=earlier.name, image_size=28)
+    assert config.network.image_size == 28 and "head.weight" in config.network.pretrained.fresh
 
 
 def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path: Path) -> None:
     earlier = trained(runs)
     copy = tmp_path / "copy.pt"
     copy.write_bytes((earlier / "checkpoints" / "best.pt").read_bytes())
-    changed, lock = create_run(runs, "tiny", start=Wish("file", str(copy)))
+    changed, lock = create_run(runs, "tiny", init_from=str(copy))
     state = checkpoint.read(copy)
     state["model"]["head.bias"] += 1
     checkpoint.write({k: v for k, v in state.items() if k != "schema"}, copy)
     assert execute_run(changed, lock, say=lambda line: None) == 1
     assert "copy.pt: has changed since" in status_of(changed)["error"]
-    gone, lock = create_run(runs, "tiny", start=Wish("file", str(copy)))
+    gone, lock = create_run(runs, "tiny", init_from=str(copy))
     copy.unlink()
     assert execute_run(gone, lock, say=lambda line: None) == 1
     assert "copy.pt: is not there" in status_of(gone)["error"]
@@ -135,13 +131,13 @@ def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path:
 )
 def test_what_is_no_source(runs: Path, value: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        planned(network="tiny", start=Wish("file", value))
+        planned(network="tiny", init_from=value)
 
 
 def test_with_the_same_classes_a_frozen_backbone_would_be_all_of_the_network(runs: Path) -> None:
     trained(runs)
     with pytest.raises(UsageError, match="freeze: 'backbone' would leave nothing to learn"):
-        planned(network="tiny", start=Wish("file", "last"), recipe={"freeze": "backbone"})
+        planned(network="tiny", init_from="last", recipe={"freeze": "backbone"})
 
 
 def test_the_range_test_leaves_frozen_statistics_alone(
@@ -149,10 +145,7 @@ def test_the_range_test_leaves_frozen_statistics_alone(
 ) -> None:
     weights = torch.load(trained(runs) / "checkpoints" / "best.pt", weights_only=True)["model"]
     torch.save({name: value for name, value in weights.items() if "head" not in name}, tmp_path / "backbone.pt")
-    start = Wish("file", str(tmp_path / "backbone.pt"))
-    made = planner.plan(
-        planner.Request(network="tiny", start=start, recipe={"freeze": "backbone"}, device="cpu", threads=1), print
-    )
+    made = planner.plan(asked(init_from=str(tmp_path / "backbone.pt"), freeze="backbone"), print)
     sessions = []
     monkeypatch.setattr(lr_finder, "UPDATES", 3)
     monkeypatch.setattr(
@@ -168,7 +161,7 @@ def test_the_range_test_leaves_frozen_statistics_alone(
 def test_a_bias_that_fits_by_chance_is_no_beginning(runs: Path, tmp_path: Path) -> None:
     torch.save({"head.bias": torch.zeros(10)}, tmp_path / "other.pt")
     with pytest.raises(UsageError, match=r"'other.pt' has no weights that fit tiny"):
-        planned(network="tiny", start=Wish("file", str(tmp_path / "other.pt")))
+        planned(network="tiny", init_from=str(tmp_path / "other.pt"))
 
 
 def test_names_without_what_wrappers_put_before_them(runs: Path, tmp_path: Path) -> None:
@@ -181,7 +174,7 @@ def test_names_without_what_wrappers_put_before_them(runs: Path, tmp_path: Path)
 def test_a_whole_network_in_a_file_is_told_as_what_it_is(runs: Path, tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pt")
     with pytest.raises(UsageError) as caught:
-        planned(network="tiny", start=Wish("file", str(tmp_path / "whole.pt")))
+        planned(network="tiny", init_from=str(tmp_path / "whole.pt"))
     assert "it holds torch.nn.modules.linear.Linear, and code is not loaded" in str(caught.value)
     assert "weights_only" not in str(caught.value)
 
@@ -194,7 +187,7 @@ def test_a_file_without_weights(runs: Path, tmp_path: Path, contents: bytes | st
     else:
         torch.save({"text": "no weights", "numbers": {"epoch": 3}, "code": print}[contents], path)
     with pytest.raises(UsageError, match=r"init-from: .*bad\.pt: (cannot be read|holds)") as caught:
-        planned(network="tiny", start=Wish("file", str(path)))
+        planned(network="tiny", init_from=str(path))
     assert "\n" not in str(caught.value)
 
 
@@ -202,7 +195,7 @@ def test_a_run_without_weights(runs: Path) -> None:
     path, lock = create_run(runs)
     lock.release()
     with pytest.raises(UsageError, match="has no weights yet"):
-        planned(network="tiny", start=Wish("file", path.name))
+        planned(network="tiny", init_from=path.name)
 
 
 def test_what_depends_on_the_classes() -> None:
@@ -223,7 +216,7 @@ def test_a_vgg_grown_from_a_shallow_one(runs: Path, tmp_path: Path) -> None:
     before = shallow.state_dict()
     config = run_config.NetworkConfig("vgg11_bn", "small", 1, 8, 10, 0).to_dict()
     checkpoint.write({"model": before, "network": config, "classes": []}, tmp_path / "shallow.pt")
-    path, lock = create_run(runs, "vgg13_bn", start=Wish("grown", str(tmp_path / "shallow.pt")))
+    path, lock = create_run(runs, "vgg13_bn", grow_from=str(tmp_path / "shallow.pt"))
     lock.release()
     written = json.loads((path / "run.json").read_text())
     begin = written["network"]["pretrained"]
@@ -275,4 +268,4 @@ def test_what_cannot_grow(runs: Path, tmp_path: Path, network: str, source: str,
         config = run_config.NetworkConfig(source, None, 1, 28, 10, 0).to_dict()
         checkpoint.write({"model": built.state_dict(), "network": config, "classes": []}, path)
     with pytest.raises(UsageError, match=message):
-        planned(network=network, dataset="digits", stem="small", start=Wish("grown", str(path)))
+        planned(network=network, dataset="digits", stem="small", grow_from=str(path))

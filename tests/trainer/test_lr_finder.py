@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import get_args
 
 import pytest
-from cnn_explorer.cli import train_options
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.config import presets, recipe
+from cnn_explorer.trainer.config import presets, recipe, recipe_layers
+from cnn_explorer.trainer.config.request import place_of
 from cnn_explorer.trainer.data import dataset_info
 from cnn_explorer.trainer.planning import lr_finder, planner
 from hypothesis import given
 from hypothesis import strategies as st
-from support.training import call
+from support.training import asked, call
 
 RATES = [10 ** (-6 + 7 * number / 119) for number in range(120)]
 
@@ -91,20 +90,20 @@ def test_it_goes_with_nothing_that_trains(
 
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_named_recipes_can_be_used_on_all_data_and_over_any_note(name: str) -> None:
-    note = recipe.Layer("note.md", {"optimizer": "adamw", "lr": 1e-3, "warmup": 5, "augment": ["crop"]}, general=True)
+    note = recipe_layers.Layer(
+        "note.md", {"optimizer": "adamw", "lr": 1e-3, "warmup": 5, "augment": ["crop"]}, general=True
+    )
     for dataset in (*dataset_info.names(), "folder:/pictures"):
-        found = recipe.resolve(dataset, [note, presets.layer(name)]).recipe
+        found = recipe_layers.resolve(dataset, [note, presets.layer(name)]).recipe
         assert found.optimizer == "sgd" and found.lr == presets.PRESETS[name].values["lr"]
         mirrored = set(recipe.FLIPS) & set(found.augment)
-        assert bool(mirrored) == (dataset not in recipe.MIRRORED_MEANS_SOMETHING_ELSE)
-    option = get_args(train_options.Preset)[1].help
-    assert name in option
+        assert bool(mirrored) == (dataset not in recipe_layers.MIRRORED_MEANS_SOMETHING_ELSE)
+    assert name in place_of("preset")[1].takes
 
 
 def test_the_speedrun_gives_way_to_flags_and_to_small_data(home: Path) -> None:
     said: list[str] = []
-    request = planner.Request(network="tiny", preset="speedrun", recipe={"epochs": 2}, threads=1, device="cpu")
-    found = planner.plan(request, said.append)
+    found = planner.plan(asked(preset="speedrun", epochs=2), said.append)
     plan = found.config.recipe
     assert (plan.schedule, plan.label_smoothing, plan.ema, plan.epochs) == ("linear", 0.2, 0.99, 2)
     assert (plan.augment, plan.tta) == (("crop", "cutout"), "none")
@@ -118,4 +117,4 @@ def test_a_recipe_that_does_not_exist_or_contradicts_a_whole_one(home: Path, tmp
     whole = tmp_path / "run.json"
     whole.write_text('{"network": {"name": "tiny"}, "data": {"name": "digits"}, "recipe": {}, "engine": {}, "seed": 0}')
     with pytest.raises(UsageError, match=r"recipe: 'speedrun' and run.json, which holds a whole recipe, contradict"):
-        planner.plan(planner.Request(config=whole, preset="speedrun"), print)
+        planner.plan(asked(None, config=whole, preset="speedrun"), print)

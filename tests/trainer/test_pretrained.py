@@ -27,7 +27,8 @@ from cnn_explorer.models.anatomy.transplant import named_weights, randomise
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.batches.batches import View
 from cnn_explorer.trainer.config import run_config, weights_source
-from cnn_explorer.trainer.config.weights_source import Wish
+from cnn_explorer.trainer.config.request import TrainRequest
+from cnn_explorer.trainer.config.weights_source import WeightsRequest
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.loop import session
 from cnn_explorer.trainer.loop.trainer import Stopped
@@ -37,7 +38,7 @@ from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint, torchvision_weights
 from PIL import Image
 from support.same_function import relative_difference
-from support.training import bench, create_run, same, status_of, weights_of
+from support.training import asked, bench, create_run, same, status_of, weights_of
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
 
@@ -237,7 +238,7 @@ def test_no_network_and_no_file_is_one_clear_line(hub: Path, monkeypatch: pytest
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     with pytest.raises(WorkError) as caught:
-        planner.plan(planner.Request("resnet18", start=Wish("torchvision"), device="cpu"), print)
+        planner.plan(TrainRequest.of("resnet18", pretrained=True, device="cpu"), print)
     text = str(caught.value)
     assert "\n" not in text
     for part in ("resnet18-f37072fd.pth", str(hub), "Name or service not known", "curl -LO https://"):
@@ -295,7 +296,7 @@ def published_file() -> torchvision_weights.Published:
 
 def wished(dataset: str, **recipe: object) -> dict:
     values = {"epochs": 2, "batch_size": 4} | recipe
-    return {"dataset": dataset, "start": Wish("torchvision"), "image_size": 32, "recipe": values}
+    return {"dataset": dataset, "pretrained": True, "image_size": 32, "recipe": values}
 
 
 def as_published(chosen: torchvision_weights.Published, size: int = 32) -> dict[str, torch.Tensor]:
@@ -382,9 +383,7 @@ def test_grey_pictures_the_weights_own_size_and_a_rate_for_fine_tuning(
     published_file: torchvision_weights.Published,
 ) -> None:
     said: list[str] = []
-    config = planner.plan(
-        planner.Request("shufflenet_v2_050", start=Wish("torchvision"), device="cpu"), said.append
-    ).config
+    config = planner.plan(TrainRequest.of("shufflenet_v2_050", pretrained=True, device="cpu"), said.append).config
     network = config.network
     assert (network.in_channels, network.image_size, network.num_classes) == (3, 224, 10)
     assert (config.recipe.backbone_lr, config.recipe.epochs, config.recipe.freeze) == (0.1, 10, "none")
@@ -403,9 +402,11 @@ def test_a_run_json_begins_in_the_same_way_again(tmp_path: Path, published_file:
     path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wished("digits", freeze="backbone"))
     lock.release()
     first = run_config.from_dict(json.loads((path / "run.json").read_text()))
-    request = planner.Request(config=path / "run.json", threads=1)
+    request = TrainRequest.of(config=path / "run.json", threads=1)
     assert planner.plan(request, lambda line: None).config == first
-    from_chance = planner.plan(dataclasses.replace(request, from_scratch=True), lambda line: None).config
+    from_chance = planner.plan(
+        TrainRequest.of(config=path / "run.json", threads=1, pretrained=False), lambda line: None
+    ).config
     assert from_chance.network.pretrained is None and from_chance.recipe.freeze == "none"
 
 
@@ -417,21 +418,30 @@ def test_a_run_json_begins_in_the_same_way_again(tmp_path: Path, published_file:
         ({"start": None, "recipe": {"backbone_lr": 0.5}}, "backbone-lr: 0.5 needs weights"),
         ({"recipe": {"backbone_lr": 2}}, "backbone-lr: 2 must be"),
         ({"recipe": {"freeze": "head"}}, "freeze: 'head' is unknown"),
-        ({"start": Wish("torchvision", "V9")}, "weights: 'V9'"),
+        ({"weights": "V9"}, "weights: 'V9'"),
     ],
 )
 def test_what_cannot_be_is_named(changes: dict, message: str, published_file: torchvision_weights.Published) -> None:
-    values = {"network": "shufflenet_v2_050", "start": Wish("torchvision"), "image_size": 32, "device": "cpu"} | changes
+    values = {"network": "shufflenet_v2_050", "pretrained": True, "image_size": 32, "device": "cpu"} | changes
     with pytest.raises(UsageError, match=message):
-        planner.plan(planner.Request(**values), lambda line: None)
+        planner.plan(asked(**values), lambda line: None)
 
 
 def test_flags_and_keys_that_contradict_each_other() -> None:
-    assert weights_source.wish({}) is None and weights_source.wish({"pretrained": False}) is None
-    assert weights_source.wish({"pretrained": True}) == Wish("torchvision")
-    assert weights_source.wish({"weights": "IMAGENET1K_V1"}) == Wish("torchvision", "IMAGENET1K_V1")
-    assert weights_source.wish({"init_from": "last"}) == Wish("file", "last")
+    for values, kind, value in (
+        ({}, "", ""),
+        ({"pretrained": False}, "", ""),
+        ({"pretrained": True}, "torchvision", ""),
+        ({"weights": "IMAGENET1K_V1"}, "torchvision", "IMAGENET1K_V1"),
+        ({"init_from": "last"}, "file", "last"),
+        ({"grow_from": "a.pt"}, "grown", "a.pt"),
+    ):
+        found = weights_source.asked(values)
+        assert (found.kind, found.value) == (kind, value)
+    assert weights_source.of_run({"kind": "file", "source": "a.pt", "digest": "12"}) == WeightsRequest(
+        init_from="a.pt", digest="12"
+    )
     with pytest.raises(UsageError, match="pretrained: contradicts init-from; give one of them"):
-        weights_source.wish({"pretrained": True, "init_from": "last"})
+        weights_source.asked({"pretrained": True, "init_from": "last"})
     with pytest.raises(UsageError, match=r"a\.toml: pretrained: 1 must be true or false"):
-        weights_source.wish({"pretrained": 1}, "a.toml")
+        weights_source.asked({"pretrained": 1}, "a.toml")

@@ -14,7 +14,7 @@ import pytest
 from cnn_explorer import machine
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.trainer.config import recipe
+from cnn_explorer.trainer.config import recipe, recipe_layers
 from cnn_explorer.trainer.data.dataset_info import DataInfo
 from cnn_explorer.tui.launch import commands, hints
 from cnn_explorer.tui.launch import form as launchform
@@ -56,7 +56,7 @@ def shown(made: Form, tmp_path: Path) -> dict[str, launchform.Setting]:
 def test_values_and_origins_are_those_of_the_recipe(tmp_path: Path) -> None:
     lines = shown(form("resnet20", dataset="mnist", lr="0.3"), tmp_path)
     note = registry.find("resnet20").recipe
-    expected = recipe.resolve("mnist", [recipe.Layer("resnet.md", note, general=True)]).recipe
+    expected = recipe_layers.resolve("mnist", [recipe_layers.Layer("resnet.md", note, general=True)]).recipe
     assert lines["epochs"].value == str(expected.epochs)
     assert lines["momentum"].value == f"{expected.momentum:g}"
     assert (lines["lr"].value, lines["lr"].origin) == ("0.3", "you")
@@ -94,12 +94,12 @@ def test_settings_without_an_effect_are_left_out(tmp_path: Path) -> None:
         ("dataset", "mnits", "did you mean 'mnist'"),
         ("dataset", "folder:", "which folder?"),
         ("seed", "-1", "at least 0"),
-        ("seed", "auto", "at least 0"),
+        ("seed", "auto", "must be a whole number"),
         ("validation", "1.5", "a share below 1"),
         ("device", "gpu", "there are auto, cpu"),
         ("precision", "bf61", "did you mean 'bf16'"),
         ("preset", "sprint", "did you mean 'speedrun'"),
-        ("compile", "maybe", "choose one of"),
+        ("compile", "maybe", "must be true or false"),
         ("freeze", "bone", "did you mean 'none'"),
         ("stem", "big", "choose one of"),
         ("threads", "0", "at least 1"),
@@ -109,7 +109,7 @@ def test_what_is_wrong_stands_at_its_setting(tmp_path: Path, key: str, typed: st
     assert problem in shown(form(**{key: typed}), tmp_path)[key].problem
 
 
-@given(st.sampled_from(["networks", "dataset", *launchform.DEFAULTS, *recipe.FIELDS]), st.text(max_size=12))
+@given(st.sampled_from(["networks", "dataset", "preset", *launchform.PLAIN, *recipe.FIELDS]), st.text(max_size=12))
 def test_whatever_is_typed_gives_a_form(key: str, typed: str) -> None:
     made = form().with_value(key, typed)
     filled = fill(made, Path("/nonexistent"))
@@ -122,8 +122,7 @@ def test_the_words_hold_the_changes_alone() -> None:
     assert words(form("vgg11", "lenet5", dataset="mnist")) == ["train", "vgg11", "lenet5", "--dataset", "mnist"]
     made = form(lr="0.2", augment="translate, cutout", nesterov="no", schedule="cosine", device="cpu", stem="auto")
     assert words(made)[4:] == [
-        *("--device", "cpu", "--set", "lr=0.2", "--set", "nesterov=false"),
-        *("--set", 'schedule="cosine"', "--set", 'augment=["translate", "cutout"]'),
+        *("--lr", "0.2", "--no-nesterov", "--schedule", "cosine", "--augment", "translate,cutout", "--device", "cpu")
     ]
 
 
@@ -132,8 +131,8 @@ def test_a_named_recipe_stands_under_what_was_typed(tmp_path: Path) -> None:
     lines = shown(made, tmp_path)
     assert (lines["batch_size"].value, lines["epochs"].value) == ("128", "7") and lines["batch_size"].origin != ""
     assert words(made)[2:] == [
-        *("--dataset", "cifar10", "--recipe", "baseline"),
-        *("--channels-last", "--no-compile", "--set", "epochs=7"),
+        *("--dataset", "cifar10", "--recipe", "baseline", "--epochs", "7"),
+        *("--channels-last", "--no-compile"),
     ]
 
 
@@ -143,19 +142,18 @@ def test_what_is_taken_over_has_settings_of_its_own(tmp_path: Path) -> None:
     made = fresh.with_value("pretrained", "yes").with_value("freeze", "backbone")
     lines = {setting.key: setting for setting in settings(made, fill(made, tmp_path))}
     assert (lines["backbone_lr"].value, lines["backbone_lr"].origin) == ("0.1", "fine-tuning")
-    assert words(made)[2:] == ["--dataset", "cifar10", "--pretrained", "--set", 'freeze="backbone"']
+    assert words(made)[2:] == ["--dataset", "cifar10", "--pretrained", "--freeze", "backbone"]
 
 
 def test_the_command_takes_the_words(tmp_path: Path) -> None:
-    """What the form hands over comes back as the same values from the command's own reading."""
-    from cnn_explorer.cli.train import _assigned
+    """What the form hands over comes back as the same request from the command's own reading."""
+    from cnn_explorer.cli.train_options import from_argv
 
-    made = form(lr="0.2", augment="translate, cutout", nesterov="no", schedule="cosine", milestones="0.3, 0.6")
-    given_words = words(made)
-    pairs = [given_words[at + 1] for at, word in enumerate(given_words) if word == "--set"]
-    values = {key: recipe.check(key, value) for key, value in _assigned(pairs).items()}
+    made = form(lr="0.2", augment="translate, cutout", nesterov="no", milestones="0.3, 0.6", threads="1", keep="2")
+    assert from_argv(words(made)[1:]) == launchform.request(made)
     filled = fill(made, tmp_path).recipes["lenet5"]
-    assert values == {key: getattr(filled, key) for key in values}
+    values = launchform.request(made).recipe.values
+    assert values == {key: getattr(filled, key) for key in ("lr", "augment", "nesterov", "milestones")}
 
 
 def test_a_run_is_repeated_with_its_own_values(tmp_path: Path) -> None:
@@ -170,7 +168,7 @@ def test_a_run_is_repeated_with_its_own_values(tmp_path: Path) -> None:
     assert (lines["epochs"].value, lines["epochs"].origin) == ("77", "the run")
     assert (lines["seed"].value, lines["device"].value) == ("9", "cpu")
     assert (lines["lr"].value, lines["lr"].origin) == ("0.25", "you")
-    assert words(made) == ["train", "lenet5", "--config", str(tmp_path / "run.json"), "--set", "lr=0.25"]
+    assert words(made) == ["train", "lenet5", "--lr", "0.25", "--config", str(tmp_path / "run.json")]
 
 
 @pytest.mark.parametrize(
@@ -401,7 +399,7 @@ async def test_settings_are_changed_typed_and_taken_back(tmp_path: Path, request
         assert chart.data is before  # it is not drawn again for what does not change it
         await pilot.press("ctrl+s")
         await until(pilot, lambda: requests)
-        assert requests[0].words[-2:] == ("--set", "lr=0.25")
+        assert requests[0].words[-2:] == ("--seed", "7") and "0.25" in requests[0].words
 
 
 async def test_a_folder_is_looked_at_in_a_thread_which_ends_with_the_form(tmp_path: Path, monkeypatch) -> None:

@@ -20,7 +20,8 @@ from torch import nn
 
 from ... import __version__
 from ...errors import UsageError, WorkError, nearest
-from ..config.recipe import data_kind
+from ..config.recipe_layers import data_kind
+from ..config.request import TrainRequest
 from ..config.run_config import RunConfig
 from ..data import dataset_info
 from ..data.datasets import DataSet
@@ -28,7 +29,7 @@ from ..devices import hardware
 from ..loop.session import build_network
 from ..optim.build import build_optimizer
 from ..planning import calibrate, planner
-from ..planning.planner import Plan, Request
+from ..planning.planner import Plan
 from . import ours, results
 from .bare import BareLoop, Pixels
 from .canonical import CanonicalLoop, Loader, LoaderOnly, PilPictures, plain_optimizer, transform_of
@@ -118,16 +119,18 @@ def plan(name: str, settings: Settings, threads: int, say: Say) -> Plan:
     """
     kind = data_kind(settings.dataset)
     kind = kind if kind == "folder" else dataset_info.find(kind).name
-    batch = {} if settings.batch_size is None else {"batch_size": settings.batch_size}
-    request = Request(
-        network=name,
+    augment = ["crop", "flip"] if kind in SHIFTED else []
+    request = TrainRequest.of(
+        name,
         dataset=settings.dataset,
-        recipe=PLAIN | {"augment": ["crop", "flip"] if kind in SHIFTED else []} | batch,
         validation=0,
+        folder=settings.data,
         device=settings.device,
         threads=threads,
-        data=settings.data,
+        **PLAIN,
         **settings.engine,
+        augment=augment,
+        batch_size=settings.batch_size,
     )
     return calibrate.settle(planner.plan(request, say), say, wanted=settings.calibrated)[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...errors import UsageError, nearest
 
@@ -23,22 +24,42 @@ class Rule:
     length: int | None = None
     or_numbers: bool = False
 
+    @property
+    def words(self) -> str:
+        """The bounds as words: ``at least 0 and below 1``; "" where there are none."""
+        bounds = (("at least", self.low), ("above", self.above), ("at most", self.high), ("below", self.below))
+        return " and ".join(f"{word} {_plain(bound)}" for word, bound in bounds if math.isfinite(bound))
 
-def checked(name: str, value: object, rule: Rule, default: object) -> object:
-    """``value`` in the type of ``default``; UsageError that calls the field ``name`` and says what would work."""
-    if isinstance(default, bool):
+
+def checked(name: str, value: object, rule: Rule, kind: type, unit: str = "") -> object:
+    """``value`` as a ``kind``; UsageError that calls the field ``name`` and says what would work, in ``unit``."""
+    if kind is bool:
         return _boolean(name, value)
     if rule.or_numbers and isinstance(value, list | tuple):
         return tuple(_number(name, item, rule, float) for item in value)
-    if isinstance(default, tuple):
+    if kind is tuple:
         return _sequence(name, value, rule)
-    return _choice(name, value, rule) if rule.choices else _number(name, value, rule, type(default))
+    if rule.choices:
+        return _choice(name, value, rule)
+    if kind in (int, float):
+        return _number(name, value, rule, kind, unit)
+    return _text(name, value, kind)
 
 
 def _boolean(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageError(name, value, "must be true or false")
     return value
+
+
+def _text(name: str, value: object, kind: type) -> object:
+    if isinstance(value, Path) and kind is Path:
+        return value
+    if not isinstance(value, str):
+        raise UsageError(name, value, "must be a text")
+    if not value.strip():
+        raise UsageError(name, value, "must be a text that is not empty")
+    return kind(value)
 
 
 def _sequence(name: str, value: object, rule: Rule) -> tuple:
@@ -56,7 +77,7 @@ def _choice(name: str, value: object, rule: Rule) -> object:
     return value
 
 
-def _number(name: str, value: object, rule: Rule, kind: type) -> object:
+def _number(name: str, value: object, rule: Rule, kind: type, unit: str = "") -> object:
     wanted = "a whole number" if kind is int else "a number"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UsageError(name, value, f"must be {wanted}")
@@ -65,7 +86,7 @@ def _number(name: str, value: object, rule: Rule, kind: type) -> object:
     if kind is int and value != int(value):
         raise UsageError(name, value, f"must be {wanted}")
     if value <= rule.above or value >= rule.below or not rule.low <= value <= rule.high:
-        raise UsageError(name, value, f"must be {_range(rule)}")
+        raise UsageError(name, value, f"must be {f'a number of {unit}, ' if unit else ''}{rule.words}")
     return kind(value)
 
 
@@ -81,19 +102,6 @@ def _choices_hint(given: str, rule: Rule) -> str:
     if not hint.startswith("choose"):
         hint = f"{hint} There are {', '.join(rule.choices)}"
     return f"{hint}, or give a list of numbers" if rule.or_numbers else hint
-
-
-def _range(rule: Rule) -> str:
-    parts = []
-    if math.isfinite(rule.low):
-        parts.append(f"at least {_plain(rule.low)}")
-    if math.isfinite(rule.above):
-        parts.append(f"above {_plain(rule.above)}")
-    if math.isfinite(rule.high):
-        parts.append(f"at most {_plain(rule.high)}")
-    if math.isfinite(rule.below):
-        parts.append(f"below {_plain(rule.below)}")
-    return " and ".join(parts)
 
 
 def _plain(bound: float) -> str:

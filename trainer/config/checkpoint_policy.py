@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UsageError, nearest
+from ..common.value_checks import Rule
+from .setting import RUN, setting, settings_of
 
 MOST_KEPT = 10_000
 
 
 @dataclass(frozen=True)
 class Keeping:
-    """Within an epoch a checkpoint is due after ``minutes``; ``keep`` of those made after an epoch stay, the newest ones."""
+    """The checkpoint policy of a run."""
 
-    minutes: float = 5.0
-    keep: int = 0
+    minutes: float = setting(
+        5.0,
+        "Minutes between two checkpoints within an epoch.",
+        RUN,
+        Rule(low=0),
+        unit="minutes",
+        flag="checkpoint-minutes",
+        title="checkpoint minutes",
+        rare=True,
+    )
+    keep: int = setting(
+        0,
+        "How many checkpoints from the ends of epochs are kept, the newest ones.",
+        RUN,
+        Rule(low=0, high=MOST_KEPT),
+        title="checkpoints kept",
+        rare=True,
+    )
 
     def to_dict(self) -> dict[str, object]:
         """JSON-able values in the order of the fields."""
         return dataclasses.asdict(self)
 
 
-KEYS = tuple(field.name for field in dataclasses.fields(Keeping))
+SETTINGS = settings_of(Keeping)
+KEYS = tuple(SETTINGS)
 
 
 def from_dict(values: Mapping[str, object], origin: str = "checkpoints") -> Keeping:
@@ -35,12 +53,6 @@ def from_dict(values: Mapping[str, object], origin: str = "checkpoints") -> Keep
 
 def check(key: str, value: Any, origin: str = "") -> Any:
     """``value`` when the field ``key`` takes it; UsageError otherwise, naming the option where there is no ``origin``."""
-    if key not in KEYS:
+    if key not in SETTINGS:
         raise UsageError(origin, key, f"is no value of [checkpoints]; {nearest(key, KEYS)}")
-    name = f"{origin}: {key}" if origin else {"minutes": "checkpoint-minutes"}.get(key, key)
-    proper = isinstance(value, int | float) and not isinstance(value, bool)
-    if key == "minutes" and not (proper and math.isfinite(value) and value >= 0):
-        raise UsageError(name, value, "must be a number of minutes, at least 0")
-    if key == "keep" and not (proper and isinstance(value, int) and 0 <= value <= MOST_KEPT):
-        raise UsageError(name, value, f"must be a whole number from 0 to {MOST_KEPT:,}")
-    return value
+    return SETTINGS[key].check(value, origin)

@@ -21,54 +21,33 @@ By hand:
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...errors import UsageError, nearest, nearest_or_all
-from . import checkpoint_policy, engine_config, weights_source
-from .recipe import FIELDS, OF_BACKBONE
+from . import checkpoint_policy, engine_config, recipe, weights_source
+from .request import (
+    CheckpointRequest,
+    DataRequest,
+    EngineRequest,
+    RecipeRequest,
+    RunOptions,
+    TrainRequest,
+    WeightsRequest,
+    place_of,
+)
 from .run_config import OWN_FOLDER
-from .weights_source import Wish
 
 TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine", "checkpoints")
 TOP += tuple(weights_source.BY_FLAG)
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What a file asks for; None where it says nothing. ``complete``: it is a run.json, whose recipe lacks nothing.
-
-    ``stored`` is the folder in which that run keeps a network of a person's own.
-    """
-
-    origin: str = ""
-    network: str | None = None
-    dataset: str | None = None
-    seed: int | None = None
-    stem: str | None = None
-    image_size: int | None = None
-    validation: float | None = None
-    recipe: Mapping[str, object] = field(default_factory=dict)
-    engine: Mapping[str, object] = field(default_factory=dict)
-    checkpoints: Mapping[str, object] = field(default_factory=dict)
-    start: Wish | None = None
-    complete: bool = False
-    stored: Path | None = None
-
-    def without_start(self) -> Wishes:
-        """The same with weights drawn by chance, and nothing that speaks of weights taken over."""
-        recipe = {key: value for key, value in self.recipe.items() if key not in OF_BACKBONE}
-        return dataclasses.replace(self, start=None, recipe=recipe)
-
-
-def read(path: Path | None) -> Wishes:
+def read(path: Path | None) -> TrainRequest:
     """What the file asks for; nothing where there is none. UsageError that names the file and the key."""
     if path is None:
-        return Wishes()
+        return TrainRequest()
     try:
         text = path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -92,83 +71,91 @@ def _json(text: str, path: Path) -> dict:
     return values
 
 
-def _from_run(values: dict, path: Path) -> Wishes:
+def _from_run(values: dict, path: Path) -> TrainRequest:
+    """The request that repeats a run. Keys that only a later version knows are left out."""
     origin = path.name
     network, data = _table(values, "network", origin), _table(values, "data", origin)
-    return Wishes(
+    found = {
+        "network": network.get("name"),
+        "dataset": data.get("name"),
+        "seed": values.get("seed"),
+        "stem": network.get("stem"),
+        "image_size": network.get("image_size"),
+        "validation": data.get("held_out"),
+    }
+    return _request(
+        found,
         origin,
-        _text(network, "name", origin),
-        _text(data, "name", origin),
-        _whole(values, "seed", origin),
-        _text(network, "stem", origin),
-        _whole(network, "image_size", origin),
-        _number(data, "held_out", origin),
-        _known(_table(values, "recipe", origin), FIELDS),
-        _known(_table(values, "engine", origin), engine_config.KEYS),
-        _known(_table(values, "checkpoints", origin), checkpoint_policy.KEYS),
-        weights_source.wish_of_run(network.get("pretrained")),
+        {key: value for key, value in _table(values, "recipe", origin).items() if key in recipe.FIELDS},
+        _checked(
+            engine_config.check,
+            {key: value for key, value in _table(values, "engine", origin).items() if key in engine_config.KEYS},
+            f"{origin}: engine",
+        ),
+        {key: value for key, value in _table(values, "checkpoints", origin).items() if key in checkpoint_policy.KEYS},
+        weights_source.of_run(network.get("pretrained")),
         complete=True,
         stored=path.parent / OWN_FOLDER if network.get("own") is not None else None,
     )
 
 
-def _by_hand(values: dict, origin: str) -> Wishes:
+def _by_hand(values: dict, origin: str) -> TrainRequest:
     for key in values:
-        if key in FIELDS:
+        if key in recipe.FIELDS:
             raise UsageError(origin, key, "belongs into the table [recipe]")
         if key not in TOP:
             raise UsageError(origin, key, f"is no key of a configuration; {nearest_or_all(key, TOP)}")
     chosen = _table(values, "engine", origin)
-    for key, value in chosen.items():
+    for key in chosen:
         if key not in engine_config.CHOICES:
             raise UsageError(f"{origin}: engine", key, f"cannot be chosen; {nearest(key, engine_config.CHOICES)}")
-        engine_config.check(key, value, f"{origin}: engine")
-    kept = _table(values, "checkpoints", origin)
-    for key, value in kept.items():
-        checkpoint_policy.check(key, value, f"{origin}: checkpoints")
-    return Wishes(
+    return _request(
+        values,
         origin,
-        _text(values, "network", origin),
-        _text(values, "dataset", origin),
-        _whole(values, "seed", origin),
-        _text(values, "stem", origin),
-        _whole(values, "image_size", origin),
-        _number(values, "validation", origin),
         _table(values, "recipe", origin),
-        chosen,
-        kept,
-        weights_source.wish(values, origin),
+        _checked(engine_config.check, chosen, f"{origin}: engine"),
+        _checked(checkpoint_policy.check, _table(values, "checkpoints", origin), f"{origin}: checkpoints"),
+        weights_source.asked(values, origin),
     )
 
 
-def _known(values: dict, keys: tuple[str, ...]) -> dict:
-    """A later program may have written further keys: readers leave out what they do not know."""
-    return {key: value for key, value in values.items() if key in keys}
+def _request(
+    values: Mapping[str, object],
+    origin: str,
+    recipe_values: Mapping[str, object],
+    engine_values: Mapping[str, object],
+    checkpoints: Mapping[str, object],
+    weights: WeightsRequest,
+    *,
+    complete: bool = False,
+    stored: Path | None = None,
+) -> TrainRequest:
+    name = values.get("network")
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"{origin}: network", name, "must be a text")
+    keys = ("dataset", "validation", "stem", "image_size", "seed")
+    known = {key: place_of(key)[1].check(values[key], origin) for key in keys if values.get(key) is not None}
+    seed = known.pop("seed", None)
+    return TrainRequest(
+        () if name is None else (name,),
+        DataRequest(**known),
+        RecipeRequest(values=recipe_values),
+        weights,
+        EngineRequest(values=engine_values),
+        CheckpointRequest(checkpoints),
+        RunOptions(seed=seed),
+        origin,
+        complete,
+        stored,
+    )
+
+
+def _checked(check: Callable[[str, object, str], object], values: dict, origin: str) -> dict[str, object]:
+    return {key: check(key, value, origin) for key, value in values.items()}
 
 
 def _table(values: dict, key: str, origin: str) -> dict:
     value = values.get(key, {})
     if not isinstance(value, dict):
         raise UsageError(f"{origin}: {key}", value, "must be a table")
-    return value
-
-
-def _text(values: dict, key: str, origin: str) -> str | None:
-    value = values.get(key)
-    if value is not None and not isinstance(value, str):
-        raise UsageError(f"{origin}: {key}", value, "must be a text")
-    return value
-
-
-def _whole(values: dict, key: str, origin: str) -> int | None:
-    value = values.get(key)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise UsageError(f"{origin}: {key}", value, "must be a whole number")
-    return value
-
-
-def _number(values: dict, key: str, origin: str) -> float | None:
-    value = values.get(key)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise UsageError(f"{origin}: {key}", value, "must be a number")
     return value

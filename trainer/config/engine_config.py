@@ -8,31 +8,59 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import UsageError, nearest
+from ..common.value_checks import Rule
+from .setting import ENGINE, setting, settings_of
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+MOST_THREADS = 4096
 
 
 @dataclass(frozen=True)
 class Engine:
-    """``device`` is torch's name ("cpu", "cuda:0", "mps"), ``device_name`` what the maker calls it.
+    """The engine of a run. ``device`` is torch's name ("cpu", "cuda:0", "mps"), ``device_name`` the manufacturer's.
 
-    ``devices`` names one for each process where several train together, else it is empty.
-    ``precision`` is that of the convolutions and products under autocast; weights and their updates stay fp32. ``tf32``
-    lets a GPU round the factors of fp32 products to ten bits of mantissa. ``compile`` is torch.compile, ``cuda_graphs``
-    the replaying of recorded kernels. ``data_on_device`` false leaves the pictures in main memory and copies each batch.
-    ``calibration`` tells how the choices came about; nothing is computed by it.
+    ``devices`` names one for each process where several train together, else it is empty. ``calibration`` tells how the
+    choices came about; nothing is computed by it.
     """
 
-    device: str
+    device: str = setting(
+        "cpu", "Where to train: auto (the GPU with most free memory), cpu, cuda, cuda:N or mps.", ENGINE, metavar="NAME"
+    )
     device_name: str = ""
-    precision: str = "fp32"
-    channels_last: bool = False
-    compile: bool = False
-    threads: int = 1
+    precision: str = setting(
+        "fp32",
+        "Number format of convolutions and matrix products; weights stay fp32. GPUs that have bf16 use it.",
+        ENGINE,
+        Rule(choices=PRECISIONS),
+    )
+    channels_last: bool = setting(
+        False, "Keep the channels of a pixel side by side in memory; on by default on GPUs.", ENGINE
+    )
+    compile: bool = setting(
+        False, "Compile the network with torch.compile, which takes minutes and pays in long runs on a GPU.", ENGINE
+    )
+    threads: int = setting(1, "Threads of the CPU.", ENGINE, Rule(low=1, high=MOST_THREADS))
     devices: tuple[str, ...] = ()
-    cuda_graphs: bool = False
-    tf32: bool = False
-    data_on_device: bool = True
+    cuda_graphs: bool = setting(
+        False,
+        "Replay recorded GPU kernels, which helps small networks; not with a batch in parts or several devices.",
+        ENGINE,
+        title="CUDA graphs",
+        rare=True,
+    )
+    tf32: bool = setting(
+        False,
+        "Round the factors of fp32 products to ten bits; on by default on GPUs that can.",
+        ENGINE,
+        title="TF32",
+        rare=True,
+    )
+    data_on_device: bool = setting(
+        True,
+        "Keep all images in the device's memory, the default where they fit, instead of copying each batch.",
+        ENGINE,
+        rare=True,
+    )
     calibration: Mapping[str, object] | None = None
 
     def to_dict(self) -> dict[str, object]:
@@ -40,11 +68,12 @@ class Engine:
         return dataclasses.asdict(self)
 
 
+SETTINGS = settings_of(Engine)
 KEYS = tuple(field.name for field in dataclasses.fields(Engine))
-CHOICES = tuple(key for key in KEYS if key not in ("device_name", "devices", "calibration"))
+CHOICES = tuple(SETTINGS)
 """What a person can choose."""
 
-SWITCHES = ("channels_last", "compile", "cuda_graphs", "tf32", "data_on_device")
+SWITCHES = tuple(key for key, defined in SETTINGS.items() if defined.kind is bool)
 CUDA_ONLY = ("cuda_graphs", "tf32")
 
 
@@ -61,15 +90,11 @@ def check(key: str, value: object, origin: str = "engine") -> Any:
     name = f"{origin}: {key}" if origin else key.replace("_", "-")
     if key not in KEYS:
         raise UsageError(origin or "engine", key, f"is no value of an engine; {nearest(key, KEYS)}")
-    if key == "precision" and value not in PRECISIONS:
-        raise UsageError(name, value, f"is unknown; {nearest(str(value), PRECISIONS)}")
-    if key == "threads" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 4096):
-        raise UsageError(name, value, "must be a whole number, at least 1")
-    if key in SWITCHES and not isinstance(value, bool):
-        raise UsageError(name, value, "must be true or false")
+    if key in SETTINGS:
+        return SETTINGS[key].check(value, origin)
     if key == "devices":
         return _devices(value, name)
-    if key in ("device", "device_name") and not isinstance(value, str):
+    if key == "device_name" and not isinstance(value, str):
         raise UsageError(name, value, "must be a text")
     if key == "calibration" and value is not None and not isinstance(value, Mapping):
         raise UsageError(name, value, "must be a table")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...errors import UsageError, nearest
-from .recipe import Layer
+from .recipe_layers import Layer
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where a run's first weights come from, if not from chance: what a person asks for, and what run.json keeps of it."""
+"""Where a run's first weights come from, if they are not drawn: what a person asks for, and what run.json keeps of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...errors import UsageError
+from .setting import WEIGHTS, setting, settings_of
 
 TORCHVISION, FILE, GROWN = "torchvision", "file", "grown"
 BY_FLAG = {"pretrained": TORCHVISION, "weights": TORCHVISION, "init_from": FILE, "grow_from": GROWN}
@@ -16,16 +17,53 @@ was taken over at a tenth of it."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """Asked for: a ``kind`` of beginning and its ``value``.
+class WeightsRequest:
+    """The weights that a person asks for, None where nothing is said; ``pretrained`` false: none, whatever a file asks for.
 
-    "torchvision" and the name of its weights ("" for its default ones), or "file" or "grown" with a run or a file.
-    ``digest`` is what the file had when a run.json was written, "" for any.
+    ``digest`` is what the file had when the run.json was written that is repeated, "" for any.
     """
 
-    kind: str
-    value: str = ""
+    pretrained: bool | None = setting(
+        None, "Begin with the weights that torchvision publishes.", WEIGHTS, page="transfer-learning"
+    )
+    weights: str | None = setting(
+        None,
+        "Which of torchvision's weights to begin with, for example IMAGENET1K_V1.",
+        WEIGHTS,
+        page="transfer-learning",
+        metavar="NAME",
+        rare=True,
+    )
+    init_from: str | None = setting(
+        None,
+        "Begin with the weights of a run or a file, where they fit.",
+        WEIGHTS,
+        page="transfer-learning",
+        metavar="RUN|FILE",
+        rare=True,
+    )
+    grow_from: str | None = setting(
+        None,
+        "Begin with a trained shallower network of the same family (VGG).",
+        WEIGHTS,
+        page="transfer-learning",
+        metavar="RUN|FILE",
+        rare=True,
+    )
     digest: str = ""
+
+    @property
+    def kind(self) -> str:
+        """TORCHVISION, FILE or GROWN; "" where the weights are drawn."""
+        return next((kind for key, kind in BY_FLAG.items() if getattr(self, key)), "")
+
+    @property
+    def value(self) -> str:
+        """The name of torchvision's weights ("" for its default ones), or the run or file."""
+        return self.weights or self.init_from or self.grow_from or ""
+
+
+SETTINGS = settings_of(WeightsRequest)
 
 
 @dataclass(frozen=True)
@@ -61,37 +99,31 @@ def from_dict(values: Mapping | None) -> Start | None:
     return Start(kind, name, source, digest, mean, std, tuple(map(str, values.get("fresh") or ())))
 
 
-def wish(values: Mapping[str, object], origin: str = "") -> Wish | None:
-    """The one beginning that the keys pretrained, weights, init_from and grow_from ask for; None for none.
+def asked(values: Mapping[str, object], origin: str = "") -> WeightsRequest:
+    """The weights that some of the keys pretrained, weights, init_from and grow_from ask for.
 
-    A key that is missing, None or false asks for nothing. UsageError where two contradict each other.
+    A key that is missing or None asks for nothing. UsageError where two contradict each other.
     """
-    asked = {key: values[key] for key in BY_FLAG if values.get(key) not in (None, False)}
-    kinds = {BY_FLAG[key] for key in asked}
-    if len(kinds) > 1:
-        first, *_, last = asked
-        raise UsageError(_name(first, origin), None, f"contradicts {_name(last, origin)}; give one of them")
-    if not asked:
-        return None
-    value = asked.get("weights", "") if kinds == {TORCHVISION} else next(iter(asked.values()))
-    for key, given in asked.items():
-        if key == "pretrained" and given is not True:
-            raise UsageError(_name(key, origin), given, "must be true or false")
-        if key != "pretrained" and (not isinstance(given, str) or not given.strip()):
-            raise UsageError(_name(key, origin), given, "must be a text that is not empty")
-    return Wish(kinds.pop(), str(value))
+    known = {key: SETTINGS[key].check(value, origin) for key in SETTINGS if (value := values.get(key)) is not None}
+    wanted = [key for key, value in known.items() if value is not False]
+    if len({BY_FLAG[key] for key in wanted}) > 1:
+        hint = f"contradicts {_name(wanted[-1], origin)}; give one of them"
+        raise UsageError(_name(wanted[0], origin), None, hint)
+    return WeightsRequest(**known)
 
 
-def wish_of_run(pretrained: object) -> Wish | None:
-    """What a run.json says under ``network.pretrained``, as a wish to begin in the same way."""
+def of_run(pretrained: object) -> WeightsRequest:
+    """What a run.json says under ``network.pretrained``, as a request to begin in the same way."""
     if not isinstance(pretrained, Mapping):
-        return None
+        return WeightsRequest()
     kind = str(pretrained.get("kind"))
     value, digest = pretrained.get("name" if kind == TORCHVISION else "source"), pretrained.get("digest", "")
     if kind not in BY_FLAG.values() or not isinstance(value, str) or not isinstance(digest, str):
-        return None
-    return Wish(kind, value, digest)
+        return WeightsRequest()
+    if kind == TORCHVISION:
+        return WeightsRequest(pretrained=True, weights=value or None, digest=digest)
+    return WeightsRequest(digest=digest, **{"init_from" if kind == FILE else "grow_from": value})  # type: ignore[arg-type]
 
 
 def _name(key: str, origin: str) -> str:
-    return f"{origin}: {key}" if origin else key.replace("_", "-")
+    return f"{origin}: {key}" if origin else SETTINGS[key].name

@@ -11,8 +11,8 @@ import torch
 from ...errors import UsageError
 from ..common.progress import Say
 from ..config import engine_config
-from ..config.config_file import Wishes
 from ..config.engine_config import Engine
+from ..config.request import TrainRequest
 from ..devices import hardware
 
 FLAG = "flag"
@@ -36,38 +36,35 @@ class Choice:
         return frozenset(key for key, origin in self.origins.items() if origin != DEFAULT)
 
 
-def choose(flags: Mapping[str, object], wishes: Wishes, *, alone: bool, say: Say) -> Choice:
+def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, say: Say) -> Choice:
     """Resolve the fields of engine.CHOICES; ``flags`` holds those that were given. UsageError for what cannot be."""
     for key, value in flags.items():
-        if key != "threads":
-            engine_config.check(key, value, "")
-    wanted = dict(wishes.engine) | dict(flags)
+        engine_config.check(key, value, "")
+    wanted = dict(file.engine.values) | dict(flags)
     device = hardware.choose_device(str(wanted.get("device", "auto")))
-    if wishes.complete:
-        for key in _lost(wishes, flags, device):
-            say(f"without {key.replace('_', '-')} of {wishes.origin}, which ran on {wishes.engine.get('device')}")
+    if file.complete:
+        for key in _lost(file, flags, device):
+            say(f"without {key.replace('_', '-')} of {file.origin}, which ran on {file.engine.values.get('device')}")
             del wanted[key]
     origins = {
-        key: FLAG if key in flags else wishes.origin if key in wanted else DEFAULT for key in engine_config.CHOICES
+        key: FLAG if key in flags else file.origin if key in wanted else DEFAULT for key in engine_config.CHOICES
     }
     for key in engine_config.CUDA_ONLY:
         if wanted.get(key) and device.type != "cuda":
-            name = key.replace("_", "-") if key in flags else f"{wishes.origin}: engine: {key}"
+            name = key.replace("_", "-") if key in flags else f"{file.origin}: engine: {key}"
             raise UsageError(name, None, f"needs a CUDA device, and this run is on {device}")
-    defaults = {} if wishes.complete else _defaults(device)
-    # Any: values that were checked one by one.
-    calibration: Any = wanted.get("calibration") if wishes.complete else None
-    switches: dict[str, Any] = {
-        key: wanted.get(key, defaults.get(key, getattr(Engine, key))) for key in ("precision", *engine_config.SWITCHES)
-    }
+    defaults = {} if file.complete else _defaults(device)
     chosen = Engine(
         device=str(device),
         device_name=hardware.device_name(device),
-        threads=hardware.choose_threads(_threads(wanted.get("threads"), flags, wishes.origin, say), alone=alone),
-        calibration=calibration,
-        **switches,
+        threads=hardware.choose_threads(_threads(wanted.get("threads"), flags, file.origin, say), alone=alone),
+        calibration=wanted.get("calibration") if file.complete else None,  # type: ignore[arg-type]
+        **{
+            key: wanted.get(key, defaults.get(key, getattr(Engine, key)))
+            for key in ("precision", *engine_config.SWITCHES)
+        },  # type: ignore[arg-type]
     )
-    return Choice(chosen, origins, wishes.complete)
+    return Choice(chosen, origins, file.complete)
 
 
 def _defaults(device: torch.device) -> dict[str, object]:
@@ -79,12 +76,12 @@ def _defaults(device: torch.device) -> dict[str, object]:
     }
 
 
-def _lost(wishes: Wishes, flags: Mapping[str, object], device: torch.device) -> list[str]:
+def _lost(file: TrainRequest, flags: Mapping[str, object], device: torch.device) -> list[str]:
     """What served an earlier run's kind of device and would not serve this one's."""
-    was = str(wishes.engine.get("device", "")).partition(":")[0]
+    was = str(file.engine.values.get("device", "")).partition(":")[0]
     if device.type in (was, "cuda"):
         return []
-    return [key for key in (*engine_config.CUDA_ONLY, "compile") if wishes.engine.get(key) and key not in flags]
+    return [key for key in (*engine_config.CUDA_ONLY, "compile") if file.engine.values.get(key) and key not in flags]
 
 
 def _threads(wanted: Any, flags: Mapping, origin: str, say: Say) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,14 @@ from ...errors import UsageError
 from ...models.anatomy import counting
 from ...models.catalogue import registry
 from ...models.own.outside import is_outside
-from ..batches import placement
-from ..config import (
-    checkpoint_policy,
-    config_file,
-    engine_config,
-    presets,
-    recipe,
-)
-from ..config import (
-    unused_settings as unused,
-)
-from ..config.config_file import Wishes
+from ..batches import placement as image_placement
+from ..config import checkpoint_policy, config_file, presets, recipe_layers
 from ..config.engine_config import Engine
-from ..config.recipe import Layer, Recipe
+from ..config.recipe import Recipe
+from ..config.recipe_layers import Layer
+from ..config.request import Placement, TrainRequest
 from ..config.run_config import DataConfig, NetworkConfig, RunConfig
-from ..config.weights_source import FINE_TUNING, GROWN, Wish
+from ..config.weights_source import FINE_TUNING, GROWN
 from ..data import dataset_info, datasets
 from ..data.dataset_info import DataInfo
 from ..data.datasets import DataSet
@@ -55,45 +47,6 @@ SMALL_PICTURES = 64
 """Up to this side pictures are small: a network with a layout for such pictures is built in that one."""
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for; None where it says nothing. ``recipe`` holds the values of the flags, ``preset`` names
-    a recipe of presets.py, ``checkpoints`` are the values of keeping.Keeping.
-
-    ``start``: the weights to begin with, ``from_scratch``: none even where the file asks for some; ``runs`` is where earlier
-    runs are found by their id. ``alone``: the run is trained in the foreground and no other one is under way. ``devices``
-    holds one for each process that is to train it, instead of ``device``; ``sharing`` counts the processes that share the
-    cores of this machine, ``ranks`` those that train the run together, on all machines.
-    """
-
-    network: str | None = None
-    dataset: str | None = None
-    config: Path | None = None
-    preset: str | None = None
-    recipe: Mapping[str, object] = field(default_factory=dict)
-    stem: str | None = None
-    image_size: int | None = None
-    validation: float | None = None
-    seed: int | None = None
-    device: str | None = None
-    precision: str | None = None
-    channels_last: bool | None = None
-    compile: bool | None = None
-    cuda_graphs: bool | None = None
-    tf32: bool | None = None
-    data_on_device: bool | None = None
-    threads: int | None = None
-    data: Path | None = None
-    checkpoints: Mapping[str, object] = field(default_factory=dict)
-    runs: Path | None = None
-    start: Wish | None = None
-    from_scratch: bool = False
-    alone: bool = True
-    devices: tuple[str, ...] = ()
-    sharing: int = 1
-    ranks: int = 1
 
 
 @dataclass(frozen=True)
@@ -121,8 +74,8 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
 
-def plan(request: Request, say: Say) -> Plan:
-    """Resolve a request; what a person should know is told to ``say``.
+def plan(request: TrainRequest, say: Say, placement: Placement = Placement()) -> Plan:  # noqa: B008 - it is frozen
+    """Resolve a request for one network; what a person should know is told to ``say``.
 
     Raises UsageError naming the field at fault, WorkError where the data cannot be had.
     """
@@ -132,44 +85,42 @@ def plan(request: Request, say: Say) -> Plan:
         remarks.append(line)
         say(line)
 
-    return dataclasses.replace(_plan(request, remark), remarks=tuple(remarks))
+    return dataclasses.replace(_plan(request, placement, remark), remarks=tuple(remarks))
 
 
-def _plan(request: Request, say: Say) -> Plan:
-    wishes = config_file.read(request.config)
-    if request.from_scratch:
-        wishes = wishes.without_start()
-    name = request.network or wishes.network
-    if name is None:
+def _plan(request: TrainRequest, placement: Placement, say: Say) -> Plan:
+    file = config_file.read(request.run.config)
+    if request.weights.pretrained is False:
+        file = file.without_weights()
+    asked, of_file = request.data, file.data
+    names = request.networks or file.networks
+    if not names:
         raise UsageError("network", None, "give the name of a network; `cnn-explorer list` names them all")
-    outsider = outside.find(name, wishes.stored if name == wishes.network else None) if is_outside(name) else None
+    name = names[0]
+    stored = file.stored if file.networks == (name,) else None
+    outsider = outside.find(name, stored) if is_outside(name) else None
     variant = outsider.variant if outsider is not None else registry.find(name)
-    dataset = request.dataset or wishes.dataset or DEFAULT_DATASET
-    seed = _seed(_first(request.seed, wishes.seed, 0))
-    stem = _first(request.stem, wishes.stem, "auto")
+    dataset = asked.dataset or of_file.dataset or DEFAULT_DATASET
+    seed = _first(request.run.seed, file.run.seed, 0)
+    stem = _first(asked.stem, of_file.stem, "auto")
     if outsider is not None and stem in ("small", "imagenet"):
         raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one layout")
-    other_pictures = wishes.complete and request.dataset not in (None, wishes.dataset)
-    size = _first(request.image_size, None if other_pictures else wishes.image_size)
-    if size is not None and size < 1:
-        raise UsageError("image-size", size, "must be a number of pixels, at least 1")
-    held_out = _first(request.validation, wishes.validation)
-    folder = settings.data_folder(request.data)
-    source = _source(request, wishes, variant, say)
+    other_images = file.complete and asked.dataset not in (None, of_file.dataset)
+    size = _first(asked.image_size, None if other_images else of_file.image_size)
+    held_out = _first(asked.validation, of_file.validation)
+    folder = settings.data_folder(asked.folder)
+    source = _source(request, file, variant, say)
     if source is not None:
         stem, size = initialise.form_of(source, stem, size)
 
     info = _describe(dataset, variant, stem, size, folder)
-    resolved = recipe.resolve(info.name, _layers(variant, wishes, request, source))
+    resolved = recipe_layers.resolve(info.name, _layers(variant, file, request, source))
     initialise.check_backbone(resolved.recipe, source)
-    for line in unused.remarks(resolved, flags_only=wishes.complete):
+    for line in recipe_layers.remarks(resolved, flags_only=file.complete):
         say(line)
-    flags = {key: value for key in engine_config.CHOICES if (value := getattr(request, key)) is not None}
-    choice = _shared_out(engine_choice.choose(_on_first(flags, request), wishes, alone=request.alone, say=say), request)
-    _tell_company(choice.engine, wishes, say)
-    for key, value in request.checkpoints.items():
-        checkpoint_policy.check(key, value)
-    kept = checkpoint_policy.from_dict({**wishes.checkpoints, **request.checkpoints})
+    choice = _shared_out(_engine(request, file, placement, say), placement)
+    _tell_company(choice.engine, file, say)
+    kept = checkpoint_policy.from_dict({**file.checkpoints.values, **request.checkpoints.values})
     if source is not None and source.channels is not None and source.channels > info.channels:
         say(f"grey pictures become {source.channels} equal channels, which is what the weights expect")
         info = dataclasses.replace(info, channels=source.channels)
@@ -186,8 +137,8 @@ def _plan(request: Request, say: Say) -> Plan:
         seed=seed,
         say=say,
     )
-    recipe.check_classes(resolved, data.classes)
-    fitted, remark = recipe.fit_to(resolved, len(data.train))
+    recipe_layers.check_classes(resolved, data.classes)
+    fitted, remark = recipe_layers.fit_to(resolved, len(data.train))
     if remark:
         say(remark)
     network = NetworkConfig(variant.name, form.stem, info.channels, form.image_size, len(data.classes), form.parameters)
@@ -198,34 +149,34 @@ def _plan(request: Request, say: Say) -> Plan:
         network = dataclasses.replace(network, pretrained=begin)
         initialise.check_learning(fitted, begin, network)
     _check_loss(resolved, network)
-    process_group.check_batch(fitted.batch_size, max(request.ranks, len(choice.engine.devices)))
+    process_group.check_batch(fitted.batch_size, max(placement.ranks, len(choice.engine.devices)))
     choice = _placed(choice, data, fitted, say)
     config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed, kept)
     return Plan(config, data, _origins(resolved, fitted, info.name), choice)
 
 
-def _check_loss(resolved: recipe.Resolved, network: NetworkConfig) -> None:
+def _check_loss(resolved: recipe_layers.Resolved, network: NetworkConfig) -> None:
     """UsageError where something was asked for that acts on cross-entropy, and the network's loss has none."""
     for key, without in (("class_weights", "none"), ("label_smoothing", 0.0)):
         asked = key in resolved.asked and getattr(resolved.recipe, key) != without
         if asked and not uses_cross_entropy(network):
             hint = f"has no effect on {network.name}, whose loss is its own; leave it out"
-            raise recipe.refused(resolved, key, hint)
+            raise recipe_layers.refused(resolved, key, hint)
 
 
 def _placed(choice: Choice, data: DataSet, fitted: Recipe, say: Say) -> Choice:
     """The pictures in main memory where the device has no room for them and nobody decided it, which is said."""
     device = torch.device(choice.engine.device)
-    if choice.complete or "data_on_device" in choice.fixed or placement.fits(data.train, fitted, device):
+    if choice.complete or "data_on_device" in choice.fixed or image_placement.fits(data.train, fitted, device):
         return choice
-    size = placement.size(data.train, fitted) / 1e9
+    size = image_placement.size(data.train, fitted) / 1e9
     say(f"the pictures ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
 
 
-def _origins(resolved: recipe.Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:
+def _origins(resolved: recipe_layers.Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:
     """Where each value of the recipe comes from, in words for a person."""
-    by_dataset = recipe.BY_DATASET[recipe.data_kind(dataset)]
+    by_dataset = recipe_layers.BY_DATASET[recipe_layers.data_kind(dataset)]
     words = {"": engine_choice.FLAG}
     origins = {key: words.get(origin, origin) for key, origin in resolved.origins.items()}
     for key, origin in origins.items():
@@ -236,64 +187,61 @@ def _origins(resolved: recipe.Resolved, fitted: Recipe, dataset: str) -> dict[st
     return origins
 
 
-def _on_first(flags: dict[str, object], request: Request) -> dict[str, object]:
-    return flags | {"device": request.devices[0]} if request.devices else flags
+def _engine(request: TrainRequest, file: TrainRequest, placement: Placement, say: Say) -> Choice:
+    """The engine before anything is measured, on the first device of the placement where it names some."""
+    flags = dict(request.engine.values)
+    if placement.devices:
+        flags["device"] = placement.devices[0]
+    return engine_choice.choose(flags, file, alone=placement.alone, say=say)
 
 
-def _shared_out(choice: Choice, request: Request) -> Choice:
+def _shared_out(choice: Choice, placement: Placement) -> Choice:
     """The choice for one of several processes: its part of the cores, unless a number of threads was asked for."""
     chosen = choice.engine
-    threads = chosen.threads if "threads" in choice.fixed else max(1, chosen.threads // request.sharing)
-    devices = request.devices if len(request.devices) > 1 else ()
+    threads = chosen.threads if "threads" in choice.fixed else max(1, chosen.threads // placement.sharing)
+    devices = placement.devices if len(placement.devices) > 1 else ()
     return dataclasses.replace(choice, engine=dataclasses.replace(chosen, devices=devices, threads=threads))
 
 
-def _tell_company(chosen: Engine, wishes: Wishes, say: Say) -> None:
+def _tell_company(chosen: Engine, file: TrainRequest, say: Say) -> None:
     """Say whose processes are on the GPUs, and that an earlier run had more of these."""
     for device in chosen.devices or (chosen.device,):
         if line := gpus.occupants(torch.device(device)):
             say(line)
-    before = wishes.engine.get("devices")
-    if isinstance(before, list) and before and not chosen.devices:
-        say(f"{wishes.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
+    before = file.engine.values.get("devices")
+    if isinstance(before, list | tuple) and before and not chosen.devices:
+        say(f"{file.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
 
 
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _seed(seed: int) -> int:
-    if not 0 <= seed < 2**63:
-        raise UsageError("seed", seed, "must be a whole number, at least 0 and below 2^63")
-    return seed
-
-
-def _source(request: Request, wishes: Wishes, variant: registry.Variant, say: Say) -> Source | None:
+def _source(request: TrainRequest, file: TrainRequest, variant: registry.Variant, say: Say) -> Source | None:
     """The weights that the run begins with, None where they are drawn."""
-    wish = request.start or wishes.start
-    return None if wish is None else initialise.find(wish, variant, settings.runs_folder(request.runs), say)
+    asked = request.weights if request.weights.kind else file.weights
+    return initialise.find(asked, variant, settings.runs_folder(request.run.runs), say) if asked.kind else None
 
 
-def _layers(variant: registry.Variant, wishes: Wishes, request: Request, source: Source | None) -> list[Layer]:
+def _layers(variant: registry.Variant, file: TrainRequest, request: TrainRequest, source: Source | None) -> list[Layer]:
     """The recipe's layers, the strongest last; a run.json is complete, so the note has no say beside it.
 
     A grown network learns as any other: its authors slowed down nothing.
     """
-    layers = [] if wishes.complete else [Layer(f"{variant.family}.md", variant.recipe, general=True)]
+    layers = [] if file.complete else [Layer(f"{variant.family}.md", variant.recipe, general=True)]
     if source is not None and source.kind != GROWN:
         layers.append(Layer("fine-tuning", FINE_TUNING, general=True))
-    if request.preset is not None:
-        layers.append(presets.layer(request.preset))
-        if wishes.complete:
-            hint = f"and {wishes.origin}, which holds a whole recipe, contradict each other; give one of them"
-            raise UsageError("recipe", request.preset, hint)
-    return [*layers, Layer(wishes.origin, wishes.recipe), Layer("", request.recipe)]
+    preset = request.recipe.preset
+    if preset is not None:
+        layers.append(presets.layer(preset))
+        if file.complete:
+            hint = f"and {file.origin}, which holds a whole recipe, contradict each other; give one of them"
+            raise UsageError("recipe", preset, hint)
+    return [*layers, Layer(file.origin, file.recipe.values), Layer("", request.recipe.values)]
 
 
 def _describe(dataset: str, variant: registry.Variant, stem: str, size: int | None, folder: Path) -> DataInfo:
     """The data set; pictures of one's own are scaled to the size of the network's form where no size is given."""
-    if stem not in ("auto", "small", "imagenet"):
-        raise UsageError("stem", stem, "is unknown; choose one of auto, imagenet, small")
     if dataset.startswith(dataset_info.FOLDER) and size is None:
         paper = variant.paper_form.input[1]
         small = stem != "imagenet" and (variant.small_form is not None or paper <= SMALL_PICTURES)
@@ -304,14 +252,14 @@ def _describe(dataset: str, variant: registry.Variant, stem: str, size: int | No
 def _form(variant: registry.Variant, info: DataInfo, stem: str, size: int | None, say: Say) -> Form:
     """The layout that fits the pictures, tried out on the meta device; said where it is not the obvious one."""
     if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > SMALL_PICTURES:
-        raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's layout only")
+        raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's stem only")
     small = stem == "small" or (stem == "auto" and (size or info.size) <= SMALL_PICTURES)
     chosen = None if variant.small_form is None else "small" if small else "imagenet"
     own = variant.paper_form.input[1]
     wanted = size or (own if stem == "imagenet" else info.size)
     form = _try(variant, info, chosen, wanted, fall_back=None if size else own)
     if chosen == "small" and stem == "auto":
-        say(f"{variant.name}: the layout for small pictures; --stem imagenet takes the paper's")
+        say(f"{variant.name}: the stem for small images; --stem imagenet takes the paper's")
     _tell_size(info, form, say)
     return form
 

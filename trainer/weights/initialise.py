@@ -19,9 +19,9 @@ from ...errors import UsageError, WorkError
 from ...models.anatomy import counting, transplant
 from ...models.catalogue import registry
 from ...models.own import outside
-from ..config.recipe import OF_BACKBONE, Recipe
+from ..config.recipe import OF_BACKBONE, Recipe, field_name
 from ..config.run_config import NetworkConfig
-from ..config.weights_source import FILE, GROWN, TORCHVISION, Start, Wish
+from ..config.weights_source import FILE, GROWN, TORCHVISION, Start, WeightsRequest
 from ..runs import ids
 from ..runs.run_writer import checkpoint_paths
 from . import torchvision_weights, weight_files
@@ -56,29 +56,26 @@ class Source:
         return (known.mean, known.std) if known is not None else ((), ())
 
 
-def find(wish: Wish, variant: registry.Variant, runs: Path, say: Say) -> Source:
-    """Where the wished weights are, fetched where they must be.
-
-    Raises UsageError and WorkError as torchvision_weights.py does, and as below.
-    """
-    if wish.kind == TORCHVISION:
-        chosen = torchvision_weights.find(variant, wish.value)
+def find(asked: WeightsRequest, variant: registry.Variant, runs: Path, say: Say) -> Source:
+    """Find the weights that are asked for, and fetch them. UsageError and WorkError as in torchvision_weights.py."""
+    if asked.kind == TORCHVISION:
+        chosen = torchvision_weights.find(variant, asked.value)
         torchvision_weights.fetch(chosen, say)
         return Source(TORCHVISION, chosen.name, chosen, stem="imagenet", size=chosen.size, channels=3)
-    flag = "init-from" if wish.kind == FILE else "grow-from"
-    path, name = _locate(flag, wish.value, runs)
+    flag = "init-from" if asked.kind == FILE else "grow-from"
+    path, name = _locate(flag, asked.value, runs)
     try:
         file, digest = weight_files.read(path), weight_files.digest(path)
     except WorkError as error:
         raise UsageError(flag, None, str(error)) from None
-    if wish.digest and wish.digest != digest:
+    if asked.digest and asked.digest != digest:
         say(f"{path} has changed since the run was made that is repeated")
     known = file.network
-    if wish.kind == GROWN:
+    if asked.kind == GROWN:
         _check_growing(variant, file)
     if known is None or not _is_of_family(known.name, variant):
-        return Source(wish.kind, name, file=file, digest=digest)
-    return Source(wish.kind, name, None, file, digest, known.stem, known.image_size, known.in_channels)
+        return Source(asked.kind, name, file=file, digest=digest)
+    return Source(asked.kind, name, None, file, digest, known.stem, known.image_size, known.in_channels)
 
 
 def _is_of_family(name: str, variant: registry.Variant) -> bool:
@@ -118,9 +115,9 @@ def _check_growing(variant: registry.Variant, file: WeightFile) -> None:
 
 
 def form_of(source: Source, stem: str, size: int | None) -> tuple[str, int | None]:
-    """Layout and size, the weights' own where nobody asks for others; published weights have one layout only."""
+    """Stem and size, the weights' own where nobody asks for others; published weights have one stem only."""
     if source.published is not None and stem == "small":
-        raise UsageError("stem", stem, f"has no published weights; {source.name} are of the paper's layout, imagenet")
+        raise UsageError("stem", stem, f"has no published weights; {source.name} are of the paper's stem, imagenet")
     return source.stem if stem == "auto" and source.stem else stem, size or source.size
 
 
@@ -129,7 +126,7 @@ def check_backbone(chosen: Recipe, source: Source | None) -> None:
     for key in OF_BACKBONE:
         if source is None and getattr(chosen, key) != getattr(Recipe, key):
             hint = "needs weights to begin with: --pretrained, --init-from or --grow-from"
-            raise UsageError(key.replace("_", "-"), getattr(chosen, key), hint)
+            raise UsageError(field_name(key, ""), getattr(chosen, key), hint)
 
 
 def check_learning(chosen: Recipe, begin: Start, network: NetworkConfig) -> None:

@@ -15,64 +15,33 @@ from typing import Any
 
 from ...errors import UsageError
 from ...models.catalogue import registry
-from ...trainer.config import lr_schedule, presets, recipe
+from ...trainer.config import (
+    checkpoint_policy,
+    engine_config,
+    lr_schedule,
+    presets,
+    recipe,
+    recipe_layers,
+    weights_source,
+)
 from ...trainer.config.recipe import Recipe
+from ...trainer.config.request import TrainRequest, of_groups
+from ...trainer.config.setting import GROUPS
 from ...trainer.config.weights_source import FINE_TUNING
 from ...trainer.data import dataset_info, split
 from ...trainer.data.dataset_info import DataInfo
-from .values import AUTO, SWITCHES, parse, toml, value_text, wrong
+from .values import AUTO, definition, usual, value_text, wrong
 
 CURVE_POINTS = 120
 MOST_NETWORKS = 20
-TITLES = {
-    "networks": "networks",
-    "dataset": "data set",
-    "preset": "recipe",
-    "pretrained": "pretrained",
-    "stem": "layout",
-    "image_size": "picture size",
-    "validation": "held out",
-    "seed": "seed",
-    "device": "device",
-    "precision": "precision",
-    "channels_last": "channels last",
-    "compile": "compile",
-    "threads": "threads",
-}
-DEFAULTS = {
-    "preset": AUTO,
-    "pretrained": AUTO,
-    "stem": AUTO,
-    "image_size": AUTO,
-    "validation": AUTO,
-    "seed": "0",
-    "device": AUTO,
-    "precision": AUTO,
-    "channels_last": AUTO,
-    "compile": AUTO,
-    "threads": AUTO,
-}
 TOP = ("networks", "dataset", "preset")
 """What stands above the fields of the recipe."""
 FIRST = ("epochs", "batch_size", "lr", "optimizer", "schedule", "weight_decay", "augment")
 """Fields of the recipe that most people look at; the others follow in their own order."""
-
-# What a field is good for only together with another one.
-NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "momentum": ("optimizer", ("sgd", "rmsprop", "muon")),
-    "nesterov": ("optimizer", ("sgd", "muon")),
-    "betas": ("optimizer", ("adam", "adamw", "lamb", "muon")),
-    "eps": ("optimizer", ("adam", "adamw", "lamb", "muon", "rmsprop")),
-    "rest_lr": ("optimizer", ("muon",)),
-    "rho": ("sam", ("sam", "asam")),
-    "milestones": ("schedule", ("step",)),
-    "gamma": ("schedule", ("step",)),
-    "crop_padding": ("augment", ("crop",)),
-    "translate_pixels": ("augment", ("translate",)),
-    "cutout_size": ("augment", ("cutout",)),
-    "jitter_strength": ("augment", ("jitter",)),
-    "randaugment_strength": ("augment", ("randaugment",)),
-}
+PLAIN = tuple(
+    defined.key for defined in of_groups(GROUPS) if defined.in_form and defined.key not in (*recipe.FIELDS, *TOP)
+)
+"""Settings outside the recipe, below it."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +80,24 @@ class Form:
 
 @dataclass(frozen=True)
 class Setting:
-    """One line: ``origin`` says where the value comes from ("you", a note, "default"), ``problem`` what is wrong with it."""
+    """One line: ``origin`` says where the value comes from ("you", a note, "default"), ``problem`` what is wrong with it.
+
+    ``hint`` says what the setting means and takes.
+    """
 
     key: str
     title: str
     value: str
     origin: str = ""
     problem: str = ""
+
+    @property
+    def hint(self) -> str:
+        """What the setting means, in a sentence, and what it takes."""
+        if self.key == "networks":
+            return "Networks to train, separated by blanks."
+        defined = definition(self.key)
+        return f"{defined.help} It takes {defined.takes}." if defined.takes else defined.help
 
 
 @dataclass(frozen=True)
@@ -154,17 +134,21 @@ def fill(
     problems: dict[str, str] = {}
     data = _data(form, data_folder, cache_folder, folders, problems)
     variants = _variants(form, problems)
-    for key in DEFAULTS:
+    for key in ("preset", *PLAIN):
         if key in form.changed and (problem := wrong(key, form.changed[key])):
             problems[key] = problem
+    try:
+        _weights(form)
+    except UsageError as error:
+        problems.setdefault(error.field.replace("-", "_"), _hint(error))
     values = _recipe_values(form, problems)
     pictures = _left_to_train(form, data, problems) if data else 0
     recipes: dict[str, Recipe] = {}
     origins: dict[str, Mapping[str, str]] = {}
     for variant in variants:
         try:
-            found = recipe.resolve(form.dataset if data else "digits", _layers(form, variant, values))
-            recipes[variant.name] = recipe.fit_to(found, pictures)[0] if pictures else found.recipe
+            found = recipe_layers.resolve(form.dataset if data else "digits", _layers(form, variant, values))
+            recipes[variant.name] = recipe_layers.fit_to(found, pictures)[0] if pictures else found.recipe
             origins[variant.name] = found.origins
         except UsageError as error:
             problems.setdefault(error.field.rpartition(": ")[2].replace("-", "_"), _hint(error))
@@ -183,19 +167,19 @@ def _left_to_train(form: Form, data: DataInfo, problems: dict[str, str]) -> int:
     return max(left, 0)
 
 
-def _layers(form: Form, variant: registry.Variant, values: Mapping[str, object]) -> list[recipe.Layer]:
+def _layers(form: Form, variant: registry.Variant, values: Mapping[str, object]) -> list[recipe_layers.Layer]:
     repeated = form.wish.run.get("recipe")
     if isinstance(repeated, dict):
         known = {key: value for key, value in repeated.items() if key in recipe.FIELDS}
-        layers = [recipe.Layer("the run", known)]
+        layers = [recipe_layers.Layer("the run", known)]
     else:
-        layers = [recipe.Layer(f"{variant.family}.md", variant.recipe, general=True)]
-        if form.changed.get("pretrained") == "yes":
-            layers.append(recipe.Layer("fine-tuning", FINE_TUNING, general=True))
+        layers = [recipe_layers.Layer(f"{variant.family}.md", variant.recipe, general=True)]
+        if weights_of(form).kind not in ("", weights_source.GROWN):
+            layers.append(recipe_layers.Layer("fine-tuning", FINE_TUNING, general=True))
     preset = form.changed.get("preset", AUTO)
     if preset in presets.PRESETS:
         layers.append(presets.layer(preset))
-    return [*layers, recipe.Layer("", values)]
+    return [*layers, recipe_layers.Layer("", values)]
 
 
 def _data(form: Form, folder: Path, cache: Path | None, folders: Folders, problems: dict[str, str]) -> DataInfo | None:
@@ -231,7 +215,7 @@ def _recipe_values(form: Form, problems: dict[str, str]) -> dict[str, object]:
     for key in recipe.FIELDS:
         if key in form.changed:
             try:
-                values[key] = recipe.check(key, parse(key, form.changed[key]))
+                values[key] = recipe.check(key, definition(key).parse(form.changed[key]))
             except UsageError as error:
                 problems[key] = error.hint
     return values
@@ -242,7 +226,7 @@ def _hint(error: UsageError) -> str:
 
 
 def settings(form: Form, filled: Filled, everything: bool = False) -> list[Setting]:
-    """The lines of the form; ``everything`` shows fields of the recipe too that have no effect as things stand."""
+    """The lines of the form; ``everything`` shows rare settings too, and those that have no effect as things stand."""
     top = [key for key in TOP if key != "preset" or not form.wish.run]
     lines = [_plain(form, filled, key) for key in top]
     keys = [*FIRST, *(key for key in recipe.FIELDS if key not in FIRST)]
@@ -251,30 +235,42 @@ def settings(form: Form, filled: Filled, everything: bool = False) -> list[Setti
         for key in keys
         if everything or key in form.changed or _matters(form, filled, key)
     ]
-    return lines + [_plain(form, filled, key) for key in TITLES if key not in TOP]
+    shown = [key for key in PLAIN if everything or key in form.changed or not definition(key).rare]
+    return lines + [_plain(form, filled, key) for key in shown]
 
 
 def _plain(form: Form, filled: Filled, key: str) -> Setting:
     value = {"networks": " ".join(form.networks), "dataset": form.dataset}.get(key) or form.changed.get(key)
     if value is None:
-        value = _of_run(form, key) or DEFAULTS[key]
+        value = _of_run(form, key) or usual(key)
     origin = "you" if key in form.changed else "the run" if form.wish.run else ""
-    return Setting(key, TITLES[key], value, origin, filled.problems.get(key, ""))
+    title = key if key == "networks" else definition(key).words
+    return Setting(key, title, value, origin, filled.problems.get(key, ""))
+
+
+IN_RUN = {
+    "seed": (None, "seed"),
+    "stem": ("network", "stem"),
+    "image_size": ("network", "image_size"),
+    "validation": ("data", "held_out"),
+    **{key: ("engine", key) for key in engine_config.CHOICES},
+    **{key: ("checkpoints", key) for key in checkpoint_policy.KEYS},
+}
+"""Where run.json has the value of a setting outside the recipe."""
 
 
 def _of_run(form: Form, key: str) -> str:
     """The value of a setting in the run that is repeated; "" where there is none."""
-    if key in ("preset", "pretrained"):
+    if key not in IN_RUN:
         return ""
-    place = {"seed": None, "stem": "network", "image_size": "network", "validation": "data"}.get(key, "engine")
+    place, name = IN_RUN[key]
     part = form.wish.run if place is None else form.wish.run.get(place)
-    name = "held_out" if key == "validation" else key
     value = part.get(name) if isinstance(part, Mapping) else None
     return "" if value is None else value_text(value)
 
 
 def _of_recipe(form: Form, filled: Filled, key: str) -> Setting:
-    title = key.replace("_", " ")
+    title = definition(key).words
     if filled.problems.get(key) and key in form.changed:
         return Setting(key, title, form.changed[key], "you", filled.problems[key])
     values = [value_text(getattr(found, key)) for found in filled.recipes.values()]
@@ -289,15 +285,9 @@ def _matters(form: Form, filled: Filled, key: str) -> bool:
     if key in recipe.OF_BACKBONE:
         repeated = form.wish.run.get("network")
         begun = isinstance(repeated, Mapping) and bool(repeated.get("pretrained"))
-        return begun or form.changed.get("pretrained") == "yes"
-    if key not in NEEDS:
-        return True
-    other, wanted = NEEDS[key]
-    for found in filled.recipes.values():
-        value = getattr(found, other, None)
-        if (set(value) & set(wanted)) if isinstance(value, tuple) else value in wanted:
-            return True
-    return False
+        return begun or bool(weights_of(form).kind)
+    needs = definition(key).needs
+    return needs is None or any(needs.met_by(getattr(found, needs.key)) for found in filled.recipes.values())
 
 
 def typed_value(form: Form, setting: Setting) -> str:
@@ -314,32 +304,35 @@ def curve(filled: Filled) -> tuple[list[float], int]:
     return lr_schedule.curve(found, steps, CURVE_POINTS), steps * found.epochs
 
 
-FLAGS = {
-    "dataset": "--dataset",
-    "preset": "--recipe",
-    "stem": "--stem",
-    "image_size": "--image-size",
-    "validation": "--validation",
-    "seed": "--seed",
-    "device": "--device",
-    "precision": "--precision",
-    "threads": "--threads",
-}
+def weights_of(form: Form) -> weights_source.WeightsRequest:
+    """The weights that the form asks for; none where something is wrong with them."""
+    try:
+        return _weights(form)
+    except UsageError:
+        return weights_source.WeightsRequest()
+
+
+def _weights(form: Form) -> weights_source.WeightsRequest:
+    given = {key: form.changed[key] for key in weights_source.BY_FLAG if form.changed.get(key, AUTO) != AUTO}
+    return weights_source.asked({key: definition(key).parse(text) for key, text in given.items()})
+
+
+def request(form: Form) -> TrainRequest:
+    """What the form asks for: the changes alone. What is wrong, and `problems` tells, is left out."""
+    given: dict[str, object] = {"config": form.wish.config}
+    if form.wish.config is None or "dataset" in form.changed:
+        given["dataset"] = form.dataset
+    for key in ("preset", *PLAIN, *recipe.FIELDS):
+        text = form.changed.get(key)
+        if text is None or (key not in recipe.FIELDS and (text == AUTO or wrong(key, text))):
+            continue
+        given[key] = definition(key).parse(text)
+    try:
+        return TrainRequest.of(*form.networks, **given)
+    except UsageError:
+        return TrainRequest(form.networks)
 
 
 def words(form: Form) -> list[str]:
     """The words after `cnn-explorer` that train what the form says."""
-    given = ["train", *form.networks]
-    if form.wish.config is not None:
-        given += ["--config", str(form.wish.config)]
-    for key, flag in FLAGS.items():
-        value = form.dataset if key == "dataset" and form.wish.config is None else form.changed.get(key)
-        if value is not None and value != AUTO:
-            given += [flag, value]
-    for key in SWITCHES:
-        if form.changed.get(key, AUTO) != AUTO:
-            given.append(("--" if form.changed[key] == "yes" else "--no-") + key.replace("_", "-"))
-    for key in recipe.FIELDS:
-        if key in form.changed:
-            given += ["--set", f"{key}={toml(parse(key, form.changed[key]))}"]
-    return given
+    return request(form).to_argv()

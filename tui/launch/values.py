@@ -5,53 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ...errors import UsageError, nearest
-from ...trainer.config import engine_config, presets, recipe
-from ...trainer.config.recipe import Recipe
+from ...errors import UsageError
+from ...trainer.config import checkpoint_policy, recipe
+from ...trainer.config.checkpoint_policy import Keeping
+from ...trainer.config.request import place_of
+from ...trainer.config.setting import Setting
 from ...trainer.data import dataset_info
 
 AUTO = "auto"
-STEMS = (AUTO, "small", "imagenet")
-SWITCHES = ("pretrained", "channels_last", "compile")
+USUAL = {"seed": "0"} | {key: f"{getattr(Keeping, key):g}" for key in checkpoint_policy.KEYS}
+"""What stands in the form where nothing is said, if it is not "auto"."""
 
 
-def parse(key: str, text: str) -> object:
-    """What is typed for a field of the recipe in the type of that field, as far as it can be read so."""
-    default = getattr(Recipe, key)
-    if isinstance(default, bool):
-        return {"yes": True, "true": True, "no": False, "false": False}.get(text.lower(), text)
-    if isinstance(default, tuple) or (recipe.RULES[key].or_numbers and "," in text):
-        if text.lower() == "none":
-            return []
-        return [_number_or_text(part.strip()) for part in text.strip("[]").split(",") if part.strip()]
-    return _number_or_text(text)
+def definition(key: str) -> Setting:
+    """The definition of a setting."""
+    return place_of(key)[1]
 
 
-def _number_or_text(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def usual(key: str) -> str:
+    """The text of a setting outside the recipe of which nothing is said."""
+    return USUAL.get(key, AUTO)
 
 
 def wrong(key: str, text: str) -> str:
     """What is wrong with a setting outside the recipe; "" where nothing is."""
-    if key != "device" and (known := choices(key)):
-        return "" if text in known else nearest(text, known)
+    if text == AUTO and usual(key) == AUTO:
+        return ""
     if key == "device":
         kind, _, number = text.partition(":")
-        right = kind in (AUTO, "cpu", "cuda", "mps") and (not number or number.isdecimal())
+        right = kind in ("cpu", "cuda", "mps") and (not number or number.isdecimal())
         return "" if right else "there are auto, cpu, cuda, cuda:NUMBER and mps"
-    value = _number_or_text(text)
-    if key == "validation":
-        number = value if isinstance(value, int | float) and math.isfinite(value) else -1
-        right = 0 <= number < 1 or (number >= 1 and number == int(number))
-        return "" if right or text == AUTO else "a share below 1, a number of pictures, or 0 for none"
-    least = 0 if key == "seed" else 1
-    right = isinstance(value, int) and least <= value < 2**63
-    return "" if right or (text == AUTO and key != "seed") else f"a whole number, at least {least}"
+    try:
+        value = definition(key).check(definition(key).parse(text))
+    except UsageError as error:
+        return error.hint
+    if key == "validation" and value >= 1 and value != int(value):
+        return "a share below 1, a number of images, or 0 for none"
+    return ""
 
 
 def value_text(value: object) -> str:
@@ -63,36 +53,19 @@ def value_text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def toml(value: object) -> str:
-    """A value as TOML has it, for ``--set``."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
 def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:
     """What a setting can be, where that is a handful of words; else ()."""
     if key == "dataset":
         return dataset_info.names()
-    if key == "stem":
-        return STEMS
     if key == "device":
         return (AUTO, "cpu", *devices)
-    if key == "precision":
-        return (AUTO, *engine_config.PRECISIONS)
-    if key == "preset":
-        return (AUTO, *presets.PRESETS)
-    if key in SWITCHES:
-        return (AUTO, "yes", "no")
-    if key in recipe.FIELDS:
-        default = getattr(Recipe, key)
-        if isinstance(default, bool):
-            return ("yes", "no")
-        if isinstance(default, str):
-            return recipe.RULES[key].choices
-    return ()
+    if key == "networks" or definition(key).is_list:
+        return ()
+    defined = definition(key)
+    known = ("yes", "no") if defined.kind is bool else defined.rule.choices
+    if not known or key in recipe.FIELDS or AUTO in known:
+        return known
+    return (AUTO, *known)
 
 
 def stepped(key: str, value: str, way: int, devices: Sequence[str] = ()) -> str | None:
@@ -103,10 +76,13 @@ def stepped(key: str, value: str, way: int, devices: Sequence[str] = ()) -> str 
         return known[(at + way) % len(known)]
     if value == AUTO and key in ("image_size", "threads"):
         return {"image_size": "32", "threads": "1"}[key] if way > 0 else None
-    number = _number_or_text(value)
-    if isinstance(number, str) or key in ("networks", "validation"):
+    if key in ("networks", "dataset", "validation"):
         return None
-    kind = type(getattr(Recipe, key, 0))
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    kind = definition(key).kind
     if kind is int and key in ("batch_size", "image_size"):
         after = max(1, int(number * 2 if way > 0 else number // 2))
     elif kind is int:
@@ -116,11 +92,10 @@ def stepped(key: str, value: str, way: int, devices: Sequence[str] = ()) -> str 
     else:
         return None
     try:
-        if key in recipe.FIELDS:
-            recipe.check(key, after)
+        definition(key).check(after)
     except UsageError:
         return None
-    return value_text(after) if key in recipe.FIELDS or after >= (0 if key == "seed" else 1) else None
+    return value_text(after)
 
 
 def round_number(value: float, way: int) -> float:

@@ -68,6 +68,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
             yield Static("", id="entry-title", markup=False)
             yield Input(id="entry", compact=True)
         yield Static("", id="entry-problem", classes="problem", markup=False)
+        yield Static("", id="setting-hint", markup=False)
         yield Static("", id="launch-facts", markup=False)
         yield Static("", id="estimate", markup=False)
         yield Static("", id="outcome", markup=False)
@@ -129,11 +130,19 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         return Row(setting.key, (setting.title, sign + setting.value, origin), tones={1: tone, 2: "dim"})
 
     def _show_problem(self) -> None:
-        """What is wrong with the setting under the cursor, else with the first one that is wrong."""
+        """Show what is wrong with the setting under the cursor, else with the first one that is wrong, else its hint."""
         wrong = [setting for setting in self._lines.values() if setting.problem]
         here = [setting for setting in wrong if setting.key == self.table.key]
         text = "".join(f"{setting.title}: {setting.problem}" for setting in (here or wrong)[:1])
-        self.query_one("#entry-problem", Static).update(text)
+        self._show_line("#entry-problem", text)
+        here_now = self._lines.get(self.table.key)
+        self._show_line("#setting-hint", "" if text or here_now is None else here_now.hint)
+
+    def _show_line(self, selector: str, text: str) -> None:
+        """Show a line, which takes no room where there is nothing to say."""
+        line = self.query_one(selector, Static)
+        line.update(text)
+        line.display = bool(text)
 
     def _show_facts(self) -> None:
         cells = max(min(self.app.size.width - 44, 60), 16)

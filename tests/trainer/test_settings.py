@@ -1,0 +1,203 @@
+"""The definitions of the settings: what follows from them on the command line, in the form, in files and in the docs."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cnn_explorer.cli import train_options
+from cnn_explorer.cli.train_options import from_argv, options_of, request_of
+from cnn_explorer.errors import UsageError
+from cnn_explorer.trainer.common.value_checks import Rule
+from cnn_explorer.trainer.config import config_file
+from cnn_explorer.trainer.config.recipe import Recipe
+from cnn_explorer.trainer.config.request import TrainRequest, all_settings, of_groups
+from cnn_explorer.trainer.config.setting import GROUPS, RECIPE, Needs, Setting, setting, settings_of, without_effect
+from cnn_explorer.tui.launch import form as launchform
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = [defined for _, defined in all_settings().values()]
+
+
+def table_script() -> Any:
+    path = ROOT / "scripts" / "settings_table.py"
+    spec = importlib.util.spec_from_file_location("settings_table", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_of_the_page_on_training_are_up_to_date() -> None:
+    script = table_script()
+    text = script.PAGE.read_text(encoding="utf-8")
+    assert script.filled(text) == text, "python scripts/settings_table.py"
+    for defined in SETTINGS:
+        assert f"| `--{defined.name}`" in text, defined.key
+
+
+@pytest.mark.parametrize("defined", SETTINGS, ids=lambda defined: defined.key)
+def test_a_definition_is_whole(defined: Setting) -> None:
+    assert re.fullmatch(r"[A-Z].{10,}[.]", defined.help), "a complete sentence"
+    assert defined.group in GROUPS
+    assert not defined.page or (ROOT / "docs" / "concepts" / f"{defined.page}.md").is_file()
+    if defined.needs is not None:
+        other = settings_of(Recipe)[defined.needs.key]
+        assert set(defined.needs.values) < set(other.rule.choices)
+
+
+def test_each_setting_has_an_option_of_its_group() -> None:
+    options = {option.name: option for option in train_options.TrainCommand("train").params}
+    names = [name for option in options.values() for name in (*option.opts, *option.secondary_opts)]
+    assert len(names) == len(set(names))
+    for key, (_, defined) in all_settings().items():
+        assert options[key].opts == [f"--{defined.name}"]
+        assert options[key].rich_help_panel == defined.group
+
+
+def values_of(defined: Setting) -> st.SearchStrategy:
+    """Values that the setting takes."""
+    rule = defined.rule
+    low, high = max(rule.low, rule.above), min(rule.high, rule.below)
+    number = st.floats(
+        None if low < -1e300 else low,
+        None if high > 1e300 else high,
+        exclude_min=rule.above > -1e300,
+        exclude_max=rule.below < 1e300,
+        allow_nan=False,
+        allow_infinity=False,
+    )
+    if defined.kind is bool:
+        return st.just(True) if defined.is_action else st.booleans()
+    if rule.choices and defined.is_list:
+        return st.lists(st.sampled_from(rule.choices)).map(tuple)
+    if rule.choices:
+        numbers = st.lists(number, min_size=1).map(tuple)
+        return st.sampled_from(rule.choices) | (numbers if rule.or_numbers else st.nothing())
+    if defined.is_list:
+        return st.lists(number, min_size=rule.length or 0, max_size=rule.length).map(tuple)
+    if defined.kind is int:
+        return st.integers(int(low), int(min(high, 2**63)) - 1)
+    if defined.kind is float:
+        return number
+    text = st.text("abcxyz019._/", min_size=1)
+    return text.map(Path) if defined.kind is Path else text
+
+
+SOME = st.fixed_dictionaries({}, optional={defined.key: values_of(defined) for defined in SETTINGS})
+
+
+@given(st.lists(st.sampled_from(["lenet5", "vgg11"])), SOME)
+def test_a_request_survives_its_words(networks: list[str], values: dict[str, Any]) -> None:
+    """What `to_argv` writes, the command reads as the same request, value for value."""
+    if len({key for key in ("pretrained", "init_from", "grow_from", "weights") if values.get(key)}) > 1:
+        for key in ("init_from", "grow_from", "weights"):
+            values.pop(key, None)
+    request = TrainRequest.of(*networks, **values)
+    assert {defined.key: value for defined, value in request.values()} == values
+    assert from_argv(request.to_argv()[1:]) == request
+
+
+def test_a_request_for_nothing_asks_for_nothing() -> None:
+    assert from_argv([]) == TrainRequest() == TrainRequest.of(lr=None)
+    assert TrainRequest().to_argv() == ["train"]
+
+
+def test_a_key_that_is_no_setting_is_named() -> None:
+    with pytest.raises(UsageError, match="setting: 'epoch' is no setting of a training; did you mean 'epochs'"):
+        TrainRequest.of("lenet5", epoch=3)
+
+
+def test_short_ways_to_write_a_recipe() -> None:
+    assert from_argv(["--set", "gamma=0.2", "--set", "augment=['crop']"]).recipe.values == {
+        "gamma": 0.2,
+        "augment": ("crop",),
+    }
+    assert from_argv(["--no-augment"]) == from_argv(["--augment", "none"]) == TrainRequest.of(augment=[])
+    assert from_argv(["--class-weights", "1,2.5,1"]).recipe.values == {"class_weights": (1.0, 2.5, 1.0)}
+    assert from_argv(["--lr", "0.1", "--set", "lr=0.3"]).recipe.values == {"lr": 0.3}
+
+
+@dataclass(frozen=True)
+class Toy:
+    kind: str = setting("a", "Kind of the thing that is measured.", RECIPE, Rule(choices=("a", "b")))
+    size: int = setting(
+        3, "Size of the thing that is measured.", RECIPE, needs=Needs("kind", ("b",)), aliases=("width",)
+    )
+    wide: bool = setting(True, "Whether the thing is a wide one.", RECIPE, aliases=("broad",))
+
+
+TOY = settings_of(Toy)
+
+
+def toy_request(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, object]:
+    """What the command makes of words where its settings are those of Toy."""
+    monkeypatch.setattr(
+        "cnn_explorer.trainer.config.request.all_settings", lambda: {key: ("", TOY[key]) for key in TOY}
+    )
+    taken: dict[str, object] = {}
+    monkeypatch.setattr(TrainRequest, "of", lambda *networks, **values: taken.update(values))
+    command = train_options.GroupedCommand("toy", params=options_of({}, TOY.values()))
+    request_of(command.make_context("toy", list(words)).params)
+    return taken
+
+
+def test_an_earlier_name_of_an_option_works_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert toy_request(monkeypatch, "--width", "7", "--no-broad") == {"size": 7, "wide": False}
+    assert capsys.readouterr().err == "--width is now called --size\n--broad is now called --wide\n"
+
+
+def test_an_earlier_name_brings_no_default_and_loses_against_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert toy_request(monkeypatch, "--size", "5") == {"size": 5}
+    assert capsys.readouterr().err == ""
+    assert toy_request(monkeypatch, "--width", "7", "--size", "5") == {"size": 5}
+
+
+def test_earlier_names_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    command = train_options.GroupedCommand("toy", params=options_of({}, TOY.values()), rich_markup_mode=None)
+    shown = command.get_help(command.make_context("toy", []))
+    assert "--size" in shown and "--width" not in shown and "--broad" not in shown
+
+
+def test_what_has_no_effect_follows_from_the_definition() -> None:
+    assert without_effect(Toy()) == {"size": "size has no effect with kind a; it works with b"}
+    assert without_effect(Toy("b")) == {}
+
+
+def test_what_a_setting_takes_in_words() -> None:
+    takes = {key: defined.takes for key, (_, defined) in all_settings().items()}
+    assert takes["optimizer"].startswith("sgd, adam, ")
+    assert takes["betas"] == "2 numbers, each at least 0 and below 1"
+    assert takes["image_size"] == "at least 1 pixels"
+    assert takes["class_weights"] == "none, balanced, or a number per class"
+
+
+def test_every_setting_of_the_form_has_a_row_with_a_hint(tmp_path: Path) -> None:
+    form = launchform.Form(launchform.Wish(("lenet5",)))
+    rows = launchform.settings(form, launchform.fill(form, tmp_path), everything=True)
+    expected = {defined.key for defined in of_groups(GROUPS) if defined.in_form}
+    assert {row.key for row in rows} == expected | {"networks"}
+    for row in rows[1:]:
+        assert row.hint.startswith(all_settings()[row.key][1].help)
+
+
+def test_a_file_makes_the_same_request_as_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'network = "lenet5"\ndataset = "mnist"\nseed = 3\nstem = "small"\nimage_size = 32\nvalidation = 0.2\n'
+        'init_from = "last"\n[recipe]\nlr = 0.5\n[engine]\nthreads = 2\n[checkpoints]\nminutes = 1.5\n'
+    )
+    words = ["lenet5", "--dataset", "mnist", "--seed", "3", "--stem", "small", "--image-size", "32", "--lr", "0.5"]
+    words += ["--validation", "0.2", "--init-from", "last", "--threads", "2", "--checkpoint-minutes", "1.5"]
+    assert dataclasses.replace(config_file.read(path), origin="") == from_argv(words)
