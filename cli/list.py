@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError, nearest
+from .output import AsJson, Force, Output, written_to
 
 SORTS = {
     "year": lambda variant: (variant.year, variant.family),
@@ -20,7 +21,9 @@ LIST_SCHEMA = 1
 def list_networks(
     tag: Annotated[str | None, typer.Option(help="Only networks with this tag.")] = None,
     sort: Annotated[str, typer.Option(help="year, params or flops.")] = "year",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
 ) -> None:
     """List every network with its year, parameters and multiply-adds."""
     from ..models.catalogue import registry
@@ -36,10 +39,11 @@ def list_networks(
             )
         chosen = [variant for variant in chosen if tag in variant.tags]
     chosen.sort(key=SORTS[sort])
-    if as_json:
-        print(json.dumps({"schema": LIST_SCHEMA, "networks": [as_dict(variant) for variant in chosen]}, indent=1))
-    else:
-        print_list(chosen)
+    with written_to(output, force=force):
+        if as_json:
+            print(json.dumps({"schema": LIST_SCHEMA, "networks": [as_dict(variant) for variant in chosen]}, indent=1))
+        else:
+            print_list(chosen)
 
 
 def as_dict(variant) -> dict:
@@ -77,5 +81,5 @@ def print_list(chosen) -> None:
         small_text = f"{count_text(small.parameters)} / {count_text(small.macs)}" if small else ""
         figures = (count_text(form.parameters), count_text(form.macs))
         rows.append((variant.year, variant.name, shape_text(form.input), *figures, small_text, " ".join(variant.tags)))
-    columns = ("year", "network", "picture", "params", "mult-adds", "small form", "tags")
-    print_table(columns, rows, numbers=("params", "mult-adds", "small form"), shrink="tags")
+    columns = ("year", "network", "picture", "params", "mult-adds", "small stem", "tags")
+    print_table(columns, rows, numbers=("params", "mult-adds", "small stem"), shrink="tags")

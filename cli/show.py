@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
+from ..errors import UsageError, nearest
+from .narrate import say
+from .output import AsJson, Force, Output, written_to
 
 if TYPE_CHECKING:
     from ..models.anatomy.external import Subject
@@ -21,13 +23,16 @@ if TYPE_CHECKING:
 SHOW_SCHEMA = 1
 MEMORY_BATCH = 64
 
-Small = Annotated[bool, typer.Option("--small", help="The layout for 28×28 and 32×32 pictures.")]
+Stem = Annotated[
+    str | None,
+    typer.Option("--stem", help="imagenet (the paper's, the default) or small (for images up to 64 pixels)."),
+]
+Small = Annotated[bool, typer.Option("--small", hidden=True)]
 ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, help="Side of the picture in pixels.")]
 Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the picture.")]
 Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.")]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Pictures in a batch, for shapes and memory.")]
 Input = Annotated[str | None, typer.Option("--input", help="Shape of one input, for example 3x16x112x112.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
 def show(
@@ -36,6 +41,7 @@ def show(
     walk: Annotated[bool, typer.Option("--walk", help="Only the steps of a picture through the network.")] = False,
     torchinfo: Annotated[bool, typer.Option("--torchinfo", help="Only torchinfo's own table.")] = False,
     note: Annotated[bool, typer.Option("--note", help="Only the note.")] = False,
+    stem: Stem = None,
     small: Small = False,
     image_size: ImageSize = None,
     channels: Channels = None,
@@ -45,13 +51,15 @@ def show(
     depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of the layer tree.")] = 3,
     size_changes: Annotated[bool, typer.Option("--size-changes", help="Only rows where the size changes.")] = False,
     as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
 ) -> None:
     """Explain a network and take it apart: note, layers, exact parameters and multiply-adds."""
     from ..models.anatomy import external
 
     subject = external.subject(
         name,
-        form="small" if small else "paper",
+        form=form_of(stem, small),
         num_classes=classes,
         in_channels=channels,
         image_size=image_size,
@@ -62,20 +70,42 @@ def show(
     tree = None
     if as_json or wanted - {"note", "torchinfo"}:
         tree = external.anatomy_of(subject, batch)
-    if as_json:
-        assert tree is not None
-        print(json.dumps(show_as_dict(subject, tree, depth, batch), indent=1))
-        return
-    if "note" in wanted:
-        print_note(name)
-    if tree is not None and "layers" in wanted:
-        print_layers(tree, depth, size_changes)
-    if tree is not None and "walk" in wanted:
-        print_walk(tree)
-    if tree is not None and "totals" in wanted:
-        print_totals(subject, tree, batch)
-    if "torchinfo" in wanted:
-        print_torchinfo(subject, batch)
+    with written_to(output, force=force):
+        if as_json:
+            assert tree is not None
+            print(json.dumps(show_as_dict(subject, tree, depth, batch), indent=1))
+            return
+        if "note" in wanted:
+            print_note(name)
+        if tree is not None and "layers" in wanted:
+            print_layers(tree, depth, size_changes)
+        if tree is not None and "walk" in wanted:
+            print_walk(tree)
+        if tree is not None and "totals" in wanted:
+            print_totals(subject, tree, batch)
+        if "torchinfo" in wanted:
+            print_torchinfo(subject, batch)
+
+
+def form_of(stem: str | None, small: bool) -> str:
+    """The layout in the catalogue for a stem. ``small``: the option's earlier name was given, which is told."""
+    if small:
+        say("--small is now called --stem small")
+    from ..models.catalogue.registry import STEMS
+
+    chosen = stem or ("small" if small else "imagenet")
+    if chosen not in STEMS:
+        raise UsageError("stem", chosen, f"is unknown; {nearest(chosen, STEMS)}")
+    return STEMS[chosen]
+
+
+def stem_of(subject: Subject) -> str | None:
+    """The stem of a network in the words of run.json: None where it has one stem only."""
+    if ":" in subject.name:
+        return None
+    from ..models.catalogue import registry
+
+    return registry.stem_of(subject.form) if registry.find(subject.name).small_form is not None else None
 
 
 def print_note(name: str) -> None:
@@ -239,6 +269,7 @@ def show_as_dict(subject: Subject, tree: Layer, depth: int, batch: int) -> dict[
         "schema": SHOW_SCHEMA,
         "name": subject.name,
         "form": subject.form,
+        "stem": stem_of(subject),
         "input": list(subject.shape),
         "batch": batch,
         "parameters": tree.parameters,
@@ -254,11 +285,14 @@ def show_as_dict(subject: Subject, tree: Layer, depth: int, batch: int) -> dict[
 
 def compare(
     names: Annotated[list[str], typer.Argument(help="Two to four networks.")],
+    stem: Stem = None,
     small: Small = False,
     image_size: ImageSize = None,
     channels: Channels = None,
     classes: Classes = None,
     as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
 ) -> None:
     """Two to four networks side by side; of two also the difference, layer kind by layer kind."""
     if not 2 <= len(names) <= 4:
@@ -266,7 +300,7 @@ def compare(
     from ..models.anatomy import compare as comparing
     from ..models.anatomy import external
 
-    form = "small" if small else "paper"
+    form = form_of(stem, small)
     subjects = [
         external.subject(name, form=form, num_classes=classes, in_channels=channels, image_size=image_size)
         for name in names
@@ -277,13 +311,14 @@ def compare(
         memory = training_memories(subject).get("fp32")
         portraits.append(comparing.portrait(subject.name, tree, memory))
     changes = comparing.difference(trees[0], trees[1]) if len(trees) == 2 else []
-    if as_json:
-        rows = [{**asdict(change), "verdict": change.verdict} for change in changes]
-        print(json.dumps({"schema": 1, "networks": [asdict(p) for p in portraits], "difference": rows}, indent=1))
-        return
-    print_portraits(portraits)
-    if changes:
-        print_changes(names, changes)
+    with written_to(output, force=force):
+        if as_json:
+            rows = [{**asdict(change), "verdict": change.verdict} for change in changes]
+            print(json.dumps({"schema": 1, "networks": [asdict(p) for p in portraits], "difference": rows}, indent=1))
+            return
+        print_portraits(portraits)
+        if changes:
+            print_changes(names, changes)
 
 
 def print_portraits(portraits: list[Any]) -> None:
@@ -327,14 +362,17 @@ def print_changes(names: list[str], changes: list[Any]) -> None:
 def lineage(
     as_json: AsJson = False,
     timeline: Annotated[bool, typer.Option("--timeline", help="By year instead of by descent.")] = False,
+    output: Output = None,
+    force: Force = False,
 ) -> None:
     """The family tree of the architectures, or their timeline."""
     from ..models.catalogue import lineage as tree
 
-    if as_json:
-        print(json.dumps({"schema": 1, "families": [asdict(relative) for relative in tree.lineage()]}, indent=1))
-    elif timeline:
-        for year, families in tree.timeline().items():
-            print(f"{year}  {', '.join(families)}")
-    else:
-        print("\n".join(tree.tree_lines()))
+    with written_to(output, force=force):
+        if as_json:
+            print(json.dumps({"schema": 1, "families": [asdict(relative) for relative in tree.lineage()]}, indent=1))
+        elif timeline:
+            for year, families in tree.timeline().items():
+                print(f"{year}  {', '.join(families)}")
+        else:
+            print("\n".join(tree.tree_lines()))

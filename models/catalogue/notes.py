@@ -128,7 +128,7 @@ def _stages(_: registry.Family | None, name: str, form: str = "paper") -> str:
 
 def _variants(family: registry.Family) -> str:
     lines = [
-        "| network | picture | parameters | multiply-adds | small form | published |",
+        "| network | picture | parameters | multiply-adds | small stem | published |",
         "|---|---|---:|---:|---:|---|",
     ]
     for variant in family.variants:

@@ -27,6 +27,15 @@ NOTES = Path(__file__).resolve().parents[2] / "docs" / "architectures"
 FENCE = "+++"
 
 
+STEMS = {"imagenet": "paper", "small": "small"}
+"""The layout that belongs to each stem, as users call it: the paper's, or the one for small images."""
+
+
+def stem_of(form: str) -> str:
+    """Return the stem of the layout ``form``."""
+    return next(stem for stem, layout in STEMS.items() if layout == form)
+
+
 @dataclass(frozen=True)
 class Form:
     """One way to build a variant and what it counts: ``input`` is (channels, height, width).

@@ -54,7 +54,7 @@ class Entry:
     cells: tuple[str, ...]
 
 
-COLUMN_TITLES = ("", "year", "network", "params", "MACs", "small form", "tags")
+COLUMN_TITLES = ("", "year", "network", "params", "MACs", "small stem", "tags")
 
 
 def ordered(variants: Sequence[Variant], order: str) -> list[Variant]:

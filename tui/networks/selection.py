@@ -53,7 +53,7 @@ class Subject:
     def facts(self) -> str:
         """One line: form, picture, classes, and the figures where they are known without computing."""
         counts = self.variant.form(self.form)
-        which = f"{self.form} form" if self.variant.small_form is not None else "one form"
+        which = f"{registry.stem_of(self.form)} stem" if self.variant.small_form is not None else "one stem"
         head = f"{which}: {shape_text(self.picture)} → {counts.classes} classes"
         if self.is_changed:
             return f"{head} (changed with `i`)"

@@ -63,7 +63,7 @@ class CompareScreen(BaseScreen):
     def _ask(self) -> None:
         self._portraits = []
         self.query_one("#body").border_title = " · ".join(self._names)
-        self.query_one("#body").border_subtitle = f"{self._form} form"
+        self.query_one("#body").border_subtitle = f"{registry.stem_of(self._form)} stem"
         self._problem = ""
         details = {"networks": [Subject(name, self._form).details() for name in self._names], "batch": BATCH}
         listener = partial(self._ready, self._form)

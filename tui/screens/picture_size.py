@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from ...errors import UsageError
+from ...models.catalogue import registry
 from ..networks.selection import Subject, changed
 from .dialog import Dialog
 
@@ -26,7 +27,8 @@ class PictureSizeScreen(Dialog[Subject]):
         channels, side, _ = self._subject.picture
         values = {"size": side, "channels": channels, "batch": self._subject.batch}
         yield Static(
-            f"{self._subject.network}, {self._subject.form} form; an empty field means its own value", markup=False
+            f"{self._subject.network}, {registry.stem_of(self._subject.form)} stem; an empty field means its own value",
+            markup=False,
         )
         for name, words in FIELDS:
             yield Static(words, markup=False)

@@ -29,7 +29,7 @@ COLUMNS = (
     Column("network"),
     Column("params", 6, right=True),
     Column("MACs", 6, right=True),
-    Column("small form", 16, right=True, above=62),
+    Column("small stem", 16, right=True, above=62),
     Column("tags", 24, above=92),
 )
 # Titles of families with their branches take more room than names.
