@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .narrate import say
+from .output import AsJson, Force, Output, print_json, written_to
 from .train_options import LazyCommand, options_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ OPTIONS = {
         Annotated[str, typer.Option(help="Comma-separated, what is measured beside the engine.")],
         "data,canonical,bare,speedups",
     ),
-    "as_json": (Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")], False),
+    "as_json": (AsJson, False),
+    "output": (Output, None),
+    "force": (Force, False),
 }
 ENGINE = ("precision", "channels_last", "compile", "cuda_graphs")
 SETTINGS = ("dataset", "folder", "batch_size", "device", "threads", *ENGINE, "calibrate")
@@ -75,13 +78,13 @@ def measure_and_print(values: Mapping[str, Any]) -> None:
         {key: given[key] for key in ENGINE if key in given},
         given.get("calibrate"),
     )
-    result = measure(values["names"] or DEFAULT_NETWORKS, settings, say)
-    if values["as_json"]:
-        from ..trainer.common.json_safe import encode_json
-
-        sys.stdout.write(encode_json(result.to_dict(), indent=1).decode())
-    else:
-        _print(result)
+    output = None if values["output"] is None else Path(values["output"])
+    with written_to(output, force=values["force"]):
+        result = measure(values["names"] or DEFAULT_NETWORKS, settings, say)
+        if values["as_json"]:
+            print_json(result.to_dict())
+        else:
+            _print(result)
 
 
 def _print(result: Result) -> None:

@@ -16,7 +16,10 @@ class GroupedCommand(TyperCommand):
         arguments = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
         options = [param for param in self.get_params(ctx) if param.param_type_name == "option"]
         write_groups(formatter, [("Arguments", param.get_help_record(ctx)) for param in arguments])
-        write_groups(formatter, [(param.rich_help_panel or "", param.get_help_record(ctx)) for param in options])
+        write_groups(
+            formatter,
+            [(getattr(param, "rich_help_panel", None) or "", param.get_help_record(ctx)) for param in options],
+        )
 
 
 class GroupedGroup(TyperGroup):

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError, nearest
+from .help import GroupedGroup
 from .narrate import say
+from .output import AsJson, Force, Output, print_json, written_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..trainer.runs.requests import Stop
 
-runs_app = typer.Typer(help="List runs, or show, watch, stop, skip, resume, remove and export one.")
+runs_app = typer.Typer(cls=GroupedGroup, help="List runs, or show, watch, stop, skip, resume, remove and export one.")
 
-RunId = Annotated[str, typer.Argument(metavar="ID", help="Run id, a unique beginning or ending of one, or 'last'.")]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run: its id, a unique beginning or ending of it, its tag, or 'last'.")
+]
 Folder = Annotated[Path | None, typer.Option("--runs", metavar="FOLDER", help="Folder of the runs.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
 @runs_app.callback(invoke_without_command=True)
@@ -29,6 +32,8 @@ def list_all(
     context: typer.Context,
     as_json: AsJson = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only this many, the newest.")] = None,
+    output: Output = None,
+    force: Force = False,
     runs: Folder = None,
 ) -> None:
     """List runs, newest first; with a command: show, watch, stop, skip, resume, remove or export one."""
@@ -40,16 +45,24 @@ def list_all(
 
     folder = _folder(context, None)
     found = list_runs(folder)[:limit]
-    if as_json:
-        _print_json({"schema": 1, "folder": str(folder), "runs": [summary(run) for run in found]})
-    elif found:
-        print(text.table(found, text.Screen.of(sys.stdout)))
-    else:
-        say(f"no runs in {folder} yet; 'cnn-explorer train lenet5 --dataset digits' makes one")
+    with written_to(output, force=force):
+        if as_json:
+            print_json({"schema": 1, "folder": str(folder), "runs": [summary(run) for run in found]})
+        elif found:
+            print(text.table(found, text.Screen.of(sys.stdout)))
+        else:
+            say(f"no runs in {folder} yet; 'cnn-explorer train lenet5 --dataset digits' makes one")
 
 
 @runs_app.command()
-def show(context: typer.Context, run: RunId, as_json: AsJson = False, runs: Folder = None) -> None:
+def show(
+    context: typer.Context,
+    run: RunId,
+    as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
+    runs: Folder = None,
+) -> None:
     """Show a run: configuration, figures, accuracy of each class, the end of its log."""
     from ..trainer.analysis.curve_findings import read_curve
     from ..trainer.analysis.curve_summary import read_story
@@ -59,25 +72,30 @@ def show(context: typer.Context, run: RunId, as_json: AsJson = False, runs: Fold
     found = read_run(_find(context, run, runs))
     figures, log = newest_figures(found.path), last_log_lines(found.path, 10)
     findings = read_curve(read_story(found))
-    if as_json:
-        newest = {"train": figures.train, "validation": figures.validation, "test": figures.test}
-        contents = {"run": summary(found), "config": found.config, "status": found.status}
-        reading = [{"rule": finding.rule, "text": finding.text, "page": finding.page} for finding in findings]
-        _print_json(
-            {"schema": 1} | contents | {"newest": newest, "reading": reading, "events": figures.events, "log": log}
-        )
-    else:
-        print(text.details(found, figures, log, text.Screen.of(sys.stdout), findings))
+    with written_to(output, force=force):
+        if as_json:
+            newest = {"train": figures.train, "validation": figures.validation, "test": figures.test}
+            contents = {"run": summary(found), "config": found.config, "status": found.status}
+            reading = [{"rule": finding.rule, "text": finding.text, "page": finding.page} for finding in findings]
+            rest = {"newest": newest, "reading": reading, "events": figures.events, "log": log}
+            print_json({"schema": 1} | contents | rest)
+        else:
+            print(text.details(found, figures, log, text.Screen.of(sys.stdout), findings))
 
 
 @runs_app.command()
-def watch(context: typer.Context, run: RunId, runs: Folder = None) -> None:
+def watch(
+    context: typer.Context,
+    run: RunId,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line: records, then the run.")] = False,
+    runs: Folder = None,
+) -> None:
     """Follow a run in plain text until it ends; Ctrl-C leaves the run alone. Exit code 1 if it fails."""
-    from .runs_watch import follow
+    from .runs_watch import follow, follow_records
 
     path = _find(context, run, runs)
     try:
-        good = follow(path, lambda line: print(line, flush=True))
+        good = (follow_records if as_json else follow)(path, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         say(f"left {path.name}; it goes on")
         raise typer.Exit(130) from None
@@ -92,6 +110,7 @@ def stop(
         bool, typer.Option("--keep-best", help="End the training here and judge the best weights on the test part.")
     ] = False,
     wait: Wait = False,
+    as_json: AsJson = False,
     runs: Folder = None,
 ) -> None:
     """Ask a run to write a checkpoint and end; 'runs resume' goes on from there."""
@@ -99,26 +118,35 @@ def stop(
 
     path = _find(context, run, runs)
     if keep_best:
-        _ask(requests.request_finish, path, wait, "was asked to end its training and judge its best weights")
+        _ask(requests.request_finish, path, wait, "was asked to end its training and judge its best weights", as_json)
     else:
-        _ask(requests.request_stop, path, wait, "was asked to stop")
+        _ask(requests.request_stop, path, wait, "was asked to stop", as_json)
 
 
 @runs_app.command()
-def skip(context: typer.Context, run: RunId, wait: Wait = False, runs: Folder = None) -> None:
+def skip(context: typer.Context, run: RunId, wait: Wait = False, as_json: AsJson = False, runs: Folder = None) -> None:
     """Take a waiting run out of its queue, or end the one that is trained: the queue goes on with the next."""
     from ..trainer.runs import requests
 
-    _ask(requests.skip, _find(context, run, runs), wait, "was asked to leave its queue")
+    _ask(requests.skip, _find(context, run, runs), wait, "was asked to leave its queue", as_json)
 
 
-def _ask(request: Callable[[Path, float], Stop], path: Path, wait: bool, asked: str) -> None:
+def _ask(request: Callable[[Path, float], Stop], path: Path, wait: bool, asked: str, as_json: bool) -> None:
     try:
         answer = request(path, float("inf") if wait else 0.0)
     except KeyboardInterrupt:
         say(f"{path.name} {asked}; no longer waiting for it")
         raise typer.Exit(130) from None
     say(f"{path.name} has ended" if answer.ended else f"{path.name} {asked}")
+    if as_json:
+        _print_run(path, ended=answer.ended)
+
+
+def _print_run(path: Path, **more: object) -> None:
+    """Print a run as JSON: the keys of `runs --json` and ``more``."""
+    from ..trainer.runs.reader import read_run, summary
+
+    print_json({"schema": 1} | summary(read_run(path)) | more)
 
 
 @runs_app.command()
@@ -129,30 +157,41 @@ def resume(
     devices: Annotated[
         str | None, typer.Option(metavar="N|LIST|all", help="Devices other than before, each with a process.")
     ] = None,
+    as_json: AsJson = False,
     runs: Folder = None,
 ) -> None:
     """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
     from ..trainer.devices.process_group import ranked
     from ..trainer.launch import logout, spawn
-    from ..trainer.runs.reader import read_run
-    from . import runs_text as text
     from . import train_devices as where
 
     path = _find(context, run, runs)
     if ranked():
         code, shown = where.resume_under_torchrun(path)
         if shown is not None:
-            print(text.result(read_run(shown)))
+            _print_result(shown, as_json)
         raise typer.Exit(code)
     code = spawn.resume(path, detach=detach, devices=where.spread(devices, None, 1).devices)
     if detach:
         say(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
         if line := logout.warning():
             say(f"warning: {line}")
+    if detach and not as_json:
         print(path.name)
     else:
-        print(text.result(read_run(path)))
+        _print_result(path, as_json)
     raise typer.Exit(code)
+
+
+def _print_result(path: Path, as_json: bool) -> None:
+    """Print how a run stands, in a line or as JSON."""
+    from ..trainer.runs.reader import read_run
+    from . import runs_text as text
+
+    if as_json:
+        _print_run(path)
+    else:
+        print(text.result(read_run(path)))
 
 
 @runs_app.command("rm")
@@ -160,6 +199,7 @@ def remove(
     context: typer.Context,
     run: RunId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
     runs: Folder = None,
 ) -> None:
     """Remove a run with its checkpoints; never one that is running."""
@@ -176,6 +216,8 @@ def remove(
             raise typer.Exit(1)
     spawn.remove(path.parent, path.name)
     say(f"removed {path.name}")
+    if as_json:
+        print_json({"schema": 1, "id": path.name, "path": str(path), "removed": True})
 
 
 @runs_app.command()
@@ -191,6 +233,7 @@ def export(
     ] = None,
     which: Annotated[str, typer.Option("--checkpoint", help="best or last: whose weights safetensors get.")] = "best",
     force: Annotated[bool, typer.Option("--force", help="Replace what exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on what was written.")] = False,
     runs: Folder = None,
 ) -> None:
     """Write the records of a run as CSV or TensorBoard events, or its weights as safetensors."""
@@ -201,21 +244,29 @@ def export(
             raise UsageError(option, given, f"is unknown; {nearest(given, choices)}")
     path = _find(context, run, runs)
     target = output or exports.default_target(path, form)
+    if target is None and as_json:
+        raise UsageError("--json", None, "needs --output: without it the CSV itself goes to stdout")
     if target is None:
         exports.write_csv(path, sys.stdout)
         return
     checked = exports.check_target(target, path, force=force, folder=form == "tensorboard")
+    written: dict[str, object] = {}
     if form == "csv":
-        say(f"{target}: {exports.save_csv(path, checked)} records")
+        written["records"] = exports.save_csv(path, checked)
+        say(f"{target}: {written['records']} records")
     elif form == "tensorboard":
         from ..trainer.export.tensorboard import write_events
 
-        say(f"{target}: {write_events(path, checked)} figures; 'tensorboard --logdir {target.parent}' shows them")
+        written["figures"] = write_events(path, checked)
+        say(f"{target}: {written['figures']} figures; 'tensorboard --logdir {target.parent}' shows them")
     else:
         from ..trainer.weights.weight_files import export_weights
 
+        written["checkpoint"] = which
         exports.save(checked, export_weights(path, which))
         say(f"{target}: the {which} weights")
+    if as_json:
+        print_json({"schema": 1, "id": path.name, "format": form, "output": str(checked)} | written)
 
 
 @runs_app.command()
@@ -224,6 +275,7 @@ def tag(
     run: RunId,
     tags: Annotated[list[str], typer.Argument(metavar="TAG…", help="Words to find the run by.")],
     remove: Annotated[bool, typer.Option("--remove", help="Take these tags away.")] = False,
+    as_json: AsJson = False,
     runs: Folder = None,
 ) -> None:
     """Give a run tags, or take them away."""
@@ -232,6 +284,8 @@ def tag(
     path = _find(context, run, runs)
     kept = (annotations.remove_tags if remove else annotations.add_tags)(path, tags)
     say(f"{path.name}: {', '.join(kept.tags) or 'no tags'}")
+    if as_json:
+        _print_run(path)
 
 
 @runs_app.command()
@@ -239,6 +293,7 @@ def note(
     context: typer.Context,
     run: RunId,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Replaces the remark; '' removes it.")],
+    as_json: AsJson = False,
     runs: Folder = None,
 ) -> None:
     """Write a remark on a run."""
@@ -247,6 +302,8 @@ def note(
     path = _find(context, run, runs)
     kept = annotations.set_remark(path, text)
     say(f"{path.name}: {kept.remark or 'no remark'}")
+    if as_json:
+        _print_run(path)
 
 
 @runs_app.command(
@@ -257,9 +314,9 @@ def clone(
     run: RunId,
     runs: Folder = None,
 ) -> None:
-    """Train a new run with the configuration of an earlier one and changes: 'runs clone ID --lr 0.01 --detach'.
+    """Train a new run with the configuration of an earlier one and changes: 'runs clone RUN --lr 0.01 --detach'.
 
-    What follows the ID are the options of `cnn-explorer train`; 'cnn-explorer train --help' names them.
+    What follows the RUN are the options of `cnn-explorer train`; 'cnn-explorer train --help' names them.
     """
     from ..trainer.launch.clone import words
     from .train_options import TrainCommand
@@ -268,7 +325,7 @@ def clone(
     path = _find(context, run, runs)
     command = TrainCommand("train")
     code = command.main(
-        words(path, folder, context.args)[1:], prog_name="cnn-explorer runs clone ID", standalone_mode=False
+        words(path, folder, context.args)[1:], prog_name="cnn-explorer runs clone RUN", standalone_mode=False
     )
     raise typer.Exit(code if isinstance(code, int) else 0)
 
@@ -283,9 +340,3 @@ def _find(context: typer.Context, run: str, given: Path | None) -> Path:
     from ..trainer.runs.ids import resolve
 
     return resolve(_folder(context, given), run)
-
-
-def _print_json(value: dict) -> None:
-    from ..trainer.common.json_safe import encode_json
-
-    sys.stdout.write(encode_json(value, indent=1).decode())

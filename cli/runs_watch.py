@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..trainer.common.json_safe import encode_json
 from ..trainer.common.number_text import percent, rough_duration
-from ..trainer.runs.reader import MetricsTail, Run, number, read_run
+from ..trainer.runs.reader import MetricsTail, Run, number, read_run, summary
 from ..trainer.runs.states import STATES
 from .runs_text import measured
 
@@ -44,6 +45,23 @@ def follow(path: Path, say: Callable[[str], None]) -> bool:
         if not run.live:
             return STATES[run.state].good
         first = False
+        time.sleep(POLL_S)
+
+
+def follow_records(path: Path, say: Callable[[str], None]) -> bool:
+    """Say each record of the run in ``path`` as a line of JSON until it ends, then the run; returns what `follow` does."""
+    tail = MetricsTail(path)
+    while True:
+        run = read_run(path)  # before the records: those that precede the end are then all read
+        more = True
+        while more:
+            batch = tail.read()
+            for record in batch.records:
+                say(encode_json(record).decode().rstrip())
+            more = batch.more
+        if not run.live:
+            say(encode_json({"schema": 1, "run": summary(run)}).decode().rstrip())
+            return STATES[run.state].good
         time.sleep(POLL_S)
 
 

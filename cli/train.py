@@ -13,18 +13,21 @@ import typer
 from ..errors import UsageError, WorkError
 from . import train_devices as where
 from .narrate import say
+from .output import written_to
 
 if TYPE_CHECKING:
     from ..trainer.config.request import TrainRequest
 
 JSON_SCHEMA = 1
+RESULT_SCHEMA = 2
+"""Of the lines at the end of a training; with schema 1 several runs were one object."""
+
 INTERRUPTED = 130
 
 
 def train(values: Mapping[str, Any]) -> None:
     """Do what the parsed options of `train` ask for."""
     from ..settings import runs_folder
-    from ..trainer.devices.process_group import ranked
     from .train_options import request_of
 
     listed = values["devices"].split(",") if values["devices"] else []
@@ -35,6 +38,17 @@ def train(values: Mapping[str, Any]) -> None:
             _train_created(runs_folder(values["runs"]), values["run_ids"], values["lock_fds"] or [], listed)
         )
     request = request_of(values)
+    output = None if values["output"] is None else Path(values["output"])
+    if output is not None and not (request.run.plan or request.run.find_lr):
+        raise UsageError("--output", str(output), "is for --plan and --find-lr; a training writes its run directory")
+    with written_to(output, force=values["force"]):
+        _do(request)
+
+
+def _do(request: TrainRequest) -> None:
+    """Train, plan or try learning rates, and leave with the exit code."""
+    from ..trainer.devices.process_group import ranked
+
     try:
         if request.run.find_lr:
             if request.run.plan or request.run.detach or ranked():
@@ -74,7 +88,7 @@ def _train_in_ranks(request: TrainRequest) -> int:
     """torchrun has started this process as one of several."""
     from ..settings import runs_folder
     from ..trainer.config.request import Placement
-    from ..trainer.runs.reader import read_run, summary
+    from ..trainer.runs.reader import read_run
 
     folder = runs_folder(request.run.runs)
 
@@ -88,7 +102,7 @@ def _train_in_ranks(request: TrainRequest) -> int:
 
     code, path = where.train_under_torchrun(request, folder, create)
     if path is not None and request.run.json:
-        _print_json([summary(read_run(path))])
+        _print_lines([path])
     elif path is not None:
         _print_results([read_run(path)])
     return code
@@ -203,7 +217,7 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
     if line := logout.warning():
         say(f"warning: {line}")
     if as_json:
-        _print_json([{"id": path.name, "path": str(path), "state": "queued"} for path in paths])
+        _print_lines(paths)
     else:
         for path in paths:
             _emit(path.name + "\n")
@@ -213,12 +227,12 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
 def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
     from ..trainer.launch import device_queue
     from ..trainer.launch.execute import execute_queue
-    from ..trainer.runs.reader import read_run, summary
+    from ..trainer.runs.reader import read_run
 
     codes = device_queue.train(paths, locks, beside, say=say) if beside else execute_queue(paths, locks)
     found = [read_run(path) for path in paths if path.is_dir()]  # one that was taken out of the line may be removed
     if as_json:
-        _print_json([summary(run) for run in found])
+        _print_lines([run.path for run in found])
     else:
         _print_results(found)
     return INTERRUPTED if INTERRUPTED in codes else max(codes)
@@ -230,6 +244,18 @@ def _print_json(results: list[dict], several: str = "runs") -> None:
 
     value = results[0] if len(results) == 1 else {several: results}
     _emit(encode_json({"schema": JSON_SCHEMA} | value, indent=1).decode())
+
+
+def _print_lines(paths: list[Path]) -> None:
+    """Print a line of JSON for each run: the keys of `runs --json`, and ``best`` and ``test``."""
+    from ..trainer.common.json_safe import encode_json
+    from ..trainer.runs.reader import read_run, summary
+
+    for run in map(read_run, paths):
+        best = None if run.best_accuracy is None else {"accuracy": run.best_accuracy, "epoch": run.best_epoch}
+        test = None if run.test_accuracy is None else {"accuracy": run.test_accuracy}
+        line = {"schema": RESULT_SCHEMA} | summary(run) | {"best": best, "test": test}
+        _emit(encode_json(line).decode())
 
 
 def _print_results(found: list) -> None:

@@ -13,6 +13,7 @@ import typer
 from ..errors import UsageError
 from .help import GroupedCommand
 from .narrate import say
+from .output import Force, Output
 
 if TYPE_CHECKING:
     from ..trainer.config.request import TrainRequest
@@ -34,11 +35,13 @@ BY_HAND = {
     "names": (Names, None),
     "assign": (Assign, None),
     "no_augment": (NoAugment, False),
+    "output": (Output, None),
+    "force": (Force, False),
     "run_ids": (RunIds, None),
     "as_rank": (AsRank, None),
     "lock_fds": (LockFds, None),
 }
-"""What is no setting: the networks, short ways to write a recipe, and what our own processes are told."""
+"""What is no setting: the networks, short ways to write a recipe, where a plan goes, what our own processes are told."""
 
 
 FAR = 1e6

@@ -1,6 +1,7 @@
 """Names of runs: ``20261120-143022-resnet18-cifar10-7f3a``: time in UTC, network, data set, random ending.
 
 The names sort by time, are safe as file names, and can be shortened: any unique beginning, the ending, or ``last``.
+A tag that only one run has names it as well.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -115,24 +116,34 @@ def _endings(name: str) -> list[str]:
 
 
 def resolve(runs: Path, text: str) -> Path:
-    """The run directory that ``text`` names: a whole id, a unique beginning, a unique ending, or ``last``.
+    """Find the run directory that ``text`` names: a whole id, ``last``, a unique beginning or ending, or a unique tag.
 
-    Raises UsageError when none fits, naming the nearest one, or when several do.
+    The first of these that fits decides. Raises UsageError when none fits, naming the nearest run, or when several runs fit.
     """
-    check_id(text)
     names = run_names(runs)
     if text in names:
         return runs / text
-    if not names:
+    if not names and is_id(text):
         raise UsageError("run", text, f"is not there: {runs} holds no runs")
     if text == NEWEST:
         return runs / _newest(runs, names)
-    for fitting in ([name for name in names if name.startswith(text)], [n for n in names if n.endswith("-" + text)]):
+    for kind, fitting in _fitting(runs, text, names):
         if len(fitting) == 1:
             return runs / fitting[0]
         if fitting:
-            raise UsageError("run", text, f"fits {len(fitting)} runs: {_some(fitting)}; give more of the id")
-    raise UsageError("run", text, f"is no run in {runs}; {_nearest(runs, text, names)}")
+            raise UsageError("run", text, f"{kind} {len(fitting)} runs: {_some(fitting)}; give more of the id")
+    check_id(text)
+    raise UsageError("run", text, f"is no run and no tag in {runs}; {_nearest(runs, text, names)}")
+
+
+def _fitting(runs: Path, text: str, names: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """The runs that ``text`` fits, kind by kind, the strongest first; tags are read only when they are asked for."""
+    if is_id(text):
+        yield "fits", [name for name in names if name.startswith(text)]
+        yield "fits", [name for name in names if name.endswith("-" + text)]
+    from .annotations import read_notes
+
+    yield "is a tag of", [name for name in names if text in read_notes(runs / name).tags]
 
 
 def _written_ns(runs: Path, name: str) -> int:

@@ -89,8 +89,8 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
     if path.is_file():
         inside = path.parent.name == "checkpoints"
         return path, path.parent.parent.name if inside else path.name
-    if path.suffix in (".pt", ".pth", weight_files.SAFETENSORS) or not ids.is_id(value):
-        raise UsageError(flag, value, "is no file and no run id")
+    if path.suffix in (".pt", ".pth", weight_files.SAFETENSORS) or "/" in value:
+        raise UsageError(flag, value, "is no file and no run")
     try:
         run = ids.resolve(runs, value)
     except UsageError as error:

@@ -1,0 +1,275 @@
+"""All commands in the same manner: exit codes by one rule, `--json`, `--output`, and a run named in any way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from cnn_explorer.cli import main
+from cnn_explorer.trainer.runs.lock import RunLock
+from cnn_explorer.trainer.runs.reader import read_run
+from cnn_explorer.trainer.runs.run_writer import Notes, RunWriter, write_notes
+from support.training import call, create_run
+
+NEWEST = "20261120-143024-tiny-digits-9f3a"
+OTHER = "20261120-143022-tiny-digits-7f3a"
+GONE = "/proc/cnn-explorer"
+"""A file that cannot be written, whoever tries."""
+
+
+def command_names(command: Any, words: str = "") -> dict[str, Any]:
+    """Every command by the words that call it; a group that does something of its own counts as well."""
+    found = {words: command} if words else {}
+    for name, below in getattr(command, "commands", {}).items():
+        found |= command_names(below, f"{words} {name}".strip())
+    return found
+
+
+COMMANDS = command_names(typer.main.get_command(main.app))
+PRODUCING = {"list", "show", "compare", "lineage", "train", "bench", "runs", "runs show", "runs export"}
+QUICK = ("--threads", "1", "--no-calibrate")
+BENCH = ("bench", "tiny", "--parts", "", "--repeats", "1", "--seconds", "0.01", *QUICK)
+
+
+def options(name: str) -> set[str]:
+    return {word for option in COMMANDS[name].params for word in option.opts}
+
+
+def test_every_command_can_print_json() -> None:
+    without = {name for name in COMMANDS if "--json" not in options(name)}
+    assert without == {"runs clone"}, "which takes the options of train"
+
+
+def test_what_produces_something_can_write_it_into_a_file() -> None:
+    assert {name for name in COMMANDS if {"--output", "-o"} <= options(name)} == PRODUCING
+
+
+def plain(home: Path, name: str, state: str = "finished", **status: object) -> Path:
+    """A run that nobody trains."""
+    config = {"network": {"name": "tiny"}, "data": {"name": "digits"}, "recipe": {"epochs": 1}}
+    writer = RunWriter.create(home / "runs", name, config)
+    writer.status(state=state, **status)
+    writer.close()
+    writer.lock.release()
+    return home / "runs" / name
+
+
+def trained(home: Path, network: str = "tiny") -> None:
+    """A queued run that can be trained."""
+    _, lock = create_run(home / "runs", network, epochs=1)
+    lock.release()
+
+
+def live(home: Path) -> None:
+    """A run that waits for its turn in this process, which holds its lock until the process ends."""
+    writer = RunWriter.create(home / "runs", NEWEST, {"network": {"name": "tiny"}})
+    writer.status(state="queued")
+    LOCKS.append(writer.lock)
+
+
+LOCKS: list[RunLock] = []
+
+
+def finished(home: Path) -> None:
+    plain(home, NEWEST)
+
+
+def stopped_but_held(home: Path) -> None:
+    LOCKS.append(RunLock.acquire(plain(home, NEWEST, "stopped")))
+
+
+def live_without_control(home: Path) -> None:
+    live(home)
+    (home / "runs" / NEWEST / "control").rmdir()
+    (home / "runs" / NEWEST / "control").write_text("a file")
+
+
+def with_a_folder_for_notes(home: Path) -> None:
+    (plain(home, NEWEST) / "notes.json").mkdir()
+
+
+def with_a_grave(home: Path) -> None:
+    finished(home)
+    (home / "runs" / f".removed-{NEWEST}").write_text("a file")
+
+
+def failed(home: Path) -> None:
+    plain(home, NEWEST, "failed")
+
+
+def trained_to_fail(home: Path) -> None:
+    trained(home, "tiny_broken")
+
+
+def nothing(home: Path) -> None:
+    """No run at all."""
+
+
+CASES: list[tuple[str, Callable[[Path], None], tuple[str, ...], int]] = [
+    ("list", nothing, ("list", "--json"), 0),
+    ("list", nothing, ("list", "-o", GONE), 1),
+    ("list", nothing, ("list", "--sort", "name"), 2),
+    ("show", nothing, ("show", "tiny", "--note"), 0),
+    ("show", nothing, ("show", "tiny", "--note", "-o", GONE), 1),
+    ("show", nothing, ("show", "tiny", "--stem", "big"), 2),
+    ("compare", nothing, ("compare", "tiny", "tiny_plain"), 0),
+    ("compare", nothing, ("compare", "tiny", "tiny_plain", "-o", GONE), 1),
+    ("compare", nothing, ("compare", "tiny"), 2),
+    ("lineage", nothing, ("lineage",), 0),
+    ("lineage", nothing, ("lineage", "-o", GONE), 1),
+    ("lineage", nothing, ("lineage", "-o", "missing/folder"), 2),
+    ("train", nothing, ("train", "tiny", "--epochs", "1", *QUICK), 0),
+    ("train", nothing, ("train", "tiny_broken", "--epochs", "1", *QUICK), 1),
+    ("train", nothing, ("train", "tiny", "--lr", "-1"), 2),
+    ("bench", nothing, BENCH, 0),
+    ("bench", nothing, (*BENCH, "-o", GONE), 1),
+    ("bench", nothing, (*BENCH, "--precision", "fp8"), 2),
+    ("runs", nothing, ("runs",), 0),
+    ("runs", nothing, ("runs", "-o", GONE), 1),
+    ("runs", nothing, ("runs", "--limit", "0"), 2),
+    ("runs show", finished, ("runs", "show", "last"), 0),
+    ("runs show", finished, ("runs", "show", "last", "-o", GONE), 1),
+    ("runs show", nothing, ("runs", "show", "last"), 2),
+    ("runs watch", finished, ("runs", "watch", "last"), 0),
+    ("runs watch", failed, ("runs", "watch", "last"), 1),
+    ("runs watch", nothing, ("runs", "watch", "last"), 2),
+    ("runs stop", live, ("runs", "stop", "last"), 0),
+    ("runs stop", live_without_control, ("runs", "stop", "last"), 1),
+    ("runs stop", finished, ("runs", "stop", "last"), 2),
+    ("runs skip", live, ("runs", "skip", "last"), 0),
+    ("runs skip", live_without_control, ("runs", "skip", "last"), 1),
+    ("runs skip", finished, ("runs", "skip", "last"), 2),
+    ("runs resume", trained, ("runs", "resume", "last"), 0),
+    ("runs resume", stopped_but_held, ("runs", "resume", "last"), 1),
+    ("runs resume", finished, ("runs", "resume", "last"), 2),
+    ("runs rm", finished, ("runs", "rm", "last", "-y"), 0),
+    ("runs rm", with_a_grave, ("runs", "rm", "last", "-y"), 1),
+    ("runs rm", live, ("runs", "rm", "last", "-y"), 2),
+    ("runs export", finished, ("runs", "export", "last"), 0),
+    ("runs export", finished, ("runs", "export", "last", "-o", GONE), 1),
+    ("runs export", finished, ("runs", "export", "last", "--json"), 2),
+    ("runs tag", finished, ("runs", "tag", "last", "good"), 0),
+    ("runs tag", with_a_folder_for_notes, ("runs", "tag", "last", "good"), 1),
+    ("runs tag", finished, ("runs", "tag", "last", "a,b"), 2),
+    ("runs note", finished, ("runs", "note", "last", "good"), 0),
+    ("runs note", with_a_folder_for_notes, ("runs", "note", "last", "good"), 1),
+    ("runs note", nothing, ("runs", "note", "last", "good"), 2),
+    ("runs clone", trained, ("runs", "clone", "last", *QUICK), 0),
+    ("runs clone", trained_to_fail, ("runs", "clone", "last", *QUICK), 1),
+    ("runs clone", trained, ("runs", "clone", "last", "--lr", "-1"), 2),
+]
+
+
+def test_the_table_has_every_command_with_every_exit_code() -> None:
+    assert sorted({(name, code) for name, _, _, code in CASES}) == sorted(
+        (name, code) for name in COMMANDS for code in (0, 1, 2)
+    )
+
+
+@pytest.mark.parametrize(("name", "prepare", "words", "code"), CASES, ids=lambda case: str(case)[:60])
+def test_exit_codes_follow_one_rule(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    prepare: Callable[[Path], None],
+    words: tuple[str, ...],
+    code: int,
+) -> None:
+    prepare(home)
+    before = sorted((home / "runs").rglob("*")) if code == 2 else []
+    assert call(monkeypatch, *words) == code
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.out + shown.err
+    if code == 2:
+        assert shown.out == "" and shown.err.splitlines()[-1].startswith("cnn-explorer: ")
+        assert sorted((home / "runs").rglob("*")) == before
+    for lock in LOCKS:
+        lock.release()
+    LOCKS.clear()
+
+
+@pytest.mark.parametrize("word", [NEWEST, NEWEST[:15], NEWEST[-4:], "good", "last", "größe"])
+@pytest.mark.parametrize("more", [("show", "--json"), ("tag", "--json"), ("rm", "-y", "--json"), ("watch", "--json")])
+def test_a_run_is_named_in_any_way_by_any_command(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str, more: tuple[str, ...]
+) -> None:
+    plain(home, OTHER)
+    write_notes(plain(home, NEWEST), Notes(("good", "größe")))
+    name, *rest = more
+    assert call(monkeypatch, "runs", name, word, *(["new"] if name == "tag" else []), *rest) == 0
+    shown = json.loads(capsys.readouterr().out.splitlines()[-1] if name == "watch" else capsys.readouterr().out)
+    assert shown["schema"] == 1
+    assert shown.get("run", shown)["id"] == NEWEST
+
+
+@pytest.mark.parametrize("word", ["20261120", "same"])
+def test_a_word_that_means_several_runs_is_one_line_with_their_names(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    for name in (OTHER, NEWEST):
+        write_notes(plain(home, name), Notes(("same",)))
+    assert call(monkeypatch, "runs", "rm", word, "-y") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert OTHER in line and NEWEST in line
+    assert (home / "runs" / OTHER).is_dir()
+
+
+def test_an_id_counts_before_a_tag(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_notes(plain(home, OTHER), Notes((NEWEST[-4:], "last")))
+    plain(home, NEWEST)
+    for word in (NEWEST[-4:], "last"):
+        assert call(monkeypatch, "runs", "note", word, f"found by {word}") == 0
+    assert read_run(home / "runs" / NEWEST).notes.remark == "found by last"
+    assert read_run(home / "runs" / OTHER).notes.remark == ""
+
+
+def test_a_training_prints_a_line_of_json_for_each_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "train", "tiny", "tiny_broken", "--epochs", "1", "--json", *QUICK) == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["schema"], first["state"], second["state"]) == (2, "finished", "failed")
+    run = read_run(Path(first["path"]))
+    assert first["id"] == run.id
+    assert first["best"] == {"accuracy": run.best_accuracy, "epoch": 1}
+    assert first["test"] == {"accuracy": run.test_accuracy} and run.test_accuracy
+    assert second["best"] is second["test"] is None
+
+
+def test_what_is_written_into_a_file_is_what_stdout_would_have_had(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "out.txt"
+    for words in (("list", "--json"), ("show", "tiny", "--layers"), ("train", "tiny", "--plan", *QUICK)):
+        assert call(monkeypatch, *words) == 0
+        expected = capsys.readouterr().out
+        assert call(monkeypatch, *words, "-o", str(file), "--force") == 0
+        assert capsys.readouterr().out == ""
+        same = [line for line in expected.splitlines() if "images/s" not in line]  # a speed is measured anew
+        assert [line for line in file.read_text().splitlines() if "images/s" not in line] == same
+    assert call(monkeypatch, "list", "-o", str(file)) == 2
+    assert "exists; --force replaces it" in capsys.readouterr().err
+    assert "learning rate over" in file.read_text(), "what was there stays"
+    assert call(monkeypatch, "train", "tiny", "-o", str(file), "--force") == 2
+    assert not (home / "runs").exists()
+
+
+def test_the_stem_of_a_network_and_its_earlier_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = {}
+    for words in ((), ("--stem", "small"), ("--small",), ("--small", "--stem", "imagenet")):
+        assert call(monkeypatch, "show", "resnet18", "--json", *words) == 0
+        said = capsys.readouterr()
+        found = json.loads(said.out)
+        shown[words] = (found["form"], found["stem"], found["input"][1])
+        assert ("--small is now called --stem small" in said.err) == ("--small" in words)
+    small, paper = ("small", "small", 32), ("paper", "imagenet", 224)
+    assert list(shown.values()) == [paper, small, small, paper]
+    assert call(monkeypatch, "show", "lenet5", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["stem"] is None
