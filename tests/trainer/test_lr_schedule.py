@@ -85,11 +85,3 @@ def test_the_curve_to_draw_spans_the_run() -> None:
     assert len(points) == 50
     assert points[0] > 0.99 and points[-1] < 0.01
     assert len(curve(Recipe(epochs=1), 3)) == 3
-
-
-def test_the_rate_never_falls_below_a_part_of_its_peak() -> None:
-    recipe = Recipe(schedule="cosine", lr=0.5, epochs=4, min_lr=0.1)
-    free = Recipe(schedule="cosine", lr=0.5, epochs=4)
-    rates, without = ([learning_rate(one, step, 10) for step in range(40)] for one in (recipe, free))
-    assert min(rates) == rates[-1] == pytest.approx(0.05) and without[-1] < 0.05
-    assert rates[:20] == without[:20]

@@ -20,10 +20,6 @@ ONE_CYCLE_START = 1 / 25
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """Learning rate of the update number ``step`` (from 0) in a run of ``recipe.epochs`` epochs; never 0."""
-    return max(recipe.lr * recipe.min_lr, _scheduled(recipe, step, steps_per_epoch))
-
-
-def _scheduled(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     total = recipe.epochs * steps_per_epoch
     if recipe.schedule == "one-cycle":
         return recipe.lr * _one_cycle(step, total, recipe.warmup * steps_per_epoch)

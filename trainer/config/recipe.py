@@ -99,9 +99,6 @@ class Recipe:
         Rule(choices=SCHEDULES),
         page="learning-rate",
     )
-    min_lr: float = setting(
-        0.0, "Smallest learning rate, as a part of its peak.", RECIPE, Rule(low=0, below=1), page="learning-rate"
-    )
     warmup: float = setting(
         0.0,
         "Epochs in which the learning rate rises from the first step; with one-cycle the length of its rise.",
