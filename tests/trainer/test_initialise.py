@@ -124,8 +124,8 @@ def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("nothing.pt", "init-from: 'nothing.pt' is no file and no run id"),
-        ("../escape", "init-from: '../escape' is no file and no run id"),
+        ("nothing.pt", "init-from: 'nothing.pt' is no file and no run"),
+        ("../escape", "init-from: '../escape' is no file and no run"),
         ("zzzz", "init-from: 'zzzz' is n"),
     ],
 )

@@ -414,8 +414,8 @@ def test_a_run_json_begins_in_the_same_way_again(tmp_path: Path, published_file:
     ("changes", "message"),
     [
         ({"stem": "small"}, "stem: 'small' has no published weights"),
-        ({"start": None, "recipe": {"freeze": "backbone"}}, "freeze: 'backbone' needs weights to begin with"),
-        ({"start": None, "recipe": {"backbone_lr": 0.5}}, "backbone-lr: 0.5 needs weights"),
+        ({"pretrained": None, "recipe": {"freeze": "backbone"}}, "freeze: 'backbone' needs weights to begin with"),
+        ({"pretrained": None, "recipe": {"backbone_lr": 0.5}}, "backbone-lr: 0.5 needs weights"),
         ({"recipe": {"backbone_lr": 2}}, "backbone-lr: 2 must be"),
         ({"recipe": {"freeze": "head"}}, "freeze: 'head' is unknown"),
         ({"weights": "V9"}, "weights: 'V9'"),
