@@ -10,7 +10,7 @@ import typer
 
 from .narrate import say
 from .output import AsJson, Force, Output, print_json, written_to
-from .train_options import LazyCommand, options_of
+from .train_options import LazyCommand, given_of, options_of
 
 if TYPE_CHECKING:
     from ..trainer.bench.results import Measured, Result
@@ -65,7 +65,8 @@ def measure_and_print(values: Mapping[str, Any]) -> None:
     from ..trainer.bench.run import Settings, measure
     from ..trainer.config.request import place_of
 
-    given = {key: place_of(key)[1].check(values[key]) for key in SETTINGS if values[key] is not None}
+    known = {key: place_of(key)[1] for key in SETTINGS}
+    given = {key: known[key].check(value) for key, value in given_of(values, known.values()).items()}
     settings = Settings(
         given.get("dataset", "digits"),
         given.get("device"),

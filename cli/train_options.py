@@ -158,11 +158,7 @@ def request_of(values: Mapping[str, Any]) -> TrainRequest:
     from ..trainer.config import recipe
     from ..trainer.config.request import TrainRequest, all_settings
 
-    given = {}
-    for key, (_, defined) in all_settings().items():
-        value = _renamed(values, defined)
-        if value is not None:
-            given[key] = defined.parse(value) if isinstance(value, str) else value
+    given = given_of(values, (defined for _, defined in all_settings().values()))
     if values.get("no_augment"):
         if "augment" in given:
             raise UsageError("no-augment", None, "contradicts --augment; give one of them")
@@ -170,6 +166,16 @@ def request_of(values: Mapping[str, Any]) -> TrainRequest:
     assigned = _assigned(values.get("assign") or [])
     given |= {key: recipe.check(key, value) for key, value in assigned.items()}
     return TrainRequest.of(*(values.get("names") or ()), **given)
+
+
+def given_of(values: Mapping[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
+    """The settings that the parsed options give, by key, read but not checked."""
+    found = ((defined, _renamed(values, defined)) for defined in settings)
+    return {
+        defined.key: defined.parse(value) if isinstance(value, str) else value
+        for defined, value in found
+        if value is not None
+    }
 
 
 def _renamed(values: Mapping[str, Any], defined: Setting) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 from cnn_explorer.cli import main
+from cnn_explorer.trainer.config.setting import GROUPS
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.trainer.runs.run_writer import Notes, RunWriter, write_notes
@@ -46,6 +47,33 @@ def test_every_command_can_print_json() -> None:
 
 def test_what_produces_something_can_write_it_into_a_file() -> None:
     assert {name for name in COMMANDS if {"--output", "-o"} <= options(name)} == PRODUCING
+
+
+def headings(text: str) -> dict[str, list[str]]:
+    """The first words of the rows of a help, by their headings."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.endswith(":") and line[0] != " ":
+            found[line[:-1]] = rows = []
+        elif line.startswith("  ") and line[2] != " " and found:
+            rows.append(line.split()[0].rstrip(","))
+    return found
+
+
+def test_help_shows_commands_and_options_in_groups(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "--help") == 0
+    groups = headings(capsys.readouterr().out)
+    assert list(groups) == ["Options", "Learn", "Train"], "a group without commands is not shown"
+    assert groups["Learn"] == ["list", "show", "compare", "lineage"]
+    assert set(groups["Train"]) == {"train", "runs", "bench"}
+    assert call(monkeypatch, "train", "--help") == 0
+    groups = headings(capsys.readouterr().out)
+    assert list(groups) == ["Arguments", *GROUPS, "Options"]
+    for group, option in zip(GROUPS, ("--dataset", "--lr", "--pretrained", "--device", "--seed"), strict=True):
+        assert option in groups[group]
+    assert not any(word in found for found in groups.values() for word in ("--lock-fd", "--run"))
 
 
 def plain(home: Path, name: str, state: str = "finished", **status: object) -> Path:
