@@ -19,7 +19,7 @@ from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.request import TrainRequest, all_settings, of_groups
 from cnn_explorer.trainer.config.setting import GROUPS, RECIPE, Needs, Setting, setting, settings_of, without_effect
 from cnn_explorer.tui.launch import form as launchform
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +94,7 @@ def values_of(defined: Setting) -> st.SearchStrategy:
 SOME = st.fixed_dictionaries({}, optional={defined.key: values_of(defined) for defined in SETTINGS})
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["lenet5", "vgg11"])), SOME)
 def test_a_request_survives_its_words(networks: list[str], values: dict[str, Any]) -> None:
     """What `to_argv` writes, the command reads as the same request, value for value."""

@@ -25,6 +25,7 @@ from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rich.markup import escape
 from support.patience import PATIENCE_S
@@ -109,6 +110,7 @@ def test_what_is_wrong_stands_at_its_setting(tmp_path: Path, key: str, typed: st
     assert problem in shown(form(**{key: typed}), tmp_path)[key].problem
 
 
+@hypothesis_settings(deadline=None)
 @given(st.sampled_from(["networks", "dataset", "preset", *launchform.PLAIN, *recipe.FIELDS]), st.text(max_size=12))
 def test_whatever_is_typed_gives_a_form(key: str, typed: str) -> None:
     made = form().with_value(key, typed)
@@ -182,7 +184,13 @@ def test_a_run_is_repeated_with_its_own_values(tmp_path: Path) -> None:
         ("optimizer", "sgd", recipe.OPTIMIZERS[1], recipe.OPTIMIZERS[-1]),
         ("nesterov", "yes", "no", "no"),
         ("seed", "0", "1", None),
+        ("seed", str(2**60), str(2**60 + 1), str(2**60 - 1)),
+        ("seed", "9" * 400, None, None),
         ("threads", "auto", "1", None),
+        ("threads", "inf", None, None),
+        ("weight_decay", "nan", None, None),
+        ("cuda_graphs", "auto", "yes", "no"),
+        ("keep", "0", "1", None),
         ("networks", "lenet5", None, None),
     ],
 )

@@ -78,11 +78,10 @@ def stepped(key: str, value: str, way: int, devices: Sequence[str] = ()) -> str 
         return {"image_size": "32", "threads": "1"}[key] if way > 0 else None
     if key in ("networks", "dataset", "validation"):
         return None
-    try:
-        number = float(value)
-    except ValueError:
-        return None
     kind = definition(key).kind
+    number = definition(key).parse(value)
+    if not isinstance(number, int | float) or not abs(number) < 2**63:  # nan as well
+        return None
     if kind is int and key in ("batch_size", "image_size"):
         after = max(1, int(number * 2 if way > 0 else number // 2))
     elif kind is int:
