@@ -150,7 +150,7 @@ def _help(defined: Setting) -> str:
     """The sentence of the setting with its choices, or with bounds that are not plain."""
     rule = defined.rule
     telling = rule.choices or rule.above > -FAR or min(rule.high, rule.below) < FAR
-    return f"{defined.help.rstrip('.')} ({defined.takes})." if telling else defined.help
+    return defined.sentence if telling else defined.help
 
 
 def request_of(values: Mapping[str, Any]) -> TrainRequest:

@@ -16,7 +16,7 @@ from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.loop import session
 from cnn_explorer.trainer.planning import lr_finder, planner
-from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
+from cnn_explorer.trainer.runs.run_writer import Notes, checkpoint_paths, write_notes
 from cnn_explorer.trainer.weights import checkpoint, initialise, weight_files
 from support.training import asked, create_run, same, status_of, weights_of, write_models
 
@@ -49,6 +49,13 @@ def first_weights(path: Path) -> dict[str, torch.Tensor]:
 def planned(**wishes: Any) -> tuple[run_config.RunConfig, list[str]]:
     said: list[str] = []
     return planner.plan(asked(**wishes), said.append).config, said
+
+
+def test_the_run_to_begin_with_is_named_by_its_tag(runs: Path) -> None:
+    earlier = trained(runs)
+    write_notes(earlier, Notes(("parent",)))
+    config, _ = planned(network="tiny", init_from="parent")
+    assert config.network.pretrained is not None and config.network.pretrained.name == earlier.name
 
 
 def test_a_run_of_the_same_classes_is_taken_over_whole(runs: Path) -> None:

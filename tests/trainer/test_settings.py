@@ -180,7 +180,8 @@ def test_what_a_setting_takes_in_words() -> None:
     takes = {key: defined.takes for key, (_, defined) in all_settings().items()}
     assert takes["optimizer"].startswith("sgd, adam, ")
     assert takes["betas"] == "2 numbers, each at least 0 and below 1"
-    assert takes["image_size"] == "at least 1 pixels"
+    assert takes["image_size"] == "pixels, at least 1"
+    assert takes["seed"] == "at least 0 and below 2^63"
     assert takes["class_weights"] == "none, balanced, or a number per class"
 
 
@@ -190,7 +191,7 @@ def test_every_setting_of_the_form_has_a_row_with_a_hint(tmp_path: Path) -> None
     expected = {defined.key for defined in of_groups(GROUPS) if defined.in_form}
     assert {row.key for row in rows} == expected | {"networks"}
     for row in rows[1:]:
-        assert row.hint.startswith(all_settings()[row.key][1].help)
+        assert row.hint.startswith(all_settings()[row.key][1].help.rstrip("."))
 
 
 def test_a_file_makes_the_same_request_as_the_command(tmp_path: Path) -> None:

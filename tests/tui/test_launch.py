@@ -39,7 +39,7 @@ PLAN = {
     "schema": 1,
     "engine": {"device": "cpu", "precision": "fp32", "channels_last": True, "compile": False},
     "estimate": {"seconds_per_epoch": 4.25, "seconds": 130.0, "images_per_s": 15030.0, "memory": 2048},
-    "warnings": ["an epoch takes hours; the small form does not"],
+    "warnings": ["an epoch takes hours; the small stem does not"],
 }
 
 

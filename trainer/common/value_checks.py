@@ -105,5 +105,7 @@ def _choices_hint(given: str, rule: Rule) -> str:
 
 
 def _plain(bound: float) -> str:
-    """A bound as it is written by hand: 1,000,000, not 1e+06."""
+    """A bound as it is written by hand: 1,000,000, not 1e+06, and 2^63."""
+    if bound == 2**63:
+        return "2^63"
     return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"

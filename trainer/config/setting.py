@@ -116,7 +116,12 @@ class Setting:
         if self.is_list:
             count = f"{self.rule.length} numbers" if self.rule.length else "numbers"
             return f"{count}, each {bounds}" if bounds else count
-        return " ".join(part for part in (bounds, self.unit) if part)
+        return ", ".join(part for part in (self.unit, bounds) if part)
+
+    @property
+    def sentence(self) -> str:
+        """What the setting means and takes, in one sentence."""
+        return f"{self.help.rstrip('.')} ({self.takes})." if self.takes else self.help
 
 
 def setting(default: T, help: str, group: str, rule: Rule = Rule(), **more: Any) -> T:  # noqa: B008 - a Rule is frozen

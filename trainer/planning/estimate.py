@@ -153,7 +153,7 @@ def smaller(network: NetworkConfig) -> str:
         return ""
     variant = registry.find(network.name)
     if variant.small_form is not None and network.form != "small":
-        return "--stem small takes the layout for small pictures"
+        return "--stem small is meant for small images"
     own = variant.form(network.form).macs
     family = [other for other in registry.variants().values() if other.family == variant.family]
     lighter = [other for other in family if 0 < other.form(network.form).macs <= own / 4]

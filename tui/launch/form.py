@@ -96,8 +96,7 @@ class Setting:
         """What the setting means, in a sentence, and what it takes."""
         if self.key == "networks":
             return "Networks to train, separated by blanks."
-        defined = definition(self.key)
-        return f"{defined.help} It takes {defined.takes}." if defined.takes else defined.help
+        return definition(self.key).sentence
 
 
 @dataclass(frozen=True)
