@@ -11,6 +11,10 @@ from typer.core import TyperCommand, TyperGroup
 class GroupedCommand(TyperCommand):
     """A command whose `--help` shows its options under the headings of their ``rich_help_panel``."""
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help in plain text, however the command was made."""
+        super(TyperCommand, self).format_help(ctx, formatter)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then the options group by group; those without a group come last."""
         arguments = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]

@@ -76,6 +76,15 @@ def test_help_shows_commands_and_options_in_groups(
     assert not any(word in found for found in groups.values() for word in ("--lock-fd", "--run"))
 
 
+def test_the_options_of_a_clone_are_shown_by_its_help(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain(home, NEWEST)
+    assert call(monkeypatch, "runs", "clone", "last", "--help") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Usage: cnn-explorer runs clone RUN ") and "--lr" in headings(shown)["Recipe"]
+
+
 def plain(home: Path, name: str, state: str = "finished", **status: object) -> Path:
     """A run that nobody trains."""
     config = {"network": {"name": "tiny"}, "data": {"name": "digits"}, "recipe": {"epochs": 1}}
