@@ -49,7 +49,7 @@ def follow(path: Path, say: Callable[[str], None]) -> bool:
 
 
 def follow_records(path: Path, say: Callable[[str], None]) -> bool:
-    """Say each record of the run in ``path`` as a line of JSON until it ends, then the run; returns what `follow` does."""
+    """Say each record of the run in ``path`` as a line of JSON, and the run when it ends; returns what `follow` does."""
     tail = MetricsTail(path)
     while True:
         run = read_run(path)  # before the records: those that precede the end are then all read

@@ -122,7 +122,8 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
     busy = others.cores()
     crowded = alone and busy > BUSY_CORES
     each = [request.of_network(name) for name in request.networks] or [request]
-    spread = where.spread(request.engine.devices, request.engine.values.get("device"), len(each))  # type: ignore[arg-type]
+    device = request.engine.values.get("device")
+    spread = where.spread(request.engine.devices, None if device is None else str(device), len(each))
     found = [planner.plan(one, say, spread.of(number, alone=alone and not crowded)) for number, one in enumerate(each)]
     if crowded and usable_cores() > 1 and any("threads" not in plan.choice.fixed for plan in found):
         say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")

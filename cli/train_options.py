@@ -41,7 +41,7 @@ BY_HAND = {
     "as_rank": (AsRank, None),
     "lock_fds": (LockFds, None),
 }
-"""What is no setting: the networks, short ways to write a recipe, where a plan goes, what our own processes are told."""
+"""What is no setting: networks, short ways to write a recipe, where a plan goes, what our own processes are told."""
 
 
 FAR = 1e6

@@ -1,4 +1,4 @@
-"""The definitions of the settings: what follows from them on the command line, in the form, in files and in the docs."""
+"""The definitions of the settings: what follows from them for the command line, the form, files and the docs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How a network is trained, as plain values: optimiser, learning rate and its schedule, epochs, batches, augmentation.
 
-Each value is a field of :class:`Recipe`, defined there once: meaning, bounds, and the optimisers, schedules or augmentations
-that use it. How a recipe is put together from a note, a file and the command line: recipe_layers.py.
+Each value is a field of :class:`Recipe`, defined there once: meaning, bounds, and the optimisers, schedules or
+augmentations that use it. How a recipe is put together from a note, a file and the command line: recipe_layers.py.
 """
 
 from __future__ import annotations

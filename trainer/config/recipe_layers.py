@@ -1,8 +1,8 @@
 """A recipe put together from layers, each of which overrides the ones before.
 
-The layers are what suits the data set, what the architecture's note asks for (table ``[recipe]``, with subtables such as
-``[recipe.mnist]`` for one data set), a file given with ``--config``, and the command line. A value is checked where it comes
-in, and the error names that place.
+The layers are what suits the data set, what the architecture's note asks for (table ``[recipe]``, with subtables such
+as ``[recipe.mnist]`` for one data set), a file given with ``--config``, and the command line. A value is checked where
+it comes in, and the error names that place.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ BY_SHARPNESS: dict[str, dict[str, object]] = {"none": {}, "sam": {"rho": 0.05}, 
 class Layer:
     """Values from one place. ``origin`` names it in error messages; "" stands for the flags of the command line.
 
-    ``general``: it speaks of a network on pictures in general, as a note does, not of the run at hand. Such values give way
-    to what the data set needs.
+    ``general``: it speaks of a network on pictures in general, as a note does, not of the run at hand. Such values give
+    way to what the data set needs.
     """
 
     origin: str
@@ -80,9 +80,9 @@ class Resolved:
 def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
     """Put a recipe together for the data set ``dataset`` from the general values and ``layers``, the strongest last.
 
-    When a layer changes the optimiser, its rate, decay and moments become the usual ones of that optimiser unless this layer
-    or a later one sets them; likewise ``rho`` when a layer changes ``sam``. Raises UsageError that names the field, the
-    value and what would work.
+    When a layer changes the optimiser, its rate, decay and moments become the usual ones of that optimiser unless this
+    layer or a later one sets them; likewise ``rho`` when a layer changes ``sam``. Raises UsageError that names the
+    field, the value and what would work.
     """
     kind = data_kind(dataset)
     values: dict[str, object] = dict(BY_DATASET[kind])
@@ -109,7 +109,7 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
 
 
 def _without_mirrors(values: dict[str, object], asked: set[str], origins: Mapping[str, str]) -> None:
-    """Leave flips out, of training and test, where a mirrored picture means something else and nobody insists on them."""
+    """Leave flips out of training and test where a mirrored image means something else and nobody asks for them."""
     if "augment" not in asked:
         values["augment"] = tuple(name for name in values["augment"] if name not in FLIPS)  # type: ignore[union-attr]
     if values.get("tta", "none") == "flip" and not set(FLIPS) & set(values["augment"]):  # type: ignore[call-overload]
@@ -154,8 +154,8 @@ def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
 
     A batch larger than the training part is an error where somebody asked for it. Where nobody did, it is made so small
     that an epoch has twenty updates, or that it holds sixteen pictures, and the rate goes with it unless it was asked
-    for: in proportion for SGD (Goyal et al., arXiv:1706.02677, section 2.1), by the root for the others (Malladi et al.,
-    arXiv:2205.10287, for Adam; You et al., arXiv:1904.00962, for LAMB).
+    for: in proportion for SGD (Goyal et al., arXiv:1706.02677, section 2.1), by the root for the others (Malladi et
+    al., arXiv:2205.10287, for Adam; You et al., arXiv:1904.00962, for LAMB).
     """
     recipe = resolved.recipe
     if pictures < 1:

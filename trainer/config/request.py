@@ -1,7 +1,7 @@
 """What a person asks for with one training: the same typed object from the command line, a file, the form or Python.
 
-A request holds only what was asked for: None, or a missing key, asks for nothing. ``configfile.read`` makes one from a file,
-``prepare.plan`` resolves it into the configuration of a run. No torch.
+A request holds only what was asked for: None, or a missing key, asks for nothing. ``configfile.read`` makes one from a
+file, ``prepare.plan`` resolves it into the configuration of a run. No torch.
 """
 
 from __future__ import annotations
@@ -202,9 +202,9 @@ class TrainRequest:
 class Placement:
     """What one network has of a machine on which others may be trained at the same time.
 
-    ``devices`` holds a device for each process that is to train it, empty where the request decides. ``sharing`` counts the
-    processes that share the cores of this machine, ``ranks`` those that train the run together, on all machines. ``alone``:
-    the run is trained in the foreground and no other one is under way.
+    ``devices`` holds a device for each process that is to train it, empty where the request decides. ``sharing`` counts
+    the processes that share the cores of this machine, ``ranks`` those that train the run together, on all machines.
+    ``alone``: the run is trained in the foreground and no other one is under way.
     """
 
     devices: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
 """The definition of one setting of a training: what it means, what it takes, what it needs, and where it is explained.
 
-A setting is defined once, in the dataclass that holds its value. The options of the command, the form of the app, the table
-in docs/training.md, the error messages and the remarks on values without effect all read this definition. No torch.
+A setting is defined once, in the dataclass that holds its value. The options of the command, the form of the app, the
+table in docs/training.md, the error messages and the remarks on values without effect all read this definition. No
+torch.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Needs:
 class Setting:
     """One setting. ``help`` is a complete sentence, ``page`` a page of docs/concepts, without its ending.
 
-    ``flag`` names the option where it is not the key, ``aliases`` are earlier names of the option. ``rare``: the form shows
-    the setting only when all settings are shown; ``in_form`` false: never. ``key`` and ``kind``, the type of the value,
-    are those of the field of the dataclass.
+    ``flag`` names the option where it is not the key, ``aliases`` are earlier names of the option. ``rare``: the form
+    shows the setting only when all settings are shown; ``in_form`` false: never. ``key`` and ``kind``, the type of the
+    value, are those of the field of the dataclass.
     """
 
     help: str

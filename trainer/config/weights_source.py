@@ -1,4 +1,4 @@
-"""Where a run's first weights come from, if they are not drawn: what a person asks for, and what run.json keeps of it."""
+"""Where a run's first weights come from, if they are not drawn: what is asked for, and what run.json keeps of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ was taken over at a tenth of it."""
 
 @dataclass(frozen=True)
 class WeightsRequest:
-    """The weights that a person asks for, None where nothing is said; ``pretrained`` false: none, whatever a file asks for.
+    """The weights that are asked for, None where nothing is said; ``pretrained`` false: none, whatever a file says.
 
     ``digest`` is what the file had when the run.json was written that is repeated, "" for any.
     """
@@ -122,7 +122,9 @@ def of_run(pretrained: object) -> WeightsRequest:
         return WeightsRequest()
     if kind == TORCHVISION:
         return WeightsRequest(pretrained=True, weights=value or None, digest=digest)
-    return WeightsRequest(digest=digest, **{"init_from" if kind == FILE else "grow_from": value})  # type: ignore[arg-type]
+    if kind == FILE:
+        return WeightsRequest(init_from=value, digest=digest)
+    return WeightsRequest(grow_from=value, digest=digest)
 
 
 def _name(key: str, origin: str) -> str:

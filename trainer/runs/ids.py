@@ -118,7 +118,8 @@ def _endings(name: str) -> list[str]:
 def resolve(runs: Path, text: str) -> Path:
     """Find the run directory that ``text`` names: a whole id, ``last``, a unique beginning or ending, or a unique tag.
 
-    The first of these that fits decides. Raises UsageError when none fits, naming the nearest run, or when several runs fit.
+    The first of these that fits decides. Raises UsageError when none fits, naming the nearest run, or when several runs
+    fit.
     """
     names = run_names(runs)
     if text in names:

@@ -80,7 +80,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Setting:
-    """One line: ``origin`` says where the value comes from ("you", a note, "default"), ``problem`` what is wrong with it.
+    """One line: ``origin`` says where the value comes from ("you", a note, "default"), ``problem`` what is wrong.
 
     ``hint`` says what the setting means and takes.
     """

@@ -130,7 +130,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         return Row(setting.key, (setting.title, sign + setting.value, origin), tones={1: tone, 2: "dim"})
 
     def _show_problem(self) -> None:
-        """Show what is wrong with the setting under the cursor, else with the first one that is wrong, else its hint."""
+        """Show what is wrong with the setting under the cursor, or with the first one that is wrong, or its hint."""
         wrong = [setting for setting in self._lines.values() if setting.problem]
         here = [setting for setting in wrong if setting.key == self.table.key]
         text = "".join(f"{setting.title}: {setting.problem}" for setting in (here or wrong)[:1])
