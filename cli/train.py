@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from ..trainer.config.request import TrainRequest
 
 JSON_SCHEMA = 1
-RESULT_SCHEMA = 2
-"""Of the lines at the end of a training; with schema 1 several runs were one object."""
-
 INTERRUPTED = 130
 
 
@@ -255,7 +252,7 @@ def _print_lines(paths: list[Path]) -> None:
     for run in map(read_run, paths):
         best = None if run.best_accuracy is None else {"accuracy": run.best_accuracy, "epoch": run.best_epoch}
         test = None if run.test_accuracy is None else {"accuracy": run.test_accuracy}
-        line = {"schema": RESULT_SCHEMA} | summary(run) | {"best": best, "test": test}
+        line = {"schema": JSON_SCHEMA} | summary(run) | {"best": best, "test": test}
         _emit(encode_json(line).decode())
 
 

@@ -270,7 +270,7 @@ def test_a_training_prints_a_line_of_json_for_each_run(
 ) -> None:
     assert call(monkeypatch, "train", "tiny", "tiny_broken", "--epochs", "1", "--json", *QUICK) == 1
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (first["schema"], first["state"], second["state"]) == (2, "finished", "failed")
+    assert (first["schema"], first["state"], second["state"]) == (1, "finished", "failed")
     run = read_run(Path(first["path"]))
     assert first["id"] == run.id
     assert first["best"] == {"accuracy": run.best_accuracy, "epoch": 1}
