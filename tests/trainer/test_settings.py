@@ -14,7 +14,7 @@ from cnn_explorer.cli import train_options
 from cnn_explorer.cli.train_options import from_argv, options_of, request_of
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.common.value_checks import Rule
-from cnn_explorer.trainer.config import config_file
+from cnn_explorer.trainer.config import config_file, recipe
 from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.request import TrainRequest, all_settings, of_groups
 from cnn_explorer.trainer.config.setting import GROUPS, RECIPE, Needs, Setting, setting, settings_of, without_effect
@@ -203,3 +203,14 @@ def test_a_file_makes_the_same_request_as_the_command(tmp_path: Path) -> None:
     words = ["lenet5", "--dataset", "mnist", "--seed", "3", "--stem", "small", "--image-size", "32", "--lr", "0.5"]
     words += ["--validation", "0.2", "--init-from", "last", "--threads", "2", "--checkpoint-minutes", "1.5"]
     assert dataclasses.replace(config_file.read(path), origin="") == from_argv(words)
+
+
+def test_an_earlier_key_of_a_file_works_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed = dataclasses.replace(recipe.SETTINGS["warmup"], aliases=("warm-up",))
+    monkeypatch.setitem(recipe.SETTINGS, "warmup", renamed)
+    path = tmp_path / "mine.toml"
+    for text, value in (("warm_up = 2\n", 2), ("warm_up = 2\nwarmup = 3\n", 3)):
+        said: list[str] = []
+        path.write_text(f"[recipe]\n{text}")
+        assert config_file.read(path, said.append).recipe.values == {"warmup": value}
+        assert said == ["mine.toml: warm_up is now called warmup"]

@@ -89,7 +89,7 @@ def plan(request: TrainRequest, say: Say, placement: Placement = Placement()) ->
 
 
 def _plan(request: TrainRequest, placement: Placement, say: Say) -> Plan:
-    file = config_file.read(request.run.config)
+    file = config_file.read(request.run.config, say)
     if request.weights.pretrained is False:
         file = file.without_weights()
     asked, of_file = request.data, file.data
