@@ -207,7 +207,7 @@ def test_the_table_has_every_command_with_every_exit_code() -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "prepare", "words", "code"), CASES, ids=lambda case: str(case)[:60])
+@pytest.mark.parametrize(("name", "prepare", "words", "code"), CASES, ids=[f"{case[0]} {case[3]}" for case in CASES])
 def test_exit_codes_follow_one_rule(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
