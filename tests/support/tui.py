@@ -21,7 +21,6 @@ from support.patience import PATIENCE_S
 # Answers every question about a network of two blocks and a head; "die" in the name ends the process.
 FAKE_HELPER = r"""
 import json, sys, time
-from patience import PATIENCE_S
 print(json.dumps({"ready": True, "torch": "0"}), flush=True)
 def row(name, layer_type, inputs, output, parameters, children=(), **more):
     made = {"name": name, "kind": "module", "type": layer_type, "inputs": [inputs], "output": output,
