@@ -81,5 +81,5 @@ def print_list(chosen) -> None:
         small_text = f"{count_text(small.parameters)} / {count_text(small.macs)}" if small else ""
         figures = (count_text(form.parameters), count_text(form.macs))
         rows.append((variant.year, variant.name, shape_text(form.input), *figures, small_text, " ".join(variant.tags)))
-    columns = ("year", "network", "picture", "params", "mult-adds", "small stem", "tags")
+    columns = ("year", "network", "image", "params", "mult-adds", "small stem", "tags")
     print_table(columns, rows, numbers=("params", "mult-adds", "small stem"), shrink="tags")

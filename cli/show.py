@@ -28,17 +28,17 @@ Stem = Annotated[
     typer.Option("--stem", help="imagenet (the paper's, the default) or small (for images up to 64 pixels)."),
 ]
 Small = Annotated[bool, typer.Option("--small", hidden=True)]
-ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, help="Side of the picture in pixels.")]
-Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the picture.")]
+ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, help="Side of the image in pixels.")]
+Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the image.")]
 Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.")]
-Batch = Annotated[int, typer.Option("--batch", min=1, help="Pictures in a batch, for shapes and memory.")]
+Batch = Annotated[int, typer.Option("--batch", min=1, help="Images in a batch, for shapes and memory.")]
 Input = Annotated[str | None, typer.Option("--input", help="Shape of one input, for example 3x16x112x112.")]
 
 
 def show(
     name: Annotated[str, typer.Argument(help="A network, torchvision:NAME, timm:NAME or package.module:callable.")],
     layers: Annotated[bool, typer.Option("--layers", help="Only the layer table.")] = False,
-    walk: Annotated[bool, typer.Option("--walk", help="Only the steps of a picture through the network.")] = False,
+    walk: Annotated[bool, typer.Option("--walk", help="Only the steps of an image through the network.")] = False,
     torchinfo: Annotated[bool, typer.Option("--torchinfo", help="Only torchinfo's own table.")] = False,
     note: Annotated[bool, typer.Option("--note", help="Only the note.")] = False,
     stem: Stem = None,
@@ -178,7 +178,7 @@ def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
     print(f"  parameters     {tree.parameters:,}")
     print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
     print(f"  depth          {tree.depth} layers with weights on the longest way")
-    print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole picture')}")
+    print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole image')}")
     place, free = room_for_training()
     for precision, memory in training_memories(subject).items():
         fitting = largest_batch(memory, functools.partial(training_memory, subject, precision), free)
@@ -193,7 +193,7 @@ def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
 
 
 def training_memories(subject: Subject) -> dict[str, Memory]:
-    """Memory of a training step at batch 64 in both precisions; empty where training needs more than pictures."""
+    """Memory of a training step at batch 64 in both precisions; empty where training needs more than images."""
     if subject.takes_list:
         return {}
     from ..models.anatomy.memory import BYTES
@@ -252,8 +252,8 @@ def print_torchinfo(subject: Subject, batch: int) -> None:
 
     network = on_meta(subject.make)
     with torch.random.fork_rng(devices=[]):
-        picture = torch.empty((batch, *subject.shape), device="meta")
-        table = summary(network, input_data=picture, mode="eval", device="meta", verbose=0, depth=3)
+        image = torch.empty((batch, *subject.shape), device="meta")
+        table = summary(network, input_data=image, mode="eval", device="meta", verbose=0, depth=3)
     print(table)
     print(
         "torchinfo counts no attention and a linear layer once for all tokens; the exact multiply-adds are in --layers."
@@ -331,7 +331,7 @@ def print_portraits(portraits: list[Any]) -> None:
         return f"{name} {100 * values[index - 1] / whole:.0f} %"
 
     rows = [
-        ("picture", *(_shape(p.input) for p in portraits)),
+        ("image", *(_shape(p.input) for p in portraits)),
         ("parameters", *(f"{p.parameters:,}" for p in portraits)),
         ("multiply-adds", *(f"{p.macs:,}" for p in portraits)),
         ("depth (layers)", *(p.depth for p in portraits)),

@@ -3,7 +3,7 @@
 usage: python scripts/bench_overhead.py [--dataset NAME] [--threads N] [--rounds N] [--seconds S] [--cpu] [NAME ...]
 
 The near-empty network is one linear layer on four pixels in batches of 64, so that the loop itself is what takes the time.
-Both loops have the same pictures, batches, optimiser and threads and take turns of about S seconds; the median over the
+Both loops have the same images, batches, optimiser and threads and take turns of about S seconds; the median over the
 rounds counts. Networks named (lenet5 and resnet20) follow with the batches of their recipes. --cpu counts seconds on the
 processor, for a machine that does other work beside. Exits 1 where the overhead is above 20 µs or a network below 0.97.
 """

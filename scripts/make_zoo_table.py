@@ -1,11 +1,11 @@
-"""Write docs/zoo.md: every variant with its counts, what they were held against, and the smallest picture it takes.
+"""Write docs/zoo.md: every variant with its counts, what they were held against, and the smallest image it takes.
 
 usage: python scripts/make_zoo_table.py [--check]
 
 The counts are those stamped into the notes (a test holds them against the code), the oracle is tests/models/oracle.json, the
-reference implementation is read off each family's test. The smallest picture is found by building and running on the
+reference implementation is read off each family's test. The smallest image is found by building and running on the
 meta device.
-With --check nothing is written; exit code 1 where docs/zoo.md is not what would be written (smallest pictures excepted).
+With --check nothing is written; exit code 1 where docs/zoo.md is not what would be written (smallest images excepted).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Written by `python scripts/make_zoo_table.py`.
 - *Same function*: the reference whose outputs equal ours to 1e-9 and gradients to 1e-7 (relative, float64, all weights
   random; the family's test says for which variants); "own re-computation" where there is no installed reference and the
   test computes the same by other means.
-- *Smallest*: the smallest square picture that the layout takes, with the paper's / the small stem.
+- *Smallest*: the smallest square image that the layout takes, with the paper's / the small stem.
 
 | network | year | parameters | multiply-adds | published | counts | same function | smallest | small stem |
 |---|---|---:|---:|---|---|---|---|---|

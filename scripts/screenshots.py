@@ -1,4 +1,4 @@
-"""The pictures of the app in docs/screens, made by the app itself.
+"""The images of the app in docs/screens, made by the app itself.
 
     python scripts/screenshots.py [--out docs/screens]
 
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# Read when Textual is imported: the pictures have all colours wherever they are made.
+# Read when Textual is imported: the images have all colours wherever they are made.
 os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
 
 from cnn_explorer.tui.app import ExplorerApp, Places
@@ -58,7 +58,7 @@ async def wait(pilot: Pilot, done: Callable[[], bool], what: str) -> None:
 
 
 async def take(name: str, places: Places, out: Path) -> None:
-    """One picture."""
+    """One image."""
     size, steps = SHOTS[name]
     app = ExplorerApp(places)
     async with app.run_test(size=size) as pilot:

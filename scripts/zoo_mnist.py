@@ -1,4 +1,4 @@
-"""Train each family's smallest form for small pictures one epoch on 10,000 MNIST digits, and test it on all 10,000 others.
+"""Train each family's smallest form for small images one epoch on 10,000 MNIST digits, and test it on all 10,000 others.
 
 usage: python scripts/zoo_mnist.py [--out FILE] [FAMILY ...]
 
@@ -22,7 +22,7 @@ from cnn_explorer.trainer.batches.batches import evaluation_batches
 from cnn_explorer.trainer.config.lr_schedule import learning_rate
 from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.data import datasets
-from cnn_explorer.trainer.data.datasets import DataSet, Pictures
+from cnn_explorer.trainer.data.datasets import DataSet, LabelledImages
 from cnn_explorer.trainer.devices import hardware
 from cnn_explorer.trainer.loop.evaluate import evaluate
 from cnn_explorer.trainer.loop.session import build_session
@@ -35,7 +35,7 @@ HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|---:|---:|---:|---:|---:|\n"
 
 
 def smallest(family: registry.Family) -> registry.Variant:
-    """The variant that costs least on small pictures; plain twins only where there is nothing else."""
+    """The variant that costs least on small images; plain twins only where there is nothing else."""
     candidates = [variant for variant in family.variants if "plain" not in variant.tags] or list(family.variants)
     return min(candidates, key=lambda variant: variant.form("small").macs)
 
@@ -43,7 +43,7 @@ def smallest(family: registry.Family) -> registry.Variant:
 def digits() -> DataSet:
     """MNIST with the first 10,000 training digits as the training part."""
     data = datasets.load("mnist", settings.data_folder(), settings.cache_folder(), validation=0)
-    train = Pictures(data.train.source[:TRAINING_DIGITS], data.train.labels[:TRAINING_DIGITS])
+    train = LabelledImages(data.train.source[:TRAINING_DIGITS], data.train.labels[:TRAINING_DIGITS])
     return dataclasses.replace(data, train=train)
 
 

@@ -32,7 +32,7 @@ class StageCount:
 
 @dataclass(frozen=True)
 class Count:
-    """``parameters`` of the whole network (auxiliary heads included) and ``macs`` of one picture in eval mode."""
+    """``parameters`` of the whole network (auxiliary heads included) and ``macs`` of one image in eval mode."""
 
     parameters: int
     macs: int
@@ -51,13 +51,13 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def module_macs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
-    """Multiply-adds by qualified module name ("" is the whole) for one picture of ``shape`` (C, H, W), on meta."""
-    picture = torch.empty((1, *shape), device="meta")
+    """Multiply-adds by qualified module name ("" is the whole) for one image of ``shape`` (C, H, W), on meta."""
+    image = torch.empty((1, *shape), device="meta")
     was_training = network.training
     network.eval()
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(picture)
+            network(image)
     finally:
         network.train(was_training)
     root = type(network).__name__

@@ -1,6 +1,6 @@
 """Any network, taken apart like the built-in ones: ``torchvision:NAME``, ``timm:NAME``, ``package.module:callable``.
 
-The picture's shape comes from the weights' metadata where there is some, from the known kind of network, or from the
+The image's shape comes from the weights' metadata where there is some, from the known kind of network, or from the
 person (``--input 3x16x112x112``).
 """
 
@@ -21,7 +21,7 @@ from .counting import on_meta
 from .layer_table import Layer, dissect, dissect_on_meta, dissect_run
 from .untouched import copied, random_state_kept
 
-PICTURE = (3, 224, 224)
+IMAGE = (3, 224, 224)
 CLIP = (3, 16, 112, 112)
 
 
@@ -29,7 +29,7 @@ CLIP = (3, 16, 112, 112)
 class Subject:
     """A network to be taken apart: ``make()`` builds it on the current default device.
 
-    ``shape`` is that of one input without batch axis. ``takes_list``: a detector, which takes a list of pictures and
+    ``shape`` is that of one input without batch axis. ``takes_list``: a detector, which takes a list of images and
     computes on real values, because how many boxes it keeps depends on them.
     """
 
@@ -66,7 +66,7 @@ def subject(
     if shape is None and image_size is not None:
         shape = (in_channels or 3, image_size, image_size)
     if source not in ("torchvision", "timm"):
-        return _callable(name, source, rest, shape or (in_channels or 3, *PICTURE[1:]), num_classes, in_channels)
+        return _callable(name, source, rest, shape or (in_channels or 3, *IMAGE[1:]), num_classes, in_channels)
     for field, value in (("--classes", num_classes), ("--channels", in_channels)):
         if value is not None:
             raise UsageError(
@@ -126,7 +126,7 @@ def _torchvision(name: str, rest: str, shape: tuple[int, ...] | None) -> Subject
 
 def _torchvision_shape(zoo: Any, name: str, is_clip: bool) -> tuple[int, ...]:
     """Crop size of the weights' own preprocessing; frames of a clip from the family."""
-    size: tuple[int, ...] = CLIP[2:] if is_clip else PICTURE[1:]
+    size: tuple[int, ...] = CLIP[2:] if is_clip else IMAGE[1:]
     try:
         crop = zoo.get_model_weights(name).DEFAULT.transforms.keywords.get("crop_size", size)
     except (ValueError, AttributeError):
@@ -150,7 +150,7 @@ def _timm(name: str, rest: str, shape: tuple[int, ...] | None) -> Subject:
         return timm.create_model(rest, pretrained=False)
 
     settings = timm.get_pretrained_cfg(rest, allow_unregistered=False)
-    return Subject(name, make, shape or tuple(getattr(settings, "input_size", None) or PICTURE))
+    return Subject(name, make, shape or tuple(getattr(settings, "input_size", None) or IMAGE))
 
 
 def _callable(
@@ -197,8 +197,8 @@ def _detector(what: Subject, batch: int) -> Layer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = what.make().eval()
-        pictures = [torch.rand(what.shape) for _ in range(batch)]
-        return dissect_run(network, pictures)
+        images = [torch.rand(what.shape) for _ in range(batch)]
+        return dissect_run(network, images)
 
 
 def _too_small(what: Subject, error: Exception) -> UsageError:
@@ -210,7 +210,7 @@ def _too_small(what: Subject, error: Exception) -> UsageError:
     words = f"cannot go through {what.name}: {_failing_layer(what)}{reason}" + (f" ({where})" if where else "")
     if smallest is not None:
         words += f"; the smallest square that works is {smallest}"
-    return UsageError("picture", "x".join(map(str, what.shape)), words)
+    return UsageError("image", "x".join(map(str, what.shape)), words)
 
 
 def _failing_layer(what: Subject) -> str:

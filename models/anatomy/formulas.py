@@ -99,7 +99,7 @@ def _linear(layer: Layer) -> list[Formula]:
 
 
 def receptive_field_formula(before: Layer, layer: Layer, jump: int) -> Formula:
-    """How a convolution widens the receptive field: ``jump`` is the distance of its input's neighbours in picture pixels."""
+    """How a convolution widens the receptive field: ``jump`` is the distance of its input's neighbours in image pixels."""
     kernel = _pair(layer.settings["kernel_size"])[-1]
     dilation = _pair(layer.settings.get("dilation", 1))[-1]
     start = before.receptive_field or 1

@@ -28,8 +28,8 @@ class Layer:
     ``name``: qualified name of the module ("" is the network; an operation carries the name of the module it runs in).
     ``kind``: "module" or "operation" (a sum of branches, a concatenation, a product, a matrix product of attention).
     Shapes keep the batch axis. ``parameters`` and ``macs`` include what is below. ``output_bytes``: size of the output.
-    ``receptive_field``: picture pixels a side along convolutions and poolings, None before any; ``is_global``: something
-    on the way mixed the whole map. ``depth``: layers with weights on the longest way from the picture. ``executed`` is
+    ``receptive_field``: image pixels a side along convolutions and poolings, None before any; ``is_global``: something
+    on the way mixed the whole map. ``depth``: layers with weights on the longest way from the image. ``executed`` is
     False for parts that do not run in eval mode (auxiliary heads).
     ``times``: how many equal neighbours this row stands for after folding.
     """
@@ -122,9 +122,9 @@ def dissect_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) 
     return dissect_run(network.eval(), torch.empty((batch, *shape), device="meta"))
 
 
-def dissect_run(network: nn.Module, picture: torch.Tensor | list[torch.Tensor]) -> Layer:
-    """The layer tree of one run on the picture given; a detector takes a list of pictures and real values."""
-    root = trace(network, picture)
+def dissect_run(network: nn.Module, image: torch.Tensor | list[torch.Tensor]) -> Layer:
+    """The layer tree of one run on the image given; a detector takes a list of images and real values."""
+    root = trace(network, image)
     return _layer(root, network, root.used)
 
 

@@ -73,7 +73,7 @@ class _FusedAttention(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _saved_in_order(network: nn.Module, picture: Tensor) -> tuple[list[_Saved], int]:
+def _saved_in_order(network: nn.Module, image: Tensor) -> tuple[list[_Saved], int]:
     """What autograd saves, in order of the forward pass, and the largest single activation in bytes."""
     owners = {weight.untyped_storage()._cdata: weight for weight in network.parameters()}
     buffers = {buffer.untyped_storage()._cdata for buffer in network.buffers()}
@@ -92,7 +92,7 @@ def _saved_in_order(network: nn.Module, picture: Tensor) -> tuple[list[_Saved], 
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), _FusedAttention():
-        outputs = network(picture)
+        outputs = network(image)
     assert outputs is not None
     return order, max((saved.activation for saved in order), default=0)
 
@@ -100,7 +100,7 @@ def _saved_in_order(network: nn.Module, picture: Tensor) -> tuple[list[_Saved], 
 def training_memory(
     network: nn.Module, shape: tuple[int, ...], batch: int, precision: str = "fp32", optimizer: str = "sgd"
 ) -> Memory:
-    """Memory of one training step at ``batch`` pictures of ``shape`` (C, H, W).
+    """Memory of one training step at ``batch`` images of ``shape`` (C, H, W).
 
     ``network`` lives on the meta device and is used up (its precision is changed). "bf16" means autocast: weights,
     gradients and optimiser state stay fp32, activations and a second copy of the weights are bf16.

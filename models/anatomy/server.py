@@ -39,7 +39,7 @@ def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
 
 
 def memory(batch: int, **what: Any) -> dict[str, Any]:
-    """Memory of training at ``batch`` pictures, with SGD with momentum, in each precision."""
+    """Memory of training at ``batch`` images, with SGD with momentum, in each precision."""
     from . import counting, external
     from .memory import BYTES, training_memory
 
@@ -78,17 +78,17 @@ def portraits(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
 
 
 def pixel(
-    layer: str, position: list[int], picture: list[list[int]], weights: str | None = None, **what: Any
+    layer: str, position: list[int], image: list[list[int]], weights: str | None = None, **what: Any
 ) -> dict[str, Any]:
-    """The arithmetic of one output value of a convolution, on a real picture.
+    """The arithmetic of one output value of a convolution, on a real image.
 
-    ``picture`` are grey values 0 to 255, scaled to the size that the network takes. ``weights`` is the best.pt of a run of
+    ``image`` are grey values 0 to 255, scaled to the size that the network takes. ``weights`` is the best.pt of a run of
     this network; without it the weights are drawn from a fixed seed.
     """
     from .walk import output_pixel
 
     network, shape, moments = _built(json.dumps(what, sort_keys=True), weights)
-    found = output_pixel(network, layer, _as_input(picture, shape, moments), (position[0], position[1], position[2]))
+    found = output_pixel(network, layer, _as_input(image, shape, moments), (position[0], position[1], position[2]))
     return {
         "layer": found.layer,
         "position": list(found.position),
@@ -101,7 +101,7 @@ def pixel(
 
 @lru_cache(maxsize=2)
 def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[list, list] | None]:
-    """The network, the shape of its picture, and mean and deviation of each channel where it was trained."""
+    """The network, the shape of its image, and mean and deviation of each channel where it was trained."""
     import torch
 
     from . import counting, external
@@ -120,11 +120,11 @@ def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[
     return network, subject.shape, (kept["mean"], kept["std"])
 
 
-def _as_input(picture: list[list[int]], shape: tuple[int, ...], moments: tuple[list, list] | None) -> Any:
-    """The picture as the network expects it (1, C, H, W), normalised as in training, or by itself where there was none."""
+def _as_input(image: list[list[int]], shape: tuple[int, ...], moments: tuple[list, list] | None) -> Any:
+    """The image as the network expects it (1, C, H, W), normalised as in training, or by itself where there was none."""
     import torch
 
-    grey = torch.tensor(picture, dtype=torch.float32)[None, None] / 255
+    grey = torch.tensor(image, dtype=torch.float32)[None, None] / 255
     sized = torch.nn.functional.interpolate(grey, size=shape[-2:], mode="bilinear", align_corners=False)
     if moments is None:
         return ((sized - sized.mean()) / (sized.std() + 1e-6)).expand(1, *shape)

@@ -4,7 +4,7 @@ Modules are followed by hooks, operations by a dispatch mode, so that what has n
 connection, a concatenation, the products of attention) is seen too. Nothing is computed: no memory, no RNG, no GPU.
 
 The receptive field follows every tensor through convolutions and poolings: a k×k window with dilation d on a map whose
-neighbours are j picture pixels apart widens it by (k - 1)·d·j, and a stride multiplies j (Araujo, Norris, Sim, "Computing
+neighbours are j image pixels apart widens it by (k - 1)·d·j, and a stride multiplies j (Araujo, Norris, Sim, "Computing
 Receptive Fields of Convolutional Neural Networks", Distill 2019). Where branches meet the widest counts. What mixes the
 whole map (global pooling, attention, flattening) is marked global instead of being given a number.
 """
@@ -30,8 +30,8 @@ aten = torch.ops.aten
 class Field:
     """What is known of a tensor's past.
 
-    ``size``: receptive field in picture pixels a side; ``jump``: distance of neighbouring values in picture pixels;
-    ``is_global``: something mixed the whole map; ``depth``: layers with weights on the longest way from the picture.
+    ``size``: receptive field in image pixels a side; ``jump``: distance of neighbouring values in image pixels;
+    ``is_global``: something mixed the whole map; ``depth``: layers with weights on the longest way from the image.
     """
 
     size: int = 1
@@ -173,16 +173,16 @@ class Recorder:
         self.used: set[int] = set()
         self.hooks: list[Any] = []
 
-    def run(self, picture: Tensor | list[Tensor]) -> Node:
+    def run(self, image: Tensor | list[Tensor]) -> Node:
         """One forward pass in the mode that the network is in."""
         for name, module in self.network.named_modules():
             self.hooks.append(module.register_forward_pre_hook(self._before(name), with_kwargs=True))
             self.hooks.append(module.register_forward_hook(self._after))
-        for tensor in tree_leaves(picture):
+        for tensor in tree_leaves(image):
             self.see(tensor, Field())
         try:
             with torch.no_grad(), _Operations(self), einops_patterns(self.note_pattern):
-                self.network(picture)
+                self.network(image)
         finally:
             for hook in self.hooks:
                 hook.remove()
@@ -246,7 +246,7 @@ class Recorder:
         self.stack[-1].children.append(node)
 
     def note_pattern(self, pattern: str, before: Tensor, after: Tensor) -> None:
-        """A reordering of axes written as an einops pattern gets a row: that is where a picture becomes tokens."""
+        """A reordering of axes written as an einops pattern gets a row: that is where an image becomes tokens."""
         node = Node(self.stack[-1].name, "rearrange", False, (tuple(before.shape),), tuple(after.shape))
         node.settings["pattern"] = pattern
         node.output_bytes = after.numel() * after.element_size()
@@ -307,6 +307,6 @@ def _tensors(values: Any) -> list[Tensor]:
     return []
 
 
-def trace(network: nn.Module, picture: Tensor | list[Tensor]) -> Node:
-    """Run ``network(picture)`` in the mode and on the device that it is in; the tree of what ran."""
-    return Recorder(network).run(picture)
+def trace(network: nn.Module, image: Tensor | list[Tensor]) -> Node:
+    """Run ``network(image)`` in the mode and on the device that it is in; the tree of what ran."""
+    return Recorder(network).run(image)

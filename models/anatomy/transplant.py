@@ -61,11 +61,11 @@ def named_weights(network: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def execution_order(network: nn.Module, picture: Tensor) -> list[str]:
-    """Names of the weights in the order in which ``network(picture)`` uses them, those that it never uses left out."""
+def execution_order(network: nn.Module, image: Tensor) -> list[str]:
+    """Names of the weights in the order in which ``network(image)`` uses them, those that it never uses left out."""
     uses = _UseOrder({id(tensor): name for name, tensor in named_weights(network).items()})
     with torch.no_grad(), uses:
-        network(picture)
+        network(image)
     return uses.order
 
 
@@ -74,16 +74,16 @@ def essential_shape(tensor: Tensor) -> tuple[int, ...]:
     return tuple(n for n in tensor.shape if n != 1)
 
 
-def pair_up(source: nn.Module, target: nn.Module, picture: Tensor, target_picture: Tensor | None = None) -> list[Pair]:
+def pair_up(source: nn.Module, target: nn.Module, image: Tensor, target_image: Tensor | None = None) -> list[Pair]:
     """Pair the weights of two networks by order of execution and shape. ValueError names what finds no partner.
 
-    ``picture`` (B, C, H, W) goes through the source, ``target_picture`` (the same if None) through the target; the mode of
+    ``image`` (B, C, H, W) goes through the source, ``target_image`` (the same if None) through the target; the mode of
     each network decides whether auxiliary heads take part.
     """
     from_weights, to_weights = named_weights(source), named_weights(target)
-    waiting = execution_order(source, picture)
+    waiting = execution_order(source, image)
     pairs = []
-    for name in execution_order(target, picture if target_picture is None else target_picture):
+    for name in execution_order(target, image if target_image is None else target_image):
         shape = essential_shape(to_weights[name])
         kind = name.rsplit(".", 1)[-1] if name.rsplit(".", 1)[-1] in STATISTICS else ""
         for index, candidate in enumerate(waiting):
@@ -101,16 +101,16 @@ def pair_up(source: nn.Module, target: nn.Module, picture: Tensor, target_pictur
 def transplant(
     source: nn.Module,
     target: nn.Module,
-    picture: Tensor,
+    image: Tensor,
     *,
-    target_picture: Tensor | None = None,
+    target_image: Tensor | None = None,
     convert: Callable[[str, Tensor], Tensor] | None = None,
 ) -> list[Pair]:
     """Copy the source's weights into the target and return the pairs.
 
     ``convert(target_name, values)`` may rearrange values where the two lay them out differently (another channel order).
     """
-    pairs = pair_up(source, target, picture, target_picture)
+    pairs = pair_up(source, target, image, target_image)
     from_weights, to_weights = named_weights(source), named_weights(target)
     with torch.no_grad():
         for pair in pairs:

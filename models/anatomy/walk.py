@@ -1,7 +1,7 @@
-"""The tensor walk: the steps that a picture takes through a network, one phrase each, at three levels.
+"""The tensor walk: the steps that an image takes through a network, one phrase each, at three levels.
 
 Level one are the parts of the network, level two the layers of a block, level three the arithmetic of one output value of a
-convolution with the real weights and a real picture.
+convolution with the real weights and a real image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .layer_table import Layer
 
 @dataclass(frozen=True)
 class Step:
-    """One step: shapes without the batch axis, what it does, and how far its output sees into the picture."""
+    """One step: shapes without the batch axis, what it does, and how far its output sees into the image."""
 
     name: str
     type: str
@@ -171,10 +171,10 @@ class Pixel:
     total: float
 
 
-def output_pixel(network: nn.Module, name: str, picture: Tensor, position: tuple[int, int, int]) -> Pixel:
+def output_pixel(network: nn.Module, name: str, image: Tensor, position: tuple[int, int, int]) -> Pixel:
     """Take one output value of the convolution ``name`` apart: channel, row and column of the output in ``position``.
 
-    ``picture`` is (1, C, H, W), normalised as the network expects it. ValueError where the layer is no two-dimensional
+    ``image`` is (1, C, H, W), normalised as the network expects it. ValueError where the layer is no two-dimensional
     convolution with zero padding, or the position lies outside its output.
     """
     layer = dict(network.named_modules()).get(name)
@@ -189,7 +189,7 @@ def output_pixel(network: nn.Module, name: str, picture: Tensor, position: tuple
     was_training = network.training
     try:
         with torch.no_grad():
-            network.eval()(picture)
+            network.eval()(image)
     finally:
         hook.remove()
         network.train(was_training)

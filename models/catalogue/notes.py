@@ -2,7 +2,7 @@
 
 In the body of a note
   {{params NAME}} {{params NAME small}} {{params NAME exact}}   11.7 M, the small form's, 11,689,512
-  {{macs NAME}} {{macs NAME small}} {{macs NAME exact}}         multiply-adds of one picture: 1.81 G
+  {{macs NAME}} {{macs NAME small}} {{macs NAME exact}}         multiply-adds of one image: 1.81 G
   {{ratio params A B}} {{ratio macs A B}}                        A divided by B: 22
   {{share params NAME STAGE …}} {{share macs NAME STAGE …}}      part of declared stages together: 75 %
   {{stages NAME}} {{stages NAME small}}                          table of the stages: shape, parameters, work
@@ -120,7 +120,7 @@ def _share(_: registry.Family | None, what: str, name: str, *stages: str) -> str
 def _stages(_: registry.Family | None, name: str, form: str = "paper") -> str:
     counts = registry.find(name).form(form)
     lines = ["| stage | output | parameters | multiply-adds |", "|---|---|---:|---:|"]
-    lines.append(f"| picture | {shape_text(counts.input)} | | |")
+    lines.append(f"| image | {shape_text(counts.input)} | | |")
     for stage, shape, parameters, macs in counts.stages():
         lines.append(f"| {stage} | {shape_text(shape)} | {quantity(parameters)} | {quantity(macs)} |")
     return "\n".join(lines)
@@ -128,7 +128,7 @@ def _stages(_: registry.Family | None, name: str, form: str = "paper") -> str:
 
 def _variants(family: registry.Family) -> str:
     lines = [
-        "| network | picture | parameters | multiply-adds | small stem | published |",
+        "| network | image | parameters | multiply-adds | small stem | published |",
         "|---|---|---:|---:|---:|---|",
     ]
     for variant in family.variants:

@@ -62,7 +62,7 @@ class Form:
 class Variant:
     """One network that can be built by name.
 
-    ``small_form`` is its layout for 28×28 and 32×32 pictures, where it has another. ``torchvision`` is the name under which
+    ``small_form`` is its layout for 28×28 and 32×32 images, where it has another. ``torchvision`` is the name under which
     torchvision publishes ImageNet weights that fit its paper form, "" where it publishes none.
     """
 
@@ -78,7 +78,7 @@ class Variant:
     torchvision: str = ""
 
     def form(self, which: str) -> Form:
-        """The counts of form "paper" or "small"; a network made for small pictures has one form for both."""
+        """The counts of form "paper" or "small"; a network made for small images has one form for both."""
         return self.small_form if which == "small" and self.small_form is not None else self.paper_form
 
 
@@ -270,8 +270,8 @@ def build(
 ) -> nn.Module:
     """Build a network by name.
 
-    ``form`` "paper" takes the published layout, size and classes, "small" the layout for 28×28 and 32×32 pictures
-    (networks made for such pictures have only one). Arguments given replace the form's. ``options`` go to the builder
+    ``form`` "paper" takes the published layout, size and classes, "small" the layout for 28×28 and 32×32 images
+    (networks made for such images have only one). Arguments given replace the form's. ``options`` go to the builder
     as they are. UsageError for an unknown name or form, ValueError from the model file for values it cannot take.
     """
     variant = find(name)

@@ -129,8 +129,8 @@ def test_the_app_opens_the_folders_that_are_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(terminal, "check", lambda: None)
     monkeypatch.setattr(terminal, "watchdog", contextlib.nullcontext)
     monkeypatch.setattr(app.ExplorerApp, "run", lambda self, **_: opened.append(self.places))
-    assert app.run(runs=tmp_path / "mine", data=tmp_path / "pictures") == 0
-    assert (opened[0].runs, opened[0].data) == (tmp_path / "mine", tmp_path / "pictures")
+    assert app.run(runs=tmp_path / "mine", data=tmp_path / "images") == 0
+    assert (opened[0].runs, opened[0].data) == (tmp_path / "mine", tmp_path / "images")
 
 
 def test_without_a_terminal_the_app_says_what_to_use_instead() -> None:

@@ -69,7 +69,7 @@ def test_local_response_normalisation() -> None:
     assert torch.allclose(layer(x), nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)(x), rtol=1e-12)
 
 
-def two_cards(network: Any, picture: Tensor) -> Tensor:
+def two_cards(network: Any, image: Tensor) -> Tensor:
     """The paper's network with the halves of conv2, conv4 and conv5 computed apart, as on two cards."""
 
     def apart(x: Tensor, conv: nn.Conv2d, padding: int) -> Tensor:
@@ -77,7 +77,7 @@ def two_cards(network: Any, picture: Tensor) -> Tensor:
         cards = zip(x.chunk(2, 1), conv.weight.chunk(2), conv.bias.chunk(2), strict=True)
         return torch.cat([F.conv2d(half, w, b, padding=padding) for half, w, b in cards], dim=1).relu()
 
-    x = F.conv2d(picture, network.conv1[0].weight, network.conv1[0].bias, stride=4).relu()
+    x = F.conv2d(image, network.conv1[0].weight, network.conv1[0].bias, stride=4).relu()
     x = F.max_pool2d(response_by_hand(x), 3, 2)
     x = F.max_pool2d(response_by_hand(apart(x, network.conv2[0], 2)), 3, 2)
     x = F.conv2d(x, network.conv3[0].weight, network.conv3[0].bias, padding=1).relu()
@@ -91,11 +91,11 @@ def two_cards(network: Any, picture: Tensor) -> Tensor:
 def test_two_groups_are_two_cards() -> None:
     network = alexnet.alexnet(num_classes=10, image_size=99, hidden=HIDDEN).double().eval()
     randomise(network)
-    picture = torch.randn(2, 3, 99, 99, dtype=torch.float64)
-    expected = two_cards(network, picture)
-    assert relative_difference(network(picture), expected) < 1e-12
+    image = torch.randn(2, 3, 99, 99, dtype=torch.float64)
+    expected = two_cards(network, image)
+    assert relative_difference(network(image), expected) < 1e-12
     network.conv2[2] = nn.Identity()
-    assert relative_difference(network(picture), expected) > 1e-6, "a lost normalisation passes unnoticed"
+    assert relative_difference(network(image), expected) > 1e-6, "a lost normalisation passes unnoticed"
 
 
 def test_without_groups() -> None:
@@ -131,7 +131,7 @@ def test_nano_by_closed_form() -> None:
 
 
 @pytest.mark.parametrize(("build", "smallest"), [(alexnet.alexnet, 67), (alexnet.alexnet_owt, 63)])
-def test_smallest_picture(build, smallest: int) -> None:
+def test_smallest_image(build, smallest: int) -> None:
     network = build(num_classes=10, image_size=smallest, hidden=HIDDEN).eval()
     assert network(torch.randn(1, 3, smallest, smallest)).shape == (1, 10)
     with pytest.raises(ValueError, match=f"image_size: {smallest - 1} .*smallest that works is {smallest}"):

@@ -88,12 +88,12 @@ def support(network: nn.Module, size: int, at: int | None = None) -> int:
     """Side of the square of image pixels that an output pixel depends on, by its gradient; by default the middle one."""
     for parameter in network.parameters():
         nn.init.constant_(parameter, 1.0)
-    picture = torch.ones(1, 1, size, size, requires_grad=True)
-    output = network(picture)
+    image = torch.ones(1, 1, size, size, requires_grad=True)
+    output = network(image)
     middle = output.shape[-1] // 2 if at is None else at
     output[0, 0, middle, middle].backward()
-    assert picture.grad is not None
-    touched = picture.grad[0, 0].nonzero()
+    assert image.grad is not None
+    touched = image.grad[0, 0].nonzero()
     return int((touched.max(0).values - touched.min(0).values).max()) + 1
 
 

@@ -40,8 +40,8 @@ def test_allconv_head_is_a_linear_layer_over_the_whole_map() -> None:
     reference.double().eval()
     for mine, theirs in zip(ours.parameters(), reference.parameters(), strict=True):
         theirs.data = mine.data.reshape(theirs.shape).clone()
-    picture = torch.randn(2, 3, 32, 32, dtype=torch.float64)
-    assert torch.allclose(ours(picture), reference(picture), rtol=1e-10)
+    image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    assert torch.allclose(ours(image), reference(image), rtol=1e-10)
 
 
 def test_allconv_slides_over_a_larger_map() -> None:
@@ -94,11 +94,11 @@ def test_closed_forms() -> None:
 def test_no_bias_before_a_normalisation() -> None:
     """Whatever is added to all pixels of a channel, the normalisation takes it away again."""
     network = basic_convnet.basic_convnet().train()
-    picture = torch.randn(4, 3, 32, 32)
+    image = torch.randn(4, 3, 32, 32)
     block: Any = network.stage1[0]
     assert block.conv.bias is None
-    shifted = block.act(block.norm(block.conv(picture) + 3.0))
-    assert torch.allclose(shifted, block(picture), atol=1e-4)
+    shifted = block.act(block.norm(block.conv(image) + 3.0))
+    assert torch.allclose(shifted, block(image), atol=1e-4)
 
 
 def test_names() -> None:

@@ -25,11 +25,11 @@ def squash_by_hand(s: np.ndarray) -> np.ndarray:
     return squared / (1 + squared) * s / math.sqrt(squared)
 
 
-def forward_by_hand(network: capsnet.CapsNet, picture: np.ndarray, iterations: int) -> np.ndarray:
-    """One picture (C, S, S) → class capsules, by the paper's equations and one loop an index."""
+def forward_by_hand(network: capsnet.CapsNet, image: np.ndarray, iterations: int) -> np.ndarray:
+    """One image (C, S, S) → class capsules, by the paper's equations and one loop an index."""
     conv1: Any = network.conv1[0]
     primary: Any = network.primary.conv
-    x = np.maximum(convolve(picture, conv1.weight.detach().numpy(), conv1.bias.detach().numpy(), 1), 0)
+    x = np.maximum(convolve(image, conv1.weight.detach().numpy(), conv1.bias.detach().numpy(), 1), 0)
     x = convolve(x, primary.weight.detach().numpy(), primary.bias.detach().numpy(), 2)
     types, side = network.primary.types, x.shape[1]
     dim = x.shape[0] // types
@@ -80,11 +80,11 @@ def spoil_axis(votes: torch.Tensor, iterations: int) -> tuple[torch.Tensor, torc
 def test_same_function_as_the_equations_with_loops(iterations: int) -> None:
     network = capsnet.capsnet_nano(**NANO, iterations=iterations).double()
     randomise(network)
-    picture = torch.randn(1, 1, 20, 20, dtype=torch.float64)
-    _, capsules = network.train()(picture)
-    expected = torch.from_numpy(forward_by_hand(network, picture[0].numpy(), iterations))
+    image = torch.randn(1, 1, 20, 20, dtype=torch.float64)
+    _, capsules = network.train()(image)
+    expected = torch.from_numpy(forward_by_hand(network, image[0].numpy(), iterations))
     assert torch.allclose(capsules[0], expected, rtol=1e-9, atol=1e-12)
-    assert torch.allclose(network.eval()(picture)[0], expected.norm(dim=1), rtol=1e-9)
+    assert torch.allclose(network.eval()(image)[0], expected.norm(dim=1), rtol=1e-9)
 
 
 def _axis(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +103,10 @@ def _iterations(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_comparison_catches_a_change(spoil, monkeypatch: pytest.MonkeyPatch) -> None:
     network = capsnet.capsnet_nano(**NANO).double().train()
     randomise(network)
-    picture = torch.randn(1, 1, 20, 20, dtype=torch.float64)
-    expected = torch.from_numpy(forward_by_hand(network, picture[0].numpy(), 3))
+    image = torch.randn(1, 1, 20, 20, dtype=torch.float64)
+    expected = torch.from_numpy(forward_by_hand(network, image[0].numpy(), 3))
     spoil(network, monkeypatch)
-    assert (network(picture)[1][0] - expected).abs().max() > 1e-6
+    assert (network(image)[1][0] - expected).abs().max() > 1e-6
 
 
 def test_counts_without_decoder_equal_the_published_ones() -> None:
@@ -224,7 +224,7 @@ def test_without_decoder_nothing_can_be_drawn() -> None:
         network.reconstruct(torch.zeros(1, 10, 16), torch.tensor([0]))
 
 
-def test_the_smallest_picture_works() -> None:
+def test_the_smallest_image_works() -> None:
     assert capsnet.capsnet_nano(image_size=17).eval()(torch.randn(2, 1, 17, 17)).shape == (2, 10)
 
 

@@ -48,12 +48,12 @@ def random_network(**options) -> nn.Module:
 @pytest.mark.parametrize(("channels", "size", "boost"), [(3, 32, 8), (1, 28, 8), (2, 30, 5)])
 def test_same_function_as_a_plain_computation(channels: int, size: int, boost: int) -> None:
     network = random_network(in_channels=channels, image_size=size, boost=boost)
-    picture = torch.randn(3, channels, size, size, dtype=torch.float64)
+    image = torch.randn(3, channels, size, size, dtype=torch.float64)
     with torch.no_grad():
         for training in (False, True):
             network.train(training)
-            scores, drawn = plain(network, picture, training)
-            ours = network(picture)
+            scores, drawn = plain(network, image, training)
+            ours = network(image)
             assert torch.allclose(ours[0] if training else ours, scores, rtol=1e-9, atol=1e-11)
             if training:
                 assert torch.allclose(ours[1], drawn, rtol=1e-9, atol=1e-11)
@@ -74,11 +74,11 @@ def _upsampling(network: Any) -> None:
 @pytest.mark.parametrize("spoil", [_activation, _epsilon, _upsampling])
 def test_the_comparison_catches_a_change(spoil) -> None:
     network = random_network().eval()
-    picture = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
-        expected = plain(network, picture, False)[0]
+        expected = plain(network, image, False)[0]
         spoil(network)
-        assert (network(picture) - expected).abs().max() > 1e-6
+        assert (network(image) - expected).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize(("channels", "size", "boost"), [(3, 32, 8), (1, 28, 8), (3, 32, 2)])
@@ -125,14 +125,14 @@ def test_the_auto_encoder_learns_from_labels_only_if_asked(joint: bool) -> None:
     assert all(learned) if joint else not any(learned)
 
 
-def test_the_picture_itself_stays_among_the_channels() -> None:
+def test_the_image_itself_stays_among_the_channels() -> None:
     network = channel_boosted_cnn.channel_boosted_cnn().eval()
     seen: list[Tensor] = []
     network.stage1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    picture = torch.randn(2, 3, 32, 32)
-    network(picture)
+    image = torch.randn(2, 3, 32, 32)
+    network(image)
     assert seen[0].shape == (2, 11, 32, 32)
-    assert torch.equal(seen[0][:, :3], picture)
+    assert torch.equal(seen[0][:, :3], image)
 
 
 def test_the_code_is_too_small_for_a_copy() -> None:
@@ -151,6 +151,6 @@ def test_loss_is_that_of_the_scores_plus_the_reconstruction() -> None:
     assert network.declaration.initial_loss == pytest.approx(math.log(10) + 1)
 
 
-def test_the_smallest_picture_works() -> None:
+def test_the_smallest_image_works() -> None:
     network = channel_boosted_cnn.channel_boosted_cnn(image_size=1).eval()
     assert network(torch.randn(2, 3, 1, 1)).shape == (2, 10)

@@ -14,24 +14,24 @@ from cnn_explorer.models.catalogue import registry
 from torch import Tensor, nn
 
 
-def pieces(picture: Tensor, height: int, width: int) -> list[Tensor]:
+def pieces(image: Tensor, height: int, width: int) -> list[Tensor]:
     """Windows of a batch (B, C, S, S) in reading order, the last ones filled with zeros."""
-    size = picture.shape[2]
+    size = image.shape[2]
     cut = []
     for top in range(0, size, height):
         for left in range(0, size, width):
-            window = picture.new_zeros(*picture.shape[:2], height, width)
-            seen = picture[:, :, top : top + height, left : left + width]
+            window = image.new_zeros(*image.shape[:2], height, width)
+            seen = image[:, :, top : top + height, left : left + width]
             window[:, :, : seen.shape[2], : seen.shape[3]] = seen
             cut.append(window)
     return cut
 
 
-def plain(network: nn.Module, picture: Tensor, height: int, width: int) -> Tensor:
+def plain(network: nn.Module, image: Tensor, height: int, width: int) -> Tensor:
     """Scores in evaluation from the weights alone: one step after another, the gates written out."""
     p = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    state = cell = picture.new_zeros(len(picture), p["head.weight"].shape[1])
-    for x in pieces(picture, height, width):
+    state = cell = image.new_zeros(len(image), p["head.weight"].shape[1])
+    for x in pieces(image, height, width):
         for block in ("frames.cnn.0.0", "frames.cnn.1.0"):
             x = F.conv2d(x, p[f"{block}.conv.weight"], padding=1)
             statistics = (p[f"{block}.norm.running_mean"], p[f"{block}.norm.running_var"])
@@ -61,9 +61,9 @@ def test_same_function_as_the_equations_with_loops(options: dict, channels: int,
     network = cnn_lstm.cnn_lstm(in_channels=channels, **options).double().eval()
     randomise(network)
     size = options["image_size"]
-    picture = torch.randn(2, channels, size, size, dtype=torch.float64)
+    image = torch.randn(2, channels, size, size, dtype=torch.float64)
     with torch.no_grad():
-        assert torch.allclose(network(picture), plain(network, picture, height, width), rtol=1e-9, atol=1e-12)
+        assert torch.allclose(network(image), plain(network, image, height, width), rtol=1e-9, atol=1e-12)
 
 
 def _activation(network: Any) -> None:
@@ -82,11 +82,11 @@ def _order(network: Any) -> None:
 def test_the_comparison_catches_a_change(spoil) -> None:
     network = cnn_lstm.cnn_lstm().double().eval()
     randomise(network)
-    picture = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
-        expected = plain(network, picture, 4, 32)
+        expected = plain(network, image, 4, 32)
         spoil(network)
-        assert (network(picture) - expected).abs().max() > 1e-6
+        assert (network(image) - expected).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize(
@@ -128,17 +128,17 @@ def test_reading_further_costs_work_but_no_parameters_of_the_lstm() -> None:
 def test_every_step_is_read_by_the_same_cnn() -> None:
     network = cnn_lstm.cnn_lstm_patches().eval()
     patch = torch.randn(1, 3, 8, 8)
-    picture = patch.repeat(1, 1, 4, 4)
-    features = network.frames(network.steps(picture))
+    image = patch.repeat(1, 1, 4, 4)
+    features = network.frames(network.steps(image))
     assert features.shape == (1, 16, 128)
     assert torch.allclose(features, features[:, :1].expand_as(features), atol=1e-6)
 
 
 def test_a_strip_that_moves_down_moves_one_step() -> None:
     network = cnn_lstm.cnn_lstm().eval()
-    picture = torch.randn(1, 3, 32, 32)
-    features = network.frames(network.steps(picture))
-    moved = network.frames(network.steps(picture.roll(4, dims=2)))
+    image = torch.randn(1, 3, 32, 32)
+    features = network.frames(network.steps(image))
+    moved = network.frames(network.steps(image.roll(4, dims=2)))
     assert torch.allclose(moved[:, 1:], features[:, :-1], atol=1e-6)
 
 
@@ -146,11 +146,11 @@ def test_the_order_of_the_steps_matters() -> None:
     """Unlike an average of the steps, the last state depends on what came when."""
     network = cnn_lstm.cnn_lstm().double().eval()
     randomise(network)
-    picture = torch.randn(1, 3, 32, 32, dtype=torch.float64)
-    upside_down = picture.unflatten(2, (8, 4)).flip(2).flatten(2, 3)
-    forward, backward = network.frames(network.steps(picture)), network.frames(network.steps(upside_down))
+    image = torch.randn(1, 3, 32, 32, dtype=torch.float64)
+    upside_down = image.unflatten(2, (8, 4)).flip(2).flatten(2, 3)
+    forward, backward = network.frames(network.steps(image)), network.frames(network.steps(upside_down))
     assert torch.allclose(forward.mean(1), backward.mean(1))
-    assert not torch.allclose(network(picture), network(upside_down))
+    assert not torch.allclose(network(image), network(upside_down))
 
 
 def test_the_cell_keeps_what_it_has_at_first() -> None:
@@ -161,15 +161,15 @@ def test_the_cell_keeps_what_it_has_at_first() -> None:
 
 
 def test_steps_are_cut_in_reading_order() -> None:
-    picture = torch.arange(16.0).reshape(1, 1, 4, 4)
-    strips = cnn_lstm.Steps(4, "rows", 2)(picture)
+    image = torch.arange(16.0).reshape(1, 1, 4, 4)
+    strips = cnn_lstm.Steps(4, "rows", 2)(image)
     assert strips.flatten(2)[0].tolist() == [list(range(8)), list(range(8, 16))]
-    patches = cnn_lstm.Steps(4, "patches", 2)(picture)
+    patches = cnn_lstm.Steps(4, "patches", 2)(image)
     assert patches.flatten(2)[0].tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
 
 
 @pytest.mark.parametrize("builder", [cnn_lstm.cnn_lstm, cnn_lstm.cnn_lstm_patches])
-def test_the_smallest_picture_works(builder) -> None:
+def test_the_smallest_image_works(builder) -> None:
     assert builder(image_size=1).eval()(torch.randn(2, 3, 1, 1)).shape == (2, 10)
 
 

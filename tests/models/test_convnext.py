@@ -106,7 +106,7 @@ def test_stochastic_depth_is_the_papers_unless_told_otherwise() -> None:
 
 
 @pytest.mark.parametrize(("stem", "smallest"), [("imagenet", 32), ("small", 8)])
-def test_the_smallest_picture_works_and_a_smaller_one_is_refused(stem: str, smallest: int) -> None:
+def test_the_smallest_image_works_and_a_smaller_one_is_refused(stem: str, smallest: int) -> None:
     network = (
         convnext.convnext_nano(image_size=smallest) if stem == "small" else convnext.convnext_tiny(image_size=smallest)
     )

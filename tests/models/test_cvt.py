@@ -142,7 +142,7 @@ def test_attention_costs_a_quarter() -> None:
     assert attention_products(1) == 4 * attention_products(2)
 
 
-def test_a_built_network_takes_pictures_of_any_size_and_shape() -> None:
+def test_a_built_network_takes_images_of_any_size_and_shape() -> None:
     network = cvt.cvt_nano().eval()
     for shape in ((28, 28), (40, 40), (24, 48)):
         assert network(torch.randn(1, 3, *shape)).shape == (1, 10)
@@ -185,5 +185,5 @@ def test_small_form_ends_with_four_by_four(size: int, shape: tuple[int, int]) ->
     assert network.declaration.token_grid == (4, 4)
 
 
-def test_the_smallest_picture_works() -> None:
+def test_the_smallest_image_works() -> None:
     assert counting.on_meta(lambda: cvt.cvt_13(image_size=3))(torch.empty(2, 3, 3, 3, device="meta")).shape == (2, 1000)

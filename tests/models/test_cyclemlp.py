@@ -135,7 +135,7 @@ def test_shares_of_the_branches_sum_to_one() -> None:
     assert torch.allclose(mixing(x), mixing.project(same(x)), atol=1e-6)
 
 
-def test_any_picture_size_and_moved_features_for_a_moved_picture() -> None:
+def test_any_input_size_and_moved_features_for_a_moved_image() -> None:
     torch.manual_seed(0)
     network = cyclemlp.cyclemlp_nano().eval()
     with torch.no_grad():
@@ -146,7 +146,7 @@ def test_any_picture_size_and_moved_features_for_a_moved_picture() -> None:
     assert torch.allclose(layer(x.roll(1, dims=2)), layer(x).roll(1, dims=2))
 
 
-def test_parameters_do_not_depend_on_the_picture() -> None:
+def test_parameters_do_not_depend_on_the_image() -> None:
     small = counting.on_meta(lambda: cyclemlp.cyclemlp_b1(image_size=64))
     large = counting.on_meta(lambda: cyclemlp.cyclemlp_b1(image_size=512))
     assert counting.count_parameters(small) == counting.count_parameters(large)
@@ -154,5 +154,5 @@ def test_parameters_do_not_depend_on_the_picture() -> None:
     assert ratio == pytest.approx(64, rel=0.02)
 
 
-def test_the_smallest_picture_works() -> None:
+def test_the_smallest_image_works() -> None:
     assert cyclemlp.cyclemlp_b1(image_size=3).eval()(torch.randn(1, 3, 3, 3)).shape == (1, 1000)

@@ -101,9 +101,9 @@ def by_hand(network: nn.Module, x: Tensor, layers: int) -> Tensor:
 def test_the_cifar_network_is_the_papers() -> None:
     network = registry.build("densenet_nano").double().eval()
     randomise(network)
-    picture = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
-        assert relative_difference(network(picture), by_hand(network, picture, layers=4)) < 1e-9
+        assert relative_difference(network(image), by_hand(network, image, layers=4)) < 1e-9
 
 
 @pytest.mark.parametrize(("name", "layers"), [("densenet121", 121), ("densenet201", 201), ("densenet_bc_100_12", 100)])
@@ -129,7 +129,7 @@ def test_the_widespread_small_form() -> None:
 
 
 @pytest.mark.parametrize(("stem", "smallest"), [("imagenet", 29), ("small", 8)])
-def test_the_smallest_picture(stem: str, smallest: int) -> None:
+def test_the_smallest_image(stem: str, smallest: int) -> None:
     with pytest.raises(ValueError, match=f"image_size: {smallest - 1} is too small.*works is {smallest}$"):
         densenet.densenet121(stem=stem, image_size=smallest - 1)
     network = counting.on_meta(lambda: densenet.densenet121(stem=stem, image_size=smallest)).eval()

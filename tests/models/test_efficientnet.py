@@ -92,9 +92,9 @@ def test_stochastic_depth_leaves_whole_branches_out_in_training_alone() -> None:
     torch.manual_seed(0)
     block = efficientnet.MBConv(8, 8, drop_path=0.5).train()
     x = torch.randn(64, 8, 4, 4)
-    left_out = [torch.equal(y, picture) for y, picture in zip(block(x), x, strict=True)]
+    left_out = [torch.equal(y, image) for y, image in zip(block(x), x, strict=True)]
     assert 16 < sum(left_out) < 48
-    assert not any(torch.equal(y, picture) for y, picture in zip(block.eval()(x), x, strict=True))
+    assert not any(torch.equal(y, image) for y, image in zip(block.eval()(x), x, strict=True))
 
 
 def test_bad_arguments_of_a_class_are_named() -> None:

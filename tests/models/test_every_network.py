@@ -1,7 +1,7 @@
 """What must hold for every network of the catalogue, whoever added it.
 
 What needs only shapes runs on the meta device for all variants; real arithmetic runs for each family's smallest variant in
-its form for small pictures, on real digits.
+its form for small images, on real digits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FORMS = [
 
 
 def smallest(family: str) -> registry.Variant:
-    """The variant of a family that costs least on small pictures."""
+    """The variant of a family that costs least on small images."""
     return min(registry.family(family).variants, key=lambda variant: variant.form("small").macs)
 
 
@@ -48,7 +48,7 @@ def digits() -> tuple[Tensor, Tensor]:
     return images, torch.tensor(scanned.target[:32])
 
 
-def pictures(channels: int, size: int) -> tuple[Tensor, Tensor]:
+def digit_images(channels: int, size: int) -> tuple[Tensor, Tensor]:
     """The same digits as a normalised batch (32, channels, size, size)."""
     images, targets = digits()
     images = nn.functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
@@ -208,7 +208,7 @@ def test_the_oracle_has_been_met_in_full() -> None:
 def test_every_parameter_learns(family: str, channels: int, size: int) -> None:
     torch.manual_seed(0)
     network: Any = build_small(smallest(family).name, channels, size).train()
-    images, targets = pictures(channels, size)
+    images, targets = digit_images(channels, size)
     loss_of(network, images[:8], targets[:8]).backward()
     excused = tuple(ending for ending, _ in network.declaration.null_gradients)
     for name, parameter in network.named_parameters():
@@ -222,20 +222,20 @@ def test_every_parameter_learns(family: str, channels: int, size: int) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_evaluation_is_deterministic_and_of_the_right_shape(family: str) -> None:
     network = build_small(smallest(family).name, 3, 32).eval()
-    images, _ = pictures(3, 32)
+    images, _ = digit_images(3, 32)
     with torch.no_grad():
         once, again = network(images[:4]), network(images[:4])
         alone = network(images[:1])
     assert once.shape == (4, 10) and torch.isfinite(once).all()
     assert torch.equal(once, again)
-    assert torch.allclose(once[:1], alone, rtol=1e-3, atol=1e-4), "a picture's scores depend on its neighbours"
+    assert torch.allclose(once[:1], alone, rtol=1e-3, atol=1e-4), "an image's scores depend on its neighbours"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_loss_before_training(family: str) -> None:
     torch.manual_seed(1)
     network: Any = build_small(smallest(family).name, 1, 28).train()
-    images, targets = pictures(1, 28)
+    images, targets = digit_images(1, 28)
     with torch.no_grad():
         loss = loss_of(network, images, targets).item()
     expected = network.declaration.initial_loss
@@ -276,7 +276,7 @@ def test_one_batch_is_learned_by_heart(family: str) -> None:
             module.p = 0.0
         elif hasattr(module, "rate") and type(module).__name__ == "DropPath":
             module.rate = 0.0
-    images, targets = (tensor[:16] for tensor in pictures(1, 28))
+    images, targets = (tensor[:16] for tensor in digit_images(1, 28))
     optimizer = torch.optim.Adam(network.parameters(), lr=declaration.overfit_lr)
     for _ in range(declaration.overfit_steps):
         loss = loss_of(network, images, targets)

@@ -53,10 +53,10 @@ def test_auxiliary_heads_in_training_are_torchvisions() -> None:
         for module in network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-    picture = torch.randn(3, 3, 64, 64, dtype=torch.float64)
-    transplant(theirs, ours, picture)
-    scores, first, second = ours(picture)
-    reference = theirs(picture)
+    image = torch.randn(3, 3, 64, 64, dtype=torch.float64)
+    transplant(theirs, ours, image)
+    scores, first, second = ours(image)
+    reference = theirs(image)
     assert relative_difference(scores, reference.logits) < 1e-9
     assert relative_difference(first, reference.aux_logits1) < 1e-9
     assert relative_difference(second, reference.aux_logits2) < 1e-9
@@ -141,9 +141,9 @@ def test_the_papers_form_is_table_1() -> None:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    picture = torch.randn(1, 3, 224, 224, dtype=torch.float64)
+    image = torch.randn(1, 3, 224, 224, dtype=torch.float64)
     with torch.no_grad():
-        ours, table = network(picture), Table1(network).run(picture)
+        ours, table = network(image), Table1(network).run(image)
     for mine, reference in zip(ours, table, strict=True):
         assert relative_difference(mine, reference) < 1e-9
 
@@ -205,7 +205,7 @@ def test_heads_count_a_third_in_training_and_are_absent_in_evaluation() -> None:
         (googlenet.googlenet_bn, "small", 4),
     ],
 )
-def test_the_smallest_picture(build, stem: str, smallest: int) -> None:
+def test_the_smallest_image(build, stem: str, smallest: int) -> None:
     with pytest.raises(ValueError, match=f"image_size: {smallest - 1} is too small.*works is {smallest}$"):
         build(stem=stem, image_size=smallest - 1)
     network = counting.on_meta(lambda: build(stem=stem, image_size=smallest)).eval()

@@ -54,7 +54,7 @@ def by_hand(network: nn.Module, x: Tensor) -> Tensor:
         if not projection:
             branches.append(halve(x))
         elif pool == "avg":
-            around = F.pad(x, (1, 1, 1, 1))  # zeros outside the picture are averaged in, as Caffe does
+            around = F.pad(x, (1, 1, 1, 1))  # zeros outside the image are averaged in, as Caffe does
             branches.append(unit(F.avg_pool2d(around, 3, 1), projection, 1))
         else:
             branches.append(unit(F.max_pool2d(x, 3, 1, 1), projection, 1))
@@ -130,7 +130,7 @@ def test_what_passes_through_has_the_size_of_the_convolutions(side: int) -> None
 
 
 @pytest.mark.parametrize(("stem", "smallest"), [("imagenet", 7), ("small", 2)])
-def test_the_smallest_picture(stem: str, smallest: int) -> None:
+def test_the_smallest_image(stem: str, smallest: int) -> None:
     with pytest.raises(ValueError, match=f"image_size: {smallest - 1} is too small.*works is {smallest}$"):
         inception_v2.inception_v2(stem=stem, image_size=smallest - 1)
     network = counting.on_meta(lambda: inception_v2.inception_v2(stem=stem, image_size=smallest)).eval()

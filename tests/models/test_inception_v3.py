@@ -112,7 +112,7 @@ def test_a_padded_grid_reduction_fits_every_size(side: int) -> None:
     assert module(torch.randn(1, 6, side, side)).shape == (1, module.out_channels, -(-side // 2), -(-side // 2))
 
 
-def test_the_smallest_picture_has_75_pixels() -> None:
+def test_the_smallest_image_has_75_pixels() -> None:
     with pytest.raises(ValueError, match=r"image_size: 74 is too small.*works is 75$"):
         inception_v3.inception_v3(image_size=74)
     network = counting.on_meta(lambda: inception_v3.inception_v3(image_size=75)).eval()

@@ -70,9 +70,9 @@ def squash(x: Tensor) -> Tensor:
     return 1.7159 * torch.tanh(2 * x / 3)
 
 
-def paper_by_hand(network: Any, picture: Tensor) -> Tensor:
+def paper_by_hand(network: Any, image: Tensor) -> Tensor:
     """The penalties of lenet5_paper computed map by map from the printed table, with none of its modules."""
-    x = squash(F.conv2d(picture, network.c1[0].weight, network.c1[0].bias))
+    x = squash(F.conv2d(image, network.c1[0].weight, network.c1[0].bias))
     x = subsample_by_hand(x, network.s2)
     maps = []
     by_inputs = {}  # our three grouped convolutions, unpacked: number of inputs → iterator over (weight, bias)
@@ -101,11 +101,11 @@ def subsample_by_hand(x: Tensor, layer: Any) -> Tensor:
 def test_the_paper_form_map_by_map() -> None:
     network = lenet.lenet5_paper().double().eval()
     randomise(network)
-    picture = torch.randn(3, 1, 32, 32, dtype=torch.float64)
-    ours, theirs = network(picture), -paper_by_hand(network, picture)
+    image = torch.randn(3, 1, 32, 32, dtype=torch.float64)
+    ours, theirs = network(image), -paper_by_hand(network, image)
     assert relative_difference(ours, theirs) < 1e-12
     network.c1[1] = nn.Tanh()
-    assert relative_difference(network(picture), theirs) > 1e-6, "a changed activation passes unnoticed"
+    assert relative_difference(network(image), theirs) > 1e-6, "a changed activation passes unnoticed"
 
 
 def test_parameters_of_the_paper_layer_by_layer() -> None:
@@ -162,22 +162,22 @@ def test_far_classes_are_left_alone() -> None:
 def test_the_paper_form_starts_at_its_declared_loss() -> None:
     torch.manual_seed(0)
     network = lenet.lenet5_paper()
-    picture, targets = torch.randn(16, 1, 32, 32), torch.arange(16) % 10
-    loss = network.training_loss(network(picture), picture, targets, F.cross_entropy).item()
+    image, targets = torch.randn(16, 1, 32, 32), torch.arange(16) % 10
+    loss = network.training_loss(network(image), image, targets, F.cross_entropy).item()
     declared = network.declaration.initial_loss
     assert declared is not None
     assert abs(loss - declared) < 0.05 * declared
 
 
-def test_small_pictures_get_their_border_continued() -> None:
-    picture = torch.rand(1, 1, 28, 28)
-    padded = lenet.PadTo(28, 32)(picture)
+def test_small_images_get_their_border_continued() -> None:
+    image = torch.rand(1, 1, 28, 28)
+    padded = lenet.PadTo(28, 32)(image)
     assert padded.shape == (1, 1, 32, 32)
-    assert torch.equal(padded[:, :, 2:30, 2:30], picture)
-    assert torch.equal(padded[0, 0, :2, 2:30], picture[0, 0, :1].expand(2, -1))
+    assert torch.equal(padded[:, :, 2:30, 2:30], image)
+    assert torch.equal(padded[0, 0, :2, 2:30], image[0, 0, :1].expand(2, -1))
 
 
-def test_the_smallest_picture_works() -> None:
+def test_the_smallest_image_works() -> None:
     assert lenet.lenet5(image_size=12)(torch.randn(2, 1, 12, 12)).shape == (2, 10)
 
 

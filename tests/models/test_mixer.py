@@ -94,9 +94,9 @@ def test_shuffled_pixels_are_another_parametrisation_of_the_same_network() -> No
 def test_stochastic_depth_acts_in_training_only() -> None:
     network: Any = mixer.mixer_nano(drop_path=0.5)
     assert [block.drop_path.rate for block in network.blocks] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
-    picture = torch.randn(4, 3, 32, 32)
-    assert not torch.equal(network.train()(picture), network(picture))
-    assert torch.equal(network.eval()(picture), network(picture))
+    image = torch.randn(4, 3, 32, 32)
+    assert not torch.equal(network.train()(image), network(image))
+    assert torch.equal(network.eval()(image), network(image))
 
 
 @pytest.mark.parametrize(("size", "tokens"), [(28, 49), (32, 64)])

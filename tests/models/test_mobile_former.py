@@ -152,7 +152,7 @@ def test_before_training_a_dynamic_relu_is_nearly_a_relu() -> None:
     assert torch.allclose(layer(x, torch.randn(2, 3, 8)), torch.relu(x), atol=0.05)
 
 
-def test_slopes_of_a_dynamic_relu_depend_on_the_picture() -> None:
+def test_slopes_of_a_dynamic_relu_depend_on_the_image() -> None:
     torch.manual_seed(0)
     layer = mobile_former.DynamicReLU(4, 8)
     x = torch.ones(2, 4, 1, 1)
@@ -204,5 +204,5 @@ def test_26m_is_52m_with_grouped_convolutions() -> None:
 def test_dropout_acts_in_training_only() -> None:
     network = mobile_former.mobile_former_26m(stem="small", image_size=32, num_classes=10, dropout=0.5)
     assert network.dropout.p == 0.5
-    picture = torch.randn(2, 3, 32, 32)
-    assert torch.equal(network.eval()(picture), network(picture))
+    image = torch.randn(2, 3, 32, 32)
+    assert torch.equal(network.eval()(image), network(image))

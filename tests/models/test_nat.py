@@ -176,12 +176,12 @@ def test_small_form_ends_with_four_by_four(size: int, last: int) -> None:
 def test_stochastic_depth_acts_in_training_only() -> None:
     network: Any = nat.nat_nano(drop_path=0.9)
     assert network.stage3[-1].drop_path.rate == pytest.approx(0.9)
-    picture = torch.randn(1, 3, 32, 32)
-    assert not torch.equal(network.train()(picture), network(picture))
-    assert torch.equal(network.eval()(picture), network(picture))
+    image = torch.randn(1, 3, 32, 32)
+    assert not torch.equal(network.train()(image), network(image))
+    assert torch.equal(network.eval()(image), network(image))
 
 
-def test_a_picture_of_another_size_is_refused() -> None:
+def test_a_image_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="40×40 pixels, but the network was built for image_size 32"):
         nat.nat_nano()(torch.zeros(1, 3, 40, 40))
 
@@ -191,7 +191,7 @@ def test_a_map_too_small_for_the_dilation_is_refused() -> None:
         nat.NeighbourhoodAttention(32, 1, 13, 7, 2)
 
 
-def test_the_smallest_picture_works() -> None:
+def test_the_smallest_image_works() -> None:
     for size in (193, 194):
         network = counting.on_meta(lambda size=size: nat.nat_mini(image_size=size))
         assert network(torch.empty(1, 3, size, size, device="meta")).shape == (1, 1000)

@@ -81,9 +81,9 @@ def cifar_164(network: nn.Module, x: Tensor) -> Tensor:
 def test_164_layers_are_the_authors_network() -> None:
     network = registry.build("preact_resnet164").double().eval()
     randomise(network)
-    picture = torch.randn(1, 3, 32, 32, dtype=torch.float64)
+    image = torch.randn(1, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
-        assert relative_difference(network(picture), cifar_164(network, picture)) < 1e-9
+        assert relative_difference(network(image), cifar_164(network, image)) < 1e-9
 
 
 def test_the_widespread_small_form_has_no_last_norm() -> None:

@@ -49,11 +49,11 @@ def test_the_comparison_catches_a_change(spoil, pair: tuple[nn.Module, nn.Module
     if spoil is _halve_the_groups:  # gradients have other shapes then: the outputs are compared alone
         randomise(reference)
         ours.load_state_dict(dict(zip(ours.state_dict(), reference.state_dict().values(), strict=True)))
-        picture = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+        image = torch.randn(2, 3, 64, 64, dtype=torch.float64)
         with torch.no_grad():
-            assert relative_difference(ours(picture), reference(picture)) < 1e-9
+            assert relative_difference(ours(image), reference(image)) < 1e-9
             spoil(ours)
-            assert relative_difference(ours(picture), reference(picture)) > 1e-6
+            assert relative_difference(ours(image), reference(image)) > 1e-6
     else:
         assert_comparison_can_fail(ours, reference, (3, 64, 64), spoil)
 

@@ -128,7 +128,7 @@ def test_gates_on_inception_cost_what_the_formula_says() -> None:
     assert gated.parameters - plain.parameters == weights + sum(c + c // 16 for c in channels)
 
 
-def test_gates_lie_between_0_and_1_and_depend_on_the_picture() -> None:
+def test_gates_lie_between_0_and_1_and_depend_on_the_image() -> None:
     gate = senet.SqueezeExcite(8, 4)
     x = torch.randn(5, 8, 6, 6) * 10
     s = gate.weights(x)
@@ -137,7 +137,7 @@ def test_gates_lie_between_0_and_1_and_depend_on_the_picture() -> None:
     assert torch.equal(gate(x), x * s[:, :, None, None])
 
 
-def test_a_gate_sees_the_whole_picture_and_no_place() -> None:
+def test_a_gate_sees_the_whole_image_and_no_place() -> None:
     gate = senet.SqueezeExcite(8, 4).double()
     x = torch.randn(1, 8, 6, 6, dtype=torch.float64)
     shuffled = x.flatten(2)[:, :, torch.randperm(36)].view_as(x)

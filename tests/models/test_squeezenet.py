@@ -102,7 +102,7 @@ def test_scores_are_averages_of_maps() -> None:
         ("squeezenet1_0", "small", 4),
     ],
 )
-def test_smallest_picture_is_the_one_that_is_named(name: str, stem: str, smallest: int) -> None:
+def test_smallest_image_is_the_one_that_is_named(name: str, stem: str, smallest: int) -> None:
     network = getattr(squeezenet, name)(image_size=smallest, num_classes=5, stem=stem).eval()
     assert network(torch.randn(1, 3, smallest, smallest)).shape == (1, 5)
     with pytest.raises(ValueError, match=f"image_size: {smallest - 1} .* {smallest}$"):

@@ -70,7 +70,7 @@ def test_windows_round_trip(height: int, width: int, window: int) -> None:
     ("height", "width", "window", "shifts"), [(8, 12, 4, (2, 2)), (14, 14, 7, (3, 3)), (6, 3, 3, (1, 0))]
 )
 def test_the_mask_blocks_exactly_the_pairs_that_came_around(height, width, window, shifts) -> None:
-    """Brute force: two places of a shifted window may meet when they lie within one window's reach in the picture."""
+    """Brute force: two places of a shifted window may meet when they lie within one window's reach in the image."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     places = torch.stack((rows, columns), dim=-1)[None].roll((-shifts[0], -shifts[1]), dims=(1, 2))
     windows = swin.window_partition(places, window)
@@ -152,7 +152,7 @@ def test_small_form_has_windows_of_four() -> None:
     assert network.stage1[1].attention.window == 4 and network.stage1[1].attention.shift == 2
 
 
-def test_a_picture_need_not_be_square() -> None:
+def test_a_image_need_not_be_square() -> None:
     network = swin.swin_nano().eval()
     with torch.no_grad():
         assert network(torch.randn(2, 3, 40, 24)).shape == (2, 10)
@@ -166,5 +166,5 @@ def test_stochastic_depth_is_the_papers_unless_told_otherwise() -> None:
     assert told.stage4[-1].drop_path.rate == pytest.approx(0.1)
 
 
-def test_the_smallest_picture_works() -> None:
+def test_the_smallest_image_works() -> None:
     assert swin.swin_tiny(image_size=4).eval()(torch.randn(1, 3, 4, 4)).shape == (1, 1000)

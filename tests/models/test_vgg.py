@@ -72,10 +72,10 @@ def test_the_name_counts_the_layers(name: str, layers: int) -> None:
 
 def seen_pixels(layers: nn.Module, size: int) -> int:
     """Side of the square of pixels that the middle output depends on."""
-    picture = torch.rand(1, 1, size, size, requires_grad=True)
-    out = layers(picture)
+    image = torch.rand(1, 1, size, size, requires_grad=True)
+    out = layers(image)
     out[0, 0, out.shape[2] // 2, out.shape[3] // 2].backward()
-    return int(gradient(picture)[0, 0].any(dim=0).sum())
+    return int(gradient(image)[0, 0].any(dim=0).sum())
 
 
 @pytest.mark.parametrize(("depth", "side"), [(1, 3), (2, 5), (3, 7)])
@@ -121,8 +121,8 @@ def test_growing_takes_the_fully_connected_layers_of_the_imagenet_form() -> None
     shallow: Any = registry.build("vgg11", num_classes=10, image_size=32, hidden=HIDDEN)
     assert vgg.grow(deep, shallow)[-3:] == ["fc6", "fc7", "head"]
     assert torch.equal(deep.fc6[0].weight, shallow.fc6[0].weight)
-    picture = torch.rand(1, 3, 32, 32)
-    assert torch.equal(deep.stage1.conv1(picture), shallow.stage1.conv1(picture))
+    image = torch.rand(1, 3, 32, 32)
+    assert torch.equal(deep.stage1.conv1(image), shallow.stage1.conv1(image))
 
 
 def test_growing_refuses_what_does_not_fit() -> None:

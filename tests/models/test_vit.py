@@ -98,22 +98,22 @@ def test_the_size_table_of_the_note_is_that_of_the_code() -> None:
 
 def test_patch_embedding_is_one_linear_layer_on_flattened_patches() -> None:
     stem = vit.PatchEmbedding(3, 8, 12, 4).double()
-    picture = torch.randn(2, 3, 12, 12, dtype=torch.float64)
-    patches = rearrange(picture, "b c (row y) (column x) -> b (row column) (c y x)", y=4, x=4)
+    image = torch.randn(2, 3, 12, 12, dtype=torch.float64)
+    patches = rearrange(image, "b c (row y) (column x) -> b (row column) (c y x)", y=4, x=4)
     assert stem.project.bias is not None
     expected = patches @ stem.project.weight.flatten(1).T + stem.project.bias
-    assert torch.allclose(stem(picture), expected, atol=1e-12)
+    assert torch.allclose(stem(image), expected, atol=1e-12)
 
 
 def test_a_patch_that_does_not_divide_leaves_pixels_unread() -> None:
     network: Any = counting.on_meta(lambda: vit.vit_mini_28(image_size=384))
     assert network.stem.grid == 13 and "20 pixels a side unread" in repr(network.stem)
     stem = vit.PatchEmbedding(1, 4, 10, 4)
-    picture = torch.randn(1, 1, 10, 10)
-    changed = picture.clone()
+    image = torch.randn(1, 1, 10, 10)
+    changed = image.clone()
     changed[:, :, 8:] += 1
     changed[:, :, :, 8:] += 1
-    assert torch.equal(stem(picture), stem(changed))
+    assert torch.equal(stem(image), stem(changed))
 
 
 def test_attention_is_what_the_note_says() -> None:
@@ -170,11 +170,11 @@ def test_patch_size_is_a_keyword() -> None:
 
 def test_dropout_acts_in_training_only() -> None:
     network = vit.vit_nano(dropout=0.5)
-    picture = torch.randn(1, 3, 32, 32)
-    assert not torch.equal(network.train()(picture), network(picture))
-    assert torch.equal(network.eval()(picture), network(picture))
+    image = torch.randn(1, 3, 32, 32)
+    assert not torch.equal(network.train()(image), network(image))
+    assert torch.equal(network.eval()(image), network(image))
 
 
-def test_a_picture_of_another_size_is_refused() -> None:
+def test_a_image_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="40×40 pixels, but the network was built for image_size 32"):
         vit.vit_nano()(torch.zeros(1, 3, 40, 40))

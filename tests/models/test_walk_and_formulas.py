@@ -79,10 +79,10 @@ CONVOLUTIONS = [
 def test_one_output_value_is_the_sum_of_its_window(options: dict) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(4, 6, **options))
-    picture = torch.randn(1, 4, 9, 9)
-    output = network(picture)
+    image = torch.randn(1, 4, 9, 9)
+    output = network(image)
     for position in [(0, 0, 0), (5, output.shape[2] - 1, 1), (3, 2, output.shape[3] - 1)]:
-        pixel = walk.output_pixel(network, "0", picture, position)
+        pixel = walk.output_pixel(network, "0", image, position)
         assert pixel.total == pytest.approx(output[0][position].item(), abs=1e-5)
         assert (pixel.window * pixel.kernel).sum().item() + pixel.bias == pytest.approx(pixel.total, abs=1e-5)
 
@@ -93,10 +93,10 @@ def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Pa
     kept = {"schema": 1, "model": network.state_dict(), "mean": [0.2], "std": [0.4], "epoch": 3}
     torch.save(kept, tmp_path / "best.pt")
     name = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
-    picture = [[(row * column) % 256 for column in range(28)] for row in range(28)]
-    asked = {"network": "lenet5", "form": "paper", "layer": name, "position": [1, 2, 3], "picture": picture}
+    image = [[(row * column) % 256 for column in range(28)] for row in range(28)]
+    asked = {"network": "lenet5", "form": "paper", "layer": name, "position": [1, 2, 3], "image": image}
     trained = server.pixel(**asked, weights=str(tmp_path / "best.pt"), num_classes=7)
-    entering = (torch.tensor(picture, dtype=torch.float32)[None, None] / 255 - 0.2) / 0.4
+    entering = (torch.tensor(image, dtype=torch.float32)[None, None] / 255 - 0.2) / 0.4
     expected = network.get_submodule(name)(entering)[0, 1, 2, 3].item()
     assert trained["total"] == pytest.approx(expected, abs=1e-5)
     assert server.pixel(**asked)["kernel"] != trained["kernel"]
@@ -104,11 +104,11 @@ def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Pa
 
 def test_a_pixel_needs_a_convolution_and_a_place() -> None:
     network = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
-    picture = torch.randn(1, 1, 4, 4)
+    image = torch.randn(1, 1, 4, 4)
     with pytest.raises(ValueError, match="'2' is not a two-dimensional convolution"):
-        walk.output_pixel(network, "2", picture, (0, 0, 0))
+        walk.output_pixel(network, "2", image, (0, 0, 0))
     with pytest.raises(ValueError, match="outside the output"):
-        walk.output_pixel(network, "0", picture, (0, 2, 0))
+        walk.output_pixel(network, "0", image, (0, 2, 0))
 
 
 def leaves(name: str, **options) -> list[Layer]:

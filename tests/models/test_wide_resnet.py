@@ -88,9 +88,9 @@ def by_hand(network: nn.Module, x: Tensor, n: int) -> Tensor:
 def test_a_wide_network_is_the_papers() -> None:
     network = wide_resnet.wide(16, 3, dropout=0.3).double().eval()
     randomise(network)
-    picture = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    image = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     with torch.no_grad():
-        assert relative_difference(network(picture), by_hand(network, picture, n=2)) < 1e-9
+        assert relative_difference(network(image), by_hand(network, image, n=2)) < 1e-9
 
 
 def test_k_counts_squared_and_depth_once() -> None:

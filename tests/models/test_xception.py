@@ -48,11 +48,11 @@ def _activation_between(network: Any) -> None:
 @pytest.mark.parametrize("spoil", [_epsilon, _pooling, _activation_between])
 def test_the_comparison_catches_a_change(spoil, twins) -> None:
     ours, theirs = copy.deepcopy(twins[0]), twins[1]
-    picture = torch.randn(1, 3, SIZE, SIZE, dtype=torch.float64)
+    image = torch.randn(1, 3, SIZE, SIZE, dtype=torch.float64)
     with torch.no_grad():
-        assert relative_difference(ours(picture), theirs(picture)) < 1e-9
+        assert relative_difference(ours(image), theirs(image)) < 1e-9
         spoil(ours)
-        assert relative_difference(ours(picture), theirs(picture)) > 1e-6
+        assert relative_difference(ours(image), theirs(image)) > 1e-6
 
 
 def _separable(n: int, m: int) -> int:
@@ -140,6 +140,6 @@ def test_the_middle_flow_can_do_nothing() -> None:
     assert torch.equal(network.middle(x), x)
 
 
-def test_the_smallest_pictures_work() -> None:
+def test_the_smallest_images_work() -> None:
     assert xception.xception(image_size=7, num_classes=2).eval()(torch.randn(1, 3, 7, 7)).shape == (1, 2)
     assert xception.xception_nano(image_size=1).eval()(torch.randn(1, 3, 1, 1)).shape == (1, 10)

@@ -45,9 +45,9 @@ def norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
     return centred / torch.sqrt(centred.pow(2).mean(-1, keepdim=True) + 1e-5) * layer.weight + layer.bias
 
 
-def again(network: Any, picture: Tensor, strides: tuple[int, int]) -> Tensor:
+def again(network: Any, image: Tensor, strides: tuple[int, int]) -> Tensor:
     """The whole network from its weights alone, written a second time."""
-    x = F.conv2d(picture, network.stem.conv1.weight, network.stem.conv1.bias, stride=strides[0], padding=1)
+    x = F.conv2d(image, network.stem.conv1.weight, network.stem.conv1.bias, stride=strides[0], padding=1)
     x = F.conv2d(x, network.stem.conv2.weight, network.stem.conv2.bias, stride=strides[1], padding=1)
     x = norm(network.stem.norm, x.movedim(1, -1))
     for name, stage in network.named_children():

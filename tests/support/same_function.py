@@ -29,7 +29,7 @@ def differences(
     convert: Callable[[str, Tensor], Tensor] | None = None,
     spoil: Callable[[nn.Module], None] | None = None,
 ) -> tuple[float, float]:
-    """Relative difference of the outputs and of the gradients (worst tensor; the picture's gradient included).
+    """Relative difference of the outputs and of the gradients (worst tensor; the image's gradient included).
 
     ``theirs`` is the reference; its weights are drawn at random and put into ``ours``. ``spoil(ours)`` changes something
     afterwards: the control that shows that the comparison can fail.
@@ -37,26 +37,26 @@ def differences(
     ours, theirs = ours.double().eval(), theirs.double().eval()
     randomise(theirs, seed)
     generator = torch.Generator().manual_seed(seed + 1)
-    picture = torch.randn((batch, *shape), generator=generator, dtype=torch.float64)
-    pairs = transplant(theirs, ours, picture, convert=convert)
+    image = torch.randn((batch, *shape), generator=generator, dtype=torch.float64)
+    pairs = transplant(theirs, ours, image, convert=convert)
     assert {pair.target for pair in pairs} >= set(dict(ours.named_parameters())), "some of our weights were never set"
     if spoil is not None:
         spoil(ours)
-    our_scores, our_gradients = _run(ours, picture)
-    their_scores, their_gradients = _run(theirs, picture)
+    our_scores, our_gradients = _run(ours, image)
+    their_scores, their_gradients = _run(theirs, image)
     gradient = relative_difference(our_gradients[""], their_gradients[""])
     if convert is None:
         gradient = max(gradient, _worst(pairs, our_gradients, their_gradients))
     return relative_difference(our_scores, their_scores), gradient
 
 
-def _run(network: nn.Module, picture: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    picture = picture.clone().requires_grad_(True)
-    scores = first(network(picture))
+def _run(network: nn.Module, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    image = image.clone().requires_grad_(True)
+    scores = first(network(image))
     _weighted(scores).backward()
     gradients = {name: p.grad for name, p in named_weights(network).items() if p.grad is not None}
-    assert picture.grad is not None
-    return scores.detach(), {**gradients, "": picture.grad}
+    assert image.grad is not None
+    return scores.detach(), {**gradients, "": image.grad}
 
 
 def _worst(pairs: list[Pair], ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:

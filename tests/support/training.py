@@ -82,7 +82,7 @@ class Broken(Tiny):
 
 
 class Plain(nn.Module):
-    """Nothing in it treats a picture otherwise because of its neighbours in the batch, or at random.
+    """Nothing in it treats an image otherwise because of its neighbours in the batch, or at random.
 
     One parameter is never used, as it happens in networks of one's own.
     """
@@ -105,7 +105,7 @@ class Slow(Tiny):
 
 
 class Hungry(Tiny):
-    """Has memory for as many pictures at a time as TRAINED_AT_ONCE and JUDGED_AT_ONCE say."""
+    """Has memory for as many images at a time as TRAINED_AT_ONCE and JUDGED_AT_ONCE say."""
 
     def forward(self, x):
         room = int(os.environ.get("TRAINED_AT_ONCE" if self.training else "JUDGED_AT_ONCE", 1000))

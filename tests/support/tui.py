@@ -30,7 +30,7 @@ def row(name, layer_type, inputs, output, parameters, children=(), **more):
     return made | more
 def layers(asked):
     if "refuse" in asked["network"] or asked.get("image_size") == 1:
-        raise ValueError("the picture is too small")
+        raise ValueError("the image is too small")
     side = asked.get("image_size", 8)
     formula = {"what": "parameters", "general": "k·k·C_in·C_out", "filled": "1·1·5·4", "value": 20}
     details = {"settings": {"kernel_size": [1, 1]}, "formulas": [formula]}
@@ -55,7 +55,7 @@ def answer(asked):
     if what == "portraits":
         return {"portraits": [portrait(one) for one in asked["networks"]]}
     if what == "pixel":
-        assert len(asked["picture"]) == 28
+        assert len(asked["image"]) == 28
         bias = 0.75 if asked.get("weights", "").endswith("best.pt") and asked["num_classes"] == 10 else 0.25
         return {"layer": asked["layer"], "position": asked["position"], "window": [[[2.0]]], "kernel": [[[0.5]]],
                 "bias": bias, "total": 1 + bias}

@@ -9,7 +9,7 @@ from cnn_explorer.trainer.batches import augment, mixup_cutmix, placement, randa
 from cnn_explorer.trainer.batches.batches import TrainingBatches, View, evaluation_batches
 from cnn_explorer.trainer.common import rng
 from cnn_explorer.trainer.config.recipe import AUGMENTATIONS, Recipe
-from cnn_explorer.trainer.data.datasets import Pictures
+from cnn_explorer.trainer.data.datasets import LabelledImages
 from cnn_explorer.trainer.devices import hardware
 from cnn_explorer.trainer.devices.process_group import ALONE, Group
 from torch import Tensor
@@ -23,8 +23,8 @@ def bytes_of(count: int = 6, channels: int = 3, size: int = 8) -> Tensor:
 
 
 def batches(recipe: Recipe, count: int = 20, size: int = 8, seed: int = 0, view_size: int | None = None):
-    pictures = Pictures(bytes_of(count, size=size), torch.arange(count) % 4)
-    return TrainingBatches(pictures, View((0.5,) * 3, (0.25,) * 3, view_size or size, CPU), recipe, seed, 4)
+    samples = LabelledImages(bytes_of(count, size=size), torch.arange(count) % 4)
+    return TrainingBatches(samples, View((0.5,) * 3, (0.25,) * 3, view_size or size, CPU), recipe, seed, 4)
 
 
 def test_mirrored_border_is_that_of_torch() -> None:
@@ -33,7 +33,7 @@ def test_mirrored_border_is_that_of_torch() -> None:
     assert torch.equal(augment.with_border(images, 3, "mirror"), expected)
 
 
-def test_a_mirrored_border_may_be_wider_than_the_picture() -> None:
+def test_a_mirrored_border_may_be_wider_than_the_image() -> None:
     assert augment.with_border(bytes_of(size=2), 5, "mirror").shape == (6, 3, 12, 12)
     assert torch.equal(augment.with_border(bytes_of(size=1), 2, "mirror"), bytes_of(size=1).expand(-1, -1, 5, 5))
 
@@ -53,7 +53,7 @@ def test_every_window_is_the_plain_crop() -> None:
     )
 
 
-def test_flip_mirrors_the_chosen_pictures_only() -> None:
+def test_flip_mirrors_the_chosen_images_only() -> None:
     images = bytes_of()
     flipped = augment.flip(images, torch.tensor([True, False, True, False, False, True]))
     assert torch.equal(flipped[0], images[0].flip(2))
@@ -83,7 +83,7 @@ def test_draws_follow_from_seed_and_epoch_alone() -> None:
     assert set(first["signs"].unique().tolist()) == {-1, 1}
 
 
-def test_an_epoch_shows_every_picture_once_in_a_new_order() -> None:
+def test_an_epoch_shows_every_image_once_in_a_new_order() -> None:
     made = batches(Recipe(batch_size=5))
     first, second = made.epoch(0), made.epoch(1)
     assert sorted(first.order.tolist()) == list(range(20))
@@ -92,7 +92,7 @@ def test_an_epoch_shows_every_picture_once_in_a_new_order() -> None:
     assert not torch.equal(first.order, batches(Recipe(batch_size=5), seed=1).epoch(0).order)
 
 
-def test_batches_leave_out_the_rest_and_keep_picture_and_class_together() -> None:
+def test_batches_leave_out_the_rest_and_keep_image_and_class_together() -> None:
     made = batches(Recipe(batch_size=6))
     assert made.steps_per_epoch == 3
     epoch = made.epoch(0)
@@ -105,7 +105,7 @@ def test_batches_leave_out_the_rest_and_keep_picture_and_class_together() -> Non
 
 def test_a_part_of_a_larger_set_is_taken_by_its_rows() -> None:
     rows = torch.tensor([1, 3, 5, 7])
-    part = Pictures(bytes_of(8), torch.arange(4), rows)
+    part = LabelledImages(bytes_of(8), torch.arange(4), rows)
     made = TrainingBatches(part, View((0.0,) * 3, (1 / 255,) * 3, 8, CPU), Recipe(batch_size=4), 0, 4)
     images, targets = made.batch(made.epoch(0), 0)
     assert torch.allclose(images, bytes_of(8)[rows[targets]].float(), atol=1e-2)
@@ -120,7 +120,7 @@ def test_every_augmentation_changes_training_batches_and_no_others(name: str) ->
     assert not torch.equal(before, after)
     assert targets.shape == ((10, 4) if name in ("mixup", "cutmix") else (10,))
     again = changed.batch(changed.epoch(0), 0)[0]
-    assert torch.equal(after, again), "the same epoch must give the same pictures"
+    assert torch.equal(after, again), "the same epoch must give the same images"
 
 
 @pytest.mark.parametrize("name", [name for name in AUGMENTATIONS if name != "flip-alternating"])
@@ -162,16 +162,16 @@ def test_all_augmentations_work_together() -> None:
 
 @pytest.mark.parametrize("recipe", [Recipe(batch_size=4), Recipe(batch_size=4, augment=ALL_BUT_TRANSLATE)])
 @pytest.mark.parametrize("rank", [None, 1])
-def test_pictures_in_main_memory_give_the_same_batches(recipe: Recipe, rank: int | None) -> None:
+def test_images_in_main_memory_give_the_same_batches(recipe: Recipe, rank: int | None) -> None:
     group = ALONE
     if rank is not None:
         group = Group()
         group.rank, group.world = rank, 2
     rows = torch.tensor([0, 2, 3, 5, 7, 8, 11, 13, 14, 17])
-    pictures = Pictures(bytes_of(20), torch.arange(10) % 4, rows)
+    samples = LabelledImages(bytes_of(20), torch.arange(10) % 4, rows)
     view = View((0.5,) * 3, (0.25,) * 3, 8, CPU)
-    near = TrainingBatches(pictures, view, recipe, 3, 4, group)
-    far = TrainingBatches(pictures, view, recipe, 3, 4, group, on_device=False)
+    near = TrainingBatches(samples, view, recipe, 3, 4, group)
+    far = TrainingBatches(samples, view, recipe, 3, 4, group, on_device=False)
     steps = [(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)]  # in order, and as a resumed run may ask
     epochs = [(near.epoch(number), far.epoch(number)) for number in (0, 1)]
     for number, position in steps:
@@ -181,19 +181,19 @@ def test_pictures_in_main_memory_give_the_same_batches(recipe: Recipe, rank: int
         assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
 
 
-def test_pictures_stay_in_main_memory_where_the_device_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures, recipe = Pictures(bytes_of(20), torch.arange(20)), Recipe(augment=("crop",), crop_padding=4)
-    assert placement.size(pictures, recipe) == 20 * 3 * 16 * 16
+def test_images_stay_in_main_memory_where_the_device_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples, recipe = LabelledImages(bytes_of(20), torch.arange(20)), Recipe(augment=("crop",), crop_padding=4)
+    assert placement.size(samples, recipe) == 20 * 3 * 16 * 16
     monkeypatch.setattr(hardware, "free_memory", lambda device: 5 * 20 * 3 * 16 * 16)
-    assert placement.fits(pictures, recipe, CPU)
+    assert placement.fits(samples, recipe, CPU)
     monkeypatch.setattr(hardware, "free_memory", lambda device: 4 * 20 * 3 * 16 * 16)
-    assert not placement.fits(pictures, recipe, CPU)
+    assert not placement.fits(samples, recipe, CPU)
 
 
-def test_evaluation_sees_the_pictures_as_they_are_and_all_of_them() -> None:
-    pictures = Pictures(bytes_of(7), torch.arange(7))
+def test_evaluation_sees_the_images_as_they_are_and_all_of_them() -> None:
+    samples = LabelledImages(bytes_of(7), torch.arange(7))
     view = View((0.5, 0.4, 0.3), (0.2, 0.3, 0.4), 8, CPU)
-    found = list(evaluation_batches(pictures, view, batch=3))
+    found = list(evaluation_batches(samples, view, batch=3))
     assert [len(targets) for _, targets in found] == [3, 3, 1]
     images = torch.cat([images for images, _ in found]).double()
     mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))
@@ -203,13 +203,13 @@ def test_evaluation_sees_the_pictures_as_they_are_and_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("size", "at_least", "sizes"), [(32, 1, [500, 100]), (64, 1, [125] * 4 + [100]), (64, 300, [300, 300])]
 )
-def test_evaluation_takes_fewer_large_pictures_at_a_time(size: int, at_least: int, sizes: list[int]) -> None:
-    pictures = Pictures(torch.zeros(600, 1, 4, 4, dtype=torch.uint8), torch.zeros(600, dtype=torch.int64))
+def test_evaluation_takes_fewer_large_images_at_a_time(size: int, at_least: int, sizes: list[int]) -> None:
+    samples = LabelledImages(torch.zeros(600, 1, 4, 4, dtype=torch.uint8), torch.zeros(600, dtype=torch.int64))
     view = View((0.5,), (0.5,), size, CPU)
-    assert [len(targets) for _, targets in evaluation_batches(pictures, view, at_least)] == sizes
+    assert [len(targets) for _, targets in evaluation_batches(samples, view, at_least)] == sizes
 
 
-def test_pictures_are_resized_with_antialiasing_to_the_size_of_the_network() -> None:
+def test_images_are_resized_with_antialiasing_to_the_size_of_the_network() -> None:
     stripes = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     stripes[..., ::2] = 255
     view = View((0.0,), (1.0,), 4, CPU)
@@ -235,7 +235,7 @@ def operation(name: str, sign: int, strength: float = 0.5) -> Tensor:
     return randaugment.randaugment(raw(), operations, torch.full((4, 2), sign), strength)
 
 
-def test_randaugment_leaves_a_picture_alone_where_identity_is_drawn() -> None:
+def test_randaugment_leaves_a_image_alone_where_identity_is_drawn() -> None:
     assert torch.allclose(operation("identity", 1), raw(), atol=0.05)
 
 
@@ -282,7 +282,7 @@ def test_solarize_and_posterize() -> None:
     assert torch.equal(randaugment.posterized(values + 0.5, torch.zeros(1)), values + 0.5)
 
 
-def test_mixup_blends_pictures_and_targets_alike() -> None:
+def test_mixup_blends_images_and_targets_alike() -> None:
     images, targets = raw(), mixup_cutmix.probabilities(torch.tensor([0, 1, 2, 3]), 4)
     share = torch.tensor([1.0, 0.25, 0.5, 0.0])
     mixed, mixed_targets = mixup_cutmix.mixup(images, targets, share)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from cnn_explorer.trainer.bench import ours, words
 from cnn_explorer.trainer.bench.bare import BareLoop, Pixels
-from cnn_explorer.trainer.bench.canonical import CanonicalLoop, Loader, PilPictures, plain_optimizer, transform_of
+from cnn_explorer.trainer.bench.canonical import CanonicalLoop, Loader, PilImages, plain_optimizer, transform_of
 from cnn_explorer.trainer.bench.measure import Timing, interleaved
 from cnn_explorer.trainer.bench.results import DataResult, Measured, NetworkResult, Worth
 from cnn_explorer.trainer.bench.run import Settings, plan
@@ -77,10 +77,10 @@ def test_the_engine_makes_as_many_updates_as_asked_beyond_the_end_of_its_recipe(
     engine.close()
 
 
-def test_the_dataloader_gives_the_pictures_that_the_engine_gives() -> None:
+def test_the_dataloader_gives_the_images_that_the_engine_gives() -> None:
     made = constant("lenet5")
     data = made.data
-    pil = PilPictures(data.train, transform_of(data.mean, data.std, 28, 28))
+    pil = PilImages(data.train, transform_of(data.mean, data.std, 28, 28))
     batches = ours.session_of(made.config, data).batches
     epoch = batches.epoch(0)
     images, targets = batches.batch(epoch, 0)
@@ -99,7 +99,7 @@ def tiny_parts() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
 
 
 def test_both_loops_crop_and_flip() -> None:
-    """Each picture is a window of the bordered one, mirrored or not, and over some batches both occur."""
+    """Each image is a window of the bordered one, mirrored or not, and over some batches both occur."""
     made = constant("lenet5")
     data = made.data
     image = data.train.images[:1]
@@ -112,20 +112,20 @@ def test_both_loops_crop_and_flip() -> None:
             windows.setdefault(bytes(window.flip(2).flatten().tolist()), True)
     torch.manual_seed(1)
     bare = BareLoop(*tiny_parts(), pixels_of(made, crop=4, flip=True), 32)
-    pil = PilPictures(data.train, transform_of(data.mean, data.std, 28, 28, crop=4, flip=True))
+    pil = PilImages(data.train, transform_of(data.mean, data.std, 28, 28, crop=4, flip=True))
     mean, std = data.mean[0], data.std[0]
     for batch in (bare._batch(torch.zeros(40, dtype=torch.int64)), torch.stack([pil[0][0] for _ in range(40)])):
         values = ((batch * std + mean) * 255).round().to(torch.uint8)
-        found = {bytes(picture.flatten().tolist()) for picture in values}
+        found = {bytes(pixels.flatten().tolist()) for pixels in values}
         assert len(found) > 20
-        assert {windows[picture] for picture in found} == {False, True}
+        assert {windows[pixels] for pixels in found} == {False, True}
 
 
 def test_canonical_loop_learns_and_keeps_its_metrics() -> None:
     made = constant("lenet5")
     data = made.data
     network = build_network(made.config)
-    pil = PilPictures(data.train, transform_of(data.mean, data.std, 28, 28))
+    pil = PilImages(data.train, transform_of(data.mean, data.std, 28, 28))
     optimizer = plain_optimizer(network, made.config.recipe)
     loop = CanonicalLoop(network, optimizer, Loader(pil, 32, 0, CPU))
     loop.run(20)
@@ -152,7 +152,7 @@ def test_a_loader_goes_without_the_garbage_collector() -> None:
 
 def test_workers_start_without_a_lead() -> None:
     made = constant("lenet5")
-    pil = PilPictures(made.data.train, transform_of(made.data.mean, made.data.std, 28, 28))
+    pil = PilImages(made.data.train, transform_of(made.data.mean, made.data.std, 28, 28))
     loader = Loader(pil, 32, 1, CPU)
     seen: list[int] = []
     loop = CanonicalLoop(*tiny_parts(), loader)
@@ -321,7 +321,7 @@ def measured(key: str, step_s: float) -> Measured:
 
 def test_sentences_say_what_each_trick_is_worth() -> None:
     worths = (
-        Worth(measured("a", 1.0), "keeping the pictures in memory", True, 2.53),
+        Worth(measured("a", 1.0), "keeping the images in memory", True, 2.53),
         Worth(measured("b", 1.0), "the fused optimiser", True, 1.06),
         Worth(measured("c", 1.0), "not waiting for metrics", True, 0.995),
         Worth(measured("d", 1.0), "bf16", False, 0.35),
@@ -330,7 +330,7 @@ def test_sentences_say_what_each_trick_is_worth() -> None:
     assert found.overhead_us == pytest.approx(-10_000)
     assert words.about_network(found) == [
         "lenet5 trains 2.0× as fast as with the DataLoader loop and reaches 110 % of the speed of the loop by hand.",
-        "Worth of each trick: keeping the pictures in memory 2.5× and the fused optimiser 1.06×. "
+        "Worth of each trick: keeping the images in memory 2.5× and the fused optimiser 1.06×. "
         "Not felt: not waiting for metrics. Not in use: bf16 (would be 0.35×).",
     ]
     alone = result(engine=0.1)

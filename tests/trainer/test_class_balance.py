@@ -14,7 +14,7 @@ from cnn_explorer.trainer.common import rng
 from cnn_explorer.trainer.config import recipe_layers
 from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.recipe_layers import Layer
-from cnn_explorer.trainer.data.datasets import Pictures
+from cnn_explorer.trainer.data.datasets import LabelledImages
 from cnn_explorer.trainer.loop.evaluate import evaluate
 from cnn_explorer.trainer.loop.train_step import Updater
 from cnn_explorer.trainer.optim.build import build_optimizer
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 CPU = torch.device("cpu")
 
 
-def test_balanced_weights_give_classes_equal_shares_and_pictures_the_mean_of_one() -> None:
+def test_balanced_weights_give_classes_equal_shares_and_images_the_mean_of_one() -> None:
     counts = [60, 30, 10]
     weights = class_balance.class_weights(Recipe(class_weights="balanced"), counts)
     assert weights == pytest.approx([100 / (3 * count) for count in counts])
@@ -58,7 +58,7 @@ def test_class_weights_are_those_of_torch(smoothing: float) -> None:
     images, targets = torch.randn(12, 6), torch.tensor([0, 1, 1, 2] * 3)
     loss = updater(net, weights, label_smoothing=smoothing).criterion(net(images), targets)
     reference = nn.CrossEntropyLoss(weight=weights, label_smoothing=smoothing)
-    # torch divides by the weights that are in the batch, the updater by the number of pictures.
+    # torch divides by the weights that are in the batch, the updater by the number of images.
     assert loss.item() == pytest.approx(
         reference(net(images), targets).item() * weights[targets].mean().item(), rel=1e-5
     )
@@ -80,7 +80,7 @@ def test_class_weights_of_a_batch_in_parts_are_those_of_the_whole() -> None:
 
 
 @given(st.lists(st.integers(0, 40), min_size=2, max_size=6).filter(any), st.integers(0, 99))
-def test_over_sampling_shows_classes_equally_often_and_repeats_no_picture_too_early(counts: list, seed: int) -> None:
+def test_over_sampling_shows_classes_equally_often_and_repeats_no_image_too_early(counts: list, seed: int) -> None:
     labels = torch.cat([torch.full((count,), number) for number, count in enumerate(counts)])
     order = class_balance.balanced_order(labels, len(counts), torch.Generator().manual_seed(seed))
     assert len(order) == len(labels)
@@ -96,10 +96,10 @@ def test_over_sampling_shows_classes_equally_often_and_repeats_no_picture_too_ea
 
 def batches(**options: Any) -> TrainingBatches:
     labels = torch.tensor([0] * 30 + [1] * 6 + [2] * 4)
-    pictures = Pictures(torch.arange(40 * 4, dtype=torch.uint8).view(40, 1, 2, 2), labels)
+    samples = LabelledImages(torch.arange(40 * 4, dtype=torch.uint8).view(40, 1, 2, 2), labels)
     wanted: dict[str, Any] = {"batch_size": 8} | options
     values = Recipe(**wanted)
-    return TrainingBatches(pictures, View([0.0], [1.0], 2, CPU), values, seed=3, num_classes=3)
+    return TrainingBatches(samples, View([0.0], [1.0], 2, CPU), values, seed=3, num_classes=3)
 
 
 def test_a_balanced_epoch_is_as_long_and_its_batches_carry_the_right_labels() -> None:
@@ -114,7 +114,7 @@ def test_a_balanced_epoch_is_as_long_and_its_batches_carry_the_right_labels() ->
     assert not torch.equal(made.epoch(1).order, epoch.order)
 
 
-def test_every_picture_is_mirrored_in_every_other_epoch() -> None:
+def test_every_image_is_mirrored_in_every_other_epoch() -> None:
     made = batches(augment=("flip-alternating",), batch_size=40)
     mirrored = []
     for number in range(4):
@@ -134,7 +134,7 @@ def test_which_half_begins_mirrored_follows_from_the_seed() -> None:
     assert not torch.equal(first, second)
 
 
-def test_the_scores_of_a_picture_and_its_mirror_image_are_averaged() -> None:
+def test_the_scores_of_a_image_and_its_mirror_image_are_averaged() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(8, 3))
     images, targets = torch.randn(20, 1, 2, 4), torch.arange(20) % 3
     scores = (net(images) + net(torch.flip(images, (3,)))) / 2

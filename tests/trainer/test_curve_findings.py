@@ -175,10 +175,10 @@ def test_underfitting_needs_an_end_or_a_plateau() -> None:
     assert "Under-fitting" not in rules(story([1.2, 1.1, 1.0], [0.85] * 3, [(1.0, 0.85)] * 3, over=True))
 
 
-@pytest.mark.parametrize(("pictures", "speaks"), [(300, True), (30_000, False), (None, False)])
-def test_noise_of_a_small_validation_part(pictures: int | None, speaks: bool) -> None:
+@pytest.mark.parametrize(("images", "speaks"), [(300, True), (30_000, False), (None, False)])
+def test_noise_of_a_small_validation_part(images: int | None, speaks: bool) -> None:
     accuracies = [0.9, 0.88, 0.91, 0.89, 0.9]
-    told = story([0.3] * 5, [0.9] * 5, [(0.4, value) for value in accuracies], pictures=pictures)
+    told = story([0.3] * 5, [0.9] * 5, [(0.4, value) for value in accuracies], images=images)
     assert ("Noisy validation" in rules(told)) == speaks
     if speaks:
         assert "±3.5 points" in text(told, "Noisy validation") and "fell 2 times" in text(told, "Noisy validation")
@@ -211,8 +211,8 @@ points = st.lists(st.builds(Point, st.floats(0, 1e6), figures, figures), max_siz
 
 @settings(max_examples=150, deadline=None)
 @given(points, points, st.integers(0, 1000), st.one_of(st.none(), st.integers(0, 10**6)), st.booleans())
-def test_any_figures_give_one_to_three_sentences(train, validation, classes, pictures, over) -> None:
-    told = Story(classes, train=train, validation=validation, pictures=pictures, over=over)
+def test_any_figures_give_one_to_three_sentences(train, validation, classes, images, over) -> None:
+    told = Story(classes, train=train, validation=validation, images=images, over=over)
     found = read_curve(told)
     assert 1 <= len(found) <= 3
     assert all(finding.text.endswith(".") and "\n" not in finding.text for finding in found)
@@ -235,7 +235,7 @@ def test_a_million_records_stay_few_points_with_the_right_means() -> None:
     told = teller.story(run_of(Path("run")))
     assert MOST_POINTS / 2 <= len(told.train) <= 2 * MOST_POINTS
     assert told.train_in(0, 1000).loss == pytest.approx(4999.5, rel=0.01)
-    assert (told.classes, told.epochs, told.pictures, told.rate) == (10, 9, 300, 0.1)
+    assert (told.classes, told.epochs, told.images, told.rate) == (10, 9, 300, 0.1)
 
 
 def test_what_is_no_number_is_left_out_and_divergence_noticed() -> None:

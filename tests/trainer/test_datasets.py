@@ -40,7 +40,7 @@ IDX_FILES = dataset_info.NAMED["mnist"].files
 
 
 def write_idx(folder: Path, train: int = 200, test: int = 50, packed: bool = False, side: int = 28) -> None:
-    """Four IDX files of random pictures; label i % 10."""
+    """Four IDX files of random images; label i % 10."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
     for file, number in zip(IDX_FILES, (train, train, test, test), strict=True):
@@ -132,7 +132,7 @@ def test_nonsense_for_a_validation_size_is_refused(asked: float) -> None:
         split.validation_size(asked, 100)
 
 
-def test_validation_cannot_take_the_last_picture_of_a_class(tmp_path: Path) -> None:
+def test_validation_cannot_take_the_last_image_of_a_class(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1428 can be spared"):
         datasets.load("digits", tmp_path, tmp_path, validation=1438)
     most = datasets.load("digits", tmp_path, tmp_path, validation=1428)
@@ -154,13 +154,13 @@ def test_parts_are_rows_of_the_same_memory(folders: tuple[Path, Path]) -> None:
     assert torch.equal(data.train.images, data.train.source[data.train.rows])
     index = torch.tensor([5, 0, 5])
     for part in (data.train, data.validation, data.test):
-        fresh = datasets.Pictures(part.source, part.labels, part.rows)
+        fresh = datasets.LabelledImages(part.source, part.labels, part.rows)
         assert torch.equal(fresh.batch(index), part.images[index])
         assert len(part.images) == len(part.labels) == len(part)
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.floats(0, 1))
-def test_shares_are_proportional_and_leave_every_class_a_picture(counts: list[int], part: float) -> None:
+def test_shares_are_proportional_and_leave_every_class_a_image(counts: list[int], part: float) -> None:
     held = round(part * sum(counts))
     out = split.shares(counts, held)
     assert all(0 <= gone <= max(0, have - 1) for have, gone in zip(counts, out, strict=True))
@@ -355,7 +355,7 @@ def test_changed_originals_are_decoded_anew(folders: tuple[Path, Path]) -> None:
     assert len(after.train) + len(after.validation) == 100
 
 
-def test_writing_to_the_pictures_does_not_reach_the_cache(folders: tuple[Path, Path]) -> None:
+def test_writing_to_the_images_does_not_reach_the_cache(folders: tuple[Path, Path]) -> None:
     datasets.load("mnist", *folders)
     mapped = datasets.load("mnist", *folders)
     mapped.test.images.zero_()
@@ -389,7 +389,7 @@ def test_an_unwritable_cache_folder_is_told_and_done_without(folders: tuple[Path
 
 
 def test_a_disk_that_fills_while_the_copy_is_written(folders: tuple[Path, Path]) -> None:
-    """A file size limit of 100 kB stands in for the full disk: the write fails in the middle of the pictures."""
+    """A file size limit of 100 kB stands in for the full disk: the write fails in the middle of the images."""
     script = """
         import resource, sys
         from pathlib import Path
@@ -410,14 +410,14 @@ def test_a_disk_that_fills_while_the_copy_is_written(folders: tuple[Path, Path])
 def test_no_temporary_file_stays_behind(folders: tuple[Path, Path]) -> None:
     datasets.load("mnist", *folders)
     folder = folders[1]
-    assert [path.name for path in folder.iterdir()] == ["mnist.pictures"]
-    for name, age in ((".mnist.pictures.1.tmp", 0), (".mnist.pictures.2.tmp", 7200)):
+    assert [path.name for path in folder.iterdir()] == ["mnist.images"]
+    for name, age in ((".mnist.images.1.tmp", 0), (".mnist.images.2.tmp", 7200)):
         (folder / name).write_text("left by a killed process")
         moment = (folder / name).stat().st_mtime - age
         os.utime(folder / name, (moment, moment))
-    (folder / "mnist.pictures").unlink()
+    (folder / "mnist.images").unlink()
     datasets.load("mnist", *folders)
-    assert sorted(path.name for path in folder.iterdir()) == [".mnist.pictures.1.tmp", "mnist.pictures"]
+    assert sorted(path.name for path in folder.iterdir()) == [".mnist.images.1.tmp", "mnist.images"]
 
 
 def test_a_damaged_original_is_named(folders: tuple[Path, Path]) -> None:
@@ -521,7 +521,7 @@ class _AsPython2(pickle._Pickler):
 
 @pytest.fixture
 def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.ndarray]:
-    """A data folder with a CIFAR-10 of 20 + 20 pictures a file, which torchvision takes for the true one."""
+    """A data folder with a CIFAR-10 of 20 + 20 images a file, which torchvision takes for the true one."""
     torchvision = pytest.importorskip("torchvision")
     folder = tmp_path / "data" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
@@ -544,7 +544,7 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.nda
     return tmp_path / "data", pixels.reshape(6, 20, 3, 32, 32)
 
 
-def test_cifar_pictures_keep_their_planes(cifar: tuple[Path, np.ndarray], tmp_path: Path) -> None:
+def test_cifar_images_keep_their_planes(cifar: tuple[Path, np.ndarray], tmp_path: Path) -> None:
     folder, pixels = cifar
     data = datasets.load("cifar10", folder, tmp_path / "cache", validation=0)
     assert torch.equal(data.train.images, torch.from_numpy(pixels[:5].reshape(100, 3, 32, 32)))

@@ -349,7 +349,7 @@ def plan(**wishes):
     return planner.plan(asked(**wishes), said.append).config, said
 
 
-def test_the_form_fits_the_pictures_and_that_is_said(home: Path) -> None:
+def test_the_form_fits_the_images_and_that_is_said(home: Path) -> None:
     config, said = plan(network="resnet18", dataset="digits")
     assert (config.network.stem, config.network.image_size) == ("small", 28)
     assert any("the stem for small images" in line for line in said)

@@ -49,9 +49,9 @@ def call(runs: Path, *words: str):
 
 def scores_of(path: Path) -> torch.Tensor:
     found = weight_files.load_network(path)
-    pictures = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(0, 256, (4, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return found.network(found.normalised(pictures))
+        return found.network(found.normalised(images))
 
 
 @pytest.mark.parametrize("which", ["best", "last"])
@@ -97,7 +97,7 @@ def test_a_file_that_does_not_say_enough_cannot_become_a_network(tmp_path: Path,
         weight_files.load_network(tmp_path / "bare.safetensors")
     state = checkpoint.read(checkpoint_paths(run).best)
     checkpoint.write({k: v for k, v in state.items() if k not in ("schema", "mean")}, tmp_path / "old.pt")
-    with pytest.raises(UsageError, match="do not say how pictures are normalised"):
+    with pytest.raises(UsageError, match="do not say how images are normalised"):
         weight_files.load_network(tmp_path / "old.pt")
     (tmp_path / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0not json")
     with pytest.raises(WorkError, match=r"bad\.safetensors: cannot be read"):

@@ -59,7 +59,7 @@ def test_a_read_only_disk_is_one_line_and_the_run_can_be_resumed_later(home: Pat
     assert train(path, spawn.prepare_resume(path))[0] == 0
 
 
-def folder_of_pictures(home: Path) -> Path:
+def folder_of_images(home: Path) -> Path:
     from PIL import Image
 
     for part, count in (("train", 12), ("test", 4)):
@@ -72,7 +72,7 @@ def folder_of_pictures(home: Path) -> Path:
 
 
 def test_data_that_vanish_while_a_run_is_trained_are_not_missed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pets = folder_of_pictures(home)
+    pets = folder_of_images(home)
     path, lock = create_run(home / "runs", dataset=f"folder:{pets}", recipe={"epochs": 2})
     with monkeypatch.context() as patch:
         at_step(patch, 1, lambda: shutil.rmtree(pets))
@@ -83,7 +83,7 @@ def test_data_that_vanish_while_a_run_is_trained_are_not_missed(home: Path, monk
 def test_data_that_vanish_before_a_run_is_resumed_are_one_line_and_coming_back_they_are_trained_on(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pets = folder_of_pictures(home)
+    pets = folder_of_images(home)
     wishes = {"dataset": f"folder:{pets}", "recipe": {"epochs": 2}}
     whole, (path, lock) = create_run(home / "runs", **wishes), create_run(home / "runs", **wishes)
     assert train(*whole)[0] == 0

@@ -30,7 +30,7 @@ def test_the_time_in_a_name_is_utc():
 
 
 def test_paths_and_odd_characters_do_not_get_into_a_name():
-    name = ids.new_id("timm:vit/../x", "folder:/pictures/My Cats & Dogs/", NOON)
+    name = ids.new_id("timm:vit/../x", "folder:/images/My Cats & Dogs/", NOON)
     assert ids.is_id(name)
     assert "-x-my_cats_dogs-" in name
 

@@ -1,4 +1,4 @@
-"""One's own pictures: layouts, formats and modes, unreadable files, and what is said of a folder that is no data set."""
+"""One's own images: layouts, formats and modes, unreadable files, and what is said of a folder that is no data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.data import dataset_info, datasets, folder_scan
 from cnn_explorer.trainer.data.folder_scan import SUFFIXES, list_folder
-from cnn_explorer.trainer.data.image_folder import read_picture
+from cnn_explorer.trainer.data.image_folder import read_image
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,16 +28,16 @@ REAL = os.environ.get("CNN_EXPLORER_DATA")
 
 
 def paint(path: Path, colour: Sequence[int] = (200, 30, 40), size: tuple[int, int] = (12, 9), **options: Any) -> None:
-    """One picture of one colour."""
+    """One image of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, tuple(colour)).save(path, **options)
 
 
 def paint_folder(root: Path, numbers: dict[str, int], suffix: str = ".png") -> None:
-    """``numbers`` pictures in each folder; each has a colour of its own."""
+    """``numbers`` images in each folder; each has a colour of its own."""
     for row, (folder, number) in enumerate(numbers.items()):
-        for picture in range(number):
-            paint(root / folder / f"{picture:03d}{suffix}", (row * 40 % 256, picture, 100))
+        for image in range(number):
+            paint(root / folder / f"{image:03d}{suffix}", (row * 40 % 256, image, 100))
 
 
 def load(root: Path, cache: Path, **options: object) -> datasets.DataSet:
@@ -117,7 +117,7 @@ def test_class_folders_alone_are_split_once_and_for_all(tmp_path: Path) -> None:
     assert not torch.equal(one.train.images, two.train.images)
 
 
-def test_a_picture_that_is_added_moves_hardly_any_other(tmp_path: Path) -> None:
+def test_a_image_that_is_added_moves_hardly_any_other(tmp_path: Path) -> None:
     root = tmp_path / "birds"
     paint_folder(root, {"owl": 50, "jay": 50})
     before = {item.path for item in list_folder(str(root)).test}
@@ -151,8 +151,8 @@ def test_nested_hidden_and_strange_files(animals: Path, tmp_path: Path) -> None:
     data = load(animals, tmp_path / "cache", say=said.append, validation=0)
     assert data.classes == ("cat", "dog") and len(data.train) == 22 and data.skipped == ()
     text = "\n".join(said)
-    assert "train/empty holds no picture" in text
-    assert "one file is no picture by name" in text and "train/cat/labels.txt" in text
+    assert "train/empty holds no image" in text
+    assert "one file is no image by name" in text and "train/cat/labels.txt" in text
     assert "extra is none of train, validation and test" in text
 
 
@@ -187,11 +187,11 @@ def test_names_that_are_no_text(animals: Path, tmp_path: Path) -> None:
     strange = os.fsencode(animals) + b"/train/\xff\x1b[31m"
     os.mkdir(strange)
     with open(strange + b"/bad\xfe.png", "wb") as file:
-        file.write(b"no picture")
+        file.write(b"no image")
     shutil.copy(animals / "train/cat/000.png", os.fsdecode(strange + b"/good.png"))
     data = load(animals, tmp_path / "cache")
     assert data.classes == ("cat", "dog", "\\udcff\\x1b[31m")
-    assert data.skipped == ("train/\\udcff\\x1b[31m/bad\\udcfe.png (not a picture that Pillow knows)",)
+    assert data.skipped == ("train/\\udcff\\x1b[31m/bad\\udcfe.png (not an image that Pillow knows)",)
     json.dumps(data.classes).encode("utf-8")
     assert load(animals, tmp_path / "cache").skipped == data.skipped
 
@@ -208,13 +208,13 @@ def _file(root: Path) -> None:
     root.write_text("")
 
 
-def _no_picture(root: Path) -> None:
+def _no_image(root: Path) -> None:
     shutil.rmtree(root / "train")
     shutil.rmtree(root / "test")
 
 
 def _loose(root: Path) -> None:
-    _no_picture(root)
+    _no_image(root)
     paint(root / "cat1.jpg")
 
 
@@ -248,14 +248,14 @@ def _too_small(root: Path) -> None:
 HARMS = [
     (_missing, "does not exist"),
     (_file, "is a file, not a folder"),
-    (_no_picture, "holds no picture"),
-    (_loose, "holds pictures but no class folders"),
+    (_no_image, "holds no image"),
+    (_loose, "holds images but no class folders"),
     (_one_class, r"one class only \(cat\)"),
     (_strange_class, "classes in test that are not in train: eel"),
     (_unlabelled_train, "no class folders in train"),
-    (_unlabelled_test, "no class folders with pictures in test"),
+    (_unlabelled_test, "no class folders with images in test"),
     (_no_train, "has test and val but no train"),
-    (_too_small, "one picture of class eel, which cannot be split"),
+    (_too_small, "one image of class eel, which cannot be split"),
 ]
 
 
@@ -299,7 +299,7 @@ def test_sizes_and_channels_that_cannot_be(options: dict, field: str, animals: P
 
 def test_unreadable_files_are_named_and_skipped(animals: Path, tmp_path: Path) -> None:
     (animals / "train/cat/empty.png").touch()
-    (animals / "train/cat/text.jpg").write_text("not a picture")
+    (animals / "train/cat/text.jpg").write_text("not an image")
     paint(animals / "test/dog/torn.jpg", size=(200, 200))
     whole = (animals / "test/dog/torn.jpg").read_bytes()
     (animals / "test/dog/torn.jpg").write_bytes(whole[: len(whole) * 2 // 3])
@@ -319,29 +319,27 @@ def test_unreadable_files_are_named_and_skipped(animals: Path, tmp_path: Path) -
         assert "5 files could not be read and were skipped: train/cat/empty.png" in said[-1]
 
 
-def test_a_class_without_one_readable_picture(animals: Path, tmp_path: Path) -> None:
+def test_a_class_without_one_readable_image(animals: Path, tmp_path: Path) -> None:
     for file in (animals / "train/dog").iterdir():
         file.write_text("garbage")
-    with pytest.raises(
-        UsageError, match=r"no readable picture of class dog to train on; for example train/dog/000.png"
-    ):
+    with pytest.raises(UsageError, match=r"no readable image of class dog to train on; for example train/dog/000.png"):
         load(animals, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_test_part_without_one_readable_picture(animals: Path, tmp_path: Path) -> None:
+def test_a_test_part_without_one_readable_image(animals: Path, tmp_path: Path) -> None:
     for file in (animals / "test").glob("*/*"):
         file.write_text("garbage")
-    with pytest.raises(UsageError, match="no readable picture to test on"):
+    with pytest.raises(UsageError, match="no readable image to test on"):
         load(animals, tmp_path / "cache")
 
 
-# -- how a picture is read ---------------------------------------------------------------------------------------
+# -- how an image is read ---------------------------------------------------------------------------------------
 
 
 def one(path: Path, size: int = 4, channels: int = 3) -> list[int]:
     """The channels of the middle pixel."""
-    return read_picture(path, size, channels)[:, size // 2, size // 2].tolist()
+    return read_image(path, size, channels)[:, size // 2, size // 2].tolist()
 
 
 def test_modes_and_formats(tmp_path: Path) -> None:
@@ -367,8 +365,8 @@ def test_modes_and_formats(tmp_path: Path) -> None:
         "negative.tif": (Image.fromarray(np.full((9, 9), -3.0, np.float32)), [0, 0, 0]),
         "lossless.webp": (red, [255, 0, 0]),
     }
-    for name, (picture, expected) in cases.items():
-        picture.save(tmp_path / name, lossless=True)
+    for name, (image, expected) in cases.items():
+        image.save(tmp_path / name, lossless=True)
         # LAB goes through a colour conversion that rounds.
         assert np.abs(np.array(one(tmp_path / name)) - expected).max() <= (1 if name == "lab.tif" else 0), name
     red.save(tmp_path / "clear.png", transparency=(255, 0, 0))
@@ -392,13 +390,13 @@ def test_grey_on_request(animals: Path, tmp_path: Path) -> None:
 
 
 def test_orientation_of_a_camera(tmp_path: Path) -> None:
-    """EXIF orientation 6: the camera was turned, so the left of the stored picture is the top of the scene."""
+    """EXIF orientation 6: the camera was turned, so the left of the stored image is the top of the scene."""
     stored = Image.new("RGB", (8, 8), "black")
     stored.paste("white", (0, 0, 4, 8))
     exif = Image.Exif()
     exif[0x0112] = 6
     stored.save(tmp_path / "turned.png", exif=exif)
-    read = read_picture(tmp_path / "turned.png", 8, 1)[0]
+    read = read_image(tmp_path / "turned.png", 8, 1)[0]
     assert read[:4].min() == 255 and read[4:].max() == 0
 
 
@@ -408,24 +406,24 @@ def test_the_centre_is_what_scaling_and_cutting_gives(tmp_path: Path) -> None:
     wide.save(tmp_path / "wide.png")
     tall.save(tmp_path / "tall.png")
     expected = np.asarray(wide.resize((32, 8), Image.Resampling.BILINEAR).crop((12, 0, 20, 8)))
-    assert np.array_equal(read_picture(tmp_path / "wide.png", 8, 3), expected.transpose(2, 0, 1))
-    assert np.array_equal(read_picture(tmp_path / "tall.png", 8, 3), expected.transpose(2, 1, 0))
+    assert np.array_equal(read_image(tmp_path / "wide.png", 8, 3), expected.transpose(2, 0, 1))
+    assert np.array_equal(read_image(tmp_path / "tall.png", 8, 3), expected.transpose(2, 1, 0))
 
 
 def test_downscaling_is_antialiased_and_upscaling_interpolates(tmp_path: Path) -> None:
     board = (np.indices((96, 96)).sum(0) % 2 * 255).astype(np.uint8)
     Image.fromarray(board).save(tmp_path / "board.png")
-    small = read_picture(tmp_path / "board.png", 8, 1).astype(int)
-    assert np.abs(small - 127.5).max() <= 8, "a picture of fine checks is grey from afar"
+    small = read_image(tmp_path / "board.png", 8, 1).astype(int)
+    assert np.abs(small - 127.5).max() <= 8, "an image of fine checks is grey from afar"
     Image.fromarray(np.array([[0, 255], [0, 255]], np.uint8)).save(tmp_path / "two.png")
-    row = read_picture(tmp_path / "two.png", 8, 1)[0, 4].astype(int)
+    row = read_image(tmp_path / "two.png", 8, 1)[0, 4].astype(int)
     assert (np.diff(row) >= 0).all() and row[0] == 0 and row[-1] == 255 and len(set(row)) > 3
 
 
-def test_a_picture_of_the_right_size_is_not_touched(tmp_path: Path) -> None:
+def test_a_image_of_the_right_size_is_not_touched(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    assert np.array_equal(read_picture(tmp_path / "a.png", 16, 3), pixels.transpose(2, 0, 1))
+    assert np.array_equal(read_image(tmp_path / "a.png", 16, 3), pixels.transpose(2, 0, 1))
 
 
 def test_a_large_photograph_decoded_small_is_close_to_decoding_it_whole(tmp_path: Path) -> None:
@@ -433,7 +431,7 @@ def test_a_large_photograph_decoded_small_is_close_to_decoding_it_whole(tmp_path
     pixels = np.stack([np.tile(ramp, (1200, 1)), np.tile(ramp[:1200, None], (1, 1600)), np.full((1200, 1600), 90)], -1)
     Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photo.jpg", quality=95)
     Image.open(tmp_path / "photo.jpg").save(tmp_path / "photo.png")
-    jpeg, whole = (read_picture(tmp_path / name, 32, 3).astype(int) for name in ("photo.jpg", "photo.png"))
+    jpeg, whole = (read_image(tmp_path / name, 32, 3).astype(int) for name in ("photo.jpg", "photo.png"))
     assert np.abs(jpeg - whole).max() <= 4
 
 
@@ -450,21 +448,21 @@ def test_a_large_photograph_decoded_small_is_close_to_decoding_it_whole(tmp_path
     orientation=st.integers(0, 12),
     harm=st.one_of(st.none(), st.tuples(st.integers(0, 6000), st.binary(max_size=40))),
 )
-def test_any_file_gives_a_picture_or_a_reason(
+def test_any_file_gives_a_image_or_a_reason(
     mode: str, kind: str, width: int, height: int, size: int, channels: int, seed: int, orientation: int, harm: tuple | None,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    """Whatever is in the file, the reader of a batch gives a picture of the asked shape or the name with a reason."""
+    """Whatever is in the file, the reader of a batch gives an image of the asked shape or the name with a reason."""
     from cnn_explorer.trainer.data.folder_scan import Item
     from cnn_explorer.trainer.data.image_folder import _read_batch
 
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
-    picture = Image.fromarray(values).convert("L" if mode == "I;16" else "RGB")
-    picture = picture if mode == "LAB" else picture.convert(mode)
+    image = Image.fromarray(values).convert("L" if mode == "I;16" else "RGB")
+    image = image if mode == "LAB" else image.convert(mode)
     stream, exif = BytesIO(), Image.Exif()
     exif[0x0112] = orientation
     try:
-        picture.save(stream, kind, **({"exif": exif} if kind in ("PNG", "JPEG", "WEBP") else {}))
+        image.save(stream, kind, **({"exif": exif} if kind in ("PNG", "JPEG", "WEBP") else {}))
     except (OSError, ValueError, KeyError):
         Image.fromarray(values[..., :3]).save(stream, "PNG")  # a format that cannot hold this mode
     data = stream.getvalue()
@@ -514,7 +512,7 @@ def test_every_common_suffix_is_known() -> None:
 # -- the decoded copy --------------------------------------------------------------------------------------------
 
 
-def test_a_later_run_opens_no_picture_and_imports_no_pillow(animals: Path, tmp_path: Path) -> None:
+def test_a_later_run_opens_no_image_and_imports_no_pillow(animals: Path, tmp_path: Path) -> None:
     total = int(load(animals, tmp_path / "cache").train.source.long().sum())
     script = """
         import json, sys
@@ -588,7 +586,7 @@ def test_an_interrupted_decoding_leaves_nothing(animals: Path, tmp_path: Path) -
     not REAL or not (Path(REAL) / "cifar10-jpeg").is_dir(), reason="CNN_EXPLORER_DATA has no cifar10-jpeg"
 )
 def test_cifar_as_a_folder_of_jpegs(tmp_path: Path) -> None:
-    """500 training and 100 test pictures of each class, linked: means near those published for all 50,000."""
+    """500 training and 100 test images of each class, linked: means near those published for all 50,000."""
     source, root = Path(str(REAL)) / "cifar10-jpeg", tmp_path / "cifar"
     for part, number in (("train", 500), ("test", 100)):
         for folder in sorted((source / part).iterdir()):

@@ -93,7 +93,7 @@ def test_named_recipes_can_be_used_on_all_data_and_over_any_note(name: str) -> N
     note = recipe_layers.Layer(
         "note.md", {"optimizer": "adamw", "lr": 1e-3, "warmup": 5, "augment": ["crop"]}, general=True
     )
-    for dataset in (*dataset_info.names(), "folder:/pictures"):
+    for dataset in (*dataset_info.names(), "folder:/images"):
         found = recipe_layers.resolve(dataset, [note, presets.layer(name)]).recipe
         assert found.optimizer == "sgd" and found.lr == presets.PRESETS[name].values["lr"]
         mirrored = set(recipe.FLIPS) & set(found.augment)

@@ -87,7 +87,7 @@ def test_the_weights_are_those_of_a_run_that_had_small_parts_from_the_start(
         "out of memory at step 1: 2 parts of 32 instead of 64 at once",
         "out of memory at step 1: 4 parts of 16 instead of 64 at once",
     ]
-    assert sum("batch norm takes its statistics from 16 pictures at a time" in line for line in lines) == 1
+    assert sum("batch norm takes its statistics from 16 images at a time" in line for line in lines) == 1
     for which in ("last", "best"):
         assert same(weights_of(path, which), weights_of(reference[0], which))
     assert [r["loss"] for r in records_of(path, "eval")] == [r["loss"] for r in records_of(reference[0], "eval")]
@@ -154,12 +154,12 @@ def test_a_resumed_run_remembers_its_parts(home: Path, monkeypatch: pytest.Monke
     assert len(splits(path)) == 1
 
 
-def test_when_one_picture_is_too_much_the_run_fails_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_one_image_is_too_much_the_run_fails_in_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINED_AT_ONCE", "0")
     path, lock = create_run(home / "runs", "tiny_hungry", recipe={"batch_size": 5, "epochs": 1})
     code, lines = train(path, lock)
     assert (code, status_of(path)["state"]) == (1, "failed")
-    assert "out of memory at step 1, with one picture at a time" in status_of(path)["error"]
+    assert "out of memory at step 1, with one image at a time" in status_of(path)["error"]
     assert [detail.split(": ")[1].split(" instead")[0] for _, detail in splits(path)] == [
         "2 parts of up to 3",
         "3 parts of up to 2",
@@ -168,7 +168,7 @@ def test_when_one_picture_is_too_much_the_run_fails_in_one_line(home: Path, monk
     assert not any("Traceback" in line for line in lines)
 
 
-def test_an_evaluation_is_made_again_with_fewer_pictures_at_a_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_is_made_again_with_fewer_images_at_a_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reference = create_run(home / "runs", "tiny_hungry")
     assert train(*reference)[0] == 0
     monkeypatch.setenv("JUDGED_AT_ONCE", "100")
@@ -176,7 +176,7 @@ def test_an_evaluation_is_made_again_with_fewer_pictures_at_a_time(home: Path, m
     code, lines = train(path, lock)
     assert code == 0
     assert [line for line in lines if "in the evaluation" in line] == [
-        f"out of memory in the evaluation: {count} pictures at a time from here on" for count in (327, 164, 82)
+        f"out of memory in the evaluation: {count} images at a time from here on" for count in (327, 164, 82)
     ]
     assert same(weights_of(path), weights_of(reference[0]))
     judged, expected = records_of(path, "eval"), records_of(reference[0], "eval")
@@ -184,16 +184,16 @@ def test_an_evaluation_is_made_again_with_fewer_pictures_at_a_time(home: Path, m
     assert [r["loss"] for r in judged] == pytest.approx([r["loss"] for r in expected])
 
 
-def test_an_evaluation_of_one_picture_that_is_too_much_fails_in_one_line(
+def test_an_evaluation_of_one_image_that_is_too_much_fails_in_one_line(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, lock = create_run(home / "runs", "tiny_hungry", recipe={"epochs": 1})
     monkeypatch.setenv("JUDGED_AT_ONCE", "0")
     assert train(path, lock)[0] == 1
-    assert "out of memory in the evaluation, with one picture at a time" in status_of(path)["error"]
+    assert "out of memory in the evaluation, with one image at a time" in status_of(path)["error"]
 
 
-def test_parts_never_outnumber_the_pictures() -> None:
+def test_parts_never_outnumber_the_images() -> None:
     assert Shortage(1, 4, 6).next_parts == 6
-    with pytest.raises(WorkError, match="one picture at a time"):
+    with pytest.raises(WorkError, match="one image at a time"):
         _ = Shortage(1, 6, 6).next_parts

@@ -88,7 +88,7 @@ def without_values(build: Callable[[], nn.Module]) -> nn.Module:
     ],
 )
 def test_the_function_is_torchvisions(name: str, size: int) -> None:
-    """The same pictures, normalised as each side says, and the same scores; GoogLeNet and Inception convert inside."""
+    """The same images, normalised as each side says, and the same scores; GoogLeNet and Inception convert inside."""
     variant = registry.find(name)
     chosen = torchvision_weights.find(variant)
     theirs = torchvisions(variant.torchvision)
@@ -99,11 +99,11 @@ def test_the_function_is_torchvisions(name: str, size: int) -> None:
 
 
 def assert_equal(ours: nn.Module, theirs: nn.Module, size: int, chosen: torchvision_weights.Published) -> None:
-    pictures = torch.rand((2, 3, size, size), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    images = torch.rand((2, 3, size, size), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
     def normalised(mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
         mean_, std_ = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
-        return (pictures - mean_) / std_
+        return (images - mean_) / std_
 
     with torch.no_grad():
         scores = ours.double().eval()(normalised(chosen.mean, chosen.std))
@@ -171,7 +171,7 @@ def test_the_function_is_torchvisions_in_large_families(name: str, monkeypatch: 
 
 
 def test_a_vits_positions_are_stretched_to_another_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dosovitskiy et al., section 3.2: the table is interpolated as a picture; the class token's row stays."""
+    """Dosovitskiy et al., section 3.2: the table is interpolated as an image; the class token's row stays."""
     build, theirs = (
         (lambda n: vit.VisionTransformer(vit.Size(32, 2, 64, 2), patch_size=16, num_classes=n, image_size=64)),
         _vit,
@@ -276,7 +276,7 @@ def test_a_file_that_cannot_be_used(contents: bytes | str, hub: Path) -> None:
 
 @pytest.fixture
 def animals(tmp_path: Path) -> str:
-    """Two classes of twelve tiny pictures, as those who fine-tune begin with."""
+    """Two classes of twelve tiny images, as those who fine-tune begin with."""
     generator = np.random.default_rng(0)
     for number, name in enumerate(("ants", "bees")):
         (tmp_path / "animals" / name).mkdir(parents=True)
@@ -379,7 +379,7 @@ def test_resuming_needs_the_file_no_more(tmp_path: Path, animals: str) -> None:
     assert str(chosen.file) in status_of(early)["error"]
 
 
-def test_grey_pictures_the_weights_own_size_and_a_rate_for_fine_tuning(
+def test_grey_images_the_weights_own_size_and_a_rate_for_fine_tuning(
     published_file: torchvision_weights.Published,
 ) -> None:
     said: list[str] = []
@@ -387,7 +387,7 @@ def test_grey_pictures_the_weights_own_size_and_a_rate_for_fine_tuning(
     network = config.network
     assert (network.in_channels, network.image_size, network.num_classes) == (3, 224, 10)
     assert (config.recipe.backbone_lr, config.recipe.epochs, config.recipe.freeze) == (0.1, 10, "none")
-    assert any("grey pictures become 3" in line for line in said)
+    assert any("grey images become 3" in line for line in said)
     assert any("10,250 of 352,042 parameters are new: head.weight, head.bias" in line for line in said)
     assert network.pretrained is not None
     view = View(network.pretrained.mean, network.pretrained.std, 28, torch.device("cpu"))

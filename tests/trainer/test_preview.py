@@ -62,7 +62,7 @@ def test_a_plan_as_text_names_values_with_their_origins_and_draws_the_curve(home
     assert all(len(line) <= 80 for line in preview.recipe_lines(planned()))
 
 
-def test_batches_made_to_fit_the_number_of_pictures_have_that_as_their_origin(home: Path) -> None:
+def test_batches_made_to_fit_the_number_of_images_have_that_as_their_origin(home: Path) -> None:
     origins = planned(network="lenet5", dataset="digits", recipe={}).origins
     assert origins["augment"] == "data set" and origins["momentum"] == "default"
     small = planned(network="resnet18", dataset="digits", recipe={"optimizer": "adamw"})
@@ -70,7 +70,7 @@ def test_batches_made_to_fit_the_number_of_pictures_have_that_as_their_origin(ho
 
 
 def test_a_timing_is_turned_into_seconds_of_the_run(home: Path) -> None:
-    config = planned(recipe={"epochs": 3}).config  # 1,294 pictures to train on: 20 batches of 64
+    config = planned(recipe={"epochs": 3}).config  # 1,294 images to train on: 20 batches of 64
     found = estimate.from_timing(config, Timing(0.5, 64, 0.001))
     assert found.images_per_s == 128
     assert found.seconds_per_epoch == pytest.approx(20 * 0.5 + 144 * 0.001)
@@ -104,7 +104,7 @@ def test_what_does_not_fit_into_memory_is_told_before_anything_is_built(
     assert "--set accumulate=2" in warning and "resnet20" not in warning
 
 
-def test_slow_networks_are_timed_with_fewer_pictures(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_networks_are_timed_with_fewer_images(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned()
     monkeypatch.setattr(trial, "LONGEST_STEP_S", 1e-9)
     assert trial.Trial(plan.config, plan.data).fitting_batch() == 2
@@ -133,7 +133,7 @@ def test_flags_win_over_a_file_and_that_over_what_suits_the_device(home: Path) -
     assert choice.fixed == {"precision", "device", "channels_last"}
 
 
-def test_pictures_for_which_there_is_no_room_stay_in_main_memory_unless_decided(
+def test_images_for_which_there_is_no_room_stay_in_main_memory_unless_decided(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hardware, "free_memory", lambda device: 1_000_000)

@@ -45,7 +45,7 @@ def test_a_batch_that_is_too_small_to_be_shared_out() -> None:
 
 
 @pytest.mark.parametrize(("count", "world"), [(10, 3), (2, 4), (0, 2)])
-def test_every_picture_is_in_one_part(count: int, world: int) -> None:
+def test_every_image_is_in_one_part(count: int, world: int) -> None:
     places = [list(range(*process_group.part(count, rank, world))) for rank in range(world)]
     assert [place for part in places for place in part] == list(range(count))
 
@@ -76,7 +76,7 @@ def start_ranks(*words: str, world: int = 2) -> list[subprocess.Popen]:
 def test_two_ranks_get_the_weights_of_one_process_in_float64(home: Path) -> None:
     recipe = {
         "epochs": 2,
-        "batch_size": 50,  # 24 pictures for one rank, 26 for the other
+        "batch_size": 50,  # 24 images for one rank, 26 for the other
         "accumulate": 2,
         "augment": ["translate", "mixup", "cutmix"],
         "clip_norm": 0.5,

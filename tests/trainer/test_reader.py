@@ -129,7 +129,7 @@ def test_a_missing_run_is_gone(tmp_path):
 def test_lists_are_newest_first_and_skip_what_is_no_run(tmp_path):
     for name in ("20261120-120000-a-b-cccc", "20261121-120000-a-b-cccc", "20261119-120000-a-b-cccc"):
         RunWriter.create(tmp_path, name, CONFIG).lock.release()
-    (tmp_path / "holiday-pictures").mkdir()
+    (tmp_path / "holiday-images").mkdir()
     (tmp_path / "readme.txt").touch()
     (tmp_path / ".removed-x").mkdir()
     assert [run.id[:8] for run in list_runs(tmp_path)] == ["20261121", "20261120", "20261119"]

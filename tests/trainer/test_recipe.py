@@ -12,7 +12,7 @@ from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.recipe_layers import Layer, Resolved
 from cnn_explorer.trainer.data import dataset_info
 
-DATASETS = [*dataset_info.names(), "folder:/pictures"]
+DATASETS = [*dataset_info.names(), "folder:/images"]
 
 
 def flags(**values: object) -> Layer:
@@ -127,8 +127,8 @@ def test_an_error_names_the_file_it_comes_from() -> None:
         recipe_layers.resolve("cifar10", [Layer("mine.toml", {"batch_size": 0})])
 
 
-def fitted(pictures: int, **asked: object) -> tuple[Recipe, str]:
-    return recipe_layers.fit_to(recipe_layers.resolve("cifar10", [flags(**asked)]), pictures)
+def fitted(images: int, **asked: object) -> tuple[Recipe, str]:
+    return recipe_layers.fit_to(recipe_layers.resolve("cifar10", [flags(**asked)]), images)
 
 
 def test_batches_shrink_for_small_sets_where_nobody_asked_for_a_size() -> None:
@@ -143,7 +143,7 @@ def test_batches_shrink_for_small_sets_where_nobody_asked_for_a_size() -> None:
 
 
 def test_both_rates_of_muon_go_with_the_batch() -> None:
-    whole, small = (fitted(pictures, optimizer="muon")[0] for pictures in (45_000, 640))
+    whole, small = (fitted(images, optimizer="muon")[0] for images in (45_000, 640))
     assert (whole.lr, whole.rest_lr) == (0.02, 0.001)
     assert (small.lr, small.rest_lr) == (0.01, 0.0005)
     assert fitted(640, optimizer="muon", rest_lr=0.001)[0].rest_lr == 0.001
@@ -188,7 +188,7 @@ def test_a_batch_larger_than_the_training_part_is_an_error_where_it_was_asked_fo
     assert fitted(100, batch_size=100)[0].batch_size == 100
     with pytest.raises(UsageError, match=r"batch-size: 101 is more .* the largest that works is 100"):
         fitted(100, batch_size=101)
-    with pytest.raises(UsageError, match="no pictures"):
+    with pytest.raises(UsageError, match="no images"):
         recipe_layers.fit_to(Resolved(Recipe(), {}), 0)
 
 

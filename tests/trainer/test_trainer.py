@@ -73,7 +73,7 @@ def test_the_first_rate_is_above_zero_and_reaches_the_optimiser(home: Path) -> N
     assert max(rates) > 5 * rates[0]
 
 
-def test_pictures_in_main_memory_make_the_same_run(home: Path) -> None:
+def test_images_in_main_memory_make_the_same_run(home: Path) -> None:
     near, lock = create_run(home / "near", recipe={"epochs": 1})
     train_to_end(near, lock)
     far, lock = create_run(home / "far", recipe={"epochs": 1}, data_on_device=False)

@@ -1,4 +1,4 @@
-"""The convolution bench under the keyboard, and how its pictures are drawn on few and on many colours."""
+"""The convolution bench under the keyboard, and how its images are drawn on few and on many colours."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from cnn_explorer.tui.networks import conv_lab, digits, images
 from cnn_explorer.tui.networks.conv_lab import KINDS, Setting
 from cnn_explorer.tui.screens import bench as bench_screen
-from cnn_explorer.tui.screens.bench import PICTURES, BenchScreen
+from cnn_explorer.tui.screens.bench import IMAGES, BenchScreen
 from cnn_explorer.tui.screens.question import QuestionScreen
-from cnn_explorer.tui.widgets.picture_view import PictureView, short_number
+from cnn_explorer.tui.widgets.image_view import ImageView, short_number
 from support.tui import make_app, screen_text, until
 from textual.app import App
 from textual.pilot import Pilot
@@ -95,14 +95,14 @@ async def test_a_large_output_leaves_the_settings_in_sight(tmp_path: Path, size:
         await pilot.pause()
         side = len(screen._output)
         assert side == 53 and "kernel size k" in screen_text(app)
-        view = screen.query_one("#output", PictureView)
+        view = screen.query_one("#output", ImageView)
         assert screen.region.contains_region(view.region)
         await pilot.press("K")
         assert screen.place[0] == side - 1
         top, left = view._corner()
         assert top <= side - 1 < top + 2 * view.size.height and left <= screen.place[1] < left + view.size.width
         screen.setting = Setting(kind="transposed", size=7, stride=4, dilation=4, padding=6)
-        screen.picture = PICTURES[1]
+        screen.image = IMAGES[1]
         screen._load()
         await pilot.pause()
         assert "not shown: 121×121 pixels, more than 64×64" in screen_text(app)
@@ -121,8 +121,8 @@ SETTINGS = [
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_whole_channel_is_its_values(setting: Setting) -> None:
-    picture = [[float(value) for value in row] for row in digits.raw(3)]
-    inputs = conv_lab.make_input(picture, setting.settled.inputs)
+    image = [[float(value) for value in row] for row in digits.raw(3)]
+    inputs = conv_lab.make_input(image, setting.settled.inputs)
     for output in range(setting.settled.outputs):
         made = conv_lab.convolve(setting, inputs, output)
         side = conv_lab.output_side(setting, 8)
@@ -166,17 +166,17 @@ async def test_depthwise_sees_one_channel_and_grouped_its_group(tmp_path: Path) 
         await until(pilot, lambda: "sees the input channels 0, 1" in screen_text(app))
 
 
-async def test_every_picture_can_be_chosen(tmp_path: Path) -> None:
+async def test_every_image_can_be_chosen(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=(120, 45)) as pilot:
         screen = await open_bench(pilot)
         await pilot.press("G", "plus", "plus", "k")
         assert app.memory.digit == 2
-        for name in (*PICTURES[1:], PICTURES[0]):
+        for name in (*IMAGES[1:], IMAGES[0]):
             await pilot.press("plus")
-            assert screen.picture == name
-            assert screen.side == (8 if name == PICTURES[0] else 28)
-        assert screen._picture == [[float(value) for value in row] for row in digits.raw(2)]
+            assert screen.image == name
+            assert screen.side == (8 if name == IMAGES[0] else 28)
+        assert screen._image == [[float(value) for value in row] for row in digits.raw(2)]
 
 
 async def test_question_about_the_bench(tmp_path: Path) -> None:
@@ -190,33 +190,33 @@ async def test_question_about_the_bench(tmp_path: Path) -> None:
         assert app.memory.right == app.memory.asked == 3
 
 
-class PictureApp(App):
+class ImageApp(App):
     def __init__(self, side: int, colours: str) -> None:
         super().__init__()
         self.side = side
         self.colours = colours
 
     def compose(self):
-        yield PictureView(id="picture")
+        yield ImageView(id="image")
 
     def on_mount(self) -> None:
-        view = self.query_one(PictureView)
+        view = self.query_one(ImageView)
         view.styles.width, view.styles.height = "auto", "auto"
-        picture = [[float(row + column) for column in range(self.side)] for row in range(self.side)]
-        view.show(picture, {(0, 0)})
+        image = [[float(row + column) for column in range(self.side)] for row in range(self.side)]
+        view.show(image, {(0, 0)})
 
 
 @pytest.mark.parametrize(
     ("side", "by_colour", "size"),
     [(28, True, (28, 14)), (32, True, (32, 16)), (8, True, (16, 8)), (28, False, (56, 28))],
 )
-async def test_pictures_take_exact_cells(
+async def test_images_take_exact_cells(
     monkeypatch: pytest.MonkeyPatch, side: int, by_colour: bool, size: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(PictureView, "by_colour", property(lambda view: by_colour))
-    app = PictureApp(side, "")
+    monkeypatch.setattr(ImageView, "by_colour", property(lambda view: by_colour))
+    app = ImageApp(side, "")
     async with app.run_test(size=(100, 40)):
-        view = app.query_one(PictureView)
+        view = app.query_one(ImageView)
         assert (view.size.width, view.size.height) == size
         first = "".join(segment.text for segment in view.render_line(0))
         assert ("▀" in first) == (by_colour and side > 12)
@@ -228,11 +228,11 @@ async def test_pictures_take_exact_cells(
 
 
 @pytest.mark.parametrize("by_colour", [True, False])
-async def test_an_enlarged_picture_shows_its_values(monkeypatch: pytest.MonkeyPatch, by_colour: bool) -> None:
-    monkeypatch.setattr(PictureView, "by_colour", property(lambda view: by_colour))
-    app = PictureApp(8, "")
+async def test_an_enlarged_image_shows_its_values(monkeypatch: pytest.MonkeyPatch, by_colour: bool) -> None:
+    monkeypatch.setattr(ImageView, "by_colour", property(lambda view: by_colour))
+    app = ImageApp(8, "")
     async with app.run_test(size=(100, 40)) as pilot:
-        view = app.query_one(PictureView)
+        view = app.query_one(ImageView)
         view.enlarge(2)
         await pilot.pause()
         assert (view.size.width, view.size.height) == (32, 16)
@@ -257,17 +257,17 @@ def test_numbers_in_little_room() -> None:
 
 
 @pytest.mark.parametrize(("size", "lines"), [((80, 24), 1), ((120, 40), 2), ((200, 60), 4)])
-async def test_pictures_are_as_large_as_the_room_allows(tmp_path: Path, size: tuple[int, int], lines: int) -> None:
+async def test_images_are_as_large_as_the_room_allows(tmp_path: Path, size: tuple[int, int], lines: int) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=size) as pilot:
         screen = await open_bench(pilot)
-        views = [screen.query_one(f"#{name}", PictureView) for name in ("input", "output")]
+        views = [screen.query_one(f"#{name}", ImageView) for name in ("input", "output")]
         wanted = [(16 * lines, 8 * lines), (12 * lines, 6 * lines)]
         await until(pilot, lambda: [tuple(view.size) for view in views] == wanted)
         assert screen.query_one("#bench-words").region.bottom <= size[1] and "impossible" not in screen_text(app)
 
 
-def test_levels_of_an_even_picture() -> None:
+def test_levels_of_an_even_image() -> None:
     assert images.levels([[5.0, 5.0]]) == [[0.0, 0.0]]
     assert images.levels([[0.0, 4.0], [2.0, 1.0]]) == [[0.0, 1.0], [0.5, 0.25]]
     assert images.shade(1.0) == "█" and images.shade(0.0) == " "

@@ -68,7 +68,7 @@ def charted(*runs: FakeRun, pinned: int = -1) -> list[ChartedRun]:
     return [ChartedRun(run.path, run.path.name.split("-")[2], slot, slot == pinned) for slot, run in enumerate(runs)]
 
 
-def picture(grid: ChartGrid, metric: str = "loss") -> str:
+def image(grid: ChartGrid, metric: str = "loss") -> str:
     chart = grid.drawn.charts.get(metric)
     return "\n".join(row.text for row in chart.rows) if chart else ""
 
@@ -113,7 +113,7 @@ async def test_overlaid_runs_have_their_markers_and_the_pinned_one_is_on_top(tmp
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, *runs)
         assert "●○ lenet5" in screen_text(app) and "◆◇ resnet18" in screen_text(app)
-        assert "●" in picture(grid) and picture(grid).count("●") > picture(grid).count("◆")
+        assert "●" in image(grid) and image(grid).count("●") > image(grid).count("◆")
         # The same numbers in both: what lies on top hides the other one.
         assert cells(grid, 16) > cells(grid, 18)
         grid.show(charted(*runs, pinned=1))
@@ -128,7 +128,7 @@ async def test_ascii_needs_neither_braille_nor_colours(tmp_path: Path) -> None:
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, *runs)
         assert all(row.text.isascii() for chart in grid.drawn.charts.values() for row in chart.rows)
-        assert "Aa lenet5" in screen_text(app) and "A" in picture(grid).partition("\n")[2]
+        assert "Aa lenet5" in screen_text(app) and "A" in image(grid).partition("\n")[2]
 
 
 async def test_axes_smoothing_and_logarithm(tmp_path: Path) -> None:
@@ -137,17 +137,17 @@ async def test_axes_smoothing_and_logarithm(tmp_path: Path) -> None:
     app = GridApp(memory)
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, run)
-        for label, end in (("steps", 200), ("training time", 100), ("pictures seen", 25_600), ("epochs", 2)):
+        for label, end in (("steps", 200), ("training time", 100), ("images seen", 25_600), ("epochs", 2)):
             await pilot.press("x")
             await settled(pilot)
             assert f"over {label}" in screen_text(app)
             assert grid.drawn.x[1] == pytest.approx(end, rel=0.1)
         await pilot.press("full_stop")
         await settled(pilot)
-        assert "┈ raw" in picture(grid) and "smoothing 0.6" in screen_text(app) and "raw" not in picture(grid, "lr")
+        assert "┈ raw" in image(grid) and "smoothing 0.6" in screen_text(app) and "raw" not in image(grid, "lr")
         await pilot.press("comma", "comma", "l")
         await settled(pilot)
-        assert "raw" not in picture(grid) and picture(grid).startswith("loss (log)")
+        assert "raw" not in image(grid) and image(grid).startswith("loss (log)")
         assert memory.log_charts == "loss" and memory.smoothing == 0.0 and memory.axis == "epoch"
         await pilot.press("j", "l", "l", "k", "l")
         await settled(pilot)
@@ -283,18 +283,18 @@ async def test_growth_torn_lines_truncation_and_deletion(tmp_path: Path) -> None
     app = GridApp()
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, run)
-        before = picture(grid)
+        before = image(grid)
         run.append('{"kind": "train", "step": 300, "epo')
         run.append('ch": 3.0, "loss": 9.0}\n\x1b[2J nonsense\n')
         await until(pilot, lambda: grid.drawn.runs[0].records == 203)
-        assert picture(grid) != before and grid.drawn.runs[0].last["loss"] == 9.0
+        assert image(grid) != before and grid.drawn.runs[0].last["loss"] == 9.0
         (run.path / "metrics.jsonl").write_text("")
         run.write(train_record(1))
         await until(pilot, lambda: grid.drawn.runs[0].records == 1)
-        last = picture(grid)
+        last = image(grid)
         (run.path / "metrics.jsonl").unlink()
         await pilot.pause(0.1)
-        assert picture(grid) == last
+        assert image(grid) == last
         run.write(train_record(1), train_record(2))
         await until(pilot, lambda: grid.drawn.runs[0].records == 2)
         grid.show([])
@@ -312,7 +312,7 @@ async def test_divergence_is_a_gap_a_sign_and_a_badge(tmp_path: Path) -> None:
         grid = await shown(pilot, run)
         await pilot.press("z")
         await settled(pilot)
-        assert "diverged at step 100" in screen_text(app) and "✗" in picture(grid)
+        assert "diverged at step 100" in screen_text(app) and "✗" in image(grid)
         rows = [row.text[7:] for row in grid.drawn.charts["loss"].rows[1:-1]]
         filled = [any(row[column] not in " ✗" for row in rows) for column in range(len(rows[0]))]
         assert filled[0] and filled[-1] and not all(filled)

@@ -15,8 +15,8 @@ from cnn_explorer.tui.networks.layer_tree import LayerNode
 from cnn_explorer.tui.networks.markdown import layout
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.compare import CompareScreen
+from cnn_explorer.tui.screens.input_size import InputSizeScreen
 from cnn_explorer.tui.screens.page import PageScreen
-from cnn_explorer.tui.screens.picture_size import PictureSizeScreen
 from cnn_explorer.tui.screens.question import QuestionScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.screens.search import SearchScreen
@@ -228,7 +228,7 @@ async def test_only_the_later_of_two_questions_counts(tmp_path: Path, monkeypatc
         assert "222 → 222" in screen_text(app) and "111 → 111" not in screen_text(app)
         listeners.clear()
         pane.compare_with("vgg11")
-        listeners[0](Reply(None, "the picture is too small"))
+        listeners[0](Reply(None, "the image is too small"))
         pane.compare_with("alexnet")
         assert len(listeners) == 2, "another network can be chosen where the first could not be compared"
 
@@ -247,9 +247,9 @@ async def test_compare_shows_the_form_that_it_names(tmp_path: Path, monkeypatch:
         assert isinstance(screen, CompareScreen) and len(listeners) == 4 and screen._form == "small"
         listeners[0](Reply([{"name": "of the other form"}]))
         assert screen._portraits == []
-        listeners[-1](Reply(None, "the picture is too small for a network"))
+        listeners[-1](Reply(None, "the image is too small for a network"))
         await pilot.pause()
-        assert "the picture is too small for a network" in screen_text(app)
+        assert "the image is too small for a network" in screen_text(app)
 
 
 def test_predecessors_follow_the_notes() -> None:
@@ -328,25 +328,25 @@ async def test_views_of_the_catalogue(tmp_path: Path) -> None:
         assert screen.subject is not None and screen.table.key == screen.subject.network
 
 
-async def test_another_picture_changes_every_pane(tmp_path: Path) -> None:
+async def test_another_image_changes_every_pane(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         pane = await open_pane(pilot, "2", LayersPane, lambda pane: pane.table.rows)
         await pilot.press("i")
         screen = app.screen
-        assert isinstance(screen, PictureSizeScreen)
-        screen.query_one("#picture-size", Input).value = "0"
+        assert isinstance(screen, InputSizeScreen)
+        screen.query_one("#image-size", Input).value = "0"
         await pilot.press("enter")
         assert "between 1 and 4096" in screen_text(app)
-        screen.query_one("#picture-size", Input).value = "64"
-        screen.query_one("#picture-batch", Input).value = "7"
+        screen.query_one("#image-size", Input).value = "64"
+        screen.query_one("#image-batch", Input).value = "7"
         await pilot.press("enter")
         await until(pilot, lambda: pane.table.network and pane.table.network.inputs[0] == (3, 64, 64))
         await until(pilot, lambda: "batch 7" in screen_text(app))
         await pilot.press("i")
-        app.screen.query_one("#picture-size", Input).value = "1"
+        app.screen.query_one("#image-size", Input).value = "1"
         await pilot.press("enter")
-        await until(pilot, lambda: "the picture is too small" in screen_text(app))
+        await until(pilot, lambda: "the image is too small" in screen_text(app))
 
 
 async def test_question_is_answered_and_counted(tmp_path: Path) -> None:

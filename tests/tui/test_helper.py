@@ -49,7 +49,7 @@ def test_answers_come_with_their_numbers() -> None:
         value = listener.answer(first).value
         assert value is not None and value["tree"]["type"] == "Net"
         refusal = listener.answer(second)
-        assert refusal.value is None and refusal.problem == "the picture is too small"
+        assert refusal.value is None and refusal.problem == "the image is too small"
         assert [state.word for state in listener.states] == ["loading", "ready"]
 
 

@@ -238,7 +238,7 @@ def test_words_below_the_settings(tmp_path: Path) -> None:
     filled = fill(form("resnet20", dataset="cifar10"), tmp_path)
     gpu = Device("cuda:1", "a GPU, 20 GiB free, nobody uses it")
     text = hints.facts(filled, (gpu,), "auto", 30)
-    assert "45,000 pictures to train on" in text and f"will be put into {tmp_path}" in text
+    assert "45,000 images to train on" in text and f"will be put into {tmp_path}" in text
     assert "▁" in text and "machine   cuda:1: a GPU, 20 GiB free" in text
     assert "the CPU" in hints.facts(filled, (gpu,), "cpu", 30)
     text = hints.estimate(Preview(PLAN))
@@ -434,7 +434,7 @@ async def test_a_folder_is_looked_at_in_a_thread_which_ends_with_the_form(tmp_pa
         screen = await open_launch(pilot)
         await type_value(pilot, screen, "dataset", "folder:pets")
         assert "is looked at …" in screen_text(app)
-        await until(pilot, lambda: "2 classes, 29 pictures to train on, 8 to test" in screen_text(app))
+        await until(pilot, lambda: "2 classes, 29 images to train on, 8 to test" in screen_text(app))
         await pilot.press("enter")
         await type_value(pilot, screen, "dataset", "folder:none")
         await until(pilot, lambda: "does not exist" in said(screen, "#entry-problem"))
@@ -446,12 +446,12 @@ async def test_a_folder_is_looked_at_in_a_thread_which_ends_with_the_form(tmp_pa
 
 
 def test_what_is_held_out_counts(tmp_path: Path) -> None:
-    def pictures(text: str) -> int:
-        return fill(Form(Wish(("lenet5",)), {"validation": text}), tmp_path).training_pictures
+    def images(text: str) -> int:
+        return fill(Form(Wish(("lenet5",)), {"validation": text}), tmp_path).training_images
 
-    assert [pictures(text) for text in ("auto", "0", "0.5", "438")] == [1294, 1438, 719, 1000]
+    assert [images(text) for text in ("auto", "0", "0.5", "438")] == [1294, 1438, 719, 1000]
     filled = fill(Form(Wish(("lenet5",)), {"validation": "1438"}), tmp_path)
-    assert filled.problems == {"validation": "leaves nothing of 1,438 pictures to train on"}
+    assert filled.problems == {"validation": "leaves nothing of 1,438 images to train on"}
 
 
 async def test_what_is_wrong_is_not_started(tmp_path: Path, requests: list[Request]) -> None:

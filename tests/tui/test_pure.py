@@ -1,4 +1,4 @@
-"""What the app computes without Textual: the bench's arithmetic, questions, points, exports, ASCII, options, pictures."""
+"""What the app computes without Textual: the bench's arithmetic, questions, points, exports, ASCII, options, images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cnn_explorer.tui.networks import (
     scatter,
 )
 from cnn_explorer.tui.networks import (
-    images as pictures,
+    images as image_files,
 )
 from cnn_explorer.tui.networks.conv_lab import KERNELS, Setting
 from cnn_explorer.tui.networks.selection import Subject
@@ -55,8 +55,8 @@ SETTINGS_STRATEGY = st.builds(
 def test_bench_computes_what_torch_computes(setting: Setting, side: int, seed: int) -> None:
     assume(not conv_lab.problem(setting, side))
     chance = random.Random(seed)
-    picture = [[float(chance.randint(0, 16)) for _ in range(side)] for _ in range(side)]
-    inputs = conv_lab.make_input(picture, setting.settled.inputs)
+    image = [[float(chance.randint(0, 16)) for _ in range(side)] for _ in range(side)]
+    inputs = conv_lab.make_input(image, setting.settled.inputs)
     s = setting.settled
     channels = torch.tensor(inputs, dtype=torch.float64)[None]
     kernels = [
@@ -104,9 +104,7 @@ def test_sum_is_written_out() -> None:
 
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from([name for name in WORDS if name not in ("picture", "digit")]), st.sampled_from([1, -1])
-        )
+        st.tuples(st.sampled_from([name for name in WORDS if name not in ("image", "digit")]), st.sampled_from([1, -1]))
     )
 )
 def test_every_change_on_the_bench_leads_to_a_valid_setting(steps: list[tuple[str, int]]) -> None:
@@ -124,17 +122,17 @@ def test_digits_are_the_ones_that_networks_are_given() -> None:
         assert digits.raw(number) == images[number].tolist()
         assert digits.label(number) == labels[number]
     enlarged = trainer_digits.enlarge(images[:3])
-    assert [digits.picture(number) for number in range(3)] == enlarged.tolist()
+    assert [digits.image(number) for number in range(3)] == enlarged.tolist()
 
 
 def test_mnist_is_read_where_it_is_on_disk(tmp_path: Path) -> None:
-    assert pictures.mnist(tmp_path, 0) is None
-    path = tmp_path / pictures.MNIST
+    assert image_files.mnist(tmp_path, 0) is None
+    path = tmp_path / image_files.MNIST
     path.parent.mkdir(parents=True)
     path.write_bytes(bytes(16) + bytes(784) + bytes(range(256)) * 4)
-    first = pictures.mnist(tmp_path, 1)
+    first = image_files.mnist(tmp_path, 1)
     assert first is not None and first[0][:3] == [0.0, 1.0, 2.0]
-    assert pictures.mnist(tmp_path, 5000) is None
+    assert image_files.mnist(tmp_path, 5000) is None
 
 
 # Questions
@@ -312,7 +310,7 @@ def test_every_key_can_be_typed_in_tmux_and_over_ssh() -> None:
     assert not [key for key in keys if "shift+" in key or key in ("ctrl+b", "ctrl+a", "ctrl+enter")]
 
 
-def test_subject_of_another_picture() -> None:
+def test_subject_of_another_image() -> None:
     subject = Subject("lenet5")
     assert changed_subject(subject, "", "", "") == Subject("lenet5")
     assert changed_subject(subject, "64", "3", "8") == Subject("lenet5", "paper", 64, 3, 8)

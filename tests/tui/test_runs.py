@@ -31,7 +31,7 @@ def known(screen: RunsScreen) -> Curves:
     return screen.charts.drawn.runs[0] if screen.charts.drawn.runs else Curves(Path())
 
 
-def picture(screen: RunsScreen, metric: str) -> str:
+def image(screen: RunsScreen, metric: str) -> str:
     """A chart as text."""
     chart = screen.charts.drawn.charts.get(metric)
     return "\n".join(row.text for row in chart.rows) if chart else ""
@@ -68,14 +68,14 @@ async def test_curves_follow_the_file(tmp_path: Path) -> None:
     async with app.run_test(size=SIZE) as pilot:
         screen = await open_runs(pilot)
         await until(pilot, lambda: known(screen).records == 30)
-        before = picture(screen, "loss")
+        before = image(screen, "loss")
         run.append('{"kind": "train", "step": 31, "torn')
         run.append("\x1b[2J not json\n")
         run.write(train_record(40, 0.5), eval_record(1, 0.77), {"kind": "later", "x": 1})
         await until(pilot, lambda: known(screen).records == 33)
-        await until(pilot, lambda: picture(screen, "loss") != before)
+        await until(pilot, lambda: image(screen, "loss") != before)
         assert known(screen).best == (1.0, 0.77)
-        assert "★ best 77.0% epoch 1" in picture(screen, "accuracy")
+        assert "★ best 77.0% epoch 1" in image(screen, "accuracy")
         await until(pilot, lambda: "loss 0.5" in screen_text(app))
 
 
@@ -167,13 +167,13 @@ async def test_letters_of_the_charts_work_from_the_list(tmp_path: Path) -> None:
     async with app.run_test(size=SIZE) as pilot:
         screen = await open_runs(pilot, 2)
         await until(pilot, lambda: known(screen).records)
-        for label in ("steps", "training time", "pictures seen", "epochs"):
+        for label in ("steps", "training time", "images seen", "epochs"):
             await pilot.press("x")
             await until(pilot, lambda label=label: f"over {label}" in screen_text(app))
         await pilot.press("full_stop")
-        await until(pilot, lambda: "┈ raw" in picture(screen, "loss"))
+        await until(pilot, lambda: "┈ raw" in image(screen, "loss"))
         await pilot.press("comma", "comma")
-        await until(pilot, lambda: "┈ raw" not in picture(screen, "loss"))
+        await until(pilot, lambda: "┈ raw" not in image(screen, "loss"))
         await pilot.press("slash", *"resnet")
         assert [row.key for row in screen.table.rows] == [SECOND]
         await pilot.press("escape")

@@ -1,4 +1,4 @@
-"""Pictures of the screens, few of them: a change is looked at, then taken over with `pytest --snapshot-update`.
+"""Screenshots, few of them: a change is looked at, then taken over with `pytest --snapshot-update`.
 
 They are drawn from a catalogue and runs of this file alone. Another version of Textual draws differently, so they are
 compared with the one they were made with only.
@@ -23,17 +23,15 @@ from cnn_explorer.tui.screens import launch
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
+from cnn_explorer.tui.widgets.image_view import ImageView
 from cnn_explorer.tui.widgets.machine_strip import MachineStrip
-from cnn_explorer.tui.widgets.picture_view import PictureView
 from cnn_explorer.tui.widgets.reading_view import ReadingView
 from support.tui import HELPER_COMMAND, FakeRun, eval_record, explorer, screen_text, until
 from textual.app import App
 from textual.pilot import Pilot
 
 MADE_WITH = "8.2.8"
-pytestmark = pytest.mark.skipif(
-    textual.__version__ != MADE_WITH, reason=f"the pictures were made by Textual {MADE_WITH}"
-)
+pytestmark = pytest.mark.skipif(textual.__version__ != MADE_WITH, reason=f"the images were made by Textual {MADE_WITH}")
 
 NOTE = """+++
 title = "{title}"
@@ -94,11 +92,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (notes / f"{name}.md").write_text(NOTE.format(name=name, title=title, year=year))
     monkeypatch.setattr(registry, "NOTES", notes)
     monkeypatch.delenv("CNN_EXPLORER_MODELS", raising=False)
-    # Whatever terminal the tests run in: pictures are drawn with colours.
-    monkeypatch.setattr(PictureView, "by_colour", property(lambda view: True))
+    # Whatever terminal the tests run in: images are drawn with colours.
+    monkeypatch.setattr(ImageView, "by_colour", property(lambda view: True))
     monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(tmp_path / "none.toml"))
     monkeypatch.chdir(tmp_path)
-    # Neither this machine's speed nor its GPUs belong into a picture.
+    # Neither this machine's speed nor its GPUs belong into an image.
     monkeypatch.setattr(launch, "SETTLE_S", 600.0)
     monkeypatch.setattr(commands, "devices", lambda: ())
     run = FakeRun(Path("runs"), "20261120-143022-first_a-digits-7f3a", "finished", network="first_a")

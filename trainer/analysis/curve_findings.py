@@ -141,7 +141,7 @@ def _overfitting(story: Story) -> Finding | None:
     text = (
         f"Over-fitting: validation loss was lowest at epoch {lowest.epoch:.0f} ({lowest.loss:.3g}) and is {newest.loss:.3g} "
         f"now, {newest.loss / lowest.loss - 1:.0%} higher, while training loss fell from {then.loss:.3g} to {now.loss:.3g}. "
-        "Augmentation, weight decay or more pictures help."
+        "Augmentation, weight decay or more images help."
     )
     return Finding("Over-fitting", text, OVERFITTING)
 
@@ -165,7 +165,7 @@ def _validation_easier(story: Story) -> Finding | None:
         return None
     text = (
         f"Validation ({percent(newest.accuracy)}) is ahead of training ({percent(train.accuracy)}): usual with "
-        "augmentation, mixing or dropout, which make the training pictures harder, and in early epochs."
+        "augmentation, mixing or dropout, which make the training images harder, and in early epochs."
     )
     return Finding("Validation is ahead", text, OVERFITTING)
 
@@ -216,22 +216,22 @@ def _underfitting(story: Story) -> Finding | None:
         return None
     text = (
         f"Under-fitting: accuracy is {percent(train.accuracy)} in training and {percent(newest.accuracy)} in validation, "
-        "so even the training pictures are not fitted. A larger network, more epochs or less augmentation helps."
+        "so even the training images are not fitted. A larger network, more epochs or less augmentation helps."
     )
     return Finding("Under-fitting", text, OVERFITTING)
 
 
 def _noisy(story: Story) -> Finding | None:
     last = _accuracies(story)[-LAST:]
-    if not story.pictures or len(last) < LAST:
+    if not story.images or len(last) < LAST:
         return None
     falls = sum(later.accuracy < earlier.accuracy for earlier, later in itertools.pairwise(last))
     shown = min(max(last[-1].accuracy, 0.0), 1.0)
-    error = 2 * math.sqrt(shown * (1 - shown) / story.pictures)
+    error = 2 * math.sqrt(shown * (1 - shown) / story.images)
     if error < UNCERTAIN or falls < FALLS:
         return None
     text = (
-        f"Noisy validation: {story.pictures:,} pictures tell {percent(shown)} to within ±{100 * error:.1f} points (two "
+        f"Noisy validation: {story.images:,} images tell {percent(shown)} to within ±{100 * error:.1f} points (two "
         f"standard errors), and it fell {falls} times in the last {LAST} evaluations. Smaller differences mean nothing."
     )
     return Finding("Noisy validation", text, VALIDATION)

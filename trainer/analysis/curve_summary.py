@@ -32,12 +32,12 @@ class Point:
 class Story:
     """The course of a run. ``train`` are means over equally many records, ``validation`` one point an evaluation.
 
-    ``epochs`` and ``rate`` are the recipe's, ``pictures`` the size of the validation part; None where that is not known.
+    ``epochs`` and ``rate`` are the recipe's, ``images`` the size of the validation part; None where that is not known.
     """
 
     classes: int
     epochs: int | None = None
-    pictures: int | None = None
+    images: int | None = None
     rate: float | None = None
     train: tuple[Point, ...] = ()
     validation: tuple[Point, ...] = ()
@@ -149,7 +149,7 @@ def story_of(run: Run, train: Sequence[Point], evaluations: Evaluations, diverge
     return Story(
         classes=len(run.classes) or whole(network.get("num_classes")) or 0,
         epochs=run.epochs,
-        pictures=whole(data.get("validation")),
+        images=whole(data.get("validation")),
         rate=number(recipe.get("lr")),
         train=tuple(train),
         validation=tuple(evaluations.points),

@@ -1,9 +1,9 @@
-"""Augmentation of whole batches: what is drawn for an epoch, and how it is put on a batch of pictures.
+"""Augmentation of whole batches: what is drawn for an epoch, and how it is put on a batch of images.
 
 Drawing and applying are apart: all random numbers of an epoch are drawn at its start from a generator that depends on
-nothing but seed and epoch, one row per place in the order of the pictures. So a resumed run, or a process that works on
-a part of each batch, has the very same ones. Shifts need no arithmetic at all: pictures are kept with a border, and a
-shifted picture is a window of the bordered one, taken in the same indexing that gathers the batch (`windows`).
+nothing but seed and epoch, one row per place in the order of the images. So a resumed run, or a process that works on
+a part of each batch, has the very same ones. Shifts need no arithmetic at all: images are kept with a border, and a
+shifted image is a window of the bordered one, taken in the same indexing that gathers the batch (`windows`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def border(recipe: Recipe) -> tuple[int, str]:
 
 
 def with_border(images: Tensor, width: int, kind: str) -> Tensor:
-    """Pictures with a border: (N, C, H, W) → (N, C, H + 2·width, W + 2·width), any dtype.
+    """Images with a border: (N, C, H, W) → (N, C, H + 2·width, W + 2·width), any dtype.
 
     "mirror" reflects about the outermost pixels, which are not repeated; it needs ``width`` < H. "black" fills with 0.
     """
@@ -48,16 +48,16 @@ def _mirrored(size: int, width: int, device: torch.device) -> Tensor:
 
 
 def windows(bordered: Tensor, width: int) -> Tensor:
-    """All shifted pictures as a view: (N, C, H + 2w, W + 2w) → (N, 2w + 1, 2w + 1, C, H, W), no memory.
+    """All shifted images as a view: (N, C, H + 2w, W + 2w) → (N, 2w + 1, 2w + 1, C, H, W), no memory.
 
-    Indexing it with a picture, a row and a column of each gathers a cropped batch in one go.
+    Indexing it with an image, a row and a column of each gathers a cropped batch in one go.
     """
     height, columns = bordered.shape[2] - 2 * width, bordered.shape[3] - 2 * width
     return bordered.unfold(2, height, 1).unfold(3, columns, 1).permute(0, 2, 3, 1, 4, 5)
 
 
 def draw(recipe: Recipe, count: int, size: int, generator: torch.Generator) -> Draws:
-    """Random numbers for ``count`` pictures of ``size`` pixels a side, each a tensor (count, …)."""
+    """Random numbers for ``count`` images of ``size`` pixels a side, each a tensor (count, …)."""
     width, _ = border(recipe)
     draws: Draws = {}
 
@@ -74,8 +74,8 @@ def draw(recipe: Recipe, count: int, size: int, generator: torch.Generator) -> D
     if "jitter" in recipe.augment:
         draws["jitter"] = recipe.jitter_strength * (2 * uniform(3) - 1)
     if "randaugment" in recipe.augment:
-        draws["operations"] = whole(len(randaugment.OPERATIONS), randaugment.PER_PICTURE)
-        draws["signs"] = 2 * whole(2, randaugment.PER_PICTURE) - 1
+        draws["operations"] = whole(len(randaugment.OPERATIONS), randaugment.PER_IMAGE)
+        draws["signs"] = 2 * whole(2, randaugment.PER_IMAGE) - 1
     if "cutout" in recipe.augment:
         draws["hole_row"], draws["hole_column"] = whole(size), whole(size)
     if "mixup" in recipe.augment or "cutmix" in recipe.augment:
@@ -84,9 +84,9 @@ def draw(recipe: Recipe, count: int, size: int, generator: torch.Generator) -> D
 
 
 def alternating_flips(order: Tensor, epoch: int, generator: torch.Generator) -> Tensor:
-    """Which places of an order (N,) of the pictures are mirrored in ``epoch``: bool (N,).
+    """Which places of an order (N,) of the images are mirrored in ``epoch``: bool (N,).
 
-    Each picture is mirrored in every other epoch, half of them in the even ones, so that two epochs show all pictures both
+    Each image is mirrored in every other epoch, half of them in the even ones, so that two epochs show all images both
     ways (Jordan, arXiv:2404.00498). ``generator`` decides which half and must be the same in every epoch.
     """
     at_first = torch.randint(0, 2, order.shape, generator=generator).bool()
@@ -99,7 +99,7 @@ def select(draws: Draws, start: int, stop: int) -> Draws:
 
 
 def select_rows(draws: Draws, start: int, rows: Tensor) -> Draws:
-    """The rows ``start + rows`` of all draws. The coin that decides for a whole batch is that of its first picture."""
+    """The rows ``start + rows`` of all draws. The coin that decides for a whole batch is that of its first image."""
     chosen = {name: values[start + rows] for name, values in draws.items()}
     if "mix" in chosen:
         chosen["mix"][:, -1] = draws["mix"][start, -1]
@@ -107,23 +107,23 @@ def select_rows(draws: Draws, start: int, rows: Tensor) -> Draws:
 
 
 def gather(bordered: Tensor, index: Tensor, draws: Draws, width: int) -> Tensor:
-    """The pictures ``index`` (B,) of a bordered set, shifted as drawn: (B, C, H, W) in the dtype of the set."""
+    """The images ``index`` (B,) of a bordered set, shifted as drawn: (B, C, H, W) in the dtype of the set."""
     if width == 0:
         return bordered.index_select(0, index)
     return windows(bordered, width)[index, draws["row"], draws["column"]]
 
 
 def flip(images: Tensor, flipped: Tensor) -> Tensor:
-    """Mirror the pictures where ``flipped`` (B,) is true, left to right: (B, C, H, W), any dtype, in new memory."""
+    """Mirror the images where ``flipped`` (B,) is true, left to right: (B, C, H, W), any dtype, in new memory."""
     columns = torch.arange(images.shape[3], device=images.device)
     source = torch.where(flipped[:, None], columns.flip(0), columns)  # (B, W)
     return images.gather(3, source[:, None, None, :].expand_as(images))
 
 
 def cut_out(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
-    """Put a square hole of 0 with its middle at (rows, columns) into each picture: (B, C, H, W), floating point.
+    """Put a square hole of 0 with its middle at (rows, columns) into each image: (B, C, H, W), floating point.
 
-    DeVries and Taylor, "Cutout", arXiv:1708.04552: the hole may hang over the edge. On normalised pictures 0 is the mean.
+    DeVries and Taylor, "Cutout", arXiv:1708.04552: the hole may hang over the edge. On normalised images 0 is the mean.
     """
     away_y = torch.arange(images.shape[2], device=images.device) - rows[:, None] + size // 2  # (B, H)
     away_x = torch.arange(images.shape[3], device=images.device) - columns[:, None] + size // 2  # (B, W)
@@ -132,12 +132,12 @@ def cut_out(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
 
 
 def on_bytes(images: Tensor, draws: Draws) -> Tensor:
-    """What moves whole pixels about, on uint8 pictures, where a byte moves instead of four: (B, C, H, W)."""
+    """What moves whole pixels about, on uint8 images, where a byte moves instead of four: (B, C, H, W)."""
     return flip(images, draws["flip"]) if "flip" in draws else images
 
 
 def on_values(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
-    """What changes brightness and shape, on pictures (B, C, H, W) with values 0 … 255; bytes come back as float."""
+    """What changes brightness and shape, on images (B, C, H, W) with values 0 … 255; bytes come back as float."""
     if "jitter" in draws:
         images = randaugment.jitter(images.to(torch.float32), draws["jitter"])
     if "operations" in draws:
@@ -147,7 +147,7 @@ def on_values(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
 
 
 def on_normalised(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
-    """What treats the mean as nothing, on normalised pictures: (B, C, H, W)."""
+    """What treats the mean as nothing, on normalised images: (B, C, H, W)."""
     if "hole_row" in draws:
         images = cut_out(images, draws["hole_row"], draws["hole_column"], recipe.cutout_size)
     return images
@@ -168,6 +168,6 @@ def mix(images: Tensor, targets: Tensor, draws: Draws, recipe: Recipe, num_class
         one = blended or pasted
         assert one is not None, "draws for mixing are made for one of the two"
         return one
-    # The first picture's coin decides for all of them, on the device.
+    # The first image's coin decides for all of them, on the device.
     heads = coin[0] < 0.5
     return torch.where(heads, blended[0], pasted[0]), torch.where(heads, blended[1], pasted[1])

@@ -1,6 +1,6 @@
 """Batches without a loader: the set lies on the device as bytes, a batch is an indexing and a little arithmetic.
 
-This is 15 to 70 times faster than decoding and transforming picture by picture, and it needs no worker processes, whose
+This is 15 to 70 times faster than decoding and transforming one image at a time, and it needs no worker processes, whose
 death or state a resumed run would have to care about.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..common import rng
 from ..config.recipe import Recipe
-from ..data.datasets import Pictures
+from ..data.datasets import LabelledImages
 from ..devices.process_group import ALONE, Group, check_batch, part, rows_of_batch
 from . import augment
 from .class_balance import balanced_order
@@ -49,14 +49,14 @@ class View:
     def normalised(self, images: Tensor) -> Tensor:
         """Values 0 … 255 (B, C, H, W) on the device, bytes or floats → float32, (x / 255 - mean) / std.
 
-        Grey pictures get as many equal channels as there are means, for networks that were trained on colour.
+        Grey images get as many equal channels as there are means, for networks that were trained on colour.
         """
         if images.shape[1] != len(self._scale):
             images = images.expand(-1, len(self._scale), -1, -1)
         return images.to(torch.float32, copy=True).mul_(self._scale).add_(self._shift)
 
     def sized(self, images: Tensor) -> Tensor:
-        """Normalised pictures at the size of the network: (B, C, H, W) → (B, C, size, size), in the network's layout."""
+        """Normalised images at the size of the network: (B, C, H, W) → (B, C, size, size), in the network's layout."""
         if images.shape[-1] != self.size:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
         return images.contiguous(memory_format=self.layout)
@@ -65,14 +65,14 @@ class View:
 class TrainingBatches:
     """The training part of a data set, shuffled and augmented anew in every epoch, all by the seed.
 
-    The last pictures of an order that fill no batch are left out; the next epoch has another order. With sampling "balanced"
-    pictures of rare classes come several times in it. One of several ranks makes its rows of each batch; UsageError where a
+    The last images of an order that fill no batch are left out; the next epoch has another order. With sampling "balanced"
+    images of rare classes come several times in it. One of several ranks makes its rows of each batch; UsageError where a
     batch has fewer than two for each.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
+        samples: LabelledImages,
         view: View,
         recipe: Recipe,
         seed: int,
@@ -85,24 +85,24 @@ class TrainingBatches:
         self.recipe = recipe
         self.view = view
         self.seed = seed
-        self.count = len(pictures)
+        self.count = len(samples)
         self.batch_size = recipe.batch_size
         self.steps_per_epoch = self.count // recipe.batch_size
-        self._size = pictures.source.shape[-1]
-        self._classes = pictures.labels
-        self._labels = pictures.labels.to(view.device)
+        self._size = samples.source.shape[-1]
+        self._classes = samples.labels
+        self._labels = samples.labels.to(view.device)
         self._rows: Tensor | None = None
         self.share = 1.0
         check_batch(recipe.batch_size, group.world)
         if group.world > 1:
             self._own_rows = torch.tensor(rows_of_batch(recipe.batch_size, group.rank, group.world))
             self._rows = self._own_rows.to(view.device)
-            # A mean over ranks of different shares is the mean over pictures when each rank's loss is weighted by this.
+            # A mean over ranks of different shares is the mean over images when each rank's loss is weighted by this.
             self.share = group.world * len(self._rows) / recipe.batch_size
         self._store: Store = (
-            OnDevice(pictures, recipe, view.device)
+            OnDevice(samples, recipe, view.device)
             if on_device
-            else InMainMemory(pictures, recipe, view.device, self._places)
+            else InMainMemory(samples, recipe, view.device, self._places)
         )
 
     def epoch(self, number: int) -> Epoch:
@@ -116,7 +116,7 @@ class TrainingBatches:
         return Epoch(order.to(device), {name: values.to(device) for name, values in draws.items()}, order)
 
     def _places(self, epoch: Epoch, position: int) -> Tensor | None:
-        """The numbers of the pictures in batch ``position``, in main memory; None behind the last batch."""
+        """The numbers of the images in batch ``position``, in main memory; None behind the last batch."""
         if position >= self.steps_per_epoch:
             return None
         start = position * self.batch_size
@@ -130,9 +130,9 @@ class TrainingBatches:
         return torch.randperm(self.count, generator=numbers)
 
     def batch(self, epoch: Epoch, position: int) -> tuple[Tensor, Tensor]:
-        """Batch ``position`` of an epoch, or this rank's part of it: pictures (B, C, size, size), normalised, and targets.
+        """Batch ``position`` of an epoch, or this rank's part of it: images (B, C, size, size), normalised, and targets.
 
-        These are classes (B,), or probabilities (B, classes) where pictures are mixed.
+        These are classes (B,), or probabilities (B, classes) where images are mixed.
         """
         start = position * self.batch_size
         stop = start + self.batch_size
@@ -149,24 +149,24 @@ class TrainingBatches:
 
 
 def evaluation_size(view: View, at_least: int = 1) -> int:
-    """Pictures in a batch of an evaluation: as many as make EVALUATION_PIXELS, and no fewer than ``at_least``."""
+    """Images in a batch of an evaluation: as many as make EVALUATION_PIXELS, and no fewer than ``at_least``."""
     return max(at_least, EVALUATION_PIXELS // view.size**2)
 
 
 def evaluation_batches(
-    pictures: Pictures, view: View, at_least: int = 1, batch: int | None = None, group: Group = ALONE
+    samples: LabelledImages, view: View, at_least: int = 1, batch: int | None = None, group: Group = ALONE
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All pictures in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be smaller.
+    """All images in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be smaller.
 
-    A batch holds ``batch`` pictures, by default as many as `evaluation_size` says. One of several ranks gets its part of the
-    pictures.
+    A batch holds ``batch`` images, by default as many as `evaluation_size` says. One of several ranks gets its part of the
+    images.
     """
     batch = batch or evaluation_size(view, at_least)
-    first, end = part(len(pictures), group.rank, group.world)
+    first, end = part(len(samples), group.rank, group.world)
     for start in range(first, end, batch):
         index = torch.arange(start, min(start + batch, end))
-        images = _sent(pictures.batch(index), view.device)
-        yield view.sized(view.normalised(images)), _sent(pictures.labels[index], view.device)
+        images = _sent(samples.batch(index), view.device)
+        yield view.sized(view.normalised(images)), _sent(samples.labels[index], view.device)
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rare and frequent classes: how much each counts in the loss, and how often its pictures are shown."""
+"""Rare and frequent classes: how much each counts in the loss, and how often its images are shown."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..config.recipe import Recipe
 
 
 def class_weights(recipe: Recipe, counts: Sequence[int]) -> list[float] | None:
-    """Factor on the loss of each class, where class i has ``counts[i]`` pictures to train on; None for all alike.
+    """Factor on the loss of each class, where class i has ``counts[i]`` images to train on; None for all alike.
 
     "balanced": classes get equal shares of the loss, n / (classes · n_i) (King and Zeng, "Logistic Regression in Rare Events
-    Data", 2001). Numbers are the recipe's own. Either way the mean over the pictures shown is 1, so that the rate need not
-    change. A class without pictures has 0 with "balanced".
+    Data", 2001). Numbers are the recipe's own. Either way the mean over the images shown is 1, so that the rate need not
+    change. A class without images has 0 with "balanced".
     """
     if recipe.class_weights == "none":
         return None
@@ -31,7 +31,7 @@ def class_weights(recipe: Recipe, counts: Sequence[int]) -> list[float] | None:
 def balanced_order(labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
     """Indices int64 (N,) in which each class of ``labels`` (N,) comes equally often, ±1, in random order.
 
-    Pictures of a rare class are repeated, all of them before any comes again; of a frequent one as many are left out.
+    Images of a rare class are repeated, all of them before any comes again; of a frequent one as many are left out.
     An epoch stays as long as without.
     """
     members = [torch.nonzero(labels == number).flatten() for number in range(num_classes)]

@@ -1,6 +1,6 @@
-"""Mixup and CutMix: each picture is mixed with its partner, the one at its place when the batch is read from the end.
+"""Mixup and CutMix: each image is mixed with its partner, the one at its place when the batch is read from the end.
 
-The targets become class probabilities (B, classes), mixed as the pictures are.
+The targets become class probabilities (B, classes), mixed as the images are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def mixup(images: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Blend (Zhang et al., arXiv:1710.09412): ``share`` (B,) of each picture (B, C, H, W), the rest of its partner.
+    """Blend (Zhang et al., arXiv:1710.09412): ``share`` (B,) of each image (B, C, H, W), the rest of its partner.
 
     ``targets`` are probabilities (B, classes).
     """
@@ -20,7 +20,7 @@ def mixup(images: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tenso
 
 
 def cutmix(images: Tensor, targets: Tensor, share: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Paste a box of the partner (Yun et al., arXiv:1905.04899) that covers 1 - ``share`` of each picture.
+    """Paste a box of the partner (Yun et al., arXiv:1905.04899) that covers 1 - ``share`` of each image.
 
     ``rows`` and ``columns`` (B,) are the middle of the box in 0 … 1 of the side; where it hangs over the edge it is cut,
     and the targets (B, classes) follow the area that was really pasted.

@@ -1,4 +1,4 @@
-"""Where the training pictures are kept: on the device as a whole, or in main memory, from where batches are copied.
+"""Where the training images are kept: on the device as a whole, or in main memory, from where batches are copied.
 
 Both give the same bytes. Copies are made by a thread while the device works on the batch before: into page-locked memory,
 from which the device fetches them on a stream of its own.
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from ..config.recipe import Recipe
-from ..data.datasets import Pictures
+from ..data.datasets import LabelledImages
 from ..devices import hardware
 from . import augment
 
 COPIES = 3
-"""Times the pictures are on the device while their border is put around them."""
+"""Times the images are on the device while their border is put around them."""
 
 SHARE_OF_FREE = 0.6
 """Part of the free memory that they may take then; the rest is for the network and what it computes."""
@@ -28,7 +28,7 @@ SHARE_OF_FREE = 0.6
 
 @dataclass(frozen=True)
 class Epoch:
-    """The order of the pictures in one pass, int64 (N,), and the random numbers of each place in it, on the device.
+    """The order of the images in one pass, int64 (N,), and the random numbers of each place in it, on the device.
 
     ``shuffled`` is the order in main memory.
     """
@@ -39,19 +39,19 @@ class Epoch:
 
 
 class Store(Protocol):
-    """Gives the pictures of a batch, cropped or shifted as drawn."""
+    """Gives the images of a batch, cropped or shifted as drawn."""
 
     def take(self, epoch: Epoch, position: int, index: Tensor, draws: augment.Draws) -> Tensor:
-        """Pictures of batch ``position`` on the device, uint8 (B, C, H, W); ``index`` (B,) are their numbers."""
+        """Images of batch ``position`` on the device, uint8 (B, C, H, W); ``index`` (B,) are their numbers."""
         ...
 
 
 class OnDevice:
-    """All pictures on the device, with the border that the recipe's shifts need: a batch is one indexing."""
+    """All images on the device, with the border that the recipe's shifts need: a batch is one indexing."""
 
-    def __init__(self, pictures: Pictures, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, samples: LabelledImages, recipe: Recipe, device: torch.device) -> None:
         self._border, kind = augment.border(recipe)
-        images = pictures.source if pictures.rows is None else pictures.source.index_select(0, pictures.rows)
+        images = samples.source if samples.rows is None else samples.source.index_select(0, samples.rows)
         self._bordered = augment.with_border(images.to(device), self._border, kind)
 
     def take(self, epoch: Epoch, position: int, index: Tensor, draws: augment.Draws) -> Tensor:
@@ -60,19 +60,19 @@ class OnDevice:
 
 
 class InMainMemory:
-    """The pictures stay where they are, memory-mapped perhaps; each batch is copied while the one before is worked on.
+    """The images stay where they are, memory-mapped perhaps; each batch is copied while the one before is worked on.
 
-    ``places`` gives the numbers of a batch's pictures, int64 (B,) in main memory, or None behind the end of the epoch.
+    ``places`` gives the numbers of a batch's images, int64 (B,) in main memory, or None behind the end of the epoch.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
+        samples: LabelledImages,
         recipe: Recipe,
         device: torch.device,
         places: Callable[[Epoch, int], Tensor | None],
     ) -> None:
-        self._pictures = pictures
+        self._images = samples
         self._border, self._kind = augment.border(recipe)
         self._device = device
         self._places = places
@@ -105,20 +105,20 @@ class InMainMemory:
         self._coming = None if places is None else (epoch, position, self._thread.submit(self._copy, places))
 
     def _copy(self, places: Tensor) -> Tensor:
-        images = self._pictures.batch(places)
+        images = self._images.batch(places)
         if self._stream is None:
             return images.to(self._device)
         with torch.cuda.stream(self._stream):
             return images.pin_memory().to(self._device, non_blocking=True)
 
 
-def fits(pictures: Pictures, recipe: Recipe, device: torch.device) -> bool:
-    """Whether the pictures fit on the device, beside a network."""
-    return COPIES * size(pictures, recipe) <= SHARE_OF_FREE * hardware.free_memory(device)
+def fits(samples: LabelledImages, recipe: Recipe, device: torch.device) -> bool:
+    """Whether the images fit on the device, beside a network."""
+    return COPIES * size(samples, recipe) <= SHARE_OF_FREE * hardware.free_memory(device)
 
 
-def size(pictures: Pictures, recipe: Recipe) -> int:
-    """Bytes of the pictures with their border."""
-    channels, height, width = pictures.source.shape[1:]
+def size(samples: LabelledImages, recipe: Recipe) -> int:
+    """Bytes of the images with their border."""
+    channels, height, width = samples.source.shape[1:]
     border = augment.border(recipe)[0]
-    return len(pictures) * channels * (height + 2 * border) * (width + 2 * border)
+    return len(samples) * channels * (height + 2 * border) * (width + 2 * border)

@@ -1,7 +1,7 @@
-"""Colour jitter and RandAugment on whole batches: every operation takes one strength per picture, and 0 leaves it alone.
+"""Colour jitter and RandAugment on whole batches: every operation takes one strength per image, and 0 leaves it alone.
 
-So a batch in which each picture gets operations of its own is a few passes over all of it, without a loop over pictures.
-Pictures are float (B, C, H, W) with values 0 … 255.
+So a batch in which each image gets operations of its own is a few passes over all of it, without a loop over images.
+Images are float (B, C, H, W) with values 0 … 255.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ OPERATIONS = (
     "solarize",
     "posterize",
 )
-PER_PICTURE = 2
-"""Operations that each picture gets, N of the paper."""
+PER_IMAGE = 2
+"""Operations that each image gets, N of the paper."""
 
 LARGEST_ANGLE = math.radians(30)
 LARGEST_SHEAR = 0.3
@@ -43,7 +43,7 @@ def jitter(images: Tensor, changes: Tensor) -> Tensor:
 def randaugment(images: Tensor, operations: Tensor, signs: Tensor, strength: float) -> Tensor:
     """RandAugment (Cubuk et al., arXiv:1909.13719) with one strength in 0 … 1 for all operations.
 
-    ``operations`` (B, 2) are numbers in OPERATIONS, ``signs`` (B, 2) are ±1. The geometric operations of a picture become
+    ``operations`` (B, 2) are numbers in OPERATIONS, ``signs`` (B, 2) are ±1. The geometric operations of an image become
     one sampling of it, the others follow; border pixels are mirrored outwards.
     """
     chosen = F.one_hot(operations, len(OPERATIONS)) * signs.unsqueeze(2)  # (B, 2, operations)
@@ -61,7 +61,7 @@ def randaugment(images: Tensor, operations: Tensor, signs: Tensor, strength: flo
 
 
 def warped(images: Tensor, angle: Tensor, shear: tuple[Tensor, Tensor], shift: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate (radians), shear and shift (1 is half the side) each picture about its middle; all arguments are (B,)."""
+    """Rotate (radians), shear and shift (1 is half the side) each image about its middle; all arguments are (B,)."""
     cosine, sine = angle.cos(), angle.sin()
     (shear_x, shear_y), (shift_x, shift_y) = shear, shift
     rows = [
@@ -74,25 +74,25 @@ def warped(images: Tensor, angle: Tensor, shear: tuple[Tensor, Tensor], shift: t
 
 def colours(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
     """Multiply brightness, distance to the mean grey, and distance to each pixel's grey by 1 + the argument (B,)."""
-    images = images * _per_picture(1 + brightness)
+    images = images * _per_image(1 + brightness)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = mean + (images - mean) * _per_picture(1 + contrast)
+    images = mean + (images - mean) * _per_image(1 + contrast)
     if images.shape[1] > 1:
         grey = images.mean(dim=1, keepdim=True)
-        images = grey + (images - grey) * _per_picture(1 + saturation)
+        images = grey + (images - grey) * _per_image(1 + saturation)
     return images.clamp(0, WHITE)
 
 
 def solarized(images: Tensor, amount: Tensor) -> Tensor:
     """Turn the brightest part of the range, ``amount`` (B,) of it, into its negative."""
-    return torch.where(images > _per_picture(WHITE * (1 - amount)), WHITE - images, images)
+    return torch.where(images > _per_image(WHITE * (1 - amount)), WHITE - images, images)
 
 
 def posterized(images: Tensor, amount: Tensor) -> Tensor:
     """Leave fewer grey levels: 256 at amount 0 (nothing is done), 16 at amount 1; ``amount`` is (B,)."""
-    step = _per_picture(2 ** (4 * amount))
+    step = _per_image(2 ** (4 * amount))
     return torch.where(step > 1, (images / step).floor() * step, images)
 
 
-def _per_picture(values: Tensor) -> Tensor:
+def _per_image(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)

@@ -1,6 +1,6 @@
 """The loop that an engineer writes by hand when nothing but speed counts, with the loss and the accuracy kept.
 
-No records, no checkpoints, no stops, no schedule: what the engine is measured against. The pictures lie on the device as
+No records, no checkpoints, no stops, no schedule: what the engine is measured against. The images lie on the device as
 bytes, a batch is an indexing, and the two metrics are summed up there without being waited for.
 """
 
@@ -19,7 +19,7 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Pixels:
-    """The pictures, uint8 (N, C, H, W), with their classes (N,) on the device, and what is done to them.
+    """The images, uint8 (N, C, H, W), with their classes (N,) on the device, and what is done to them.
 
     ``mean`` and ``std`` are in 0 … 1; ``crop`` is the border in pixels of random crops (0: none).
     """
@@ -34,7 +34,7 @@ class Pixels:
 
 
 def loss_of(network: nn.Module) -> Loss:
-    """What is minimised, from outputs, pictures and classes: the network's own loss, or the cross-entropy of its scores."""
+    """What is minimised, from outputs, images and classes: the network's own loss, or the cross-entropy of its scores."""
     own = getattr(network, "training_loss", None)
     if own is not None:
         return lambda outputs, images, targets: own(outputs, images, targets, F.cross_entropy)
@@ -42,7 +42,7 @@ def loss_of(network: nn.Module) -> Loss:
 
 
 class BareLoop:
-    """Trains ``network`` on resident pictures. ``order`` gives the order of an epoch; by default a new one each time."""
+    """Trains ``network`` on resident images. ``order`` gives the order of an epoch; by default a new one each time."""
 
     least_steps = 1
 
@@ -106,7 +106,7 @@ class BareLoop:
         self.correct += (scores.detach().argmax(1) == targets).sum()
 
     def _batch(self, index: Tensor) -> Tensor:
-        """Pictures ``index`` (B,), cropped and flipped at random: float32 (B, C, size, size)."""
+        """Images ``index`` (B,), cropped and flipped at random: float32 (B, C, size, size)."""
         pixels, shifts = self._pixels, 2 * self._pixels.crop + 1
         if pixels.crop:
             row, column = torch.randint(shifts, (2, len(index)), device=index.device)
@@ -123,7 +123,7 @@ class BareLoop:
 
 
 def _windows(images: Tensor, crop: int) -> Tensor:
-    """All shifted pictures as a view (N, 2·crop + 1, 2·crop + 1, C, H, W) of the pictures with a black border."""
+    """All shifted images as a view (N, 2·crop + 1, 2·crop + 1, C, H, W) of the images with a black border."""
     height, width = images.shape[2:]
     bordered = F.pad(images, (crop,) * 4)
     return bordered.unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)

@@ -1,7 +1,7 @@
-"""The training loop of tutorials: PIL transforms picture by picture in a DataLoader, and the metrics fetched at every step.
+"""The training loop of tutorials: PIL transforms one image at a time in a DataLoader, and the metrics fetched at every step.
 
-The pictures are decoded already and lie in memory as arrays, as torchvision's MNIST and CIFAR10 hold them; each is made a
-PIL picture, transformed, and made a tensor. Reading and decoding files would come on top.
+The images are decoded already and lie in memory as arrays, as torchvision's MNIST and CIFAR10 hold them; each is made a
+PIL image, transformed, and made a tensor. Reading and decoding files would come on top.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
 from ..config.recipe import Recipe
-from ..data.datasets import Pictures
+from ..data.datasets import LabelledImages
 from ..optim.build import build_optimizer
 from .bare import loss_of
 
 
-class PilPictures(Dataset):
-    """A data set in the manner of torchvision: uint8 arrays (N, H, W[, 3]), given out as transformed PIL pictures."""
+class PilImages(Dataset):
+    """A data set in the manner of torchvision: uint8 arrays (N, H, W[, 3]), given out as transformed PIL images."""
 
-    def __init__(self, pictures: Pictures, transform: Any) -> None:
-        images = pictures.images.permute(0, 2, 3, 1).contiguous().numpy()
+    def __init__(self, samples: LabelledImages, transform: Any) -> None:
+        images = samples.images.permute(0, 2, 3, 1).contiguous().numpy()
         self._images = images[..., 0] if images.shape[3] == 1 else images
-        self._labels = pictures.labels.tolist()
+        self._labels = samples.labels.tolist()
         self._transform = transform
 
     def __len__(self) -> int:
@@ -57,11 +57,11 @@ def transform_of(
 class Loader:
     """A DataLoader as an endless stream of batches on the device: (B, C, H, W) and (B,)."""
 
-    def __init__(self, pictures: Dataset, batch_size: int, workers: int, device: torch.device) -> None:
+    def __init__(self, samples: Dataset, batch_size: int, workers: int, device: torch.device) -> None:
         self.ahead = 2 * workers
         """Batches that the workers make in advance: two each, torch's default."""
         loader = DataLoader(
-            pictures,
+            samples,
             batch_size=batch_size,
             shuffle=True,
             drop_last=True,

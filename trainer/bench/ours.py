@@ -93,7 +93,7 @@ class BatchesOnly:
 
 
 def session_of(config: RunConfig, data: DataSet, shared: TrainingBatches | None = None) -> Session:
-    """A session for ``config``, without validation part. It uses the pictures of ``shared``, which hold them already."""
+    """A session for ``config``, without validation part. It uses the images of ``shared``, which hold them already."""
     session = build_session(config, data, torch.device(config.engine.device))
     if shared is None:
         return session
@@ -111,7 +111,7 @@ def without_fused_kernels(session: Session) -> Session:
 
 
 def with_a_loader(session: Session, loader: Loader) -> Session:
-    """The batches of a DataLoader instead of resident pictures."""
+    """The batches of a DataLoader instead of resident images."""
     return dataclasses.replace(session, batches=_FromLoader(session.batches, loader))
 
 

@@ -18,7 +18,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Measured:
-    """One loop: ``key`` for programs, ``title`` for people; a step is a batch of ``batch_size`` pictures."""
+    """One loop: ``key`` for programs, ``title`` for people; a step is a batch of ``batch_size`` images."""
 
     key: str
     title: str
@@ -27,12 +27,12 @@ class Measured:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Pictures a second in each round."""
+        """Images a second in each round."""
         return tuple(self.batch_size / seconds for seconds in self.timing.step_s)
 
     @property
     def rate(self) -> float:
-        """Pictures a second, the median of the rounds."""
+        """Images a second, the median of the rounds."""
         return statistics.median(self.rates)
 
     def to_dict(self) -> dict[str, object]:
@@ -117,7 +117,7 @@ class NetworkResult:
 
 @dataclass(frozen=True)
 class DataResult:
-    """The data path alone, for one size of pictures and of batches."""
+    """The data path alone, for one image sizes and of batches."""
 
     size: int
     batch_size: int

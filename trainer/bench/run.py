@@ -32,7 +32,7 @@ from ..planning import calibrate, planner
 from ..planning.planner import Plan
 from . import ours, results
 from .bare import BareLoop, Pixels
-from .canonical import CanonicalLoop, Loader, LoaderOnly, PilPictures, plain_optimizer, transform_of
+from .canonical import CanonicalLoop, Loader, LoaderOnly, PilImages, plain_optimizer, transform_of
 from .measure import Loop, Timing, interleaved
 from .results import DataResult, Measured, NetworkResult, Result, Worth
 from .switches import Switch, switches
@@ -44,7 +44,7 @@ PARTS = ("data", "canonical", "bare", "speedups")
 
 MOST_WORKERS = 8
 SHIFTED = ("fashion-mnist", "cifar10", "cifar100", "folder")
-"""Kinds of data sets whose pictures are cropped and flipped; handwritten digits are taken as they are."""
+"""Kinds of data sets whose images are cropped and flipped; handwritten digits are taken as they are."""
 
 PLAIN = {"accumulate": 1, "label_smoothing": 0.0, "clip_norm": 0.0, "ema": 0.0} | {
     "sam": "none",
@@ -152,10 +152,10 @@ class Bench:
         self._open: list[ours.EngineLoop] = []
 
     @cached_property
-    def _pil(self) -> PilPictures:
+    def _pil(self) -> PilImages:
         data, size = self._data, self.config.network.image_size
         transform = transform_of(data.mean, data.std, data.image_size, size, self._crop, self._flip)
-        return PilPictures(data.train, transform)
+        return PilImages(data.train, transform)
 
     def data_path(self) -> DataResult:
         """The batches alone, by the DataLoader and by the engine."""

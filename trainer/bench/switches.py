@@ -56,8 +56,8 @@ def switches(engine: Engine, fused: bool, loader: Callable[[], Loader]) -> list[
 def _resident_data(engine: Engine, loader: Callable[[], Loader]) -> Switch:
     return Switch(
         "resident-data",
-        "keeping the pictures in memory",
-        "pictures from the DataLoader",
+        "keeping the images in memory",
+        "images from the DataLoader",
         True,
         engine,
         lambda session: ours.with_a_loader(session, loader()),

@@ -1,6 +1,6 @@
 """Recipes that have a name, for ``--recipe NAME``: over what the note says of its family, under a file and the flags.
 
-Each is meant for pictures of 32×32. On digits flips are left out, and batches shrink with small data sets, as they do for
+Each is meant for images of 32×32. On digits flips are left out, and batches shrink with small data sets, as they do for
 every recipe that is not asked for value by value.
 """
 

@@ -25,7 +25,7 @@ LONGEST_WARMUP = 0.3
 
 UPDATES_PER_EPOCH = 20
 SMALLEST_BATCH = 16
-"""Where nobody asks for a size, batches are made smaller for small data sets, down to this many pictures."""
+"""Where nobody asks for a size, batches are made smaller for small data sets, down to this many images."""
 
 # What suits the general case of each data set; networks of any family start from here.
 BY_DATASET: dict[str, dict[str, object]] = {
@@ -56,7 +56,7 @@ BY_SHARPNESS: dict[str, dict[str, object]] = {"none": {}, "sam": {"rho": 0.05}, 
 class Layer:
     """Values from one place. ``origin`` names it in error messages; "" stands for the flags of the command line.
 
-    ``general``: it speaks of a network on pictures in general, as a note does, not of the run at hand. Such values give
+    ``general``: it speaks of a network on images in general, as a note does, not of the run at hand. Such values give
     way to what the data set needs.
     """
 
@@ -120,7 +120,7 @@ def _without_mirrors(values: dict[str, object], asked: set[str], origins: Mappin
 
 
 def data_kind(dataset: str) -> str:
-    """The key under which recipes know a data set: its name, or "folder" for one's own pictures."""
+    """The key under which recipes know a data set: its name, or "folder" for one's own images."""
     return "folder" if dataset.startswith(dataset_info.FOLDER) else dataset
 
 
@@ -149,23 +149,23 @@ def check_classes(resolved: Resolved, classes: Sequence[str]) -> None:
         raise refused(resolved, "class_weights", f"must be {len(classes)} numbers, one for each class of the data set")
 
 
-def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
-    """The recipe for a training part of ``pictures``, and a remark where something had to be changed, else "".
+def fit_to(resolved: Resolved, images: int) -> tuple[Recipe, str]:
+    """The recipe for a training part of ``images``, and a remark where something had to be changed, else "".
 
     A batch larger than the training part is an error where somebody asked for it. Where nobody did, it is made so small
-    that an epoch has twenty updates, or that it holds sixteen pictures, and the rate goes with it unless it was asked
+    that an epoch has twenty updates, or that it holds sixteen images, and the rate goes with it unless it was asked
     for: in proportion for SGD (Goyal et al., arXiv:1706.02677, section 2.1), by the root for the others (Malladi et
     al., arXiv:2205.10287, for Adam; You et al., arXiv:1904.00962, for LAMB).
     """
     recipe = resolved.recipe
-    if pictures < 1:
-        raise UsageError("dataset", None, "has no pictures to train on")
+    if images < 1:
+        raise UsageError("dataset", None, "has no images to train on")
     if "batch_size" in resolved.asked:
-        if recipe.batch_size > pictures:
-            hint = f"is more than the training part has; the largest that works is {pictures}"
+        if recipe.batch_size > images:
+            hint = f"is more than the training part has; the largest that works is {images}"
             raise refused(resolved, "batch_size", hint)
         return recipe, ""
-    largest = max(pictures // UPDATES_PER_EPOCH, min(SMALLEST_BATCH, max(1, pictures // 2)))
+    largest = max(images // UPDATES_PER_EPOCH, min(SMALLEST_BATCH, max(1, images // 2)))
     if recipe.batch_size <= largest:
         return recipe, ""
     ratio = largest / recipe.batch_size
@@ -178,7 +178,7 @@ def fit_to(resolved: Resolved, pictures: int) -> tuple[Recipe, str]:
     )
     if recipe.optimizer == "muon" and "rest_lr" not in resolved.asked:
         smaller = dataclasses.replace(smaller, rest_lr=float(f"{recipe.rest_lr * factor:.3g}"))
-    remark = f"batches of {largest} instead of {recipe.batch_size}, because there are {pictures:,} pictures to train on"
+    remark = f"batches of {largest} instead of {recipe.batch_size}, because there are {images:,} images to train on"
     return smaller, remark if smaller.lr == recipe.lr else f"{remark}; lr {smaller.lr:g} to go with that"
 
 

@@ -51,7 +51,7 @@ class DataRequest:
         "Stem of the network: small is for images up to 64 pixels, imagenet is the paper's.",
         DATA,
         Rule(choices=STEMS),
-        page="picture-size",
+        page="image-size",
     )
     image_size: int | None = setting(
         None,
@@ -59,7 +59,7 @@ class DataRequest:
         DATA,
         Rule(low=1),
         unit="pixels",
-        page="picture-size",
+        page="image-size",
     )
     folder: Path | None = setting(  # noqa: RUF009
         None, "Folder of the data sets.", DATA, flag="data", metavar="FOLDER", in_form=False

@@ -68,9 +68,9 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which pictures it is trained on, and how many of them each part has.
+    """Which images it is trained on, and how many of them each part has.
 
-    ``size`` is the side of the pictures before they are fitted to the network, ``folder`` where the originals are, and
+    ``size`` is the side of the images before they are fitted to the network, ``folder`` where the originals are, and
     ``held_out`` what was asked for as validation part (a share, a number, or None for the usual one).
     """
 

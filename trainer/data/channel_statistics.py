@@ -1,18 +1,18 @@
-"""Mean and standard deviation of pictures, exact: every value of a uint8 picture is one of 256, so they are counted."""
+"""Mean and standard deviation of images, exact: every value of a uint8 image is one of 256, so they are counted."""
 
 from __future__ import annotations
 
 import numpy as np
 
 CHUNK = 1024
-"""Pictures counted at a time; the result does not depend on it."""
+"""Images counted at a time; the result does not depend on it."""
 
 SMALLEST_STD = 1 / 255
 """A channel that never changes has deviation 0, by which nothing can be divided: one grey level stands in for it."""
 
 
 class Moments:
-    """Counts the values of each channel of uint8 pictures, chunk by chunk, in integers: no rounding can gather."""
+    """Counts the values of each channel of uint8 images, chunk by chunk, in integers: no rounding can gather."""
 
     def __init__(self, channels: int) -> None:
         self.counts = np.zeros((channels, 256), dtype=np.int64)
@@ -29,7 +29,7 @@ class Moments:
         return tuple(float(mean) for mean in self._mean())
 
     def std(self) -> tuple[float, ...]:
-        """Standard deviation of each channel over all pixels (not the mean of the pictures' deviations), in 0 … 1."""
+        """Standard deviation of each channel over all pixels (not the mean of the images' deviations), in 0 … 1."""
         values = np.arange(256) / 255
         centred = (values[None, :] - self._mean()[:, None]) ** 2
         variance = (self.counts * centred).sum(axis=1) / self._pixels()

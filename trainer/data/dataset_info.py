@@ -1,6 +1,6 @@
-"""Which data sets there are, told in milliseconds: no torch, no numpy, no picture is opened.
+"""Which data sets there are, told in milliseconds: no torch, no numpy, no image is opened.
 
-A data set is named `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, or `folder:PATH` for one's own pictures.
+A data set is named `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, or `folder:PATH` for one's own images.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...errors import UsageError, nearest
 from .folder_scan import DEFAULT_IMAGE_SIZE, absolute, list_folder, shown
 
 FOLDER = "folder:"
-CACHE_SUFFIX = ".pictures"
+CACHE_SUFFIX = ".images"
 
 _DIGITS = tuple("0123456789")
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -34,7 +34,7 @@ _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What is known of a data set without loading it. ``train`` counts the pictures before validation is held out."""
+    """What is known of a data set without loading it. ``train`` counts the images before validation is held out."""
 
     name: str
     title: str
@@ -47,7 +47,7 @@ class DataInfo:
     folder: Path
     source: str
     validation: int = 0
-    """Pictures of a validation part that a folder brings itself; the others have theirs held out of ``train``."""
+    """Images of a validation part that a folder brings itself; the others have theirs held out of ``train``."""
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,9 @@ def describe(
 ) -> DataInfo:
     """What ``name`` is and whether it is on disk, as original files or as the decoded copy in ``cache_folder``.
 
-    ``image_size`` and ``channels`` say how the pictures of `folder:PATH` would be scaled and read; a named set has its
+    ``image_size`` and ``channels`` say how the images of `folder:PATH` would be scaled and read; a named set has its
     own. UsageError naming "dataset": no such set, or what is wrong with the folder. Counts of a folder are those of
-    the files that are pictures by their names; how many can be read is known only after decoding. A large folder takes
+    the files that are images by their names; how many can be read is known only after decoding. A large folder takes
     seconds, and ``stop`` ends that.
     """
     if name.startswith(FOLDER):
@@ -217,7 +217,7 @@ def _describe_folder(name: str, image_size: int | None, channels: int | None, st
     listing = list_folder(name.removeprefix(FOLDER), stop)
     return DataInfo(
         FOLDER + str(listing.root),
-        f"pictures in {shown(listing.root.name)}",
+        f"images in {shown(listing.root.name)}",
         channels,
         size,
         listing.classes,
@@ -225,13 +225,13 @@ def _describe_folder(name: str, image_size: int | None, channels: int | None, st
         len(listing.test),
         True,
         listing.root,
-        f"your own pictures in {shown(str(listing.root))}",
+        f"your own images in {shown(str(listing.root))}",
         len(listing.validation),
     )
 
 
 def check_image_size(image_size: int | None) -> int:
-    """The side to which the pictures of a folder are scaled; UsageError when it is no size."""
+    """The side to which the images of a folder are scaled; UsageError when it is no size."""
     if image_size is None:
         return DEFAULT_IMAGE_SIZE
     if not 1 <= image_size <= 4096:

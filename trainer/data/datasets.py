@@ -1,4 +1,4 @@
-"""A data set ready to train on: `load` gives its pictures as uint8 tensors, split into train, validation and test."""
+"""A data set ready to train on: `load` gives its images as uint8 tensors, split into train, validation and test."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .decoded_cache import Say, Stored
 from .split import counts_of, hold_out, seeded_keys, shares, validation_size
 
 
-class Pictures:
-    """Some pictures of a data set with their labels.
+class LabelledImages:
+    """Some images of a data set with their labels.
 
-    ``source`` holds the pictures of the whole part they come from, uint8 (M, C, H, W), often memory-mapped, and
+    ``source`` holds the images of the whole part they come from, uint8 (M, C, H, W), often memory-mapped, and
     ``rows`` says which of them these are, int64 (N,) ascending; None means all of them. ``labels`` is int64 (N,).
     """
 
@@ -40,7 +40,7 @@ class Pictures:
 
     @property
     def images(self) -> Tensor:
-        """These pictures, uint8 (N, C, H, W): the memory-mapped source itself where it is all of it, else a copy that
+        """These images, uint8 (N, C, H, W): the memory-mapped source itself where it is all of it, else a copy that
         is made at the first use. What cannot afford the copy takes ``source`` and ``rows``, or `batch`.
         """
         if self._images is None:
@@ -49,7 +49,7 @@ class Pictures:
         return self._images
 
     def batch(self, index: Tensor) -> Tensor:
-        """The pictures ``index``, int64 (B,) with values 0 … N - 1, as uint8 (B, C, H, W); copies these alone."""
+        """The images ``index``, int64 (B,) with values 0 … N - 1, as uint8 (B, C, H, W); copies these alone."""
         if self._images is not None:
             return self._images[index]
         assert self.rows is not None
@@ -65,21 +65,21 @@ class DataSet:
 
     name: str
     classes: tuple[str, ...]
-    train: Pictures
-    validation: Pictures
-    test: Pictures
+    train: LabelledImages
+    validation: LabelledImages
+    test: LabelledImages
     mean: tuple[float, ...]
     std: tuple[float, ...]
     skipped: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
-        """1 for grey pictures, 3 for colour."""
+        """1 for grey images, 3 for colour."""
         return self.train.source.shape[1]
 
     @property
     def image_size(self) -> int:
-        """Side of the square pictures in pixels."""
+        """Side of the square images in pixels."""
         return self.train.source.shape[-1]
 
 
@@ -100,10 +100,10 @@ def load(
 
     Files are looked for in ``data_folder`` and downloaded to it where they are missing and ``download`` allows it; the
     decoded copy is kept in ``cache_folder``. ``image_size`` (default 32) and ``channels`` (default 3) hold for folders:
-    a named set keeps its own size. ``validation`` is a share (0 < v < 1), a number of pictures, or 0 for none; by
+    a named set keeps its own size. ``validation`` is a share (0 < v < 1), a number of images, or 0 for none; by
     default 5,000 of a training set of 50,000 or more and a tenth of a smaller one. It is stratified and chosen by
     ``seed``; the test part is the same whatever the seed. ``say`` gets a line on what takes long or is out of the
-    ordinary, ``progress`` the number of pictures decoded and their total.
+    ordinary, ``progress`` the number of images decoded and their total.
 
     UsageError: no such set, a folder that is none, a validation part that cannot be. WorkError: the data cannot be had.
     """
@@ -145,8 +145,8 @@ def _assemble(
     if "validation.images" in arrays:
         if validation is not None:
             say("the folder brings its own validation part; the one that was asked for is not held out")
-        train = Pictures(images, labels)
-        held = Pictures(arrays["validation.images"], arrays["validation.labels"])
+        train = LabelledImages(images, labels)
+        held = LabelledImages(arrays["validation.images"], arrays["validation.labels"])
     else:
         train, held = _hold_out(images, labels, len(classes), validation, seed)
     return DataSet(
@@ -154,7 +154,7 @@ def _assemble(
         classes,
         train,
         held,
-        Pictures(arrays["test.images"], arrays["test.labels"]),
+        LabelledImages(arrays["test.images"], arrays["test.labels"]),
         tuple(facts["mean"]),
         tuple(facts["std"]),
         tuple(facts["skipped"]),
@@ -163,17 +163,17 @@ def _assemble(
 
 def _hold_out(
     images: Tensor, labels: Tensor, classes: int, validation: float | None, seed: int
-) -> tuple[Pictures, Pictures]:
+) -> tuple[LabelledImages, LabelledImages]:
     """Train and validation part of the training set, as rows of the same tensor."""
     wanted = validation_size(validation, len(labels))
     if wanted == 0:
-        return Pictures(images, labels), Pictures(images[:0], labels[:0])
+        return LabelledImages(images, labels), LabelledImages(images[:0], labels[:0])
     numbers = labels.tolist()
     held = shares(counts_of(numbers, classes), wanted)
     if sum(held) < wanted and validation is not None and validation >= 1:
         raise UsageError(
-            "validation", validation, f"is too many: of {len(labels)} pictures {sum(held)} can be spared at most"
+            "validation", validation, f"is too many: of {len(labels)} images {sum(held)} can be spared at most"
         )
     parts = [torch.tensor(rows, dtype=torch.int64) for rows in hold_out(numbers, held, seeded_keys(len(numbers), seed))]
-    train, out = (Pictures(images, labels[rows], rows) for rows in parts)
+    train, out = (LabelledImages(images, labels[rows], rows) for rows in parts)
     return train, out

@@ -4,7 +4,7 @@ Layout: the arrays one after another, each on a multiple of 64 bytes; a JSON foo
 were made from and the CRC-32 of every 4 MiB; last the footer's length, its CRC-32 and eight letters. A file that was
 cut off has no such end, so it is noticed, as are changed bytes; then the copy is made again. The file is written beside
 its place and renamed, so that a reader never sees half of one. A folder that cannot be written is no error: the
-pictures are then kept in memory, for this run only.
+images are then kept in memory, for this run only.
 """
 
 from __future__ import annotations
@@ -211,9 +211,7 @@ class Writer:
             self._temporary.unlink(missing_ok=True)
 
     def _explain(self, error: OSError) -> None:
-        self._say(
-            f"the decoded pictures cannot be kept in {self.path.parent} ({error.strerror or error}); using memory"
-        )
+        self._say(f"the decoded images cannot be kept in {self.path.parent} ({error.strerror or error}); using memory")
 
 
 def _remove_stale(path: Path) -> None:

@@ -1,7 +1,7 @@
-"""What pictures a folder holds: its layout, its classes and its files, from their names alone (none is opened).
+"""What images a folder holds: its layout, its classes and its files, from their names alone (none is opened).
 
 Two layouts are understood. With parts: `train/CLASS/…`, `test/CLASS/…` and, where there is one, `val/CLASS/…`. Without:
-`CLASS/…`, from which about a fifth of every class becomes the test part, always the same pictures.
+`CLASS/…`, from which about a fifth of every class becomes the test part, always the same images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SUFFIXES = """.apng .avif .bmp .cur .dds .dib .fits .gif .heic .heif .icns .ico
 .mpo .msp .pbm .pcx .pgm .png .pnm .ppm .psd .qoi .ras .rgb .sgi .svg .tga .tif .tiff .webp .xbm .xpm"""
 
 SUFFIXES = frozenset(_SUFFIXES.split())
-"""Files of these names are taken for pictures, and files without a suffix; those that cannot be read are reported."""
+"""Files of these names are taken for images, and files without a suffix; those that cannot be read are reported."""
 
 
 class Item(NamedTuple):
@@ -44,7 +44,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of a folder by part; ``remarks`` are sentences on what was left out or decided."""
+    """The images of a folder by part; ``remarks`` are sentences on what was left out or decided."""
 
     root: Path
     classes: tuple[str, ...]
@@ -74,7 +74,7 @@ def shown(name: str) -> str:
 
 
 def list_folder(text: str, stop: Callable[[], bool] = lambda: False) -> Listing:
-    """The pictures below the folder ``text``; UsageError naming "dataset" says what keeps it from being a data set.
+    """The images below the folder ``text``; UsageError naming "dataset" says what keeps it from being a data set.
 
     ``stop`` is asked at each folder: nobody wants to know any more. That ends in a UsageError too.
     """
@@ -128,21 +128,19 @@ def _parts(root: Path, text: str, folders: Sequence[str]) -> dict[str, str]:
     if "train" not in parts:
         _wrong(text, f"has {' and '.join(sorted(parts.values()))} but no train")
     if not _folders_in(root / parts["train"], text):
-        _wrong(
-            text, f"has no class folders in {parts['train']}; put the pictures of each class into a folder of its own"
-        )
+        _wrong(text, f"has no class folders in {parts['train']}; put the images of each class into a folder of its own")
     return parts
 
 
 def _classes(walk: _Walk, folders: Sequence[str]) -> dict[str, list[_Found]]:
-    """Class name -> its picture files, sorted by path; classes without one are left out with a remark."""
+    """Class name -> its image files, sorted by path; classes without one are left out with a remark."""
     classes: dict[str, list[_Found]] = {}
     for folder in folders:
-        found = sorted(walk.pictures(folder))
+        found = sorted(walk.images(folder))
         if found:
             classes[folder.rsplit("/", 1)[-1]] = found
         else:
-            walk.remarks.append(f"the folder {shown(folder)} holds no picture and was left out")
+            walk.remarks.append(f"the folder {shown(folder)} holds no image and was left out")
     return classes
 
 
@@ -159,24 +157,24 @@ class _Walk:
         self._entries = 0
         self._seen: set[tuple[int, int]] = set()
 
-    def pictures(self, folder: str) -> list[_Found]:
-        """The visible picture files in a class folder and the folders in it. Links are followed, each folder once."""
+    def images(self, folder: str) -> list[_Found]:
+        """The visible image files in a class folder and the folders in it. Links are followed, each folder once."""
         self._seen = set()
-        return list(self._pictures(folder))
+        return list(self._images(folder))
 
     def all_remarks(self) -> tuple[str, ...]:
-        """The remarks, with one on the files that are no pictures by their names."""
+        """The remarks, with one on the files that are no images by their names."""
         if not self._strangers:
             return tuple(self.remarks)
         number = "one file is" if self._strangers == 1 else f"{self._strangers} files are"
-        return (*self.remarks, f"{number} no picture by name and left out, such as {shown(self._stranger)}")
+        return (*self.remarks, f"{number} no image by name and left out, such as {shown(self._stranger)}")
 
-    def _pictures(self, folder: str) -> Iterator[_Found]:
+    def _images(self, folder: str) -> Iterator[_Found]:
         for entry in self._entries_of(folder):
             path = f"{folder}/{entry.name}"
             try:
                 if entry.is_dir():
-                    yield from self._pictures(path)
+                    yield from self._images(path)
                     continue
                 facts = entry.stat()
             except OSError:
@@ -219,12 +217,10 @@ def _check(folder: Path, text: str, classes: Sequence[str]) -> None:
     if len(classes) >= 2:
         return
     if classes:
-        _wrong(text, f"has pictures of one class only ({shown(classes[0])}); a classifier needs two or more")
+        _wrong(text, f"has images of one class only ({shown(classes[0])}); a classifier needs two or more")
     if any(os.path.splitext(entry)[1].lower() in SUFFIXES for entry in os.listdir(folder)):
-        _wrong(text, "holds pictures but no class folders; put the pictures of each class into a folder of its own")
-    _wrong(
-        text, "holds no picture; it needs a folder of pictures for each class, or train/ and test/ with such folders"
-    )
+        _wrong(text, "holds images but no class folders; put the images of each class into a folder of its own")
+    _wrong(text, "holds no image; it needs a folder of images for each class, or train/ and test/ with such folders")
 
 
 def _items(found: dict[str, list[_Found]], classes: Sequence[str]) -> list[Item]:
@@ -241,9 +237,9 @@ def _split(walk: _Walk, found: dict[str, list[_Found]]) -> Listing:
     counts = counts_of(labels, len(classes))
     for name, count in zip(classes, counts, strict=True):
         if count < 2:
-            _wrong(walk.text, f"has one picture of class {shown(name)}, which cannot be split into training and test")
+            _wrong(walk.text, f"has one image of class {shown(name)}, which cannot be split into training and test")
     kept, held = hold_out(labels, shares_for_test(counts), name_keys([item.path for item in items]))
-    walk.remarks.append(f"there is no test part: {len(held)} of the {len(items)} pictures are held out for it")
+    walk.remarks.append(f"there is no test part: {len(held)} of the {len(items)} images are held out for it")
     train, test = (tuple(items[row] for row in rows) for rows in (kept, held))
     return Listing(walk.root, tuple(shown(name) for name in classes), train, (), test, walk.all_remarks())
 
@@ -257,7 +253,7 @@ def _with_parts(walk: _Walk, parts: dict[str, str], found: dict[str, dict[str, l
             names = ", ".join(shown(name) for name in strange[:3]) + (", …" if len(strange) > 3 else "")
             _wrong(walk.text, f"has classes in {parts[part]} that are not in {parts['train']}: {names}")
         if not found[part]:
-            _wrong(walk.text, f"has no class folders with pictures in {parts[part]}")
+            _wrong(walk.text, f"has no class folders with images in {parts[part]}")
     items = {part: tuple(_items(found[part], classes)) for part in parts}
     return Listing(
         walk.root,

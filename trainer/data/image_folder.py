@@ -1,6 +1,6 @@
-"""One's own pictures: every file that Pillow can read becomes a square uint8 picture; the rest is named and skipped.
+"""One's own images: every file that Pillow can read becomes a square uint8 image; the rest is named and skipped.
 
-How a picture is read: turned as its EXIF orientation says; transparent parts laid on white; 16-bit grey by its upper
+How an image is read: turned as its EXIF orientation says; transparent parts laid on white; 16-bit grey by its upper
 eight bits; the first frame of an animation; then RGB (or grey). How it is scaled: the centred square on its short side,
 resized to the asked size with antialiasing (bilinear, as torchvision's transforms do).
 """
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LAYOUT_VERSION = 1
-"""Part of the key of the decoded copies: to be raised when pictures come out differently than before."""
+"""Part of the key of the decoded copies: to be raised when images come out differently than before."""
 
 BATCH = 16
 BATCH_BYTES = 4 << 20
-"""A batch is as many decoded pictures as fit in this, ``BATCH`` at most and one at least."""
+"""A batch is as many decoded images as fit in this, ``BATCH`` at most and one at least."""
 
 AHEAD = 32
 SAY_EVERY_S = 10.0
 
 # Formats that Pillow would hand to another program (EPS to Ghostscript), or of which it knows the header alone.
-NOT_PICTURES = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+NOT_IMAGES = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 
 USUAL = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
@@ -49,7 +49,7 @@ Batch = tuple[np.ndarray, np.ndarray, list[str]]
 
 
 def load(root: Path, path: Path, size: int, channels: int, say: Say, progress: Progress | None = None) -> Stored:
-    """The pictures of the folder ``root``, from the decoded copy at ``path`` if nothing has changed since it was made.
+    """The images of the folder ``root``, from the decoded copy at ``path`` if nothing has changed since it was made.
 
     Arrays `train.images`, `train.labels` and so on for test and, where the folder has one, validation. Facts: classes,
     mean, std, skipped. UsageError naming "dataset" when the folder is no data set.
@@ -61,7 +61,7 @@ def load(root: Path, path: Path, size: int, channels: int, say: Say, progress: P
     stored = read(path, key, say)
     if stored is None:
         with Writer(path, say) as writer, warnings.catch_warnings():
-            # Pillow warns of odd EXIF data and very large pictures; what matters is whether it can read the file.
+            # Pillow warns of odd EXIF data and very large images; what matters is whether it can read the file.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             stored = _decode(listing, writer, key, size, channels, say, progress)
     _report(stored.facts["skipped"], say)
@@ -83,7 +83,7 @@ def _decode(
 ) -> Stored:
     parts = {"train": listing.train, "validation": listing.validation, "test": listing.test}
     total = sum(map(len, parts.values()))
-    say(f"decoding {total} pictures of {shown(str(listing.root))} to {size}x{size}; the result is kept for later runs")
+    say(f"decoding {total} images of {shown(str(listing.root))} to {size}x{size}; the result is kept for later runs")
     tell = _Teller(total, say, progress)
     moments = Moments(channels)
     skipped: list[str] = []
@@ -137,7 +137,7 @@ def _read_batch(root: Path, items: Sequence[Item], size: int, channels: int) -> 
     failed: list[str] = []
     for item in items:
         try:
-            images[len(labels)] = read_picture(root / item.path, size, channels)
+            images[len(labels)] = read_image(root / item.path, size, channels)
         except Exception as error:
             # A broken file raises anything, struct.error and KeyError included.
             failed.append(f"{shown(item.path)} ({shown(_reason(error))})")
@@ -150,84 +150,84 @@ def _reason(error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture that Pillow knows"
+        return "not an image that Pillow knows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(error).strip()
     return text.splitlines()[0][:100] if text else type(error).__name__
 
 
-def read_picture(path: Path, size: int, channels: int) -> np.ndarray:
+def read_image(path: Path, size: int, channels: int) -> np.ndarray:
     """Read and scale one file: uint8 (C, size, size), C being 3 (RGB) or 1 (grey). Raises whatever Pillow raises."""
     from PIL import Image
 
     with Image.open(path, formats=_formats()) as file:
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; twice the asked size is left for the antialiasing.
         file.draft(None, (2 * size, 2 * size))
-        picture = flatten(_upright(file), "RGB" if channels == 3 else "L")
-    return np.asarray(square(picture, size)).reshape(size, size, channels).transpose(2, 0, 1)
+        image = flatten(_upright(file), "RGB" if channels == 3 else "L")
+    return np.asarray(square(image, size)).reshape(size, size, channels).transpose(2, 0, 1)
 
 
-def square(picture: Image.Image, size: int) -> Image.Image:
-    """``picture`` resized until its short side is ``size``, and the middle of it: done in one step, so that the part
+def square(image: Image.Image, size: int) -> Image.Image:
+    """``image`` resized until its short side is ``size``, and the middle of it: done in one step, so that the part
     that is cut off is never computed.
     """
     from PIL import Image
 
-    width, height = picture.size
+    width, height = image.size
     side = min(width, height)
     if width == height == size:
-        return picture
+        return image
     left, top = (width - side) / 2, (height - side) / 2
-    return picture.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
 
 
-def flatten(picture: Image.Image, mode: str) -> Image.Image:
-    """``picture`` of any mode as ``mode`` ("RGB" or "L"), 8 bits a value, nothing transparent."""
+def flatten(image: Image.Image, mode: str) -> Image.Image:
+    """``image`` of any mode as ``mode`` ("RGB" or "L"), 8 bits a value, nothing transparent."""
     from PIL import Image
 
-    if picture.mode.startswith(("I", "F")):
-        picture = _eight_bits(picture)
-    if _is_transparent(picture):
+    if image.mode.startswith(("I", "F")):
+        image = _eight_bits(image)
+    if _is_transparent(image):
         # Premultiplied modes have one way out only, and palettes with a transparent colour go through RGBA as well.
-        opaque = picture.convert("LA" if picture.mode == "La" else "RGBA").convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque)
-    if picture.mode not in ("RGB", "L", "1"):
-        picture = picture.convert("RGB")
-    return picture.convert(mode)
+        opaque = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque)
+    if image.mode not in ("RGB", "L", "1"):
+        image = image.convert("RGB")
+    return image.convert(mode)
 
 
-def _is_transparent(picture: Image.Image) -> bool:
-    palette = picture.palette.mode if picture.mode == "P" and picture.palette is not None else ""
-    return picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info or "A" in palette
+def _is_transparent(image: Image.Image) -> bool:
+    palette = image.palette.mode if image.mode == "P" and image.palette is not None else ""
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info or "A" in palette
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit and floating-point grey as 8 bits. The scale follows from the mode, or from the largest value:
     up to 1 (floating point only), up to 255, up to 65,535, or anything; so it is the same for most of a data set.
     """
     from PIL import Image
 
-    values = np.nan_to_num(np.asarray(picture).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    values = np.nan_to_num(np.asarray(image).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max())
-    if picture.mode.startswith("I;16"):
+    if image.mode.startswith("I;16"):
         full = 65535.0
-    elif picture.mode == "F" and top <= 1.0:
+    elif image.mode == "F" and top <= 1.0:
         full = 1.0
     else:
         full = next((full for full in (255.0, 65535.0) if top <= full), top)
     return Image.fromarray(np.clip(values * (255.0 / full), 0, 255).round().astype(np.uint8))
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     from PIL import ImageOps
 
-    picture.load()
+    image.load()
     try:
-        return ImageOps.exif_transpose(picture)
+        return ImageOps.exif_transpose(image)
     except Exception:
-        # Broken EXIF data does not make the picture unreadable.
-        return picture
+        # Broken EXIF data does not make the image unreadable.
+        return image
 
 
 @cache
@@ -235,8 +235,8 @@ def _formats() -> tuple[str, ...]:
     from PIL import Image
 
     Image.init()
-    known = [name for name in Image.ID if name not in NOT_PICTURES]
-    # Pillow asks the formats one after another: the usual ones first saves a third of the time of a small picture.
+    known = [name for name in Image.ID if name not in NOT_IMAGES]
+    # Pillow asks the formats one after another: the usual ones first saves a third of the time of a small image.
     return tuple(sorted(known, key=lambda name: USUAL.index(name) if name in USUAL else len(USUAL)))
 
 
@@ -244,10 +244,10 @@ def _check(listing: Listing, labels: dict[str, np.ndarray], skipped: Sequence[st
     example = f"; for example {skipped[0]}" if skipped else ""
     for label, name in enumerate(listing.classes):
         if not (labels["train"] == label).any():
-            hint = f"has no readable picture of class {name} to train on{example}"
+            hint = f"has no readable image of class {name} to train on{example}"
             raise UsageError("dataset", f"folder:{listing.root}", hint)
     if not len(labels["test"]):
-        raise UsageError("dataset", f"folder:{listing.root}", f"has no readable picture to test on{example}")
+        raise UsageError("dataset", f"folder:{listing.root}", f"has no readable image to test on{example}")
 
 
 def _report(skipped: Sequence[str], say: Say) -> None:
@@ -270,7 +270,7 @@ class _Teller:
         self.began = self.said = time.monotonic()
 
     def more(self, number: int) -> None:
-        """``number`` further pictures are decoded."""
+        """``number`` further images are decoded."""
         self.number += number
         now = time.monotonic()
         if self.progress is not None:
@@ -278,8 +278,8 @@ class _Teller:
         if now - self.said >= SAY_EVERY_S and self.number < self.total:
             self.said = now
             left = (now - self.began) / self.number * (self.total - self.number)
-            self.say(f"decoded {self.number} of {self.total} pictures, about {left:.0f} s left")
+            self.say(f"decoded {self.number} of {self.total} images, about {left:.0f} s left")
 
     def done(self) -> None:
         """All are decoded."""
-        self.say(f"decoded {self.number} pictures in {time.monotonic() - self.began:.1f} s")
+        self.say(f"decoded {self.number} images in {time.monotonic() - self.began:.1f} s")

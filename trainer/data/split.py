@@ -1,4 +1,4 @@
-"""Which pictures are held out: stratified, the same on every machine, decided by keys that the caller chooses.
+"""Which images are held out: stratified, the same on every machine, decided by keys that the caller chooses.
 
 Only the standard library is used. `random.Random(seed).random()` is the one stream of Python that is promised to stay
 as it is from version to version, so a split is the same for everybody.
@@ -18,7 +18,7 @@ TEST_SHARE = 0.2
 
 BIG = 50_000
 BIG_VALIDATION = 5_000
-"""What is held out of a training set of at least ``BIG`` pictures where nothing else is asked; of others a tenth."""
+"""What is held out of a training set of at least ``BIG`` images where nothing else is asked; of others a tenth."""
 
 
 def counts_of(labels: Sequence[int], classes: int) -> list[int]:
@@ -30,9 +30,9 @@ def counts_of(labels: Sequence[int], classes: int) -> list[int]:
 
 
 def shares(counts: Sequence[int], held: int) -> list[int]:
-    """How many of each class are held out when ``held`` pictures are: in proportion, rounded by largest remainder.
+    """How many of each class are held out when ``held`` images are: in proportion, rounded by largest remainder.
 
-    Every class keeps at least one picture, so the sum may be smaller than ``held``. One of three or more pictures gives one,
+    Every class keeps at least one image, so the sum may be smaller than ``held``. One of three or more images gives one,
     as long as others give several: accuracy on a part without a class says nothing of it.
     """
     total = sum(counts)
@@ -66,7 +66,7 @@ def seeded_keys(number: int, seed: int) -> list[float]:
 
 
 def name_keys(names: Sequence[str]) -> list[bytes]:
-    """A key for every name that depends on the name alone, so that a picture that is added moves hardly any other."""
+    """A key for every name that depends on the name alone, so that an image that is added moves hardly any other."""
     return [hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() for name in names]
 
 
@@ -82,11 +82,11 @@ def hold_out(labels: Sequence[int], held: Sequence[int], keys: Sequence[Any]) ->
 
 
 def validation_size(validation: float | None, training: int) -> int:
-    """How many of ``training`` pictures are held out: see ``validation`` of `load`. UsageError when it is nonsense."""
+    """How many of ``training`` images are held out: see ``validation`` of `load`. UsageError when it is nonsense."""
     if validation is None:
         return BIG_VALIDATION if training >= BIG else max(1, round(training / 10))
     if not math.isfinite(validation) or validation < 0 or (validation >= 1 and validation != int(validation)):
-        raise UsageError("validation", validation, "must be a share below 1, a number of pictures, or 0 for none")
+        raise UsageError("validation", validation, "must be a share below 1, a number of images, or 0 for none")
     if validation >= 1:
         return int(validation)
     return max(1, round(validation * training)) if validation else 0

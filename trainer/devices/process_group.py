@@ -1,6 +1,6 @@
 """Several processes that train one network together, each on its device: ranks of a ``torch.distributed`` job.
 
-Every rank has the whole data set, the same order of pictures and the same draws of augmentation; it works off its rows of
+Every rank has the whole data set, the same order of images and the same draws of augmentation; it works off its rows of
 each batch, and DistributedDataParallel (Li et al., arXiv:2006.15704) averages the gradients. So nothing but the weights need
 agree, a checkpoint holds nothing of a rank, and a run can go on with another number of them. Rank 0 alone writes.
 
@@ -215,10 +215,10 @@ def device_of(group: Group, device: str, devices: Sequence[str]) -> str:
 
 
 def rows_of_batch(batch_size: int, rank: int, world: int) -> list[int]:
-    """The places in a batch that a rank works off, such that its batch read from the end pairs the same pictures.
+    """The places in a batch that a rank works off, such that its batch read from the end pairs the same images.
 
     Mixup and CutMix mix place i with place B - 1 - i. A rank takes such pairs, the first of each in order, then their
-    partners in reverse; a middle picture without one goes to the last rank. Shares differ by three pictures at most.
+    partners in reverse; a middle image without one goes to the last rank. Shares differ by three images at most.
     """
     pairs = batch_size // 2
     low, high = rank * pairs // world, (rank + 1) * pairs // world
@@ -227,7 +227,7 @@ def rows_of_batch(batch_size: int, rank: int, world: int) -> list[int]:
 
 
 def check_batch(batch_size: int, world: int) -> None:
-    """UsageError where a batch is too small to be shared out: each rank needs two pictures, as batch norm does."""
+    """UsageError where a batch is too small to be shared out: each rank needs two images, as batch norm does."""
     if world > 1 and batch_size < 2 * world:
         raise UsageError(
             "batch-size", batch_size, f"is too small for {world} processes: each needs at least 2 of a batch"
@@ -235,7 +235,7 @@ def check_batch(batch_size: int, world: int) -> None:
 
 
 def part(count: int, rank: int, world: int) -> tuple[int, int]:
-    """Start and stop of a rank's part of ``count`` pictures: every picture once, none added."""
+    """Start and stop of a rank's part of ``count`` images: every image once, none added."""
     return rank * count // world, (rank + 1) * count // world
 
 

@@ -141,7 +141,7 @@ def _rehearse(session: Session) -> None:
             evaluate(session.updater.judged, judged, session.num_classes, session.precision, session.group)
         except Exception as error:
             if session.group.world > 1 or not is_out_of_memory(error):
-                raise  # of one process the evaluation itself finds out how many pictures there is memory for
+                raise  # of one process the evaluation itself finds out how many images there is memory for
 
 
 def _batch(session: Session) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from ..devices.process_group import ALONE, Group
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``loss`` is the mean cross-entropy in nats. ``confusion[i][j]`` counts pictures of class i taken for class j."""
+    """``loss`` is the mean cross-entropy in nats. ``confusion[i][j]`` counts images of class i taken for class j."""
 
     loss: float
     accuracy: float
@@ -40,10 +40,10 @@ def evaluate(
 ) -> Evaluation:
     """Judge ``network`` in eval mode, without gradients; its mode is as before afterwards.
 
-    ``batches`` gives pictures (B, C, H, W) and classes (B,). Nothing is fetched from the device before the last batch.
-    A class without pictures has None as its accuracy; without any picture loss and accuracy are NaN. Each rank of ``group``
-    gives its part of the pictures, which may be none, and all get the result for the whole. ``mirrored``: what is judged are
-    the mean scores of each picture and its mirror image.
+    ``batches`` gives images (B, C, H, W) and classes (B,). Nothing is fetched from the device before the last batch.
+    A class without images has None as its accuracy; without any image loss and accuracy are NaN. Each rank of ``group``
+    gives its part of the images, which may be none, and all get the result for the whole. ``mirrored``: what is judged are
+    the mean scores of each image and its mirrored copy.
     """
     training = network.training
     network.eval()

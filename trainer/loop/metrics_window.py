@@ -30,7 +30,7 @@ class Means:
 
 
 class Window:
-    """Collects the figures of updates of ``batch_size`` pictures and says when a record is due.
+    """Collects the figures of updates of ``batch_size`` images and says when a record is due.
 
     A record is due every second; in a short run, so that it too has a curve, after each 400th part of the run, though not
     more often than twenty times a second, nor so often that records take more than a hundredth of the time (`charge`).

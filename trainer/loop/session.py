@@ -69,31 +69,31 @@ class Job:
 
 @dataclass(frozen=True)
 class Shortage:
-    """Memory did not suffice in update ``step`` (from 1), with the batch of ``pictures`` in ``parts``."""
+    """Memory did not suffice in update ``step`` (from 1), with the batch of ``images`` in ``parts``."""
 
     step: int
     parts: int
-    pictures: int
+    images: int
 
     @property
     def next_parts(self) -> int:
-        """In how many parts to try it next. Raises WorkError when they hold one picture each already."""
-        if self.parts >= self.pictures:
+        """In how many parts to try it next. Raises WorkError when they hold one image each already."""
+        if self.parts >= self.images:
             raise WorkError(
-                f"out of memory at step {self.step}, with one picture at a time: a smaller network or --image-size helps"
+                f"out of memory at step {self.step}, with one image at a time: a smaller network or --image-size helps"
             )
-        return min(2 * self.parts, self.pictures)
+        return min(2 * self.parts, self.images)
 
     @property
     def split(self) -> str:
         """The next parts in words, as they will be: a batch of 12 in 8 parts makes ``6 parts of 2``."""
         size = self.next_size
-        return f"{math.ceil(self.pictures / size)} parts of {'up to ' if self.pictures % size else ''}{size}"
+        return f"{math.ceil(self.images / size)} parts of {'up to ' if self.images % size else ''}{size}"
 
     @property
     def next_size(self) -> int:
         """Images in the largest of the next parts."""
-        return math.ceil(self.pictures / self.next_parts)
+        return math.ceil(self.images / self.next_parts)
 
 
 def _attempt(job: Job, before: Shortage | None) -> Shortage | None:
@@ -130,10 +130,10 @@ def _take_smaller_parts(trainer: Trainer, keeper: Keeper, report: Report, shorta
     """Work the batch off in more parts from here on, say so, and write it into a checkpoint, so that a resumed run knows."""
     network = trainer.session.network
     trainer.session.updater.accumulate = shortage.next_parts
-    said = f"out of memory at step {shortage.step}: {shortage.split} instead of {shortage.pictures} at once"
+    said = f"out of memory at step {shortage.step}: {shortage.split} instead of {shortage.images} at once"
     report.event("batch_split", said, trainer.step)
     normed = any(name.endswith("running_mean") for name, _ in network.named_buffers())
-    remark = f", but batch norm takes its statistics from {shortage.next_size} pictures at a time" if normed else ""
+    remark = f", but batch norm takes its statistics from {shortage.next_size} images at a time" if normed else ""
     report.say(f"{said}, from step {trainer.step:,} on; the update stays that of the whole batch{remark}")
     keeper.save(trainer.state, trainer.step)
 
@@ -259,7 +259,7 @@ def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.de
         report.say(f"going on from step {trainer.step:,} of {trainer.total:,}")
         if state is not None and state["mean"] != trainer.session.facts["mean"]:
             # As many as before, of the same classes, or `load_data` would have refused them.
-            line = "the pictures are no longer those that the run began with; it goes on with them as they are now"
+            line = "the images are no longer those that the run began with; it goes on with them as they are now"
             report.event("data_changed", line, trainer.step)
             report.say(line)
 
@@ -284,7 +284,7 @@ def _test(trainer: Trainer, data: DataSet, keeper: Keeper, report: Report) -> No
     evaluation = trainer.judge(network, data.test, mirrored=tta == "flip")
     report.record(_test_record(evaluation, trainer, epoch, report.time()) | {"tta": tta})
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
-    mirrored = ", pictures and mirror images judged together" if tta == "flip" else ""
+    mirrored = ", images and mirrored copys judged together" if tta == "flip" else ""
     report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}{mirrored}")
 
 

@@ -35,7 +35,7 @@ def autocast(precision: str, device: torch.device, *, cache: bool = True) -> Pre
 
 
 class Figures(NamedTuple):
-    """Of one update, still on the device: the loss (scalar) and the number of pictures classified rightly (scalar)."""
+    """Of one update, still on the device: the loss (scalar) and the number of images classified rightly (scalar)."""
 
     loss: Tensor
     correct: Tensor
@@ -83,7 +83,7 @@ class Updater:
     def criterion(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of scores (B, classes) with classes (B,) or probabilities (B, classes), in fp32.
 
-        With class weights the sum is divided by B, not by the weights of the batch's classes: so every picture counts the
+        With class weights the sum is divided by B, not by the weights of the batch's classes: so every image counts the
         same in whatever batch, or part of one, it is met.
         """
         smoothing = self._recipe.label_smoothing
@@ -94,7 +94,7 @@ class Updater:
         return total / len(targets)
 
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Figures:
-        """Make one update at learning rate ``rate`` with pictures (B, C, H, W) and their targets. Waits for nothing."""
+        """Make one update at learning rate ``rate`` with images (B, C, H, W) and their targets. Waits for nothing."""
         set_rate(self.optimizer, rate)
         figures = self._passes(images, targets)
         self._apply()

@@ -1,7 +1,7 @@
 """The training loop: updates, records, evaluation after each epoch, checkpoints, stops.
 
 Where a run stands is its step and how many epochs have been evaluated; the rest follows from them: order of the
-pictures, augmentation, learning rate. So a run resumed from a checkpoint of any step repeats exactly what an
+images, augmentation, learning rate. So a run resumed from a checkpoint of any step repeats exactly what an
 uninterrupted one would have done.
 """
 
@@ -24,7 +24,7 @@ from ..common.out_of_memory import is_out_of_memory, release
 from ..common.progress import Moment
 from ..config.lr_schedule import learning_rate
 from ..config.recipe import Recipe
-from ..data.datasets import Pictures
+from ..data.datasets import LabelledImages
 from ..devices.process_group import ALONE, Group, Meetings
 from ..optim.fine_tuning import train_mode
 from ..runs import requests
@@ -71,7 +71,7 @@ class Session:
     network: nn.Module
     updater: Updater
     batches: TrainingBatches
-    validation: Pictures
+    validation: LabelledImages
     view: View
     recipe: Recipe
     num_classes: int
@@ -266,14 +266,14 @@ class Trainer:
         self._group.align(self.session.updater.judged, buffers_only=True)
         return self.judge(self.session.updater.judged, self.session.validation)
 
-    def judge(self, network: nn.Module, pictures: Pictures, *, mirrored: bool = False) -> Evaluation:
-        """Evaluate ``network`` on ``pictures``, as many at a time as there is memory for; ``mirrored`` as in `evaluate`.
+    def judge(self, network: nn.Module, samples: LabelledImages, *, mirrored: bool = False) -> Evaluation:
+        """Evaluate ``network`` on ``images``, as many at a time as there is memory for; ``mirrored`` as in `evaluate`.
 
-        Raises Stopped where that is asked for meanwhile, and WorkError where memory does not suffice for one picture.
+        Raises Stopped where that is asked for meanwhile, and WorkError where memory does not suffice for one image.
         """
         session, group = self.session, self._group
         while True:
-            batches = evaluation_batches(pictures, session.view, batch=self._judged_at_once, group=group)
+            batches = evaluation_batches(samples, session.view, batch=self._judged_at_once, group=group)
             if group.world == 1:  # several ranks stop after the evaluation, all at the same step
                 batches = self._until_stopped(batches)
             try:
@@ -286,10 +286,10 @@ class Trainer:
     def _judge_fewer_at_once(self) -> None:
         """An evaluation changes nothing, so it is simply made again."""
         if self._judged_at_once == 1:
-            raise WorkError("out of memory in the evaluation, with one picture at a time: a smaller network helps")
+            raise WorkError("out of memory in the evaluation, with one image at a time: a smaller network helps")
         release()
         self._judged_at_once = (self._judged_at_once + 1) // 2
-        said = f"out of memory in the evaluation: {self._judged_at_once} pictures at a time from here on"
+        said = f"out of memory in the evaluation: {self._judged_at_once} images at a time from here on"
         self._report.event("evaluation_split", said, self.step)
         self._report.say(said)
 

@@ -26,9 +26,9 @@ GIGABYTE = 1e9
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of training and evaluation, and pictures per second in training; ``memory`` in bytes, None if unknown.
+    """Seconds of training and evaluation, and images per second in training; ``memory`` in bytes, None if unknown.
 
-    ``timed_batch`` is the number of pictures in the timed updates, fewer than the run's where those take very long.
+    ``timed_batch`` is the number of images in the timed updates, fewer than the run's where those take very long.
     """
 
     seconds_per_epoch: float
@@ -148,7 +148,7 @@ def _place(engine: Engine) -> str:
 
 
 def smaller(network: NetworkConfig) -> str:
-    """What to train instead: the layout for small pictures where it was not taken, else a smaller network of the family."""
+    """What to train instead: the layout for small images where it was not taken, else a smaller network of the family."""
     if outside.is_outside(network.name):
         return ""
     variant = registry.find(network.name)

@@ -13,7 +13,7 @@ from ..weights import weight_files
 
 
 def uses_cross_entropy(config: NetworkConfig) -> bool:
-    """Send the shape of two pictures through network and loss, without memory, and see whether the criterion is called."""
+    """Send the shape of two images through network and loss, without memory, and see whether the criterion is called."""
     network = counting.on_meta(lambda: weight_files.build(config)).train()
     own_loss = getattr(network, "training_loss", None)
     try:

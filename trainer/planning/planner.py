@@ -1,7 +1,7 @@
 """From what a person asked for to a run directory that lacks nothing: network and form, data, recipe, engine.
 
 Everything that can be wrong is found out here, before a run exists and before a detached one leaves the terminal: names,
-values, the data (downloaded and decoded where it must be), whether the network can be built for these pictures.
+values, the data (downloaded and decoded where it must be), whether the network can be built for these images.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from .engine_choice import Choice
 from .loss_kind import uses_cross_entropy
 
 DEFAULT_DATASET = "digits"
-SMALL_PICTURES = 64
-"""Up to this side pictures are small: a network with a layout for such pictures is built in that one."""
+SMALL_IMAGES = 64
+"""Up to this side images are small: a network with a layout for such images is built in that one."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Form:
-    """The layout in which a network is built, and for which size of pictures."""
+    """The layout in which a network is built, and for which image sizes."""
 
     stem: str | None
     image_size: int
@@ -122,7 +122,7 @@ def _plan(request: TrainRequest, placement: Placement, say: Say) -> Plan:
     _tell_company(choice.engine, file, say)
     kept = checkpoint_policy.from_dict({**file.checkpoints.values, **request.checkpoints.values})
     if source is not None and source.channels is not None and source.channels > info.channels:
-        say(f"grey pictures become {source.channels} equal channels, which is what the weights expect")
+        say(f"grey images become {source.channels} equal channels, which is what the weights expect")
         info = dataclasses.replace(info, channels=source.channels)
     if outsider is not None:
         info, form = _fit(outsider, info, size, say)
@@ -165,12 +165,12 @@ def _check_loss(resolved: recipe_layers.Resolved, network: NetworkConfig) -> Non
 
 
 def _placed(choice: Choice, data: DataSet, fitted: Recipe, say: Say) -> Choice:
-    """The pictures in main memory where the device has no room for them and nobody decided it, which is said."""
+    """The images in main memory where the device has no room for them and nobody decided it, which is said."""
     device = torch.device(choice.engine.device)
     if choice.complete or "data_on_device" in choice.fixed or image_placement.fits(data.train, fitted, device):
         return choice
     size = image_placement.size(data.train, fitted) / 1e9
-    say(f"the pictures ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
+    say(f"the images ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
 
 
@@ -241,19 +241,19 @@ def _layers(variant: registry.Variant, file: TrainRequest, request: TrainRequest
 
 
 def _describe(dataset: str, variant: registry.Variant, stem: str, size: int | None, folder: Path) -> DataInfo:
-    """The data set; pictures of one's own are scaled to the size of the network's form where no size is given."""
+    """The data set; images of one's own are scaled to the size of the network's form where no size is given."""
     if dataset.startswith(dataset_info.FOLDER) and size is None:
         paper = variant.paper_form.input[1]
-        small = stem != "imagenet" and (variant.small_form is not None or paper <= SMALL_PICTURES)
+        small = stem != "imagenet" and (variant.small_form is not None or paper <= SMALL_IMAGES)
         size = dataset_info.DEFAULT_IMAGE_SIZE if small else paper
     return dataset_info.describe(dataset, folder, size)
 
 
 def _form(variant: registry.Variant, info: DataInfo, stem: str, size: int | None, say: Say) -> Form:
-    """The layout that fits the pictures, tried out on the meta device; said where it is not the obvious one."""
-    if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > SMALL_PICTURES:
+    """The layout that fits the images, tried out on the meta device; said where it is not the obvious one."""
+    if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > SMALL_IMAGES:
         raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's stem only")
-    small = stem == "small" or (stem == "auto" and (size or info.size) <= SMALL_PICTURES)
+    small = stem == "small" or (stem == "auto" and (size or info.size) <= SMALL_IMAGES)
     chosen = None if variant.small_form is None else "small" if small else "imagenet"
     own = variant.paper_form.input[1]
     wanted = size or (own if stem == "imagenet" else info.size)
@@ -277,11 +277,11 @@ def _fit(outsider: outside.Outside, info: DataInfo, size: int | None, say: Say) 
 
 def _tell_size(info: DataInfo, form: Form, say: Say) -> None:
     if form.image_size != info.size:
-        say(f"pictures are resized from {info.size}×{info.size} to {form.image_size}×{form.image_size} on the device")
+        say(f"images are resized from {info.size}×{info.size} to {form.image_size}×{form.image_size} on the device")
 
 
 def _try(variant: registry.Variant, info: DataInfo, stem: str | None, size: int, fall_back: int | None) -> Form:
-    """Build the network without memory and send a shape through it; at its own size where the pictures' is too small."""
+    """Build the network without memory and send a shape through it; at its own size where the images' is too small."""
     try:
         network = counting.on_meta(
             lambda: registry.build(
@@ -347,7 +347,7 @@ def summary(config: RunConfig) -> str:
     network, data, plan = config.network, config.data, config.recipe
     steps = data.train // plan.batch_size
     return (
-        f"{network.name} ({network.parameters:,} parameters) on {data.name}: {data.train:,} pictures to train on, "
+        f"{network.name} ({network.parameters:,} parameters) on {data.name}: {data.train:,} images to train on, "
         f"{data.validation:,} to validate, {data.test:,} to test; {plan.optimizer}, lr {plan.lr:g} {plan.schedule}, "
         f"{_counted(plan.epochs, 'epoch')} of {_counted(steps, 'step')} of {plan.batch_size}; {_where(config.engine)}"
     )

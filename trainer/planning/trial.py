@@ -1,6 +1,6 @@
 """A few updates of a throw-away copy of a run, to see how long they take. The run itself is left as it is.
 
-The copy is put together by the same code as the run, on a few of its pictures. The state of the random numbers is as
+The copy is put together by the same code as the run, on a few of its images. The state of the random numbers is as
 before afterwards, and the weights of the run do not exist yet.
 """
 
@@ -19,7 +19,7 @@ import torch
 from ..batches.batches import TrainingBatches, evaluation_batches
 from ..common import rng
 from ..config.run_config import RunConfig
-from ..data.datasets import DataSet, Pictures
+from ..data.datasets import DataSet, LabelledImages
 from ..devices import hardware
 from ..loop.compile_warmup import make_ready
 from ..loop.evaluate import evaluate
@@ -28,7 +28,7 @@ from ..loop.trainer import Session
 from ..optim.fine_tuning import train_mode
 
 LONGEST_STEP_S = 0.5
-"""Where an update of a whole batch takes longer, one of fewer pictures is timed."""
+"""Where an update of a whole batch takes longer, one of fewer images is timed."""
 
 WORTH_GROWING = 1.5
 """A batch that is larger by less is not tried out."""
@@ -42,7 +42,7 @@ TINY_RATE = 1e-6
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of an update of ``batch`` pictures, those of the run or fewer, and of the evaluation of one picture."""
+    """Seconds of an update of ``batch`` images, those of the run or fewer, and of the evaluation of one image."""
 
     step_s: float
     batch: int
@@ -50,7 +50,7 @@ class Timing:
 
 
 class Trial:
-    """A session of its own on the first pictures of ``data``, in the engine of ``config``."""
+    """A session of its own on the first images of ``data``, in the engine of ``config``."""
 
     def __init__(self, config: RunConfig, data: DataSet) -> None:
         self.device = hardware.choose_device(config.engine.device)
@@ -62,7 +62,7 @@ class Trial:
         make_ready(self.session, config.engine)
 
     def updates(self, batch: int) -> Callable[[], None]:
-        """A function that makes one update with ``batch`` pictures, the data path included."""
+        """A function that makes one update with ``batch`` images, the data path included."""
         recipe = dataclasses.replace(self._recipe, batch_size=batch)
         session = self.session
         batches = TrainingBatches(self._data.train, session.view, recipe, 0, session.num_classes)
@@ -87,7 +87,7 @@ class Trial:
         return (time.perf_counter() - begun) / repetitions
 
     def evaluation(self, count: int) -> Callable[[], None]:
-        """A function that evaluates ``count`` pictures."""
+        """A function that evaluates ``count`` images."""
         session = self.session
         images, targets = next(evaluation_batches(self._data.train, session.view, batch=count))
 
@@ -97,7 +97,7 @@ class Trial:
         return work
 
     def fitting_batch(self) -> int:
-        """The run's batch where an update of it takes at most LONGEST_STEP_S, else a number of pictures that does.
+        """The run's batch where an update of it takes at most LONGEST_STEP_S, else a number of images that does.
 
         It is felt for from below, as nobody knows how long a large one takes. Leaves the machine warm for that size.
         """
@@ -136,9 +136,9 @@ def blocks(trial: Trial, work: Callable[[], None], budget_s: float) -> list[floa
     return found
 
 
-def _first(pictures: Pictures, count: int) -> Pictures:
-    index = torch.arange(min(count, len(pictures)))
-    return Pictures(pictures.batch(index), pictures.labels[index])
+def _first(samples: LabelledImages, count: int) -> LabelledImages:
+    index = torch.arange(min(count, len(samples)))
+    return LabelledImages(samples.batch(index), samples.labels[index])
 
 
 @contextlib.contextmanager

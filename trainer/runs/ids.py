@@ -34,7 +34,7 @@ def new_id(network: str, dataset: str, now: datetime) -> str:
 
 
 def _word(text: str) -> str:
-    """``folder:/pictures/My Cats`` becomes ``my_cats``: the last part of a path in lower case, without odd characters."""
+    """``folder:/images/My Cats`` becomes ``my_cats``: the last part of a path in lower case, without odd characters."""
     last = text.rstrip("/").replace(":", "/").rpartition("/")[2].lower()
     return re.sub(r"[^a-z0-9.-]+", "_", last).strip("_.-")[:32].rstrip("_.-") or "x"
 

@@ -35,7 +35,7 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Source:
-    """The weights to begin with: torchvision's or a file's, and the form of network and pictures that suits them.
+    """The weights to begin with: torchvision's or a file's, and the form of network and images that suits them.
 
     ``stem``, ``size`` (pixels a side) and ``channels`` are None where nothing is known of them.
     """
@@ -51,7 +51,7 @@ class Source:
 
     @property
     def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """How the weights expect pictures to be normalised; empty where that is not known."""
+        """How the weights expect images to be normalised; empty where that is not known."""
         known = self.published or self.file
         return (known.mean, known.std) if known is not None else ((), ())
 

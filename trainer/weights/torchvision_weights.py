@@ -38,7 +38,7 @@ HALVES = {"googlenet", "inception_v3"}
 class Published:
     """One set of weights. ``name`` is torchvision's, e.g. "ResNet50_Weights.IMAGENET1K_V2"; ``size`` the side in pixels.
 
-    ``mean`` and ``std`` are those of the pictures that the network expects, by channel, in 0 … 1.
+    ``mean`` and ``std`` are those of the images that the network expects, by channel, in 0 … 1.
     """
 
     model: str
@@ -113,7 +113,7 @@ def fetch(published: Published, say: Callable[[str], None]) -> None:
 
 
 def pair_up(published: Published, build: Callable[[int], nn.Module], size: int) -> list[transplant.Pair]:
-    """Which tensor of torchvision's network belongs to which of ours, with pictures of ``size`` pixels a side.
+    """Which tensor of torchvision's network belongs to which of ours, with images of ``size`` pixels a side.
 
     ``build(classes)`` makes ours; both are run without memory in eval mode, so auxiliary heads have no part in it.
     """
@@ -134,7 +134,7 @@ def put_into(
 
 
 def reference(published: Published, size: int) -> nn.Module:
-    """torchvision's network without memory, in eval mode, for pictures of ``size`` pixels a side."""
+    """torchvision's network without memory, in eval mode, for images of ``size`` pixels a side."""
     from torchvision import models as zoo
 
     options: dict[str, Any] = {"weights": None}
@@ -148,7 +148,7 @@ def reference(published: Published, size: int) -> nn.Module:
 
 
 def read(published: Published, size: int) -> dict[str, Tensor]:
-    """Parameters and statistics of torchvision's network by name; position tables are stretched to pictures of ``size``.
+    """Parameters and statistics of torchvision's network by name; position tables are stretched to images of ``size``.
 
     WorkError where the file is missing, damaged, or of another network.
     """

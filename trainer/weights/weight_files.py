@@ -1,12 +1,12 @@
 """Files of weights: checkpoints of this program, safetensors, state dicts of other programs; no code in them is run.
 
-A file that this program wrote says which network it is of, for which classes, and how pictures are normalised, so that it
+A file that this program wrote says which network it is of, for which classes, and how images are normalised, so that it
 can be used without the run that made it:
 
     from cnn_explorer.trainer.weights.weight_files import load_network
 
     found = load_network("resnet18.safetensors")       # best.pt and last.pt as well
-    scores = found.network(found.normalised(pictures)) # uint8 (B, C, H, W) of any size → (B, classes)
+    scores = found.network(found.normalised(images)) # uint8 (B, C, H, W) of any size → (B, classes)
     names = [found.classes[number] for number in scores.argmax(1)]
 """
 
@@ -44,7 +44,7 @@ WRAPPERS = ("module.", "_orig_mod.", "module.")
 class WeightFile:
     """Tensors by name, and what the file says of them; None or empty where it says nothing.
 
-    ``mean`` and ``std`` are those by which pictures were normalised, per channel, in 0 … 1.
+    ``mean`` and ``std`` are those by which images were normalised, per channel, in 0 … 1.
     """
 
     path: Path
@@ -156,9 +156,9 @@ class Loaded:
     classes: tuple[str, ...]
     view: View
 
-    def normalised(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) with values 0 … 255 as the network takes them: normalised, at its size."""
-        return self.view.sized(self.view.normalised(pictures))
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) with values 0 … 255 as the network takes them: normalised, at its size."""
+        return self.view.sized(self.view.normalised(images))
 
 
 def load_network(path: str | os.PathLike) -> Loaded:
@@ -177,7 +177,7 @@ def load_network(path: str | os.PathLike) -> Loaded:
 def _view(found: WeightFile) -> View:
     assert found.network is not None
     if len(found.mean) != found.network.in_channels or len(found.std) != found.network.in_channels:
-        raise UsageError("weights", str(found.path), "do not say how pictures are normalised; best.pt of the run does")
+        raise UsageError("weights", str(found.path), "do not say how images are normalised; best.pt of the run does")
     return View(found.mean, found.std, found.network.image_size, torch.device("cpu"))
 
 

@@ -54,7 +54,7 @@ def logarithms(curve: Curve) -> Curve:
 
 
 def columns_of(x: Floats, low: float, high: float, columns: int) -> NDArray[np.int64]:
-    """The column of dots of each place; -1 and ``columns`` are left and right of the picture."""
+    """The column of dots of each place; -1 and ``columns`` are left and right of the image."""
     # Halves, because the distance between two numbers can be too large for a number.
     span = high / 2 - low / 2
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -67,7 +67,7 @@ def stroke(curve: Curve, low: float, high: float, columns: int) -> Stroke:
     """The curve between ``low`` and ``high`` of the x axis, smallest and largest value for each of ``columns``."""
     found_low, found_high = np.full(columns, np.nan), np.full(columns, np.nan)
     joined, placed = np.zeros(columns, dtype=bool), np.zeros(columns, dtype=bool)
-    # One place more on either side, so that the line goes on to the edge of the picture.
+    # One place more on either side, so that the line goes on to the edge of the image.
     first = max(int(np.searchsorted(curve.x, low, side="left")) - 1, 0)
     last = int(np.searchsorted(curve.x, high, side="right")) + 1
     x, lows, highs, means = (part[first:last] for part in (curve.x, curve.low, curve.high, curve.mean))
@@ -114,7 +114,7 @@ def _bridge(low: Floats, high: Floats, joined: NDArray[np.bool_], points: tuple,
 
 
 def rows_of(values: Floats, low: float, high: float, rows: int) -> NDArray[np.int64]:
-    """The row of dots of each value, counted from the top; values beyond the limits lie outside the picture."""
+    """The row of dots of each value, counted from the top; values beyond the limits lie outside the image."""
     span = high / 2 - low / 2
     with np.errstate(over="ignore", invalid="ignore"):
         part = (high / 2 - values / 2) / span if span > 0 else np.full(len(values), 0.5)
@@ -142,7 +142,7 @@ def spans(line: Stroke, low: float, high: float, rows: int) -> tuple[NDArray[np.
 
 
 def dots(top: NDArray[np.int64], bottom: NDArray[np.int64], rows: int, texture: str = "solid") -> NDArray[np.bool_]:
-    """The picture of one line, shape (rows, columns); ``texture`` is "solid", "dashed" or "dotted" (every other dot)."""
+    """The image of one line, shape (rows, columns); ``texture`` is "solid", "dashed" or "dotted" (every other dot)."""
     row, column = np.arange(rows)[:, None], np.arange(len(top))
     drawn = (row >= top) & (row <= bottom)
     if texture == "dashed":

@@ -1,4 +1,4 @@
-"""Curves as files: CSV with every value that is shown, and an SVG picture. No Textual."""
+"""Curves as files: CSV with every value that is shown, and an SVG image. No Textual."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def csv_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
 
 
 def svg_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
-    """The charts below one another as an SVG picture."""
+    """The charts below one another as an SVG image."""
     parts, height = [], 0
     for metric, lines in found.items():
         scene = chart.scene(metric, lines, view, x, COLUMNS, None)

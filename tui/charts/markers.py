@@ -43,7 +43,7 @@ def sign(name: str, ascii: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the picture: a character and a tone for each cell."""
+    """A line of the image: a character and a tone for each cell."""
 
     text: str
     tones: bytes
@@ -108,4 +108,4 @@ def place_text(x: float, axis: str) -> str:
     if axis == "time":
         unit, suffix = ticks.time_unit(x)
         return f"{x / unit:.4g} {suffix}"
-    return {"epoch": f"epoch {x:.4g}", "step": f"step {x:,.0f}"}.get(axis, f"{x:,.0f} pictures")
+    return {"epoch": f"epoch {x:.4g}", "step": f"step {x:,.0f}"}.get(axis, f"{x:,.0f} images")

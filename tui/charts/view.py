@@ -8,7 +8,7 @@ from pathlib import Path
 from .markers import Chart
 
 AXES = ("epoch", "step", "time", "images")
-AXIS_LABELS = {"epoch": "epochs", "step": "steps", "time": "training time", "images": "pictures seen"}
+AXIS_LABELS = {"epoch": "epochs", "step": "steps", "time": "training time", "images": "images seen"}
 METRICS = ("loss", "accuracy", "lr", "grad_norm", "images_per_s")
 TITLES = {
     "loss": "loss",

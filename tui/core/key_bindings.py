@@ -166,7 +166,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("p", "predict", "A question to predict, then reveal", "catalogue", "predict", rank=23),
     Command("f", "form", "Stem: imagenet or small", "catalogue", "form", rank=21),
     Command("d", "code", "The definition of the selected layer in the model file", "catalogue", "definition", rank=24),
-    Command("i", "picture", "Another size of picture, channels, batch", "catalogue", "picture", rank=22),
+    Command("i", "image", "Another image size, other channels, another batch", "catalogue", "image", rank=22),
     Command("J", "pane_down", "Scroll the pane from the list", "catalogue", palette=False),
     Command("K", "pane_up", "Scroll the pane from the list, up", "catalogue", palette=False),
     # Side by side
@@ -187,7 +187,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("slash", "filter", "Filter the list as you type", "runs", "filter", rank=15),
     # Charts, wherever the focus is
     Command("z", "chart('one')", "One chart with all the room, or all of them again", "charts", "one chart", rank=19),
-    Command("x", "chart('axis')", "X axis: epoch, step, time or pictures seen", "charts", "x axis", rank=20),
+    Command("x", "chart('axis')", "X axis: epoch, step, time or images seen", "charts", "x axis", rank=20),
     Command("l", "chart('log')", "The chosen chart on a logarithmic axis, or not", "charts", "log y", rank=21),
     Command("full_stop", "chart('smoother')", "Smoother curves", "charts", "smooth", rank=22),
     Command("comma", "chart('rougher')", "Less smooth curves", "charts", rank=23),

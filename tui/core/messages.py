@@ -102,7 +102,7 @@ class DevicesFound(Message):
 
 @dataclass
 class FolderRead(Message):
-    """A folder of pictures was looked at: what the data set ``dataset`` is, or what is wrong with it."""
+    """A folder of images was looked at: what the data set ``dataset`` is, or what is wrong with it."""
 
     dataset: str
     found: DataInfo | UsageError

@@ -107,16 +107,16 @@ class Filled:
     origins: Mapping[str, Mapping[str, str]]
     data: DataInfo | None
     problems: Mapping[str, str]
-    training_pictures: int = 0
-    """Pictures to train on, as many as are left after a part is held out; 0 where that is not known."""
+    training_images: int = 0
+    """Images to train on, as many as are left after a part is held out; 0 where that is not known."""
 
 
 Folders = Mapping[str, DataInfo | UsageError]
-"""What was found in folders of pictures, by the name of the data set."""
+"""What was found in folders of images, by the name of the data set."""
 
 
 def look(dataset: str, stop: Callable[[], bool]) -> DataInfo | UsageError:
-    """What a folder of pictures holds, or what is wrong with it. Takes seconds where it is large: not for the screen."""
+    """What a folder of images holds, or what is wrong with it. Takes seconds where it is large: not for the screen."""
     try:
         return dataset_info.describe(dataset, Path(), stop=stop)
     except UsageError as error:
@@ -128,7 +128,7 @@ def fill(
 ) -> Filled:
     """Check a form and resolve the recipe of each network. Raises nothing: what is wrong stands in the result.
 
-    A folder of pictures that is not in ``folders`` is not known yet: nothing is wrong with it, and ``data`` is None.
+    A folder of images that is not in ``folders`` is not known yet: nothing is wrong with it, and ``data`` is None.
     """
     problems: dict[str, str] = {}
     data = _data(form, data_folder, cache_folder, folders, problems)
@@ -141,17 +141,17 @@ def fill(
     except UsageError as error:
         problems.setdefault(error.field.replace("-", "_"), _hint(error))
     values = _recipe_values(form, problems)
-    pictures = _left_to_train(form, data, problems) if data else 0
+    images = _left_to_train(form, data, problems) if data else 0
     recipes: dict[str, Recipe] = {}
     origins: dict[str, Mapping[str, str]] = {}
     for variant in variants:
         try:
             found = recipe_layers.resolve(form.dataset if data else "digits", _layers(form, variant, values))
-            recipes[variant.name] = recipe_layers.fit_to(found, pictures)[0] if pictures else found.recipe
+            recipes[variant.name] = recipe_layers.fit_to(found, images)[0] if images else found.recipe
             origins[variant.name] = found.origins
         except UsageError as error:
             problems.setdefault(error.field.rpartition(": ")[2].replace("-", "_"), _hint(error))
-    return Filled(recipes, origins, data, problems, pictures)
+    return Filled(recipes, origins, data, problems, images)
 
 
 def _left_to_train(form: Form, data: DataInfo, problems: dict[str, str]) -> int:
@@ -162,7 +162,7 @@ def _left_to_train(form: Form, data: DataInfo, problems: dict[str, str]) -> int:
     usual = text == AUTO or wrong("validation", text)
     left = data.train - split.validation_size(None if usual else float(text), data.train)
     if left < 1:
-        problems["validation"] = f"leaves nothing of {data.train:,} pictures to train on"
+        problems["validation"] = f"leaves nothing of {data.train:,} images to train on"
     return max(left, 0)
 
 
@@ -299,7 +299,7 @@ def curve(filled: Filled) -> tuple[list[float], int]:
     found = next(iter(filled.recipes.values()), None)
     if found is None or filled.data is None:
         return [], 0
-    steps = max(1, filled.training_pictures // found.batch_size)
+    steps = max(1, filled.training_images // found.batch_size)
     return lr_schedule.curve(found, steps, CURVE_POINTS), steps * found.epochs
 
 

@@ -20,9 +20,9 @@ def facts(filled: Filled, devices: Sequence[Device], device: str, width: int) ->
     lines = []
     data = filled.data
     if data is not None:
-        picture = f"{shape_text((data.channels, data.size, data.size))}, {len(data.classes)} classes"
-        counts = f"{filled.training_pictures:,} pictures to train on, {data.test:,} to test"
-        lines.append(f"data      {picture}, {counts}" + ("" if data.on_disk else f"; will be put into {data.folder}"))
+        image = f"{shape_text((data.channels, data.size, data.size))}, {len(data.classes)} classes"
+        counts = f"{filled.training_images:,} images to train on, {data.test:,} to test"
+        lines.append(f"data      {image}, {counts}" + ("" if data.on_disk else f"; will be put into {data.folder}"))
     rates, steps = form.curve(filled)
     if rates:
         peak = next(iter(filled.recipes.values())).lr

@@ -1,6 +1,6 @@
 """The arithmetic behind the convolution bench: windows, sums and sizes of five kinds of convolution. Pure numbers.
 
-A picture is a list of channels, a channel a list of rows. The formulas are those of Dumoulin and Visin, "A guide to
+An image is a list of channels, a channel a list of rows. The formulas are those of Dumoulin and Visin, "A guide to
 convolution arithmetic for deep learning" (arXiv:1603.07285), with dilation.
 """
 
@@ -61,7 +61,7 @@ def _channels(count: int, which: str) -> str:
 
 
 def problem(setting: Setting, side: int) -> str:
-    """Why a setting is impossible for a picture of ``side`` pixels, with the numbers; "" where it works."""
+    """Why a setting is impossible for an image of ``side`` pixels, with the numbers; "" where it works."""
     setting = setting.settled
     if setting.inputs % setting.groups:
         return f"{_channels(setting.inputs, 'input')} cannot be divided into {setting.groups} groups"
@@ -74,7 +74,7 @@ def problem(setting: Setting, side: int) -> str:
         padded = f"{side} + 2·{setting.padding}" if setting.padding else str(side)
         return (
             f"the kernel reaches over {setting.dilation}·({setting.size} − 1) + 1 = {reach} pixels, "
-            f"the picture has {padded}: pad more, or take a smaller kernel or dilation"
+            f"the image has {padded}: pad more, or take a smaller kernel or dilation"
         )
     return ""
 
@@ -120,7 +120,7 @@ def parameters(setting: Setting) -> int:
 
 
 def multiply_adds(setting: Setting, side: int) -> int:
-    """Multiply-adds of one picture; each input pixel of a transposed convolution meets each weight once."""
+    """Multiply-adds of one image; each input pixel of a transposed convolution meets each weight once."""
     places = side if setting.kind == "transposed" else output_side(setting, side)
     return parameters(setting) * places * places
 
@@ -175,14 +175,14 @@ def channels_of(setting: Setting, output: int) -> range:
     return range(first, first + per_group)
 
 
-def make_input(picture: Channel, channels: int) -> list[Channel]:
-    """Input channels made of one picture: itself, mirrored, upside down, inverted."""
-    brightest = max((value for row in picture for value in row), default=1.0)
+def make_input(image: Channel, channels: int) -> list[Channel]:
+    """Input channels made of one image: itself, mirrored, upside down, inverted."""
+    brightest = max((value for row in image for value in row), default=1.0)
     made = [
-        picture,
-        [row[::-1] for row in picture],
-        picture[::-1],
-        [[brightest - value for value in row] for row in picture],
+        image,
+        [row[::-1] for row in image],
+        image[::-1],
+        [[brightest - value for value in row] for row in image],
     ]
     return made[:channels]
 

@@ -1,4 +1,4 @@
-"""Pictures to calculate with: the bundled scanned digits, read without numpy, as rows of grey values 0 to 255."""
+"""Images to calculate with: the bundled scanned digits, read without numpy, as rows of grey values 0 to 255."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def count() -> int:
 
 
 def label(number: int) -> int:
-    """Which digit picture ``number`` shows."""
+    """Which digit image ``number`` shows."""
     return _array("labels")[1][number % count()]
 
 
 def raw(number: int) -> list[list[int]]:
-    """Picture ``number`` as scanned: 8×8, 0 to 16."""
+    """Image ``number`` as scanned: 8×8, 0 to 16."""
     start = number % count() * RAW_SIDE * RAW_SIDE
     data = _array("images")[1][start : start + RAW_SIDE * RAW_SIDE]
     return [list(data[row * RAW_SIDE : (row + 1) * RAW_SIDE]) for row in range(RAW_SIDE)]
@@ -56,8 +56,8 @@ def _weights() -> list[list[int]]:
     return rows
 
 
-def picture(number: int) -> list[list[int]]:
-    """Picture ``number`` scaled to 28×28, 0 to 255, byte for byte as the networks are given it."""
+def image(number: int) -> list[list[int]]:
+    """Image ``number`` scaled to 28×28, 0 to 255, byte for byte as the networks are given it."""
     small, weights = raw(number), _weights()
     rows = [[sum(w * small[y][x] for y, w in enumerate(row)) for x in range(RAW_SIDE)] for row in weights]
     brightest = RAW_BRIGHTEST * 14 * 14

@@ -1,4 +1,4 @@
-"""Pictures in cells: how a grey value is drawn with colours, with shades, or with letters. No Textual."""
+"""Images in cells: how a grey value is drawn with colours, with shades, or with letters. No Textual."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MNIST_HEADER, MNIST_SIDE = 16, 28
 MNIST_COUNT = 10_000
 
 
-def levels(picture: list[list[float]]) -> list[list[float]]:
-    """The values between 0 (smallest) and 1 (largest); an even picture is all 0."""
-    values = [value for row in picture for value in row]
+def levels(image: list[list[float]]) -> list[list[float]]:
+    """The values between 0 (smallest) and 1 (largest); an even image is all 0."""
+    values = [value for row in image for value in row]
     low, high = min(values, default=0.0), max(values, default=0.0)
     span = high - low
-    return [[(value - low) / span if span else 0.0 for value in row] for row in picture]
+    return [[(value - low) / span if span else 0.0 for value in row] for row in image]
 
 
 def shade(level: float, ramp: str = SHADES) -> str:
@@ -34,7 +34,7 @@ def grey(level: float) -> str:
 def mnist(data_folder: Path, number: int) -> list[list[float]] | None:
     """A test digit of MNIST where the set is on disk, as 28×28 grey values; None otherwise.
 
-    The file is the set's own format: a header of 16 bytes, then 784 bytes a picture.
+    The file is the set's own format: a header of 16 bytes, then 784 bytes an image.
     """
     start = MNIST_HEADER + number % MNIST_COUNT * MNIST_SIDE * MNIST_SIDE
     for path, opener in ((data_folder / MNIST, open), (data_folder / f"{MNIST}.gz", gzip.open)):

@@ -136,7 +136,7 @@ def memory_text(size: float) -> str:
 
 
 def reach(portrait: dict[str, Any]) -> str:
-    """The side of the picture's part that a value of the last map sees, and whether a layer follows that sees all."""
+    """The side of the image's part that a value of the last map sees, and whether a layer follows that sees all."""
     side = portrait["receptive_field"]
     return f"{side}{', then all' if portrait['is_global'] else ''}" if side else "all"
 

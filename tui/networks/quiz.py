@@ -72,7 +72,7 @@ def _more_parameters(variant: Variant, others: Sequence[Variant], chance: random
 
 
 def _more_work(variant: Variant, others: Sequence[Variant], chance: random.Random) -> Question | None:
-    return _more("macs", "needs more multiply-adds for one picture", variant, others, chance)
+    return _more("macs", "needs more multiply-adds for one image", variant, others, chance)
 
 
 def _older(variant: Variant, others: Sequence[Variant], chance: random.Random) -> Question | None:
@@ -112,7 +112,7 @@ def about_window(setting: Setting, side: int, chance: random.Random) -> Question
     if chance.random() < 0.5:
         right = conv_lab.output_side(setting, side)
         wrong = {side, right + 1, right - 1, max(side // max(s.stride, 1), 1), right * 2} - {right, 0}
-        text = f"A picture of {side}×{side} goes through a convolution ({words}). How large is what comes out?"
+        text = f"An image of {side}×{side} goes through a convolution ({words}). How large is what comes out?"
         options = [f"{size}×{size}" for size in sorted(wrong)]
         return _among(text, f"{right}×{right}", options, conv_lab.formula(setting, side), chance)
     right = conv_lab.parameters(setting)

@@ -1,4 +1,4 @@
-"""What the panes speak about: one network of the catalogue, in one form, for one size of picture."""
+"""What the panes speak about: one network of the catalogue, in one form, for one image size."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Subject:
 
     @property
     def is_changed(self) -> bool:
-        """Whether the picture is another than the form's."""
+        """Whether the image is another than the form's."""
         return self.image_size is not None or self.channels is not None
 
     @property
-    def picture(self) -> tuple[int, int, int]:
-        """Channels, height and width of the picture."""
+    def image(self) -> tuple[int, int, int]:
+        """Channels, height and width of the image."""
         channels, height, width = self.variant.form(self.form).input
         return (self.channels or channels, self.image_size or height, self.image_size or width)
 
@@ -51,10 +51,10 @@ class Subject:
         return details
 
     def facts(self) -> str:
-        """One line: form, picture, classes, and the figures where they are known without computing."""
+        """One line: form, image, classes, and the figures where they are known without computing."""
         counts = self.variant.form(self.form)
         which = f"{registry.stem_of(self.form)} stem" if self.variant.small_form is not None else "one stem"
-        head = f"{which}: {shape_text(self.picture)} → {counts.classes} classes"
+        head = f"{which}: {shape_text(self.image)} → {counts.classes} classes"
         if self.is_changed:
             return f"{head} (changed with `i`)"
         return f"{head}, {count_text(counts.parameters)} parameters, {count_text(counts.macs)} MACs"
@@ -63,7 +63,7 @@ class Subject:
 def changed(subject: Subject, size: str, channels: str, batch: str) -> Subject:
     """The subject with what was typed into the three fields; empty means the form's own. UsageError names the field."""
     counts = subject.variant.form(subject.form)
-    side = _number("picture size", size, LARGEST_SIDE) if size.strip() else None
+    side = _number("image size", size, LARGEST_SIDE) if size.strip() else None
     colours = _number("channels", channels, LARGEST_SIDE) if channels.strip() else None
     many = _number("batch", batch, LARGEST_BATCH) if batch.strip() else 64
     return Subject(

@@ -16,7 +16,7 @@ MOST_PAIRS = 40
 
 @dataclass(frozen=True)
 class ClassRow:
-    """Accuracies between 0 and 1, NaN where a class has no picture. ``course`` is the validation, evaluation by evaluation.
+    """Accuracies between 0 and 1, NaN where a class has no image. ``course`` is the validation, evaluation by evaluation.
 
     ``taken_for`` says with what the test confused the class most.
     """
@@ -81,7 +81,7 @@ def _name(place: int, names: Sequence[str]) -> str:
 
 
 def worst_first(found: Sequence[ClassRow]) -> list[ClassRow]:
-    """The rows by accuracy, that of the test where there is one; classes without pictures last."""
+    """The rows by accuracy, that of the test where there is one; classes without images last."""
 
     def key(row: ClassRow) -> tuple[bool, float, int]:
         value = row.now if math.isnan(row.test) else row.test

@@ -1,4 +1,4 @@
-"""Which run's trained weights fit the network that is shown: the newest one with the same layout and picture."""
+"""Which run's trained weights fit the network that is shown: the newest one with the same layout and image."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ BEST = "checkpoints/best.pt"
 
 def trained(runs: Sequence[Run], subject: Subject) -> Run | None:
     """The newest run whose best weights fit ``subject``; ``runs`` are newest first."""
-    fitting = (run for run in _of(runs, subject) if _picture(run) == subject.picture and _form(run) == subject.form)
+    fitting = (run for run in _of(runs, subject) if _image(run) == subject.image and _form(run) == subject.form)
     return next((run for run in fitting if run.best_epoch is not None or run.test_accuracy is not None), None)
 
 
 def why_not(runs: Sequence[Run], subject: Subject) -> str:
     """One line for a person who wanted trained weights that are not there."""
-    others = [run for run in _of(runs, subject) if _picture(run) != subject.picture and _picture(run)[0]]
-    wanted = f"no trained run of {subject.network} with pictures of {shape_text(subject.picture)}"
+    others = [run for run in _of(runs, subject) if _image(run) != subject.image and _image(run)[0]]
+    wanted = f"no trained run of {subject.network} with images of {shape_text(subject.image)}"
     if others:
-        return f"{wanted}; {others[0].id} has {shape_text(_picture(others[0]))}: `i` changes the picture"
+        return f"{wanted}; {others[0].id} has {shape_text(_image(others[0]))}: `i` changes the image"
     return f"{wanted} yet; `t` trains one"
 
 
@@ -41,7 +41,7 @@ def _network(run: Run) -> dict[str, Any]:
     return network if isinstance(network, dict) else {}
 
 
-def _picture(run: Run) -> tuple[int, int, int]:
+def _image(run: Run) -> tuple[int, int, int]:
     channels, side = (whole(_network(run).get(key)) or 0 for key in ("in_channels", "image_size"))
     return channels, side, side
 

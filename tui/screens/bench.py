@@ -1,4 +1,4 @@
-"""The convolution bench: a window goes over a picture, the sum is written out, everything can be changed."""
+"""The convolution bench: a window goes over an image, the sum is written out, everything can be changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import catalogue_list, conv_lab, digits, images, quiz
 from ..networks.conv_lab import KERNELS, KINDS, MOST_CHANNELS, Setting
-from ..widgets.picture_view import LARGEST, PictureView
+from ..widgets.image_view import LARGEST, ImageView
 from ..widgets.rows import Column, Row, RowList
 from .base import BaseScreen
 
@@ -26,13 +26,13 @@ SMALL_SIDE = 16
 LARGEST_OUTPUT = 64
 LEAST_CELLS = 8
 WORD_LINES = 10
-"""Lines that the titles of the pictures and the words below them need."""
+"""Lines that the titles of the images and the words below them need."""
 NARROW_LINES = (12, 8)
-"""The same with some of the settings, where these stand below: beside small pictures, and beside large ones."""
+"""The same with some of the settings, where these stand below: beside small images, and beside large ones."""
 KERNEL_CELLS = 18
 MARGIN_CELLS = 6
 SOBEL = ("vertical edges", "horizontal edges")
-PICTURES = ("scanned digit 8×8", "scanned digit 28×28", "MNIST digit 28×28")
+IMAGES = ("scanned digit 8×8", "scanned digit 28×28", "MNIST digit 28×28")
 LIMITS = {
     "size": (1, 7),
     "stride": (1, 4),
@@ -52,7 +52,7 @@ WORDS = {
     "inputs": "channels in",
     "outputs": "channels out",
     "kernel": "kernel",
-    "picture": "picture",
+    "image": "image",
     "digit": "which digit",
 }
 
@@ -78,12 +78,12 @@ class BenchScreen(BaseScreen):
     def __init__(self) -> None:
         super().__init__()
         self.setting = Setting()
-        self.picture = PICTURES[0]
+        self.image = IMAGES[0]
         self.place = (0, 0)
         self.channel = 0
         self._timer: Timer | None = None
         self._instead = False
-        self._picture: list[list[float]] = []
+        self._image: list[list[float]] = []
         self._output: list[list[float]] = []
 
     # Layout
@@ -94,7 +94,7 @@ class BenchScreen(BaseScreen):
                 for name, title in (("input", "input"), ("kernel", "kernel"), ("output", "output")):
                     with Vertical(classes="bench-part"):
                         yield Static(title, id=f"{name}-title", markup=False)
-                        yield Static("", id="kernel", markup=False) if name == "kernel" else PictureView(id=name)
+                        yield Static("", id="kernel", markup=False) if name == "kernel" else ImageView(id=name)
             yield Static("", id="bench-words", markup=False)
             yield SettingList()
 
@@ -111,22 +111,22 @@ class BenchScreen(BaseScreen):
     # State
 
     def _load(self) -> None:
-        """Get the picture that was chosen."""
+        """Get the image that was chosen."""
         number = self.explorer.memory.digit
-        if self.picture == PICTURES[2]:
+        if self.image == IMAGES[2]:
             found = images.mnist(self.explorer.places.data, number)
             self._instead = found is None
-            self._picture = found or [[float(value) for value in row] for row in digits.picture(number)]
-        elif self.picture == PICTURES[1]:
-            self._picture = [[float(value) for value in row] for row in digits.picture(number)]
+            self._image = found or [[float(value) for value in row] for row in digits.image(number)]
+        elif self.image == IMAGES[1]:
+            self._image = [[float(value) for value in row] for row in digits.image(number)]
         else:
-            self._picture = [[float(value) for value in row] for row in digits.raw(number)]
+            self._image = [[float(value) for value in row] for row in digits.raw(number)]
         self._recompute()
 
     @property
     def side(self) -> int:
-        """Pixels of the picture's side."""
-        return len(self._picture)
+        """Pixels of the side of the image."""
+        return len(self._image)
 
     @property
     def problem(self) -> str:
@@ -144,12 +144,12 @@ class BenchScreen(BaseScreen):
     @property
     def inputs(self) -> list[list[list[float]]]:
         """The input channels."""
-        return conv_lab.make_input(self._picture, self.setting.settled.inputs)
+        return conv_lab.make_input(self._image, self.setting.settled.inputs)
 
     def _recompute(self) -> None:
         self.channel = min(self.channel, self.setting.settled.outputs - 1)
         self._output = [] if self.problem else conv_lab.convolve(self.setting, self.inputs, self.channel)
-        self.set_class(max(self.side, len(self._output)) > SMALL_SIDE, "-large-picture")
+        self.set_class(max(self.side, len(self._output)) > SMALL_SIDE, "-large-image")
         last = max(len(self._output) - 1, 0)
         self.place = (min(self.place[0], last), min(self.place[1], last))
         self._show_settings()
@@ -161,9 +161,9 @@ class BenchScreen(BaseScreen):
         settled = self.setting.settled
         values = {name: str(getattr(settled, name)) for name in WORDS if hasattr(settled, name)}
         number = self.explorer.memory.digit
-        values["picture"] = self.picture
+        values["image"] = self.image
         values["digit"] = f"number {number}"
-        if self.picture != PICTURES[2] or self._instead:
+        if self.image != IMAGES[2] or self._instead:
             values["digit"] += f", a {digits.label(number)}"
         if settled.size == 1:
             values["kernel"] = "a single weight"
@@ -178,8 +178,8 @@ class BenchScreen(BaseScreen):
         for name in ("input", "kernel", "output"):
             self.query_one(f"#{name}-title", Static).update(self._title(name))
         if self.problem:
-            self.query_one("#input", PictureView).show(self._picture)
-            self.query_one("#output", PictureView).show([[0.0]])
+            self.query_one("#input", ImageView).show(self._image)
+            self.query_one("#output", ImageView).show([[0.0]])
             self.query_one("#kernel", Static).update(self._kernel_text(0))
             self._say([self.problem, conv_lab.formula(self.setting, self.side)])
             self._fit()
@@ -188,23 +188,23 @@ class BenchScreen(BaseScreen):
         found = conv_lab.terms(self.setting, self.inputs, self.channel, row, column)
         first = conv_lab.channels_of(self.setting, self.channel)[0]
         framed = {(term.row, term.column) for term in found if term.channel == first}
-        self.query_one("#input", PictureView).show(self.inputs[first], framed)
-        self.query_one("#output", PictureView).show(self._output, {self.place})
+        self.query_one("#input", ImageView).show(self.inputs[first], framed)
+        self.query_one("#output", ImageView).show(self._output, {self.place})
         self.query_one("#kernel", Static).update(self._kernel_text(first))
         self._say(self._words(found))
         self._fit()
 
     def on_resize(self) -> None:
-        # The settings move below or beside the pictures first: that is decided by the same change of size.
+        # The settings move below or beside the images first: that is decided by the same change of size.
         self.call_after_refresh(self._fit)
 
     def _fit(self) -> None:
-        """Draw the pictures as large as the room beside words and settings allows; of one that is too large show a part."""
+        """Draw the images as large as the room beside words and settings allows; of one that is too large show a part."""
         body, narrow = self.query_one("#body"), self.has_class("-narrow")
-        height = body.size.height - (NARROW_LINES[self.has_class("-large-picture")] if narrow else WORD_LINES)
+        height = body.size.height - (NARROW_LINES[self.has_class("-large-image")] if narrow else WORD_LINES)
         width = body.size.width - (0 if narrow else self.table.outer_size.width)
         kernel = max(KERNEL_CELLS, *(len(line) for line in self._kernel_text(0).plain.splitlines()))
-        views = [self.query_one(f"#{name}", PictureView) for name in ("input", "output")]
+        views = [self.query_one(f"#{name}", ImageView) for name in ("input", "output")]
         lines = self._lines_of_a_pixel(height, width - kernel - MARGIN_CELLS)
         for view in views:
             view.enlarge(lines)
@@ -214,7 +214,7 @@ class BenchScreen(BaseScreen):
             view.styles.max_width = max(room, LEAST_CELLS)
 
     def _lines_of_a_pixel(self, height: int, width: int) -> int:
-        """The most that lets both pictures stand whole in the room; 0 where even one is too many."""
+        """The most that lets both images stand whole in the room; 0 where even one is too many."""
         sides = self.side, len(self._output)
         fitting = (n for n in range(LARGEST, 0, -1) if max(sides) * n <= height and 2 * n * sum(sides) <= width)
         return next(fitting, 0)
@@ -257,7 +257,7 @@ class BenchScreen(BaseScreen):
             lines.append(f"sums by channel: {' + '.join(map(conv_lab.part, sums))} = {conv_lab.number_text(sum(sums))}")
         if settled.kind == "transposed":
             lines.append("each input pixel is spread over the kernel's size; where the spreads overlap they add up")
-        if self._instead and self.picture == PICTURES[2]:
+        if self._instead and self.image == IMAGES[2]:
             lines.append("MNIST is not on disk (training on it fetches it): a scanned digit instead")
         return lines
 
@@ -293,8 +293,8 @@ class BenchScreen(BaseScreen):
         if name == "digit":
             self.explorer.memory.digit = (self.explorer.memory.digit + by) % digits.count()
             self._load()
-        elif name == "picture":
-            self.picture = PICTURES[(PICTURES.index(self.picture) + by) % len(PICTURES)]
+        elif name == "image":
+            self.image = IMAGES[(IMAGES.index(self.image) + by) % len(IMAGES)]
             self._load()
         else:
             other = changed(self.setting, name, by)

@@ -89,13 +89,13 @@ class CatalogueScreen(BaseScreen):
 
     @property
     def subject(self) -> Subject | None:
-        """What the panes speak about: the network under the cursor, in the form and for the picture that was chosen."""
+        """What the panes speak about: the network under the cursor, in the form and for the image that was chosen."""
         variant = self.variant
         if variant is None:
             return None
         known = self._subject
         if known is None or known.network != variant.name:
-            # The form stays while one moves on, the picture's size does not: it may not fit the next network.
+            # The form stays while one moves on, the image size does not: it may not fit the next network.
             batch, form = (known.batch, known.form) if known else (Subject("").batch, FORMS[0])
             self._subject = Subject(variant.name, form, batch=batch)
         return self._subject
@@ -219,12 +219,12 @@ class CatalogueScreen(BaseScreen):
         if subject is not None:
             self._change(replace(subject, form=FORMS[1 - FORMS.index(subject.form)], image_size=None, channels=None))
 
-    def action_picture(self) -> None:
-        """Another size of picture, other channels, another batch."""
-        from .picture_size import PictureSizeScreen
+    def action_image(self) -> None:
+        """Another image size, other channels, another batch."""
+        from .input_size import InputSizeScreen
 
         if self.subject is not None:
-            self.app.push_screen(PictureSizeScreen(self.subject), self._change)
+            self.app.push_screen(InputSizeScreen(self.subject), self._change)
 
     def _change(self, subject: Subject | None) -> None:
         if subject is not None:

@@ -97,7 +97,7 @@ class CompareScreen(BaseScreen):
         rows = [
             Row("title", ("", *(variant.title for variant in variants))),
             Row("year", ("year", *(str(variant.year) for variant in variants))),
-            Row("picture", ("picture", *(shape_text(variant.form(self._form).input) for variant in variants))),
+            Row("image", ("image", *(shape_text(variant.form(self._form).input) for variant in variants))),
             Row("classes", ("classes", *(str(variant.form(self._form).classes) for variant in variants))),
             Row("parameters", ("parameters", *(count_text(v.form(self._form).parameters) for v in variants))),
             Row("macs", ("multiply-adds", *(count_text(v.form(self._form).macs) for v in variants))),

@@ -1,4 +1,4 @@
-"""Writing what is shown to a file: as text, as JSON, or the whole screen as a picture."""
+"""Writing what is shown to a file: as text, as JSON, or the whole screen as an image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..core.screen_export import Export
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
-FORMATS = {"txt": "text", "json": "JSON", "svg": "the whole screen as an SVG picture"}
+FORMATS = {"txt": "text", "json": "JSON", "svg": "the whole screen as an SVG image"}
 
 
 class ExportScreen(Dialog[str]):

@@ -165,7 +165,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self._devices = message.devices
         self._show_facts()
 
-    # A folder of pictures: half a path may be the whole disk, so it is looked at in a thread, once typing has paused
+    # A folder of images: half a path may be the whole disk, so it is looked at in a thread, once typing has paused
 
     def _look_later(self) -> None:
         if self._looked is not None:
@@ -173,7 +173,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         if self.filled.data is None and "dataset" not in self.filled.problems:
             self._looked = self.set_timer(LOOK_S, partial(self._look, self.form.dataset))
 
-    @work(thread=True, exclusive=True, group="folder", exit_on_error=False, description="looks at a folder of pictures")
+    @work(thread=True, exclusive=True, group="folder", exit_on_error=False, description="looks at a folder of images")
     def _look(self, dataset: str) -> None:
         worker = get_current_worker()
         found = form.look(dataset, lambda: worker.is_cancelled)

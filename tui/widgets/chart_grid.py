@@ -407,6 +407,6 @@ class ChartGrid(Widget, can_focus=True):
 
         more = {
             "csv": ("CSV: every value of the charts in sight", partial(make, "csv")),
-            "charts.svg": ("the charts in sight as an SVG picture", partial(make, "svg")),
+            "charts.svg": ("the charts in sight as an SVG image", partial(make, "svg")),
         }
         return Export("curves", text, more=more)

@@ -33,7 +33,7 @@ class ChartView(LineDrawn):
     """Repaints the cells that changed and no others: over SSH every one of them costs."""
 
     class Resized(Message):
-        """The view has another size than the one for which its picture was drawn."""
+        """The view has another size than the one for which its image was drawn."""
 
     @dataclass
     class Pointed(Message):
@@ -78,7 +78,7 @@ class ChartView(LineDrawn):
         self.post_message(self.Resized())
 
     def show(self, chart: Chart | None) -> None:
-        """Show another picture of the chart."""
+        """Show another image of the chart."""
         before, self.chart = self.chart, chart
         if before is None or chart is None or len(before.rows) != len(chart.rows) or before.width != chart.width:
             self.refresh()

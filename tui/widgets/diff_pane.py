@@ -143,7 +143,7 @@ def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
         before, after = older[key], newer[key]
         lines.append(f"{name:<11} {quantity(before)} → {quantity(after)} ({change_text(before, after)})")
     lines.append(f"{'depth':<11} {older['depth']} → {newer['depth']} layers with weights on the longest way")
-    lines.append(f"{'sees':<11} {layer_tree.reach(older)} → {layer_tree.reach(newer)} (pixels a side of the picture)")
+    lines.append(f"{'sees':<11} {layer_tree.reach(older)} → {layer_tree.reach(newer)} (pixels a side of the image)")
     return "\n".join(lines)
 
 

@@ -79,7 +79,7 @@ class LossChart(PlotextPlot):
         return self._drawn[1]
 
     def _draw(self) -> Text:
-        """Title and picture as text; words where there is nothing to draw or the library gives up."""
+        """Title and image as text; words where there is nothing to draw or the library gives up."""
         width, height = self.size
         if width < SMALLEST[0] or height < SMALLEST[1]:
             return Text("no room")

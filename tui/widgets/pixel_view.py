@@ -67,7 +67,7 @@ def lines_of(pixel: PixelSum, weights: str = FRESH, columns: int = 120, rows: in
         f"{pixel.layer}: output channel {channel}, row {row}, column {column}",
         f"sum over all channels {sum(sums):.4f} + bias {pixel.bias:.4f} = {pixel.total:.4f}",
         weights,
-        "the picture is a scanned digit scaled to the network's size",
+        "the image is a scanned digit scaled to the network's size",
         "",
     ]
     high, side = len(pixel.window[0]), len(pixel.window[0][0])

@@ -131,9 +131,9 @@ class WalkPane(Pane):
 
     def _show_path(self) -> None:
         names = [self.levels[0].type if self.levels else "", *(node.label for node in self.levels[1:])]
-        picture = shape_text(self.levels[-1].inputs[0]) if self.levels and self.levels[-1].inputs else ""
+        image = shape_text(self.levels[-1].inputs[0]) if self.levels and self.levels[-1].inputs else ""
         path = " › ".join(name for name in names if name)
-        self.query_one("#walk-path", TextLines).update(f"{path}   goes in: {picture}" if picture else path)
+        self.query_one("#walk-path", TextLines).update(f"{path}   goes in: {image}" if image else path)
 
     def _show_detail(self) -> None:
         node = self.step
@@ -261,8 +261,8 @@ class WalkPane(Pane):
     def _ask_pixel(self) -> None:
         node = self._pixel_of
         if node is not None and self.subject is not None:
-            picture = digits.picture(self.explorer.memory.digit)
-            details = {"layer": node.name, "position": list(self._position), "picture": picture}
+            image = digits.image(self.explorer.memory.digit)
+            details = {"layer": node.name, "position": list(self._position), "image": image}
             if self._run is not None:
                 details |= weights.details(self._run)
             self.ask("pixel", {**self.subject.details(), **details}, parse_pixel, beside=True)

@@ -1,4 +1,4 @@
-"""A grey picture in cells: half blocks where there are colours enough, shades or letters elsewhere; a part can be framed.
+"""A grey image in cells: half blocks where there are colours enough, shades or letters elsewhere; a part can be framed.
 
 Enlarged, each pixel shows its value too.
 """
@@ -23,35 +23,35 @@ NUMBERED = 2
 LARGEST = 4
 
 
-class PictureView(LineDrawn):
+class ImageView(LineDrawn):
     """``framed`` are the (row, column) of the pixels that are marked; on few colours they stand in brackets.
 
-    In less room than the picture needs, the part around the framed pixels is shown.
+    In less room than the image needs, the part around the framed pixels is shown.
     """
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._picture: list[list[float]] = []
+        self._image: list[list[float]] = []
         self._levels: list[list[float]] = []
         self._wished = 0
         self._framed: frozenset[tuple[int, int]] = frozenset()
 
-    def show(self, picture: list[list[float]], framed: Collection[tuple[int, int]] = ()) -> None:
-        """Show a picture, scaled between its own darkest and brightest value."""
-        self._picture = picture
-        self._levels = images.levels(picture)
+    def show(self, image: list[list[float]], framed: Collection[tuple[int, int]] = ()) -> None:
+        """Show an image, scaled between its own darkest and brightest value."""
+        self._image = image
+        self._levels = images.levels(image)
         self._framed = frozenset(framed)
         self.refresh(layout=True)
 
     def enlarge(self, lines: int) -> None:
-        """Give each pixel so many lines, and twice as many cells; 0: as few as the picture can be read in."""
+        """Give each pixel so many lines, and twice as many cells; 0: as few as the image can be read in."""
         if lines != self._wished:
             self._wished = lines
             self.refresh(layout=True)
 
     @property
     def by_colour(self) -> bool:
-        """Whether colours carry the picture."""
+        """Whether colours carry the image."""
         return self.app.console.color_system in ("truecolor", "256") and not self.app.native_ansi_color
 
     @property
@@ -61,7 +61,7 @@ class PictureView(LineDrawn):
 
     @property
     def cells(self) -> int:
-        """Cells that a line of the whole picture takes."""
+        """Cells that a line of the whole image takes."""
         return (2 * self.lines or 1) * max(map(len, self._levels), default=1)
 
     def get_content_width(self, container, viewport) -> int:
@@ -82,7 +82,7 @@ class PictureView(LineDrawn):
         return Strip(segments).crop_extend(cells, cells + width, base)
 
     def _corner(self) -> tuple[int, int]:
-        """The first row and column to be seen: where the picture has more than there is room for, those around the frame."""
+        """The first row and column to be seen: where the image has more than there is room for, those around the frame."""
         lines = self.lines
         rows = self.size.height // lines if lines else self.size.height * 2
         columns = self.size.width // (2 * lines or 1)
@@ -115,7 +115,7 @@ class PictureView(LineDrawn):
         """What a pixel shows in one of its lines: its value in the middle, brackets in the last where it is framed."""
         cells = 2 * self.lines
         if self.lines >= NUMBERED and line == (self.lines - 1) // 2:
-            return short_number(self._picture[row][column], cells).center(cells)
+            return short_number(self._image[row][column], cells).center(cells)
         if (row, column) in self._framed and line == self.lines - 1:
             close = "]" if self.by_colour or cells > 2 else sign
             return "[" + sign * (cells - 2) + close

@@ -1,4 +1,4 @@
-"""Changing the picture that a network is taken apart for, and the batch of the memory figures."""
+"""Changing the image that a network is taken apart for, and the batch of the memory figures."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ...models.catalogue import registry
 from ..networks.selection import Subject, changed
 from .dialog import Dialog
 
-FIELDS = (("size", "side of the picture in pixels"), ("channels", "channels"), ("batch", "batch of the memory figures"))
+FIELDS = (("size", "side of the image in pixels"), ("channels", "channels"), ("batch", "batch of the memory figures"))
 
 
-class PictureSizeScreen(Dialog[Subject]):
+class InputSizeScreen(Dialog[Subject]):
     """Ends with the changed subject."""
 
-    HEADING = "Picture"
+    HEADING = "Image"
 
     def __init__(self, subject: Subject) -> None:
         super().__init__()
         self._subject = subject
 
     def compose_dialog(self) -> ComposeResult:
-        channels, side, _ = self._subject.picture
+        channels, side, _ = self._subject.image
         values = {"size": side, "channels": channels, "batch": self._subject.batch}
         yield Static(
             f"{self._subject.network}, {registry.stem_of(self._subject.form)} stem; an empty field means its own value",
@@ -32,20 +32,20 @@ class PictureSizeScreen(Dialog[Subject]):
         )
         for name, words in FIELDS:
             yield Static(words, markup=False)
-            yield Input(str(values[name]), id=f"picture-{name}", compact=True, restrict=r"[0-9]*", max_length=7)
-        yield Static("", id="picture-problem", classes="problem", markup=False)
+            yield Input(str(values[name]), id=f"image-{name}", compact=True, restrict=r"[0-9]*", max_length=7)
+        yield Static("", id="image-problem", classes="problem", markup=False)
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#picture-size", Input).focus()
+        self.query_one("#image-size", Input).focus()
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
         self.action_submit()
 
     def action_submit(self) -> None:
-        typed = [self.query_one(f"#picture-{name}", Input).value for name, _ in FIELDS]
+        typed = [self.query_one(f"#image-{name}", Input).value for name, _ in FIELDS]
         try:
             self.dismiss(changed(self._subject, *typed))
         except UsageError as error:
-            self.query_one("#picture-problem", Static).update(str(error))
+            self.query_one("#image-problem", Static).update(str(error))
