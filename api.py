@@ -180,7 +180,7 @@ def anatomy(
         )
     shape = None if input is None else tuple(input)
     if isinstance(network, str):
-        subject = external.subject(network, form="small" if stem == "small" else "paper", shape=shape)
+        subject = external.network_spec(network, form="small" if stem == "small" else "paper", shape=shape)
         return Anatomy(subject.name, subject.shape, external.anatomy_of(subject))
     if stem is not None:
         raise UsageError("stem", stem, "is for names of the catalogue; a module has the layout that it was made with")

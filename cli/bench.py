@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .narrate import say
+from .narrate import log
 from .output import AsJson, Force, Output, print_json, written_to
 from .train_options import LazyCommand, given_of, options_of
 
@@ -81,7 +81,7 @@ def measure_and_print(values: Mapping[str, Any]) -> None:
     )
     output = None if values["output"] is None else Path(values["output"])
     with written_to(output, force=values["force"]):
-        result = measure(values["names"] or DEFAULT_NETWORKS, settings, say)
+        result = measure(values["names"] or DEFAULT_NETWORKS, settings, log)
         if values["as_json"]:
             print_json(result.to_dict())
         else:
@@ -104,7 +104,7 @@ def _print(result: Result) -> None:
         shown = [
             (found, "" if key == ENGINE else times(network.times(key) or 0)) for key, found in network.loops.items()
         ]
-        shown += [(w.measured, times(w.gain if w.used else 1 / w.gain)) for w in network.worths]
+        shown += [(w.measured, times(w.gain if w.used else 1 / w.gain)) for w in network.speedups]
         recipe = network.config.recipe
         _print_table(f"{network.config.network.name}: {result.dataset}, batches of {recipe.batch_size}", shown)
         for line in about_network(network):

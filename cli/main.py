@@ -106,7 +106,7 @@ def start(
 
 def main() -> None:
     """Entry point: one line for an error that a person can act on, and no traceback."""
-    _settle_streams()
+    _configure_streams()
     try:
         sys.exit(_run())
     except UsageError as error:
@@ -127,7 +127,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _settle_streams() -> None:
+def _configure_streams() -> None:
     """Nothing where a stream is closed, so that no file of a run gets its number and what libraries print into it.
 
     What a Latin-1 terminal cannot show, a chart or a class name in Chinese, is shown as question marks.
@@ -149,12 +149,12 @@ def _run() -> int:
         result = app(standalone_mode=False)
     except Exception as error:
         # The parser's exceptions live in different modules from one typer to the next; what they have in common is this.
-        tell = getattr(error, "format_message", None)
-        if tell is None:
+        message = getattr(error, "format_message", None)
+        if message is None:
             if type(error).__name__ == "Abort":
                 return 130
             raise
-        raise UsageError("command line", None, f"{tell()} {_help_hint(error)}") from None
+        raise UsageError("command line", None, f"{message()} {_help_hint(error)}") from None
     return result if isinstance(result, int) else 0
 
 

@@ -6,7 +6,7 @@ import contextlib
 import sys
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """Tell one line, without what would move the cursor or change colours."""
     from ..trainer.common.text_safe import clean
 

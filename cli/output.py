@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError, WorkError
-from .narrate import say
+from .narrate import log
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Output = Annotated[
@@ -67,4 +67,4 @@ def _save(path: Path, text: str) -> None:
         replace_file(path, text.encode(), sync=False)
     except OSError as error:
         raise WorkError(f"{path}: cannot be written: {error.strerror}") from None
-    say(f"written: {path}")
+    log(f"written: {path}")

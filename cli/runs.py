@@ -10,7 +10,7 @@ import typer
 
 from ..errors import UsageError, nearest
 from .help import GroupedGroup
-from .narrate import say
+from .narrate import log
 from .output import AsJson, Force, Output, print_json, written_to
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def list_all(
         elif found:
             print(text.table(found, text.Screen.of(sys.stdout)))
         else:
-            say(f"no runs in {folder} yet; 'cnn-explorer train lenet5 --dataset digits' makes one")
+            log(f"no runs in {folder} yet; 'cnn-explorer train lenet5 --dataset digits' makes one")
 
 
 @runs_app.command()
@@ -64,23 +64,23 @@ def show(
     runs: Folder = None,
 ) -> None:
     """Show a run: configuration, figures, accuracy of each class, the end of its log."""
-    from ..trainer.analysis.curve_findings import read_curve
-    from ..trainer.analysis.curve_summary import read_story
-    from ..trainer.runs.reader import last_log_lines, newest_figures, read_run, summary
+    from ..trainer.analysis.curve_findings import diagnose_curve
+    from ..trainer.analysis.curve_summary import read_curve_summary
+    from ..trainer.runs.reader import last_log_lines, newest_metrics, read_run, summary
     from . import runs_text as text
 
     found = read_run(_find(context, run, runs))
-    figures, log = newest_figures(found.path), last_log_lines(found.path, 10)
-    findings = read_curve(read_story(found))
+    metrics, log_lines = newest_metrics(found.path), last_log_lines(found.path, 10)
+    findings = diagnose_curve(read_curve_summary(found))
     with written_to(output, force=force):
         if as_json:
-            newest = {"train": figures.train, "validation": figures.validation, "test": figures.test}
+            newest = {"train": metrics.train, "validation": metrics.validation, "test": metrics.test}
             contents = {"run": summary(found), "config": found.config, "status": found.status}
             reading = [{"rule": finding.rule, "text": finding.text, "page": finding.page} for finding in findings]
-            rest = {"newest": newest, "reading": reading, "events": figures.events, "log": log}
+            rest = {"newest": newest, "reading": reading, "events": metrics.events, "log": log_lines}
             print_json({"schema": 1} | contents | rest)
         else:
-            print(text.details(found, figures, log, text.Screen.of(sys.stdout), findings))
+            print(text.details(found, metrics, log_lines, text.Screen.of(sys.stdout), findings))
 
 
 @runs_app.command()
@@ -97,7 +97,7 @@ def watch(
     try:
         good = (follow_records if as_json else follow)(path, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
-        say(f"left {path.name}; it goes on")
+        log(f"left {path.name}; it goes on")
         raise typer.Exit(130) from None
     raise typer.Exit(0 if good else 1)
 
@@ -135,9 +135,9 @@ def _ask(request: Callable[[Path, float], Stop], path: Path, wait: bool, asked: 
     try:
         answer = request(path, float("inf") if wait else 0.0)
     except KeyboardInterrupt:
-        say(f"{path.name} {asked}; no longer waiting for it")
+        log(f"{path.name} {asked}; no longer waiting for it")
         raise typer.Exit(130) from None
-    say(f"{path.name} has ended" if answer.ended else f"{path.name} {asked}")
+    log(f"{path.name} has ended" if answer.ended else f"{path.name} {asked}")
     if as_json:
         _print_run(path, ended=answer.ended)
 
@@ -171,11 +171,11 @@ def resume(
         if shown is not None:
             _print_result(shown, as_json)
         raise typer.Exit(code)
-    code = spawn.resume(path, detach=detach, devices=where.spread(devices, None, 1).devices)
+    code = spawn.resume(path, detach=detach, devices=where.assign_devices(devices, None, 1).devices)
     if detach:
-        say(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
+        log(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
         if line := logout.warning():
-            say(f"warning: {line}")
+            log(f"warning: {line}")
     if detach and not as_json:
         print(path.name)
     else:
@@ -211,11 +211,11 @@ def remove(
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("--yes", None, "is needed to remove a run where nobody can be asked")
-        question = f"Remove {path.name} ({text.in_a_word(read_run(path))}, {text.size_on_disk(path)})?"
+        question = f"Remove {path.name} ({text.short_result(read_run(path))}, {text.size_on_disk(path)})?"
         if not typer.confirm(question, err=True):
             raise typer.Exit(1)
     spawn.remove(path.parent, path.name)
-    say(f"removed {path.name}")
+    log(f"removed {path.name}")
     if as_json:
         print_json({"schema": 1, "id": path.name, "path": str(path), "removed": True})
 
@@ -253,18 +253,18 @@ def export(
     written: dict[str, object] = {}
     if form == "csv":
         written["records"] = exports.save_csv(path, checked)
-        say(f"{target}: {written['records']} records")
+        log(f"{target}: {written['records']} records")
     elif form == "tensorboard":
         from ..trainer.export.tensorboard import write_events
 
         written["figures"] = write_events(path, checked)
-        say(f"{target}: {written['figures']} figures; 'tensorboard --logdir {target.parent}' shows them")
+        log(f"{target}: {written['figures']} figures; 'tensorboard --logdir {target.parent}' shows them")
     else:
         from ..trainer.weights.weight_files import export_weights
 
         written["checkpoint"] = which
         exports.save(checked, export_weights(path, which))
-        say(f"{target}: the {which} weights")
+        log(f"{target}: the {which} weights")
     if as_json:
         print_json({"schema": 1, "id": path.name, "format": form, "output": str(checked)} | written)
 
@@ -283,7 +283,7 @@ def tag(
 
     path = _find(context, run, runs)
     kept = (annotations.remove_tags if remove else annotations.add_tags)(path, tags)
-    say(f"{path.name}: {', '.join(kept.tags) or 'no tags'}")
+    log(f"{path.name}: {', '.join(kept.tags) or 'no tags'}")
     if as_json:
         _print_run(path)
 
@@ -301,7 +301,7 @@ def note(
 
     path = _find(context, run, runs)
     kept = annotations.set_remark(path, text)
-    say(f"{path.name}: {kept.remark or 'no remark'}")
+    log(f"{path.name}: {kept.remark or 'no remark'}")
     if as_json:
         _print_run(path)
 

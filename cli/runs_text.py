@@ -20,7 +20,7 @@ from ..trainer.analysis.curve_findings import Finding
 from ..trainer.common.number_text import NONE, percent, rough_duration
 from ..trainer.common.text_safe import clean, pad, width
 from ..trainer.runs.ids import short_names
-from ..trainer.runs.reader import Figures, Run, number
+from ..trainer.runs.reader import NewestMetrics, Run, number
 from ..trainer.runs.run_writer import checkpoint_paths
 from ..trainer.runs.states import STATES
 
@@ -139,18 +139,18 @@ def age(run: Run, now: datetime) -> float | None:
     return (now - run.created).total_seconds() if run.created else None
 
 
-def in_a_word(run: Run) -> str:
+def short_result(run: Run) -> str:
     """``resnet18 on cifar10, finished``"""
     return f"{run.network or 'unknown network'} on {run.dataset or 'unknown data'}, {run.state}"
 
 
 def result(run: Run) -> str:
     """``20261120-…-7f3a  finished: test accuracy 82.0 %, validation 83.0 % (epoch 14)``"""
-    figures = [] if run.test_accuracy is None else [f"test accuracy {percent(run.test_accuracy)}"]
+    metrics = [] if run.test_accuracy is None else [f"test accuracy {percent(run.test_accuracy)}"]
     if run.best_accuracy is not None:
-        figures.append(f"validation {percent(run.best_accuracy)} (epoch {run.best_epoch})")
+        metrics.append(f"validation {percent(run.best_accuracy)} (epoch {run.best_epoch})")
     state = "ended early" if run.ended_early else run.state
-    return f"{run.id}  {state}" + (f": {', '.join(figures)}" if figures else "")
+    return f"{run.id}  {state}" + (f": {', '.join(metrics)}" if metrics else "")
 
 
 def size_on_disk(path: Path) -> str:
@@ -177,15 +177,17 @@ def _left(run: Run) -> str:
     return rough_duration(run.eta_s) if run.live and run.eta_s is not None else ""
 
 
-def details(run: Run, figures: Figures, log: Sequence[str], screen: Screen, findings: Sequence[Finding] = ()) -> str:
+def details(
+    run: Run, metrics: NewestMetrics, log: Sequence[str], screen: Screen, findings: Sequence[Finding] = ()
+) -> str:
     """The page of one run."""
     parts: list[tuple[str, list[tuple[str, str]] | list[str]]] = [
         (run.id, _head(run, screen)),
         ("configuration", _configuration(run.config)),
-        ("figures", _figures(run, figures)),
+        ("figures", _metrics(run, metrics)),
         ("reading the curve", [("", f"{finding.text} [{finding.page}]") for finding in findings]),
-        ("accuracy of each class", _classes(run, figures, screen)),
-        ("events", [_event(event) for event in figures.events[-10:]]),
+        ("accuracy of each class", _classes(run, metrics, screen)),
+        ("events", [_event(event) for event in metrics.events[-10:]]),
         ("log", list(log)),
     ]
     lines: list[str] = []
@@ -279,16 +281,16 @@ def _value(value: object) -> str:
     return NONE if value is None else clean(str(value))
 
 
-def _figures(run: Run, figures: Figures) -> list[tuple[str, str]]:
+def _metrics(run: Run, metrics: NewestMetrics) -> list[tuple[str, str]]:
     rows = [
         (name, measured(record))
-        for name, record in (("training", figures.train), ("validation", figures.validation), ("test", figures.test))
+        for name, record in (("training", metrics.train), ("validation", metrics.validation), ("test", metrics.test))
         if record
     ]
     if run.best_accuracy is not None:
         epoch = f" in epoch {run.best_epoch}" if run.best_epoch is not None else ""
         rows.append(("best", f"validation accuracy {percent(run.best_accuracy)}{epoch}"))
-    if run.test_accuracy is not None and not figures.test:
+    if run.test_accuracy is not None and not metrics.test:
         rows.append(("test", f"accuracy {percent(run.test_accuracy)}"))
     return rows
 
@@ -313,8 +315,8 @@ def measured(record: dict) -> str:
     return ", ".join(shown)
 
 
-def _classes(run: Run, figures: Figures, screen: Screen) -> list[tuple[str, str]]:
-    record = figures.test or figures.validation
+def _classes(run: Run, metrics: NewestMetrics, screen: Screen) -> list[tuple[str, str]]:
+    record = metrics.test or metrics.validation
     values = record.get("per_class")
     if not isinstance(values, list):
         return []

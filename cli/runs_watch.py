@@ -18,7 +18,7 @@ HISTORY = 10
 RECENT_BYTES = 1 << 18
 
 
-def follow(path: Path, say: Callable[[str], None]) -> bool:
+def follow(path: Path, log: Callable[[str], None]) -> bool:
     """Say what happens to the run in ``path`` until it ends; returns whether it ended well (finished or stopped).
 
     Begins with its last evaluations. Between evaluations a training record is said when nothing was for ten seconds.
@@ -29,18 +29,18 @@ def follow(path: Path, say: Callable[[str], None]) -> bool:
     first = True
     while True:
         run = read_run(path)  # before the records: those that precede the end are then all read
-        fresh = _read_all(tail, lines)
-        for line in fresh[-HISTORY:] if first else fresh:
-            say(line)
+        new_lines = _read_all(tail, lines)
+        for line in new_lines[-HISTORY:] if first else new_lines:
+            log(line)
         now = _standing(run)
         if now != said:
-            say(now)
+            log(now)
             said = now
-            fresh.append(now)
-        if fresh:
+            new_lines.append(now)
+        if new_lines:
             spoken = time.monotonic()
         elif time.monotonic() - spoken > QUIET_S and lines.train:
-            say(lines.of_training(run))
+            log(lines.of_training(run))
             spoken = time.monotonic()
         if not run.live:
             return STATES[run.state].good
@@ -48,7 +48,7 @@ def follow(path: Path, say: Callable[[str], None]) -> bool:
         time.sleep(POLL_S)
 
 
-def follow_records(path: Path, say: Callable[[str], None]) -> bool:
+def follow_records(path: Path, log: Callable[[str], None]) -> bool:
     """Say each record of the run in ``path`` as a line of JSON, and the run when it ends; returns what `follow` does."""
     tail = MetricsTail(path)
     while True:
@@ -57,21 +57,21 @@ def follow_records(path: Path, say: Callable[[str], None]) -> bool:
         while more:
             batch = tail.read()
             for record in batch.records:
-                say(encode_json(record).decode().rstrip())
+                log(encode_json(record).decode().rstrip())
             more = batch.more
         if not run.live:
-            say(encode_json({"schema": 1, "run": summary(run)}).decode().rstrip())
+            log(encode_json({"schema": 1, "run": summary(run)}).decode().rstrip())
             return STATES[run.state].good
         time.sleep(POLL_S)
 
 
 def _read_all(tail: MetricsTail, lines: _Lines) -> list[str]:
-    fresh: list[str] = []
+    new_lines: list[str] = []
     while True:
         batch = tail.read()
-        fresh += [line for record in batch.records if (line := lines.of(record))]
+        new_lines += [line for record in batch.records if (line := lines.of(record))]
         if not batch.more:
-            return fresh
+            return new_lines
 
 
 class _Lines:
@@ -83,7 +83,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self.train: dict = {}
-        self._said: set[int] = set()
+        self._logged: set[int] = set()
 
     def of(self, record: dict) -> str:
         """A line for an evaluation or an event that was not said before; nothing for the rest."""
@@ -92,9 +92,9 @@ class _Lines:
             self.train = record
             return ""
         key = hash(repr(record))
-        if kind not in ("eval", "event") or key in self._said:
+        if kind not in ("eval", "event") or key in self._logged:
             return ""
-        self._said.add(key)
+        self._logged.add(key)
         if kind == "eval":
             trained = f"train {measured(_brief(self.train))}; " if self.train else ""
             return f"epoch {_plain(record.get('epoch'))}: {trained}{record.get('split')} {measured(_brief(record))}"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError, nearest
-from .narrate import say
+from .narrate import log
 from .output import AsJson, Force, Output, written_to
 
 if TYPE_CHECKING:
-    from ..models.anatomy.external import Subject
+    from ..models.anatomy.external import NetworkSpec
     from ..models.anatomy.layer_table import Layer
     from ..models.anatomy.memory import Memory
 
@@ -57,7 +57,7 @@ def show(
     """Explain a network and take it apart: note, layers, exact parameters and multiply-adds."""
     from ..models.anatomy import external
 
-    subject = external.subject(
+    spec = external.network_spec(
         name,
         form=form_of(stem, small),
         num_classes=classes,
@@ -69,11 +69,11 @@ def show(
     wanted = {key for key, on in chosen.items() if on} or {"note", "layers", "totals", "torchinfo"}
     tree = None
     if as_json or wanted - {"note", "torchinfo"}:
-        tree = external.anatomy_of(subject, batch)
+        tree = external.anatomy_of(spec, batch)
     with written_to(output, force=force):
         if as_json:
             assert tree is not None
-            print(json.dumps(show_as_dict(subject, tree, depth, batch), indent=1))
+            print(json.dumps(show_as_dict(spec, tree, depth, batch), indent=1))
             return
         if "note" in wanted:
             print_note(name)
@@ -82,15 +82,15 @@ def show(
         if tree is not None and "walk" in wanted:
             print_walk(tree)
         if tree is not None and "totals" in wanted:
-            print_totals(subject, tree, batch)
+            print_totals(spec, tree, batch)
         if "torchinfo" in wanted:
-            print_torchinfo(subject, batch)
+            print_torchinfo(spec, batch)
 
 
 def form_of(stem: str | None, small: bool) -> str:
     """The layout in the catalogue for a stem. ``small``: the option's earlier name was given, which is told."""
     if small:
-        say("--small is now called --stem small")
+        log("--small is now called --stem small")
     from ..models.catalogue.registry import STEMS
 
     chosen = stem or ("small" if small else "imagenet")
@@ -99,13 +99,13 @@ def form_of(stem: str | None, small: bool) -> str:
     return STEMS[chosen]
 
 
-def stem_of(subject: Subject) -> str | None:
+def stem_of(spec: NetworkSpec) -> str | None:
     """The stem of a network in the words of run.json: None where it has one stem only."""
-    if ":" in subject.name:
+    if ":" in spec.name:
         return None
     from ..models.catalogue import registry
 
-    return registry.stem_of(subject.form) if registry.find(subject.name).small_form is not None else None
+    return registry.stem_of(spec.form) if registry.find(spec.name).small_form is not None else None
 
 
 def print_note(name: str) -> None:
@@ -167,21 +167,21 @@ def print_walk(tree: Layer) -> None:
     print()
 
 
-def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
+def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     """Sums, budget bars and the memory of training."""
     from ..machine import room_for_training
     from ..models.anatomy.memory import largest_batch
     from ..models.anatomy.table_text import field_text
     from ..models.catalogue.notes import quantity
 
-    print(f"{subject.name} for {_shape(subject.shape)}, batch {batch}")
+    print(f"{spec.name} for {_shape(spec.shape)}, batch {batch}")
     print(f"  parameters     {tree.parameters:,}")
     print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
     print(f"  depth          {tree.depth} layers with weights on the longest way")
     print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole image')}")
     place, free = room_for_training()
-    for precision, memory in training_memories(subject).items():
-        fitting = largest_batch(memory, functools.partial(training_memory, subject, precision), free)
+    for precision, memory in training_memories(spec).items():
+        fitting = largest_batch(memory, functools.partial(training_memory, spec, precision), free)
         print(
             f"  training       {quantity(memory.peak)}B at batch {memory.batch} in {precision}, SGD with momentum; "
             f"batch {fitting:,} fits into {place} ({quantity(free)}B free)"
@@ -192,26 +192,26 @@ def print_totals(subject: Subject, tree: Layer, batch: int) -> None:
     print()
 
 
-def training_memories(subject: Subject) -> dict[str, Memory]:
+def training_memories(spec: NetworkSpec) -> dict[str, Memory]:
     """Memory of a training step at batch 64 in both precisions; empty where training needs more than images."""
-    if subject.takes_list:
+    if spec.takes_list:
         return {}
     from ..models.anatomy.memory import BYTES
 
     found = {}
     for precision in BYTES:
         try:
-            found[precision] = training_memory(subject, precision, MEMORY_BATCH)
+            found[precision] = training_memory(spec, precision, MEMORY_BATCH)
         except (RuntimeError, ValueError, TypeError):
             return found
     return found
 
 
-def training_memory(subject: Subject, precision: str, batch: int) -> Memory:
+def training_memory(spec: NetworkSpec, precision: str, batch: int) -> Memory:
     """Memory of a training step at ``batch`` images."""
     from ..models.anatomy import counting, memory
 
-    return memory.training_memory(counting.on_meta(subject.make), subject.shape, batch, precision)
+    return memory.training_memory(counting.on_meta(spec.make), spec.shape, batch, precision)
 
 
 def budget(tree: Layer) -> dict[str, list[tuple[str, int]]]:
@@ -241,18 +241,18 @@ def bar(values: list[tuple[str, int]]) -> str:
     return "  ".join(texts)
 
 
-def print_torchinfo(subject: Subject, batch: int) -> None:
+def print_torchinfo(spec: NetworkSpec, batch: int) -> None:
     """torchinfo's own table, made on a throw-away copy; its multiply-adds are replaced by a warning and ours."""
-    if subject.takes_list:
+    if spec.takes_list:
         return
     import torch
     from torchinfo import summary
 
     from ..models.anatomy.counting import on_meta
 
-    network = on_meta(subject.make)
+    network = on_meta(spec.make)
     with torch.random.fork_rng(devices=[]):
-        image = torch.empty((batch, *subject.shape), device="meta")
+        image = torch.empty((batch, *spec.shape), device="meta")
         table = summary(network, input_data=image, mode="eval", device="meta", verbose=0, depth=3)
     print(table)
     print(
@@ -260,24 +260,24 @@ def print_torchinfo(subject: Subject, batch: int) -> None:
     )
 
 
-def show_as_dict(subject: Subject, tree: Layer, depth: int, batch: int) -> dict[str, Any]:
+def show_as_dict(spec: NetworkSpec, tree: Layer, depth: int, batch: int) -> dict[str, Any]:
     """What `show --json` prints; documented in docs/json.md, stable under its schema number."""
     from ..models.anatomy import layer_table, walk
 
     folded = layer_table.fold(tree)
     return {
         "schema": SHOW_SCHEMA,
-        "name": subject.name,
-        "form": subject.form,
-        "stem": stem_of(subject),
-        "input": list(subject.shape),
+        "name": spec.name,
+        "form": spec.form,
+        "stem": stem_of(spec),
+        "input": list(spec.shape),
         "batch": batch,
         "parameters": tree.parameters,
         "multiply_adds": tree.macs,
         "depth": tree.depth,
         "receptive_field": tree.receptive_field,
         "global": tree.is_global,
-        "memory": {key: asdict(memory) for key, memory in training_memories(subject).items()},
+        "memory": {key: asdict(memory) for key, memory in training_memories(spec).items()},
         "layers": layer_table.as_dict(layer_table.cut(folded, depth)),
         "walk": [asdict(step) for step in walk.steps(folded)],
     }
@@ -301,27 +301,27 @@ def compare(
     from ..models.anatomy import external
 
     form = form_of(stem, small)
-    subjects = [
-        external.subject(name, form=form, num_classes=classes, in_channels=channels, image_size=image_size)
+    specs = [
+        external.network_spec(name, form=form, num_classes=classes, in_channels=channels, image_size=image_size)
         for name in names
     ]
-    trees = [external.anatomy_of(subject) for subject in subjects]
-    portraits = []
-    for subject, tree in zip(subjects, trees, strict=True):
-        memory = training_memories(subject).get("fp32")
-        portraits.append(comparing.portrait(subject.name, tree, memory))
+    trees = [external.anatomy_of(spec) for spec in specs]
+    summaries = []
+    for spec, tree in zip(specs, trees, strict=True):
+        memory = training_memories(spec).get("fp32")
+        summaries.append(comparing.summary(spec.name, tree, memory))
     changes = comparing.difference(trees[0], trees[1]) if len(trees) == 2 else []
     with written_to(output, force=force):
         if as_json:
             rows = [{**asdict(change), "verdict": change.verdict} for change in changes]
-            print(json.dumps({"schema": 1, "networks": [asdict(p) for p in portraits], "difference": rows}, indent=1))
+            print(json.dumps({"schema": 1, "networks": [asdict(p) for p in summaries], "difference": rows}, indent=1))
             return
-        print_portraits(portraits)
+        print_summaries(summaries)
         if changes:
             print_changes(names, changes)
 
 
-def print_portraits(portraits: list[Any]) -> None:
+def print_summaries(summaries: list[Any]) -> None:
     from ..models.catalogue.notes import quantity
     from .tables import print_table
 
@@ -331,19 +331,19 @@ def print_portraits(portraits: list[Any]) -> None:
         return f"{name} {100 * values[index - 1] / whole:.0f} %"
 
     rows = [
-        ("image", *(_shape(p.input) for p in portraits)),
-        ("parameters", *(f"{p.parameters:,}" for p in portraits)),
-        ("multiply-adds", *(f"{p.macs:,}" for p in portraits)),
-        ("depth (layers)", *(p.depth for p in portraits)),
-        ("receptive field", *(f"{p.receptive_field}{' global' if p.is_global else ''}" for p in portraits)),
+        ("image", *(_shape(p.input) for p in summaries)),
+        ("parameters", *(f"{p.parameters:,}" for p in summaries)),
+        ("multiply-adds", *(f"{p.macs:,}" for p in summaries)),
+        ("depth (layers)", *(p.depth for p in summaries)),
+        ("receptive field", *(f"{p.receptive_field}{' global' if p.is_global else ''}" for p in summaries)),
         (
             f"training, batch {MEMORY_BATCH}",
-            *(f"{quantity(p.memory_bytes)}B" if p.memory_bytes else "?" for p in portraits),
+            *(f"{quantity(p.memory_bytes)}B" if p.memory_bytes else "?" for p in summaries),
         ),
-        ("most parameters", *(largest(p.parts, 1) for p in portraits)),
-        ("most work", *(largest(p.parts, 2) for p in portraits)),
+        ("most parameters", *(largest(p.parts, 1) for p in summaries)),
+        ("most work", *(largest(p.parts, 2) for p in summaries)),
     ]
-    print_table(("", *(p.name for p in portraits)), rows)
+    print_table(("", *(p.name for p in summaries)), rows)
 
 
 def print_changes(names: list[str], changes: list[Any]) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import UsageError, WorkError
 from . import train_devices as where
-from .narrate import say
+from .narrate import log
 from .output import written_to
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _do(request: TrainRequest) -> None:
             raise typer.Exit(_train_in_ranks(request))
         raise typer.Exit(_train_new(request))
     except KeyboardInterrupt:
-        say("interrupted before the training began")
+        log("interrupted before the training began")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -77,7 +77,7 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], dev
     else:
         locks = [RunLock.acquire(path) for path in paths]
     if len(devices) > 1 and len(paths) > 1:
-        return max(device_queue.train(paths, locks, devices, say=say, detached=True))
+        return max(device_queue.train(paths, locks, devices, log=log, detached=True))
     return max(execute_queue(paths, locks, detached=True, devices=devices))
 
 
@@ -93,8 +93,8 @@ def _train_in_ranks(request: TrainRequest) -> int:
         from ..trainer.launch import torchrun
         from ..trainer.planning import planner
 
-        made = planner.plan(request, say, placement)
-        say(planner.summary(made.config))
+        made = planner.plan(request, log, placement)
+        log(planner.summary(made.config))
         return planner.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
 
     code, path = where.train_under_torchrun(request, folder, create)
@@ -105,7 +105,7 @@ def _train_in_ranks(request: TrainRequest) -> int:
     return code
 
 
-def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, where.Spread]:
+def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, where.DeviceAssignment]:
     """Resolve what was asked for, calibrate and time it: a list of (plan, forecast), and what goes to which device."""
     from ..settings import runs_folder
     from ..trainer.devices.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
@@ -120,12 +120,14 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
     crowded = alone and busy > BUSY_CORES
     each = [request.of_network(name) for name in request.networks] or [request]
     device = request.engine.values.get("device")
-    spread = where.spread(request.engine.devices, None if device is None else str(device), len(each))
-    found = [planner.plan(one, say, spread.of(number, alone=alone and not crowded)) for number, one in enumerate(each)]
+    assignment = where.assign_devices(request.engine.devices, None if device is None else str(device), len(each))
+    found = [
+        planner.plan(one, log, assignment.of(number, alone=alone and not crowded)) for number, one in enumerate(each)
+    ]
     if crowded and usable_cores() > 1 and any("threads" not in plan.choice.fixed for plan in found):
-        say(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
+        log(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
     wanted = request.engine.calibrate
-    return [calibrate.settle(plan, say, wanted=wanted, measure=measure) for plan in found], spread
+    return [calibrate.resolve(plan, log, wanted=wanted, measure=measure) for plan in found], assignment
 
 
 def _find_rates(request: TrainRequest) -> int:
@@ -161,11 +163,11 @@ def _train_new(request: TrainRequest) -> int:
 
     folder, detach = runs_folder(request.run.runs), request.run.detach
     run_names(folder)  # tells of a folder that is none, before anything is decoded and timed
-    plans, spread = _plans(request, alone=not detach, measure=True)
+    plans, assignment = _plans(request, alone=not detach, measure=True)
     from ..trainer.planning import planner
 
     for plan, forecast in plans:
-        _introduce(plan, forecast, in_full=not detach and sys.stderr.isatty())
+        _print_plan(plan, forecast, in_full=not detach and sys.stderr.isatty())
     created = []
     try:
         for plan, _ in plans:
@@ -174,20 +176,20 @@ def _train_new(request: TrainRequest) -> int:
         _discard(created)
         raise
     paths, locks = [path for path, _ in created], [lock for _, lock in created]
-    return (_detached if detach else _here)(paths, locks, spread.beside, request.run.json)
+    return (_detached if detach else _here)(paths, locks, assignment.beside, request.run.json)
 
 
-def _introduce(plan, forecast, in_full: bool) -> None:
+def _print_plan(plan, forecast, in_full: bool) -> None:
     """What is going to be trained and how long that takes; ``in_full`` with the recipe and its learning-rate curve."""
     from ..trainer.planning import planner, preview
 
-    say(planner.summary(plan.config))
+    log(planner.summary(plan.config))
     for line in preview.recipe_lines(plan) if in_full else []:
-        say(line)
+        log(line)
     if forecast.estimate is not None:
-        say(forecast.estimate.words())
+        log(forecast.estimate.words())
     for warning in forecast.warnings:
-        say(f"warning: {warning}")
+        log(f"warning: {warning}")
 
 
 def _discard(created: list) -> None:
@@ -211,9 +213,9 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
         _discard(list(zip(paths, locks, strict=True)))
         raise
     for path in paths:
-        say(f"{path.name} is trained in process {pid}; 'cnn-explorer runs watch {path.name}' follows it")
+        log(f"{path.name} is trained in process {pid}; 'cnn-explorer runs watch {path.name}' follows it")
     if line := logout.warning():
-        say(f"warning: {line}")
+        log(f"warning: {line}")
     if as_json:
         _print_lines(paths)
     else:
@@ -227,7 +229,7 @@ def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool
     from ..trainer.launch.execute import execute_queue
     from ..trainer.runs.reader import read_run
 
-    codes = device_queue.train(paths, locks, beside, say=say) if beside else execute_queue(paths, locks)
+    codes = device_queue.train(paths, locks, beside, log=log) if beside else execute_queue(paths, locks)
     found = [read_run(path) for path in paths if path.is_dir()]  # one that was taken out of the line may be removed
     if as_json:
         _print_lines([run.path for run in found])

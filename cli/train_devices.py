@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Spread:
+class DeviceAssignment:
     """The devices of ``--devices``, none where nothing was said, and how many networks there are for them."""
 
     devices: tuple[str, ...]
@@ -41,13 +41,13 @@ class Spread:
         return Placement((own,), min(len(self.devices), self.networks), alone=alone)
 
 
-def spread(wanted: str | None, device: str | None, networks: int) -> Spread:
+def assign_devices(wanted: str | None, device: str | None, networks: int) -> DeviceAssignment:
     """The devices that were asked for; UsageError for what cannot be had."""
     if wanted is None:
-        return Spread((), networks)
+        return DeviceAssignment((), networks)
     from ..trainer.devices import device_list
 
-    return Spread(device_list.choose(wanted, device), networks)
+    return DeviceAssignment(device_list.choose(wanted, device), networks)
 
 
 def train_as_rank(path: Path, devices: list[str]) -> int:
@@ -81,7 +81,7 @@ def train_under_torchrun(
             raise UsageError("network", None, "torchrun trains one network; --devices trains several side by side")
         before = torchrun.begun_by_this_job(folder)
         if before is not None:
-            torchrun.unless_over(before)
+            torchrun.check_not_ended(before)
             return before, spawn.prepare_resume(before)
         any_device = request.engine.values.get("device", "auto") in ("auto", "cuda")
         devices = (str(process_group.own_device(group)),) if any_device else ()
@@ -98,7 +98,7 @@ def resume_under_torchrun(path: Path) -> tuple[int, Path | None]:
 
     def begin() -> tuple:
         if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
-            torchrun.unless_over(path)
+            torchrun.check_not_ended(path)
         return path, spawn.prepare_resume(path)
 
     return _execute(process_group.join(), begin)
@@ -107,7 +107,7 @@ def resume_under_torchrun(path: Path) -> tuple[int, Path | None]:
 def _execute(group, begin: Callable[[], tuple]) -> tuple[int, Path | None]:
     from ..trainer.launch import execute, torchrun
 
-    path, lock = torchrun.settled(group, begin)
+    path, lock = torchrun.resolve_run(group, begin)
     code = execute.execute_rank(path, lock, group)
     sys.stderr.flush()
     return code, path if group.first else None

@@ -12,7 +12,7 @@ import typer
 
 from ..errors import UsageError
 from .help import GroupedCommand
-from .narrate import say
+from .narrate import log
 from .output import Force, Output
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _renamed(values: Mapping[str, Any], defined: Setting) -> Any:
     for alias in defined.aliases:
         old = values.get(_alias_key(defined, alias))
         if old is not None:
-            say(f"--{alias} is now called --{defined.name}")
+            log(f"--{alias} is now called --{defined.name}")
             value = old if value is None else value
     return value
 

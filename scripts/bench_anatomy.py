@@ -16,7 +16,7 @@ from cnn_explorer.models.catalogue import registry
 
 def seconds(name: str) -> float:
     begun = time.perf_counter()
-    layer_table.fold(external.anatomy_of(external.subject(name)))
+    layer_table.fold(external.anatomy_of(external.network_spec(name)))
     return time.perf_counter() - begun
 
 
@@ -27,11 +27,11 @@ def main() -> None:
     for name in sorted(times, key=times.__getitem__, reverse=True)[:15]:
         print(f"{name:28}{times[name]:8.3f} s")
     unit = 1024**2 if sys.platform == "darwin" else 1024  # bytes there, kilobytes here
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     print(
         f"{len(times)} variants: median {statistics.median(times.values()):.3f} s, slowest {max(times.values()):.3f} s"
     )
-    print(f"peak memory of the process {most:.0f} MiB")
+    print(f"peak memory of the process {peak:.0f} MiB")
 
 
 if __name__ == "__main__":

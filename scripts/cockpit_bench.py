@@ -92,10 +92,10 @@ def open_runs(size: tuple[int, int], home: str) -> Terminal:
 
     terminal = Terminal(size, home)
     terminal.until(next(iter(registry.variants())).encode())
-    terminal.settle()
+    terminal.wait_until_quiet()
     os.write(terminal.file, b"w")
     terminal.until(b"digits")
-    terminal.settle()
+    terminal.wait_until_quiet()
     return terminal
 
 
@@ -117,7 +117,7 @@ def first_curve(size: tuple[int, int], records: int) -> dict[str, float]:
         try:
             # The first screen loads numpy in the background; without a key that is over by now.
             time.sleep(2.0)
-            terminal.settle()
+            terminal.wait_until_quiet()
             begun, before = time.perf_counter(), processor_s(terminal)
             os.write(terminal.file, b"j")
             seen = b""

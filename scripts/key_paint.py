@@ -49,7 +49,7 @@ class Terminal:
                 raise SystemExit(f"{wanted!r} was not painted; the end of what was: {seen[-2000:]!r}")
             seen = (seen + self.read(0.1))[-(1 << 18) :]
 
-    def settle(self) -> int:
+    def wait_until_quiet(self) -> int:
         """Read until nothing is painted any more; the number of bytes."""
         count = 0
         while data := self.read(QUIET_S):
@@ -62,7 +62,7 @@ class Terminal:
         os.write(self.file, key)
         first = self.read(PATIENCE_S)
         took = time.perf_counter() - begun
-        return took, len(first) + self.settle()
+        return took, len(first) + self.wait_until_quiet()
 
     def close(self) -> None:
         """End the app."""
@@ -80,7 +80,7 @@ def measure(size: tuple[int, int], keys: int, network: str) -> dict[str, list[tu
         terminal = Terminal(size, home)
         try:
             terminal.until(first)
-            terminal.settle()
+            terminal.wait_until_quiet()
             samples = {"catalogue": [terminal.press(b"j") for _ in range(keys)]}
             for key in (b"/", *(letter.encode() for letter in network), b"\r", b"2"):
                 terminal.press(key)

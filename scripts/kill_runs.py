@@ -81,7 +81,7 @@ OPERATIONS = ("write", "fsync", "replace", "link")
 def main() -> int:
     arguments = _arguments()
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="kill-runs-"))
-    _settle(folder)
+    _configure(folder)
     begun = time.monotonic()
     tester = Tester(folder, random.Random(arguments.seed))
     while tester.kills < arguments.kills:
@@ -102,7 +102,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _settle(folder: Path) -> None:
+def _configure(folder: Path) -> None:
     """Everything that the program writes goes into ``folder``; torch with one thread, so that processes can be forked."""
     models = folder / "models"
     models.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def _settle(folder: Path) -> None:
     torch.set_num_threads(1)
     from cnn_explorer.trainer.loop import metrics_window
 
-    metrics_window.Window.due = lambda self: True
+    metrics_window.MetricsWindow.due = lambda self: True
 
 
 class Tester:
@@ -126,11 +126,11 @@ class Tester:
     ``recipe`` holds what shall be otherwise than in RECIPE.
     """
 
-    def __init__(self, folder: Path, chance: random.Random, **recipe: object) -> None:
+    def __init__(self, folder: Path, rng: random.Random, **recipe: object) -> None:
         from cnn_explorer.trainer.config.request import TrainRequest
         from cnn_explorer.trainer.planning import planner
 
-        self._chance = chance
+        self._rng = rng
         self._runs = folder / "runs"
         values = RECIPE | recipe | CHECKPOINTS
         request = TrainRequest.of("subject", dataset="digits", device="cpu", threads=1, **values)
@@ -170,10 +170,10 @@ class Tester:
 
     def _killed(self, path: Path) -> bool:
         """Let the run go on and kill it; whether it was killed before it was over."""
-        if self._chance.random() < 0.5:
-            how, status = "at a moment", _train(path, kill_after_s=self._chance.uniform(0, self._seconds))
+        if self._rng.random() < 0.5:
+            how, status = "at a moment", _train(path, kill_after_s=self._rng.uniform(0, self._seconds))
         else:
-            at, half = self._chance.randrange(self._operations), self._chance.random() < 0.5
+            at, half = self._rng.randrange(self._operations), self._rng.random() < 0.5
             how, status = "in a file operation", _train(path, lambda: _die_in_operation(at, half))
         if not os.WIFSIGNALED(status):
             return False
@@ -216,7 +216,7 @@ def _be_trainer(path: Path, prepare: Callable[[], None] | None) -> None:
     try:
         if prepare is not None:
             prepare()
-        code = spawn.resume(path, say=lambda line: None)
+        code = spawn.resume(path, log=lambda line: None)
     finally:
         os._exit(code)
 
@@ -235,7 +235,7 @@ def _count_operations(target: Path) -> None:
 
 
 def _die_in_operation(at: int, half: bool) -> None:
-    """Kill this process before its file operation number ``at``; a write is first made by half, if so wished."""
+    """Kill this process before its file operation number ``at``; a write is first made by half, if asked for."""
     left = [at]
 
     def die(write: Callable[[bytes], object] | None, data: bytes) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 # Read when Textual is imported: the images have all colours wherever they are made.
 os.environ["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
 
-from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.app import AppPaths, ExplorerApp
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -57,10 +57,10 @@ async def wait(pilot: Pilot, done: Callable[[], bool], what: str) -> None:
         await pilot.pause(0.05)
 
 
-async def take(name: str, places: Places, out: Path) -> None:
+async def take(name: str, paths: AppPaths, out: Path) -> None:
     """One image."""
     size, steps = SHOTS[name]
-    app = ExplorerApp(places)
+    app = ExplorerApp(paths)
     async with app.run_test(size=size) as pilot:
         await wait(pilot, lambda: bool(app.runs), "the runs")
         for step in steps:
@@ -102,7 +102,7 @@ def main() -> None:
         train(Path("runs"))
         for name in chosen.names or SHOTS:
             state = Path(tempfile.mkdtemp(dir=folder))
-            asyncio.run(take(name, Places(Path("runs"), Path("data"), state, Path("cache")), out))
+            asyncio.run(take(name, AppPaths(Path("runs"), Path("data"), state, Path("cache")), out))
 
 
 if __name__ == "__main__":

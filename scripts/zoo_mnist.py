@@ -50,7 +50,7 @@ def digits() -> DataSet:
 def train_one_epoch(name: str, data: DataSet) -> tuple[int, float, float]:
     """Steps, seconds of training, test accuracy."""
     short = {"epochs": 1, "batch_size": 64, "warmup": 0.2, "augment": (), "ema": 0.0}
-    config = planner.plan(TrainRequest.of(name, dataset="mnist", device="cpu", **short), say=lambda line: None).config
+    config = planner.plan(TrainRequest.of(name, dataset="mnist", device="cpu", **short), log=lambda line: None).config
     session = build_session(config, data, torch.device("cpu"))
     per_epoch = session.batches.steps_per_epoch
     epoch = session.batches.epoch(0)
@@ -59,8 +59,8 @@ def train_one_epoch(name: str, data: DataSet) -> tuple[int, float, float]:
     for step in range(per_epoch):
         session.updater(*session.batches.batch(epoch, step), learning_rate(session.recipe, step, per_epoch))
     seconds = time.perf_counter() - begun
-    judged = evaluate(session.network, evaluation_batches(data.test, session.view), 10, session.precision)
-    return per_epoch, seconds, judged.accuracy
+    evaluated = evaluate(session.network, evaluation_batches(data.test, session.input_transform), 10, session.precision)
+    return per_epoch, seconds, evaluated.accuracy
 
 
 def main() -> None:

@@ -27,13 +27,13 @@ from .. import settings
 from ..trainer.runs.run import Run
 from ..trainer.runs.states import STATES
 from .charts.followers import Followers
-from .charts.selection import Chosen
+from .charts.selection import RunSelection
 from .core import key_bindings, saved_state, terminal, themes
 from .core.ascii_filter import AsciiFilter
 from .core.key_queue import KeyQueue, is_input
 from .core.messages import Answered, AskForCharts, AskForName, HelperChanged, RunsRead, TerminalGone
 from .core.options import THEMES, Options
-from .core.protocol import Places
+from .core.protocol import AppPaths
 from .networks import catalogue_list
 from .runs import notifications
 from .runs.watcher import RunWatch
@@ -43,7 +43,7 @@ from .worker.process import Answer, Helper, HelperState
 from .worker.requests import Questions
 
 if TYPE_CHECKING:
-    from .launch.form import Wish
+    from .launch.form import LaunchRequest
     from .networks.pages import Hit, Page
     from .networks.quiz import Question
 
@@ -66,7 +66,7 @@ class ExplorerApp(App[None]):
 
     def __init__(
         self,
-        places: Places | None = None,
+        paths: AppPaths | None = None,
         helper_command: tuple[str, ...] = (),
         watch_every_s: float = 1.0,
         options: Options | None = None,
@@ -75,20 +75,20 @@ class ExplorerApp(App[None]):
         self.key_queue = KeyQueue(self, super().post_message, self._keys_dropped)
         self.animation_level = "none"
         self.options = options or Options()
-        self.chance = random.Random()
+        self.rng = random.Random()
         self._ascii = AsciiFilter() if self.options.ascii else None
-        self.places = places or Places()
-        self.memory = saved_state.load(self.places.state)
-        if self.memory.sort not in catalogue_list.ORDERS:
-            self.memory.sort = next(iter(catalogue_list.ORDERS))
-        if self.memory.view not in catalogue_list.VIEWS:
-            self.memory.view = next(iter(catalogue_list.VIEWS))
+        self.paths = paths or AppPaths()
+        self.saved_state = saved_state.load(self.paths.state)
+        if self.saved_state.sort not in catalogue_list.ORDERS:
+            self.saved_state.sort = next(iter(catalogue_list.ORDERS))
+        if self.saved_state.view not in catalogue_list.VIEWS:
+            self.saved_state.view = next(iter(catalogue_list.VIEWS))
         self.runs: tuple[Run, ...] = ()
         self.runs_problem = ""
-        self.chosen = Chosen(self.memory.marked, self.memory.pinned)
+        self.run_selection = RunSelection(self.saved_state.marked, self.saved_state.pinned)
         self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)
         self.questions = Questions(self.helper)
-        self.run_watch = RunWatch(self.places.runs, self._runs_read, watch_every_s)
+        self.run_watch = RunWatch(self.paths.runs, self._runs_read, watch_every_s)
         self.followers = Followers()
         self._interrupted = -TWICE_S
 
@@ -106,7 +106,7 @@ class ExplorerApp(App[None]):
         self.watch_runs()
         self.set_timer(HELPER_AFTER_S, self.helper.start)
         self.set_interval(5.0, self.helper.check)
-        if self.memory.screen == "runs":
+        if self.saved_state.screen == "runs":
             self.action_show_runs()
 
     @work(thread=True, exclusive=True, group="runs", exit_on_error=False, description="watches the runs folder")
@@ -121,12 +121,12 @@ class ExplorerApp(App[None]):
     def on_unmount(self) -> None:
         self.run_watch.stop()
         self.helper.close()
-        self.memory.marked, self.memory.pinned = self.chosen.marked, self.chosen.pinned
-        saved_state.save(self.places.state, self.memory)
+        self.saved_state.marked, self.saved_state.pinned = self.run_selection.marked, self.run_selection.pinned
+        saved_state.save(self.paths.state, self.saved_state)
 
     def _first_theme(self) -> str:
         """What was asked for, else what was used last, else what suits the terminal."""
-        wanted = (self.options.theme, self.memory.theme, terminal.fitting_theme(self))
+        wanted = (self.options.theme, self.saved_state.theme, terminal.fitting_theme(self))
         return next(theme for theme in wanted if theme in THEMES)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -153,7 +153,7 @@ class ExplorerApp(App[None]):
 
     def _keys_dropped(self, count: int) -> None:
         what = "the key that was" if count == 1 else f"the {count} keys that were"
-        self.say(f"something takes too long: {what} typed meanwhile had no effect", "warning")
+        self.show_message(f"something takes too long: {what} typed meanwhile had no effect", "warning")
 
     # What comes from other threads
 
@@ -172,12 +172,12 @@ class ExplorerApp(App[None]):
         for screen in self.base_screens:
             screen.runs_changed(self.runs)
         for run in notifications.ended(before, self.runs):
-            self._tell_end(run)
+            self._notify_end(run)
 
-    def _tell_end(self, run: Run) -> None:
+    def _notify_end(self, run: Run) -> None:
         """A run is over: say so here and, if wanted, to the terminal."""
         sentence = notifications.sentence(run)
-        self.say(sentence, "information" if STATES[run.state].good else "error")
+        self.show_message(sentence, "information" if STATES[run.state].good else "error")
         if self.options.notify == "bell":
             self.bell()
         elif self.options.notify == "osc9" and self._driver is not None and not self.is_headless:
@@ -228,11 +228,11 @@ class ExplorerApp(App[None]):
         """The runs that a process works on or will."""
         return [run for run in self.runs if run.live]
 
-    def say(self, text: str, severity: str = "information") -> None:
+    def show_message(self, text: str, severity: str = "information") -> None:
         """A short message that goes away by itself. The text is shown as it is, never read as markup."""
         self.notify(text, severity=severity, markup=False)  # pyright: ignore[reportArgumentType] its words are Textual's
 
-    def chosen_changed(self) -> None:
+    def run_selection_changed(self) -> None:
         """Another run is marked or pinned: every screen that draws them draws them again."""
         for screen in self.base_screens:
             screen.runs_changed(self.runs)
@@ -244,7 +244,7 @@ class ExplorerApp(App[None]):
         page = pages.find(target)
         if page is None:
             outside = "://" in target
-            self.say(target if outside else f"there is no page {target!r}")
+            self.show_message(target if outside else f"there is no page {target!r}")
             return
         if page.kind == "concept":
             self.open_concept(page, words)
@@ -270,21 +270,21 @@ class ExplorerApp(App[None]):
         """Predict, then reveal: show a question, if there is one to ask."""
         from .screens.question import QuestionScreen
 
-        question = make(self.chance)
+        question = make(self.rng)
         if question is None:
-            self.say("nothing can be asked about this one")
+            self.show_message("nothing can be asked about this one")
         else:
             self.push_screen(QuestionScreen(question))
 
-    def open_launch(self, wish: Wish) -> None:
+    def open_launch(self, request: LaunchRequest) -> None:
         """Ask how to train networks."""
         from .screens.launch import LaunchScreen
 
-        self.push_screen(LaunchScreen(wish), self._launched)
+        self.push_screen(LaunchScreen(request), self._launched)
 
     def _launched(self, run_ids: tuple[str, ...] | None) -> None:
         if run_ids:
-            self.memory.run = run_ids[0]
+            self.saved_state.run = run_ids[0]
             self.run_watch.nudge()
             self.action_show_runs(run_ids[0])
 
@@ -307,8 +307,8 @@ class ExplorerApp(App[None]):
         if isinstance(screen, RunsScreen):
             screen.go_to(run_id)
         else:
-            self.push_screen(RunsScreen(run_id or self.memory.run))
-        self.memory.screen = "runs"
+            self.push_screen(RunsScreen(run_id or self.saved_state.run))
+        self.saved_state.screen = "runs"
 
     def open_run(self, run_id: str) -> None:
         """Show one run."""
@@ -319,13 +319,13 @@ class ExplorerApp(App[None]):
             return
         if screen is not None:
             self.pop_screen()
-        self.memory.run = run_id
+        self.saved_state.run = run_id
         self.push_screen(RunScreen(run_id))
 
     def action_show_catalogue(self) -> None:
         """Go to the architectures."""
         self._show(CatalogueScreen)
-        self.memory.screen = "catalogue"
+        self.saved_state.screen = "catalogue"
 
     def action_show_bench(self) -> None:
         """Go to the convolution bench."""
@@ -354,10 +354,12 @@ class ExplorerApp(App[None]):
         """Put what is shown into the clipboard of the terminal, also over SSH (OSC 52)."""
         shown = self.screen.export() if isinstance(self.screen, BaseScreen) else None
         if shown is None:
-            self.say("there is nothing to copy here")
+            self.show_message("there is nothing to copy here")
             return
         self.copy_to_clipboard(shown.text)
-        self.say(f"{shown.name}: {len(shown.text.splitlines())} lines copied, if your terminal allows it (OSC 52)")
+        self.show_message(
+            f"{shown.name}: {len(shown.text.splitlines())} lines copied, if your terminal allows it (OSC 52)"
+        )
 
     def action_export(self) -> None:
         """Write what is shown to a file."""
@@ -369,17 +371,17 @@ class ExplorerApp(App[None]):
 
     def _exported(self, words: str | None) -> None:
         if words:
-            self.say(words)
+            self.show_message(words)
 
     def action_next_theme(self) -> None:
         """The next theme; it is remembered."""
-        self.theme = self.memory.theme = catalogue_list.following(self.theme, THEMES)
-        self.say(f"colours: {self.theme}")
+        self.theme = self.saved_state.theme = catalogue_list.following(self.theme, THEMES)
+        self.show_message(f"colours: {self.theme}")
 
     def action_toggle_questions(self) -> None:
         """Switch the questions off, or on again."""
-        self.memory.quiz = not self.memory.quiz
-        self.say(f"questions are {'on' if self.memory.quiz else 'off'}")
+        self.saved_state.quiz = not self.saved_state.quiz
+        self.show_message(f"questions are {'on' if self.saved_state.quiz else 'off'}")
         for screen in self.base_screens:
             screen.update_keys()
 
@@ -391,7 +393,7 @@ class ExplorerApp(App[None]):
     @property
     def asks_questions(self) -> bool:
         """Whether questions are asked: neither the settings nor the person switched them off."""
-        return self.options.quiz and self.memory.quiz
+        return self.options.quiz and self.saved_state.quiz
 
     async def action_back(self) -> None:
         """One step back, in the screen or to the one before it."""
@@ -400,7 +402,7 @@ class ExplorerApp(App[None]):
             return
         if len(self.base_screens) > 1:
             self.pop_screen()
-            self.memory.screen = self.base_screens[-1].PLACE
+            self.saved_state.screen = self.base_screens[-1].PLACE
 
     def action_help(self) -> None:
         """The keys of this screen."""
@@ -432,7 +434,7 @@ class ExplorerApp(App[None]):
 
         problems = stop_all(self.live_runs)
         if problems:
-            self.call_from_thread(self.say, problems[0], "error")
+            self.call_from_thread(self.show_message, problems[0], "error")
         else:
             self.call_from_thread(self.end)
 
@@ -442,7 +444,7 @@ class ExplorerApp(App[None]):
         if now - self._interrupted < TWICE_S:
             self.end()
         self._interrupted = now
-        self.say("Ctrl+C once more to quit; runs go on without the app")
+        self.show_message("Ctrl+C once more to quit; runs go on without the app")
 
     def get_system_commands(self, screen: Screen):
         """The palette: the same table as the keys."""
@@ -461,8 +463,8 @@ def run(options: Options | None = None, runs: Path | None = None, data: Path | N
 
     registry.variants()
     terminal.check()
-    places = Places(settings.runs_folder(runs), settings.data_folder(data))
-    app = ExplorerApp(places, options=options)
+    paths = AppPaths(settings.runs_folder(runs), settings.data_folder(data))
+    app = ExplorerApp(paths, options=options)
     with terminal.watchdog(app):
         app.run(mouse=app.options.mouse)
     return app.return_code or 0

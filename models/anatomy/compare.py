@@ -10,7 +10,7 @@ from .memory import Memory
 
 
 @dataclass(frozen=True)
-class Portrait:
+class NetworkSummary:
     """The figures of one network: ``parts`` are its top-level parts as (name, parameters, multiply-adds)."""
 
     name: str
@@ -24,12 +24,12 @@ class Portrait:
     parts: tuple[tuple[str, int, int], ...]
 
 
-def portrait(name: str, layer: Layer, memory: Memory | None) -> Portrait:
-    """The portrait of a dissected network; ``memory`` is that of training it, None where that is unknown."""
+def summary(name: str, layer: Layer, memory: Memory | None) -> NetworkSummary:
+    """The summary of an analysed network; ``memory`` is that of training it, None where that is unknown."""
     parts = tuple(
         (child.name, child.parameters, child.macs) for child in layer.children if child.parameters or child.macs
     )
-    return Portrait(
+    return NetworkSummary(
         name=name,
         input=layer.inputs[0][1:],
         parameters=layer.parameters,
@@ -87,7 +87,7 @@ def kind_of(layer: Layer) -> str:
     return text
 
 
-def census(layer: Layer) -> tuple[Counter[str], Counter[str]]:
+def count_layers(layer: Layer) -> tuple[Counter[str], Counter[str]]:
     """How often each kind of leaf runs, and the parameters under each kind. ``layer`` must not be folded."""
     times: Counter[str] = Counter()
     parameters: Counter[str] = Counter()
@@ -103,8 +103,8 @@ IGNORED = ("Identity", "Dropout", "DropPath", "StochasticDepth", "Flatten", "Per
 
 def difference(older: Layer, newer: Layer) -> list[Change]:
     """What was added, removed or resized from one network to another; kinds that are equal in both are left out."""
-    times_before, parameters_before = census(older)
-    times_after, parameters_after = census(newer)
+    times_before, parameters_before = count_layers(older)
+    times_after, parameters_after = count_layers(newer)
     changes = [
         Change(kind, times_before[kind], times_after[kind], parameters_before[kind], parameters_after[kind])
         for kind in sorted(times_before.keys() | times_after.keys())

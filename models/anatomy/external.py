@@ -18,7 +18,7 @@ from ...errors import UsageError, nearest
 from ..catalogue import registry
 from ..own import own_files, stored, user_code
 from .counting import on_meta
-from .layer_table import Layer, dissect, dissect_on_meta, dissect_run
+from .layer_table import Layer, analyse, analyse_run, dissect_on_meta
 from .untouched import copied, random_state_kept
 
 IMAGE = (3, 224, 224)
@@ -26,7 +26,7 @@ CLIP = (3, 16, 112, 112)
 
 
 @dataclass(frozen=True)
-class Subject:
+class NetworkSpec:
     """A network to be taken apart: ``make()`` builds it on the current default device.
 
     ``shape`` is that of one input without batch axis. ``takes_list``: a detector, which takes a list of images and
@@ -50,7 +50,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def subject(
+def network_spec(
     name: str,
     *,
     form: str = "paper",
@@ -58,7 +58,7 @@ def subject(
     in_channels: int | None = None,
     image_size: int | None = None,
     shape: tuple[int, ...] | None = None,
-) -> Subject:
+) -> NetworkSpec:
     """What ``name`` means, wherever a network's name is taken. UsageError with what would work on a miss."""
     if ":" not in name:
         return _own(name, form, num_classes, in_channels, image_size, shape)
@@ -84,7 +84,7 @@ def _own(
     in_channels: int | None,
     image_size: int | None,
     shape: tuple[int, ...] | None,
-) -> Subject:
+) -> NetworkSpec:
     variant = registry.find(name)
     defaults = variant.form(form)
     if shape is not None:
@@ -98,10 +98,10 @@ def _own(
     def make() -> nn.Module:
         return registry.build(variant.name, form=form, num_classes=num_classes, in_channels=channels, image_size=size)
 
-    return Subject(variant.name, make, (channels, size, size), form=form)
+    return NetworkSpec(variant.name, make, (channels, size, size), form=form)
 
 
-def _torchvision(name: str, rest: str, shape: tuple[int, ...] | None) -> Subject:
+def _torchvision(name: str, rest: str, shape: tuple[int, ...] | None) -> NetworkSpec:
     import torchvision.models as zoo
 
     known = zoo.list_models()
@@ -121,7 +121,7 @@ def _torchvision(name: str, rest: str, shape: tuple[int, ...] | None) -> Subject
             return zoo.get_model(matches[0], **options)
 
     is_clip = matches[0] in zoo.list_models(module=zoo.video)
-    return Subject(name, make, shape or _torchvision_shape(zoo, matches[0], is_clip), takes_list=is_detector)
+    return NetworkSpec(name, make, shape or _torchvision_shape(zoo, matches[0], is_clip), takes_list=is_detector)
 
 
 def _torchvision_shape(zoo: Any, name: str, is_clip: bool) -> tuple[int, ...]:
@@ -138,7 +138,7 @@ def _torchvision_shape(zoo: Any, name: str, is_clip: bool) -> tuple[int, ...]:
     return (3, frames, *size)
 
 
-def _timm(name: str, rest: str, shape: tuple[int, ...] | None) -> Subject:
+def _timm(name: str, rest: str, shape: tuple[int, ...] | None) -> NetworkSpec:
     try:
         import timm
     except ImportError:
@@ -150,18 +150,18 @@ def _timm(name: str, rest: str, shape: tuple[int, ...] | None) -> Subject:
         return timm.create_model(rest, pretrained=False)
 
     settings = timm.get_pretrained_cfg(rest, allow_unregistered=False)
-    return Subject(name, make, shape or tuple(getattr(settings, "input_size", None) or IMAGE))
+    return NetworkSpec(name, make, shape or tuple(getattr(settings, "input_size", None) or IMAGE))
 
 
 def _callable(
     name: str, source: str, rest: str, shape: tuple[int, ...], num_classes: int | None, in_channels: int | None
-) -> Subject:
+) -> NetworkSpec:
     maker = stored.look_up(own_files.import_own(name, source), rest, name)
     given = {"num_classes": num_classes, "in_channels": in_channels or shape[0], "image_size": shape[-1]}
-    return Subject(name, lambda: stored.call(name, maker, given), shape)
+    return NetworkSpec(name, lambda: stored.call(name, maker, given), shape)
 
 
-def anatomy_of(what: Subject, batch: int = 1) -> Layer:
+def anatomy_of(what: NetworkSpec, batch: int = 1) -> Layer:
     """The layer tree of any network.
 
     UsageError where the network cannot take the size: which layer fails, with which shape, and the smallest square that
@@ -184,24 +184,24 @@ def anatomy_of_module(network: nn.Module, shape: tuple[int, ...], batch: int = 1
     with the file and line of the person's own code where the error came up.
     """
     try:
-        return dissect(network, shape, batch)
+        return analyse(network, shape, batch)
     except UsageError:
         raise
     except Exception as error:
-        what = Subject(f"own:{type(network).__name__}", lambda: copied(network, "meta"), shape)
+        what = NetworkSpec(f"own:{type(network).__name__}", lambda: copied(network, "meta"), shape)
         with random_state_kept(), torch.device("meta"):
             raise _too_small(what, error) from None
 
 
-def _detector(what: Subject, batch: int) -> Layer:
+def _detector(what: NetworkSpec, batch: int) -> Layer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = what.make().eval()
         images = [torch.rand(what.shape) for _ in range(batch)]
-        return dissect_run(network, images)
+        return analyse_run(network, images)
 
 
-def _too_small(what: Subject, error: Exception) -> UsageError:
+def _too_small(what: NetworkSpec, error: Exception) -> UsageError:
     smallest = _smallest(what)
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if not isinstance(error, RuntimeError | ValueError):
@@ -213,7 +213,7 @@ def _too_small(what: Subject, error: Exception) -> UsageError:
     return UsageError("image", "x".join(map(str, what.shape)), words)
 
 
-def _failing_layer(what: Subject) -> str:
+def _failing_layer(what: NetworkSpec) -> str:
     """Name and input shape of the layer in which the run broke off."""
     entered: list[tuple[str, tuple[int, ...]]] = []
     try:
@@ -237,7 +237,7 @@ def _shape_of(args: tuple) -> tuple[int, ...]:
     return next((tuple(value.shape) for value in args if isinstance(value, torch.Tensor)), ())
 
 
-def _smallest(what: Subject) -> int | None:
+def _smallest(what: NetworkSpec) -> int | None:
     """Smallest side that runs, by trying powers of two and then halving the gap; None where none up to 512 does."""
 
     def works(size: int) -> bool:
@@ -245,7 +245,7 @@ def _smallest(what: Subject) -> int | None:
         try:
             make = what.make
             if ":" not in what.name:
-                make = subject(what.name, form=what.form, in_channels=shape[0], image_size=size).make
+                make = network_spec(what.name, form=what.form, in_channels=shape[0], image_size=size).make
             dissect_on_meta(on_meta(make), shape)
         except Exception:
             return False

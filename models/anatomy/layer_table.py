@@ -93,7 +93,7 @@ def layer_settings(module: nn.Module) -> dict[str, Any]:
     return found
 
 
-def dissect(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
+def analyse(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
     """Return the layer tree of any network for an image of ``shape`` (C, H, W), or a clip (C, T, H, W).
 
     The network may be on any device and in any mode. A copy of it on the meta device is run, so it stays as it was, and
@@ -104,7 +104,7 @@ def dissect(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
     with random_state_kept():
         try:
             with torch.device("meta"):
-                return dissect_run(copied(network, "meta").eval(), torch.empty((batch, *shape), dtype=dtype))
+                return analyse_run(copied(network, "meta").eval(), torch.empty((batch, *shape), dtype=dtype))
         except UsageError:
             raise
         except Exception as error:
@@ -112,17 +112,17 @@ def dissect(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
                 raise
             try:
                 torch.manual_seed(0)
-                return dissect_run(copied(network, "cpu").eval(), torch.rand((batch, *shape), dtype=dtype))
+                return analyse_run(copied(network, "cpu").eval(), torch.rand((batch, *shape), dtype=dtype))
             except Exception:
                 raise error from None
 
 
 def dissect_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
     """Return the layer tree of a network that was made on the meta device for this purpose; its mode is changed."""
-    return dissect_run(network.eval(), torch.empty((batch, *shape), device="meta"))
+    return analyse_run(network.eval(), torch.empty((batch, *shape), device="meta"))
 
 
-def dissect_run(network: nn.Module, image: torch.Tensor | list[torch.Tensor]) -> Layer:
+def analyse_run(network: nn.Module, image: torch.Tensor | list[torch.Tensor]) -> Layer:
     """The layer tree of one run on the image given; a detector takes a list of images and real values."""
     root = trace(network, image)
     return _layer(root, network, root.used)
@@ -139,7 +139,7 @@ def _layer(node: Node, network: nn.Module, used: set[int]) -> Layer:
             for name, child in module.named_children()
             if f"{prefix}{name}" not in ran and not any(id(weight) in used for weight in child.parameters())
         ]
-    reach = node.reach
+    receptive_field = node.receptive_field
     return Layer(
         name=node.name,
         kind="module" if node.is_module else "operation",
@@ -149,9 +149,9 @@ def _layer(node: Node, network: nn.Module, used: set[int]) -> Layer:
         parameters=count_parameters(module) if module is not None else 0,
         macs=node.macs,
         output_bytes=node.output_bytes,
-        receptive_field=None if reach is None else reach.size,
-        is_global=reach is not None and reach.is_global,
-        depth=0 if reach is None else reach.depth,
+        receptive_field=None if receptive_field is None else receptive_field.size,
+        is_global=receptive_field is not None and receptive_field.is_global,
+        depth=0 if receptive_field is None else receptive_field.depth,
         settings=layer_settings(module) if module is not None else dict(node.settings),
         executed=True,
         times=1,
@@ -192,9 +192,13 @@ def fold(layer: Layer) -> Layer:
     for child in map(fold, layer.children):
         if children and child.children and _signature(children[-1]) == _signature(child):
             first = children[-1]
-            reach = child.receptive_field
+            receptive_field = child.receptive_field
             children[-1] = replace(
-                first, times=first.times + 1, receptive_field=reach, is_global=child.is_global, depth=child.depth
+                first,
+                times=first.times + 1,
+                receptive_field=receptive_field,
+                is_global=child.is_global,
+                depth=child.depth,
             )
         else:
             children.append(child)
@@ -231,7 +235,7 @@ def from_dict(data: dict[str, Any]) -> Layer:
     )
 
 
-def dissect_variant(name: str, form: str = "paper", batch: int = 1, **arguments: Any) -> Layer:
+def analyse_variant(name: str, form: str = "paper", batch: int = 1, **arguments: Any) -> Layer:
     """The layer tree of a catalogue network; ``arguments`` as for ``catalogue.build``."""
     from ..catalogue import registry
 

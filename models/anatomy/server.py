@@ -31,7 +31,7 @@ LARGEST_BUILT = 160_000_000
 
 
 def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
-    """The layer tree of a network, each row with its phrase and formulas; ``what`` as for ``external.subject``."""
+    """The layer tree of a network, each row with its phrase and formulas; ``what`` as for ``external.network_spec``."""
     from . import layer_table
 
     tree = _tree(what)
@@ -43,38 +43,37 @@ def memory(batch: int, **what: Any) -> dict[str, Any]:
     from . import counting, external
     from .memory import BYTES, training_memory
 
-    subject = external.subject(**_named(what))
+    spec = external.network_spec(**_named(what))
     return {
         "memory": [
-            asdict(training_memory(counting.on_meta(subject.make), subject.shape, batch, precision))
-            for precision in BYTES
+            asdict(training_memory(counting.on_meta(spec.make), spec.shape, batch, precision)) for precision in BYTES
         ]
     }
 
 
 def diff(older: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
-    """What was added, removed or resized between two networks, and the portrait of each."""
+    """What was added, removed or resized between two networks, and the summary of each."""
     from . import compare
 
     before, after = _tree(older), _tree(newer)
     changes = [{**asdict(change), "verdict": change.verdict} for change in compare.difference(before, after)]
-    portraits = [
-        asdict(compare.portrait(what["network"], tree, None)) for what, tree in ((older, before), (newer, after))
+    summaries = [
+        asdict(compare.summary(what["network"], tree, None)) for what, tree in ((older, before), (newer, after))
     ]
-    return {"changes": changes, "portraits": portraits}
+    return {"changes": changes, "summaries": summaries}
 
 
-def portraits(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
+def summaries(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
     """The figures of several networks, side by side."""
     from . import compare, counting, external
     from .memory import training_memory
 
     found = []
     for what in networks:
-        subject = external.subject(**_named(what))
-        needed = training_memory(counting.on_meta(subject.make), subject.shape, batch)
-        found.append(asdict(compare.portrait(what["network"], external.anatomy_of(subject), needed)))
-    return {"portraits": found}
+        spec = external.network_spec(**_named(what))
+        needed = training_memory(counting.on_meta(spec.make), spec.shape, batch)
+        found.append(asdict(compare.summary(what["network"], external.anatomy_of(spec), needed)))
+    return {"summaries": found}
 
 
 def pixel(
@@ -87,8 +86,8 @@ def pixel(
     """
     from .walk import output_pixel
 
-    network, shape, moments = _built(json.dumps(what, sort_keys=True), weights)
-    found = output_pixel(network, layer, _as_input(image, shape, moments), (position[0], position[1], position[2]))
+    network, shape, mean_and_std = _built(json.dumps(what, sort_keys=True), weights)
+    found = output_pixel(network, layer, _as_input(image, shape, mean_and_std), (position[0], position[1], position[2]))
     return {
         "layer": found.layer,
         "position": list(found.position),
@@ -106,29 +105,29 @@ def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[
 
     from . import counting, external
 
-    subject = external.subject(**_named(json.loads(what)))
-    parameters = counting.count_parameters(counting.on_meta(subject.make))
+    spec = external.network_spec(**_named(json.loads(what)))
+    parameters = counting.count_parameters(counting.on_meta(spec.make))
     if parameters > LARGEST_BUILT:
-        raise ValueError(f"{subject.name} has {parameters:,} parameters, too many to build it for an example")
+        raise ValueError(f"{spec.name} has {parameters:,} parameters, too many to build it for an example")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = subject.make()
+        network = spec.make()
     if weights is None:
-        return network, subject.shape, None
+        return network, spec.shape, None
     kept = torch.load(weights, map_location="cpu", weights_only=True)
     network.load_state_dict(kept["model"])
-    return network, subject.shape, (kept["mean"], kept["std"])
+    return network, spec.shape, (kept["mean"], kept["std"])
 
 
-def _as_input(image: list[list[int]], shape: tuple[int, ...], moments: tuple[list, list] | None) -> Any:
+def _as_input(image: list[list[int]], shape: tuple[int, ...], mean_and_std: tuple[list, list] | None) -> Any:
     """The image as the network expects it (1, C, H, W), normalised as in training, or by itself where there was none."""
     import torch
 
     grey = torch.tensor(image, dtype=torch.float32)[None, None] / 255
     sized = torch.nn.functional.interpolate(grey, size=shape[-2:], mode="bilinear", align_corners=False)
-    if moments is None:
+    if mean_and_std is None:
         return ((sized - sized.mean()) / (sized.std() + 1e-6)).expand(1, *shape)
-    mean, deviation = (torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1) for values in moments)
+    mean, deviation = (torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1) for values in mean_and_std)
     return (sized - mean) / deviation
 
 
@@ -139,7 +138,7 @@ def _named(what: dict[str, Any]) -> dict[str, Any]:
 def _tree(what: dict[str, Any]) -> Any:
     from . import external
 
-    return external.anatomy_of(external.subject(**_named(what)))
+    return external.anatomy_of(external.network_spec(**_named(what)))
 
 
 def _row(layer: Any) -> dict[str, Any]:
@@ -158,7 +157,7 @@ QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "layers": layers,
     "memory": memory,
     "diff": diff,
-    "portraits": portraits,
+    "summaries": summaries,
     "pixel": pixel,
 }
 
@@ -189,15 +188,15 @@ def serve(questions: IO[str], answers: IO[str]) -> None:
     torch.set_num_threads(1)
     for name in LOADED_AT_ONCE:  # now, while nobody waits for an answer
         importlib.import_module(f"{__package__}.{name}")
-    _say(answers, {"ready": True, "torch": str(torch.__version__)})
+    _send(answers, {"ready": True, "torch": str(torch.__version__)})
     # What torch loads at the first network that is traced, it loads while the person reads.
     answer(json.dumps({"ask": "layers", "network": TRACED_AT_ONCE}))
     for line in questions:
         if line.strip():
-            _say(answers, answer(line))
+            _send(answers, answer(line))
 
 
-def _say(answers: IO[str], reply: dict[str, Any]) -> None:
+def _send(answers: IO[str], reply: dict[str, Any]) -> None:
     answers.write(json.dumps(reply) + "\n")
     answers.flush()
 

@@ -27,7 +27,7 @@ aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """What is known of a tensor's past.
 
     ``size``: receptive field in image pixels a side; ``jump``: distance of neighbouring values in image pixels;
@@ -54,7 +54,7 @@ class Node:
     output: tuple[int, ...] = ()
     output_bytes: int = 0
     macs: int = 0
-    reach: Field | None = None
+    receptive_field: ReceptiveField | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     children: list[Node] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
@@ -111,7 +111,7 @@ def _same_with_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 # PyTorch works out the shapes of these in Python, slowly; in eval mode they leave the shape as it is.
-SHAPE_KEEPING: dict[Any, Callable] = {
+SHAPE_PRESERVING: dict[Any, Callable] = {
     aten.relu: _same,
     aten.gelu: _same,
     aten.silu: _same,
@@ -154,7 +154,7 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         packet = func._overloadpacket
-        shortcut = SHAPE_KEEPING.get(packet)
+        shortcut = SHAPE_PRESERVING.get(packet)
         output = shortcut(args[0]) if shortcut and args[0].is_meta else func(*args, **kwargs)
         self.recorder.note(packet, args, kwargs, output)
         return output
@@ -168,7 +168,7 @@ class Recorder:
         self.root = Node("", type(network).__name__, True)
         self.stack = [self.root]
         # Tensors are kept alive while their fields are known, so that an id never names two of them.
-        self.fields: dict[int, tuple[Tensor, Field]] = {}
+        self.fields: dict[int, tuple[Tensor, ReceptiveField]] = {}
         self.weights = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
         self.used: set[int] = set()
         self.hooks: list[Any] = []
@@ -179,7 +179,7 @@ class Recorder:
             self.hooks.append(module.register_forward_pre_hook(self._before(name), with_kwargs=True))
             self.hooks.append(module.register_forward_hook(self._after))
         for tensor in tree_leaves(image):
-            self.see(tensor, Field())
+            self.see(tensor, ReceptiveField())
         try:
             with torch.no_grad(), _Operations(self), einops_patterns(self.note_pattern):
                 self.network(image)
@@ -205,17 +205,17 @@ class Recorder:
         if tensors:
             node.output = tuple(tensors[0].shape)
             node.output_bytes = sum(t.numel() * t.element_size() for t in tensors)
-            node.reach = self.field_of(tensors[0])
+            node.receptive_field = self.receptive_field_of(tensors[0])
         if node is not self.root:
             self.stack.pop()
             self.stack[-1].macs += node.macs
 
-    def field_of(self, tensor: Tensor) -> Field | None:
+    def receptive_field_of(self, tensor: Tensor) -> ReceptiveField | None:
         """The receptive field of a tensor; None for weights and what is made of them alone."""
         known = self.fields.get(id(tensor))
         return known[1] if known else None
 
-    def see(self, tensor: Tensor, seen: Field) -> None:
+    def see(self, tensor: Tensor, seen: ReceptiveField) -> None:
         self.fields[id(tensor)] = (tensor, seen)
 
     def note(self, packet: Any, args: tuple, kwargs: dict, output: Any) -> None:
@@ -224,7 +224,7 @@ class Recorder:
             return
         inputs = _tensors(args) + _tensors(tuple(kwargs.values()))
         self.used |= {id(t) for t in inputs} & self.weights
-        fields = [seen for t in inputs if (seen := self.field_of(t)) is not None]
+        fields = [seen for t in inputs if (seen := self.receptive_field_of(t)) is not None]
         macs = self._macs(packet, args, kwargs, output)
         if fields:
             seen = follow(packet, args, fields, tensors[0], has_weights=len(fields) < len(inputs))
@@ -240,8 +240,8 @@ class Recorder:
         node = Node(self.stack[-1].name, word, False, tuple(tuple(t.shape) for t in operands))
         node.output, node.macs = tuple(output.shape), macs
         node.output_bytes = output.numel() * output.element_size()
-        node.reach = self.field_of(output)
-        if any(self.field_of(operand) is None for operand in operands):
+        node.receptive_field = self.receptive_field_of(output)
+        if any(self.receptive_field_of(operand) is None for operand in operands):
             node.settings["learned"] = "yes"  # one side is made of weights alone: a table of positions, a scale
         self.stack[-1].children.append(node)
 
@@ -250,7 +250,7 @@ class Recorder:
         node = Node(self.stack[-1].name, "rearrange", False, (tuple(before.shape),), tuple(after.shape))
         node.settings["pattern"] = pattern
         node.output_bytes = after.numel() * after.element_size()
-        node.reach = self.field_of(after)
+        node.receptive_field = self.receptive_field_of(after)
         self.stack[-1].children.append(node)
 
     def _is_plain_layer(self) -> bool:
@@ -266,12 +266,14 @@ class Recorder:
         return rule(args, output) if rule else 0
 
 
-def follow(packet: Any, args: tuple, fields: list[Field], output: Tensor, has_weights: bool) -> Field:
+def follow(packet: Any, args: tuple, fields: list[ReceptiveField], output: Tensor, has_weights: bool) -> ReceptiveField:
     """The field of an operation's output from those of its inputs; ``has_weights``: some input is made of weights alone."""
     local = [seen for seen in fields if not seen.is_global] or fields
     widest = max(local, key=lambda seen: seen.size)
     depth = max(seen.depth for seen in fields) + (packet in WEIGHTED and has_weights)
-    joined = Field(widest.size, max(seen.jump for seen in local), any(seen.is_global for seen in fields), depth)
+    joined = ReceptiveField(
+        widest.size, max(seen.jump for seen in local), any(seen.is_global for seen in fields), depth
+    )
     if packet is aten.convolution:
         weight, stride, dilation, transposed = args[1], args[3], args[5], args[6]
         if transposed:
@@ -294,7 +296,7 @@ def follow(packet: Any, args: tuple, fields: list[Field], output: Tensor, has_we
     return joined
 
 
-def _window(seen: Field, kernel: int, stride: int, dilation: int) -> Field:
+def _window(seen: ReceptiveField, kernel: int, stride: int, dilation: int) -> ReceptiveField:
     return replace(seen, size=seen.size + (kernel - 1) * dilation * seen.jump, jump=seen.jump * stride)
 
 

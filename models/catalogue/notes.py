@@ -46,7 +46,7 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class Page:
+class ConceptPage:
     """A concept page: ``name`` is the file's stem, ``title`` its first heading."""
 
     name: str
@@ -54,16 +54,16 @@ class Page:
     path: Path
 
 
-def pages() -> list[Page]:
+def pages() -> list[ConceptPage]:
     """The concept pages, by title."""
     found = []
     for path in sorted(CONCEPTS.glob("*.md")):
         first = path.read_text(encoding="utf-8").split("\n", 1)[0]
-        found.append(Page(path.stem, first.removeprefix("# ").strip(), path))
+        found.append(ConceptPage(path.stem, first.removeprefix("# ").strip(), path))
     return sorted(found, key=lambda page: page.title.lower())
 
 
-def page_text(page: Page) -> str:
+def page_text(page: ConceptPage) -> str:
     """The Markdown of a concept page with all figures put in."""
     return fill(page.path.read_text(encoding="utf-8"), page.path.name, None)
 

@@ -37,7 +37,7 @@ def stem_of(form: str) -> str:
 
 
 @dataclass(frozen=True)
-class Form:
+class CountedForm:
     """One way to build a variant and what it counts: ``input`` is (channels, height, width).
 
     ``parameters`` is 0, and so are ``macs``, where nobody has counted them: in a note that was not stamped.
@@ -70,14 +70,14 @@ class Variant:
     title: str
     family: str
     year: int
-    paper_form: Form
-    small_form: Form | None
+    paper_form: CountedForm
+    small_form: CountedForm | None
     published: dict[str, Any]
     recipe: dict[str, Any]
     tags: tuple[str, ...]
     torchvision: str = ""
 
-    def form(self, which: str) -> Form:
+    def form(self, which: str) -> CountedForm:
         """The counts of form "paper" or "small"; a network made for small images has one form for both."""
         return self.small_form if which == "small" and self.small_form is not None else self.paper_form
 
@@ -111,9 +111,9 @@ def split_note(text: str, path: Path) -> tuple[str, str]:
     return parts[1], parts[2].lstrip("\n")
 
 
-def _form(counts: dict[str, Any], shape: list[int], classes: int) -> Form:
+def _form(counts: dict[str, Any], shape: list[int], classes: int) -> CountedForm:
     shape = counts.get("input", shape)
-    return Form(
+    return CountedForm(
         (shape[0], shape[1], shape[2]),
         counts.get("classes", classes),
         counts.get("parameters", 0),

@@ -128,7 +128,7 @@ def test_the_app_opens_the_folders_that_are_named(tmp_path: Path, monkeypatch: p
     opened = []
     monkeypatch.setattr(terminal, "check", lambda: None)
     monkeypatch.setattr(terminal, "watchdog", contextlib.nullcontext)
-    monkeypatch.setattr(app.ExplorerApp, "run", lambda self, **_: opened.append(self.places))
+    monkeypatch.setattr(app.ExplorerApp, "run", lambda self, **_: opened.append(self.paths))
     assert app.run(runs=tmp_path / "mine", data=tmp_path / "images") == 0
     assert (opened[0].runs, opened[0].data) == (tmp_path / "mine", tmp_path / "images")
 
@@ -148,7 +148,7 @@ def test_a_narrow_terminal_gets_question_marks_and_no_traceback() -> None:
 
 
 def test_closed_streams_are_as_good_as_dev_null() -> None:
-    probe = "import os; from cnn_explorer.cli import main; main._settle_streams(); print('x'); os._exit(os.dup(0))"
+    probe = "import os; from cnn_explorer.cli import main; main._configure_streams(); print('x'); os._exit(os.dup(0))"
     arguments = [sys.executable, "-c", probe]
     done = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *arguments], check=False)
     assert done.returncode == 3, "the next file that is opened gets the number of no stream"

@@ -115,8 +115,8 @@ def test_a_screen_of_ascii(tmp_path):
     run = read_run(writer.path)
     screen = runs_text.Screen(80, signs=False)
     runs_text.table([run], screen).encode("ascii")
-    figures = runs_text.Figures({}, {}, {}, [])
-    runs_text.details(run, figures, [], screen).encode("ascii")
+    metrics = runs_text.NewestMetrics({}, {}, {}, [])
+    runs_text.details(run, metrics, [], screen).encode("ascii")
 
 
 def test_a_stream_tells_what_it_can_show(monkeypatch):

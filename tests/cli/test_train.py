@@ -108,7 +108,7 @@ def test_ctrl_c_stops_with_a_checkpoint_even_if_nobody_reads_the_result(home: Pa
 
 def test_killed_at_random_steps_the_weights_are_those_of_an_undisturbed_run(home: Path) -> None:
     whole, lock = create_run(home / "whole", "tiny_slow")
-    assert execute_run(whole, lock, say=lambda line: None) == 0
+    assert execute_run(whole, lock, log=lambda line: None) == 0
     chance = random.Random(20)
     process = command(*SLOW)
     for _ in range(3):
@@ -128,11 +128,11 @@ def test_killed_at_random_steps_the_weights_are_those_of_an_undisturbed_run(home
         assert same(weights_of(path, which), weights_of(whole, which))
     train = [record["step"] for record in records_of(path, "train")]
     assert train == sorted(set(train)) and train[-1] == 60
-    judged = [
+    evaluated = [
         [(r["split"], r["step"], r["loss"], r["accuracy"]) for r in records_of(found, "eval")]
         for found in (path, whole)
     ]
-    assert judged[0] == judged[1]
+    assert evaluated[0] == evaluated[1]
 
 
 def test_detached_the_ids_come_at_once_and_the_runs_survive_the_terminal(home: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_full_disk_does_not_end_a_training(home: Path, small_disk: Path, monke
         filler.unlink()
 
     monkeypatch.setattr("cnn_explorer.trainer.loop.trainer.time.sleep", make_room)
-    assert execute_run(path, lock, say=lines.append) == 0
+    assert execute_run(path, lock, log=lines.append) == 0
     assert sum("checkpoint not written: No space left" in line for line in lines) == 1
     assert sum("records wait in memory" in line for line in lines) == 1
     assert any(line.startswith("test accuracy") for line in lines)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 def tree(network: nn.Module, shape: tuple[int, ...] = (3, 224, 224)) -> Layer:
-    return layer_table.dissect(network, shape)
+    return layer_table.analyse(network, shape)
 
 
 def reference(name: str, **options) -> nn.Module:
@@ -64,7 +64,7 @@ def test_receptive_fields_of_the_classics(name: str, size: int, expected: int) -
 
 
 def test_receptive_field_of_resnet50_as_the_paper_strides() -> None:
-    assert layer_table.dissect_variant("resnet50_v1").receptive_field == 483
+    assert layer_table.analyse_variant("resnet50_v1").receptive_field == 483
 
 
 class Branches(nn.Module):
@@ -115,7 +115,7 @@ def test_receptive_field_of_resnet_stages_is_the_support_of_the_gradient() -> No
     for module in trunk.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
-    expected = row(layer_table.dissect_variant("resnet20", in_channels=1, image_size=96), "stage2").receptive_field
+    expected = row(layer_table.analyse_variant("resnet20", in_channels=1, image_size=96), "stage2").receptive_field
     assert expected == support(trunk, 96)
 
 
@@ -158,7 +158,7 @@ def test_receptive_field_through_a_transposed_convolution_is_the_support_of_the_
 
 
 def test_sums_of_branches_and_concatenations_are_rows() -> None:
-    types = [layer.type for _, layer in layer_table.dissect_variant("resnet18").walk() if layer.kind == "operation"]
+    types = [layer.type for _, layer in layer_table.analyse_variant("resnet18").walk() if layer.kind == "operation"]
     assert types == ["+"] * 8
     dense = tree(reference("densenet121"))
     assert any(layer.type == "concat" for _, layer in dense.walk())
@@ -175,7 +175,7 @@ def test_weights_used_without_their_module_do_not_count_as_idle() -> None:
 
 
 def test_equal_blocks_fold_and_keep_the_last_receptive_field() -> None:
-    folded = layer_table.fold(layer_table.dissect_variant("resnet50"))
+    folded = layer_table.fold(layer_table.analyse_variant("resnet50"))
     stage = row(folded, "stage3")
     assert [(child.times, child.parameters) for child in stage.children][1][0] == 5
     assert stage.children[-1].receptive_field == stage.receptive_field
@@ -183,19 +183,19 @@ def test_equal_blocks_fold_and_keep_the_last_receptive_field() -> None:
 
 
 def test_only_rows_that_change_the_size_survive_the_filter() -> None:
-    kept = layer_table.prune(layer_table.dissect_variant("resnet18"), lambda layer: layer.changes_size)
+    kept = layer_table.prune(layer_table.analyse_variant("resnet18"), lambda layer: layer.changes_size)
     leaves = [layer for _, layer in kept.walk() if not layer.children]
     assert leaves and all(layer.changes_size for layer in leaves)
     assert "stage1" not in {layer.name for _, layer in kept.walk()}
 
 
 def test_depth_cut_and_json_round_trip() -> None:
-    layer = layer_table.cut(layer_table.dissect_variant("resnet18", form="small"), 2)
+    layer = layer_table.cut(layer_table.analyse_variant("resnet18", form="small"), 2)
     assert max(depth for depth, _ in layer.walk()) == 2
     assert layer_table.from_dict(json.loads(json.dumps(layer_table.as_dict(layer)))) == layer
 
 
 def test_the_random_state_is_left_alone() -> None:
     before = torch.get_rng_state()
-    layer_table.dissect_variant("resnet18")
+    layer_table.analyse_variant("resnet18")
     assert torch.equal(before, torch.get_rng_state())

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 def test_the_difference_of_a_network_and_its_plain_twin_are_the_sums() -> None:
-    plain, residual = layer_table.dissect_variant("plain20"), layer_table.dissect_variant("resnet20")
+    plain, residual = layer_table.analyse_variant("plain20"), layer_table.analyse_variant("resnet20")
     changes = {change.kind: change for change in compare.difference(plain, residual)}
     assert changes["+ (sum of branches)"].verdict == "added"
     assert changes["+ (sum of branches)"].after == 9
@@ -24,13 +24,13 @@ def test_the_difference_of_a_network_and_its_plain_twin_are_the_sums() -> None:
 
 
 def test_nothing_differs_from_itself() -> None:
-    tree = layer_table.dissect_variant("resnet18")
+    tree = layer_table.analyse_variant("resnet18")
     assert compare.difference(tree, tree) == []
 
 
 def test_depth_is_how_the_paper_counts() -> None:
     for name, layers in [("resnet18", 18), ("resnet34", 34), ("resnet50", 50), ("resnet56", 56)]:
-        assert layer_table.dissect_variant(name).depth == layers
+        assert layer_table.analyse_variant(name).depth == layers
 
 
 def test_lineage_runs_both_ways() -> None:
@@ -130,7 +130,7 @@ def test_the_state_of_an_optimiser_is_what_it_keeps(name: str, momentum: float) 
 def test_the_forecast_knows_whether_the_optimiser_has_momentum(home: Path, name: str) -> None:
     def needed(momentum: float) -> int:
         recipe = {"optimizer": name, "momentum": momentum, "nesterov": False}
-        request = planner.Request("lenet5", "digits", recipe=recipe, device="cpu", threads=1)
+        request = planner.TrainingRequest("lenet5", "digits", recipe=recipe, device="cpu", threads=1)
         found = estimate.memory_needed(planner.plan(request, lambda line: None).config)
         assert found is not None
         return found

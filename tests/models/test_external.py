@@ -11,7 +11,7 @@ from cnn_explorer.models.anatomy import external
 
 
 def parameters(name: str, **options) -> int:
-    return external.anatomy_of(external.subject(name, **options)).parameters
+    return external.anatomy_of(external.network_spec(name, **options)).parameters
 
 
 def test_torchvision_and_timm_by_name() -> None:
@@ -20,16 +20,16 @@ def test_torchvision_and_timm_by_name() -> None:
 
 
 def test_a_video_network_takes_a_clip() -> None:
-    subject = external.subject("torchvision:r3d_18")
-    assert subject.shape == (3, 16, 112, 112)
-    layer = external.anatomy_of(subject)
+    spec = external.network_spec("torchvision:r3d_18")
+    assert spec.shape == (3, 16, 112, 112)
+    layer = external.anatomy_of(spec)
     assert layer.output == (1, 400) and layer.parameters == 33_371_472
 
 
 def test_a_detector_is_run_on_real_values() -> None:
-    subject = external.subject("torchvision:fasterrcnn_mobilenet_v3_large_320_fpn")
-    layer = external.anatomy_of(subject)
-    assert subject.takes_list and layer.parameters == sum(p.numel() for p in subject.make().parameters())
+    spec = external.network_spec("torchvision:fasterrcnn_mobilenet_v3_large_320_fpn")
+    layer = external.anatomy_of(spec)
+    assert spec.takes_list and layer.parameters == sum(p.numel() for p in spec.make().parameters())
     assert any(row.name == "roi_heads" and row.executed for _, row in layer.walk())
 
 
@@ -46,11 +46,11 @@ def test_ones_own_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     )
     assert parameters("mynets2:made", shape=(5, 8, 8), num_classes=7) == 5 * 7 + 7
     with pytest.raises(UsageError, match=r"ZeroDivisionError: division by zero \(mynets2.py, line 5\)"):
-        external.anatomy_of(external.subject("mynets2:wrong"))
+        external.anatomy_of(external.network_spec("mynets2:wrong"))
     with pytest.raises(UsageError, match="did you mean 'Tiny'"):
-        external.subject("mynets:Tiy")
+        external.network_spec("mynets:Tiy")
     with pytest.raises(UsageError, match=r"not a torch\.nn\.Module"):
-        external.anatomy_of(external.subject("builtins:dict"))
+        external.anatomy_of(external.network_spec("builtins:dict"))
 
 
 @pytest.mark.parametrize(
@@ -64,20 +64,20 @@ def test_ones_own_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_misses_name_what_would_work(name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        external.subject(name)
+        external.network_spec(name)
 
 
 def test_a_size_that_cannot_pass_names_layer_shape_and_smallest() -> None:
     with pytest.raises(UsageError) as caught:
-        external.anatomy_of(external.subject("torchvision:vgg16", image_size=16))
+        external.anatomy_of(external.network_spec("torchvision:vgg16", image_size=16))
     assert "features.30" in str(caught.value) and "1x512x1x1" in str(caught.value)
     assert "smallest square that works is 32" in str(caught.value)
 
 
 def test_the_smallest_size_is_the_smallest() -> None:
     with pytest.raises(UsageError, match="smallest square that works is 75"):
-        external.anatomy_of(external.subject("torchvision:inception_v3", image_size=40))
-    assert external.anatomy_of(external.subject("torchvision:inception_v3", image_size=75)).macs
+        external.anatomy_of(external.network_spec("torchvision:inception_v3", image_size=40))
+    assert external.anatomy_of(external.network_spec("torchvision:inception_v3", image_size=75)).macs
 
 
 @pytest.mark.parametrize("text", ["224", "3x0x3", "ax2x3", "", "3x224", "1x2x3x4x5"])

@@ -105,7 +105,7 @@ def test_shuffle_deals_every_group_out_to_all_groups() -> None:
         assert set(row.tolist()) == set(range(groups))
 
 
-def reach(shuffle: bool) -> int:
+def receptive_field(shuffle: bool) -> int:
     """Of 24 input channels, how many does one output see through two grouped 1×1 convolutions with 3 groups?"""
     first, second = nn.Conv2d(24, 24, 1, groups=3), nn.Conv2d(24, 24, 1, groups=3)
     middle = shufflenet_v1.ChannelShuffle(3) if shuffle else nn.Identity()
@@ -115,7 +115,7 @@ def reach(shuffle: bool) -> int:
 
 
 def test_without_the_shuffle_groups_never_talk() -> None:
-    assert (reach(False), reach(True)) == (8, 24)
+    assert (receptive_field(False), receptive_field(True)) == (8, 24)
 
 
 @pytest.mark.parametrize("groups", [2, 3, 4, 8])

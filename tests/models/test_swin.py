@@ -99,7 +99,7 @@ def test_relative_index_depends_on_the_offset_alone() -> None:
     assert len(set(seen.values())) == len(seen) == (2 * window - 1) ** 2
 
 
-def reach(network: nn.Module, side: int, place: tuple[int, int]) -> set[tuple[int, int]]:
+def receptive_field(network: nn.Module, side: int, place: tuple[int, int]) -> set[tuple[int, int]]:
     """Places whose tokens change when the token at ``place`` changes."""
     x = torch.randn(1, side, side, 16, dtype=torch.float64)
     changed = x.clone()
@@ -114,11 +114,11 @@ def test_windows_alone_lose_the_context_and_shifted_ones_bring_it_back() -> None
     plain = swin.SwinBlock(16, 2, 4, 0).double()
     shifted = swin.SwinBlock(16, 2, 4, 2).double()
     own = {(r, c) for r in range(4, 8) for c in range(4, 8)}
-    assert reach(plain, 12, (5, 5)) == own
-    assert reach(nn.Sequential(plain, plain), 12, (5, 5)) == own, "two unshifted blocks see no more than one"
-    both = reach(nn.Sequential(plain, shifted), 12, (5, 5))
+    assert receptive_field(plain, 12, (5, 5)) == own
+    assert receptive_field(nn.Sequential(plain, plain), 12, (5, 5)) == own, "two unshifted blocks see no more than one"
+    both = receptive_field(nn.Sequential(plain, shifted), 12, (5, 5))
     assert both == {(r, c) for r in range(2, 10) for c in range(2, 10)}
-    corner = reach(shifted, 12, (0, 0))
+    corner = receptive_field(shifted, 12, (0, 0))
     assert corner == {(r, c) for r in range(2) for c in range(2)}, "what came around must not be seen"
 
 

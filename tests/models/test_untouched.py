@@ -13,7 +13,7 @@ import numpy
 import pytest
 import torch
 from cnn_explorer.models.anatomy import external
-from cnn_explorer.models.anatomy.layer_table import dissect
+from cnn_explorer.models.anatomy.layer_table import analyse
 from cnn_explorer.models.catalogue import registry
 from torch import nn
 
@@ -115,9 +115,9 @@ def test_the_comparison_of_states_sees_each_kind_of_change() -> None:
 
 
 def test_a_built_network_has_the_anatomy_of_its_name() -> None:
-    by_name = external.anatomy_of(external.subject("mobilenet_v2", form="small"))
+    by_name = external.anatomy_of(external.network_spec("mobilenet_v2", form="small"))
     network = registry.build("mobilenet_v2", form="small")
-    assert dissect(network, registry.find("mobilenet_v2").form("small").input) == by_name
+    assert analyse(network, registry.find("mobilenet_v2").form("small").input) == by_name
     assert network.training
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 
 def test_a_walk_hands_shapes_on_without_a_gap() -> None:
-    steps = walk.steps(layer_table.fold(layer_table.dissect_variant("resnet18")))
+    steps = walk.steps(layer_table.fold(layer_table.analyse_variant("resnet18")))
     assert [step.name for step in steps] == ["stem", "stage1", "stage2", "stage3", "stage4", "pool", "head"]
     for before, after in itertools.pairwise(steps):
         assert before.after == after.before
@@ -25,7 +25,7 @@ def test_a_walk_hands_shapes_on_without_a_gap() -> None:
 def test_every_step_of_every_family_has_a_phrase() -> None:
     for family in registry.families():
         name = min(family.variants, key=lambda variant: variant.paper_form.macs).name
-        for _, layer in layer_table.dissect_variant(name).walk():
+        for _, layer in layer_table.analyse_variant(name).walk():
             assert walk.phrase(layer)
 
 
@@ -34,7 +34,7 @@ def test_depthwise_and_pointwise_are_told_apart() -> None:
         def __init__(self) -> None:
             super().__init__(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 16, 1), nn.Conv2d(16, 16, 3, groups=4))
 
-    steps = walk.steps(layer_table.dissect(counting.on_meta(Pair), (8, 12, 12)))
+    steps = walk.steps(layer_table.analyse(counting.on_meta(Pair), (8, 12, 12)))
     assert "each channel alone" in steps[0].phrase
     assert "mixes the channels of each pixel" in steps[1].phrase
     assert "4 groups" in steps[2].phrase
@@ -47,13 +47,13 @@ def test_the_stride_is_told_as_the_ordinal_of_the_pixels(stride: int, words: str
     def network() -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 8, 3, stride=stride, padding=1), nn.MaxPool2d(2, 2))
 
-    convolution, pool = walk.steps(layer_table.dissect(counting.on_meta(network), (3, 24, 24)))
+    convolution, pool = walk.steps(layer_table.analyse(counting.on_meta(network), (3, 24, 24)))
     assert convolution.phrase == f"looks through a 3×3 window, 3 → 8 channels{words}"
     assert pool.phrase == "keeps the maximum of each 2×2 window, every second pixel"
 
 
 def test_einops_patterns_stand_where_they_act() -> None:
-    rows = [layer for _, layer in layer_table.dissect_variant("vit_tiny_16").walk() if layer.type == "rearrange"]
+    rows = [layer for _, layer in layer_table.analyse_variant("vit_tiny_16").walk() if layer.type == "rearrange"]
     assert rows[0].name.startswith("stem") and rows[0].output == (1, 196, 192)
     assert "row column" in rows[0].settings["pattern"]
     assert any("heads" in row.settings["pattern"] for row in rows)
@@ -61,7 +61,7 @@ def test_einops_patterns_stand_where_they_act() -> None:
 
 def test_a_learned_table_is_not_called_a_branch() -> None:
     phrases = [
-        walk.phrase(layer) for _, layer in layer_table.dissect_variant("vit_tiny_16").walk() if layer.type == "+"
+        walk.phrase(layer) for _, layer in layer_table.analyse_variant("vit_tiny_16").walk() if layer.type == "+"
     ]
     assert phrases[0] == "adds a learned table" and set(phrases[1:]) == {"adds two branches"}
 
@@ -114,7 +114,7 @@ def test_a_pixel_needs_a_convolution_and_a_place() -> None:
 def leaves(name: str, **options) -> list[Layer]:
     return [
         layer
-        for _, layer in layer_table.dissect_variant(name, **options).walk()
+        for _, layer in layer_table.analyse_variant(name, **options).walk()
         if not layer.children and layer.executed
     ]
 
@@ -143,6 +143,6 @@ def test_the_numbers_in_a_formula_give_its_value() -> None:
 
 
 def test_receptive_field_formula() -> None:
-    rows = {layer.name: layer for _, layer in layer_table.dissect_variant("resnet20").walk()}
+    rows = {layer.name: layer for _, layer in layer_table.analyse_variant("resnet20").walk()}
     before, after = rows["stem.act"], rows["stage1.0.conv1.conv"]
     assert formulas.receptive_field_formula(before, after, 1).value == after.receptive_field

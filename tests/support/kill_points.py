@@ -59,12 +59,12 @@ def points() -> dict[str, Callable[[], None]]:
         "before the first update": lambda: before(trainer, "_update"),
         "within an epoch": lambda: before(trainer, "_update", lambda self, *_: self.step == 13),
         "in an evaluation": lambda: before(loop, "evaluate"),
-        "after an evaluation, before its checkpoint": lambda: before(trainer, "_tell_status", ended_epoch),
+        "after an evaluation, before its checkpoint": lambda: before(trainer, "_report_status", ended_epoch),
         "in the middle of a checkpoint": lambda: before(checkpoint._Recorder, "write", _after(5)),
         "before the new checkpoint gets its name": lambda: before(os, "replace", to("last.pt")),
         "after a checkpoint, before the record of it": lambda: before(reporter.Report, "event", of_checkpoint),
         "after the test, before its record": lambda: before(session, "_test_record"),
-        "before the end is written": lambda: before(execute, "_conclude"),
+        "before the end is written": lambda: before(execute, "_write_end_state"),
         "while records are dropped": lambda: before(run_writer.RunWriter, "drop_records_after"),
     }
 
@@ -80,7 +80,7 @@ def _after(count: int) -> Callable[..., bool]:
 
 
 def main(folder: Path) -> None:
-    kill_runs._settle(folder)
+    kill_runs._configure(folder)
     from cnn_explorer.trainer.weights import checkpoint
 
     kill_runs.CHECKPOINTS["minutes"] = 0  # one after every update

@@ -16,7 +16,7 @@ from cnn_explorer.trainer.devices import process_group
 from cnn_explorer.trainer.devices.process_group import Group
 from cnn_explorer.trainer.loop import session as training
 from cnn_explorer.trainer.loop.evaluate import evaluate
-from cnn_explorer.trainer.loop.metrics_window import Window
+from cnn_explorer.trainer.loop.metrics_window import MetricsWindow
 from cnn_explorer.trainer.runs.run_writer import read_config
 
 
@@ -29,8 +29,8 @@ def train_in_double(path: Path, group: Group) -> dict:
         session = training.build_session(config, training.load_data(config, print), torch.device("cpu"), group)
     finally:
         training.build_network = build
-    sized = session.view.sized
-    session.view.sized = lambda images: sized(images.double())
+    sized = session.input_transform.sized
+    session.input_transform.sized = lambda images: sized(images.double())
     double = torch.Tensor.double
     torch.Tensor.float, single = double, torch.Tensor.float
     try:
@@ -41,7 +41,7 @@ def train_in_double(path: Path, group: Group) -> dict:
 
 def _train(session, group: Group) -> dict:
     recipe, batches = session.recipe, session.batches
-    window = Window(recipe.batch_size, recipe.epochs * batches.steps_per_epoch, group)
+    window = MetricsWindow(recipe.batch_size, recipe.epochs * batches.steps_per_epoch, group)
     session.network.train()
     for step in range(recipe.epochs * batches.steps_per_epoch):
         number, position = divmod(step, batches.steps_per_epoch)
@@ -49,12 +49,15 @@ def _train(session, group: Group) -> dict:
         window.add(session.updater(*batch, learning_rate(recipe, step, batches.steps_per_epoch)))
     means = window.close()
     found = evaluate(
-        session.updater.judged, evaluation_batches(session.validation, session.view, group=group), 10, group=group
+        session.updater.eval_model,
+        evaluation_batches(session.validation, session.input_transform, group=group),
+        10,
+        group=group,
     )
     weights = {name: values.clone() for name, values in session.network.state_dict().items()}
-    judged = {f"average {name}": values.clone() for name, values in session.updater.judged.state_dict().items()}
+    evaluated = {f"average {name}": values.clone() for name, values in session.updater.eval_model.state_dict().items()}
     figures = [means.loss, means.accuracy, found.loss, found.accuracy, session.updater.gradient_norm()]
-    return {"weights": weights | judged, "figures": figures, "confusion": found.confusion}
+    return {"weights": weights | evaluated, "figures": figures, "confusion": found.confusion}
 
 
 if __name__ == "__main__":
@@ -62,4 +65,4 @@ if __name__ == "__main__":
     job = process_group.join()
     result = train_in_double(Path(sys.argv[1]), job)
     torch.save(result, f"{sys.argv[2]}.{job.rank}")
-    job.leave()
+    job.destroy()

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import torch
 from cnn_explorer.cli import main
-from cnn_explorer.trainer.common.progress import Narrator
+from cnn_explorer.trainer.common.progress import ProgressReporter
 from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.loop import session as training
-from cnn_explorer.trainer.loop.checkpointer import Keeper
+from cnn_explorer.trainer.loop.checkpointer import Checkpointer
 from cnn_explorer.trainer.loop.reporter import Report
 from cnn_explorer.trainer.loop.trainer import Session, Trainer
 from cnn_explorer.trainer.planning import planner
@@ -155,10 +155,10 @@ def asked(
     return TrainRequest.of(*([] if network is None else [network]), **values)
 
 
-def create_run(runs: Path, network: str | None = "tiny", **wishes: Any) -> tuple[Path, RunLock]:
-    """A queued run with its lock held, with one thread and seed 0 where nothing else is wished."""
+def create_run(runs: Path, network: str | None = "tiny", **options: Any) -> tuple[Path, RunLock]:
+    """A queued run with its lock held, with one thread and seed 0 where nothing else is given."""
     said: list[str] = []
-    config = planner.plan(asked(network, **wishes), said.append).config
+    config = planner.plan(asked(network, **options), said.append).config
     return planner.create(config, runs, ["train", config.network.name])
 
 
@@ -200,7 +200,7 @@ class Bench:
     trainer: Trainer
     session: Session
     report: Report
-    keeper: Keeper
+    checkpointer: Checkpointer
     path: Path
     lines: list[str]
 
@@ -211,11 +211,11 @@ def bench(path: Path, lock: RunLock, stop_after: int | None = None) -> Iterator[
     lines: list[str] = []
     with RunWriter.open(path, lock) as writer:
         config = run_config.from_dict(writer.config)
-        report = Report(writer, Narrator(lines.append))
+        report = Report(writer, ProgressReporter(lines.append))
         session = training.build_session(config, training.load_data(config, lines.append), torch.device("cpu"))
-        keeper = Keeper(writer.checkpoints, report, config.checkpoints)
-        trainer = Trainer(session, report, keeper, lambda: trainer.step == stop_after)
-        yield Bench(trainer, session, report, keeper, path, lines)
+        checkpointer = Checkpointer(writer.checkpoints, report, config.checkpoints)
+        trainer = Trainer(session, report, checkpointer, lambda: trainer.step == stop_after)
+        yield Bench(trainer, session, report, checkpointer, path, lines)
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

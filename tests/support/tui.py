@@ -11,7 +11,7 @@ from typing import Any
 
 from cnn_explorer.trainer.common import process
 from cnn_explorer.trainer.runs.lock import RunLock
-from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.app import AppPaths, ExplorerApp
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from textual.app import App
 from textual.pilot import Pilot
@@ -39,7 +39,7 @@ def layers(asked):
     body = row("body", "Block", [1, 3, side, side], [1, 4, 4, 4], 20, [conv, plus], times=2)
     head = row("head", "Linear", [1, 4, 4, 4], [1, 10], 10, is_global=True)
     return {"schema": 1, "tree": row("", "Net", [1, 3, side, side], [1, 10], 50, [body, head])}
-def portrait(asked):
+def summary(asked):
     return {"name": asked["network"], "input": [3, 8, 8], "parameters": 50, "macs": 50, "depth": 3, "receptive_field": 3,
             "is_global": True, "memory_bytes": 4096, "parts": [["body", 40, 40], ["head", 10, 10]]}
 def answer(asked):
@@ -51,9 +51,9 @@ def answer(asked):
     if what == "diff":
         changes = [{"kind": "Conv2d 3×3", "before": 0, "after": 2, "parameters_before": 0, "parameters_after": 40,
                     "verdict": "added"}]
-        return {"changes": changes, "portraits": [portrait(asked["older"]), portrait(asked["newer"])]}
-    if what == "portraits":
-        return {"portraits": [portrait(one) for one in asked["networks"]]}
+        return {"changes": changes, "summaries": [summary(asked["older"]), summary(asked["newer"])]}
+    if what == "summaries":
+        return {"summaries": [summary(one) for one in asked["networks"]]}
     if what == "pixel":
         assert len(asked["image"]) == 28
         bias = 0.75 if asked.get("weights", "").endswith("best.pt") and asked["num_classes"] == 10 else 0.25
@@ -135,9 +135,9 @@ class FakeRun:
 
 def make_app(folder: Path, **options: Any) -> ExplorerApp:
     """An app whose runs, data and memory lie in ``folder`` and whose helper needs no torch."""
-    places = Places(folder / "runs", folder / "data", folder / "state", folder / "cache")
+    paths = AppPaths(folder / "runs", folder / "data", folder / "state", folder / "cache")
     arguments: dict[str, Any] = {"helper_command": HELPER_COMMAND, "watch_every_s": 0.05} | options
-    return ExplorerApp(places, **arguments)
+    return ExplorerApp(paths, **arguments)
 
 
 async def until(pilot: Pilot, condition, what: str = "", patience_s: float = PATIENCE_S) -> None:

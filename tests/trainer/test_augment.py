@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cnn_explorer.trainer.batches import augment, mixup_cutmix, placement, randaugment
-from cnn_explorer.trainer.batches.batches import TrainingBatches, View, evaluation_batches
+from cnn_explorer.trainer.batches.batches import InputTransform, TrainingBatches, evaluation_batches
 from cnn_explorer.trainer.common import rng
 from cnn_explorer.trainer.config.recipe import AUGMENTATIONS, Recipe
 from cnn_explorer.trainer.data.datasets import LabelledImages
@@ -22,9 +22,9 @@ def bytes_of(count: int = 6, channels: int = 3, size: int = 8) -> Tensor:
     return torch.randint(0, 256, (count, channels, size, size), generator=torch.Generator().manual_seed(1)).byte()
 
 
-def batches(recipe: Recipe, count: int = 20, size: int = 8, seed: int = 0, view_size: int | None = None):
+def batches(recipe: Recipe, count: int = 20, size: int = 8, seed: int = 0, input_size: int | None = None):
     samples = LabelledImages(bytes_of(count, size=size), torch.arange(count) % 4)
-    return TrainingBatches(samples, View((0.5,) * 3, (0.25,) * 3, view_size or size, CPU), recipe, seed, 4)
+    return TrainingBatches(samples, InputTransform((0.5,) * 3, (0.25,) * 3, input_size or size, CPU), recipe, seed, 4)
 
 
 def test_mirrored_border_is_that_of_torch() -> None:
@@ -106,7 +106,7 @@ def test_batches_leave_out_the_rest_and_keep_image_and_class_together() -> None:
 def test_a_part_of_a_larger_set_is_taken_by_its_rows() -> None:
     rows = torch.tensor([1, 3, 5, 7])
     part = LabelledImages(bytes_of(8), torch.arange(4), rows)
-    made = TrainingBatches(part, View((0.0,) * 3, (1 / 255,) * 3, 8, CPU), Recipe(batch_size=4), 0, 4)
+    made = TrainingBatches(part, InputTransform((0.0,) * 3, (1 / 255,) * 3, 8, CPU), Recipe(batch_size=4), 0, 4)
     images, targets = made.batch(made.epoch(0), 0)
     assert torch.allclose(images, bytes_of(8)[rows[targets]].float(), atol=1e-2)
 
@@ -154,7 +154,7 @@ def test_both_ways_of_mixing_are_met() -> None:
 
 
 def test_all_augmentations_work_together() -> None:
-    made = batches(Recipe(batch_size=10, augment=ALL_BUT_TRANSLATE), view_size=16)
+    made = batches(Recipe(batch_size=10, augment=ALL_BUT_TRANSLATE), input_size=16)
     images, targets = made.batch(made.epoch(0), 1)
     assert images.shape == (10, 3, 16, 16)
     assert torch.allclose(targets.sum(1), torch.ones(10))
@@ -169,9 +169,9 @@ def test_images_in_main_memory_give_the_same_batches(recipe: Recipe, rank: int |
         group.rank, group.world = rank, 2
     rows = torch.tensor([0, 2, 3, 5, 7, 8, 11, 13, 14, 17])
     samples = LabelledImages(bytes_of(20), torch.arange(10) % 4, rows)
-    view = View((0.5,) * 3, (0.25,) * 3, 8, CPU)
-    near = TrainingBatches(samples, view, recipe, 3, 4, group)
-    far = TrainingBatches(samples, view, recipe, 3, 4, group, on_device=False)
+    input_transform = InputTransform((0.5,) * 3, (0.25,) * 3, 8, CPU)
+    near = TrainingBatches(samples, input_transform, recipe, 3, 4, group)
+    far = TrainingBatches(samples, input_transform, recipe, 3, 4, group, on_device=False)
     steps = [(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)]  # in order, and as a resumed run may ask
     epochs = [(near.epoch(number), far.epoch(number)) for number in (0, 1)]
     for number, position in steps:
@@ -192,8 +192,8 @@ def test_images_stay_in_main_memory_where_the_device_has_no_room(monkeypatch: py
 
 def test_evaluation_sees_the_images_as_they_are_and_all_of_them() -> None:
     samples = LabelledImages(bytes_of(7), torch.arange(7))
-    view = View((0.5, 0.4, 0.3), (0.2, 0.3, 0.4), 8, CPU)
-    found = list(evaluation_batches(samples, view, batch=3))
+    input_transform = InputTransform((0.5, 0.4, 0.3), (0.2, 0.3, 0.4), 8, CPU)
+    found = list(evaluation_batches(samples, input_transform, batch=3))
     assert [len(targets) for _, targets in found] == [3, 3, 1]
     images = torch.cat([images for images, _ in found]).double()
     mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))
@@ -205,22 +205,22 @@ def test_evaluation_sees_the_images_as_they_are_and_all_of_them() -> None:
 )
 def test_evaluation_takes_fewer_large_images_at_a_time(size: int, at_least: int, sizes: list[int]) -> None:
     samples = LabelledImages(torch.zeros(600, 1, 4, 4, dtype=torch.uint8), torch.zeros(600, dtype=torch.int64))
-    view = View((0.5,), (0.5,), size, CPU)
-    assert [len(targets) for _, targets in evaluation_batches(samples, view, at_least)] == sizes
+    input_transform = InputTransform((0.5,), (0.5,), size, CPU)
+    assert [len(targets) for _, targets in evaluation_batches(samples, input_transform, at_least)] == sizes
 
 
 def test_images_are_resized_with_antialiasing_to_the_size_of_the_network() -> None:
     stripes = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     stripes[..., ::2] = 255
-    view = View((0.0,), (1.0,), 4, CPU)
-    small = view.sized(view.normalised(stripes))
+    input_transform = InputTransform((0.0,), (1.0,), 4, CPU)
+    small = input_transform.sized(input_transform.normalised(stripes))
     assert small.shape == (1, 1, 4, 4)
     assert torch.allclose(small[..., 1:-1], torch.full((1, 1, 4, 2), 0.5), atol=0.1)
 
 
 def test_channels_last_is_a_layout_and_changes_no_value() -> None:
     images = bytes_of()
-    plain, last = (View((0.5,) * 3, (0.25,) * 3, 8, CPU, channels_last=flag) for flag in (False, True))
+    plain, last = (InputTransform((0.5,) * 3, (0.25,) * 3, 8, CPU, channels_last=flag) for flag in (False, True))
     first, second = plain.sized(plain.normalised(images)), last.sized(last.normalised(images))
     assert first.is_contiguous() and second.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(first, second)

@@ -14,7 +14,7 @@ from cnn_explorer.trainer.bench import ours, words
 from cnn_explorer.trainer.bench.bare import BareLoop, Pixels
 from cnn_explorer.trainer.bench.canonical import CanonicalLoop, Loader, PilImages, plain_optimizer, transform_of
 from cnn_explorer.trainer.bench.measure import Timing, interleaved
-from cnn_explorer.trainer.bench.results import DataResult, Measured, NetworkResult, Worth
+from cnn_explorer.trainer.bench.results import DataResult, Measured, NetworkResult, Speedup
 from cnn_explorer.trainer.bench.run import Settings, plan
 from cnn_explorer.trainer.bench.switches import switches
 from cnn_explorer.trainer.config.engine_config import Engine
@@ -225,7 +225,7 @@ def test_loops_take_turns_of_equal_length_and_each_begins_a_round() -> None:
     clock, log, told = Clock(), [], []
     loops = {name: FakeLoop(name, clock, cost, log) for name, cost in (("a", 0.001), ("b", 0.1), ("c", 2.0))}
     loops["d"] = FakeLoop("d", clock, 0.5, log, least=9)
-    timings = interleaved(loops, seconds=0.5, repeats=4, device=CPU, tell=told.append, clock=clock)
+    timings = interleaved(loops, seconds=0.5, repeats=4, device=CPU, log=told.append, clock=clock)
     rounds = [name for name, _ in log[-16:]]
     assert ["".join(rounds[start : start + 4]) for start in (0, 4, 8, 12)] == ["abcd", "bcda", "cdab", "dabc"]
     assert {name: timing.steps for name, timing in timings.items()} == {"a": 500, "b": 5, "c": 1, "d": 9}
@@ -310,23 +310,23 @@ def test_a_mistake_is_one_line_before_anything_is_timed(
     assert "Traceback" not in shown.err and "warming up" not in shown.err
 
 
-def result(worths: tuple[Worth, ...] = (), **step_s: float) -> NetworkResult:
+def result(speedups: tuple[Speedup, ...] = (), **step_s: float) -> NetworkResult:
     loops = {key.replace("_", "-"): measured(key, seconds) for key, seconds in step_s.items()}
-    return NetworkResult(constant("lenet5").config, loops, worths)
+    return NetworkResult(constant("lenet5").config, loops, speedups)
 
 
 def measured(key: str, step_s: float) -> Measured:
     return Measured(key, f"the loop {key}", Timing((step_s, step_s), 1), batch_size=32)
 
 
-def test_sentences_say_what_each_trick_is_worth() -> None:
-    worths = (
-        Worth(measured("a", 1.0), "keeping the images in memory", True, 2.53),
-        Worth(measured("b", 1.0), "the fused optimiser", True, 1.06),
-        Worth(measured("c", 1.0), "not waiting for metrics", True, 0.995),
-        Worth(measured("d", 1.0), "bf16", False, 0.35),
+def test_sentences_say_the_speedup_of_each_trick() -> None:
+    speedups = (
+        Speedup(measured("a", 1.0), "keeping the images in memory", True, 2.53),
+        Speedup(measured("b", 1.0), "the fused optimiser", True, 1.06),
+        Speedup(measured("c", 1.0), "not waiting for metrics", True, 0.995),
+        Speedup(measured("d", 1.0), "bf16", False, 0.35),
     )
-    found = result(worths, canonical=0.3, canonical_workers=0.2, bare=0.11, engine=0.1)
+    found = result(speedups, canonical=0.3, canonical_workers=0.2, bare=0.11, engine=0.1)
     assert found.overhead_us == pytest.approx(-10_000)
     assert words.about_network(found) == [
         "lenet5 trains 2.0× as fast as with the DataLoader loop and reaches 110 % of the speed of the loop by hand.",

@@ -15,13 +15,13 @@ from cnn_explorer.trainer.runs.reader import read_run
 from support.training import asked, create_run, same, weights_of
 
 
-def planned(**wishes) -> planner.Plan:
-    return planner.plan(asked(**wishes), lambda line: None)
+def planned(**options) -> planner.Plan:
+    return planner.plan(asked(**options), lambda line: None)
 
 
-def settle(plan: planner.Plan, wanted: bool | None = None, **options):
+def resolve(plan: planner.Plan, wanted: bool | None = None, **options):
     said: list[str] = []
-    return *calibrate.settle(plan, said.append, wanted=wanted, **options), said
+    return *calibrate.resolve(plan, said.append, wanted=wanted, **options), said
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def twice_as_fast(monkeypatch: pytest.MonkeyPatch) -> list:
     compared: list = []
 
     def answer(rival, best, batch):
-        compared.append(rival.session.view.layout)
+        compared.append(rival.session.input_transform.layout)
         return 0.5, 1.0, True
 
     monkeypatch.setattr(calibrate, "_compared", answer)
@@ -48,7 +48,7 @@ def note(plan: planner.Plan) -> dict:
 def test_a_short_run_is_not_calibrated(home: Path, no_bf16: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrate, "_compared", lambda *rest: pytest.fail("it was measured"))
     before = planned()
-    plan, forecast, said = settle(before)
+    plan, forecast, said = resolve(before)
     assert forecast.estimate is not None and said == []
     assert note(plan) == {"origin": "none", "why": "the run is too short for it to pay"}
     assert dataclasses.replace(plan.config.engine, calibration=None) == before.config.engine
@@ -57,7 +57,7 @@ def test_a_short_run_is_not_calibrated(home: Path, no_bf16: None, monkeypatch: p
 def test_what_is_faster_is_taken_told_written_down_and_remembered(
     home: Path, no_bf16: None, twice_as_fast: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, forecast, said = settle(planned(), wanted=True)
+    plan, forecast, said = resolve(planned(), wanted=True)
     assert twice_as_fast == [torch.channels_last]
     assert plan.config.engine.channels_last and plan.choice.engine == plan.config.engine
     assert plan.choice.origins["channels_last"] == "calibration"
@@ -68,12 +68,12 @@ def test_what_is_faster_is_taken_told_written_down_and_remembered(
     assert json.loads(json.dumps(plan.config.to_dict()))["engine"]["calibration"]["origin"] == "measured"
 
     monkeypatch.setattr(calibrate, "_compared", lambda *rest: pytest.fail("it was measured again"))
-    again, _, said = settle(planned())
+    again, _, said = resolve(planned())
     assert again.config.engine.channels_last and note(again)["origin"] == "remembered"
     assert len(said) == 1 and said[0].endswith("channels-last 2.00× as fast, taken")
-    other, _, _ = settle(planned(recipe={"batch_size": 32}))
+    other, _, _ = resolve(planned(recipe={"batch_size": 32}))
     assert note(other)["origin"] == "none"
-    switched_off, _, _ = settle(planned(), wanted=False)
+    switched_off, _, _ = resolve(planned(), wanted=False)
     assert note(switched_off) == {"origin": "none", "why": "switched off"}
     assert not switched_off.config.engine.channels_last
 
@@ -81,17 +81,17 @@ def test_what_is_faster_is_taken_told_written_down_and_remembered(
 def test_a_plan_that_is_only_shown_measures_nothing(
     home: Path, no_bf16: None, twice_as_fast: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibrate, "WORTH", 1e9)
-    plan, _, _ = settle(planned(), measure=False)
+    monkeypatch.setattr(calibrate, "MIN_SPEEDUP", 1e9)
+    plan, _, _ = resolve(planned(), measure=False)
     assert note(plan)["why"] == "is done when the run starts" and twice_as_fast == []
-    plan, _, _ = settle(planned())
+    plan, _, _ = resolve(planned())
     assert note(plan)["origin"] == "measured"
 
 
 def test_what_was_asked_for_stays(home: Path, no_bf16: None, twice_as_fast: list) -> None:
-    for wish in (True, False):
-        plan, _, _ = settle(planned(channels_last=wish), wanted=True)
-        assert plan.config.engine.channels_last is wish and twice_as_fast == []
+    for wanted in (True, False):
+        plan, _, _ = resolve(planned(channels_last=wanted), wanted=True)
+        assert plan.config.engine.channels_last is wanted and twice_as_fast == []
         assert note(plan)["why"] == "nothing to choose"
 
 
@@ -106,7 +106,7 @@ def test_bf16_is_tried_on_processors_that_have_it_and_each_choice_beside_the_bes
         return (0.4, 1.0, True) if len(pairs) == 1 else (0.5, 0.4, False)
 
     monkeypatch.setattr(calibrate, "_compared", answer)
-    plan, _, said = settle(planned(), wanted=True)
+    plan, _, said = resolve(planned(), wanted=True)
     assert (plan.config.engine.precision, plan.config.engine.channels_last) == ("bf16", False)
     assert said[-1] == "calibration: bf16 2.50× as fast, taken; channels-last 0.80× as fast, not taken"
 
@@ -116,7 +116,7 @@ def test_a_choice_that_does_not_work_is_passed_over(home: Path, no_bf16: None, m
         raise RuntimeError("not implemented for this layout")
 
     monkeypatch.setattr(calibrate, "_compared", broken)
-    plan, _, said = settle(planned(), wanted=True)
+    plan, _, said = resolve(planned(), wanted=True)
     assert not plan.config.engine.channels_last and said[-1] == "calibration: nothing else worked"
 
 
@@ -134,35 +134,35 @@ def test_a_choice_must_be_faster_clearly_and_every_time(blocks: list, taken: boo
 
 
 def test_real_timings_are_compared(home: Path, no_bf16: None) -> None:
-    plan, _, said = settle(planned(), wanted=True)
+    plan, _, said = resolve(planned(), wanted=True)
     [tried] = note(plan)["tried"]
     assert tried["seconds"] > 0 and tried["against"] > 0 and "× as fast" in said[-1]
 
 
 def test_a_calibrated_run_is_that_of_its_engine_bit_for_bit(home: Path, no_bf16: None) -> None:
     plain, lock = create_run(home / "runs", recipe={"epochs": 1})
-    assert execute_run(plain, lock, say=lambda line: None) == 0
-    plan, _, _ = settle(planned(recipe={"epochs": 1}), wanted=True)
+    assert execute_run(plain, lock, log=lambda line: None) == 0
+    plan, _, _ = resolve(planned(recipe={"epochs": 1}), wanted=True)
     config = dataclasses.replace(
         plan.config, engine=dataclasses.replace(plan.config.engine, channels_last=False)
     )  # whatever was measured
     path, lock = planner.create(config, home / "runs", ["train", "tiny"])
-    assert execute_run(path, lock, say=lambda line: None) == 0
+    assert execute_run(path, lock, log=lambda line: None) == 0
     assert same(weights_of(plain), weights_of(path))
 
 
 def test_a_repeated_run_takes_the_engine_as_it_was_without_trying(
     home: Path, no_bf16: None, twice_as_fast: list
 ) -> None:
-    plan, _, _ = settle(planned(recipe={"epochs": 1}), wanted=True)
+    plan, _, _ = resolve(planned(recipe={"epochs": 1}), wanted=True)
     path, lock = planner.create(plan.config, home / "runs", ["train", "tiny"])
-    assert execute_run(path, lock, say=lambda line: None) == 0
+    assert execute_run(path, lock, log=lambda line: None) == 0
     twice_as_fast.clear()
     file = path / "run.json"
-    again, _, _ = settle(planned(network=None, config=file, device=None, threads=None), wanted=True)
+    again, _, _ = resolve(planned(network=None, config=file, device=None, threads=None), wanted=True)
     assert twice_as_fast == [] and again.config.engine == plan.config.engine
     second, lock = planner.create(again.config, home / "runs", ["train"])
-    assert execute_run(second, lock, say=lambda line: None) == 0
+    assert execute_run(second, lock, log=lambda line: None) == 0
     assert read_run(path).config["engine"] == read_run(second).config["engine"]
     assert same(weights_of(path), weights_of(second))
 

@@ -81,7 +81,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(paths: CheckpointPaths
     checkpoint.write_last(state(2), paths)
     paths.last.write_bytes(paths.last.read_bytes()[:-100])
     said: list[str] = []
-    assert step_of(checkpoint.read_newest(paths, say=said.append)) == 1
+    assert step_of(checkpoint.read_newest(paths, log=said.append)) == 1
     assert len(said) == 1 and "last.pt is damaged" in said[0] and "previous.pt" in said[0]
     paths.previous.write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=r"last.pt is damaged.*previous.pt is damaged"):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.batches import augment, class_balance
-from cnn_explorer.trainer.batches.batches import TrainingBatches, View
+from cnn_explorer.trainer.batches.batches import InputTransform, TrainingBatches
 from cnn_explorer.trainer.common import rng
 from cnn_explorer.trainer.config import recipe_layers
 from cnn_explorer.trainer.config.recipe import Recipe
@@ -99,7 +99,7 @@ def batches(**options: Any) -> TrainingBatches:
     samples = LabelledImages(torch.arange(40 * 4, dtype=torch.uint8).view(40, 1, 2, 2), labels)
     wanted: dict[str, Any] = {"batch_size": 8} | options
     values = Recipe(**wanted)
-    return TrainingBatches(samples, View([0.0], [1.0], 2, CPU), values, seed=3, num_classes=3)
+    return TrainingBatches(samples, InputTransform([0.0], [1.0], 2, CPU), values, seed=3, num_classes=3)
 
 
 def test_a_balanced_epoch_is_as_long_and_its_batches_carry_the_right_labels() -> None:

@@ -28,12 +28,12 @@ def plain_compilation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def run_to_end(path: Path, lock: RunLock) -> tuple[int, list[str]]:
     lines: list[str] = []
-    return execute_run(path, lock, say=lines.append), lines
+    return execute_run(path, lock, log=lines.append), lines
 
 
 @contextlib.contextmanager
-def prepared(home: Path, engine: Engine, network: str = "tiny", **wishes: object) -> Iterator[Bench]:
-    path, lock = create_run(home / "runs", network, **wishes)
+def prepared(home: Path, engine: Engine, network: str = "tiny", **options: object) -> Iterator[Bench]:
+    path, lock = create_run(home / "runs", network, **options)
     with bench(path, lock) as put_together:
         compile_warmup.warm_up(put_together.session, engine, put_together.report, 0)
         yield put_together
@@ -74,7 +74,7 @@ def test_compiling_leaves_weights_statistics_and_random_numbers_as_they_were(
         compile_warmup.warm_up(session, COMPILED, put_together.report, 0)
         assert torch.equal(torch.get_rng_state(), numbers)
         assert same(before, session.network.state_dict())
-        assert same(before, session.updater.judged.state_dict())
+        assert same(before, session.updater.eval_model.state_dict())
         assert all(parameter.grad is None for parameter in session.network.parameters())
         assert not [key for key in before if "orig_mod" in key]
         assert status_of(path)["state"] == "starting" and status_of(path)["phase"] == "compiling"
@@ -108,8 +108,8 @@ def test_a_compiled_run_is_that_of_the_same_operations(home: Path) -> None:
     code, lines = run_to_end(compiled, lock)
     assert code == 0 and any(line.startswith("compiled in") for line in lines)
     assert same(weights_of(plain), weights_of(compiled))
-    judged = [[r["accuracy"] for r in records_of(path, "eval")] for path in (plain, compiled)]
-    assert judged[0] == judged[1]
+    evaluated = [[r["accuracy"] for r in records_of(path, "eval")] for path in (plain, compiled)]
+    assert evaluated[0] == evaluated[1]
 
 
 def test_a_stopped_compiled_run_goes_on_bit_for_bit(home: Path) -> None:
@@ -171,10 +171,10 @@ def test_cuda_graphs_are_left_out_where_parts_of_a_batch_would_overwrite_each_ot
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_recorded_kernels_compute_what_the_network_does(home: Path, precision: str, compiled: bool) -> None:
-    wishes = {"device": "cuda", "precision": precision, "recipe": {"epochs": 2, "augment": []}}
-    plain, lock = create_run(home / "plain", "lenet5", **wishes)
+    options = {"device": "cuda", "precision": precision, "recipe": {"epochs": 2, "augment": []}}
+    plain, lock = create_run(home / "plain", "lenet5", **options)
     run_to_end(plain, lock)
-    recorded, lock = create_run(home / "recorded", "lenet5", cuda_graphs=True, compile=compiled, **wishes)
+    recorded, lock = create_run(home / "recorded", "lenet5", cuda_graphs=True, compile=compiled, **options)
     code, lines = run_to_end(recorded, lock)
     assert code == 0 and not [line for line in lines if "failed" in line]
     for key, value in weights_of(plain).items():

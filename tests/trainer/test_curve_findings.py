@@ -13,16 +13,15 @@ from typing import Any
 import pytest
 from cnn_explorer.cli.runs import runs_app
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.trainer.analysis import curve_findings
-from cnn_explorer.trainer.analysis import curve_summary as storyfile
-from cnn_explorer.trainer.analysis.curve_findings import read_curve
+from cnn_explorer.trainer.analysis import curve_findings, curve_summary
+from cnn_explorer.trainer.analysis.curve_findings import diagnose_curve
 from cnn_explorer.trainer.analysis.curve_summary import (
     MOST_PER_CLASS,
     MOST_POINTS,
-    Point,
-    Story,
-    StoryTeller,
-    read_story,
+    CurvePoint,
+    CurveSummary,
+    CurveSummaryBuilder,
+    read_curve_summary,
 )
 from cnn_explorer.trainer.runs.annotations import Notes
 from cnn_explorer.trainer.runs.run import Run
@@ -35,33 +34,33 @@ from typer.testing import CliRunner
 CONCEPTS = registry.NOTES.parent / "concepts"
 
 
-def story(
+def summary(
     losses: list[float],
     accuracies: Sequence[float] = (),
     validation: Sequence[tuple[float, float]] = (),
     **more: Any,
-) -> Story:
+) -> CurveSummary:
     """Twenty training records an epoch, with the loss and accuracy of that epoch; ``validation``: (loss, accuracy)."""
     train = [
-        Point(epoch + (index + 1) / 20, loss, accuracies[epoch] if accuracies else 0.5)
+        CurvePoint(epoch + (index + 1) / 20, loss, accuracies[epoch] if accuracies else 0.5)
         for epoch, loss in enumerate(losses)
         for index in range(20)
     ]
-    evaluations = tuple(Point(epoch, *pair) for epoch, pair in enumerate(validation, start=1))
+    evaluations = tuple(CurvePoint(epoch, *pair) for epoch, pair in enumerate(validation, start=1))
     values: dict[str, Any] = {"classes": 10, "train": tuple(train), "validation": evaluations} | more
-    return Story(**values)
+    return CurveSummary(**values)
 
 
-def rules(told: Story) -> list[str]:
-    return [finding.rule for finding in read_curve(told)]
+def rules(told: CurveSummary) -> list[str]:
+    return [finding.rule for finding in diagnose_curve(told)]
 
 
-def text(told: Story, rule: str) -> str:
-    return next(finding.text for finding in read_curve(told) if finding.rule == rule)
+def text(told: CurveSummary, rule: str) -> str:
+    return next(finding.text for finding in diagnose_curve(told) if finding.rule == rule)
 
 
 def test_divergence_speaks_alone_and_names_step_and_rate() -> None:
-    told = story([1.0, 0.5], validation=[(1.0, 0.6)] * 2, diverged_step=1234, rate=0.3)
+    told = summary([1.0, 0.5], validation=[(1.0, 0.6)] * 2, diverged_step=1234, rate=0.3)
     assert rules(told) == ["Diverged"]
     assert "1,234" in text(told, "Diverged") and "0.3" in text(told, "Diverged") and "try 0.1" in text(told, "Diverged")
 
@@ -70,21 +69,21 @@ def test_a_record_of_many_steps_names_the_one_that_was_wrong() -> None:
     named = train_record(40, loss=math.nan) | {"nonfinite_step": 23}
     gradient = train_record(40) | {"grad_norm": math.inf, "nonfinite_step": 40}
     for records, step in (([named], 23), ([train_record(7, loss=math.inf), named], 7), ([gradient], 40)):
-        teller, history = StoryTeller(), History()
-        teller.add(records)
+        builder, history = CurveSummaryBuilder(), History()
+        builder.add(records)
         history.add(records)
-        assert teller.diverged_step == history.diverged_step == step
+        assert builder.diverged_step == history.diverged_step == step
     history = History()
     history.add([train_record(40) | {"grad_norm": math.inf}])
     assert history.diverged_step is None  # with fp16 the scaler leaves such an update out
 
 
 def test_too_early_until_an_epoch_or_an_evaluation() -> None:
-    assert rules(Story(10)) == ["Too early"]
-    half = tuple(Point(index / 40, 2.3 - index / 40, 0.1) for index in range(1, 20))
-    assert rules(Story(10, train=half)) == ["Too early"]
-    assert "2.27 to 1.82" in text(Story(10, train=half), "Too early")
-    assert rules(story([2.0])) != ["Too early"]
+    assert rules(CurveSummary(10)) == ["Too early"]
+    half = tuple(CurvePoint(index / 40, 2.3 - index / 40, 0.1) for index in range(1, 20))
+    assert rules(CurveSummary(10, train=half)) == ["Too early"]
+    assert "2.27 to 1.82" in text(CurveSummary(10, train=half), "Too early")
+    assert rules(summary([2.0])) != ["Too early"]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_too_early_until_an_epoch_or_an_evaluation() -> None:
     [(10, 2.302, 0.1, True), (10, 2.22, 0.1, False), (10, 2.302, 0.16, False), (100, 4.6, 0.012, True)],
 )
 def test_not_learning_at_ln_of_the_classes(classes: int, loss: float, accuracy: float, speaks: bool) -> None:
-    told = story([loss, loss], validation=[(loss, accuracy)] * 2, classes=classes)
+    told = summary([loss, loss], validation=[(loss, accuracy)] * 2, classes=classes)
     assert (rules(told) == ["Not learning"]) == speaks
     if speaks:
         assert f"ln {classes} = {math.log(classes):.3f}" in text(told, "Not learning")
@@ -100,30 +99,30 @@ def test_not_learning_at_ln_of_the_classes(classes: int, loss: float, accuracy: 
 
 @pytest.mark.parametrize(("last", "speaks"), [(0.76, True), (0.74, False)])
 def test_a_rising_loss(last: float, speaks: bool) -> None:
-    told = story([1.0, 0.5, last, last], rate=0.1)
+    told = summary([1.0, 0.5, last, last], rate=0.1)
     assert ("The loss rises" in rules(told)) == speaks
     if speaks:
         assert "0.5" in text(told, "The loss rises") and "1.5 times" in text(told, "The loss rises")
 
 
 def test_advice_without_a_rate_and_epochs_beyond_a_hundred_are_written_out() -> None:
-    words = text(story([1.0] * 150 + [0.5] * 20 + [0.9] * 30), "The loss rises")
+    words = text(summary([1.0] * 150 + [0.5] * 20 + [0.9] * 30), "The loss rises")
     assert "around epoch 160 and" in words and "is too high; try a smaller one, a longer warm-up" in words
 
 
 def test_of_equal_accuracies_the_smaller_loss_is_best() -> None:
-    told = story([1.0, 0.9, 0.8], validation=[(1.0, 0.5), (0.8, 0.5), (0.9, 0.5)])
+    told = summary([1.0, 0.9, 0.8], validation=[(1.0, 0.5), (0.8, 0.5), (0.9, 0.5)])
     assert "50.0 % (epoch 2)" in text(told, "Nothing unusual")
 
 
 @pytest.mark.parametrize(("peak", "speaks"), [(1.01, True), (0.99, False)])
 def test_a_jump_that_came_down(peak: float, speaks: bool) -> None:
-    told = story([1.0, 0.5, peak, 0.4])
+    told = summary([1.0, 0.5, peak, 0.4])
     assert ("The loss jumps" in rules(told)) == speaks
 
 
-def overfitted(newest: float, train: float = 0.1) -> Story:
-    return story([1.0, 0.5, 0.3, train], [0.9] * 4, [(0.8, 0.7), (0.5, 0.88), (0.52, 0.88), (newest, 0.88)])
+def overfitted(newest: float, train: float = 0.1) -> CurveSummary:
+    return summary([1.0, 0.5, 0.3, train], [0.9] * 4, [(0.8, 0.7), (0.5, 0.88), (0.52, 0.88), (newest, 0.88)])
 
 
 def test_overfitting_names_both_losses() -> None:
@@ -136,56 +135,56 @@ def test_overfitting_names_both_losses() -> None:
 
 @pytest.mark.parametrize(("train", "size"), [(0.84, ""), (0.86, "mild"), (0.96, "large")])
 def test_gap_of_accuracies(train: float, size: str) -> None:
-    told = story([1.0, 0.5], [0.5, train], [(0.6, 0.5), (0.6, 0.8)])
+    told = summary([1.0, 0.5], [0.5, train], [(0.6, 0.5), (0.6, 0.8)])
     assert ("Gap" in rules(told)) == bool(size)
     if size:
         assert size in text(told, "Gap") and "80.0 %" in text(told, "Gap")
 
 
 def test_a_gap_is_not_said_twice() -> None:
-    told = dataclasses.replace(overfitted(0.9), train=story([1.0, 0.5, 0.3, 0.1], [1.0] * 4).train)
+    told = dataclasses.replace(overfitted(0.9), train=summary([1.0, 0.5, 0.3, 0.1], [1.0] * 4).train)
     assert "Over-fitting" in rules(told) and "Gap" not in rules(told)
 
 
 def test_validation_ahead_is_explained() -> None:
-    told = story([1.0, 0.9], [0.6, 0.7], [(0.8, 0.7), (0.7, 0.74)])
+    told = summary([1.0, 0.9], [0.6, 0.7], [(0.8, 0.7), (0.7, 0.74)])
     assert "Validation is ahead" in rules(told)
-    assert "Validation is ahead" not in rules(story([1.0, 0.9], [0.6, 0.72], [(0.8, 0.7), (0.7, 0.74)]))
+    assert "Validation is ahead" not in rules(summary([1.0, 0.9], [0.6, 0.72], [(0.8, 0.7), (0.7, 0.74)]))
 
 
 def test_still_improving_and_plateau_exclude_each_other() -> None:
     better = [(1.0, 0.5 + 0.05 * epoch) for epoch in range(6)]
-    told = story([1.0] * 6, [0.7] * 6, better, epochs=6, over=True)
+    told = summary([1.0] * 6, [0.7] * 6, better, epochs=6, over=True)
     assert "Still improving" in rules(told) and "Plateau" not in rules(told)
     words = text(told, "Still improving")
     assert "75.0 %" in words and "epoch 6 of 6" in words and "last 2 evaluations gained 10.0 points" in words
     assert "More epochs" in words
     flat = [*better[:4], (1.0, 0.65), (1.0, 0.6505)]
-    told = story([1.0] * 6, [0.65] * 6, flat)
+    told = summary([1.0] * 6, [0.65] * 6, flat)
     assert "Plateau" in rules(told) and "Still improving" not in rules(told)
     assert "65.0 % of epoch 4" in text(told, "Plateau")
-    assert "Plateau" not in rules(story([1.0] * 6, [0.65] * 6, [*better[:4], (1.0, 0.65), (1.0, 0.652)]))
-    assert "Plateau" not in rules(story([0.1] * 6, [1.0] * 6, [(0.1, 0.996)] * 6))
+    assert "Plateau" not in rules(summary([1.0] * 6, [0.65] * 6, [*better[:4], (1.0, 0.65), (1.0, 0.652)]))
+    assert "Plateau" not in rules(summary([0.1] * 6, [1.0] * 6, [(0.1, 0.996)] * 6))
 
 
 def test_underfitting_needs_an_end_or_a_plateau() -> None:
     validation = [(1.0, 0.6), (1.0, 0.62), (1.0, 0.61)]
-    assert "Under-fitting" in rules(story([1.2, 1.1, 1.0], [0.6] * 3, validation, over=True))
-    assert "Under-fitting" not in rules(story([1.2, 1.1, 1.0], [0.6] * 3, validation))
-    assert "Under-fitting" not in rules(story([1.2, 1.1, 1.0], [0.85] * 3, [(1.0, 0.85)] * 3, over=True))
+    assert "Under-fitting" in rules(summary([1.2, 1.1, 1.0], [0.6] * 3, validation, over=True))
+    assert "Under-fitting" not in rules(summary([1.2, 1.1, 1.0], [0.6] * 3, validation))
+    assert "Under-fitting" not in rules(summary([1.2, 1.1, 1.0], [0.85] * 3, [(1.0, 0.85)] * 3, over=True))
 
 
 @pytest.mark.parametrize(("images", "speaks"), [(300, True), (30_000, False), (None, False)])
 def test_noise_of_a_small_validation_part(images: int | None, speaks: bool) -> None:
     accuracies = [0.9, 0.88, 0.91, 0.89, 0.9]
-    told = story([0.3] * 5, [0.9] * 5, [(0.4, value) for value in accuracies], images=images)
+    told = summary([0.3] * 5, [0.9] * 5, [(0.4, value) for value in accuracies], images=images)
     assert ("Noisy validation" in rules(told)) == speaks
     if speaks:
         assert "±3.5 points" in text(told, "Noisy validation") and "fell 2 times" in text(told, "Noisy validation")
 
 
 def test_a_run_without_fault_gets_its_figures() -> None:
-    told = story([2.0, 0.5, 0.1], [0.5, 0.9, 0.97], [(1.0, 0.98), (0.3, 0.981), (0.1, 0.982)])
+    told = summary([2.0, 0.5, 0.1], [0.5, 0.9, 0.97], [(1.0, 0.98), (0.3, 0.981), (0.1, 0.982)])
     assert rules(told) == ["Nothing unusual"]
     assert "2 to 0.1" in text(told, "Nothing unusual") and "98.2 % (epoch 3)" in text(told, "Nothing unusual")
 
@@ -203,8 +202,8 @@ def test_every_rule_and_threshold_is_stated_in_the_concept_page() -> None:
             assert (CONCEPTS / target).is_file(), f"{name} links to {target}"
 
 
-figures = st.floats(allow_nan=True, allow_infinity=True)
-points = st.lists(st.builds(Point, st.floats(0, 1e6), figures, figures), max_size=30).map(
+numbers = st.floats(allow_nan=True, allow_infinity=True)
+points = st.lists(st.builds(CurvePoint, st.floats(0, 1e6), numbers, numbers), max_size=30).map(
     lambda found: tuple(sorted(found, key=lambda point: point.epoch))
 )
 
@@ -212,13 +211,13 @@ points = st.lists(st.builds(Point, st.floats(0, 1e6), figures, figures), max_siz
 @settings(max_examples=150, deadline=None)
 @given(points, points, st.integers(0, 1000), st.one_of(st.none(), st.integers(0, 10**6)), st.booleans())
 def test_any_figures_give_one_to_three_sentences(train, validation, classes, images, over) -> None:
-    told = Story(classes, train=train, validation=validation, images=images, over=over)
-    found = read_curve(told)
+    told = CurveSummary(classes, train=train, validation=validation, images=images, over=over)
+    found = diagnose_curve(told)
     assert 1 <= len(found) <= 3
     assert all(finding.text.endswith(".") and "\n" not in finding.text for finding in found)
 
 
-# The story
+# The summary
 
 
 def run_of(path: Path, **status: object) -> Run:
@@ -230,29 +229,29 @@ def run_of(path: Path, **status: object) -> Run:
 
 
 def test_a_million_records_stay_few_points_with_the_right_means() -> None:
-    teller = StoryTeller()
-    teller.add(train_record(step, loss=float(step)) for step in range(10_000))
-    told = teller.story(run_of(Path("run")))
+    builder = CurveSummaryBuilder()
+    builder.add(train_record(step, loss=float(step)) for step in range(10_000))
+    told = builder.summary(run_of(Path("run")))
     assert MOST_POINTS / 2 <= len(told.train) <= 2 * MOST_POINTS
     assert told.train_in(0, 1000).loss == pytest.approx(4999.5, rel=0.01)
     assert (told.classes, told.epochs, told.images, told.rate) == (10, 9, 300, 0.1)
 
 
 def test_what_is_no_number_is_left_out_and_divergence_noticed() -> None:
-    teller = StoryTeller()
-    teller.add(
+    builder = CurveSummaryBuilder()
+    builder.add(
         [train_record(1), {"kind": "train", "step": 7, "epoch": 0.1, "loss": math.nan}, {"kind": "train", "loss": "x"}]
     )
-    told = teller.story(run_of(Path("run")))
+    told = builder.summary(run_of(Path("run")))
     assert told.diverged_step == 7 and len(told.train) == 2
 
 
 def test_per_class_figures_keep_the_first_and_the_newest() -> None:
-    teller = StoryTeller()
-    teller.add(eval_record(epoch, 0.5) | {"per_class": [epoch / 1000, None]} for epoch in range(1, 301))
-    assert len(teller.evaluations.per_class) <= MOST_PER_CLASS
-    assert teller.evaluations.per_class[0][0] == 1 and teller.evaluations.per_class[-1][0] == 300
-    assert teller.evaluations.per_class[-1][1][0] == 0.3 and math.isnan(teller.evaluations.per_class[-1][1][1])
+    builder = CurveSummaryBuilder()
+    builder.add(eval_record(epoch, 0.5) | {"per_class": [epoch / 1000, None]} for epoch in range(1, 301))
+    assert len(builder.evaluations.per_class) <= MOST_PER_CLASS
+    assert builder.evaluations.per_class[0][0] == 1 and builder.evaluations.per_class[-1][0] == 300
+    assert builder.evaluations.per_class[-1][1][0] == 0.3 and math.isnan(builder.evaluations.per_class[-1][1][1])
 
 
 def write(path: Path, *records: dict) -> None:
@@ -261,21 +260,21 @@ def write(path: Path, *records: dict) -> None:
 
 
 def test_a_story_is_read_from_the_file_with_its_evaluations_in_order(tmp_path: Path) -> None:
-    assert read_story(run_of(tmp_path)).train == ()
+    assert read_curve_summary(run_of(tmp_path)).train == ()
     write(tmp_path, train_record(1, loss=2.0), eval_record(1, 0.5), train_record(150, loss=1.0), eval_record(2, 0.6))
     write(tmp_path, {"kind": "eval", "split": "test", "accuracy": 0.1})
-    told = read_story(run_of(tmp_path))
+    told = read_curve_summary(run_of(tmp_path))
     assert [point.loss for point in told.train] == [2.0, 1.0]
     assert [(point.epoch, point.accuracy) for point in told.validation] == [(1.0, 0.5), (2.0, 0.6)]
 
 
 def test_of_a_large_file_every_evaluation_is_read_and_the_training_sampled(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(storyfile, "LARGE", 1 << 18)
-    monkeypatch.setattr(storyfile, "NEAR_END", 1 << 16)
+    monkeypatch.setattr(curve_summary, "LARGE", 1 << 18)
+    monkeypatch.setattr(curve_summary, "NEAR_END", 1 << 16)
     lines = [json.dumps(train_record(step, loss=1.0)) for step in range(6000)]
     lines[::600] = [json.dumps(eval_record(epoch, epoch / 10)) for epoch in range(10)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    told = read_story(run_of(tmp_path))
+    told = read_curve_summary(run_of(tmp_path))
     assert [point.epoch for point in told.validation] == list(range(10))
     assert told.train[0].epoch < 10 and told.train[-1].epoch > 59 and len(told.train) < 4000
     assert [point.epoch for point in told.train] == sorted(point.epoch for point in told.train)
@@ -285,11 +284,11 @@ def test_of_a_large_file_every_evaluation_is_read_and_the_training_sampled(tmp_p
 def test_the_app_tells_the_same_story_as_the_commands(count: int) -> None:
     records = [train_record(step, loss=3.0 - step / 9000) for step in range(count)]
     records += [eval_record(1, 0.5), eval_record(2, 0.7), train_record(count, loss=math.nan)]
-    teller, history = StoryTeller(), History()
-    teller.add(records)
+    builder, history = CurveSummaryBuilder(), History()
+    builder.add(records)
     history.add(records)
     run = run_of(Path("run"))
-    told, shown = teller.story(run), history.story(run, history.evaluations)
+    told, shown = builder.summary(run), history.summary(run, history.evaluations)
     assert shown.validation == told.validation and shown.diverged_step == told.diverged_step == count
     assert len(shown.train) == len(told.train) <= 2 * MOST_POINTS
     for mine, theirs in zip(shown.train, told.train, strict=True):

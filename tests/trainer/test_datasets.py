@@ -31,7 +31,7 @@ from cnn_explorer.trainer.data import (
     published_sets,
     split,
 )
-from cnn_explorer.trainer.data.channel_statistics import SMALLEST_STD, Moments
+from cnn_explorer.trainer.data.channel_statistics import SMALLEST_STD, ChannelStatistics
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,8 +135,8 @@ def test_nonsense_for_a_validation_size_is_refused(asked: float) -> None:
 def test_validation_cannot_take_the_last_image_of_a_class(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1428 can be spared"):
         datasets.load("digits", tmp_path, tmp_path, validation=1438)
-    most = datasets.load("digits", tmp_path, tmp_path, validation=1428)
-    assert sorted(most.train.labels.tolist()) == list(range(10))
+    largest = datasets.load("digits", tmp_path, tmp_path, validation=1428)
+    assert sorted(largest.train.labels.tolist()) == list(range(10))
 
 
 def test_no_validation_part_when_none_is_asked(folders: tuple[Path, Path]) -> None:
@@ -154,8 +154,8 @@ def test_parts_are_rows_of_the_same_memory(folders: tuple[Path, Path]) -> None:
     assert torch.equal(data.train.images, data.train.source[data.train.rows])
     index = torch.tensor([5, 0, 5])
     for part in (data.train, data.validation, data.test):
-        fresh = datasets.LabelledImages(part.source, part.labels, part.rows)
-        assert torch.equal(fresh.batch(index), part.images[index])
+        uncached = datasets.LabelledImages(part.source, part.labels, part.rows)
+        assert torch.equal(uncached.batch(index), part.images[index])
         assert len(part.images) == len(part.labels) == len(part)
 
 
@@ -171,7 +171,7 @@ def test_shares_are_proportional_and_leave_every_class_a_image(counts: list[int]
         assert all(abs(gone - want) < 1 for gone, want in zip(out, wanted, strict=True))
 
 
-def test_a_rare_class_is_judged_too() -> None:
+def test_a_rare_class_is_evaluated_too() -> None:
     assert split.shares([32, 3], 4) == [3, 1]
     assert split.shares([900, 4, 3, 2], 9) == [7, 1, 1, 0]
 
@@ -193,21 +193,21 @@ def test_hold_out_partitions_the_rows(labels: list[int], seed: int) -> None:
 # -- means and deviations ----------------------------------------------------------------------------------------
 
 
-def test_moments_are_those_of_all_pixels() -> None:
+def test_channel_statistics_are_those_of_all_pixels() -> None:
     images = np.random.default_rng(1).integers(0, 256, (1500, 3, 5, 7), dtype=np.uint8)
     images[:, 1] //= 3
-    moments = Moments(3)
-    moments.add(images[:1100])
-    moments.add(images[1100:])
-    assert moments.mean() == pytest.approx((images / 255).mean(axis=(0, 2, 3)), abs=1e-12)
-    assert moments.std() == pytest.approx((images / 255).std(axis=(0, 2, 3)), abs=1e-12)
+    statistics = ChannelStatistics(3)
+    statistics.add(images[:1100])
+    statistics.add(images[1100:])
+    assert statistics.mean() == pytest.approx((images / 255).mean(axis=(0, 2, 3)), abs=1e-12)
+    assert statistics.std() == pytest.approx((images / 255).std(axis=(0, 2, 3)), abs=1e-12)
 
 
 def test_a_channel_that_never_changes_can_still_be_divided_by() -> None:
-    moments = Moments(1)
-    moments.add(np.full((4, 1, 2, 2), 255, np.uint8))
-    assert moments.mean() == pytest.approx((1.0,))
-    assert moments.std() == (SMALLEST_STD,)
+    statistics = ChannelStatistics(1)
+    statistics.add(np.full((4, 1, 2, 2), 255, np.uint8))
+    assert statistics.mean() == pytest.approx((1.0,))
+    assert statistics.std() == (SMALLEST_STD,)
 
 
 def test_means_cover_the_validation_part_too(folders: tuple[Path, Path]) -> None:
@@ -372,10 +372,10 @@ def test_a_damaged_copy_is_noticed_and_made_again(harm: str, folders: tuple[Path
     harmed = {"cut": data[:-1], "half": data[: len(data) // 2], "changed": data, "empty": b"", "garbage": b"\1" * 5000}
     path.write_bytes(harmed.get(harm, bytes(data) + b"\0"))
     said: list[str] = []
-    assert torch.equal(datasets.load("mnist", *folders, say=said.append).train.images, whole)
+    assert torch.equal(datasets.load("mnist", *folders, log=said.append).train.images, whole)
     assert any("damaged" in line for line in said)
     said.clear()
-    assert torch.equal(datasets.load("mnist", *folders, say=said.append).train.images, whole)
+    assert torch.equal(datasets.load("mnist", *folders, log=said.append).train.images, whole)
     assert said == []
 
 
@@ -383,7 +383,7 @@ def test_an_unwritable_cache_folder_is_told_and_done_without(folders: tuple[Path
     expected = datasets.load("mnist", *folders)
     (tmp_path / "file").write_text("")
     said: list[str] = []
-    data = datasets.load("mnist", folders[0], tmp_path / "file" / "cache", say=said.append)
+    data = datasets.load("mnist", folders[0], tmp_path / "file" / "cache", log=said.append)
     assert torch.equal(data.train.images, expected.train.images) and data.std == expected.std
     assert len(said) == 1 and str(tmp_path / "file") in said[0] and "memory" in said[0]
 
@@ -413,8 +413,8 @@ def test_no_temporary_file_stays_behind(folders: tuple[Path, Path]) -> None:
     assert [path.name for path in folder.iterdir()] == ["mnist.images"]
     for name, age in ((".mnist.images.1.tmp", 0), (".mnist.images.2.tmp", 7200)):
         (folder / name).write_text("left by a killed process")
-        moment = (folder / name).stat().st_mtime - age
-        os.utime(folder / name, (moment, moment))
+        when = (folder / name).stat().st_mtime - age
+        os.utime(folder / name, (when, when))
     (folder / "mnist.images").unlink()
     datasets.load("mnist", *folders)
     assert sorted(path.name for path in folder.iterdir()) == [".mnist.images.1.tmp", "mnist.images"]
@@ -499,7 +499,7 @@ def test_an_interrupted_download_does_not_poison(tmp_path: Path, monkeypatch: py
         datasets.load("mnist", tmp_path / "data", tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
     said: list[str] = []
-    data = datasets.load("mnist", tmp_path / "data", tmp_path / "cache", say=said.append)
+    data = datasets.load("mnist", tmp_path / "data", tmp_path / "cache", log=said.append)
     assert len(data.train) + len(data.validation) == 200 and len(said) == 1 and "downloading mnist" in said[0]
 
 
@@ -596,11 +596,11 @@ def test_a_download_is_told_in_tenths_where_there_is_no_terminal(monkeypatch: py
     narration = io.StringIO()
     monkeypatch.setattr(sys, "stderr", narration)
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         told.append(line)
         print(line, file=sys.stderr)
 
-    with published_sets._progress_told("mnist", say):
+    with published_sets._progress_logged("mnist", log):
         for _ in range(2):
             with utils.tqdm(total=100, mininterval=0) as bar:  # what torchvision draws
                 for _ in range(100):

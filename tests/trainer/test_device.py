@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.common.progress import Bar, Moment, Narrator
+from cnn_explorer.trainer.common.progress import Bar, ProgressReporter, StepProgress
 from cnn_explorer.trainer.devices import hardware
 
 
@@ -100,17 +100,17 @@ def test_a_terminal_that_vanishes_silences_the_narration_and_not_the_log() -> No
     def gone(line: str) -> None:
         raise OSError(5, "Input/output error")
 
-    log = io.BytesIO()
-    Narrator(gone, log).say("one\x1b[31m line")
-    assert log.getvalue() == b"one line\n"
+    log_file = io.BytesIO()
+    ProgressReporter(gone, log_file).log("one\x1b[31m line")
+    assert log_file.getvalue() == b"one line\n"
 
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
             raise OSError(5, "Input/output error")
 
-    bar = Bar(Gone(), log)
-    bar.moment(Moment(1, 10, 1, 2, 0.5, 0.5, 100.0, 3.0))
+    bar = Bar(Gone(), log_file)
+    bar.progress(StepProgress(1, 10, 1, 2, 0.5, 0.5, 100.0, 3.0))
     bar.epoch("an epoch")
-    bar.say("a line")
+    bar.log("a line")
     bar.end()
-    assert log.getvalue() == b"one line\nan epoch\na line\n"
+    assert log_file.getvalue() == b"one line\nan epoch\na line\n"

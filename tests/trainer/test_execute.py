@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 def run_to_end(path: Path, lock) -> tuple[int, list[str]]:
     lines: list[str] = []
-    return execute_run(path, lock, say=lines.append), lines
+    return execute_run(path, lock, log=lines.append), lines
 
 
 def resume(path: Path) -> tuple[int, list[str]]:
@@ -64,7 +64,7 @@ def test_a_run_that_finishes(home: Path) -> None:
     assert test["per_class"][0] == test["confusion"][0][0] / 36
 
 
-def test_the_test_part_is_judged_with_the_best_weights(home: Path) -> None:
+def test_the_test_part_is_evaluated_with_the_best_weights(home: Path) -> None:
     path, lock = create_run(home / "runs", recipe={"schedule": "constant", "lr": 0.5, "epochs": 4})
     run_to_end(path, lock)
     test = records_of(path, "eval")[-1]
@@ -73,7 +73,7 @@ def test_the_test_part_is_judged_with_the_best_weights(home: Path) -> None:
     with bench(path, spawn.RunLock.acquire(path)) as made:
         made.session.network.load_state_dict(best["model"])
         data = datasets.load("digits", home, home)
-        found = evaluate(made.session.network, evaluation_batches(data.test, made.session.view), 10)
+        found = evaluate(made.session.network, evaluation_batches(data.test, made.session.input_transform), 10)
     assert (found.accuracy, found.confusion) == (test["accuracy"], test["confusion"])
 
 
@@ -154,7 +154,7 @@ def test_a_request_in_the_folder_stops_at_the_next_record(home: Path, monkeypatc
 def test_a_queue_goes_on_after_a_failure_and_skips_what_was_stopped(home: Path) -> None:
     runs = [create_run(home / "runs", name) for name in ("tiny_broken", "tiny", "tiny")]
     (runs[1][0] / "control" / "stop").touch()
-    codes = execute_queue([path for path, _ in runs], [lock for _, lock in runs], say=lambda line: None)
+    codes = execute_queue([path for path, _ in runs], [lock for _, lock in runs], log=lambda line: None)
     assert codes == [1, INTERRUPTED, 0]
     assert [status_of(path)["state"] for path, _ in runs] == ["failed", "stopped", "finished"]
 
@@ -162,7 +162,7 @@ def test_a_queue_goes_on_after_a_failure_and_skips_what_was_stopped(home: Path) 
 def test_a_signal_stops_the_whole_queue_unless_one_run_was_meant(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop_at(monkeypatch, 5)
     runs = [create_run(home / "runs") for _ in range(3)]
-    codes = execute_queue([path for path, _ in runs], [lock for _, lock in runs], say=lambda line: None)
+    codes = execute_queue([path for path, _ in runs], [lock for _, lock in runs], log=lambda line: None)
     assert codes == [INTERRUPTED] * 3
     assert [status_of(path)["state"] for path, _ in runs] == ["stopped"] * 3
     assert not any(is_locked(path) for path, _ in runs)
@@ -178,7 +178,7 @@ def test_a_signal_stops_the_whole_queue_unless_one_run_was_meant(home: Path, mon
         update(trainer, images, targets)
 
     monkeypatch.setattr(Trainer, "_update", meant_for_one)
-    codes = execute_queue([path for path, _ in only], [lock for _, lock in only], say=lambda line: None)
+    codes = execute_queue([path for path, _ in only], [lock for _, lock in only], log=lambda line: None)
     assert codes == [INTERRUPTED, 0]
 
 
@@ -319,9 +319,13 @@ def test_a_resumed_run_keeps_its_threads_as_far_as_there_are_cores(home: Path, m
     monkeypatch.setattr(execute.hardware, "use_threads", used.append)
     monkeypatch.setattr(execute.hardware, "usable_cores", lambda: 2)
     said: list[str] = []
-    execute._settle(2, home / "runs" / "a", said.append, execute.Setting(signals.StopSignals(), detached=True))
+    execute._configure_process(
+        2, home / "runs" / "a", said.append, execute.ExecutionContext(signals.StopSignals(), detached=True)
+    )
     assert (used, said) == ([2], [])
-    execute._settle(8, home / "runs" / "a", said.append, execute.Setting(signals.StopSignals(), detached=True))
+    execute._configure_process(
+        8, home / "runs" / "a", said.append, execute.ExecutionContext(signals.StopSignals(), detached=True)
+    )
     assert used == [2, 2] and "2 threads instead of 8" in said[0]
 
 
@@ -344,9 +348,9 @@ def test_what_is_prepared_is_what_is_written(home: Path) -> None:
     assert {"cnn_explorer", "torch", "python"} <= config["versions"].keys()
 
 
-def plan(**wishes):
+def plan(**options):
     said: list[str] = []
-    return planner.plan(asked(**wishes), said.append).config, said
+    return planner.plan(asked(**options), said.append).config, said
 
 
 def test_the_form_fits_the_images_and_that_is_said(home: Path) -> None:
@@ -384,7 +388,7 @@ def test_without_a_validation_part_the_last_weights_are_the_best(home: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         ({"network": None}, "network: give the name"),
         ({"network": "tinny"}, "did you mean 'tiny'"),
@@ -403,9 +407,9 @@ def test_without_a_validation_part_the_last_weights_are_the_best(home: Path) -> 
         ({"network": "tiny", "recipe": {"batch_size": 2000}}, "batch-size: 2000 .* the largest that works is 1294"),
     ],
 )
-def test_what_cannot_be_prepared(home: Path, wishes: dict, message: str) -> None:
+def test_what_cannot_be_prepared(home: Path, options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        plan(**wishes)
+        plan(**options)
 
 
 def test_a_run_that_cannot_write_its_weights_waits_and_then_is_finished(
@@ -413,7 +417,7 @@ def test_a_run_that_cannot_write_its_weights_waits_and_then_is_finished(
 ) -> None:
     path, lock = create_run(home / "runs")
     lines = disk_that_is_full_until(monkeypatch, lambda waited: waited == 3)
-    code = execute_run(path, lock, say=lines.append)
+    code = execute_run(path, lock, log=lines.append)
     assert (code, status_of(path)["state"]) == (0, "finished")
     assert sum("waits for the disk to take its weights" in line for line in lines) == 1
     assert checkpoint.read(checkpoint_paths(path).last)["step"] == 60
@@ -429,7 +433,7 @@ def test_a_run_whose_weights_never_find_room_failed_and_is_mended_by_resuming(
     with monkeypatch.context() as patch:
         lines = disk_that_is_full_until(patch, lambda waited: False)
         patch.setattr("cnn_explorer.trainer.loop.trainer.PATIENCE_S", 60.0)
-        code = execute_run(path, lock, say=lines.append)
+        code = execute_run(path, lock, log=lines.append)
     assert (code, status_of(path)["state"]) == (1, "failed")
     assert "the weights could not be written: No space left on device" in status_of(path)["error"]
     assert not any(record["split"] == "test" for record in records_of(path, "eval"))
@@ -448,7 +452,7 @@ def test_a_stop_while_the_disk_is_waited_for_gives_the_weights_up_and_says_so(
         return False
 
     lines = disk_that_is_full_until(monkeypatch, interrupt)
-    assert execute_run(path, lock, say=lines.append) == INTERRUPTED
+    assert execute_run(path, lock, log=lines.append) == INTERRUPTED
     assert any("since the last checkpoint is lost: No space left" in line for line in lines)
 
 

@@ -33,7 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr("cnn_explorer.trainer.loop.trainer.Best.beaten_by", lambda self, evaluation: False)
         registry.forget()
         path, lock = create_run(folder / "runs", "tiny", recipe={"epochs": 2, "ema": 0.9})
-        assert execute_run(path, lock, say=lambda line: None) == 0
+        assert execute_run(path, lock, log=lambda line: None) == 0
         yield folder / "runs"
     registry.forget()
 
@@ -62,9 +62,9 @@ def test_exported_weights_give_the_same_outputs(runs: Path, run: Path, tmp_path:
     )
     assert torch.equal(scores_of(target), scores_of(getattr(checkpoint_paths(run), which)))
     state = checkpoint.read(getattr(checkpoint_paths(run), which))
-    judged = state["model"] if which == "best" else state["average"]["network"]
+    evaluated = state["model"] if which == "best" else state["average"]["network"]
     tensors = load_file(target)
-    assert tensors.keys() == judged.keys() and all(torch.equal(tensors[name], judged[name]) for name in judged)
+    assert tensors.keys() == evaluated.keys() and all(torch.equal(tensors[name], evaluated[name]) for name in evaluated)
     with safe_open(target, framework="pt") as file:
         facts = json.loads(file.metadata()["cnn_explorer"])
     assert (facts["network"]["name"], facts["run"], facts["schema"]) == ("tiny", run.name, 1)

@@ -31,7 +31,7 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None])
 
 def train(path: Path, lock) -> tuple[int, list[str]]:
     lines: list[str] = []
-    return execute_run(path, lock, say=lines.append), lines
+    return execute_run(path, lock, log=lines.append), lines
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def test_data_that_vanish_before_a_run_is_resumed_are_one_line_and_coming_back_t
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pets = folder_of_images(home)
-    wishes = {"dataset": f"folder:{pets}", "recipe": {"epochs": 2}}
-    whole, (path, lock) = create_run(home / "runs", **wishes), create_run(home / "runs", **wishes)
+    options = {"dataset": f"folder:{pets}", "recipe": {"epochs": 2}}
+    whole, (path, lock) = create_run(home / "runs", **options), create_run(home / "runs", **options)
     assert train(*whole)[0] == 0
 
     def stop() -> None:

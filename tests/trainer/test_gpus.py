@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from cnn_explorer.cli.train_devices import Spread
+from cnn_explorer.cli.train_devices import DeviceAssignment
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.config.request import Placement, TrainRequest
 from cnn_explorer.trainer.devices import device_list, gpus, hardware
@@ -39,7 +39,7 @@ def machine_with(
 def test_auto_is_the_gpu_with_most_room_by_cuda_s_number(monkeypatch: pytest.MonkeyPatch) -> None:
     # As with CUDA_VISIBLE_DEVICES=2,0: CUDA's first is NVML's third, and NVML's second, the emptiest, is not seen.
     machine_with(monkeypatch, [5 * GIB, 70 * GIB, 2 * GIB], ["2", "0"])
-    assert gpus.by_room() == [1, 0]
+    assert gpus.by_free_memory() == [1, 0]
     assert hardware.choose_device("auto") == torch.device("cuda", 1)
     assert hardware.choose_device("cuda") == torch.device("cuda", 0)
     assert device_list.choose("1", None) == ("cuda:1",)
@@ -47,17 +47,17 @@ def test_auto_is_the_gpu_with_most_room_by_cuda_s_number(monkeypatch: pytest.Mon
 
 def test_parts_of_gpus_and_no_nvml_leave_cuda_s_order(monkeypatch: pytest.MonkeyPatch) -> None:
     machine_with(monkeypatch, [5 * GIB, 70 * GIB], ["MIG-7", "MIG-8"])
-    assert gpus.by_room() == [0, 1]
+    assert gpus.by_free_memory() == [0, 1]
     assert gpus.occupants(torch.device("cuda", 0)) is None
     monkeypatch.setitem(sys.modules, "pynvml", types.ModuleType("pynvml"))
-    assert gpus.by_room() == [0, 1]
+    assert gpus.by_free_memory() == [0, 1]
     assert hardware.choose_device("auto") == torch.device("cuda", 0)
     assert gpus.occupants(torch.device("cuda", 0)) is None
 
 
 def test_of_gpus_with_equal_room_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     machine_with(monkeypatch, [9 * GIB] * 3, ["0", "1", "2"])
-    assert gpus.by_room() == [0, 1, 2]
+    assert gpus.by_free_memory() == [0, 1, 2]
 
 
 def test_the_users_of_a_gpu_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,10 +121,10 @@ def test_processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_network_on_all_devices_and_several_on_one_each() -> None:
-    assert Spread((), 2).of(1, alone=True) == Placement() and Spread((), 2).beside == ()
-    together = Spread(("cuda:0", "cuda:2"), 1)
+    assert DeviceAssignment((), 2).of(1, alone=True) == Placement() and DeviceAssignment((), 2).beside == ()
+    together = DeviceAssignment(("cuda:0", "cuda:2"), 1)
     assert together.of(0, alone=False) == Placement(("cuda:0", "cuda:2"), 2, alone=False) and together.beside == ()
-    beside = Spread(("cuda:0", "cuda:2"), 3)
+    beside = DeviceAssignment(("cuda:0", "cuda:2"), 3)
     assert [beside.of(number, alone=True).devices for number in range(3)] == [("cuda:0",), ("cuda:2",), ("cuda:0",)]
     assert beside.beside == ("cuda:0", "cuda:2")
 
@@ -133,8 +133,10 @@ def test_cores_are_shared_out_among_the_processes_of_a_plan(home: Path, monkeypa
     monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
     said: list[str] = []
 
-    def planned(**wishes):
-        return planner.plan(TrainRequest.of("tiny", **wishes), said.append, Placement(("cpu", "cpu"), sharing=2)).config
+    def planned(**options):
+        return planner.plan(
+            TrainRequest.of("tiny", **options), said.append, Placement(("cpu", "cpu"), sharing=2)
+        ).config
 
     config = planned()
     assert (config.engine.device, config.engine.devices, config.engine.threads) == ("cpu", ("cpu", "cpu"), 2)

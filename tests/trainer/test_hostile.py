@@ -17,7 +17,7 @@ from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import RunLock
-from cnn_explorer.trainer.runs.reader import MetricsTail, list_runs, newest_figures, read_run, skim
+from cnn_explorer.trainer.runs.reader import MetricsTail, list_runs, newest_metrics, read_run, skim
 from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
 from cnn_explorer.trainer.weights.checkpoint import CheckpointError
@@ -107,9 +107,9 @@ def test_a_changed_checkpoint_is_refused_or_unchanged(tmp_path: Path, changes, e
 
 def repaired(data: bytes) -> bytearray:
     """The container with all its checksums right again, so that what is in it is read: the pickle, changed."""
-    fresh = io.BytesIO()
+    rewritten = io.BytesIO()
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(fresh, "w") as new:
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(rewritten, "w") as new:
             for name in old.namelist():
                 first: Any = old.open(name)
                 first._expected_crc = None
@@ -118,7 +118,7 @@ def repaired(data: bytes) -> bytearray:
                 new.writestr(name, member.read())
     except Exception:
         return bytearray(data)
-    return bytearray(fresh.getvalue())
+    return bytearray(rewritten.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_checkpoint_of_another_form_is_one_line(home: Path, state: dict) -> No
     paths = checkpoint_paths(path)
     checkpoint.write_last({**whole, **state} if state else {"step": 1}, paths)
     lines: list[str] = []
-    assert execute_run(path, lock, say=lines.append) == 1
+    assert execute_run(path, lock, log=lines.append) == 1
     assert status_of(path)["state"] == "failed"
     assert "the checkpoint does not fit this run" in status_of(path)["error"]
     assert not any("Traceback" in line for line in lines)
@@ -166,7 +166,7 @@ def test_absurd_files_are_read_in_bounded_time(stranger: Path, name: str, kind: 
         path.write_bytes(b'{"step": ' + b"9" * 5000 + b', "loss": 1e999, "kind": "train"}\n')
     run = read_run(stranger)
     assert list_runs(stranger.parent) == [run]
-    newest_figures(stranger)
+    newest_metrics(stranger)
     skim(stranger)
     MetricsTail(stranger).read()
     if kind != "huge":

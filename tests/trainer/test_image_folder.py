@@ -93,14 +93,14 @@ def test_a_validation_part_of_its_own(folder: str, animals: Path, tmp_path: Path
     assert (len(data.train), len(data.validation), len(data.test)) == (20, 7, 5)
     assert dataset_info.describe(f"folder:{animals}", tmp_path).validation == 7
     said: list[str] = []
-    again = load(animals, tmp_path / "cache", validation=0.5, say=said.append)
+    again = load(animals, tmp_path / "cache", validation=0.5, log=said.append)
     assert len(again.validation) == 7 and any("its own validation part" in line for line in said)
 
 
 def test_train_and_val_alone_make_val_the_test_part(animals: Path, tmp_path: Path) -> None:
     shutil.move(animals / "test", animals / "val")
     said: list[str] = []
-    data = load(animals, tmp_path / "cache", say=said.append)
+    data = load(animals, tmp_path / "cache", log=said.append)
     assert (len(data.train), len(data.validation), len(data.test)) == (18, 2, 5)
     assert any("val is taken for it" in line for line in said)
 
@@ -148,7 +148,7 @@ def test_nested_hidden_and_strange_files(animals: Path, tmp_path: Path) -> None:
     (animals / "README.md").write_text("animals")
     (animals / "extra").mkdir()
     said: list[str] = []
-    data = load(animals, tmp_path / "cache", say=said.append, validation=0)
+    data = load(animals, tmp_path / "cache", log=said.append, validation=0)
     assert data.classes == ("cat", "dog") and len(data.train) == 22 and data.skipped == ()
     text = "\n".join(said)
     assert "train/empty holds no image" in text
@@ -307,7 +307,7 @@ def test_unreadable_files_are_named_and_skipped(animals: Path, tmp_path: Path) -
     (animals / "test/dog/script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     for _ in ("decoded", "from the copy"):
         said: list[str] = []
-        data = load(animals, tmp_path / "cache", say=said.append, validation=0)
+        data = load(animals, tmp_path / "cache", log=said.append, validation=0)
         assert (len(data.train), len(data.test)) == (20, 5)
         assert [line.split(" (")[0] for line in data.skipped] == [
             "train/cat/empty.png",
@@ -538,7 +538,7 @@ def test_the_copy_follows_every_change_of_the_folder(change: str, animals: Path,
     cache, decoded = tmp_path / "cache", "decoding 2"
     load(animals, cache)
     said: list[str] = []
-    load(animals, cache, say=said.append)
+    load(animals, cache, log=said.append)
     assert said == []
     first = animals / "train/cat/000.png"
     if change == "add":
@@ -551,7 +551,7 @@ def test_the_copy_follows_every_change_of_the_folder(change: str, animals: Path,
         paint(first, (1, 2, 3))
     else:
         first.rename(animals / "test/cat/moved.png")
-    data = load(animals, cache, say=said.append, validation=0)
+    data = load(animals, cache, log=said.append, validation=0)
     assert decoded in said[0]
     assert len(data.train) == 20 + {"add": 1, "remove": -1, "move": -1}.get(change, 0)
     if change == "rewrite":

@@ -32,9 +32,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     registry.forget()
 
 
-def trained(runs: Path, network: str = "tiny", **wishes: object) -> Path:
-    path, lock = create_run(runs, network, **({"recipe": {"epochs": 1}} | wishes))
-    assert execute_run(path, lock, say=lambda line: None) == 0
+def trained(runs: Path, network: str = "tiny", **options: object) -> Path:
+    path, lock = create_run(runs, network, **({"recipe": {"epochs": 1}} | options))
+    assert execute_run(path, lock, log=lambda line: None) == 0
     return path
 
 
@@ -42,13 +42,13 @@ def first_weights(path: Path) -> dict[str, torch.Tensor]:
     """What a created run will begin with."""
     config = run_config.from_dict(json.loads((path / "run.json").read_text()))
     network = session.build_network(config)
-    initialise.take_over(network, config.network)
+    initialise.load_initial_weights(network, config.network)
     return network.state_dict()
 
 
-def planned(**wishes: Any) -> tuple[run_config.RunConfig, list[str]]:
+def planned(**options: Any) -> tuple[run_config.RunConfig, list[str]]:
     said: list[str] = []
-    return planner.plan(asked(**wishes), said.append).config, said
+    return planner.plan(asked(**options), said.append).config, said
 
 
 def test_the_run_to_begin_with_is_named_by_its_tag(runs: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_run_of_the_same_classes_is_taken_over_whole(runs: Path) -> None:
     config, _ = planned(network="tiny", init_from=earlier.name[-4:])
     begin = config.network.pretrained
     assert begin is not None
-    assert (begin.kind, begin.name, begin.fresh) == ("file", earlier.name, ())
+    assert (begin.kind, begin.name, begin.newly_initialised) == ("file", earlier.name, ())
     assert begin.source == str(earlier / "checkpoints" / "best.pt") and len(begin.digest) == 64
     assert config.recipe.backbone_lr == 0.1
     path, lock = create_run(runs, "tiny", init_from="last")
@@ -82,7 +82,7 @@ def test_other_classes_get_a_new_last_layer_and_the_earlier_normalisation(runs: 
     )
     begin = json.loads((path / "run.json").read_text())["network"]["pretrained"]
     assert begin["fresh"] == ["head.weight", "head.bias"] and (begin["mean"], begin["std"]) == ([0.25], [0.5])
-    assert execute_run(path, lock, say=lambda line: None) == 0
+    assert execute_run(path, lock, log=lambda line: None) == 0
     before, after = facts["model"], weights_of(path)
     for name in before:
         assert torch.equal(before[name], after[name]) == (not name.startswith("head")) or "num_batches" in name, name
@@ -94,10 +94,14 @@ def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> 
     torch.save({"state_dict": source.state_dict()}, tmp_path / "foreign.pth")
     foreign = str(tmp_path / "foreign.pth")
     config, said = planned(network="resnet34", dataset="digits", init_from=foreign)
-    fresh = config.network.pretrained.fresh
+    newly_initialised = config.network.pretrained.newly_initialised
     # Grey digits: the first convolution does not fit; ResNet-34 has more blocks than the file.
-    assert fresh[0].startswith("stem") and "head.weight" in fresh and "stage1.2.conv1.conv.weight" in fresh
-    assert "stage1.0.conv1.conv.weight" not in fresh
+    assert (
+        newly_initialised[0].startswith("stem")
+        and "head.weight" in newly_initialised
+        and "stage1.2.conv1.conv.weight" in newly_initialised
+    )
+    assert "stage1.0.conv1.conv.weight" not in newly_initialised
     assert any("tensors taken over" in line and "and" in line for line in said)
     assert any(line.startswith("of foreign.pth find no place: stem") and "head.bias" in line for line in said)
     with pytest.raises(UsageError, match=r"init-from: 'foreign.pth' has no weights that fit tiny"):
@@ -109,7 +113,7 @@ def test_the_form_of_the_earlier_run_is_kept(runs: Path) -> None:
     config, _ = planned(network="tiny", init_from=earlier.name)
     assert config.network.image_size == 20
     config, _ = planned(network="tiny", init_from=earlier.name, image_size=28)
-    assert config.network.image_size == 28 and "head.weight" in config.network.pretrained.fresh
+    assert config.network.image_size == 28 and "head.weight" in config.network.pretrained.newly_initialised
 
 
 def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path: Path) -> None:
@@ -120,11 +124,11 @@ def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path:
     state = checkpoint.read(copy)
     state["model"]["head.bias"] += 1
     checkpoint.write({k: v for k, v in state.items() if k != "schema"}, copy)
-    assert execute_run(changed, lock, say=lambda line: None) == 1
+    assert execute_run(changed, lock, log=lambda line: None) == 1
     assert "copy.pt: has changed since" in status_of(changed)["error"]
     gone, lock = create_run(runs, "tiny", init_from=str(copy))
     copy.unlink()
-    assert execute_run(gone, lock, say=lambda line: None) == 1
+    assert execute_run(gone, lock, log=lambda line: None) == 1
     assert "copy.pt: is not there" in status_of(gone)["error"]
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 from cnn_explorer.trainer.common import process
-from cnn_explorer.trainer.runs.liveness import conclude
+from cnn_explorer.trainer.runs.liveness import infer_state
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.trainer.runs.run_writer import timestamp
 
@@ -39,15 +39,15 @@ def beat(seconds: float) -> str:
 
 
 def test_without_locks_the_process_decides():
-    assert conclude(here(), None, None, NOW)[0] == "training"
-    state, reason = conclude(here(pid=2**22 + 1), None, NOW, NOW)
+    assert infer_state(here(), None, None, NOW)[0] == "training"
+    state, reason = infer_state(here(pid=2**22 + 1), None, NOW, NOW)
     assert state == "crashed" and "gone" in reason
 
 
 def test_a_pid_that_was_used_again_is_another_process():
     ticks = process.start_ticks(os.getpid())
     reused = here(process_ticks=None if ticks is None else ticks - 1000, process_started=time.time() - 86_400)
-    assert conclude(reused, None, NOW, NOW)[0] == "crashed"
+    assert infer_state(reused, None, NOW, NOW)[0] == "crashed"
     assert process.is_alive(os.getpid(), time.time() - 86_400, None) is False
 
 
@@ -81,36 +81,38 @@ def test_a_pid_that_is_none_is_dead(pid):
 
 
 def test_after_a_restart_of_the_machine_the_run_has_crashed():
-    state, reason = conclude(here(boot_id="the one before"), None, NOW, NOW)
+    state, reason = infer_state(here(boot_id="the one before"), None, NOW, NOW)
     assert (state, reason) == ("crashed", "the machine was restarted")
 
 
 def test_a_held_lock_is_believed_whatever_the_status_says():
-    assert conclude(elsewhere(heartbeat="2001-01-01T00:00:00Z"), True, 0.0, NOW)[0] == "training"
+    assert infer_state(elsewhere(heartbeat="2001-01-01T00:00:00Z"), True, 0.0, NOW)[0] == "training"
 
 
 def test_a_free_lock_of_another_machine_proves_nothing():
-    fresh = elsewhere(heartbeat=beat(-20))
-    assert conclude(fresh, False, None, NOW)[0] == "training"
-    state, reason = conclude(elsewhere(heartbeat=beat(-600)), False, None, NOW)
+    recent = elsewhere(heartbeat=beat(-20))
+    assert infer_state(recent, False, None, NOW)[0] == "training"
+    state, reason = infer_state(elsewhere(heartbeat=beat(-600)), False, None, NOW)
     assert state == "crashed" and "600 s" in reason
 
 
 def test_a_touched_file_counts_as_a_sign_of_life():
-    assert conclude(elsewhere(heartbeat=beat(-600)), False, NOW - 10, NOW)[0] == "training"
+    assert infer_state(elsewhere(heartbeat=beat(-600)), False, NOW - 10, NOW)[0] == "training"
 
 
 def test_a_heartbeat_from_the_future_is_no_life_insurance():
-    assert conclude(elsewhere(heartbeat=beat(+86_400)), False, NOW + 86_400, NOW)[0] == "crashed"
-    assert conclude(elsewhere(heartbeat=beat(+30)), False, None, NOW)[0] == "training", "clocks differ a little"
-    assert conclude(elsewhere(heartbeat=beat(+86_400)), False, NOW - 5, NOW)[0] == "training", "the file server knows"
+    assert infer_state(elsewhere(heartbeat=beat(+86_400)), False, NOW + 86_400, NOW)[0] == "crashed"
+    assert infer_state(elsewhere(heartbeat=beat(+30)), False, None, NOW)[0] == "training", "clocks differ a little"
+    assert infer_state(elsewhere(heartbeat=beat(+86_400)), False, NOW - 5, NOW)[0] == "training", (
+        "the file server knows"
+    )
 
 
 @pytest.mark.parametrize("heartbeat", [None, "", "soon", 1e300, [], {"a": 1}, True])
 def test_no_sign_of_life_at_all_is_a_crash(heartbeat):
-    assert conclude(elsewhere(heartbeat=heartbeat), False, None, NOW)[0] == "crashed"
+    assert infer_state(elsewhere(heartbeat=heartbeat), False, None, NOW)[0] == "crashed"
 
 
-def test_a_container_on_the_same_kernel_is_judged_by_the_lock():
-    assert conclude(here(host="another"), False, NOW, NOW)[0] == "crashed"
-    assert conclude(here(host="another"), True, 0.0, NOW)[0] == "training"
+def test_the_state_of_a_container_on_the_same_kernel_follows_from_the_lock():
+    assert infer_state(here(host="another"), False, NOW, NOW)[0] == "crashed"
+    assert infer_state(here(host="another"), True, 0.0, NOW)[0] == "training"

@@ -26,7 +26,7 @@ def losses(bottom: float) -> list[float]:
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_of_the_smallest_loss() -> None:
-    found = lr_finder.judged(RATES, losses(-1), blew_up=True)
+    found = lr_finder.find_range(RATES, losses(-1), blew_up=True)
     assert found.lowest is not None and 0.05 < found.lowest < 0.2
     assert found.suggested == pytest.approx(found.lowest / 10, rel=0.05)
     assert found.steepest == pytest.approx(1e-3, rel=0.3)
@@ -36,19 +36,19 @@ def test_the_suggestion_is_a_tenth_of_the_rate_of_the_smallest_loss() -> None:
 def test_noise_of_one_rate_does_not_decide() -> None:
     values = losses(-1)
     values[20] = 0.1
-    lowest = lr_finder.judged(RATES, values, blew_up=True).lowest
+    lowest = lr_finder.find_range(RATES, values, blew_up=True).lowest
     assert lowest is not None and 0.05 < lowest < 0.2
 
 
 @pytest.mark.parametrize("values", [[], [2.3], [2.3] * 120, [2.3 + rate for rate in RATES], [2.3, 2.2]])
 def test_nothing_is_suggested_where_the_loss_does_not_fall(values: list[float]) -> None:
-    found = lr_finder.judged(RATES[: len(values)], values, blew_up=False)
+    found = lr_finder.find_range(RATES[: len(values)], values, blew_up=False)
     assert found.suggested is None and "none is suggested" in found.verdict
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=120))
 def test_whatever_the_losses_the_rates_named_are_among_those_tried(values: list[float]) -> None:
-    found = lr_finder.judged(RATES[: len(values)], values, blew_up=False)
+    found = lr_finder.find_range(RATES[: len(values)], values, blew_up=False)
     assert len(found.smoothed) == len(values)
     if found.suggested is not None:
         assert found.steepest is not None and found.lowest is not None

@@ -22,7 +22,7 @@ from support.training import create_run, records_of, same, status_of, weights_of
 
 def train(path: Path, lock) -> tuple[int, list[str]]:
     lines: list[str] = []
-    return execute_run(path, lock, say=lines.append), lines
+    return execute_run(path, lock, log=lines.append), lines
 
 
 def splits(path: Path) -> list[tuple[int, str]]:
@@ -98,7 +98,7 @@ def test_the_weights_are_those_of_a_run_that_had_small_parts_from_the_start(
 def test_within_a_run_it_goes_back_to_the_checkpoint_and_no_record_is_double(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop.Window, "due", lambda self: True)
+    monkeypatch.setattr(loop.MetricsWindow, "due", lambda self: True)
     monkeypatch.setattr("cnn_explorer.trainer.loop.checkpointer.COST_SHARE", float("inf"))
     path, lock = create_run(home / "runs")
     with monkeypatch.context() as patch:
@@ -179,9 +179,9 @@ def test_an_evaluation_is_made_again_with_fewer_images_at_a_time(home: Path, mon
         f"out of memory in the evaluation: {count} images at a time from here on" for count in (327, 164, 82)
     ]
     assert same(weights_of(path), weights_of(reference[0]))
-    judged, expected = records_of(path, "eval"), records_of(reference[0], "eval")
-    assert [(r["step"], r.get("confusion")) for r in judged] == [(r["step"], r.get("confusion")) for r in expected]
-    assert [r["loss"] for r in judged] == pytest.approx([r["loss"] for r in expected])
+    evaluated, expected = records_of(path, "eval"), records_of(reference[0], "eval")
+    assert [(r["step"], r.get("confusion")) for r in evaluated] == [(r["step"], r.get("confusion")) for r in expected]
+    assert [r["loss"] for r in evaluated] == pytest.approx([r["loss"] for r in expected])
 
 
 def test_an_evaluation_of_one_image_that_is_too_much_fails_in_one_line(

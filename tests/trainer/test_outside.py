@@ -171,7 +171,7 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(
 
 def test_a_stem_is_for_the_catalogue(nets: Path, home: Path) -> None:
     with pytest.raises(cx.UsageError, match="stem: 'small' is for networks of the catalogue"):
-        planner.plan(planner.Request(network="nets:Small", stem="small"), print)
+        planner.plan(planner.TrainingRequest(network="nets:Small", stem="small"), print)
 
 
 def test_published_weights_of_torchvision_fit_its_own_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

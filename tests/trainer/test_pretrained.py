@@ -25,7 +25,7 @@ from cnn_explorer.models import convnext, swin, vgg, vit
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.transplant import named_weights, randomise
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.trainer.batches.batches import View
+from cnn_explorer.trainer.batches.batches import InputTransform
 from cnn_explorer.trainer.config import run_config, weights_source
 from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.config.weights_source import WeightsRequest
@@ -94,7 +94,9 @@ def test_the_function_is_torchvisions(name: str, size: int) -> None:
     theirs = torchvisions(variant.torchvision)
     write_file(chosen, theirs)
     ours = without_values(lambda: registry.build(name, image_size=size))
-    torchvision_weights.put_into(ours, chosen, lambda n: registry.build(name, num_classes=n, image_size=size), size, ())
+    torchvision_weights.copy_into(
+        ours, chosen, lambda n: registry.build(name, num_classes=n, image_size=size), size, ()
+    )
     assert_equal(ours, theirs, size, chosen)
 
 
@@ -166,7 +168,7 @@ def test_the_function_is_torchvisions_in_large_families(name: str, monkeypatch: 
     network = theirs(64) if name == "swin_tiny" else without_values(lambda: theirs(64))
     ours = build(1000)
     write_file(chosen, network)
-    torchvision_weights.put_into(ours, chosen, build, 64, ())
+    torchvision_weights.copy_into(ours, chosen, build, 64, ())
     assert_equal(ours, network, 64, chosen)
 
 
@@ -183,7 +185,7 @@ def test_a_vits_positions_are_stretched_to_another_size(monkeypatch: pytest.Monk
     network: Any = theirs(32)
     ours = build(1000)
     write_file(chosen, network)
-    torchvision_weights.put_into(ours, chosen, build, 64, ())
+    torchvision_weights.copy_into(ours, chosen, build, 64, ())
     before, after = network.encoder.pos_embedding[0], dict(ours.named_parameters())["tokens.positions"][0]
     assert before.shape == (1 + 4, 32) and after.shape == (1 + 16, 32)
     assert torch.equal(before[0], after[0])
@@ -294,7 +296,7 @@ def published_file() -> torchvision_weights.Published:
     return chosen
 
 
-def wished(dataset: str, **recipe: object) -> dict:
+def requested(dataset: str, **recipe: object) -> dict:
     values = {"epochs": 2, "batch_size": 4} | recipe
     return {"dataset": dataset, "pretrained": True, "image_size": 32, "recipe": values}
 
@@ -303,7 +305,7 @@ def as_published(chosen: torchvision_weights.Published, size: int = 32) -> dict[
     """The backbone's weights as they are in the file, under our names."""
     network = registry.build("shufflenet_v2_050", num_classes=2, image_size=size)
     build = partial(registry.build, "shufflenet_v2_050", image_size=size)
-    torchvision_weights.put_into(network, chosen, lambda n: build(num_classes=n), size, HEAD)
+    torchvision_weights.copy_into(network, chosen, lambda n: build(num_classes=n), size, HEAD)
     return {name: value for name, value in named_weights(network).items() if name not in HEAD}
 
 
@@ -313,14 +315,14 @@ HEAD = ("head.weight", "head.bias")
 def test_a_frozen_backbone_and_a_new_head(
     tmp_path: Path, animals: str, published_file: torchvision_weights.Published
 ) -> None:
-    path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wished(animals, freeze="backbone", ema=0.9))
+    path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **requested(animals, freeze="backbone", ema=0.9))
     written = json.loads((path / "run.json").read_text())
     begin = written["network"]["pretrained"]
     assert (begin["kind"], begin["name"], begin["source"]) == ("torchvision", published_file.name, published_file.url)
     assert tuple(begin["fresh"]) == HEAD and begin["mean"] == list(IMAGENET_MEAN)
     assert (written["network"]["stem"], written["network"]["num_classes"]) == ("imagenet", 2)
     chance = session.build_network(run_config.from_dict(written)).state_dict()
-    assert execute_run(path, lock, say=lambda line: None) == 0
+    assert execute_run(path, lock, log=lambda line: None) == 0
     trained = weights_of(path)
     for name, value in as_published(published_file).items():
         assert torch.equal(trained[name], value), f"{name} has moved"
@@ -330,8 +332,8 @@ def test_a_frozen_backbone_and_a_new_head(
 
 
 def test_discriminative_rates(tmp_path: Path, animals: str, published_file: torchvision_weights.Published) -> None:
-    wishes = wished(animals, lr=0.01, momentum=0, weight_decay=0, schedule="constant", layer_decay=0.5)
-    path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wishes)
+    options = requested(animals, lr=0.01, momentum=0, weight_decay=0, schedule="constant", layer_decay=0.5)
+    path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **options)
     with bench(path, lock, stop_after=1) as ours:
         optimizer = ours.session.updater.optimizer
         network: Any = ours.session.network
@@ -364,18 +366,18 @@ def test_resuming_needs_the_file_no_more(tmp_path: Path, animals: str) -> None:
     """And before the first checkpoint it does, and says so."""
     chosen = torchvision_weights.find(registry.find("squeezenet1_1"))
     write_file(chosen, torchvisions("squeezenet1_1"))
-    through, lock = create_run(tmp_path / "runs", "squeezenet1_1", **wished(animals))
-    assert execute_run(through, lock, say=lambda line: None) == 0
-    halves, lock = create_run(tmp_path / "runs", "squeezenet1_1", **wished(animals))
+    through, lock = create_run(tmp_path / "runs", "squeezenet1_1", **requested(animals))
+    assert execute_run(through, lock, log=lambda line: None) == 0
+    halves, lock = create_run(tmp_path / "runs", "squeezenet1_1", **requested(animals))
     with bench(halves, lock, stop_after=3) as ours, pytest.raises(Stopped):
         ours.trainer.run()
     chosen.file.unlink()
-    assert execute_run(halves, lock, say=lambda line: None) == 0
+    assert execute_run(halves, lock, log=lambda line: None) == 0
     assert same(weights_of(halves), weights_of(through))
     write_file(chosen, torchvisions("squeezenet1_1"))
-    early, lock = create_run(tmp_path / "runs", "squeezenet1_1", **wished(animals))
+    early, lock = create_run(tmp_path / "runs", "squeezenet1_1", **requested(animals))
     chosen.file.write_bytes(b"")
-    assert execute_run(early, lock, say=lambda line: None) == 1
+    assert execute_run(early, lock, log=lambda line: None) == 1
     assert str(chosen.file) in status_of(early)["error"]
 
 
@@ -390,16 +392,16 @@ def test_grey_images_the_weights_own_size_and_a_rate_for_fine_tuning(
     assert any("grey images become 3" in line for line in said)
     assert any("10,250 of 352,042 parameters are new: head.weight, head.bias" in line for line in said)
     assert network.pretrained is not None
-    view = View(network.pretrained.mean, network.pretrained.std, 28, torch.device("cpu"))
+    input_transform = InputTransform(network.pretrained.mean, network.pretrained.std, 28, torch.device("cpu"))
     grey = torch.full((2, 1, 28, 28), 255, dtype=torch.uint8)
-    seen = view.normalised(grey)
+    seen = input_transform.normalised(grey)
     assert seen.shape == (2, 3, 28, 28)
     expected = [(1 - m) / s for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
     assert seen[0, :, 0, 0].tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_run_json_begins_in_the_same_way_again(tmp_path: Path, published_file: torchvision_weights.Published) -> None:
-    path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **wished("digits", freeze="backbone"))
+    path, lock = create_run(tmp_path / "runs", "shufflenet_v2_050", **requested("digits", freeze="backbone"))
     lock.release()
     first = run_config.from_dict(json.loads((path / "run.json").read_text()))
     request = TrainRequest.of(config=path / "run.json", threads=1)

@@ -13,12 +13,12 @@ from cnn_explorer.trainer.config.request import EngineRequest, TrainRequest
 from cnn_explorer.trainer.devices import hardware
 from cnn_explorer.trainer.planning import engine_choice, estimate, planner, preview, trial
 from cnn_explorer.trainer.planning.estimate import Forecast
-from cnn_explorer.trainer.planning.trial import Timing
+from cnn_explorer.trainer.planning.trial import TrialTiming
 from support.training import asked, call
 
 
-def planned(**wishes) -> planner.Plan:
-    return planner.plan(asked(**wishes), lambda line: None)
+def planned(**options) -> planner.Plan:
+    return planner.plan(asked(**options), lambda line: None)
 
 
 def test_a_plan_as_json_has_what_the_run_would_have_and_writes_nothing(
@@ -71,7 +71,7 @@ def test_batches_made_to_fit_the_number_of_images_have_that_as_their_origin(home
 
 def test_a_timing_is_turned_into_seconds_of_the_run(home: Path) -> None:
     config = planned(recipe={"epochs": 3}).config  # 1,294 images to train on: 20 batches of 64
-    found = estimate.from_timing(config, Timing(0.5, 64, 0.001))
+    found = estimate.from_timing(config, TrialTiming(0.5, 64, 0.001))
     assert found.images_per_s == 128
     assert found.seconds_per_epoch == pytest.approx(20 * 0.5 + 144 * 0.001)
     assert found.seconds == pytest.approx(3 * found.seconds_per_epoch + 359 * 0.001)
@@ -80,7 +80,7 @@ def test_a_timing_is_turned_into_seconds_of_the_run(home: Path) -> None:
 
 def test_what_is_far_too_slow_is_told_with_a_smaller_choice(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial.Trial, "__init__", lambda self, config, data: None)
-    monkeypatch.setattr(trial.Trial, "timing", lambda self, budget: Timing(200.0, 32, 1.0))
+    monkeypatch.setattr(trial.Trial, "timing", lambda self, budget: TrialTiming(200.0, 32, 1.0))
     plan = planned(network="resnet18", dataset="digits", stem="imagenet")
     found = estimate.forecast(plan.config, plan.data)
     [warning] = found.warnings
@@ -127,7 +127,7 @@ def file_with(origin: str, engine: dict, complete: bool = False) -> TrainRequest
 
 def test_flags_win_over_a_file_and_that_over_what_suits_the_device(home: Path) -> None:
     file = file_with("e.toml", {"channels_last": True, "precision": "bf16"})
-    choice = engine_choice.choose({"precision": "fp32", "device": "cpu"}, file, alone=True, say=print)
+    choice = engine_choice.choose({"precision": "fp32", "device": "cpu"}, file, alone=True, log=print)
     assert (choice.engine.precision, choice.engine.channels_last, choice.engine.compile) == ("fp32", True, False)
     assert (choice.origins["precision"], choice.origins["channels_last"]) == ("flag", "e.toml")
     assert choice.fixed == {"precision", "device", "channels_last"}
@@ -148,16 +148,16 @@ def test_images_for_which_there_is_no_room_stay_in_main_memory_unless_decided(
 
 def test_what_only_a_gpu_can_do_is_refused_on_a_cpu(home: Path) -> None:
     with pytest.raises(UsageError, match="cuda-graphs: needs a CUDA device, and this run is on cpu"):
-        engine_choice.choose({"cuda_graphs": True, "device": "cpu"}, TrainRequest(), alone=True, say=print)
+        engine_choice.choose({"cuda_graphs": True, "device": "cpu"}, TrainRequest(), alone=True, log=print)
     with pytest.raises(UsageError, match=r"e\.toml: engine: tf32: needs a CUDA device"):
-        engine_choice.choose({"device": "cpu"}, file_with("e.toml", {"tf32": True}), alone=True, say=print)
+        engine_choice.choose({"device": "cpu"}, file_with("e.toml", {"tf32": True}), alone=True, log=print)
 
 
 def test_a_run_of_a_gpu_is_repeated_on_a_cpu_without_what_only_the_gpu_had(home: Path) -> None:
     before = {"device": "cuda:0", "precision": "fp32", "compile": True, "cuda_graphs": True, "tf32": True, "threads": 1}
     said: list[str] = []
     file = file_with("run.json", before, complete=True)
-    choice = engine_choice.choose({"device": "cpu"}, file, alone=True, say=said.append)
+    choice = engine_choice.choose({"device": "cpu"}, file, alone=True, log=said.append)
     assert not (choice.engine.compile or choice.engine.cuda_graphs or choice.engine.tf32)
     assert [line.split()[1] for line in said] == ["cuda-graphs", "tf32", "compile"] and choice.complete
 

@@ -46,8 +46,8 @@ def test_a_batch_that_is_too_small_to_be_shared_out() -> None:
 
 @pytest.mark.parametrize(("count", "world"), [(10, 3), (2, 4), (0, 2)])
 def test_every_image_is_in_one_part(count: int, world: int) -> None:
-    places = [list(range(*process_group.part(count, rank, world))) for rank in range(world)]
-    assert [place for part in places for place in part] == list(range(count))
+    indices = [list(range(*process_group.part(count, rank, world))) for rank in range(world)]
+    assert [index for part in indices for index in part] == list(range(count))
 
 
 def test_alone_there_is_nobody_to_ask() -> None:
@@ -57,7 +57,7 @@ def test_alone_there_is_nobody_to_ask() -> None:
     assert process_group.join({}) is ALONE
     values = torch.ones(3)
     assert ALONE.sum(values) is values
-    assert ALONE.most(1, 0) == [1, 0]
+    assert ALONE.all_reduce_max(1, 0) == [1, 0]
 
 
 def start_ranks(*words: str, world: int = 2) -> list[subprocess.Popen]:
@@ -65,10 +65,10 @@ def start_ranks(*words: str, world: int = 2) -> list[subprocess.Popen]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    shared = os.environ | {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    shared |= {"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": str(world)}
+    environment = os.environ | {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    environment |= {"OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": str(world)}
     return [
-        subprocess.Popen([sys.executable, *words], env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        subprocess.Popen([sys.executable, *words], env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(world)
     ]
 
@@ -124,12 +124,12 @@ def kill_rank_1() -> None:
 def test_stopped_resumed_killed_and_resumed_alone_the_weights_are_those_of_one_process(home: Path) -> None:
     recipe = {"epochs": 12}
     whole, lock = create_run(home / "runs", "tiny_plain", recipe=recipe)
-    assert execute_run(whole, lock, say=lambda line: None) == 0
+    assert execute_run(whole, lock, log=lambda line: None) == 0
     path, lock = create_run(home / "runs", "tiny_plain", recipe=recipe)
     said: list[str] = []
 
     asked = at_step(path, 1, lambda: requests.request_stop(path))
-    assert execute_run(path, lock, say=said.append, devices=["cpu", "cpu"]) == 130
+    assert execute_run(path, lock, log=said.append, devices=["cpu", "cpu"]) == 130
     asked.join()
     status = status_of(path)
     assert (status["state"], status["exit"], status["devices"]) == ("stopped", 130, ["cpu", "cpu"])
@@ -137,7 +137,7 @@ def test_stopped_resumed_killed_and_resumed_alone_the_weights_are_those_of_one_p
     assert 0 < stopped_at < 240
 
     killed = at_step(path, stopped_at + 1, kill_rank_1)
-    assert spawn.resume(path, say=said.append, devices=["cpu", "cpu"]) == 1
+    assert spawn.resume(path, log=said.append, devices=["cpu", "cpu"]) == 1
     killed.join()
     status = status_of(path)
     assert (status["state"], status["exit"]) == ("failed", 1)
@@ -145,7 +145,7 @@ def test_stopped_resumed_killed_and_resumed_alone_the_weights_are_those_of_one_p
     assert said == [f"cnn-explorer: run {path.name}: failed: {status['error']}"]
     assert not is_locked(path)
 
-    assert spawn.resume(path, say=said.append) == 0
+    assert spawn.resume(path, log=said.append) == 0
     for name, values in weights_of(whole).items():
         torch.testing.assert_close(weights_of(path)[name], values, rtol=0, atol=1e-4)
     steps = [record["step"] for record in records_of(path, "train")]

@@ -227,9 +227,9 @@ def test_no_contents_of_any_file_raise(contents):
         json.dumps(summary(run), allow_nan=False)
         MetricsTail(path).read()
         skim(path)
-        figures, log = reader.newest_figures(path), reader.last_log_lines(path, 5)
+        metrics, log = reader.newest_metrics(path), reader.last_log_lines(path, 5)
         for screen in (runs_text.Screen(80), runs_text.Screen(None, signs=False)):
-            for text in (runs_text.table([run], screen), runs_text.details(run, figures, log, screen)):
+            for text in (runs_text.table([run], screen), runs_text.details(run, metrics, log, screen)):
                 text.encode("utf-8")
                 assert not any(ord(character) < 32 and character != "\n" for character in text)
 

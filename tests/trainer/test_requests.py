@@ -37,7 +37,7 @@ def quiet(line: str) -> None:
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act) -> None:
     """Call ``act(trainer)`` before update number ``step`` of every run; each update has a record of its own."""
     update = Trainer._update
-    monkeypatch.setattr(loop.Window, "due", lambda self: True)
+    monkeypatch.setattr(loop.MetricsWindow, "due", lambda self: True)
 
     def acting(trainer, images, targets) -> None:
         if trainer.step + 1 == step:
@@ -52,29 +52,31 @@ def ask_to_finish(trainer: Trainer) -> None:
     assert requests.request_finish(path) == requests.Stop("file", ended=False)
 
 
-def test_an_early_end_judges_the_best_weights_and_is_finished(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_early_end_evaluates_the_best_weights_and_is_finished(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, lock = create_run(home / "runs")
     with monkeypatch.context() as patch:
         at_step(patch, 31, ask_to_finish)
-        assert execute_run(path, lock, say=quiet) == 0
+        assert execute_run(path, lock, log=quiet) == 0
     run = read_run(path)
     assert (run.state, run.ended_early, run.epoch) == ("finished", True, 1)
     assert status_of(path)["step"] == 31 and run.progress == pytest.approx(31 / 60, abs=1e-6)
-    *_, judged = records_of(path, "eval")
+    *_, evaluated = records_of(path, "eval")
     best = checkpoint.read(checkpoint_paths(path).best)
-    assert (judged["split"], judged["best_epoch"]) == ("test", best["epoch"]) == ("test", 1)
-    assert (judged["step"], judged["epoch"]) == (31, 1.55)
-    assert run.test_accuracy == judged["accuracy"]
+    assert (evaluated["split"], evaluated["best_epoch"]) == ("test", best["epoch"]) == ("test", 1)
+    assert (evaluated["step"], evaluated["epoch"]) == (31, 1.55)
+    assert run.test_accuracy == evaluated["accuracy"]
     assert [event["name"] for event in records_of(path, "event")].count("ended_early") == 1
     with pytest.raises(UsageError, match="it is finished"):
         spawn.prepare_resume(path)
 
 
-def test_an_early_end_within_the_first_epoch_judges_what_is_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_early_end_within_the_first_epoch_evaluates_what_is_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, lock = create_run(home / "runs", recipe={"batch_size": 16, "epochs": 2})
     with monkeypatch.context() as patch:
         at_step(patch, 11, ask_to_finish)
-        assert execute_run(path, lock, say=quiet) == 0
+        assert execute_run(path, lock, log=quiet) == 0
     validation, test = records_of(path, "eval")
     assert (validation["split"], test["split"]) == ("validation", "test")
     assert 0 < validation["epoch"] == test["best_epoch"] < 1
@@ -100,22 +102,22 @@ def test_killed_while_it_ends_early_it_goes_on_to_the_same_end(
         else:
             patch.setattr(Trainer, "_progress", lambda self: kill() if self.ended_early else {})
         with pytest.raises(Killed):
-            execute_run(path, lock, say=quiet)
+            execute_run(path, lock, log=quiet)
     assert read_run(path).state == "crashed"
     again = spawn.prepare_resume(path)
     assert not requests.is_requested(path, requests.FINISH)
     with monkeypatch.context() as patch:
         if during != "test":  # the request is gone with the process, so whoever resumes asks anew
             at_step(patch, 31, ask_to_finish)
-        assert execute_run(path, again, say=quiet) == 0
+        assert execute_run(path, again, log=quiet) == 0
     assert read_run(path).ended_early
     assert [event["name"] for event in records_of(path, "event")].count("ended_early") == 1
     assert [r["split"] for r in records_of(path, "eval")] == ["validation", "test"]
 
 
-def test_a_stop_after_a_wish_to_end_early_stops(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_after_a_request_to_end_early_stops(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, (path, lock) = create_run(home / "runs"), create_run(home / "runs")
-    execute_run(*whole, say=quiet)
+    execute_run(*whole, log=quiet)
 
     def both(trainer: Trainer) -> None:
         ask_to_finish(trainer)
@@ -123,9 +125,9 @@ def test_a_stop_after_a_wish_to_end_early_stops(home: Path, monkeypatch: pytest.
 
     with monkeypatch.context() as patch:
         at_step(patch, 31, both)
-        assert execute_run(path, lock, say=quiet) == INTERRUPTED
+        assert execute_run(path, lock, log=quiet) == INTERRUPTED
     assert read_run(path).state == "stopped"
-    assert execute_run(path, spawn.prepare_resume(path), say=quiet) == 0
+    assert execute_run(path, spawn.prepare_resume(path), log=quiet) == 0
     assert not read_run(path).ended_early
     assert same(weights_of(path), weights_of(whole[0]))
 
@@ -170,12 +172,12 @@ def test_a_waiting_run_leaves_the_queue_at_once_and_the_others_go_on(
         assert read_run(paths[0]).state == "training" and is_locked(paths[1])
 
     at_step(monkeypatch, 5, leave)
-    assert execute_queue(paths, locks, say=quiet) == [0, 0, INTERRUPTED, 0]
+    assert execute_queue(paths, locks, log=quiet) == [0, 0, INTERRUPTED, 0]
     assert seen == [("after 1 other run", "after 3 other runs"), ("stopped", "after 2 other runs")]
     assert [read_run(path).state for path in paths] == ["finished", "finished", "stopped", "finished"]
     assert [status_of(path)["exit"] for path in paths] == [0, 0, INTERRUPTED, 0]
     assert "taken out of the queue" in (paths[2] / "train.log").read_text()
-    assert execute_run(paths[2], spawn.prepare_resume(paths[2]), say=quiet) == 0
+    assert execute_run(paths[2], spawn.prepare_resume(paths[2]), log=quiet) == 0
     assert same(weights_of(paths[2]), weights_of(paths[0]))
 
 
@@ -187,7 +189,7 @@ def test_skipping_the_run_that_is_trained_goes_on_with_the_next(home: Path, monk
             assert requests.skip(runs[0][0]) == requests.Stop("both", ended=False)
 
     at_step(monkeypatch, 5, leave)
-    assert execute_queue([path for path, _ in runs], [lock for _, lock in runs], say=quiet) == [INTERRUPTED, 0]
+    assert execute_queue([path for path, _ in runs], [lock for _, lock in runs], log=quiet) == [INTERRUPTED, 0]
     assert checkpoint.read(checkpoint_paths(runs[0][0]).last)["step"] == 5
 
 

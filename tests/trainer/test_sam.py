@@ -59,13 +59,13 @@ def test_a_step_is_the_gradient_at_the_worst_point_by_hand(kind: str) -> None:
         for parameter, size, gradient in zip(worst.parameters(), sizes, first, strict=True):
             parameter += 0.3 * size**2 * gradient / length
     second = gradients(worst)
-    figures = updater(net, sam=kind)(*batch(), 0.1)
+    metrics = updater(net, sam=kind)(*batch(), 0.1)
     for mine, before, gradient in zip(net.parameters(), start.parameters(), second, strict=True):
         # The criterion computes in float32.
         assert torch.allclose(mine, before - 0.1 * gradient, rtol=0, atol=1e-7)
     assert not torch.allclose(second[0], first[0], atol=1e-4)
     images, targets = batch()
-    assert figures.loss.item() == pytest.approx(F.cross_entropy(start(images), targets).item(), rel=1e-5)
+    assert metrics.loss.item() == pytest.approx(F.cross_entropy(start(images), targets).item(), rel=1e-5)
 
 
 def test_the_first_gradients_are_gone_in_the_second_pass() -> None:

@@ -186,7 +186,7 @@ def test_what_a_setting_takes_in_words() -> None:
 
 
 def test_every_setting_of_the_form_has_a_row_with_a_hint(tmp_path: Path) -> None:
-    form = launchform.Form(launchform.Wish(("lenet5",)))
+    form = launchform.LaunchForm(launchform.LaunchRequest(("lenet5",)))
     rows = launchform.settings(form, launchform.fill(form, tmp_path), everything=True)
     expected = {defined.key for defined in of_groups(GROUPS) if defined.in_form}
     assert {row.key for row in rows} == expected | {"networks"}

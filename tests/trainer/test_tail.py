@@ -93,14 +93,14 @@ def test_a_file_that_goes_and_comes_back(tmp_path):
     assert batch.reset and steps(batch) == [5]
 
 
-@pytest.mark.parametrize("most", [1, 7, 1000])
-def test_a_read_is_bounded_and_loses_nothing(tmp_path, most, monkeypatch):
+@pytest.mark.parametrize("limit", [1, 7, 1000])
+def test_a_read_is_bounded_and_loses_nothing(tmp_path, limit, monkeypatch):
     monkeypatch.setattr(tail, "CHUNK", 100)
     (tmp_path / "metrics.jsonl").write_bytes(record_bytes(*range(50)))
     follower, found = MetricsTail(tmp_path), []
     while True:
-        batch = follower.read(max_records=most, budget_s=0)
-        assert len(batch.records) <= most
+        batch = follower.read(max_records=limit, budget_s=0)
+        assert len(batch.records) <= limit
         found += steps(batch)
         if not batch.more:
             break
@@ -188,14 +188,14 @@ def test_the_newest_figures(writer, monkeypatch):
         writer.event("checkpoint", step=step)
     with open(writer.path / "metrics.jsonl", "ab") as file:
         file.write(b'{"kind": "eval", "split": "test", "st')
-    figures = reader.newest_figures(writer.path, max_events=3)
-    assert figures.train["step"] == figures.validation["step"] == 39
-    assert figures.test == {}
-    assert [event["step"] for event in figures.events] == [37, 38, 39]
+    metrics = reader.newest_metrics(writer.path, max_events=3)
+    assert metrics.train["step"] == metrics.validation["step"] == 39
+    assert metrics.test == {}
+    assert [event["step"] for event in metrics.events] == [37, 38, 39]
 
 
 def test_the_newest_figures_of_nothing(tmp_path):
-    assert reader.newest_figures(tmp_path) == reader.Figures({}, {}, {}, [])
+    assert reader.newest_metrics(tmp_path) == reader.NewestMetrics({}, {}, {}, [])
 
 
 def test_a_log_is_shown_as_a_terminal_leaves_it(tmp_path):

@@ -28,37 +28,38 @@ class Told(Group):
         self.answer = answer
         self.left = False
 
-    def shared(self, value):
+    def broadcast_object(self, value):
         self.value = value
         return value if self.answer is None else self.answer
 
-    def leave(self) -> None:
+    def destroy(self) -> None:
         self.left = True
 
 
 def test_rank_0_makes_the_run_and_the_others_learn_which() -> None:
     made: Any = (Path("/runs/a"), object())
-    assert torchrun.settled(Told(), lambda: made) is made
-    assert torchrun.settled(Told(("/runs/a", 1)), lambda: pytest.fail("only rank 0 makes it")) == (
+    assert torchrun.resolve_run(Told(), lambda: made) is made
+    assert torchrun.resolve_run(Told(("/runs/a", 1)), lambda: pytest.fail("only rank 0 makes it")) == (
         Path("/runs/a"),
         None,
     )
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(UsageError("network", "x", "is unknown"), 2), (WorkError("full"), 1), (torchrun.Over(0), 0)]
+    ("error", "code"),
+    [(UsageError("network", "x", "is unknown"), 2), (WorkError("full"), 1), (torchrun.RunEnded(0), 0)],
 )
 def test_an_error_is_told_once_and_ends_all_ranks_with_its_code(error: Exception, code: int) -> None:
     def make():
         raise error
 
     first = Told()
-    with pytest.raises(SystemExit if isinstance(error, torchrun.Over) else type(error)):
-        torchrun.settled(first, make)
+    with pytest.raises(SystemExit if isinstance(error, torchrun.RunEnded) else type(error)):
+        torchrun.resolve_run(first, make)
     assert first.left and first.value == ("", code)
     other = Told(("", code))
     with pytest.raises(SystemExit) as left:
-        torchrun.settled(other, make)
+        torchrun.resolve_run(other, make)
     assert other.left and left.value.code == code
 
 
@@ -81,12 +82,12 @@ def test_ranks_that_are_started_again_find_their_run(tmp_path: Path, monkeypatch
         torchrun.begun_by_this_job(tmp_path)
     make_run(tmp_path, "20261120-143023-b", torchrun=torchrun.job()).release()
     assert torchrun.begun_by_this_job(tmp_path) == tmp_path / "20261120-143023-b"
-    torchrun.unless_over(tmp_path / "20261120-143023-b")
+    torchrun.check_not_ended(tmp_path / "20261120-143023-b")
     with RunWriter.open(tmp_path / "20261120-143023-b", RunLock.acquire(tmp_path / "20261120-143023-b")) as writer:
         writer.status(state="diverged")
         writer.lock.release()
-    with pytest.raises(torchrun.Over) as over:
-        torchrun.unless_over(tmp_path / "20261120-143023-b")
+    with pytest.raises(torchrun.RunEnded) as over:
+        torchrun.check_not_ended(tmp_path / "20261120-143023-b")
     assert over.value.code == 1
 
 
@@ -105,7 +106,7 @@ def test_a_device_that_becomes_free_takes_the_next_network(tmp_path: Path, fake:
     locks = [make_run(tmp_path / "runs", name) for name in names]
     paths = [tmp_path / "runs" / name for name in names]
     said: list[str] = []
-    assert device_queue.train(paths, locks, ["cuda:0", "cuda:1"], say=said.append) == [0, 0, 0]
+    assert device_queue.train(paths, locks, ["cuda:0", "cuda:1"], log=said.append) == [0, 0, 0]
     begun = [line.split(" is trained on ")[1].split(";")[0] for line in said if " is trained on " in line]
     assert begun[:2] == ["cuda:0", "cuda:1"] and begun[2] in ("cuda:0", "cuda:1")
     assert sum(": finished: test accuracy 70.0 %" in line for line in said) == 3
@@ -120,13 +121,13 @@ def test_a_signal_stops_those_that_are_trained_and_those_that_wait(
     locks = [make_run(tmp_path / "runs", name) for name in names]
     paths = [tmp_path / "runs" / name for name in names]
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         if "143022-b is trained" in line:
             os.kill(os.getpid(), signal.SIGINT)
 
     # The first one is meant alone: its device takes the next network.
     requests.request_stop(paths[0])
-    codes = device_queue.train(paths, locks, ["cuda:0", "cuda:1"], say=say)
+    codes = device_queue.train(paths, locks, ["cuda:0", "cuda:1"], log=log)
     assert codes == [130, 130, 130]
     assert [status_of(path)["state"] for path in paths] == ["stopped"] * 3
     assert not any(is_locked(path) for path in paths)

@@ -15,8 +15,8 @@ from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config.recipe import OPTIMIZERS, Recipe
 from cnn_explorer.trainer.loop import metrics_window as window_module
 from cnn_explorer.trainer.loop.evaluate import evaluate
-from cnn_explorer.trainer.loop.metrics_window import Window
-from cnn_explorer.trainer.loop.train_step import Figures, Updater, autocast
+from cnn_explorer.trainer.loop.metrics_window import MetricsWindow
+from cnn_explorer.trainer.loop.train_step import StepMetrics, Updater, autocast
 from cnn_explorer.trainer.optim.build import build_optimizer
 from support.tensors import gradient
 from torch import Tensor, nn
@@ -53,11 +53,11 @@ def test_plain_descent_by_hand() -> None:
     network, images, targets = lenet(), *batch()
     expected = copy.deepcopy(network)
     F.cross_entropy(expected(images), targets).backward()
-    figures = updater(network)(images, targets, 0.25)
+    metrics = updater(network)(images, targets, 0.25)
     for mine, theirs in zip(network.parameters(), expected.parameters(), strict=True):
         assert torch.allclose(mine, theirs - 0.25 * gradient(theirs), atol=1e-6)
-    assert figures.loss.item() == pytest.approx(F.cross_entropy(expected(images), targets).item(), rel=1e-5)
-    assert figures.correct.item() == (expected(images).argmax(1) == targets).sum().item()
+    assert metrics.loss.item() == pytest.approx(F.cross_entropy(expected(images), targets).item(), rel=1e-5)
+    assert metrics.correct.item() == (expected(images).argmax(1) == targets).sum().item()
 
 
 @pytest.mark.parametrize(("count", "parts", "sizes"), [(12, 3, [4, 4, 4]), (13, 3, [5, 5, 3]), (11, 4, [3, 3, 3, 2])])
@@ -141,8 +141,8 @@ def test_a_network_may_bring_its_own_loss_and_more_outputs_than_scores() -> None
     images, targets = batch()
     expected = F.cross_entropy(network.main(images.flatten(1)), targets)
     expected += 0.3 * F.cross_entropy(network.side(images.flatten(1)), targets)
-    figures = updater(network)(images, targets, 0.1)
-    assert figures.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    metrics = updater(network)(images, targets, 0.1)
+    assert metrics.loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert network.side.weight.grad is not None
 
 
@@ -162,9 +162,9 @@ def test_bf16_computes_in_bf16_and_updates_in_fp32() -> None:
     seen: list[torch.dtype] = []
     network.head.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     recipe = Recipe()
-    figures = Updater(network, build_optimizer(network, recipe), recipe, autocast("bf16", CPU))(*batch(), 0.1)
+    metrics = Updater(network, build_optimizer(network, recipe), recipe, autocast("bf16", CPU))(*batch(), 0.1)
     assert seen == [torch.bfloat16]
-    assert figures.loss.dtype == torch.float32
+    assert metrics.loss.dtype == torch.float32
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
 
 
@@ -195,29 +195,29 @@ def test_evaluation_of_nothing() -> None:
     assert math.isnan(found.accuracy) and found.per_class == [None, None] and found.count == 0
 
 
-def figures(loss: float, correct: int = 1) -> Figures:
-    return Figures(torch.tensor(loss), torch.tensor(correct))
+def metrics(loss: float, correct: int = 1) -> StepMetrics:
+    return StepMetrics(torch.tensor(loss), torch.tensor(correct))
 
 
 def test_window_gives_means_and_the_first_bad_update() -> None:
-    window = Window(batch_size=4, total_steps=10)
-    window.add(figures(1.0, 4))
-    window.add(figures(2.0, 0))
+    window = MetricsWindow(batch_size=4, total_steps=10)
+    window.add(metrics(1.0, 4))
+    window.add(metrics(2.0, 0))
     means = window.close()
     assert (means.loss, means.accuracy, means.updates, means.bad) == (1.5, 0.5, 2, None)
     assert len(window) == 0
     for loss in (1.0, math.inf, math.nan):
-        window.add(figures(loss))
+        window.add(metrics(loss))
     assert window.close().bad == 1
 
 
 def test_window_is_due_after_a_second_or_a_part_of_a_short_run(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(window_module.time, "perf_counter", lambda: now[0])
-    short, long = Window(4, total_steps=800), Window(4, total_steps=10**9)
+    short, long = MetricsWindow(4, total_steps=800), MetricsWindow(4, total_steps=10**9)
     for window in (short, long):
-        window.add(figures(1.0))
-        window.add(figures(1.0))
+        window.add(metrics(1.0))
+        window.add(metrics(1.0))
         assert not window.due()
     now[0] += 0.06
     assert short.due() and not long.due()
@@ -228,8 +228,8 @@ def test_window_is_due_after_a_second_or_a_part_of_a_short_run(monkeypatch: pyte
 def test_records_that_take_long_come_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(window_module.time, "perf_counter", lambda: now[0])
-    window = Window(4, total_steps=400)
-    window.add(figures(1.0))
+    window = MetricsWindow(4, total_steps=400)
+    window.add(metrics(1.0))
     window.charge(0.002)
     now[0] += 0.19
     assert not window.due()
@@ -237,6 +237,6 @@ def test_records_that_take_long_come_less_often(monkeypatch: pytest.MonkeyPatch)
     assert window.due()
     window.charge(0.0001)
     window.restart()
-    window.add(figures(1.0))
+    window.add(metrics(1.0))
     now[0] += 0.06
     assert window.due()

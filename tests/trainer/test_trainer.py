@@ -166,17 +166,17 @@ def test_a_checkpoint_that_lacks_something_changes_the_result(home: Path) -> Non
             made.trainer.run()
         state = checkpoint.read(checkpoint_paths(path).last)
         with bench(path, lock) as made:
-            fresh = made.trainer.state()
+            current = made.trainer.state()
             torch.manual_seed(99)
             made.trainer.restore(
-                state | {missing: {"cpu": torch.get_rng_state()} if missing == "rng" else fresh[missing]}
+                state | {missing: {"cpu": torch.get_rng_state()} if missing == "rng" else current[missing]}
             )
             made.trainer.run()
         assert not same(weights_of(whole[0]), weights_of(path)), missing
 
 
 def test_checkpoints_within_an_epoch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer.Window, "due", lambda self: len(self) >= 7)
+    monkeypatch.setattr(trainer.MetricsWindow, "due", lambda self: len(self) >= 7)
     path, lock = create_run(home / "runs", recipe={"epochs": 1}, checkpoints={"minutes": 0})
     with bench(path, lock) as made:
         made.trainer.run()
@@ -187,7 +187,7 @@ def test_checkpoints_within_an_epoch(home: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_newest_checkpoints_after_an_epoch_are_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         checkpointer, "COST_SHARE", 0.0
-    )  # so dear that without a wish to keep them none would be written
+    )  # so dear that without a request to keep them none would be written
     path, lock = create_run(home / "runs", recipe={"epochs": 5}, checkpoints={"keep": 3})
     with bench(path, lock) as made:
         made.trainer.run()
@@ -207,7 +207,7 @@ def test_the_newest_checkpoints_after_an_epoch_are_kept(home: Path, monkeypatch:
     with bench(path, lock) as made:
         for damaged in (paths.last, paths.previous):
             damaged.write_bytes(b"garbage")
-        state = checkpoint.read_newest(paths, say=made.lines.append)
+        state = checkpoint.read_newest(paths, log=made.lines.append)
     # What damages last.pt and previous.pt damages their second names, so the one before these is used.
     assert state is not None and state["step"] == 60
     assert "last.pt is damaged" in made.lines[-1] and "going on from epoch-0003.pt" in made.lines[-1]
@@ -227,8 +227,8 @@ def test_the_best_weights_are_on_disk_before_the_checkpoint_that_tells_of_them(
     monkeypatch.setattr(checkpoint, "write_last", look_first)
     with bench(*create_run(home / "runs")) as made:
         for step in (20, 40):
-            made.keeper.offer_best({"step": step})
-            assert made.keeper.save(lambda step=step: {"step": step}, step)
+            made.checkpointer.offer_best({"step": step})
+            assert made.checkpointer.save(lambda step=step: {"step": step}, step)
     assert written == [20, 40]
 
 
@@ -241,7 +241,7 @@ def test_writing_checkpoints_takes_a_small_part_of_the_time(home: Path, monkeypa
 
     monkeypatch.setattr(checkpoint, "write_last", write)
     with bench(*create_run(home / "runs")) as made:
-        held = made.keeper
+        held = made.checkpointer
         assert held.due(at_epoch_end=True), "the cost of the first one is not known"
         assert held.save(dict, 1)
         now[0] += 39

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.tui.networks import conv_lab, digits, images
-from cnn_explorer.tui.networks.conv_lab import KINDS, Setting
+from cnn_explorer.tui.networks.conv_lab import KINDS, ConvSetting
 from cnn_explorer.tui.screens import bench as bench_screen
 from cnn_explorer.tui.screens.bench import IMAGES, BenchScreen
 from cnn_explorer.tui.screens.question import QuestionScreen
@@ -63,7 +63,7 @@ async def test_settings_are_changed_and_impossible_ones_say_why(tmp_path: Path) 
         assert screen.setting.dilation == 2
         assert "impossible: the kernel reaches over 2·(7 − 1) + 1 = 13 pixels" in screen_text(app)
         await pilot.press("right", "space", "space", "full_stop", "minus")
-        assert screen.setting == Setting(size=7)
+        assert screen.setting == ConvSetting(size=7)
         await pilot.press("g")
         for kind in (*KINDS[1:], KINDS[0]):
             await pilot.press("plus")
@@ -77,12 +77,14 @@ async def test_a_key_without_effect_says_why(tmp_path: Path) -> None:
         screen = await open_bench(pilot)
         await pilot.press("j", "j", "minus")
         await until(pilot, lambda: "stride s: 1 to 4 on this bench" in screen_text(app))
-        screen.setting = Setting(kind="pointwise", inputs=4, outputs=4)
+        screen.setting = ConvSetting(kind="pointwise", inputs=4, outputs=4)
         await pilot.press("j", "j", "plus")
         await until(pilot, lambda: "single pixel" in screen_text(app))
         assert screen.setting.dilation == 1
-    assert conv_lab.without_effect(Setting(kind="depthwise", inputs=4), "outputs")
-    assert conv_lab.without_effect(Setting(size=1), "kernel") and not conv_lab.without_effect(Setting(), "kernel")
+    assert conv_lab.without_effect(ConvSetting(kind="depthwise", inputs=4), "outputs")
+    assert conv_lab.without_effect(ConvSetting(size=1), "kernel") and not conv_lab.without_effect(
+        ConvSetting(), "kernel"
+    )
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40)])
@@ -90,7 +92,7 @@ async def test_a_large_output_leaves_the_settings_in_sight(tmp_path: Path, size:
     app = make_app(tmp_path)
     async with app.run_test(size=size) as pilot:
         screen = await open_bench(pilot)
-        screen.setting = Setting(kind="transposed", size=7, stride=4, dilation=4, inputs=2, outputs=2)
+        screen.setting = ConvSetting(kind="transposed", size=7, stride=4, dilation=4, inputs=2, outputs=2)
         screen._recompute()
         await pilot.pause()
         side = len(screen._output)
@@ -101,7 +103,7 @@ async def test_a_large_output_leaves_the_settings_in_sight(tmp_path: Path, size:
         assert screen.place[0] == side - 1
         top, left = view._corner()
         assert top <= side - 1 < top + 2 * view.size.height and left <= screen.place[1] < left + view.size.width
-        screen.setting = Setting(kind="transposed", size=7, stride=4, dilation=4, padding=6)
+        screen.setting = ConvSetting(kind="transposed", size=7, stride=4, dilation=4, padding=6)
         screen.image = IMAGES[1]
         screen._load()
         await pilot.pause()
@@ -109,21 +111,21 @@ async def test_a_large_output_leaves_the_settings_in_sight(tmp_path: Path, size:
 
 
 SETTINGS = [
-    Setting(),
-    Setting(size=4, stride=3, padding=5, dilation=2),
-    Setting("depthwise", inputs=3, padding=1, kernel="blur"),
-    Setting("grouped", groups=2, inputs=4, outputs=2, kernel="sharpen"),
-    Setting("pointwise", inputs=4, outputs=4, stride=2),
-    Setting("transposed", size=3, stride=2, padding=1, inputs=2, outputs=2),
-    Setting("transposed", size=2, stride=3, dilation=2),
+    ConvSetting(),
+    ConvSetting(size=4, stride=3, padding=5, dilation=2),
+    ConvSetting("depthwise", inputs=3, padding=1, kernel="blur"),
+    ConvSetting("grouped", groups=2, inputs=4, outputs=2, kernel="sharpen"),
+    ConvSetting("pointwise", inputs=4, outputs=4, stride=2),
+    ConvSetting("transposed", size=3, stride=2, padding=1, inputs=2, outputs=2),
+    ConvSetting("transposed", size=2, stride=3, dilation=2),
 ]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_whole_channel_is_its_values(setting: Setting) -> None:
+def test_a_whole_channel_is_its_values(setting: ConvSetting) -> None:
     image = [[float(value) for value in row] for row in digits.raw(3)]
-    inputs = conv_lab.make_input(image, setting.settled.inputs)
-    for output in range(setting.settled.outputs):
+    inputs = conv_lab.make_input(image, setting.resolved.inputs)
+    for output in range(setting.resolved.outputs):
         made = conv_lab.convolve(setting, inputs, output)
         side = conv_lab.output_side(setting, 8)
         values = [
@@ -135,7 +137,7 @@ def test_a_whole_channel_is_its_values(setting: Setting) -> None:
 @pytest.mark.parametrize("size", range(2, 8))
 def test_kernels_do_what_they_are_called(size: int) -> None:
     even = [[3.0] * 20 for _ in range(20)]
-    sums = {name: conv_lab.value(Setting(size=size, kernel=name), [even], 0, 2, 2) for name in conv_lab.KERNELS}
+    sums = {name: conv_lab.value(ConvSetting(size=size, kernel=name), [even], 0, 2, 2) for name in conv_lab.KERNELS}
     assert sums == pytest.approx(
         {"vertical edges": 0, "horizontal edges": 0, "all edges": 0, "blur": 3, "sharpen": 3, "identity": 3}
     )
@@ -151,7 +153,7 @@ def test_numbers_are_written_as_in_a_book() -> None:
         conv_lab.written_out([conv_lab.Term(0, 0, 0, 5.0, -1.0), conv_lab.Term(0, 0, 1, None, 2.0)])
         == "−5 = 5·(−1) + pad·2"
     )
-    assert conv_lab.formula(Setting(size=7, dilation=2), 8).endswith("= ⌊(8 + 2·0 − 2·(7 − 1) − 1)/1⌋ + 1 = −4")
+    assert conv_lab.formula(ConvSetting(size=7, dilation=2), 8).endswith("= ⌊(8 + 2·0 − 2·(7 − 1) − 1)/1⌋ + 1 = −4")
 
 
 async def test_depthwise_sees_one_channel_and_grouped_its_group(tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ async def test_every_image_can_be_chosen(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 45)) as pilot:
         screen = await open_bench(pilot)
         await pilot.press("G", "plus", "plus", "k")
-        assert app.memory.digit == 2
+        assert app.saved_state.digit == 2
         for name in (*IMAGES[1:], IMAGES[0]):
             await pilot.press("plus")
             assert screen.image == name
@@ -187,7 +189,7 @@ async def test_question_about_the_bench(tmp_path: Path) -> None:
             await pilot.press("p")
             assert isinstance(app.screen, QuestionScreen)
             await pilot.press("abcd"[app.screen._question.right], "enter")
-        assert app.memory.right == app.memory.asked == 3
+        assert app.saved_state.right == app.saved_state.asked == 3
 
 
 class ImageApp(App):

@@ -10,7 +10,7 @@ import pytest
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.tui.core import saved_state
 from cnn_explorer.tui.networks import catalogue_list
-from cnn_explorer.tui.networks.selection import Subject
+from cnn_explorer.tui.networks.selection import NetworkSelection
 from cnn_explorer.tui.screens.base import BaseScreen
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
@@ -93,7 +93,7 @@ async def test_order_goes_round(tmp_path: Path) -> None:
         here = screen.table.key
         for order in [*list(catalogue_list.ORDERS)[1:], "year"]:
             await pilot.press("o")
-            assert app.memory.sort == order
+            assert app.saved_state.sort == order
             wanted = catalogue_list.ordered(list(registry.variants().values()), order)
             assert shown(screen) == [variant.name for variant in wanted]
             assert screen.table.key == here
@@ -110,11 +110,13 @@ async def test_layer_table_comes_from_the_helper(tmp_path: Path) -> None:
         pane = screen.query_one(LayersPane)
         await until(pilot, lambda: pane.table.rows)
         assert [row.cells[0].strip(" ▾▸") for row in pane.table.rows] == ["Net", "body ×2", "conv", "+", "head"]
-        assert pane.subject == Subject(screen.table.key)
+        assert pane.selection == NetworkSelection(screen.table.key)
         assert "4×4×4" in screen_text(app)
         assert "work" in screen_text(app) and "█" in screen_text(app)
         await pilot.press("j")
-        await until(pilot, lambda: pane.subject == Subject(screen.table.key) and pane.table.rows, "the next table")
+        await until(
+            pilot, lambda: pane.selection == NetworkSelection(screen.table.key) and pane.table.rows, "the next table"
+        )
         await pilot.press("enter")
         assert screen.focused is pane.table
         await pilot.press("space")
@@ -135,7 +137,9 @@ async def test_death_of_the_helper_is_told_and_healed(tmp_path: Path) -> None:
         os.kill(app.helper.pid, 9)
         await until(pilot, lambda: app.helper.state.word == "down")
         await pilot.press("j")
-        await until(pilot, lambda: pane.subject == Subject(screen.table.key) and pane.table.rows, "a table again")
+        await until(
+            pilot, lambda: pane.selection == NetworkSelection(screen.table.key) and pane.table.rows, "a table again"
+        )
 
 
 async def test_helper_that_cannot_start_is_told_in_the_pane(tmp_path: Path) -> None:
@@ -177,17 +181,17 @@ async def test_narrow_terminal_shows_one_pane_at_a_time(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=NARROW) as pilot:
         screen = app.screen
-        shelf_pane, panes = screen.query_one("#shelf"), screen.query_one("#panes")
-        assert shelf_pane.display and not panes.display
+        list_pane, panes = screen.query_one("#list-pane"), screen.query_one("#panes")
+        assert list_pane.display and not panes.display
         await pilot.press("enter")
-        assert panes.display and not shelf_pane.display
+        assert panes.display and not list_pane.display
         assert isinstance(screen.focused, TextView)
         await pilot.press("escape")
-        assert shelf_pane.display and isinstance(screen.focused, RowList)
+        assert list_pane.display and isinstance(screen.focused, RowList)
         await pilot.press("2")
         await until(pilot, lambda: panes.display)
         await pilot.resize_terminal(*WIDE)
-        assert shelf_pane.display and panes.display
+        assert list_pane.display and panes.display
 
 
 @pytest.mark.parametrize("size", [(59, 24), (80, 14), (10, 3), (1, 1)])
@@ -209,9 +213,9 @@ async def test_form_changes_the_figures(tmp_path: Path) -> None:
         variant = next(variant for variant in registry.variants().values() if variant.small_form is not None)
         screen.go_to(variant.name)
         await pilot.press("f")
-        assert screen.panes.border_subtitle == Subject(variant.name, "small").facts()
+        assert screen.panes.border_subtitle == NetworkSelection(variant.name, "small").facts()
         await pilot.press("f")
-        assert screen.panes.border_subtitle == Subject(variant.name, "paper").facts()
+        assert screen.panes.border_subtitle == NetworkSelection(variant.name, "paper").facts()
 
 
 async def test_place_is_remembered(tmp_path: Path) -> None:
@@ -223,7 +227,7 @@ async def test_place_is_remembered(tmp_path: Path) -> None:
     again = make_app(tmp_path)
     async with again.run_test(size=WIDE) as pilot:
         assert catalogue(again).table.key == network
-        assert again.memory.sort == "family" and catalogue(again).panes.current == "layers"
+        assert again.saved_state.sort == "family" and catalogue(again).panes.current == "layers"
 
 
 @pytest.mark.parametrize("contents", ["", "{", "[]", '{"network": 7, "tab": "nonsense", "smoothing": "x"}', "\x00"])
@@ -269,7 +273,7 @@ async def test_palette_runs_a_command(tmp_path: Path) -> None:
         await pilot.press(*"order by year")
         await until(pilot, lambda: app.screen.query_one(CommandList).option_count == 1)
         await pilot.press("enter")
-        await until(pilot, lambda: app.memory.sort == "family")
+        await until(pilot, lambda: app.saved_state.sort == "family")
 
 
 async def test_the_hidden_filter_never_takes_the_first_keys(tmp_path: Path, monkeypatch) -> None:

@@ -23,7 +23,7 @@ from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.reader import ChartReader
 from cnn_explorer.tui.charts.view import METRICS, ChartedRun, Drawn, View, Wanted, Window
 from cnn_explorer.tui.core.messages import AskForCharts
-from cnn_explorer.tui.core.saved_state import Memory
+from cnn_explorer.tui.core.saved_state import SavedState
 from cnn_explorer.tui.screens.choose_charts import ChooseChartsScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from cnn_explorer.tui.widgets.chart_view import ChartView
@@ -41,9 +41,9 @@ CHARTS = tuple((metric, (60, 12)) for metric in METRICS)
 class GridApp(App):
     """Nothing but the grid."""
 
-    def __init__(self, memory: Memory | None = None, ascii: bool = False) -> None:
+    def __init__(self, saved_state: SavedState | None = None, ascii: bool = False) -> None:
         super().__init__()
-        self.grid = ChartGrid(memory, ascii=ascii, every_s=0.02)
+        self.grid = ChartGrid(saved_state, ascii=ascii, every_s=0.02)
 
     def compose(self):
         yield self.grid
@@ -83,11 +83,11 @@ async def shown(pilot: Pilot, *runs: FakeRun, pinned: int = -1) -> ChartGrid:
     grid = pilot.app.query_one(ChartGrid)
     grid.focus()
     grid.show(charted(*runs, pinned=pinned))
-    await settled(pilot)
+    await idle(pilot)
     return grid
 
 
-async def settled(pilot: Pilot) -> None:
+async def idle(pilot: Pilot) -> None:
     """What is wanted is drawn."""
     await pilot.pause()
     grid = pilot.app.query_one(ChartGrid)
@@ -117,7 +117,7 @@ async def test_overlaid_runs_have_their_markers_and_the_pinned_one_is_on_top(tmp
         # The same numbers in both: what lies on top hides the other one.
         assert cells(grid, 16) > cells(grid, 18)
         grid.show(charted(*runs, pinned=1))
-        await settled(pilot)
+        await idle(pilot)
         assert "resnet18 (pinned)" in screen_text(app)
         assert cells(grid, 16) < cells(grid, 18)
 
@@ -133,55 +133,55 @@ async def test_ascii_needs_neither_braille_nor_colours(tmp_path: Path) -> None:
 
 async def test_axes_smoothing_and_logarithm(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    memory = Memory()
-    app = GridApp(memory)
+    saved_state = SavedState()
+    app = GridApp(saved_state)
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, run)
         for label, end in (("steps", 200), ("training time", 100), ("images seen", 25_600), ("epochs", 2)):
             await pilot.press("x")
-            await settled(pilot)
+            await idle(pilot)
             assert f"over {label}" in screen_text(app)
             assert grid.drawn.x[1] == pytest.approx(end, rel=0.1)
         await pilot.press("full_stop")
-        await settled(pilot)
+        await idle(pilot)
         assert "┈ raw" in image(grid) and "smoothing 0.6" in screen_text(app) and "raw" not in image(grid, "lr")
         await pilot.press("comma", "comma", "l")
-        await settled(pilot)
+        await idle(pilot)
         assert "raw" not in image(grid) and image(grid).startswith("loss (log)")
-        assert memory.log_charts == "loss" and memory.smoothing == 0.0 and memory.axis == "epoch"
+        assert saved_state.log_charts == "loss" and saved_state.smoothing == 0.0 and saved_state.axis == "epoch"
         await pilot.press("j", "l", "l", "k", "l")
-        await settled(pilot)
-        assert memory.log_charts == ""
+        await idle(pilot)
+        assert saved_state.log_charts == ""
 
 
 async def test_a_logarithm_of_nothing_above_zero_is_refused_with_a_word(tmp_path: Path) -> None:
     run = FakeRun(tmp_path, NAMES[0], "finished")
     run.write(*(train_record(step, loss=-1.0) for step in range(9)))
-    app = GridApp(Memory(log_charts="accuracy"))
+    app = GridApp(SavedState(log_charts="accuracy"))
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         grid = await shown(pilot, run)
         await pilot.press("l")
         await until(pilot, lambda: "no logarithmic axis" in screen_text(app))
-        assert grid.memory.log_charts == "accuracy"
+        assert grid.saved_state.log_charts == "accuracy"
 
 
 async def test_windows_zoom_and_freeze(tmp_path: Path) -> None:
     run = make_run(tmp_path, count=1000)
-    app = GridApp(Memory(axis="step"))
+    app = GridApp(SavedState(axis="step"))
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, run)
         whole = grid.drawn.x
         await pilot.press("W", "W")
-        await settled(pilot)
+        await idle(pilot)
         assert "last 20 %" in screen_text(app) and grid.drawn.x == pytest.approx((799.2, 999), abs=1)
         await pilot.press("0", "plus")
-        await settled(pilot)
+        await idle(pilot)
         assert grid.drawn.x[0] == pytest.approx(499.5, abs=1) and "zoomed" in screen_text(app)
         await pilot.press("less_than_sign")
-        await settled(pilot)
+        await idle(pilot)
         assert grid.drawn.x == pytest.approx((374.6, 874.1), abs=1)
         await pilot.press("F")
-        await settled(pilot)
+        await idle(pilot)
         still = grid.drawn.x
         assert "frozen" in screen_text(app)
         run.write(*(full_record(step) for step in range(1000, 3000)))
@@ -190,16 +190,16 @@ async def test_windows_zoom_and_freeze(tmp_path: Path) -> None:
         await pilot.press("F")
         await until(pilot, lambda: grid.drawn.x[1] >= 2999)
         await pilot.press("W", "W", "W", "W")
-        await settled(pilot)
+        await idle(pilot)
         assert grid.drawn.x == pytest.approx((1999, 2999), abs=1) and "last 1,000 steps" in screen_text(app)
         await pilot.press("minus", "minus", "greater_than_sign")
-        await settled(pilot)
+        await idle(pilot)
         assert grid.state.window == Window() and grid.drawn.x[0] == whole[0]
 
 
 async def test_the_cursor_shows_the_values_of_all_curves(tmp_path: Path) -> None:
     runs = make_run(tmp_path), make_run(tmp_path, NAMES[1])
-    app = GridApp(Memory(axis="step"))
+    app = GridApp(SavedState(axis="step"))
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, runs[0])
         await pilot.press("left")
@@ -210,7 +210,7 @@ async def test_the_cursor_shows_the_values_of_all_curves(tmp_path: Path) -> None
         assert grid.go_back() and grid.state.cursor is None
         await until(pilot, lambda: "val. 1" not in screen_text(app))
         grid.show(charted(*runs))
-        await settled(pilot)
+        await idle(pilot)
         await pilot.press("right")
         await until(pilot, lambda: "●0.27" in screen_text(app) and "◆0.27" in screen_text(app))
         runs[0].write(*(full_record(step) for step in range(200, 400)))
@@ -226,39 +226,39 @@ async def test_one_chart_takes_the_room_and_gives_it_back(tmp_path: Path) -> Non
         grid = await shown(pilot, run)
         assert "page 1 of 2" in screen_text(app) and len(grid.drawn.charts) == 4
         await pilot.press("pagedown")
-        await settled(pilot)
+        await idle(pilot)
         assert grid.state.metric == "images_per_s" and set(grid.drawn.charts) == {"images_per_s"}
         await pilot.press("j", "j", "enter")
-        await settled(pilot)
+        await idle(pilot)
         assert set(grid.drawn.charts) == {"accuracy"} and grid.drawn.charts["accuracy"].width == 80
         await pilot.press("k")
-        await settled(pilot)
+        await idle(pilot)
         assert set(grid.drawn.charts) == {"loss"}
         assert grid.go_back() and not grid.state.alone and not grid.go_back()
-        await settled(pilot)
+        await idle(pilot)
         assert len(grid.drawn.charts) == 4
 
 
 async def test_which_charts_are_shown_is_chosen_and_remembered(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    memory = Memory()
-    app = GridApp(memory)
+    saved_state = SavedState()
+    app = GridApp(saved_state)
     async with app.run_test(size=SIZE) as pilot:
         await shown(pilot, run)
         await pilot.press("v")
         await until(pilot, lambda: isinstance(app.screen, ChooseChartsScreen))
         await pilot.press("enter", "j", "j", "enter", "j", "enter", "j", "enter", "j", "enter")
-        await settled(pilot)
-        assert memory.charts == "accuracy" and app.grid.state.metric == "accuracy"
+        await idle(pilot)
+        assert saved_state.charts == "accuracy" and app.grid.state.metric == "accuracy"
         await pilot.press("v", "j", "enter", "G", "enter")
         await until(pilot, lambda: "one chart" in str(app.screen.query_one("#charts-problem", Static).content))
         await pilot.press("escape")
-        assert memory.charts == "accuracy"
+        assert saved_state.charts == "accuracy"
 
 
 async def test_the_mouse_points_picks_drags_and_turns(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    app = GridApp(Memory(axis="step"))
+    app = GridApp(SavedState(axis="step"))
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, run)
         await pilot.hover("#chart-accuracy", offset=(20, 5))
@@ -268,7 +268,7 @@ async def test_the_mouse_points_picks_drags_and_turns(tmp_path: Path) -> None:
         await pilot.mouse_down("#chart-accuracy", offset=(12, 5))
         assert grid.state.metric == "accuracy" and grid.state.cursor is not None
         await pilot.mouse_up("#chart-accuracy", offset=(22, 5))
-        await settled(pilot)
+        await idle(pilot)
         low, high = grid.drawn.x
         assert 20 < low < high < 130
         view = app.query_one("#chart-loss", ChartView)
@@ -298,7 +298,7 @@ async def test_growth_torn_lines_truncation_and_deletion(tmp_path: Path) -> None
         run.write(train_record(1), train_record(2))
         await until(pilot, lambda: grid.drawn.runs[0].records == 2)
         grid.show([])
-        await settled(pilot)
+        await idle(pilot)
         assert "no values yet" in screen_text(app)
 
 
@@ -307,11 +307,11 @@ async def test_divergence_is_a_gap_a_sign_and_a_badge(tmp_path: Path) -> None:
     run.write(*(train_record(step) for step in range(100)))
     run.append('{"kind": "train", "step": 100, "epoch": 1.0, "loss": null, "nonfinite": {"loss": "inf"}}\n')
     run.write(train_record(300, loss=math.inf), *(train_record(step) for step in range(400, 500)))
-    app = GridApp(Memory(axis="step"))
+    app = GridApp(SavedState(axis="step"))
     async with app.run_test(size=(60, 14)) as pilot:
         grid = await shown(pilot, run)
         await pilot.press("z")
-        await settled(pilot)
+        await idle(pilot)
         assert "diverged at step 100" in screen_text(app) and "✗" in image(grid)
         rows = [row.text[7:] for row in grid.drawn.charts["loss"].rows[1:-1]]
         filled = [any(row[column] not in " ✗" for row in rows) for column in range(len(rows[0]))]
@@ -320,7 +320,7 @@ async def test_divergence_is_a_gap_a_sign_and_a_badge(tmp_path: Path) -> None:
 
 async def test_only_the_cells_that_changed_are_painted_again(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    app = GridApp(Memory(axis="step"))
+    app = GridApp(SavedState(axis="step"))
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, run)
         view = app.query_one("#chart-loss", ChartView)
@@ -346,12 +346,12 @@ async def test_behind_another_screen_nothing_is_drawn(tmp_path: Path) -> None:
         await until(pilot, lambda: grid.drawn.runs[0].records == 203)
         assert grid._wanted.charts == () and grid.drawn.charts
         grid.pause(False)
-        await settled(pilot)
+        await idle(pilot)
 
 
 async def test_export_as_text_csv_and_svg(tmp_path: Path) -> None:
     runs = make_run(tmp_path), make_run(tmp_path, NAMES[1])
-    app = GridApp(Memory(axis="step", smoothing=0.6))
+    app = GridApp(SavedState(axis="step", smoothing=0.6))
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, *runs)
         shown_now = grid.export()
@@ -484,7 +484,7 @@ def test_a_legend_without_room_ends_with_a_whole_entry(tmp_path: Path) -> None:
     (run,) = charted(make_run(tmp_path))
     found, known = chartlines.lines("accuracy", [(run, history)], View()), [history.summary(run.path)]
     titles = [
-        chartlines.chart(chartlines.Request("accuracy", (width, 8), (0.0, 1.0)), found, known, View()).rows[0].text
+        chartlines.chart(chartlines.ChartRequest("accuracy", (width, 8), (0.0, 1.0)), found, known, View()).rows[0].text
         for width in (36, 42, 60)
     ]
     assert [title.split("epoch 1")[1].split() for title in titles] == [

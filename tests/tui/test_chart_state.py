@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cnn_explorer.tui.charts import state
-from cnn_explorer.tui.charts.markers import MUTED, Chart, Row, line_tone
+from cnn_explorer.tui.charts.markers import MUTED, Chart, ChartRow, line_tone
 from cnn_explorer.tui.charts.state import ChartState, Grid
 from cnn_explorer.tui.charts.view import AXES, METRICS, SMOOTHINGS, WINDOWS, Readout, View, Window
 from hypothesis import given
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 EXTENT = (0.0, 100.0)
 # Ten cells of curve behind seven of labels, a tenth of the axis each.
-CHART = Chart("loss", (Row(" " * 17, bytes(17)),) * 3, left=7, x=EXTENT, positive=True)
+CHART = Chart("loss", (ChartRow(" " * 17, bytes(17)),) * 3, left=7, x=EXTENT, positive=True)
 TWO_PAGES = Grid(2, 2, 2)
 
 

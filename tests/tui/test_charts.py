@@ -24,19 +24,19 @@ def test_logarithms_take_anything(values: list[float]) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(-3, 1), (0.0, 0.05), (-0.2, 0.4), (2, 2), (-12, 12)])
 def test_ticks_of_a_log_axis_lie_inside(low: float, high: float) -> None:
-    places, labels = ticks.log_ticks(low, high)
-    assert 1 <= len(places) == len(labels) <= 6
-    assert all(low - 1e-6 <= place <= high + 1e-6 for place in places)
+    positions, labels = ticks.log_ticks(low, high)
+    assert 1 <= len(positions) == len(labels) <= 6
+    assert all(low - 1e-6 <= position <= high + 1e-6 for position in positions)
 
 
 @given(anything, anything, st.integers(1, 12))
 @example(0.0, 1e-322, 7)
-def test_round_ticks_lie_inside(one: float, other: float, most: int) -> None:
+def test_round_ticks_lie_inside(one: float, other: float, max_count: int) -> None:
     low, high = sorted((one, other))
-    places = ticks.nice_ticks(low, high, most)
-    assert 1 <= len(places) <= most
-    if math.isfinite(high - low) and len(places) > 1:
-        assert all(low - 1e-6 * (high - low) <= place <= high + 1e-6 * (high - low) for place in places)
+    positions = ticks.nice_ticks(low, high, max_count)
+    assert 1 <= len(positions) <= max_count
+    if math.isfinite(high - low) and len(positions) > 1:
+        assert all(low - 1e-6 * (high - low) <= position <= high + 1e-6 * (high - low) for position in positions)
 
 
 def test_ticks_are_round() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.app import AppPaths, ExplorerApp
 from cnn_explorer.tui.widgets.network_panes import NAMES
 from support.families import OTHERS, SAMPLE
 from support.tui import catalogue, screen_text, until
@@ -17,7 +17,7 @@ from support.tui import catalogue, screen_text, until
     "names", [list(SAMPLE), pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["sample", "others"]
 )
 async def test_every_tab_of_every_architecture(tmp_path: Path, names: list[str]) -> None:
-    app = ExplorerApp(Places(tmp_path / "runs", tmp_path / "data", tmp_path / "state", tmp_path / "cache"))
+    app = ExplorerApp(AppPaths(tmp_path / "runs", tmp_path / "data", tmp_path / "state", tmp_path / "cache"))
     async with app.run_test(size=(80, 24)) as pilot:
         screen = catalogue(app)
         for family in [family for family in registry.families() if family.name in names]:
@@ -31,7 +31,7 @@ async def test_every_tab_of_every_architecture(tmp_path: Path, names: list[str])
                 await until(
                     pilot,
                     lambda pane=pane, name=variant.name: (
-                        not pane.waiting and pane.subject is not None and pane.subject.network == name
+                        not pane.waiting and pane.selection is not None and pane.selection.network == name
                     ),
                     wanted,
                 )

@@ -40,7 +40,7 @@ async def open_pane(pilot: Pilot, key: str, kind: type, filled=lambda pane: True
     """Press the number of a tab and wait until its pane is filled; the keyboard is in it afterwards."""
     screen = pilot.app.screen
     await pilot.press(key)
-    await until(pilot, lambda: screen.query(kind) and screen.query_one(kind).subject is not None, f"pane {key}")
+    await until(pilot, lambda: screen.query(kind) and screen.query_one(kind).selection is not None, f"pane {key}")
     pane = screen.query_one(kind)
     await until(pilot, lambda: not pane.waiting and filled(pane), f"pane {key} is filled")
     await pilot.press("enter")
@@ -221,9 +221,9 @@ async def test_only_the_later_of_two_questions_counts(tmp_path: Path, monkeypatc
         monkeypatch.setattr(app.questions, "ask", lambda question, details, parse, listener: listeners.append(listener))
         pane.compare_with("vgg11")
         pane.compare_with("alexnet")
-        late, right = ({**one, "depth": depth} for one, depth in ((PORTRAIT, 111), (PORTRAIT, 222)))
-        listeners[1](Reply({"changes": [], "portraits": [right, right]}))
-        listeners[0](Reply({"changes": [], "portraits": [late, late]}))
+        late, right = ({**one, "depth": depth} for one, depth in ((SUMMARY, 111), (SUMMARY, 222)))
+        listeners[1](Reply({"changes": [], "summaries": [right, right]}))
+        listeners[0](Reply({"changes": [], "summaries": [late, late]}))
         await pilot.pause()
         assert "222 → 222" in screen_text(app) and "111 → 111" not in screen_text(app)
         listeners.clear()
@@ -233,7 +233,7 @@ async def test_only_the_later_of_two_questions_counts(tmp_path: Path, monkeypatc
         assert len(listeners) == 2, "another network can be chosen where the first could not be compared"
 
 
-PORTRAIT = {"parameters": 1, "macs": 1, "depth": 1, "receptive_field": 3, "is_global": False}
+SUMMARY = {"parameters": 1, "macs": 1, "depth": 1, "receptive_field": 3, "is_global": False}
 
 
 async def test_compare_shows_the_form_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +246,7 @@ async def test_compare_shows_the_form_that_it_names(tmp_path: Path, monkeypatch:
         screen = app.screen
         assert isinstance(screen, CompareScreen) and len(listeners) == 4 and screen._form == "small"
         listeners[0](Reply([{"name": "of the other form"}]))
-        assert screen._portraits == []
+        assert screen._summaries == []
         listeners[-1](Reply(None, "the image is too small for a network"))
         await pilot.pause()
         assert "the image is too small for a network" in screen_text(app)
@@ -278,7 +278,7 @@ async def test_marked_networks_are_compared(tmp_path: Path) -> None:
         names = [row.key for row in catalogue(app).table.rows][:5]
         for _ in names:
             await pilot.press("m", "j")
-        assert catalogue(app).shelf.marked == names[:4]
+        assert catalogue(app).catalogue_list.marked == names[:4]
         await until(pilot, lambda: "4 are marked already" in screen_text(app))
         assert "4 marked" in screen_text(app) and "◆" in screen_text(app)
         await pilot.press("c")
@@ -288,7 +288,7 @@ async def test_marked_networks_are_compared(tmp_path: Path) -> None:
         text = screen_text(app)
         assert all(name[:10] in text for name in names[:4]) and "4 KiB" in text and "work" in text
         await pilot.press("f", "j", "escape", "g", "m")
-        assert catalogue(app).shelf.marked == names[1:4]
+        assert catalogue(app).catalogue_list.marked == names[1:4]
 
 
 async def test_comparing_without_marks_takes_the_predecessor(tmp_path: Path) -> None:
@@ -312,20 +312,20 @@ async def test_views_of_the_catalogue(tmp_path: Path) -> None:
         families = [registry.variants()[row.key].family for row in screen.table.rows]
         assert sorted(families) == sorted(family.name for family in registry.families())
         await pilot.press("v")
-        await until(pilot, lambda: screen.shelf.chart is not None and screen.shelf.chart.has_focus)
-        chart = screen.shelf.chart
+        await until(pilot, lambda: screen.catalogue_list.chart is not None and screen.catalogue_list.chart.has_focus)
+        chart = screen.catalogue_list.chart
         assert isinstance(chart, ScatterView)
         seen = {chart.key}
         for _ in range(6):
             await pilot.press("right")
-            assert screen.subject is not None
-            assert screen.subject.network == chart.key == app.memory.network
+            assert screen.selection is not None
+            assert screen.selection.network == chart.key == app.saved_state.network
             seen.add(chart.key)
         assert len(seen) == 7
         await pilot.press("x", "down", "up", "x", "x", "x", "enter")
         await pilot.press("escape", "v")
         assert screen.table.display and screen.table.has_focus and "o order" in screen_text(app)
-        assert screen.subject is not None and screen.table.key == screen.subject.network
+        assert screen.selection is not None and screen.table.key == screen.selection.network
 
 
 async def test_another_image_changes_every_pane(tmp_path: Path) -> None:
@@ -351,7 +351,7 @@ async def test_another_image_changes_every_pane(tmp_path: Path) -> None:
 
 async def test_question_is_answered_and_counted(tmp_path: Path) -> None:
     app = make_app(tmp_path)
-    app.chance = random.Random(3)
+    app.rng = random.Random(3)
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("p")
         screen = app.screen
@@ -362,7 +362,7 @@ async def test_question_is_answered_and_counted(tmp_path: Path) -> None:
         assert isinstance(app.screen, CatalogueScreen)
         await open_pane(pilot, "2", LayersPane, lambda pane: pane.table.rows)
         await pilot.press("j", "j", "p", "enter", "enter")
-        assert app.memory.asked == 2
+        assert app.saved_state.asked == 2
         await pilot.press("escape", "Q", "p")
         assert isinstance(app.screen, CatalogueScreen)
     assert json.loads((tmp_path / "state" / "app.json").read_text())["quiz"] is False

@@ -14,7 +14,7 @@ import pytest
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.tui.charts import followers as module
 from cnn_explorer.tui.charts.followers import ALL_READ, OUTLINED, UNREAD, Follower, Followers
-from cnn_explorer.tui.runs.summaries import Glances
+from cnn_explorer.tui.runs.run_previews import PreviewWatch
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from support.tui import FakeRun, eval_record, make_app, train_record, until
@@ -65,9 +65,9 @@ async def test_list_charts_sentences_and_the_run_screen_read_a_run_once(
     async with app.run_test(size=(160, 48)) as pilot:
         await until(pilot, lambda: app.runs)
         await pilot.press("w")
-        await until(pilot, lambda: app.screen._glances and app.screen.charts.drawn.runs)
+        await until(pilot, lambda: app.screen._previews and app.screen.charts.drawn.runs)
         await until(pilot, lambda: app.screen._reading.findings and app.screen.charts.drawn.progress == 1)
-        assert app.screen._glances[run.path.name].accuracies == (0.6, 0.7)
+        assert app.screen._previews[run.path.name].accuracies == (0.6, 0.7)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen._news and app.screen._news.findings)
         await until(pilot, lambda: app.screen.query_one(ChartGrid).drawn.runs)
@@ -76,7 +76,7 @@ async def test_list_charts_sentences_and_the_run_screen_read_a_run_once(
         before = size(run)
         run.write(eval_record(3, 0.9))
         await until(pilot, lambda: app.screen.query_one(ChartGrid).drawn.runs[0].records == 303)
-        await until(pilot, lambda: "0.9" in str(app.screen_stack[-2]._glances[run.path.name].accuracies))
+        await until(pilot, lambda: "0.9" in str(app.screen_stack[-2]._previews[run.path.name].accuracies))
         assert bytes_read == {run.path.name: size(run)} and size(run) > before
         assert app.followers.watched == {run.path}
     assert app.followers.watched == frozenset()
@@ -173,7 +173,7 @@ def test_a_list_keeps_the_histories_of_the_rows_in_sight_alone(tmp_path: Path) -
     drawn = followers.watch(runs[0].path, whole=True)
     read_all(drawn)
     told: queue.Queue[dict] = queue.Queue()
-    watch = Glances(told.put, followers, every_s=0.01)
+    watch = PreviewWatch(told.put, followers, every_s=0.01)
     watch.want([run.path for run in runs[:2]])
     thread = threading.Thread(target=watch.run)
     thread.start()

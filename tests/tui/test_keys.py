@@ -45,7 +45,7 @@ async def write(pilot: Pilot, text: str) -> None:
 
 async def open_run(pilot: Pilot) -> Path:
     """The list of runs with one finished run in it; its folder."""
-    run = FakeRun(pilot.app.places.runs, RUN, "finished")
+    run = FakeRun(pilot.app.paths.runs, RUN, "finished")
     await pilot.press("w")
     await until(pilot, lambda: len(pilot.app.screen.table.rows) == 1)
     return run.path
@@ -58,13 +58,13 @@ def filter_of(app: ExplorerApp) -> str:
 async def test_what_follows_the_filter_key_is_typed_into_the_filter(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
-        before = app.memory.view, app.screen.panes.current
+        before = app.saved_state.view, app.screen.panes.current
         await write(pilot, "/vgg16")
         assert isinstance(app.screen, CatalogueScreen)
         assert filter_of(app) == "vgg16" and isinstance(app.focused, FilterInput)
-        assert (app.memory.view, app.screen.panes.current) == before
+        assert (app.saved_state.view, app.screen.panes.current) == before
         await write(pilot, "\rv")
-        assert filter_of(app) == "vgg16" and app.memory.view != before[0]
+        assert filter_of(app) == "vgg16" and app.saved_state.view != before[0]
 
 
 async def test_what_follows_the_search_key_is_typed_into_the_search(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_arrows_and_pasted_text_keep_their_place(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         await write(pilot, "/\x1b[200~vgx\x1b[201~g\x1b[D\x7f\x1b[B\r\x1b[B")
-        table = app.screen.shelf.table
+        table = app.screen.catalogue_list.table
         assert filter_of(app) == "vgg" and app.focused is table
         assert len(table.rows) > 2 and table.key == table.rows[2].key
 
@@ -144,7 +144,7 @@ async def test_arrows_and_pasted_text_keep_their_place(tmp_path: Path) -> None:
 async def test_a_click_keeps_its_place(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
-        table = app.screen.shelf.table
+        table = app.screen.catalogue_list.table
         x, y = table.region.x + 4, table.region.y + 4
         await write(pilot, f"/vgg\x1b[<0;{x};{y}M\x1b[<0;{x};{y}m")
         assert filter_of(app) == "vgg" and app.focused is table
@@ -164,7 +164,7 @@ async def test_repeats_go_together_and_wait_for_no_paint(tmp_path: Path, monkeyp
         app.screen._compositor_refresh = lambda: None
         monkeypatch.setattr(KeyQueue, "_settle", counted)
         await write(pilot, "j" * 150)
-        table = app.screen.shelf.table
+        table = app.screen.catalogue_list.table
         assert table.key == table.rows[150].key
         assert len(waits) < 10
         await write(pilot, "jj/jj")
@@ -202,10 +202,10 @@ async def test_what_hangs_costs_the_keys_typed_ahead_and_no_later_one(
     monkeypatch.setattr(key_queue, "PATIENT_NAPS", 5)
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
-        view = app.memory.view
+        view = app.saved_state.view
         try:
             await write(pilot, "Qvw")
-            assert isinstance(app.screen, CatalogueScreen) and app.memory.view == view
+            assert isinstance(app.screen, CatalogueScreen) and app.saved_state.view == view
             assert any("the 2 keys" in notice.message for notice in app._notifications)
             await write(pilot, "/vgg")
             assert filter_of(app) == "vgg"

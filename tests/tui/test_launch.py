@@ -18,8 +18,8 @@ from cnn_explorer.trainer.config import recipe, recipe_layers
 from cnn_explorer.trainer.data.dataset_info import DataInfo
 from cnn_explorer.tui.launch import commands, hints
 from cnn_explorer.tui.launch import form as launchform
-from cnn_explorer.tui.launch.commands import Call, Device, Outcome, Preview, Request
-from cnn_explorer.tui.launch.form import Form, Wish, fill, settings, words
+from cnn_explorer.tui.launch.commands import Call, CommandOutcome, Device, LaunchCommand, Preview
+from cnn_explorer.tui.launch.form import LaunchForm, LaunchRequest, fill, settings, words
 from cnn_explorer.tui.launch.values import stepped
 from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
@@ -43,11 +43,11 @@ PLAN = {
 }
 
 
-def form(*networks: str, dataset: str = "digits", **changed: str) -> Form:
-    return Form(Wish(networks or ("lenet5",), dataset), changed)
+def form(*networks: str, dataset: str = "digits", **changed: str) -> LaunchForm:
+    return LaunchForm(LaunchRequest(networks or ("lenet5",), dataset), changed)
 
 
-def shown(made: Form, tmp_path: Path) -> dict[str, launchform.Setting]:
+def shown(made: LaunchForm, tmp_path: Path) -> dict[str, launchform.FormField]:
     return {setting.key: setting for setting in settings(made, fill(made, tmp_path), everything=True)}
 
 
@@ -139,9 +139,9 @@ def test_a_named_recipe_stands_under_what_was_typed(tmp_path: Path) -> None:
 
 
 def test_what_is_taken_over_has_settings_of_its_own(tmp_path: Path) -> None:
-    fresh = form("resnet18", dataset="cifar10")
-    assert "backbone_lr" not in {setting.key for setting in settings(fresh, fill(fresh, tmp_path))}
-    made = fresh.with_value("pretrained", "yes").with_value("freeze", "backbone")
+    untouched = form("resnet18", dataset="cifar10")
+    assert "backbone_lr" not in {setting.key for setting in settings(untouched, fill(untouched, tmp_path))}
+    made = untouched.with_value("pretrained", "yes").with_value("freeze", "backbone")
     lines = {setting.key: setting for setting in settings(made, fill(made, tmp_path))}
     assert (lines["backbone_lr"].value, lines["backbone_lr"].origin) == ("0.1", "fine-tuning")
     assert words(made)[2:] == ["--dataset", "cifar10", "--pretrained", "--freeze", "backbone"]
@@ -165,7 +165,7 @@ def test_a_run_is_repeated_with_its_own_values(tmp_path: Path) -> None:
         "network": {"stem": None},
         "engine": {"device": "cpu", "threads": 1},
     }
-    made = Form(Wish(("lenet5",), "digits", tmp_path / "run.json", run), {"lr": "0.25"})
+    made = LaunchForm(LaunchRequest(("lenet5",), "digits", tmp_path / "run.json", run), {"lr": "0.25"})
     lines = shown(made, tmp_path)
     assert (lines["epochs"].value, lines["epochs"].origin) == ("77", "the run")
     assert (lines["seed"].value, lines["device"].value) == ("9", "cpu")
@@ -252,25 +252,28 @@ def test_words_below_the_settings(tmp_path: Path) -> None:
 # The command
 
 
-def script(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> Request:
+def script(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> LaunchCommand:
     path = tmp_path / "train"
     path.write_text(f"#!/bin/sh\n{body}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(commands, "python_module", lambda module: [str(path)])
-    return Request(("train", "lenet5"), tmp_path / "runs", tmp_path)
+    return LaunchCommand(("train", "lenet5"), tmp_path / "runs", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("body", "outcome"),
     [
-        ("echo narration >&2; echo id-1; echo id-2", Outcome(("id-1", "id-2"))),
-        ("echo some; echo 'cnn-explorer: epochs: 0 is too few' >&2; exit 2", Outcome(problem="epochs: 0 is too few")),
-        ("printf '\\033[31mred\\033[0m problem' >&2; exit 1", Outcome(problem="red problem")),
-        ("exit 1", Outcome(problem="`train` ended with exit code 1")),
-        ("exit 0", Outcome(problem="`train` ended with exit code 0")),
+        ("echo narration >&2; echo id-1; echo id-2", CommandOutcome(("id-1", "id-2"))),
+        (
+            "echo some; echo 'cnn-explorer: epochs: 0 is too few' >&2; exit 2",
+            CommandOutcome(problem="epochs: 0 is too few"),
+        ),
+        ("printf '\\033[31mred\\033[0m problem' >&2; exit 1", CommandOutcome(problem="red problem")),
+        ("exit 1", CommandOutcome(problem="`train` ended with exit code 1")),
+        ("exit 0", CommandOutcome(problem="`train` ended with exit code 0")),
     ],
 )
-def test_answers_of_the_command(tmp_path: Path, monkeypatch, body: str, outcome: Outcome) -> None:
+def test_answers_of_the_command(tmp_path: Path, monkeypatch, body: str, outcome: CommandOutcome) -> None:
     request = script(tmp_path, body, monkeypatch)
     assert commands.start(commands.call_start(request, lambda text: None)) == outcome
 
@@ -294,7 +297,7 @@ def test_a_plan_is_read(tmp_path: Path, monkeypatch) -> None:
 def test_a_call_can_be_ended(tmp_path: Path, monkeypatch) -> None:
     heard = threading.Event()
     call = Call(script(tmp_path, "echo begun >&2; exec sleep 60", monkeypatch).command(), lambda text: heard.set())
-    ended: list[Outcome] = []
+    ended: list[CommandOutcome] = []
     thread = threading.Thread(target=lambda: ended.append(commands.start(call)))
     thread.start()
     assert heard.wait(PATIENCE_S)
@@ -306,13 +309,13 @@ def test_a_call_can_be_ended(tmp_path: Path, monkeypatch) -> None:
 
 def test_a_command_that_cannot_be_started_is_one_line(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(commands, "python_module", lambda module: [str(tmp_path / "missing")])
-    request = Request(("train",), tmp_path, tmp_path)
+    request = LaunchCommand(("train",), tmp_path, tmp_path)
     assert "cannot be started" in commands.start(commands.call_start(request, lambda text: None)).problem
     assert "cannot be started" in commands.plan(commands.call_plan(request)).problem
 
 
 def test_the_real_command_names_what_is_wrong(tmp_path: Path) -> None:
-    request = Request(("train", "lenet6"), tmp_path / "runs", tmp_path)
+    request = LaunchCommand(("train", "lenet6"), tmp_path / "runs", tmp_path)
     problem = commands.start(commands.call_start(request, lambda text: None)).problem
     assert "lenet6" in problem and "did you mean" in problem
     assert not list((tmp_path / "runs").glob("*"))
@@ -329,17 +332,17 @@ def test_the_form_needs_no_torch() -> None:
 
 
 @pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[LaunchCommand]:
     """Requests that would have been started; each gives the id RUN. Plans are answered at once."""
-    started: list[Request] = []
+    started: list[LaunchCommand] = []
 
-    def call_start(request: Request, hear) -> Call:
+    def call_start(request: LaunchCommand, hear) -> Call:
         started.append(request)
         return Call([])
 
     monkeypatch.setattr(commands, "call_start", call_start)
     monkeypatch.setattr(commands, "call_plan", lambda request: Call([]))
-    monkeypatch.setattr(commands, "start", lambda call: Outcome((RUN,)))
+    monkeypatch.setattr(commands, "start", lambda call: CommandOutcome((RUN,)))
     monkeypatch.setattr(commands, "plan", lambda call: Preview(PLAN))
     monkeypatch.setattr(commands, "devices", lambda: (Device("cuda:0", "a GPU, 20 GiB free, nobody uses it"),))
     return started
@@ -366,7 +369,7 @@ def said(screen: LaunchScreen, name: str) -> str:
     return str(screen.query_one(name, Static).render())
 
 
-async def test_a_run_is_started_as_it_is_and_shown(tmp_path: Path, requests: list[Request]) -> None:
+async def test_a_run_is_started_as_it_is_and_shown(tmp_path: Path, requests: list[LaunchCommand]) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         network = catalogue(app).table.key
@@ -384,7 +387,7 @@ async def test_a_run_is_started_as_it_is_and_shown(tmp_path: Path, requests: lis
         await until(pilot, lambda: runs.table.key == RUN, "the cursor goes to the new run once it is found")
 
 
-async def test_settings_are_changed_typed_and_taken_back(tmp_path: Path, requests: list[Request]) -> None:
+async def test_settings_are_changed_typed_and_taken_back(tmp_path: Path, requests: list[LaunchCommand]) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         screen = await open_launch(pilot)
@@ -447,14 +450,14 @@ async def test_a_folder_is_looked_at_in_a_thread_which_ends_with_the_form(tmp_pa
 
 def test_what_is_held_out_counts(tmp_path: Path) -> None:
     def images(text: str) -> int:
-        return fill(Form(Wish(("lenet5",)), {"validation": text}), tmp_path).training_images
+        return fill(LaunchForm(LaunchRequest(("lenet5",)), {"validation": text}), tmp_path).training_images
 
     assert [images(text) for text in ("auto", "0", "0.5", "438")] == [1294, 1438, 719, 1000]
-    filled = fill(Form(Wish(("lenet5",)), {"validation": "1438"}), tmp_path)
+    filled = fill(LaunchForm(LaunchRequest(("lenet5",)), {"validation": "1438"}), tmp_path)
     assert filled.problems == {"validation": "leaves nothing of 1,438 images to train on"}
 
 
-async def test_what_is_wrong_is_not_started(tmp_path: Path, requests: list[Request]) -> None:
+async def test_what_is_wrong_is_not_started(tmp_path: Path, requests: list[LaunchCommand]) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         screen = await open_launch(pilot)
@@ -469,7 +472,7 @@ async def test_what_is_wrong_is_not_started(tmp_path: Path, requests: list[Reque
         assert screen.query_one("#dialog").border_title == escape("Train lenet5 [b")
 
 
-async def test_marked_networks_make_a_queue(tmp_path: Path, requests: list[Request]) -> None:
+async def test_marked_networks_make_a_queue(tmp_path: Path, requests: list[LaunchCommand]) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         first = catalogue(app).table.key
@@ -483,9 +486,9 @@ async def test_marked_networks_make_a_queue(tmp_path: Path, requests: list[Reque
 
 
 async def test_refusal_of_the_command_is_one_line_in_the_dialog(
-    tmp_path: Path, requests: list[Request], monkeypatch
+    tmp_path: Path, requests: list[LaunchCommand], monkeypatch
 ) -> None:
-    monkeypatch.setattr(commands, "start", lambda call: Outcome(problem="disk [full] at /x"))
+    monkeypatch.setattr(commands, "start", lambda call: CommandOutcome(problem="disk [full] at /x"))
     app = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_launch(pilot)

@@ -26,9 +26,9 @@ from cnn_explorer.tui.networks import (
 from cnn_explorer.tui.networks import (
     images as image_files,
 )
-from cnn_explorer.tui.networks.conv_lab import KERNELS, Setting
-from cnn_explorer.tui.networks.selection import Subject
-from cnn_explorer.tui.networks.selection import changed as changed_subject
+from cnn_explorer.tui.networks.conv_lab import KERNELS, ConvSetting
+from cnn_explorer.tui.networks.selection import NetworkSelection
+from cnn_explorer.tui.networks.selection import changed as changed_selection
 from cnn_explorer.tui.screens.bench import WORDS, changed
 from cnn_explorer.tui.screens.help import PLACES
 from cnn_explorer.tui.widgets.pixel_view import PixelSum, lines_of, short
@@ -37,7 +37,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 SETTINGS_STRATEGY = st.builds(
-    Setting,
+    ConvSetting,
     kind=st.sampled_from(conv_lab.KINDS),
     size=st.integers(1, 5),
     stride=st.integers(1, 3),
@@ -52,12 +52,12 @@ SETTINGS_STRATEGY = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(SETTINGS_STRATEGY, st.integers(2, 9), st.integers(0, 10**6))
-def test_bench_computes_what_torch_computes(setting: Setting, side: int, seed: int) -> None:
+def test_bench_computes_what_torch_computes(setting: ConvSetting, side: int, seed: int) -> None:
     assume(not conv_lab.problem(setting, side))
-    chance = random.Random(seed)
-    image = [[float(chance.randint(0, 16)) for _ in range(side)] for _ in range(side)]
-    inputs = conv_lab.make_input(image, setting.settled.inputs)
-    s = setting.settled
+    rng = random.Random(seed)
+    image = [[float(rng.randint(0, 16)) for _ in range(side)] for _ in range(side)]
+    inputs = conv_lab.make_input(image, setting.resolved.inputs)
+    s = setting.resolved
     channels = torch.tensor(inputs, dtype=torch.float64)[None]
     kernels = [
         [conv_lab.weights(s, output, channel) for channel in conv_lab.channels_of(s, output)]
@@ -78,7 +78,7 @@ def test_bench_computes_what_torch_computes(setting: Setting, side: int, seed: i
 
 
 @given(SETTINGS_STRATEGY, st.integers(1, 9))
-def test_impossible_settings_say_why(setting: Setting, side: int) -> None:
+def test_impossible_settings_say_why(setting: ConvSetting, side: int) -> None:
     words = conv_lab.problem(setting, side)
     if words:
         assert any(character.isdigit() for character in words)
@@ -88,17 +88,17 @@ def test_impossible_settings_say_why(setting: Setting, side: int) -> None:
 
 
 def test_known_impossible_settings() -> None:
-    assert "reaches over 2·(5 − 1) + 1 = 9 pixels" in conv_lab.problem(Setting(size=5, dilation=2), 8)
+    assert "reaches over 2·(5 − 1) + 1 = 9 pixels" in conv_lab.problem(ConvSetting(size=5, dilation=2), 8)
     assert "3 input channels cannot be divided into 2" in conv_lab.problem(
-        Setting(kind="grouped", inputs=3, groups=2), 8
+        ConvSetting(kind="grouped", inputs=3, groups=2), 8
     )
-    assert conv_lab.problem(Setting(), 8) == ""
+    assert conv_lab.problem(ConvSetting(), 8) == ""
 
 
 def test_sum_is_written_out() -> None:
-    found = conv_lab.terms(Setting(size=2, kernel="identity"), [[[1.0, 2.0], [3.0, 4.0]]], 0, 0, 0)
+    found = conv_lab.terms(ConvSetting(size=2, kernel="identity"), [[[1.0, 2.0], [3.0, 4.0]]], 0, 0, 0)
     assert conv_lab.written_out(found) == "1 = 1·1 + 2·0 + 3·0 + 4·0"
-    padded = conv_lab.terms(Setting(size=1, padding=1, kernel="identity"), [[[7.0]]], 0, 0, 0)
+    padded = conv_lab.terms(ConvSetting(size=1, padding=1, kernel="identity"), [[[7.0]]], 0, 0, 0)
     assert conv_lab.written_out(padded) == "0 = pad·1"
 
 
@@ -108,11 +108,11 @@ def test_sum_is_written_out() -> None:
     )
 )
 def test_every_change_on_the_bench_leads_to_a_valid_setting(steps: list[tuple[str, int]]) -> None:
-    setting = Setting()
+    setting = ConvSetting()
     for name, by in steps:
         setting = changed(setting, name, by)
         conv_lab.problem(setting, 8)
-        assert setting.settled.groups >= 1 and setting.kernel in KERNELS
+        assert setting.resolved.groups >= 1 and setting.kernel in KERNELS
 
 
 def test_digits_are_the_ones_that_networks_are_given() -> None:
@@ -140,10 +140,10 @@ def test_mnist_is_read_where_it_is_on_disk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_answers_about_networks_are_right(seed: int) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     everything = list(registry.variants().values())
-    variant = chance.choice(everything)
-    question = quiz.about_network(variant, everything, chance)
+    variant = rng.choice(everything)
+    question = quiz.about_network(variant, everything, rng)
     assert question is not None and 2 <= len(question.options) <= quiz.MOST_OPTIONS
     assert len(set(question.options)) == len(question.options)
     counts = {"more parameters": "parameters", "more multiply-adds": "macs"}
@@ -310,14 +310,14 @@ def test_every_key_can_be_typed_in_tmux_and_over_ssh() -> None:
     assert not [key for key in keys if "shift+" in key or key in ("ctrl+b", "ctrl+a", "ctrl+enter")]
 
 
-def test_subject_of_another_image() -> None:
-    subject = Subject("lenet5")
-    assert changed_subject(subject, "", "", "") == Subject("lenet5")
-    assert changed_subject(subject, "64", "3", "8") == Subject("lenet5", "paper", 64, 3, 8)
-    assert changed_subject(subject, "64", "3", "8").details()["image_size"] == 64
+def test_selection_of_another_image() -> None:
+    selection = NetworkSelection("lenet5")
+    assert changed_selection(selection, "", "", "") == NetworkSelection("lenet5")
+    assert changed_selection(selection, "64", "3", "8") == NetworkSelection("lenet5", "paper", 64, 3, 8)
+    assert changed_selection(selection, "64", "3", "8").details()["image_size"] == 64
     for typed in (("0", "", ""), ("x", "", ""), ("", "99999", ""), ("", "", "-1")):
         with pytest.raises(UsageError):
-            changed_subject(subject, *typed)
+            changed_selection(selection, *typed)
 
 
 @pytest.mark.parametrize(("channels", "side", "columns", "rows"), [(3, 7, 78, 17), (64, 3, 78, 17), (3, 7, 120, 40)])

@@ -98,7 +98,7 @@ async def test_orders_go_round_and_are_remembered(tmp_path: Path) -> None:
         assert names(screen) == [SECOND, FIRST]
         await pilot.press("o")
         assert names(screen) == [FIRST, SECOND] and "best accuracy" in screen_text(app)
-        assert app.memory.run_order == "best accuracy"
+        assert app.saved_state.run_order == "best accuracy"
 
 
 async def test_marked_and_pinned_runs_are_drawn_with_the_one_under_the_cursor(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_marked_and_pinned_runs_are_drawn_with_the_one_under_the_cursor(tm
         await until(pilot, lambda: "(pinned)" in screen_text(app))
         await pilot.press("u")
         await until(pilot, lambda: [run.path.name for run in screen.charts.runs] == [FIRST])
-    assert app.memory.marked == []
+    assert app.saved_state.marked == []
 
 
 async def test_keys_reach_what_is_to_be_seen_on_a_small_terminal(tmp_path: Path) -> None:
@@ -195,11 +195,11 @@ async def test_clone_opens_the_launch_dialog_with_what_the_run_had(tmp_path: Pat
         screen = await open_runs(pilot, 1)
         await pilot.press("c")
         assert isinstance(app.screen, LaunchScreen)
-        wish = app.screen.form.wish
-        assert (wish.networks, wish.dataset, wish.config) == (("lenet5",), "digits", run.path / "run.json")
-        assert wish.run["recipe"] == {"epochs": 10}
+        request = app.screen.form.request
+        assert (request.networks, request.dataset, request.config) == (("lenet5",), "digits", run.path / "run.json")
+        assert request.run["recipe"] == {"epochs": 10}
         await pilot.press("escape", "t")
-        assert isinstance(app.screen, LaunchScreen) and app.screen.form.wish.config is None
+        assert isinstance(app.screen, LaunchScreen) and app.screen.form.request.config is None
         await pilot.press("escape")
         assert app.screen is screen
 
@@ -266,7 +266,7 @@ async def test_the_strip_samples_only_while_it_is_seen(tmp_path: Path, monkeypat
 
         assert not await quiet()
         await pilot.press("M")
-        assert await quiet() and "CPU" not in screen_text(app) and not app.memory.machine
+        assert await quiet() and "CPU" not in screen_text(app) and not app.saved_state.machine
         await pilot.press("M")
         assert not await quiet()
         await pilot.press("question_mark")

@@ -1,4 +1,4 @@
-"""What the screens of runs are made of, without a screen: orders, glances, marks, classes, stages, endings, followers."""
+"""What the screens of runs are made of, without a screen: orders, previews, marks, classes, stages, endings, followers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cnn_explorer.trainer.runs.reader import list_runs, read_run
 from cnn_explorer.trainer.runs.run import Run
 from cnn_explorer.trainer.runs.states import STATES
 from cnn_explorer.tui.charts.followers import Followers
-from cnn_explorer.tui.charts.selection import Chosen
+from cnn_explorer.tui.charts.selection import RunSelection
 from cnn_explorer.tui.charts.view import Curves
 from cnn_explorer.tui.core import options, saved_state
-from cnn_explorer.tui.core.saved_state import Memory
+from cnn_explorer.tui.core.saved_state import SavedState
 from cnn_explorer.tui.runs import actions, classes, notifications, run_page, run_table
+from cnn_explorer.tui.runs.run_previews import PreviewWatch, RunPreview
 from cnn_explorer.tui.runs.run_tail import RunNews, RunTail
-from cnn_explorer.tui.runs.summaries import Glance, Glances
 from support.patience import PATIENCE_S
 from support.tui import FakeRun, eval_record, train_record
 
@@ -55,7 +55,7 @@ def test_orders_put_what_is_asked_first_and_keep_the_newest_first_within() -> No
 
 def test_a_row_has_figures_and_a_course() -> None:
     run = run_of(state="training", phase="epoch 3 of 10", eta_s=95, best={"accuracy": 0.914})
-    cells = run_table.cells(run, "●", Glance((0.1, 0.5, 0.9), 21_345.0))
+    cells = run_table.cells(run, "●", RunPreview((0.1, 0.5, 0.9), 21_345.0))
     assert cells[:6] == ("●", "►", "lenet5", "digits", "epoch 3/10", "91.4")
     assert cells[6].rstrip() == "▁▅█" and cells[8:10] == ("21.3k", "1:35")
     starting = run_of(state="starting", phase="compiling")
@@ -63,43 +63,43 @@ def test_a_row_has_figures_and_a_course() -> None:
     assert [run_table.pace(value) for value in (9.52, 950, 21_300, 1.2e6)] == ["9.5", "950", "21.3k", "1.2M"]
 
 
-def glance_of(path: Path) -> Glance:
-    told: dict[str, Glance] = {}
+def preview_of(path: Path) -> RunPreview:
+    told: dict[str, RunPreview] = {}
 
-    def take(found: dict[str, Glance]) -> None:
+    def take(found: dict[str, RunPreview]) -> None:
         told.update(found)
         watch.stop()
 
-    watch = Glances(take, Followers())
+    watch = PreviewWatch(take, Followers())
     watch.want([path])
     watch.run()
     return told[path.name]
 
 
-def test_a_glance_is_the_validation_and_before_it_the_training(tmp_path: Path) -> None:
+def test_a_preview_is_the_validation_and_before_it_the_training(tmp_path: Path) -> None:
     run = FakeRun(tmp_path, NAMES[0])
     run.write(train_record(1, accuracy=0.2), train_record(2, accuracy=0.4))
-    assert glance_of(run.path) == Glance((0.2, 0.4), 1000.0)
+    assert preview_of(run.path) == RunPreview((0.2, 0.4), 1000.0)
     run.append("torn {\n")
     run.write(eval_record(1, 0.6), eval_record(2, 0.7), {"kind": "eval", "split": "test", "accuracy": 0.1})
-    assert glance_of(run.path).accuracies == (0.6, 0.7)
-    assert glance_of(tmp_path / "nowhere") == Glance()
+    assert preview_of(run.path).accuracies == (0.6, 0.7)
+    assert preview_of(tmp_path / "nowhere") == RunPreview()
 
 
 def test_glances_tell_only_what_changed(tmp_path: Path) -> None:
     run, other = FakeRun(tmp_path, NAMES[0]), FakeRun(tmp_path, NAMES[1])
     run.write(eval_record(1, 0.6))
-    told: queue.Queue[dict[str, Glance]] = queue.Queue()
-    watch = Glances(told.put, Followers(), every_s=0.01)
+    told: queue.Queue[dict[str, RunPreview]] = queue.Queue()
+    watch = PreviewWatch(told.put, Followers(), every_s=0.01)
     watch.want([run.path, other.path])
     thread = threading.Thread(target=watch.run)
     thread.start()
     try:
-        assert told.get(timeout=60) == {NAMES[0]: Glance((0.6,)), NAMES[1]: Glance()}
+        assert told.get(timeout=60) == {NAMES[0]: RunPreview((0.6,)), NAMES[1]: RunPreview()}
         run.write(eval_record(2, 0.7))
-        assert told.get(timeout=60) == {NAMES[0]: Glance((0.6, 0.7))}
+        assert told.get(timeout=60) == {NAMES[0]: RunPreview((0.6, 0.7))}
         (run.path / "metrics.jsonl").write_text(json.dumps(eval_record(1, 0.9)) + "\n")
-        assert told.get(timeout=60) == {NAMES[0]: Glance((0.9,))}
+        assert told.get(timeout=60) == {NAMES[0]: RunPreview((0.9,))}
     finally:
         watch.stop()
         thread.join(10)
@@ -110,28 +110,30 @@ def test_glances_tell_only_what_changed(tmp_path: Path) -> None:
 
 def test_slots_stay_and_never_clash() -> None:
     runs = [run_of(name) for name in NAMES]
-    chosen = Chosen()
-    before = {one.path.name: one.slot for one in chosen.charted(runs, NAMES[0])}
+    selection = RunSelection()
+    before = {one.path.name: one.slot for one in selection.charted(runs, NAMES[0])}
     for name in NAMES:
-        assert chosen.toggle(name)
-    shown = {one.path.name: one.slot for one in chosen.charted(runs, NAMES[5])}
+        assert selection.toggle(name)
+    shown = {one.path.name: one.slot for one in selection.charted(runs, NAMES[5])}
     assert len(set(shown.values())) == len(NAMES) and before.items() <= shown.items()
     assert next(iter(shown)) == NAMES[5]
-    chosen.toggle(NAMES[5])
-    assert {one.path.name: one.slot for one in chosen.charted(runs, NAMES[1])}.items() <= shown.items()
+    selection.toggle(NAMES[5])
+    assert {one.path.name: one.slot for one in selection.charted(runs, NAMES[1])}.items() <= shown.items()
 
 
 def test_marks_and_pin_survive_deletion_of_the_run_and_the_end_of_the_app(tmp_path: Path) -> None:
-    chosen = Chosen(["gone", NAMES[1]], NAMES[2])
+    selection = RunSelection(["gone", NAMES[1]], NAMES[2])
     runs = [run_of(name) for name in NAMES]
-    found = chosen.charted(runs, NAMES[0])
+    found = selection.charted(runs, NAMES[0])
     assert [(one.path.name, one.pinned) for one in found] == [(NAMES[0], False), (NAMES[2], True), (NAMES[1], False)]
-    assert chosen.sign(NAMES[0]) == "" and chosen.sign(NAMES[2]).endswith("↑") and len(chosen.sign(NAMES[1])) == 1
-    assert chosen.sign(NAMES[1], ascii=True).isascii()
-    saved_state.save(tmp_path, Memory(marked=chosen.marked, pinned=chosen.pinned))
+    assert (
+        selection.sign(NAMES[0]) == "" and selection.sign(NAMES[2]).endswith("↑") and len(selection.sign(NAMES[1])) == 1
+    )
+    assert selection.sign(NAMES[1], ascii=True).isascii()
+    saved_state.save(tmp_path, SavedState(marked=selection.marked, pinned=selection.pinned))
     assert saved_state.load(tmp_path).marked == ["gone", NAMES[1]] and saved_state.load(tmp_path).pinned == NAMES[2]
-    chosen.clear()
-    assert [one.path.name for one in chosen.charted(runs, NAMES[0])] == [NAMES[0]]
+    selection.clear()
+    assert [one.path.name for one in selection.charted(runs, NAMES[0])] == [NAMES[0]]
 
 
 # One run
@@ -234,7 +236,7 @@ def test_news_of_a_run_are_findings_classes_and_a_log_as_a_terminal_leaves_it(tm
     (run.path / "train.log").write_bytes(b"start\x1b[2J\n 10 %\r 20 %\r100 %\nbar\r\x1b]0;title\x07half")
     news = news_of(run.path)
     assert news.findings and news.per_class == ((1.0, (0.5,)),) and news.test["confusion"]
-    assert news.log == ("start", "100 %") and news.unfinished == "half" and news.fresh
+    assert news.log == ("start", "100 %") and news.unfinished == "half" and news.restarted
     assert news_of(run.path, with_log=False).log == ()
 
 
@@ -263,7 +265,7 @@ def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path) -> None:
             seen.add(run.path)
             tail.follow(read_run(run.path))
             news = told.get(timeout=PATIENCE_S)
-            assert news.path == run.path and news.fresh and news.findings
+            assert news.path == run.path and news.restarted and news.findings
             while len(news.per_class) < (2 if run is runs[0] and len(seen) > 1 else 1):
                 news = told.get(timeout=PATIENCE_S)
         assert news.per_class == ((1.0, (0.5,)), (2.0, (0.7,)))

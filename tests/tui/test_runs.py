@@ -121,7 +121,7 @@ async def test_hostile_texts_are_shown_as_they_are(tmp_path: Path) -> None:
         assert "\x1b" not in text
 
 
-async def test_crash_is_concluded_and_resume_is_offered(tmp_path: Path, monkeypatch) -> None:
+async def test_crash_is_inferred_and_resume_is_offered(tmp_path: Path, monkeypatch) -> None:
     FakeRun(tmp_path / "runs", FIRST, "training", alive=False)
     asked = []
     monkeypatch.setattr(actions, "resume", lambda path: asked.append(path.name) or ("goes on", ""))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cnn_explorer.tui.charts import braille, markers, plot, series
 from cnn_explorer.tui.charts.history import History
-from cnn_explorer.tui.charts.plot import Layer, Scene
+from cnn_explorer.tui.charts.plot import PlotLayer, Scene
 from cnn_explorer.tui.charts.reader import window_limits
 from cnn_explorer.tui.charts.series import Curve, Track
 from cnn_explorer.tui.charts.view import METRICS, Window
@@ -40,16 +40,16 @@ def test_a_column_tells_missing_from_not_a_number() -> None:
 
 @given(st.lists(st.one_of(finite, st.just(math.nan), st.none()), max_size=80), st.integers(2, 16), st.integers(1, 9))
 def test_a_track_keeps_extremes_and_mean_however_often_it_merges(
-    values: list[float | None], most: int, piece: int
+    values: list[float | None], limit: int, piece: int
 ) -> None:
-    track = Track(("loss",), most)
+    track = Track(("loss",), limit)
     records = [
         {"step": step, "loss": value} if value is not None else {"step": step} for step, value in enumerate(values)
     ]
     for start in range(0, len(records), piece):
         track.add(records[start : start + piece])
     curve = track.curve("loss", "step")
-    assert len(track) <= most + track.stride
+    assert len(track) <= limit + track.stride
     numbers = [value for value in values if value is not None and math.isfinite(value)]
     seen = np.isfinite(curve.low)
     assert seen.any() == bool(numbers)
@@ -105,12 +105,12 @@ def test_a_track_puts_records_in_the_order_of_the_axis() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1), finite), max_size=60))
 def test_the_scan_is_the_recurrence(steps: list[tuple[float, float]]) -> None:
-    keep, fresh = np.array([k for k, _ in steps]), np.array([f for _, f in steps])
+    keep, added = np.array([k for k, _ in steps]), np.array([f for _, f in steps])
     value, expected = 0.0, []
     for k, f in steps:
         value = k * value + f
         expected.append(value)
-    assert series.scan(keep, fresh) == pytest.approx(np.array(expected), rel=1e-6, abs=1e-3)
+    assert series.scan(keep, added) == pytest.approx(np.array(expected), rel=1e-6, abs=1e-3)
 
 
 def test_smoothing_is_debiased_steps_over_gaps_and_follows_the_distance() -> None:
@@ -192,8 +192,12 @@ def test_a_chart_holds_its_size_whatever_it_is_given(points: list[tuple[float, f
     curve = braille.logarithms(curve) if log else curve
     width, height = SIZE
     stroke = braille.stroke(curve, 0.0, 10.0, (width - markers.GUTTER) * 2)
-    y = plot.settle(None, *(stroke.limits or (0.0, 1.0)), 0.04)
-    layers = (Layer(0, "raw", stroke, 17), Layer(1, "train", stroke, 18), Layer(2, "validation", stroke, 20))
+    y = plot.resolve_limits(None, *(stroke.limits or (0.0, 1.0)), 0.04)
+    layers = (
+        PlotLayer(0, "raw", stroke, 17),
+        PlotLayer(1, "train", stroke, 18),
+        PlotLayer(2, "validation", stroke, 20),
+    )
     scene = Scene(layers, (), (0.0, 10.0), y, log, "time", ascii)
     chart = plot.draw("loss", scene, markers.text_row([("loss", markers.TITLE)], width), SIZE)
     assert [len(row.text) for row in chart.rows] == [width] * height
@@ -206,8 +210,8 @@ def test_a_chart_holds_its_size_whatever_it_is_given(points: list[tuple[float, f
 def test_a_chart_has_large_values_above_small_ones_and_later_ones_to_the_right(ascii: bool) -> None:
     width, height = SIZE
     stroke = braille.stroke(curve_of([(0.0, 0.0), (5.0, 9.0), (10.0, 10.0)]), 0.0, 10.0, (width - markers.GUTTER) * 2)
-    points = (plot.Point(0.0, 0.0, 18, "v"), plot.Point(10.0, 10.0, 18, "^"))
-    scene = Scene((Layer(0, "train", stroke, 18, signs=False),), points, (0.0, 10.0), (0.0, 10.0), ascii=ascii)
+    points = (plot.PlotPoint(0.0, 0.0, 18, "v"), plot.PlotPoint(10.0, 10.0, 18, "^"))
+    scene = Scene((PlotLayer(0, "train", stroke, 18, signs=False),), points, (0.0, 10.0), (0.0, 10.0), ascii=ascii)
     rows = [row.text for row in plot.draw("loss", scene, markers.text_row([], width), SIZE).rows[1:-1]]
     assert rows[0].endswith("^") and rows[-1][markers.GUTTER] == "v"
     ends = [
@@ -226,18 +230,18 @@ def test_runs_differ_by_their_markers() -> None:
 
 
 def test_limits_hold_still_until_a_value_leaves_them() -> None:
-    first = plot.settle(None, 0.0, 1.0, 0.1)
+    first = plot.resolve_limits(None, 0.0, 1.0, 0.1)
     assert first == pytest.approx((-0.1, 1.1))
-    assert plot.settle(first, 0.2, 1.05, 0.1) is first
-    assert plot.settle(first, 0.2, 1.2, 0.1)[1] > 1.2
-    assert plot.settle(first, 0.5, 0.6, 0.1)[0] > 0.0
-    assert plot.settle(None, 0.0, 0.9, 0.5, floor=0.0, ceiling=1.0) == (0.0, 1.0)
+    assert plot.resolve_limits(first, 0.2, 1.05, 0.1) is first
+    assert plot.resolve_limits(first, 0.2, 1.2, 0.1)[1] > 1.2
+    assert plot.resolve_limits(first, 0.5, 0.6, 0.1)[0] > 0.0
+    assert plot.resolve_limits(None, 0.0, 0.9, 0.5, floor=0.0, ceiling=1.0) == (0.0, 1.0)
 
 
 @given(anything, anything)
 def test_limits_have_an_extent(one: float, other: float) -> None:
     if math.isfinite(one) and math.isfinite(other):
-        low, high = plot.settle(None, min(one, other), max(one, other), 0.05)
+        low, high = plot.resolve_limits(None, min(one, other), max(one, other), 0.05)
         assert -math.inf < low < high < math.inf
 
 
@@ -270,10 +274,10 @@ def test_other_windows() -> None:
 
 
 def test_changed_cells_are_found_and_close_ones_joined() -> None:
-    def row(text: str) -> markers.Row:
-        return markers.Row(text, bytes(len(text)))
+    def row(text: str) -> markers.ChartRow:
+        return markers.ChartRow(text, bytes(len(text)))
 
     assert changes(row("abc"), row("abc")) == []
     assert changes(row("a" * 20), row("b" + "a" * 18 + "b")) == [(0, 1), (19, 20)]
     assert changes(row("aaaa"), row("baab")) == [(0, 4)]
-    assert changes(row("a"), markers.Row("a", b"\x01")) == [(0, 1)]
+    assert changes(row("a"), markers.ChartRow("a", b"\x01")) == [(0, 1)]

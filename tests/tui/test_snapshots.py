@@ -14,9 +14,9 @@ import pytest
 import textual
 from cnn_explorer.machine import Gpu
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.app import AppPaths, ExplorerApp
 from cnn_explorer.tui.charts.view import ChartedRun
-from cnn_explorer.tui.core.saved_state import Memory
+from cnn_explorer.tui.core.saved_state import SavedState
 from cnn_explorer.tui.launch import commands
 from cnn_explorer.tui.runs.machine import Readings, Sample, Sampler
 from cnn_explorer.tui.screens import launch
@@ -97,7 +97,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(tmp_path / "none.toml"))
     monkeypatch.chdir(tmp_path)
     # Neither this machine's speed nor its GPUs belong into an image.
-    monkeypatch.setattr(launch, "SETTLE_S", 600.0)
+    monkeypatch.setattr(launch, "DELAY_S", 600.0)
     monkeypatch.setattr(commands, "devices", lambda: ())
     run = FakeRun(Path("runs"), "20261120-143022-first_a-digits-7f3a", "finished", network="first_a")
     run.curve(300)
@@ -109,10 +109,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     registry.forget()
 
 
-def app_of(network: str = "", **memory: object) -> ExplorerApp:
+def app_of(network: str = "", **saved_state: object) -> ExplorerApp:
     Path("state").mkdir(exist_ok=True)
-    Path("state/app.json").write_text(json.dumps({"network": network, **memory}))
-    return ExplorerApp(Places(Path("runs"), Path("data"), Path("state"), Path("cache")), HELPER_COMMAND, 0.05)
+    Path("state/app.json").write_text(json.dumps({"network": network, **saved_state}))
+    return ExplorerApp(AppPaths(Path("runs"), Path("data"), Path("state"), Path("cache")), HELPER_COMMAND, 0.05)
 
 
 async def still(pilot: Pilot) -> None:
@@ -123,7 +123,7 @@ async def still(pilot: Pilot) -> None:
         seen.append(screen_text(pilot.app))
 
 
-async def settled(pilot: Pilot) -> None:
+async def idle(pilot: Pilot) -> None:
     """The runs are read, the helper is ready, the pane is filled."""
     app = explorer(pilot)
     await until(pilot, lambda: app.runs and app.helper.state.word == "ready", "runs and helper")
@@ -135,7 +135,7 @@ def snapshot(snap_compare, app: ExplorerApp, size: tuple[int, int], *keys: str) 
     """Whether the screen after some keys looks as before; the helper's answers are waited for."""
 
     async def go(pilot: Pilot) -> None:
-        await settled(pilot)
+        await idle(pilot)
         for key in keys:
             await pilot.press(key)
             await pilot.pause(0.1)
@@ -192,7 +192,7 @@ def charts_done(grid: ChartGrid) -> bool:
 
 async def curves_drawn(pilot: Pilot) -> None:
     """The charts of the screen show all records, and the strip, where it is to be seen, one sample."""
-    await settled(pilot)
+    await idle(pilot)
     screen = pilot.app.screen
     assert isinstance(screen, RunsScreen)
     await until(pilot, lambda: screen.charts.drawn.runs and screen.charts.drawn.runs[0].records == 303)
@@ -229,12 +229,12 @@ def test_help(place: Path, snap_compare) -> None:
 class ChartsApp(App):
     """The charts of both runs over one another, the first of them pinned."""
 
-    def __init__(self, **memory: Any) -> None:
+    def __init__(self, **saved_state: Any) -> None:
         super().__init__()
-        self.memory = Memory(**memory)
+        self.saved_state = SavedState(**saved_state)
 
     def compose(self):
-        yield ChartGrid(self.memory, every_s=0.05)
+        yield ChartGrid(self.saved_state, every_s=0.05)
 
     def on_mount(self) -> None:
         runs = sorted(Path("runs").iterdir())

@@ -105,10 +105,10 @@ def test_first_screen_loads_nothing_heavy(tmp_path: Path) -> None:
     code = """
 import asyncio, json, sys
 from pathlib import Path
-from cnn_explorer.tui.app import ExplorerApp, Places
+from cnn_explorer.tui.app import ExplorerApp, AppPaths
 
 async def main():
-    app = ExplorerApp(Places(*[Path(sys.argv[1])] * 4))
+    app = ExplorerApp(AppPaths(*[Path(sys.argv[1])] * 4))
     async with app.run_test(size=(120, 40)) as pilot:
         early = sorted(sys.modules)
         assert app.screen.table.rows

@@ -1,7 +1,7 @@
 """Reading the curve: what the course of a run says, in plain sentences with the numbers that led to them.
 
 Every rule is stated in docs/concepts/reading-curves.md with its thresholds, so that a learner can check it. A rule looks at
-a story (curve_summary.py) and says one thing or nothing; the first three that speak are shown, the most urgent first.
+a summary (curve_summary.py) and says one thing or nothing; the first three that speak are shown, the most urgent first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..common.number_text import percent
 from .best import merit
-from .curve_summary import Point, Story
+from .curve_summary import CurvePoint, CurveSummary
 
 MOST = 3
 PIECES = 20
@@ -40,63 +40,61 @@ class Finding:
     page: str
 
 
-def read_curve(story: Story) -> tuple[Finding, ...]:
+def diagnose_curve(summary: CurveSummary) -> tuple[Finding, ...]:
     """At most three findings, the most urgent first; always one, and only one while it is too early to say more."""
-    hopeless = [finding for rule in (_diverged, _too_early, _not_learning) if (finding := rule(story))]
+    hopeless = [finding for rule in (_diverged, _too_early, _not_learning) if (finding := rule(summary))]
     if hopeless:
         return tuple(hopeless[:1])
-    found = [finding for rule in _RULES if (finding := rule(story))]
-    return tuple(found[:MOST]) or (_nothing_unusual(story),)
+    found = [finding for rule in _RULES if (finding := rule(summary))]
+    return tuple(found[:MOST]) or (_nothing_unusual(summary),)
 
 
 # Loss and learning rate
 
 
-def _diverged(story: Story) -> Finding | None:
-    if story.diverged_step is None:
+def _diverged(summary: CurveSummary) -> Finding | None:
+    if summary.diverged_step is None:
         return None
-    text = (
-        f"Diverged: at step {story.diverged_step:,} loss or gradient was no finite number any more. {_smaller(story)}"
-    )
+    text = f"Diverged: at step {summary.diverged_step:,} loss or gradient was no finite number any more. {_smaller(summary)}"
     return Finding("Diverged", text, RATE)
 
 
-def _smaller(story: Story) -> str:
+def _smaller(summary: CurveSummary) -> str:
     """Advice for a learning rate that is too high."""
-    rate = f", {story.rate:g}," if story.rate else ""
-    trial = f"{story.rate / 3:.1g}" if story.rate else "a smaller one"
+    rate = f", {summary.rate:g}," if summary.rate else ""
+    trial = f"{summary.rate / 3:.1g}" if summary.rate else "a smaller one"
     return f"Most often the learning rate{rate} is too high; try {trial}, a longer warm-up, or clipped gradients."
 
 
-def _too_early(story: Story) -> Finding | None:
-    if story.validation or story.trained >= 1:
+def _too_early(summary: CurveSummary) -> Finding | None:
+    if summary.validation or summary.trained >= 1:
         return None
     text = "Too early to say: nothing is recorded yet."
-    if story.train:
-        first, last = story.train[0].loss, story.train[-1].loss
+    if summary.train:
+        first, last = summary.train[0].loss, summary.train[-1].loss
         went = f"training loss went from {first:.3g} to {last:.3g}"
-        text = f"Too early to say: {story.trained:.2g} epochs are trained; {went}."
+        text = f"Too early to say: {summary.trained:.2g} epochs are trained; {went}."
     return Finding("Too early", text, CURVES)
 
 
-def _not_learning(story: Story) -> Finding | None:
-    pieces = story.pieces(PIECES)
-    if story.classes < 2 or not pieces:
+def _not_learning(summary: CurveSummary) -> Finding | None:
+    pieces = summary.pieces(PIECES)
+    if summary.classes < 2 or not pieces:
         return None
-    guessing, chance = math.log(story.classes), 1 / story.classes
-    shown = story.validation[-1].accuracy if story.validation else pieces[-1].accuracy
+    guessing, chance = math.log(summary.classes), 1 / summary.classes
+    shown = summary.validation[-1].accuracy if summary.validation else pieces[-1].accuracy
     if not (pieces[-1].loss >= NEAR_GUESSING * guessing and shown <= chance + NEAR_CHANCE):
         return None
     text = (
-        f"Not learning: the training loss stays at {pieces[-1].loss:.3f}, and guessing among {story.classes} classes "
-        f"gives ln {story.classes} = {guessing:.3f}; accuracy is {percent(shown)}, chance {percent(chance)}. "
+        f"Not learning: the training loss stays at {pieces[-1].loss:.3f}, and guessing among {summary.classes} classes "
+        f"gives ln {summary.classes} = {guessing:.3f}; accuracy is {percent(shown)}, chance {percent(chance)}. "
         "Try a learning rate ten times smaller, then ten times larger."
     )
     return Finding("Not learning", text, RATE)
 
 
-def _rises_or_spikes(story: Story) -> Finding | None:
-    pieces = story.pieces(PIECES)
+def _rises_or_spikes(summary: CurveSummary) -> Finding | None:
+    pieces = summary.pieces(PIECES)
     if len(pieces) < PIECES // 4:
         return None
     lowest = min(pieces, key=lambda piece: piece.loss)
@@ -104,19 +102,19 @@ def _rises_or_spikes(story: Story) -> Finding | None:
     if newest.loss >= RISE * lowest.loss and newest.loss >= lowest.loss + RISE_BY:
         text = (
             f"The training loss rises: it was {lowest.loss:.3g} around epoch {_epoch(lowest)} and is "
-            f"{newest.loss:.3g} now, {_times(newest.loss, lowest.loss)}. {_smaller(story)}"
+            f"{newest.loss:.3g} now, {_times(newest.loss, lowest.loss)}. {_smaller(summary)}"
         )
         return Finding("The loss rises", text, RATE)
-    return _spike(story, pieces)
+    return _spike(summary, pieces)
 
 
-def _spike(story: Story, pieces: list[Point]) -> Finding | None:
+def _spike(summary: CurveSummary, pieces: list[CurvePoint]) -> Finding | None:
     before = pieces[0].loss
     for piece in pieces[1:]:
         if piece.loss >= SPIKE * before and piece.loss >= before + SPIKE_BY:
             text = (
                 f"The training loss jumped around epoch {_epoch(piece)}, from {before:.3g} to {piece.loss:.3g}, and "
-                f"came down again to {pieces[-1].loss:.3g}. {_smaller(story)}"
+                f"came down again to {pieces[-1].loss:.3g}. {_smaller(summary)}"
             )
             return Finding("The loss jumps", text, RATE)
         before = min(before, piece.loss)
@@ -126,12 +124,12 @@ def _spike(story: Story, pieces: list[Point]) -> Finding | None:
 # Training against validation
 
 
-def _overfitting(story: Story) -> Finding | None:
-    losses = [point for point in story.validation if math.isfinite(point.loss)]
+def _overfitting(summary: CurveSummary) -> Finding | None:
+    losses = [point for point in summary.validation if math.isfinite(point.loss)]
     if len(losses) <= AFTER_BEST:
         return None
     lowest, newest = min(losses, key=lambda point: point.loss), losses[-1]
-    then, now = _train_of(story, lowest), _train_of(story, newest)
+    then, now = _train_of(summary, lowest), _train_of(summary, newest)
     if (
         losses.index(lowest) + AFTER_BEST >= len(losses)
         or newest.loss < WORSE * lowest.loss
@@ -146,8 +144,8 @@ def _overfitting(story: Story) -> Finding | None:
     return Finding("Over-fitting", text, OVERFITTING)
 
 
-def _gap(story: Story) -> Finding | None:
-    newest, train = _newest_pair(story)
+def _gap(summary: CurveSummary) -> Finding | None:
+    newest, train = _newest_pair(summary)
     gap = train.accuracy - newest.accuracy
     if not gap >= GAP:
         return None
@@ -159,8 +157,8 @@ def _gap(story: Story) -> Finding | None:
     return Finding("Gap", text, OVERFITTING)
 
 
-def _validation_easier(story: Story) -> Finding | None:
-    newest, train = _newest_pair(story)
+def _validation_easier(summary: CurveSummary) -> Finding | None:
+    newest, train = _newest_pair(summary)
     if not newest.accuracy - train.accuracy >= EASIER:
         return None
     text = (
@@ -173,8 +171,8 @@ def _validation_easier(story: Story) -> Finding | None:
 # Where it is going
 
 
-def _still_improving(story: Story) -> Finding | None:
-    accuracies = _accuracies(story)
+def _still_improving(summary: CurveSummary) -> Finding | None:
+    accuracies = _accuracies(summary)
     if len(accuracies) < 3:
         return None
     best = _best(accuracies)
@@ -183,8 +181,8 @@ def _still_improving(story: Story) -> Finding | None:
     before = max(point.accuracy for point in accuracies[:-third])
     if best not in newest or best.accuracy - before < GAIN:
         return None
-    of = f" of {story.epochs}" if story.epochs else ""
-    advice = " More epochs may gain more." if story.over else ""
+    of = f" of {summary.epochs}" if summary.epochs else ""
+    advice = " More epochs may gain more." if summary.over else ""
     text = (
         f"Still improving: the best validation accuracy, {percent(best.accuracy)}, came at epoch {best.epoch:.0f}{of}, and "
         f"the last {_count(third, 'evaluation')} gained {100 * (best.accuracy - before):.1f} points.{advice}"
@@ -192,8 +190,8 @@ def _still_improving(story: Story) -> Finding | None:
     return Finding("Still improving", text, CURVES)
 
 
-def _plateau(story: Story) -> Finding | None:
-    accuracies = _accuracies(story)
+def _plateau(summary: CurveSummary) -> Finding | None:
+    accuracies = _accuracies(summary)
     if len(accuracies) < FEWEST_FOR_PLATEAU:
         return None
     third = len(accuracies) // 3
@@ -208,9 +206,9 @@ def _plateau(story: Story) -> Finding | None:
     return Finding("Plateau", text, CURVES)
 
 
-def _underfitting(story: Story) -> Finding | None:
-    newest, train = _newest_pair(story)
-    if not (story.over or _plateau(story)) or _still_improving(story):
+def _underfitting(summary: CurveSummary) -> Finding | None:
+    newest, train = _newest_pair(summary)
+    if not (summary.over or _plateau(summary)) or _still_improving(summary):
         return None
     if not (train.accuracy < POOR_FIT and abs(train.accuracy - newest.accuracy) < CLOSE):
         return None
@@ -221,24 +219,24 @@ def _underfitting(story: Story) -> Finding | None:
     return Finding("Under-fitting", text, OVERFITTING)
 
 
-def _noisy(story: Story) -> Finding | None:
-    last = _accuracies(story)[-LAST:]
-    if not story.images or len(last) < LAST:
+def _noisy(summary: CurveSummary) -> Finding | None:
+    last = _accuracies(summary)[-LAST:]
+    if not summary.images or len(last) < LAST:
         return None
     falls = sum(later.accuracy < earlier.accuracy for earlier, later in itertools.pairwise(last))
     shown = min(max(last[-1].accuracy, 0.0), 1.0)
-    error = 2 * math.sqrt(shown * (1 - shown) / story.images)
+    error = 2 * math.sqrt(shown * (1 - shown) / summary.images)
     if error < UNCERTAIN or falls < FALLS:
         return None
     text = (
-        f"Noisy validation: {story.images:,} images tell {percent(shown)} to within ±{100 * error:.1f} points (two "
+        f"Noisy validation: {summary.images:,} images tell {percent(shown)} to within ±{100 * error:.1f} points (two "
         f"standard errors), and it fell {falls} times in the last {LAST} evaluations. Smaller differences mean nothing."
     )
     return Finding("Noisy validation", text, VALIDATION)
 
 
-def _nothing_unusual(story: Story) -> Finding:
-    pieces, accuracies = story.pieces(PIECES), _accuracies(story)
+def _nothing_unusual(summary: CurveSummary) -> Finding:
+    pieces, accuracies = summary.pieces(PIECES), _accuracies(summary)
     parts = []
     if pieces:
         parts.append(f"training loss went from {pieces[0].loss:.3g} to {pieces[-1].loss:.3g}")
@@ -248,10 +246,10 @@ def _nothing_unusual(story: Story) -> Finding:
     return Finding("Nothing unusual", f"Nothing unusual: {' and '.join(parts) or 'no figures'}.", CURVES)
 
 
-_RULES: tuple[Callable[[Story], Finding | None], ...] = (
+_RULES: tuple[Callable[[CurveSummary], Finding | None], ...] = (
     _rises_or_spikes,
     _overfitting,
-    lambda story: None if _overfitting(story) else _gap(story),
+    lambda summary: None if _overfitting(summary) else _gap(summary),
     _underfitting,
     _still_improving,
     _plateau,
@@ -260,26 +258,26 @@ _RULES: tuple[Callable[[Story], Finding | None], ...] = (
 )
 
 
-def _accuracies(story: Story) -> list[Point]:
-    return [point for point in story.validation if math.isfinite(point.accuracy)]
+def _accuracies(summary: CurveSummary) -> list[CurvePoint]:
+    return [point for point in summary.validation if math.isfinite(point.accuracy)]
 
 
-def _newest_pair(story: Story) -> tuple[Point, Point]:
+def _newest_pair(summary: CurveSummary) -> tuple[CurvePoint, CurvePoint]:
     """The newest evaluation and the training of the epoch before it; NaN where there is none."""
-    newest = story.validation[-1] if story.validation else Point(0.0, math.nan, math.nan)
-    return newest, _train_of(story, newest)
+    newest = summary.validation[-1] if summary.validation else CurvePoint(0.0, math.nan, math.nan)
+    return newest, _train_of(summary, newest)
 
 
-def _train_of(story: Story, evaluation: Point) -> Point:
-    return story.train_in(evaluation.epoch - 1, evaluation.epoch)
+def _train_of(summary: CurveSummary, evaluation: CurvePoint) -> CurvePoint:
+    return summary.train_in(evaluation.epoch - 1, evaluation.epoch)
 
 
-def _best(points: list[Point]) -> Point:
+def _best(points: list[CurvePoint]) -> CurvePoint:
     """The point of the weights that the trainer keeps."""
     return max(points, key=lambda point: merit(point.accuracy, point.loss))
 
 
-def _epoch(point: Point) -> str:
+def _epoch(point: CurvePoint) -> str:
     """1.5, 15 or 150; never 1.5e+02."""
     return f"{point.epoch:.2g}" if point.epoch < 10 else f"{point.epoch:.0f}"
 

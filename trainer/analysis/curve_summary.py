@@ -20,7 +20,7 @@ NEAR_END = 1 << 20
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """Loss and accuracy at a moment of the training; ``epoch`` counts passes made, NaN stands for what is not known."""
 
     epoch: float
@@ -29,7 +29,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Story:
+class CurveSummary:
     """The course of a run. ``train`` are means over equally many records, ``validation`` one point an evaluation.
 
     ``epochs`` and ``rate`` are the recipe's, ``images`` the size of the validation part; None where that is not known.
@@ -39,8 +39,8 @@ class Story:
     epochs: int | None = None
     images: int | None = None
     rate: float | None = None
-    train: tuple[Point, ...] = ()
-    validation: tuple[Point, ...] = ()
+    train: tuple[CurvePoint, ...] = ()
+    validation: tuple[CurvePoint, ...] = ()
     diverged_step: int | None = None
     over: bool = False
 
@@ -49,23 +49,25 @@ class Story:
         """Passes over the training part made so far."""
         return max((point.epoch for point in (*self.train[-1:], *self.validation[-1:])), default=0.0)
 
-    def train_in(self, first: float, last: float) -> Point:
+    def train_in(self, first: float, last: float) -> CurvePoint:
         """Means of the training after ``first`` and up to ``last`` epochs; NaN where there was none."""
         inside = [point for point in self.train if first < point.epoch <= last + 1e-9]
-        return Point(last, mean(point.loss for point in inside), mean(point.accuracy for point in inside))
+        return CurvePoint(last, mean(point.loss for point in inside), mean(point.accuracy for point in inside))
 
-    def pieces(self, count: int) -> list[Point]:
+    def pieces(self, count: int) -> list[CurvePoint]:
         """The training so far in ``count`` stretches of equal length; stretches without a record are left out."""
         length = self.train[-1].epoch / count if self.train else 0.0
         if length <= 0:
             return []
-        inside: list[list[Point]] = [[] for _ in range(count)]
+        inside: list[list[CurvePoint]] = [[] for _ in range(count)]
         for point in self.train:
             index = math.ceil((point.epoch - 1e-9) / length) - 1
             if 0 <= index < count:
                 inside[index].append(point)
         means = (
-            Point((index + 1) * length, mean(point.loss for point in piece), mean(point.accuracy for point in piece))
+            CurvePoint(
+                (index + 1) * length, mean(point.loss for point in piece), mean(point.accuracy for point in piece)
+            )
             for index, piece in enumerate(inside)
         )
         return [point for point in means if math.isfinite(point.loss)]
@@ -85,7 +87,7 @@ class Evaluations:
     them, the first and the newest among them; ``test`` is the record of the test, {} before it.
     """
 
-    points: list[Point] = field(default_factory=list)
+    points: list[CurvePoint] = field(default_factory=list)
     per_class: list[tuple[float, tuple[float, ...]]] = field(default_factory=list)
     test: dict = field(default_factory=dict)
 
@@ -106,14 +108,14 @@ class Evaluations:
 
 
 @dataclass
-class StoryTeller:
+class CurveSummaryBuilder:
     """Gathers records, in the order in which they were written."""
 
-    points: list[Point] = field(default_factory=list)
+    points: list[CurvePoint] = field(default_factory=list)
     evaluations: Evaluations = field(default_factory=Evaluations)
     diverged_step: int | None = None
     _each: int = 1
-    _waiting: list[Point] = field(default_factory=list)
+    _waiting: list[CurvePoint] = field(default_factory=list)
 
     def add(self, records: Iterable[dict]) -> None:
         """Take in more records; those of other kinds are passed over."""
@@ -137,23 +139,25 @@ class StoryTeller:
             self.points = [_average(pair) for pair in pairs]
             self._each *= 2
 
-    def story(self, run: Run) -> Story:
-        """The story so far of the run that wrote the records."""
+    def summary(self, run: Run) -> CurveSummary:
+        """The summary so far of the run that wrote the records."""
         train = self.points + ([_average(self._waiting)] if self._waiting else [])
         return story_of(run, train, self.evaluations, self.diverged_step)
 
 
-def story_of(run: Run, train: Sequence[Point], evaluations: Evaluations, diverged_step: int | None) -> Story:
+def story_of(
+    run: Run, train: Sequence[CurvePoint], evaluations: Evaluations, diverged_step: int | None
+) -> CurveSummary:
     """Put together what the records and the configuration of a run say."""
     data, recipe, network = (_part(run.config, key) for key in ("data", "recipe", "network"))
-    return Story(
+    return CurveSummary(
         classes=len(run.classes) or whole(network.get("num_classes")) or 0,
         epochs=run.epochs,
         images=whole(data.get("validation")),
         rate=number(recipe.get("lr")),
         train=tuple(train),
         validation=tuple(evaluations.points),
-        diverged_step=diverged_step if diverged_step is not None else _said(run),
+        diverged_step=diverged_step if diverged_step is not None else _diverged_by_status(run),
         over=not run.live,
     )
 
@@ -169,12 +173,12 @@ def diverged_step(record: dict) -> int | None:
     return (whole(record.get("step")) or 0) if isinstance(loss, float) and not math.isfinite(loss) else None
 
 
-def read_story(run: Run) -> Story:
+def read_curve_summary(run: Run) -> CurveSummary:
     """Tell the story of a run as its files stand now.
 
     All evaluations are read; of a long history of training records those before the last megabyte are sampled.
     """
-    teller = StoryTeller()
+    builder = CurveSummaryBuilder()
     try:
         large = (run.path / "metrics.jsonl").stat().st_size > LARGE
     except OSError:
@@ -182,14 +186,14 @@ def read_story(run: Run) -> Story:
     near_end = NEAR_END if large else None
     if large:
         first = MetricsTail(run.path, near_end, containing=(TRAIN,)).read(max_records=1).records
-        teller.add(_training_before(first, skim(run.path)))
+        builder.add(_training_before(first, skim(run.path)))
     for tail in (MetricsTail(run.path, containing=(b'"eval"',)), MetricsTail(run.path, near_end, containing=(TRAIN,))):
         more = True
         while more:
             batch = tail.read(budget_s=1.0)
-            teller.add(batch.records)
+            builder.add(batch.records)
             more = batch.more
-    return teller.story(run)
+    return builder.summary(run)
 
 
 def _training_before(first: Sequence[dict], records: Sequence[dict]) -> list[dict]:
@@ -200,8 +204,8 @@ def _training_before(first: Sequence[dict], records: Sequence[dict]) -> list[dic
     ]
 
 
-def _point(record: dict) -> Point:
-    return Point(*(_or_nan(record.get(key)) for key in ("epoch", "loss", "accuracy")))
+def _point(record: dict) -> CurvePoint:
+    return CurvePoint(*(_or_nan(record.get(key)) for key in ("epoch", "loss", "accuracy")))
 
 
 def _or_nan(value: object) -> float:
@@ -209,9 +213,9 @@ def _or_nan(value: object) -> float:
     return math.nan if found is None else found
 
 
-def _average(points: Sequence[Point]) -> Point:
+def _average(points: Sequence[CurvePoint]) -> CurvePoint:
     """The later epoch with the means of loss and accuracy."""
-    return Point(points[-1].epoch, mean(point.loss for point in points), mean(point.accuracy for point in points))
+    return CurvePoint(points[-1].epoch, mean(point.loss for point in points), mean(point.accuracy for point in points))
 
 
 def _part(values: dict, key: str) -> dict:
@@ -219,6 +223,6 @@ def _part(values: dict, key: str) -> dict:
     return part if isinstance(part, dict) else {}
 
 
-def _said(run: Run) -> int | None:
+def _diverged_by_status(run: Run) -> int | None:
     """The step at which a run diverged by its own account, where no record shows it."""
     return (whole(run.status.get("step")) or 0) if run.state == "diverged" else None

@@ -18,13 +18,13 @@ from ..data.datasets import LabelledImages
 from ..devices.process_group import ALONE, Group, check_batch, part, rows_of_batch
 from . import augment
 from .class_balance import balanced_order
-from .placement import Epoch, InMainMemory, OnDevice, Store
+from .placement import Epoch, ImageStore, InMainMemory, OnDevice
 
 EVALUATION_PIXELS = 500 * 32 * 32
 """Pixels of one channel in a batch of an evaluation, where the training's batches are not larger anyway."""
 
 
-class View:
+class InputTransform:
     """How bytes become what a network sees: normalised by channel, ``size`` pixels a side, in its memory layout.
 
     ``mean`` and ``std`` are in 0 … 1, one of each per channel.
@@ -73,7 +73,7 @@ class TrainingBatches:
     def __init__(
         self,
         samples: LabelledImages,
-        view: View,
+        input_transform: InputTransform,
         recipe: Recipe,
         seed: int,
         num_classes: int,
@@ -83,26 +83,26 @@ class TrainingBatches:
     ) -> None:
         self.num_classes = num_classes
         self.recipe = recipe
-        self.view = view
+        self.input_transform = input_transform
         self.seed = seed
         self.count = len(samples)
         self.batch_size = recipe.batch_size
         self.steps_per_epoch = self.count // recipe.batch_size
         self._size = samples.source.shape[-1]
         self._classes = samples.labels
-        self._labels = samples.labels.to(view.device)
+        self._labels = samples.labels.to(input_transform.device)
         self._rows: Tensor | None = None
         self.share = 1.0
         check_batch(recipe.batch_size, group.world)
         if group.world > 1:
             self._own_rows = torch.tensor(rows_of_batch(recipe.batch_size, group.rank, group.world))
-            self._rows = self._own_rows.to(view.device)
+            self._rows = self._own_rows.to(input_transform.device)
             # A mean over ranks of different shares is the mean over images when each rank's loss is weighted by this.
             self.share = group.world * len(self._rows) / recipe.batch_size
-        self._store: Store = (
-            OnDevice(samples, recipe, view.device)
+        self._store: ImageStore = (
+            OnDevice(samples, recipe, input_transform.device)
             if on_device
-            else InMainMemory(samples, recipe, view.device, self._places)
+            else InMainMemory(samples, recipe, input_transform.device, self._indices)
         )
 
     def epoch(self, number: int) -> Epoch:
@@ -112,10 +112,10 @@ class TrainingBatches:
         draws = augment.draw(self.recipe, self.count, self._size, numbers)
         if "flip-alternating" in self.recipe.augment:
             draws["flip"] = augment.alternating_flips(order, number, rng.generator(self.seed, "flip"))
-        device = self.view.device
+        device = self.input_transform.device
         return Epoch(order.to(device), {name: values.to(device) for name, values in draws.items()}, order)
 
-    def _places(self, epoch: Epoch, position: int) -> Tensor | None:
+    def _indices(self, epoch: Epoch, position: int) -> Tensor | None:
         """The numbers of the images in batch ``position``, in main memory; None behind the last batch."""
         if position >= self.steps_per_epoch:
             return None
@@ -141,32 +141,39 @@ class TrainingBatches:
         else:
             draws, index = augment.select_rows(epoch.draws, start, self._rows), epoch.order[start + self._rows]
         images = augment.on_bytes(self._store.take(epoch, position, index, draws), draws)
-        images = self.view.normalised(augment.on_values(images, draws, self.recipe))
+        images = self.input_transform.normalised(augment.on_values(images, draws, self.recipe))
         images = augment.on_normalised(images, draws, self.recipe)
         targets = self._labels.index_select(0, index)
         images, targets = augment.mix(images, targets, draws, self.recipe, self.num_classes)
-        return self.view.sized(images), targets
+        return self.input_transform.sized(images), targets
 
 
-def evaluation_size(view: View, at_least: int = 1) -> int:
+def evaluation_size(input_transform: InputTransform, at_least: int = 1) -> int:
     """Images in a batch of an evaluation: as many as make EVALUATION_PIXELS, and no fewer than ``at_least``."""
-    return max(at_least, EVALUATION_PIXELS // view.size**2)
+    return max(at_least, EVALUATION_PIXELS // input_transform.size**2)
 
 
 def evaluation_batches(
-    samples: LabelledImages, view: View, at_least: int = 1, batch: int | None = None, group: Group = ALONE
+    samples: LabelledImages,
+    input_transform: InputTransform,
+    at_least: int = 1,
+    batch: int | None = None,
+    group: Group = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All images in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be smaller.
 
     A batch holds ``batch`` images, by default as many as `evaluation_size` says. One of several ranks gets its part of the
     images.
     """
-    batch = batch or evaluation_size(view, at_least)
+    batch = batch or evaluation_size(input_transform, at_least)
     first, end = part(len(samples), group.rank, group.world)
     for start in range(first, end, batch):
         index = torch.arange(start, min(start + batch, end))
-        images = _sent(samples.batch(index), view.device)
-        yield view.sized(view.normalised(images)), _sent(samples.labels[index], view.device)
+        images = _sent(samples.batch(index), input_transform.device)
+        yield (
+            input_transform.sized(input_transform.normalised(images)),
+            _sent(samples.labels[index], input_transform.device),
+        )
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:

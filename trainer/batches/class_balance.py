@@ -38,7 +38,7 @@ def balanced_order(labels: Tensor, num_classes: int, generator: torch.Generator)
     members = [indices for indices in members if len(indices)]
     share, left = divmod(len(labels), len(members))
     lucky = set(torch.randperm(len(members), generator=generator)[:left].tolist())
-    chosen = [_repeated(indices, share + (place in lucky), generator) for place, indices in enumerate(members)]
+    chosen = [_repeated(indices, share + (position in lucky), generator) for position, indices in enumerate(members)]
     order = torch.cat(chosen)
     return order[torch.randperm(len(order), generator=generator)]
 

@@ -38,7 +38,7 @@ class Epoch:
     shuffled: Tensor
 
 
-class Store(Protocol):
+class ImageStore(Protocol):
     """Gives the images of a batch, cropped or shifted as drawn."""
 
     def take(self, epoch: Epoch, position: int, index: Tensor, draws: augment.Draws) -> Tensor:
@@ -55,14 +55,14 @@ class OnDevice:
         self._bordered = augment.with_border(images.to(device), self._border, kind)
 
     def take(self, epoch: Epoch, position: int, index: Tensor, draws: augment.Draws) -> Tensor:
-        """See `Store`."""
+        """See `ImageStore`."""
         return augment.gather(self._bordered, index, draws, self._border)
 
 
 class InMainMemory:
     """The images stay where they are, memory-mapped perhaps; each batch is copied while the one before is worked on.
 
-    ``places`` gives the numbers of a batch's images, int64 (B,) in main memory, or None behind the end of the epoch.
+    ``indices`` gives the numbers of a batch's images, int64 (B,) in main memory, or None behind the end of the epoch.
     """
 
     def __init__(
@@ -70,18 +70,18 @@ class InMainMemory:
         samples: LabelledImages,
         recipe: Recipe,
         device: torch.device,
-        places: Callable[[Epoch, int], Tensor | None],
+        indices: Callable[[Epoch, int], Tensor | None],
     ) -> None:
         self._images = samples
         self._border, self._kind = augment.border(recipe)
         self._device = device
-        self._places = places
+        self._indices = indices
         self._thread = ThreadPoolExecutor(1, "copies")
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._coming: tuple[Epoch, int, Future] | None = None
 
     def take(self, epoch: Epoch, position: int, index: Tensor, draws: augment.Draws) -> Tensor:
-        """See `Store`. The copy of the next batch is under way afterwards, unless this is the last one of the epoch."""
+        """See `ImageStore`. The copy of the next batch is under way afterwards, unless this is the last one of the epoch."""
         images = self._arrived(epoch, position)
         self._begin(epoch, position + 1)
         bordered = augment.with_border(images, self._border, self._kind)
@@ -101,11 +101,11 @@ class InMainMemory:
         return images
 
     def _begin(self, epoch: Epoch, position: int) -> None:
-        places = self._places(epoch, position)
-        self._coming = None if places is None else (epoch, position, self._thread.submit(self._copy, places))
+        indices = self._indices(epoch, position)
+        self._coming = None if indices is None else (epoch, position, self._thread.submit(self._copy, indices))
 
-    def _copy(self, places: Tensor) -> Tensor:
-        images = self._images.batch(places)
+    def _copy(self, indices: Tensor) -> Tensor:
+        images = self._images.batch(indices)
         if self._stream is None:
             return images.to(self._device)
         with torch.cuda.stream(self._stream):

@@ -59,12 +59,12 @@ def interleaved(
     seconds: float,
     repeats: int,
     device: torch.device,
-    tell: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
     """Time all ``loops``, each ``repeats`` times for about ``seconds``, at least their least steps.
 
-    ``tell`` hears of each round. ``clock`` gives seconds; time.process_time counts those on the processor.
+    ``log`` hears of each round. ``clock`` gives seconds; time.process_time counts those on the processor.
     """
 
     def timed(loop: Loop, steps: int) -> float:
@@ -77,12 +77,12 @@ def interleaved(
 
     steps: dict[str, int] = {}
     for name, loop in loops.items():
-        tell(f"warming up: {name}")
+        log(f"warming up: {name}")
         steps[name] = max(loop.least_steps, _steps_for(lambda count, loop=loop: timed(loop, count), seconds))
     measured: dict[str, list[float]] = {name: [] for name in loops}
     order = list(loops)
     for number in range(repeats):
-        tell(f"round {number + 1} of {repeats}")
+        log(f"round {number + 1} of {repeats}")
         turn = number % len(order)
         for name in order[turn:] + order[:turn]:
             measured[name].append(timed(loops[name], steps[name]))

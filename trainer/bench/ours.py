@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from ..batches.batches import Epoch, TrainingBatches
-from ..common.progress import Narrator
+from ..common.progress import ProgressReporter
 from ..config.run_config import RunConfig
 from ..data.datasets import DataSet
-from ..loop.checkpointer import Bystander
+from ..loop.checkpointer import NullCheckpointer
 from ..loop.compile_warmup import warm_up
 from ..loop.reporter import Report
 from ..loop.session import build_session
-from ..loop.train_step import Figures, Updater
+from ..loop.train_step import StepMetrics, Updater
 from ..loop.trainer import Session, Stopped, Trainer
 from ..planning import planner
 from ..runs.run_writer import RunWriter
@@ -36,11 +36,11 @@ class EngineLoop:
         self.session = session
         path, self._lock = planner.create(config, runs, ["bench", config.network.name])
         self._writer = RunWriter.open(path, self._lock)
-        report = Report(self._writer, Narrator(lambda line: None))
-        keeper = Bystander(
+        report = Report(self._writer, ProgressReporter(lambda line: None))
+        checkpointer = NullCheckpointer(
             self._writer.checkpoints, report, config.checkpoints
         )  # writes none, as the other loops do not
-        self._trainer = Trainer(session, report, keeper, self._stop_wanted)
+        self._trainer = Trainer(session, report, checkpointer, self._stop_wanted)
         self._left = 0
         warm_up(session, config.engine, report, 0, alone=False)
 
@@ -92,13 +92,13 @@ class BatchesOnly:
             self._position += 1
 
 
-def session_of(config: RunConfig, data: DataSet, shared: TrainingBatches | None = None) -> Session:
-    """A session for ``config``, without validation part. It uses the images of ``shared``, which hold them already."""
+def session_of(config: RunConfig, data: DataSet, existing: TrainingBatches | None = None) -> Session:
+    """A session for ``config``, without validation part. It uses the images of ``existing``, which hold them already."""
     session = build_session(config, data, torch.device(config.engine.device))
-    if shared is None:
+    if existing is None:
         return session
-    batches = copy.copy(shared)
-    batches.view = session.view
+    batches = copy.copy(existing)
+    batches.input_transform = session.input_transform
     return dataclasses.replace(session, batches=batches)
 
 
@@ -121,7 +121,7 @@ class _FromLoader:
     def __init__(self, batches: TrainingBatches, loader: Loader) -> None:
         self.steps_per_epoch = batches.steps_per_epoch
         self.batch_size = batches.batch_size
-        self._layout = batches.view.layout
+        self._layout = batches.input_transform.layout
         self._loader = loader
 
     def epoch(self, number: int) -> None:
@@ -144,7 +144,7 @@ class _Waiting:
     def __init__(self, updater: Updater) -> None:
         self._updater = updater
 
-    def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Figures:
+    def __call__(self, images: Tensor, targets: Tensor, rate: float) -> StepMetrics:
         figures = self._updater(images, targets, rate)
         figures.loss.item()
         figures.correct.item()

@@ -50,7 +50,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Worth:
+class Speedup:
     """What the speed-up ``title`` is worth: ``gain`` is how many times as fast the engine is with it as without it.
 
     ``used``: the engine has it on, and ``measured`` is the engine without it; otherwise it is the engine with it.
@@ -72,7 +72,7 @@ class NetworkResult:
 
     config: RunConfig
     loops: Mapping[str, Measured]
-    worths: tuple[Worth, ...]
+    speedups: tuple[Speedup, ...]
 
     @property
     def engine(self) -> Measured:
@@ -111,7 +111,7 @@ class NetworkResult:
             "loops": [measured.to_dict() for measured in self.loops.values()],
             "engine_times": {key: None if value is None else round(value, 4) for key, value in ratios.items()},
             "overhead_us": None if self.overhead_us is None else round(self.overhead_us, 2),
-            "speedups": [worth.to_dict() for worth in self.worths],
+            "speedups": [speedup.to_dict() for speedup in self.speedups],
         }
 
 

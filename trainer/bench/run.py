@@ -34,10 +34,10 @@ from . import ours, results
 from .bare import BareLoop, Pixels
 from .canonical import CanonicalLoop, Loader, LoaderOnly, PilImages, plain_optimizer, transform_of
 from .measure import Loop, Timing, interleaved
-from .results import DataResult, Measured, NetworkResult, Result, Worth
+from .results import DataResult, Measured, NetworkResult, Result, Speedup
 from .switches import Switch, switches
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 PARTS = ("data", "canonical", "bare", "speedups")
 """What can be left out; the engine itself is always measured."""
@@ -59,7 +59,7 @@ PLAIN = {"accumulate": 1, "label_smoothing": 0.0, "clip_norm": 0.0, "ema": 0.0} 
 class Settings:
     """What is measured and how: each loop ``repeats`` times for about ``seconds``; None takes what suits.
 
-    ``engine`` holds values of the engine (engine.CHOICES) asked for, ``calibrated`` is calibrate.settle's ``wanted``.
+    ``engine`` holds values of the engine (engine.CHOICES) asked for, ``calibrated`` is calibrate.resolve's ``wanted``.
     """
 
     dataset: str
@@ -74,18 +74,18 @@ class Settings:
     calibrated: bool | None = None
 
 
-def measure(names: Sequence[str], settings: Settings, say: Say) -> Result:
+def measure(names: Sequence[str], settings: Settings, log: Log) -> Result:
     """Measure the networks ``names``. UsageError and WorkError as for a training, before anything is timed."""
     check(settings)
     threads = hardware.choose_threads(settings.threads, alone=True)
     hardware.use_threads(threads)
-    plans = [plan(name, settings, threads, say) for name in dict.fromkeys(names)]
+    plans = [plan(name, settings, threads, log) for name in dict.fromkeys(names)]
     configs, data = [made.config for made in plans], plans[0].data
     paths: dict[tuple[int, int], DataResult] = {}
     networks = []
     with tempfile.TemporaryDirectory(prefix="cnn-explorer-bench-") as runs:
         for config in configs:
-            bench = Bench(config, data, settings, Path(runs), say)
+            bench = Bench(config, data, settings, Path(runs), log)
             view = (config.network.image_size, config.recipe.batch_size)
             with _out_of_memory(config), contextlib.closing(bench):
                 if "data" in settings.parts and view not in paths:
@@ -112,7 +112,7 @@ def check(settings: Settings) -> None:
             raise UsageError("parts", part, f"is nothing that can be measured; {nearest(part, PARTS)}")
 
 
-def plan(name: str, settings: Settings, threads: int, say: Say) -> Plan:
+def plan(name: str, settings: Settings, threads: int, log: Log) -> Plan:
     """The run whose speed is measured: the network's own recipe, without what the other loops do not do.
 
     The engine is the one that a training would have, calibrated where that pays.
@@ -132,19 +132,19 @@ def plan(name: str, settings: Settings, threads: int, say: Say) -> Plan:
         augment=augment,
         batch_size=settings.batch_size,
     )
-    return calibrate.settle(planner.plan(request, say), say, wanted=settings.calibrated)[0]
+    return calibrate.resolve(planner.plan(request, log), log, wanted=settings.calibrated)[0]
 
 
 class Bench:
     """The loops of one network. What several of them need is made once; `close` at the end."""
 
-    def __init__(self, config: RunConfig, data: DataSet, settings: Settings, runs: Path, say: Say) -> None:
+    def __init__(self, config: RunConfig, data: DataSet, settings: Settings, runs: Path, log: Log) -> None:
         self.config = config
         self.device = torch.device(config.engine.device)
         self._data = data
         self._settings = settings
         self._runs = runs
-        self._say = say
+        self._log = log
         self._crop = config.recipe.crop_padding if "crop" in config.recipe.augment else 0
         self._flip = "flip" in config.recipe.augment
         self._workers = min(MOST_WORKERS, hardware.usable_cores())
@@ -183,13 +183,13 @@ class Bench:
         for switch in turned:
             loops[switch.key] = (switch.variant, self._turned(switch))
         found = self._measured(self.config.network.name, loops)
-        worths = [self._worth(switch, found.pop(switch.key), found[results.ENGINE]) for switch in turned]
-        return NetworkResult(self.config, found, tuple(worths))
+        speedups = [self._speedup(switch, found.pop(switch.key), found[results.ENGINE]) for switch in turned]
+        return NetworkResult(self.config, found, tuple(speedups))
 
     @staticmethod
-    def _worth(switch: Switch, other: Measured, engine: Measured) -> Worth:
+    def _speedup(switch: Switch, other: Measured, engine: Measured) -> Speedup:
         with_it, without = (engine, other) if switch.used else (other, engine)
-        return Worth(other, switch.title, switch.used, with_it.timing.faster_than(without.timing))
+        return Speedup(other, switch.title, switch.used, with_it.timing.faster_than(without.timing))
 
     def _measured(self, what: str, loops: Mapping[str, tuple[str, Loop]]) -> dict[str, Measured]:
         """Time the loops, given by key with their titles."""
@@ -199,7 +199,7 @@ class Bench:
             seconds=self._settings.seconds,
             repeats=self._settings.repeats,
             device=self.device,
-            tell=lambda line: self._say(f"{what}: {line}"),
+            log=lambda line: self._log(f"{what}: {line}"),
         )
         batch = self.config.recipe.batch_size
         return {key: Measured(key, title, timings[title], batch) for title, key in titles.items()}
@@ -210,14 +210,14 @@ class Bench:
         workers = 0 if self.device.type == "cpu" else self._workers
         return switches(self.config.engine, fused, lambda: self._loader(workers))
 
-    def _fresh_network(self) -> nn.Module:
+    def _new_network(self) -> nn.Module:
         return build_network(self.config).to(self.device)
 
     def _loader(self, workers: int) -> Loader:
         return Loader(self._pil, self.config.recipe.batch_size, workers, self.device)
 
     def _canonical(self, workers: int) -> CanonicalLoop:
-        network = self._fresh_network()
+        network = self._new_network()
         return CanonicalLoop(network, plain_optimizer(network, self.config.recipe), self._loader(workers))
 
     def engine(self) -> ours.EngineLoop:
@@ -228,7 +228,7 @@ class Bench:
         """The loop by hand, with the engine's number format, memory layout and compilation."""
         engine = self.config.engine
         layout = torch.channels_last if engine.channels_last else torch.contiguous_format
-        network = self._fresh_network().to(memory_format=layout)
+        network = self._new_network().to(memory_format=layout)
         return BareLoop(
             network,
             build_optimizer(network, self.config.recipe),

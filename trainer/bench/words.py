@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .results import BARE, CANONICAL, CANONICAL_WORKERS, DataResult, NetworkResult, Worth
+from .results import BARE, CANONICAL, CANONICAL_WORKERS, DataResult, NetworkResult, Speedup
 
 NOTICED = 0.02
 """A speed-up that changes the speed by less than this part is not told apart from noise."""
@@ -24,17 +24,17 @@ def about_network(found: NetworkResult) -> list[str]:
         parts.append(f"reaches {100 * (found.times(BARE) or 0):.0f} % of the speed of the loop by hand")
     if parts:
         lines.append(f"{name} {' and '.join(parts)}.")
-    if found.worths:
-        lines.append(_about_speedups(found.worths))
+    if found.speedups:
+        lines.append(_about_speedups(found.speedups))
     return lines
 
 
-def _about_speedups(worths: tuple[Worth, ...]) -> str:
+def _about_speedups(speedups: tuple[Speedup, ...]) -> str:
     """The speed-ups that are felt, the largest first, then those in use that are not, then what would help or harm."""
-    used = sorted((worth for worth in worths if worth.used), key=lambda worth: -worth.gain)
-    felt = [f"{worth.title} {times(worth.gain)}" for worth in used if abs(worth.gain - 1) >= NOTICED]
-    unfelt = [worth.title for worth in used if abs(worth.gain - 1) < NOTICED]
-    spare = [f"{worth.title} (would be {times(worth.gain)})" for worth in worths if not worth.used]
+    used = sorted((speedup for speedup in speedups if speedup.used), key=lambda speedup: -speedup.gain)
+    felt = [f"{speedup.title} {times(speedup.gain)}" for speedup in used if abs(speedup.gain - 1) >= NOTICED]
+    unfelt = [speedup.title for speedup in used if abs(speedup.gain - 1) < NOTICED]
+    spare = [f"{speedup.title} (would be {times(speedup.gain)})" for speedup in speedups if not speedup.used]
     sentences = [f"Worth of each trick: {_listed(felt)}." if felt else ""]
     sentences.append(f"Not felt: {_listed(unfelt)}." if unfelt else "")
     sentences.append(f"Not in use: {_listed(spare)}." if spare else "")

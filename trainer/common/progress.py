@@ -18,12 +18,12 @@ from .text_safe import clean
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 REDRAW_S = 0.2
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepProgress:
     """How far a training is: ``step`` updates of ``total``, with the figures of the last record."""
 
     step: int
@@ -36,41 +36,41 @@ class Moment:
     eta_s: float
 
 
-class Narrator:
+class ProgressReporter:
     """Tells through ``write`` and, where given, into the log of the run as well. No bar."""
 
-    def __init__(self, write: Say, log: BinaryIO | None = None) -> None:
+    def __init__(self, write: Log, log_file: BinaryIO | None = None) -> None:
         self._write = write
-        self._log = log
+        self._log_file = log_file
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Tell one line."""
         line = clean(line)
         with contextlib.suppress(OSError, ValueError):
             self._write(line)
-        self._to_log(line)
+        self._to_log_file(line)
 
-    def _to_log(self, line: str) -> None:
-        if self._log is not None:
+    def _to_log_file(self, line: str) -> None:
+        if self._log_file is not None:
             with contextlib.suppress(OSError, ValueError):
-                self._log.write((line + "\n").encode("utf-8", "replace"))
+                self._log_file.write((line + "\n").encode("utf-8", "replace"))
 
-    def moment(self, moment: Moment) -> None:
+    def progress(self, progress: StepProgress) -> None:
         """Show how far the training is."""
 
     def epoch(self, line: str) -> None:
         """Tell how an epoch went."""
-        self.say(line)
+        self.log(line)
 
     def end(self) -> None:
         """The training is over, or leaves the terminal to others."""
 
 
-class Bar(Narrator):
+class Bar(ProgressReporter):
     """A progress bar at the foot of a terminal; lines scroll by above it, epochs are told in the bar alone."""
 
-    def __init__(self, stream: TextIO, log: BinaryIO | None = None) -> None:
-        super().__init__(self._above, log)
+    def __init__(self, stream: TextIO, log_file: BinaryIO | None = None) -> None:
+        super().__init__(self._above, log_file)
         self._stream = stream
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -82,18 +82,18 @@ class Bar(Narrator):
         else:
             print(line, file=self._stream, flush=True)
 
-    def moment(self, moment: Moment) -> None:
+    def progress(self, progress: StepProgress) -> None:
         if time.monotonic() - self._drawn < REDRAW_S:
             return
         self._drawn = time.monotonic()
         with contextlib.suppress(OSError, ValueError):
             if self._bar is None:
-                self._begin(moment)
+                self._begin(progress)
             assert self._bar is not None and self._task is not None
-            self._bar.update(self._task, completed=moment.step, **_fields(moment))
+            self._bar.update(self._task, completed=progress.step, **_fields(progress))
             self._bar.refresh()
 
-    def _begin(self, moment: Moment) -> None:
+    def _begin(self, progress: StepProgress) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -106,11 +106,11 @@ class Bar(Narrator):
         # No thread that redraws: it would take time from the training; every record redraws.
         console = Console(file=self._stream)
         self._bar = Progress(*columns, console=console, auto_refresh=False, expand=True, transient=True)
-        self._task = self._bar.add_task("", total=moment.total, completed=moment.step, **_fields(moment))
+        self._task = self._bar.add_task("", total=progress.total, completed=progress.step, **_fields(progress))
         self._bar.start()
 
     def epoch(self, line: str) -> None:
-        self._to_log(clean(line))
+        self._to_log_file(clean(line))
 
     def end(self) -> None:
         if self._bar is not None:
@@ -119,22 +119,22 @@ class Bar(Narrator):
             self._bar = None
 
 
-def narrator(say: Say | None = None, log: BinaryIO | None = None) -> Narrator:
-    """The narrator that fits: a bar where stderr is a terminal, otherwise lines to ``say`` (default: to stderr)."""
+def progress_reporter(log: Log | None = None, log_file: BinaryIO | None = None) -> ProgressReporter:
+    """The reporter that fits: a bar where stderr is a terminal, otherwise lines to ``log`` (default: to stderr)."""
     if sys.stderr is not None and sys.stderr.isatty():
-        return Bar(sys.stderr, log)
-    return Narrator(say or _to_stderr, log)
+        return Bar(sys.stderr, log_file)
+    return ProgressReporter(log or _to_stderr, log_file)
 
 
 def _to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _fields(moment: Moment) -> dict[str, Any]:  # Any: rich takes them beside arguments of other types
+def _fields(progress: StepProgress) -> dict[str, Any]:  # Any: rich takes them beside arguments of other types
     return {
-        "epoch": f"{moment.epoch}/{moment.epochs}",
-        "loss": f"{moment.loss:.3f}",
-        "accuracy": percent(moment.accuracy),
-        "speed": f"{speed(moment.images_per_s)} images/s",
-        "left": duration(moment.eta_s),
+        "epoch": f"{progress.epoch}/{progress.epochs}",
+        "loss": f"{progress.loss:.3f}",
+        "accuracy": percent(progress.accuracy),
+        "speed": f"{speed(progress.images_per_s)} images/s",
+        "left": duration(progress.eta_s),
     }

@@ -15,7 +15,7 @@ MOST_KEPT = 10_000
 
 
 @dataclass(frozen=True)
-class Keeping:
+class CheckpointPolicy:
     """The checkpoint policy of a run."""
 
     minutes: float = setting(
@@ -42,13 +42,13 @@ class Keeping:
         return dataclasses.asdict(self)
 
 
-SETTINGS = settings_of(Keeping)
+SETTINGS = settings_of(CheckpointPolicy)
 KEYS = tuple(SETTINGS)
 
 
-def from_dict(values: Mapping[str, object], origin: str = "checkpoints") -> Keeping:
+def from_dict(values: Mapping[str, object], origin: str = "checkpoints") -> CheckpointPolicy:
     """The values that ``values`` holds, the usual ones for the rest. UsageError that names ``origin`` and the key."""
-    return Keeping(**{key: check(key, value, origin) for key, value in values.items()})
+    return CheckpointPolicy(**{key: check(key, value, origin) for key, value in values.items()})
 
 
 def check(key: str, value: Any, origin: str = "") -> Any:

@@ -42,16 +42,16 @@ from .request import (
 from .run_config import OWN_FOLDER
 from .setting import Setting
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine", "checkpoints")
 TOP += tuple(weights_source.BY_FLAG)
 
 
-def read(path: Path | None, say: Say = lambda line: None) -> TrainRequest:
+def read(path: Path | None, log: Log = lambda line: None) -> TrainRequest:
     """What the file asks for; nothing where there is none. UsageError that names the file and the key.
 
-    An earlier name of a key is told to ``say``.
+    An earlier name of a key is told to ``log``.
     """
     if path is None:
         return TrainRequest()
@@ -63,7 +63,7 @@ def read(path: Path | None, say: Say = lambda line: None) -> TrainRequest:
     if text.lstrip().startswith("{"):
         return _from_run(_json(text, path), path.expanduser())
     try:
-        return _by_hand(tomllib.loads(text), path.name, say)
+        return _by_hand(tomllib.loads(text), path.name, log)
     except tomllib.TOMLDecodeError as error:
         raise UsageError("config", str(path), f"is not TOML: {error}") from None
 
@@ -106,35 +106,35 @@ def _from_run(values: dict, path: Path) -> TrainRequest:
     )
 
 
-def _by_hand(values: dict, origin: str, say: Say) -> TrainRequest:
-    values = _renamed(values, {key: place_of(key)[1] for key in TOP if key in all_settings()}, origin, say)
+def _by_hand(values: dict, origin: str, log: Log) -> TrainRequest:
+    values = _renamed(values, {key: place_of(key)[1] for key in TOP if key in all_settings()}, origin, log)
     for key in values:
         if key in recipe.FIELDS:
             raise UsageError(origin, key, "belongs into the table [recipe]")
         if key not in TOP:
             raise UsageError(origin, key, f"is no key of a configuration; {nearest_or_all(key, TOP)}")
-    chosen = _renamed(_table(values, "engine", origin), engine_config.SETTINGS, origin, say)
-    kept = _renamed(_table(values, "checkpoints", origin), checkpoint_policy.SETTINGS, origin, say)
+    chosen = _renamed(_table(values, "engine", origin), engine_config.SETTINGS, origin, log)
+    kept = _renamed(_table(values, "checkpoints", origin), checkpoint_policy.SETTINGS, origin, log)
     for key in chosen:
         if key not in engine_config.CHOICES:
             raise UsageError(f"{origin}: engine", key, f"cannot be chosen; {nearest(key, engine_config.CHOICES)}")
     return _request(
         values,
         origin,
-        _renamed(_table(values, "recipe", origin), recipe.SETTINGS, origin, say),
+        _renamed(_table(values, "recipe", origin), recipe.SETTINGS, origin, log),
         _checked(engine_config.check, chosen, f"{origin}: engine"),
         _checked(checkpoint_policy.check, kept, f"{origin}: checkpoints"),
         weights_source.asked(values, origin),
     )
 
 
-def _renamed(values: dict, settings: Mapping[str, Setting], origin: str, say: Say) -> dict:
+def _renamed(values: dict, settings: Mapping[str, Setting], origin: str, log: Log) -> dict:
     """A table under the present names of its keys; an earlier name is told, and gives way where both are given."""
     found = dict(values)
     for key, defined in settings.items():
         for old in (alias.replace("-", "_") for alias in defined.aliases):
             if old in found:
-                say(f"{origin}: {old} is now called {key}")
+                log(f"{origin}: {old} is now called {key}")
                 found.setdefault(key, found.pop(old))
     return found
 

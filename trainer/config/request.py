@@ -17,7 +17,7 @@ from ...errors import UsageError, nearest
 from ..common.value_checks import Rule
 from ..data import dataset_info
 from . import weights_source
-from .checkpoint_policy import Keeping
+from .checkpoint_policy import CheckpointPolicy
 from .engine_config import Engine
 from .presets import PRESETS
 from .recipe import OF_BACKBONE, Recipe
@@ -101,7 +101,7 @@ class EngineRequest:
 
 @dataclass(frozen=True)
 class CheckpointRequest:
-    """Values of :class:`Keeping` by key."""
+    """Values of :class:`CheckpointPolicy` by key."""
 
     values: Mapping[str, object] = field(default_factory=dict)
 
@@ -138,7 +138,7 @@ PARTS: dict[str, type] = {
     "checkpoints": CheckpointRequest,
     "run": RunOptions,
 }
-RESOLVED: dict[str, type] = {"recipe": Recipe, "engine": Engine, "checkpoints": Keeping}
+RESOLVED: dict[str, type] = {"recipe": Recipe, "engine": Engine, "checkpoints": CheckpointPolicy}
 """The dataclasses some of whose fields the ``values`` of a part hold."""
 
 

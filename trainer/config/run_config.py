@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ...errors import UsageError, WorkError
 from . import checkpoint_policy, engine_config, recipe, weights_source
-from .checkpoint_policy import Keeping
+from .checkpoint_policy import CheckpointPolicy
 from .engine_config import Engine
 from .recipe import Recipe
-from .weights_source import Start
+from .weights_source import InitialWeights
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class NetworkConfig:
     image_size: int
     num_classes: int
     parameters: int
-    pretrained: Start | None = None
+    pretrained: InitialWeights | None = None
     own: OwnNetwork | None = None
 
     @property
@@ -93,7 +93,7 @@ class RunConfig:
     recipe: Recipe
     engine: Engine
     seed: int
-    checkpoints: Keeping = dataclasses.field(default_factory=Keeping)
+    checkpoints: CheckpointPolicy = dataclasses.field(default_factory=CheckpointPolicy)
 
     def on(self, devices: tuple[str, ...]) -> RunConfig:
         """The same run on other devices, one for each process; on those that it has where none are given."""
@@ -124,7 +124,7 @@ def from_dict(values: dict, run: Path | None = None) -> RunConfig:
             recipe.from_dict(values["recipe"], "run.json"),
             engine_config.from_dict(values["engine"]),
             int(values["seed"]),
-            _keeping(values.get("checkpoints", {})),
+            _checkpoint_policy(values.get("checkpoints", {})),
         )
     except KeyError as error:
         raise WorkError(f"run.json lacks the key {error.args[0]!r}") from None
@@ -133,7 +133,7 @@ def from_dict(values: dict, run: Path | None = None) -> RunConfig:
         raise WorkError(f"run.json cannot be used: {reason}") from None
 
 
-def _keeping(values: dict) -> Keeping:
+def _checkpoint_policy(values: dict) -> CheckpointPolicy:
     """Runs of earlier versions say nothing of it, and later ones may say more."""
     return checkpoint_policy.from_dict({key: value for key, value in values.items() if key in checkpoint_policy.KEYS})
 

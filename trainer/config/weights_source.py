@@ -67,12 +67,12 @@ SETTINGS = settings_of(WeightsRequest)
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """How the first weights of a run came about; everything but the weights themselves, so that resuming needs no file.
 
     ``kind`` is "torchvision", "file" (taken over by name and shape) or "grown" (as the model file says). ``name`` is that of
     the weights, for people; ``source`` the URL or the file, ``digest`` the file's SHA-256. ``mean`` and ``std`` are what the
-    weights expect of images, empty where that is not known. ``fresh`` names the parameters that begin by chance.
+    weights expect of images, empty where that is not known. ``newly_initialised`` names the parameters that begin by chance.
     """
 
     kind: str
@@ -81,14 +81,18 @@ class Start:
     digest: str = ""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    fresh: tuple[str, ...] = ()
+    newly_initialised: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """The values as JSON has them."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        values: dict[str, object] = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()
+        }
+        values["fresh"] = values.pop("newly_initialised")  # the key of run.json
+        return values
 
 
-def from_dict(values: Mapping | None) -> Start | None:
+def from_dict(values: Mapping | None) -> InitialWeights | None:
     """What ``to_dict`` wrote; None for None. TypeError, AttributeError or ValueError where it has another form."""
     if values is None:
         return None
@@ -96,7 +100,7 @@ def from_dict(values: Mapping | None) -> Start | None:
     if kind not in BY_FLAG.values():
         raise ValueError(f"weights of the kind {kind!r} are unknown")
     mean, std = (tuple(float(value) for value in values.get(key) or ()) for key in ("mean", "std"))
-    return Start(kind, name, source, digest, mean, std, tuple(map(str, values.get("fresh") or ())))
+    return InitialWeights(kind, name, source, digest, mean, std, tuple(map(str, values.get("fresh") or ())))
 
 
 def asked(values: Mapping[str, object], origin: str = "") -> WeightsRequest:

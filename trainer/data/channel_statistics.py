@@ -11,7 +11,7 @@ SMALLEST_STD = 1 / 255
 """A channel that never changes has deviation 0, by which nothing can be divided: one grey level stands in for it."""
 
 
-class Moments:
+class ChannelStatistics:
     """Counts the values of each channel of uint8 images, chunk by chunk, in integers: no rounding can gather."""
 
     def __init__(self, channels: int) -> None:

@@ -17,8 +17,8 @@ from . import (
     image_folder,
     published_sets,
 )
-from .channel_statistics import Moments
-from .decoded_cache import Say, Stored
+from .channel_statistics import ChannelStatistics
+from .decoded_cache import Log, Stored
 from .split import counts_of, hold_out, seeded_keys, shares, validation_size
 
 
@@ -93,7 +93,7 @@ def load(
     validation: float | None = None,
     seed: int = 0,
     download: bool = True,
-    say: Say = lambda line: None,
+    log: Log = lambda line: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> DataSet:
     """Load the data set ``name`` (see `datainfo.names`, or `folder:PATH`).
@@ -102,7 +102,7 @@ def load(
     decoded copy is kept in ``cache_folder``. ``image_size`` (default 32) and ``channels`` (default 3) hold for folders:
     a named set keeps its own size. ``validation`` is a share (0 < v < 1), a number of images, or 0 for none; by
     default 5,000 of a training set of 50,000 or more and a tenth of a smaller one. It is stratified and chosen by
-    ``seed``; the test part is the same whatever the seed. ``say`` gets a line on what takes long or is out of the
+    ``seed``; the test part is the same whatever the seed. ``log`` gets a line on what takes long or is out of the
     ordinary, ``progress`` the number of images decoded and their total.
 
     UsageError: no such set, a folder that is none, a validation part that cannot be. WorkError: the data cannot be had.
@@ -111,26 +111,26 @@ def load(
         root = dataset_info.absolute(name.removeprefix(dataset_info.FOLDER))
         size, planes = dataset_info.check_image_size(image_size), dataset_info.check_channels(channels)
         path = dataset_info.cache_path(cache_folder, name, size, planes)
-        stored = image_folder.load(root, path, size, planes, say, progress)
-        return _assemble(dataset_info.FOLDER + str(root), tuple(stored.facts["classes"]), stored, validation, seed, say)
+        stored = image_folder.load(root, path, size, planes, log, progress)
+        return _assemble(dataset_info.FOLDER + str(root), tuple(stored.facts["classes"]), stored, validation, seed, log)
     entry = dataset_info.find(name)
     dataset_info.check_channels(channels, entry)
-    stored = digits.load() if entry.name == "digits" else _named(entry, data_folder, cache_folder, download, say)
-    return _assemble(entry.name, entry.classes, stored, validation, seed, say)
+    stored = digits.load() if entry.name == "digits" else _named(entry, data_folder, cache_folder, download, log)
+    return _assemble(entry.name, entry.classes, stored, validation, seed, log)
 
 
-def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, download: bool, say: Say) -> Stored:
+def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, download: bool, log: Log) -> Stored:
     """A published set from its decoded copy, or decoded from its files and then kept."""
     path = dataset_info.cache_path(cache_folder, entry.name)
     found = entry.originals(data_folder)
-    stored = decoded_cache.read(path, published_sets.fingerprint(found) if found else None, say)
+    stored = decoded_cache.read(path, published_sets.fingerprint(found) if found else None, log)
     if stored is not None:
         return stored
-    parts = published_sets.read(entry, data_folder, download, say)
-    moments = Moments(entry.channels)
-    moments.add(parts["train"][0])
-    facts = {"mean": moments.mean(), "std": moments.std(), "skipped": []}
-    with decoded_cache.Writer(path, say) as writer:
+    parts = published_sets.read(entry, data_folder, download, log)
+    statistics = ChannelStatistics(entry.channels)
+    statistics.add(parts["train"][0])
+    facts = {"mean": statistics.mean(), "std": statistics.std(), "skipped": []}
+    with decoded_cache.Writer(path, log) as writer:
         for part, (images, labels) in parts.items():
             writer.add(f"{part}.images", images)
             writer.add(f"{part}.labels", labels)
@@ -138,13 +138,13 @@ def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, 
 
 
 def _assemble(
-    name: str, classes: tuple[str, ...], stored: Stored, validation: float | None, seed: int, say: Say
+    name: str, classes: tuple[str, ...], stored: Stored, validation: float | None, seed: int, log: Log
 ) -> DataSet:
     arrays, facts = stored.arrays, stored.facts
     images, labels = arrays["train.images"], arrays["train.labels"]
     if "validation.images" in arrays:
         if validation is not None:
-            say("the folder brings its own validation part; the one that was asked for is not held out")
+            log("the folder brings its own validation part; the one that was asked for is not held out")
         train = LabelledImages(images, labels)
         held = LabelledImages(arrays["validation.images"], arrays["validation.labels"])
     else:

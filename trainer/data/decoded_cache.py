@@ -34,7 +34,7 @@ _END = struct.Struct("<QI8s")
 _LETTERS = b"CNNXPICS"
 _STALE_S = 3600
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Stored:
     facts: dict[str, Any]
 
 
-def read(path: Path, key: str | None, say: Say) -> Stored | None:
+def read(path: Path, key: str | None, log: Log) -> Stored | None:
     """The copy at ``path``, or None where there is none, it is damaged, or it was made from something else than ``key``.
 
     With ``key`` None any whole copy will do. The tensors are mapped copy-on-write: nothing is read before it is used,
@@ -66,10 +66,10 @@ def read(path: Path, key: str | None, say: Say) -> Stored | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        say(f"the decoded copy {path} cannot be read ({error.strerror}) and will be made again")
+        log(f"the decoded copy {path} cannot be read ({error.strerror}) and will be made again")
         return None
     except (_Damaged, KeyError, TypeError, ValueError) as error:
-        say(f"the decoded copy {path} is damaged ({error}) and will be made again")
+        log(f"the decoded copy {path} is damaged ({error}) and will be made again")
         return None
 
 
@@ -108,9 +108,9 @@ class Writer:
     without it removes what there is.
     """
 
-    def __init__(self, path: Path, say: Say) -> None:
+    def __init__(self, path: Path, log: Log) -> None:
         self.path = path
-        self._say = say
+        self._log = log
         self._entries: dict[str, dict[str, Any]] = {}
         self._memory: dict[str, list[np.ndarray]] = {}
         self._file: BinaryIO | None = None
@@ -154,7 +154,7 @@ class Writer:
         if self._file is not None:
             try:
                 self._seal(self._file, key, facts)
-                stored = read(self._temporary, key, self._say)
+                stored = read(self._temporary, key, self._log)
                 if stored is not None:
                     os.replace(self._temporary, self.path)
                     self._drop_file()
@@ -211,7 +211,7 @@ class Writer:
             self._temporary.unlink(missing_ok=True)
 
     def _explain(self, error: OSError) -> None:
-        self._say(f"the decoded images cannot be kept in {self.path.parent} ({error.strerror or error}); using memory")
+        self._log(f"the decoded images cannot be kept in {self.path.parent} ({error.strerror or error}); using memory")
 
 
 def _remove_stale(path: Path) -> None:

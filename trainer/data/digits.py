@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .channel_statistics import Moments
+from .channel_statistics import ChannelStatistics
 from .decoded_cache import Stored
 from .split import counts_of, hold_out, seeded_keys, shares_for_test
 
@@ -28,13 +28,13 @@ def load() -> Stored:
     numbers = labels.tolist()
     held = shares_for_test(counts_of(numbers, 10))
     rows = dict(zip(("train", "test"), hold_out(numbers, held, seeded_keys(len(numbers), SPLIT_SEED)), strict=True))
-    moments = Moments(channels=1)
-    moments.add(scaled[rows["train"]])
+    statistics = ChannelStatistics(channels=1)
+    statistics.add(scaled[rows["train"]])
     arrays = {}
     for part in rows:
         arrays[f"{part}.images"] = torch.from_numpy(scaled[rows[part]])
         arrays[f"{part}.labels"] = torch.from_numpy(labels[rows[part]].astype(np.int64))
-    return Stored(arrays, {"mean": moments.mean(), "std": moments.std(), "skipped": []})
+    return Stored(arrays, {"mean": statistics.mean(), "std": statistics.std(), "skipped": []})
 
 
 def read() -> tuple[np.ndarray, np.ndarray]:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import UsageError
-from .channel_statistics import Moments
-from .decoded_cache import Say, Stored, Writer, read
+from .channel_statistics import ChannelStatistics
+from .decoded_cache import Log, Stored, Writer, read
 from .folder_scan import Item, Listing, list_folder, shown
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ BATCH_BYTES = 4 << 20
 """A batch is as many decoded images as fit in this, ``BATCH`` at most and one at least."""
 
 AHEAD = 32
-SAY_EVERY_S = 10.0
+LOG_EVERY_S = 10.0
 
 # Formats that Pillow would hand to another program (EPS to Ghostscript), or of which it knows the header alone.
 NOT_IMAGES = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
@@ -48,7 +48,7 @@ Batch = tuple[np.ndarray, np.ndarray, list[str]]
 """uint8 (N, C, S, S), int64 (N,), and the files that could not be read, each with the reason."""
 
 
-def load(root: Path, path: Path, size: int, channels: int, say: Say, progress: Progress | None = None) -> Stored:
+def load(root: Path, path: Path, size: int, channels: int, log: Log, progress: Progress | None = None) -> Stored:
     """The images of the folder ``root``, from the decoded copy at ``path`` if nothing has changed since it was made.
 
     Arrays `train.images`, `train.labels` and so on for test and, where the folder has one, validation. Facts: classes,
@@ -56,15 +56,15 @@ def load(root: Path, path: Path, size: int, channels: int, say: Say, progress: P
     """
     listing = list_folder(str(root))
     for remark in listing.remarks:
-        say(remark)
+        log(remark)
     key = listing_key(listing, size, channels)
-    stored = read(path, key, say)
+    stored = read(path, key, log)
     if stored is None:
-        with Writer(path, say) as writer, warnings.catch_warnings():
+        with Writer(path, log) as writer, warnings.catch_warnings():
             # Pillow warns of odd EXIF data and very large images; what matters is whether it can read the file.
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            stored = _decode(listing, writer, key, size, channels, say, progress)
-    _report(stored.facts["skipped"], say)
+            stored = _decode(listing, writer, key, size, channels, log, progress)
+    _report(stored.facts["skipped"], log)
     return stored
 
 
@@ -79,13 +79,13 @@ def listing_key(listing: Listing, size: int, channels: int) -> str:
 
 
 def _decode(
-    listing: Listing, writer: Writer, key: str, size: int, channels: int, say: Say, progress: Progress | None
+    listing: Listing, writer: Writer, key: str, size: int, channels: int, log: Log, progress: Progress | None
 ) -> Stored:
     parts = {"train": listing.train, "validation": listing.validation, "test": listing.test}
     total = sum(map(len, parts.values()))
-    say(f"decoding {total} images of {shown(str(listing.root))} to {size}x{size}; the result is kept for later runs")
-    tell = _Teller(total, say, progress)
-    moments = Moments(channels)
+    log(f"decoding {total} images of {shown(str(listing.root))} to {size}x{size}; the result is kept for later runs")
+    progress_log = _ProgressLog(total, log, progress)
+    statistics = ChannelStatistics(channels)
     skipped: list[str] = []
     labels: dict[str, np.ndarray] = {}
     pool = _workers()
@@ -94,12 +94,12 @@ def _decode(
             kept = [np.zeros(0, np.int64)]
             for images, numbers, failed in _batches(pool, listing.root, items, size, channels):
                 if part == "train":
-                    moments.add(images)
+                    statistics.add(images)
                 if len(images):
                     writer.add(f"{part}.images", images)
                 kept.append(numbers)
                 skipped += failed
-                tell.more(len(images) + len(failed))
+                progress_log.more(len(images) + len(failed))
             labels[part] = np.concatenate(kept)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -107,8 +107,8 @@ def _decode(
     for part, numbers in labels.items():
         if len(numbers):
             writer.add(f"{part}.labels", numbers)
-    facts = {"classes": listing.classes, "mean": moments.mean(), "std": moments.std(), "skipped": skipped}
-    tell.done()
+    facts = {"classes": listing.classes, "mean": statistics.mean(), "std": statistics.std(), "skipped": skipped}
+    progress_log.done()
     return writer.finish(key, facts)
 
 
@@ -250,7 +250,7 @@ def _check(listing: Listing, labels: dict[str, np.ndarray], skipped: Sequence[st
         raise UsageError("dataset", f"folder:{listing.root}", f"has no readable image to test on{example}")
 
 
-def _report(skipped: Sequence[str], say: Say) -> None:
+def _report(skipped: Sequence[str], log: Log) -> None:
     if skipped:
         some = "; ".join(skipped[:3]) + ("; …" if len(skipped) > 3 else "")
         files = (
@@ -258,14 +258,14 @@ def _report(skipped: Sequence[str], say: Say) -> None:
             if len(skipped) == 1
             else f"{len(skipped)} files could not be read and were"
         )
-        say(f"{files} skipped: {some}")
+        log(f"{files} skipped: {some}")
 
 
-class _Teller:
+class _ProgressLog:
     """Says how far the decoding is, every ten seconds."""
 
-    def __init__(self, total: int, say: Say, progress: Progress | None) -> None:
-        self.total, self.say, self.progress = total, say, progress
+    def __init__(self, total: int, log: Log, progress: Progress | None) -> None:
+        self.total, self.log, self.progress = total, log, progress
         self.number = 0
         self.began = self.said = time.monotonic()
 
@@ -275,11 +275,11 @@ class _Teller:
         now = time.monotonic()
         if self.progress is not None:
             self.progress(self.number, self.total)
-        if now - self.said >= SAY_EVERY_S and self.number < self.total:
+        if now - self.said >= LOG_EVERY_S and self.number < self.total:
             self.said = now
             left = (now - self.began) / self.number * (self.total - self.number)
-            self.say(f"decoded {self.number} of {self.total} images, about {left:.0f} s left")
+            self.log(f"decoded {self.number} of {self.total} images, about {left:.0f} s left")
 
     def done(self) -> None:
         """All are decoded."""
-        self.say(f"decoded {self.number} images in {time.monotonic() - self.began:.1f} s")
+        self.log(f"decoded {self.number} images in {time.monotonic() - self.began:.1f} s")

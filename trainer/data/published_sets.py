@@ -25,7 +25,7 @@ import numpy as np
 from ...errors import WorkError
 from .dataset_info import NamedSet
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]
 """Part ("train", "test") -> uint8 (N, C, H, W) and int64 (N,)."""
 
@@ -36,15 +36,15 @@ _PERCENT = re.compile(r"(\d{1,3})%")
 _FAILURES = (OSError, RuntimeError, ValueError, EOFError, http.client.HTTPException, tarfile.TarError, zlib.error)
 
 
-def read(entry: NamedSet, data_folder: Path, download: bool, say: Say) -> Parts:
+def read(entry: NamedSet, data_folder: Path, download: bool, log: Log) -> Parts:
     """Decode ``entry`` from the files in ``data_folder``, after a download where they are missing and it is allowed.
 
     WorkError: not there and not to be had (says where to put the files by hand), or a file is damaged (says which).
     """
     return (
-        _read_cifar(entry, data_folder, download, say)
+        _read_cifar(entry, data_folder, download, log)
         if entry.archive
-        else _read_idx(entry, data_folder, download, say)
+        else _read_idx(entry, data_folder, download, log)
     )
 
 
@@ -54,9 +54,9 @@ def fingerprint(files: tuple[Path, ...]) -> str:
     return "; ".join(f"{file.name} {fact.st_size} {fact.st_mtime_ns}" for file, fact in facts)
 
 
-def _read_idx(entry: NamedSet, data_folder: Path, download: bool, say: Say) -> Parts:
+def _read_idx(entry: NamedSet, data_folder: Path, download: bool, log: Log) -> Parts:
     if not entry.originals(data_folder):
-        _download(entry, data_folder, download, say)
+        _download(entry, data_folder, download, log)
     folder = data_folder / entry.folder
     arrays = [
         _read_idx_file(folder / file, dimensions) for file, dimensions in zip(entry.files, (3, 1, 3, 1), strict=True)
@@ -94,13 +94,13 @@ def _idx(data: bytes, dimensions: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=head.size).reshape(shape)
 
 
-def _read_cifar(entry: NamedSet, data_folder: Path, download: bool, say: Say) -> Parts:
+def _read_cifar(entry: NamedSet, data_folder: Path, download: bool, log: Log) -> Parts:
     folder = _torchvision_class(entry, data_folder)
     try:
         sets = [folder(data_folder, train=train) for train in (True, False)]
     except RuntimeError:
         # Missing or not whole: torchvision unpacks an archive that lies there, or fetches it.
-        _download(entry, data_folder, download, say)
+        _download(entry, data_folder, download, log)
         try:
             sets = [folder(data_folder, train=train) for train in (True, False)]
         except _FAILURES as error:
@@ -113,16 +113,16 @@ def _read_cifar(entry: NamedSet, data_folder: Path, download: bool, say: Say) ->
     }
 
 
-def _download(entry: NamedSet, data_folder: Path, download: bool, say: Say) -> None:
+def _download(entry: NamedSet, data_folder: Path, download: bool, log: Log) -> None:
     """Let torchvision fetch, check and unpack the files; WorkError when that fails, whatever the reason."""
     source = _torchvision_class(entry, data_folder)
     unpack_only = entry.archive is not None and _is_whole(data_folder / entry.archive, source.tgz_md5)
     if not (download or unpack_only):
         raise _not_there(entry, data_folder, "downloading is switched off")
     place = data_folder / entry.folder
-    say(f"unpacking {entry.archive}" if unpack_only else f"downloading {entry.name} to {place}")
+    log(f"unpacking {entry.archive}" if unpack_only else f"downloading {entry.name} to {place}")
     try:
-        with _patience(ANSWER_WITHIN_S), _progress_told(entry.name, say):
+        with _patience(ANSWER_WITHIN_S), _progress_logged(entry.name, log):
             source(data_folder, train=True, download=True)
     except _FAILURES as error:
         raise _not_there(entry, data_folder, error) from None
@@ -172,12 +172,12 @@ def _patience(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress_told(name: str, say: Say) -> Iterator[None]:
+def _progress_logged(name: str, log: Log) -> Iterator[None]:
     """torchvision draws a bar; where that is no terminal's, in a log or under the app, a line for each tenth is told."""
     if sys.stderr is not None and sys.stderr.isatty():
         yield
         return
-    with contextlib.redirect_stderr(_Tenths(name, sys.stderr, say)):
+    with contextlib.redirect_stderr(_Tenths(name, sys.stderr, log)):
         yield
 
 
@@ -187,10 +187,10 @@ class _Tenths(io.TextIOBase):
     What is said goes to ``stderr`` as it was: narration may lead there.
     """
 
-    def __init__(self, name: str, stderr: TextIO | None, say: Say) -> None:
+    def __init__(self, name: str, stderr: TextIO | None, log: Log) -> None:
         self._name = name
         self._stderr = stderr
-        self._say = say
+        self._log = log
         self._file = 1
         self._tenth = 0
 
@@ -201,6 +201,6 @@ class _Tenths(io.TextIOBase):
                 self._file += 1
             elif tenth > self._tenth:
                 with contextlib.redirect_stderr(self._stderr):
-                    self._say(f"downloading {self._name}, file {self._file}: {10 * tenth} %")
+                    self._log(f"downloading {self._name}, file {self._file}: {10 * tenth} %")
             self._tenth = tenth
         return len(text)

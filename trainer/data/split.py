@@ -40,15 +40,15 @@ def shares(counts: Sequence[int], held: int) -> list[int]:
         return [0] * len(counts)
     room = [max(0, count - 1) for count in counts]
     wanted = [held * count / total for count in counts]
-    given = [min(most, int(want)) for most, want in zip(room, wanted, strict=True)]
+    given = [min(limit, int(want)) for limit, want in zip(room, wanted, strict=True)]
     by_remainder = sorted(range(len(counts)), key=lambda label: (int(wanted[label]) - wanted[label], label))
     while sum(given) < held and given != room:
         for label in by_remainder:
             if sum(given) < held and given[label] < room[label]:
                 given[label] += 1
-    for label, most in enumerate(room):
+    for label, limit in enumerate(room):
         largest = max(range(len(given)), key=given.__getitem__)
-        if given[label] == 0 and most >= 2 and given[largest] >= 2:
+        if given[label] == 0 and limit >= 2 and given[largest] >= 2:
             given[largest] -= 1
             given[label] = 1
     return given

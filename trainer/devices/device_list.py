@@ -29,7 +29,7 @@ def choose(wanted: str, device: str | None) -> tuple[str, ...]:
 
 
 def _emptiest(count: str, wanted: str) -> tuple[str, ...]:
-    order = gpus.by_room()
+    order = gpus.by_free_memory()
     number = len(order) if count == ALL else int(count)
     if not 1 <= number <= len(order):
         there = "1 CUDA device is" if len(order) == 1 else f"{len(order)} CUDA devices are"
@@ -38,10 +38,10 @@ def _emptiest(count: str, wanted: str) -> tuple[str, ...]:
 
 
 def _processes(count: int, wanted: str, kind: str) -> tuple[str, ...]:
-    most = 1 if kind == "mps" else hardware.usable_cores()
-    if not 1 <= count <= most:
-        what = "there is one GPU" if kind == "mps" else f"the cores of this machine are {most}"
-        raise UsageError("devices", wanted, f"must be at least 1 and at most {most}: {what}")
+    limit = 1 if kind == "mps" else hardware.usable_cores()
+    if not 1 <= count <= limit:
+        what = "there is one GPU" if kind == "mps" else f"the cores of this machine are {limit}"
+        raise UsageError("devices", wanted, f"must be at least 1 and at most {limit}: {what}")
     return (kind,) * count
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def by_room() -> list[int]:
+def by_free_memory() -> list[int]:
     """CUDA's numbers of the GPUs that it sees, those with most free memory first; ties and unknown ones in CUDA's order."""
     import torch
 
@@ -24,7 +24,7 @@ def by_room() -> list[int]:
     known = _by_identifier() if count > 1 else {}
     if not known:
         return list(range(count))
-    free = {index: _room(known.get(_identifier(index))) for index in range(count)}
+    free = {index: _free_memory(known.get(_identifier(index))) for index in range(count)}
     return sorted(free, key=lambda index: -free[index])
 
 
@@ -61,7 +61,7 @@ def _plain(uuid: str) -> str:
     return uuid.lower().removeprefix("gpu-").removeprefix("mig-")
 
 
-def _room(gpu: machine.Gpu | None) -> int:
+def _free_memory(gpu: machine.Gpu | None) -> int:
     return gpu.memory_free if gpu is not None and gpu.memory_free is not None else -1
 
 

@@ -120,7 +120,7 @@ def choose_device(wanted: str) -> torch.device:
 
     if wanted == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", gpus.by_room()[0])
+            return torch.device("cuda", gpus.by_free_memory()[0])
         return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
     kind, _, number = wanted.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
@@ -200,7 +200,7 @@ def _processor_flags(path: Path) -> set[str]:
     return set()
 
 
-def settle_gpu(device: torch.device, tf32: bool) -> None:
+def configure_gpu(device: torch.device, tf32: bool) -> None:
     """TF32 on or off, and the fastest convolution kernels searched for: the shapes of a training do not change.
 
     Page-locked memory belongs to the present device; without choosing it, that would be the first one of the machine.
@@ -224,7 +224,7 @@ def free_memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else main_memory().available
 
 
-def be_nice() -> None:
+def lower_priority() -> None:
     """Lower this process's priority, where the system allows it and it is not as low already."""
     try:
         os.nice(max(0, NICENESS - os.nice(0)))

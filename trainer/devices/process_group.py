@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 TIMEOUT = timedelta(hours=1)
 """How long a rank waits for another: longer than a data set takes to be downloaded or a checkpoint to be written."""
 
-MEETING_S = 0.1
-LONGEST_MEETING_STEPS = 256
+SYNC_S = 0.1
+LONGEST_SYNC_STEPS = 256
 
 LOST = "another process of the run has ended; 'cnn-explorer runs resume' goes on from the last checkpoint"
 
@@ -49,15 +49,15 @@ class Group:
         """The sum of ``values``, of any shape, over all ranks; in place."""
         return values
 
-    def most(self, *numbers: int) -> list[int]:
+    def all_reduce_max(self, *numbers: int) -> list[int]:
         """The largest of each number over all ranks. Waits for all of them."""
         return list(numbers)
 
-    def shared(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """Rank 0's ``value``, on every rank; what the others give is not looked at. Tensors must be in main memory."""
         return value
 
-    def align(self, network: nn.Module, *, buffers_only: bool = False) -> None:
+    def broadcast_parameters(self, network: nn.Module, *, buffers_only: bool = False) -> None:
         """Give every rank the parameters and buffers that rank 0 has."""
 
     def wrapped(self, network: nn.Module, *, partly_used: bool = False) -> nn.Module:
@@ -67,7 +67,7 @@ class Group:
         """
         return network
 
-    def leave(self) -> None:
+    def destroy(self) -> None:
         """The work is done."""
 
 
@@ -86,7 +86,7 @@ class Ranks(Group):
         dist.all_reduce(values)
         return values
 
-    def most(self, *numbers: int) -> list[int]:
+    def all_reduce_max(self, *numbers: int) -> list[int]:
         import torch
         import torch.distributed as dist
 
@@ -95,7 +95,7 @@ class Ranks(Group):
         dist.all_reduce(values, dist.ReduceOp.MAX)
         return values.tolist()
 
-    def shared(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         import torch
         import torch.distributed as dist
 
@@ -103,7 +103,7 @@ class Ranks(Group):
         dist.broadcast_object_list(values, device=torch.device("cpu"))
         return values[0]
 
-    def align(self, network: nn.Module, *, buffers_only: bool = False) -> None:
+    def broadcast_parameters(self, network: nn.Module, *, buffers_only: bool = False) -> None:
         import torch.distributed as dist
 
         tensors = list(network.buffers()) if buffers_only else [*network.parameters(), *network.buffers()]
@@ -116,7 +116,8 @@ class Ranks(Group):
         from torch.nn.parallel import DistributedDataParallel
 
         device = next(network.parameters()).device
-        # Running statistics are not sent at each step: rank 0's count, see `align`. The option has a new name in torch 2.14.
+        # Running statistics are not sent at each step: rank 0's count, see `broadcast_parameters`.
+        # The option has a new name in torch 2.14.
         names = inspect.signature(DistributedDataParallel.__init__).parameters
         unsent: dict[str, Any] = {
             "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers": False
@@ -128,14 +129,16 @@ class Ranks(Group):
             **unsent,
         )
 
-    def leave(self) -> None:
+    def destroy(self) -> None:
         import torch.distributed as dist
 
-        self.most(0)  # nobody goes while rank 0 still writes: torchrun would take that for the end of the job
+        self.all_reduce_max(
+            0
+        )  # no rank may end while rank 0 still writes: torchrun would take that for the end of the job
         dist.destroy_process_group()
 
 
-class Meetings:
+class SyncSchedule:
     """The steps at which ranks tell each other what they want, so that all of them do it after the same step.
 
     They are as far apart as rank 0 thinks that a tenth of a second is.
@@ -148,17 +151,17 @@ class Meetings:
         self._since = time.monotonic()
 
     def agreed(self, stop: bool, due: bool, *, now: bool) -> tuple[bool, bool]:
-        """Whether to stop and whether a record is due: what any rank wants and what rank 0 wants, between meetings nothing.
+        """Whether to stop and whether a record is due: what any rank wants and what rank 0 wants, otherwise nothing.
 
-        ``now``: all ranks have come to a place where they meet anyway.
+        ``now``: all ranks have reached a step at which they agree anyway.
         """
         self._steps += 1
         if not now and self._steps < self._every:
             return False, False
         passed = max(time.monotonic() - self._since, 1e-6)
-        every = max(1, min(LONGEST_MEETING_STEPS, int(self._steps * MEETING_S / passed)))
+        every = max(1, min(LONGEST_SYNC_STEPS, int(self._steps * SYNC_S / passed)))
         first = self._group.first
-        any_stop, first_due, self._every = self._group.most(stop, due and first, every if first else 0)
+        any_stop, first_due, self._every = self._group.all_reduce_max(stop, due and first, every if first else 0)
         self._steps, self._since = 0, time.monotonic()
         return bool(any_stop), bool(first_due)
 

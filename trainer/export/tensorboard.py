@@ -37,7 +37,7 @@ def write_events(path: Path, folder: Path) -> int:
         with SummaryWriter(str(beside)) as writer:
             writer.add_text("run.json", "\n".join(f"    {line}" for line in _words(run.config)), 0, begun)
             for record in records(path):
-                for name, value in _figures(record, run.classes):
+                for name, value in _scalars(record, run.classes):
                     step, time = int(record.get("step") or 0), float(record.get("time") or 0.0)
                     writer.add_scalar(name, value, step, begun + time)
                     count += 1
@@ -58,7 +58,7 @@ def _words(config: dict) -> Iterator[str]:
             yield f"{part}{'.' if key else ''}{key} = {value}"
 
 
-def _figures(record: dict, classes: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+def _scalars(record: dict, classes: tuple[str, ...]) -> Iterator[tuple[str, float]]:
     """Names and values of the charts that a record has a point of."""
     kind, split = record.get("kind"), record.get("split")
     if kind == "train":

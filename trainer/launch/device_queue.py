@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...errors import WorkError
 from ..common.number_text import percent
-from ..common.progress import Say
+from ..common.progress import Log
 from ..runs.lock import RunLock
 from ..runs.reader import read_run
 from . import execute, local_ranks, spawn
@@ -29,14 +29,14 @@ POLL_S = 0.1
 class Child:
     """A run that is being trained: its place in the queue, its device, its process."""
 
-    place: int
+    position: int
     path: Path
     device: str
     process: subprocess.Popen
 
 
 def train(
-    paths: Sequence[Path], locks: Sequence[RunLock], devices: Sequence[str], *, say: Say, detached: bool = False
+    paths: Sequence[Path], locks: Sequence[RunLock], devices: Sequence[str], *, log: Log, detached: bool = False
 ) -> list[int]:
     """Train the runs, whose locks are held; returns their exit codes as :func:`execute.execute_queue` does.
 
@@ -44,21 +44,21 @@ def train(
     """
     with StopSignals() as signals, Queue(paths, locks) as queue:
         if detached:
-            execute.outlive_the_terminal()
-        setting = execute.Setting(signals, say, detached)
+            execute.ignore_hangup()
+        context = execute.ExecutionContext(signals, log, detached)
         free: list[str] = list(devices)
         running: list[Child] = []
         asked = False
         while True:
             while (signals.wanted or free) and (taken := queue.take()) is not None:
-                place, path, lock = taken
+                position, path, lock = taken
                 if signals.wanted:
-                    queue.codes[place] = execute.train_here(path, lock, setting)  # which is to write down the stop
+                    queue.codes[position] = execute.train_here(path, lock, context)  # which is to write down the stop
                     lock.release()
                 else:
-                    child = _begin(place, path, lock, free[0], setting)
+                    child = _begin(position, path, lock, free[0], context)
                     if child is None:
-                        queue.codes[place] = 1
+                        queue.codes[position] = 1
                     else:
                         running.append(child)
                         free.pop(0)
@@ -72,38 +72,38 @@ def train(
             for child in [child for child in running if child.process.poll() is not None]:
                 running.remove(child)
                 free.append(child.device)
-                queue.codes[child.place] = _code(child, setting)
-                say(_told(child))
-    return [queue.codes[place] for place in range(len(paths))]
+                queue.codes[child.position] = _code(child, context)
+                log(_failure_of(child))
+    return [queue.codes[position] for position in range(len(paths))]
 
 
-def _begin(place: int, path: Path, lock: RunLock, device: str, setting: execute.Setting) -> Child | None:
+def _begin(position: int, path: Path, lock: RunLock, device: str, context: execute.ExecutionContext) -> Child | None:
     """Start the process of a run; None, and the run is written down as failed, where that is impossible."""
     try:
         process = spawn.start([path], [lock], devices=[device])
     except WorkError as error:
-        execute.fail(path, lock, str(error), setting)
+        execute.fail(path, lock, str(error), context)
         lock.release()
         return None
-    if setting.say is not None:
-        setting.say(f"{path.name} is trained on {device}; 'cnn-explorer runs watch {path.name}' follows it")
-    return Child(place, path, device, process)
+    if context.log is not None:
+        context.log(f"{path.name} is trained on {device}; 'cnn-explorer runs watch {path.name}' follows it")
+    return Child(position, path, device, process)
 
 
-def _code(child: Child, setting: execute.Setting) -> int:
+def _code(child: Child, context: execute.ExecutionContext) -> int:
     """The exit code of a run whose process is gone; how it ended is written down where the process could not."""
     code = child.process.returncode
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     try:
         with RunLock.acquire(child.path) as lock:
-            return local_ranks.settle(
-                child.path, lock, f"its process was ended by {how}", setting.signals, lambda line: None
+            return local_ranks.resolve_end(
+                child.path, lock, f"its process was ended by {how}", context.signals, lambda line: None
             )
     except WorkError:  # somebody has taken up the run already, or the disk is full
         return code if code in (0, 1, INTERRUPTED) else 1
 
 
-def _told(child: Child) -> str:
+def _failure_of(child: Child) -> str:
     run = read_run(child.path)
     test = "" if run.test_accuracy is None else f": test accuracy {percent(run.test_accuracy)}"
     return f"{run.id} on {child.device}: {run.state}{test}{f': {run.error}' if run.error else ''}"

@@ -21,21 +21,21 @@ from ...models.own import user_code
 from ..common import process, progress
 from ..common.files import remove_leftovers
 from ..common.out_of_memory import is_out_of_memory
-from ..common.progress import Narrator, Say
+from ..common.progress import Log, ProgressReporter
 from ..config import run_config
 from ..devices import hardware, process_group
 from ..devices.process_group import ALONE, Group
 from ..loop.reporter import Report
 from ..runs import log_file, reader, requests
 from ..runs.lock import RunLock
-from ..runs.null_writer import Onlooker
+from ..runs.null_writer import NullRunWriter
 from ..runs.run_writer import RunWriter, read_config
 from .queue import Queue
 from .signals import INTERRUPTED, StopSignals
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended: the state, the exit code, and one line on what went wrong."""
 
     state: str
@@ -44,7 +44,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ExecutionContext:
     """In what circumstances a run is trained.
 
     ``devices`` overrides where run.json says that it is trained: one, or one for each of several ranks. ``launched``:
@@ -52,7 +52,7 @@ class Setting:
     """
 
     signals: StopSignals
-    say: Say | None = None
+    log: Log | None = None
     detached: bool = False
     devices: tuple[str, ...] = ()
     group: Group = ALONE
@@ -60,22 +60,22 @@ class Setting:
 
 
 def execute_run(
-    path: Path, lock: RunLock, *, say: Say | None = None, detached: bool = False, devices: Sequence[str] = ()
+    path: Path, lock: RunLock, *, log: Log | None = None, detached: bool = False, devices: Sequence[str] = ()
 ) -> int:
     """Train the run in the directory ``path``, whose lock is held, from where it stands; returns the exit code.
 
     0: finished; 1: failed or diverged, the reason told in one line and the traceback of an error of the program in train.log
     alone; 130: stopped by a signal or through control/stop. On a terminal a progress bar is shown; elsewhere lines go
-    to ``say`` (default: to stderr). ``devices`` are taken instead of those in run.json. The lock is let go at the end.
+    to ``log`` (default: to stderr). ``devices`` are taken instead of those in run.json. The lock is let go at the end.
     """
-    return execute_queue([path], [lock], say=say, detached=detached, devices=devices)[0]
+    return execute_queue([path], [lock], log=log, detached=detached, devices=devices)[0]
 
 
 def execute_queue(
     paths: Sequence[Path],
     locks: Sequence[RunLock],
     *,
-    say: Say | None = None,
+    log: Log | None = None,
     detached: bool = False,
     devices: Sequence[str] = (),
 ) -> list[int]:
@@ -85,16 +85,16 @@ def execute_queue(
     that only the run at hand was meant.
     """
     with StopSignals() as signals, Queue(paths, locks) as queue:
-        setting = Setting(signals, say, detached, tuple(devices))
+        context = ExecutionContext(signals, log, detached, tuple(devices))
         if detached:
-            outlive_the_terminal()
+            ignore_hangup()
         while (taken := queue.take()) is not None:
             place, path, lock = taken
             if detached:
                 with contextlib.suppress(WorkError):  # the log of the run before serves as well
                     log_file.redirect_output(path)
             try:
-                queue.codes[place] = _here_or_in_ranks(path, lock, setting)
+                queue.codes[place] = _here_or_in_ranks(path, lock, context)
             finally:
                 lock.release()
             if signals.wanted and requests.is_requested(path, requests.STOP):
@@ -102,24 +102,24 @@ def execute_queue(
     return [queue.codes[place] for place in range(len(paths))]
 
 
-def outlive_the_terminal() -> None:
+def ignore_hangup() -> None:
     """What a detached process does first: a closed terminal is nothing to it, and the person at the machine comes first."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    hardware.be_nice()
+    hardware.lower_priority()
 
 
-def _here_or_in_ranks(path: Path, lock: RunLock, setting: Setting) -> int:
+def _here_or_in_ranks(path: Path, lock: RunLock, context: ExecutionContext) -> int:
     """Train in this process, or start one for each device where there are several."""
     config = _config(path)
-    devices = setting.devices or (config.engine.devices if config else ())
+    devices = context.devices or (config.engine.devices if config else ())
     if config is None or len(devices) < 2:
-        return train_here(path, lock, setting)
+        return train_here(path, lock, context)
     from . import local_ranks
 
     threads = min(config.engine.threads, max(1, hardware.usable_cores() // len(devices)))
-    with _log(path, wanted=not setting.detached) as log:
-        say = progress.narrator(setting.say, log).say
-        return local_ranks.train(path, lock, devices, threads, setting.signals, say)
+    with _log_file_of(path, wanted=not context.detached) as stream:
+        log = progress.progress_reporter(context.log, stream).log
+        return local_ranks.train(path, lock, devices, threads, context.signals, log)
 
 
 def _config(path: Path) -> run_config.RunConfig | None:
@@ -139,57 +139,57 @@ def execute_rank(
     gives the lock and is the one that writes and speaks.
     """
     with StopSignals(patient=True) as signals:
-        setting = Setting(signals, None, log_file.is_log(path), tuple(devices), group, launched)
-        code = _accompany(path, setting) if lock is None else train_here(path, lock, setting)
+        context = ExecutionContext(signals, None, log_file.is_log(path), tuple(devices), group, launched)
+        code = _accompany(path, context) if lock is None else train_here(path, lock, context)
         if code == 1:
             # The others may be gone, or wait for this one: nothing is said goodbye to.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-        group.leave()
+        group.destroy()
         return 0
 
 
-def _accompany(path: Path, setting: Setting) -> int:
+def _accompany(path: Path, context: ExecutionContext) -> int:
     """What a rank does that is not the first: all but write and speak, unless an error is its own."""
-    writer = Onlooker(path)
-    outcome = _outcome(writer, Report(writer, Narrator(lambda line: None)), setting)
+    writer = NullRunWriter(path)
+    outcome = _outcome(writer, Report(writer, ProgressReporter(lambda line: None)), context)
     if outcome.state == "failed" and outcome.error != process_group.LOST:
-        progress.narrator().say(f"cnn-explorer: rank {setting.group.rank}: {outcome.error}")
+        progress.progress_reporter().log(f"cnn-explorer: rank {context.group.rank}: {outcome.error}")
     return outcome.exit
 
 
-def train_here(path: Path, lock: RunLock, setting: Setting) -> int:
+def train_here(path: Path, lock: RunLock, context: ExecutionContext) -> int:
     """Train the run in this process, to whatever end; returns the exit code. The lock stays held."""
-    with _log(path, wanted=not setting.detached) as log:
-        narrator = progress.narrator(setting.say, log)
+    with _log_file_of(path, wanted=not context.detached) as stream:
+        reporter = progress.progress_reporter(context.log, stream)
         try:
             writer = RunWriter.open(path, lock)
         except WorkError as error:
-            narrator.say(f"cnn-explorer: {error}")
+            reporter.log(f"cnn-explorer: {error}")
             return 1
         with writer:
             remove_leftovers(writer.checkpoints.folder)
-            report = Report(writer, narrator)
-            outcome = _outcome(writer, report, setting)
-            narrator.end()
-            _conclude(path, report, outcome, quiet=setting.launched and outcome.error == process_group.LOST)
+            report = Report(writer, reporter)
+            outcome = _outcome(writer, report, context)
+            reporter.end()
+            _write_end_state(path, report, outcome, quiet=context.launched and outcome.error == process_group.LOST)
             return outcome.exit
 
 
 @contextlib.contextmanager
-def _log(path: Path, *, wanted: bool) -> Iterator[BinaryIO | None]:
+def _log_file_of(path: Path, *, wanted: bool) -> Iterator[BinaryIO | None]:
     """train.log for appending; None where the output of the process goes there already, or it cannot be opened."""
     if not wanted:
         yield None
         return
     try:
-        log = _open_log(path)
+        stream = _open_log(path)
     except OSError:
         yield None
         return
-    with log:
-        yield log
+    with stream:
+        yield stream
 
 
 def _open_log(path: Path) -> BinaryIO:
@@ -197,50 +197,50 @@ def _open_log(path: Path) -> BinaryIO:
     return open(path / log_file.LOG, "ab", buffering=0)
 
 
-def _outcome(writer: RunWriter, report: Report, setting: Setting) -> Outcome:
+def _outcome(writer: RunWriter, report: Report, context: ExecutionContext) -> RunOutcome:
     """Train, and turn every way in which that can end into a state."""
-    signals, group, launcher = setting.signals, setting.group, os.getppid()
+    signals, group, launcher = context.signals, context.group, os.getppid()
 
     def stop_wanted() -> bool:
         # Ranks without their launcher would be looked after by nobody.
         return signals.wanted is not None or (group.world > 1 and os.getppid() != launcher)
 
     try:
-        if group.most(stop_wanted() or report.requested(requests.STOP))[0]:
-            return Outcome("stopped", INTERRUPTED)
+        if group.all_reduce_max(stop_wanted() or report.requested(requests.STOP))[0]:
+            return RunOutcome("stopped", INTERRUPTED)
         report.status(state="starting", phase="loading torch", exit=None, error=None)
         writer.keep_alive()
-        config = run_config.from_dict(group.shared(writer.config), writer.path).on(setting.devices)
+        config = run_config.from_dict(group.broadcast_object(writer.config), writer.path).on(context.devices)
         report.status(devices=config.engine.devices or (config.engine.device,))
-        _settle(config.engine.threads, writer.path, report.say, setting)
+        _configure_process(config.engine.threads, writer.path, report.log, context)
         from ..loop.session import train
         from ..loop.trainer import Diverged, Stopped
 
         try:
             train(config, writer, report, stop_wanted, group)
         except Stopped:
-            return Outcome("stopped", INTERRUPTED)
+            return RunOutcome("stopped", INTERRUPTED)
         except Diverged as error:
-            return Outcome("diverged", 1, _advice(str(error), config.recipe.lr, writer))
-        return Outcome("finished", 0)
+            return RunOutcome("diverged", 1, _advice(str(error), config.recipe.lr, writer))
+        return RunOutcome("finished", 0)
     except (UsageError, WorkError) as error:
-        return Outcome("failed", 1, str(error))
+        return RunOutcome("failed", 1, str(error))
     except Exception as error:
         if group.world > 1 and process_group.lost(error):
-            return Outcome("failed", 1, process_group.LOST)
+            return RunOutcome("failed", 1, process_group.LOST)
         _log_traceback(writer.path)
-        return Outcome("failed", 1, _one_line(error))
+        return RunOutcome("failed", 1, _one_line(error))
 
 
-def _settle(threads: int, path: Path, say: Callable[[str], None], setting: Setting) -> None:
+def _configure_process(threads: int, path: Path, log: Callable[[str], None], context: ExecutionContext) -> None:
     """Threads as the run was configured with, because another number gives other last digits; fewer where cores lack."""
     cores = hardware.usable_cores()
-    if setting.group.world > 1:
-        cores = max(1, cores // setting.group.local_world)
+    if context.group.world > 1:
+        cores = max(1, cores // context.group.local_world)
     if threads > cores:
-        say(f"{cores} threads instead of {threads}, because there are {cores} cores here; last digits may differ")
+        log(f"{cores} threads instead of {threads}, because there are {cores} cores here; last digits may differ")
     threads = min(threads, cores)
-    hardware.set_waiting(threads, alone=not setting.detached and is_alone(path.parent, path.name))
+    hardware.set_waiting(threads, alone=not context.detached and is_alone(path.parent, path.name))
     hardware.use_threads(threads)
 
 
@@ -270,24 +270,24 @@ def _one_line(error: Exception) -> str:
 
 
 def _log_traceback(path: Path) -> None:
-    with contextlib.suppress(OSError), _open_log(path) as log:
-        log.write(traceback.format_exc().encode("utf-8", "replace"))
+    with contextlib.suppress(OSError), _open_log(path) as stream:
+        stream.write(traceback.format_exc().encode("utf-8", "replace"))
 
 
-def fail(path: Path, lock: RunLock, error: str, setting: Setting) -> None:
+def fail(path: Path, lock: RunLock, error: str, context: ExecutionContext) -> None:
     """Write down that a run could not be begun."""
-    with _log(path, wanted=not setting.detached) as log, RunWriter.open(path, lock) as writer:
-        report = Report(writer, progress.narrator(setting.say, log))
-        _conclude(path, report, Outcome("failed", 1, error))
+    with _log_file_of(path, wanted=not context.detached) as stream, RunWriter.open(path, lock) as writer:
+        report = Report(writer, progress.progress_reporter(context.log, stream))
+        _write_end_state(path, report, RunOutcome("failed", 1, error))
 
 
-def _conclude(path: Path, report: Report, outcome: Outcome, *, quiet: bool = False) -> None:
+def _write_end_state(path: Path, report: Report, outcome: RunOutcome, *, quiet: bool = False) -> None:
     """Write the end state and tell it; ``quiet``: not the error."""
     written = report.status(state=outcome.state, phase="", eta_s=None, exit=outcome.exit, error=outcome.error)
     lost = report.end()
     if outcome.error and not quiet:
-        report.say(f"cnn-explorer: run {path.name}: {outcome.state}: {outcome.error}")
+        report.log(f"cnn-explorer: run {path.name}: {outcome.state}: {outcome.error}")
     if outcome.state == "stopped":
-        report.say(f"stopped; 'cnn-explorer runs resume {path.name}' goes on")
+        report.log(f"stopped; 'cnn-explorer runs resume {path.name}' goes on")
     if lost or not written:
-        report.say(f"the disk did not take everything: {lost} records are lost, the end state is {outcome.state}")
+        report.log(f"the disk did not take everything: {lost} records are lost, the end state is {outcome.state}")

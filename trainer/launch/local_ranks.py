@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError, WorkError
-from ..common.progress import Say
+from ..common.progress import Log
 from ..devices import hardware, process_group
 from ..runs import requests
 from ..runs.lock import RunLock
@@ -31,13 +31,13 @@ POLL_S = 0.05
 EXIT_CODES = {"finished": 0, "stopped": INTERRUPTED}
 
 
-def train(path: Path, lock: RunLock, devices: Sequence[str], threads: int, signals: StopSignals, say: Say) -> int:
+def train(path: Path, lock: RunLock, devices: Sequence[str], threads: int, signals: StopSignals, log: Log) -> int:
     """Train the run in ``path``, whose lock is held, with one process for each of ``devices``; returns the exit code."""
     try:
         for device in devices:
             hardware.choose_device(device)
     except UsageError as error:
-        return settle(path, lock, f"{error}; 'runs resume' takes --devices", signals, say)
+        return resolve_end(path, lock, f"{error}; 'runs resume' takes --devices", signals, log)
     failures: list[BaseException] = []
     arguments = ["--as-rank", str(path), "--devices", ",".join(devices)]
 
@@ -55,7 +55,7 @@ def train(path: Path, lock: RunLock, devices: Sequence[str], threads: int, signa
             thread.join(POLL_S)
             if signals.wanted is not None:
                 asked |= _ask_to_stop(path, asked)
-    return settle(path, lock, _why(failures[0] if failures else None, devices), signals, say)
+    return resolve_end(path, lock, _why(failures[0] if failures else None, devices), signals, log)
 
 
 def _torchrun(count: int, arguments: list[str]) -> None:
@@ -124,7 +124,7 @@ def _ask_to_stop(path: Path, asked: set[int]) -> set[int]:
     return reached
 
 
-def settle(path: Path, lock: RunLock, error: str, signals: StopSignals, say: Say) -> int:
+def resolve_end(path: Path, lock: RunLock, error: str, signals: StopSignals, log: Log) -> int:
     """Write the end that a process could not write, with the ``error`` that it could not know; returns the exit code."""
     with RunWriter.open(path, lock) as writer:
         status = writer.current_status()
@@ -133,18 +133,18 @@ def settle(path: Path, lock: RunLock, error: str, signals: StopSignals, say: Say
             asked = signals.wanted is not None or requests.is_requested(path, requests.STOP)
             state = "stopped" if asked else "failed"
         if state == "failed" and status.get("error") in (None, process_group.LOST):
-            say(f"cnn-explorer: run {path.name}: failed: {error}")
-            _write(writer, say, state="failed", phase="", eta_s=None, exit=1, error=error)
+            log(f"cnn-explorer: run {path.name}: failed: {error}")
+            _write(writer, log, state="failed", phase="", eta_s=None, exit=1, error=error)
         elif state != status.get("state"):
-            _write(writer, say, state=state, phase="", eta_s=None, exit=INTERRUPTED, error=None)
+            _write(writer, log, state=state, phase="", eta_s=None, exit=INTERRUPTED, error=None)
     return EXIT_CODES.get(str(state), 1)
 
 
-def _write(writer: RunWriter, say: Say, **changes: object) -> None:
+def _write(writer: RunWriter, log: Log, **changes: object) -> None:
     try:
         writer.status(**changes)
     except WorkError as error:
-        say(f"{error}; the end state is {changes['state']}")
+        log(f"{error}; the end state is {changes['state']}")
 
 
 def _why(failure: BaseException | None, devices: Sequence[str]) -> str:

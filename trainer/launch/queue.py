@@ -47,11 +47,11 @@ class Queue:
         with self._guard:
             if not self._waiting:
                 return None
-            place, (path, lock) = self._waiting.pop(0)
-            self._tell_places()
-            return place, path, lock
+            position, (path, lock) = self._waiting.pop(0)
+            self._log_positions()
+            return position, path, lock
 
-    def _tell_places(self) -> None:
+    def _log_positions(self) -> None:
         for ahead, (_, (path, lock)) in enumerate(self._waiting, start=1):
             with contextlib.suppress(WorkError), RunWriter.open(path, lock) as writer:
                 writer.status(phase=f"after {ahead} other {'run' if ahead == 1 else 'runs'}")
@@ -62,9 +62,9 @@ class Queue:
                 left = [entry for entry in self._waiting if not self._leaves(*entry)]
                 if len(left) < len(self._waiting):
                     self._waiting = left
-                    self._tell_places()
+                    self._log_positions()
 
-    def _leaves(self, place: int, entry: tuple[Path, RunLock]) -> bool:
+    def _leaves(self, position: int, entry: tuple[Path, RunLock]) -> bool:
         """Take a run out of the line if that is what was asked; a disk that is full leaves it where it is."""
         path, lock = entry
         if not requests.is_requested(path, requests.STOP):
@@ -76,7 +76,7 @@ class Queue:
             return False
         _note(path)
         lock.release()
-        self.codes[place] = INTERRUPTED
+        self.codes[position] = INTERRUPTED
         return True
 
 

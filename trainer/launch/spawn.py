@@ -56,20 +56,20 @@ def start(
     # Without buffering the log shows at once what was printed; with the fault handler it shows where a crash happened.
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
     try:
-        log = open_log(run_paths[0])
+        log_file = open_log(run_paths[0])
         try:
             with _hangup_blocked():
                 child = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
+                    stdout=log_file,
+                    stderr=log_file,
                     env=environment,
                     start_new_session=True,
                     pass_fds=[lock.fileno() for lock in locks if lock.fileno() >= 0],
                 )
         finally:
-            os.close(log)
+            os.close(log_file)
     except OSError as error:
         raise WorkError(f"run {run_paths[0].name}: no process can be started: {error.strerror}") from None
     for lock in locks:
@@ -132,12 +132,12 @@ def resume(
     path: Path,
     *,
     detach: bool = False,
-    say: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
     devices: Sequence[str] = (),
 ) -> int:
     """Go on with a run from its last checkpoint: here, returning its exit code, or detached, returning 0 at once.
 
-    ``say`` takes the narration of a training here; without it there is a progress bar where that can be shown. ``devices``,
+    ``log`` takes the narration of a training here; without it there is a progress bar where that can be shown. ``devices``,
     one for each process, are taken instead of those in run.json. Raises what :func:`prepare_resume` and :func:`spawn` raise.
     """
     lock = prepare_resume(path)
@@ -145,7 +145,7 @@ def resume(
         from .execute import execute_run
 
         try:
-            return execute_run(path, lock, say=say, devices=devices)
+            return execute_run(path, lock, log=log, devices=devices)
         finally:
             lock.release()
     try:

@@ -21,7 +21,7 @@ OVER = {"finished": 0, "stopped": 0, "diverged": 1}
 """States in which ranks that are started again leave a run as it is, with these exit codes."""
 
 
-class Over(Exception):
+class RunEnded(Exception):
     """There is nothing left to do, and the process may leave with ``code``."""
 
     def __init__(self, code: int) -> None:
@@ -55,7 +55,7 @@ def begun_by_this_job(runs: Path) -> Path | None:
     raise WorkError(f"torchrun starts its ranks again, and their run is not in {runs}: 'runs resume' goes on with it")
 
 
-def settled(group: Group, make: Callable[[], tuple[Path, RunLock]]) -> tuple[Path, RunLock | None]:
+def resolve_run(group: Group, make: Callable[[], tuple[Path, RunLock]]) -> tuple[Path, RunLock | None]:
     """Let rank 0 make a run, or find one; the others learn which it is and get no lock.
 
     An error of rank 0 is raised there, to be told once; the others leave with the same exit code and no word.
@@ -67,25 +67,25 @@ def settled(group: Group, make: Callable[[], tuple[Path, RunLock]]) -> tuple[Pat
             made = make()
         except Exception as caught:
             error = caught
-    answer = group.shared((str(made[0]) if made else "", _code(error)))
+    answer = group.broadcast_object((str(made[0]) if made else "", _code(error)))
     if made is not None:
         return made
     if answer[0]:
         return Path(answer[0]), None
-    group.leave()
-    if error is not None and not isinstance(error, Over):
+    group.destroy()
+    if error is not None and not isinstance(error, RunEnded):
         raise error
     sys.exit(answer[1])
 
 
 def _code(error: Exception | None) -> int:
-    if isinstance(error, Over):
+    if isinstance(error, RunEnded):
         return error.code
     return 2 if isinstance(error, UsageError) else 1
 
 
-def unless_over(path: Path) -> None:
+def check_not_ended(path: Path) -> None:
     """Raise Over where the run needs no ranks that are started again."""
     state = read_run(path).state
     if state in OVER:
-        raise Over(OVER[state])
+        raise RunEnded(OVER[state])

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..config.checkpoint_policy import Keeping
+from ..config.checkpoint_policy import CheckpointPolicy
 from ..runs.run_writer import CheckpointPaths
 from ..weights import checkpoint
 from .reporter import Report
@@ -16,21 +16,21 @@ from .reporter import Report
 COST_SHARE = 0.05
 
 
-class Keeper:
+class Checkpointer:
     """Writes best.pt and last.pt of one run.
 
-    last.pt is due at the end of an epoch and after ``keeping.minutes`` within one. Where epochs are over in a moment,
+    last.pt is due at the end of an epoch and after ``policy.minutes`` within one. Where epochs are over in a moment,
     writing at each of them would take longer than the training: then one is written whenever writing has taken at most a
     twentieth of the time, unless some are to be kept. The best weights wait in main memory until then, and are written
     before last.pt, which tells of them.
     """
 
-    def __init__(self, paths: CheckpointPaths, report: Report, keeping: Keeping) -> None:
+    def __init__(self, paths: CheckpointPaths, report: Report, policy: CheckpointPolicy) -> None:
         self.paths = paths
         self.trouble = ""
         """Why the last attempt to write failed; "" where it did not."""
         self._report = report
-        self._keeping = keeping
+        self._policy = policy
         self._best: dict | None = None
         self._written = time.monotonic()
         self._cost = 0.0
@@ -42,9 +42,9 @@ class Keeper:
     def due(self, *, at_epoch_end: bool) -> bool:
         """Whether a checkpoint should be written now."""
         passed = time.monotonic() - self._written
-        if passed >= 60 * self._keeping.minutes:
+        if passed >= 60 * self._policy.minutes:
             return True
-        return at_epoch_end and (self._keeping.keep > 0 or passed * COST_SHARE >= self._cost)
+        return at_epoch_end and (self._policy.keep > 0 or passed * COST_SHARE >= self._cost)
 
     def save(self, state: Callable[[], dict], step: int, epoch: int | None = None) -> bool:
         """Write what is waiting, then ``state()`` as last.pt. False, and said, where the disk does not take it.
@@ -59,11 +59,11 @@ class Keeper:
                 checkpoint.write(self._best, self.paths.best)
                 self._best = None
                 what = "best"
-            count = self._keeping.keep
+            count = self._policy.keep
             checkpoint.write_last(state(), self.paths, epoch if count else None, count)
         except OSError as error:
             self._written = time.monotonic()
-            self._tell_failure(error, step)
+            self._log_failure(error, step)
             return False
         self._written = time.monotonic()
         self._cost = self._written - begun
@@ -71,11 +71,11 @@ class Keeper:
         self._report.event("checkpoint", what, step)
         return True
 
-    def _tell_failure(self, error: OSError, step: int) -> None:
+    def _log_failure(self, error: OSError, step: int) -> None:
         reason = error.strerror or str(error)
         if not self.trouble:
             self._report.event("checkpoint_failed", reason, step)
-            self._report.say(f"checkpoint not written: {reason}; training goes on, and it is tried again")
+            self._report.log(f"checkpoint not written: {reason}; training goes on, and it is tried again")
         self.trouble = reason
 
     def best(self, device: torch.device) -> dict | None:
@@ -91,8 +91,8 @@ class Keeper:
             return None
 
 
-class Bystander(Keeper):
-    """The keeper of a rank that writes nothing: rank 0 has the same weights."""
+class NullCheckpointer(Checkpointer):
+    """The checkpointer of a rank that writes nothing: rank 0 has the same weights."""
 
     def offer_best(self, state: dict) -> None:
         """Leave it to rank 0."""

@@ -26,7 +26,7 @@ from .trainer import Session
 BACKEND = "inductor"
 """Of torch.compile."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def warm_up(session: Session, engine: Engine, report: Report, step: int, *, alone: bool = True) -> None:
@@ -34,12 +34,12 @@ def warm_up(session: Session, engine: Engine, report: Report, step: int, *, alon
 
     ``alone``: what was compiled before in this process is done with. Errors for lack of memory are raised, as in an update.
     """
-    compiled, recorded = engine.compile, engine.cuda_graphs and _can_record(session, report.say)
-    if not compiled and session.view.device.type != "cuda":
+    compiled, recorded = engine.compile, engine.cuda_graphs and _can_record(session, report.log)
+    if not compiled and session.input_transform.device.type != "cuda":
         return
     report.status(state="starting", phase="compiling" if compiled else "warming up")
     if compiled:
-        report.say("compiling the network; that may take minutes")
+        report.log("compiling the network; that may take minutes")
     begun = time.monotonic()
     with _undisturbed(session):
         if compiled:
@@ -49,7 +49,7 @@ def warm_up(session: Session, engine: Engine, report: Report, step: int, *, alon
         _rehearse(session)
     if compiled:
         took = duration(time.monotonic() - begun)
-        report.say(f"compiled in {took}")
+        report.log(f"compiled in {took}")
         report.event("compiled", took, step)
 
 
@@ -70,7 +70,7 @@ def _attempt(what: str, work: Callable[[], None], undo: Callable[[], None], repo
         if is_out_of_memory(error):
             raise
         line = f"{what} failed, the run goes on without: {_in_short(error)}"
-        report.say(line)
+        report.log(line)
         report.event(f"{what.split()[0]}_failed", line, step)
         return False
     return True
@@ -82,11 +82,11 @@ def _in_short(error: Exception) -> str:
     return " ".join([f"{type(error).__name__}:", *lines[:2]])[:300]
 
 
-def _can_record(session: Session, say: Say) -> bool:
+def _can_record(session: Session, log: Log) -> bool:
     """Recorded kernels write each gradient to the same place, so that parts of a batch would overwrite each other's."""
     if session.updater.accumulate == 1 and session.group.world == 1 and session.recipe.sam == "none":
         return True
-    say("without CUDA graphs: they work neither with a batch in parts, nor with SAM, nor with several devices")
+    log("without CUDA graphs: they work neither with a batch in parts, nor with SAM, nor with several devices")
     return False
 
 
@@ -112,8 +112,8 @@ def _run_eagerly() -> None:
 
 def _networks(session: Session) -> list[nn.Module]:
     """The network, and its moving average where there is one."""
-    network, judged = session.network, session.updater.judged
-    return [network] if judged is network else [network, judged]
+    network, eval_model = session.network, session.updater.eval_model
+    return [network] if eval_model is network else [network, eval_model]
 
 
 def _record(session: Session) -> None:
@@ -135,10 +135,12 @@ def _rehearse(session: Session) -> None:
     session.updater.rehearse(*_batch(session))
     if len(session.validation):
         at_least = max(1, session.recipe.batch_size // session.group.world)
-        batch = next(evaluation_batches(session.validation, session.view, at_least, group=session.group), None)
-        judged = [] if batch is None else [batch]
+        batch = next(
+            evaluation_batches(session.validation, session.input_transform, at_least, group=session.group), None
+        )
+        evaluated = [] if batch is None else [batch]
         try:
-            evaluate(session.updater.judged, judged, session.num_classes, session.precision, session.group)
+            evaluate(session.updater.eval_model, evaluated, session.num_classes, session.precision, session.group)
         except Exception as error:
             if session.group.world > 1 or not is_out_of_memory(error):
                 raise  # of one process the evaluation itself finds out how many images there is memory for
@@ -153,7 +155,7 @@ def _batch(session: Session) -> tuple[Tensor, Tensor]:
 @contextlib.contextmanager
 def _undisturbed(session: Session) -> Iterator[None]:
     """Put buffers, random numbers and mode of the networks back to where they were."""
-    device = session.view.device
+    device = session.input_transform.device
     numbers = rng.state(device)
     buffers = [(buffer, buffer.clone()) for network in _networks(session) for buffer in network.buffers()]
     training = session.network.training

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ..devices.process_group import ALONE, Group
-from .train_step import Figures
+from .train_step import StepMetrics
 
 LONGEST_S = 1.0
 SHORTEST_S = 0.05
@@ -19,7 +19,7 @@ COST_SHARE = 0.01
 
 
 @dataclass(frozen=True)
-class Means:
+class WindowMeans:
     """Means over ``updates`` updates; ``bad`` is the number (from 0) of the first one whose loss is NaN or infinite."""
 
     loss: float
@@ -29,7 +29,7 @@ class Means:
     bad: int | None
 
 
-class Window:
+class MetricsWindow:
     """Collects the figures of updates of ``batch_size`` images and says when a record is due.
 
     A record is due every second; in a short run, so that it too has a curve, after each 400th part of the run, though not
@@ -41,39 +41,39 @@ class Window:
         self._group = group
         self._every = max(1, total_steps // RECORDS_PER_RUN)
         self._shortest = SHORTEST_S
-        self._figures: list[Figures] = []
+        self._metrics: list[StepMetrics] = []
         self.restart()
 
     def restart(self) -> None:
         """Begin anew: the time since the last record went to something else, such as an evaluation."""
-        self._figures.clear()
+        self._metrics.clear()
         self._since = time.perf_counter()
 
     def __len__(self) -> int:
-        return len(self._figures)
+        return len(self._metrics)
 
-    def add(self, figures: Figures) -> None:
+    def add(self, metrics: StepMetrics) -> None:
         """Take in one update."""
-        self._figures.append(figures)
+        self._metrics.append(metrics)
 
     def due(self) -> bool:
         """Whether it is time for a record."""
         passed = time.perf_counter() - self._since
-        return passed >= LONGEST_S or (passed >= self._shortest and len(self._figures) >= self._every)
+        return passed >= LONGEST_S or (passed >= self._shortest and len(self._metrics) >= self._every)
 
     def charge(self, seconds: float) -> None:
         """Reckon with ``seconds`` as the cost of a record from now on."""
         self._shortest = max(SHORTEST_S, seconds / COST_SHARE)
 
-    def close(self) -> Means:
+    def close(self) -> WindowMeans:
         """The means since the last record, and begin anew. Waits for the device. At least one update must be in."""
         losses = (
-            self._group.sum(torch.stack([figures.loss for figures in self._figures])) / self._group.world
+            self._group.sum(torch.stack([metrics.loss for metrics in self._metrics])) / self._group.world
         ).tolist()
-        correct = self._group.sum(torch.stack([figures.correct for figures in self._figures]).sum()).item()
+        correct = self._group.sum(torch.stack([metrics.correct for metrics in self._metrics]).sum()).item()
         count = len(losses)
         images = count * self._batch_size
         bad = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), None)
         speed = images / max(time.perf_counter() - self._since, 1e-9)
         self.restart()
-        return Means(sum(losses) / count, correct / images, speed, count, bad)
+        return WindowMeans(sum(losses) / count, correct / images, speed, count, bad)

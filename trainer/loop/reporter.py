@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from ..common.progress import Narrator
+from ..common.progress import ProgressReporter
 from ..runs import requests
 from ..runs.run_writer import RunWriteError, RunWriter
-from ..runs.tail import Figures
+from ..runs.tail import NewestMetrics
 
 BACKLOG = 100_000
 STATUS_EVERY_S = 0.5
 
 
 class Report:
-    """Writes records and states of one run through ``writer`` and speaks through ``narrator``.
+    """Writes records and states of one run through ``writer`` and speaks through ``reporter``.
 
     Records that a full disk refuses wait in memory and are written, in order, as soon as there is room.
     """
 
-    def __init__(self, writer: RunWriter, narrator: Narrator) -> None:
+    def __init__(self, writer: RunWriter, reporter: ProgressReporter) -> None:
         self._writer = writer
-        self.narrator = narrator
-        self.say = narrator.say
+        self.reporter = reporter
+        self.log = reporter.log
         self._waiting: deque[dict] = deque(maxlen=BACKLOG)
         self._refused = False
         self._last_status = 0.0
@@ -32,9 +32,9 @@ class Report:
         self._begun = time.monotonic()
         self._known: set[tuple] = set()
 
-    def already_recorded(self, figures: Figures) -> None:
+    def already_recorded(self, metrics: NewestMetrics) -> None:
         """Leave out what stands in metrics.jsonl: a killed run may have written it after its last checkpoint."""
-        self._known = {_once(record) for record in (figures.validation, figures.test, *figures.events)}
+        self._known = {_once(record) for record in (metrics.validation, metrics.test, *metrics.events)}
 
     def forget_after(self, step: int) -> None:
         """Drop the records of later steps that wait for room on the disk: these steps will be made again."""
@@ -67,7 +67,7 @@ class Report:
             self._refused = False
         except RunWriteError as error:
             if not self._refused:
-                self.say(f"{error}; training goes on, and the records wait in memory")
+                self.log(f"{error}; training goes on, and the records wait in memory")
             self._refused = True
 
     def end(self) -> int:

@@ -15,7 +15,7 @@ from ... import settings
 from ...errors import WorkError
 from ...models.catalogue import registry
 from ..batches import class_balance, placement
-from ..batches.batches import TrainingBatches, View
+from ..batches.batches import InputTransform, TrainingBatches
 from ..common import rng
 from ..common.json_safe import short
 from ..common.number_text import percent
@@ -29,9 +29,9 @@ from ..devices.process_group import ALONE, Group
 from ..optim import fine_tuning
 from ..optim.build import Average, build_optimizer
 from ..runs.run_writer import RunWriter
-from ..runs.tail import newest_figures
+from ..runs.tail import newest_metrics
 from ..weights import checkpoint, initialise, weight_files
-from .checkpointer import Bystander, Keeper
+from .checkpointer import Checkpointer, NullCheckpointer
 from .compile_warmup import warm_up
 from .evaluate import Evaluation
 from .reporter import Report
@@ -104,13 +104,13 @@ def _attempt(job: Job, before: Shortage | None) -> Shortage | None:
     """
     report, checkpoints, group = job.report, job.writer.checkpoints, job.group
     report.status(state="starting", phase="building the network")
-    begun = group.shared(checkpoints.last.exists() or checkpoints.previous.exists())
+    begun = group.broadcast_object(checkpoints.last.exists() or checkpoints.previous.exists())
     session = build_session(job.config, job.data, job.device, group, begun=begun)
-    keeper = (Keeper if group.first else Bystander)(checkpoints, report, job.config.checkpoints)
-    trainer = Trainer(session, report, keeper, job.stop_wanted)
+    checkpointer = (Checkpointer if group.first else NullCheckpointer)(checkpoints, report, job.config.checkpoints)
+    trainer = Trainer(session, report, checkpointer, job.stop_wanted)
     _go_on(trainer, job.writer, report, job.device)
     if before is not None:
-        _take_smaller_parts(trainer, keeper, report, before)
+        _take_smaller_parts(trainer, checkpointer, report, before)
     _unless_stopped(job.stop_wanted, group)
     try:
         warm_up(session, job.config.engine, report, trainer.step)
@@ -122,11 +122,11 @@ def _attempt(job: Job, before: Shortage | None) -> Shortage | None:
         return Shortage(trainer.step + 1, session.updater.accumulate, session.recipe.batch_size)
     if not trainer.ended_early:
         report.status(progress=1.0)
-    _test(trainer, job.data, keeper, report)
+    _test(trainer, job.data, checkpointer, report)
     return None
 
 
-def _take_smaller_parts(trainer: Trainer, keeper: Keeper, report: Report, shortage: Shortage) -> None:
+def _take_smaller_parts(trainer: Trainer, checkpointer: Checkpointer, report: Report, shortage: Shortage) -> None:
     """Work the batch off in more parts from here on, say so, and write it into a checkpoint, so that a resumed run knows."""
     network = trainer.session.network
     trainer.session.updater.accumulate = shortage.next_parts
@@ -134,26 +134,26 @@ def _take_smaller_parts(trainer: Trainer, keeper: Keeper, report: Report, shorta
     report.event("batch_split", said, trainer.step)
     normed = any(name.endswith("running_mean") for name, _ in network.named_buffers())
     remark = f", but batch norm takes its statistics from {shortage.next_size} images at a time" if normed else ""
-    report.say(f"{said}, from step {trainer.step:,} on; the update stays that of the whole batch{remark}")
-    keeper.save(trainer.state, trainer.step)
+    report.log(f"{said}, from step {trainer.step:,} on; the update stays that of the whole batch{remark}")
+    checkpointer.save(trainer.state, trainer.step)
 
 
 def _unless_stopped(stop_wanted: StopWanted, group: Group = ALONE) -> None:
     """Raise Stopped where this process, or any rank of the group, was asked to stop."""
-    if group.most(stop_wanted())[0]:
+    if group.all_reduce_max(stop_wanted())[0]:
         raise Stopped
 
 
 def _load_in_turn(config: RunConfig, report: Report, group: Group) -> DataSet:
     """The data set; of the ranks on one host the first decodes it, and the others find its copy."""
     if group.world == 1:
-        return load_data(config, report.say)
-    data = load_data(config, report.say) if group.local_rank == 0 else None
-    group.most(0)
-    return data or load_data(config, report.say)
+        return load_data(config, report.log)
+    data = load_data(config, report.log) if group.local_rank == 0 else None
+    group.all_reduce_max(0)
+    return data or load_data(config, report.log)
 
 
-def load_data(config: RunConfig, say: Callable[[str], None]) -> DataSet:
+def load_data(config: RunConfig, log: Callable[[str], None]) -> DataSet:
     """The data set of a run; WorkError where it is no longer the one that the run began with."""
     wanted = config.data
     data = datasets.load(
@@ -163,7 +163,7 @@ def load_data(config: RunConfig, say: Callable[[str], None]) -> DataSet:
         image_size=wanted.size if wanted.name.startswith("folder:") else None,
         validation=wanted.held_out,
         seed=config.seed,
-        say=say,
+        log=log,
     )
     for part in ("train", "validation", "test"):
         now, then = len(getattr(data, part)), getattr(wanted, part)
@@ -188,29 +188,31 @@ def build_session(
     ``begun``: there is a checkpoint with the weights, so those that the run began with are not needed any more.
     """
     recipe, engine = config.recipe, config.engine
-    hardware.settle_gpu(device, engine.tf32)
+    hardware.configure_gpu(device, engine.tf32)
     network = build_network(config)
     first = config.network.pretrained
     taken_over = first is not None and not begun
     if taken_over and group.first:  # the file may be on this host alone
-        initialise.take_over(network, config.network)
-    fresh = first.fresh if first is not None else ()
+        initialise.load_initial_weights(network, config.network)
+    newly_initialised = first.newly_initialised if first is not None else ()
     if recipe.freeze == "backbone":
-        fine_tuning.freeze(network, fresh)
-    scales = fine_tuning.rate_scales(network, recipe, fresh)
+        fine_tuning.freeze(network, newly_initialised)
+    scales = fine_tuning.rate_scales(network, recipe, newly_initialised)
     mean, std = (first.mean, first.std) if first is not None and first.mean else (data.mean, data.std)
     if len(mean) == 1:  # grey images get as many equal channels as the network takes
         mean, std = tuple(mean) * config.network.in_channels, tuple(std) * config.network.in_channels
     layout = torch.channels_last if engine.channels_last else torch.contiguous_format
     network = network.to(device, memory_format=layout)  # pyright: ignore[reportCallIssue] torch declares no memory_format beside a device
     if taken_over:
-        group.align(network)
-    view = View(mean, std, config.network.image_size, device, engine.channels_last)
+        group.broadcast_parameters(network)
+    input_transform = InputTransform(mean, std, config.network.image_size, device, engine.channels_last)
     average = Average(network, copy.deepcopy(network), recipe.ema) if recipe.ema else None
     precision = autocast(engine.precision, device, cache=not engine.cuda_graphs)
     scaler = torch.amp.GradScaler(device.type) if engine.precision == "fp16" else None
     on_device = engine.data_on_device and placement.fits(data.train, recipe, device)
-    batches = TrainingBatches(data.train, view, recipe, config.seed, len(data.classes), group, on_device=on_device)
+    batches = TrainingBatches(
+        data.train, input_transform, recipe, config.seed, len(data.classes), group, on_device=on_device
+    )
     optimizer = build_optimizer(network, recipe, scales)
     # Of a person's own network it is not known whether each of its parameters gets a gradient.
     forward = group.wrapped(network, partly_used=not registry.comes_with_the_program(config.network.name))
@@ -222,7 +224,18 @@ def build_session(
         "mean": list(mean),
         "std": list(std),
     }
-    parts = (network, updater, batches, data.validation, view, recipe, len(data.classes), precision, facts, group)
+    parts = (
+        network,
+        updater,
+        batches,
+        data.validation,
+        input_transform,
+        recipe,
+        len(data.classes),
+        precision,
+        facts,
+        group,
+    )
     return Session(*parts)
 
 
@@ -236,14 +249,14 @@ def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.de
     """Put the trainer where the newest whole checkpoint left it, and drop the records of what comes after."""
 
     def damaged(line: str) -> None:
-        report.say(line)
+        report.log(line)
         report.event("checkpoint_damaged", line, 0)
 
     group = trainer.session.group
     # Rank 0 reads, as the others may be on hosts that do not see the run directory; tensors travel in main memory.
     where = device if group.world == 1 else "cpu"
-    state = group.shared(checkpoint.read_newest(writer.checkpoints, where, damaged) if group.first else None)
-    began_before = newest_figures(writer.path).train or state is not None
+    state = group.broadcast_object(checkpoint.read_newest(writer.checkpoints, where, damaged) if group.first else None)
+    began_before = newest_metrics(writer.path).train or state is not None
     if state is not None:
         try:
             trainer.restore(state)
@@ -254,38 +267,38 @@ def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.de
     if began_before:
         report.forget_after(trainer.step)
         writer.drop_records_after(trainer.step)
-        report.already_recorded(newest_figures(writer.path))
+        report.already_recorded(newest_metrics(writer.path))
         report.event("resumed", f"from step {trainer.step}", trainer.step)
-        report.say(f"going on from step {trainer.step:,} of {trainer.total:,}")
+        report.log(f"going on from step {trainer.step:,} of {trainer.total:,}")
         if state is not None and state["mean"] != trainer.session.facts["mean"]:
             # As many as before, of the same classes, or `load_data` would have refused them.
             line = "the images are no longer those that the run began with; it goes on with them as they are now"
             report.event("data_changed", line, trainer.step)
-            report.say(line)
+            report.log(line)
 
 
-def _test(trainer: Trainer, data: DataSet, keeper: Keeper, report: Report) -> None:
+def _test(trainer: Trainer, data: DataSet, checkpointer: Checkpointer, report: Report) -> None:
     """Judge the best weights on the test part, once, and write down the result."""
     if not len(data.test):
         return
     report.status(state="testing", phase="test", eta_s=None)
     session = trainer.session
-    network, epoch = session.updater.judged, trainer.epochs_done
+    network, epoch = session.updater.eval_model, trainer.epochs_done
     try:
-        best = keeper.best(session.view.device)
+        best = checkpointer.best(session.input_transform.device)
     except checkpoint.CheckpointError as error:
-        report.say(f"{error}; the last weights are tested instead")
+        report.log(f"{error}; the last weights are tested instead")
         report.event("checkpoint_damaged", str(error), trainer.step)
         best = None
     if best is not None:
         epoch = _take_best(network, best)
-    session.group.align(network)
+    session.group.broadcast_parameters(network)
     tta = session.recipe.tta
-    evaluation = trainer.judge(network, data.test, mirrored=tta == "flip")
+    evaluation = trainer.evaluate(network, data.test, mirrored=tta == "flip")
     report.record(_test_record(evaluation, trainer, epoch, report.time()) | {"tta": tta})
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
     mirrored = ", images and mirrored copys judged together" if tta == "flip" else ""
-    report.say(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}{mirrored}")
+    report.log(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}{mirrored}")
 
 
 def _take_best(network: nn.Module, best: dict) -> float:

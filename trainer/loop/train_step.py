@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from ..config.recipe import Recipe
 from ..optim.build import Average, clip_gradients, gradient_norm, set_rate
-from ..optim.sam import Ascent
+from ..optim.sam import SAM
 from .evaluate import scores_of
 
 Precision = Callable[[], AbstractContextManager]
@@ -34,7 +34,7 @@ def autocast(precision: str, device: torch.device, *, cache: bool = True) -> Pre
     return lambda: torch.autocast(device.type, dtype=dtype, cache_enabled=cache)
 
 
-class Figures(NamedTuple):
+class StepMetrics(NamedTuple):
     """Of one update, still on the device: the loss (scalar) and the number of images classified rightly (scalar)."""
 
     loss: Tensor
@@ -78,7 +78,7 @@ class Updater:
         self._norm: Tensor | None = None
         self._class_weights = class_weights
         device = next(network.parameters()).device
-        self._ascent = None if recipe.sam == "none" else Ascent(network, recipe.rho, recipe.sam == "asam", device)
+        self._sam = None if recipe.sam == "none" else SAM(network, recipe.rho, recipe.sam == "asam", device)
 
     def criterion(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of scores (B, classes) with classes (B,) or probabilities (B, classes), in fp32.
@@ -93,55 +93,55 @@ class Updater:
         total = F.cross_entropy(scores.float(), targets, weights, label_smoothing=smoothing, reduction="sum")
         return total / len(targets)
 
-    def __call__(self, images: Tensor, targets: Tensor, rate: float) -> Figures:
+    def __call__(self, images: Tensor, targets: Tensor, rate: float) -> StepMetrics:
         """Make one update at learning rate ``rate`` with images (B, C, H, W) and their targets. Waits for nothing."""
         set_rate(self.optimizer, rate)
-        figures = self._passes(images, targets)
+        metrics = self._passes(images, targets)
         self._apply()
-        return figures
+        return metrics
 
     def rehearse(self, images: Tensor, targets: Tensor) -> None:
         """All of an update up to the gradients, which are dropped: the weights stay as they are."""
         self._passes(images, targets)
         self._forget_gradients()
 
-    def _passes(self, images: Tensor, targets: Tensor) -> Figures:
+    def _passes(self, images: Tensor, targets: Tensor) -> StepMetrics:
         """The gradients that the update is made of, and the figures of the weights as they are."""
         self._forget_gradients()
-        if self._ascent is None:
+        if self._sam is None:
             return self._gradients(images, targets)
-        self._ascent.begin()
-        figures = self._gradients(images, targets)
-        with self._ascent.worst_point():
+        self._sam.begin()
+        metrics = self._gradients(images, targets)
+        with self._sam.perturbed_weights():
             self._forget_gradients()
             self._gradients(images, targets)
-        return figures
+        return metrics
 
     def _forget_gradients(self) -> None:
         """What optimizer.zero_grad() does, without the record that it makes for the profiler: 30 µs in every update."""
         for parameter in self._parameters:
             parameter.grad = None
 
-    def _gradients(self, images: Tensor, targets: Tensor) -> Figures:
+    def _gradients(self, images: Tensor, targets: Tensor) -> StepMetrics:
         """Add the gradients of a batch to what is there."""
         if self.accumulate == 1:
             return self._backward(images, targets, self._share)
         return self._backward_in_parts(images, targets, self.accumulate)
 
-    def _backward_in_parts(self, images: Tensor, targets: Tensor, parts: int) -> Figures:
+    def _backward_in_parts(self, images: Tensor, targets: Tensor, parts: int) -> StepMetrics:
         """Add up the gradients of parts of the batch, each weighted by its share: the gradient of the whole batch.
 
         All parts but the last hold ``len(images) / parts`` images, rounded up, so there may be fewer of them than ``parts``.
         """
         pieces = list(zip(images.chunk(parts), targets.chunk(parts), strict=True))
-        figures = []
+        metrics = []
         for number, (piece, labels) in enumerate(pieces, 1):
             # Ranks average their gradients once, with the last piece.
             with nullcontext() if number == len(pieces) else self._quiet():
-                figures.append(self._backward(piece, labels, self._share * len(piece) / len(images)))
-        return Figures(sum(f.loss for f in figures), sum(f.correct for f in figures))  # pyright: ignore[reportArgumentType] never 0: there is a part
+                metrics.append(self._backward(piece, labels, self._share * len(piece) / len(images)))
+        return StepMetrics(sum(f.loss for f in metrics), sum(f.correct for f in metrics))  # pyright: ignore[reportArgumentType] never 0: there is a part
 
-    def _backward(self, images: Tensor, targets: Tensor, share: float) -> Figures:
+    def _backward(self, images: Tensor, targets: Tensor, share: float) -> StepMetrics:
         with self._precision():
             outputs = self._forward(images)
             if self._own_loss is not None:
@@ -152,7 +152,7 @@ class Updater:
             loss = loss * share
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         classes = targets if targets.ndim == 1 else targets.argmax(1)
-        return Figures(loss.detach(), (scores_of(outputs).argmax(1) == classes).sum())
+        return StepMetrics(loss.detach(), (scores_of(outputs).argmax(1) == classes).sum())
 
     def _apply(self) -> None:
         if self.scaler is not None:
@@ -172,6 +172,6 @@ class Updater:
         return norm.item()
 
     @property
-    def judged(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The network whose accuracy counts: the moving average where there is one."""
         return self.network if self.average is None else self.average.network

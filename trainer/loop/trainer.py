@@ -16,21 +16,21 @@ from torch import Tensor, nn
 
 from ...errors import WorkError
 from ..analysis.best import merit
-from ..batches.batches import TrainingBatches, View, evaluation_batches, evaluation_size
+from ..batches.batches import InputTransform, TrainingBatches, evaluation_batches, evaluation_size
 from ..common import rng
 from ..common.json_safe import short
 from ..common.number_text import duration, percent, speed
 from ..common.out_of_memory import is_out_of_memory, release
-from ..common.progress import Moment
+from ..common.progress import StepProgress
 from ..config.lr_schedule import learning_rate
 from ..config.recipe import Recipe
 from ..data.datasets import LabelledImages
-from ..devices.process_group import ALONE, Group, Meetings
+from ..devices.process_group import ALONE, Group, SyncSchedule
 from ..optim.fine_tuning import train_mode
 from ..runs import requests
-from .checkpointer import Keeper
+from .checkpointer import Checkpointer
 from .evaluate import Evaluation, evaluate
-from .metrics_window import Means, Window
+from .metrics_window import MetricsWindow, WindowMeans
 from .reporter import Report
 from .train_step import Precision, Updater
 
@@ -72,7 +72,7 @@ class Session:
     updater: Updater
     batches: TrainingBatches
     validation: LabelledImages
-    view: View
+    input_transform: InputTransform
     recipe: Recipe
     num_classes: int
     precision: Precision
@@ -83,24 +83,26 @@ class Session:
 class Trainer:
     """Trains one network to the end of its recipe, or until ``stop_wanted`` says to stop."""
 
-    def __init__(self, session: Session, report: Report, keeper: Keeper, stop_wanted: Callable[[], bool]) -> None:
+    def __init__(
+        self, session: Session, report: Report, checkpointer: Checkpointer, stop_wanted: Callable[[], bool]
+    ) -> None:
         self.session = session
         self.step = 0
         self.evaluated = 0
         self.best: Best | None = None
         self.ended_early = False
         self._report = report
-        self._keeper = keeper
+        self._checkpointer = checkpointer
         self._stop_wanted = stop_wanted
         self._per_epoch = session.batches.steps_per_epoch
         self.total = session.recipe.epochs * self._per_epoch
         self._group = session.group
-        self._meetings = Meetings(session.group)
-        self._window = Window(session.recipe.batch_size, self.total, session.group)
-        self._epoch_figures = [0.0, 0.0, 0.0]
-        self._last: Means | None = None
+        self._sync_schedule = SyncSchedule(session.group)
+        self._window = MetricsWindow(session.recipe.batch_size, self.total, session.group)
+        self._epoch_metrics = [0.0, 0.0, 0.0]
+        self._last: WindowMeans | None = None
         at_least = max(1, session.recipe.batch_size // session.group.world)
-        self._judged_at_once = evaluation_size(session.view, at_least)
+        self._evaluated_at_once = evaluation_size(session.input_transform, at_least)
         self._begun_at = 0
         self._begun_time = 0.0
 
@@ -116,14 +118,14 @@ class Trainer:
                     self._end_epoch()
                 if self.step >= self.total:
                     break
-                if self._group.most(self.step > 0 and self._report.requested(requests.FINISH))[0]:
+                if self._group.all_reduce_max(self.step > 0 and self._report.requested(requests.FINISH))[0]:
                     self._end_early()
                 else:
                     self._train_epoch()
             self._insist_on_checkpoint()
         except Stopped:
-            if not self._keeper.save(self.state, self.step):
-                self._report.say(f"what was trained since the last checkpoint is lost: {self._keeper.trouble}")
+            if not self._checkpointer.save(self.state, self.step):
+                self._report.log(f"what was trained since the last checkpoint is lost: {self._checkpointer.trouble}")
             self._report.status(phase=self._phase(), **self._progress())
             raise
 
@@ -133,18 +135,18 @@ class Trainer:
         Raises WorkError when it does not come, and Stopped when nobody wants to wait.
         """
         deadline = time.monotonic() + PATIENCE_S
-        if self._keeper.trouble:
-            self._report.say("the training is done and waits for the disk to take its weights; a stop gives them up")
-        while self._keeper.trouble:
+        if self._checkpointer.trouble:
+            self._report.log("the training is done and waits for the disk to take its weights; a stop gives them up")
+        while self._checkpointer.trouble:
             if self._stop_wanted() or self._report.requested(requests.STOP):
                 raise Stopped
             if time.monotonic() >= deadline:
                 raise WorkError(
-                    f"the weights could not be written: {self._keeper.trouble}; make room, and resume the run"
+                    f"the weights could not be written: {self._checkpointer.trouble}; make room, and resume the run"
                 )
             self._report.status(phase="waiting for the disk")
             time.sleep(RETRY_S)
-            self._keeper.save(self.state, self.step)
+            self._checkpointer.save(self.state, self.step)
 
     @property
     def epochs_done(self) -> float:
@@ -155,8 +157,8 @@ class Trainer:
     def _train_epoch(self) -> None:
         """The rest of the present epoch."""
         number, first = divmod(self.step, self._per_epoch)
-        self._epoch_figures = [0.0, 0.0, 0.0]
-        self._tell_status(always=self.step == self._begun_at)
+        self._epoch_metrics = [0.0, 0.0, 0.0]
+        self._report_status(always=self.step == self._begun_at)
         epoch = self.session.batches.epoch(number)
         train_mode(self.session.network)
         self._window.restart()
@@ -165,18 +167,18 @@ class Trainer:
             at_end = position + 1 == self._per_epoch
             stop, due = self._stop_wanted(), at_end or self._window.due()
             if self._group.world > 1:
-                stop, due = self._meetings.agreed(stop, due, now=at_end)
+                stop, due = self._sync_schedule.agreed(stop, due, now=at_end)
             if due or stop:
                 self._close_window()
-                stop, finish = self._group.most(
+                stop, finish = self._group.all_reduce_max(
                     stop or self._report.requested(requests.STOP), self._report.requested(requests.FINISH)
                 )
                 if stop:
                     raise Stopped
                 if finish:
                     return
-                if not at_end and self._keeper.due(at_epoch_end=False):
-                    self._keeper.save(self.state, self.step)
+                if not at_end and self._checkpointer.due(at_epoch_end=False):
+                    self._checkpointer.save(self.state, self.step)
                     self._window.restart()
 
     def _update(self, images: Tensor, targets: Tensor) -> None:
@@ -195,7 +197,7 @@ class Trainer:
         self._last = means
         images = means.updates * self.session.recipe.batch_size
         for index, value in enumerate((images, means.loss * images, means.accuracy * images)):
-            self._epoch_figures[index] += value
+            self._epoch_metrics[index] += value
         rate = learning_rate(self.session.recipe, self.step - 1, self._per_epoch)
         wrong = self._divergence(means, norm, first)
         self._report.record(
@@ -215,10 +217,10 @@ class Trainer:
         )
         if wrong:
             raise wrong
-        self._tell_progress(means)
+        self._report_progress(means)
         self._window.charge(time.perf_counter() - fetched)
 
-    def _divergence(self, means: Means, norm: float, first: int) -> Diverged | None:
+    def _divergence(self, means: WindowMeans, norm: float, first: int) -> Diverged | None:
         """What is wrong with the figures since update ``first``; None where they are finite."""
         if means.bad is not None:
             return Diverged(first + means.bad, "the loss is no finite number")
@@ -241,11 +243,11 @@ class Trainer:
                 line += " (best)"
         self.evaluated = number
         if improved or not len(self.session.validation):
-            self._keeper.offer_best(self._best_state())
-        self._tell_status(always=self.step >= self.total)
-        if self.step >= self.total or self._keeper.due(at_epoch_end=True):
-            self._keeper.save(self.state, self.step, number)
-        self._tell_epoch(number, line)
+            self._checkpointer.offer_best(self._best_state())
+        self._report_status(always=self.step >= self.total)
+        if self.step >= self.total or self._checkpointer.due(at_epoch_end=True):
+            self._checkpointer.save(self.state, self.step, number)
+        self._report_epoch(number, line)
 
     def _end_early(self) -> None:
         """End here, as was asked. Within the first epoch nothing is judged yet, so the present weights are."""
@@ -255,25 +257,25 @@ class Trainer:
                 evaluation = self._evaluate()
                 self._record_evaluation(evaluation, epoch)
                 self.best = Best(evaluation.accuracy, evaluation.loss, epoch, self.step)
-            self._keeper.offer_best(self._best_state() | {"epoch": epoch})
+            self._checkpointer.offer_best(self._best_state() | {"epoch": epoch})
         self.ended_early = True
         self._report.event("ended_early", f"after step {self.step} of {self.total}", self.step)
-        self._report.say(f"ended early, as asked, after step {self.step:,} of {self.total:,}; the best weights count")
+        self._report.log(f"ended early, as asked, after step {self.step:,} of {self.total:,}; the best weights count")
         self._report.status(**self._progress(), epoch=self.step // self._per_epoch, ended_early=True)
-        self._keeper.save(self.state, self.step)
+        self._checkpointer.save(self.state, self.step)
 
     def _evaluate(self) -> Evaluation:
-        self._group.align(self.session.updater.judged, buffers_only=True)
-        return self.judge(self.session.updater.judged, self.session.validation)
+        self._group.broadcast_parameters(self.session.updater.eval_model, buffers_only=True)
+        return self.evaluate(self.session.updater.eval_model, self.session.validation)
 
-    def judge(self, network: nn.Module, samples: LabelledImages, *, mirrored: bool = False) -> Evaluation:
+    def evaluate(self, network: nn.Module, samples: LabelledImages, *, mirrored: bool = False) -> Evaluation:
         """Evaluate ``network`` on ``images``, as many at a time as there is memory for; ``mirrored`` as in `evaluate`.
 
         Raises Stopped where that is asked for meanwhile, and WorkError where memory does not suffice for one image.
         """
         session, group = self.session, self._group
         while True:
-            batches = evaluation_batches(samples, session.view, batch=self._judged_at_once, group=group)
+            batches = evaluation_batches(samples, session.input_transform, batch=self._evaluated_at_once, group=group)
             if group.world == 1:  # several ranks stop after the evaluation, all at the same step
                 batches = self._until_stopped(batches)
             try:
@@ -281,17 +283,17 @@ class Trainer:
             except Exception as error:
                 if group.world > 1 or not is_out_of_memory(error):
                     raise
-            self._judge_fewer_at_once()
+            self._evaluate_fewer_at_once()
 
-    def _judge_fewer_at_once(self) -> None:
+    def _evaluate_fewer_at_once(self) -> None:
         """An evaluation changes nothing, so it is simply made again."""
-        if self._judged_at_once == 1:
+        if self._evaluated_at_once == 1:
             raise WorkError("out of memory in the evaluation, with one image at a time: a smaller network helps")
         release()
-        self._judged_at_once = (self._judged_at_once + 1) // 2
-        said = f"out of memory in the evaluation: {self._judged_at_once} images at a time from here on"
+        self._evaluated_at_once = (self._evaluated_at_once + 1) // 2
+        said = f"out of memory in the evaluation: {self._evaluated_at_once} images at a time from here on"
         self._report.event("evaluation_split", said, self.step)
-        self._report.say(said)
+        self._report.log(said)
 
     def _until_stopped(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in batches:
@@ -328,25 +330,25 @@ class Trainer:
             return None
         return round((self._report.time() - self._begun_time) / done * (self.total - self.step), 1)
 
-    def _tell_status(self, *, always: bool = False) -> None:
+    def _report_status(self, *, always: bool = False) -> None:
         """Bring status.json up to date where it is worth while: epochs may be shorter than replacing the file takes."""
         if always or self._report.status_due():
             self._report.status(state="training", phase=self._phase(), **self._progress())
 
-    def _tell_progress(self, means: Means) -> None:
-        self._tell_status()
+    def _report_progress(self, means: WindowMeans) -> None:
+        self._report_status()
         epoch, epochs = min(self.step // self._per_epoch + 1, self.session.recipe.epochs), self.session.recipe.epochs
-        figures = (means.loss, means.accuracy, means.images_per_s, self._eta() or 0.0)
-        self._report.narrator.moment(Moment(self.step, self.total, epoch, epochs, *figures))
+        metrics = (means.loss, means.accuracy, means.images_per_s, self._eta() or 0.0)
+        self._report.reporter.progress(StepProgress(self.step, self.total, epoch, epochs, *metrics))
 
-    def _tell_epoch(self, number: int, line: str) -> None:
-        images, loss, correct = self._epoch_figures
+    def _report_epoch(self, number: int, line: str) -> None:
+        images, loss, correct = self._epoch_metrics
         if not images:  # the epoch was trained in an earlier session, and only its evaluation was left
             return
         pace = f"; {speed(self._last.images_per_s)} images/s" if self._last else ""
         left = f", {duration(self._eta() or 0)} left" if self.step < self.total else ""
         trained = f"loss {loss / images:.4f}, accuracy {percent(correct / images)}"
-        self._report.narrator.epoch(f"epoch {number:3d} of {self.session.recipe.epochs}: {trained}{line}{pace}{left}")
+        self._report.reporter.epoch(f"epoch {number:3d} of {self.session.recipe.epochs}: {trained}{line}{pace}{left}")
 
     def state(self) -> dict:
         """Everything that a resumed run needs, for the checkpoint."""
@@ -362,7 +364,7 @@ class Trainer:
             "optimizer": updater.optimizer.state_dict(),
             "average": None if updater.average is None else updater.average.state_dict(),
             "scaler": None if updater.scaler is None else updater.scaler.state_dict(),
-            "rng": rng.state(session.view.device),
+            "rng": rng.state(session.input_transform.device),
             **session.facts,
         }
 
@@ -375,7 +377,7 @@ class Trainer:
             updater.average.load_state_dict(state["average"])
         if updater.scaler is not None and state["scaler"] is not None:
             updater.scaler.load_state_dict(state["scaler"])
-        rng.restore(state["rng"], session.view.device)
+        rng.restore(state["rng"], session.input_transform.device)
         self.step, self.evaluated = int(state["step"]), int(state["evaluated"])
         if not 0 <= self.step <= self.total:
             raise ValueError(f"it is of step {self.step}, and the run has {self.total}")
@@ -386,5 +388,5 @@ class Trainer:
 
     def _best_state(self) -> dict:
         best = {} if self.best is None else {"accuracy": self.best.accuracy, "loss": self.best.loss}
-        weights = self.session.updater.judged.state_dict()
+        weights = self.session.updater.eval_model.state_dict()
         return {"step": self.step, "epoch": self.evaluated, **best, **self.session.facts, "model": weights}

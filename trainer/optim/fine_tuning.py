@@ -13,10 +13,10 @@ from ...models.catalogue.declaration import Stage
 from ..config.recipe import Recipe
 
 
-def freeze(network: nn.Module, fresh: Collection[str]) -> None:
-    """Let only the parameters named ``fresh`` learn."""
+def freeze(network: nn.Module, newly_initialised: Collection[str]) -> None:
+    """Let only the parameters named ``newly_initialised`` learn."""
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name in fresh)
+        parameter.requires_grad_(name in newly_initialised)
 
 
 def train_mode(network: nn.Module) -> None:
@@ -32,7 +32,7 @@ def train_mode(network: nn.Module) -> None:
             module.eval()
 
 
-def rate_scales(network: nn.Module, recipe: Recipe, fresh: Collection[str]) -> dict[str, float]:
+def rate_scales(network: nn.Module, recipe: Recipe, newly_initialised: Collection[str]) -> dict[str, float]:
     """Factor on the learning rate of each parameter: 1 for what is fresh, for the rest ``backbone_lr``, and less in depth.
 
     ``layer_decay`` multiplies once for each declared stage between a parameter and the last one (Howard and Ruder, ULMFiT,
@@ -40,7 +40,7 @@ def rate_scales(network: nn.Module, recipe: Recipe, fresh: Collection[str]) -> d
     """
     depth = _stages_behind(network)
     return {
-        name: 1.0 if name in fresh else recipe.backbone_lr * recipe.layer_decay ** depth.get(name, 0)
+        name: 1.0 if name in newly_initialised else recipe.backbone_lr * recipe.layer_decay ** depth.get(name, 0)
         for name, _ in network.named_parameters()
     }
 

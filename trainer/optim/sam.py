@@ -19,7 +19,7 @@ ASAM_FLOOR = 0.01
 """η of ASAM: added to the size of each weight, so that one at 0 may be moved too."""
 
 
-class Ascent:
+class SAM:
     """Takes ``network`` to the worst point within ``rho``, by its present gradients, and back.
 
     In there, the second pass sees the first one's function: batches, dropout masks and drop paths are the same, because the
@@ -40,7 +40,7 @@ class Ascent:
         self._noise = rng.state(self._device)
 
     @contextmanager
-    def worst_point(self) -> Iterator[None]:
+    def perturbed_weights(self) -> Iterator[None]:
         """Between the first pass and the update: inside, the weights are displaced.
 
         Gradients may carry the factor of a scaler, since only their direction counts. Where one of them is infinite, the

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import torch
 
 from ..common.out_of_memory import release
-from ..common.progress import Say
+from ..common.progress import Log
 from ..config.run_config import RunConfig
 from ..devices import hardware
 from . import calibration_store, estimate
@@ -28,7 +28,7 @@ from .trial import Trial, undisturbed
 BUDGET_S = 8.0
 """No further choice is tried after these seconds."""
 
-WORTH = 0.03
+MIN_SPEEDUP = 0.03
 """Part of the run's estimated time that trying may take; it does not pay in shorter runs."""
 
 ROUNDS = 3
@@ -46,7 +46,7 @@ COMPILING_PAYS_S = 1200.0
 
 
 @dataclass(frozen=True)
-class Tried:
+class Candidate:
     """Seconds of an update with a choice, beside those of the best one before."""
 
     choice: Mapping[str, object]
@@ -70,20 +70,20 @@ def named(choice: Mapping[str, object]) -> str:
     return ", ".join(words)
 
 
-def settle(plan: Plan, say: Say, *, wanted: bool | None, measure: bool = True) -> tuple[Plan, Forecast]:
+def resolve(plan: Plan, log: Log, *, wanted: bool | None, measure: bool = True) -> tuple[Plan, Forecast]:
     """The plan with the engine that suits network and machine, and the forecast for it.
 
     ``wanted`` False leaves the engine as it is, True tries anew whatever is remembered and however short the run; None
     takes what is remembered, or else tries, where it pays and ``measure`` allows it. What somebody asked for stays.
     """
     try:
-        return _settled(plan, say, wanted, measure)
+        return _resolve(plan, log, wanted, measure)
     finally:
         if plan.config.engine.device.startswith("cuda"):
             release()  # for the process that trains
 
 
-def _settled(plan: Plan, say: Say, wanted: bool | None, measure: bool) -> tuple[Plan, Forecast]:
+def _resolve(plan: Plan, log: Log, wanted: bool | None, measure: bool) -> tuple[Plan, Forecast]:
     options = [] if plan.choice.complete or wanted is False else _options(plan)
     if not options:
         reason = "switched off" if wanted is False else "nothing to choose"
@@ -93,16 +93,16 @@ def _settled(plan: Plan, say: Say, wanted: bool | None, measure: bool) -> tuple[
     known = None if wanted else calibration_store.find(key)
     if known is not None:
         found = _noted(plan, known["choice"], "remembered", known["why"], known)
-        say(f"calibration of {str(known['date'])[:10]}: {known['why']}")
+        log(f"calibration of {str(known['date'])[:10]}: {known['why']}")
         return found, estimate.forecast(found.config, found.data)
     forecast = estimate.forecast(plan.config, plan.data)
     refusal = _refusal(forecast, options, forced=bool(wanted), measure=measure)
     if refusal:
         return _noted(plan, {}, "none", refusal), forecast
-    say(f"calibrating: {', '.join(named(option) for option in options)}")
+    log(f"calibrating: {', '.join(named(option) for option in options)}")
     with undisturbed(torch.device(plan.config.engine.device)):
         tried = _try_all(plan, forecast, options)
-    return _concluded(plan, forecast, tried, key, say)
+    return _choose_fastest(plan, forecast, tried, key, log)
 
 
 def _options(plan: Plan) -> list[dict[str, object]]:
@@ -132,18 +132,18 @@ def _refusal(forecast: Forecast, options: list, *, forced: bool, measure: bool) 
     if forced:
         return ""
     cost = len(options) * (SETTING_UP_S + 2 * (ROUNDS + 1) * max(BLOCK_S, forecast.timing.step_s))
-    if cost > WORTH * found.seconds:
+    if cost > MIN_SPEEDUP * found.seconds:
         return "the run is too short for it to pay"
     return "" if measure else "is done when the run starts"
 
 
-def _try_all(plan: Plan, forecast: Forecast, options: list[dict[str, object]]) -> list[Tried]:
+def _try_all(plan: Plan, forecast: Forecast, options: list[dict[str, object]]) -> list[Candidate]:
     assert forecast.estimate is not None and forecast.timing is not None
     deadline = time.monotonic() + BUDGET_S
     # A compilation that was asked for would be made anew for each choice; what is faster without it is so with it.
     config, batch = _with(plan.config, {"compile": False}), forecast.timing.batch
     best: Trial | None = None
-    tried: list[Tried] = []
+    tried: list[Candidate] = []
     for option in options:
         pays = not option.get("compile") or forecast.estimate.seconds >= COMPILING_PAYS_S
         # What is compiled or recorded is so for batches of the run's size.
@@ -157,7 +157,7 @@ def _try_all(plan: Plan, forecast: Forecast, options: list[dict[str, object]]) -
             seconds, against, faster = _compared(rival, best, batch)
         except Exception:  # what does not work with this network is not chosen, for whatever reason
             continue
-        tried.append(Tried(option, seconds, against, faster))
+        tried.append(Candidate(option, seconds, against, faster))
         if faster:
             config, best = changed, rival
     return tried
@@ -192,7 +192,9 @@ def _with(config: RunConfig, choice: Mapping[str, object]) -> RunConfig:
     return dataclasses.replace(config, engine=dataclasses.replace(config.engine, **choice))
 
 
-def _concluded(plan: Plan, forecast: Forecast, tried: list[Tried], key: str, say: Say) -> tuple[Plan, Forecast]:
+def _choose_fastest(
+    plan: Plan, forecast: Forecast, tried: list[Candidate], key: str, log: Log
+) -> tuple[Plan, Forecast]:
     """Tell, remember and apply what came out."""
     choice: dict[str, object] = {}
     gain = 1.0
@@ -212,7 +214,7 @@ def _concluded(plan: Plan, forecast: Forecast, tried: list[Tried], key: str, say
         ],
     }
     calibration_store.remember(key, entry)
-    say(f"calibration: {why}")
+    log(f"calibration: {why}")
     return _noted(plan, choice, "measured", why, entry), forecast.faster(plan.config, gain)
 
 

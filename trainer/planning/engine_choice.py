@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...errors import UsageError
-from ..common.progress import Say
+from ..common.progress import Log
 from ..config import engine_config
 from ..config.engine_config import Engine
 from ..config.request import TrainRequest
@@ -36,7 +36,7 @@ class Choice:
         return frozenset(key for key, origin in self.origins.items() if origin != DEFAULT)
 
 
-def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, say: Say) -> Choice:
+def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, log: Log) -> Choice:
     """Resolve the fields of engine.CHOICES; ``flags`` holds those that were given. UsageError for what cannot be."""
     for key, value in flags.items():
         engine_config.check(key, value, "")
@@ -44,7 +44,7 @@ def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, say:
     device = hardware.choose_device(str(wanted.get("device", "auto")))
     if file.complete:
         for key in _lost(file, flags, device):
-            say(f"without {key.replace('_', '-')} of {file.origin}, which ran on {file.engine.values.get('device')}")
+            log(f"without {key.replace('_', '-')} of {file.origin}, which ran on {file.engine.values.get('device')}")
             del wanted[key]
     origins = {
         key: FLAG if key in flags else file.origin if key in wanted else DEFAULT for key in engine_config.CHOICES
@@ -57,7 +57,7 @@ def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, say:
     chosen = Engine(
         device=str(device),
         device_name=hardware.device_name(device),
-        threads=hardware.choose_threads(_threads(wanted.get("threads"), flags, file.origin, say), alone=alone),
+        threads=hardware.choose_threads(_threads(wanted.get("threads"), flags, file.origin, log), alone=alone),
         calibration=wanted.get("calibration") if file.complete else None,  # type: ignore[arg-type]
         **{
             key: wanted.get(key, defaults.get(key, getattr(Engine, key)))
@@ -84,10 +84,10 @@ def _lost(file: TrainRequest, flags: Mapping[str, object], device: torch.device)
     return [key for key in (*engine_config.CUDA_ONLY, "compile") if file.engine.values.get(key) and key not in flags]
 
 
-def _threads(wanted: Any, flags: Mapping, origin: str, say: Say) -> int | None:
+def _threads(wanted: Any, flags: Mapping, origin: str, log: Log) -> int | None:
     """The number asked for; of a file's at most as many as there are cores."""
     cores = hardware.usable_cores()
     if "threads" not in flags and isinstance(wanted, int) and wanted > cores:
-        say(f"{cores} threads instead of the {wanted} of {origin}; last digits may differ")
+        log(f"{cores} threads instead of the {wanted} of {origin}; last digits may differ")
         return cores
     return wanted

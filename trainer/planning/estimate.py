@@ -13,7 +13,7 @@ from ..config.run_config import NetworkConfig, RunConfig
 from ..data.datasets import DataSet
 from ..devices import hardware
 from ..weights import weight_files
-from .trial import Timing, Trial, undisturbed
+from .trial import Trial, TrialTiming, undisturbed
 
 TIMED_S = 0.1
 """Seconds of the timed updates."""
@@ -45,7 +45,7 @@ class Estimate:
         )
 
 
-def from_timing(config: RunConfig, timing: Timing, needed: int | None = None) -> Estimate:
+def from_timing(config: RunConfig, timing: TrialTiming, needed: int | None = None) -> Estimate:
     """What the seconds of one update mean for the whole run, its evaluations and the final test included."""
     data, recipe = config.data, config.recipe
     images_per_s = timing.batch / timing.step_s
@@ -81,7 +81,7 @@ class Forecast:
 
     estimate: Estimate | None
     warnings: tuple[str, ...]
-    timing: Timing | None = None
+    timing: TrialTiming | None = None
     free_memory: int = 0
 
     def faster(self, config: RunConfig, gain: float) -> Forecast:
@@ -89,7 +89,7 @@ class Forecast:
         if self.timing is None or self.estimate is None:
             return self
         timing = replace(self.timing, step_s=self.timing.step_s / gain)
-        return _judged(config, timing, self.estimate.memory, self.free_memory)
+        return _forecast_of(config, timing, self.estimate.memory, self.free_memory)
 
 
 def forecast(config: RunConfig, data: DataSet) -> Forecast:
@@ -111,7 +111,7 @@ def forecast(config: RunConfig, data: DataSet) -> Forecast:
     except Exception:  # whatever a network raises in training: its run, which says why, will meet it again
         return Forecast(None, ())
     whole = replace(timing, batch=timing.batch * ranks, evaluation_s=timing.evaluation_s / ranks)
-    return _judged(config, whole, needed, free)
+    return _forecast_of(config, whole, needed, free)
 
 
 def _uncompiled(config: RunConfig) -> RunConfig:
@@ -119,7 +119,7 @@ def _uncompiled(config: RunConfig) -> RunConfig:
     return replace(config, engine=replace(config.engine, compile=False))
 
 
-def _judged(config: RunConfig, timing: Timing, needed: int | None, free: int) -> Forecast:
+def _forecast_of(config: RunConfig, timing: TrialTiming, needed: int | None, free: int) -> Forecast:
     estimate = from_timing(config, timing, needed)
     warnings = (_too_slow(config, estimate),) if estimate.seconds_per_epoch > LONG_EPOCH_S else ()
     return Forecast(estimate, warnings, timing, free)

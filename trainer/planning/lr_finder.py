@@ -83,15 +83,15 @@ def range_test(config: RunConfig, data: DataSet) -> RangeTest:
         rate = LOWEST * (HIGHEST / LOWEST) ** (number / (UPDATES - 1))
         loss = session.updater(images, targets, rate).loss.item()
         if not math.isfinite(loss):
-            return judged(rates, losses, blew_up=True)
+            return find_range(rates, losses, blew_up=True)
         rates.append(rate)
         losses.append(loss)
         running = RUNNING * running + (1 - RUNNING) * loss
         present = running / (1 - RUNNING ** (number + 1))
         smallest = min(smallest, present)
         if present > BLOWN_UP * smallest:
-            return judged(rates, losses, blew_up=True)
-    return judged(rates, losses, blew_up=False)
+            return find_range(rates, losses, blew_up=True)
+    return find_range(rates, losses, blew_up=False)
 
 
 def _batches(batches: TrainingBatches) -> Iterator[tuple[Tensor, Tensor]]:
@@ -102,13 +102,13 @@ def _batches(batches: TrainingBatches) -> Iterator[tuple[Tensor, Tensor]]:
             yield batches.batch(epoch, position)
 
 
-def judged(rates: Sequence[float], losses: Sequence[float], *, blew_up: bool) -> RangeTest:
+def find_range(rates: Sequence[float], losses: Sequence[float], *, blew_up: bool) -> RangeTest:
     """What the losses at evenly growing ``rates`` say."""
     smoothed = _smoothed(losses)
     lowest = min(range(len(smoothed)), key=smoothed.__getitem__, default=0)
     if lowest < 2 or smoothed[lowest] > (1 - CLEAR_FALL) * smoothed[0]:
         return RangeTest(list(rates), list(losses), smoothed, blew_up, None, None, None)
-    steepest = min(range(1, lowest), key=lambda place: smoothed[place + 1] - smoothed[place - 1])
+    steepest = min(range(1, lowest), key=lambda index: smoothed[index + 1] - smoothed[index - 1])
     return RangeTest(
         list(rates), list(losses), smoothed, blew_up, rates[lowest], rates[steepest], float(f"{rates[lowest] / 10:.2g}")
     )
@@ -119,7 +119,7 @@ def _smoothed(losses: Sequence[float]) -> list[float]:
     values = torch.tensor(losses, dtype=torch.float64)
     count = len(losses)
     means = []
-    for place in range(count):
-        reach = min(NEIGHBOURS, place, count - 1 - place)
-        means.append(values[place - reach : place + reach + 1].mean().item())
+    for index in range(count):
+        half_width = min(NEIGHBOURS, index, count - 1 - index)
+        means.append(values[index - half_width : index + half_width + 1].mean().item())
     return means

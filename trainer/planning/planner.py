@@ -46,11 +46,11 @@ DEFAULT_DATASET = "digits"
 SMALL_IMAGES = 64
 """Up to this side images are small: a network with a layout for such images is built in that one."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Form:
+class ResolvedLayout:
     """The layout in which a network is built, and for which image sizes."""
 
     stem: str | None
@@ -74,8 +74,8 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
 
-def plan(request: TrainRequest, say: Say, placement: Placement = Placement()) -> Plan:  # noqa: B008 - it is frozen
-    """Resolve a request for one network; what a person should know is told to ``say``.
+def plan(request: TrainRequest, log: Log, placement: Placement = Placement()) -> Plan:  # noqa: B008 - it is frozen
+    """Resolve a request for one network; what a person should know is told to ``log``.
 
     Raises UsageError naming the field at fault, WorkError where the data cannot be had.
     """
@@ -83,13 +83,13 @@ def plan(request: TrainRequest, say: Say, placement: Placement = Placement()) ->
 
     def remark(line: str) -> None:
         remarks.append(line)
-        say(line)
+        log(line)
 
     return dataclasses.replace(_plan(request, placement, remark), remarks=tuple(remarks))
 
 
-def _plan(request: TrainRequest, placement: Placement, say: Say) -> Plan:
-    file = config_file.read(request.run.config, say)
+def _plan(request: TrainRequest, placement: Placement, log: Log) -> Plan:
+    file = config_file.read(request.run.config, log)
     if request.weights.pretrained is False:
         file = file.without_weights()
     asked, of_file = request.data, file.data
@@ -109,7 +109,7 @@ def _plan(request: TrainRequest, placement: Placement, say: Say) -> Plan:
     size = _first(asked.image_size, None if other_images else of_file.image_size)
     held_out = _first(asked.validation, of_file.validation)
     folder = settings.data_folder(asked.folder)
-    source = _source(request, file, variant, say)
+    source = _source(request, file, variant, log)
     if source is not None:
         stem, size = initialise.form_of(source, stem, size)
 
@@ -117,17 +117,17 @@ def _plan(request: TrainRequest, placement: Placement, say: Say) -> Plan:
     resolved = recipe_layers.resolve(info.name, _layers(variant, file, request, source))
     initialise.check_backbone(resolved.recipe, source)
     for line in recipe_layers.remarks(resolved, flags_only=file.complete):
-        say(line)
-    choice = _shared_out(_engine(request, file, placement, say), placement)
-    _tell_company(choice.engine, file, say)
+        log(line)
+    choice = _shared_out(_engine(request, file, placement, log), placement)
+    _log_shared_devices(choice.engine, file, log)
     kept = checkpoint_policy.from_dict({**file.checkpoints.values, **request.checkpoints.values})
     if source is not None and source.channels is not None and source.channels > info.channels:
-        say(f"grey images become {source.channels} equal channels, which is what the weights expect")
+        log(f"grey images become {source.channels} equal channels, which is what the weights expect")
         info = dataclasses.replace(info, channels=source.channels)
     if outsider is not None:
-        info, form = _fit(outsider, info, size, say)
+        info, layout = _fit(outsider, info, size, log)
     else:
-        form = _form(variant, info, stem, size, say)
+        layout = _layout(variant, info, stem, size, log)
     data = datasets.load(
         info.name,
         folder,
@@ -135,22 +135,24 @@ def _plan(request: TrainRequest, placement: Placement, say: Say) -> Plan:
         image_size=info.size if info.name.startswith(dataset_info.FOLDER) else None,
         validation=held_out,
         seed=seed,
-        say=say,
+        log=log,
     )
     recipe_layers.check_classes(resolved, data.classes)
     fitted, remark = recipe_layers.fit_to(resolved, len(data.train))
     if remark:
-        say(remark)
-    network = NetworkConfig(variant.name, form.stem, info.channels, form.image_size, len(data.classes), form.parameters)
+        log(remark)
+    network = NetworkConfig(
+        variant.name, layout.stem, info.channels, layout.image_size, len(data.classes), layout.parameters
+    )
     if outsider is not None:
         network = dataclasses.replace(network, own=outsider.own)
     if source is not None:
-        begin = initialise.settle(source, network, data.classes, say)
+        begin = initialise.resolve(source, network, data.classes, log)
         network = dataclasses.replace(network, pretrained=begin)
         initialise.check_learning(fitted, begin, network)
     _check_loss(resolved, network)
     process_group.check_batch(fitted.batch_size, max(placement.ranks, len(choice.engine.devices)))
-    choice = _placed(choice, data, fitted, say)
+    choice = _placed(choice, data, fitted, log)
     config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed, kept)
     return Plan(config, data, _origins(resolved, fitted, info.name), choice)
 
@@ -164,13 +166,13 @@ def _check_loss(resolved: recipe_layers.Resolved, network: NetworkConfig) -> Non
             raise recipe_layers.refused(resolved, key, hint)
 
 
-def _placed(choice: Choice, data: DataSet, fitted: Recipe, say: Say) -> Choice:
+def _placed(choice: Choice, data: DataSet, fitted: Recipe, log: Log) -> Choice:
     """The images in main memory where the device has no room for them and nobody decided it, which is said."""
     device = torch.device(choice.engine.device)
     if choice.complete or "data_on_device" in choice.fixed or image_placement.fits(data.train, fitted, device):
         return choice
     size = image_placement.size(data.train, fitted) / 1e9
-    say(f"the images ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
+    log(f"the images ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
 
 
@@ -187,12 +189,12 @@ def _origins(resolved: recipe_layers.Resolved, fitted: Recipe, dataset: str) -> 
     return origins
 
 
-def _engine(request: TrainRequest, file: TrainRequest, placement: Placement, say: Say) -> Choice:
+def _engine(request: TrainRequest, file: TrainRequest, placement: Placement, log: Log) -> Choice:
     """The engine before anything is measured, on the first device of the placement where it names some."""
     flags = dict(request.engine.values)
     if placement.devices:
         flags["device"] = placement.devices[0]
-    return engine_choice.choose(flags, file, alone=placement.alone, say=say)
+    return engine_choice.choose(flags, file, alone=placement.alone, log=log)
 
 
 def _shared_out(choice: Choice, placement: Placement) -> Choice:
@@ -203,24 +205,24 @@ def _shared_out(choice: Choice, placement: Placement) -> Choice:
     return dataclasses.replace(choice, engine=dataclasses.replace(chosen, devices=devices, threads=threads))
 
 
-def _tell_company(chosen: Engine, file: TrainRequest, say: Say) -> None:
+def _log_shared_devices(chosen: Engine, file: TrainRequest, log: Log) -> None:
     """Say whose processes are on the GPUs, and that an earlier run had more of these."""
     for device in chosen.devices or (chosen.device,):
         if line := gpus.occupants(torch.device(device)):
-            say(line)
+            log(line)
     before = file.engine.values.get("devices")
     if isinstance(before, list | tuple) and before and not chosen.devices:
-        say(f"{file.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
+        log(f"{file.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
 
 
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _source(request: TrainRequest, file: TrainRequest, variant: registry.Variant, say: Say) -> Source | None:
+def _source(request: TrainRequest, file: TrainRequest, variant: registry.Variant, log: Log) -> Source | None:
     """The weights that the run begins with, None where they are drawn."""
     asked = request.weights if request.weights.kind else file.weights
-    return initialise.find(asked, variant, settings.runs_folder(request.run.runs), say) if asked.kind else None
+    return initialise.find(asked, variant, settings.runs_folder(request.run.runs), log) if asked.kind else None
 
 
 def _layers(variant: registry.Variant, file: TrainRequest, request: TrainRequest, source: Source | None) -> list[Layer]:
@@ -249,7 +251,7 @@ def _describe(dataset: str, variant: registry.Variant, stem: str, size: int | No
     return dataset_info.describe(dataset, folder, size)
 
 
-def _form(variant: registry.Variant, info: DataInfo, stem: str, size: int | None, say: Say) -> Form:
+def _layout(variant: registry.Variant, info: DataInfo, stem: str, size: int | None, log: Log) -> ResolvedLayout:
     """The layout that fits the images, tried out on the meta device; said where it is not the obvious one."""
     if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > SMALL_IMAGES:
         raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's stem only")
@@ -257,30 +259,32 @@ def _form(variant: registry.Variant, info: DataInfo, stem: str, size: int | None
     chosen = None if variant.small_form is None else "small" if small else "imagenet"
     own = variant.paper_form.input[1]
     wanted = size or (own if stem == "imagenet" else info.size)
-    form = _try(variant, info, chosen, wanted, fall_back=None if size else own)
+    layout = _try(variant, info, chosen, wanted, fall_back=None if size else own)
     if chosen == "small" and stem == "auto":
-        say(f"{variant.name}: the stem for small images; --stem imagenet takes the paper's")
-    _tell_size(info, form, say)
-    return form
+        log(f"{variant.name}: the stem for small images; --stem imagenet takes the paper's")
+    _tell_size(info, layout, log)
+    return layout
 
 
-def _fit(outsider: outside.Outside, info: DataInfo, size: int | None, say: Say) -> tuple[DataInfo, Form]:
+def _fit(outsider: outside.Outside, info: DataInfo, size: int | None, log: Log) -> tuple[DataInfo, ResolvedLayout]:
     """The images that a network from outside the catalogue takes; said where they are others than the data's."""
     fit = outside.fit(outsider, info, size)
     if fit.channels != info.channels:
-        say(f"grey images become {fit.channels} equal channels, which is what {outsider.variant.name} takes")
+        log(f"grey images become {fit.channels} equal channels, which is what {outsider.variant.name} takes")
         info = dataclasses.replace(info, channels=fit.channels)
-    form = Form(None, fit.image_size, fit.parameters)
-    _tell_size(info, form, say)
-    return info, form
+    layout = ResolvedLayout(None, fit.image_size, fit.parameters)
+    _tell_size(info, layout, log)
+    return info, layout
 
 
-def _tell_size(info: DataInfo, form: Form, say: Say) -> None:
-    if form.image_size != info.size:
-        say(f"images are resized from {info.size}×{info.size} to {form.image_size}×{form.image_size} on the device")
+def _tell_size(info: DataInfo, layout: ResolvedLayout, log: Log) -> None:
+    if layout.image_size != info.size:
+        log(f"images are resized from {info.size}×{info.size} to {layout.image_size}×{layout.image_size} on the device")
 
 
-def _try(variant: registry.Variant, info: DataInfo, stem: str | None, size: int, fall_back: int | None) -> Form:
+def _try(
+    variant: registry.Variant, info: DataInfo, stem: str | None, size: int, fall_back: int | None
+) -> ResolvedLayout:
     """Build the network without memory and send a shape through it; at its own size where the images' is too small."""
     try:
         network = counting.on_meta(
@@ -294,7 +298,7 @@ def _try(variant: registry.Variant, info: DataInfo, stem: str | None, size: int,
         ).eval()
         with torch.no_grad():
             network(torch.empty((2, info.channels, size, size), device="meta"))
-        return Form(stem, size, counting.count_parameters(network))
+        return ResolvedLayout(stem, size, counting.count_parameters(network))
     except UsageError:
         raise
     except (ValueError, RuntimeError) as error:

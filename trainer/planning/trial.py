@@ -30,7 +30,7 @@ from ..optim.fine_tuning import train_mode
 LONGEST_STEP_S = 0.5
 """Where an update of a whole batch takes longer, one of fewer images is timed."""
 
-WORTH_GROWING = 1.5
+MIN_GROWTH = 1.5
 """A batch that is larger by less is not tried out."""
 
 SHORTEST_BLOCK_S = 0.01
@@ -41,7 +41,7 @@ TINY_RATE = 1e-6
 
 
 @dataclass(frozen=True)
-class Timing:
+class TrialTiming:
     """Seconds of an update of ``batch`` images, those of the run or fewer, and of the evaluation of one image."""
 
     step_s: float
@@ -65,7 +65,7 @@ class Trial:
         """A function that makes one update with ``batch`` images, the data path included."""
         recipe = dataclasses.replace(self._recipe, batch_size=batch)
         session = self.session
-        batches = TrainingBatches(self._data.train, session.view, recipe, 0, session.num_classes)
+        batches = TrainingBatches(self._data.train, session.input_transform, recipe, 0, session.num_classes)
         epoch = batches.epoch(0)
         train_mode(session.network)
         count = 0
@@ -89,10 +89,10 @@ class Trial:
     def evaluation(self, count: int) -> Callable[[], None]:
         """A function that evaluates ``count`` images."""
         session = self.session
-        images, targets = next(evaluation_batches(self._data.train, session.view, batch=count))
+        images, targets = next(evaluation_batches(self._data.train, session.input_transform, batch=count))
 
         def work() -> None:
-            evaluate(session.updater.judged, [(images, targets)], session.num_classes, session.precision)
+            evaluate(session.updater.eval_model, [(images, targets)], session.num_classes, session.precision)
 
         return work
 
@@ -107,20 +107,20 @@ class Trial:
         seconds = min(self.seconds(update), self.seconds(update))  # the first update is slow in any case
         while batch < whole:
             larger = min(whole, int(batch * LONGEST_STEP_S / seconds))
-            if larger < WORTH_GROWING * batch and larger < whole:
+            if larger < MIN_GROWTH * batch and larger < whole:
                 break
             batch = larger
             seconds = self.seconds(self.updates(batch))
         return batch
 
-    def timing(self, budget_s: float) -> Timing:
+    def timing(self, budget_s: float) -> TrialTiming:
         """Seconds of an update, the median of blocks of updates that take ``budget_s`` together, and of an evaluation."""
         batch = self.fitting_batch()
         update = self.updates(batch)
         step = statistics.median(blocks(self, update, budget_s))
-        judge = self.evaluation(batch)
-        judged = min(self.seconds(judge) for _ in range(2))
-        return Timing(step, batch, judged / batch)
+        run_evaluation = self.evaluation(batch)
+        evaluation_s = min(self.seconds(run_evaluation) for _ in range(2))
+        return TrialTiming(step, batch, evaluation_s / batch)
 
 
 def blocks(trial: Trial, work: Callable[[], None], budget_s: float) -> list[float]:

@@ -28,9 +28,9 @@ _MARKS = ("run.json", "status.json", "lock")
 
 def new_id(network: str, dataset: str, now: datetime) -> str:
     """A fresh name for a run of ``network`` on ``dataset`` begun at ``now`` (any time zone; a naive time is UTC)."""
-    moment = now.astimezone(UTC) if now.tzinfo else now
+    when = now.astimezone(UTC) if now.tzinfo else now
     ending = "".join(secrets.choice(_DIGITS) for _ in range(4))
-    return f"{moment:%Y%m%d-%H%M%S}-{_word(network)}-{_word(dataset)}-{ending}"
+    return f"{when:%Y%m%d-%H%M%S}-{_word(network)}-{_word(dataset)}-{ending}"
 
 
 def _word(text: str) -> str:

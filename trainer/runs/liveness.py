@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 
 from ..common import process
-from .run import moment, whole
+from .run import parse_time, whole
 from .states import ENDED, STATES
 
 SILENCE_S = 120.0
 """A run that only its heartbeat speaks for counts as crashed after this long without one."""
 
 
-def conclude(status: dict, locked: bool | None, touched: float | None, now: float) -> tuple[str, str]:
+def infer_state(status: dict, locked: bool | None, touched: float | None, now: float) -> tuple[str, str]:
     """The state that ``status`` means, and for *crashed* how that was found out.
 
     ``locked`` is what the probe of the lock said (None: nothing), ``touched`` the time of status.json and ``now`` the
@@ -56,7 +56,7 @@ def _why_silent(status: dict, touched: float | None, now: float) -> str:
 
     Clocks differ between machines and jump, so a sign from the future is as old as it is far away.
     """
-    beat = moment(status.get("heartbeat"))
+    beat = parse_time(status.get("heartbeat"))
     signs = ([] if beat is None else [beat.timestamp()]) + ([] if touched is None else [touched])
     age = min((abs(now - sign) for sign in signs), default=math.inf)
     if age <= SILENCE_S:

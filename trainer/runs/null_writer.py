@@ -7,7 +7,7 @@ from pathlib import Path
 from .run_writer import RunWriter, checkpoint_paths
 
 
-class Onlooker(RunWriter):
+class NullRunWriter(RunWriter):
     """Takes all that a RunWriter takes, and drops it: rank 0 writes the same."""
 
     def __init__(self, path: Path) -> None:

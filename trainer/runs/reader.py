@@ -16,14 +16,34 @@ from ..common.files import read_bytes
 from ..common.text_safe import clean_value, is_harmless
 from .annotations import notes_from
 from .ids import age_key, is_run, run_names
-from .liveness import conclude
+from .liveness import infer_state
 from .lock import is_locked
 from .run import Run, number, summary
 from .states import ENDED
-from .tail import Batch, Figures, LogBatch, LogTail, MetricsTail, last_log_lines, newest_figures, newest_records, skim
+from .tail import (
+    Batch,
+    LogBatch,
+    LogTail,
+    MetricsTail,
+    NewestMetrics,
+    last_log_lines,
+    newest_metrics,
+    newest_records,
+    skim,
+)
 
-__all__ = ["Batch", "Figures", "LogBatch", "LogTail", "MetricsTail", "Run", "RunCache", "conclude", "last_log_lines"]
-__all__ += ["list_runs", "newest_figures", "newest_records", "number", "read_run", "skim", "summary"]
+__all__ = [
+    "Batch",
+    "LogBatch",
+    "LogTail",
+    "MetricsTail",
+    "NewestMetrics",
+    "Run",
+    "RunCache",
+    "infer_state",
+    "last_log_lines",
+]
+__all__ += ["list_runs", "newest_metrics", "newest_records", "number", "read_run", "skim", "summary"]
 
 LARGEST_JSON = 4 << 20
 CREATING_S = 10.0
@@ -51,10 +71,10 @@ class RunCache:
 
     def read(self) -> list[Run]:
         """All runs, newest first, as they are now. Raises UsageError when the folder cannot be read."""
-        fresh = {name: _load(f"{self.runs}/{name}", self._known.get(name)) for name in run_names(self.runs)}
-        self._known = fresh
-        order = sorted(fresh, key=lambda name: age_key(name, fresh[name].written_ns), reverse=True)
-        return [_assemble(self.runs / name, fresh[name]) for name in order]
+        found = {name: _load(f"{self.runs}/{name}", self._known.get(name)) for name in run_names(self.runs)}
+        self._known = found
+        order = sorted(found, key=lambda name: age_key(name, found[name].written_ns), reverse=True)
+        return [_assemble(self.runs / name, found[name]) for name in order]
 
 
 _Stamp = tuple[int, int, int] | None
@@ -125,12 +145,12 @@ def _read_json(path: str) -> tuple[dict | None, str]:
 
 
 def _assemble(path: Path, files: _Files) -> Run:
-    files, state, reason = _settle(path, files)
+    files, state, reason = _resolve_state(path, files)
     notes = notes_from(files.values[2])
     return Run(path.name, path, _dict(files.values[0]), files.status, notes, state, reason, files.problems)
 
 
-def _settle(path: Path, files: _Files) -> tuple[_Files, str, str]:
+def _resolve_state(path: Path, files: _Files) -> tuple[_Files, str, str]:
     """Conclude the state; *crashed* only when the status still stood the same after the lock was found free.
 
     Otherwise a run that ends, or is resumed, between the reading and the probe would be declared dead for an instant.
@@ -143,7 +163,7 @@ def _settle(path: Path, files: _Files) -> tuple[_Files, str, str]:
         locked = is_locked(path)
         again = _load(str(path), files)
         unchanged, files = again.stamps == files.stamps, again
-        state, reason = conclude(files.status, locked, files.touched, time.time())
+        state, reason = infer_state(files.status, locked, files.touched, time.time())
         if state != "crashed" or unchanged:
             break
     if files.stamps[0] is None and files.stamps[1] is None and state in ("starting", "crashed"):

@@ -54,7 +54,7 @@ class Run:
     @cached_property
     def created(self) -> datetime | None:
         """When the run was created, by run.json."""
-        return moment(self.config.get("created"))
+        return parse_time(self.config.get("created"))
 
     @property
     def phase(self) -> str:
@@ -138,7 +138,7 @@ def whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else None
 
 
-def moment(value: object) -> datetime | None:
+def parse_time(value: object) -> datetime | None:
     """A point in time from ISO 8601 text (UTC where it names no zone) or from seconds since the epoch."""
     try:
         if isinstance(value, str):

@@ -72,10 +72,10 @@ def checkpoint_paths(path: Path) -> CheckpointPaths:
     return CheckpointPaths(folder, folder / "last.pt", folder / "previous.pt", folder / "best.pt")
 
 
-def timestamp(moment: datetime | None = None) -> str:
-    """``moment`` (now by default) as the files write it: UTC, milliseconds, ``2026-11-20T14:30:22.125Z``."""
-    moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def timestamp(when: datetime | None = None) -> str:
+    """``when`` (now by default) as the files write it: UTC, milliseconds, ``2026-11-20T14:30:22.125Z``."""
+    when = datetime.now(UTC) if when is None else when.astimezone(UTC)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read_config(path: Path) -> dict:
@@ -187,10 +187,10 @@ class RunWriter:
         """
         with self._guard:
             self._status |= changes
-            fresh = {"schema": SCHEMA} | self._status | _identity() | {"heartbeat": timestamp()}
-            self._status = fresh
-            data = encode_json(fresh)
-            ended = fresh.get("state") in ENDED
+            updated = {"schema": SCHEMA} | self._status | _identity() | {"heartbeat": timestamp()}
+            self._status = updated
+            data = encode_json(updated)
+            ended = updated.get("state") in ENDED
             try:
                 replace_file(self.path / "status.json", data, sync=ended)
             except OSError as error:
@@ -246,9 +246,9 @@ class RunWriter:
             if dropped:
                 os.replace(beside, target)
                 sync_folder(self.path)
-                fresh = _append(target)
+                updated = _append(target)
                 os.close(self._metrics)
-                self._metrics, self._torn = fresh, False
+                self._metrics, self._torn = updated, False
         except OSError as error:
             raise _write_error(self.path, error) from None
         finally:

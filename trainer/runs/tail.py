@@ -48,7 +48,7 @@ class LogBatch:
 
 
 @dataclass
-class _Follower:
+class _FileFollower:
     """Reads a growing file in chunks of whole lines."""
 
     path: Path
@@ -105,7 +105,7 @@ class MetricsTail:
     """
 
     def __init__(self, path: Path, last_bytes: int | None = None, containing: tuple[bytes, ...] = ()) -> None:
-        self._file = _Follower(path / "metrics.jsonl")
+        self._file = _FileFollower(path / "metrics.jsonl")
         self._last_bytes = last_bytes
         self.containing = containing
         self._waiting: list[bytes] = []
@@ -165,7 +165,7 @@ class LogTail:
     """Follows train.log of the run directory ``path``, beginning ``last_bytes`` before its end."""
 
     def __init__(self, path: Path, last_bytes: int = 1 << 16) -> None:
-        self._file = _Follower(path / "train.log")
+        self._file = _FileFollower(path / "train.log")
         self._last_bytes = last_bytes
 
     def read(self, max_chunks: int = 32) -> LogBatch:
@@ -251,8 +251,8 @@ def skim(path: Path, count: int = 2000) -> list[dict]:
         return []
     try:
         size = os.fstat(descriptor).st_size
-        places = sorted({size * index // count for index in range(count)})
-        found = (_line_after(descriptor, place) for place in places)
+        offsets = sorted({size * index // count for index in range(count)})
+        found = (_line_after(descriptor, offset) for offset in offsets)
         lines = dict(line for line in found if line is not None)
         return parse_records(list(lines.values()))
     except OSError:
@@ -261,13 +261,13 @@ def skim(path: Path, count: int = 2000) -> list[dict]:
         os.close(descriptor)
 
 
-def _line_after(descriptor: int, place: int) -> tuple[int, bytes] | None:
-    """Where the first line that begins at or after ``place`` begins, and that line, when it is whole and of usual length."""
-    start = max(0, place - 1)
+def _line_after(descriptor: int, offset: int) -> tuple[int, bytes] | None:
+    """The start of the first line at or after ``offset``, and that line, when it is whole and of usual length."""
+    start = max(0, offset - 1)
     block = os.pread(descriptor, 8192, start)
-    begin = 0 if place == 0 else block.find(b"\n") + 1
+    begin = 0 if offset == 0 else block.find(b"\n") + 1
     end = block.find(b"\n", begin)
-    if end < 0 or (place and not begin):
+    if end < 0 or (offset and not begin):
         return None
     return start + begin, block[begin:end]
 
@@ -282,16 +282,16 @@ def newest_records(path: Path, containing: tuple[bytes, ...] = (), max_bytes: in
     except (OSError, ValueError):
         return
     try:
-        place = os.fstat(descriptor).st_size
-        oldest, rest = max(0, place - max_bytes), b""
-        while place > oldest:
-            start = max(oldest, place - CHUNK)
-            block = os.pread(descriptor, place - start, start) + rest
-            place = start
+        offset = os.fstat(descriptor).st_size
+        oldest, rest = max(0, offset - max_bytes), b""
+        while offset > oldest:
+            start = max(oldest, offset - CHUNK)
+            block = os.pread(descriptor, offset - start, start) + rest
+            offset = start
             first, *lines = block.split(b"\n")
             rest = first if len(first) <= LONGEST_LINE else b""
             yield from reversed(parse_records(_wanted(lines, containing)))
-        if place == 0:
+        if offset == 0:
             yield from parse_records(_wanted([rest], containing))
     except OSError:
         return
@@ -306,7 +306,7 @@ def _wanted(lines: list[bytes], containing: tuple[bytes, ...]) -> list[bytes]:
 
 
 @dataclass(frozen=True)
-class Figures:
+class NewestMetrics:
     """The newest records of each kind, and the newest ``events`` in order of time; {} where there is none yet."""
 
     train: dict
@@ -315,7 +315,7 @@ class Figures:
     events: list[dict]
 
 
-def newest_figures(path: Path, max_events: int = 20) -> Figures:
+def newest_metrics(path: Path, max_events: int = 20) -> NewestMetrics:
     """What the run in ``path`` measured last, without reading the whole of metrics.jsonl."""
     train = next((record for record in newest_records(path, (b'"train"',)) if record.get("kind") == "train"), {})
     evaluated: dict[str, dict] = {}
@@ -328,4 +328,4 @@ def newest_figures(path: Path, max_events: int = 20) -> Figures:
             events.append(record)
         if len(events) == max_events and {"validation", "test"} <= evaluated.keys():
             break
-    return Figures(train, evaluated.get("validation", {}), evaluated.get("test", {}), events[::-1])
+    return NewestMetrics(train, evaluated.get("validation", {}), evaluated.get("test", {}), events[::-1])

@@ -199,7 +199,7 @@ def first_line(error: Exception) -> str:
 
 
 def read_newest(
-    paths: CheckpointPaths, device: torch.device | str = "cpu", say: Callable[[str], None] = lambda line: None
+    paths: CheckpointPaths, device: torch.device | str = "cpu", log: Callable[[str], None] = lambda line: None
 ) -> dict | None:
     """The newest checkpoint that is whole: last.pt, else previous.pt or one kept, which is said; None where none is there.
 
@@ -215,7 +215,7 @@ def read_newest(
             reasons.append(str(error))
             continue
         if reasons:
-            say(f"{reasons[0]}; going on from {path.name}")
+            log(f"{reasons[0]}; going on from {path.name}")
         return state
     if reasons:
         hint = f"no other is there; 'cnn-explorer runs clone {paths.folder.parent.name}' trains it anew"

@@ -21,14 +21,14 @@ from ...models.catalogue import registry
 from ...models.own import outside
 from ..config.recipe import OF_BACKBONE, Recipe, field_name
 from ..config.run_config import NetworkConfig
-from ..config.weights_source import FILE, GROWN, TORCHVISION, Start, WeightsRequest
+from ..config.weights_source import FILE, GROWN, TORCHVISION, InitialWeights, WeightsRequest
 from ..runs import ids
 from ..runs.run_writer import checkpoint_paths
 from . import torchvision_weights, weight_files
 from .torchvision_weights import Published
 from .weight_files import WeightFile
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 SHOWN = 6
 """So many names are told of what begins afresh or finds no place."""
 
@@ -56,11 +56,11 @@ class Source:
         return (known.mean, known.std) if known is not None else ((), ())
 
 
-def find(asked: WeightsRequest, variant: registry.Variant, runs: Path, say: Say) -> Source:
+def find(asked: WeightsRequest, variant: registry.Variant, runs: Path, log: Log) -> Source:
     """Find the weights that are asked for, and fetch them. UsageError and WorkError as in torchvision_weights.py."""
     if asked.kind == TORCHVISION:
         chosen = torchvision_weights.find(variant, asked.value)
-        torchvision_weights.fetch(chosen, say)
+        torchvision_weights.fetch(chosen, log)
         return Source(TORCHVISION, chosen.name, chosen, stem="imagenet", size=chosen.size, channels=3)
     flag = "init-from" if asked.kind == FILE else "grow-from"
     path, name = _locate(flag, asked.value, runs)
@@ -69,7 +69,7 @@ def find(asked: WeightsRequest, variant: registry.Variant, runs: Path, say: Say)
     except WorkError as error:
         raise UsageError(flag, None, str(error)) from None
     if asked.digest and asked.digest != digest:
-        say(f"{path} has changed since the run was made that is repeated")
+        log(f"{path} has changed since the run was made that is repeated")
     known = file.network
     if asked.kind == GROWN:
         _check_growing(variant, file)
@@ -129,56 +129,56 @@ def check_backbone(chosen: Recipe, source: Source | None) -> None:
             raise UsageError(field_name(key, ""), getattr(chosen, key), hint)
 
 
-def check_learning(chosen: Recipe, begin: Start, network: NetworkConfig) -> None:
+def check_learning(chosen: Recipe, begin: InitialWeights, network: NetworkConfig) -> None:
     """UsageError for a frozen backbone that is all of the network."""
-    if chosen.freeze == "backbone" and not begin.fresh:
+    if chosen.freeze == "backbone" and not begin.newly_initialised:
         hint = f"would leave nothing to learn: all weights of {network.name} are taken over, the last layer's too"
         raise UsageError("freeze", chosen.freeze, f"{hint}, as the classes are the same")
 
 
-def settle(source: Source, config: NetworkConfig, classes: tuple[str, ...], say: Say) -> Start:
-    """What run.json says of the beginning of a network with this configuration; what begins afresh is told to ``say``.
+def resolve(source: Source, config: NetworkConfig, classes: tuple[str, ...], log: Log) -> InitialWeights:
+    """What run.json says of the beginning of a network with this configuration; what begins afresh is told to ``log``.
 
     UsageError where the weights do not fit at all.
     """
     network = counting.on_meta(lambda: weight_files.build(config))
     targets = transplant.named_weights(network)
-    taken = _taken(source, config, classes, network)
-    fresh = tuple(name for name, _ in network.named_parameters() if name not in taken)
+    taken = _loaded(source, config, classes, network)
+    newly_initialised = tuple(name for name, _ in network.named_parameters() if name not in taken)
     if not any(targets[name].ndim > 1 for name in taken):  # a bias that has the right length by chance is no beginning
         raise UsageError(
             "grow-from" if source.kind == GROWN else "init-from",
             source.name,
             f"has no weights that fit {config.name}: no filter or matrix has the name and the shape of one of its own",
         )
-    new = sum(tensor.numel() for name, tensor in targets.items() if name in fresh)
-    say(
+    new = sum(tensor.numel() for name, tensor in targets.items() if name in newly_initialised)
+    log(
         f"weights of {source.name}: {len(taken)} of {len(targets)} tensors taken over; "
-        f"{new:,} of {config.parameters:,} parameters are new: {_some(fresh)}"
+        f"{new:,} of {config.parameters:,} parameters are new: {_some(newly_initialised)}"
     )
     if source.file is not None and source.kind == FILE:
         unused = [
             name for name in source.file.tensors if name not in taken and not name.endswith("num_batches_tracked")
         ]
         if unused:
-            say(f"of {source.name} find no place: {_some(unused)}")
+            log(f"of {source.name} find no place: {_some(unused)}")
     mean, std = source.mean_and_std
     if len(mean) != config.in_channels or len(std) != config.in_channels:
         mean = std = ()
     if source.published is not None:
-        return Start(source.kind, source.name, source.published.url, "", mean, std, fresh)
+        return InitialWeights(source.kind, source.name, source.published.url, "", mean, std, newly_initialised)
     assert source.file is not None
-    return Start(source.kind, source.name, str(source.file.path), source.digest, mean, std, fresh)
+    return InitialWeights(source.kind, source.name, str(source.file.path), source.digest, mean, std, newly_initialised)
 
 
 def _some(names: tuple[str, ...] | list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "none"
 
 
-def _taken(source: Source, config: NetworkConfig, classes: tuple[str, ...], network: nn.Module) -> set[str]:
+def _loaded(source: Source, config: NetworkConfig, classes: tuple[str, ...], network: nn.Module) -> set[str]:
     """Names of the weights that the source gives: all that fit, except those of other classes' last layer."""
     head = transplant.depends_on_classes(builder(config))
-    places = transplant.named_weights(network)
+    parameters = transplant.named_weights(network)
     if source.published is not None:
         pairs = torchvision_weights.pair_up(source.published, builder(config), config.image_size)
         return {pair.target for pair in pairs} - head
@@ -186,12 +186,14 @@ def _taken(source: Source, config: NetworkConfig, classes: tuple[str, ...], netw
     if source.kind == GROWN:
         return _grow(network, source.file, config)
     kept = frozenset() if source.file.classes == classes and classes else head
-    return fitting(source.file.tensors, places).keys() - kept
+    return fitting(source.file.tensors, parameters).keys() - kept
 
 
-def fitting(tensors: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fitting(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Those of ``tensors`` for which there is a place of the same name and shape."""
-    return {name: value for name, value in tensors.items() if name in places and places[name].shape == value.shape}
+    return {
+        name: value for name, value in tensors.items() if name in parameters and parameters[name].shape == value.shape
+    }
 
 
 def builder(config: NetworkConfig) -> Callable[[int], nn.Module]:
@@ -219,7 +221,7 @@ def _entry(name: str) -> registry.Variant:
     return outside.variant(name) if outside.is_outside(name) else registry.find(name)
 
 
-def take_over(network: nn.Module, config: NetworkConfig) -> None:
+def load_initial_weights(network: nn.Module, config: NetworkConfig) -> None:
     """Put the first weights that run.json speaks of into a network that has its chance weights, on the CPU.
 
     WorkError where they are no longer there or no longer the same.
@@ -229,7 +231,7 @@ def take_over(network: nn.Module, config: NetworkConfig) -> None:
     if start.kind == TORCHVISION:
         chosen = torchvision_weights.find(_entry(config.name), start.name)
         torchvision_weights.fetch(chosen, lambda line: None)
-        torchvision_weights.put_into(network, chosen, builder(config), config.image_size, start.fresh)
+        torchvision_weights.copy_into(network, chosen, builder(config), config.image_size, start.newly_initialised)
         return
     path = Path(start.source)
     if path.is_file() and weight_files.digest(path) != start.digest:
@@ -238,8 +240,8 @@ def take_over(network: nn.Module, config: NetworkConfig) -> None:
     if start.kind == GROWN:
         _grow(network, file, config)
         return
-    places = transplant.named_weights(network)
+    parameters = transplant.named_weights(network)
     with torch.no_grad():
-        for name, value in fitting(file.tensors, places).items():
-            if name not in start.fresh:
-                places[name].copy_(value)
+        for name, value in fitting(file.tensors, parameters).items():
+            if name not in start.newly_initialised:
+                parameters[name].copy_(value)

@@ -92,12 +92,12 @@ def _others(variant: registry.Variant) -> str:
     return f"these and their like have some: {', '.join(reversed(firsts.values()))}"
 
 
-def fetch(published: Published, say: Callable[[str], None]) -> None:
+def fetch(published: Published, log: Callable[[str], None]) -> None:
     """See that the file is there, fetched where it must be. WorkError that says which file, where, and how to get it."""
     target = published.file
     if target.is_file():
         return
-    say(f"fetching {published.url}")
+    log(f"fetching {published.url}")
     found = torch.hub.HASH_REGEX.search(target.name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,16 +121,20 @@ def pair_up(published: Published, build: Callable[[int], nn.Module], size: int) 
     return transplant.pair_up(reference(published, size), ours, torch.empty((1, 3, size, size), device="meta"))
 
 
-def put_into(
-    network: nn.Module, published: Published, build: Callable[[int], nn.Module], size: int, fresh: Collection[str]
+def copy_into(
+    network: nn.Module,
+    published: Published,
+    build: Callable[[int], nn.Module],
+    size: int,
+    newly_initialised: Collection[str],
 ) -> None:
-    """Copy the published weights into ``network``, those named ``fresh`` left out. WorkError for an unusable file."""
+    """Copy the published weights into ``network``, but for those ``newly_initialised``. WorkError for an unusable file."""
     values = read(published, size)
-    places = transplant.named_weights(network)
+    parameters = transplant.named_weights(network)
     with torch.no_grad():
         for pair in pair_up(published, build, size):
-            if pair.target not in fresh:
-                places[pair.target].copy_(values[pair.source].reshape(places[pair.target].shape))
+            if pair.target not in newly_initialised:
+                parameters[pair.target].copy_(values[pair.source].reshape(parameters[pair.target].shape))
 
 
 def reference(published: Published, size: int) -> nn.Module:

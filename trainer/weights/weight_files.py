@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ...errors import UsageError, WorkError
 from ...models.catalogue import registry
 from ...models.own import outside
-from ..batches.batches import View
+from ..batches.batches import InputTransform
 from ..common.json_safe import encode_json
 from ..config import run_config
 from ..config.run_config import NetworkConfig
@@ -154,11 +154,11 @@ class Loaded:
 
     network: nn.Module
     classes: tuple[str, ...]
-    view: View
+    input_transform: InputTransform
 
     def normalised(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) with values 0 … 255 as the network takes them: normalised, at its size."""
-        return self.view.sized(self.view.normalised(images))
+        return self.input_transform.sized(self.input_transform.normalised(images))
 
 
 def load_network(path: str | os.PathLike) -> Loaded:
@@ -174,17 +174,17 @@ def load_network(path: str | os.PathLike) -> Loaded:
     return Loaded(network.eval(), found.classes, _view(found))
 
 
-def _view(found: WeightFile) -> View:
+def _view(found: WeightFile) -> InputTransform:
     assert found.network is not None
     if len(found.mean) != found.network.in_channels or len(found.std) != found.network.in_channels:
         raise UsageError("weights", str(found.path), "do not say how images are normalised; best.pt of the run does")
-    return View(found.mean, found.std, found.network.image_size, torch.device("cpu"))
+    return InputTransform(found.mean, found.std, found.network.image_size, torch.device("cpu"))
 
 
 def view_of(checkpoint: Path) -> Callable[[Tensor], Tensor]:
     """Return what makes of images (B, C, H, W) with values 0 … 255 what the network of a checkpoint takes."""
-    view = _view(read(checkpoint))
-    return lambda images: view.sized(view.normalised(images))
+    input_transform = _view(read(checkpoint))
+    return lambda images: input_transform.sized(input_transform.normalised(images))
 
 
 def build(config: NetworkConfig) -> nn.Module:

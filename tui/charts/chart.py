@@ -11,8 +11,8 @@ import numpy as np
 from . import braille, markers, plot, series
 from .braille import DOTS_ACROSS
 from .history import History
-from .markers import AXIS, BADGE, GUTTER, MUTED, SMALLEST, TITLE, Chart, Row
-from .plot import Layer, Point, Scene
+from .markers import AXIS, BADGE, GUTTER, MUTED, SMALLEST, TITLE, Chart, ChartRow
+from .plot import PlotLayer, PlotPoint, Scene
 from .series import Curve
 from .view import SPLITS, TITLES, ChartedRun, Curves, Limits, Readout, View
 
@@ -22,7 +22,7 @@ SMOOTHED = ("loss", "accuracy", "grad_norm", "images_per_s")
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A curve of a chart: whose, and which part of the data it was measured on; "raw" lies behind a smoothed one."""
 
     run: ChartedRun
@@ -37,61 +37,63 @@ def painted_order(runs: Sequence[ChartedRun]) -> list[ChartedRun]:
     return sorted(runs, key=lambda run: (run.pinned, -run.slot))
 
 
-def lines(metric: str, runs: Sequence[tuple[ChartedRun, History]], view: View) -> list[Line]:
+def lines(metric: str, runs: Sequence[tuple[ChartedRun, History]], view: View) -> list[ChartLine]:
     """All curves of a metric, in the order of painting: the raw ones first."""
     raw, front = [], []
     histories = dict(runs)
     for run in painted_order([run for run, _ in runs]):
         curve = histories[run].curve(metric, "train", view.axis)
         if 0 < view.smoothing < 1 and metric in SMOOTHED:
-            raw.append(Line(run, "raw", curve))
+            raw.append(ChartLine(run, "raw", curve))
             curve = series.smoothed(curve, view.smoothing)
-        front.append(Line(run, "train", curve))
+        front.append(ChartLine(run, "train", curve))
         for split in SPLITS:
             best = histories[run].best(view.axis) if (metric, split) == ("accuracy", "validation") else None
-            front.append(Line(run, split, histories[run].curve(metric, split, view.axis), best))
+            front.append(ChartLine(run, split, histories[run].curve(metric, split, view.axis), best))
     return [line for line in raw + front if np.isfinite(line.curve.low).any()]
 
 
-def has_positive(found: Sequence[Line]) -> bool:
+def has_positive(found: Sequence[ChartLine]) -> bool:
     """Whether a logarithmic axis has anything to show."""
     return any((line.curve.high[np.isfinite(line.curve.high)] > 0).any() for line in found)
 
 
-def readouts(found: Sequence[Line], x: float, reach: float) -> list[Readout]:
-    """The value of each line at the record nearest to ``x``; none of a line that ends more than ``reach`` before it."""
+def readouts(found: Sequence[ChartLine], x: float, max_distance: float) -> list[Readout]:
+    """The value of each line at the record nearest to ``x``; none of a line that ends ``max_distance`` or more before it."""
     result = []
     for line in sorted(found, key=lambda line: line.run.slot):
         kept = np.isfinite(line.curve.mean)
         xs, ys = line.curve.x[kept], line.curve.mean[kept]
         if line.role == "raw" or not len(xs):
             continue
-        reaches = max(reach, 2 * line.curve.spacing)
-        if not xs[0] - reaches <= x <= xs[-1] + reaches:
+        distance = max(max_distance, 2 * line.curve.spacing)
+        if not xs[0] - distance <= x <= xs[-1] + distance:
             continue
         place = int(np.argmin(np.abs(xs - x)))
         result.append(Readout(line.run.slot, line.role, float(xs[place]), float(ys[place])))
     return result
 
 
-def y_limits(layers: Sequence[Layer], metric: str, log: bool, before: Limits | None) -> Limits:
+def y_limits(layers: Sequence[PlotLayer], metric: str, log: bool, before: Limits | None) -> Limits:
     """Limits of the y axis that show all that is in sight."""
     seen = [limits for layer in layers if (limits := layer.stroke.limits)]
     if not seen:
         return (0.0, 1.0)
     low, high = min(limits[0] for limits in seen), max(limits[1] for limits in seen)
     floor = 0.0 if not log and low >= 0 else -math.inf
-    most = 0.0 if log else 1.0
-    ceiling = most if metric == "accuracy" and high <= most else math.inf
-    return plot.settle(before, low, high, 0.04, floor, ceiling)
+    limit = 0.0 if log else 1.0
+    ceiling = limit if metric == "accuracy" and high <= limit else math.inf
+    return plot.resolve_limits(before, low, high, 0.04, floor, ceiling)
 
 
-def scene(metric: str, found: Sequence[Line], view: View, x: Limits, columns: int, y_before: Limits | None) -> Scene:
+def scene(
+    metric: str, found: Sequence[ChartLine], view: View, x: Limits, columns: int, y_before: Limits | None
+) -> Scene:
     """The curves of a chart in place, reduced to ``columns`` of dots."""
     log = metric in view.log and has_positive(found)
     several = len({line.run for line in found}) > 1
     layers = tuple(
-        Layer(
+        PlotLayer(
             line.run.slot,
             line.role,
             braille.stroke(braille.logarithms(line.curve) if log else line.curve, *x, columns),
@@ -105,15 +107,15 @@ def scene(metric: str, found: Sequence[Line], view: View, x: Limits, columns: in
     points = []
     for line, layer in zip(found, layers, strict=True):
         if line.best and math.isfinite(line.best[0]) and (line.best[1] > 0 or not log):
-            points.append(Point(line.best[0], math.log10(line.best[1]) if log else line.best[1], layer.tone, best))
+            points.append(PlotPoint(line.best[0], math.log10(line.best[1]) if log else line.best[1], layer.tone, best))
         gaps = np.flatnonzero(np.isinf(line.curve.low))
         if metric == "loss" and line.role == "train" and len(gaps):
-            points.append(Point(float(line.curve.x[gaps[0]]), y[0], layer.tone, diverged))
+            points.append(PlotPoint(float(line.curve.x[gaps[0]]), y[0], layer.tone, diverged))
     return Scene(layers, tuple(points), x, y, log, view.axis, view.ascii)
 
 
 @dataclass(frozen=True)
-class Request:
+class ChartRequest:
     """One chart to draw: its metric, its size in cells, over which part of the x axis."""
 
     metric: str
@@ -122,7 +124,7 @@ class Request:
     y_before: Limits | None = None
 
 
-def chart(request: Request, found: Sequence[Line], known: Sequence[Curves], view: View) -> Chart:
+def chart(request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Curves], view: View) -> Chart:
     """The chart of one metric."""
     metric, (width, height) = request.metric, request.size
     positive = has_positive(found)
@@ -135,7 +137,9 @@ def chart(request: Request, found: Sequence[Line], known: Sequence[Curves], view
     return plot.draw(metric, shown, title, request.size, positive)
 
 
-def _title(request: Request, found: Sequence[Line], known: Sequence[Curves], view: View, log: bool) -> Row:
+def _title(
+    request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Curves], view: View, log: bool
+) -> ChartRow:
     """Name, what the lines are, the best epoch, and badges: ``loss (log) ─ train ┄○ validation``."""
     metric = request.metric
     spans = [(TITLES[metric], TITLE)]

@@ -14,8 +14,8 @@ import numpy as np
 from ...trainer.common import text_safe
 from . import chart, markers, ticks
 from .braille import Stroke
-from .chart import Line
-from .plot import Layer, Scene
+from .chart import ChartLine
+from .plot import PlotLayer, Scene
 from .view import AXIS_LABELS, TITLES, Limits, View
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 320, 64, 40, 44
@@ -27,7 +27,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#0
 DASHES = {"validation": "6 3", "raw": "1 2"}
 
 
-def csv_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
+def csv_text(found: Mapping[str, Sequence[ChartLine]], view: View, x: Limits) -> str:
     """A row for each value within the limits: run, metric, curve, place on the axis, value, smallest and largest.
 
     The last two differ from the value where a row stands for several records of a long run. Gaps are empty.
@@ -47,7 +47,7 @@ def csv_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
     return target.getvalue()
 
 
-def svg_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
+def svg_text(found: Mapping[str, Sequence[ChartLine]], view: View, x: Limits) -> str:
     """The charts below one another as an SVG image."""
     parts, height = [], 0
     for metric, lines in found.items():
@@ -65,7 +65,7 @@ def svg_text(found: Mapping[str, Sequence[Line]], view: View, x: Limits) -> str:
     return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>", ""])
 
 
-def _head(metric: str, lines: Sequence[Line], view: View, scene: Scene, entries: Sequence[Entry]) -> Iterator[str]:
+def _head(metric: str, lines: Sequence[ChartLine], view: View, scene: Scene, entries: Sequence[Entry]) -> Iterator[str]:
     title = TITLES[metric] + (" (log)" if scene.log else "") + f" over {AXIS_LABELS[view.axis]}"
     dashes = {line.role for line in lines} & {"validation"}
     title += " (dashed: validation)" if dashes else ""
@@ -76,7 +76,7 @@ def _head(metric: str, lines: Sequence[Line], view: View, scene: Scene, entries:
         yield f'<text x="{entry.x + STROKE}" y="{y + 4}" fill="{_colour(entry.layer)}">{escape(entry.text)}</text>'
 
 
-def _panel(lines: Sequence[Line], scene: Scene) -> Iterator[str]:
+def _panel(lines: Sequence[ChartLine], scene: Scene) -> Iterator[str]:
     yield f'<rect x="{LEFT}" y="{TOP}" width="{COLUMNS}" height="{_down()}" fill="none" stroke="#888"/>'
     yield from _ticks(scene)
     if not lines:
@@ -95,13 +95,13 @@ def _panel(lines: Sequence[Line], scene: Scene) -> Iterator[str]:
 class Entry:
     """An entry of the legend: a stroke at ``x`` in a row (from 0), and the text behind it."""
 
-    layer: Layer
+    layer: PlotLayer
     text: str
     x: int
     row: int
 
 
-def _legend(lines: Sequence[Line], scene: Scene) -> list[Entry]:
+def _legend(lines: Sequence[ChartLine], scene: Scene) -> list[Entry]:
     """An entry for each run, or for each curve of a single one, in as many rows as it takes."""
     several = len({line.run for line in lines}) > 1
     entries: list[Entry] = []
@@ -134,11 +134,11 @@ def _y(value: float, scene: Scene) -> float:
     return TOP + (1 - _part(value, scene.y)) * _down()
 
 
-def _colour(layer: Layer) -> str:
+def _colour(layer: PlotLayer) -> str:
     return COLOURS[(layer.tone - markers.FIRST_LINE_TONE) // 2 % len(COLOURS)]
 
 
-def _style(layer: Layer) -> str:
+def _style(layer: PlotLayer) -> str:
     dash = f' stroke-dasharray="{DASHES[layer.role]}"' if layer.role in DASHES else ""
     faint = ' opacity="0.4"' if layer.role == "raw" else ""
     return f'fill="none" stroke="{_colour(layer)}" stroke-width="1.5"{dash}{faint}'
@@ -159,7 +159,7 @@ def _path(stroke: Stroke, scene: Scene) -> str:
     return "".join(steps)
 
 
-def _signs(layer: Layer, scene: Scene, sign: str) -> Iterator[str]:
+def _signs(layer: PlotLayer, scene: Scene, sign: str) -> Iterator[str]:
     if not layer.signs or layer.role == "raw":
         return
     columns = np.flatnonzero(layer.stroke.placed)
@@ -172,16 +172,16 @@ def _signs(layer: Layer, scene: Scene, sign: str) -> Iterator[str]:
 def _ticks(scene: Scene) -> Iterator[str]:
     low, high = scene.y
     if scene.log:
-        places, labels = ticks.log_ticks(low, high, 6)
+        positions, labels = ticks.log_ticks(low, high, 6)
     else:
-        places = ticks.nice_ticks(low, high, 6)
-        labels = ticks.tick_texts(places)
-    for place, label in zip(places, labels, strict=True):
+        positions = ticks.nice_ticks(low, high, 6)
+        labels = ticks.tick_texts(positions)
+    for place, label in zip(positions, labels, strict=True):
         y = _y(place, scene)
         yield f'<path d="M{LEFT} {y:.1f}h{COLUMNS}" stroke="#ddd"/>'
         yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
     unit, suffix = ticks.time_unit(scene.x[1] - scene.x[0]) if scene.axis == "time" else (1.0, "")
-    places = ticks.nice_ticks(scene.x[0] / unit, scene.x[1] / unit, 8)
-    for place, label in zip(places, ticks.tick_texts(places), strict=True):
+    positions = ticks.nice_ticks(scene.x[0] / unit, scene.x[1] / unit, 8)
+    for place, label in zip(positions, ticks.tick_texts(positions), strict=True):
         across = LEFT + _part(place * unit, scene.x) * COLUMNS
         yield f'<text x="{across:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{label}{suffix}</text>'

@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from ...trainer.analysis.best import merit
-from ...trainer.analysis.curve_summary import MOST_POINTS, Evaluations, Point, Story, diverged_step, story_of
+from ...trainer.analysis.curve_summary import (
+    MOST_POINTS,
+    CurvePoint,
+    CurveSummary,
+    Evaluations,
+    diverged_step,
+    story_of,
+)
 from ...trainer.runs.run import Run
 from . import series
 from .series import Curve, Floats, Track
@@ -82,15 +89,15 @@ class History:
     def extent(self, axis: str) -> tuple[float, float] | None:
         """Smallest and largest place on an axis; None without any."""
         tracks = [self.train, *self.evals.values(), *([self.sketch] if self.sketch else [])]
-        places = np.concatenate([track.axis(axis) for track in tracks])
-        places = places[np.isfinite(places)]
-        return (float(places.min()), float(places.max())) if len(places) else None
+        positions = np.concatenate([track.axis(axis) for track in tracks])
+        positions = positions[np.isfinite(positions)]
+        return (float(positions.min()), float(positions.max())) if len(positions) else None
 
     def place_of_step(self, step: float, axis: str) -> float | None:
         """Where on an axis the training record of a step, or the next one, lies."""
-        steps, places = self.train.axis("step"), self.train.axis(axis)
-        later = np.flatnonzero((steps >= step) & np.isfinite(places))
-        return float(places[later[0]]) if len(later) else None
+        steps, positions = self.train.axis("step"), self.train.axis(axis)
+        later = np.flatnonzero((steps >= step) & np.isfinite(positions))
+        return float(positions[later[0]]) if len(later) else None
 
     def summary(self, path: Path, progress: float = 1.0) -> Curves:
         """What is known of the run."""
@@ -117,12 +124,12 @@ class History:
         values = values[np.isfinite(values)]
         return (values[np.arange(count) * len(values) // count] if len(values) > count else values).tolist()
 
-    def story(self, run: Run, evaluations: Evaluations) -> Story:
+    def story(self, run: Run, evaluations: Evaluations) -> CurveSummary:
         """Tell the course of the run. ``evaluations`` may be further than the training records that were read so far."""
         step = self._sketched_step if self.diverged_step is None else self.diverged_step
         return story_of(run, self._course(), evaluations, step)
 
-    def _course(self) -> list[Point]:
+    def _course(self) -> list[CurvePoint]:
         """The training so far as means over equally many rows, few enough for the sentences."""
         epochs, loss, accuracy = (self._whole_train(name) for name in ("epoch", "loss", "accuracy"))
         placed = np.isfinite(epochs)
@@ -132,7 +139,7 @@ class History:
             by *= 2
         ends = np.append(epochs[by - 1 :: by], epochs[-1:] if len(epochs) % by else [])
         means = series.block_means(loss, by).tolist(), series.block_means(accuracy, by).tolist()
-        return [Point(*values) for values in zip(ends.tolist(), *means, strict=True)]
+        return [CurvePoint(*values) for values in zip(ends.tolist(), *means, strict=True)]
 
     def _whole_train(self, name: str) -> Floats:
         """Epochs, or means of a metric, of all training rows: those that were read, and those of the sketch after them."""

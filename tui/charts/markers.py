@@ -42,7 +42,7 @@ def sign(name: str, ascii: bool = False) -> str:
 
 
 @dataclass(frozen=True)
-class Row:
+class ChartRow:
     """A line of the image: a character and a tone for each cell."""
 
     text: str
@@ -54,7 +54,7 @@ class Chart:
     """A drawn chart. ``left`` cells stand before the curves; ``x`` and ``y`` are the limits of the axes."""
 
     name: str
-    rows: tuple[Row, ...]
+    rows: tuple[ChartRow, ...]
     left: int = 0
     x: tuple[float, float] = (0.0, 0.0)
     y: tuple[float, float] = (0.0, 0.0)
@@ -83,14 +83,14 @@ class Chart:
         return low * (1 - part) + high * part
 
 
-def text_row(spans: Sequence[tuple[str, int]], width: int) -> Row:
+def text_row(spans: Sequence[tuple[str, int]], width: int) -> ChartRow:
     """A row of text in tones, cut or filled up to ``width``."""
     text = "".join(text for text, _ in spans)[:width]
     tones = b"".join(bytes([tone]) * len(text) for text, tone in spans)[:width]
-    return Row(text + " " * (width - len(text)), tones + bytes(width - len(tones)))
+    return ChartRow(text + " " * (width - len(text)), tones + bytes(width - len(tones)))
 
 
-def words(name: str, title: Row, lines: Sequence[str], size: tuple[int, int], positive: bool = False) -> Chart:
+def words(name: str, title: ChartRow, lines: Sequence[str], size: tuple[int, int], positive: bool = False) -> Chart:
     """A chart without curves: its title, and why."""
     width, height = size
     rows = [title, *(text_row([(line, MUTED)], width) for line in lines)]

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from . import braille, ticks
 from .braille import DOTS_ACROSS, DOTS_DOWN, Stroke
-from .markers import AXIS, BLANK, GUTTER, Chart, Row, marker, text_row
+from .markers import AXIS, BLANK, GUTTER, Chart, ChartRow, marker, text_row
 
 MARKER_EVERY = 14
 TEXTURES = {"validation": "dashed", "raw": "dotted"}
 
 
 @dataclass(frozen=True)
-class Layer:
+class PlotLayer:
     """A curve in place. The last layer is painted on top."""
 
     slot: int
@@ -34,7 +34,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Point:
+class PlotPoint:
     """A place that is marked with a sign: the best epoch, or where a run diverged."""
 
     x: float
@@ -47,8 +47,8 @@ class Point:
 class Scene:
     """What a chart is drawn from; ``y`` are the limits, log10 of them where ``log``."""
 
-    layers: tuple[Layer, ...]
-    points: tuple[Point, ...]
+    layers: tuple[PlotLayer, ...]
+    points: tuple[PlotPoint, ...]
     x: tuple[float, float]
     y: tuple[float, float]
     log: bool = False
@@ -56,7 +56,7 @@ class Scene:
     ascii: bool = False
 
 
-def draw(name: str, scene: Scene, title: Row, size: tuple[int, int], positive: bool = True) -> Chart:
+def draw(name: str, scene: Scene, title: ChartRow, size: tuple[int, int], positive: bool = True) -> Chart:
     """The chart in ``size`` cells, its title above and the numbers of the x axis below."""
     width, height = size
     across, down = width - GUTTER, height - 2
@@ -67,7 +67,7 @@ def draw(name: str, scene: Scene, title: Row, size: tuple[int, int], positive: b
     for number in range(down):
         left = f"{labels.get(number, '')[: GUTTER - 1]:>{GUTTER - 1}}{bar}"
         body = "".join(characters[number].tolist())
-        rows.append(Row(left + body, bytes([AXIS]) * GUTTER + tones[number].tobytes()))
+        rows.append(ChartRow(left + body, bytes([AXIS]) * GUTTER + tones[number].tobytes()))
     rows.append(_x_labels(scene, width, across))
     return Chart(name, tuple(rows), GUTTER, scene.x, scene.y, positive)
 
@@ -100,7 +100,7 @@ def _canvas(scene: Scene, across: int, down: int) -> tuple[NDArray[np.str_], NDA
     return characters, tones
 
 
-def _sign_cells(layer: Layer, top: NDArray, bottom: NDArray, across: int, down: int) -> list[tuple[int, int]]:
+def _sign_cells(layer: PlotLayer, top: NDArray, bottom: NDArray, across: int, down: int) -> list[tuple[int, int]]:
     """Where the markers of a curve stand: at its points where they are few, along it otherwise, and at its end."""
     columns = np.flatnonzero(layer.stroke.placed & (top <= bottom))
     if not len(columns):
@@ -110,8 +110,8 @@ def _sign_cells(layer: Layer, top: NDArray, bottom: NDArray, across: int, down: 
         columns = columns[(columns % DOTS_ACROSS == 0) & (columns // DOTS_ACROSS % MARKER_EVERY == offset)]
         columns = np.append(columns, np.flatnonzero(layer.stroke.placed & (top <= bottom))[-1])
     rows = (top[columns] + bottom[columns]) // 2 // DOTS_DOWN
-    places = zip(rows.tolist(), (columns // DOTS_ACROSS).tolist(), strict=True)
-    return [(row, column) for row, column in places if 0 <= row < down]
+    positions = zip(rows.tolist(), (columns // DOTS_ACROSS).tolist(), strict=True)
+    return [(row, column) for row, column in positions if 0 <= row < down]
 
 
 def _points(scene: Scene, across: int, down: int) -> list[tuple[int, int, str, int]]:
@@ -126,23 +126,23 @@ def _points(scene: Scene, across: int, down: int) -> list[tuple[int, int, str, i
 
 def _y_labels(scene: Scene, down: int) -> dict[int, str]:
     low, high = scene.y
-    most = max(down // 3, 2)
+    limit = max(down // 3, 2)
     if scene.log:
-        places, labels = ticks.log_ticks(low, high, most)
+        positions, labels = ticks.log_ticks(low, high, limit)
     else:
-        places = ticks.nice_ticks(low, high, most)
-        labels = ticks.tick_texts(places)
-    rows = braille.rows_of(np.array(places), low, high, down * DOTS_DOWN) // DOTS_DOWN
+        positions = ticks.nice_ticks(low, high, limit)
+        labels = ticks.tick_texts(positions)
+    rows = braille.rows_of(np.array(positions), low, high, down * DOTS_DOWN) // DOTS_DOWN
     return {int(row): label for row, label in zip(rows, labels, strict=True) if 0 <= row < down}
 
 
-def _x_labels(scene: Scene, width: int, across: int) -> Row:
+def _x_labels(scene: Scene, width: int, across: int) -> ChartRow:
     low, high = scene.x
     unit, suffix = ticks.time_unit(high - low) if scene.axis == "time" else (1.0, "")
-    places = ticks.nice_ticks(low / unit, high / unit, max(across // 8, 2))
+    positions = ticks.nice_ticks(low / unit, high / unit, max(across // 8, 2))
     line = [" "] * width
-    columns = braille.columns_of(np.array(places) * unit, low, high, across)
-    for column, text in zip(columns.tolist(), ticks.tick_texts(places), strict=True):
+    columns = braille.columns_of(np.array(positions) * unit, low, high, across)
+    for column, text in zip(columns.tolist(), ticks.tick_texts(positions), strict=True):
         label = text + suffix
         start = min(max(GUTTER + column - len(label) // 2, 0), width - len(label))
         if (
@@ -154,7 +154,7 @@ def _x_labels(scene: Scene, width: int, across: int) -> Row:
     return text_row([("".join(line), AXIS)], width)
 
 
-def settle(
+def resolve_limits(
     before: tuple[float, float] | None,
     low: float,
     high: float,
@@ -174,5 +174,5 @@ def settle(
         extent = max(abs(high) * 0.05, 1e-6)
         room = 1.0
     margin = min(2 * extent * room, 1e300)
-    most = sys.float_info.max
-    return max(low - margin, min(floor, low), -most), min(high + margin, max(ceiling, high), most)
+    limit = sys.float_info.max
+    return max(low - margin, min(floor, low), -limit), min(high + margin, max(ceiling, high), limit)

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import chart, plot
-from .chart import Line, Request
+from .chart import ChartLine, ChartRequest
 from .followers import Follower, Followers
 from .history import History
 from .markers import Chart
@@ -20,7 +20,7 @@ from .view import Curves, Drawn, Limits, Readout, View, Wanted, Window
 
 AT_MOST_EVERY_S = 0.5
 BREATH_S = 0.005
-REACH = 0.04
+MAX_DISTANCE = 0.04
 """The cursor takes a value from at most this far, as a part of what is shown; so points a cell away are met."""
 
 
@@ -41,7 +41,7 @@ class ChartReader:
         """The version of each run that was drawn last."""
         self._going_on: set[Path] = set()
         """The runs in which this thread is reading on."""
-        self._lines: dict[str, list[Line]] = {}
+        self._lines: dict[str, list[ChartLine]] = {}
         self._x: tuple[object, Limits] | None = None
         self._y: dict[str, tuple[object, Limits]] = {}
         self._stopped = False
@@ -58,14 +58,14 @@ class ChartReader:
         self._wake.set()
 
     @property
-    def lines(self) -> dict[str, list[Line]]:
+    def lines(self) -> dict[str, list[ChartLine]]:
         """The curves of each chart as they were drawn last; they do not change any more. For any thread."""
         return self._lines
 
     def values(self, metric: str, x: float) -> list[Readout]:
         """The values of the lines of a chart at a place, as they were drawn last. For the owner's thread."""
         low, high = self._x[1] if self._x else (x, x)
-        return chart.readouts(self._lines.get(metric, []), x, (high / 2 - low / 2) * REACH)
+        return chart.readouts(self._lines.get(metric, []), x, (high / 2 - low / 2) * MAX_DISTANCE)
 
     def run(self) -> None:
         """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
@@ -129,12 +129,12 @@ class ChartReader:
         return Drawn(wanted, charts, known, x, extent)
 
     def _charts(
-        self, wanted: Wanted, found: dict[str, list[Line]], known: tuple[Curves, ...], x: Limits
+        self, wanted: Wanted, found: dict[str, list[ChartLine]], known: tuple[Curves, ...], x: Limits
     ) -> dict[str, Chart]:
         key, charts = (wanted.runs, wanted.view), {}
         for metric, size in wanted.charts:
             before = self._y.get(metric)
-            request = Request(metric, size, x, before[1] if before and before[0] == key else None)
+            request = ChartRequest(metric, size, x, before[1] if before and before[0] == key else None)
             charts[metric] = chart.chart(request, found[metric], known, wanted.view)
             self._y[metric] = (key, charts[metric].y)
         return charts
@@ -179,4 +179,4 @@ def _followed(before: Limits | None, low: float, high: float) -> Limits:
     fits = before[0] <= low + (high - low) * 2 * chart.ROOM and low >= before[0]
     if fits and high <= before[1] and before[1] - before[0] <= (high - low) * (1 + 3 * chart.ROOM):
         return before
-    return plot.settle(None, low, high, chart.ROOM, floor=low)
+    return plot.resolve_limits(None, low, high, chart.ROOM, floor=low)

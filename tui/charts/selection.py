@@ -16,7 +16,7 @@ SLOTS = markers.COLOURS * len(markers.MARKERS)
 PINNED = "↑"
 
 
-class Chosen:
+class RunSelection:
     """``marked`` are ids of runs in the order of marking, ``pinned`` is the id of the run on top of all others, or ""."""
 
     def __init__(self, marked: Iterable[str] = (), pinned: str = "") -> None:

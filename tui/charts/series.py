@@ -185,18 +185,18 @@ def smoothed(curve: Curve, weight: float) -> Curve:
     with np.errstate(over="ignore", invalid="ignore"):
         distance = np.diff(curve.x, prepend=curve.x[0] - curve.spacing) / curve.spacing
         keep = weight ** np.clip(np.nan_to_num(distance, nan=1.0), 0.0, 1e6)
-        fresh = np.where(finite, 1.0 - weight, 0.0)
-        total = scan(keep, np.where(finite, curve.mean, 0.0) * fresh)
-        average = np.where(finite, total / scan(keep, fresh), np.inf)
+        added = np.where(finite, 1.0 - weight, 0.0)
+        total = scan(keep, np.where(finite, curve.mean, 0.0) * added)
+        average = np.where(finite, total / scan(keep, added), np.inf)
     return Curve(curve.x, average, average, average, curve.spacing)
 
 
-def scan(keep: Floats, fresh: Floats) -> Floats:
+def scan(keep: Floats, added: Floats) -> Floats:
     """The recurrence s[i] = keep[i] · s[i - 1] + fresh[i] from zero, shape (n,), in log n passes over the arrays."""
-    keep, total, reach = keep.copy(), fresh.copy(), 1
-    while reach < len(total) and keep[reach:].max(initial=0.0) > _NEGLIGIBLE:
-        total[reach:] += keep[reach:] * total[:-reach]
-        keep[reach:] *= keep[:-reach].copy()
-        keep[:reach] = 0.0
-        reach *= 2
+    keep, total, shift = keep.copy(), added.copy(), 1
+    while shift < len(total) and keep[shift:].max(initial=0.0) > _NEGLIGIBLE:
+        total[shift:] += keep[shift:] * total[:-shift]
+        keep[shift:] *= keep[:-shift].copy()
+        keep[:shift] = 0.0
+        shift *= 2
     return total

@@ -10,8 +10,8 @@ LARGEST_POWER = 307
 """Powers of ten beyond it are no numbers any more; a logarithmic axis has no ticks there."""
 
 
-def nice_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most ``most`` round numbers (1, 2, 2.5, 5 times a power of ten apart) from ``low`` to ``high``; at least one."""
+def nice_ticks(low: float, high: float, max_count: int) -> list[float]:
+    """One to ``max_count`` round numbers (1, 2, 2.5, 5 times a power of ten apart) from ``low`` to ``high``."""
     span = high - low
     if not (math.isfinite(span) and span > 0):
         return [low]
@@ -21,12 +21,12 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
             continue
         first = math.ceil(low / step - 1e-9)
         last = math.floor(high / step + 1e-9)
-        if last - first + 1 <= max(most, 1):
+        if last - first + 1 <= max(max_count, 1):
             return [number * step for number in range(first, last + 1)] or [low]
     return [low]
 
 
-def log_ticks(low: float, high: float, most: int = 5) -> tuple[list[float], list[str]]:
+def log_ticks(low: float, high: float, max_count: int = 5) -> tuple[list[float], list[str]]:
     """Positions (log10) and labels (the values themselves) of ticks for an axis from 10^low to 10^high."""
     low, high = (min(max(limit, -LARGEST_POWER), LARGEST_POWER) for limit in (low, high))
     decades = range(math.floor(low), math.ceil(high) + 1)
@@ -37,7 +37,7 @@ def log_ticks(low: float, high: float, most: int = 5) -> tuple[list[float], list
             break
     else:
         inside = [10.0**low] if high - low < 1e-9 else [10.0**low, 10.0**high]
-    every = max(1, math.ceil(len(inside) / most))
+    every = max(1, math.ceil(len(inside) / max_count))
     kept = inside[::every]
     return [math.log10(value) for value in kept], [tick_text(value) for value in kept]
 
@@ -56,14 +56,14 @@ def tick_text(value: float) -> str:
     return f"{value:.3g}"
 
 
-def tick_texts(places: Sequence[float]) -> list[str]:
+def tick_texts(positions: Sequence[float]) -> list[str]:
     """Numbers for an axis, with as many digits as it takes to tell neighbours apart."""
-    texts = [tick_text(place) for place in places]
+    texts = [tick_text(place) for place in positions]
     if len(set(texts)) == len(texts):
         return texts
-    step = min((b - a for a, b in itertools.pairwise(places)), default=0.0)
+    step = min((b - a for a, b in itertools.pairwise(positions)), default=0.0)
     digits = min(max(-math.floor(math.log10(step)), 0), 6) if step > 0 else 0
-    return [f"{place:.{digits}f}" for place in places]
+    return [f"{place:.{digits}f}" for place in positions]
 
 
 def time_unit(seconds: float) -> tuple[float, str]:

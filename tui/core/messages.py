@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ...errors import UsageError
     from ...trainer.data.dataset_info import DataInfo
     from ..runs.machine import Readings
+    from ..runs.run_previews import RunPreview
     from ..runs.run_tail import RunNews
-    from ..runs.summaries import Glance
 
 
 @dataclass
@@ -42,10 +42,10 @@ class MachineRead(Message):
 
 
 @dataclass
-class GlancesRead(Message):
+class RunPreviewsRead(Message):
     """Some of the runs that are listed went on."""
 
-    glances: dict[str, Glance]
+    previews: dict[str, RunPreview]
 
 
 @dataclass
@@ -77,13 +77,13 @@ class TrainStarted(Message):
 
 
 @dataclass
-class TrainSaid(Message):
+class TrainLogged(Message):
     """`train --detach` tells what it is at: a download, a check."""
 
     text: str
 
     def can_replace(self, message: Message) -> bool:
-        return isinstance(message, TrainSaid)
+        return isinstance(message, TrainLogged)
 
 
 @dataclass

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Protocol
 from ... import settings
 from ...trainer.runs.run import Run
 from ..charts.followers import Followers
-from ..charts.selection import Chosen
+from ..charts.selection import RunSelection
 from ..runs.watcher import RunWatch
 from ..worker.process import Helper
 from ..worker.requests import Questions
 from .options import Options
-from .saved_state import Memory
+from .saved_state import SavedState
 
 if TYPE_CHECKING:
-    from ..launch.form import Wish
+    from ..launch.form import LaunchRequest
     from ..networks.pages import Page
     from ..networks.quiz import Question
 
 
 @dataclass(frozen=True)
-class Places:
+class AppPaths:
     """Folders that the app works with; the defaults are the settings'."""
 
     runs: Path = field(default_factory=settings.runs_folder)
@@ -34,15 +34,15 @@ class Places:
     cache: Path = field(default_factory=settings.cache_folder)
 
 
-class Explorer(Protocol):
+class AppProtocol(Protocol):
     """The app as its screens see it."""
 
     options: Options
-    places: Places
-    memory: Memory
+    paths: AppPaths
+    saved_state: SavedState
     runs: tuple[Run, ...]
     runs_problem: str
-    chosen: Chosen
+    run_selection: RunSelection
     helper: Helper
     questions: Questions
     run_watch: RunWatch
@@ -63,10 +63,10 @@ class Explorer(Protocol):
         """Whether questions are asked."""
         ...
 
-    def say(self, text: str, severity: str = "information") -> None:
+    def show_message(self, text: str, severity: str = "information") -> None:
         """Show a short message that goes away by itself."""
 
-    def chosen_changed(self) -> None:
+    def run_selection_changed(self) -> None:
         """Tell all screens that other runs are marked or pinned."""
 
     def open_page(self, target: str, words: str = "") -> None:
@@ -78,7 +78,7 @@ class Explorer(Protocol):
     def ask_person(self, make: Callable[[random.Random], Question | None]) -> None:
         """Ask a question, if one can be made."""
 
-    def open_launch(self, wish: Wish) -> None:
+    def open_launch(self, request: LaunchRequest) -> None:
         """Ask how to train networks."""
 
     def open_run(self, run_id: str) -> None:

@@ -13,7 +13,7 @@ LARGEST = 1 << 16
 
 
 @dataclass
-class Memory:
+class SavedState:
     """Where the person was. A value of a wrong type in the file is replaced by the default."""
 
     screen: str = "catalogue"
@@ -39,27 +39,27 @@ class Memory:
     quiz: bool = True
 
 
-def load(folder: Path) -> Memory:
+def load(folder: Path) -> SavedState:
     """What is remembered in ``folder``; the defaults where nothing is, or it cannot be read."""
     try:
         values = json.loads(read_bytes(folder / FILE, LARGEST))
     except (OSError, ValueError, RecursionError):
-        return Memory()
+        return SavedState()
     if not isinstance(values, dict):
-        return Memory()
-    memory = Memory()
-    for known in fields(Memory):
-        value, default = values.get(known.name), getattr(memory, known.name)
+        return SavedState()
+    state = SavedState()
+    for known in fields(SavedState):
+        value, default = values.get(known.name), getattr(state, known.name)
         if type(value) is type(default):
-            setattr(memory, known.name, value)
-    return memory
+            setattr(state, known.name, value)
+    return state
 
 
-def save(folder: Path, memory: Memory) -> bool:
+def save(folder: Path, state: SavedState) -> bool:
     """Write it, whole or not at all; False where the folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / FILE, json.dumps(asdict(memory), indent=1).encode(), sync=False)
+        replace_file(folder / FILE, json.dumps(asdict(state), indent=1).encode(), sync=False)
     except OSError:
         return False
     return True

@@ -21,7 +21,7 @@ LONGEST_TEXT = 1 << 20
 
 
 @dataclass(frozen=True)
-class Request:
+class LaunchCommand:
     """What to train: the words after `cnn-explorer`, and the folders of the app."""
 
     words: tuple[str, ...]
@@ -35,7 +35,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CommandOutcome:
     """The ids of the runs that were started, or ``problem`` in one line."""
 
     run_ids: tuple[str, ...] = ()
@@ -163,26 +163,26 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def call_start(request: Request, hear: Callable[[str], None]) -> Call:
+def call_start(request: LaunchCommand, hear: Callable[[str], None]) -> Call:
     """The call that starts a run, or a queue of runs, in the background."""
     return Call(request.command("--detach"), hear)
 
 
-def call_plan(request: Request) -> Call:
+def call_plan(request: LaunchCommand) -> Call:
     """The call that tells what would be trained and how long it would take."""
     return Call(request.command("--plan", "--json"))
 
 
-def start(call: Call) -> Outcome:
+def start(call: Call) -> CommandOutcome:
     """Run it and wait until the command has checked what it can and let go of the runs. Never raises."""
     try:
         code, said, complained = call.run()
     except OSError as error:
-        return Outcome(problem=f"`train` cannot be started: {error.strerror}")
+        return CommandOutcome(problem=f"`train` cannot be started: {error.strerror}")
     ids = tuple(clean for line in said.splitlines() if (clean := text_safe.clean(line).strip()))
     if code == 0 and ids:
-        return Outcome(ids)
-    return Outcome(problem=_problem(complained, code))
+        return CommandOutcome(ids)
+    return CommandOutcome(problem=_problem(complained, code))
 
 
 def plan(call: Call) -> Preview:

@@ -45,7 +45,7 @@ PLAIN = tuple(
 
 
 @dataclass(frozen=True)
-class Wish:
+class LaunchRequest:
     """What a training is asked for with: networks, and the run.json of a run that is to be repeated with changes."""
 
     networks: tuple[str, ...]
@@ -56,13 +56,13 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Form:
-    """A wish, and the settings that were changed, as text by key."""
+class LaunchForm:
+    """A request, and the settings that were changed, as text by key."""
 
-    wish: Wish
+    request: LaunchRequest
     changed: Mapping[str, str] = field(default_factory=dict)
 
-    def with_value(self, key: str, text: str) -> Form:
+    def with_value(self, key: str, text: str) -> LaunchForm:
         """The form with another value; an empty text takes the change back."""
         rest = {name: value for name, value in self.changed.items() if name != key}
         return dataclasses.replace(self, changed=rest | {key: text.strip()} if text.strip() else rest)
@@ -70,16 +70,16 @@ class Form:
     @property
     def networks(self) -> tuple[str, ...]:
         """The names as they are written."""
-        return tuple(self.changed["networks"].split()) if "networks" in self.changed else self.wish.networks
+        return tuple(self.changed["networks"].split()) if "networks" in self.changed else self.request.networks
 
     @property
     def dataset(self) -> str:
         """The data set as `train` takes it."""
-        return self.changed.get("dataset", self.wish.dataset)
+        return self.changed.get("dataset", self.request.dataset)
 
 
 @dataclass(frozen=True)
-class Setting:
+class FormField:
     """One line: ``origin`` says where the value comes from ("you", a note, "default"), ``problem`` what is wrong.
 
     ``hint`` says what the setting means and takes.
@@ -124,7 +124,7 @@ def look(dataset: str, stop: Callable[[], bool]) -> DataInfo | UsageError:
 
 
 def fill(
-    form: Form, data_folder: Path, cache_folder: Path | None = None, folders: Folders = types.MappingProxyType({})
+    form: LaunchForm, data_folder: Path, cache_folder: Path | None = None, folders: Folders = types.MappingProxyType({})
 ) -> Filled:
     """Check a form and resolve the recipe of each network. Raises nothing: what is wrong stands in the result.
 
@@ -154,7 +154,7 @@ def fill(
     return Filled(recipes, origins, data, problems, images)
 
 
-def _left_to_train(form: Form, data: DataInfo, problems: dict[str, str]) -> int:
+def _left_to_train(form: LaunchForm, data: DataInfo, problems: dict[str, str]) -> int:
     """What is left of the training part after the form's share, or the usual one, is held out; 0 where nothing is."""
     if data.validation:
         return data.train
@@ -166,8 +166,8 @@ def _left_to_train(form: Form, data: DataInfo, problems: dict[str, str]) -> int:
     return max(left, 0)
 
 
-def _layers(form: Form, variant: registry.Variant, values: Mapping[str, object]) -> list[recipe_layers.Layer]:
-    repeated = form.wish.run.get("recipe")
+def _layers(form: LaunchForm, variant: registry.Variant, values: Mapping[str, object]) -> list[recipe_layers.Layer]:
+    repeated = form.request.run.get("recipe")
     if isinstance(repeated, dict):
         known = {key: value for key, value in repeated.items() if key in recipe.FIELDS}
         layers = [recipe_layers.Layer("the run", known)]
@@ -181,7 +181,9 @@ def _layers(form: Form, variant: registry.Variant, values: Mapping[str, object])
     return [*layers, recipe_layers.Layer("", values)]
 
 
-def _data(form: Form, folder: Path, cache: Path | None, folders: Folders, problems: dict[str, str]) -> DataInfo | None:
+def _data(
+    form: LaunchForm, folder: Path, cache: Path | None, folders: Folders, problems: dict[str, str]
+) -> DataInfo | None:
     try:
         if form.dataset == dataset_info.FOLDER:
             raise UsageError("dataset", None, "which folder?")
@@ -196,7 +198,7 @@ def _data(form: Form, folder: Path, cache: Path | None, folders: Folders, proble
         return None
 
 
-def _variants(form: Form, problems: dict[str, str]) -> list[registry.Variant]:
+def _variants(form: LaunchForm, problems: dict[str, str]) -> list[registry.Variant]:
     found = []
     for name in form.networks:
         try:
@@ -208,7 +210,7 @@ def _variants(form: Form, problems: dict[str, str]) -> list[registry.Variant]:
     return found
 
 
-def _recipe_values(form: Form, problems: dict[str, str]) -> dict[str, object]:
+def _recipe_values(form: LaunchForm, problems: dict[str, str]) -> dict[str, object]:
     """The changed values of the recipe that are right."""
     values: dict[str, object] = {}
     for key in recipe.FIELDS:
@@ -224,9 +226,9 @@ def _hint(error: UsageError) -> str:
     return f"{error.given!r} {error.hint}" if error.given is not None else error.hint
 
 
-def settings(form: Form, filled: Filled, everything: bool = False) -> list[Setting]:
+def settings(form: LaunchForm, filled: Filled, everything: bool = False) -> list[FormField]:
     """The lines of the form; ``everything`` shows rare settings too, and those that have no effect as things stand."""
-    top = [key for key in TOP if key != "preset" or not form.wish.run]
+    top = [key for key in TOP if key != "preset" or not form.request.run]
     lines = [_plain(form, filled, key) for key in top]
     keys = [*FIRST, *(key for key in recipe.FIELDS if key not in FIRST)]
     lines += [
@@ -238,13 +240,13 @@ def settings(form: Form, filled: Filled, everything: bool = False) -> list[Setti
     return lines + [_plain(form, filled, key) for key in shown]
 
 
-def _plain(form: Form, filled: Filled, key: str) -> Setting:
+def _plain(form: LaunchForm, filled: Filled, key: str) -> FormField:
     value = {"networks": " ".join(form.networks), "dataset": form.dataset}.get(key) or form.changed.get(key)
     if value is None:
         value = _of_run(form, key) or usual(key)
-    origin = "you" if key in form.changed else "the run" if form.wish.run else ""
+    origin = "you" if key in form.changed else "the run" if form.request.run else ""
     title = key if key == "networks" else definition(key).words
-    return Setting(key, title, value, origin, filled.problems.get(key, ""))
+    return FormField(key, title, value, origin, filled.problems.get(key, ""))
 
 
 IN_RUN = {
@@ -258,38 +260,38 @@ IN_RUN = {
 """Where run.json has the value of a setting outside the recipe."""
 
 
-def _of_run(form: Form, key: str) -> str:
+def _of_run(form: LaunchForm, key: str) -> str:
     """The value of a setting in the run that is repeated; "" where there is none."""
     if key not in IN_RUN:
         return ""
     place, name = IN_RUN[key]
-    part = form.wish.run if place is None else form.wish.run.get(place)
+    part = form.request.run if place is None else form.request.run.get(place)
     value = part.get(name) if isinstance(part, Mapping) else None
     return "" if value is None else value_text(value)
 
 
-def _of_recipe(form: Form, filled: Filled, key: str) -> Setting:
+def _of_recipe(form: LaunchForm, filled: Filled, key: str) -> FormField:
     title = definition(key).words
     if filled.problems.get(key) and key in form.changed:
-        return Setting(key, title, form.changed[key], "you", filled.problems[key])
+        return FormField(key, title, form.changed[key], "you", filled.problems[key])
     values = [value_text(getattr(found, key)) for found in filled.recipes.values()]
     origins = {found.get(key, "default") or "you" for found in filled.origins.values()}
     shown = values[0] if len(set(values)) == 1 else " · ".join(values)
     origin = origins.pop() if len(origins) == 1 else "each its own"
-    return Setting(key, title, shown, "" if origin == "default" else origin, filled.problems.get(key, ""))
+    return FormField(key, title, shown, "" if origin == "default" else origin, filled.problems.get(key, ""))
 
 
-def _matters(form: Form, filled: Filled, key: str) -> bool:
+def _matters(form: LaunchForm, filled: Filled, key: str) -> bool:
     """Whether a field has an effect in any of the recipes."""
     if key in recipe.OF_BACKBONE:
-        repeated = form.wish.run.get("network")
+        repeated = form.request.run.get("network")
         begun = isinstance(repeated, Mapping) and bool(repeated.get("pretrained"))
         return begun or bool(weights_of(form).kind)
     needs = definition(key).needs
     return needs is None or any(needs.met_by(getattr(found, needs.key)) for found in filled.recipes.values())
 
 
-def typed_value(form: Form, setting: Setting) -> str:
+def typed_value(form: LaunchForm, setting: FormField) -> str:
     """What stands in the line in which a setting is typed, to begin with: its value, unless networks differ in it."""
     return form.changed.get(setting.key, "" if " · " in setting.value or setting.value == AUTO else setting.value)
 
@@ -303,7 +305,7 @@ def curve(filled: Filled) -> tuple[list[float], int]:
     return lr_schedule.curve(found, steps, CURVE_POINTS), steps * found.epochs
 
 
-def weights_of(form: Form) -> weights_source.WeightsRequest:
+def weights_of(form: LaunchForm) -> weights_source.WeightsRequest:
     """The weights that the form asks for; none where something is wrong with them."""
     try:
         return _weights(form)
@@ -311,15 +313,15 @@ def weights_of(form: Form) -> weights_source.WeightsRequest:
         return weights_source.WeightsRequest()
 
 
-def _weights(form: Form) -> weights_source.WeightsRequest:
+def _weights(form: LaunchForm) -> weights_source.WeightsRequest:
     given = {key: form.changed[key] for key in weights_source.BY_FLAG if form.changed.get(key, AUTO) != AUTO}
     return weights_source.asked({key: definition(key).parse(text) for key, text in given.items()})
 
 
-def request(form: Form) -> TrainRequest:
+def request(form: LaunchForm) -> TrainRequest:
     """What the form asks for: the changes alone. What is wrong, and `problems` tells, is left out."""
-    given: dict[str, object] = {"config": form.wish.config}
-    if form.wish.config is None or "dataset" in form.changed:
+    given: dict[str, object] = {"config": form.request.config}
+    if form.request.config is None or "dataset" in form.changed:
         given["dataset"] = form.dataset
     for key in ("preset", *PLAIN, *recipe.FIELDS):
         text = form.changed.get(key)
@@ -332,6 +334,6 @@ def request(form: Form) -> TrainRequest:
         return TrainRequest(form.networks)
 
 
-def words(form: Form) -> list[str]:
+def words(form: LaunchForm) -> list[str]:
     """The words after `cnn-explorer` that train what the form says."""
     return request(form).to_argv()

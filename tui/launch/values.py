@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from ...errors import UsageError
 from ...trainer.config import checkpoint_policy, recipe
-from ...trainer.config.checkpoint_policy import Keeping
+from ...trainer.config.checkpoint_policy import CheckpointPolicy
 from ...trainer.config.request import place_of
 from ...trainer.config.setting import Setting
 from ...trainer.data import dataset_info
 
 AUTO = "auto"
-USUAL = {"seed": "0"} | {key: f"{getattr(Keeping, key):g}" for key in checkpoint_policy.KEYS}
+USUAL = {"seed": "0"} | {key: f"{getattr(CheckpointPolicy, key):g}" for key in checkpoint_policy.KEYS}
 """What stands in the form where nothing is said, if it is not "auto"."""
 
 

@@ -15,7 +15,7 @@ MOST_CHANNELS = 4
 
 
 @dataclass(frozen=True)
-class Setting:
+class ConvSetting:
     """Everything that can be changed on the bench. ``inputs`` and ``outputs`` are numbers of channels."""
 
     kind: str = "standard"
@@ -29,7 +29,7 @@ class Setting:
     kernel: str = "vertical edges"
 
     @property
-    def settled(self) -> Setting:
+    def resolved(self) -> ConvSetting:
         """With what the kind dictates: a depthwise convolution has a group for each channel, a pointwise one is 1×1."""
         if self.kind == "depthwise":
             return replace(self, groups=self.inputs, outputs=self.inputs)
@@ -60,49 +60,49 @@ def _channels(count: int, which: str) -> str:
     return f"{count} {which} channel{'s' if count != 1 else ''}"
 
 
-def problem(setting: Setting, side: int) -> str:
+def problem(setting: ConvSetting, side: int) -> str:
     """Why a setting is impossible for an image of ``side`` pixels, with the numbers; "" where it works."""
-    setting = setting.settled
+    setting = setting.resolved
     if setting.inputs % setting.groups:
         return f"{_channels(setting.inputs, 'input')} cannot be divided into {setting.groups} groups"
     if setting.outputs % setting.groups:
         return f"{_channels(setting.outputs, 'output')} cannot be divided into {setting.groups} groups"
-    reach = setting.dilation * (setting.size - 1) + 1
+    extent = setting.dilation * (setting.size - 1) + 1
     if setting.kind == "transposed":
         return f"padding {setting.padding} cuts away all of the output" if output_side(setting, side) < 1 else ""
-    if reach > side + 2 * setting.padding:
+    if extent > side + 2 * setting.padding:
         padded = f"{side} + 2·{setting.padding}" if setting.padding else str(side)
         return (
-            f"the kernel reaches over {setting.dilation}·({setting.size} − 1) + 1 = {reach} pixels, "
+            f"the kernel reaches over {setting.dilation}·({setting.size} − 1) + 1 = {extent} pixels, "
             f"the image has {padded}: pad more, or take a smaller kernel or dilation"
         )
     return ""
 
 
-def without_effect(setting: Setting, name: str) -> str:
+def without_effect(setting: ConvSetting, name: str) -> str:
     """Why the field ``name`` has no say as the setting stands; "" where it has one."""
-    settled = setting.settled
-    if name == "dilation" and settled.kind == "pointwise":
+    resolved = setting.resolved
+    if name == "dilation" and resolved.kind == "pointwise":
         return "a pointwise kernel is a single pixel: there is nothing to dilate"
-    if name == "outputs" and settled.kind == "depthwise":
+    if name == "outputs" and resolved.kind == "depthwise":
         return "depthwise: one channel out for each channel in; change the channels in"
-    if name == "kernel" and settled.size == 1:
+    if name == "kernel" and resolved.size == 1:
         return "a 1×1 kernel has a single weight for each channel: there is nothing to choose"
     return ""
 
 
-def output_side(setting: Setting, side: int) -> int:
+def output_side(setting: ConvSetting, side: int) -> int:
     """Side of the output; below 1 where the setting is impossible."""
-    setting = setting.settled
-    reach = setting.dilation * (setting.size - 1) + 1
+    setting = setting.resolved
+    extent = setting.dilation * (setting.size - 1) + 1
     if setting.kind == "transposed":
-        return (side - 1) * setting.stride - 2 * setting.padding + reach
-    return (side + 2 * setting.padding - reach) // setting.stride + 1
+        return (side - 1) * setting.stride - 2 * setting.padding + extent
+    return (side + 2 * setting.padding - extent) // setting.stride + 1
 
 
-def formula(setting: Setting, side: int) -> str:
+def formula(setting: ConvSetting, side: int) -> str:
     """The formula of the output's side, then with its numbers put in, then its value."""
-    s = setting.settled
+    s = setting.resolved
     out = output_side(s, side)
     if s.kind == "transposed":
         general = "(in − 1)·s − 2p + d(k − 1) + 1"
@@ -113,13 +113,13 @@ def formula(setting: Setting, side: int) -> str:
     return f"out = {general} = {filled} = {out}".replace("= -", "= −")
 
 
-def parameters(setting: Setting) -> int:
+def parameters(setting: ConvSetting) -> int:
     """Weights, without biases."""
-    s = setting.settled
+    s = setting.resolved
     return s.size * s.size * (s.inputs // s.groups) * s.outputs
 
 
-def multiply_adds(setting: Setting, side: int) -> int:
+def multiply_adds(setting: ConvSetting, side: int) -> int:
     """Multiply-adds of one image; each input pixel of a transposed convolution meets each weight once."""
     places = side if setting.kind == "transposed" else output_side(setting, side)
     return parameters(setting) * places * places
@@ -159,17 +159,17 @@ def mix(output: int, channel: int) -> float:
     return 1.0 if (output + channel) % 2 == 0 else -0.5
 
 
-def weights(setting: Setting, output: int, channel: int) -> Channel:
+def weights(setting: ConvSetting, output: int, channel: int) -> Channel:
     """The kernel between an input channel (of the whole input) and an output channel."""
-    s = setting.settled
+    s = setting.resolved
     plain = [[1.0]] if s.size == 1 else KERNELS[s.kernel](s.size)
     factor = 1.0 if s.kind == "depthwise" or s.inputs == 1 else mix(output, channel)
     return [[value * factor for value in row] for row in plain]
 
 
-def channels_of(setting: Setting, output: int) -> range:
+def channels_of(setting: ConvSetting, output: int) -> range:
     """The input channels that an output channel sees: those of its group."""
-    s = setting.settled
+    s = setting.resolved
     per_group = s.inputs // s.groups
     first = output // (s.outputs // s.groups) * per_group
     return range(first, first + per_group)
@@ -187,9 +187,9 @@ def make_input(image: Channel, channels: int) -> list[Channel]:
     return made[:channels]
 
 
-def terms(setting: Setting, inputs: list[Channel], output: int, row: int, column: int) -> list[Term]:
+def terms(setting: ConvSetting, inputs: list[Channel], output: int, row: int, column: int) -> list[Term]:
     """The products that are added up for one output value, padding included."""
-    s = setting.settled
+    s = setting.resolved
     side = len(inputs[0])
     found = []
     for channel in channels_of(s, output):
@@ -207,7 +207,7 @@ def terms(setting: Setting, inputs: list[Channel], output: int, row: int, column
     return found
 
 
-def _source(setting: Setting, at: int, tap: int) -> int | None:
+def _source(setting: ConvSetting, at: int, tap: int) -> int | None:
     """The input row (or column) that kernel row ``tap`` meets for output row ``at``; None where a stride passes it by."""
     if setting.kind != "transposed":
         return at * setting.stride - setting.padding + tap * setting.dilation
@@ -215,14 +215,14 @@ def _source(setting: Setting, at: int, tap: int) -> int | None:
     return place // setting.stride if place % setting.stride == 0 else None
 
 
-def value(setting: Setting, inputs: list[Channel], output: int, row: int, column: int) -> float:
+def value(setting: ConvSetting, inputs: list[Channel], output: int, row: int, column: int) -> float:
     """One output value."""
     return sum(term.product for term in terms(setting, inputs, output, row, column))
 
 
-def convolve(setting: Setting, inputs: list[Channel], output: int) -> Channel:
+def convolve(setting: ConvSetting, inputs: list[Channel], output: int) -> Channel:
     """One output channel: the values of :func:`value`, added up weight by weight, which is a hundred times quicker."""
-    s = setting.settled
+    s = setting.resolved
     side, out = len(inputs[0]), output_side(setting, len(inputs[0]))
     made = [[0.0] * out for _ in range(out)]
     # Output place and input place that each row, or column, of the kernel brings together.
@@ -240,10 +240,12 @@ def convolve(setting: Setting, inputs: list[Channel], output: int) -> Channel:
     return made
 
 
-def written_out(found: list[Term], most: int = 9) -> str:
+def written_out(found: list[Term], max_terms: int = 9) -> str:
     """The sum with its numbers, the first products in full: ``6 = 12·1 + 3·(−2) + …``."""
-    shown = [f"{part(term.value) if term.value is not None else 'pad'}·{part(term.weight)}" for term in found[:most]]
-    more = f" + … ({len(found) - most} more)" if len(found) > most else ""
+    shown = [
+        f"{part(term.value) if term.value is not None else 'pad'}·{part(term.weight)}" for term in found[:max_terms]
+    ]
+    more = f" + … ({len(found) - max_terms} more)" if len(found) > max_terms else ""
     return f"{number_text(sum(term.product for term in found))} = {' + '.join(shown) or '0'}{more}"
 
 

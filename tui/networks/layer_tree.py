@@ -135,10 +135,10 @@ def memory_text(size: float) -> str:
     return f"{size:.0f} B"
 
 
-def reach(portrait: dict[str, Any]) -> str:
+def receptive_field(summary: dict[str, Any]) -> str:
     """The side of the image's part that a value of the last map sees, and whether a layer follows that sees all."""
-    side = portrait["receptive_field"]
-    return f"{side}{', then all' if portrait['is_global'] else ''}" if side else "all"
+    side = summary["receptive_field"]
+    return f"{side}{', then all' if summary['is_global'] else ''}" if side else "all"
 
 
 def budget(tree: LayerNode, what: str) -> list[tuple[str, float]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...models.catalogue.notes import quantity, shape_text
 from ...models.catalogue.registry import Variant
 from . import conv_lab
-from .conv_lab import Setting
+from .conv_lab import ConvSetting
 from .layer_tree import LayerNode
 
 CLEAR_RATIO = 1.25
@@ -27,18 +27,18 @@ class Question:
     because: str
 
 
-def about_network(variant: Variant, others: Sequence[Variant], chance: random.Random) -> Question | None:
+def about_network(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
     """A question about a network, alone or beside another; None where nothing can be asked."""
     makers = [_more_parameters, _more_work, _older, _heaviest_stage]
-    chance.shuffle(makers)
+    rng.shuffle(makers)
     for maker in makers:
-        question = maker(variant, others, chance)
+        question = maker(variant, others, rng)
         if question is not None:
             return question
     return None
 
 
-def _pair(what: str, variant: Variant, others: Sequence[Variant], chance: random.Random) -> Variant | None:
+def _pair(what: str, variant: Variant, others: Sequence[Variant], rng: random.Random) -> Variant | None:
     """Another network that is clearly ahead or behind, but by less than a hundred times."""
     own = _count(variant, what)
     fitting = [
@@ -49,46 +49,46 @@ def _pair(what: str, variant: Variant, others: Sequence[Variant], chance: random
         and _count(other, what)
         and CLEAR_RATIO < max(own, _count(other, what)) / min(own, _count(other, what)) < 100
     ]
-    return chance.choice(fitting) if fitting else None
+    return rng.choice(fitting) if fitting else None
 
 
 def _count(variant: Variant, what: str) -> int:
     return variant.paper_form.parameters if what == "parameters" else variant.paper_form.macs
 
 
-def _more(what: str, words: str, variant: Variant, others: Sequence[Variant], chance: random.Random) -> Question | None:
-    other = _pair(what, variant, others, chance)
+def _more(what: str, words: str, variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
+    other = _pair(what, variant, others, rng)
     if other is None:
         return None
     both = [variant, other]
-    chance.shuffle(both)
+    rng.shuffle(both)
     right = 0 if _count(both[0], what) > _count(both[1], what) else 1
     because = ", ".join(f"{one.name} {quantity(_count(one, what))}" for one in both)
     return Question(f"Which of the two {words}?", tuple(one.name for one in both), right, because)
 
 
-def _more_parameters(variant: Variant, others: Sequence[Variant], chance: random.Random) -> Question | None:
-    return _more("parameters", "has more parameters", variant, others, chance)
+def _more_parameters(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
+    return _more("parameters", "has more parameters", variant, others, rng)
 
 
-def _more_work(variant: Variant, others: Sequence[Variant], chance: random.Random) -> Question | None:
-    return _more("macs", "needs more multiply-adds for one image", variant, others, chance)
+def _more_work(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
+    return _more("macs", "needs more multiply-adds for one image", variant, others, rng)
 
 
-def _older(variant: Variant, others: Sequence[Variant], chance: random.Random) -> Question | None:
+def _older(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
     fitting = [other for other in others if other.year != variant.year]
     if not fitting:
         return None
-    both = [variant, chance.choice(fitting)]
-    chance.shuffle(both)
+    both = [variant, rng.choice(fitting)]
+    rng.shuffle(both)
     right = 0 if both[0].year < both[1].year else 1
     because = ", ".join(f"{one.title} {one.year}" for one in both)
     return Question("Which of the two came first?", tuple(one.title for one in both), right, because)
 
 
-def _heaviest_stage(variant: Variant, others: Sequence[Variant], chance: random.Random) -> Question | None:
+def _heaviest_stage(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
     stages = variant.paper_form.stages()
-    what, words = chance.choice([("parameters", "most parameters"), ("work", "most of the work")])
+    what, words = rng.choice([("parameters", "most parameters"), ("work", "most of the work")])
     shares = [(stage, parameters if what == "parameters" else macs) for stage, _, parameters, macs in stages]
     ranked = sorted(shares, key=lambda share: -share[1])
     if len(ranked) < 2 or not ranked[1][1] or ranked[0][1] / ranked[1][1] < 1.1:
@@ -103,37 +103,37 @@ def _heaviest_stage(variant: Variant, others: Sequence[Variant], chance: random.
     )
 
 
-def about_window(setting: Setting, side: int, chance: random.Random) -> Question | None:
+def about_window(setting: ConvSetting, side: int, rng: random.Random) -> Question | None:
     """A question about the bench: how large the output is, or how many weights there are."""
     if conv_lab.problem(setting, side):
         return None
-    s = setting.settled
+    s = setting.resolved
     words = f"{s.kind}, k {s.size}, s {s.stride}, p {s.padding}, d {s.dilation}"
-    if chance.random() < 0.5:
+    if rng.random() < 0.5:
         right = conv_lab.output_side(setting, side)
         wrong = {side, right + 1, right - 1, max(side // max(s.stride, 1), 1), right * 2} - {right, 0}
         text = f"An image of {side}×{side} goes through a convolution ({words}). How large is what comes out?"
         options = [f"{size}×{size}" for size in sorted(wrong)]
-        return _among(text, f"{right}×{right}", options, conv_lab.formula(setting, side), chance)
+        return _among(text, f"{right}×{right}", options, conv_lab.formula(setting, side), rng)
     right = conv_lab.parameters(setting)
     wrong = {right * s.groups, right * s.size, right + s.outputs, s.size * s.size, s.inputs * s.outputs} - {right}
     text = f"{s.inputs} channels in, {s.outputs} out, groups {s.groups} ({words}). How many weights, without biases?"
     because = f"k·k·C_in/g·C_out = {s.size}·{s.size}·{s.inputs}/{s.groups}·{s.outputs} = {right}"
-    return _among(text, str(right), [str(count) for count in sorted(wrong)], because, chance)
+    return _among(text, str(right), [str(count) for count in sorted(wrong)], because, rng)
 
 
-def about_layer(node: LayerNode, chance: random.Random) -> Question | None:
+def about_layer(node: LayerNode, rng: random.Random) -> Question | None:
     """A question about a row of the layer tree: what leaves it, or how many parameters it has."""
     makers = [_shape_question, _parameter_question]
-    chance.shuffle(makers)
+    rng.shuffle(makers)
     for maker in makers:
-        question = maker(node, chance)
+        question = maker(node, rng)
         if question is not None:
             return question
     return None
 
 
-def _shape_question(node: LayerNode, chance: random.Random) -> Question | None:
+def _shape_question(node: LayerNode, rng: random.Random) -> Question | None:
     if not node.output or not node.inputs or not node.executed:
         return None
     wrong = _wrong_shapes(node)
@@ -142,7 +142,7 @@ def _shape_question(node: LayerNode, chance: random.Random) -> Question | None:
     settings = ", ".join(f"{name} {_plain(node.settings[name])}" for name in SETTINGS if name in node.settings)
     inside = f" ({node.type}{', ' + settings if settings else ''})"
     text = f"{shape_text(node.inputs[0])} goes into {node.name or node.type}{inside}. What comes out?"
-    return _among(text, shape_text(node.output), [shape_text(shape) for shape in wrong], node.phrase, chance)
+    return _among(text, shape_text(node.output), [shape_text(shape) for shape in wrong], node.phrase, rng)
 
 
 SETTINGS = ("kernel_size", "stride", "padding", "dilation", "groups")
@@ -175,7 +175,7 @@ def _wrong_shapes(node: LayerNode) -> list[tuple[int, ...]]:
     return [guess for number, guess in enumerate(guesses) if guess != out and guess not in guesses[:number]]
 
 
-def _parameter_question(node: LayerNode, chance: random.Random) -> Question | None:
+def _parameter_question(node: LayerNode, rng: random.Random) -> Question | None:
     formula = next((formula for formula in node.formulas if formula.what == "parameters"), None)
     if formula is None or not node.parameters:
         return None
@@ -192,11 +192,11 @@ def _parameter_question(node: LayerNode, chance: random.Random) -> Question | No
         f"How many parameters has {node.name} ({node.type}, {shape_text(node.inputs[0])} → {shape_text(node.output)})?"
     )
     return _among(
-        text, f"{right:,}", [f"{count:,}" for count in sorted(wrong)], f"{formula.general} = {formula.filled}", chance
+        text, f"{right:,}", [f"{count:,}" for count in sorted(wrong)], f"{formula.general} = {formula.filled}", rng
     )
 
 
-def _among(text: str, right: str, wrong: list[str], because: str, chance: random.Random) -> Question:
-    options = [right, *chance.sample(wrong, min(len(wrong), MOST_OPTIONS - 1))]
-    chance.shuffle(options)
+def _among(text: str, right: str, wrong: list[str], because: str, rng: random.Random) -> Question:
+    options = [right, *rng.sample(wrong, min(len(wrong), MOST_OPTIONS - 1))]
+    rng.shuffle(options)
     return Question(text, tuple(options), options.index(right), because)

@@ -46,7 +46,7 @@ PAIRS = {
 
 
 @dataclass(frozen=True)
-class Point:
+class ScatterPoint:
     """A network at a column and a row (0 at the top)."""
 
     name: str
@@ -58,7 +58,7 @@ class Point:
 class Plot:
     """Points in a grid; ``x_ticks`` are (column, label), ``y_ticks`` (row, label)."""
 
-    points: tuple[Point, ...]
+    points: tuple[ScatterPoint, ...]
     x_ticks: tuple[tuple[int, str], ...]
     y_ticks: tuple[tuple[int, str], ...]
     missing: int
@@ -82,7 +82,7 @@ def place(variants: Sequence[Variant], pair: str, columns: int, rows: int) -> Pl
 
     x_ticks = tuple((column(at), text) for at, text in _ticks(x_axis, x_low, x_high, columns // 10))
     y_ticks = tuple((row(at), text) for at, text in _ticks(y_axis, y_low, y_high, rows // 3))
-    points = tuple(Point(name, column(x), row(y)) for name, x, y in known)
+    points = tuple(ScatterPoint(name, column(x), row(y)) for name, x, y in known)
     return Plot(points, x_ticks, y_ticks, len(found) - len(known))
 
 
@@ -98,10 +98,10 @@ def _limits(values: list[float]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _ticks(axis: Axis, low: float, high: float, most: int) -> list[tuple[float, str]]:
+def _ticks(axis: Axis, low: float, high: float, max_count: int) -> list[tuple[float, str]]:
     if axis.log:
-        return [(at, axis.text(10**at)) for at in ticks.log_ticks(low, high, max(most, 2))[0]]
-    whole = [at for at in ticks.nice_ticks(low, high, max(most, 2)) if at == int(at)]
+        return [(at, axis.text(10**at)) for at in ticks.log_ticks(low, high, max(max_count, 2))[0]]
+    whole = [at for at in ticks.nice_ticks(low, high, max(max_count, 2)) if at == int(at)]
     return [(at, axis.text(at)) for at in whole]
 
 

@@ -16,7 +16,7 @@ LARGEST_BATCH = 1 << 20
 
 
 @dataclass(frozen=True)
-class Subject:
+class NetworkSelection:
     """``image_size`` and ``channels`` replace the form's where they are not None; ``batch`` is for the memory figures."""
 
     network: str
@@ -60,15 +60,15 @@ class Subject:
         return f"{head}, {count_text(counts.parameters)} parameters, {count_text(counts.macs)} MACs"
 
 
-def changed(subject: Subject, size: str, channels: str, batch: str) -> Subject:
+def changed(selection: NetworkSelection, size: str, channels: str, batch: str) -> NetworkSelection:
     """The subject with what was typed into the three fields; empty means the form's own. UsageError names the field."""
-    counts = subject.variant.form(subject.form)
+    counts = selection.variant.form(selection.form)
     side = _number("image size", size, LARGEST_SIDE) if size.strip() else None
     colours = _number("channels", channels, LARGEST_SIDE) if channels.strip() else None
     many = _number("batch", batch, LARGEST_BATCH) if batch.strip() else 64
-    return Subject(
-        subject.network,
-        subject.form,
+    return NetworkSelection(
+        selection.network,
+        selection.form,
         None if side == counts.input[1] else side,
         None if colours == counts.input[0] else colours,
         many,

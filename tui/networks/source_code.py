@@ -25,7 +25,7 @@ LARGEST = 1 << 20
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A file: its lines, and the first line (from 0) of each class, function and variant at its top level."""
 
     path: Path
@@ -45,7 +45,7 @@ class Source:
 
 
 @lru_cache(maxsize=16)
-def read(path: Path) -> Source:
+def read(path: Path) -> SourceFile:
     """Read a Python file. WorkError where it cannot be read; a file that is no Python is shown without colours."""
     try:
         if path.stat().st_size > LARGEST:
@@ -54,10 +54,10 @@ def read(path: Path) -> Source:
     except OSError as error:
         raise WorkError(f"{path} cannot be read: {error.strerror}") from None
     definitions, imported = _outline(text)
-    return Source(path, tuple(_coloured(text)), definitions, imported)
+    return SourceFile(path, tuple(_coloured(text)), definitions, imported)
 
 
-def find(path: Path, name: str) -> tuple[Source, int | None]:
+def find(path: Path, name: str) -> tuple[SourceFile, int | None]:
     """The file in which class ``name``, used in ``path``, is defined, and its line; siblings are followed."""
     source = read(path)
     seen = {path}
@@ -71,7 +71,7 @@ def find(path: Path, name: str) -> tuple[Source, int | None]:
     return (source, found) if found is not None else (read(path), None)
 
 
-def line_with(source: Source, start: int, words: str) -> int:
+def line_with(source: SourceFile, start: int, words: str) -> int:
     """The first line with ``words``, not as a part of a longer name, in the class that begins at ``start``; or ``start``."""
     end = min((line for line in source.definitions.values() if line > start), default=len(source.lines))
     pattern = re.compile(re.escape(words) + r"\b")

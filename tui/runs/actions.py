@@ -46,7 +46,7 @@ def resume(path: Path) -> Outcome:
     """Go on with a run in a process of its own."""
     from ...trainer.launch.spawn import resume as resume_run
 
-    return _outcome(lambda: resume_run(path, detach=True, say=lambda text: None), f"{path.name} is resumed")
+    return _outcome(lambda: resume_run(path, detach=True, log=lambda text: None), f"{path.name} is resumed")
 
 
 def delete(path: Path) -> Outcome:

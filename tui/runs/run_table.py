@@ -11,7 +11,7 @@ from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
 from ..charts.sparkline import sparkline
 from ..charts.view import Curves
-from .summaries import Glance
+from .run_previews import RunPreview
 
 BAR_CELLS = 20
 CURVE_CELLS = 10
@@ -53,9 +53,9 @@ def ordered(runs: Sequence[Run], order: str) -> list[Run]:
     return sorted(runs, key=ORDERS.get(order, ORDERS["newest"]))
 
 
-def cells(run: Run, sign: str = "", glance: Glance | None = None) -> tuple[str, ...]:
+def cells(run: Run, sign: str = "", preview: RunPreview | None = None) -> tuple[str, ...]:
     """A run as the list shows it, in the order of COLUMNS. ``sign`` tells whether it is marked or pinned."""
-    glance = glance or Glance()
+    preview = preview or RunPreview()
     return (
         sign,
         STATES[run.state].symbol,
@@ -63,9 +63,9 @@ def cells(run: Run, sign: str = "", glance: Glance | None = None) -> tuple[str, 
         run.dataset,
         progress_text(run),
         percentage(run.best_accuracy),
-        sparkline(glance.accuracies, CURVE_CELLS),
+        sparkline(preview.accuracies, CURVE_CELLS),
         percentage(run.test_accuracy),
-        "" if glance.pace is None else pace(glance.pace),
+        "" if preview.pace is None else pace(preview.pace),
         clock(run.eta_s) if run.live else "",
         " ".join(run.notes.tags) or run.notes.remark,
         run.id,

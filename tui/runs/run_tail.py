@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...trainer.analysis.curve_findings import Finding, read_curve
+from ...trainer.analysis.curve_findings import Finding, diagnose_curve
 from ...trainer.runs.run import Run
 from ...trainer.runs.tail import LogBatch, LogTail
 from ..charts.followers import ALL_READ, OUTLINED, UNREAD, Follower, Followers
@@ -24,7 +24,7 @@ LOG_BYTES = 1 << 18
 class RunNews:
     """What is known of the run in ``path``. ``per_class`` are (epoch, accuracy of each class), ``test`` the test's record.
 
-    ``log`` are the lines since the last news; ``fresh``: forget the lines before them.
+    ``log`` are the lines since the last news; ``restarted``: forget the lines before them.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class RunNews:
     test: dict = field(default_factory=dict)
     log: tuple[str, ...] = ()
     unfinished: str = ""
-    fresh: bool = False
+    restarted: bool = False
 
 
 class RunTail:
@@ -91,9 +91,9 @@ class RunTail:
             stage, version = follower.stage, follower.version
             # While a long history is read its sketch speaks: what a curve says by its first half could be wrong.
             changed = stage > known[0] or (stage == ALL_READ and version != known[1])
-            fresh = told is None or batch.reset
-            if fresh or batch.lines or changed or _differs(told, run, batch, stage):
-                self._on_news(self._news(run, follower, batch, fresh))
+            restarted = told is None or batch.reset
+            if restarted or batch.lines or changed or _differs(told, run, batch, stage):
+                self._on_news(self._news(run, follower, batch, restarted))
             told, known = run, (stage, version)
             self._wake.wait(BREATH_S if more else self._every_s)
             self._wake.clear()
@@ -103,13 +103,13 @@ class RunTail:
                 return
             run = wanted
 
-    def _news(self, run: Run, follower: Follower, batch: LogBatch, fresh: bool) -> RunNews:
+    def _news(self, run: Run, follower: Follower, batch: LogBatch, restarted: bool) -> RunNews:
         with follower.guard:
             evaluations, history, stage = follower.evaluations, follower.history, follower.stage
-            story = history.story(run, evaluations) if history is not None and stage >= OUTLINED else None
+            summary = history.summary(run, evaluations) if history is not None and stage >= OUTLINED else None
             per_class, test = tuple(evaluations.per_class), evaluations.test
-        findings = read_curve(story) if story is not None else ()
-        return RunNews(run.path, findings, per_class, test, tuple(batch.lines), batch.unfinished, fresh)
+        findings = diagnose_curve(summary) if summary is not None else ()
+        return RunNews(run.path, findings, per_class, test, tuple(batch.lines), batch.unfinished, restarted)
 
 
 def _differs(told: Run | None, run: Run, batch: LogBatch, stage: int) -> bool:

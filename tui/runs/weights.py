@@ -7,21 +7,21 @@ from typing import Any
 
 from ...models.catalogue.notes import shape_text
 from ...trainer.runs.run import Run, whole
-from ..networks.selection import Subject
+from ..networks.selection import NetworkSelection
 
 BEST = "checkpoints/best.pt"
 
 
-def trained(runs: Sequence[Run], subject: Subject) -> Run | None:
-    """The newest run whose best weights fit ``subject``; ``runs`` are newest first."""
-    fitting = (run for run in _of(runs, subject) if _image(run) == subject.image and _form(run) == subject.form)
+def trained(runs: Sequence[Run], selection: NetworkSelection) -> Run | None:
+    """The newest run whose best weights fit ``selection``; ``runs`` are newest first."""
+    fitting = (run for run in _of(runs, selection) if _image(run) == selection.image and _form(run) == selection.form)
     return next((run for run in fitting if run.best_epoch is not None or run.test_accuracy is not None), None)
 
 
-def why_not(runs: Sequence[Run], subject: Subject) -> str:
+def why_not(runs: Sequence[Run], selection: NetworkSelection) -> str:
     """One line for a person who wanted trained weights that are not there."""
-    others = [run for run in _of(runs, subject) if _image(run) != subject.image and _image(run)[0]]
-    wanted = f"no trained run of {subject.network} with images of {shape_text(subject.image)}"
+    others = [run for run in _of(runs, selection) if _image(run) != selection.image and _image(run)[0]]
+    wanted = f"no trained run of {selection.network} with images of {shape_text(selection.image)}"
     if others:
         return f"{wanted}; {others[0].id} has {shape_text(_image(others[0]))}: `i` changes the image"
     return f"{wanted} yet; `t` trains one"
@@ -32,8 +32,8 @@ def details(run: Run) -> dict[str, Any]:
     return {"weights": str(run.path / BEST), "num_classes": _network(run).get("num_classes")}
 
 
-def _of(runs: Sequence[Run], subject: Subject) -> list[Run]:
-    return [run for run in runs if run.network == subject.network]
+def _of(runs: Sequence[Run], selection: NetworkSelection) -> list[Run]:
+    return [run for run in runs if run.network == selection.network]
 
 
 def _network(run: Run) -> dict[str, Any]:

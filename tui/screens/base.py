@@ -13,7 +13,7 @@ from textual.screen import Screen
 from ...trainer.runs.run import Run
 from ..core import key_bindings
 from ..core.key_bindings import Command
-from ..core.protocol import Explorer
+from ..core.protocol import AppProtocol
 from ..core.screen_export import Export
 from ..widgets.shell import KeyLine, TooSmall, TopLine, helper_text, runs_text
 from ..worker.process import HelperState
@@ -31,9 +31,9 @@ class BaseScreen(Screen[None]):
     AUTO_FOCUS = ""
 
     @property
-    def explorer(self) -> Explorer:
+    def explorer(self) -> AppProtocol:
         """The app, as far as it concerns its screens."""
-        return cast(Explorer, self.app)
+        return cast(AppProtocol, self.app)
 
     def compose(self) -> ComposeResult:
         yield TopLine(self.HEADING)

@@ -16,7 +16,7 @@ from ...models.catalogue.notes import quantity
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import catalogue_list, conv_lab, digits, images, quiz
-from ..networks.conv_lab import KERNELS, KINDS, MOST_CHANNELS, Setting
+from ..networks.conv_lab import KERNELS, KINDS, MOST_CHANNELS, ConvSetting
 from ..widgets.image_view import LARGEST, ImageView
 from ..widgets.rows import Column, Row, RowList
 from .base import BaseScreen
@@ -77,7 +77,7 @@ class BenchScreen(BaseScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setting = Setting()
+        self.setting = ConvSetting()
         self.image = IMAGES[0]
         self.place = (0, 0)
         self.channel = 0
@@ -112,9 +112,9 @@ class BenchScreen(BaseScreen):
 
     def _load(self) -> None:
         """Get the image that was chosen."""
-        number = self.explorer.memory.digit
+        number = self.explorer.saved_state.digit
         if self.image == IMAGES[2]:
-            found = images.mnist(self.explorer.places.data, number)
+            found = images.mnist(self.explorer.paths.data, number)
             self._instead = found is None
             self._image = found or [[float(value) for value in row] for row in digits.image(number)]
         elif self.image == IMAGES[1]:
@@ -144,10 +144,10 @@ class BenchScreen(BaseScreen):
     @property
     def inputs(self) -> list[list[list[float]]]:
         """The input channels."""
-        return conv_lab.make_input(self._image, self.setting.settled.inputs)
+        return conv_lab.make_input(self._image, self.setting.resolved.inputs)
 
     def _recompute(self) -> None:
-        self.channel = min(self.channel, self.setting.settled.outputs - 1)
+        self.channel = min(self.channel, self.setting.resolved.outputs - 1)
         self._output = [] if self.problem else conv_lab.convolve(self.setting, self.inputs, self.channel)
         self.set_class(max(self.side, len(self._output)) > SMALL_SIDE, "-large-image")
         last = max(len(self._output) - 1, 0)
@@ -158,14 +158,14 @@ class BenchScreen(BaseScreen):
     # What is shown
 
     def _values(self) -> dict[str, str]:
-        settled = self.setting.settled
-        values = {name: str(getattr(settled, name)) for name in WORDS if hasattr(settled, name)}
-        number = self.explorer.memory.digit
+        resolved = self.setting.resolved
+        values = {name: str(getattr(resolved, name)) for name in WORDS if hasattr(resolved, name)}
+        number = self.explorer.saved_state.digit
         values["image"] = self.image
         values["digit"] = f"number {number}"
         if self.image != IMAGES[2] or self._instead:
             values["digit"] += f", a {digits.label(number)}"
-        if settled.size == 1:
+        if resolved.size == 1:
             values["kernel"] = "a single weight"
         return values
 
@@ -181,7 +181,7 @@ class BenchScreen(BaseScreen):
             self.query_one("#input", ImageView).show(self._image)
             self.query_one("#output", ImageView).show([[0.0]])
             self.query_one("#kernel", Static).update(self._kernel_text(0))
-            self._say([self.problem, conv_lab.formula(self.setting, self.side)])
+            self._show_text([self.problem, conv_lab.formula(self.setting, self.side)])
             self._fit()
             return
         row, column = self.place
@@ -191,7 +191,7 @@ class BenchScreen(BaseScreen):
         self.query_one("#input", ImageView).show(self.inputs[first], framed)
         self.query_one("#output", ImageView).show(self._output, {self.place})
         self.query_one("#kernel", Static).update(self._kernel_text(first))
-        self._say(self._words(found))
+        self._show_text(self._words(found))
         self._fit()
 
     def on_resize(self) -> None:
@@ -221,14 +221,14 @@ class BenchScreen(BaseScreen):
 
     def _title(self, name: str) -> str:
         if name == "kernel":
-            size, kernel = self.setting.settled.size, self.setting.settled.kernel
+            size, kernel = self.setting.resolved.size, self.setting.resolved.kernel
             return f"kernel {size}×{size}{' (Sobel)' if size == 3 and kernel in SOBEL else ''}"
         if name == "input":
             seen = conv_lab.channels_of(self.setting, self.channel) if not self.problem else range(1)
-            which = f" channel {seen[0]}" if self.setting.settled.inputs > 1 else ""
+            which = f" channel {seen[0]}" if self.setting.resolved.inputs > 1 else ""
             return f"input{which} {self.side}×{self.side}"
         out = conv_lab.output_side(self.setting, self.side)
-        which = f" channel {self.channel}" if self.setting.settled.outputs > 1 else ""
+        which = f" channel {self.channel}" if self.setting.resolved.outputs > 1 else ""
         return f"output{which} {out}×{out}" if not self.problem else "no output"
 
     def _kernel_text(self, channel: int) -> Text:
@@ -239,29 +239,29 @@ class BenchScreen(BaseScreen):
 
     def _words(self, found: list[conv_lab.Term]) -> list[str]:
         row, column = self.place
-        settled = self.setting.settled
+        resolved = self.setting.resolved
         seen = conv_lab.channels_of(self.setting, self.channel)
         flat = [value for line in self._output for value in line]
         lines = [
             f"output row {row}, column {column} = {conv_lab.written_out(found)}",
             conv_lab.formula(self.setting, self.side),
-            f"weights: {settled.size}·{settled.size}·{settled.inputs}/{settled.groups}·{settled.outputs} = "
+            f"weights: {resolved.size}·{resolved.size}·{resolved.inputs}/{resolved.groups}·{resolved.outputs} = "
             f"{conv_lab.parameters(self.setting)}; "
             f"multiply-adds: {quantity(conv_lab.multiply_adds(self.setting, self.side))}",
             f"output from {conv_lab.number_text(min(flat))} (black) to {conv_lab.number_text(max(flat))} (white)",
         ]
-        if settled.inputs > 1:
+        if resolved.inputs > 1:
             which = ", ".join(map(str, seen))
             lines.append(f"output channel {self.channel} sees the input channel{'s' if len(seen) > 1 else ''} {which}")
             sums = [sum(t.product for t in found if t.channel == channel) for channel in seen]
             lines.append(f"sums by channel: {' + '.join(map(conv_lab.part, sums))} = {conv_lab.number_text(sum(sums))}")
-        if settled.kind == "transposed":
+        if resolved.kind == "transposed":
             lines.append("each input pixel is spread over the kernel's size; where the spreads overlap they add up")
         if self._instead and self.image == IMAGES[2]:
             lines.append("MNIST is not on disk (training on it fetches it): a scanned digit instead")
         return lines
 
-    def _say(self, lines: list[str]) -> None:
+    def _show_text(self, lines: list[str]) -> None:
         self.query_one("#bench-words", Static).update(Text("\n".join(lines)))
 
     # Commands
@@ -291,7 +291,7 @@ class BenchScreen(BaseScreen):
         """Change the setting under the cursor."""
         name = self.table.key
         if name == "digit":
-            self.explorer.memory.digit = (self.explorer.memory.digit + by) % digits.count()
+            self.explorer.saved_state.digit = (self.explorer.saved_state.digit + by) % digits.count()
             self._load()
         elif name == "image":
             self.image = IMAGES[(IMAGES.index(self.image) + by) % len(IMAGES)]
@@ -300,7 +300,7 @@ class BenchScreen(BaseScreen):
             other = changed(self.setting, name, by)
             why = conv_lab.without_effect(self.setting, name)
             if why or other == self.setting:
-                self.explorer.say(
+                self.explorer.show_message(
                     why or f"{WORDS[name]}: {LIMITS[name][0]} to {LIMITS[name][1]} on this bench", "warning"
                 )
                 return
@@ -309,7 +309,7 @@ class BenchScreen(BaseScreen):
 
     def action_channel(self, by: int) -> None:
         """Another output channel."""
-        self.channel = (self.channel + by) % self.setting.settled.outputs
+        self.channel = (self.channel + by) % self.setting.resolved.outputs
         self._recompute()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -320,11 +320,9 @@ class BenchScreen(BaseScreen):
     def action_predict(self) -> None:
         """A question about this setting, or one near it."""
 
-        def make(chance: random.Random) -> quiz.Question | None:
-            other = changed(
-                self.setting, chance.choice(["size", "stride", "padding", "dilation"]), chance.choice([-1, 1])
-            )
-            return quiz.about_window(other, self.side, chance) or quiz.about_window(self.setting, self.side, chance)
+        def make(rng: random.Random) -> quiz.Question | None:
+            other = changed(self.setting, rng.choice(["size", "stride", "padding", "dilation"]), rng.choice([-1, 1]))
+            return quiz.about_window(other, self.side, rng) or quiz.about_window(self.setting, self.side, rng)
 
         self.explorer.ask_person(make)
 
@@ -336,7 +334,7 @@ class BenchScreen(BaseScreen):
         return Export("convolution", screen_export.table_text(("setting", "value"), rows) + "\n\n" + text, data)
 
 
-def changed(setting: Setting, name: str, by: int) -> Setting:
+def changed(setting: ConvSetting, name: str, by: int) -> ConvSetting:
     """The setting with one of its values a step further, within its limits."""
     if name in LIMITS:
         low, high = LIMITS[name]

@@ -18,10 +18,10 @@ from ...models.catalogue.registry import Variant
 from ...trainer.runs.run import Run
 from ..core import key_bindings
 from ..core.screen_export import Export
-from ..networks.selection import FORMS, Subject
+from ..networks.selection import FORMS, NetworkSelection
+from ..widgets.catalogue_list_view import CatalogueList
 from ..widgets.network_panes import NetworkPanes
 from ..widgets.rows import RowList
-from ..widgets.shelf_view import Shelf
 from ..widgets.tabs import Tabs
 from ..worker.process import HelperState
 from .base import BaseScreen
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..networks.pages import Page
     from ..widgets.text_view import TextView
 
-SETTLE_S = 0.08
+DELAY_S = 0.08
 """A text follows the cursor this long after it came to rest: who runs down the list is not slowed by what is passed."""
 
 
@@ -45,7 +45,7 @@ class CatalogueScreen(BaseScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._subject: Subject | None = None
+        self._selection: NetworkSelection | None = None
         # Where links came from: networks of this screen, or concept pages of the other.
         self._trail: list[str | Page] = []
         self._timer: Timer | None = None
@@ -57,8 +57,8 @@ class CatalogueScreen(BaseScreen):
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
-            yield Shelf(self.explorer.memory, id="shelf")
-            panes = NetworkPanes(self.explorer.memory.tab, id="panes")
+            yield CatalogueList(self.explorer.saved_state, id="list-pane")
+            panes = NetworkPanes(self.explorer.saved_state.tab, id="panes")
             panes.add_class("framed")
             yield panes
 
@@ -68,14 +68,14 @@ class CatalogueScreen(BaseScreen):
         self._title()
 
     @property
-    def shelf(self) -> Shelf:
+    def catalogue_list(self) -> CatalogueList:
         """The list of networks."""
-        return self.query_one(Shelf)
+        return self.query_one(CatalogueList)
 
     @property
     def table(self) -> RowList:
         """The rows of the list."""
-        return self.shelf.table
+        return self.catalogue_list.table
 
     @property
     def panes(self) -> NetworkPanes:
@@ -85,54 +85,54 @@ class CatalogueScreen(BaseScreen):
     @property
     def variant(self) -> Variant | None:
         """The network under the cursor."""
-        return registry.variants().get(self.explorer.memory.network or self.shelf.network)
+        return registry.variants().get(self.explorer.saved_state.network or self.catalogue_list.network)
 
     @property
-    def subject(self) -> Subject | None:
+    def selection(self) -> NetworkSelection | None:
         """What the panes speak about: the network under the cursor, in the form and for the image that was chosen."""
         variant = self.variant
         if variant is None:
             return None
-        known = self._subject
+        known = self._selection
         if known is None or known.network != variant.name:
             # The form stays while one moves on, the image size does not: it may not fit the next network.
-            batch, form = (known.batch, known.form) if known else (Subject("").batch, FORMS[0])
-            self._subject = Subject(variant.name, form, batch=batch)
-        return self._subject
+            batch, form = (known.batch, known.form) if known else (NetworkSelection("").batch, FORMS[0])
+            self._selection = NetworkSelection(variant.name, form, batch=batch)
+        return self._selection
 
     # What follows the cursor
 
-    @on(Shelf.Moved)
+    @on(CatalogueList.Moved)
     def _moved(self) -> None:
         # Not even the title follows at once: a frame is painted with all that is in it.
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(SETTLE_S, self.show_subject)
+        self._timer = self.set_timer(DELAY_S, self.show_selection)
 
-    @on(Shelf.Opened)
+    @on(CatalogueList.Opened)
     def _opened(self) -> None:
         self.read_pane()
 
     def _title(self) -> None:
-        subject = self.subject
+        selection = self.selection
         panes = self.panes
         panes.border_title = ""
-        panes.border_subtitle = subject.facts() if subject else ""
-        if subject is not None:
-            panes.border_title = f"{subject.variant.title} · {subject.network} · {subject.variant.year}"
+        panes.border_subtitle = selection.facts() if selection else ""
+        if selection is not None:
+            panes.border_title = f"{selection.variant.title} · {selection.network} · {selection.variant.year}"
 
-    def show_subject(self) -> None:
+    def show_selection(self) -> None:
         """Fill the panes that are to be seen with the network under the cursor."""
-        subject = self.subject
-        if subject is not None and self.is_mounted:
-            self.panes.show_subject(subject)
+        selection = self.selection
+        if selection is not None and self.is_mounted:
+            self.panes.show_selection(selection)
         else:
             self._title()
 
     def read_pane(self) -> None:
         """Bring the pane to the front and the keyboard into it."""
         self.add_class("-reading")
-        self.show_subject()
+        self.show_selection()
         if self.panes.target is not None:
             self.panes.target.focus()
 
@@ -141,7 +141,7 @@ class CatalogueScreen(BaseScreen):
         if self._reading:
             self.read_pane()
         else:
-            self.show_subject()
+            self.show_selection()
         self._reading = False
         if self._then is not None and self._then[0] == message.key:
             then, self._then = self._then[1], None
@@ -171,66 +171,68 @@ class CatalogueScreen(BaseScreen):
 
     def action_tab(self, key: str, then: Callable[[], None] | None = None) -> None:
         """Show a tab; on a narrow terminal instead of the list. ``then`` is called when its pane is filled."""
-        if self.subject is None:
-            self.explorer.say("no network is chosen; escape drops the filter", "warning")
+        if self.selection is None:
+            self.explorer.show_message("no network is chosen; escape drops the filter", "warning")
             return
         self._then = (key, then) if then is not None else None
         inside = self.focused is not None and self.panes in self.focused.ancestors
         self._reading = inside or self.has_class("-reading") or not self.explorer.is_wide
-        self.explorer.memory.tab = key
+        self.explorer.saved_state.tab = key
         self.panes.show_tab(key, two=self.explorer.is_huge)
 
     def action_filter(self) -> None:
         self.remove_class("-reading")
-        self.shelf.filter.open()
+        self.catalogue_list.filter.open()
 
     def action_order(self) -> None:
-        self.shelf.next_order()
+        self.catalogue_list.next_order()
 
     def action_view(self) -> None:
         self.remove_class("-reading")
-        self.shelf.next_view()
+        self.catalogue_list.next_view()
         self.update_keys()
 
     def action_mark(self) -> None:
-        words = self.shelf.toggle_mark()
+        words = self.catalogue_list.toggle_mark()
         if words:
-            self.explorer.say(words, "warning")
+            self.explorer.show_message(words, "warning")
 
     def action_compare(self) -> None:
         """Compare the marked networks, or the one under the cursor with its predecessor."""
         from ..networks import related
         from .compare import CompareScreen
 
-        names = list(self.shelf.marked)
+        names = list(self.catalogue_list.marked)
         variant = self.variant
         if len(names) < 2 and variant is not None:
             other = related.counterpart(variant)
             names += [variant.name] + ([other.name] if other else [])
             names = list(dict.fromkeys(names))
         if len(names) < 2:
-            self.explorer.say("mark two to four networks with `m` first", "warning")
+            self.explorer.show_message("mark two to four networks with `m` first", "warning")
             return
-        form = self._subject.form if self._subject else FORMS[0]
+        form = self._selection.form if self._selection else FORMS[0]
         self.app.push_screen(CompareScreen(names[:4], form))
 
     def action_form(self) -> None:
-        subject = self.subject
-        if subject is not None:
-            self._change(replace(subject, form=FORMS[1 - FORMS.index(subject.form)], image_size=None, channels=None))
+        selection = self.selection
+        if selection is not None:
+            self._change(
+                replace(selection, form=FORMS[1 - FORMS.index(selection.form)], image_size=None, channels=None)
+            )
 
     def action_image(self) -> None:
         """Another image size, other channels, another batch."""
         from .input_size import InputSizeScreen
 
-        if self.subject is not None:
-            self.app.push_screen(InputSizeScreen(self.subject), self._change)
+        if self.selection is not None:
+            self.app.push_screen(InputSizeScreen(self.selection), self._change)
 
-    def _change(self, subject: Subject | None) -> None:
-        if subject is not None:
-            self._subject = subject
+    def _change(self, selection: NetworkSelection | None) -> None:
+        if selection is not None:
+            self._selection = selection
             self._title()
-            self.show_subject()
+            self.show_selection()
 
     def action_code(self) -> None:
         """From a layer to its line in the model file."""
@@ -238,7 +240,7 @@ class CatalogueScreen(BaseScreen):
         from ..widgets.layers_pane import LayersPane
 
         layers = self.panes.pane_of("layers")
-        path = layers.table.path if isinstance(layers, LayersPane) and layers.subject == self.subject else ()
+        path = layers.table.path if isinstance(layers, LayersPane) and layers.selection == self.selection else ()
 
         def show() -> None:
             pane = self.panes.pane_of("code")
@@ -276,20 +278,20 @@ class CatalogueScreen(BaseScreen):
 
         variant, others = self.variant, list(registry.variants().values())
         if variant is not None:
-            self.explorer.ask_person(lambda chance: quiz.about_network(variant, others, chance))
+            self.explorer.ask_person(lambda rng: quiz.about_network(variant, others, rng))
 
     def action_train(self) -> None:
         if self.variant is not None:
-            from ..launch.form import Wish
+            from ..launch.form import LaunchRequest
 
-            marked = tuple(self.shelf.marked)
+            marked = tuple(self.catalogue_list.marked)
             networks = marked if self.variant.name in marked else (self.variant.name,)
-            self.explorer.open_launch(Wish(networks, self.explorer.memory.dataset))
+            self.explorer.open_launch(LaunchRequest(networks, self.explorer.saved_state.dataset))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "predict" and not self.explorer.asks_questions:
             return False
-        if action == "order" and not self.shelf.has_order:
+        if action == "order" and not self.catalogue_list.has_order:
             return False
         return super().check_action(action, parameters)
 
@@ -310,8 +312,8 @@ class CatalogueScreen(BaseScreen):
 
     def go_to(self, name: str) -> bool:
         """Put the cursor on a network."""
-        found = self.shelf.go_to(name)
-        self.explorer.memory.network = self.shelf.network
+        found = self.catalogue_list.go_to(name)
+        self.explorer.saved_state.network = self.catalogue_list.network
         return found
 
     def go_back(self) -> bool:
@@ -327,13 +329,13 @@ class CatalogueScreen(BaseScreen):
             return True
         if self.has_class("-reading") or inside:
             self.remove_class("-reading")
-            self.shelf.target.focus()
+            self.catalogue_list.target.focus()
             return True
-        return self.shelf.go_back()
+        return self.catalogue_list.go_back()
 
     def export(self) -> Export | None:
         inside = self.focused is not None and self.panes in self.focused.ancestors
-        return self.panes.export() if inside else self.shelf.export()
+        return self.panes.export() if inside else self.catalogue_list.export()
 
     def on_text_view_link_followed(self, message: TextView.LinkFollowed) -> None:
         """Go to the page of a link; escape comes back."""
@@ -344,7 +346,7 @@ class CatalogueScreen(BaseScreen):
         except UsageError:
             self.explorer.open_page(target)
             return
-        here = self.shelf.network
+        here = self.catalogue_list.network
         if self.go_to(family.variants[0].name):
             self._trail.append(here)
-            self.show_subject()
+            self.show_selection()

@@ -14,7 +14,7 @@ from ...models.catalogue.notes import count_text, shape_text
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import layer_tree, quiz
-from ..networks.selection import Subject
+from ..networks.selection import NetworkSelection
 from ..widgets.repaint import TextLines
 from ..widgets.rows import Column, Row, RowList
 from ..worker.process import HelperState
@@ -24,7 +24,7 @@ from .base import BaseScreen
 BATCH = 64
 
 
-class Figures(RowList):
+class ComparisonList(RowList):
     """The table; there is nothing behind its rows."""
 
     opens = False
@@ -41,13 +41,13 @@ class CompareScreen(BaseScreen):
     def __init__(self, names: Sequence[str], form: str) -> None:
         super().__init__()
         self._names, self._form = list(names), form
-        self._portraits: list[dict[str, Any]] = []
+        self._summaries: list[dict[str, Any]] = []
         self._problem = ""
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body", classes="framed"):
             columns = [Column("", 22), *(Column(name, 0, right=True) for name in self._names)]
-            yield Figures(columns, id="compare-rows", empty="")
+            yield ComparisonList(columns, id="compare-rows", empty="")
             yield TextLines(id="compare-bars")
 
     def on_mount(self) -> None:
@@ -61,34 +61,34 @@ class CompareScreen(BaseScreen):
         return self.query_one("#compare-rows", RowList)
 
     def _ask(self) -> None:
-        self._portraits = []
+        self._summaries = []
         self.query_one("#body").border_title = " · ".join(self._names)
         self.query_one("#body").border_subtitle = f"{registry.stem_of(self._form)} stem"
         self._problem = ""
-        details = {"networks": [Subject(name, self._form).details() for name in self._names], "batch": BATCH}
+        details = {"networks": [NetworkSelection(name, self._form).details() for name in self._names], "batch": BATCH}
         listener = partial(self._ready, self._form)
-        if not self.explorer.questions.ask("portraits", details, lambda value: value["portraits"], listener):
+        if not self.explorer.questions.ask("summaries", details, lambda value: value["summaries"], listener):
             self._rebuild()
 
     def _ready(self, form: str, reply: Reply) -> None:
         # The answer about the form that one has left may come later than that about the one to be seen.
         if self.is_attached and form == self._form:
-            self._portraits, self._problem = reply.value or [], reply.problem
+            self._summaries, self._problem = reply.value or [], reply.problem
             self._rebuild()
 
     def helper_changed(self, state: HelperState) -> None:
         super().helper_changed(state)
-        if not self._portraits:
+        if not self._summaries:
             self._rebuild()
 
     def _rebuild(self) -> None:
         self.table.set_rows(self._rows())
-        lines = [] if self._portraits else [self._problem or self.explorer.questions.waiting_words()]
-        for portrait in self._portraits:
+        lines = [] if self._summaries else [self._problem or self.explorer.questions.waiting_words()]
+        for summary in self._summaries:
             for place, name in ((1, "parameters"), (2, "work")):
-                total = sum(part[place] for part in portrait["parts"]) or 1
-                shares = [(part[0], part[place] / total) for part in portrait["parts"] if part[place] / total >= 0.005]
-                head = f"{portrait['name'][:22]:<23}{name:<11}"
+                total = sum(part[place] for part in summary["parts"]) or 1
+                shares = [(part[0], part[place] / total) for part in summary["parts"] if part[place] / total >= 0.005]
+                head = f"{summary['name'][:22]:<23}{name:<11}"
                 lines.append(head + layer_tree.bar(shares, max(self.size.width - len(head) - 6, 20)))
         self.query_one("#compare-bars", TextLines).update("\n".join(lines))
 
@@ -102,13 +102,13 @@ class CompareScreen(BaseScreen):
             Row("parameters", ("parameters", *(count_text(v.form(self._form).parameters) for v in variants))),
             Row("macs", ("multiply-adds", *(count_text(v.form(self._form).macs) for v in variants))),
         ]
-        if not self._portraits:
+        if not self._summaries:
             return rows
-        sees = [layer_tree.reach(portrait) for portrait in self._portraits]
-        memory = [layer_tree.memory_text(p["memory_bytes"]) for p in self._portraits]
+        sees = [layer_tree.receptive_field(summary) for summary in self._summaries]
+        memory = [layer_tree.memory_text(p["memory_bytes"]) for p in self._summaries]
         return [
             *rows,
-            Row("depth", ("layers with weights", *(str(p["depth"]) for p in self._portraits))),
+            Row("depth", ("layers with weights", *(str(p["depth"]) for p in self._summaries))),
             Row("sees", ("sees, pixels a side", *sees)),
             Row("memory", (f"training, batch {BATCH}", *memory)),
         ]
@@ -126,7 +126,7 @@ class CompareScreen(BaseScreen):
     def action_predict(self) -> None:
         """A question about two of them."""
         variants = [registry.variants()[name] for name in self._names]
-        self.explorer.ask_person(lambda chance: quiz.about_network(chance.choice(variants), variants, chance))
+        self.explorer.ask_person(lambda rng: quiz.about_network(rng.choice(variants), variants, rng))
 
     def export(self) -> Export:
         return screen_export.table("compare", ["", *self._names], [row.cells for row in self.table.rows])

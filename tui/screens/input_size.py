@@ -8,26 +8,26 @@ from textual.widgets import Input, Static
 
 from ...errors import UsageError
 from ...models.catalogue import registry
-from ..networks.selection import Subject, changed
+from ..networks.selection import NetworkSelection, changed
 from .dialog import Dialog
 
 FIELDS = (("size", "side of the image in pixels"), ("channels", "channels"), ("batch", "batch of the memory figures"))
 
 
-class InputSizeScreen(Dialog[Subject]):
+class InputSizeScreen(Dialog[NetworkSelection]):
     """Ends with the changed subject."""
 
     HEADING = "Image"
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, selection: NetworkSelection) -> None:
         super().__init__()
-        self._subject = subject
+        self._selection = selection
 
     def compose_dialog(self) -> ComposeResult:
-        channels, side, _ = self._subject.image
-        values = {"size": side, "channels": channels, "batch": self._subject.batch}
+        channels, side, _ = self._selection.image
+        values = {"size": side, "channels": channels, "batch": self._selection.batch}
         yield Static(
-            f"{self._subject.network}, {registry.stem_of(self._subject.form)} stem; an empty field means its own value",
+            f"{self._selection.network}, {registry.stem_of(self._selection.form)} stem; an empty field means its own value",
             markup=False,
         )
         for name, words in FIELDS:
@@ -46,6 +46,6 @@ class InputSizeScreen(Dialog[Subject]):
     def action_submit(self) -> None:
         typed = [self.query_one(f"#image-{name}", Input).value for name, _ in FIELDS]
         try:
-            self.dismiss(changed(self._subject, *typed))
+            self.dismiss(changed(self._selection, *typed))
         except UsageError as error:
             self.query_one("#image-problem", Static).update(str(error))

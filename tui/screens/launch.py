@@ -17,22 +17,22 @@ from textual.worker import get_current_worker
 from ...errors import UsageError
 from ...trainer.data.dataset_info import DataInfo
 from ..core import key_bindings
-from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainRefused, TrainSaid, TrainStarted
-from ..core.protocol import Explorer
+from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainLogged, TrainRefused, TrainStarted
+from ..core.protocol import AppProtocol
 from ..launch import commands, form, hints, values
-from ..launch.commands import Call, Device, Request
-from ..launch.form import Filled, Form, Setting, Wish
+from ..launch.commands import Call, Device, LaunchCommand
+from ..launch.form import Filled, FormField, LaunchForm, LaunchRequest
 from ..widgets.loss_chart import ChartData, Line, LossChart
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
 COLUMNS = (Column("setting", 16), Column("value"), Column("from", 19, above=50))
 LOOK_S = 0.3
-SETTLE_S = 0.7
+DELAY_S = 0.7
 """Nothing was changed for so long: now it pays to ask how long a training would take."""
 
 
-class SettingList(RowList):
+class FormFieldList(RowList):
     """The settings; enter types a value, + and − go to the next or the one before."""
 
     PLACES: ClassVar = ("list",)
@@ -44,16 +44,16 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     BINDINGS: ClassVar = key_bindings.bindings("launch")
     PLACES: ClassVar = ("launch", "dialog")
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, request: LaunchRequest) -> None:
         super().__init__()
-        self.form = Form(wish)
+        self.form = LaunchForm(request)
         self.filled = Filled({}, {}, None, {})
-        self._lines: dict[str, Setting] = {}
+        self._lines: dict[str, FormField] = {}
         self._folders: dict[str, DataInfo | UsageError] = {}
         self._looked: Timer | None = None
         self._everything = False
         self._devices: tuple[Device, ...] = ()
-        self._settled: Timer | None = None
+        self._plan_timer: Timer | None = None
         self._plan_call: Call | None = None
         self._start_call: Call | None = None
         self._title = ""
@@ -62,7 +62,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
 
     def compose_dialog(self) -> ComposeResult:
         with Horizontal(id="launch-board"):
-            yield SettingList(COLUMNS, id="settings")
+            yield FormFieldList(COLUMNS, id="settings")
             yield LossChart(id="rate-chart")
         with Horizontal(id="launch-entry"):
             yield Static("", id="entry-title", markup=False)
@@ -85,13 +85,13 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
             self._plan_call.cancel()
 
     @property
-    def table(self) -> SettingList:
+    def table(self) -> FormFieldList:
         """The settings."""
-        return self.query_one(SettingList)
+        return self.query_one(FormFieldList)
 
     @property
-    def _explorer(self) -> Explorer:
-        return cast(Explorer, self.app)
+    def _explorer(self) -> AppProtocol:
+        return cast(AppProtocol, self.app)
 
     @property
     def _device_names(self) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
 
     def _update(self) -> None:
         """Show what follows from the form."""
-        places = self._explorer.places
+        places = self._explorer.paths
         self.filled = form.fill(self.form, places.data, places.cache, self._folders)
         self._look_later()
         lines = form.settings(self.form, self.filled, self._everything)
@@ -114,12 +114,12 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self._plan_later()
 
     def _show_title(self) -> None:
-        title = f"Train {' '.join(self.form.networks)}" + (" again, with changes" if self.form.wish.config else "")
+        title = f"Train {' '.join(self.form.networks)}" + (" again, with changes" if self.form.request.config else "")
         if title != self._title:  # a title that is set paints the whole dialog
             self._title = title
             self.query_one("#dialog").border_title = escape(title)
 
-    def _row(self, setting: Setting) -> Row:
+    def _row(self, setting: FormField) -> Row:
         sign = "✗ " if setting.problem else ""
         origin = setting.origin
         if setting.key == "dataset" and self.filled.data is not None:
@@ -249,8 +249,8 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     # How long it would take
 
     def _plan_later(self) -> None:
-        if self._settled is not None:
-            self._settled.stop()
+        if self._plan_timer is not None:
+            self._plan_timer.stop()
         if self._plan_call is not None:
             self._plan_call.cancel()
         data = self.filled.data
@@ -259,7 +259,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
             self.query_one("#estimate", Static).update(wait)
             return
         self.query_one("#estimate", Static).update("a few batches are timed …")
-        self._settled = self.set_timer(SETTLE_S, self._ask_plan)
+        self._plan_timer = self.set_timer(DELAY_S, self._ask_plan)
 
     def _ask_plan(self) -> None:
         self._plan_call = commands.call_plan(self._request())
@@ -274,9 +274,9 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     def on_plan_read(self, message: PlanRead) -> None:
         self.query_one("#estimate", Static).update(hints.estimate(message.preview))
 
-    def _request(self) -> Request:
-        places = self._explorer.places
-        return Request(tuple(form.words(self.form)), places.runs, places.data)
+    def _request(self) -> LaunchCommand:
+        places = self._explorer.paths
+        return LaunchCommand(tuple(form.words(self.form)), places.runs, places.data)
 
     # Starting
 
@@ -290,13 +290,13 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
                 self._update()
             self._show_problem()
             return
-        self._explorer.memory.dataset = self.form.dataset
+        self._explorer.saved_state.dataset = self.form.dataset
         self.query_one("#outcome", Static).update("checking and starting; this takes some seconds …")
         self._start_call = commands.call_start(self._request(), self._heard)
         self._start(self._start_call)
 
     def _heard(self, text: str) -> None:
-        self.post_message(TrainSaid(text))
+        self.post_message(TrainLogged(text))
 
     @work(thread=True, exclusive=True, group="launch", exit_on_error=False, description="starts runs")
     def _start(self, call: Call) -> None:
@@ -304,7 +304,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         problem = "not started" if call.cancelled else outcome.problem
         self.post_message(TrainStarted(outcome.run_ids) if outcome.run_ids else TrainRefused(problem))
 
-    def on_train_said(self, message: TrainSaid) -> None:
+    def on_train_logged(self, message: TrainLogged) -> None:
         if self._start_call is not None:
             self.query_one("#outcome", Static).update(message.text)
 

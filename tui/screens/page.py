@@ -17,7 +17,7 @@ from ..widgets.rows import Column, Row, RowList
 from ..widgets.text_view import TextView
 from .base import BaseScreen
 
-SETTLE_S = 0.08
+DELAY_S = 0.08
 
 
 class PageScreen(BaseScreen):
@@ -40,7 +40,7 @@ class PageScreen(BaseScreen):
         if self._first is not None and self._first.key not in {row.key for row in rows}:
             rows.insert(0, Row(self._first.key, (self._first.title,)))
         with Horizontal(id="body"):
-            with Vertical(id="shelf", classes="framed"):
+            with Vertical(id="list-pane", classes="framed"):
                 cursor = self._first.key if self._first else ""
                 yield RowList((Column("concept"),), rows, cursor=cursor, titles=False, empty="there are no pages")
             with Vertical(id="panes", classes="framed"):
@@ -48,7 +48,7 @@ class PageScreen(BaseScreen):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one("#shelf").border_title = "Concepts"
+        self.query_one("#list-pane").border_title = "Concepts"
         if self._first is None:
             self.table.focus()
         else:
@@ -59,7 +59,7 @@ class PageScreen(BaseScreen):
     @property
     def table(self) -> RowList:
         """The list of pages."""
-        return self.query_one("#shelf RowList", RowList)
+        return self.query_one("#list-pane RowList", RowList)
 
     @property
     def view(self) -> TextView:
@@ -93,7 +93,7 @@ class PageScreen(BaseScreen):
     def _moved(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(SETTLE_S, self._show)
+        self._timer = self.set_timer(DELAY_S, self._show)
 
     @on(RowList.Chosen)
     def _chosen(self) -> None:

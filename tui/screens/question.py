@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from ..core.protocol import Explorer
+from ..core.protocol import AppProtocol
 from ..networks.quiz import Question
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
@@ -44,12 +44,12 @@ class QuestionScreen(Dialog[bool]):
             self.dismiss(self._answered)
 
     def _reveal(self, place: int) -> None:
-        question, memory = self._question, cast(Explorer, self.app).memory
+        question, saved_state = self._question, cast(AppProtocol, self.app).saved_state
         self._answered = place == question.right
-        memory.asked += 1
-        memory.right += self._answered
+        saved_state.asked += 1
+        saved_state.right += self._answered
         said = "right" if self._answered else f"no: {question.options[question.right]}"
-        score = f"{memory.right} of {memory.asked} right so far"
+        score = f"{saved_state.right} of {saved_state.asked} right so far"
         self.query_one("#verdict", Static).update(f"\n{said}\n{question.because}\n{score}; enter closes")
         rows = [
             Row(row.key, (f"{'✓' if number == question.right else '✗' if number == place else ' '} {row.cells[0]}",))

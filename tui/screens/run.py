@@ -52,7 +52,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self._gone = False
         self._news: RunNews | None = None
         self._log: list[str] = []
-        self._tail = RunTail(self._tell, self.explorer.followers, with_log=True)
+        self._tail = RunTail(self._post_news, self.explorer.followers, with_log=True)
 
     # Layout
 
@@ -69,11 +69,11 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             yield TextLines(id="stages")
             yield TextLines(id="figures")
             yield ReadingView()
-            yield Tabs(makers, self.explorer.memory.run_tab, id="run-tabs")
+            yield Tabs(makers, self.explorer.saved_state.run_tab, id="run-tabs")
 
     def _make_charts(self) -> ChartGrid:
         explorer = self.explorer
-        return ChartGrid(explorer.memory, explorer.followers, ascii=explorer.options.ascii)
+        return ChartGrid(explorer.saved_state, explorer.followers, ascii=explorer.options.ascii)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -109,14 +109,14 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         """Read the run until the screen is closed."""
         self._tail.run()
 
-    def _tell(self, news: RunNews) -> None:
+    def _post_news(self, news: RunNews) -> None:
         self.post_message(RunNewsRead(news))
 
     def on_run_news_read(self, message: RunNewsRead) -> None:
         news = self._news = message.news
-        self._log = list(news.log) if news.fresh else [*self._log, *news.log][-20_000:]
+        self._log = list(news.log) if news.restarted else [*self._log, *news.log][-20_000:]
         if news.findings:
-            self.query_one(ReadingView).tell(news.findings)
+            self.query_one(ReadingView).show_findings(news.findings)
         self._fill()
 
     def show_run(self) -> None:
@@ -149,7 +149,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self.action_tab(message.key)
 
     def action_tab(self, key: str) -> None:
-        self.explorer.memory.run_tab = key
+        self.explorer.saved_state.run_tab = key
         companion = COMPANIONS.get(key, "charts") if self.explorer.is_huge else ""
         self.tabs.show(key, companion)
 
@@ -173,7 +173,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             if isinstance(pane, ChartGrid):
                 # A deleted run is in no list any more; what was read of it is still drawn.
                 runs = (*self.explorer.runs, run) if self._gone else self.explorer.runs
-                pane.show(self.explorer.chosen.charted(runs, run.id))
+                pane.show(self.explorer.run_selection.charted(runs, run.id))
             elif pane.id == "setup" and isinstance(pane, LineView):
                 pane.set_pairs(run_page.setup(run))
             elif self._news is not None and isinstance(pane, ClassesPane):

@@ -14,7 +14,7 @@ from ...models.catalogue import registry
 from ...trainer.runs.annotations import Notes
 from ...trainer.runs.run import Run
 from ..core.messages import RunCommandDone
-from ..launch.form import Wish
+from ..launch.form import LaunchRequest
 from ..runs import actions
 from ..runs.actions import Outcome
 from .base import BaseScreen
@@ -88,7 +88,7 @@ class RunActions(BaseScreen):
         self.post_message(RunCommandDone(text, problem))
 
     def on_run_command_done(self, message: RunCommandDone) -> None:
-        self.explorer.say(message.problem or message.text, "error" if message.problem else "information")
+        self.explorer.show_message(message.problem or message.text, "error" if message.problem else "information")
         self.explorer.run_watch.nudge()
 
     # Notes
@@ -107,39 +107,41 @@ class RunActions(BaseScreen):
     def action_mark(self) -> None:
         run = self.selected
         if run is not None:
-            self.explorer.chosen.toggle(run.id)
-            self.explorer.chosen_changed()
+            self.explorer.run_selection.toggle(run.id)
+            self.explorer.run_selection_changed()
 
     def action_pin(self) -> None:
         run = self.selected
         if run is not None:
-            self.explorer.chosen.pin(run.id)
-            self.explorer.chosen_changed()
+            self.explorer.run_selection.pin(run.id)
+            self.explorer.run_selection_changed()
 
     # Leading elsewhere
 
     def action_clone(self) -> None:
         run = self.selected
         if run is not None:
-            self._launch(Wish((run.network,), run.dataset, run.path / "run.json", run.config))
+            self._launch(LaunchRequest((run.network,), run.dataset, run.path / "run.json", run.config))
 
     def action_train(self) -> None:
         run = self.selected
         if run is not None:
-            self._launch(Wish((run.network,), run.dataset or self.explorer.memory.dataset))
+            self._launch(LaunchRequest((run.network,), run.dataset or self.explorer.saved_state.dataset))
 
-    def _launch(self, wish: Wish) -> None:
-        name = wish.networks[0]
+    def _launch(self, request: LaunchRequest) -> None:
+        name = request.networks[0]
         if ":" in name:
             hint = "`cnn-explorer runs clone` trains it again"
-            self.explorer.say(f"{name} is from outside the catalogue, which this form does not know; {hint}", "error")
+            self.explorer.show_message(
+                f"{name} is from outside the catalogue, which this form does not know; {hint}", "error"
+            )
             return
         try:
-            registry.find(wish.networks[0])
+            registry.find(request.networks[0])
         except UsageError as error:
-            self.explorer.say(str(error), "error")
+            self.explorer.show_message(str(error), "error")
         else:
-            self.explorer.open_launch(wish)
+            self.explorer.open_launch(request)
 
     def action_explain(self) -> None:
         from ..widgets.reading_view import ReadingView

@@ -13,12 +13,12 @@ from textual.timer import Timer
 from ...trainer.runs.run import Run
 from ..charts.view import Curves
 from ..core import key_bindings, screen_export
-from ..core.messages import GlancesRead, RunNewsRead
+from ..core.messages import RunNewsRead, RunPreviewsRead
 from ..core.screen_export import Export
 from ..networks import catalogue_list
 from ..runs import machine, run_table
+from ..runs.run_previews import PreviewWatch, RunPreview
 from ..runs.run_tail import RunNews, RunTail
-from ..runs.summaries import Glance, Glances
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.filter_input import FilterInput
 from ..widgets.machine_strip import MachineStrip
@@ -44,7 +44,7 @@ COLUMNS = (
     Column("id", 42, above=146),
 )
 TONED = (1, 4)
-SETTLE_S = 0.08
+DELAY_S = 0.08
 
 
 class RunsScreen(RunActions, ChartCommands, BaseScreen):
@@ -66,15 +66,15 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         explorer = self.explorer
         self._wanted = run_id
         self._timer: Timer | None = None
-        self._glances: dict[str, Glance] = {}
-        self._known_rows: dict[str, tuple[tuple[Run, str, Glance | None], Row]] = {}
-        self._watch = Glances(self._tell_glances, explorer.followers)
-        self._tail = RunTail(self._tell_news, explorer.followers, with_log=False)
+        self._previews: dict[str, RunPreview] = {}
+        self._known_rows: dict[str, tuple[tuple[Run, str, RunPreview | None], Row]] = {}
+        self._watch = PreviewWatch(self._post_previews, explorer.followers)
+        self._tail = RunTail(self._post_news, explorer.followers, with_log=False)
         # Held here, because to look for them at every key and every record costs more than what they do.
         self.table = RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
         self.filter = FilterInput("network, data set, state, id, tag, remark …")
-        self.charts = ChartGrid(explorer.memory, explorer.followers, ascii=explorer.options.ascii)
-        self._shelf, self._panes = Frame(id="shelf"), Frame(id="panes")
+        self.charts = ChartGrid(explorer.saved_state, explorer.followers, ascii=explorer.options.ascii)
+        self._list_pane, self._panes = Frame(id="list-pane"), Frame(id="panes")
         self._headline, self._figures = TextLines(id="headline"), TextLines(id="figures")
         self._reading = ReadingView()
         self._machine = MachineStrip()
@@ -83,7 +83,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="body"):
-            with self._shelf:
+            with self._list_pane:
                 yield self.filter
                 yield self.table
                 yield self._machine
@@ -95,7 +95,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.set_class(not self.explorer.memory.machine, "-no-machine")
+        self.set_class(not self.explorer.saved_state.machine, "-no-machine")
         self.table.focus()
         self.watch(self.table, "scroll_y", self._look, init=False)
         self.look_at_runs()
@@ -133,7 +133,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     def _fill(self) -> None:
         """Put the runs into the list, where anything changed."""
         explorer = self.explorer
-        order = explorer.memory.run_order
+        order = explorer.saved_state.run_order
         found = run_table.ordered(run_table.matching(explorer.runs, self.filter.value), order)
         rows = [self._row(run) for run in found]
         known = {row.key for row in rows}
@@ -147,7 +147,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
             self._look()
         words = f"{len(rows)} of {len(explorer.runs)}" if self.filter.value else str(len(rows))
         title = f"Runs · {words} · {order if order in run_table.ORDERS else 'newest'}"
-        self._shelf.entitle(title, str(explorer.places.runs))
+        self._list_pane.entitle(title, str(explorer.paths.runs))
 
     def _empty(self) -> str:
         if self.explorer.runs:
@@ -155,13 +155,13 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         return "no runs; `t` on an architecture starts one"
 
     def _row(self, run: Run) -> Row:
-        sign = self.explorer.chosen.sign(run.id, ascii=self.explorer.options.ascii)
-        glance = self._glances.get(run.id)
+        sign = self.explorer.run_selection.sign(run.id, ascii=self.explorer.options.ascii)
+        preview = self._previews.get(run.id)
         known = self._known_rows.get(run.id)
         # Of a thousand runs all but one or two are as they were.
-        if known is None or known[0] != (run, sign, glance):
-            cells = run_table.cells(run, sign, glance)
-            known = (run, sign, glance), Row(run.id, cells, tones=dict.fromkeys(TONED, run_table.tone(run)))
+        if known is None or known[0] != (run, sign, preview):
+            cells = run_table.cells(run, sign, preview)
+            known = (run, sign, preview), Row(run.id, cells, tones=dict.fromkeys(TONED, run_table.tone(run)))
             self._known_rows[run.id] = known
         return known[1]
 
@@ -186,11 +186,11 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
 
     @on(RowList.Moved)
     def _moved(self, message: RowList.Moved) -> None:
-        self.explorer.memory.run = message.key or self.explorer.memory.run
+        self.explorer.saved_state.run = message.key or self.explorer.saved_state.run
         self.show_run()
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(SETTLE_S, self.follow_selected)
+        self._timer = self.set_timer(DELAY_S, self.follow_selected)
 
     @on(RowList.Chosen)
     def _opened(self, message: RowList.Chosen) -> None:
@@ -198,21 +198,23 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
 
     # What threads read
 
-    @work(thread=True, exclusive=True, group="glances", exit_on_error=False, description="glances at the runs in sight")
+    @work(
+        thread=True, exclusive=True, group="previews", exit_on_error=False, description="previews of the runs in sight"
+    )
     def look_at_runs(self) -> None:
         """Follow the runs in sight until the screen is closed."""
         self._watch.run()
 
     def _look(self) -> None:
         """Say which runs are in sight."""
-        folder = self.explorer.places.runs
+        folder = self.explorer.paths.runs
         self._watch.want([folder / key for key in self.table.keys_in_sight])
 
-    def _tell_glances(self, glances: dict[str, Glance]) -> None:
-        self.post_message(GlancesRead(glances))
+    def _post_previews(self, previews: dict[str, RunPreview]) -> None:
+        self.post_message(RunPreviewsRead(previews))
 
-    def on_glances_read(self, message: GlancesRead) -> None:
-        self._glances |= message.glances
+    def on_run_previews_read(self, message: RunPreviewsRead) -> None:
+        self._previews |= message.previews
         self._fill()
 
     @work(thread=True, exclusive=True, group="reading", exit_on_error=False, description="reads the chosen run")
@@ -220,13 +222,13 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         """Follow the run under the cursor until the screen is closed."""
         self._tail.run()
 
-    def _tell_news(self, news: RunNews) -> None:
+    def _post_news(self, news: RunNews) -> None:
         self.post_message(RunNewsRead(news))
 
     def on_run_news_read(self, message: RunNewsRead) -> None:
         run = self.selected
         if run is not None and message.news.path == run.path:
-            self._reading.tell(message.news.findings)
+            self._reading.show_findings(message.news.findings)
 
     def on_resize(self) -> None:
         self._keep_focus_in_sight()
@@ -246,9 +248,9 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         run = self.selected
         self._timer = None
         self._tail.follow(run)
-        self.charts.show(self.explorer.chosen.charted(self.explorer.runs, run.id if run else ""))
+        self.charts.show(self.explorer.run_selection.charted(self.explorer.runs, run.id if run else ""))
         if run is None:
-            self._reading.tell(())
+            self._reading.show_findings(())
         self.update_keys()
 
     def show_run(self) -> None:
@@ -279,7 +281,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "unmark":
-            chosen = self.explorer.chosen
+            chosen = self.explorer.run_selection
             return bool(chosen.marked or chosen.pinned)
         return super().check_action(action, parameters)
 
@@ -287,19 +289,19 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self.filter.open()
 
     def action_order(self) -> None:
-        memory = self.explorer.memory
-        memory.run_order = catalogue_list.following(memory.run_order, list(run_table.ORDERS))
+        saved_state = self.explorer.saved_state
+        saved_state.run_order = catalogue_list.following(saved_state.run_order, list(run_table.ORDERS))
         self._fill()
-        self.explorer.say(f"order: {memory.run_order}")
+        self.explorer.show_message(f"order: {saved_state.run_order}")
 
     def action_unmark(self) -> None:
-        self.explorer.chosen.clear()
-        self.explorer.chosen_changed()
+        self.explorer.run_selection.clear()
+        self.explorer.run_selection_changed()
 
     def action_machine(self) -> None:
-        memory = self.explorer.memory
-        memory.machine = not memory.machine
-        self.set_class(not memory.machine, "-no-machine")
+        saved_state = self.explorer.saved_state
+        saved_state.machine = not saved_state.machine
+        self.set_class(not saved_state.machine, "-no-machine")
 
     def export(self) -> Export:
         """The curves where they have the focus, else the list; as files the curves in either case."""

@@ -12,7 +12,7 @@ from ..networks.pages import Hit
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
-SETTLE_S = 0.12
+DELAY_S = 0.12
 
 
 class SearchScreen(Dialog[tuple[Hit, str]]):
@@ -41,7 +41,7 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
     def _typed(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(SETTLE_S, self._search)
+        self._timer = self.set_timer(DELAY_S, self._search)
 
     def _search(self) -> None:
         words = self.query_one(Input).value

@@ -24,7 +24,7 @@ from ..charts.state import ChartState, Grid
 from ..charts.view import METRICS, ChartedRun, Curves, Drawn, Wanted
 from ..core import key_bindings
 from ..core.messages import AskForCharts
-from ..core.saved_state import Memory
+from ..core.saved_state import SavedState
 from ..core.screen_export import Export
 from .chart_view import ChartLegend, ChartView
 
@@ -56,7 +56,7 @@ class ChartCommands:
 
 
 class ChartGrid(Widget, can_focus=True):
-    """Charts of the runs that :meth:`show` was given. ``memory`` keeps how the person wants to see them.
+    """Charts of the runs that :meth:`show` was given. ``saved_state`` keeps how the person wants to see them.
 
     ``followers`` are those of the app, which reads each run once for all who show it.
     """
@@ -98,7 +98,7 @@ class ChartGrid(Widget, can_focus=True):
 
     def __init__(
         self,
-        memory: Memory | None = None,
+        saved_state: SavedState | None = None,
         followers: Followers | None = None,
         *,
         ascii: bool = False,
@@ -106,7 +106,7 @@ class ChartGrid(Widget, can_focus=True):
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
-        self.memory = memory or Memory()
+        self.saved_state = saved_state or SavedState()
         self.followers = followers or Followers()
         self.drawn = NOTHING
         self._state = ChartState()
@@ -164,14 +164,16 @@ class ChartGrid(Widget, can_focus=True):
     @property
     def state(self) -> ChartState:
         """What is seen and how. What a person prefers is shared by the charts of all screens."""
-        memory = self.memory
-        return self._state.preferring(memory.axis, memory.smoothing, memory.log_charts, memory.charts)
+        saved_state = self.saved_state
+        return self._state.preferring(
+            saved_state.axis, saved_state.smoothing, saved_state.log_charts, saved_state.charts
+        )
 
     def _set(self, state: ChartState) -> None:
         """Go to another state, and remember what the person prefers from now on."""
-        memory = self.memory
+        saved_state = self.saved_state
         if state.preferences != self.state.preferences:
-            memory.axis, memory.smoothing, memory.log_charts, memory.charts = state.preferences
+            saved_state.axis, saved_state.smoothing, saved_state.log_charts, saved_state.charts = state.preferences
         self._state = state
 
     def _redraw(self, state: ChartState) -> None:
@@ -269,7 +271,7 @@ class ChartGrid(Widget, can_focus=True):
     def _show_legend(self) -> None:
         state, found = self.state, self.arrangement
         page = f"page {state.page(found) + 1} of {found.pages}" if found.pages > 1 else ""
-        self._legend.tell(self._runs, state.view(self._ascii), self.drawn.progress, page)
+        self._legend.update_legend(self._runs, state.view(self._ascii), self.drawn.progress, page)
 
     # The cursor
 

@@ -21,7 +21,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ..charts import markers
-from ..charts.markers import AXIS, BADGE, BLANK, FIRST_LINE_TONE, MUTED, TITLE, Chart, Row
+from ..charts.markers import AXIS, BADGE, BLANK, FIRST_LINE_TONE, MUTED, TITLE, Chart, ChartRow
 from ..charts.view import AXIS_LABELS, TITLES, ChartedRun, View
 from ..core import themes
 from .repaint import LineDrawn
@@ -236,17 +236,17 @@ def line_styles(theme: str) -> dict[int, Style]:
     return styles
 
 
-def changes(old: Row, new: Row) -> list[tuple[int, int]]:
+def changes(old: ChartRow, new: ChartRow) -> list[tuple[int, int]]:
     """The stretches of cells in which two rows differ; none where they are equal. Stretches that are close are joined."""
     if old == new:
         return []
-    places = [
+    positions = [
         place
         for place, (a, b, c, d) in enumerate(zip(old.text, new.text, old.tones, new.tones, strict=True))
         if a != b or c != d
     ]
     stretches: list[tuple[int, int]] = []
-    for place in places:
+    for place in positions:
         # Moving the terminal's cursor costs about as much as these cells do.
         if stretches and place - stretches[-1][1] < 6:
             stretches[-1] = (stretches[-1][0], place + 1)

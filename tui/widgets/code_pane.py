@@ -22,8 +22,8 @@ from ..core import key_bindings
 from ..core.screen_export import Export
 from ..networks import source_code
 from ..networks.layer_tree import LayerNode
-from ..networks.selection import Subject
-from ..networks.source_code import Source
+from ..networks.selection import NetworkSelection
+from ..networks.source_code import SourceFile
 from .pane import Pane
 from .repaint import LineDrawn
 
@@ -46,10 +46,10 @@ class CodeView(ScrollView, LineDrawn, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__()
-        self.source: Source | None = None
+        self.source: SourceFile | None = None
         self.cursor = 0
 
-    def show(self, shown: Source, line: int) -> None:
+    def show(self, shown: SourceFile, line: int) -> None:
         """Show a file with the cursor on a line, in the upper part of the view."""
         self.source = shown
         widest = max((sum(width(span.text) for span in spans) for spans in shown.lines), default=0)
@@ -144,10 +144,10 @@ class CodePane(Pane):
     def target(self) -> Widget:
         return self.view
 
-    def fill(self, subject: Subject) -> None:
-        family = registry.family(subject.variant.family)
+    def fill(self, selection: NetworkSelection) -> None:
+        family = registry.family(selection.variant.family)
         try:
-            shown, line = source_code.find(family.code_path, subject.network)
+            shown, line = source_code.find(family.code_path, selection.network)
         except WorkError as error:
             self.query_one("#code-path", Static).update(str(error))
             return
@@ -158,9 +158,9 @@ class CodePane(Pane):
 
         Of a layer that torch brings along, the line in which the class around it makes or calls it.
         """
-        if self.subject is None:
+        if self.selection is None:
             return
-        code = registry.family(self.subject.variant.family).code_path
+        code = registry.family(self.selection.variant.family).code_path
         below = ""
         for node in reversed(path):
             try:
@@ -172,11 +172,11 @@ class CodePane(Pane):
                 return
             below = node.name.rpartition(".")[2] or below
 
-    def _put(self, shown: Source, line: int) -> None:
+    def _put(self, shown: SourceFile, line: int) -> None:
         self.query_one("#code-path", Static).update(self._place(shown))
         self.view.show(shown, line)
 
-    def _place(self, shown: Source) -> str:
+    def _place(self, shown: SourceFile) -> str:
         package = registry.NOTES.parent.parent
         inside = shown.path.is_relative_to(package)
         return str(shown.path.relative_to(package)) if inside else str(shown.path)

@@ -14,7 +14,7 @@ from ..core import key_bindings, screen_export
 from ..core.messages import AskForName
 from ..core.screen_export import Export
 from ..networks import layer_tree, related
-from ..networks.selection import Subject
+from ..networks.selection import NetworkSelection
 from .pane import Pane
 from .repaint import TextLines
 from .rows import Column, Row, RowList
@@ -57,32 +57,32 @@ class DiffPane(Pane):
     @property
     def other(self) -> str:
         """The network that is compared with; "" where there is none."""
-        if self.subject is None:
+        if self.selection is None:
             return ""
-        chosen = self._chosen.get(self.subject.network)
-        found = related.counterpart(self.subject.variant)
+        chosen = self._chosen.get(self.selection.network)
+        found = related.counterpart(self.selection.variant)
         return chosen or (found.name if found else "")
 
     def compare_with(self, other: str) -> None:
         """Compare with another network from now on."""
-        subject = self.subject
-        if subject is not None:
-            self._chosen[subject.network] = other
-            self.fill(subject)
+        selection = self.selection
+        if selection is not None:
+            self._chosen[selection.network] = other
+            self.fill(selection)
 
-    def fill(self, subject: Subject) -> None:
-        self.subject = subject
+    def fill(self, selection: NetworkSelection) -> None:
+        self.selection = selection
         if not self.other:
-            self._head(subject.network)
+            self._head(selection.network)
             self.wait("its note names no predecessor; `d` chooses a network to compare with")
             return
-        older = Subject(self.other, subject.form, subject.image_size, subject.channels)
-        self._head(f"{older.network} → {subject.network}")
-        self.ask("diff", {"older": older.details(), "newer": subject.details()}, lambda value: value)
+        older = NetworkSelection(self.other, selection.form, selection.image_size, selection.channels)
+        self._head(f"{older.network} → {selection.network}")
+        self.ask("diff", {"older": older.details(), "newer": selection.details()}, lambda value: value)
 
     def action_other(self) -> None:
         """Choose the network to compare with."""
-        near = [variant.name for variant in related.predecessors(self.subject.variant)] if self.subject else []
+        near = [variant.name for variant in related.predecessors(self.selection.variant)] if self.selection else []
         names = [*near, *(name for name in registry.variants() if name not in near)]
         self.post_message(AskForName("Compare with", names, self.other, self._picked))
 
@@ -116,12 +116,12 @@ class DiffPane(Pane):
             )
             for change in value["changes"]
         )
-        self.query_one("#diff-totals", TextLines).update(totals(*value["portraits"]))
+        self.query_one("#diff-totals", TextLines).update(totals(*value["summaries"]))
 
     def export(self) -> Export | None:
-        if self.subject is None or not self.table.rows:
+        if self.selection is None or not self.table.rows:
             return None
-        name = f"diff-{self.other}-{self.subject.network}"
+        name = f"diff-{self.other}-{self.selection.network}"
         return screen_export.table(
             name, [column.title or "change" for column in COLUMNS], [row.cells for row in self.table.rows]
         )
@@ -143,7 +143,8 @@ def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
         before, after = older[key], newer[key]
         lines.append(f"{name:<11} {quantity(before)} → {quantity(after)} ({change_text(before, after)})")
     lines.append(f"{'depth':<11} {older['depth']} → {newer['depth']} layers with weights on the longest way")
-    lines.append(f"{'sees':<11} {layer_tree.reach(older)} → {layer_tree.reach(newer)} (pixels a side of the image)")
+    sees = f"{layer_tree.receptive_field(older)} → {layer_tree.receptive_field(newer)}"
+    lines.append(f"{'sees':<11} {sees} (pixels a side of the image)")
     return "\n".join(lines)
 
 

@@ -33,7 +33,7 @@ class ImageView(LineDrawn):
         super().__init__(id=id)
         self._image: list[list[float]] = []
         self._levels: list[list[float]] = []
-        self._wished = 0
+        self._requested_lines = 0
         self._framed: frozenset[tuple[int, int]] = frozenset()
 
     def show(self, image: list[list[float]], framed: Collection[tuple[int, int]] = ()) -> None:
@@ -45,8 +45,8 @@ class ImageView(LineDrawn):
 
     def enlarge(self, lines: int) -> None:
         """Give each pixel so many lines, and twice as many cells; 0: as few as the image can be read in."""
-        if lines != self._wished:
-            self._wished = lines
+        if lines != self._requested_lines:
+            self._requested_lines = lines
             self.refresh(layout=True)
 
     @property
@@ -57,7 +57,7 @@ class ImageView(LineDrawn):
     @property
     def lines(self) -> int:
         """Lines of a pixel, which is twice as many cells wide; 0: two pixels share a cell."""
-        return max(self._wished, int(not self.by_colour or len(self._levels) <= BIG_SIDE))
+        return max(self._requested_lines, int(not self.by_colour or len(self._levels) <= BIG_SIDE))
 
     @property
     def cells(self) -> int:

@@ -11,7 +11,7 @@ from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import layer_tree, quiz
 from ..networks.layer_tree import LayerNode, memory_text
-from ..networks.selection import Subject
+from ..networks.selection import NetworkSelection
 from .pane import Pane, parse_tree
 from .repaint import TextLines
 from .rows import Column, Row, RowList
@@ -146,9 +146,9 @@ class LayersPane(Pane):
     def target(self) -> Widget:
         return self.table
 
-    def fill(self, subject: Subject) -> None:
+    def fill(self, selection: NetworkSelection) -> None:
         self._memory = ""
-        self.ask("layers", subject.details(), parse_tree)
+        self.ask("layers", selection.details(), parse_tree)
 
     def wait(self, words: str) -> None:
         if self.table.network is not None or self.table.empty != words:
@@ -169,8 +169,8 @@ class LayersPane(Pane):
         self._show_foot()
         if self._sought is not None:
             self.reveal(self._sought)
-        if self.subject is not None:
-            details = {**self.subject.details(), "batch": self.subject.batch}
+        if self.selection is not None:
+            details = {**self.selection.details(), "batch": self.selection.batch}
             self.ask("memory", details, memory_line, beside=True)
 
     def reveal(self, name: str) -> None:
@@ -180,15 +180,15 @@ class LayersPane(Pane):
         """
         tree = self.table.network
         self._sought = name if tree is None else None
-        if tree is None or self.subject is None:
+        if tree is None or self.selection is None:
             return
         found = next((node for node in tree.walk() if node.type == name), None)
-        if found is not None or name == self.subject.network:
+        if found is not None or name == self.selection.network:
             self.table.reveal(found or tree)
         elif name:
-            self.explorer.say(f"no layer of {self.subject.network} is a {name}")
+            self.explorer.show_message(f"no layer of {self.selection.network} is a {name}")
         else:
-            self.explorer.say("the cursor was above the first class of the file; ] goes to the next one")
+            self.explorer.show_message("the cursor was above the first class of the file; ] goes to the next one")
 
     def failed(self, question: str, problem: str) -> None:
         # A network that cannot be trained for want of a formula still has a table.
@@ -211,7 +211,7 @@ class LayersPane(Pane):
         """A question about the layer under the cursor."""
         node = self.table.node
         if node is not None:
-            self.explorer.ask_person(lambda chance: quiz.about_layer(node, chance))
+            self.explorer.ask_person(lambda rng: quiz.about_layer(node, rng))
 
     def _show_detail(self) -> None:
         node = self.table.node
@@ -231,11 +231,11 @@ class LayersPane(Pane):
 
     def export(self) -> Export | None:
         tree = self.table.network
-        if tree is None or self.subject is None:
+        if tree is None or self.selection is None:
             return None
         nodes = list(tree.walk())
         rows = [layer_tree.cells(node, {node.key for node in nodes}) for node in nodes]
-        return screen_export.table(f"layers-{self.subject.network}", [column.title for column in COLUMNS], rows)
+        return screen_export.table(f"layers-{self.selection.network}", [column.title for column in COLUMNS], rows)
 
 
 def memory_line(value: dict[str, Any]) -> str:

@@ -139,17 +139,17 @@ class LossChart(PlotextPlot):
         plot = self.plt
         low, high = _widened(self._data.y_range or finite_range(lines) or (0.0, 1.0))
         plot.ylim(low, high)
-        most = max(height // 3, 3)
-        places = ticks.nice_ticks(low, high, most)
-        labels = [ticks.tick_text(place) for place in places]
+        max_count = max(height // 3, 3)
+        positions = ticks.nice_ticks(low, high, max_count)
+        labels = [ticks.tick_text(position) for position in positions]
         if self._data.log:
-            places, labels = ticks.log_ticks(low, high, most)
-        plot.yticks(places, labels)
+            positions, labels = ticks.log_ticks(low, high, max_count)
+        plot.yticks(positions, labels)
         xs = [x for line in lines for x in line.xs if math.isfinite(x)]
         left, right = _widened((min(xs), max(xs)))
         plot.xlim(left, right)
-        places = ticks.nice_ticks(left, right, max(width // 12, 2))
-        plot.xticks(places, [ticks.tick_text(place) for place in places])
+        positions = ticks.nice_ticks(left, right, max(width // 12, 2))
+        plot.xticks(positions, [ticks.tick_text(position) for position in positions])
 
     def _colour(self, role: str) -> tuple[int, int, int]:
         variables = self.app.theme_variables

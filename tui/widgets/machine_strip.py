@@ -21,7 +21,7 @@ class MachineStrip(Widget):
     def __init__(self, every_s: float = machine.EVERY_S) -> None:
         super().__init__(classes="one-line")
         self.readings: Readings | None = None
-        self._sampler = Sampler(self._tell, every_s)
+        self._sampler = Sampler(self._post_readings, every_s)
         self._lines: list[str] = []
         self._in_sight = False
 
@@ -30,7 +30,7 @@ class MachineStrip(Widget):
         """Read the machine until the strip is closed."""
         self._sampler.run()
 
-    def _tell(self, readings: Readings) -> None:
+    def _post_readings(self, readings: Readings) -> None:
         self.post_message(MachineRead(readings))
 
     def look_for(self, pids: frozenset[int]) -> None:

@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 from ...trainer.runs.run import Run
 from ..core.screen_export import Export
-from ..networks.selection import Subject
+from ..networks.selection import NetworkSelection
 from .pane import Pane
 from .tabs import Tabs
 
@@ -54,14 +54,14 @@ class NetworkPanes(Tabs):
         """Show a tab, and beside it another where ``two`` have room."""
         self.show(key, BESIDE.get(key, "note") if two else "")
 
-    def show_subject(self, subject: Subject) -> None:
+    def show_selection(self, selection: NetworkSelection) -> None:
         """Fill what is to be seen with a network."""
         for pane in self.shown:
             if isinstance(pane, Pane):
-                pane.show(subject)
-        title = f"{subject.variant.title} · {subject.network} · {subject.variant.year}"
-        if (self.border_title, self.border_subtitle) != (title, subject.facts()):
-            self.border_title, self.border_subtitle = title, subject.facts()
+                pane.show(selection)
+        title = f"{selection.variant.title} · {selection.network} · {selection.variant.year}"
+        if (self.border_title, self.border_subtitle) != (title, selection.facts()):
+            self.border_title, self.border_subtitle = title, selection.facts()
 
     @property
     def target(self) -> Widget | None:

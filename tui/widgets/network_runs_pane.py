@@ -12,7 +12,7 @@ from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
 from ..core import screen_export
 from ..core.screen_export import Export
-from ..networks.selection import Subject
+from ..networks.selection import NetworkSelection
 from ..runs import run_table
 from .pane import Pane
 from .rows import Column, Row, RowList
@@ -45,12 +45,12 @@ class NetworkRunsPane(Pane):
     def target(self) -> Widget:
         return self.table
 
-    def fill(self, subject: Subject) -> None:
+    def fill(self, selection: NetworkSelection) -> None:
         self.runs_changed(self.explorer.runs)
 
     def runs_changed(self, runs: Sequence[Run]) -> None:
         """The runs on this machine changed."""
-        name = self.subject.network if self.subject else ""
+        name = self.selection.network if self.selection else ""
         self.table.set_rows(self._row(run) for run in runs if run.network == name)
 
     def _row(self, run: Run) -> Row:

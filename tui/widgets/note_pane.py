@@ -8,7 +8,7 @@ from textual.widget import Widget
 from ...models.catalogue import registry
 from ..core.screen_export import Export
 from ..networks import catalogue_list
-from ..networks.selection import Subject
+from ..networks.selection import NetworkSelection
 from .pane import Pane
 from .text_view import TextView
 
@@ -31,8 +31,8 @@ class NotePane(Pane):
     def target(self) -> Widget:
         return self.view
 
-    def fill(self, subject: Subject) -> None:
-        self.view.show(catalogue_list.note(registry.family(subject.variant.family)))
+    def fill(self, selection: NetworkSelection) -> None:
+        self.view.show(catalogue_list.note(registry.family(selection.variant.family)))
 
     def export(self) -> Export | None:
-        return None if self.subject is None else Export(f"note-{self.subject.variant.family}", self.view.source)
+        return None if self.selection is None else Export(f"note-{self.selection.variant.family}", self.view.source)

@@ -9,11 +9,11 @@ from textual.containers import Vertical
 from textual.widget import Widget
 
 from ...trainer.runs.run import Run
-from ..core.protocol import Explorer
+from ..core.protocol import AppProtocol
 from ..core.screen_export import Export
 from ..networks import layer_tree
 from ..networks.layer_tree import LayerNode
-from ..networks.selection import Subject
+from ..networks.selection import NetworkSelection
 from ..worker.requests import Parser, Reply
 
 
@@ -23,33 +23,33 @@ def parse_tree(value: dict[str, Any]) -> LayerNode:
 
 
 class Pane(Vertical):
-    """Base of all panes. ``fill`` shows ``subject``; it is called again only for another subject."""
+    """Base of all panes. ``fill`` shows ``selection``; it is called again only for another selection."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id=id)
-        self.subject: Subject | None = None
+        self.selection: NetworkSelection | None = None
         self.waiting = False
         self._wanted: dict[str, object] = {}
         self._failed = False
 
     @property
-    def explorer(self) -> Explorer:
+    def explorer(self) -> AppProtocol:
         """The app, as far as it concerns its screens."""
-        return cast(Explorer, self.app)
+        return cast(AppProtocol, self.app)
 
     @property
     def target(self) -> Widget | None:
         """The widget that takes the keyboard."""
         return next((widget for widget in self.query("*") if widget.focusable), None)
 
-    def show(self, subject: Subject) -> None:
+    def show(self, selection: NetworkSelection) -> None:
         """Show a subject, unless it is shown already. What could not be answered is asked again."""
-        if subject != self.subject or self._failed:
-            self.subject = subject
+        if selection != self.selection or self._failed:
+            self.selection = selection
             self._failed = False
-            self.fill(subject)
+            self.fill(selection)
 
-    def fill(self, subject: Subject) -> None:
+    def fill(self, selection: NetworkSelection) -> None:
         """Put the subject on the screen."""
 
     def go_back(self) -> bool:
@@ -68,12 +68,12 @@ class Pane(Vertical):
         ``beside``: the answer completes what is shown already, which stays as it is until then. Of two questions of one
         kind only the later one counts, whichever answer comes first.
         """
-        subject = self.subject
+        selection = self.selection
         self.waiting = self.waiting or not beside
         ticket = self._wanted[question] = object()
 
         def listener(reply: Reply) -> None:
-            if self.subject is not subject or self._wanted[question] is not ticket or not self.is_attached:
+            if self.selection is not selection or self._wanted[question] is not ticket or not self.is_attached:
                 return
             self.waiting = self.waiting and beside
             if reply.problem:

@@ -44,7 +44,7 @@ def parse_pixel(value: dict[str, Any]) -> PixelSum:
     )
 
 
-FRESH = "weights as drawn for training (seed 0)"
+INITIAL = "weights as drawn for training (seed 0)"
 
 
 def short(value: float) -> str:
@@ -56,7 +56,7 @@ def short(value: float) -> str:
     return text
 
 
-def lines_of(pixel: PixelSum, weights: str = FRESH, columns: int = 120, rows: int = 40) -> list[str]:
+def lines_of(pixel: PixelSum, weights: str = INITIAL, columns: int = 120, rows: int = 40) -> list[str]:
     """The arithmetic as text: the first channels in full, the others as their sums. ``weights`` says whose they are.
 
     In ``columns`` × ``rows`` cells: numbers are shorter where they have little room, channels fewer.
@@ -115,7 +115,7 @@ class PixelView(Widget, can_focus=True):
         self._shown = (pixel, weights)
         self.refresh()
 
-    def say(self, text: str) -> None:
+    def show_text(self, text: str) -> None:
         """Show words."""
         self._words, self._shown = text, None
         self.refresh()

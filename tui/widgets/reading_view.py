@@ -19,7 +19,7 @@ class ReadingView(TextView):
         super().__init__(id="reading")
         self.findings: tuple[Finding, ...] = ()
 
-    def tell(self, findings: Sequence[Finding]) -> None:
+    def show_findings(self, findings: Sequence[Finding]) -> None:
         """Show these findings."""
         self.findings = tuple(findings)
         titles = {page.name: page.title for page in pages.concepts()}

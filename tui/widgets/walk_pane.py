@@ -13,10 +13,10 @@ from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import digits, layer_tree, quiz
 from ..networks.layer_tree import LayerNode
-from ..networks.selection import Subject
+from ..networks.selection import NetworkSelection
 from ..runs import weights
 from .pane import Pane, parse_tree
-from .pixel_view import FRESH, PixelView, parse_pixel
+from .pixel_view import INITIAL, PixelView, parse_pixel
 from .repaint import TextLines
 from .rows import Column, Row, RowList
 
@@ -83,10 +83,10 @@ class WalkPane(Pane):
         """The step under the cursor."""
         return next((node for node in self.steps if node.key == self.table.key), None)
 
-    def fill(self, subject: Subject) -> None:
+    def fill(self, selection: NetworkSelection) -> None:
         self._run = None
         self._close_pixel()
-        self.ask("layers", subject.details(), parse_tree)
+        self.ask("layers", selection.details(), parse_tree)
 
     def wait(self, words: str) -> None:
         self.levels = []
@@ -95,14 +95,14 @@ class WalkPane(Pane):
 
     def ready(self, question: str, value: Any) -> None:
         if question == "pixel":
-            self.query_one(PixelView).show(value, f"weights of the run {self._run.id}" if self._run else FRESH)
+            self.query_one(PixelView).show(value, f"weights of the run {self._run.id}" if self._run else INITIAL)
             return
         self.levels = [value]
         self._rebuild()
 
     def failed(self, question: str, problem: str) -> None:
         if question == "pixel":
-            self.query_one(PixelView).say(problem)
+            self.query_one(PixelView).show_text(problem)
         else:
             self.wait(problem)
 
@@ -214,7 +214,7 @@ class WalkPane(Pane):
         """A question about the step under the cursor."""
         node = self.step
         if node is not None:
-            self.explorer.ask_person(lambda chance: quiz.about_layer(node, chance))
+            self.explorer.ask_person(lambda rng: quiz.about_layer(node, rng))
 
     # One output value
 
@@ -224,7 +224,7 @@ class WalkPane(Pane):
         # A quarter down the middle there is a stroke in most digits.
         self._position = [0, height // 4, width // 2]
         self._show_pixel(True)
-        self.query_one(PixelView).say(self.explorer.questions.waiting_words())
+        self.query_one(PixelView).show_text(self.explorer.questions.waiting_words())
         self.query_one(PixelView).focus()
         self._ask_pixel()
 
@@ -250,25 +250,25 @@ class WalkPane(Pane):
 
     def on_pixel_view_other_weights(self, message: PixelView.OtherWeights) -> None:
         message.stop()
-        if self._run is not None or self.subject is None:
+        if self._run is not None or self.selection is None:
             self._run = None
         else:
-            self._run = weights.trained(self.explorer.runs, self.subject)
+            self._run = weights.trained(self.explorer.runs, self.selection)
             if self._run is None:
-                self.explorer.say(weights.why_not(self.explorer.runs, self.subject), "warning")
+                self.explorer.show_message(weights.why_not(self.explorer.runs, self.selection), "warning")
         self._ask_pixel()
 
     def _ask_pixel(self) -> None:
         node = self._pixel_of
-        if node is not None and self.subject is not None:
-            image = digits.image(self.explorer.memory.digit)
+        if node is not None and self.selection is not None:
+            image = digits.image(self.explorer.saved_state.digit)
             details = {"layer": node.name, "position": list(self._position), "image": image}
             if self._run is not None:
                 details |= weights.details(self._run)
-            self.ask("pixel", {**self.subject.details(), **details}, parse_pixel, beside=True)
+            self.ask("pixel", {**self.selection.details(), **details}, parse_pixel, beside=True)
 
     def export(self) -> Export | None:
-        if not self.levels or self.subject is None:
+        if not self.levels or self.selection is None:
             return None
         rows = [row.cells for row in self.table.rows]
-        return screen_export.table(f"walk-{self.subject.network}", [column.title for column in COLUMNS], rows)
+        return screen_export.table(f"walk-{self.selection.network}", [column.title for column in COLUMNS], rows)

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from ...models.catalogue import registry
 from ...models.catalogue.registry import Variant
 from ..core import screen_export
-from ..core.saved_state import Memory
+from ..core.saved_state import SavedState
 from ..core.screen_export import Export
 from ..networks import catalogue_list
 from .filter_input import FilterInput
@@ -38,8 +38,8 @@ TONES = {1: "dim", 6: "dim"}
 MOST_MARKED = 4
 
 
-class Shelf(Vertical):
-    """Keeps its order, view and cursor in ``memory``."""
+class CatalogueList(Vertical):
+    """Keeps its order, view and cursor in ``saved_state``."""
 
     @dataclass
     class Moved(Message):
@@ -53,20 +53,20 @@ class Shelf(Vertical):
 
         name: str
 
-    def __init__(self, memory: Memory, *, id: str) -> None:
+    def __init__(self, saved_state: SavedState, *, id: str) -> None:
         super().__init__(id=id, classes="framed")
-        self._memory = memory
+        self._saved_state = saved_state
         self._variants: tuple[Variant, ...] = tuple(registry.variants().values())
         self.marked: list[str] = []
         self.border_title = "Architectures"
 
     def compose(self) -> ComposeResult:
         yield FilterInput("name, family, year, author, tag …")
-        yield RowList(COLUMNS, self._rows(""), cursor=self._memory.network, empty="no network has all these words")
+        yield RowList(COLUMNS, self._rows(""), cursor=self._saved_state.network, empty="no network has all these words")
 
     def on_mount(self) -> None:
         self._count()
-        if self._memory.view == "chart":
+        if self._saved_state.view == "chart":
             self.call_after_refresh(self._show_view)
 
     @property
@@ -87,7 +87,7 @@ class Shelf(Vertical):
     @property
     def target(self) -> Widget:
         """What takes the keyboard."""
-        return self.chart if self._memory.view == "chart" and self.chart is not None else self.table
+        return self.chart if self._saved_state.view == "chart" and self.chart is not None else self.table
 
     @property
     def network(self) -> str:
@@ -101,10 +101,10 @@ class Shelf(Vertical):
 
     def _rows(self, text: str) -> list[Row]:
         chosen = self._chosen(text)
-        if self._memory.view == "tree":
-            lines = catalogue_list.tree_entries(chosen, self.marked, self._memory.network)
+        if self._saved_state.view == "tree":
+            lines = catalogue_list.tree_entries(chosen, self.marked, self._saved_state.network)
         else:
-            lines = catalogue_list.entries(chosen, self._memory.sort, self.marked)
+            lines = catalogue_list.entries(chosen, self._saved_state.sort, self.marked)
         return [
             Row(entry.name, entry.cells, tones=TONES) if entry.name else Row("", entry.cells, "head", selectable=False)
             for entry in lines
@@ -112,20 +112,20 @@ class Shelf(Vertical):
 
     def refresh_rows(self, cursor: str = "") -> None:
         """Show what the filter, the order, the view and the marks ask for, the cursor on a network if one is named."""
-        self.table.columns = TREE_COLUMNS if self._memory.view == "tree" else COLUMNS
-        self.table.set_rows(self._rows(self.filter.value), cursor or self._memory.network or None)
+        self.table.columns = TREE_COLUMNS if self._saved_state.view == "tree" else COLUMNS
+        self.table.set_rows(self._rows(self.filter.value), cursor or self._saved_state.network or None)
         self._show_chart()
         self._count()
 
     def _count(self) -> None:
         shown, total = len(self._chosen(self.filter.value)), len(self._variants)
         count = f"{total} networks" if shown == total else f"{shown} of {total} networks"
-        if self._memory.view == "tree":
+        if self._saved_state.view == "tree":
             count = f"{len(self.table.rows)} families, {count}"
         how = (
-            catalogue_list.ORDERS[self._memory.sort].words
-            if self._memory.view == "list"
-            else catalogue_list.VIEWS[self._memory.view]
+            catalogue_list.ORDERS[self._saved_state.sort].words
+            if self._saved_state.view == "list"
+            else catalogue_list.VIEWS[self._saved_state.view]
         )
         marked = f", {len(self.marked)} marked" if self.marked else ""
         self.border_subtitle = f"{count}, {how}{marked}"
@@ -137,7 +137,7 @@ class Shelf(Vertical):
 
     def _show_view(self) -> None:
         """Bring the view that was chosen to the front."""
-        as_chart = self._memory.view == "chart"
+        as_chart = self._saved_state.view == "chart"
         if as_chart and self.chart is None:
             from .scatter_view import ScatterView
 
@@ -153,18 +153,18 @@ class Shelf(Vertical):
     @property
     def has_order(self) -> bool:
         """Whether what is shown stands in an order that can be chosen."""
-        return self._memory.view == "list"
+        return self._saved_state.view == "list"
 
     # Commands of the screen
 
     def next_view(self) -> None:
         """List, family tree, points, and round again."""
-        self._memory.view = catalogue_list.following(self._memory.view, catalogue_list.VIEWS)
+        self._saved_state.view = catalogue_list.following(self._saved_state.view, catalogue_list.VIEWS)
         self._show_view()
 
     def next_order(self) -> None:
         """The next order."""
-        self._memory.sort = catalogue_list.following(self._memory.sort, catalogue_list.ORDERS)
+        self._saved_state.sort = catalogue_list.following(self._saved_state.sort, catalogue_list.ORDERS)
         self.refresh_rows()
 
     def toggle_mark(self) -> str:
@@ -183,7 +183,7 @@ class Shelf(Vertical):
         """Put the cursor on a network; a filter that hides it is dropped. In the tree its family stands for it then."""
         if not self.table.go_to(name):
             self.filter.close()
-            self._memory.network = name
+            self._saved_state.network = name
             self.refresh_rows()
         found = self.table.go_to(name)
         self._show_chart()
@@ -221,7 +221,7 @@ class Shelf(Vertical):
     @on(RowList.Moved)
     def _moved(self, message: RowList.Moved) -> None:
         message.stop()
-        self._memory.network = message.key
+        self._saved_state.network = message.key
         self.post_message(self.Moved(message.key))
 
     @on(RowList.Chosen)
@@ -233,7 +233,7 @@ class Shelf(Vertical):
         """The cursor went to another point."""
         message.stop()
         if not self.table.go_to(message.key):
-            self._memory.network = message.key
+            self._saved_state.network = message.key
             self.post_message(self.Moved(message.key))
 
     def on_scatter_view_chosen(self, message) -> None:

@@ -1,4 +1,4 @@
-"""A glance at each run that the list shows: how its accuracy went, and how fast it is. No Textual.
+"""A preview of each run that the list shows: how its accuracy went, and how fast it is. No Textual.
 
 Only what is on the screen is read, only where the file changed, and a slow disk is asked less often.
 """
@@ -19,20 +19,20 @@ SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Glance:
+class RunPreview:
     """``accuracies`` of the validation, one an evaluation; before the first, some of the training. ``pace`` in images/s."""
 
     accuracies: tuple[float, ...] = ()
     pace: float | None = None
 
 
-class Glances:
-    """Looks at the runs that are wanted, again and again; ``on_glances`` gets those that changed, by id."""
+class PreviewWatch:
+    """Looks at the runs that are wanted, again and again; ``on_previews`` gets those that changed, by id."""
 
     def __init__(
-        self, on_glances: Callable[[dict[str, Glance]], None], followers: Followers, every_s: float = EVERY_S
+        self, on_previews: Callable[[dict[str, RunPreview]], None], followers: Followers, every_s: float = EVERY_S
     ) -> None:
-        self._on_glances = on_glances
+        self._on_previews = on_previews
         self._followers = followers
         self._every_s = every_s
         self._guard = threading.Lock()
@@ -62,16 +62,16 @@ class Glances:
             while not self._stopped:
                 self._wake.clear()
                 begun = time.monotonic()
-                changed = self._look()
+                changed = self._read_changed()
                 if changed and not self._stopped:
-                    self._on_glances(changed)
+                    self._on_previews(changed)
                 took = time.monotonic() - begun
                 self._wake.wait(min(max(self._every_s, took / SHARE), LONGEST_S))
         finally:
             for path in self._watched:
                 self._followers.leave(path, whole=False)
 
-    def _look(self) -> dict[str, Glance]:
+    def _read_changed(self) -> dict[str, RunPreview]:
         with self._guard:
             wanted = self._wanted
         for path in self._in_sight - set(wanted):
@@ -81,13 +81,13 @@ class Glances:
         for path in wanted:
             if self._stopped:
                 break
-            glance = self._again(path)
+            preview = self._again(path)
             self._in_sight.add(path)
-            if glance is not None:
-                changed[path.name] = glance
+            if preview is not None:
+                changed[path.name] = preview
         return changed
 
-    def _again(self, path: Path) -> Glance | None:
+    def _again(self, path: Path) -> RunPreview | None:
         """Look at a run; None where nothing is new, or another thread is still reading its first records."""
         if path not in self._watched:
             self._watched[path] = self._followers.watch(path, whole=False)
@@ -99,4 +99,4 @@ class Glances:
         if follower.stage < OUTLINED or self._told.get(path) == version:
             return None
         self._told[path] = version
-        return Glance(*follower.preview())
+        return RunPreview(*follower.preview())
