@@ -54,6 +54,7 @@ def test_every_source_file_and_note_is_in_the_wheel(wheel: Path) -> None:
         *(path for floor in ("models", "trainer", "tui") for path in (ROOT / floor).rglob("*")),
     ]
     sources += [*(ROOT / "docs" / "architectures").glob("*.md"), *(ROOT / "docs" / "concepts").glob("*.md")]
+    sources.append(ROOT / "docs" / "glossary.md")
     wanted = {
         f"cnn_explorer/{path.relative_to(ROOT).as_posix()}"
         for path in sources

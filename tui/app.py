@@ -406,11 +406,11 @@ class ExplorerApp(App[None]):
 
     def action_help(self) -> None:
         """The keys of this screen."""
-        from .screens.help import HelpScreen
+        from .screens.help import HelpScreen, terms
 
         screen = self.screen
         if isinstance(screen, BaseScreen):
-            self.push_screen(HelpScreen(screen.HEADING, screen.active_commands()))
+            self.push_screen(HelpScreen(screen.HEADING, screen.active_commands(), terms(screen)))
 
     def action_leave(self) -> None:
         """Quit, after a word about runs that are not over."""

@@ -281,6 +281,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("n", "cancel", "No", "confirm", "no", rank=4, palette=False),
     Command("question_mark,q", "cancel", "Close the help", "help", "close", rank=0, palette=False),
     Command("ctrl+s", "submit", "Start from any field", "launch", "start", rank=0, palette=False),
+    Command("question_mark,f1", "help", "Keys of this form, and its settings explained", "launch", palette=False),
     Command("enter", "type_value", "Type a value", "launch", "type", rank=1, palette=False),
     Command("plus,equals_sign,right", "change(1)", "The next value", "launch", "change", rank=2, palette=False),
     Command("minus,left", "change(-1)", "The value before", "launch", palette=False),

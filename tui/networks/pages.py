@@ -1,4 +1,4 @@
-"""All texts that can be read, the notes and the concept pages, and searching in them. No Textual, no torch."""
+"""Find and search all texts: the notes, the concept pages and the glossary. No Textual, no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ...models.catalogue import registry
-from . import catalogue_list
+from . import catalogue_list, glossary
 
 CONCEPTS = registry.NOTES.parent / "concepts"
 MOST_HITS = 200
@@ -42,8 +42,9 @@ class Hit:
 
 @lru_cache(maxsize=1)
 def concepts() -> tuple[Page, ...]:
-    """The concept pages, by title."""
-    found = [Page("concept", path.stem, _title(path)) for path in CONCEPTS.glob("*.md")]
+    """The concept pages and the glossary, by title."""
+    files = [*CONCEPTS.glob("*.md"), *filter(Path.is_file, [glossary.PATH])]
+    found = [Page("concept", path.stem, _title(path)) for path in files]
     return tuple(sorted(found, key=lambda page: page.title.lower()))
 
 
@@ -63,8 +64,9 @@ def text(page: Page) -> str:
     """The Markdown of a page; words of its own where a file cannot be read."""
     if page.kind == "note":
         return catalogue_list.note(registry.family(page.name))
+    path = glossary.PATH if page.name == glossary.PATH.stem else CONCEPTS / f"{page.name}.md"
     try:
-        return (CONCEPTS / f"{page.name}.md").read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         return f"# {page.title}\n\nThe file cannot be read: {error.strerror}"
 

@@ -72,6 +72,18 @@ class BenchScreen(BaseScreen):
     PLACE = "bench"
     LEADS_HERE = "show_bench"
     HEADING = "convolution bench"
+    TERMS: ClassVar = (
+        "kernel",
+        "window",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "channels in",
+        "channels out",
+        "params",
+        "MACs",
+    )
     BINDINGS: ClassVar = key_bindings.bindings("bench")
     CSS_PATH = "bench.tcss"
 

@@ -38,6 +38,8 @@ class CompareScreen(BaseScreen):
     BINDINGS: ClassVar = key_bindings.bindings("compare")
     CSS_PATH = "compare.tcss"
 
+    TERMS: ClassVar = ("year", "params", "MACs", "layers with weights", "sees, pixels a side", "work", "small form")
+
     def __init__(self, names: Sequence[str], form: str) -> None:
         super().__init__()
         self._names, self._form = list(names), form

@@ -1,4 +1,4 @@
-"""The keys of a screen, from the table that binds them."""
+"""The keys of a screen, from the table that binds them, and a legend of its signs and columns, from the glossary."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from textwrap import wrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.screen import Screen
 
 from ..core import key_bindings
 from ..core.key_bindings import Command
+from ..networks import glossary
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
@@ -35,18 +37,30 @@ PLACES = {
     "runs": "runs",
     "run": "with a run",
     "one-run": "one run",
+    "launch": "train",
+    "dialog": "in a dialog",
 }
 
 
+def terms(screen: Screen) -> tuple[str, ...]:
+    """Collect what is in sight on a screen: the column titles of its tables, and the ``TERMS`` of it and of its widgets."""
+    nodes = [
+        screen,
+        *(widget for widget in screen.query("*") if all(node.display for node in widget.ancestors_with_self)),
+    ]
+    columns = [title for node in nodes if isinstance(node, RowList) for title in node.column_titles]
+    return tuple(dict.fromkeys((*columns, *(term for node in nodes for term in getattr(node, "TERMS", ())))))
+
+
 class HelpScreen(Dialog[None]):
-    """Lists commands with their keys; escape, `?` or `q` closes it."""
+    """Lists commands with their keys, and below them the legend; escape, `?` or `q` closes it."""
 
     BINDINGS: ClassVar = key_bindings.bindings("help")
     PLACES: ClassVar = ("help", "dialog")
 
-    def __init__(self, heading: str, listed: Sequence[Command]) -> None:
+    def __init__(self, heading: str, listed: Sequence[Command], terms: Sequence[str] = ()) -> None:
         super().__init__()
-        self._heading, self._listed = heading, listed
+        self._heading, self._listed, self._terms = heading, listed, terms
 
     def compose_dialog(self) -> ComposeResult:
         rows: list[Row] = []
@@ -58,7 +72,15 @@ class HelpScreen(Dialog[None]):
                     rows += self._folded(command.action + place, command.shown_keys, command.help)
         rows.append(Row("mouse", ("mouse",), tone="head", selectable=False))
         rows += self._folded("click", "click", "All of it works without a mouse; shift and drag selects text")
+        rows += self._legend()
         yield RowList((Column("", KEY_CELLS), Column("")), rows, titles=False, id="help-rows")
+
+    def _legend(self) -> list[Row]:
+        found = glossary.legend(self._terms)
+        rows = [Row("legend", ("signs and columns",), tone="head", selectable=False)] if found else []
+        for entry in found:
+            rows += self._folded(f"legend {entry.term}", entry.label, entry.text)
+        return rows
 
     def _folded(self, name: str, keys: str, text: str) -> list[Row]:
         """The rows of one command: keys and words go on in the next line where they are too long for theirs."""

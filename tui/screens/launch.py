@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from ...errors import UsageError
+from ...trainer.config.recipe import FIELDS
 from ...trainer.data.dataset_info import DataInfo
 from ..core import key_bindings
 from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainLogged, TrainRefused, TrainStarted
@@ -43,6 +44,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
 
     BINDINGS: ClassVar = key_bindings.bindings("launch")
     PLACES: ClassVar = ("launch", "dialog")
+    TERMS: ClassVar = ("✗", *form.TITLES.values(), *FIELDS)
 
     def __init__(self, request: LaunchRequest) -> None:
         super().__init__()
@@ -279,6 +281,13 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         return LaunchCommand(tuple(form.words(self.form)), places.runs, places.data)
 
     # Starting
+
+    def action_help(self) -> None:
+        """Show the keys of the form, and what its settings mean."""
+        from .help import HelpScreen, terms
+
+        listed = key_bindings.unshadowed(key_bindings.of(*self.PLACES), self.PLACES)
+        self.app.push_screen(HelpScreen("train", listed, terms(self)))
 
     def action_submit(self) -> None:
         if self._start_call is not None:

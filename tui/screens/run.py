@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...trainer.runs.run import Run
+from ...trainer.runs.states import STATES
 from ..charts.view import Curves
 from ..core import key_bindings, screen_export
 from ..core.messages import RunNewsRead
@@ -37,6 +38,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
 
     PLACE = "run"
     PLACES: ClassVar = ("one-run", "charts")
+    TERMS: ClassVar = (*STATES, "charts", "classes", "confusion", "log", "setup")
     HEADING = "run"
     BINDINGS: ClassVar = [
         *key_bindings.bindings("run"),

@@ -11,6 +11,7 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 
 from ...trainer.runs.run import Run
+from ...trainer.runs.states import STATES
 from ..charts.view import Curves
 from ..core import key_bindings, screen_export
 from ..core.messages import RunNewsRead, RunPreviewsRead
@@ -54,6 +55,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     LEADS_HERE = "show_runs"
     PLACES: ClassVar = ("one-run", "charts")
     HEADING = "runs"
+    TERMS: ClassVar = (*STATES, "mark", "↑")
     BINDINGS: ClassVar = [
         *key_bindings.bindings("runs"),
         *key_bindings.bindings("one-run"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -40,6 +40,8 @@ MOST_MARKED = 4
 
 class CatalogueList(Vertical):
     """Keeps its order, view and cursor in ``saved_state``."""
+
+    TERMS: ClassVar = ("◆", "paper form", "–")
 
     @dataclass
     class Moved(Message):

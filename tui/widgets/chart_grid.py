@@ -21,7 +21,7 @@ from ..charts import state as chart_state
 from ..charts.followers import Followers
 from ..charts.markers import Chart
 from ..charts.state import ChartState, Grid
-from ..charts.view import METRICS, ChartedRun, Curves, Drawn, Wanted
+from ..charts.view import METRICS, TITLES, ChartedRun, Curves, Drawn, Wanted
 from ..core import key_bindings
 from ..core.messages import AskForCharts
 from ..core.saved_state import SavedState
@@ -63,6 +63,7 @@ class ChartGrid(Widget, can_focus=True):
 
     BINDINGS: ClassVar = [*key_bindings.bindings("grid"), *key_bindings.bindings("charts")]
     PLACES: ClassVar = ("grid", "charts")
+    TERMS: ClassVar = (*TITLES.values(), "epoch", "step", "smoothing", "●", "○", "★", "✗")
     DEFAULT_CSS = """
     ChartGrid { height: 1fr; width: 1fr; layout: vertical; }
     ChartGrid #chart-legend { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }

@@ -35,6 +35,7 @@ class DiffPane(Pane):
     """The subject beside its predecessor, or beside whatever was chosen."""
 
     BINDINGS: ClassVar = key_bindings.bindings("diff")
+    TERMS: ClassVar = ("verdict",)
 
     def __init__(self) -> None:
         super().__init__("diff")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.text import Text
 from textual import events, work
 from textual.app import RenderResult
@@ -17,6 +19,8 @@ MOST_LINES = 9
 
 class MachineStrip(Widget):
     """Samples while it is to be seen, and only then."""
+
+    TERMS: ClassVar = ("►", "N/A")
 
     def __init__(self, every_s: float = machine.EVERY_S) -> None:
         super().__init__(classes="one-line")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.widget import Widget
@@ -29,6 +30,8 @@ COLUMNS = (
 
 class NetworkRunsPane(Pane):
     """A list; Enter leads to the run's curves."""
+
+    TERMS: ClassVar = tuple(STATES)
 
     def __init__(self) -> None:
         super().__init__("network-runs")

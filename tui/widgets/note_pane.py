@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual.app import ComposeResult
 from textual.widget import Widget
 
@@ -15,6 +17,8 @@ from .text_view import TextView
 
 class NotePane(Pane):
     """The text, with its links."""
+
+    TERMS: ClassVar = ("architecture", "variant", "stage", "block", "stem", "head", "deviation", "published")
 
     def __init__(self) -> None:
         super().__init__("note")

@@ -120,6 +120,13 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         top = self.scroll_offset.y
         return tuple(row.key for row in self.rows[top : top + max(self._page, 0)])
 
+    @property
+    def column_titles(self) -> tuple[str, ...]:
+        """The titles that are in sight at the present width."""
+        width = self.size.width
+        shown = (column.title for column in self.columns if column.above <= width)
+        return tuple(title for title in shown if title) if self.titles else ()
+
     def set_rows(self, rows: Iterable[Row], cursor: str | None = None) -> None:
         """Show other rows. The cursor goes to the row ``cursor``; by default it stays on its row, or near it."""
         before, place, shown = self.key, self._cursor, self.rows

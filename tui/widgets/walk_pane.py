@@ -46,6 +46,7 @@ class WalkPane(Pane):
     """``levels`` are the rows one has gone into, from the network down."""
 
     BINDINGS: ClassVar = key_bindings.bindings("walk")
+    TERMS: ClassVar = ("▸", "×N", "+", "×", "concat", "global", "?")
 
     def __init__(self) -> None:
         super().__init__("walk")
