@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted(DOCS.glob("*.md")),
     *sorted((DOCS / "concepts").glob("*.md")),
 ]
@@ -40,6 +43,57 @@ def test_links_lead_to_a_file_and_to_a_heading_in_it(name: str) -> None:
         goal = (page.parent / path).resolve() if path else page
         assert goal.exists(), target
         assert not anchor or anchor in anchors(goal.read_text(encoding="utf-8")), target
+
+
+LONGEST = 120
+
+
+def breakable(line: str) -> bool:
+    """Whether a line could be shorter: it is no row of a table, and has a space outside links before its end."""
+    text = re.sub(r"\]\([^)]*\)", "]()", line)
+    return not line.startswith("|") and len(text) > LONGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lines_are_at_most_120_characters(name: str) -> None:
+    assert [line for line in TEXTS[ROOT / name].splitlines() if breakable(line)] == []
+
+
+def test_the_readme_sets_up_in_two_commands() -> None:
+    """One installs and trains, one installs for development and tests; pipx and uv are named beside venv."""
+    text = TEXTS[ROOT / "README.md"]
+    assert len(re.findall(r"^python3 -m venv", text, flags=re.M)) == 2
+    assert text.count("'.[test]'") == 1
+    assert "pipx" in text and "uv " in text
+
+
+SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_the_site_has_every_page_in_its_navigation() -> None:
+    """Three pages lie in the root of the repository; all others in docs/."""
+    navigation = re.findall(r"^ +- (?:[^:\n]+: )?(\S+\.md)$", SITE.partition("\nnav:\n")[2], flags=re.M)
+    files = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
+    assert sorted(navigation) == sorted([*files, "index.md", "changelog.md", "contributing.md"])
+
+
+@pytest.mark.parametrize(
+    ("link", "passes"),
+    [("data.md#folders", True), ("data.md#nowhere", False), ("data", False), ("nowhere.md", False)],
+)
+def test_the_site_is_not_built_with_a_dead_link(tmp_path: Path, link: str, passes: bool) -> None:
+    """The validation of mkdocs.yml on two small pages."""
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    pytest.importorskip("material")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(f"# Home\n\n[link]({link})\n")
+    (tmp_path / "docs" / "data.md").write_text("# Data\n\n## Folders\n")
+    settings = re.sub(r"^hooks:.*\n", "", SITE.partition("\nnav:\n")[0], flags=re.M)
+    (tmp_path / "mkdocs.yml").write_text(settings + "\nnav:\n  - index.md\n  - data.md\n")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == passes, done.stderr
 
 
 def commands(command: Any, words: tuple[str, ...] = ()) -> dict[tuple[str, ...], set[str]]:

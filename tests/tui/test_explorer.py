@@ -455,6 +455,12 @@ def test_links_of_notes_and_concepts_lead_somewhere() -> None:
     assert pages.find("nowhere.md") is None
 
 
+def test_all_figures_of_a_page_are_filled_in() -> None:
+    """The page on the 1×1 convolution names the parameters of two networks."""
+    assert "97.5 M" in pages.text(pages.find("../concepts/one-by-one.md"))
+    assert not [page.name for page in (*pages.notes(), *pages.concepts()) if "{{" in pages.text(page)]
+
+
 async def test_copy_goes_to_the_terminal_and_says_so(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     copied: list[str] = []

@@ -299,7 +299,9 @@ def test_options_come_from_flag_then_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_no_key_is_bound_twice_in_one_place() -> None:
     without_help = {"confirm", "help"}
-    assert set(PLACES) == {command.where for command in key_bindings.COMMANDS} - without_help, "the help names each place"
+    assert set(PLACES) == {command.where for command in key_bindings.COMMANDS} - without_help, (
+        "the help names each place"
+    )
     for place in {command.where for command in key_bindings.COMMANDS}:
         keys = [key for command in key_bindings.of(place) for key in command.keys.split(",")]
         assert len(keys) == len(set(keys)), place

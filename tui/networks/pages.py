@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ...models.catalogue import registry
+from ...models.catalogue.notes import fill
 from . import catalogue_list, glossary
 
 CONCEPTS = registry.NOTES.parent / "concepts"
@@ -66,7 +67,7 @@ def text(page: Page) -> str:
         return catalogue_list.note(registry.family(page.name))
     path = glossary.PATH if page.name == glossary.PATH.stem else CONCEPTS / f"{page.name}.md"
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return fill(path.read_text(encoding="utf-8", errors="replace"), path.name, None)
     except OSError as error:
         return f"# {page.title}\n\nThe file cannot be read: {error.strerror}"
 
