@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .api import runs as runs
     from .api import train as train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Anatomy",
