@@ -39,13 +39,13 @@ Written by `python scripts/make_zoo_table.py`.
 
 
 def oracle() -> dict[str, dict]:
-    entries = json.loads((ROOT / "tests" / "oracle.json").read_text(encoding="utf-8"))["entries"]
+    entries = json.loads((ROOT / "tests" / "models" / "oracle.json").read_text(encoding="utf-8"))["entries"]
     return {entry["variant"]: entry for entry in reversed(entries) if entry["canonical"]}
 
 
 def reference(family: str) -> str:
     """Which library the family's test compares with, by what it imports and calls."""
-    path = ROOT / "tests" / f"test_{family}.py"
+    path = ROOT / "tests" / "models" / f"test_{family}.py"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if "assert_same_function" not in text and "differences(" not in text and "transplant" not in text:
         return "own re-computation"
