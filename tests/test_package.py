@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -16,28 +17,46 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from a copy of the sources, so that no build folder appears in the checkout."""
-    source = tmp_path_factory.mktemp("source") / "checkout"
-    skip = shutil.ignore_patterns(".git", ".venv", "venv", "build", "*.egg-info", "__pycache__", "tests", ".*_cache")
-    shutil.copytree(ROOT, source, ignore=skip)
-    target = tmp_path_factory.mktemp("wheel")
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(target),
-        str(source),
-    ]
+def copy_of_the_sources(folder: Path) -> Path:
+    """The checkout without what builds and tests leave in it, so that no build folder appears there."""
+    skip = shutil.ignore_patterns(
+        ".git", ".venv", "venv", "build", "dist", "site", "*.egg-info", "__pycache__", ".*_cache"
+    )
+    return shutil.copytree(ROOT, folder / "checkout", ignore=skip)
+
+
+def built(source: Path, target: Path) -> Path:
+    """A wheel of these sources, in the folder ``target``."""
+    options = ["-q", "--no-deps", "--no-build-isolation", "-w", str(target)]
+    build = [sys.executable, "-m", "pip", "wheel", *options, str(source)]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return next(target.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_the_sources(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def wheel(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(sources, tmp_path_factory.mktemp("wheel"))
+
+
+SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+
+
+def test_the_sdist_builds_the_same_wheel(sources: Path, wheel: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", SDIST, str(tmp_path)], cwd=sources, check=True, capture_output=True)
+    sdist = next(tmp_path.glob("*.tar.gz"))
+    with tarfile.open(sdist) as archive:
+        assert not [name for name in archive.getnames() if "/tests/" in name]
+        archive.extractall(tmp_path, filter="data")
+    again = zipfile.ZipFile(built(tmp_path / sdist.name.removesuffix(".tar.gz"), tmp_path / "again"))
+    first = zipfile.ZipFile(wheel)
+    assert sorted(again.namelist()) == sorted(first.namelist())
+    assert [name for name in first.namelist() if first.read(name) != again.read(name)] == []
 
 
 def test_only_one_package_arrives(wheel: Path) -> None:
