@@ -50,7 +50,8 @@ def _from_docs(match: re.Match[str]) -> str:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Fill the figures of notes and concept pages by the renderer of the app."""
-    folder, _, name = page.file.src_uri.rpartition("/")
+    path = Path(page.file.src_uri)
+    folder = path.parent.name
     if folder == "architectures":
-        return catalogue_list.note(registry.family(name.removesuffix(".md")))
+        return catalogue_list.note(registry.family(path.stem))
     return notes.fill(markdown, page.file.src_uri, None) if folder == "concepts" else markdown

@@ -47,7 +47,9 @@ def column_titles() -> set[str]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Column", "_Column")
     )
     firsts = (call.args[0] for call in calls if call.args)
-    return {first.value for first in firsts if isinstance(first, ast.Constant) and first.value}
+    return {
+        str(first.value) for first in firsts if isinstance(first, ast.Constant) and isinstance(first.value, str)
+    } - {""}
 
 
 def test_an_entry_is_read_with_its_names_and_its_continuation() -> None:
