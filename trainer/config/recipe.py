@@ -200,7 +200,7 @@ class Recipe:
     )
     tta: str = setting(
         "none",
-        "Test-time augmentation; flip averages the scores of each test image and of its mirrored copy.",
+        "Test-time augmentation; flip averages the scores of each test image and of its mirror image.",
         RECIPE,
         Rule(choices=TEST_TIME),
         title="test-time augmentation",

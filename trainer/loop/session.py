@@ -297,7 +297,7 @@ def _test(trainer: Trainer, data: DataSet, checkpointer: Checkpointer, report: R
     evaluation = trainer.evaluate(network, data.test, mirrored=tta == "flip")
     report.record(_test_record(evaluation, trainer, epoch, report.time()) | {"tta": tta})
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
-    mirrored = ", images and mirrored copys judged together" if tta == "flip" else ""
+    mirrored = ", images and mirror images judged together" if tta == "flip" else ""
     report.log(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}{mirrored}")
 
 
