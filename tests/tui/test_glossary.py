@@ -83,7 +83,7 @@ def test_every_column_title_is_a_term() -> None:
 
 
 def test_settings_tags_and_states_are_terms() -> None:
-    named = {*recipe.FIELDS, *form.TITLES.values(), *STATES}
+    named = {*recipe.FIELDS, *form.TITLES, *STATES}
     named |= {tag for variant in registry.variants().values() for tag in variant.tags}
     assert {name for name in named if glossary.find(name) is None} == set()
     for state in STATES.values():

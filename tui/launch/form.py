@@ -42,6 +42,8 @@ PLAIN = tuple(
     defined.key for defined in of_groups(GROUPS) if defined.in_form and defined.key not in (*recipe.FIELDS, *TOP)
 )
 """Settings outside the recipe, below it."""
+TITLES = ("networks", *(definition(key).words for key in (*TOP[1:], *recipe.FIELDS, *PLAIN)))
+"""What the lines of the form are called, rare ones included."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from ...errors import UsageError
-from ...trainer.config.recipe import FIELDS
 from ...trainer.data.dataset_info import DataInfo
 from ..core import key_bindings
 from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainLogged, TrainRefused, TrainStarted
@@ -44,7 +43,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
 
     BINDINGS: ClassVar = key_bindings.bindings("launch")
     PLACES: ClassVar = ("launch", "dialog")
-    TERMS: ClassVar = ("✗", *form.TITLES.values(), *FIELDS)
+    TERMS: ClassVar = ("✗", *form.TITLES)
 
     def __init__(self, request: LaunchRequest) -> None:
         super().__init__()
