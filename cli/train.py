@@ -99,7 +99,7 @@ def _train_in_ranks(request: TrainRequest) -> int:
 
     code, path = where.train_under_torchrun(request, folder, create)
     if path is not None and request.run.json:
-        _print_lines([path])
+        _print_runs([path])
     elif path is not None:
         _print_results([read_run(path)])
     return code
@@ -217,7 +217,7 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
     if line := logout.warning():
         log(f"warning: {line}")
     if as_json:
-        _print_lines(paths)
+        _print_runs(paths)
     else:
         for path in paths:
             _emit(path.name + "\n")
@@ -232,7 +232,7 @@ def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool
     codes = device_queue.train(paths, locks, beside, log=log) if beside else execute_queue(paths, locks)
     found = [read_run(path) for path in paths if path.is_dir()]  # one that was taken out of the line may be removed
     if as_json:
-        _print_lines([run.path for run in found])
+        _print_runs([run.path for run in found])
     else:
         _print_results(found)
     return INTERRUPTED if INTERRUPTED in codes else max(codes)
@@ -246,16 +246,16 @@ def _print_json(results: list[dict], several: str = "runs") -> None:
     _emit(encode_json({"schema": JSON_SCHEMA} | value, indent=1).decode())
 
 
-def _print_lines(paths: list[Path]) -> None:
-    """Print a line of JSON for each run: the keys of `runs --json`, and ``best`` and ``test``."""
-    from ..trainer.common.json_safe import encode_json
+def _print_runs(paths: list[Path]) -> None:
+    """Print the runs as JSON: the keys of `runs --json`, and ``best`` and ``test``; several are the list ``runs``."""
     from ..trainer.runs.reader import read_run, summary
 
+    results = []
     for run in map(read_run, paths):
         best = None if run.best_accuracy is None else {"accuracy": run.best_accuracy, "epoch": run.best_epoch}
         test = None if run.test_accuracy is None else {"accuracy": run.test_accuracy}
-        line = {"schema": JSON_SCHEMA} | summary(run) | {"best": best, "test": test}
-        _emit(encode_json(line).decode())
+        results.append(summary(run) | {"best": best, "test": test})
+    _print_json(results)
 
 
 def _print_results(found: list) -> None:

@@ -127,7 +127,7 @@ class RunOptions:
     )
     find_lr: bool = setting(False, "Try out learning rates and draw their losses; train nothing.", RUN, in_form=False)
     detach: bool = setting(False, "Train in the background; print the run's id and return.", RUN, in_form=False)
-    json: bool = setting(False, "Print JSON on stdout at the end, a line for each run.", RUN, in_form=False)
+    json: bool = setting(False, "Print the runs as JSON on stdout at the end.", RUN, in_form=False)
 
 
 PARTS: dict[str, type] = {
