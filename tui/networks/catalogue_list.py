@@ -106,7 +106,7 @@ def entries(variants: Sequence[Variant], order: str, marked: Collection[str] = (
 
 
 def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[str, ...]:
-    """Mark, year, name, parameters, multiply-adds, the small form's, tags."""
+    """Mark, year, name, parameters, multiply-adds, those with the small stem, tags."""
     paper, small = variant.paper_form, variant.small_form
     return (
         MARK if marked else "",
