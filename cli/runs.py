@@ -41,7 +41,7 @@ def list_all(
     if context.invoked_subcommand is not None:
         return
     from ..trainer.runs.reader import list_runs, summary
-    from . import runs_text as text
+    from . import runs_text
 
     folder = _folder(context, None)
     found = list_runs(folder)[:limit]
@@ -49,7 +49,7 @@ def list_all(
         if as_json:
             print_json({"schema": 1, "folder": str(folder), "runs": [summary(run) for run in found]})
         elif found:
-            print(text.table(found, text.Screen.of(sys.stdout)))
+            print(runs_text.table(found, runs_text.Screen.of(sys.stdout)))
         else:
             log(f"no runs in {folder} yet; 'cnn-explorer train lenet5 --dataset digits' makes one")
 
@@ -67,7 +67,7 @@ def show(
     from ..trainer.analysis.curve_findings import diagnose_curve
     from ..trainer.analysis.curve_summary import read_curve_summary
     from ..trainer.runs.reader import last_log_lines, newest_metrics, read_run, summary
-    from . import runs_text as text
+    from . import runs_text
 
     found = read_run(_find(context, run, runs))
     metrics, log_lines = newest_metrics(found.path), last_log_lines(found.path, 10)
@@ -80,7 +80,7 @@ def show(
             rest = {"newest": newest, "reading": reading, "events": metrics.events, "log": log_lines}
             print_json({"schema": 1} | contents | rest)
         else:
-            print(text.details(found, metrics, log_lines, text.Screen.of(sys.stdout), findings))
+            print(runs_text.details(found, metrics, log_lines, runs_text.Screen.of(sys.stdout), findings))
 
 
 @runs_app.command()
@@ -163,15 +163,15 @@ def resume(
     """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
     from ..trainer.devices.process_group import ranked
     from ..trainer.launch import logout, spawn
-    from . import train_devices as where
+    from . import train_devices
 
     path = _find(context, run, runs)
     if ranked():
-        code, shown = where.resume_under_torchrun(path)
+        code, shown = train_devices.resume_under_torchrun(path)
         if shown is not None:
             _print_result(shown, as_json)
         raise typer.Exit(code)
-    code = spawn.resume(path, detach=detach, devices=where.assign_devices(devices, None, 1).devices)
+    code = spawn.resume(path, detach=detach, devices=train_devices.assign_devices(devices, None, 1).devices)
     if detach:
         log(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
         if line := logout.warning():
@@ -186,12 +186,12 @@ def resume(
 def _print_result(path: Path, as_json: bool) -> None:
     """Print how a run stands, in a line or as JSON."""
     from ..trainer.runs.reader import read_run
-    from . import runs_text as text
+    from . import runs_text
 
     if as_json:
         _print_run(path)
     else:
-        print(text.result(read_run(path)))
+        print(runs_text.result(read_run(path)))
 
 
 @runs_app.command("rm")
@@ -205,13 +205,13 @@ def remove(
     """Remove a run with its checkpoints; never one that is running."""
     from ..trainer.launch import spawn
     from ..trainer.runs.reader import read_run
-    from . import runs_text as text
+    from . import runs_text
 
     path = _find(context, run, runs)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("--yes", None, "is needed to remove a run where nobody can be asked")
-        question = f"Remove {path.name} ({text.short_result(read_run(path))}, {text.size_on_disk(path)})?"
+        question = f"Remove {path.name} ({runs_text.short_result(read_run(path))}, {runs_text.size_on_disk(path)})?"
         if not typer.confirm(question, err=True):
             raise typer.Exit(1)
     spawn.remove(path.parent, path.name)
@@ -237,22 +237,22 @@ def export(
     runs: Folder = None,
 ) -> None:
     """Write the records of a run as CSV or TensorBoard events, or its weights as safetensors."""
-    from ..trainer.export import records as exports
+    from ..trainer.export import records
 
-    for option, given, choices in (("--format", form, exports.FORMATS), ("--checkpoint", which, ("best", "last"))):
+    for option, given, choices in (("--format", form, records.FORMATS), ("--checkpoint", which, ("best", "last"))):
         if given not in choices:
             raise UsageError(option, given, f"is unknown; {nearest(given, choices)}")
     path = _find(context, run, runs)
-    target = output or exports.default_target(path, form)
+    target = output or records.default_target(path, form)
     if target is None and as_json:
         raise UsageError("--json", None, "needs --output: without it the CSV itself goes to stdout")
     if target is None:
-        exports.write_csv(path, sys.stdout)
+        records.write_csv(path, sys.stdout)
         return
-    checked = exports.check_target(target, path, force=force, folder=form == "tensorboard")
+    checked = records.check_target(target, path, force=force, folder=form == "tensorboard")
     written: dict[str, object] = {}
     if form == "csv":
-        written["records"] = exports.save_csv(path, checked)
+        written["records"] = records.save_csv(path, checked)
         log(f"{target}: {written['records']} records")
     elif form == "tensorboard":
         from ..trainer.export.tensorboard import write_events
@@ -263,7 +263,7 @@ def export(
         from ..trainer.weights.weight_files import export_weights
 
         written["checkpoint"] = which
-        exports.save(checked, export_weights(path, which))
+        records.save(checked, export_weights(path, which))
         log(f"{target}: the {which} weights")
     if as_json:
         print_json({"schema": 1, "id": path.name, "format": form, "output": str(checked)} | written)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import UsageError, WorkError
-from . import train_devices as where
+from . import train_devices
 from .narrate import log
 from .output import written_to
 
@@ -29,7 +29,7 @@ def train(values: Mapping[str, Any]) -> None:
 
     listed = values["devices"].split(",") if values["devices"] else []
     if values["as_rank"]:
-        raise typer.Exit(where.train_as_rank(Path(values["as_rank"]), listed))
+        raise typer.Exit(train_devices.train_as_rank(Path(values["as_rank"]), listed))
     if values["run_ids"]:
         raise typer.Exit(
             _train_created(runs_folder(values["runs"]), values["run_ids"], values["lock_fds"] or [], listed)
@@ -97,7 +97,7 @@ def _train_in_ranks(request: TrainRequest) -> int:
         log(planner.summary(made.config))
         return planner.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
 
-    code, path = where.train_under_torchrun(request, folder, create)
+    code, path = train_devices.train_under_torchrun(request, folder, create)
     if path is not None and request.run.json:
         _print_runs([path])
     elif path is not None:
@@ -105,7 +105,7 @@ def _train_in_ranks(request: TrainRequest) -> int:
     return code
 
 
-def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, where.DeviceAssignment]:
+def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, train_devices.DeviceAssignment]:
     """Resolve what was asked for, calibrate and time it: a list of (plan, forecast), and what goes to which device."""
     from ..settings import runs_folder
     from ..trainer.devices.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
@@ -113,14 +113,17 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
 
     others = OtherWork()
     alone = alone and is_alone(runs_folder(request.run.runs))
-    set_waiting(request.engine.values.get("threads") or usable_cores(), alone=alone)  # type: ignore[arg-type]
+    threads: Any = request.engine.values.get("threads")
+    set_waiting(threads or usable_cores(), alone=alone)
     from ..trainer.planning import calibrate, planner  # bring torch: long enough to see what else the machine is doing
 
     busy = others.cores()
     crowded = alone and busy > BUSY_CORES
     each = [request.of_network(name) for name in request.networks] or [request]
     device = request.engine.values.get("device")
-    assignment = where.assign_devices(request.engine.devices, None if device is None else str(device), len(each))
+    assignment = train_devices.assign_devices(
+        request.engine.devices, None if device is None else str(device), len(each)
+    )
     found = [
         planner.plan(one, log, assignment.of(number, alone=alone and not crowded)) for number, one in enumerate(each)
     ]

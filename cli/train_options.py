@@ -100,7 +100,7 @@ def options_of(by_hand: Mapping[str, tuple[Any, object]], settings: Iterable[Set
 
     def stub() -> None: ...
 
-    stub.__signature__ = inspect.Signature(made)  # type: ignore[attr-defined]
+    stub.__signature__ = inspect.Signature(made)  # pyright: ignore[reportFunctionMemberAccess] what inspect reads first
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command()(stub)
     return typer.main.get_command(alone).params

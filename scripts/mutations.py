@@ -100,7 +100,7 @@ def mutations(text: str) -> list[Mutation]:
 def differs(mutation: Mutation, text: str) -> bool:
     """Whether the mutation of a source compiles, and to another program."""
     try:
-        changed = compile(mutation.apply(text), "mutant", "exec", ast.PyCF_ONLY_AST)
+        changed = ast.parse(mutation.apply(text))
         compile(changed, "mutant", "exec")
     except SyntaxError:
         return False

@@ -236,7 +236,7 @@ def from_dict(data: dict[str, Any]) -> Layer:
 
 
 def analyse_variant(name: str, form: str = "paper", batch: int = 1, **arguments: Any) -> Layer:
-    """The layer tree of a catalogue network; ``arguments`` as for ``catalogue.build``."""
+    """The layer tree of a catalogue network; ``arguments`` as for ``registry.build``."""
     from ..catalogue import registry
 
     variant = registry.find(name)

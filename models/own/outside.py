@@ -90,7 +90,8 @@ def _torchvision_size(name: str, rest: str) -> int:
             raise UsageError("network", name, "does not classify images; it can be shown and not be trained")
         raise UsageError("network", name, f"is not in torchvision; {nearest(rest, known)}")
     try:
-        crop = zoo.get_model_weights(rest).DEFAULT.transforms.keywords["crop_size"]  # type: ignore[attr-defined]
+        weights: Any = zoo.get_model_weights(rest)  # each has a default, which their common base does not declare
+        crop = weights.DEFAULT.transforms.keywords["crop_size"]
     except (ValueError, AttributeError, KeyError):
         return 224
     return crop if isinstance(crop, int) else int(crop[0])

@@ -18,6 +18,7 @@ import pytest
 from cnn_explorer.cli import runs_text, runs_watch
 from cnn_explorer.cli.runs import runs_app
 from cnn_explorer.errors import UsageError, WorkError
+from cnn_explorer.trainer.common.number_text import rough_duration
 from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.runs import requests
@@ -195,7 +196,7 @@ def test_only_the_newest_are_listed_when_asked(tmp_path):
     ],
 )
 def test_a_duration_has_the_unit_that_fits(seconds, text):
-    assert runs_text.duration(seconds) == text
+    assert rough_duration(seconds) == text
 
 
 def test_show_tells_everything(tmp_path):

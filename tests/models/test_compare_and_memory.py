@@ -10,6 +10,7 @@ import torch
 from cnn_explorer.models.anatomy import compare, counting, layer_table, memory
 from cnn_explorer.models.catalogue import lineage, registry
 from cnn_explorer.trainer.config.recipe import Recipe
+from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.optim.build import build_optimizer
 from cnn_explorer.trainer.planning import estimate, planner
 from torch import Tensor, nn
@@ -130,7 +131,7 @@ def test_the_state_of_an_optimiser_is_what_it_keeps(name: str, momentum: float) 
 def test_the_forecast_knows_whether_the_optimiser_has_momentum(home: Path, name: str) -> None:
     def needed(momentum: float) -> int:
         recipe = {"optimizer": name, "momentum": momentum, "nesterov": False}
-        request = planner.TrainingRequest("lenet5", "digits", recipe=recipe, device="cpu", threads=1)
+        request = TrainRequest.of("lenet5", dataset="digits", device="cpu", threads=1, **recipe)
         found = estimate.memory_needed(planner.plan(request, lambda line: None).config)
         assert found is not None
         return found

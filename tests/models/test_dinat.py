@@ -23,7 +23,7 @@ def tiny() -> dinat.DiNAT:
 
 
 def test_same_function_as_full_attention_with_a_mask() -> None:
-    network = tiny()
+    network: Any = tiny()
     assert [network.stage1[1].attention.dilation, network.stage2[2].attention.dilation] == [4, 2]
     assert_equals_recomputation(network, partial(again, strides=(2, 1)), (3, 24, 24))
 

@@ -108,4 +108,5 @@ def test_the_weights_that_cannot_learn_are_those_declared(fused: bool) -> None:
     F.cross_entropy(network(torch.randn(4, 3, 32, 32, dtype=torch.float64)), torch.arange(4)).backward()
     declared = {name for name, _ in network.declaration.null_gradients}
     for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
         assert (parameter.grad.abs().max().item() < 1e-13) == (name in declared), name

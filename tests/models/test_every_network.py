@@ -157,15 +157,15 @@ def test_a_row_of_a_table_fills_in_the_first_arguments_and_no_others() -> None:
     wide = layers.variant("wide", make, 8)
     assert (wide.__name__, wide.__doc__) == ("wide", "A convolution.")
     assert list(inspect.signature(wide).parameters) == ["kernel", "bias"]
-    made = wide(bias=False)
+    made: Any = wide(bias=False)
     assert (made.out_channels, made.kernel_size, made.bias) == (8, (3, 3), None)
     with pytest.raises(TypeError):
-        wide(width=4)
+        wide(width=4)  # pyright: ignore[reportCallIssue] refused, which is what is tested
 
 
 def test_shapes_that_a_declaration_states_are_taken_as_they_are() -> None:
     """Model files of a person may state them, as version 0.1.0 asked; the others are recorded."""
-    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 10))
+    network: Any = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 10))
     network.declaration = Declaration((Stage("first", ("0",), (4, 7, 7)), Stage("rest", ("1", "2"))), feature_layer="0")
     assert counting.stage_shapes(network, (1, 8, 8)) == {"first": (4, 7, 7), "rest": (10,)}
     assert [stage.shape for stage in counting.count(network.to("meta"), (1, 8, 8)).stages] == [(4, 7, 7), (10,)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def test_rates_grow_evenly_from_0_to_the_last() -> None:
 def test_he_initialisation_has_the_variance_of_fan_out() -> None:
     """64 channels in and 256 out: by fan in the standard deviation would be twice as large."""
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(64, 256, 3), nn.BatchNorm2d(256))
+    network: Any = nn.Sequential(nn.Conv2d(64, 256, 3), nn.BatchNorm2d(256))
     nn.init.constant_(network[1].weight, 0.5)
     layers.initialise_he(network)
     assert network[0].weight.std().item() == pytest.approx(math.sqrt(2 / (256 * 9)), rel=0.01)
@@ -55,7 +56,7 @@ def test_he_initialisation_has_the_variance_of_fan_out() -> None:
 
 def test_truncated_normal_initialisation() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(300, 300), nn.Conv2d(16, 64, 5))
+    network: Any = nn.Sequential(nn.Linear(300, 300), nn.Conv2d(16, 64, 5))
     layers.initialise_truncated_normal(network, std=0.05)
     for module in network:
         assert module.weight.std().item() == pytest.approx(0.05, rel=0.02)

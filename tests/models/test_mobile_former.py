@@ -79,7 +79,7 @@ def dynamic_relu(layer: Any, x: Tensor, tokens: Tensor) -> Tensor:
     return lines.amax(0)
 
 
-def again(network: mobile_former.MobileFormer, x: Tensor, groups: int) -> Tensor:
+def again(network: Any, x: Tensor, groups: int) -> Tensor:
     """The whole network from its weights alone, written a second time (stride 2 in the stem and in each stage)."""
     tokens = network.tokens.vectors.unsqueeze(0).repeat(len(x), 1, 1)
     x = conv(network.stem, x, 2).clamp(0, 6)

@@ -168,7 +168,7 @@ def test_work_grows_with_the_pixels_not_with_their_square() -> None:
 
 @pytest.mark.parametrize(("size", "last"), [(28, 4), (32, 4)])
 def test_small_form_ends_with_four_by_four(size: int, last: int) -> None:
-    network = counting.on_meta(lambda: registry.build("nat_mini", form="small", image_size=size))
+    network: Any = counting.on_meta(lambda: registry.build("nat_mini", form="small", image_size=size))
     assert counting.stage_shapes(network, (3, size, size))["stage4"] == (last, last, 512)
     assert network.stage4[1].attention.kernel_size == 3
 

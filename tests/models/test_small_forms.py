@@ -6,6 +6,8 @@ map has four pixels a side or so; the rows here were worked out from the strides
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
@@ -37,7 +39,7 @@ SIDES = [
 
 @pytest.mark.parametrize(("name", "size", "sides"), SIDES, ids=[f"{name}-{size}" for name, size, _ in SIDES])
 def test_sides_of_the_maps_behind_each_stage(name: str, size: int, sides: list[int]) -> None:
-    network = counting.on_meta(
+    network: Any = counting.on_meta(
         lambda: registry.build(name, form="small", num_classes=10, in_channels=3, image_size=size)
     )
     shapes = counting.stage_shapes(network, (3, size, size)).values()

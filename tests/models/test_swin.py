@@ -148,7 +148,7 @@ class _ChannelsLast(nn.Module):
 
 
 def test_small_form_has_windows_of_four() -> None:
-    network = counting.on_meta(lambda: registry.build("swin_base", form="small"))
+    network: Any = counting.on_meta(lambda: registry.build("swin_base", form="small"))
     assert network.stage1[1].attention.window == 4 and network.stage1[1].attention.shift == 2
 
 

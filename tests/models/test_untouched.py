@@ -176,7 +176,7 @@ def test_a_size_that_does_not_pass_names_layer_and_smallest_size() -> None:
 def test_an_error_in_the_persons_code_names_its_file_and_line() -> None:
     class Wrong(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.missing(x)  # type: ignore[operator]
+            return self.missing(x)  # pyright: ignore[reportCallIssue] the error of the person's code
 
     with pytest.raises(cx.UsageError, match=r"AttributeError: 'Wrong' object has no attribute 'missing'") as caught:
         cx.anatomy(Wrong(), SHAPE)

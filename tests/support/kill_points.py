@@ -42,13 +42,13 @@ def to(name: str) -> Callable[..., bool]:
 def points() -> dict[str, Callable[[], None]]:
     from cnn_explorer.trainer.launch import execute
     from cnn_explorer.trainer.loop import reporter, session
-    from cnn_explorer.trainer.loop import trainer as loop
+    from cnn_explorer.trainer.loop import trainer as trainer_module
     from cnn_explorer.trainer.runs import run_writer
     from cnn_explorer.trainer.weights import checkpoint
 
-    trainer = loop.Trainer
+    trainer = trainer_module.Trainer
 
-    def ended_epoch(self: loop.Trainer, **_: object) -> bool:
+    def ended_epoch(self: trainer_module.Trainer, **_: object) -> bool:
         return self.step == 10
 
     def of_checkpoint(self: reporter.Report, name: str, *_: object) -> bool:
@@ -58,7 +58,7 @@ def points() -> dict[str, Callable[[], None]]:
         "while the data is loaded": lambda: before(session, "load_data"),
         "before the first update": lambda: before(trainer, "_update"),
         "within an epoch": lambda: before(trainer, "_update", lambda self, *_: self.step == 13),
-        "in an evaluation": lambda: before(loop, "evaluate"),
+        "in an evaluation": lambda: before(trainer_module, "evaluate"),
         "after an evaluation, before its checkpoint": lambda: before(trainer, "_report_status", ended_epoch),
         "in the middle of a checkpoint": lambda: before(checkpoint._Recorder, "write", _after(5)),
         "before the new checkpoint gets its name": lambda: before(os, "replace", to("last.pt")),

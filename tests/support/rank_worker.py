@@ -14,7 +14,7 @@ from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.config.lr_schedule import learning_rate
 from cnn_explorer.trainer.devices import process_group
 from cnn_explorer.trainer.devices.process_group import Group
-from cnn_explorer.trainer.loop import session as training
+from cnn_explorer.trainer.loop import session as session_module
 from cnn_explorer.trainer.loop.evaluate import evaluate
 from cnn_explorer.trainer.loop.metrics_window import MetricsWindow
 from cnn_explorer.trainer.runs.run_writer import read_config
@@ -23,12 +23,14 @@ from cnn_explorer.trainer.runs.run_writer import read_config
 def train_in_double(path: Path, group: Group) -> dict:
     """Weights, figures and evaluation after all updates of the run's recipe, everything computed in float64."""
     config = run_config.from_dict(read_config(path))
-    build = training.build_network
-    training.build_network = lambda config: build(config).double()
+    build = session_module.build_network
+    session_module.build_network = lambda config: build(config).double()
     try:
-        session = training.build_session(config, training.load_data(config, print), torch.device("cpu"), group)
+        session = session_module.build_session(
+            config, session_module.load_data(config, print), torch.device("cpu"), group
+        )
     finally:
-        training.build_network = build
+        session_module.build_network = build
     sized = session.input_transform.sized
     session.input_transform.sized = lambda images: sized(images.double())
     double = torch.Tensor.double

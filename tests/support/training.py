@@ -19,9 +19,9 @@ from cnn_explorer.cli import main
 from cnn_explorer.trainer.common.progress import ProgressReporter
 from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.config.request import TrainRequest
-from cnn_explorer.trainer.loop import session as training
 from cnn_explorer.trainer.loop.checkpointer import Checkpointer
 from cnn_explorer.trainer.loop.reporter import Report
+from cnn_explorer.trainer.loop.session import build_session, load_data
 from cnn_explorer.trainer.loop.trainer import Session, Trainer
 from cnn_explorer.trainer.planning import planner
 from cnn_explorer.trainer.runs.lock import RunLock
@@ -212,7 +212,7 @@ def bench(path: Path, lock: RunLock, stop_after: int | None = None) -> Iterator[
     with RunWriter.open(path, lock) as writer:
         config = run_config.from_dict(writer.config)
         report = Report(writer, ProgressReporter(lines.append))
-        session = training.build_session(config, training.load_data(config, lines.append), torch.device("cpu"))
+        session = build_session(config, load_data(config, lines.append), torch.device("cpu"))
         checkpointer = Checkpointer(writer.checkpoints, report, config.checkpoints)
         trainer = Trainer(session, report, checkpointer, lambda: trainer.step == stop_after)
         yield Bench(trainer, session, report, checkpointer, path, lines)

@@ -182,7 +182,7 @@ def test_what_is_refused(values: dict, message: str) -> None:
 
 @pytest.mark.parametrize("values", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}])
 def test_what_would_have_no_effect_on_a_loss_is_refused(values: dict) -> None:
-    def planned(network: str, **options: object) -> None:
+    def planned(network: str, **options: Any) -> None:
         planner.plan(asked(network, **options), lambda line: None)
 
     with pytest.raises(UsageError, match="has no effect on capsnet_nano, whose loss is its own"):

@@ -288,7 +288,7 @@ def test_the_app_tells_the_same_story_as_the_commands(count: int) -> None:
     builder.add(records)
     history.add(records)
     run = run_of(Path("run"))
-    told, shown = builder.summary(run), history.summary(run, history.evaluations)
+    told, shown = builder.summary(run), history.curve_summary(run, history.evaluations)
     assert shown.validation == told.validation and shown.diverged_step == told.diverged_step == count
     assert len(shown.train) == len(told.train) <= 2 * MOST_POINTS
     for mine, theirs in zip(shown.train, told.train, strict=True):

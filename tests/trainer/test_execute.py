@@ -458,7 +458,6 @@ def test_a_stop_while_the_disk_is_waited_for_gives_the_weights_up_and_says_so(
 
 def disk_that_is_full_until(patch: pytest.MonkeyPatch, room: Callable[[int], bool]) -> list[str]:
     """Checkpoints find no room until ``room(n)`` says so at the n-th wait of the trainer."""
-    from cnn_explorer.trainer.loop import trainer as loop
 
     full, waits, now = [True], [0], [0.0]
     write, write_last = checkpoint.write, checkpoint.write_last
@@ -486,5 +485,5 @@ def disk_that_is_full_until(patch: pytest.MonkeyPatch, room: Callable[[int], boo
 
     patch.setattr(checkpoint, "write", refuse(write))
     patch.setattr(checkpoint, "write_last", refuse(write_last))
-    patch.setattr(loop, "time", Clock)
+    patch.setattr("cnn_explorer.trainer.loop.trainer.time", Clock)
     return []

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
-from cnn_explorer.trainer.loop import trainer as loop
-from cnn_explorer.trainer.loop.trainer import Trainer
+from cnn_explorer.trainer.loop.trainer import Stopped, Trainer
 from cnn_explorer.trainer.runs.reader import read_run
 from support.training import create_run, records_of, same, status_of, weights_of
 
@@ -89,7 +88,7 @@ def test_data_that_vanish_before_a_run_is_resumed_are_one_line_and_coming_back_t
     assert train(*whole)[0] == 0
 
     def stop() -> None:
-        raise loop.Stopped
+        raise Stopped
 
     with monkeypatch.context() as patch:
         at_step(patch, 2, stop)

@@ -94,6 +94,7 @@ def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> 
     torch.save({"state_dict": source.state_dict()}, tmp_path / "foreign.pth")
     foreign = str(tmp_path / "foreign.pth")
     config, said = planned(network="resnet34", dataset="digits", init_from=foreign)
+    assert config.network.pretrained is not None
     newly_initialised = config.network.pretrained.newly_initialised
     # Grey digits: the first convolution does not fit; ResNet-34 has more blocks than the file.
     assert (
@@ -113,7 +114,8 @@ def test_the_form_of_the_earlier_run_is_kept(runs: Path) -> None:
     config, _ = planned(network="tiny", init_from=earlier.name)
     assert config.network.image_size == 20
     config, _ = planned(network="tiny", init_from=earlier.name, image_size=28)
-    assert config.network.image_size == 28 and "head.weight" in config.network.pretrained.newly_initialised
+    assert config.network.image_size == 28 and config.network.pretrained is not None
+    assert "head.weight" in config.network.pretrained.newly_initialised
 
 
 def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 from cnn_explorer.trainer.analysis.best import merit
-from cnn_explorer.trainer.common import number_text as text
+from cnn_explorer.trainer.common import number_text
 from cnn_explorer.trainer.loop.evaluate import Evaluation
 from cnn_explorer.trainer.loop.trainer import Best
 from cnn_explorer.tui.charts.history import History
@@ -18,33 +18,33 @@ from support.tui import eval_record
     ("share", "figure"), [(0.0, "0.0"), (0.9731, "97.3"), (1.0, "100.0"), (1 + 1e-9, "100.0"), (-1e-9, "0.0")]
 )
 def test_a_share_in_per_cent_with_and_without_its_sign(share: float, figure: str) -> None:
-    assert text.percent(share) == f"{figure} %" and text.percentage(share) == figure
+    assert number_text.percent(share) == f"{figure} %" and number_text.percentage(share) == figure
 
 
 @pytest.mark.parametrize("share", [None, math.nan, math.inf, -0.01, 1.01])
 def test_what_is_no_share_is_missing(share: float | None) -> None:
-    assert (text.percent(share), text.percent(share, "-")) == ("–", "-")
-    assert (text.percentage(share), text.percentage(share, "–")) == ("", "–")
+    assert (number_text.percent(share), number_text.percent(share, "-")) == ("–", "-")
+    assert (number_text.percentage(share), number_text.percentage(share, "–")) == ("", "–")
 
 
 def test_durations_for_a_sentence() -> None:
-    written = [text.duration(seconds) for seconds in (-1, 0.4, 59.4, 60, 200, 7530)]
+    written = [number_text.duration(seconds) for seconds in (-1, 0.4, 59.4, 60, 200, 7530)]
     assert written == ["0 s", "0 s", "59 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]
-    assert [text.about(seconds) for seconds in (0.44, 9.9, 10.4)] == ["0.4 s", "9.9 s", "10 s"]
+    assert [number_text.about(seconds) for seconds in (0.44, 9.9, 10.4)] == ["0.4 s", "9.9 s", "10 s"]
 
 
 def test_durations_for_a_narrow_column() -> None:
-    written = [text.clock(seconds) for seconds in (None, -1, 0, 95, 3599, 7300, 90_000)]
+    written = [number_text.clock(seconds) for seconds in (None, -1, 0, 95, 3599, 7300, 90_000)]
     assert written == ["", "", "0:00", "1:35", "59:59", "2 h 01", "1 d 1 h"]
 
 
 def test_durations_in_a_single_unit() -> None:
-    written = [text.rough_duration(seconds) for seconds in (None, -5, 45, 119, 720, 10_800, 432_000, math.inf)]
+    written = [number_text.rough_duration(seconds) for seconds in (None, -5, 45, 119, 720, 10_800, 432_000, math.inf)]
     assert written == ["–", "0 s", "45 s", "119 s", "12 min", "3 h", "5 d", "–"]
 
 
 def test_speeds_have_three_or_four_figures() -> None:
-    assert [text.speed(value) for value in (12.34, 412.3, 15030.0)] == ["12.3", "412", "15,030"]
+    assert [number_text.speed(value) for value in (12.34, 412.3, 15030.0)] == ["12.3", "412", "15,030"]
 
 
 # From worst to best.

@@ -12,9 +12,9 @@ from cnn_explorer.errors import WorkError
 from cnn_explorer.trainer.common.out_of_memory import is_out_of_memory
 from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
-from cnn_explorer.trainer.loop import trainer as loop
+from cnn_explorer.trainer.loop.metrics_window import MetricsWindow
 from cnn_explorer.trainer.loop.session import Shortage
-from cnn_explorer.trainer.loop.trainer import Trainer
+from cnn_explorer.trainer.loop.trainer import Stopped, Trainer
 from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
 from support.training import create_run, records_of, same, status_of, weights_of
@@ -98,7 +98,7 @@ def test_the_weights_are_those_of_a_run_that_had_small_parts_from_the_start(
 def test_within_a_run_it_goes_back_to_the_checkpoint_and_no_record_is_double(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop.MetricsWindow, "due", lambda self: True)
+    monkeypatch.setattr(MetricsWindow, "due", lambda self: True)
     monkeypatch.setattr("cnn_explorer.trainer.loop.checkpointer.COST_SHARE", float("inf"))
     path, lock = create_run(home / "runs")
     with monkeypatch.context() as patch:
@@ -131,7 +131,7 @@ def stopping_at(step: int):
 
     def stopping(trainer) -> None:
         if trainer.step == step:
-            raise loop.Stopped
+            raise Stopped
         train_epoch(trainer)
 
     return stopping

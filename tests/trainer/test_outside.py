@@ -12,6 +12,7 @@ import pytest
 import torch
 from cnn_explorer.models.own import outside
 from cnn_explorer.trainer.config import config_file
+from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.planning import planner
 from support.training import call, same, weights_of
 
@@ -171,7 +172,7 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(
 
 def test_a_stem_is_for_the_catalogue(nets: Path, home: Path) -> None:
     with pytest.raises(cx.UsageError, match="stem: 'small' is for networks of the catalogue"):
-        planner.plan(planner.TrainingRequest(network="nets:Small", stem="small"), print)
+        planner.plan(TrainRequest.of("nets:Small", stem="small"), print)
 
 
 def test_published_weights_of_torchvision_fit_its_own_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.launch import queue, spawn
 from cnn_explorer.trainer.launch.execute import execute_queue, execute_run
-from cnn_explorer.trainer.loop import trainer as loop
+from cnn_explorer.trainer.loop.metrics_window import MetricsWindow
 from cnn_explorer.trainer.loop.trainer import Trainer
 from cnn_explorer.trainer.runs import requests
 from cnn_explorer.trainer.runs.lock import RunLock, is_locked
@@ -37,7 +37,7 @@ def quiet(line: str) -> None:
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act) -> None:
     """Call ``act(trainer)`` before update number ``step`` of every run; each update has a record of its own."""
     update = Trainer._update
-    monkeypatch.setattr(loop.MetricsWindow, "due", lambda self: True)
+    monkeypatch.setattr(MetricsWindow, "due", lambda self: True)
 
     def acting(trainer, images, targets) -> None:
         if trainer.step + 1 == step:

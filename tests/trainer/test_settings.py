@@ -18,7 +18,7 @@ from cnn_explorer.trainer.config import config_file, recipe
 from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.request import TrainRequest, all_settings, of_groups
 from cnn_explorer.trainer.config.setting import GROUPS, RECIPE, Needs, Setting, setting, settings_of, without_effect
-from cnn_explorer.tui.launch import form as launchform
+from cnn_explorer.tui.launch import form as form_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -186,8 +186,8 @@ def test_what_a_setting_takes_in_words() -> None:
 
 
 def test_every_setting_of_the_form_has_a_row_with_a_hint(tmp_path: Path) -> None:
-    form = launchform.LaunchForm(launchform.LaunchRequest(("lenet5",)))
-    rows = launchform.settings(form, launchform.fill(form, tmp_path), everything=True)
+    form = form_module.LaunchForm(form_module.LaunchRequest(("lenet5",)))
+    rows = form_module.settings(form, form_module.fill(form, tmp_path), everything=True)
     expected = {defined.key for defined in of_groups(GROUPS) if defined.in_form}
     assert {row.key for row in rows} == expected | {"networks"}
     for row in rows[1:]:

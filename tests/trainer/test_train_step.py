@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config.recipe import OPTIMIZERS, Recipe
-from cnn_explorer.trainer.loop import metrics_window as window_module
+from cnn_explorer.trainer.loop import metrics_window
 from cnn_explorer.trainer.loop.evaluate import evaluate
 from cnn_explorer.trainer.loop.metrics_window import MetricsWindow
 from cnn_explorer.trainer.loop.train_step import StepMetrics, Updater, autocast
@@ -213,7 +213,7 @@ def test_window_gives_means_and_the_first_bad_update() -> None:
 
 def test_window_is_due_after_a_second_or_a_part_of_a_short_run(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(window_module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(metrics_window.time, "perf_counter", lambda: now[0])
     short, long = MetricsWindow(4, total_steps=800), MetricsWindow(4, total_steps=10**9)
     for window in (short, long):
         window.add(metrics(1.0))
@@ -227,7 +227,7 @@ def test_window_is_due_after_a_second_or_a_part_of_a_short_run(monkeypatch: pyte
 
 def test_records_that_take_long_come_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(window_module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(metrics_window.time, "perf_counter", lambda: now[0])
     window = MetricsWindow(4, total_steps=400)
     window.add(metrics(1.0))
     window.charge(0.002)

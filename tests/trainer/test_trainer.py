@@ -217,10 +217,10 @@ def test_the_best_weights_are_on_disk_before_the_checkpoint_that_tells_of_them(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between the two writes, a run that goes on must not believe in best weights that never came to the disk."""
-    written: list[str] = []
+    written: list[int] = []
     write_last = checkpoint.write_last
 
-    def look_first(state: dict, paths, *more: object) -> None:
+    def look_first(state: dict, paths, *more: Any) -> None:
         written.append(checkpoint.read(paths.best)["step"] if paths.best.exists() else 0)
         write_last(state, paths, *more)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.tui.networks import conv_lab, digits, images
 from cnn_explorer.tui.networks.conv_lab import KINDS, ConvSetting
-from cnn_explorer.tui.screens import bench as bench_screen
+from cnn_explorer.tui.screens import bench
 from cnn_explorer.tui.screens.bench import IMAGES, BenchScreen
 from cnn_explorer.tui.screens.question import QuestionScreen
 from cnn_explorer.tui.widgets.image_view import ImageView, short_number
@@ -41,7 +41,7 @@ async def test_window_moves_and_the_sum_is_written_out(tmp_path: Path, size: tup
 
 
 async def test_window_goes_by_itself_until_it_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_screen, "TICK_S", 0.01)
+    monkeypatch.setattr(bench, "TICK_S", 0.01)
     app = make_app(tmp_path)
     async with app.run_test(size=(100, 40)) as pilot:
         screen = await open_bench(pilot)

@@ -15,9 +15,8 @@ from xml.etree import ElementTree
 
 import pytest
 from cnn_explorer.trainer.common import text_safe
-from cnn_explorer.tui.charts import chart as chartlines
-from cnn_explorer.tui.charts import export, markers
-from cnn_explorer.tui.charts import followers as follower_module
+from cnn_explorer.tui.charts import chart as chart_module
+from cnn_explorer.tui.charts import export, followers, markers
 from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.reader import ChartReader
@@ -372,7 +371,7 @@ def test_the_legend_of_many_runs_stays_inside_the_image_and_above_the_curves(lab
     history.add([train_record(step) for step in range(10)])
     runs = [ChartedRun(Path(f"run-{slot}"), f"{label} {slot}", slot) for slot in range(8)]
     found = {
-        name: chartlines.lines(name, [(run, history) for run in runs], View("step")) for name in ("loss", "accuracy")
+        name: chart_module.lines(name, [(run, history) for run in runs], View("step")) for name in ("loss", "accuracy")
     }
     tree = ElementTree.fromstring(export.svg_text(found, View("step"), (0.0, 9.0)))
     svg = "{http://www.w3.org/2000/svg}"
@@ -384,8 +383,9 @@ def test_the_legend_of_many_runs_stays_inside_the_image_and_above_the_curves(lab
         assert all(x >= export.LEFT and x + wide <= export.WIDTH for x, _, wide in boxes)
         for (x, y, wide), (next_x, next_y, _) in itertools.pairwise(boxes):
             assert next_y > y or next_x > x + wide, "entries lie over each other"
-        begins, inner = (shift_of(group) for group in (panel, panel.find(f"{svg}g")))
-        frame = panel.find(f"{svg}g/{svg}rect")
+        curves, frame = panel.find(f"{svg}g"), panel.find(f"{svg}g/{svg}rect")
+        assert curves is not None and frame is not None
+        begins, inner = shift_of(panel), shift_of(curves)
         assert max(y for _, y, _ in boxes) < inner + int(frame.get("y", 0))
         assert begins == bottom
         bottom = begins + inner + export.HEIGHT
@@ -435,8 +435,8 @@ def test_a_long_file_is_sketched_first_and_then_read(tmp_path: Path, monkeypatch
     run = FakeRun(tmp_path, NAMES[0], "finished")
     lines = [json.dumps(train_record(step, loss=50.0 if step == 4321 else 1.0)) + "\n" for step in range(9000)]
     run.append("".join(lines))
-    monkeypatch.setattr(follower_module, "SKETCHED_ABOVE", 1000)
-    monkeypatch.setattr(follower_module, "SKETCH_RECORDS", 100)
+    monkeypatch.setattr(followers, "SKETCHED_ABOVE", 1000)
+    monkeypatch.setattr(followers, "SKETCH_RECORDS", 100)
     reader, thread, told = follow(Wanted(tuple(charted(run)), CHARTS, View("step")))
     try:
         wait_for(lambda: told and told[-1].progress == 1 and told[-1].runs[0].records == 9000)
@@ -473,8 +473,8 @@ def test_the_star_marks_the_epoch_whose_weights_are_kept(tmp_path: Path) -> None
     history.add([eval_record(1, 0.9, loss=0.8), eval_record(2, 0.9, loss=0.5), eval_record(3, 0.9, loss=0.7)])
     assert history.best("epoch") == (2.0, 0.9) and history.best("step") == (200.0, 0.9)
     (run,) = charted(make_run(tmp_path))
-    found = chartlines.lines("accuracy", [(run, history)], View())
-    scene = chartlines.scene("accuracy", found, View(), (1.0, 3.0), 80, None)
+    found = chart_module.lines("accuracy", [(run, history)], View())
+    scene = chart_module.scene("accuracy", found, View(), (1.0, 3.0), 80, None)
     assert [(point.x, point.y) for point in scene.points] == [(2.0, 0.9)]
 
 
@@ -482,9 +482,11 @@ def test_a_legend_without_room_ends_with_a_whole_entry(tmp_path: Path) -> None:
     history = History()
     history.add([train_record(100), eval_record(1, 0.9)])
     (run,) = charted(make_run(tmp_path))
-    found, known = chartlines.lines("accuracy", [(run, history)], View()), [history.summary(run.path)]
+    found, known = chart_module.lines("accuracy", [(run, history)], View()), [history.summary(run.path)]
     titles = [
-        chartlines.chart(chartlines.ChartRequest("accuracy", (width, 8), (0.0, 1.0)), found, known, View()).rows[0].text
+        chart_module.chart(chart_module.ChartRequest("accuracy", (width, 8), (0.0, 1.0)), found, known, View())
+        .rows[0]
+        .text
         for width in (36, 42, 60)
     ]
     assert [title.split("epoch 1")[1].split() for title in titles] == [

@@ -9,10 +9,11 @@ import queue
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.trainer.runs.reader import read_run
-from cnn_explorer.tui.charts import followers as module
+from cnn_explorer.tui.charts import followers as followers_module
 from cnn_explorer.tui.charts.followers import ALL_READ, OUTLINED, UNREAD, Follower, Followers
 from cnn_explorer.tui.runs.run_previews import PreviewWatch
 from cnn_explorer.tui.screens.run import RunScreen
@@ -61,7 +62,7 @@ async def test_list_charts_sentences_and_the_run_screen_read_a_run_once(
     tmp_path: Path, bytes_read: Counter[str]
 ) -> None:
     run = make_run(tmp_path / "runs")
-    app = make_app(tmp_path)
+    app: Any = make_app(tmp_path)
     async with app.run_test(size=(160, 48)) as pilot:
         await until(pilot, lambda: app.runs)
         await pilot.press("w")
@@ -83,7 +84,7 @@ async def test_list_charts_sentences_and_the_run_screen_read_a_run_once(
 
 
 def test_of_a_long_file_a_list_decodes_the_evaluations_alone(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "SHORT_FILE", 1000)
+    monkeypatch.setattr(followers_module, "SHORT_FILE", 1000)
     run = make_run(tmp_path)
     follower = Follower(run.path)
     read_all(follower, whole=False)
@@ -104,16 +105,21 @@ def test_before_the_first_evaluation_the_training_is_shown(tmp_path: Path, monke
     run.write(*(train_record(step, accuracy=step / 100) for step in range(100)))
     short, long = Follower(run.path), Follower(run.path)
     read_all(short)
-    monkeypatch.setattr(module, "SHORT_FILE", 1000)
+    monkeypatch.setattr(followers_module, "SHORT_FILE", 1000)
     read_all(long, whole=False)
     for follower in (short, long):
         shown = follower.preview()[0]
-        assert len(shown) == module.SAMPLES and shown == tuple(sorted(shown)) and shown[0] < 0.05 and shown[-1] > 0.9
+        assert (
+            len(shown) == followers_module.SAMPLES
+            and shown == tuple(sorted(shown))
+            and shown[0] < 0.05
+            and shown[-1] > 0.9
+        )
 
 
 def test_a_long_run_is_sketched_then_its_evaluations_are_read_then_all(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "SKETCHED_ABOVE", 1000)
-    monkeypatch.setattr(module, "SKETCH_RECORDS", 100)
+    monkeypatch.setattr(followers_module, "SKETCHED_ABOVE", 1000)
+    monkeypatch.setattr(followers_module, "SKETCH_RECORDS", 100)
     run = FakeRun(tmp_path, NAMES[0], "finished")
     run.write(*(train_record(step, loss=math.inf if step == 2000 else 1.0) for step in range(9000)))
     run.write(eval_record(90, 0.75))
@@ -122,18 +128,18 @@ def test_a_long_run_is_sketched_then_its_evaluations_are_read_then_all(tmp_path:
     assert follower.history is not None and follower.history.sketch is not None and not follower.evaluations.points
     while follower.stage == UNREAD:
         assert follower.read(whole=True)
-    story = follower.history.story(read_run(run.path), follower.evaluations)
-    assert follower.history.records == 0 and [point.accuracy for point in story.validation] == [0.75]
-    assert len(story.train) > 90 and story.train[-1].epoch > 85
+    summary = follower.history.curve_summary(read_run(run.path), follower.evaluations)
+    assert follower.history.records == 0 and [point.accuracy for point in summary.validation] == [0.75]
+    assert len(summary.train) > 90 and summary.train[-1].epoch > 85
     read_all(follower)
-    story = follower.history.story(read_run(run.path), follower.evaluations)
-    assert follower.stage == ALL_READ and follower.history.records == 9001 and story.diverged_step == 2000
-    assert [point.accuracy for point in story.validation] == [0.75] and follower.progress == 1.0
+    summary = follower.history.curve_summary(read_run(run.path), follower.evaluations)
+    assert follower.stage == ALL_READ and follower.history.records == 9001 and summary.diverged_step == 2000
+    assert [point.accuracy for point in summary.validation] == [0.75] and follower.progress == 1.0
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_file_that_is_replaced_is_read_anew(tmp_path: Path, monkeypatch, whole: bool) -> None:
-    monkeypatch.setattr(module, "SHORT_FILE", 0)
+    monkeypatch.setattr(followers_module, "SHORT_FILE", 0)
     run = make_run(tmp_path)
     follower = Follower(run.path)
     read_all(follower, whole)
@@ -155,7 +161,7 @@ def test_where_another_has_just_read_nothing_is_read(tmp_path: Path, bytes_read:
 
 
 def test_followers_are_shared_and_closed_when_nobody_watches(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "SHORT_FILE", 0)
+    monkeypatch.setattr(followers_module, "SHORT_FILE", 0)
     run = make_run(tmp_path)
     followers = Followers()
     listed = followers.watch(run.path, whole=False)
@@ -199,7 +205,7 @@ def test_histories_that_nobody_draws_are_let_go_the_oldest_first(tmp_path: Path,
     for run in runs:
         follower = followers.watch(run.path, whole=True)
         read_all(follower)
-    monkeypatch.setattr(module, "MOST_BYTES", 2 * follower.nbytes)
+    monkeypatch.setattr(followers_module, "MOST_BYTES", 2 * follower.nbytes)
     listed = followers.watch(runs[0].path, whole=False)
     for run in runs[:3]:
         followers.leave(run.path, whole=True)

@@ -11,8 +11,8 @@ import sys
 import time
 
 import pytest
-from cnn_explorer.models.anatomy import server as helper_process
-from cnn_explorer.tui.worker import process as helper_module
+from cnn_explorer.models.anatomy import server
+from cnn_explorer.tui.worker import process as process_module
 from cnn_explorer.tui.worker.process import Answer, Helper, HelperState, python_module
 from support.patience import PATIENCE_S
 from support.tui import HELPER_COMMAND
@@ -84,7 +84,7 @@ def test_a_process_that_cannot_start_is_given_up() -> None:
 
 def test_a_question_that_takes_for_ever_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     hang = "import json, sys, time\nprint(json.dumps({'ready': True}), flush=True)\ntime.sleep(600)"
-    monkeypatch.setattr(helper_module, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(process_module, "TIMEOUT_S", 0.05)
     with Listener((sys.executable, "-c", hang)) as listener:
         number = listener.helper.ask("layers", network="a")
         deadline = time.monotonic() + PATIENCE_S
@@ -134,10 +134,10 @@ def test_real_helper_survives_wrong_questions(real_lines: list[dict]) -> None:
 def test_a_network_is_traced_before_anybody_asks(monkeypatch) -> None:
     """The first trace loads parts of torch for seconds; afterwards a table takes a tenth of one."""
     traced = []
-    monkeypatch.setattr(helper_process, "answer", lambda line: traced.append(json.loads(line)) or {})
+    monkeypatch.setattr(server, "answer", lambda line: traced.append(json.loads(line)) or {})
     monkeypatch.setattr("torch.set_num_threads", lambda count: None)
     answers = io.StringIO()
-    helper_process.serve(io.StringIO(""), answers)
+    server.serve(io.StringIO(""), answers)
     assert traced == [{"ask": "layers", "network": "lenet5"}]
     assert [list(json.loads(line)) for line in answers.getvalue().splitlines()] == [["ready", "torch"]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.tui.app import ExplorerApp
@@ -19,6 +20,7 @@ from cnn_explorer.tui.widgets.rows import RowList
 from support.terminal import FIRST_NETWORK, InTerminal
 from support.tui import FakeRun, make_app, until
 from textual._xterm_parser import XTermParser
+from textual.app import App
 from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
@@ -27,7 +29,7 @@ SIZE = (100, 30)
 RUN = "20261120-143022-lenet5-digits-7f3a"
 
 
-def send(app: ExplorerApp, text: str) -> None:
+def send(app: App, text: str) -> None:
     """Hand all events of one write to the app, as the driver does: without a moment between them."""
     parser = XTermParser()
     assert app._driver is not None
@@ -45,9 +47,10 @@ async def write(pilot: Pilot, text: str) -> None:
 
 async def open_run(pilot: Pilot) -> Path:
     """The list of runs with one finished run in it; its folder."""
-    run = FakeRun(pilot.app.paths.runs, RUN, "finished")
+    app: Any = pilot.app
+    run = FakeRun(app.paths.runs, RUN, "finished")
     await pilot.press("w")
-    await until(pilot, lambda: len(pilot.app.screen.table.rows) == 1)
+    await until(pilot, lambda: len(app.screen.table.rows) == 1)
     return run.path
 
 
@@ -56,7 +59,7 @@ def filter_of(app: ExplorerApp) -> str:
 
 
 async def test_what_follows_the_filter_key_is_typed_into_the_filter(tmp_path: Path) -> None:
-    app = make_app(tmp_path)
+    app: Any = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         before = app.saved_state.view, app.screen.panes.current
         await write(pilot, "/vgg16")
@@ -133,7 +136,7 @@ async def test_a_dialog_that_closes_leaves_the_next_key_to_the_screen_below(tmp_
 
 
 async def test_arrows_and_pasted_text_keep_their_place(tmp_path: Path) -> None:
-    app = make_app(tmp_path)
+    app: Any = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         await write(pilot, "/\x1b[200~vgx\x1b[201~g\x1b[D\x7f\x1b[B\r\x1b[B")
         table = app.screen.catalogue_list.table
@@ -142,7 +145,7 @@ async def test_arrows_and_pasted_text_keep_their_place(tmp_path: Path) -> None:
 
 
 async def test_a_click_keeps_its_place(tmp_path: Path) -> None:
-    app = make_app(tmp_path)
+    app: Any = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         table = app.screen.catalogue_list.table
         x, y = table.region.x + 4, table.region.y + 4
@@ -158,7 +161,7 @@ async def test_repeats_go_together_and_wait_for_no_paint(tmp_path: Path, monkeyp
         waits.append(1)
         await settle(queue)
 
-    app = make_app(tmp_path)
+    app: Any = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("g")
         app.screen._compositor_refresh = lambda: None

@@ -17,7 +17,7 @@ from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config import recipe, recipe_layers
 from cnn_explorer.trainer.data.dataset_info import DataInfo
 from cnn_explorer.tui.launch import commands, hints
-from cnn_explorer.tui.launch import form as launchform
+from cnn_explorer.tui.launch import form as form_module
 from cnn_explorer.tui.launch.commands import Call, CommandOutcome, Device, LaunchCommand, Preview
 from cnn_explorer.tui.launch.form import LaunchForm, LaunchRequest, fill, settings, words
 from cnn_explorer.tui.launch.values import stepped
@@ -47,7 +47,7 @@ def form(*networks: str, dataset: str = "digits", **changed: str) -> LaunchForm:
     return LaunchForm(LaunchRequest(networks or ("lenet5",), dataset), changed)
 
 
-def shown(made: LaunchForm, tmp_path: Path) -> dict[str, launchform.FormField]:
+def shown(made: LaunchForm, tmp_path: Path) -> dict[str, form_module.FormField]:
     return {setting.key: setting for setting in settings(made, fill(made, tmp_path), everything=True)}
 
 
@@ -111,13 +111,13 @@ def test_what_is_wrong_stands_at_its_setting(tmp_path: Path, key: str, typed: st
 
 
 @hypothesis_settings(deadline=None)
-@given(st.sampled_from(["networks", "dataset", "preset", *launchform.PLAIN, *recipe.FIELDS]), st.text(max_size=12))
+@given(st.sampled_from(["networks", "dataset", "preset", *form_module.PLAIN, *recipe.FIELDS]), st.text(max_size=12))
 def test_whatever_is_typed_gives_a_form(key: str, typed: str) -> None:
     made = form().with_value(key, typed)
     filled = fill(made, Path("/nonexistent"))
     assert settings(made, filled, everything=True)
     words(made)
-    launchform.curve(filled)
+    form_module.curve(filled)
 
 
 def test_the_words_hold_the_changes_alone() -> None:
@@ -152,9 +152,9 @@ def test_the_command_takes_the_words(tmp_path: Path) -> None:
     from cnn_explorer.cli.train_options import from_argv
 
     made = form(lr="0.2", augment="translate, cutout", nesterov="no", milestones="0.3, 0.6", threads="1", keep="2")
-    assert from_argv(words(made)[1:]) == launchform.request(made)
+    assert from_argv(words(made)[1:]) == form_module.request(made)
     filled = fill(made, tmp_path).recipes["lenet5"]
-    values = launchform.request(made).recipe.values
+    values = form_module.request(made).recipe.values
     assert values == {key: getattr(filled, key) for key in ("lr", "augment", "nesterov", "milestones")}
 
 
@@ -416,7 +416,7 @@ async def test_settings_are_changed_typed_and_taken_back(tmp_path: Path, request
 async def test_a_folder_is_looked_at_in_a_thread_which_ends_with_the_form(tmp_path: Path, monkeypatch) -> None:
     """Half a path may name the whole disk: that must not hold up the keyboard, nor the end of the app."""
     begun, ended = threading.Event(), threading.Event()
-    real = launchform.look
+    real = form_module.look
 
     def look(dataset: str, stop: Callable[[], bool]) -> DataInfo | UsageError:
         if dataset == "folder:/":
@@ -426,7 +426,7 @@ async def test_a_folder_is_looked_at_in_a_thread_which_ends_with_the_form(tmp_pa
             ended.set()
         return real(dataset, stop)
 
-    monkeypatch.setattr(launchform, "look", look)
+    monkeypatch.setattr(form_module, "look", look)
     monkeypatch.chdir(tmp_path)  # a path of few letters: each is a key pressed
     for name in ("cat", "dog"):
         (tmp_path / "pets" / name).mkdir(parents=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import UsageError, nearest_or_all
 from ..common.value_checks import Rule
@@ -253,7 +254,8 @@ def field_name(key: str, origin: str) -> str:
 
 def from_dict(values: Mapping[str, object], origin: str = "recipe") -> Recipe:
     """The recipe that ``to_dict`` wrote; missing fields take their defaults. UsageError for a wrong key or value."""
-    recipe = Recipe(**{key: check(key, value, origin) for key, value in values.items()})  # type: ignore[arg-type]
+    checked: dict[str, Any] = {key: check(key, value, origin) for key, value in values.items()}
+    recipe = Recipe(**checked)
     check_together(recipe, dict.fromkeys(FIELDS, origin))
     return recipe
 

@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...errors import UsageError, nearest
 from ..data import dataset_info
@@ -85,7 +86,7 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
     field, the value and what would work.
     """
     kind = data_kind(dataset)
-    values: dict[str, object] = dict(BY_DATASET[kind])
+    values: dict[str, Any] = dict(BY_DATASET[kind])
     origins = dict.fromkeys(FIELDS, "default")
     asked: set[str] = set()
     for layer in layers:
@@ -100,7 +101,7 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
         origins |= dict.fromkeys(given, layer.origin)
     if kind in MIRRORED_MEANS_SOMETHING_ELSE:
         _without_mirrors(values, asked, origins)
-    recipe = Recipe(**values)  # type: ignore[arg-type]
+    recipe = Recipe(**values)
     if "warmup" not in asked:
         # A note's warm-up is meant for a run of usual length, not to be all of a short one.
         recipe = dataclasses.replace(recipe, warmup=min(recipe.warmup, LONGEST_WARMUP * recipe.epochs))
@@ -108,11 +109,11 @@ def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
     return Resolved(recipe, origins, frozenset(asked))
 
 
-def _without_mirrors(values: dict[str, object], asked: set[str], origins: Mapping[str, str]) -> None:
+def _without_mirrors(values: dict[str, Any], asked: set[str], origins: Mapping[str, str]) -> None:
     """Leave flips out of training and test where a mirrored image means something else and nobody asks for them."""
     if "augment" not in asked:
-        values["augment"] = tuple(name for name in values["augment"] if name not in FLIPS)  # type: ignore[union-attr]
-    if values.get("tta", "none") == "flip" and not set(FLIPS) & set(values["augment"]):  # type: ignore[call-overload]
+        values["augment"] = tuple(name for name in values["augment"] if name not in FLIPS)
+    if values.get("tta", "none") == "flip" and not set(FLIPS) & set(values["augment"]):
         if "tta" in asked:
             hint = "mirrors digits, and a mirrored 3 is no 3; choose 'none', or train with --augment flip as well"
             raise UsageError(field_name("tta", origins["tta"]), "flip", hint)

@@ -128,7 +128,7 @@ class Setting:
 def setting(default: T, help: str, group: str, rule: Rule = Rule(), **more: Any) -> T:  # noqa: B008 - a Rule is frozen
     """A field of a dataclass with its definition; for type checkers it is its default."""
     definition = Setting(help, group, rule, **more)
-    return dataclasses.field(default=default, metadata={"setting": definition})  # type: ignore[return-value]
+    return dataclasses.field(default=default, metadata={"setting": definition})
 
 
 @functools.cache

@@ -269,7 +269,7 @@ class Trainer:
         return self.evaluate(self.session.updater.eval_model, self.session.validation)
 
     def evaluate(self, network: nn.Module, samples: LabelledImages, *, mirrored: bool = False) -> Evaluation:
-        """Evaluate ``network`` on ``images``, as many at a time as there is memory for; ``mirrored`` as in `evaluate`.
+        """Evaluate ``network`` on ``samples``, as many at a time as there is memory for; ``mirrored`` as in `evaluate`.
 
         Raises Stopped where that is asked for meanwhile, and WorkError where memory does not suffice for one image.
         """

@@ -40,7 +40,7 @@ def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, log:
     """Resolve the fields of engine.CHOICES; ``flags`` holds those that were given. UsageError for what cannot be."""
     for key, value in flags.items():
         engine_config.check(key, value, "")
-    wanted = dict(file.engine.values) | dict(flags)
+    wanted: dict[str, Any] = dict(file.engine.values) | dict(flags)
     device = hardware.choose_device(str(wanted.get("device", "auto")))
     if file.complete:
         for key in _lost(file, flags, device):
@@ -58,11 +58,11 @@ def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, log:
         device=str(device),
         device_name=hardware.device_name(device),
         threads=hardware.choose_threads(_threads(wanted.get("threads"), flags, file.origin, log), alone=alone),
-        calibration=wanted.get("calibration") if file.complete else None,  # type: ignore[arg-type]
+        calibration=wanted.get("calibration") if file.complete else None,
         **{
             key: wanted.get(key, defaults.get(key, getattr(Engine, key)))
             for key in ("precision", *engine_config.SWITCHES)
-        },  # type: ignore[arg-type]
+        },
     )
     return Choice(chosen, origins, file.complete)
 

@@ -124,8 +124,8 @@ class History:
         values = values[np.isfinite(values)]
         return (values[np.arange(count) * len(values) // count] if len(values) > count else values).tolist()
 
-    def story(self, run: Run, evaluations: Evaluations) -> CurveSummary:
-        """Tell the course of the run. ``evaluations`` may be further than the training records that were read so far."""
+    def curve_summary(self, run: Run, evaluations: Evaluations) -> CurveSummary:
+        """Summarise the run so far. ``evaluations`` may be further than the training records that were read so far."""
         step = self._sketched_step if self.diverged_step is None else self.diverged_step
         return story_of(run, self._course(), evaluations, step)
 

@@ -106,7 +106,7 @@ class RunTail:
     def _news(self, run: Run, follower: Follower, batch: LogBatch, restarted: bool) -> RunNews:
         with follower.guard:
             evaluations, history, stage = follower.evaluations, follower.history, follower.stage
-            summary = history.summary(run, evaluations) if history is not None and stage >= OUTLINED else None
+            summary = history.curve_summary(run, evaluations) if history is not None and stage >= OUTLINED else None
             per_class, test = tuple(evaluations.per_class), evaluations.test
         findings = diagnose_curve(summary) if summary is not None else ()
         return RunNews(run.path, findings, per_class, test, tuple(batch.lines), batch.unfinished, restarted)

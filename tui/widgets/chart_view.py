@@ -203,8 +203,8 @@ class ChartLegend(Widget):
         self.text = Text()
         self._ascii = ascii
 
-    def tell(self, runs: Sequence[ChartedRun], view: View, progress: float, page: str) -> None:
-        """Say it of these runs, of which the part ``progress`` has been read; ``page``: where one is, or ""."""
+    def update_legend(self, runs: Sequence[ChartedRun], view: View, progress: float, page: str) -> None:
+        """Describe these runs, of which the part ``progress`` has been read; ``page``: the page of charts, or ""."""
         words = [f"over {AXIS_LABELS[view.axis]}"]
         words += [f"smoothing {view.smoothing:g}"] if view.smoothing else []
         words += [view.window.text] if view.window.text else []
