@@ -53,9 +53,9 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that there
     def __getattr__(name):
         """Fetch the classes whose file loads torch when somebody asks for them."""
         if name in ("Anatomy", "Row"):
-            from .models.anatomy import table_text as layer_table
+            from .models.anatomy import table_text
 
-            return getattr(layer_table, name)
+            return getattr(table_text, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -282,19 +282,19 @@ def train(
     Raises TypeError for an unknown option; UsageError for what cannot be trained, with the line of your code where the
     error is in it, before a run exists; WorkError where the data cannot be had or the run not be written.
     """
-    from .cli import from_python as cli_from_python
+    from .cli import from_python
     from .models.own.own_files import importing
 
     if importing():
         hint = 'is called by a file that a run imports to build its network: put it under if __name__ == "__main__":'
         raise UsageError("train", None, hint)
-    flags = cli_from_python.words({"dataset": dataset, **options})
+    flags = from_python.words({"dataset": dataset, **options})
     if isinstance(network, str):
         if name is not None:
             raise UsageError("name", name, f"is for a network of your own; {network} has a name")
-        return Run(cli_from_python.begin(network, flags))
+        return Run(from_python.begin(network, flags))
     with tempfile.TemporaryDirectory(prefix="cnn-explorer-") as folder:
-        return Run(cli_from_python.begin(f"stored:{_store(network, name, Path(folder) / 'network')}", flags))
+        return Run(from_python.begin(f"stored:{_store(network, name, Path(folder) / 'network')}", flags))
 
 
 def _store(network: Any, name: str | None, folder: Path) -> Path:

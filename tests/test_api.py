@@ -19,7 +19,7 @@ import cnn_explorer as cx
 import numpy
 import pytest
 import torch
-from cnn_explorer.cli import from_python as cli_from_python
+from cnn_explorer.cli import from_python
 from cnn_explorer.models.catalogue import registry
 from support.training import same, weights_of
 from torch import nn
@@ -101,7 +101,7 @@ def until_training(run: cx.Run) -> None:
 
 def test_importing_and_listing_load_no_torch() -> None:
     code = "import sys, cnn_explorer as cx; cx.networks(tag='residual'); cx.runs(); cx.train; cx.Run; cx.UsageError\n"
-    code += "from cnn_explorer import cli_from_python; cli_from_python.words({'epochs': 1})\n"
+    code += "from cnn_explorer import from_python; from_python.words({'epochs': 1})\n"
     done = python(code + "print(sorted({'torch', 'numpy', 'textual', 'pandas'} & set(sys.modules)))")
     assert done.stdout == "[]\n", done.stderr
 
@@ -172,7 +172,7 @@ def test_create_refuses_in_one_line(name: str, options: dict, words: str) -> Non
 
 
 def test_python_takes_the_options_of_the_command() -> None:
-    assert set(get_type_hints(cx.TrainOptions)) == set(cli_from_python.options()) - {"dataset"}
+    assert set(get_type_hints(cx.TrainOptions)) == set(from_python.options()) - {"dataset"}
 
 
 def test_options_become_flags() -> None:
@@ -186,7 +186,7 @@ def test_options_become_flags() -> None:
         "seed": None,
         "runs": Path("/x y"),
     }
-    assert cli_from_python.words(given) == [
+    assert from_python.words(given) == [
         "--lr=0.1",
         "--augment=crop,flip",
         "--class-weights=1,2.5",
@@ -196,14 +196,14 @@ def test_options_become_flags() -> None:
         "--set=milestones=[0.5, 0.9]",
         "--runs=/x y",
     ]
-    assert cli_from_python.words({"augment": []}) == ["--no-augment"]
+    assert from_python.words({"augment": []}) == ["--no-augment"]
 
 
 def test_what_a_network_prints_does_not_hide_the_run(home: Path) -> None:
     text = '{"loud": 1}\n{\n}}\n{\n "id": "a",\n "path": "/runs/a"\n}\n'
-    assert cli_from_python._result(text)["path"] == "/runs/a"
+    assert from_python._result(text)["path"] == "/runs/a"
     with pytest.raises(cx.WorkError, match="nothing that can be read"):
-        cli_from_python._result("x\n{\n")
+        from_python._result("x\n{\n")
 
 
 @pytest.mark.parametrize(

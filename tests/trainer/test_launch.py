@@ -113,10 +113,10 @@ def test_the_command_line(runs, monkeypatch):
 
 def test_a_launcher_that_dies_takes_no_run_with_it(runs, python, tmp_path):
     code = (
-        "import sys, os; from pathlib import Path; from cnn_explorer.trainer.launch import spawn as launch;"
+        "import sys, os; from pathlib import Path; from cnn_explorer.trainer.launch import spawn;"
         "from cnn_explorer.trainer.runs.run_writer import RunWriter;"
         "w = RunWriter.create(Path(sys.argv[1]), 'a-run', {'recipe': {'epochs': 3}}); w.close();"
-        "launch.spawn([w.path], [w.lock], python=sys.argv[2]); os.kill(0, 9)"
+        "spawn.spawn([w.path], [w.lock], python=sys.argv[2]); os.kill(0, 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(runs), python], start_new_session=True, check=False)
     wait_for(runs / "a-run", "training")
