@@ -422,9 +422,13 @@ def _differences_of_lists(old: list, new: list, free: frozenset[str], where: str
 def test_a_reader_of_json_finds_what_it_found(user: Path, monkeypatch, capsys, name: str) -> None:
     """Every key of schema 1 with its type, and every value that is no measurement and no sentence."""
     if name == "train-detach":
-        monkeypatch.setattr(spawn, "spawn", lambda paths, locks, **_: [lock.release() for lock in locks] and 1)
+        monkeypatch.setattr(spawn, "spawn", lambda paths, locks, **_: 1)  # the locks stay held, as by the new process
     assert call(monkeypatch, *COMMANDS[name], "--json") == 0
-    new = json.loads(capsys.readouterr().out.replace(str(user), HOME))
+    printed = capsys.readouterr().out.replace(str(user), HOME)
+    if name == "train-two":  # several runs are a line each now, as docs/json.md says; each still holds what it held
+        new: dict[str, Any] = {"schema": 1, "runs": [json.loads(line) for line in printed.splitlines()]}
+    else:
+        new = json.loads(printed)
     free = frozenset(SENTENCES | MEASURED.get(name.split("-")[0], set()))
     assert differences(read_json(f"json/{name}.json"), new, free) == []
 
