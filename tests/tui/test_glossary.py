@@ -122,7 +122,7 @@ async def test_help_shows_the_signs_and_columns_of_the_screen_at_80x24(tmp_path:
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         terms = legend_of(app.screen)
-        assert {"year", "MACs", "small form", "◆"} <= set(terms)
+        assert {"year", "MACs", "small stem", "◆"} <= set(terms)
         assert "gained" not in terms and "img/s" not in terms, "columns of other screens"
         await pilot.press("G")
         last = app.screen.query_one(RowList).rows[-1].cells[1]

@@ -1,7 +1,7 @@
 """What a person asks for with one training: the same typed object from the command line, a file, the form or Python.
 
-A request holds only what was asked for: None, or a missing key, asks for nothing. ``configfile.read`` makes one from a
-file, ``prepare.plan`` resolves it into the configuration of a run. No torch.
+A request holds only what was asked for: None, or a missing key, asks for nothing. ``config_file.read`` makes one from a
+file, ``planner.plan`` resolves it into the configuration of a run. No torch.
 """
 
 from __future__ import annotations
