@@ -328,7 +328,7 @@ def runs(folder: str | Path | None = None) -> list[Run]:
 
 
 def run(name: str | Path = "last", folder: str | Path | None = None) -> Run:
-    """Return one run: by its id, a unique beginning or ending of it, its directory, or "last" for the newest.
+    """Return one run: by its id, a unique beginning or ending of it, its directory, "last" for the newest, or a tag.
 
     Raises UsageError where there is none, naming the nearest.
     """
