@@ -174,7 +174,7 @@ def diverged_step(record: dict) -> int | None:
 
 
 def read_curve_summary(run: Run) -> CurveSummary:
-    """Tell the story of a run as its files stand now.
+    """Summarise the curves of a run as its files stand now.
 
     All evaluations are read; of a long history of training records those before the last megabyte are sampled.
     """
