@@ -424,11 +424,7 @@ def test_a_reader_of_json_finds_what_it_found(user: Path, monkeypatch, capsys, n
     if name == "train-detach":
         monkeypatch.setattr(spawn, "spawn", lambda paths, locks, **_: 1)  # the locks stay held, as by the new process
     assert call(monkeypatch, *COMMANDS[name], "--json") == 0
-    printed = capsys.readouterr().out.replace(str(user), HOME)
-    if name == "train-two":  # several runs are a line each now, as docs/json.md says; each still holds what it held
-        new: dict[str, Any] = {"schema": 1, "runs": [json.loads(line) for line in printed.splitlines()]}
-    else:
-        new = json.loads(printed)
+    new = json.loads(capsys.readouterr().out.replace(str(user), HOME))
     free = frozenset(SENTENCES | MEASURED.get(name.split("-")[0], set()))
     assert differences(read_json(f"json/{name}.json"), new, free) == []
 
