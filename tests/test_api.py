@@ -101,7 +101,7 @@ def until_training(run: cx.Run) -> None:
 
 def test_importing_and_listing_load_no_torch() -> None:
     code = "import sys, cnn_explorer as cx; cx.networks(tag='residual'); cx.runs(); cx.train; cx.Run; cx.UsageError\n"
-    code += "from cnn_explorer import from_python; from_python.words({'epochs': 1})\n"
+    code += "from cnn_explorer.cli import from_python; from_python.words({'epochs': 1})\n"
     done = python(code + "print(sorted({'torch', 'numpy', 'textual', 'pandas'} & set(sys.modules)))")
     assert done.stdout == "[]\n", done.stderr
 
