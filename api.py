@@ -217,16 +217,29 @@ class TrainOptions(TypedDict, total=False):
     lr: float
     optimizer: str
     momentum: float
+    nesterov: bool
+    betas: Sequence[float]
+    eps: float
     weight_decay: float
+    rest_lr: float
     sam: str
+    rho: float
     schedule: str
     warmup: float
+    milestones: Sequence[float]
+    gamma: float
+    accumulate: int
     label_smoothing: float
     class_weights: str | Sequence[float]
     sampling: str
     clip_norm: float
     ema: float
     augment: str | Sequence[str]
+    crop_padding: int
+    translate_pixels: int
+    cutout_size: int
+    jitter_strength: float
+    randaugment_strength: float
     tta: str
     set: Mapping[str, Any]
     pretrained: bool

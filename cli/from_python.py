@@ -15,13 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from ..errors import UsageError, WorkError, nearest
 from ..models.own.user_code import is_library
 from ..trainer.launch import spawn
 
-OTHERS = ("plan", "find_lr", "detach", "json", "run", "lock_fd", "as_rank", "help", "no_augment")
+OTHERS = ("plan", "find_lr", "detach", "json", "output", "force", "help", "no_augment")
 """Options of the command that are nothing for Python, or have another form there."""
 PATIENCE_S = 10.0
 
@@ -29,14 +27,12 @@ PATIENCE_S = 10.0
 @cache
 def options() -> dict[str, Any]:
     """Return the options of `cnn-explorer train` by the name that they have in Python: the flag's, with underscores."""
-    from .train import train
+    from .train_options import TrainCommand
 
-    alone = typer.Typer(add_completion=False)
-    alone.command()(train)
     found = {}
-    for parameter in typer.main.get_command(alone).params:
+    for parameter in TrainCommand("train").make_options():
         flags = [flag for flag in parameter.opts if flag.startswith("--")]
-        if flags:
+        if flags and not getattr(parameter, "hidden", False):
             found[flags[0].removeprefix("--").replace("-", "_")] = parameter
     return {name: parameter for name, parameter in found.items() if name not in OTHERS}
 
@@ -113,7 +109,7 @@ def begin(network: str, flags: Sequence[str]) -> Path:
 def _result(output: str) -> dict[str, Any]:
     """The JSON object at the end of the output, before which the person's network may have printed something."""
     lines = output.splitlines(keepends=True)
-    for number in reversed([number for number, line in enumerate(lines) if line.rstrip() == "{"]):
+    for number in reversed([number for number, line in enumerate(lines) if line.startswith("{")]):
         try:
             return json.loads("".join(lines[number:]))
         except ValueError:
