@@ -202,6 +202,7 @@ def test_options_become_flags() -> None:
 def test_what_a_network_prints_does_not_hide_the_run(home: Path) -> None:
     text = '{"loud": 1}\n{\n}}\n{\n "id": "a",\n "path": "/runs/a"\n}\n'
     assert from_python._result(text)["path"] == "/runs/a"
+    assert from_python._result('{"loud": 1}\n{"id": "b", "path": "/runs/b"}\n')["path"] == "/runs/b"
     with pytest.raises(cx.WorkError, match="nothing that can be read"):
         from_python._result("x\n{\n")
 
