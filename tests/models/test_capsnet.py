@@ -103,6 +103,7 @@ def _iterations(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_comparison_catches_a_change(spoil, monkeypatch: pytest.MonkeyPatch) -> None:
     network = capsnet.capsnet_nano(**NANO).double().train()
     randomise(network)
+    torch.manual_seed(1)  # of one image in twelve the third round of routing changes less than 1e-6
     image = torch.randn(1, 1, 20, 20, dtype=torch.float64)
     expected = torch.from_numpy(forward_by_hand(network, image[0].numpy(), 3))
     spoil(network, monkeypatch)
