@@ -265,12 +265,13 @@ def test_an_id_counts_before_a_tag(home: Path, monkeypatch: pytest.MonkeyPatch) 
     assert read_run(home / "runs" / OTHER).notes.remark == ""
 
 
-def test_a_training_prints_a_line_of_json_for_each_run(
+def test_several_trainings_are_one_json_object_with_a_list(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "train", "tiny", "tiny_broken", "--epochs", "1", "--json", *QUICK) == 1
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (first["schema"], first["state"], second["state"]) == (1, "finished", "failed")
+    printed = json.loads(capsys.readouterr().out)
+    first, second = printed["runs"]
+    assert (printed["schema"], first["state"], second["state"]) == (1, "finished", "failed")
     run = read_run(Path(first["path"]))
     assert first["id"] == run.id
     assert first["best"] == {"accuracy": run.best_accuracy, "epoch": 1}

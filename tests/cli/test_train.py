@@ -82,16 +82,6 @@ def test_json_is_one_object(home: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert (config["seed"], config["recipe"]["gamma"], config["argv"][:4]) == (5, 0.5, list(TINY))
 
 
-def test_json_of_several_networks_is_one_object_with_a_list(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ("train", "tiny", "tiny_plain", "--epochs", "1", "--threads", "1", "--json")
-    assert call(monkeypatch, *words) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["schema"] == 1
-    assert [(run["network"], run["best"]["epoch"]) for run in result["runs"]] == [("tiny", 1), ("tiny_plain", 1)]
-
-
 def test_several_networks_are_a_queue_with_a_table_at_the_end(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
