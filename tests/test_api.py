@@ -21,7 +21,7 @@ import pytest
 import torch
 from cnn_explorer.cli import from_python
 from cnn_explorer.models.catalogue import registry
-from support.training import same, weights_of
+from support.training import create_run, same, weights_of
 from torch import nn
 
 QUICK = {"threads": 1, "device": "cpu", "calibrate": False, "batch_size": 256}
@@ -290,9 +290,14 @@ def test_a_wait_can_end_before_the_run(home: Path) -> None:
     run = cx.train("tiny_slow", epochs=200, **QUICK)
     with pytest.raises(TimeoutError, match="goes on"):
         run.wait(0.05)
-    with pytest.raises(cx.WorkError, match="has no best checkpoint yet"):
-        run.load()
     run.stop()
+
+
+def test_a_run_without_a_checkpoint_cannot_be_loaded(home: Path) -> None:
+    path, lock = create_run(home / "runs")
+    with pytest.raises(cx.WorkError, match="has no best checkpoint yet"):
+        cx.run(path.name).load()
+    lock.release()
 
 
 def test_an_error_in_the_persons_forward_is_one_line(own: Path) -> None:

@@ -395,7 +395,7 @@ def test_a_disk_that_fills_while_the_copy_is_written(folders: tuple[Path, Path])
         from pathlib import Path
         from cnn_explorer.trainer.data import datasets
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        data = datasets.load("mnist", Path(sys.argv[1]), Path(sys.argv[2]), say=lambda line: print(line))
+        data = datasets.load("mnist", Path(sys.argv[1]), Path(sys.argv[2]), log=lambda line: print(line))
         print(int(data.train.images.sum()) + int(data.validation.images.sum()), data.test.labels.tolist()[:3])
         print(list(Path(sys.argv[2]).iterdir()))
     """
