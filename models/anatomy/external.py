@@ -18,7 +18,7 @@ from ...errors import UsageError, nearest
 from ..catalogue import registry
 from ..own import own_files, stored, user_code
 from .counting import on_meta
-from .layer_table import Layer, analyse, analyse_run, dissect_on_meta
+from .layer_table import Layer, analyse, analyse_on_meta, analyse_run
 from .untouched import copied, random_state_kept
 
 IMAGE = (3, 224, 224)
@@ -170,7 +170,7 @@ def anatomy_of(what: NetworkSpec, batch: int = 1) -> Layer:
     if what.takes_list:
         return _detector(what, batch)
     try:
-        return dissect_on_meta(on_meta(what.make), what.shape, batch)
+        return analyse_on_meta(on_meta(what.make), what.shape, batch)
     except UsageError:
         raise
     except (RuntimeError, ValueError, IndexError, AssertionError, ZeroDivisionError) as error:
@@ -246,7 +246,7 @@ def _smallest(what: NetworkSpec) -> int | None:
             make = what.make
             if ":" not in what.name:
                 make = network_spec(what.name, form=what.form, in_channels=shape[0], image_size=size).make
-            dissect_on_meta(on_meta(make), shape)
+            analyse_on_meta(on_meta(make), shape)
         except Exception:
             return False
         return True

@@ -117,7 +117,7 @@ def analyse(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
                 raise error from None
 
 
-def dissect_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
+def analyse_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
     """Return the layer tree of a network that was made on the meta device for this purpose; its mode is changed."""
     return analyse_run(network.eval(), torch.empty((batch, *shape), device="meta"))
 
@@ -243,4 +243,4 @@ def analyse_variant(name: str, form: str = "paper", batch: int = 1, **arguments:
     channels = arguments.get("in_channels") or variant.form(form).input[0]
     size = arguments.get("image_size") or variant.form(form).input[1]
     network = on_meta(lambda: registry.build(name, form=form, **arguments))
-    return dissect_on_meta(network, (channels, size, size), batch)
+    return analyse_on_meta(network, (channels, size, size), batch)

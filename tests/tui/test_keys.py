@@ -155,17 +155,17 @@ async def test_a_click_keeps_its_place(tmp_path: Path) -> None:
 
 async def test_repeats_go_together_and_wait_for_no_paint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[int] = []
-    settle = KeyQueue._settle
+    wait_for_rest = KeyQueue._wait_for_rest
 
     async def counted(queue: KeyQueue) -> None:
         waits.append(1)
-        await settle(queue)
+        await wait_for_rest(queue)
 
     app: Any = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("g")
         app.screen._compositor_refresh = lambda: None
-        monkeypatch.setattr(KeyQueue, "_settle", counted)
+        monkeypatch.setattr(KeyQueue, "_wait_for_rest", counted)
         await write(pilot, "j" * 150)
         table = app.screen.catalogue_list.table
         assert table.key == table.rows[150].key

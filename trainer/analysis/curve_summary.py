@@ -142,10 +142,10 @@ class CurveSummaryBuilder:
     def summary(self, run: Run) -> CurveSummary:
         """The summary so far of the run that wrote the records."""
         train = self.points + ([_average(self._waiting)] if self._waiting else [])
-        return story_of(run, train, self.evaluations, self.diverged_step)
+        return curve_summary_of(run, train, self.evaluations, self.diverged_step)
 
 
-def story_of(
+def curve_summary_of(
     run: Run, train: Sequence[CurvePoint], evaluations: Evaluations, diverged_step: int | None
 ) -> CurveSummary:
     """Put together what the records and the configuration of a run say."""

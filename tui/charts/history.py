@@ -14,8 +14,8 @@ from ...trainer.analysis.curve_summary import (
     CurvePoint,
     CurveSummary,
     Evaluations,
+    curve_summary_of,
     diverged_step,
-    story_of,
 )
 from ...trainer.runs.run import Run
 from . import series
@@ -127,7 +127,7 @@ class History:
     def curve_summary(self, run: Run, evaluations: Evaluations) -> CurveSummary:
         """Summarise the run so far. ``evaluations`` may be further than the training records that were read so far."""
         step = self._sketched_step if self.diverged_step is None else self.diverged_step
-        return story_of(run, self._course(), evaluations, step)
+        return curve_summary_of(run, self._course(), evaluations, step)
 
     def _course(self) -> list[CurvePoint]:
         """The training so far as means over equally many rows, few enough for the sentences."""

@@ -78,7 +78,7 @@ class KeyQueue:
         """Wait until everything that was typed has been handled."""
         if self._task is not None:
             await asyncio.wait({self._task})
-        await self._settle()
+        await self._wait_for_rest()
 
     async def guard(self, action: Coroutine[Any, Any, bool]) -> bool:
         """Run an action for the app, which waits for it only as long as the queue does; then it goes on by itself."""
@@ -120,13 +120,13 @@ class KeyQueue:
         try:
             while self._waiting:
                 if self._waits(self._waiting[0]):
-                    await self._settle()
+                    await self._wait_for_rest()
                 if self._waiting:
                     self._hand_on(self._waiting.popleft())
         finally:
             self._task = None
 
-    async def _settle(self) -> None:
+    async def _wait_for_rest(self) -> None:
         """Wait until the app rests, or give up."""
         turns = 0
         while self._busy() is not None:
