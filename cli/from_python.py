@@ -27,7 +27,7 @@ PATIENCE_S = 10.0
 @cache
 def options() -> dict[str, Any]:
     """Return the options of `cnn-explorer train` by the name that they have in Python: the flag's, with underscores."""
-    from .train_options import TrainCommand
+    from .train_command import TrainCommand
 
     found = {}
     for parameter in TrainCommand("train").make_options():

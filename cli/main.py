@@ -24,7 +24,7 @@ from .help import GroupedGroup
 from .list import list_networks
 from .runs import runs_app
 from .show import compare, lineage, show
-from .train_options import TrainCommand, train
+from .train_command import TrainCommand, train
 
 app = typer.Typer(
     name="cnn-explorer",

@@ -319,7 +319,7 @@ def clone(
     What follows the RUN are the options of `cnn-explorer train`; 'cnn-explorer train --help' names them.
     """
     from ..trainer.launch.clone import words
-    from .train_options import TrainCommand
+    from .train_command import TrainCommand
 
     folder = _folder(context, runs)
     path = _find(context, run, runs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,27 +67,6 @@ class LazyCommand(GroupedCommand):
     def make_options(self) -> list[Any]:
         """The arguments and options, made anew."""
         raise NotImplementedError
-
-
-class TrainCommand(LazyCommand):
-    """The command `train`."""
-
-    def make_options(self) -> list[Any]:
-        """An option for each setting, in the order of the groups, and those that are no settings."""
-        from ..trainer.config.request import of_groups
-        from ..trainer.config.setting import GROUPS
-
-        return options_of(BY_HAND, of_groups(GROUPS))
-
-    def invoke(self, ctx: Any) -> Any:
-        """Train what the options ask for."""
-        from .train import train
-
-        return train(ctx.params)
-
-
-def train() -> None:
-    """Train networks. Ctrl-C writes a checkpoint; 'cnn-explorer runs resume last' goes on from there."""
 
 
 def options_of(by_hand: Mapping[str, tuple[Any, object]], settings: Iterable[Setting]) -> list[Any]:
@@ -187,12 +166,6 @@ def _renamed(values: Mapping[str, Any], defined: Setting) -> Any:
             log(f"--{alias} is now called --{defined.name}")
             value = old if value is None else value
     return value
-
-
-def from_argv(words: Sequence[str]) -> TrainRequest:
-    """The request that the words after `cnn-explorer train` ask for; it does what `TrainRequest.to_argv` wrote."""
-    command = TrainCommand("train")
-    return request_of(command.make_context("train", list(words)).params)
 
 
 def _assigned(pairs: list[str]) -> dict[str, object]:

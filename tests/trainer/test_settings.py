@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from cnn_explorer.cli import train_options
-from cnn_explorer.cli.train_options import from_argv, options_of, request_of
+from cnn_explorer.cli.train_command import TrainCommand, from_argv
+from cnn_explorer.cli.train_options import options_of, request_of
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.common.value_checks import Rule
 from cnn_explorer.trainer.config import config_file, recipe
@@ -54,7 +55,7 @@ def test_a_definition_is_whole(defined: Setting) -> None:
 
 
 def test_each_setting_has_an_option_of_its_group() -> None:
-    options = {option.name: option for option in train_options.TrainCommand("train").params}
+    options = {option.name: option for option in TrainCommand("train").params}
     names = [name for option in options.values() for name in (*option.opts, *option.secondary_opts)]
     assert len(names) == len(set(names))
     for key, (_, defined) in all_settings().items():

@@ -149,7 +149,7 @@ def test_what_is_taken_over_has_settings_of_its_own(tmp_path: Path) -> None:
 
 def test_the_command_takes_the_words(tmp_path: Path) -> None:
     """What the form hands over comes back as the same request from the command's own reading."""
-    from cnn_explorer.cli.train_options import from_argv
+    from cnn_explorer.cli.train_command import from_argv
 
     made = form(lr="0.2", augment="translate, cutout", nesterov="no", milestones="0.3, 0.6", threads="1", keep="2")
     assert from_argv(words(made)[1:]) == form_module.request(made)
