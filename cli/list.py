@@ -82,4 +82,4 @@ def print_list(chosen) -> None:
         figures = (count_text(form.parameters), count_text(form.macs))
         rows.append((variant.year, variant.name, shape_text(form.input), *figures, small_text, " ".join(variant.tags)))
     columns = ("year", "network", "image", "params", "mult-adds", "small stem", "tags")
-    print_table(columns, rows, numbers=("params", "mult-adds", "small stem"), shrink="tags")
+    print_table(columns, rows, numbers=("params", "mult-adds", "small stem"), shrink="tags", optional=("small stem",))

@@ -1,21 +1,30 @@
-"""Tables for the terminal and for pipes: as wide as the terminal, uncut and without colour codes where nobody looks."""
+"""Tables for the terminal and for pipes: as wide as the terminal, uncut where nobody looks.
+
+Rich would cut every column of a table that is too wide, and loading it takes a third of the time of `list`.
+"""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PIPE_WIDTH = 2000
+WIDE_GAP, NARROW_GAP = 3, 2
+LEAST_SHRUNK = 8
+"""A column that would be narrower is left out: it could hardly show anything."""
 
 
 def console(stream: IO[str] | None = None) -> Console:
     """A console on ``stream`` (stdout): terminal width on a terminal, practically endless lines in a pipe."""
+    from rich.console import Console
+
     target = stream or sys.stdout
     if target.isatty():
         return Console(file=target, highlight=False)
@@ -28,26 +37,75 @@ def print_table(
     *,
     numbers: Sequence[str] = (),
     shrink: str | None = None,
+    optional: Sequence[str] = (),
     title: str | None = None,
 ) -> None:
     """Print rows under their column names on stdout.
 
-    ``numbers`` are the columns set right; ``shrink`` is the column that gives way first on a narrow terminal, ending in "…".
+    ``numbers`` are the columns set right. On a narrow terminal the column ``shrink`` gives way first, ending in "…"; where
+    no room is left it goes, and after it those in ``optional``. What is too wide even then comes in blocks of columns,
+    each with the first column.
     """
-    target = console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", show_edge=False)
-    for name in columns:
-        narrow = name == shrink
-        table.add_column(
-            name,
-            justify="right" if name in numbers else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=1 if narrow and target.is_terminal else None,
-            min_width=None if narrow else len(name),
-        )
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    with target.capture() as capture:
-        target.print(table)
-    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
+    table = [list(columns), *(["" if cell is None else str(cell) for cell in row] for row in rows)]
+    print("\n".join([*([title] if title else []), *_lines(table, numbers, shrink, optional, room)]))
+
+
+def _lines(
+    table: list[list[str]], numbers: Sequence[str], shrink: str | None, optional: Sequence[str], room: int
+) -> list[str]:
+    """The rows of ``table``, the first of which names the columns, as lines of at most ``room`` cells if possible."""
+    columns = table[0]
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    right = [name in numbers for name in columns]
+    for gap in (WIDE_GAP, NARROW_GAP):
+        if _total(widths, gap) <= room:
+            return _drawn(table, widths, right, gap)
+    if shrink in columns:
+        at = columns.index(shrink)
+        widths[at] -= _total(widths, NARROW_GAP) - room
+        if widths[at] >= LEAST_SHRUNK:
+            return _drawn(table, widths, right, NARROW_GAP)
+        return _lines(_without(table, at), numbers, None, optional, room)
+    if optional:
+        return _lines(_without(table, columns.index(optional[0])), numbers, None, optional[1:], room)
+    return _in_blocks(table, widths, right, room)
+
+
+def _without(table: list[list[str]], at: int) -> list[list[str]]:
+    return [row[:at] + row[at + 1 :] for row in table]
+
+
+def _total(widths: Sequence[int], gap: int) -> int:
+    return sum(widths) + gap * (len(widths) - 1)
+
+
+def _drawn(table: list[list[str]], widths: Sequence[int], right: Sequence[bool], gap: int) -> list[str]:
+    lines = []
+    for row in table:
+        cells = [_cell(cell, width, to) for cell, width, to in zip(row, widths, right, strict=True)]
+        lines.append((" " * gap).join(cells).rstrip())
+    lines.insert(1, "─" * _total(widths, gap))
+    return lines
+
+
+def _cell(text: str, width: int, right: bool) -> str:
+    space = width - cell_len(text)
+    if space < 0:
+        return set_cell_size(text, width - 1) + "…"
+    return " " * space + text if right else text + " " * space
+
+
+def _in_blocks(table: list[list[str]], widths: Sequence[int], right: Sequence[bool], room: int) -> list[str]:
+    """As many columns beside the first as fit, below them the next ones beside the first again, and so on."""
+    lines: list[str] = []
+    at = 1
+    while at < len(widths):
+        chosen = [0, at]
+        at += 1
+        while at < len(widths) and _total([widths[i] for i in (*chosen, at)], NARROW_GAP) <= room:
+            chosen.append(at)
+            at += 1
+        block = [[row[i] for i in chosen] for row in table]
+        lines += ["", *_drawn(block, [widths[i] for i in chosen], [right[i] for i in chosen], NARROW_GAP)]
+    return lines[1:] or _drawn(table, widths, right, NARROW_GAP)
