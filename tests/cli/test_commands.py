@@ -7,15 +7,33 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cnn_explorer.cli import show
+from support.training import call
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own: for what a process alone can show, and for commands that load no torch."""
     arguments = [sys.executable, "-m", "cnn_explorer", *words]
     return subprocess.run(arguments, capture_output=True, text=True, check=False)
+
+
+Here = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The same in this process, where torch is loaded already."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        code = call(monkeypatch, *words)
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, shown.out, shown.err)
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -37,12 +55,18 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
         (["--runs", "elsewhere", "list"], "write it behind 'list'"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(words: list[str], told: str) -> None:
-    done = command(*words)
+def test_a_mistake_is_one_line_and_exit_code_2(here: Here, words: list[str], told: str) -> None:
+    done = here(*words)
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert told in done.stderr
+
+
+def test_a_process_leaves_with_the_code_of_a_mistake() -> None:
+    done = command("frobnicate")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("cnn-explorer: ") and done.stderr.count("\n") == 1
 
 
 def test_list_as_text_and_json_agree() -> None:
@@ -80,15 +104,17 @@ def test_each_order_of_the_list_is_by_its_own_figure(sort: str, figure) -> None:
     assert three[first] == sort
 
 
-def test_no_colour_codes_in_a_pipe() -> None:
-    for words in (["list"], ["show", "lenet5"], ["compare", "lenet5", "resnet20"], ["lineage"]):
-        done = command(*words)
+def test_no_colour_codes_in_a_pipe(here: Here) -> None:
+    asked = ((command, ["list"]), (here, ["show", "lenet5"]), (here, ["compare", "lenet5", "resnet20"]))
+    for way, words in (*asked, (command, ["lineage"])):
+        done = way(*words)
         assert done.returncode == 0, done.stderr
-        assert "\x1b" not in done.stdout
+        assert done.stdout and "\x1b" not in done.stdout
 
 
 def test_show_tells_note_layers_and_exact_work() -> None:
     text = command("show", "lenet5").stdout
+    assert "\x1b" not in text
     assert "The idea in one sentence" in text and "61,706" in text and "416,520" in text and "torchinfo" in text
 
 
@@ -100,16 +126,16 @@ def test_a_bar_shows_the_largest_parts_and_their_share_of_all(monkeypatch: pytes
     assert show.bar([("a", 0)]) == "none"
 
 
-def test_show_as_json_is_the_anatomy() -> None:
-    shown = json.loads(command("show", "resnet18", "--small", "--json", "--batch", "2").stdout)
+def test_show_as_json_is_the_anatomy(here: Here) -> None:
+    shown = json.loads(here("show", "resnet18", "--small", "--json", "--batch", "2").stdout)
     assert (shown["parameters"], shown["input"], shown["batch"]) == (11_173_962, [3, 32, 32], 2)
     assert shown["layers"]["inputs"] == [[2, 3, 32, 32]]
     assert [step["after"] for step in shown["walk"]][-1] == [10]
     assert shown["memory"]["fp32"]["peak"] > shown["memory"]["bf16"]["peak"] > 0
 
 
-def test_compare_as_json_names_the_difference() -> None:
-    compared = json.loads(command("compare", "plain20", "resnet20", "--json").stdout)
+def test_compare_as_json_names_the_difference(here: Here) -> None:
+    compared = json.loads(here("compare", "plain20", "resnet20", "--json").stdout)
     assert [network["name"] for network in compared["networks"]] == ["plain20", "resnet20"]
     assert {"kind": "+ (sum of branches)", "verdict": "added"}.items() <= compared["difference"][0].items()
 
