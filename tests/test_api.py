@@ -13,6 +13,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 import cnn_explorer as cx
@@ -21,7 +22,8 @@ import pytest
 import torch
 from cnn_explorer.cli import from_python
 from cnn_explorer.models.catalogue import registry
-from support.training import create_run, same, weights_of
+from support.patience import PATIENCE_S
+from support.training import call, create_run, same, weights_of
 from torch import nn
 
 QUICK = {"threads": 1, "device": "cpu", "calibrate": False, "batch_size": 256}
@@ -68,6 +70,27 @@ def own(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.path[:] = before
     for name in ("mynet", "mylayers"):
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def planned_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs are planned in this process, where torch is loaded, instead of in one of their own; both run one command.
+
+    The process itself is what the tests of networks of one's own files and cells go through.
+    """
+
+    class Planned:
+        def __init__(self, command: list[str], **_: object) -> None:
+            self.words = command[command.index("cnn_explorer") + 1 :]
+            self.returncode = 0
+
+        def communicate(self) -> tuple[str, str]:
+            capsys.readouterr()
+            with monkeypatch.context() as patch:
+                self.returncode = call(patch, *self.words)
+            return capsys.readouterr()
+
+    monkeypatch.setattr(from_python, "subprocess", SimpleNamespace(Popen=Planned, PIPE=None, DEVNULL=None))
 
 
 def made(kind: str = "Net") -> nn.Module:
@@ -238,7 +261,7 @@ def test_a_network_of_a_file_is_trained_stopped_resumed_and_loaded(own: Path) ->
     assert same(dict(broken_off.load("last").state_dict()), weights_of(broken_off.path, "last"))
     (own / "mynet.py").write_text("raise SystemExit('the run does not need this file any more')")
     assert broken_off.resume() is broken_off
-    assert broken_off.wait(120).state == straight.wait(120).state == "finished"
+    assert broken_off.wait(PATIENCE_S).state == straight.wait(PATIENCE_S).state == "finished"
 
     assert same(weights_of(straight.path), weights_of(broken_off.path))
     loaded = cx.load(broken_off)
@@ -258,8 +281,9 @@ def test_a_network_of_a_file_is_trained_stopped_resumed_and_loaded(own: Path) ->
     assert cx.run("last") == broken_off == cx.run(broken_off.path) and cx.run(straight.id[-4:]) == straight
 
 
+@pytest.mark.usefixtures("planned_here")
 def test_what_a_run_tells(home: Path) -> None:
-    run = cx.train("tiny", epochs=3, **QUICK).wait(120)
+    run = cx.train("tiny", epochs=3, **QUICK).wait(PATIENCE_S)
     accuracy = run.curve("accuracy", "validation")
     assert accuracy.epochs == [1.0, 2.0, 3.0] and len(list(accuracy)) == 3
     best = run.best()
@@ -286,6 +310,7 @@ def test_what_a_run_tells(home: Path) -> None:
     assert isinstance(run.metrics().to_pandas(), pandas.DataFrame)
 
 
+@pytest.mark.usefixtures("planned_here")
 def test_a_wait_can_end_before_the_run(home: Path) -> None:
     run = cx.train("tiny_slow", epochs=200, **QUICK)
     with pytest.raises(TimeoutError, match="goes on"):
@@ -306,7 +331,7 @@ def test_an_error_in_the_persons_forward_is_one_line(own: Path) -> None:
     with pytest.raises(
         cx.WorkError, match=rf"failed: ZeroDivisionError: cannot go on \(mynet.py, line {line}; traceback"
     ):
-        run.wait(120)
+        run.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize(
@@ -331,6 +356,7 @@ def test_an_error_in_the_persons_forward_is_one_line(own: Path) -> None:
         (3, {}, "neither a torch.nn.Module"),
     ],
 )
+@pytest.mark.usefixtures("planned_here")
 def test_what_cannot_be_trained_is_refused_before_there_is_a_run(
     home: Path, network: Any, options: dict, words: str
 ) -> None:
@@ -429,7 +455,7 @@ def test_a_class_or_function_of_a_cell_is_called_for_the_data(home: Path) -> Non
     code = """
     def make(num_classes, in_channels):
         return nn.Sequential(Block(nn.Conv2d(in_channels, 4, 9, stride=9)), nn.Flatten(), nn.Linear(36, num_classes))
-    run = cx.train(make, epochs=1, **quick).wait(120)
+    run = cx.train(make, epochs=1, **quick).wait(300)
     print(sum(p.numel() for p in run.load().parameters()), run.config["network"]["own"]["kind"])
     """
     done = python(CELL + QUICK_CELL + textwrap.dedent(code))

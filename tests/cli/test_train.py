@@ -107,12 +107,13 @@ def test_ctrl_c_stops_with_a_checkpoint_even_if_nobody_reads_the_result(home: Pa
     assert (path / "checkpoints" / "last.pt").exists()
 
 
-def test_killed_at_random_steps_the_weights_are_those_of_an_undisturbed_run(home: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_at_random_steps_the_weights_are_those_of_an_undisturbed_run(home: Path, kills: int) -> None:
     whole, lock = create_run(home / "whole", "tiny_slow")
     assert execute_run(whole, lock, log=lambda line: None) == 0
     chance = random.Random(20)
     process = command(*SLOW)
-    for _ in range(3):
+    for _ in range(kills):
         path = wait_for(training(home))
         time.sleep(chance.uniform(0.0, 0.6))
         process.kill()

@@ -27,17 +27,24 @@ from torch import Tensor, nn
 
 ORACLE = json.loads((Path(__file__).parent / "oracle.json").read_text())["entries"]
 NAMES = list(registry.variants())
+
+
+def smallest(family: str) -> registry.Variant:
+    """The variant of a family that costs least on small images."""
+    return min(registry.family(family).variants, key=lambda variant: variant.form("small").macs)
+
+
 FORMS = [
     (variant.name, form)
     for variant in registry.variants().values()
     for form in ("paper", "small")
     if form == "paper" or variant.small_form is not None
 ]
-
-
-def smallest(family: str) -> registry.Variant:
-    """The variant of a family that costs least on small images."""
-    return min(registry.family(family).variants, key=lambda variant: variant.form("small").macs)
+SMALLEST = {smallest(family).name for family in FAMILIES}
+LARGER_FORMS = [(name, form) for name, form in FORMS if name not in SMALLEST]
+SAMPLED_FORMS = [
+    pytest.param(name, form, marks=() if name in SMALLEST else pytest.mark.slow) for name, form in FORMS
+]
 
 
 @cache
@@ -98,32 +105,51 @@ def owners(layers: list[str], parameter: str) -> list[str]:
     return [layer for layer in layers if parameter == layer or parameter.startswith(layer + ".")]
 
 
-def check_stages(found: Traced) -> None:
+def check_stages(network: Any) -> None:
     """The declared stages partition the parameters."""
-    declaration = found.network.declaration
-    modules = dict(found.network.named_modules())
+    declaration = network.declaration
+    modules = dict(network.named_modules())
     layers = [layer for stage in declaration.stages for layer in stage.layers]
-    for parameter, _ in found.network.named_parameters():
+    for parameter, _ in network.named_parameters():
         assert len(owners(layers, parameter)) == 1, f"{parameter} belongs to {owners(layers, parameter)}"
     assert declaration.feature_layer in modules
 
 
-@pytest.mark.parametrize(("name", "form"), FORMS)
+def stage_parameters(network: Any) -> list[tuple[Stage, int]]:
+    """The declared stages, each with the number of its parameters."""
+    sizes = {key: parameter.numel() for key, parameter in network.named_parameters()}
+    return [
+        (stage, sum(size for key, size in sizes.items() if owners(list(stage.layers), key)))
+        for stage in network.declaration.stages
+    ]
+
+
+@pytest.mark.parametrize(("name", "form"), LARGER_FORMS)
+def test_a_larger_form_has_the_parameters_that_its_note_and_its_declaration_say(name: str, form: str) -> None:
+    """What costs little of the test below, for the variants that it takes up once a week."""
+    network: Any = counting.on_meta(lambda: registry.build(name, form=form))
+    check_stages(network)
+    stamped = registry.find(name).form(form)
+    assert counting.count_parameters(network) == stamped.parameters
+    assert [(stage.name, parameters) for stage, parameters in stage_parameters(network)] == [
+        (row[0], row[2]) for row in stamped.stages()
+    ]
+
+
+@pytest.mark.parametrize(("name", "form"), SAMPLED_FORMS)
 def test_a_form_is_what_its_note_and_its_declaration_say(name: str, form: str) -> None:
     """One trace for both questions: are the stamped counts the code's, do the stages hold all parameters and all work?"""
     found = traced(name, form)
-    check_stages(found)
+    check_stages(found.network)
     stamped = registry.find(name).form(form)
     assert (counting.count_parameters(found.network), found.macs[""]) == (stamped.parameters, stamped.macs)
-    sizes = {key: parameter.numel() for key, parameter in found.network.named_parameters()}
     rows = []
     image = stamped.input
-    for stage in found.network.declaration.stages:
+    for stage, parameters in stage_parameters(found.network):
         shape = found.shapes.get(stage.layers[-1])
         if shape is None:  # an auxiliary head, which runs in training mode alone
             assert owners(list(found.network.declaration.auxiliary), stage.layers[-1]), stage.name
             shape = counting.stage_shapes(found.network, image)[stage.name]
-        parameters = sum(size for key, size in sizes.items() if owners(list(stage.layers), key))
         rows.append((stage.name, shape, parameters, sum(found.macs.get(layer, 0) for layer in stage.layers)))
     assert rows == stamped.stages()
     assert sum(row[3] for row in rows) == stamped.macs, "some work lies in no stage"

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -22,6 +24,7 @@ def test_killed_at_every_kind_of_point_a_run_ends_as_an_undisturbed_one(tmp_path
     assert [line for line in lines if not line.endswith(": equal")] == []
 
 
+@pytest.mark.slow
 def test_killed_at_random_points_likewise() -> None:
     done = run(TESTS.parent / "scripts" / "kill_runs.py", "--kills", 2, "--seed", 5)
     assert done.returncode == 0, done.stderr
