@@ -42,9 +42,7 @@ FORMS = [
 ]
 SMALLEST = {smallest(family).name for family in FAMILIES}
 LARGER_FORMS = [(name, form) for name, form in FORMS if name not in SMALLEST]
-SAMPLED_FORMS = [
-    pytest.param(name, form, marks=() if name in SMALLEST else pytest.mark.slow) for name, form in FORMS
-]
+SAMPLED_FORMS = [pytest.param(name, form, marks=() if name in SMALLEST else pytest.mark.slow) for name, form in FORMS]
 
 
 @cache

@@ -39,7 +39,7 @@ def train(writer: RunWriter, manner: str, asked: list[int]) -> int:
         writer.record({"kind": "train", "step": step, "epoch": step / 2, "loss": 1 / step, "accuracy": 0.5})
     writer.record({"kind": "eval", "split": "validation", "step": 3, "epoch": 1, "loss": 0.5, "accuracy": 0.75})
     if manner == "fork" and os.fork() == 0:
-        time.sleep(30)
+        time.sleep(600)
         os._exit(0)
     if manner in ("die", "fork"):
         os._exit(9)

@@ -12,6 +12,7 @@ from cnn_explorer.trainer.common import process
 from cnn_explorer.trainer.runs.liveness import infer_state
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.trainer.runs.run_writer import timestamp
+from support.patience import PATIENCE_S
 
 NOW = 1_800_000_000.0
 
@@ -67,9 +68,8 @@ def test_a_zombie_is_dead():
     started, ticks = process.start_time(child.pid), process.start_ticks(child.pid)
     assert child.stdout is not None
     child.stdout.read()
-    for _ in range(500):
-        if not process.is_alive(child.pid, started, ticks):
-            break
+    deadline = time.monotonic() + PATIENCE_S
+    while process.is_alive(child.pid, started, ticks) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert process.is_alive(child.pid, started, ticks) is False
     child.communicate()

@@ -14,9 +14,7 @@ from cnn_explorer.trainer.runs import lock as lock_module
 from cnn_explorer.trainer.runs.lock import RunLock, is_locked
 from support.patience import PATIENCE_S
 
-HOLD = (
-    "import sys, time; from pathlib import Path; from cnn_explorer.trainer.runs.lock import RunLock; {}; time.sleep(60)"
-)
+HOLD = "import sys, time; from pathlib import Path; from cnn_explorer.trainer.runs.lock import RunLock; {}; time.sleep(600)"
 
 
 def start(code: str, **options) -> subprocess.Popen:
@@ -87,7 +85,7 @@ def test_a_forked_helper_does_not_keep_it(tmp_path):
     helper = os.fork()
     if helper == 0:
         os.write(writing, b"held" if lock.held else b"none")
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
     assert os.read(reading, 4) == b"none"
     lock.hand_over()  # closes without unlocking, as a death does
@@ -100,7 +98,7 @@ def test_a_forked_helper_does_not_keep_it(tmp_path):
 
 def test_another_program_started_meanwhile_does_not_keep_it(tmp_path):
     lock = RunLock.acquire(tmp_path)
-    child = subprocess.Popen(["sleep", "60"], close_fds=False)
+    child = subprocess.Popen(["sleep", "600"], close_fds=False)
     lock.hand_over()
     assert is_locked(tmp_path) is False
     child.kill()
@@ -159,7 +157,7 @@ def test_a_lock_file_that_is_replaced_while_somebody_waits_for_it_is_not_accepte
 
 def test_releasing_ends_the_hold_of_a_child_that_inherited_it(tmp_path):
     lock = RunLock.acquire(tmp_path)
-    child = subprocess.Popen(["sleep", "60"], pass_fds=[lock.fileno()])
+    child = subprocess.Popen(["sleep", "600"], pass_fds=[lock.fileno()])
     try:
         assert is_locked(tmp_path) is True
         lock.release()

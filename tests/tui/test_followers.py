@@ -18,6 +18,7 @@ from cnn_explorer.tui.charts.followers import ALL_READ, OUTLINED, UNREAD, Follow
 from cnn_explorer.tui.runs.run_previews import PreviewWatch
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
+from support.patience import PATIENCE_S
 from support.tui import FakeRun, eval_record, make_app, train_record, until
 
 NAMES = [f"20261120-14302{number}-lenet5-digits-{'abcd'[number]}f3a" for number in range(4)]
@@ -184,18 +185,18 @@ def test_a_list_keeps_the_histories_of_the_rows_in_sight_alone(tmp_path: Path) -
     thread = threading.Thread(target=watch.run)
     thread.start()
     try:
-        assert set(told.get(timeout=60)) == set(NAMES[:2])
+        assert set(told.get(timeout=PATIENCE_S)) == set(NAMES[:2])
         assert followers.drawable == {run.path for run in runs[:2]}
         watch.want([run.path for run in runs[2:]])
-        assert set(told.get(timeout=60)) == set(NAMES[2:])
+        assert set(told.get(timeout=PATIENCE_S)) == set(NAMES[2:])
         assert followers.drawable == {run.path for run in (runs[0], *runs[2:])}
         assert followers.watched == {run.path for run in runs}
         runs[1].write(eval_record(3, 0.9))
         watch.want([runs[1].path])
-        assert told.get(timeout=60)[NAMES[1]].accuracies == (0.6, 0.7, 0.9)
+        assert told.get(timeout=PATIENCE_S)[NAMES[1]].accuracies == (0.6, 0.7, 0.9)
     finally:
         watch.stop()
-        thread.join(60)
+        thread.join(PATIENCE_S)
     assert followers.watched == {runs[0].path}
 
 

@@ -17,6 +17,7 @@ from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.screens.search import SearchScreen
 from cnn_explorer.tui.widgets.filter_input import FilterInput
 from cnn_explorer.tui.widgets.rows import RowList
+from support.patience import PATIENCE_S
 from support.terminal import FIRST_NETWORK, InTerminal
 from support.tui import FakeRun, make_app, until
 from textual._xterm_parser import XTermParser
@@ -185,7 +186,7 @@ async def test_ctrl_c_twice_ends_the_app_while_an_action_hangs(tmp_path: Path, m
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         send(app, "Qjj")
-        await asyncio.wait_for(begun.wait(), 60)
+        await asyncio.wait_for(begun.wait(), PATIENCE_S)
         send(app, "\x03\x03")
         try:
             await until(pilot, lambda: app._exit, "the app ends", 20)
@@ -228,9 +229,9 @@ async def test_a_widget_that_hangs_does_not_hold_the_keyboard(tmp_path: Path, mo
     async with app.run_test(size=SIZE):
         send(app, "^T\x11")
         try:
-            await asyncio.wait_for(begun.wait(), 60)
+            await asyncio.wait_for(begun.wait(), PATIENCE_S)
             theme = app.theme
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 while not app._exit:
                     await asyncio.sleep(0.01)
             assert app.theme == theme
@@ -268,5 +269,5 @@ def test_a_run_survives_letters_typed_ahead_in_a_terminal(tmp_path: Path) -> Non
         app.press(b"\r")
         assert app.wait(1) is None
         app.press(b"\x11")
-        assert app.wait(20) == 0
+        assert app.wait() == 0
     assert (run.path / "run.json").exists()

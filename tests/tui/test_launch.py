@@ -296,7 +296,7 @@ def test_a_plan_is_read(tmp_path: Path, monkeypatch) -> None:
 
 def test_a_call_can_be_ended(tmp_path: Path, monkeypatch) -> None:
     heard = threading.Event()
-    call = Call(script(tmp_path, "echo begun >&2; exec sleep 60", monkeypatch).command(), lambda text: heard.set())
+    call = Call(script(tmp_path, "echo begun >&2; exec sleep 600", monkeypatch).command(), lambda text: heard.set())
     ended: list[CommandOutcome] = []
     thread = threading.Thread(target=lambda: ended.append(commands.start(call)))
     thread.start()

@@ -95,14 +95,14 @@ def test_glances_tell_only_what_changed(tmp_path: Path) -> None:
     thread = threading.Thread(target=watch.run)
     thread.start()
     try:
-        assert told.get(timeout=60) == {NAMES[0]: RunPreview((0.6,)), NAMES[1]: RunPreview()}
+        assert told.get(timeout=PATIENCE_S) == {NAMES[0]: RunPreview((0.6,)), NAMES[1]: RunPreview()}
         run.write(eval_record(2, 0.7))
-        assert told.get(timeout=60) == {NAMES[0]: RunPreview((0.6, 0.7))}
+        assert told.get(timeout=PATIENCE_S) == {NAMES[0]: RunPreview((0.6, 0.7))}
         (run.path / "metrics.jsonl").write_text(json.dumps(eval_record(1, 0.9)) + "\n")
-        assert told.get(timeout=60) == {NAMES[0]: RunPreview((0.9,))}
+        assert told.get(timeout=PATIENCE_S) == {NAMES[0]: RunPreview((0.9,))}
     finally:
         watch.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 # What is drawn together
