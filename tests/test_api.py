@@ -325,6 +325,7 @@ def test_a_run_without_a_checkpoint_cannot_be_loaded(home: Path) -> None:
     lock.release()
 
 
+@pytest.mark.usefixtures("planned_here")
 def test_an_error_in_the_persons_forward_is_one_line(own: Path) -> None:
     run = cx.train(made("Broken"), "digits", epochs=1, **QUICK)
     line = OWN.splitlines().index('            raise ZeroDivisionError("cannot go on")') + 1

@@ -1,6 +1,7 @@
 """What must hold for every network of the catalogue, whoever added it.
 
-What needs only shapes runs on the meta device for all variants; real arithmetic runs for each family's smallest variant in
+What needs only shapes runs on the meta device: parameters are counted for all variants, a network is traced for the
+smallest variant of each family and once a week for the others. Real arithmetic runs for each family's smallest variant in
 its form for small images, on real digits.
 """
 
@@ -124,7 +125,7 @@ def stage_parameters(network: Any) -> list[tuple[Stage, int]]:
 
 @pytest.mark.parametrize(("name", "form"), LARGER_FORMS)
 def test_a_larger_form_has_the_parameters_that_its_note_and_its_declaration_say(name: str, form: str) -> None:
-    """What costs little of the test below, for the variants that it takes up once a week."""
+    """The cheap half of the test below, for the variants that it takes only with those marked slow."""
     network: Any = counting.on_meta(lambda: registry.build(name, form=form))
     check_stages(network)
     stamped = registry.find(name).form(form)
