@@ -13,6 +13,22 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+LONG_FILES = (
+    "tests/trainer/test_ranks.py",
+    "tests/trainer/test_kill_runs.py",
+    "tests/tui/test_every_network.py",
+    "tests/test_notebooks.py",
+    "tests/test_package.py",
+    "tests/test_api.py",
+    "tests/cli/test_train.py",
+)
+"""Files with single tests of many seconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that at the end no process works on one while the others have nothing left."""
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in LONG_FILES)
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:

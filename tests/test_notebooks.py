@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 from typing import Any
 
+import cnn_explorer
 import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed (extra test)")
@@ -64,6 +66,20 @@ def test_take_a_network_apart(kernel: Path) -> None:
     assert "the smallest square that works is 63" in last and last.count("\n") == 1
 
 
+def without_magics(source: str) -> str:
+    return "\n".join(line for line in source.splitlines() if not line.startswith("%"))
+
+
+def test_the_examples_use_names_that_there_are() -> None:
+    """The cheap half of running them: each cell is Python, and what it takes from the package is in it."""
+    for path in EXAMPLES:
+        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        nodes = [node for source in cells for node in ast.walk(ast.parse(without_magics(source)))]
+        used = {n.attr for n in nodes if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "cx"}
+        assert len(used) > 1 and used <= set(dir(cnn_explorer)), path.name
+
+
+@pytest.mark.slow
 def test_train_and_compare(kernel: Path) -> None:
     done = executed(nbformat.read(EXAMPLES[1], as_version=4), kernel)
     said = [shown(cell) for cell in done.cells if cell.cell_type == "code"]
