@@ -88,6 +88,7 @@ def test_train_and_compare(kernel: Path) -> None:
     assert "finished" in said[-1] and "test accuracy" in said[-1]
 
 
+@pytest.mark.slow
 def test_a_class_of_a_cell_and_one_of_a_file_that_is_reloaded(kernel: Path) -> None:
     pytest.importorskip("cloudpickle")
     quick = "dict(epochs=1, threads=1, device='cpu', calibrate=False, batch_size=256)"
