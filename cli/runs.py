@@ -107,7 +107,7 @@ def stop(
     context: typer.Context,
     run: RunId,
     keep_best: Annotated[
-        bool, typer.Option("--keep-best", help="End the training here and judge the best weights on the test part.")
+        bool, typer.Option("--keep-best", help="End the training here and evaluate the best weights on the test split.")
     ] = False,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -118,7 +118,7 @@ def stop(
 
     path = _find(context, run, runs)
     if keep_best:
-        _ask(requests.request_finish, path, wait, "was asked to end its training and judge its best weights", as_json)
+        _ask(requests.request_finish, path, wait, "was asked to end its training and evaluate its best weights", as_json)
     else:
         _ask(requests.request_stop, path, wait, "was asked to stop", as_json)
 

@@ -177,7 +177,7 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     print(f"{spec.name} for {_shape(spec.shape)}, batch {batch}")
     print(f"  parameters     {tree.parameters:,}")
     print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
-    print(f"  depth          {tree.depth} layers with weights on the longest way")
+    print(f"  depth          {tree.depth} layers with weights on the longest path")
     print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole image')}")
     place, free = room_for_training()
     for precision, memory in training_memories(spec).items():

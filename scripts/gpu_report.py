@@ -113,7 +113,7 @@ def as_markdown(report: dict) -> str:
 
 def training_line(found: dict) -> str:
     """A run in a sentence."""
-    goal = f"{100 * GOAL:.0f} % on the validation part"
+    goal = f"{100 * GOAL:.0f} % on the validation split"
     when = f"{goal} after {found['goal_s']:.1f} s" if found["goal_s"] is not None else f"{goal} was not reached"
     return (
         f"Test accuracy {100 * found['test']:.2f} % after {found['epochs']} epochs, trained in {found['training_s']:.1f} s "

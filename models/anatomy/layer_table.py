@@ -29,7 +29,7 @@ class Layer:
     ``kind``: "module" or "operation" (a sum of branches, a concatenation, a product, a matrix product of attention).
     Shapes keep the batch axis. ``parameters`` and ``macs`` include what is below. ``output_bytes``: size of the output.
     ``receptive_field``: image pixels a side along convolutions and poolings, None before any; ``is_global``: something
-    on the way mixed the whole map. ``depth``: layers with weights on the longest way from the image. ``executed`` is
+    on the way mixed the whole map. ``depth``: layers with weights on the longest path from the image. ``executed`` is
     False for parts that do not run in eval mode (auxiliary heads).
     ``times``: how many equal neighbours this row stands for after folding.
     """

@@ -120,7 +120,7 @@ class Anatomy:
 
     @property
     def depth(self) -> int:
-        """Number of layers with weights on the longest way through the network."""
+        """Number of layers with weights on the longest path through the network."""
         return self.tree.depth
 
     @property

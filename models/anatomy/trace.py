@@ -31,7 +31,7 @@ class ReceptiveField:
     """What is known of a tensor's past.
 
     ``size``: receptive field in image pixels a side; ``jump``: distance of neighbouring values in image pixels;
-    ``is_global``: something mixed the whole map; ``depth``: layers with weights on the longest way from the image.
+    ``is_global``: something mixed the whole map; ``depth``: layers with weights on the longest path from the image.
     """
 
     size: int = 1

@@ -115,7 +115,7 @@ def test_digits_leave_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# -- the validation part -----------------------------------------------------------------------------------------
+# -- the validation split -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_validation_part_of_its_own(folder: str, animals: Path, tmp_path: Path
     assert dataset_info.describe(f"folder:{animals}", tmp_path).validation == 7
     said: list[str] = []
     again = load(animals, tmp_path / "cache", validation=0.5, log=said.append)
-    assert len(again.validation) == 7 and any("its own validation part" in line for line in said)
+    assert len(again.validation) == 7 and any("its own validation split" in line for line in said)
 
 
 def test_train_and_val_alone_make_val_the_test_part(animals: Path, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_settings_tags_and_states_are_terms() -> None:
     assert {name for name in named if glossary.find(name) is None} == set()
     for state in STATES.values():
         entry = glossary.find(state.name)
-        assert entry is not None and entry.label == f"{state.symbol} {state.name}"
+        assert entry is not None and entry.label(state.name) == f"{state.symbol} {state.name}"
 
 
 def test_headings_of_the_notes_are_terms() -> None:
@@ -99,7 +99,12 @@ def test_headings_of_the_notes_are_terms() -> None:
 
 def test_a_legend_names_each_entry_once_and_skips_what_is_unknown() -> None:
     found = glossary.legend(["MACs", "resnet18", "multiply-adds", "◆"])
-    assert [entry.term for entry in found] == ["MACs", "◆"]
+    assert list(found) == ["MACs", "◆"] and found["◆"].startswith("a network that is marked")
+
+
+def test_a_legend_calls_each_entry_as_the_screen_does() -> None:
+    names = ["run", "data set", "calibrate", "○ queued", "queued", "rho", "►"]
+    assert list(glossary.legend(names)) == ["run", "data set", "calibrate", "○ queued", "ρ rho", "►"]
 
 
 def test_the_glossary_is_a_page_that_search_finds() -> None:
@@ -147,3 +152,32 @@ async def test_help_of_the_runs_and_of_the_form(tmp_path: Path) -> None:
         assert {"setting", "weight decay", "ρ rho", "channels last"} <= set(legend_of(app.screen))
         await pilot.press("escape")
         await until(pilot, lambda: type(app.screen).__name__ == "LaunchScreen")
+
+
+async def test_help_explains_the_points_of_the_chart_and_the_brackets_of_the_tree(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("v", "question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        assert "(+ …)" in legend_of(app.screen) and "•" not in legend_of(app.screen)
+        await pilot.press("escape", "v", "question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        assert {"·", "•", "◉", "◆"} <= set(legend_of(app.screen))
+
+
+async def test_help_calls_a_column_as_its_title_does(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("enter", "6", "question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        assert "run" in legend_of(app.screen), "the column that other screens call id"
+
+
+async def test_the_form_offers_its_help_at_its_foot_and_cuts_no_name_of_a_setting(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("t")
+        await until(pilot, lambda: type(app.screen).__name__ == "LaunchScreen")
+        assert "? help" in screen_text(app).splitlines()[-1]
+        column = app.screen.query_one("#settings", RowList).columns[0]
+        assert column.width >= max(map(len, form.TITLES))

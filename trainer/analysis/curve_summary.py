@@ -32,7 +32,7 @@ class CurvePoint:
 class CurveSummary:
     """The course of a run. ``train`` are means over equally many records, ``validation`` one point an evaluation.
 
-    ``epochs`` and ``rate`` are the recipe's, ``images`` the size of the validation part; None where that is not known.
+    ``epochs`` and ``rate`` are the recipe's, ``images`` the size of the validation split; None where that is not known.
     """
 
     classes: int

@@ -1,6 +1,6 @@
 """The engine as a run uses it, Trainer, Updater, TrainingBatches and Report with a run directory, for a number of steps.
 
-What is left out is what the other loops do not do either: there is no validation part, and no checkpoints are written.
+What is left out is what the other loops do not do either: there is no validation split, and no checkpoints are written.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class BatchesOnly:
 
 
 def session_of(config: RunConfig, data: DataSet, existing: TrainingBatches | None = None) -> Session:
-    """A session for ``config``, without validation part. It uses the images of ``existing``, which hold them already."""
+    """A session for ``config``, without validation split. It uses the images of ``existing``, which hold them already."""
     session = build_session(config, data, torch.device(config.engine.device))
     if existing is None:
         return session

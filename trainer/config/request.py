@@ -44,7 +44,7 @@ class DataRequest:
         DATA,
         Rule(low=0),
         page="validation",
-        title="held out",
+        title="validation split",
     )
     stem: str | None = setting(
         None,

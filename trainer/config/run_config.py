@@ -71,7 +71,7 @@ class DataConfig:
     """Which images it is trained on, and how many of them each part has.
 
     ``size`` is the side of the images before they are fitted to the network, ``folder`` where the originals are, and
-    ``held_out`` what was asked for as validation part (a share, a number, or None for the usual one).
+    ``held_out`` what was asked for as validation split (a share, a number, or None for the usual one).
     """
 
     name: str

@@ -47,7 +47,7 @@ class DataInfo:
     folder: Path
     source: str
     validation: int = 0
-    """Images of a validation part that a folder brings itself; the others have theirs held out of ``train``."""
+    """Images of a validation split that a folder brings itself; the others have theirs held out of ``train``."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class DataSet:
-    """``mean`` and ``std`` are those of each channel, in 0 … 1, over the whole training set with the validation part.
+    """``mean`` and ``std`` are those of each channel, in 0 … 1, over the whole training set with the validation split.
 
     ``skipped`` names the files of a folder that could not be read, each with the reason.
     """
@@ -102,10 +102,10 @@ def load(
     decoded copy is kept in ``cache_folder``. ``image_size`` (default 32) and ``channels`` (default 3) hold for folders:
     a named set keeps its own size. ``validation`` is a share (0 < v < 1), a number of images, or 0 for none; by
     default 5,000 of a training set of 50,000 or more and a tenth of a smaller one. It is stratified and chosen by
-    ``seed``; the test part is the same whatever the seed. ``log`` gets a line on what takes long or is out of the
+    ``seed``; the test split is the same whatever the seed. ``log`` gets a line on what takes long or is out of the
     ordinary, ``progress`` the number of images decoded and their total.
 
-    UsageError: no such set, a folder that is none, a validation part that cannot be. WorkError: the data cannot be had.
+    UsageError: no such set, a folder that is none, a validation split that cannot be. WorkError: the data cannot be had.
     """
     if name.startswith(dataset_info.FOLDER):
         root = dataset_info.absolute(name.removeprefix(dataset_info.FOLDER))
@@ -144,7 +144,7 @@ def _assemble(
     images, labels = arrays["train.images"], arrays["train.labels"]
     if "validation.images" in arrays:
         if validation is not None:
-            log("the folder brings its own validation part; the one that was asked for is not held out")
+            log("the folder brings its own validation split; the one that was asked for is not held out")
         train = LabelledImages(images, labels)
         held = LabelledImages(arrays["validation.images"], arrays["validation.labels"])
     else:
@@ -164,7 +164,7 @@ def _assemble(
 def _hold_out(
     images: Tensor, labels: Tensor, classes: int, validation: float | None, seed: int
 ) -> tuple[LabelledImages, LabelledImages]:
-    """Train and validation part of the training set, as rows of the same tensor."""
+    """Train and validation split of the training set, as rows of the same tensor."""
     wanted = validation_size(validation, len(labels))
     if wanted == 0:
         return LabelledImages(images, labels), LabelledImages(images[:0], labels[:0])

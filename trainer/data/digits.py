@@ -18,7 +18,7 @@ from .split import counts_of, hold_out, seeded_keys, shares_for_test
 FILE = Path(__file__).with_name("digits.npz")
 SIDE = 28
 SPLIT_SEED = 1998
-"""Chooses the test part: fixed, so that two runs with different seeds are measured on the same digits."""
+"""Chooses the test split: fixed, so that two runs with different seeds are measured on the same digits."""
 
 
 def load() -> Stored:

@@ -1,7 +1,7 @@
 """What images a folder holds: its layout, its classes and its files, from their names alone (none is opened).
 
 Two layouts are understood. With parts: `train/CLASS/…`, `test/CLASS/…` and, where there is one, `val/CLASS/…`. Without:
-`CLASS/…`, from which about a fifth of every class becomes the test part, always the same images.
+`CLASS/…`, from which about a fifth of every class becomes the test split, always the same images.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def list_folder(text: str, stop: Callable[[], bool] = lambda: False) -> Listing:
             walk.remarks.append(f"the folder {shown(folder)} is none of train, validation and test and was left out")
     if "test" not in parts and "validation" in parts:
         parts["test"] = parts.pop("validation")
-        walk.remarks.append(f"there is no test part: {shown(parts['test'])} is taken for it")
+        walk.remarks.append(f"there is no test split: {shown(parts['test'])} is taken for it")
     found_in = {
         part: _classes(walk, [f"{folder}/{name}" for name in _folders_in(root / folder, text)])
         for part, folder in parts.items()
@@ -229,7 +229,7 @@ def _items(found: dict[str, list[_Found]], classes: Sequence[str]) -> list[Item]
 
 
 def _split(walk: _Walk, found: dict[str, list[_Found]]) -> Listing:
-    """Class folders only: about a fifth of every class, chosen by the names of the files, is the test part."""
+    """Class folders only: about a fifth of every class, chosen by the names of the files, is the test split."""
     classes = sorted(found)
     _check(walk.root, walk.text, classes)
     items = _items(found, classes)
@@ -239,7 +239,7 @@ def _split(walk: _Walk, found: dict[str, list[_Found]]) -> Listing:
         if count < 2:
             _wrong(walk.text, f"has one image of class {shown(name)}, which cannot be split into training and test")
     kept, held = hold_out(labels, shares_for_test(counts), name_keys([item.path for item in items]))
-    walk.remarks.append(f"there is no test part: {len(held)} of the {len(items)} images are held out for it")
+    walk.remarks.append(f"there is no test split: {len(held)} of the {len(items)} images are held out for it")
     train, test = (tuple(items[row] for row in rows) for rows in (kept, held))
     return Listing(walk.root, tuple(shown(name) for name in classes), train, (), test, walk.all_remarks())
 

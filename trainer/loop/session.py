@@ -278,7 +278,7 @@ def _go_on(trainer: Trainer, writer: RunWriter, report: Report, device: torch.de
 
 
 def _test(trainer: Trainer, data: DataSet, checkpointer: Checkpointer, report: Report) -> None:
-    """Judge the best weights on the test part, once, and write down the result."""
+    """Evaluate the best weights on the test split, once, and write down the result."""
     if not len(data.test):
         return
     report.status(state="testing", phase="test", eta_s=None)
@@ -297,7 +297,7 @@ def _test(trainer: Trainer, data: DataSet, checkpointer: Checkpointer, report: R
     evaluation = trainer.evaluate(network, data.test, mirrored=tta == "flip")
     report.record(_test_record(evaluation, trainer, epoch, report.time()) | {"tta": tta})
     report.status(test={"accuracy": evaluation.accuracy, "loss": short(evaluation.loss), "epoch": epoch})
-    mirrored = ", images and mirror images judged together" if tta == "flip" else ""
+    mirrored = ", images evaluated together with their mirror images" if tta == "flip" else ""
     report.log(f"test accuracy {percent(evaluation.accuracy)} with the weights of epoch {epoch}{mirrored}")
 
 

@@ -250,7 +250,7 @@ class Trainer:
         self._report_epoch(number, line)
 
     def _end_early(self) -> None:
-        """End here, as was asked. Within the first epoch nothing is judged yet, so the present weights are."""
+        """End here, as was asked. Within the first epoch nothing is evaluated yet, so the present weights are."""
         epoch = self.epochs_done
         if self.best is None:
             if len(self.session.validation):

@@ -55,7 +55,8 @@ def request_stop(path: Path, wait_s: float = 0.0) -> Stop:
 
 
 def request_finish(path: Path, wait_s: float = 0.0) -> Stop:
-    """Ask the run to end its training now, as if its recipe ended here, and to judge its best weights on the test part.
+    """Ask the run to end its training now, as if its recipe ended here, and to evaluate its best weights on the test
+    split.
 
     Leaves ``control/finish``; waits up to ``wait_s`` seconds for the end. Raises UsageError when the run is not alive, is
     only queued, or is being tested already, WorkError when the file cannot be written.

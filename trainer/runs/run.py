@@ -103,7 +103,7 @@ class Run:
 
     @property
     def best_accuracy(self) -> float | None:
-        """Best accuracy on the validation part, 0 to 1."""
+        """Best accuracy on the validation split, 0 to 1."""
         return number(_part(self.status, "best").get("accuracy"))
 
     @property
@@ -112,12 +112,12 @@ class Run:
 
     @property
     def ended_early(self) -> bool:
-        """Whether the training was ended before its recipe's end, on request, and the best weights judged."""
+        """Whether the training was ended before its recipe's end, on request, and the best weights evaluated."""
         return self.state == "finished" and self.status.get("ended_early") is True
 
     @property
     def test_accuracy(self) -> float | None:
-        """Accuracy on the test part, 0 to 1."""
+        """Accuracy on the test split, 0 to 1."""
         test = self.status.get("test")
         return number(test.get("accuracy")) if isinstance(test, dict) else number(test)
 

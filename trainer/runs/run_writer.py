@@ -45,7 +45,7 @@ class DiskFull(RunWriteError):
 
 @dataclass(frozen=True)
 class CheckpointPaths:
-    """Where the checkpoints of a run are: the newest, the one before it, and the best on the validation part."""
+    """Where the checkpoints of a run are: the newest, the one before it, and the best on the validation split."""
 
     folder: Path
     last: Path

@@ -235,7 +235,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("M", "machine", "What the machine is doing, shown or hidden", "runs", "machine", rank=31),
     # One run, in the list or on its own screen
     Command("s", "stop", "Stop this run; a checkpoint is written", "one-run", "stop", rank=9),
-    Command("S", "keep_best", "End this run here and judge its best weights", "one-run", "keep best", rank=10),
+    Command("S", "keep_best", "End this run here and evaluate its best weights", "one-run", "keep best", rank=10),
     Command("X", "skip", "Take this run out of its queue", "one-run", "skip", rank=9),
     Command("r", "resume", "Resume this run from its last checkpoint", "one-run", "resume", rank=9),
     Command(
@@ -281,7 +281,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("n", "cancel", "No", "confirm", "no", rank=4, palette=False),
     Command("question_mark,q", "cancel", "Close the help", "help", "close", rank=0, palette=False),
     Command("ctrl+s", "submit", "Start from any field", "launch", "start", rank=0, palette=False),
-    Command("question_mark,f1", "help", "Keys of this form, and its settings explained", "launch", palette=False),
+    Command(
+        "question_mark,f1",
+        "help",
+        "Keys of this form, and its settings explained",
+        "launch",
+        "help",
+        rank=2,
+        palette=False,
+    ),
     Command("enter", "type_value", "Type a value", "launch", "type", rank=1, palette=False),
     Command("plus,equals_sign,right", "change(1)", "The next value", "launch", "change", rank=2, palette=False),
     Command("minus,left", "change(-1)", "The value before", "launch", palette=False),

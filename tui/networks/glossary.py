@@ -24,11 +24,10 @@ class Entry:
     names: tuple[str, ...]
     text: str
 
-    @property
-    def label(self) -> str:
-        """The term behind the signs among its other names: ``○ queued``."""
-        signs = (name for name in self.names if len(name) == 1 and not name.isascii())
-        return " ".join((*signs, self.term))
+    def label(self, name: str) -> str:
+        """The name that a screen uses, behind the signs among all names: ``○ queued``."""
+        signs = [other for other in self.names if len(other) == 1 and not other.isascii()]
+        return " ".join((*signs, self.term if name in signs else name))
 
 
 def parse(source: str) -> list[Entry]:
@@ -64,6 +63,11 @@ def find(name: str) -> Entry | None:
     return _by_name().get(name)
 
 
-def legend(names: Iterable[str]) -> list[Entry]:
-    """Look up all names, in the order given and each entry once; unknown names are left out."""
-    return list(dict.fromkeys(entry for name in names if (entry := find(name)) is not None))
+def legend(names: Iterable[str]) -> dict[str, str]:
+    """Return a sentence for each name, in the order given; unknown names and second names of an entry are left out."""
+    sentences: dict[str, str] = {}
+    for name in names:
+        entry = find(name)
+        if entry is not None and entry.text not in sentences.values():
+            sentences[entry.label(name)] = entry.text
+    return sentences

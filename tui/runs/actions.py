@@ -29,10 +29,10 @@ def stop(path: Path) -> Outcome:
 
 
 def keep_best(path: Path) -> Outcome:
-    """Ask a run to end its training here and judge its best weights."""
+    """Ask a run to end its training here and evaluate its best weights."""
     from ...trainer.runs import requests
 
-    return _outcome(lambda: requests.request_finish(path), f"{path.name} ends here and judges its best weights")
+    return _outcome(lambda: requests.request_finish(path), f"{path.name} ends here and evaluates its best weights")
 
 
 def skip(path: Path) -> Outcome:

@@ -81,8 +81,8 @@ class BenchScreen(BaseScreen):
         "groups",
         "channels in",
         "channels out",
-        "params",
-        "MACs",
+        "weights",
+        "multiply-adds",
     )
     BINDINGS: ClassVar = key_bindings.bindings("bench")
     CSS_PATH = "bench.tcss"

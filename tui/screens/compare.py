@@ -38,7 +38,17 @@ class CompareScreen(BaseScreen):
     BINDINGS: ClassVar = key_bindings.bindings("compare")
     CSS_PATH = "compare.tcss"
 
-    TERMS: ClassVar = ("year", "params", "MACs", "layers with weights", "sees, pixels a side", "work", "small stem")
+    TERMS: ClassVar = (
+        "year",
+        "image",
+        "parameters",
+        "multiply-adds",
+        "layers with weights",
+        "sees, pixels a side",
+        f"training, batch {BATCH}",
+        "work",
+        "stem",
+    )
 
     def __init__(self, names: Sequence[str], form: str) -> None:
         super().__init__()

@@ -78,8 +78,8 @@ class HelpScreen(Dialog[None]):
     def _legend(self) -> list[Row]:
         found = glossary.legend(self._terms)
         rows = [Row("legend", ("signs and columns",), tone="head", selectable=False)] if found else []
-        for entry in found:
-            rows += self._folded(f"legend {entry.term}", entry.label, entry.text)
+        for label, sentence in found.items():
+            rows += self._folded(f"legend {label}", label, sentence)
         return rows
 
     def _folded(self, name: str, keys: str, text: str) -> list[Row]:

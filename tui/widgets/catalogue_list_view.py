@@ -41,7 +41,7 @@ MOST_MARKED = 4
 class CatalogueList(Vertical):
     """Keeps its order, view and cursor in ``saved_state``."""
 
-    TERMS: ClassVar = ("◆", "paper form", "–")
+    TERMS: ClassVar = ("◆", "stem", "(+ …)", "–")
 
     @dataclass
     class Moved(Message):

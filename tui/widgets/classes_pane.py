@@ -1,4 +1,4 @@
-"""Accuracy of each class: now, against the first evaluation, on the test part, and its course."""
+"""Accuracy of each class: now, against the first evaluation, on the test split, and its course."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class DiffPane(Pane):
     """The subject beside its predecessor, or beside whatever was chosen."""
 
     BINDINGS: ClassVar = key_bindings.bindings("diff")
-    TERMS: ClassVar = ("verdict",)
+    TERMS: ClassVar = ("verdict", "parameters", "MACs", "depth", "sees")
 
     def __init__(self) -> None:
         super().__init__("diff")
@@ -143,7 +143,7 @@ def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
     for key, name in (("parameters", "parameters"), ("macs", "MACs")):
         before, after = older[key], newer[key]
         lines.append(f"{name:<11} {quantity(before)} → {quantity(after)} ({change_text(before, after)})")
-    lines.append(f"{'depth':<11} {older['depth']} → {newer['depth']} layers with weights on the longest way")
+    lines.append(f"{'depth':<11} {older['depth']} → {newer['depth']} layers with weights on the longest path")
     sees = f"{layer_tree.receptive_field(older)} → {layer_tree.receptive_field(newer)}"
     lines.append(f"{'sees':<11} {sees} (pixels a side of the image)")
     return "\n".join(lines)

@@ -125,7 +125,7 @@ class LayersPane(Pane):
     BINDINGS: ClassVar = key_bindings.bindings(
         "layers", [command for command in key_bindings.COMMANDS if command.action == "predict"]
     )
-    TERMS: ClassVar = ("▸", "▾", "×N", "+", "×", "concat", "global", "training only", "work")
+    TERMS: ClassVar = ("▸", "▾", "×N", "+", "×", "concat", "global", "training only", "work", "training memory")
 
     def __init__(self) -> None:
         super().__init__("layers")

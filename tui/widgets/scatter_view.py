@@ -27,7 +27,7 @@ class ScatterView(LineDrawn, can_focus=True):
 
     BINDINGS: ClassVar = key_bindings.bindings("chart")
     PLACES: ClassVar = ("chart",)
-    TERMS: ClassVar = ("year", "MACs", "params", "published")
+    TERMS: ClassVar = ("year", "MACs", "params", "published", POINT, SEVERAL, CURSOR, MARKED)
     COMPONENT_CLASSES: ClassVar = {"scatter--axis", "scatter--cursor", "scatter--point"}
 
     @dataclass
