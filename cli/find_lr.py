@@ -38,7 +38,7 @@ def as_text(plan: Plan, found: RangeTest) -> str:
     """The chart and what follows from it, without colour codes."""
     recipe = plan.config.recipe
     title = f"{plan.config.network.name} on {plan.config.data.name}, {recipe.optimizer}, batches of {recipe.batch_size}"
-    chart = _chart(found) if len(found.rates) > 1 else "the loss is no finite number from the first updates on"
+    chart = _chart(found) if len(found.rates) > 1 else "the loss is no finite number from the first steps on"
     asked = f"; the run would take {recipe.lr:g}"
     return f"{title}: loss over learning rate\n{chart}\n{found.verdict}{asked}\n"
 

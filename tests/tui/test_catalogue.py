@@ -18,7 +18,7 @@ from cnn_explorer.tui.widgets.filter_input import FilterInput
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.rows import RowList
 from cnn_explorer.tui.widgets.text_view import TextView
-from support.tui import catalogue, make_app, screen_text, until
+from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.command import CommandList
 from textual.widgets import Input
 
@@ -302,6 +302,27 @@ async def test_only_keys_that_do_something_are_offered(tmp_path: Path) -> None:
         assert "? close" in keys and "next field" not in keys
         await pilot.press("escape", "ctrl+f")
         await until(pilot, lambda: "tab next field" in screen_text(app).splitlines()[-1])
+
+
+async def test_enter_is_offered_only_on_rows_that_open_something(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = catalogue(app)
+
+        def opens() -> bool:
+            return any(command.action == "choose" for command in screen.active_commands())
+
+        screen.go_to("resnet18")
+        assert opens()
+        await pilot.press("5", "enter")
+        await until(pilot, lambda: "params before" in screen_text(app))
+        assert not opens(), "the rows of a difference"
+        await pilot.press("6")
+        await until(pilot, lambda: "no runs of this network" in screen_text(app))
+        assert not opens(), "a list without rows"
+        FakeRun(tmp_path / "runs", "20261120-143022-resnet18-digits-7f3a", "finished", network="resnet18")
+        await until(pilot, lambda: "finished" in screen_text(app))
+        assert opens()
 
 
 async def test_a_list_without_networks_opens_no_empty_pane(tmp_path: Path) -> None:

@@ -304,6 +304,22 @@ async def test_every_tab_of_a_run_on_a_small_terminal(tmp_path: Path) -> None:
         assert isinstance(app.screen, RunsScreen)
 
 
+async def test_keys_of_charts_are_offered_only_where_charts_are_in_sight(tmp_path: Path) -> None:
+    trained(tmp_path)
+    app = make_app(tmp_path)
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await open_run(pilot)
+        await until(pilot, lambda: "─ train" in screen_text(app), "the charts")
+
+        def offered() -> bool:
+            return any(command.where == "charts" for command in screen.active_commands())
+
+        assert offered()
+        await pilot.press("4")
+        await until(pilot, lambda: "last line" in screen_text(app))
+        assert not offered() and "zoom" not in screen_text(app).splitlines()[-1]
+
+
 async def test_two_tabs_side_by_side_on_a_large_terminal(tmp_path: Path) -> None:
     trained(tmp_path)
     app = make_app(tmp_path)
@@ -313,6 +329,7 @@ async def test_two_tabs_side_by_side_on_a_large_terminal(tmp_path: Path) -> None
         await until(pilot, lambda: "─ train" in screen_text(app) and "taken for" in screen_text(app))
         await pilot.press("4")
         await until(pilot, lambda: "last line" in screen_text(app) and "─ train" in screen_text(app))
+        assert any(command.where == "charts" for command in screen.active_commands()), "the charts beside the log"
 
 
 async def test_a_log_is_followed_until_one_scrolls_up(tmp_path: Path) -> None:

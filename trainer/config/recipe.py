@@ -43,7 +43,7 @@ class Recipe:
     lr: float = setting(0.05, "Learning rate at its peak.", RECIPE, Rule(above=0), page="learning-rate")
     momentum: float = setting(
         0.9,
-        "Part of the previous update that is kept.",
+        "Part of the previous step that is kept.",
         RECIPE,
         Rule(low=0, below=1),
         needs=_optimizer("sgd", "rmsprop", "muon"),
@@ -51,7 +51,7 @@ class Recipe:
     )
     nesterov: bool = setting(
         True,
-        "Look ahead along the momentum before each update.",
+        "Look ahead along the momentum before each step.",
         RECIPE,
         needs=_optimizer("sgd", "muon"),
         page="optimisers",
@@ -66,7 +66,7 @@ class Recipe:
     )
     eps: float = setting(
         1e-8,
-        "Number added to the denominator of the update.",
+        "Number added to the denominator of a step.",
         RECIPE,
         Rule(above=0),
         needs=_optimizer("adam", "adamw", "rmsprop", "lamb", "muon"),

@@ -134,7 +134,7 @@ def _take_smaller_parts(trainer: Trainer, checkpointer: Checkpointer, report: Re
     report.event("batch_split", said, trainer.step)
     normed = any(name.endswith("running_mean") for name, _ in network.named_buffers())
     remark = f", but batch norm takes its statistics from {shortage.next_size} images at a time" if normed else ""
-    report.log(f"{said}, from step {trainer.step:,} on; the update stays that of the whole batch{remark}")
+    report.log(f"{said}, from step {trainer.step:,} on; a step is still that of the whole batch{remark}")
     checkpointer.save(trainer.state, trainer.step)
 
 

@@ -67,7 +67,7 @@ def as_lines(plan: Plan, forecast: Forecast) -> list[str]:
         *_table(_engine_values(plan), plan.choice.origins),
         "",
         *([f"calibration: {plan.config.engine.calibration['why']}"] if plan.config.engine.calibration else []),
-        estimate.words() if estimate else "no update could be timed",
+        estimate.words() if estimate else "no step could be timed",
         *(f"warning: {line}" for line in forecast.warnings),
     ]
 

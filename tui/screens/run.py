@@ -205,6 +205,8 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "order":
             return self.is_mounted and self.tabs.current == "classes"
+        if action == "chart":
+            return self.is_mounted and any(isinstance(pane, ChartGrid) for pane in self.tabs.shown)
         if self._gone and action in OF_FILES:
             return False
         return super().check_action(action, parameters)

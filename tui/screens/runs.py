@@ -55,7 +55,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     LEADS_HERE = "show_runs"
     PLACES: ClassVar = ("one-run", "charts")
     HEADING = "runs"
-    TERMS: ClassVar = (*STATES, "mark", "↑")
+    TERMS: ClassVar = (*STATES, "mark", "●", "↑")
     BINDINGS: ClassVar = [
         *key_bindings.bindings("runs"),
         *key_bindings.bindings("one-run"),

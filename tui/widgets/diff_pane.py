@@ -132,6 +132,7 @@ class DiffList(RowList):
     """The rows of the table."""
 
     PLACES: ClassVar = ("diff", "list")
+    opens = False
 
     def __init__(self) -> None:
         super().__init__(COLUMNS, empty="")

@@ -54,7 +54,9 @@ class NetworkRunsPane(Pane):
     def runs_changed(self, runs: Sequence[Run]) -> None:
         """The runs on this machine changed."""
         name = self.selection.network if self.selection else ""
-        self.table.set_rows(self._row(run) for run in runs if run.network == name)
+        rows = [self._row(run) for run in runs if run.network == name]
+        self.table.opens = bool(rows)
+        self.table.set_rows(rows)
 
     def _row(self, run: Run) -> Row:
         best, test = percentage(run.best_accuracy), percentage(run.test_accuracy)
