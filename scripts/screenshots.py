@@ -82,11 +82,12 @@ async def take(name: str, paths: AppPaths, out: Path) -> None:
 
 
 def train(runs: Path) -> None:
-    """Two short real runs."""
+    """Two short real runs, side by side."""
     words = ["--dataset", "digits", "--epochs", "12", "--runs", str(runs)]
-    for network in ("lenet5", "basic_convnet"):
-        command = [sys.executable, "-m", "cnn_explorer", "train", network, *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    commands = [[sys.executable, "-m", "cnn_explorer", "train", name, *words] for name in ("lenet5", "basic_convnet")]
+    started = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in commands]
+    if any([process.wait() for process in started]):
+        raise SystemExit("a training failed")
 
 
 def main() -> None:
