@@ -118,7 +118,9 @@ def stop(
 
     path = _find(context, run, runs)
     if keep_best:
-        _ask(requests.request_finish, path, wait, "was asked to end its training and evaluate its best weights", as_json)
+        _ask(
+            requests.request_finish, path, wait, "was asked to end its training and evaluate its best weights", as_json
+        )
     else:
         _ask(requests.request_stop, path, wait, "was asked to stop", as_json)
 

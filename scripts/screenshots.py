@@ -86,7 +86,8 @@ def train(runs: Path) -> None:
     words = ["--dataset", "digits", "--epochs", "12", "--runs", str(runs)]
     commands = [[sys.executable, "-m", "cnn_explorer", "train", name, *words] for name in ("lenet5", "basic_convnet")]
     started = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in commands]
-    if any([process.wait() for process in started]):
+    codes = [process.wait() for process in started]
+    if any(codes):
         raise SystemExit("a training failed")
 
 

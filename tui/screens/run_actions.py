@@ -55,7 +55,9 @@ class RunActions(BaseScreen):
         self._ask(actions.stop, "Stop", detail)
 
     def action_keep_best(self) -> None:
-        detail = "Its training ends here; the best weights so far are evaluated on the test split. It cannot be resumed."
+        detail = (
+            "Its training ends here; the best weights so far are evaluated on the test split. It cannot be resumed."
+        )
         self._ask(actions.keep_best, "End", detail)
 
     def action_skip(self) -> None:
