@@ -77,6 +77,7 @@ async def take(name: str, paths: AppPaths, out: Path) -> None:
             elif step != "rest":
                 await pilot.press(step)
             await pilot.pause(0.4)
+        await wait(pilot, lambda: app.helper.state.word != "loading", "torch in the helper process")
         (out / f"{name}.svg").write_text(app.export_screenshot(title="cnn-explorer"), encoding="utf-8")
         print(name)
 
