@@ -26,7 +26,7 @@ from ..widgets.loss_chart import ChartData, Line, LossChart
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
-COLUMNS = (Column("setting", 22), Column("value"), Column("from", 19, above=60))
+COLUMNS = (Column("setting", 22), Column("value"), Column("from", 19, above=54))
 LOOK_S = 0.3
 DELAY_S = 0.7
 """Nothing was changed for so long: now it pays to ask how long a training would take."""
