@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from .errors import UsageError, WorkError, nearest
+from .errors import UsageError, WorkError
 from .trainer.launch.run_handle import Best, Curve, Records, Run, RunState
 
 if TYPE_CHECKING:
@@ -88,17 +88,11 @@ def networks(tag: str | None = None) -> list[Network]:
     """
     from .models.catalogue import registry
 
-    found = list(registry.variants().values())
-    if tag is not None:
-        tags = {name for variant in found for name in variant.tags}
-        if tag not in tags:
-            raise UsageError("tag", tag, f"is on no network; {nearest(tag, tags) or ', '.join(sorted(tags))}")
     return [
         Network(
             item.name, item.family, item.title, item.year, item.paper_form.parameters, item.paper_form.macs, item.tags
         )
-        for item in found
-        if tag is None or tag in item.tags
+        for item in registry.tagged(tag, "tag")
     ]
 
 

@@ -13,6 +13,7 @@ class UsageError(ValueError):
     """
 
     def __init__(self, field: str, given: object, hint: str) -> None:
+        hint = hint.rstrip(" ;")  # `nearest` is empty where nothing is like what was given
         self.field = field
         self.given = given
         self.hint = hint

@@ -30,14 +30,7 @@ def list_networks(
 
     if sort not in SORTS:
         raise UsageError("--sort", sort, f"is unknown; {nearest(sort, SORTS)}")
-    chosen = list(registry.variants().values())
-    if tag is not None:
-        tags = {name for variant in chosen for name in variant.tags}
-        if tag not in tags:
-            raise UsageError(
-                "--tag", tag, f"is on no network; {nearest(tag, tags)} There are {', '.join(sorted(tags))}"
-            )
-        chosen = [variant for variant in chosen if tag in variant.tags]
+    chosen = registry.tagged(tag, "--tag")
     chosen.sort(key=SORTS[sort])
     with written_to(output, force=force):
         if as_json:

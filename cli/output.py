@@ -11,12 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError, WorkError
+from ..errors import UsageError
+from ..trainer.common import output_file
 from .narrate import log
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write into this file instead of stdout.")
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write into this file instead of stdout; - is stdout."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")]
 
@@ -36,18 +38,12 @@ def written_to(target: Path | None, *, force: bool) -> Iterator[None]:
     UsageError, before anything is done, where the file exists and ``force`` is not given; WorkError where it cannot be
     written.
     """
-    if target is None:
-        if force:
+    if target is None or is_stdout(target):
+        if force and target is None:
             raise UsageError("--force", None, "replaces the file of --output, which is not given")
         yield
         return
-    path = target.expanduser().absolute()
-    if path.is_dir():
-        raise UsageError("--output", str(target), "is a folder")
-    if not path.parent.is_dir():
-        raise UsageError("--output", str(target), f"cannot be written: there is no folder {path.parent}")
-    if path.exists() and not force:
-        raise UsageError("--output", str(target), "exists; --force replaces it")
+    path = output_file.check_target(target, force=force)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
@@ -60,11 +56,11 @@ def written_to(target: Path | None, *, force: bool) -> Iterator[None]:
     _save(path, printed.getvalue())
 
 
-def _save(path: Path, text: str) -> None:
-    from ..trainer.common.files import replace_file
+def is_stdout(target: Path) -> bool:
+    """Return whether a file named by a person is ``-``, the usual word for stdout."""
+    return str(target) == "-"
 
-    try:
-        replace_file(path, text.encode(), sync=False)
-    except OSError as error:
-        raise WorkError(f"{path}: cannot be written: {error.strerror}") from None
+
+def _save(path: Path, text: str) -> None:
+    output_file.save(path, text.encode())
     log(f"written: {path}")

@@ -11,7 +11,7 @@ import typer
 from ..errors import UsageError, nearest
 from .help import GroupedGroup
 from .narrate import log
-from .output import AsJson, Force, Output, print_json, written_to
+from .output import AsJson, Force, Output, is_stdout, print_json, written_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,9 @@ def list_all(
     """List runs, newest first; with a command: show, watch, stop, skip, resume, remove or export one."""
     context.obj = runs
     if context.invoked_subcommand is not None:
+        given = {"--json": as_json, "--limit": limit is not None, "--output": output is not None, "--force": force}
+        for option in [option for option, is_given in given.items() if is_given]:
+            raise UsageError(option, None, f"is for the list here; write it behind {context.invoked_subcommand!r}")
         return
     from ..trainer.runs.reader import list_runs, summary
     from . import runs_text
@@ -239,6 +242,7 @@ def export(
     runs: Folder = None,
 ) -> None:
     """Write the records of a run as CSV or TensorBoard events, or its weights as safetensors."""
+    from ..trainer.common import output_file
     from ..trainer.export import records
 
     for option, given, choices in (("--format", form, records.FORMATS), ("--checkpoint", which, ("best", "last"))):
@@ -246,6 +250,10 @@ def export(
             raise UsageError(option, given, f"is unknown; {nearest(given, choices)}")
     path = _find(context, run, runs)
     target = output or records.default_target(path, form)
+    if target is not None and is_stdout(target):
+        if form != "csv":
+            raise UsageError("--output", "-", f"is stdout, which takes csv alone; name a place for {form}")
+        target = None
     if target is None and as_json:
         raise UsageError("--json", None, "needs --output: without it the CSV itself goes to stdout")
     if target is None:
@@ -265,7 +273,7 @@ def export(
         from ..trainer.weights.weight_files import export_weights
 
         written["checkpoint"] = which
-        records.save(checked, export_weights(path, which))
+        output_file.save(checked, export_weights(path, which))
         log(f"{target}: the {which} weights")
     if as_json:
         print_json({"schema": 1, "id": path.name, "format": form, "output": str(checked)} | written)

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ... import settings
-from ...errors import UsageError, nearest
+from ...errors import UsageError, nearest, nearest_or_all
 
 if TYPE_CHECKING:
     from torch import nn
@@ -201,6 +201,14 @@ def families() -> tuple[Family, ...]:
 def variants() -> dict[str, Variant]:
     """Every network by name, in the order of the catalogue."""
     return {variant.name: variant for family in families() for variant in family.variants}
+
+
+def tagged(tag: str | None, field: str) -> list[Variant]:
+    """The networks with ``tag``, oldest first; all for None. UsageError about ``field`` for a tag that none has."""
+    tags = {name for variant in variants().values() for name in variant.tags}
+    if tag is not None and tag not in tags:
+        raise UsageError(field, tag, f"is on no network; {nearest_or_all(tag, sorted(tags))}")
+    return [variant for variant in variants().values() if tag is None or tag in variant.tags]
 
 
 @cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -311,3 +313,59 @@ def test_the_stem_of_a_network_and_its_earlier_option(
     assert list(shown.values()) == [paper, small, small, paper]
     assert call(monkeypatch, "show", "lenet5", "--json") == 0
     assert json.loads(capsys.readouterr().out)["stem"] is None
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "stdout"])
+def test_output_replaces_no_link_device_or_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "lineage") == 0
+    expected = capsys.readouterr().out
+    if kind == "link":
+        Path("file").write_text("mine")
+        Path("link").symlink_to("file")
+        assert call(monkeypatch, "lineage", "-o", "link") == 2
+        assert call(monkeypatch, "lineage", "-o", "link", "--force") == 0
+        assert Path("link").is_symlink() and Path("file").read_text() == expected
+    elif kind == "pipe":
+        os.mkfifo("pipe")
+        reader = os.open("pipe", os.O_RDWR)
+        for more in ((), ("--force",)):
+            assert call(monkeypatch, "lineage", "-o", "pipe", *more) == 0
+            assert os.read(reader, 1 << 20).decode() == expected
+        assert stat.S_ISFIFO(os.stat("pipe").st_mode)
+        os.close(reader)
+    else:
+        assert call(monkeypatch, "lineage", "-o", "-") == 0
+        assert capsys.readouterr().out == expected and not list(tmp_path.iterdir())
+
+
+def test_an_export_goes_to_stdout_by_its_usual_name_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (plain(home, NEWEST) / "metrics.jsonl").write_text('{"kind": "train", "step": 1, "loss": 2.5}\n')
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "runs", "export", "last") == 0
+    expected = capsys.readouterr().out
+    assert call(monkeypatch, "runs", "export", "last", "-o", "-") == 0
+    assert capsys.readouterr().out == expected and expected == "kind,step,loss\ntrain,1,2.5\n"
+    assert call(monkeypatch, "runs", "export", "last", "-o", "-", "--format", "safetensors") == 2
+    assert "is stdout, which takes csv alone" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"models", "runs"}
+
+
+@pytest.mark.parametrize("option", [("--json",), ("--limit", "1"), ("-o", "x"), ("--force",)])
+def test_an_option_of_the_list_of_runs_is_not_dropped_before_another_command(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: tuple[str, ...]
+) -> None:
+    finished(home)
+    assert call(monkeypatch, "runs", *option, "show", "last") == 2
+    assert "write it behind 'show'" in capsys.readouterr().err
+
+
+def test_a_tag_that_nothing_is_like_is_answered_with_all_tags(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "list", "--tag", "zzzzzz") == 2
+    assert "--tag: 'zzzzzz' is on no network; there are adaptation, attention, " in capsys.readouterr().err

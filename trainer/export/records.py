@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ...errors import UsageError, WorkError
-from ..common.files import replace_file
+from ...errors import UsageError
+from ..common import output_file
 from ..runs.reader import MetricsTail, read_run
 
 FORMATS = ("csv", "tensorboard", "safetensors")
@@ -34,30 +34,17 @@ def check_target(target: Path, run: Path, *, force: bool, folder: bool = False) 
 
     Nothing that exists is replaced without ``force``, nothing in the run directory at all; ``folder`` says what is written.
     """
-    path = target.expanduser().absolute()
-    if path.resolve().is_relative_to(run.resolve()):
+    if target.expanduser().resolve().is_relative_to(run.resolve()):
         raise UsageError("--output", str(target), "lies in the run directory, which belongs to the training alone")
-    if path.is_dir() != folder and path.exists():
-        raise UsageError("--output", str(target), "is a folder" if path.is_dir() else "is a file, not a folder")
-    if not force and path.exists() and not (folder and not any(path.iterdir())):
-        raise UsageError("--output", str(target), "exists; --force replaces it")
-    return path
+    return output_file.check_target(target, force=force, folder=folder)
 
 
 def save_csv(path: Path, target: Path) -> int:
     """`write_csv` into a file, which appears as a whole; returns the number of rows. WorkError where that fails."""
     table = io.StringIO(newline="")
     rows = write_csv(path, table)
-    save(target, table.getvalue().encode())
+    output_file.save(target, table.getvalue().encode())
     return rows
-
-
-def save(target: Path, contents: bytes) -> None:
-    """Put ``contents`` into the file ``target``, as a whole or not at all. Raises WorkError."""
-    try:
-        replace_file(target, contents, sync=False)
-    except OSError as error:
-        raise WorkError(f"{target}: cannot be written: {error.strerror}") from None
 
 
 def write_csv(path: Path, target: IO[str]) -> int:

@@ -1,0 +1,49 @@
+"""A file that a person names to be written: looked at before the work, and written as a whole after it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ...errors import UsageError, WorkError
+from .files import replace_file, write_all
+
+
+def check_target(target: Path, *, force: bool, folder: bool = False) -> Path:
+    """Return ``target`` as an absolute path, if it may be written. UsageError where something would be lost.
+
+    Nothing that exists is replaced without ``force``; ``folder`` says what is written. What is neither file nor folder,
+    such as /dev/null or a pipe, holds nothing that could be lost.
+    """
+    path = target.expanduser().absolute()
+    if is_stream(path):
+        if folder:
+            raise UsageError("--output", str(target), "is not a folder")
+        return path
+    if path.exists() and path.is_dir() != folder:
+        raise UsageError("--output", str(target), "is a folder" if path.is_dir() else "is a file, not a folder")
+    if not folder and not path.parent.is_dir():
+        raise UsageError("--output", str(target), f"cannot be written: there is no folder {path.parent}")
+    if path.exists() and not force and not (folder and not any(path.iterdir())):
+        raise UsageError("--output", str(target), "exists; --force replaces it")
+    return path
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a device, a pipe or a socket: written into, never replaced by a file."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def save(target: Path, contents: bytes) -> None:
+    """Put ``contents`` into the file ``target``, as a whole or not at all; a link goes on to point to it. WorkError."""
+    try:
+        if is_stream(target):
+            descriptor = os.open(target, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                write_all(descriptor, contents)
+            finally:
+                os.close(descriptor)
+        else:
+            replace_file(target.resolve(), contents, sync=False)
+    except OSError as error:
+        raise WorkError(f"{target}: cannot be written: {error.strerror}") from None
