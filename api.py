@@ -12,6 +12,7 @@ Wrong names and values raise :class:`UsageError` (a ValueError) that says what w
 
 from __future__ import annotations
 
+import functools
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -311,12 +312,12 @@ def _store(network: Any, name: str | None, folder: Path) -> Path:
 
     from .models.own import outside, storing
 
-    if not isinstance(network, nn.Module) and not (callable(network) and hasattr(network, "__qualname__")):
+    if not isinstance(network, nn.Module) and not callable(network):
         raise UsageError(
             "network", type(network).__name__, "is neither a torch.nn.Module, nor a class or function, nor a name"
         )
-    kind = type(network) if isinstance(network, nn.Module) else network
-    chosen = name if name is not None else str(kind.__name__).strip("<>")
+    kind = network.func if isinstance(network, functools.partial) else network
+    chosen = name if name is not None else str(getattr(kind, "__name__", type(kind).__name__)).strip("<>")
     if not _NAME.fullmatch(chosen):
         raise UsageError("name", chosen, "must be letters, digits, '.', '_' and '-', the first a letter or digit")
     storing.store(network, f"{outside.OWN}:{chosen}", folder, lambda line: print(line, file=sys.stderr))

@@ -14,6 +14,7 @@ import importlib.util
 import inspect
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,17 +112,57 @@ def module_of(place: str) -> str:
 
 
 def has_changed(module: ModuleType) -> bool:
-    """Return whether a loaded module's functions are no longer those of its file: the file was edited since.
+    """Return whether a loaded module's functions and constants are no longer those of its file: it was edited since.
 
     The instructions are compared, not the text, so that comments and blank lines do not count.
     """
     try:
         text = Path(str(module.__file__)).read_bytes()
         code = compile(text, str(module.__file__), "exec", dont_inherit=True)
+        tree = ast.parse(text)
     except (OSError, SyntaxError, ValueError):
         return True
     now = {(item.co_qualname, _instructions(item)) for item in _codes(code)}
-    return any((item.co_qualname, _instructions(item)) not in now for item in _loaded_codes(module))
+    if any((item.co_qualname, _instructions(item)) not in now for item in _loaded_codes(module)):
+        return True
+    return any(_differs(loaded, literal) for loaded, literal in _constants(module, tree.body, _set_twice(tree)))
+
+
+PLAIN = (bool, int, float, complex, str, bytes, tuple, type(None))
+
+
+def _differs(loaded: object, literal: ast.expr) -> bool:
+    """Whether a loaded value is another than the one in the file; only values that nothing can have altered count."""
+    try:
+        written = ast.literal_eval(literal)
+    except ValueError:
+        return False
+    return type(loaded) in PLAIN and type(written) in PLAIN and repr(loaded) != repr(written)
+
+
+def _set_twice(tree: ast.Module) -> set[str]:
+    """Names that a file sets in several places: which value they have now cannot be read off it."""
+    names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)]
+    names += [
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    ]
+    return {name for name, count in Counter(names).items() if count > 1}
+
+
+def _constants(holder: object, body: list[ast.stmt], unsure: set[str]) -> Iterator[tuple[object, ast.expr]]:
+    """Yield loaded values with what the file has in their place: of names, also of classes, and of defaults."""
+    loaded = vars(holder)
+    for node in body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name) and node.value is not None and target.id in loaded.keys() - unsure:
+                yield loaded[target.id], node.value
+        elif isinstance(node, ast.ClassDef) and isinstance(loaded.get(node.name), type):
+            yield from _constants(loaded[node.name], node.body, unsure)
+        elif isinstance(node, ast.FunctionDef):
+            function = _function(loaded.get(node.name))
+            if function is not None and len(function.__defaults__ or ()) == len(node.args.defaults):
+                yield from zip(function.__defaults__ or (), node.args.defaults, strict=True)
 
 
 def fingerprint(value: object) -> str:

@@ -21,6 +21,7 @@ import inspect
 import json
 import pickle
 import platform
+import re
 import sys
 import weakref
 from collections.abc import Callable, Mapping
@@ -38,8 +39,6 @@ from . import own_files, user_code
 SCHEMA = 1
 SOURCE, CODE, OBJECT, INITIAL, CLASSES = "source.json", "code", "object.pkl", "initial.pt", "classes.pkl"
 WARNING = "building this network runs the code in this folder"
-GIVEN = ("num_classes", "in_channels", "image_size")
-"""What a function or class that makes a network is called with, as far as it has parameters of these names."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +85,9 @@ known_here: weakref.WeakValueDictionary[tuple[str, int], Any] = weakref.WeakValu
 def build(folder: Path, given: Mapping[str, object]) -> nn.Module:
     """Build the network stored in ``folder``, on the default device; this runs the code stored there.
 
-    ``given``: num_classes, in_channels and image_size, of which a callable gets those that it has parameters for. An
-    object has the values that it was stored with. UsageError for an error in the person's code, with its file and line;
-    WorkError where something stored is missing or damaged.
+    ``given``: num_classes, in_channels and image_size, of which a callable gets those that it has parameters for; one
+    with ``**options`` gets all that it takes. An object has the values that it was stored with. UsageError for an error
+    in the person's code, with its file and line; WorkError where something stored is missing or damaged.
     """
     stored = read(folder)
     made = _load(folder, stored) if stored.pickled else _named(folder, stored)
@@ -103,12 +102,13 @@ def call(name: str, maker: Callable[..., Any], given: Mapping[str, object]) -> n
     """Let a class or function make a network from those of ``given`` that it takes. UsageError for what goes wrong."""
     if not callable(maker):
         raise UsageError("network", name, f"is a {type(maker).__name__}, which cannot be called")
-    options = {key: value for key, value in given.items() if value is not None and key in _parameters(maker)}
+    named, takes_any = _parameters(maker)
+    options = {key: value for key, value in given.items() if value is not None and (takes_any or key in named)}
     try:
-        made = maker(**options)
+        made = _call(maker, options, named)
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         words = " with " + ", ".join(f"{key}={value}" for key, value in options.items()) if options else ""
         raise UsageError("network", name, f"cannot be built{words}: {user_code.describe(error)}") from None
     if not isinstance(made, nn.Module):
@@ -116,14 +116,26 @@ def call(name: str, maker: Callable[..., Any], given: Mapping[str, object]) -> n
     return made
 
 
-def _parameters(maker: Callable[..., Any]) -> tuple[str, ...]:
+def _call(maker: Callable[..., Any], options: dict[str, object], named: tuple[str, ...]) -> Any:
+    """Call with the options; without those that ``**options`` of the maker hands on to somebody who does not know them."""
+    while True:
+        try:
+            return maker(**options)
+        except TypeError as error:
+            refused = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            if refused is None or refused[1] not in options or refused[1] in named:
+                raise
+            del options[refused[1]]
+
+
+def _parameters(maker: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
+    """The names that a class or function can be called with, and whether it takes any other name as well."""
     try:
         found = inspect.signature(maker).parameters.values()
     except (TypeError, ValueError):
-        return ()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in found):
-        return GIVEN
-    return tuple(item.name for item in found if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY))
+        return (), False
+    names = tuple(item.name for item in found if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY))
+    return names, any(item.kind is item.VAR_KEYWORD for item in found)
 
 
 def _named(folder: Path, stored: Stored) -> Any:
@@ -151,7 +163,9 @@ def attribute(module: ModuleType, qualname: str) -> Any:
 
 
 def _load(folder: Path, stored: Stored) -> Any:
-    tensors = _tensors(folder)
+    initial = _initial(folder)
+    on_meta = torch.get_default_device().type == "meta"
+    tensors = [_on_meta(tensor) for tensor in initial["tensors"]] if on_meta else initial["tensors"]
     notebook: list[Any] | None = None
 
     def resolve(reference: tuple) -> Any:
@@ -166,20 +180,38 @@ def _load(folder: Path, stored: Stored) -> Any:
         modules = own_files.modules_of_copy(folder / CODE, list(stored.files), [rest[0]])
         return modules[rest[0]] if kind == "module" else look_up(modules[rest[0]], rest[1], stored.name)
 
-    return _unpickled(folder / OBJECT, stored, resolve)
+    made = _unpickled(folder / OBJECT, stored, resolve)
+    if on_meta or not isinstance(made, nn.Module):
+        return made
+    return _with_all_weights(made, initial["state_dict"], stored.name)
 
 
-def _tensors(folder: Path) -> list[Tensor]:
-    """Return the stored tensors on the CPU; without values where the default device is meta."""
+def _initial(folder: Path) -> dict[str, Any]:
+    """Return the stored tensors and the state dict, on the CPU; empty where none were stored."""
     if not (folder / INITIAL).exists():
-        return []
-    device = torch.get_default_device()
+        return {"tensors": [], "state_dict": {}}
     try:
         with torch.device("cpu"):
-            found = torch.load(folder / INITIAL, map_location="cpu", weights_only=True)["tensors"]
+            return torch.load(folder / INITIAL, map_location="cpu", weights_only=True)
     except Exception:  # torch's own words would advise to run what code the file may hold
         raise WorkError(f"{folder / INITIAL}: is damaged") from None
-    return [_on_meta(tensor) for tensor in found] if device.type == "meta" else found
+
+
+def _with_all_weights(network: nn.Module, state: dict[str, Any], name: str) -> nn.Module:
+    """Return the network with the weights that it had: its class may leave some out of the pickle (__getstate__)."""
+    now = network.state_dict()
+    kept = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    if any(key not in now or not _equal(now[key], value) for key, value in kept.items()):
+        try:
+            network.load_state_dict(state)
+        except RuntimeError:
+            hint = "comes back from its pickle as another network; hand over its class, or a function that makes it"
+            raise UsageError("network", name, hint) from None
+    return network
+
+
+def _equal(value: Any, other: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.dtype == other.dtype and torch.equal(value, other)
 
 
 def _on_meta(tensor: Tensor) -> Tensor:

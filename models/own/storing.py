@@ -26,6 +26,8 @@ from .stored import CLASSES, CODE, INITIAL, OBJECT, SOURCE, Stored, attribute, k
 
 ADVICE = "write it into a file (%%writefile net.py in a notebook) and import it"
 
+INSTEAD = "hand over its class, or a function that makes it, instead"
+
 Say = Callable[[str], None]
 
 
@@ -57,13 +59,13 @@ def _written(folder: Path, made: Stored) -> Stored:
 
 def _stored(what: Any, name: str, folder: Path, say: Say) -> Stored:
     is_object = isinstance(what, nn.Module)
-    named = type(what) if is_object else what
+    named = what if hasattr(what, "__qualname__") and not is_object else type(what)
     module, qualname = str(named.__module__), str(named.__qualname__)
     parts = _Parts(qualname)
     pickled = ""
     if is_object:
         _check(what)
-    if is_object or module == "__main__" or "<" in qualname:
+    if not isinstance(what, type | FunctionType) or module == "__main__" or "<" in qualname:
         pickled = _write_object(what, folder / OBJECT, parts)
     elif own_files.is_own(module):
         parts.modules.add(module)
@@ -176,7 +178,9 @@ def _write_object(value: Any, path: Path, parts: _Parts) -> str:
     try:
         made = _pickled(pickler, value, fresh, by_value=False)
     except Exception as error:
-        raise UsageError("network", parts.qualname, f"cannot be stored: {user_code.describe(error)}") from None
+        raise UsageError(
+            "network", parts.qualname, f"cannot be stored: {user_code.describe(error)}; {INSTEAD}"
+        ) from None
     vars(parts).update(vars(fresh))
     path.write_bytes(made)
     return "cloudpickle"

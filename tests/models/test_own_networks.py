@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import subprocess
@@ -147,6 +148,47 @@ def test_a_file_edited_since_it_was_imported_is_said(project: Path, tmp_path: Pa
     assert [line.split()[0] for line in said] == ["net.py", "tools.py"]
 
 
+@pytest.mark.parametrize("edit", ["FACTOR = 3.0", "    factor = 3.0", "factor=3.0"])
+def test_an_edited_constant_is_said_too(project: Path, tmp_path: Path, edit: str) -> None:
+    path, said = project / "proj" / "net.py", []
+    path.write_text(
+        path.read_text().replace(
+            "class Net(",
+            """
+from enum import Enum
+from typing import NamedTuple
+FACTOR = 2.0
+TABLE = {}
+CALLS = 0
+class Kind(Enum):
+    A = 1
+class Pair(NamedTuple):
+    left: int = 1
+def scaled(x, factor=2.0):
+    global CALLS
+    CALLS = CALLS + 1
+    return x * factor
+class Net(""",
+        )
+    )
+    path.write_text(
+        path.read_text()
+        .replace("    def forward", "    factor = 2.0\n    def forward")
+        .replace("return double(", "return self.factor * FACTOR * scaled(")
+    )
+    network = made()
+    images = torch.rand(2, 1, 12, 12)
+    before = network.eval()(images)
+    sys.modules["proj.net"].TABLE["new"] = 1
+    keep(network, tmp_path / "first", said)
+    assert said == [] and type(stored.build(tmp_path / "first", {})) is type(network)
+    path.write_text(path.read_text().replace(edit.replace("3.0", "2.0"), edit, 1))
+    keep(network, tmp_path / "second", said)
+    assert said == ["net.py has been edited since it was imported: the run uses the file as it is now"]
+    again = stored.build(tmp_path / "second", {})
+    assert torch.allclose(again.eval()(images), 1.5 * before)
+
+
 def test_a_file_reloaded_since_the_network_was_made_is_said(project: Path, tmp_path: Path) -> None:
     network, said = made(), []
     path = project / "proj" / "net.py"
@@ -178,6 +220,45 @@ def test_all_that_a_network_holds_comes_back(project: Path, tmp_path: Path) -> N
         on_meta = stored.build(tmp_path / "kept", {})
     assert on_meta.plain["table"][0].is_meta and on_meta.unsaved.is_meta and on_meta.head.weight.is_meta
     assert isinstance(on_meta.head.weight, nn.Parameter) and not on_meta.head.bias.requires_grad
+
+
+def test_weights_that_a_class_leaves_out_of_its_pickle_come_back(project: Path, tmp_path: Path) -> None:
+    (project / "proj" / "net.py").open("a").write("""
+class Forgets(Net):
+    def __getstate__(self):
+        return {}
+
+    def __setstate__(self, state):
+        self.__init__(4)
+
+class Shrinks(Forgets):
+    def __setstate__(self, state):
+        self.__init__(3)
+""")
+    module = importlib.import_module("proj.net")
+    network = module.Forgets(4)
+    keep(network, tmp_path / "kept")
+    assert equal(network, stored.build(tmp_path / "kept", {}))
+    keep(module.Shrinks(4), tmp_path / "smaller")
+    with pytest.raises(cx.UsageError, match="as another network; hand over its class"):
+        stored.build(tmp_path / "smaller", {})
+
+
+def test_a_partial_and_a_method_are_stored_as_well(project: Path, tmp_path: Path) -> None:
+    (project / "proj" / "net.py").open("a").write("""
+class Maker:
+    def __init__(self, width):
+        self.width = width
+
+    def make(self):
+        return Net(self.width)
+""")
+    module = importlib.import_module("proj.net")
+    for number, maker in enumerate((functools.partial(module.Net, 7), module.Maker(7).make)):
+        kept = keep(maker, tmp_path / f"kept{number}")
+        assert kept.kind == "callable" and "proj/net.py" in kept.files
+        code = "print(type(network).__name__, network.state_dict()['block.0.weight'].shape[0])"
+        assert elsewhere(tmp_path / f"kept{number}", code) == "Net 7"
 
 
 def test_first_weights_are_read_without_running_code(project: Path, tmp_path: Path) -> None:
@@ -270,6 +351,11 @@ def test_a_callable_gets_what_it_has_parameters_for() -> None:
 
     assert (stored.call("x", some, given).in_features, stored.call("x", every, given).in_features) == (9, 2)
     assert isinstance(stored.call("x", nn.Identity, given), nn.Identity)
+
+    def hands_on(depth: int = 1, **options: int) -> nn.Module:
+        return some(**options)
+
+    assert vars(stored.call("x", hands_on, given))["out_features"] == 7
 
     def wrong(num_classes: int) -> nn.Module:
         raise KeyError(num_classes)

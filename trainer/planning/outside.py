@@ -107,6 +107,7 @@ def _tried(found: Outside, info: DataInfo, channels: int, size: int) -> Fit:
         options = {"num_classes": classes, "in_channels": channels, "image_size": size}
         return outside.build(found.variant.name, folder=folder, **options).eval()
 
+    network: nn.Module | None = None
     try:
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -114,23 +115,31 @@ def _tried(found: Outside, info: DataInfo, channels: int, size: int) -> Fit:
                 outputs = network(torch.empty(shape))
         except UsageError:
             raise
-        except Exception:  # it may want values, which tensors without memory have not
+        except (Exception, SystemExit):  # it may want values, which tensors without memory have not
             with torch.no_grad(), random_state_kept():
                 network = build()
                 outputs = network(torch.rand(shape))
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shown = f"{channels}×{size}×{size}"
         hint = f"does not take images of {shown}: {user_code.describe(error)}"
         if isinstance(error, RuntimeError | ValueError):
-            hint += "; --image-size N gives it others"
+            hint += f"; {_advice(network)}"
         raise _DoesNotRun("network", found.variant.name, hint) from None
     _check_scores(found, outputs, info)
     parameters = counting.count_parameters(network)
     if not parameters:
         raise UsageError("network", found.variant.name, "has no parameters that learn")
     return Fit(channels, size, parameters)
+
+
+def _advice(network: nn.Module | None) -> str:
+    """What may help a network that does not take the images."""
+    others = {tensor.dtype for tensor in network.parameters() if tensor.is_floating_point()} if network else set()
+    for dtype in others - {torch.float32}:
+        return f"it has weights in {dtype}, and images are torch.float32: call .float() of it"
+    return "--image-size N gives it others"
 
 
 def _check_scores(found: Outside, outputs: object, info: DataInfo) -> None:
