@@ -15,10 +15,10 @@ from __future__ import annotations
 import functools
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict, Unpack
 
 from .errors import UsageError, WorkError
 from .trainer.launch.run_handle import Best, Curve, Records, Run, RunState
@@ -115,9 +115,12 @@ def create(
     from .models.catalogue import registry
     from .models.own import outside
 
+    if not isinstance(name, str):
+        raise UsageError("network", type(name).__name__, "is no name; cnn_explorer.networks() has them all")
     if stem not in (None, "imagenet", "small"):
         raise UsageError("stem", stem, "is unknown; choose one of imagenet, small")
-    sizes = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+    given = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+    sizes = {key: None if value is None else _whole(key, value) for key, value in given.items()}
     if outside.is_outside(name):
         return _create_outside(name, stem, sizes)
     variant = registry.find(name)
@@ -129,6 +132,13 @@ def create(
         raise
     except ValueError as error:
         raise UsageError("network", variant.name, str(error)) from None
+
+
+def _whole(field: str, value: object) -> int:
+    """Return a number above zero of any integer type; UsageError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or value.__index__() < 1:
+        raise UsageError(field, value, "must be a whole number above zero")
+    return value.__index__()
 
 
 def _create_outside(name: str, stem: str | None, sizes: Mapping[str, int | None]) -> nn.Module:
@@ -169,11 +179,7 @@ def anatomy(
     from .models.anatomy import external
     from .models.anatomy.table_text import Anatomy
 
-    if input is not None and (len(input) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in input)):
-        raise UsageError(
-            "input", tuple(input), "must be (channels, height, width), of a clip (channels, frames, height, width)"
-        )
-    shape = None if input is None else tuple(input)
+    shape = None if input is None else _shape(input)
     if isinstance(network, str):
         subject = external.network_spec(network, form="small" if stem == "small" else "paper", shape=shape)
         return Anatomy(subject.name, subject.shape, external.anatomy_of(subject))
@@ -182,6 +188,16 @@ def anatomy(
     shape = shape or INPUT
     made = _module(network, shape)
     return Anatomy(type(made).__name__, shape, external.anatomy_of_module(made, shape))
+
+
+def _shape(given: Sequence[int]) -> tuple[int, ...]:
+    hint = "must be (channels, height, width), of a clip (channels, frames, height, width)"
+    if isinstance(given, str) or not isinstance(given, Iterable) or len(tuple(given)) not in (3, 4):
+        raise UsageError("input", given, hint)
+    try:
+        return tuple(_whole("input", number) for number in given)
+    except UsageError:
+        raise UsageError("input", tuple(given), hint) from None
 
 
 def _module(network: Any, shape: tuple[int, ...]) -> nn.Module:
@@ -318,7 +334,7 @@ def _store(network: Any, name: str | None, folder: Path) -> Path:
         )
     kind = network.func if isinstance(network, functools.partial) else network
     chosen = name if name is not None else str(getattr(kind, "__name__", type(kind).__name__)).strip("<>")
-    if not _NAME.fullmatch(chosen):
+    if not isinstance(chosen, str) or not _NAME.fullmatch(chosen):
         raise UsageError("name", chosen, "must be letters, digits, '.', '_' and '-', the first a letter or digit")
     storing.store(network, f"{outside.OWN}:{chosen}", folder, lambda line: print(line, file=sys.stderr))
     return folder

@@ -160,6 +160,9 @@ def test_networks_are_those_of_the_catalogue() -> None:
     assert 0 < len(tagged) < len(found) and all("attention" in network.tags for network in tagged)
     with pytest.raises(cx.UsageError, match="did you mean 'residual'"):
         cx.networks(tag="residul")
+    number: Any = 3
+    with pytest.raises(cx.UsageError, match="tag: 3 is on no network; there are adaptation, "):
+        cx.networks(tag=number)
 
 
 def test_create_builds_what_is_asked_for() -> None:
@@ -169,6 +172,8 @@ def test_create_builds_what_is_asked_for() -> None:
     assert sum(p.numel() for p in cx.create("resnet18").parameters()) == 11_689_512
     assert cx.create("torchvision:squeezenet1_1", num_classes=4).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 4)
     assert isinstance(cx.create("torch.nn:Identity"), nn.Identity)
+    counted: Any = numpy.int64(3)  # a class count often comes from numpy
+    assert cx.create("lenet5", num_classes=counted).eval()(torch.zeros(1, 1, 28, 28)).shape == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -183,12 +188,22 @@ def test_create_builds_what_is_asked_for() -> None:
         ("torchvision:raft_small", {}, "does not classify images"),
         ("timm:resnt18", {}, "did you mean"),
         ("own:Net", {}, "cnn_explorer.load"),
+        (3, {}, "'int' is no name"),
+        ("resnet18", {"num_classes": 2.5}, "num_classes: 2.5 must be a whole number above zero"),
+        ("resnet18", {"in_channels": True}, "in_channels: True must be"),
+        ("lenet5", {"image_size": "28"}, "image_size: '28' must be"),
+        ("torchvision:squeezenet1_1", {"num_classes": 0}, "num_classes: 0 must be"),
     ],
 )
-def test_create_refuses_in_one_line(name: str, options: dict, words: str) -> None:
+def test_create_refuses_in_one_line(name: Any, options: dict, words: str) -> None:
     with pytest.raises(cx.UsageError, match=words) as caught:
         cx.create(name, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_the_network_of_a_run_is_not_taken_for_a_file() -> None:
+    with pytest.raises(cx.UsageError, match="is the network of a run"):
+        cx.anatomy("own:Net")
 
 
 # Options
@@ -355,6 +370,9 @@ def test_an_error_in_the_persons_forward_is_one_line(own: Path) -> None:
         ("resnt18", {}, "did you mean 'resnet18'"),
         ("lenet5", {"dataset": "digit"}, "did you mean 'digits'"),
         (3, {}, "neither a torch.nn.Module"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).half(), {}, "weights in torch.float16, .* call .float()"),
+        ("lenet5", {"name": 3}, "is for a network of your own"),
+        (nn.Linear(784, 10), {"name": 3}, "name: 3 must be letters"),
     ],
 )
 @pytest.mark.usefixtures("planned_here")

@@ -16,7 +16,7 @@ from torch import nn
 
 from ...errors import UsageError, nearest
 from ..catalogue import registry
-from ..own import own_files, stored, user_code
+from ..own import outside, stored, user_code
 from .counting import on_meta
 from .layer_table import Layer, analyse, analyse_on_meta, analyse_run
 from .untouched import copied, random_state_kept
@@ -66,7 +66,7 @@ def network_spec(
     if shape is None and image_size is not None:
         shape = (in_channels or 3, image_size, image_size)
     if source not in ("torchvision", "timm"):
-        return _callable(name, source, rest, shape or (in_channels or 3, *IMAGE[1:]), num_classes, in_channels)
+        return _callable(name, shape or (in_channels or 3, *IMAGE[1:]), num_classes, in_channels)
     for field, value in (("--classes", num_classes), ("--channels", in_channels)):
         if value is not None:
             raise UsageError(
@@ -153,10 +153,8 @@ def _timm(name: str, rest: str, shape: tuple[int, ...] | None) -> NetworkSpec:
     return NetworkSpec(name, make, shape or tuple(getattr(settings, "input_size", None) or IMAGE))
 
 
-def _callable(
-    name: str, source: str, rest: str, shape: tuple[int, ...], num_classes: int | None, in_channels: int | None
-) -> NetworkSpec:
-    maker = stored.look_up(own_files.import_own(name, source), rest, name)
+def _callable(name: str, shape: tuple[int, ...], num_classes: int | None, in_channels: int | None) -> NetworkSpec:
+    maker = outside.maker(name)
     given = {"num_classes": num_classes, "in_channels": in_channels or shape[0], "image_size": shape[-1]}
     return NetworkSpec(name, lambda: stored.call(name, maker, given), shape)
 

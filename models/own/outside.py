@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,15 @@ def build(name: str, *, num_classes: int, in_channels: int, image_size: int, fol
 
 def made(name: str, given: Mapping[str, object]) -> nn.Module:
     """Let what ``package.module:callable`` names make a network, with those of ``given`` that it takes. UsageError."""
+    return stored.call(name, maker(name), given)
+
+
+def maker(name: str) -> Callable[..., Any]:
+    """Return what ``package.module:callable`` names. UsageError."""
     source, _, qualname = name.partition(":")
     if source == OWN:
         raise UsageError("network", name, "is the network of a run; cnn_explorer.load(run) builds it")
-    return stored.call(name, stored.look_up(own_files.import_own(name, source), qualname, name), given)
+    return stored.look_up(own_files.import_own(name, source), qualname, name)
 
 
 def _torchvision_size(name: str, rest: str) -> int:

@@ -363,6 +363,8 @@ def test_a_callable_gets_what_it_has_parameters_for() -> None:
     place = rf"KeyError: 7 \(test_own_networks.py, line {wrong.__code__.co_firstlineno + 1}\)"
     with pytest.raises(cx.UsageError, match=f"cannot be built with num_classes=7: {place}"):
         stored.call("x", wrong, given)
+    with pytest.raises(cx.UsageError, match="cannot be built: SystemExit: 0"):
+        stored.call("x", lambda: sys.exit(0), given)
     with pytest.raises(cx.UsageError, match="made a int"):
         stored.call("x", lambda: 3, given)
 

@@ -113,6 +113,8 @@ def _tried(found: Outside, info: DataInfo, channels: int, size: int) -> Fit:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), torch.device("meta"):
                 network = build()
                 outputs = network(torch.empty(shape))
+            if _other_formats(network):
+                raise TypeError("tensors without memory may be multiplied with those of another number format")
         except UsageError:
             raise
         except (Exception, SystemExit):  # it may want values, which tensors without memory have not
@@ -136,10 +138,14 @@ def _tried(found: Outside, info: DataInfo, channels: int, size: int) -> Fit:
 
 def _advice(network: nn.Module | None) -> str:
     """What may help a network that does not take the images."""
-    others = {tensor.dtype for tensor in network.parameters() if tensor.is_floating_point()} if network else set()
-    for dtype in others - {torch.float32}:
+    for dtype in _other_formats(network) if network is not None else ():
         return f"it has weights in {dtype}, and images are torch.float32: call .float() of it"
     return "--image-size N gives it others"
+
+
+def _other_formats(network: nn.Module) -> set[torch.dtype]:
+    """The number formats of its weights that are not those of images."""
+    return {tensor.dtype for tensor in network.parameters() if tensor.is_floating_point()} - {torch.float32}
 
 
 def _check_scores(found: Outside, outputs: object, info: DataInfo) -> None:
