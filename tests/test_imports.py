@@ -195,3 +195,9 @@ def test_every_folder_says_what_lives_in_it() -> None:
             text = path.read_text(encoding="utf-8")
             assert text.startswith('"""') and len(text.split()) > 15, path
             assert "torch" in text, f"{path} does not say whether it may load torch"
+
+
+def test_the_contracts_see_every_folder() -> None:
+    for top in ("cli", "models", "trainer", "tui"):
+        blind = {path.parent for path in (ROOT / top).rglob("*.py") if not (path.parent / "__init__.py").is_file()}
+        assert blind == set(), "import-linter and the wheel pass over a folder without __init__.py"

@@ -70,7 +70,7 @@ def test_every_source_file_and_note_is_in_the_wheel(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     sources = [
         *ROOT.glob("*.py"),
-        *(path for floor in ("models", "trainer", "tui") for path in (ROOT / floor).rglob("*")),
+        *(path for floor in ("cli", "models", "trainer", "tui") for path in (ROOT / floor).rglob("*")),
     ]
     sources += [*(ROOT / "docs" / "architectures").glob("*.md"), *(ROOT / "docs" / "concepts").glob("*.md")]
     sources.append(ROOT / "docs" / "glossary.md")
