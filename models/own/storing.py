@@ -76,6 +76,9 @@ def _stored(what: Any, name: str, folder: Path, say: Say) -> Stored:
         state = dict(what.state_dict()) if is_object else {}
         _save({"tensors": parts.tensors, "state_dict": state}, folder / INITIAL, qualname)
     files = own_files.collect(sorted(parts.modules)) if parts.modules else {}
+    for name in sorted(parts.modules - files.keys()):
+        hint = f"cannot be stored: its file {sys.modules[name].__file__} is not there any more"
+        raise UsageError("network", qualname, hint)
     _tell_changes(files, parts.reloaded, say)
     made = _described(name, "object" if is_object else "callable", module, qualname, _copied(files, folder))
     return replace(made, pickled=pickled, **_of_notebook(parts.notebook))

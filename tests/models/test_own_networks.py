@@ -189,6 +189,15 @@ class Net(""",
     assert torch.allclose(again.eval()(images), 1.5 * before)
 
 
+@pytest.mark.parametrize("as_class", [True, False])
+def test_a_file_that_is_gone_is_named(project: Path, tmp_path: Path, as_class: bool) -> None:
+    network = made()
+    (project / "proj" / "net.py").unlink()
+    with pytest.raises(cx.UsageError, match=r"its file .*proj/net.py is not there any more"):
+        keep(type(network) if as_class else network, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
 def test_a_file_reloaded_since_the_network_was_made_is_said(project: Path, tmp_path: Path) -> None:
     network, said = made(), []
     path = project / "proj" / "net.py"
