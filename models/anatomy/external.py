@@ -171,7 +171,7 @@ def anatomy_of(what: NetworkSpec, batch: int = 1) -> Layer:
         return analyse_on_meta(on_meta(what.make), what.shape, batch)
     except UsageError:
         raise
-    except (RuntimeError, ValueError, IndexError, AssertionError, ZeroDivisionError) as error:
+    except (Exception, SystemExit) as error:  # a person's own network may raise anything, and even leave
         raise _too_small(what, error) from error
 
 
@@ -185,7 +185,7 @@ def anatomy_of_module(network: nn.Module, shape: tuple[int, ...], batch: int = 1
         return analyse(network, shape, batch)
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = NetworkSpec(f"own:{type(network).__name__}", lambda: copied(network, "meta"), shape)
         with random_state_kept(), torch.device("meta"):
             raise _too_small(what, error) from None
@@ -199,7 +199,7 @@ def _detector(what: NetworkSpec, batch: int) -> Layer:
         return analyse_run(network, images)
 
 
-def _too_small(what: NetworkSpec, error: Exception) -> UsageError:
+def _too_small(what: NetworkSpec, error: BaseException) -> UsageError:
     smallest = _smallest(what)
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if not isinstance(error, RuntimeError | ValueError):
@@ -216,7 +216,7 @@ def _failing_layer(what: NetworkSpec) -> str:
     entered: list[tuple[str, tuple[int, ...]]] = []
     try:
         network = on_meta(what.make).eval()
-    except Exception:
+    except (Exception, SystemExit):
         return ""
     for name, module in network.named_modules():
         module.register_forward_pre_hook(lambda m, args, name=name: entered.append((name, _shape_of(args))))
@@ -224,7 +224,7 @@ def _failing_layer(what: NetworkSpec) -> str:
     try:
         with torch.no_grad():
             network(torch.empty((1, *what.shape), device="meta"))
-    except Exception:
+    except (Exception, SystemExit):
         if entered:
             name, shape = entered[-1]
             return f"layer {name or type(network).__name__!r} was given {'x'.join(map(str, shape))}: "
@@ -245,7 +245,7 @@ def _smallest(what: NetworkSpec) -> int | None:
             if ":" not in what.name:
                 make = network_spec(what.name, form=what.form, in_channels=shape[0], image_size=size).make
             analyse_on_meta(on_meta(make), shape)
-        except Exception:
+        except (Exception, SystemExit):
             return False
         return True
 

@@ -107,13 +107,13 @@ def analyse(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
                 return analyse_run(copied(network, "meta").eval(), torch.empty((batch, *shape), dtype=dtype))
         except UsageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if any(is_lazy(weight) for weight in network.parameters()):
                 raise
             try:
                 torch.manual_seed(0)
                 return analyse_run(copied(network, "cpu").eval(), torch.rand((batch, *shape), dtype=dtype))
-            except Exception:
+            except (Exception, SystemExit):
                 raise error from None
 
 

@@ -25,7 +25,7 @@ from . import tools
 
 
 class Net(nn.Module):
-    def __init__(self, width):
+    def __init__(self, width=4):
         super().__init__()
         self.block = Block(width)
         self.head = nn.Linear(WIDTH, 10)
@@ -347,6 +347,14 @@ def test_damaged_folders_are_work_errors(project: Path, tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     with pytest.raises(cx.WorkError, match="No such file"):
         stored.build(tmp_path / "nowhere", {})
+
+
+@pytest.mark.parametrize("leaving", ["raise KeyError('oh')", "raise SystemExit(0)"])
+def test_a_forward_that_raises_anything_is_one_line_of_show(project: Path, leaving: str) -> None:
+    path = project / "proj" / "net.py"
+    path.write_text(path.read_text().replace("        from .late import double", f"        {leaving}"))
+    with pytest.raises(cx.UsageError, match=r"cannot go through proj.net:Net: .*(KeyError|SystemExit): .*net.py, line"):
+        cx.anatomy("proj.net:Net", (1, 12, 12))
 
 
 def test_a_callable_gets_what_it_has_parameters_for() -> None:
