@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -22,13 +21,13 @@ from ...models.anatomy import counting
 from ...models.catalogue import registry
 from ...models.own.outside import is_outside
 from ..batches import placement as image_placement
-from ..config import checkpoint_policy, config_file, presets, recipe_layers
+from ..config import recipe_layers
 from ..config.engine_config import Engine
 from ..config.recipe import Recipe
 from ..config.recipe_layers import Layer
 from ..config.request import Placement, TrainRequest
 from ..config.run_config import DataConfig, NetworkConfig, RunConfig
-from ..config.weights_source import FINE_TUNING, GROWN
+from ..config.weights_source import FINE_TUNING, GROWN, WeightsRequest
 from ..data import dataset_info, datasets
 from ..data.dataset_info import DataInfo
 from ..data.datasets import DataSet
@@ -39,10 +38,10 @@ from ..runs.run_writer import RunWriter
 from ..weights import initialise
 from ..weights.initialise import Source
 from . import engine_choice, outside
+from .asked import Asked, read_file
 from .engine_choice import Choice
 from .loss_kind import uses_cross_entropy
 
-DEFAULT_DATASET = "digits"
 SMALL_IMAGES = 64
 """Up to this side images are small: a network with a layout for such images is built in that one."""
 
@@ -89,38 +88,25 @@ def plan(request: TrainRequest, log: Log, placement: Placement = Placement()) ->
 
 
 def _plan(request: TrainRequest, placement: Placement, log: Log) -> Plan:
-    file = config_file.read(request.run.config, log)
-    if request.weights.pretrained is False:
-        file = file.without_weights()
-    asked, of_file = request.data, file.data
-    names = request.networks or file.networks
-    if not names:
-        raise UsageError("network", None, "give the name of a network; `cnn-explorer list` names them all")
-    name = names[0]
-    stored = file.stored if file.networks == (name,) else None
-    outsider = outside.find(name, stored) if is_outside(name) else None
-    variant = outsider.variant if outsider is not None else registry.find(name)
-    dataset = asked.dataset or of_file.dataset or DEFAULT_DATASET
-    seed = _first(request.run.seed, file.run.seed, 0)
-    stem = _first(asked.stem, of_file.stem, "auto")
+    asked = Asked(request, read_file(request, log))
+    outsider = outside.find(asked.network, asked.stored) if is_outside(asked.network) else None
+    variant = outsider.variant if outsider is not None else registry.find(asked.network)
+    stem, size = asked.stem, asked.image_size
     if outsider is not None and stem in ("small", "imagenet"):
-        raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one layout")
-    other_images = file.complete and asked.dataset not in (None, of_file.dataset)
-    size = _first(asked.image_size, None if other_images else of_file.image_size)
-    held_out = _first(asked.validation, of_file.validation)
-    folder = settings.data_folder(asked.folder)
-    source = _source(request, file, variant, log)
+        raise UsageError("stem", stem, f"is for networks of the catalogue; {asked.network} has one layout")
+    folder = settings.data_folder(request.data.folder)
+    source = _source(asked.weights, request.run.runs, variant, log)
     if source is not None:
         stem, size = initialise.form_of(source, stem, size)
 
-    info = _describe(dataset, variant, stem, size, folder)
-    resolved = recipe_layers.resolve(info.name, _layers(variant, file, request, source))
+    info = _describe(asked.dataset, variant, stem, size, folder)
+    resolved = recipe_layers.resolve(info.name, _layers(asked, variant, source))
     initialise.check_backbone(resolved.recipe, source)
-    for line in recipe_layers.remarks(resolved, flags_only=file.complete):
+    for line in recipe_layers.remarks(resolved, flags_only=asked.file.complete):
         log(line)
-    choice = _shared_out(_engine(request, file, placement, log), placement)
-    _log_shared_devices(choice.engine, file, log)
-    kept = checkpoint_policy.from_dict({**file.checkpoints.values, **request.checkpoints.values})
+    choice = _shared_out(_engine(request, asked.file, placement, log), placement)
+    _log_shared_devices(choice.engine, asked.file, log)
+    kept = asked.checkpoints
     if source is not None and source.channels is not None and source.channels > info.channels:
         log(f"grey images become {source.channels} equal channels, which is what the weights expect")
         info = dataclasses.replace(info, channels=source.channels)
@@ -132,9 +118,9 @@ def _plan(request: TrainRequest, placement: Placement, log: Log) -> Plan:
         info.name,
         folder,
         settings.cache_folder(),
-        image_size=info.size if info.name.startswith(dataset_info.FOLDER) else None,
-        validation=held_out,
-        seed=seed,
+        image_size=info.size,
+        validation=asked.held_out,
+        seed=asked.seed,
         log=log,
     )
     recipe_layers.check_classes(resolved, data.classes)
@@ -153,7 +139,7 @@ def _plan(request: TrainRequest, placement: Placement, log: Log) -> Plan:
     _check_loss(resolved, network)
     process_group.check_batch(fitted.batch_size, max(placement.ranks, len(choice.engine.devices)))
     choice = _placed(choice, data, fitted, log)
-    config = RunConfig(network, _data(data, folder, held_out), fitted, choice.engine, seed, kept)
+    config = RunConfig(network, _data(data, folder, asked.held_out), fitted, choice.engine, asked.seed, kept)
     return Plan(config, data, _origins(resolved, fitted, info.name), choice)
 
 
@@ -215,31 +201,18 @@ def _log_shared_devices(chosen: Engine, file: TrainRequest, log: Log) -> None:
         log(f"{file.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
 
 
-def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
-
-
-def _source(request: TrainRequest, file: TrainRequest, variant: registry.Variant, log: Log) -> Source | None:
+def _source(asked: WeightsRequest, runs: Path | None, variant: registry.Variant, log: Log) -> Source | None:
     """The weights that the run begins with, None where they are drawn."""
-    asked = request.weights if request.weights.kind else file.weights
-    return initialise.find(asked, variant, settings.runs_folder(request.run.runs), log) if asked.kind else None
+    return initialise.find(asked, variant, settings.runs_folder(runs), log) if asked.kind else None
 
 
-def _layers(variant: registry.Variant, file: TrainRequest, request: TrainRequest, source: Source | None) -> list[Layer]:
-    """The recipe's layers, the strongest last; a run.json is complete, so the note has no say beside it.
-
-    A grown network learns as any other: its authors slowed down nothing.
-    """
-    layers = [] if file.complete else [Layer(f"{variant.family}.md", variant.recipe, general=True)]
-    if source is not None and source.kind != GROWN:
-        layers.append(Layer("fine-tuning", FINE_TUNING, general=True))
-    preset = request.recipe.preset
-    if preset is not None:
-        layers.append(presets.layer(preset))
-        if file.complete:
-            hint = f"and {file.origin}, which holds a whole recipe, contradict each other; give one of them"
-            raise UsageError("recipe", preset, hint)
-    return [*layers, Layer(file.origin, file.recipe.values), Layer("", request.recipe.values)]
+def _layers(asked: Asked, variant: registry.Variant, source: Source | None) -> list[Layer]:
+    """The layers of the recipe. A grown network learns as any other: its authors slowed down nothing."""
+    fine_tuning = source is not None and source.kind != GROWN
+    return asked.recipe_layers(
+        Layer(f"{variant.family}.md", variant.recipe, general=True),
+        Layer("fine-tuning", FINE_TUNING, general=True) if fine_tuning else None,
+    )
 
 
 def _describe(dataset: str, variant: registry.Variant, stem: str, size: int | None, folder: Path) -> DataInfo:

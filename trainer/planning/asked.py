@@ -1,0 +1,105 @@
+"""What one run is asked for: a request, and under it the configuration file that it names.
+
+Who asks for a value, the request or the file, is decided here alone; the other modules of this folder take the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ...errors import UsageError
+from ..config import checkpoint_policy, config_file, presets
+from ..config.checkpoint_policy import CheckpointPolicy
+from ..config.config_file import Log
+from ..config.recipe_layers import Layer
+from ..config.request import TrainRequest
+from ..config.weights_source import WeightsRequest
+
+DEFAULT_DATASET = "digits"
+
+T = TypeVar("T")
+
+
+def read_file(request: TrainRequest, log: Log) -> TrainRequest:
+    """Read the configuration file of a request, without what the request takes back. UsageError."""
+    file = config_file.read(request.run.config, log)
+    return file.without_weights() if request.weights.pretrained is False else file
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What ``request`` asks for, and ``file`` where the request says nothing.
+
+    A property is None where neither says anything and there is no default.
+    """
+
+    request: TrainRequest
+    file: TrainRequest
+
+    @property
+    def network(self) -> str:
+        """The name of the network. UsageError where there is none."""
+        names = self.request.networks or self.file.networks
+        if not names:
+            raise UsageError("network", None, "give the name of a network; `cnn-explorer list` names them all")
+        return names[0]
+
+    @property
+    def stored(self) -> Path | None:
+        """The folder in which the run that is repeated keeps a network of a person's own."""
+        return self.file.stored if self.file.networks == (self.network,) else None
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
+        return self.request.data.dataset or self.file.data.dataset or DEFAULT_DATASET
+
+    @property
+    def held_out(self) -> float | None:
+        """The validation part, a share or a number."""
+        return _first(self.request.data.validation, self.file.data.validation)
+
+    @property
+    def seed(self) -> int:
+        """The number from which everything random follows."""
+        return _first(self.request.run.seed, self.file.run.seed) or 0
+
+    @property
+    def stem(self) -> str:
+        """The stem of the network, or "auto"."""
+        return _first(self.request.data.stem, self.file.data.stem) or "auto"
+
+    @property
+    def image_size(self) -> int | None:
+        """The side of the images. That of a run which is repeated is meant for its data set, not for another one."""
+        other_images = self.file.complete and self.request.data.dataset not in (None, self.file.data.dataset)
+        return _first(self.request.data.image_size, None if other_images else self.file.data.image_size)
+
+    @property
+    def weights(self) -> WeightsRequest:
+        """The weights to begin with."""
+        return self.request.weights if self.request.weights.kind else self.file.weights
+
+    @property
+    def checkpoints(self) -> CheckpointPolicy:
+        """How often checkpoints are written. UsageError for a value of a run.json that cannot be."""
+        return checkpoint_policy.from_dict({**self.file.checkpoints.values, **self.request.checkpoints.values})
+
+    def recipe_layers(self, of_note: Layer, fine_tuning: Layer | None) -> list[Layer]:
+        """The layers of the recipe, the strongest last; a run.json is complete, so the note has no say beside it."""
+        layers = [] if self.file.complete else [of_note]
+        if fine_tuning is not None:
+            layers.append(fine_tuning)
+        preset = self.request.recipe.preset
+        if preset is not None:
+            layers.append(presets.layer(preset))
+            if self.file.complete:
+                hint = f"and {self.file.origin}, which holds a whole recipe, contradict each other; give one of them"
+                raise UsageError("recipe", preset, hint)
+        return [*layers, Layer(self.file.origin, self.file.recipe.values), Layer("", self.request.recipe.values)]
+
+
+def _first(value: T | None, otherwise: T | None) -> T | None:
+    return otherwise if value is None else value
