@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import torch
 
 from ...errors import UsageError
+from ..batches import placement as image_placement
 from ..common.progress import Log
 from ..config import engine_config
 from ..config.engine_config import Engine
-from ..config.request import TrainRequest
-from ..devices import hardware
+from ..config.recipe import Recipe
+from ..config.request import Placement, TrainRequest
+from ..data.datasets import DataSet
+from ..devices import gpus, hardware
+from .asked import Asked
 
 FLAG = "flag"
 DEFAULT = "default"
@@ -34,6 +39,41 @@ class Choice:
     def fixed(self) -> frozenset[str]:
         """The fields that somebody asked for."""
         return frozenset(key for key, origin in self.origins.items() if origin != DEFAULT)
+
+
+def place(asked: Asked, placement: Placement, log: Log) -> Choice:
+    """Choose the engine on the devices and with the cores of a placement; what else uses these devices is told."""
+    flags = dict(asked.request.engine.values)
+    if placement.devices:
+        flags["device"] = placement.devices[0]
+    choice = choose(flags, asked.file, alone=placement.alone, log=log)
+    threads = choice.engine.threads
+    if "threads" not in choice.fixed:
+        threads = max(1, threads // placement.sharing)
+    devices = placement.devices if len(placement.devices) > 1 else ()
+    engine = dataclasses.replace(choice.engine, devices=devices, threads=threads)
+    _tell_devices(engine, asked.file, log)
+    return dataclasses.replace(choice, engine=engine)
+
+
+def _tell_devices(chosen: Engine, file: TrainRequest, log: Log) -> None:
+    """Say whose processes are on the GPUs, and that an earlier run had more of these."""
+    for device in chosen.devices or (chosen.device,):
+        if line := gpus.occupants(torch.device(device)):
+            log(line)
+    before = file.engine.values.get("devices")
+    if isinstance(before, list | tuple) and before and not chosen.devices:
+        log(f"{file.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
+
+
+def with_images(choice: Choice, data: DataSet, recipe: Recipe, log: Log) -> Choice:
+    """The images in main memory where the device has no room for them and nobody decided it, which is said."""
+    device = torch.device(choice.engine.device)
+    if choice.complete or "data_on_device" in choice.fixed or image_placement.fits(data.train, recipe, device):
+        return choice
+    size = image_placement.size(data.train, recipe) / 1e9
+    log(f"the images ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
+    return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
 
 
 def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, log: Log) -> Choice:

@@ -20,27 +20,22 @@ from ...errors import UsageError
 from ...models.anatomy import counting
 from ...models.catalogue import registry
 from ...models.own.outside import is_outside
-from ..batches import placement as image_placement
-from ..config import recipe_layers
 from ..config.engine_config import Engine
-from ..config.recipe import Recipe
-from ..config.recipe_layers import Layer
 from ..config.request import Placement, TrainRequest
 from ..config.run_config import DataConfig, NetworkConfig, RunConfig
-from ..config.weights_source import FINE_TUNING, GROWN, WeightsRequest
+from ..config.weights_source import WeightsRequest
 from ..data import dataset_info, datasets
 from ..data.dataset_info import DataInfo
 from ..data.datasets import DataSet
-from ..devices import gpus, process_group
+from ..devices import process_group
 from ..runs.ids import new_id
 from ..runs.lock import RunLock
 from ..runs.run_writer import RunWriter
 from ..weights import initialise
 from ..weights.initialise import Source
-from . import engine_choice, outside
+from . import engine_choice, outside, recipe_choice
 from .asked import Asked, read_file
 from .engine_choice import Choice
-from .loss_kind import uses_cross_entropy
 
 SMALL_IMAGES = 64
 """Up to this side images are small: a network with a layout for such images is built in that one."""
@@ -100,12 +95,8 @@ def _plan(request: TrainRequest, placement: Placement, log: Log) -> Plan:
         stem, size = initialise.form_of(source, stem, size)
 
     info = _describe(asked.dataset, variant, stem, size, folder)
-    resolved = recipe_layers.resolve(info.name, _layers(asked, variant, source))
-    initialise.check_backbone(resolved.recipe, source)
-    for line in recipe_layers.remarks(resolved, flags_only=asked.file.complete):
-        log(line)
-    choice = _shared_out(_engine(request, asked.file, placement, log), placement)
-    _log_shared_devices(choice.engine, asked.file, log)
+    resolved = recipe_choice.choose(asked, info.name, variant, source, log)
+    choice = engine_choice.place(asked, placement, log)
     kept = asked.checkpoints
     if source is not None and source.channels is not None and source.channels > info.channels:
         log(f"grey images become {source.channels} equal channels, which is what the weights expect")
@@ -123,10 +114,7 @@ def _plan(request: TrainRequest, placement: Placement, log: Log) -> Plan:
         seed=asked.seed,
         log=log,
     )
-    recipe_layers.check_classes(resolved, data.classes)
-    fitted, remark = recipe_layers.fit_to(resolved, len(data.train))
-    if remark:
-        log(remark)
+    fitted = recipe_choice.fit(resolved, data, log)
     network = NetworkConfig(
         variant.name, layout.stem, info.channels, layout.image_size, len(data.classes), layout.parameters
     )
@@ -136,83 +124,16 @@ def _plan(request: TrainRequest, placement: Placement, log: Log) -> Plan:
         begin = initialise.resolve(source, network, data.classes, log)
         network = dataclasses.replace(network, pretrained=begin)
         initialise.check_learning(fitted, begin, network)
-    _check_loss(resolved, network)
+    recipe_choice.check_loss(resolved, network)
     process_group.check_batch(fitted.batch_size, max(placement.ranks, len(choice.engine.devices)))
-    choice = _placed(choice, data, fitted, log)
+    choice = engine_choice.with_images(choice, data, fitted, log)
     config = RunConfig(network, _data(data, folder, asked.held_out), fitted, choice.engine, asked.seed, kept)
-    return Plan(config, data, _origins(resolved, fitted, info.name), choice)
-
-
-def _check_loss(resolved: recipe_layers.Resolved, network: NetworkConfig) -> None:
-    """UsageError where something was asked for that acts on cross-entropy, and the network's loss has none."""
-    for key, without in (("class_weights", "none"), ("label_smoothing", 0.0)):
-        asked = key in resolved.asked and getattr(resolved.recipe, key) != without
-        if asked and not uses_cross_entropy(network):
-            hint = f"has no effect on {network.name}, whose loss is its own; leave it out"
-            raise recipe_layers.refused(resolved, key, hint)
-
-
-def _placed(choice: Choice, data: DataSet, fitted: Recipe, log: Log) -> Choice:
-    """The images in main memory where the device has no room for them and nobody decided it, which is said."""
-    device = torch.device(choice.engine.device)
-    if choice.complete or "data_on_device" in choice.fixed or image_placement.fits(data.train, fitted, device):
-        return choice
-    size = image_placement.size(data.train, fitted) / 1e9
-    log(f"the images ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
-    return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
-
-
-def _origins(resolved: recipe_layers.Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:
-    """Where each value of the recipe comes from, in words for a person."""
-    by_dataset = recipe_layers.BY_DATASET[recipe_layers.data_kind(dataset)]
-    words = {"": engine_choice.FLAG}
-    origins = {key: words.get(origin, origin) for key, origin in resolved.origins.items()}
-    for key, origin in origins.items():
-        if getattr(fitted, key) != getattr(resolved.recipe, key):
-            origins[key] = "pictures"
-        elif origin == engine_choice.DEFAULT and key in by_dataset:
-            origins[key] = "data set"
-    return origins
-
-
-def _engine(request: TrainRequest, file: TrainRequest, placement: Placement, log: Log) -> Choice:
-    """The engine before anything is measured, on the first device of the placement where it names some."""
-    flags = dict(request.engine.values)
-    if placement.devices:
-        flags["device"] = placement.devices[0]
-    return engine_choice.choose(flags, file, alone=placement.alone, log=log)
-
-
-def _shared_out(choice: Choice, placement: Placement) -> Choice:
-    """The choice for one of several processes: its part of the cores, unless a number of threads was asked for."""
-    chosen = choice.engine
-    threads = chosen.threads if "threads" in choice.fixed else max(1, chosen.threads // placement.sharing)
-    devices = placement.devices if len(placement.devices) > 1 else ()
-    return dataclasses.replace(choice, engine=dataclasses.replace(chosen, devices=devices, threads=threads))
-
-
-def _log_shared_devices(chosen: Engine, file: TrainRequest, log: Log) -> None:
-    """Say whose processes are on the GPUs, and that an earlier run had more of these."""
-    for device in chosen.devices or (chosen.device,):
-        if line := gpus.occupants(torch.device(device)):
-            log(line)
-    before = file.engine.values.get("devices")
-    if isinstance(before, list | tuple) and before and not chosen.devices:
-        log(f"{file.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
+    return Plan(config, data, recipe_choice.origins(resolved, fitted, info.name), choice)
 
 
 def _source(asked: WeightsRequest, runs: Path | None, variant: registry.Variant, log: Log) -> Source | None:
     """The weights that the run begins with, None where they are drawn."""
     return initialise.find(asked, variant, settings.runs_folder(runs), log) if asked.kind else None
-
-
-def _layers(asked: Asked, variant: registry.Variant, source: Source | None) -> list[Layer]:
-    """The layers of the recipe. A grown network learns as any other: its authors slowed down nothing."""
-    fine_tuning = source is not None and source.kind != GROWN
-    return asked.recipe_layers(
-        Layer(f"{variant.family}.md", variant.recipe, general=True),
-        Layer("fine-tuning", FINE_TUNING, general=True) if fine_tuning else None,
-    )
 
 
 def _describe(dataset: str, variant: registry.Variant, stem: str, size: int | None, folder: Path) -> DataInfo:

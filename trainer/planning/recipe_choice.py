@@ -1,0 +1,65 @@
+"""The recipe of a run: put together from what is asked for, fitted to the images, held against the network's loss."""
+
+from __future__ import annotations
+
+from ...models.catalogue.registry import Variant
+from ..common.progress import Log
+from ..config import recipe_layers
+from ..config.recipe import Recipe
+from ..config.recipe_layers import Layer, Resolved
+from ..config.run_config import NetworkConfig
+from ..config.weights_source import FINE_TUNING, GROWN
+from ..data.datasets import DataSet
+from ..weights import initialise
+from ..weights.initialise import Source
+from . import engine_choice
+from .asked import Asked
+from .loss_kind import uses_cross_entropy
+
+
+def choose(asked: Asked, dataset: str, variant: Variant, source: Source | None, log: Log) -> Resolved:
+    """Resolve the recipe for a data set. UsageError that names the value at fault; what has no effect is told.
+
+    A grown network learns as any other: its authors slowed down nothing.
+    """
+    fine_tuning = source is not None and source.kind != GROWN
+    layers = asked.recipe_layers(
+        Layer(f"{variant.family}.md", variant.recipe, general=True),
+        Layer("fine-tuning", FINE_TUNING, general=True) if fine_tuning else None,
+    )
+    resolved = recipe_layers.resolve(dataset, layers)
+    initialise.check_backbone(resolved.recipe, source)
+    for line in recipe_layers.remarks(resolved, flags_only=asked.file.complete):
+        log(line)
+    return resolved
+
+
+def fit(resolved: Resolved, data: DataSet, log: Log) -> Recipe:
+    """Return the recipe that suits the number of images and classes. UsageError; a smaller batch is told."""
+    recipe_layers.check_classes(resolved, data.classes)
+    fitted, remark = recipe_layers.fit_to(resolved, len(data.train))
+    if remark:
+        log(remark)
+    return fitted
+
+
+def check_loss(resolved: Resolved, network: NetworkConfig) -> None:
+    """UsageError where something was asked for that acts on cross-entropy, and the network's loss has none."""
+    for key, without in (("class_weights", "none"), ("label_smoothing", 0.0)):
+        asked = key in resolved.asked and getattr(resolved.recipe, key) != without
+        if asked and not uses_cross_entropy(network):
+            hint = f"has no effect on {network.name}, whose loss is its own; leave it out"
+            raise recipe_layers.refused(resolved, key, hint)
+
+
+def origins(resolved: Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:
+    """Where each value of the recipe comes from, in words for a person."""
+    by_dataset = recipe_layers.BY_DATASET[recipe_layers.data_kind(dataset)]
+    words = {"": engine_choice.FLAG}
+    found = {key: words.get(origin, origin) for key, origin in resolved.origins.items()}
+    for key, origin in found.items():
+        if getattr(fitted, key) != getattr(resolved.recipe, key):
+            found[key] = "pictures"
+        elif origin == engine_choice.DEFAULT and key in by_dataset:
+            found[key] = "data set"
+    return found
