@@ -33,7 +33,7 @@ from ..runs.lock import RunLock
 from ..runs.run_writer import RunWriter
 from ..weights import initialise
 from ..weights.initialise import Source
-from . import engine_choice, outside, recipe_choice
+from . import engine_choice, networks as outside, recipe_choice
 from .asked import Asked, read_file
 from .engine_choice import Choice
 
