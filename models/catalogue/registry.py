@@ -282,7 +282,20 @@ def build(
     (networks made for such images have only one). Arguments given replace the form's. ``options`` go to the builder
     as they are. UsageError for an unknown name or form, ValueError from the model file for values it cannot take.
     """
-    variant = find(name)
+    given = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+    return build_variant(find(name), form=form, **given, **options)
+
+
+def build_variant(
+    variant: Variant,
+    *,
+    form: str = "paper",
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    image_size: int | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Build a network of the catalogue that has been found already, as `build` does."""
     if form not in ("paper", "small"):
         raise UsageError("form", form, "is unknown; choose 'paper' or 'small'")
     defaults = variant.form(form)

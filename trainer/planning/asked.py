@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ... import settings
 from ...errors import UsageError
 from ..config import checkpoint_policy, config_file, presets
 from ..config.checkpoint_policy import CheckpointPolicy
@@ -60,6 +61,16 @@ class Asked:
     def held_out(self) -> float | None:
         """The validation part, a share or a number."""
         return _first(self.request.data.validation, self.file.data.validation)
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder of the data sets."""
+        return settings.data_folder(self.request.data.folder)
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder of the runs."""
+        return settings.runs_folder(self.request.run.runs)
 
     @property
     def seed(self) -> int:

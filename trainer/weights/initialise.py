@@ -56,8 +56,13 @@ class Source:
         return (known.mean, known.std) if known is not None else ((), ())
 
 
-def find(asked: WeightsRequest, variant: registry.Variant, runs: Path, log: Log) -> Source:
-    """Find the weights that are asked for, and fetch them. UsageError and WorkError as in torchvision_weights.py."""
+def find(asked: WeightsRequest, variant: registry.Variant, runs: Path, log: Log) -> Source | None:
+    """Find the weights that are asked for, and fetch them; None where the weights are drawn.
+
+    UsageError and WorkError as in torchvision_weights.py.
+    """
+    if not asked.kind:
+        return None
     if asked.kind == TORCHVISION:
         chosen = torchvision_weights.find(variant, asked.value)
         torchvision_weights.fetch(chosen, log)
@@ -114,8 +119,10 @@ def _check_growing(variant: registry.Variant, file: WeightFile) -> None:
         raise UsageError("grow-from", str(file.path), hint)
 
 
-def form_of(source: Source, stem: str, size: int | None) -> tuple[str, int | None]:
+def form_of(source: Source | None, stem: str, size: int | None) -> tuple[str, int | None]:
     """Stem and size, the weights' own where nobody asks for others; published weights have one stem only."""
+    if source is None:
+        return stem, size
     if source.published is not None and stem == "small":
         raise UsageError("stem", stem, f"has no published weights; {source.name} are of the paper's stem, imagenet")
     return source.stem if stem == "auto" and source.stem else stem, size or source.size

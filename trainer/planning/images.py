@@ -1,0 +1,42 @@
+"""The images of a run: what the data set is, before it is loaded, and the set itself."""
+
+from __future__ import annotations
+
+from ... import settings
+from ..common.progress import Log
+from ..config.run_config import DataConfig
+from ..data import dataset_info, datasets
+from ..data.dataset_info import DataInfo
+from ..data.datasets import DataSet
+from .asked import Asked
+from .layout import SMALL_IMAGES
+from .networks import Network
+
+
+def describe(asked: Asked, network: Network, stem: str, size: int | None) -> DataInfo:
+    """Tell what the data set is; a person's own images are scaled to the network's form where no size is given."""
+    if asked.dataset.startswith(dataset_info.FOLDER) and size is None:
+        variant = network.variant
+        paper = variant.paper_form.input[1]
+        small = stem != "imagenet" and (variant.small_form is not None or paper <= SMALL_IMAGES)
+        size = dataset_info.DEFAULT_IMAGE_SIZE if small else paper
+    return dataset_info.describe(asked.dataset, asked.data_folder, size)
+
+
+def load(asked: Asked, info: DataInfo, log: Log) -> DataSet:
+    """Load the data set, downloaded and decoded where it must be, split as it is asked for."""
+    return datasets.load(
+        info.name,
+        asked.data_folder,
+        settings.cache_folder(),
+        image_size=info.size,
+        validation=asked.held_out,
+        seed=asked.seed,
+        log=log,
+    )
+
+
+def config_of(asked: Asked, data: DataSet) -> DataConfig:
+    """Return what run.json says of the images."""
+    counts = (len(data.train), len(data.validation), len(data.test))
+    return DataConfig(data.name, *counts, data.classes, data.image_size, str(asked.data_folder), asked.held_out)
