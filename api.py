@@ -326,7 +326,7 @@ def _store(network: Any, name: str | None, folder: Path) -> Path:
 
     from torch import nn
 
-    from .models.own import outside, storing
+    from .models.own import stored, storing
 
     if not isinstance(network, nn.Module) and not callable(network):
         raise UsageError(
@@ -336,7 +336,7 @@ def _store(network: Any, name: str | None, folder: Path) -> Path:
     chosen = name if name is not None else str(getattr(kind, "__name__", type(kind).__name__)).strip("<>")
     if not isinstance(chosen, str) or not _NAME.fullmatch(chosen):
         raise UsageError("name", chosen, "must be letters, digits, '.', '_' and '-', the first a letter or digit")
-    storing.store(network, f"{outside.OWN}:{chosen}", folder, lambda line: print(line, file=sys.stderr))
+    storing.store(network, f"{stored.OWN}:{chosen}", folder, lambda line: print(line, file=sys.stderr))
     return folder
 
 

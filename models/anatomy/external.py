@@ -16,7 +16,7 @@ from torch import nn
 
 from ...errors import UsageError, nearest
 from ..catalogue import registry
-from ..own import outside, stored, user_code
+from ..own import stored, user_code
 from .counting import on_meta
 from .layer_table import Layer, analyse, analyse_on_meta, analyse_run
 from .untouched import copied, random_state_kept
@@ -154,7 +154,7 @@ def _timm(name: str, rest: str, shape: tuple[int, ...] | None) -> NetworkSpec:
 
 
 def _callable(name: str, shape: tuple[int, ...], num_classes: int | None, in_channels: int | None) -> NetworkSpec:
-    maker = outside.maker(name)
+    maker = stored.maker_of(name)
     given = {"num_classes": num_classes, "in_channels": in_channels or shape[0], "image_size": shape[-1]}
     return NetworkSpec(name, lambda: stored.call(name, maker, given), shape)
 

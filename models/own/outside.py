@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from torch import nn
 
 from ...errors import UsageError, nearest
 from ..catalogue.registry import CountedForm, Variant
-from . import own_files, stored, user_code
+from . import stored, user_code
 
-TORCHVISION, TIMM, OWN = "torchvision", "timm", "own"
+TORCHVISION, TIMM = "torchvision", "timm"
 
 
 def is_outside(name: str) -> bool:
@@ -75,15 +75,7 @@ def build(name: str, *, num_classes: int, in_channels: int, image_size: int, fol
 
 def made(name: str, given: Mapping[str, object]) -> nn.Module:
     """Let what ``package.module:callable`` names make a network, with those of ``given`` that it takes. UsageError."""
-    return stored.call(name, maker(name), given)
-
-
-def maker(name: str) -> Callable[..., Any]:
-    """Return what ``package.module:callable`` names. UsageError."""
-    source, _, qualname = name.partition(":")
-    if source == OWN:
-        raise UsageError("network", name, "is the network of a run; cnn_explorer.load(run) builds it")
-    return stored.look_up(own_files.import_own(name, source), qualname, name)
+    return stored.call(name, stored.maker_of(name), given)
 
 
 def _torchvision_size(name: str, rest: str) -> int:

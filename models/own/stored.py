@@ -36,6 +36,8 @@ from torch import Tensor, nn
 from ...errors import UsageError, WorkError, nearest
 from . import own_files, user_code
 
+OWN = "own"
+"""Before the colon in the name of a network that was handed over in Python."""
 SCHEMA = 1
 SOURCE, CODE, OBJECT, INITIAL, CLASSES = "source.json", "code", "object.pkl", "initial.pt", "classes.pkl"
 WARNING = "building this network runs the code in this folder"
@@ -143,6 +145,14 @@ def _named(folder: Path, stored: Stored) -> Any:
         return look_up(own_files.import_own(stored.name, stored.module), stored.qualname, stored.name)
     modules = own_files.modules_of_copy(folder / CODE, list(stored.files), [stored.module])
     return look_up(modules[stored.module], stored.qualname, stored.name)
+
+
+def maker_of(name: str) -> Any:
+    """Import what ``package.module:callable`` names. UsageError where there is no such module or nothing to call."""
+    source, _, qualname = name.partition(":")
+    if source == OWN:
+        raise UsageError("network", name, "is the network of a run; cnn_explorer.load(run) builds it")
+    return look_up(own_files.import_own(name, source), qualname, name)
 
 
 def look_up(module: ModuleType, qualname: str, name: str) -> Any:

@@ -22,7 +22,7 @@ from torch.nn.parameter import is_lazy
 
 from ...errors import UsageError
 from . import own_files, user_code
-from .stored import CLASSES, CODE, INITIAL, OBJECT, SOURCE, Stored, attribute, known_here
+from .stored import CLASSES, CODE, INITIAL, OBJECT, SOURCE, Stored, attribute, known_here, maker_of
 
 ADVICE = "write it into a file (%%writefile net.py in a notebook) and import it"
 
@@ -45,8 +45,15 @@ def store(what: nn.Module | Callable[..., Any], name: str, folder: Path, say: Sa
         raise
 
 
-def store_callable(name: str, module: str, qualname: str, folder: Path) -> Stored:
-    """Store what ``package.module:callable`` names, by name, with the files of the person's project that it needs."""
+def store_callable(name: str, folder: Path) -> Stored:
+    """Store what ``package.module:callable`` names, by name, with the files of the person's project that it needs.
+
+    UsageError where it does not name a class or function that makes a network.
+    """
+    module, _, qualname = name.partition(":")
+    if isinstance(maker_of(name), nn.Module):
+        hint = "is a network already; name the class or function that makes it, or hand it to cnn_explorer.train"
+        raise UsageError("network", name, hint)
     folder.mkdir(parents=True)
     files = own_files.collect([module]) if own_files.is_own(module) else {}
     return _written(folder, _described(name, "callable", module, qualname, _copied(files, folder)))

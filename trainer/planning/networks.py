@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from ...errors import UsageError
 from ...models.catalogue import registry
 from ...models.catalogue.registry import Variant
-from ...models.own import outside, own_files, stored, storing
+from ...models.own import outside, stored, storing
+from ...models.own.stored import Stored
 from ..config.run_config import OWN_FOLDER, OwnNetwork
 
 GIVEN_FOLDER = "stored:"
@@ -48,12 +47,14 @@ def find(name: str, folder: Path | None = None) -> Network:
         return Network(registry.find(name))
     if name.startswith(GIVEN_FOLDER):
         folder = Path(name.removeprefix(GIVEN_FOLDER)).absolute()
-        name = stored.read(folder).name
-    elif outside.is_own(name) and folder is None:
-        folder = _store(name)
-    if folder is None:
+        what = stored.read(folder)
+        name = what.name
+    elif folder is not None:
+        what = stored.read(folder)
+    elif outside.is_own(name):
+        folder, what = _store(name)
+    else:
         return Network(outside.variant(name))
-    what = stored.read(folder)
     return Network(outside.variant(name), OwnNetwork(folder, what.path, what.kind, what.pickled))
 
 
@@ -63,18 +64,14 @@ def check_stem(network: Network, name: str, stem: str) -> None:
         raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one layout")
 
 
-def _store(name: str) -> Path:
-    source, _, qualname = name.partition(":")
-    if source == outside.OWN:
+def _store(name: str) -> tuple[Path, Stored]:
+    """Store what ``package.module:callable`` names in a folder of this process."""
+    if name.partition(":")[0] == stored.OWN:
         raise UsageError("network", name, "is the network of a run; `cnn-explorer runs clone ID` trains it anew")
-    maker = stored.look_up(own_files.import_own(name, source), qualname, name)
     parent = Path(tempfile.mkdtemp(prefix="cnn-explorer-"))
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
-    if isinstance(maker, nn.Module):
-        hint = "is a network already; name the class or function that makes it, or hand it to cnn_explorer.train"
-        raise UsageError("network", name, hint)
-    storing.store_callable(name, source, qualname, parent / "network")
-    return parent / "network"
+    folder = parent / "network"
+    return folder, storing.store_callable(name, folder)
 
 
 def named(argv: Sequence[str], name: str) -> list[str]:
