@@ -14,6 +14,7 @@ from ...models.anatomy.untouched import random_state_kept
 from ...models.catalogue import registry
 from ...models.own import outside, user_code
 from ..common.progress import Log
+from ..config.run_config import NetworkConfig
 from ..data.dataset_info import DataInfo
 from ..loop.train_step import scores_of
 from ..weights.initialise import Source
@@ -34,6 +35,18 @@ class Layout:
     channels: int
     image_size: int
     parameters: int
+
+    def config(self, network: Network, classes: int) -> NetworkConfig:
+        """Return what run.json says of the network in this layout, with weights that are drawn."""
+        return NetworkConfig(
+            network.variant.name,
+            self.stem,
+            self.channels,
+            self.image_size,
+            classes,
+            self.parameters,
+            own=network.own,
+        )
 
 
 def fit(network: Network, info: DataInfo, source: Source | None, stem: str, size: int | None, log: Log) -> Layout:

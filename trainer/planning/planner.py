@@ -18,7 +18,7 @@ import torch
 from ... import __version__
 from ..config.engine_config import Engine
 from ..config.request import Placement, TrainRequest
-from ..config.run_config import NetworkConfig, RunConfig
+from ..config.run_config import RunConfig
 from ..data.datasets import DataSet
 from ..devices import process_group
 from ..runs.ids import new_id
@@ -64,6 +64,7 @@ def plan(request: TrainRequest, log: Log, placement: Placement = Placement()) ->
 
 
 def _resolve(asked: Asked, placement: Placement, log: Log) -> Plan:
+    """Resolve one thing after the other; of several mistakes a person hears of the one that is found first here."""
     network = networks.find(asked.network, asked.stored)
     networks.check_stem(network, asked.network, asked.stem)
     source = initialise.find(asked.weights, network.variant, asked.runs_folder, log)
@@ -75,19 +76,8 @@ def _resolve(asked: Asked, placement: Placement, log: Log) -> Plan:
     built = layout.fit(network, info, source, stem, size, log)
     data = images.load(asked, info, log)
     fitted = recipe_choice.fit(recipe, data, log)
-    config = NetworkConfig(
-        network.variant.name,
-        built.stem,
-        built.channels,
-        built.image_size,
-        len(data.classes),
-        built.parameters,
-        own=network.own,
-    )
-    if source is not None:
-        begin = initialise.resolve(source, config, data.classes, log)
-        config = dataclasses.replace(config, pretrained=begin)
-        initialise.check_learning(fitted, begin, config)
+    config = built.config(network, len(data.classes))
+    config = initialise.with_weights(config, source, data.classes, fitted, log)
     recipe_choice.check_loss(recipe, config)
     process_group.check_batch(fitted.batch_size, max(placement.ranks, len(choice.engine.devices)))
     choice = engine_choice.with_images(choice, data, fitted, log)

@@ -136,21 +136,30 @@ def check_backbone(chosen: Recipe, source: Source | None) -> None:
             raise UsageError(field_name(key, ""), getattr(chosen, key), hint)
 
 
-def check_learning(chosen: Recipe, begin: InitialWeights, network: NetworkConfig) -> None:
-    """UsageError for a frozen backbone that is all of the network."""
-    if chosen.freeze == "backbone" and not begin.newly_initialised:
-        hint = f"would leave nothing to learn: all weights of {network.name} are taken over, the last layer's too"
-        raise UsageError("freeze", chosen.freeze, f"{hint}, as the classes are the same")
+def with_weights(
+    config: NetworkConfig, source: Source | None, classes: tuple[str, ...], recipe: Recipe, log: Log
+) -> NetworkConfig:
+    """The configuration of a network with what run.json says of its first weights; as it is where they are drawn.
+
+    UsageError where the weights do not fit, and where the recipe would leave nothing to learn.
+    """
+    if source is None:
+        return config
+    begin = _resolve(source, config, classes, log)
+    if recipe.freeze == "backbone" and not begin.newly_initialised:
+        hint = f"would leave nothing to learn: all weights of {config.name} are taken over, the last layer's too"
+        raise UsageError("freeze", recipe.freeze, f"{hint}, as the classes are the same")
+    return dataclasses.replace(config, pretrained=begin)
 
 
-def resolve(source: Source, config: NetworkConfig, classes: tuple[str, ...], log: Log) -> InitialWeights:
+def _resolve(source: Source, config: NetworkConfig, classes: tuple[str, ...], log: Log) -> InitialWeights:
     """What run.json says of the beginning of a network with this configuration; what begins afresh is told to ``log``.
 
     UsageError where the weights do not fit at all.
     """
     network = counting.on_meta(lambda: weight_files.build(config))
     targets = transplant.named_weights(network)
-    taken = _loaded(source, config, classes, network)
+    taken = _grow(network, source.file, config) if source.kind == GROWN else _loaded(source, config, classes, targets)
     newly_initialised = tuple(name for name, _ in network.named_parameters() if name not in taken)
     if not any(targets[name].ndim > 1 for name in taken):  # a bias that has the right length by chance is no beginning
         raise UsageError(
@@ -182,18 +191,15 @@ def _some(names: tuple[str, ...] | list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "none"
 
 
-def _loaded(source: Source, config: NetworkConfig, classes: tuple[str, ...], network: nn.Module) -> set[str]:
+def _loaded(source: Source, config: NetworkConfig, classes: tuple[str, ...], targets: Mapping[str, Tensor]) -> set[str]:
     """Names of the weights that the source gives: all that fit, except those of other classes' last layer."""
     head = transplant.depends_on_classes(builder(config))
-    parameters = transplant.named_weights(network)
     if source.published is not None:
         pairs = torchvision_weights.pair_up(source.published, builder(config), config.image_size)
         return {pair.target for pair in pairs} - head
     assert source.file is not None
-    if source.kind == GROWN:
-        return _grow(network, source.file, config)
     kept = frozenset() if source.file.classes == classes and classes else head
-    return fitting(source.file.tensors, parameters).keys() - kept
+    return fitting(source.file.tensors, targets).keys() - kept
 
 
 def fitting(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -208,9 +214,9 @@ def builder(config: NetworkConfig) -> Callable[[int], nn.Module]:
     return lambda classes: weight_files.build(dataclasses.replace(config, num_classes=classes))
 
 
-def _grow(network: nn.Module, file: WeightFile, config: NetworkConfig) -> set[str]:
+def _grow(network: nn.Module, file: WeightFile | None, config: NetworkConfig) -> set[str]:
     """Let the model file copy the layers of the trained network; returns the names of the weights in them."""
-    assert file.network is not None
+    assert file is not None and file.network is not None
     device = next(network.parameters()).device
     with torch.random.fork_rng(devices=[]), torch.device(device):
         trained = weight_files.build(file.network)
