@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ...models.anatomy import counting, memory
+from ...models.anatomy import memory
 from ...models.catalogue import registry
 from ...models.own import outside
 from ..common.number_text import about, speed
@@ -64,7 +64,7 @@ def memory_needed(config: RunConfig) -> int | None:
     optimizer = recipe.optimizer if recipe.optimizer in memory.STATE_COPIES else "adam"
     optimizer = plain if recipe.momentum == 0 and plain in memory.STATE_COPIES else optimizer
     try:
-        on_meta = counting.on_meta(lambda: weight_files.build(network))
+        on_meta = weight_files.build_on_meta(network)
         needed = memory.training_memory(on_meta, shape, part, precision, optimizer).peak
     except Exception:  # whatever a network does with a tensor without values
         return None

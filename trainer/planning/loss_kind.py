@@ -7,14 +7,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...models.anatomy import counting
 from ..config.run_config import NetworkConfig
 from ..weights import weight_files
 
 
 def uses_cross_entropy(config: NetworkConfig) -> bool:
     """Send the shape of two images through network and loss, without memory, and see whether the criterion is called."""
-    network = counting.on_meta(lambda: weight_files.build(config)).train()
+    network = weight_files.build_on_meta(config).train()
     own_loss = getattr(network, "training_loss", None)
     try:
         return own_loss is None or _calls(network, own_loss, config)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError, WorkError
-from ...models.anatomy import counting, transplant
+from ...models.anatomy import transplant
 from ...models.catalogue import registry
 from ...models.own import outside
 from ..config.recipe import OF_BACKBONE, Recipe, field_name
@@ -157,7 +157,7 @@ def _resolve(source: Source, config: NetworkConfig, classes: tuple[str, ...], lo
 
     UsageError where the weights do not fit at all.
     """
-    network = counting.on_meta(lambda: weight_files.build(config))
+    network = weight_files.build_on_meta(config)
     targets = transplant.named_weights(network)
     taken = _grow(network, source.file, config) if source.kind == GROWN else _loaded(source, config, classes, targets)
     newly_initialised = tuple(name for name, _ in network.named_parameters() if name not in taken)

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError, WorkError
+from ...models.anatomy import counting
 from ...models.catalogue import registry
 from ...models.own import outside
 from ..batches.batches import InputTransform
@@ -208,3 +209,8 @@ def build(config: NetworkConfig) -> nn.Module:
         raise
     except ValueError as error:
         raise UsageError("network", config.name, str(error)) from None
+
+
+def build_on_meta(config: NetworkConfig) -> nn.Module:
+    """The network of a configuration without memory; the random state is not touched. UsageError as `build`."""
+    return counting.on_meta(lambda: build(config))
