@@ -134,6 +134,7 @@ PLANTED = {
     "trainer/loop/evaluate.py": "from ..launch import spawn",
     "trainer/launch/queue.py": "from ..planning import planner",
     "trainer/planning/trial.py": "from ..bench import results",
+    "trainer/planning/images.py": "from ..config import request",
     "trainer/bench/results.py": "from ...tui.core import themes",
     "tui/charts/ticks.py": "from textual.widget import Widget",
     "tui/worker/requests.py": "import torch",
