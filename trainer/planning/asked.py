@@ -1,6 +1,7 @@
 """What one run is asked for: a request, and under it the configuration file that it names.
 
-Who asks for a value, the request or the file, is decided here alone; the other modules of this folder take the answer.
+Whether the request or the file decides a value is settled here, and the other modules of this folder take the answer.
+Only the engine looks at both: what an earlier run's device could do may be impossible here.
 """
 
 from __future__ import annotations
