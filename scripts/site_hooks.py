@@ -1,4 +1,5 @@
-"""Hooks of mkdocs: notes and concept pages as the app shows them, README and changelog as pages, anchors as GitHub has them.
+"""Hooks of mkdocs: notes and concept pages as the app shows them, README and changelog as pages, anchors as GitHub has them,
+and a page of the Python interface made from its signatures and docstrings.
 
 ``mkdocs build --strict`` loads this file (mkdocs.yml). The package has to be installed: `pip install -e '.[docs]'`.
 """
@@ -9,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from cnn_explorer import api
 from cnn_explorer.models.catalogue import notes, registry
 from cnn_explorer.tui.networks import catalogue_list
 from mkdocs.config.defaults import MkDocsConfig
@@ -18,6 +20,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parent.parent
 COPIES = {"index.md": "README.md", "changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 """Pages of the site that lie in the root of the repository."""
+INTERFACE = "interface.md"
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -37,7 +40,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for target, source in COPIES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, target, content=LINK.sub(_from_docs, text)))
+    files.append(File.generated(config, INTERFACE, content=interface()))
     return files
+
+
+def interface() -> str:
+    """Write the page that lists every public name; mkdocstrings puts signatures and docstrings in."""
+    head = (
+        "# Names and signatures\n\n"
+        "Every name of `import cnn_explorer as cx`, with its types. [Python](api.md) explains them with examples.\n"
+    )
+    return head + "".join(f"\n::: cnn_explorer.api.{name}\n" for name in sorted(api.__all__, key=str.lower))
 
 
 def _from_docs(match: re.Match[str]) -> str:
@@ -46,6 +59,11 @@ def _from_docs(match: re.Match[str]) -> str:
     path, mark, heading = target.partition("#")
     page = next((page for page, source in COPIES.items() if source == path), path.removeprefix("docs/"))
     return f"]({page}{mark}{heading})"
+
+
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Drop the roles of Sphinx (``:class:`Run```) that the docstrings have: mkdocstrings shows them as they are."""
+    return re.sub(r":(?:attr|class|func|meth|mod):(?=<code)", "", html) if page.file.src_uri == INTERFACE else html
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:

@@ -71,10 +71,21 @@ SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 def test_the_site_has_every_page_in_its_navigation() -> None:
-    """Three pages lie in the root of the repository; all others in docs/."""
+    """Three pages lie in the root of the repository, one is made from the docstrings; all others lie in docs/."""
     navigation = re.findall(r"^ +- (?:[^:\n]+: )?(\S+\.md)$", SITE.partition("\nnav:\n")[2], flags=re.M)
     files = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
-    assert sorted(navigation) == sorted([*files, "index.md", "changelog.md", "contributing.md"])
+    assert sorted(navigation) == sorted([*files, "index.md", "changelog.md", "contributing.md", "interface.md"])
+
+
+def test_the_page_of_the_interface_has_every_public_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mkdocstrings fails on a name that it does not find, so that the strict build tells the rest."""
+    pytest.importorskip("mkdocs")
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import site_hooks
+    from cnn_explorer import api
+
+    named = re.findall(r"^::: cnn_explorer\.api\.(\w+)$", site_hooks.interface(), flags=re.M)
+    assert sorted(named) == sorted(api.__all__)
 
 
 @pytest.mark.parametrize(
