@@ -63,7 +63,20 @@ class ChartGrid(Widget, can_focus=True):
 
     BINDINGS: ClassVar = [*key_bindings.bindings("grid"), *key_bindings.bindings("charts")]
     PLACES: ClassVar = ("grid", "charts")
-    TERMS: ClassVar = (*TITLES.values(), "epoch", "step", "smoothing", "●", "○", "★", "✗")
+    TERMS: ClassVar = (
+        "▸",
+        *TITLES.values(),
+        "epoch",
+        "step",
+        "smoothing",
+        "raw",
+        "frozen",
+        "zoomed",
+        "●",
+        "○",
+        "★",
+        "✗",
+    )
     DEFAULT_CSS = """
     ChartGrid { height: 1fr; width: 1fr; layout: vertical; }
     ChartGrid #chart-legend { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
