@@ -1,4 +1,4 @@
-"""Decides when checkpoints are written and takes it calmly when one cannot be."""
+"""Write the checkpoints of a run when they are due; a checkpoint that cannot be written does not end the training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock of a run: who holds it runs the run, or is about to. The kernel lets go of it however the holder dies.
+"""Lock a run: the process that trains it, or is about to, holds the lock. The kernel frees it however that process ends.
 
 flock(2) belongs to the open file description, which a parent and the child it hands the descriptor to share. So the
 launcher can take the lock, start the trainer with ``pass_fds`` and close its own descriptor: it is never free in between.

@@ -174,7 +174,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict:
         state = torch.load(path, map_location=device, weights_only=True)
     except (FileNotFoundError, CheckpointError):
         raise
-    except Exception as error:  # what a stranger's file makes zipfile and torch raise is anybody's guess
+    except Exception as error:  # a file from elsewhere can make zipfile and torch raise anything
         if is_out_of_memory(error):
             raise
         raise CheckpointError(f"{path.name} is damaged: {why_unreadable(error)}") from None
