@@ -15,6 +15,7 @@ import cnn_explorer
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+FLOORS = ("cli", "models", "trainer", "tui")
 
 
 def copy_of_the_sources(folder: Path) -> Path:
@@ -70,7 +71,7 @@ def test_every_source_file_and_note_is_in_the_wheel(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     sources = [
         *ROOT.glob("*.py"),
-        *(path for floor in ("cli", "models", "trainer", "tui") for path in (ROOT / floor).rglob("*")),
+        *(path for floor in FLOORS for path in (ROOT / floor).rglob("*")),
     ]
     sources += [*(ROOT / "docs" / "architectures").glob("*.md"), *(ROOT / "docs" / "concepts").glob("*.md")]
     sources.append(ROOT / "docs" / "glossary.md")
@@ -80,6 +81,35 @@ def test_every_source_file_and_note_is_in_the_wheel(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert wanted <= names, sorted(wanted - names)
+
+
+IMPORT = """
+import importlib, sys
+for name in sys.argv[1:]:
+    print(importlib.import_module(name).__file__)
+"""
+
+
+def test_every_module_can_be_imported_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    """From a folder of its own, so that no module, and no file that one reads at its import, comes from the checkout."""
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    sources = [*ROOT.glob("*.py"), *(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))]
+    parts = [path.relative_to(ROOT).with_suffix("").parts for path in sources if path != ROOT / "__main__.py"]
+    names = sorted(".".join(("cnn_explorer", *(part for part in path if part != "__init__"))) for path in parts)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", IMPORT, *names],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    files = done.stdout.splitlines()
+    assert len(files) == len(names) > 200
+    assert [file for file in files if not Path(file).is_relative_to(site)] == []
 
 
 def test_the_installed_wheel_works_elsewhere(wheel: Path, tmp_path: Path) -> None:
