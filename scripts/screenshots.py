@@ -45,7 +45,7 @@ SHOTS: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
     "help": ((100, 44), ("question_mark", "rest")),
     "wide": ((200, 50), ("to:resnet18", "2", "tables", "enter")),
 }
-PATIENCE_S = 400.0
+PATIENCE_S = 600.0
 
 
 async def wait(pilot: Pilot, done: Callable[[], bool], what: str) -> None:
