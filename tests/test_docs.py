@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -45,6 +46,25 @@ def test_links_lead_to_a_file_and_to_a_heading_in_it(name: str) -> None:
         assert not anchor or anchor in anchors(goal.read_text(encoding="utf-8")), target
 
 
+FOLDERS = ("cli", "models", "trainer", "tui", "scripts", "tests")
+SOURCES = {
+    path.relative_to(ROOT): path.read_text(encoding="utf-8")
+    for path in (*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")))
+}
+WORDS = {word for text in SOURCES.values() for word in re.findall(r"\w+", text)}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "CHANGELOG.md"])
+def test_files_and_names_of_the_code_that_a_page_mentions_exist(name: str) -> None:
+    """``trainer/optim/sam.py`` by its path, or the end of it, and the last part of ``sam.SAM``."""
+    quoted = set(re.findall(r"`([^`\n]+)`", TEXTS[ROOT / name]))
+    paths = [words for words in quoted if re.fullmatch(r"[\w/]+/\w+\.py", words) and "NAME" not in words]
+    assert [path for path in paths if not any(f"/{known.as_posix()}".endswith(f"/{path}") for known in SOURCES)] == []
+    dotted = [words for words in quoted if re.fullmatch(r"[a-z_]+(\.[A-Za-z_]+)+(\(\))?", words)]
+    files = (".py", ".md", ".pt", ".json", ".jsonl", ".toml", ".log", ".csv", ".pkl")
+    assert [one for one in dotted if not one.endswith(files) and one.rstrip("()").split(".")[-1] not in WORDS] == []
+
+
 LONGEST = 120
 
 
@@ -57,6 +77,13 @@ def breakable(line: str) -> bool:
 @pytest.mark.parametrize("name", NAMES)
 def test_lines_are_at_most_120_characters(name: str) -> None:
     assert [line for line in TEXTS[ROOT / name].splitlines() if breakable(line)] == []
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "examples").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_lines_of_a_notebook_are_at_most_120_characters(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    lines = [line.rstrip("\n") for cell in cells for line in cell["source"]]
+    assert len(lines) > 20 and [line for line in lines if len(line) > LONGEST] == []
 
 
 def test_the_readme_sets_up_in_two_commands() -> None:
