@@ -111,15 +111,14 @@ def test_colour_is_beside_the_words_only(tmp_path):
     assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
 
 
-def test_a_screen_of_ascii(tmp_path):
+def test_a_screen_of_ascii(tmp_path, monkeypatch):
     writer = finished(tmp_path, network="x" * 100)
-    run = read_run(writer.path)
+    monkeypatch.chdir(tmp_path)  # whose own name may have any letters
+    run = read_run(writer.path.relative_to(tmp_path))
     screen = runs_text.Screen(80, signs=False)
     runs_text.table([run], screen).encode("ascii")
     metrics = runs_text.NewestMetrics({}, {}, {}, [])
-    details = runs_text.details(run, metrics, [], screen)
-    assert str(writer.path) in details
-    details.replace(str(writer.path), "").encode("ascii")  # the folder of the tests may have any name
+    runs_text.details(run, metrics, [], screen).encode("ascii")
 
 
 def test_a_stream_tells_what_it_can_show(monkeypatch):
