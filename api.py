@@ -91,7 +91,7 @@ def networks(tag: str | None = None) -> list[Network]:
 
     return [
         Network(
-            item.name, item.family, item.title, item.year, item.paper_form.parameters, item.paper_form.macs, item.tags
+            item.name, item.family, item.title, item.year, item.paper_stem.parameters, item.paper_stem.macs, item.tags
         )
         for item in registry.tagged(tag, "tag")
     ]
@@ -124,10 +124,10 @@ def create(
     if outside.is_outside(name):
         return _create_outside(name, stem, sizes)
     variant = registry.find(name)
-    if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > 64:
+    if stem == "small" and variant.small_stem is None and variant.paper_stem.input[1] > 64:
         raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's layout only")
     try:
-        return registry.build(variant.name, form="small" if stem == "small" else "paper", **sizes)
+        return registry.build(variant.name, stem=stem, **sizes)
     except UsageError:
         raise
     except ValueError as error:
@@ -148,7 +148,7 @@ def _create_outside(name: str, stem: str | None, sizes: Mapping[str, int | None]
         raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one layout")
     if outside.is_own(name):
         return outside.made(name, sizes)
-    channels, size, _ = outside.variant(name).paper_form.input
+    channels, size, _ = outside.variant(name).paper_stem.input
     return outside.build(
         name,
         num_classes=sizes["num_classes"] or 1000,
@@ -181,7 +181,7 @@ def anatomy(
 
     shape = None if input is None else _shape(input)
     if isinstance(network, str):
-        subject = external.network_spec(network, form="small" if stem == "small" else "paper", shape=shape)
+        subject = external.network_spec(network, stem=stem, shape=shape)
         return Anatomy(subject.name, subject.shape, external.anatomy_of(subject))
     if stem is not None:
         raise UsageError("stem", stem, "is for names of the catalogue; a module has the layout that it was made with")

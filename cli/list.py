@@ -12,8 +12,8 @@ from .output import AsJson, Force, Output, written_to
 
 SORTS = {
     "year": lambda variant: (variant.year, variant.family),
-    "params": lambda variant: variant.paper_form.parameters,
-    "flops": lambda variant: variant.paper_form.macs,
+    "params": lambda variant: variant.paper_stem.parameters,
+    "flops": lambda variant: variant.paper_stem.macs,
 }
 LIST_SCHEMA = 1
 
@@ -40,8 +40,8 @@ def list_networks(
 
 
 def as_dict(variant) -> dict:
-    """A variant as plain data, stable under ``schema`` 1."""
-    forms = {"paper": variant.paper_form, "small": variant.small_form}
+    """Return a variant as plain data, stable under ``schema`` 1, in which the stems are called forms."""
+    stems = {"paper": variant.paper_stem, "small": variant.small_stem}
     return {
         "name": variant.name,
         "title": variant.title,
@@ -50,13 +50,13 @@ def as_dict(variant) -> dict:
         "tags": list(variant.tags),
         "forms": {
             name: {
-                "input": list(form.input),
-                "classes": form.classes,
-                "parameters": form.parameters or None,
-                "multiply_adds": form.macs or None,
+                "input": list(counts.input),
+                "classes": counts.classes,
+                "parameters": counts.parameters or None,
+                "multiply_adds": counts.macs or None,
             }
-            for name, form in forms.items()
-            if form is not None
+            for name, counts in stems.items()
+            if counts is not None
         },
         "published": variant.published,
         "recipe": variant.recipe,
@@ -70,9 +70,9 @@ def print_list(chosen) -> None:
 
     rows = []
     for variant in chosen:
-        form, small = variant.paper_form, variant.small_form
+        paper, small = variant.paper_stem, variant.small_stem
         small_text = f"{count_text(small.parameters)} / {count_text(small.macs)}" if small else ""
-        figures = (count_text(form.parameters), count_text(form.macs))
-        rows.append((variant.year, variant.name, shape_text(form.input), *figures, small_text, " ".join(variant.tags)))
+        figures = (count_text(paper.parameters), count_text(paper.macs))
+        rows.append((variant.year, variant.name, shape_text(paper.input), *figures, small_text, " ".join(variant.tags)))
     columns = ("year", "network", "image", "params", "mult-adds", "small stem", "tags")
     print_table(columns, rows, numbers=("params", "mult-adds", "small stem"), shrink="tags", optional=("small stem",))

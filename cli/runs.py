@@ -229,7 +229,7 @@ def remove(
 def export(
     context: typer.Context,
     run: RunId,
-    form: Annotated[str, typer.Option("--format", help="csv, tensorboard or safetensors.")] = "csv",
+    file_format: Annotated[str, typer.Option("--format", help="csv, tensorboard or safetensors.")] = "csv",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -245,26 +245,29 @@ def export(
     from ..trainer.common import output_file
     from ..trainer.export import records
 
-    for option, given, choices in (("--format", form, records.FORMATS), ("--checkpoint", which, ("best", "last"))):
+    for option, given, choices in (
+        ("--format", file_format, records.FORMATS),
+        ("--checkpoint", which, ("best", "last")),
+    ):
         if given not in choices:
             raise UsageError(option, given, f"is unknown; {nearest(given, choices)}")
     path = _find(context, run, runs)
-    target = output or records.default_target(path, form)
+    target = output or records.default_target(path, file_format)
     if target is not None and is_stdout(target):
-        if form != "csv":
-            raise UsageError("--output", "-", f"is stdout, which takes csv alone; name a place for {form}")
+        if file_format != "csv":
+            raise UsageError("--output", "-", f"is stdout, which takes csv alone; name a place for {file_format}")
         target = None
     if target is None and as_json:
         raise UsageError("--json", None, "needs --output: without it the CSV itself goes to stdout")
     if target is None:
         records.write_csv(path, sys.stdout)
         return
-    checked = records.check_target(target, path, force=force, folder=form == "tensorboard")
+    checked = records.check_target(target, path, force=force, folder=file_format == "tensorboard")
     written: dict[str, object] = {}
-    if form == "csv":
+    if file_format == "csv":
         written["records"] = records.save_csv(path, checked)
         log(f"{target}: {written['records']} records")
-    elif form == "tensorboard":
+    elif file_format == "tensorboard":
         from ..trainer.export.tensorboard import write_events
 
         written["figures"] = write_events(path, checked)
@@ -276,7 +279,7 @@ def export(
         output_file.save(checked, export_weights(path, which))
         log(f"{target}: the {which} weights")
     if as_json:
-        print_json({"schema": 1, "id": path.name, "format": form, "output": str(checked)} | written)
+        print_json({"schema": 1, "id": path.name, "format": file_format, "output": str(checked)} | written)
 
 
 @runs_app.command()

@@ -305,11 +305,11 @@ def measured(record: dict) -> str:
         "images_per_s": lambda value: f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}",
     }
     shown = []
-    for key, form in show.items():
+    for key, text_of in show.items():
         value = record.get(key)
         finite = number(value)
         if finite is not None:
-            shown.append(f"{key.replace('_per_', '/')} {form(finite)}")
+            shown.append(f"{key.replace('_per_', '/')} {text_of(finite)}")
         elif isinstance(value, float):
             shown.append(f"{key} {value}")
     return ", ".join(shown)

@@ -59,7 +59,7 @@ def show(
 
     spec = external.network_spec(
         name,
-        form=form_of(stem, small),
+        stem=chosen_stem(stem, small),
         num_classes=classes,
         in_channels=channels,
         image_size=image_size,
@@ -87,8 +87,8 @@ def show(
             print_torchinfo(spec, batch)
 
 
-def form_of(stem: str | None, small: bool) -> str:
-    """The layout in the catalogue for a stem. ``small``: the option's earlier name was given, which is told."""
+def chosen_stem(stem: str | None, small: bool) -> str:
+    """Return the stem that was asked for, and log where ``small``, the earlier name of the option, was given."""
     if small:
         log("--small is now called --stem small")
     from ..models.catalogue.registry import STEMS
@@ -96,16 +96,16 @@ def form_of(stem: str | None, small: bool) -> str:
     chosen = stem or ("small" if small else "imagenet")
     if chosen not in STEMS:
         raise UsageError("stem", chosen, f"is unknown; {nearest(chosen, STEMS)}")
-    return STEMS[chosen]
+    return chosen
 
 
 def stem_of(spec: NetworkSpec) -> str | None:
-    """The stem of a network in the words of run.json: None where it has one stem only."""
+    """Return the stem of a network in the words of run.json: None where it has one stem only."""
     if ":" in spec.name:
         return None
     from ..models.catalogue import registry
 
-    return registry.stem_of(spec.form) if registry.find(spec.name).small_form is not None else None
+    return (spec.stem or "imagenet") if registry.find(spec.name).small_stem is not None else None
 
 
 def print_note(name: str) -> None:
@@ -268,7 +268,7 @@ def show_as_dict(spec: NetworkSpec, tree: Layer, depth: int, batch: int) -> dict
     return {
         "schema": SHOW_SCHEMA,
         "name": spec.name,
-        "form": spec.form,
+        "form": "small" if spec.stem == "small" else "paper",
         "stem": stem_of(spec),
         "input": list(spec.shape),
         "batch": batch,
@@ -300,9 +300,9 @@ def compare(
     from ..models.anatomy import compare as comparing
     from ..models.anatomy import external
 
-    form = form_of(stem, small)
+    stem = chosen_stem(stem, small)
     specs = [
-        external.network_spec(name, form=form, num_classes=classes, in_channels=channels, image_size=image_size)
+        external.network_spec(name, stem=stem, num_classes=classes, in_channels=channels, image_size=image_size)
         for name in names
     ]
     trees = [external.anatomy_of(spec) for spec in specs]

@@ -4,8 +4,8 @@ The idea: LeNet's template, a thousand times larger, on a million images: possib
 two graphics cards.
 
 What to look at: ``groups=2``. Each card held half of the channels, and in layers 2, 4 and 5 a channel sees only those of its
-own card: what was a makeshift for 3 GB of memory is today's grouped convolution. ``alexnet_owt`` is the form for one card,
-"One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997, as torchvision ships it.
+own card: what was a makeshift for 3 GB of memory is today's grouped convolution. ``alexnet_owt`` is the version for one
+card, "One weird trick for parallelizing convolutional neural networks", arXiv:1404.5997, as torchvision ships it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import Form, NativeForm, check_choice, check_image_size, check_positive, halved, initialise_he
+from .layers import BuildOptions, StemOptions, check_choice, check_image_size, check_positive, halved, initialise_he
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One published form: channels of the five convolutions, units of the two hidden layers, and where they differ.
+    """One published version: channels of the five convolutions, units of the two hidden layers, and where they differ.
 
     ``groups`` are the cards (layers 2, 4, 5), ``responses`` turns local response normalisation on, ``padding`` is that of
     the first convolution, ``pool_to`` the fixed side of the last map (None: as it comes), ``drop_inputs`` puts dropout
@@ -175,25 +175,25 @@ def initialise_for_relu(network: AlexNet) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _build(layout: Layout, hidden: int | None = None, **form: Unpack[Form]) -> AlexNet:
+def _build(layout: Layout, hidden: int | None = None, **options: Unpack[StemOptions]) -> AlexNet:
     if hidden is None:
-        hidden = SMALL_HIDDEN if form.get("stem") == "small" else layout.hidden
-    return AlexNet(replace(layout, hidden=hidden), **form)
+        hidden = SMALL_HIDDEN if options.get("stem") == "small" else layout.hidden
+    return AlexNet(replace(layout, hidden=hidden), **options)
 
 
-def alexnet(*, grouped: bool = True, hidden: int | None = None, **form: Unpack[Form]) -> AlexNet:
+def alexnet(*, grouped: bool = True, hidden: int | None = None, **options: Unpack[StemOptions]) -> AlexNet:
     """The paper's network; ``grouped=False`` connects all channels, ``hidden`` replaces the 4096 hidden units."""
-    return _build(PAPER if grouped else replace(PAPER, groups=1), hidden, **form)
+    return _build(PAPER if grouped else replace(PAPER, groups=1), hidden, **options)
 
 
-def alexnet_owt(*, hidden: int | None = None, **form: Unpack[Form]) -> AlexNet:
+def alexnet_owt(*, hidden: int | None = None, **options: Unpack[StemOptions]) -> AlexNet:
     """torchvision's single tower; ``hidden`` replaces the 4096 hidden units."""
-    form.setdefault("image_size", 224)
-    return _build(ONE_WEIRD_TRICK, hidden, **form)
+    options.setdefault("image_size", 224)
+    return _build(ONE_WEIRD_TRICK, hidden, **options)
 
 
-def alexnet_nano(**form: Unpack[NativeForm]) -> AlexNet:
-    """The small form with a quarter of the channels and hidden units."""
-    form.setdefault("image_size", 32)
-    form.setdefault("num_classes", 10)
-    return AlexNet(NANO, stem="small", **form)
+def alexnet_nano(**options: Unpack[BuildOptions]) -> AlexNet:
+    """The network with the small stem and a quarter of the channels and hidden units."""
+    options.setdefault("image_size", 32)
+    options.setdefault("num_classes", 10)
+    return AlexNet(NANO, stem="small", **options)

@@ -14,7 +14,7 @@ from typing import Unpack
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import ConvNormAct, NativeForm, check_positive, halved, initialise_he
+from .layers import BuildOptions, ConvNormAct, check_positive, halved, initialise_he
 
 # Channels of the three stages: each time the map has a quarter of the pixels it gets twice the channels.
 WIDTHS = (32, 64, 128)
@@ -75,9 +75,9 @@ class BasicConvNet(nn.Module):
         return Declaration(stages("stage1", "stage2", "stage3", "head"), feature_layer="stage3")
 
 
-def basic_convnet(**form: Unpack[NativeForm]) -> BasicConvNet:
-    return BasicConvNet(**form)
+def basic_convnet(**options: Unpack[BuildOptions]) -> BasicConvNet:
+    return BasicConvNet(**options)
 
 
-def basic_convnet_allconv(**form: Unpack[NativeForm]) -> BasicConvNet:
-    return BasicConvNet(fully_connected=False, **form)
+def basic_convnet_allconv(**options: Unpack[BuildOptions]) -> BasicConvNet:
+    return BasicConvNet(fully_connected=False, **options)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .basic_convnet import WIDTHS, fully_connected_head
 from .catalogue.declaration import Declaration, stages
-from .layers import NativeForm, check_positive, halved, initialise_he
+from .layers import BuildOptions, check_positive, halved, initialise_he
 
 
 class BatchNorm2d(nn.Module):
@@ -104,9 +104,9 @@ class BatchNormConvNet(nn.Module):
         return Declaration(stages("stage1", "stage2", "stage3", "head"), feature_layer="stage3")
 
 
-def batchnorm_convnet(**form: Unpack[NativeForm]) -> BatchNormConvNet:
-    return BatchNormConvNet(**form)
+def batchnorm_convnet(**options: Unpack[BuildOptions]) -> BatchNormConvNet:
+    return BatchNormConvNet(**options)
 
 
-def plain_convnet(**form: Unpack[NativeForm]) -> BatchNormConvNet:
-    return BatchNormConvNet(normalise=False, **form)
+def plain_convnet(**options: Unpack[BuildOptions]) -> BatchNormConvNet:
+    return BatchNormConvNet(normalise=False, **options)

@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import NativeForm, check_image_size, check_positive
+from .layers import BuildOptions, check_image_size, check_positive
 
 # Equation 4: the right capsule should be longer than m+, the others shorter than m-; λ weights the latter down.
 PRESENT, ABSENT, ABSENT_WEIGHT = 0.9, 0.1, 0.5
@@ -227,7 +227,7 @@ def intensities(images: Tensor) -> Tensor:
     return (images - low) / (high - low).clamp_min(1e-6)  # (B, C, S, S)
 
 
-class Options(NativeForm, total=False):
+class Options(BuildOptions, total=False):
     """``iterations`` of routing and whether there is a ``decoder``."""
 
     iterations: int

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .basic_convnet import WIDTHS, fully_connected_head, stage
 from .catalogue.declaration import Declaration, stages
-from .layers import ConvNormAct, NativeForm, check_positive, halved, initialise_he
+from .layers import BuildOptions, ConvNormAct, check_positive, halved, initialise_he
 
 # Channels inside the auto-encoder: after the first halving, and of the code at a quarter of the side. The code holds half as
 # many values as a grey image and a sixth of a colour image, so that it cannot simply copy.
@@ -110,7 +110,7 @@ class ChannelBoostedCNN(nn.Module):
         )
 
 
-class Options(NativeForm, total=False):
+class Options(BuildOptions, total=False):
     """``boost``: number of extra channels; ``joint``: the auto-encoder also learns from the classes."""
 
     boost: int

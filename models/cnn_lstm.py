@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .basic_convnet import stage
 from .catalogue.declaration import Declaration, stages
-from .layers import NativeForm, check_choice, check_positive, halved
+from .layers import BuildOptions, check_choice, check_positive, halved
 
 WIDTHS = (32, 64)
 FEATURES = 128
@@ -132,7 +132,7 @@ class CnnLstm(nn.Module):
         )
 
 
-class Options(NativeForm, total=False):
+class Options(BuildOptions, total=False):
     """``steps``: "rows" or "patches"; ``step``: their height in pixels; ``hidden``: width of the LSTM's state."""
 
     steps: str

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     DropPath,
     GlobalAveragePool,
     LayerNorm2d,
-    NativeForm,
     check_choice,
     check_image_size,
     check_positive,
@@ -49,7 +49,7 @@ SIZES = {
 }
 
 
-class NativeConvNextForm(NativeForm, total=False):
+class NativeConvNextOptions(BuildOptions, total=False):
     """``drop_path`` is the last block's rate of stochastic depth; ``layer_scale`` is where the branches' factors start."""
 
     drop_path: float
@@ -151,8 +151,8 @@ class ConvNeXt(nn.Module):
         )
 
 
-def convnext_nano(**form: Unpack[NativeConvNextForm]) -> ConvNeXt:
-    return ConvNeXt(SIZES["nano"], **{"num_classes": 10, "image_size": 32, **form}, stem="small")
+def convnext_nano(**options: Unpack[NativeConvNextOptions]) -> ConvNeXt:
+    return ConvNeXt(SIZES["nano"], **{"num_classes": 10, "image_size": 32, **options}, stem="small")
 
 
 convnext_tiny = variant("convnext_tiny", ConvNeXt, SIZES["tiny"])

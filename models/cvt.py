@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     ConvNormAct,
     DropPath,
-    NativeForm,
     check_choice,
     check_image_size,
     check_positive,
@@ -54,7 +54,7 @@ SIZES = {
 }
 
 
-class Switches(NativeForm, total=False):
+class Switches(BuildOptions, total=False):
     """``stride_kv``: stride of the convolutions that make keys and values; ``drop_path``: rate of stochastic depth."""
 
     stride_kv: int
@@ -250,13 +250,13 @@ def initialise(network: nn.Module) -> None:
             initialise_truncated_normal(module)
 
 
-def cvt_nano(**form: Unpack[Switches]) -> CvT:
-    return CvT(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **form})
+def cvt_nano(**options: Unpack[Switches]) -> CvT:
+    return CvT(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **options})
 
 
 cvt_13 = variant("cvt_13", CvT, SIZES["13"])
 cvt_21 = variant("cvt_21", CvT, SIZES["21"])
 
 
-def cvt_w24(*, stem: str = "imagenet", **form: Unpack[Switches]) -> CvT:
-    return CvT(SIZES["w24"], stem=stem, **{"image_size": 384, **form})
+def cvt_w24(*, stem: str = "imagenet", **options: Unpack[Switches]) -> CvT:
+    return CvT(SIZES["w24"], stem=stem, **{"image_size": 384, **options})

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     DropPath,
-    NativeForm,
     check_choice,
     check_image_size,
     check_positive,
@@ -51,7 +51,7 @@ SIZES = {
 }
 
 
-class NativeCycleMlpForm(NativeForm, total=False):
+class NativeCycleMlpOptions(BuildOptions, total=False):
     """``drop_path`` is the last block's rate of stochastic depth."""
 
     drop_path: float
@@ -213,8 +213,8 @@ class CycleMLP(nn.Module):
         )
 
 
-def cyclemlp_nano(**form: Unpack[NativeCycleMlpForm]) -> CycleMLP:
-    return CycleMLP(SIZES["nano"], **{"num_classes": 10, "image_size": 32, **form}, stem="small")
+def cyclemlp_nano(**options: Unpack[NativeCycleMlpOptions]) -> CycleMLP:
+    return CycleMLP(SIZES["nano"], **{"num_classes": 10, "image_size": 32, **options}, stem="small")
 
 
 cyclemlp_b1 = variant("cyclemlp_b1", CycleMLP, SIZES["b1"])

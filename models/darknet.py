@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     ConvNormAct,
-    Form,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_positive,
     initialise_he,
@@ -103,9 +103,9 @@ class Darknet(nn.Module):
         )
 
 
-def darknet53(**form: Unpack[Form]) -> Darknet:
-    return Darknet(**form)
+def darknet53(**options: Unpack[StemOptions]) -> Darknet:
+    return Darknet(**options)
 
 
-def darknet_nano(**form: Unpack[NativeForm]) -> Darknet:
-    return Darknet(NANO_DEPTHS, width=8, stem="small", **form)
+def darknet_nano(**options: Unpack[BuildOptions]) -> Darknet:
+    return Darknet(NANO_DEPTHS, width=8, stem="small", **options)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     ConvNormAct,
     GlobalAveragePool,
-    NativeForm,
     check_choice,
     check_image_size,
     check_positive,
@@ -229,7 +229,7 @@ densenet_bc_190_40 = variant("densenet_bc_190_40", cifar_layout, 190, 40)
 densenet_nano = variant("densenet_nano", cifar_layout, 28, 12)
 
 
-class Options(NativeForm, total=False):
+class Options(BuildOptions, total=False):
     """``bottleneck`` puts a 1×1 before each 3×3 (B), ``compression`` is the share that a transition keeps (C)."""
 
     bottleneck: bool

@@ -14,7 +14,7 @@ from typing import Unpack
 
 from . import nat
 from .layers import variant
-from .nat import NANO, NAT, NativeNATForm, Size, layout_for
+from .nat import NANO, NAT, NativeNATOptions, Size, layout_for
 
 # Table 2 of the paper; rates and layer scales from the authors' code, in which Base alone has a layer scale.
 SIZES = {
@@ -40,13 +40,13 @@ class DiNAT(NAT):
         return [far if index % 2 else 1 for index in range(depth)]
 
 
-def _dinat(name: str, *, stem: str = "imagenet", **form: Unpack[NativeNATForm]) -> DiNAT:
+def _dinat(name: str, *, stem: str = "imagenet", **options: Unpack[NativeNATOptions]) -> DiNAT:
     """The DiNAT of row ``name`` in ``SIZES``; ``stem="small"`` takes the layout for images of 28 to 64 pixels."""
-    return DiNAT(SIZES[name], **{**layout_for(stem), **form})
+    return DiNAT(SIZES[name], **{**layout_for(stem), **options})
 
 
-def dinat_nano(**form: Unpack[NativeNATForm]) -> DiNAT:
-    return DiNAT(SIZES["nano"], **{**NANO, **form})
+def dinat_nano(**options: Unpack[NativeNATOptions]) -> DiNAT:
+    return DiNAT(SIZES["nano"], **{**NANO, **options})
 
 
 dinat_mini = variant("dinat_mini", _dinat, "mini")

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     ConvNormAct,
     DropPath,
-    Form,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_positive,
     initialise_he,
@@ -198,12 +198,12 @@ def set_epsilon(network: nn.Module, epsilon: float) -> None:
             module.eps = epsilon
 
 
-def _size(name: str, **form: Unpack[Form]) -> EfficientNet:
+def _size(name: str, **options: Unpack[StemOptions]) -> EfficientNet:
     """The EfficientNet in row ``name`` of ``SIZES``."""
     size = SIZES[name]
-    form.setdefault("image_size", size.image_size)
+    options.setdefault("image_size", size.image_size)
     epsilon = 1e-3 if name in COARSE_EPSILON else 1e-5
-    return EfficientNet(size.width, size.depth, dropout=size.dropout, epsilon=epsilon, **form)
+    return EfficientNet(size.width, size.depth, dropout=size.dropout, epsilon=epsilon, **options)
 
 
 efficientnet_b0 = variant("efficientnet_b0", _size, "b0")
@@ -216,7 +216,7 @@ efficientnet_b6 = variant("efficientnet_b6", _size, "b6")
 efficientnet_b7 = variant("efficientnet_b7", _size, "b7")
 
 
-def efficientnet_nano(**form: Unpack[NativeForm]) -> EfficientNet:
+def efficientnet_nano(**options: Unpack[BuildOptions]) -> EfficientNet:
     """B0 scaled down by φ = -4, in the layout for small images."""
     depth, width, _ = compound(-4)
-    return EfficientNet(width, depth, drop_path=0.0, stem="small", **form)
+    return EfficientNet(width, depth, drop_path=0.0, stem="small", **options)

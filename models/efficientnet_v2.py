@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from .catalogue.declaration import Declaration, stages
 from .efficientnet import MBConv, set_epsilon
 from .layers import (
+    BuildOptions,
     ConvNormAct,
     DropPath,
     GlobalAveragePool,
-    NativeForm,
     check_choice,
     check_positive,
     initialise_he,
@@ -224,7 +224,7 @@ def null_gradients(rows: tuple[Row, ...], fused: bool) -> tuple[tuple[str, str],
     return tuple((name, "is subtracted again by the batch normalisation behind the next 1×1") for name in found)
 
 
-class Switches(NativeForm, total=False):
+class Switches(BuildOptions, total=False):
     """``fused``: ordinary 3×3 in the first stages; rates of ``dropout`` and, at the last block, of stochastic depth."""
 
     fused: bool
@@ -232,8 +232,8 @@ class Switches(NativeForm, total=False):
     drop_path: float
 
 
-def efficientnet_v2_nano(**form: Unpack[Switches]) -> EfficientNetV2:
-    return EfficientNetV2(SIZES["nano"], **{"stem": "small", "num_classes": 10, "drop_path": 0.0, **form})
+def efficientnet_v2_nano(**options: Unpack[Switches]) -> EfficientNetV2:
+    return EfficientNetV2(SIZES["nano"], **{"stem": "small", "num_classes": 10, "drop_path": 0.0, **options})
 
 
 efficientnet_v2_s = variant("efficientnet_v2_s", EfficientNetV2, SIZES["s"])

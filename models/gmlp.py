@@ -14,7 +14,7 @@ from typing import Unpack
 
 from torch import Tensor, nn
 
-from .layers import DropPath, NativeForm, drop_path_rates, variant
+from .layers import BuildOptions, DropPath, drop_path_rates, variant
 from .mixer import PatchNetwork, patch_for
 from .vit import initialise
 
@@ -71,7 +71,7 @@ class GmlpBlock(nn.Module):
         return x + self.drop_path(self.linear2(gated))  # (B, N, width)
 
 
-def _gmlp(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> PatchNetwork:
+def _gmlp(name: str, patch_size: int, drop_path: float = 0.0, **options: Unpack[BuildOptions]) -> PatchNetwork:
     size = SIZES[name]
     rates = drop_path_rates(drop_path, size.depth)
     network = PatchNetwork(
@@ -80,7 +80,7 @@ def _gmlp(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[Nat
         size.width,
         size.depth,
         patch_size,
-        **form,
+        **options,
     )
     initialise(network)
     for module in network.modules():
@@ -97,18 +97,18 @@ def _published(
     stem: str = "imagenet",
     patch_size: int | None = None,
     drop_path: float = 0.0,
-    **form: Unpack[NativeForm],
+    **options: Unpack[BuildOptions],
 ) -> PatchNetwork:
     """A gMLP of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
 
     ``patch_size`` replaces either, ``drop_path`` is the last block's rate of stochastic depth.
     """
     usual = patch_for(stem, patch)
-    return _gmlp(name, usual if patch_size is None else patch_size, drop_path, **form)
+    return _gmlp(name, usual if patch_size is None else patch_size, drop_path, **options)
 
 
-def gmlp_nano(*, patch_size: int = 4, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> PatchNetwork:
-    return _gmlp("nano", patch_size, drop_path, **{"num_classes": 10, "image_size": 32, **form})
+def gmlp_nano(*, patch_size: int = 4, drop_path: float = 0.0, **options: Unpack[BuildOptions]) -> PatchNetwork:
+    return _gmlp("nano", patch_size, drop_path, **{"num_classes": 10, "image_size": 32, **options})
 
 
 gmlp_ti16 = variant("gmlp_ti16", _published, "tiny", 16)

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, Stage, stages
 from .layers import (
+    BuildOptions,
     ConvNormAct,
-    Form,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_image_size,
     check_positive,
@@ -276,7 +276,7 @@ class GoogLeNet(nn.Module):
 def initialise(network: nn.Module) -> None:
     """Normal weights with variance 2 / fan_in (He et al., arXiv:1502.01852), small ones in the heads, zero biases.
 
-    Fan_in, not fan_out: the reductions have far more inputs than outputs, and in the paper's form nothing normalises
+    Fan_in, not fan_out: the reductions have far more inputs than outputs, and in the paper's network nothing normalises
     behind them.
     """
     for module in network.modules():
@@ -289,14 +289,14 @@ def initialise(network: nn.Module) -> None:
             nn.init.normal_(module.weight, std=0.01)
 
 
-class Options(Form, total=False):
+class Options(StemOptions, total=False):
     """``auxiliary`` adds the two heads for training, ``naive`` takes the modules without reductions."""
 
     auxiliary: bool
     naive: bool
 
 
-class NativeOptions(NativeForm, total=False):
+class NativeOptions(BuildOptions, total=False):
     """The same for the network that has one layout only."""
 
     auxiliary: bool

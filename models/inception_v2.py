@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from .catalogue.declaration import Declaration, stages
 from .googlenet import max_pool
 from .layers import (
-    Form,
+    BuildOptions,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_image_size,
     check_positive,
@@ -196,13 +196,13 @@ class InceptionV2(nn.Module):
         )
 
 
-class Options(Form, total=False):
+class Options(StemOptions, total=False):
     """``paper_table`` gives the channels that the paper prints behind 4c, 4d and 4e, and no biases before the norms."""
 
     paper_table: bool
 
 
-class NativeOptions(NativeForm, total=False):
+class NativeOptions(BuildOptions, total=False):
     """The same for the network that has one layout only."""
 
     paper_table: bool

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from .catalogue.declaration import Declaration, Stage, stages
 from .googlenet import AUXILIARY_WEIGHT, auxiliary_loss, conv_norm
 from .layers import (
-    Form,
+    BuildOptions,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_image_size,
     check_positive,
@@ -244,13 +244,13 @@ class InceptionV3(nn.Module):
         )
 
 
-class Options(Form, total=False):
+class Options(StemOptions, total=False):
     """``auxiliary`` adds the head for training."""
 
     auxiliary: bool
 
 
-class NativeOptions(NativeForm, total=False):
+class NativeOptions(BuildOptions, total=False):
     """The same for the network that has one layout only."""
 
     auxiliary: bool

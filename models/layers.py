@@ -19,7 +19,7 @@ B = TypeVar("B")
 C = TypeVar("C")
 
 
-class NativeForm(TypedDict, total=False):
+class BuildOptions(TypedDict, total=False):
     """What every builder takes: ``num_classes``, ``in_channels`` and the side of the square image in pixels."""
 
     num_classes: int
@@ -27,7 +27,7 @@ class NativeForm(TypedDict, total=False):
     image_size: int
 
 
-class Form(NativeForm, total=False):
+class StemOptions(BuildOptions, total=False):
     """The same for architectures with an ImageNet layout: ``stem`` is "imagenet" (the paper's) or "small" (28 to 64 px)."""
 
     stem: str

@@ -3,7 +3,7 @@
 The idea: a small window with the same weights slides over the image (convolution), the map is made coarser
 (subsampling), twice; what remains is small enough for fully connected layers. All of it is learned from the pixels.
 
-What to look at: ``LeNet5`` is the form that is taught today. ``LeNet5Paper`` is the network of the paper, with three parts
+What to look at: ``LeNet5`` is the version taught today. ``LeNet5Paper`` is the network of the paper, with three parts
 that nobody copied: the table that says which maps a C3 unit sees, the subsampling with weights, and the output layer that
 measures distances to drawn characters. Layer names are the paper's (section II.B): C convolves, S subsamples, F is full.
 """
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import NativeForm, check_choice, check_image_size, check_positive
+from .layers import BuildOptions, check_choice, check_image_size, check_positive
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 POOLINGS = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}
@@ -251,9 +251,9 @@ def initialise_by_fan_in(network: nn.Module) -> None:
             nn.init.uniform_(module.bias, -bound, bound)
 
 
-def lenet5(*, activation: str = "relu", pooling: str = "average", **form: Unpack[NativeForm]) -> LeNet5:
-    return LeNet5(activation=activation, pooling=pooling, **form)
+def lenet5(*, activation: str = "relu", pooling: str = "average", **options: Unpack[BuildOptions]) -> LeNet5:
+    return LeNet5(activation=activation, pooling=pooling, **options)
 
 
-def lenet5_paper(**form: Unpack[NativeForm]) -> LeNet5Paper:
-    return LeNet5Paper(**form)
+def lenet5_paper(**options: Unpack[BuildOptions]) -> LeNet5Paper:
+    return LeNet5Paper(**options)

@@ -16,7 +16,7 @@ from typing import Unpack
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import DropPath, NativeForm, check_choice, check_positive, drop_path_rates, stack, variant
+from .layers import BuildOptions, DropPath, check_choice, check_positive, drop_path_rates, stack, variant
 from .vit import SMALL_PATCH, Mlp, PatchEmbedding, initialise
 
 
@@ -115,7 +115,7 @@ def patch_for(stem: str, patch: int) -> int:
     return patch if stem == "imagenet" else SMALL_PATCH
 
 
-def _mixer(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> PatchNetwork:
+def _mixer(name: str, patch_size: int, drop_path: float = 0.0, **options: Unpack[BuildOptions]) -> PatchNetwork:
     size = SIZES[name]
     rates = drop_path_rates(drop_path, size.depth)
     network = PatchNetwork(
@@ -124,7 +124,7 @@ def _mixer(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[Na
         size.width,
         size.depth,
         patch_size,
-        **form,
+        **options,
     )
     initialise(network)
     return network
@@ -137,18 +137,18 @@ def _published(
     stem: str = "imagenet",
     patch_size: int | None = None,
     drop_path: float = 0.0,
-    **form: Unpack[NativeForm],
+    **options: Unpack[BuildOptions],
 ) -> PatchNetwork:
     """A Mixer of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
 
     ``patch_size`` replaces either, ``drop_path`` is the last block's rate of stochastic depth.
     """
     usual = patch_for(stem, patch)
-    return _mixer(name, usual if patch_size is None else patch_size, drop_path, **form)
+    return _mixer(name, usual if patch_size is None else patch_size, drop_path, **options)
 
 
-def mixer_nano(*, patch_size: int = 4, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> PatchNetwork:
-    return _mixer("nano", patch_size, drop_path, **{"num_classes": 10, "image_size": 32, **form})
+def mixer_nano(*, patch_size: int = 4, drop_path: float = 0.0, **options: Unpack[BuildOptions]) -> PatchNetwork:
+    return _mixer("nano", patch_size, drop_path, **{"num_classes": 10, "image_size": 32, **options})
 
 
 mixer_s32 = variant("mixer_s32", _published, "small", 32)

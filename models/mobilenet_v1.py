@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
-    Form,
     GlobalAveragePool,
+    StemOptions,
     check_choice,
     check_positive,
     initialise_he,
@@ -132,9 +132,9 @@ mobilenet_v1_050 = variant("mobilenet_v1_050", MobileNetV1, 0.5)
 mobilenet_v1_025 = variant("mobilenet_v1_025", MobileNetV1, 0.25)
 
 
-def mobilenet_v1_conv(**form: Unpack[Form]) -> MobileNetV1:
-    return MobileNetV1(1.0, separable=False, **form)
+def mobilenet_v1_conv(**options: Unpack[StemOptions]) -> MobileNetV1:
+    return MobileNetV1(1.0, separable=False, **options)
 
 
-def mobilenet_v1_shallow(**form: Unpack[Form]) -> MobileNetV1:
-    return MobileNetV1(1.0, shallow=True, **form)
+def mobilenet_v1_shallow(**options: Unpack[StemOptions]) -> MobileNetV1:
+    return MobileNetV1(1.0, shallow=True, **options)

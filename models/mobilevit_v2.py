@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     ConvNormAct,
     GlobalAveragePool,
-    NativeForm,
     check_choice,
     check_positive,
     initialise_he,
@@ -197,8 +197,8 @@ class MobileViTV2(nn.Module):
         )
 
 
-def mobilevit_v2_nano(**form: Unpack[NativeForm]) -> MobileViTV2:
-    return MobileViTV2(0.25, **{"stem": "small", "num_classes": 10, "image_size": 32, **form})
+def mobilevit_v2_nano(**options: Unpack[BuildOptions]) -> MobileViTV2:
+    return MobileViTV2(0.25, **{"stem": "small", "num_classes": 10, "image_size": 32, **options})
 
 
 mobilevit_v2_050 = variant("mobilevit_v2_050", MobileViTV2, 0.5)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     DropPath,
-    NativeForm,
     check_choice,
     check_image_size,
     check_positive,
@@ -60,7 +60,7 @@ SIZES = {
 }
 
 
-class NativeNATForm(NativeForm, total=False):
+class NativeNATOptions(BuildOptions, total=False):
     """``kernel_size``: neighbours a side, odd; ``drop_path``: the last block's rate of stochastic depth."""
 
     kernel_size: int
@@ -293,13 +293,13 @@ def layout_for(stem: str) -> dict:
 NANO = {"strides": (1, 2), "kernel_size": SMALL_KERNEL, "num_classes": 10, "image_size": 32}
 
 
-def _nat(name: str, *, stem: str = "imagenet", **form: Unpack[NativeNATForm]) -> NAT:
+def _nat(name: str, *, stem: str = "imagenet", **options: Unpack[NativeNATOptions]) -> NAT:
     """The NAT of row ``name`` in ``SIZES``; ``stem="small"`` takes the layout for images of 28 to 64 pixels."""
-    return NAT(SIZES[name], **{**layout_for(stem), **form})
+    return NAT(SIZES[name], **{**layout_for(stem), **options})
 
 
-def nat_nano(**form: Unpack[NativeNATForm]) -> NAT:
-    return NAT(SIZES["nano"], **{**NANO, **form})
+def nat_nano(**options: Unpack[NativeNATOptions]) -> NAT:
+    return NAT(SIZES["nano"], **{**NANO, **options})
 
 
 nat_mini = variant("nat_mini", _nat, "mini")

@@ -14,7 +14,7 @@ from typing import Unpack
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import GlobalAveragePool, NativeForm, check_image_size, check_positive, initialise_he
+from .layers import BuildOptions, GlobalAveragePool, check_image_size, check_positive, initialise_he
 
 # Per block: channels of the convolution and its two 1×1 layers (None: the number of classes), kernel, stride, padding.
 # CIFAR-10: section 4.2 and the authors' published model; ImageNet: the authors' published model.
@@ -72,8 +72,8 @@ class NiN(nn.Module):
     """Three or four mlpconv blocks with pooling and dropout between, then the mean of each map: (B, C, S, S) → (B, classes).
 
     ``mean_second_pool``: the authors' CIFAR model pools by the maximum after the first block and by the mean after the
-    second. ``textbook``: the form of the textbook "Dive into Deep Learning": all three layers of the last block have one map
-    per class, and the poolings round down.
+    second. ``textbook``: the version of the textbook "Dive into Deep Learning": all three layers of the last block have one
+    map per class, and the poolings round down.
     """
 
     def __init__(
@@ -137,16 +137,16 @@ def smallest_size(rows: tuple[Row, ...]) -> int:
     return need
 
 
-def nin(textbook: bool = False, **form: Unpack[NativeForm]) -> NiN:
-    sizes: NativeForm = {"num_classes": 1000, "image_size": 227}
-    return NiN(IMAGENET, textbook=textbook, **{**sizes, **form})
+def nin(textbook: bool = False, **options: Unpack[BuildOptions]) -> NiN:
+    sizes: BuildOptions = {"num_classes": 1000, "image_size": 227}
+    return NiN(IMAGENET, textbook=textbook, **{**sizes, **options})
 
 
-def nin_cifar(**form: Unpack[NativeForm]) -> NiN:
-    sizes: NativeForm = {"num_classes": 10, "image_size": 32}
-    return NiN(CIFAR, mean_second_pool=True, **{**sizes, **form})
+def nin_cifar(**options: Unpack[BuildOptions]) -> NiN:
+    sizes: BuildOptions = {"num_classes": 10, "image_size": 32}
+    return NiN(CIFAR, mean_second_pool=True, **{**sizes, **options})
 
 
-def nin_nano(**form: Unpack[NativeForm]) -> NiN:
-    sizes: NativeForm = {"num_classes": 10, "image_size": 32}
-    return NiN(NANO, mean_second_pool=True, **{**sizes, **form})
+def nin_nano(**options: Unpack[BuildOptions]) -> NiN:
+    sizes: BuildOptions = {"num_classes": 10, "image_size": 32}
+    return NiN(NANO, mean_second_pool=True, **{**sizes, **options})

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, Stage
 from .layers import (
+    BuildOptions,
     ConvNormAct,
-    Form,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_positive,
     initialise_he,
@@ -231,7 +231,7 @@ def cifar_layout(
     )
 
 
-class Options(Form, total=False):
+class Options(StemOptions, total=False):
     """``final_norm=False`` leaves out the norm and ReLU behind the last block."""
 
     final_norm: bool
@@ -255,14 +255,14 @@ def _of_bottlenecks(depth: int, **options: Unpack[Options]) -> PreActResNet:
     return imagenet_layout(PreActBottleneck, DEPTHS[depth], expansion=4, **options)
 
 
-def _cifar_of_basic_blocks(n: int, **form: Unpack[NativeForm]) -> PreActResNet:
+def _cifar_of_basic_blocks(n: int, **options: Unpack[BuildOptions]) -> PreActResNet:
     """The CIFAR layout with blocks of two 3×3: 6n + 2 layers."""
-    return cifar_layout(_padded_block, n, **form)
+    return cifar_layout(_padded_block, n, **options)
 
 
-def _cifar_of_bottlenecks(n: int, **form: Unpack[NativeForm]) -> PreActResNet:
+def _cifar_of_bottlenecks(n: int, **options: Unpack[BuildOptions]) -> PreActResNet:
     """The CIFAR layout with bottlenecks: 9n + 2 layers."""
-    return cifar_layout(_cifar_bottleneck, n, expansion=4, **form)
+    return cifar_layout(_cifar_bottleneck, n, expansion=4, **options)
 
 
 preact_resnet18 = variant("preact_resnet18", _of_basic_blocks, 18)

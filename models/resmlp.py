@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration
-from .layers import DropPath, NativeForm, variant
+from .layers import BuildOptions, DropPath, variant
 from .mixer import PatchNetwork, patch_for
 from .vit import Mlp
 
@@ -84,7 +84,7 @@ class ResMLP(PatchNetwork):
         return replace(super().declaration, overfit_lr=2e-3)
 
 
-def _resmlp(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> ResMLP:
+def _resmlp(name: str, patch_size: int, drop_path: float = 0.0, **options: Unpack[BuildOptions]) -> ResMLP:
     size = SIZES[name]
     if not 0.0 <= drop_path < 1.0:
         raise ValueError(f"drop_path: {drop_path} is not in [0, 1); the smallest that works is 0")
@@ -94,7 +94,7 @@ def _resmlp(name: str, patch_size: int, drop_path: float = 0.0, **form: Unpack[N
         size.width,
         size.depth,
         patch_size,
-        **form,
+        **options,
     )
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -110,18 +110,18 @@ def _published(
     stem: str = "imagenet",
     patch_size: int | None = None,
     drop_path: float = 0.0,
-    **form: Unpack[NativeForm],
+    **options: Unpack[BuildOptions],
 ) -> ResMLP:
     """A ResMLP of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
 
     ``patch_size`` replaces either, ``drop_path`` is the rate of stochastic depth in all blocks.
     """
     usual = patch_for(stem, patch)
-    return _resmlp(name, usual if patch_size is None else patch_size, drop_path, **form)
+    return _resmlp(name, usual if patch_size is None else patch_size, drop_path, **options)
 
 
-def resmlp_nano(*, patch_size: int = 4, drop_path: float = 0.0, **form: Unpack[NativeForm]) -> ResMLP:
-    return _resmlp("nano", patch_size, drop_path, **{"num_classes": 10, "image_size": 32, **form})
+def resmlp_nano(*, patch_size: int = 4, drop_path: float = 0.0, **options: Unpack[BuildOptions]) -> ResMLP:
+    return _resmlp("nano", patch_size, drop_path, **{"num_classes": 10, "image_size": 32, **options})
 
 
 resmlp_s12 = variant("resmlp_s12", _published, "s12", 16)

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     ConvNormAct,
-    Form,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_positive,
     initialise_he,
@@ -220,27 +220,27 @@ class CifarResNet(nn.Module):
         )
 
 
-def _basic(depths: tuple[int, ...], skip: bool = True, **form: Unpack[Form]) -> ResNet:
+def _basic(depths: tuple[int, ...], skip: bool = True, **options: Unpack[StemOptions]) -> ResNet:
     """A ResNet of basic blocks, ``depths`` of them in its stages; ``skip=False`` makes its plain twin."""
 
     def block(channels: int, width: int, stride: int) -> BasicBlock:
         return BasicBlock(channels, width, stride, skip)
 
-    return ResNet(block, depths, expansion=1, **form)
+    return ResNet(block, depths, expansion=1, **options)
 
 
-def _bottleneck(depths: tuple[int, ...], stride_in_1x1: bool = False, **form: Unpack[Form]) -> ResNet:
+def _bottleneck(depths: tuple[int, ...], stride_in_1x1: bool = False, **options: Unpack[StemOptions]) -> ResNet:
     """A ResNet of bottlenecks, ``depths`` of them in its stages."""
 
     def block(channels: int, width: int, stride: int) -> Bottleneck:
         return Bottleneck(channels, width, stride, stride_in_1x1)
 
-    return ResNet(block, depths, expansion=4, **form)
+    return ResNet(block, depths, expansion=4, **options)
 
 
-def _plain(n: int, **form: Unpack[NativeForm]) -> CifarResNet:
+def _plain(n: int, **options: Unpack[BuildOptions]) -> CifarResNet:
     """The plain twin of a CIFAR network: 6n+2 layers and no shortcut."""
-    return CifarResNet(n, skip=False, **form)
+    return CifarResNet(n, skip=False, **options)
 
 
 resnet18 = variant("resnet18", _basic, DEPTHS[18])

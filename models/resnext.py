@@ -15,7 +15,7 @@ from typing import Unpack
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import ConvNormAct, Form, GlobalAveragePool, NativeForm, check_positive, initialise_he, variant
+from .layers import BuildOptions, ConvNormAct, GlobalAveragePool, StemOptions, check_positive, initialise_he, variant
 from .resnet import DEPTHS, ResNet, projection, residual_stage, small_stem
 
 
@@ -92,13 +92,13 @@ class CifarResNeXt(nn.Module):
         )
 
 
-def resnext(depth: int, cardinality: int, branch_width: int, **form: Unpack[Form]) -> ResNet:
+def resnext(depth: int, cardinality: int, branch_width: int, **options: Unpack[StemOptions]) -> ResNet:
     """ResNeXt-depth (cardinality × branch_width d): ResNet's stem and stages of table 1, filled with grouped blocks."""
 
     def block(in_channels: int, width: int, stride: int) -> ResNeXtBlock:
         return ResNeXtBlock(in_channels, width, stride, cardinality, branch_width)
 
-    return ResNet(block, DEPTHS[depth], expansion=4, **form)
+    return ResNet(block, DEPTHS[depth], expansion=4, **options)
 
 
 resnext50_32x4d = variant("resnext50_32x4d", resnext, 50, 32, 4)
@@ -110,5 +110,5 @@ resnext29_8x64d = variant("resnext29_8x64d", CifarResNeXt, 8, 64)
 resnext29_16x64d = variant("resnext29_16x64d", CifarResNeXt, 16, 64)
 
 
-def resnext_nano(**form: Unpack[NativeForm]) -> CifarResNeXt:
-    return CifarResNeXt(8, 16, blocks=2, width=16, **form)
+def resnext_nano(**options: Unpack[BuildOptions]) -> CifarResNeXt:
+    return CifarResNeXt(8, 16, blocks=2, width=16, **options)

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from .catalogue.declaration import Declaration, stages
 from .inception_v2 import MODULES, InceptionV2, PassThrough, inception_v2
 from .layers import (
+    BuildOptions,
     ConvNormAct,
-    Form,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_positive,
     initialise_he,
@@ -141,7 +141,7 @@ class SENet154(nn.Module):
         )
 
 
-def _gated_resnet(depth: int, v1_5: bool = False, **form: Unpack[Form]) -> ResNet:
+def _gated_resnet(depth: int, v1_5: bool = False, **options: Unpack[StemOptions]) -> ResNet:
     """SE-ResNet: ResNet's network with a gate in each block; as published it halves in the first 1×1.
 
     ``v1_5`` builds what timm calls seresnet: stride in the 3×3, hidden widths of the gates rounded to multiples of 8.
@@ -158,12 +158,12 @@ def _gated_resnet(depth: int, v1_5: bool = False, **form: Unpack[Form]) -> ResNe
         return add_gate(block, "conv3", hidden(4 * width))
 
     small = depth < 50
-    network = ResNet(basic if small else bottleneck, DEPTHS[depth], expansion=1 if small else 4, **form)
+    network = ResNet(basic if small else bottleneck, DEPTHS[depth], expansion=1 if small else 4, **options)
     return network if v1_5 else _pool_as_caffe(network)
 
 
 def _pool_as_caffe(network: ResNet) -> ResNet:
-    """The published networks pool behind the stem without padding; the small form has no pooling."""
+    """The published networks pool behind the stem without padding; the small stem has no pooling."""
     if len(network.stem) == 2:
         network.stem[1] = PassThrough()
     return network
@@ -176,19 +176,19 @@ se_resnet101 = variant("se_resnet101", _gated_resnet, 101)
 se_resnet152 = variant("se_resnet152", _gated_resnet, 152)
 
 
-def se_resnext50_32x4d(**form: Unpack[Form]) -> ResNet:
+def se_resnext50_32x4d(**options: Unpack[StemOptions]) -> ResNet:
     def block(in_channels: int, width: int, stride: int) -> nn.Module:
         return add_gate(ResNeXtBlock(in_channels, width, stride, 32, 4), "conv3")
 
-    return _pool_as_caffe(ResNet(block, DEPTHS[50], expansion=4, **form))
+    return _pool_as_caffe(ResNet(block, DEPTHS[50], expansion=4, **options))
 
 
-def senet154(**form: Unpack[Form]) -> SENet154:
-    return SENet154(**form)
+def senet154(**options: Unpack[StemOptions]) -> SENet154:
+    return SENet154(**options)
 
 
-def se_inception_v2(**form: Unpack[Form]) -> InceptionV2:
-    network = inception_v2(**form)
+def se_inception_v2(**options: Unpack[StemOptions]) -> InceptionV2:
+    network = inception_v2(**options)
     for name in MODULES:
         module = getattr(network, f"inception{name}")
         gate = SqueezeExcite(module.out_channels, module.out_channels // REDUCTION)
@@ -196,8 +196,8 @@ def se_inception_v2(**form: Unpack[Form]) -> InceptionV2:
     return network
 
 
-def se_resnet20(**form: Unpack[NativeForm]) -> CifarResNet:
-    network = CifarResNet(3, **form)
+def se_resnet20(**options: Unpack[BuildOptions]) -> CifarResNet:
+    network = CifarResNet(3, **options)
     for stage in (network.stage1, network.stage2, network.stage3):
         for block in stage:
             add_gate(block, "conv2", hidden=4)  # a sixteenth of 16 channels would be a single unit

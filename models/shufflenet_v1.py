@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from .catalogue.declaration import Declaration, stages
 from .layers import (
     ConvNormAct,
-    Form,
     GlobalAveragePool,
+    StemOptions,
     check_choice,
     check_positive,
     initialise_he,
@@ -161,5 +161,5 @@ shufflenet_v1_150_g8 = variant("shufflenet_v1_150_g8", ShuffleNetV1, 1.5, 8)
 shufflenet_v1_200_g8 = variant("shufflenet_v1_200_g8", ShuffleNetV1, 2.0, 8)
 
 
-def shufflenet_v1_100_g8_unshuffled(**form: Unpack[Form]) -> ShuffleNetV1:
-    return ShuffleNetV1(1.0, 8, shuffle=False, **form)
+def shufflenet_v1_100_g8_unshuffled(**options: Unpack[StemOptions]) -> ShuffleNetV1:
+    return ShuffleNetV1(1.0, 8, shuffle=False, **options)

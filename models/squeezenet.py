@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import Form, check_choice, check_image_size, check_positive, variant
+from .layers import StemOptions, check_choice, check_image_size, check_positive, variant
 
 FIRST_FIRE, LAST_FIRE = 2, 9  # the paper counts layers: conv1, fire2, … fire9, conv10
 SCORE_OFFSET = 2.0  # initial bias of conv10
@@ -183,5 +183,5 @@ squeezenet1_0 = variant("squeezenet1_0", SqueezeNet, "1.0")
 squeezenet1_1 = variant("squeezenet1_1", SqueezeNet, "1.1")
 
 
-def squeezenet1_0_bypass(**form: Unpack[Form]) -> SqueezeNet:
-    return SqueezeNet("1.0", bypass="simple", **form)
+def squeezenet1_0_bypass(**options: Unpack[StemOptions]) -> SqueezeNet:
+    return SqueezeNet("1.0", bypass="simple", **options)

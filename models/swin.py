@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     DropPath,
-    Form,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_image_size,
     check_positive,
@@ -57,14 +57,14 @@ SIZES = {
 SMALL_WINDOW = 4  # tokens a side in the layout for small images
 
 
-class SwinForm(Form, total=False):
+class SwinOptions(StemOptions, total=False):
     """``window`` is the side of a window in tokens, ``drop_path`` the last block's rate of stochastic depth."""
 
     window: int
     drop_path: float
 
 
-class NativeSwinForm(NativeForm, total=False):
+class NativeSwinOptions(BuildOptions, total=False):
     """The same for a network with one layout."""
 
     window: int
@@ -283,8 +283,8 @@ class SwinTransformer(nn.Module):
         )
 
 
-def swin_nano(**form: Unpack[NativeSwinForm]) -> SwinTransformer:
-    return SwinTransformer(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **form})
+def swin_nano(**options: Unpack[NativeSwinOptions]) -> SwinTransformer:
+    return SwinTransformer(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **options})
 
 
 swin_tiny = variant("swin_tiny", SwinTransformer, SIZES["tiny"])
@@ -293,9 +293,9 @@ swin_base = variant("swin_base", SwinTransformer, SIZES["base"])
 swin_large = variant("swin_large", SwinTransformer, SIZES["large"])
 
 
-def swin_base_384(**form: Unpack[NativeSwinForm]) -> SwinTransformer:
-    return SwinTransformer(SIZES["base_384"], **{"image_size": 384, **form})
+def swin_base_384(**options: Unpack[NativeSwinOptions]) -> SwinTransformer:
+    return SwinTransformer(SIZES["base_384"], **{"image_size": 384, **options})
 
 
-def swin_large_384(**form: Unpack[NativeSwinForm]) -> SwinTransformer:
-    return SwinTransformer(SIZES["large_384"], **{"image_size": 384, **form})
+def swin_large_384(**options: Unpack[NativeSwinOptions]) -> SwinTransformer:
+    return SwinTransformer(SIZES["large_384"], **{"image_size": 384, **options})

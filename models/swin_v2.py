@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from .catalogue.declaration import Declaration
 from .layers import DropPath, variant
 from .swin import (
-    NativeSwinForm,
+    NativeSwinOptions,
     Size,
-    SwinForm,
+    SwinOptions,
     SwinTransformer,
     WindowAttention,
     masked_softmax,
@@ -132,8 +132,8 @@ class PatchMergingV2(nn.Module):
 class SwinTransformerV2(SwinTransformer):
     """The pyramid of Swin with the blocks of v2: (B, in_channels, S, S) → (B, num_classes)."""
 
-    def __init__(self, size: Size, **form: Unpack[SwinForm]) -> None:
-        super().__init__(size, block=SwinV2Block, merging=PatchMergingV2, **{"image_size": 256, **form})
+    def __init__(self, size: Size, **options: Unpack[SwinOptions]) -> None:
+        super().__init__(size, block=SwinV2Block, merging=PatchMergingV2, **{"image_size": 256, **options})
 
     @property
     def declaration(self) -> Declaration:
@@ -145,13 +145,13 @@ class SwinTransformerV2(SwinTransformer):
         return replace(super().declaration, null_gradients=tuple((name, reason) for name in branch))
 
 
-def swin_v2_nano(**form: Unpack[NativeSwinForm]) -> SwinTransformerV2:
-    return SwinTransformerV2(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **form})
+def swin_v2_nano(**options: Unpack[NativeSwinOptions]) -> SwinTransformerV2:
+    return SwinTransformerV2(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **options})
 
 
-def _with_window_16(size: Size, **form: Unpack[NativeSwinForm]) -> SwinTransformerV2:
+def _with_window_16(size: Size, **options: Unpack[NativeSwinOptions]) -> SwinTransformerV2:
     """The network with windows of 16×16 tokens."""
-    return SwinTransformerV2(size, **{"window": 16, **form})
+    return SwinTransformerV2(size, **{"window": 16, **options})
 
 
 swin_v2_tiny = variant("swin_v2_tiny", SwinTransformerV2, SIZES["tiny"])

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from .alexnet import LocalResponseNorm, fully_connected
 from .catalogue.declaration import Declaration, stages
 from .layers import (
-    Form,
+    BuildOptions,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_image_size,
     check_positive,
@@ -130,7 +130,7 @@ class VGG(nn.Module):
         x = self.stage3(x)  # (B, 256, 28, 28)
         x = self.stage4(x)  # (B, 512, 14, 14)
         x = self.stage5(x)  # (B, 512, 7, 7)
-        x = self.pool(x)  # (B, 25088), small form: (B, 512)
+        x = self.pool(x)  # (B, 25088), small stem: (B, 512)
         if self.fc6 is not None and self.fc7 is not None:
             x = self.fc6(x)  # (B, 4096)
             x = self.fc7(x)  # (B, 4096)
@@ -202,19 +202,19 @@ def _has(network: nn.Module, name: str) -> bool:
     return name in dict(network.named_modules())
 
 
-def vgg11(*, local_response: bool = False, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+def vgg11(*, local_response: bool = False, hidden: int = HIDDEN, **options: Unpack[StemOptions]) -> VGG:
     """Configuration A; with ``local_response`` the paper's A-LRN."""
-    return VGG("A", local_response=local_response, hidden=hidden, **form)
+    return VGG("A", local_response=local_response, hidden=hidden, **options)
 
 
-def _plain(configuration: str, *, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+def _plain(configuration: str, *, hidden: int = HIDDEN, **options: Unpack[StemOptions]) -> VGG:
     """A column of table 1 as printed."""
-    return VGG(configuration, hidden=hidden, **form)
+    return VGG(configuration, hidden=hidden, **options)
 
 
-def _normalised(configuration: str, *, hidden: int = HIDDEN, **form: Unpack[Form]) -> VGG:
+def _normalised(configuration: str, *, hidden: int = HIDDEN, **options: Unpack[StemOptions]) -> VGG:
     """A column of table 1 with batch normalisation behind each convolution."""
-    return VGG(configuration, batch_norm=True, hidden=hidden, **form)
+    return VGG(configuration, batch_norm=True, hidden=hidden, **options)
 
 
 vgg11_bn = variant("vgg11_bn", _normalised, "A")
@@ -227,7 +227,7 @@ vgg19 = variant("vgg19", _plain, "E")
 vgg19_bn = variant("vgg19_bn", _normalised, "E")
 
 
-def vgg_nano(**form: Unpack[NativeForm]) -> VGG:
-    """The small form of vgg11_bn with a quarter of the channels."""
-    sizes: NativeForm = {"num_classes": 10, "image_size": 32}
-    return VGG("A", stem="small", batch_norm=True, widths=NANO_WIDTHS, **{**sizes, **form})
+def vgg_nano(**options: Unpack[BuildOptions]) -> VGG:
+    """vgg11_bn with the small stem and a quarter of the channels."""
+    sizes: BuildOptions = {"num_classes": 10, "image_size": 32}
+    return VGG("A", stem="small", batch_norm=True, widths=NANO_WIDTHS, **{**sizes, **options})

@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import NativeForm, check_choice, check_image_size, check_positive, stack, variant
+from .layers import BuildOptions, check_choice, check_image_size, check_positive, stack, variant
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ SIZES = {
 SMALL_PATCH = 4  # pixels a side for images of 28 to 64 pixels
 
 
-class NativeViTForm(NativeForm, total=False):
+class NativeViTOptions(BuildOptions, total=False):
     """``patch_size`` in pixels replaces that of the variant; ``dropout`` is the rate after each dense layer."""
 
     patch_size: int
@@ -248,7 +248,7 @@ def _vit(
     stem: str = "imagenet",
     patch_size: int | None = None,
     dropout: float = 0.0,
-    **form: Unpack[NativeForm],
+    **options: Unpack[BuildOptions],
 ) -> VisionTransformer:
     """A ViT of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
 
@@ -257,11 +257,11 @@ def _vit(
     check_choice("stem", stem, ("imagenet", "small"))
     if patch_size is None:
         patch_size = patch if stem == "imagenet" else SMALL_PATCH
-    return VisionTransformer(SIZES[name], patch_size, dropout=dropout, **form)
+    return VisionTransformer(SIZES[name], patch_size, dropout=dropout, **options)
 
 
-def vit_nano(**form: Unpack[NativeViTForm]) -> VisionTransformer:
-    return VisionTransformer(SIZES["nano"], **{"patch_size": 4, "num_classes": 10, "image_size": 32, **form})
+def vit_nano(**options: Unpack[NativeViTOptions]) -> VisionTransformer:
+    return VisionTransformer(SIZES["nano"], **{"patch_size": 4, "num_classes": 10, "image_size": 32, **options})
 
 
 vit_mini_28 = variant("vit_mini_28", _vit, "mini", 28)

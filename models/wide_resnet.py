@@ -13,7 +13,7 @@ from typing import Unpack
 
 from torch import nn
 
-from .layers import Form, NativeForm, check_positive, variant
+from .layers import BuildOptions, StemOptions, check_positive, variant
 from .preact_resnet import PreActBlock, PreActResNet, cifar_layout
 from .resnet import DEPTHS, Bottleneck, ResNet
 
@@ -24,7 +24,7 @@ class WideBottleneck(Bottleneck):
     expansion = 2
 
 
-def wide(depth: int, k: int, *, dropout: float = 0.0, **form: Unpack[NativeForm]) -> PreActResNet:
+def wide(depth: int, k: int, *, dropout: float = 0.0, **options: Unpack[BuildOptions]) -> PreActResNet:
     """WRN-depth-k (table 1): three stages of n = (depth - 4) / 6 blocks with 16k, 32k, 64k channels.
 
     ``dropout`` is the probability of dropping an activation between the two convolutions of a block (section 2.4).
@@ -39,21 +39,21 @@ def wide(depth: int, k: int, *, dropout: float = 0.0, **form: Unpack[NativeForm]
     def block(in_channels: int, width: int, stride: int, first: bool) -> nn.Module:
         return PreActBlock(in_channels, width, stride, first, dropout=dropout)
 
-    return cifar_layout(block, (depth - 4) // 6, factor=k, **form)
+    return cifar_layout(block, (depth - 4) // 6, factor=k, **options)
 
 
-def wide_bottleneck(depth: int, k: int, **form: Unpack[Form]) -> ResNet:
+def wide_bottleneck(depth: int, k: int, **options: Unpack[StemOptions]) -> ResNet:
     """WRN-50-2-bottleneck and its like (section 3, ImageNet): only the middle of each bottleneck is k times as wide.
 
     The code writes it as a bottleneck of width 2·width whose output is twice that, the same shape as before.
     """
     if k != 2:
-        raise ValueError(f"k: {k} is not 2, the only factor of this form")
+        raise ValueError(f"k: {k} is not 2, the only factor of the ImageNet networks")
 
     def block(in_channels: int, width: int, stride: int) -> nn.Module:
         return WideBottleneck(in_channels, k * width, stride)
 
-    return ResNet(block, DEPTHS[depth], expansion=4, **form)
+    return ResNet(block, DEPTHS[depth], expansion=4, **options)
 
 
 wide_resnet28_10 = variant("wide_resnet28_10", wide, 28, 10)

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
 from .layers import (
+    BuildOptions,
     ConvNormAct,
-    Form,
     GlobalAveragePool,
-    NativeForm,
+    StemOptions,
     check_choice,
     check_image_size,
     check_positive,
@@ -155,9 +155,9 @@ class Xception(nn.Module):
         )
 
 
-def xception(**form: Unpack[Form]) -> Xception:
-    return Xception(PAPER, **form)
+def xception(**options: Unpack[StemOptions]) -> Xception:
+    return Xception(PAPER, **options)
 
 
-def xception_nano(**form: Unpack[NativeForm]) -> Xception:
-    return Xception(NANO, stem="small", **{"num_classes": 10, "image_size": 32, **form})
+def xception_nano(**options: Unpack[BuildOptions]) -> Xception:
+    return Xception(NANO, stem="small", **{"num_classes": 10, "image_size": 32, **options})

@@ -53,11 +53,11 @@ def reference(family: str) -> str:
     return ", ".join(found) or "own re-computation"
 
 
-def runs(name: str, form: str, size: int) -> bool:
-    """Whether a form of a network can be built for ``size`` pixels and run on them."""
-    channels = registry.find(name).form(form).input[0]
+def runs(name: str, stem: str, size: int) -> bool:
+    """Whether a network can be built with a stem for ``size`` pixels and run on them."""
+    channels = registry.find(name).counts(stem).input[0]
     try:
-        network = counting.on_meta(lambda: registry.build(name, form=form, image_size=size)).eval()
+        network = counting.on_meta(lambda: registry.build(name, stem=stem, image_size=size)).eval()
         with torch.no_grad():
             network(torch.empty((2, channels, size, size), device="meta"))
     except (ValueError, RuntimeError, IndexError, AssertionError, ZeroDivisionError):
@@ -65,28 +65,28 @@ def runs(name: str, form: str, size: int) -> bool:
     return True
 
 
-def smallest(name: str, form: str) -> int | None:
+def smallest(name: str, stem: str) -> int | None:
     """Smallest side that runs: doubled until it does, then the gap halved."""
     high = 1
-    while not runs(name, form, high):
+    while not runs(name, stem, high):
         high *= 2
         if high > LARGEST:
             return None
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if runs(name, form, middle) else (middle, high)
+        low, high = (low, middle) if runs(name, stem, middle) else (middle, high)
     return high
 
 
 def row(variant: registry.Variant, counts: dict[str, dict], sizes: bool) -> list[str]:
-    paper, small = variant.paper_form, variant.small_form
+    paper, small = variant.paper_stem, variant.small_stem
     entry = counts.get(variant.name)
     held = "counted" if entry is None else "oracle"
     if entry is not None and entry["input"] == list(paper.input):
         assert entry["params"] == paper.parameters and entry["macs"] in (None, paper.macs), variant.name
-    forms = ["paper"] + (["small"] if small else [])
-    least = " / ".join(str(smallest(variant.name, form) or "its own") for form in forms) if sizes else ""
+    stems = ["imagenet"] + (["small"] if small else [])
+    least = " / ".join(str(smallest(variant.name, stem) or "its own") for stem in stems) if sizes else ""
     published = ", ".join(f"{key} {value}" for key, value in variant.published.items())
     small_text = f"{small.parameters:,} / {quantity(small.macs)}" if small else "the same"
     figures = [f"{paper.parameters:,}", quantity(paper.macs)]

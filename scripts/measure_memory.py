@@ -38,8 +38,8 @@ def loss_of(network: torch.nn.Module, images: torch.Tensor, targets: torch.Tenso
 def measured_peak(name: str, batch: int) -> int:
     """Bytes at the peak of one training step, weights and optimiser state included."""
     torch.manual_seed(0)
-    network = registry.build(name, form="small").train()
-    shape = registry.find(name).form("small").input
+    network = registry.build(name, stem="small").train()
+    shape = registry.find(name).counts("small").input
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     images, targets = torch.randn(batch, *shape), torch.randint(10, (batch,))
     loss_of(network, images, targets).backward()
@@ -61,12 +61,12 @@ def measured_peak(name: str, batch: int) -> int:
 
 def main() -> None:
     wanted = [(name, batch) for name, batch in TEN if len(sys.argv) == 1 or name in sys.argv[1:]]
-    print(f"torch {torch.__version__}, small forms, fp32, SGD with momentum; MB")
+    print(f"torch {torch.__version__}, small stems, fp32, SGD with momentum; MB")
     print(f"{'network':22}{'batch':>6}{'estimate':>10}{'measured':>10}{'ratio':>8}")
     worst = 0.0
     for name, batch in wanted:
-        network = counting.on_meta(lambda name=name: registry.build(name, form="small"))
-        estimate = memory.training_memory(network, registry.find(name).form("small").input, batch).peak
+        network = counting.on_meta(lambda name=name: registry.build(name, stem="small"))
+        estimate = memory.training_memory(network, registry.find(name).counts("small").input, batch).peak
         measured = measured_peak(name, batch)
         ratio = estimate / measured
         worst = max(worst, abs(ratio - 1))

@@ -19,11 +19,11 @@ from cnn_explorer.models.catalogue import registry
 MARKER = "# Counted from the code by scripts/stamp_notes.py; what stands above this line is written by hand."
 
 
-def count_form(variant: str, form: str, shape: list[int], classes: int) -> counting.Count:
+def count_stem(variant: str, stem: str, shape: list[int], classes: int) -> counting.Count:
     """Counts of one variant, built on the meta device."""
     family = registry.find(variant).family
     builder = getattr(registry.module(family), variant)
-    options = {"stem": "small"} if form == "small" else {}
+    options = {"stem": "small"} if stem == "small" else {}
     network = counting.on_meta(
         lambda: builder(num_classes=classes, in_channels=shape[0], image_size=shape[1], **options)
     )
@@ -44,11 +44,11 @@ def stamp(path: Path) -> None:
     for name, row in head["variants"].items():
         shape = row.get("input", head.get("input", [3, 224, 224]))
         classes = row.get("classes", head.get("classes", 1000))
-        lines += ["", f"[counts.{name}]", *as_toml(count_form(name, "paper", shape, classes))]
+        lines += ["", f"[counts.{name}]", *as_toml(count_stem(name, "imagenet", shape, classes))]
         small = row.get("small", head.get("small"))
         if small:
             lines += [f"[counts.{name}.small]", f"input = {small}", "classes = 10"]
-            lines += as_toml(count_form(name, "small", small, 10))
+            lines += as_toml(count_stem(name, "small", small, 10))
     text = f"{registry.FENCE}\n{written}\n" + "\n".join(lines) + f"\n{registry.FENCE}\n\n{body}"
     if text != path.read_text(encoding="utf-8"):
         path.write_text(text, encoding="utf-8")

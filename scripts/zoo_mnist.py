@@ -1,4 +1,4 @@
-"""Train each family's smallest form for small images one epoch on 10,000 MNIST digits, and test it on all 10,000 others.
+"""Train the smallest small-image network of each family for one epoch on 10,000 MNIST digits, and test it on the others.
 
 usage: python scripts/zoo_mnist.py [--out FILE] [FAMILY ...]
 
@@ -37,7 +37,7 @@ HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|---:|---:|---:|---:|---:|\n"
 def smallest(family: registry.Family) -> registry.Variant:
     """The variant that costs least on small images; plain twins only where there is nothing else."""
     candidates = [variant for variant in family.variants if "plain" not in variant.tags] or list(family.variants)
-    return min(candidates, key=lambda variant: variant.form("small").macs)
+    return min(candidates, key=lambda variant: variant.counts("small").macs)
 
 
 def digits() -> DataSet:
@@ -79,7 +79,7 @@ def main() -> None:
         steps, seconds, accuracy = train_one_epoch(variant.name, data)
         below += [family.name] if accuracy < ENOUGH else []
         mark = "" if accuracy >= ENOUGH else " (below 50 %)"
-        macs = f"{variant.form('small').macs / 1e6:.1f} M"
+        macs = f"{variant.counts('small').macs / 1e6:.1f} M"
         speed, result = f"{64 * steps / seconds:.0f}", f"{100 * accuracy:.1f} %{mark}"
         cells = (family.name, variant.name, macs, str(steps), f"{seconds:.0f}", speed, result)
         emit(given.out, f"| {' | '.join(cells)} |\n")

@@ -191,7 +191,7 @@ def test_the_network_of_the_page_can_be_shown_and_is_marked_as_not_counted(
     registry.forget()
     try:
         variant = registry.find("tiny")
-        assert variant.small_form is not None and variant.small_form.input == (3, 32, 32)
+        assert variant.small_stem is not None and variant.small_stem.input == (3, 32, 32)
         tree = external.anatomy_of(external.network_spec("tiny"))
         assert tree.parameters == 16 * 10 + 32 * 145 + 10 * 513
         main.app(["list", "--sort", "params"], standalone_mode=False)

@@ -37,7 +37,7 @@ class NetworkSpec:
     make: Callable[[], nn.Module]
     shape: tuple[int, ...]
     takes_list: bool = False
-    form: str = "paper"
+    stem: str | None = None
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 def network_spec(
     name: str,
     *,
-    form: str = "paper",
+    stem: str | None = None,
     num_classes: int | None = None,
     in_channels: int | None = None,
     image_size: int | None = None,
@@ -61,7 +61,7 @@ def network_spec(
 ) -> NetworkSpec:
     """What ``name`` means, wherever a network's name is taken. UsageError with what would work on a miss."""
     if ":" not in name:
-        return _own(name, form, num_classes, in_channels, image_size, shape)
+        return _own(name, stem, num_classes, in_channels, image_size, shape)
     source, rest = name.split(":", 1)
     if shape is None and image_size is not None:
         shape = (in_channels or 3, image_size, image_size)
@@ -79,14 +79,14 @@ def network_spec(
 
 def _own(
     name: str,
-    form: str,
+    stem: str | None,
     num_classes: int | None,
     in_channels: int | None,
     image_size: int | None,
     shape: tuple[int, ...] | None,
 ) -> NetworkSpec:
     variant = registry.find(name)
-    defaults = variant.form(form)
+    defaults = variant.counts(stem)
     if shape is not None:
         if len(shape) != 3 or shape[1] != shape[2]:
             raise UsageError(
@@ -96,9 +96,9 @@ def _own(
     channels, size = in_channels or defaults.input[0], image_size or defaults.input[1]
 
     def make() -> nn.Module:
-        return registry.build(variant.name, form=form, num_classes=num_classes, in_channels=channels, image_size=size)
+        return registry.build(variant.name, stem=stem, num_classes=num_classes, in_channels=channels, image_size=size)
 
-    return NetworkSpec(variant.name, make, (channels, size, size), form=form)
+    return NetworkSpec(variant.name, make, (channels, size, size), stem=stem)
 
 
 def _torchvision(name: str, rest: str, shape: tuple[int, ...] | None) -> NetworkSpec:
@@ -243,7 +243,7 @@ def _smallest(what: NetworkSpec) -> int | None:
         try:
             make = what.make
             if ":" not in what.name:
-                make = network_spec(what.name, form=what.form, in_channels=shape[0], image_size=size).make
+                make = network_spec(what.name, stem=what.stem, in_channels=shape[0], image_size=size).make
             analyse_on_meta(on_meta(make), shape)
         except (Exception, SystemExit):
             return False

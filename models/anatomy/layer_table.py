@@ -98,7 +98,7 @@ def analyse(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
 
     The network may be on any device and in any mode. A copy of it on the meta device is run, so it stays as it was, and
     so does everything random. A network that needs real values (``if x.mean() > 0``) is run on seeded random ones, on
-    the CPU. Raises whatever the network raises; see ``external.anatomy_of`` for the readable form.
+    the CPU. Raises whatever the network raises; see ``external.anatomy_of`` for readable errors.
     """
     dtype = next((weight.dtype for weight in network.parameters() if weight.is_floating_point()), torch.float32)
     with random_state_kept():
@@ -235,12 +235,12 @@ def from_dict(data: dict[str, Any]) -> Layer:
     )
 
 
-def analyse_variant(name: str, form: str = "paper", batch: int = 1, **arguments: Any) -> Layer:
+def analyse_variant(name: str, stem: str | None = None, batch: int = 1, **arguments: Any) -> Layer:
     """The layer tree of a catalogue network; ``arguments`` as for ``registry.build``."""
     from ..catalogue import registry
 
     variant = registry.find(name)
-    channels = arguments.get("in_channels") or variant.form(form).input[0]
-    size = arguments.get("image_size") or variant.form(form).input[1]
-    network = on_meta(lambda: registry.build(name, form=form, **arguments))
+    channels = arguments.get("in_channels") or variant.counts(stem).input[0]
+    size = arguments.get("image_size") or variant.counts(stem).input[1]
+    network = on_meta(lambda: registry.build(name, stem=stem, **arguments))
     return analyse_on_meta(network, (channels, size, size), batch)

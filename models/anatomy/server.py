@@ -4,7 +4,7 @@ Started as `python -m cnn_explorer.models.anatomy.server`.
 
 One JSON object a line on stdin, one a line on stdout:
 
-  {"id": 1, "ask": "layers", "network": "resnet18", "form": "small"}   →   {"id": 1, "answer": {...}}
+  {"id": 1, "ask": "layers", "network": "resnet18", "stem": "small"}   →   {"id": 1, "answer": {...}}
                                                                            {"id": 1, "error": "network: ..."}
 
 The first line on stdout is {"ready": true, "torch": "2.15.0"}, once torch is loaded. The process ends when stdin does, so it

@@ -1,7 +1,7 @@
 """The notes as a person reads them: figures are put in from the counted front matter, so that none is typed by hand.
 
 In the body of a note
-  {{params NAME}} {{params NAME small}} {{params NAME exact}}   11.7 M, the small form's, 11,689,512
+  {{params NAME}} {{params NAME small}} {{params NAME exact}}   11.7 M, with the small stem, 11,689,512
   {{macs NAME}} {{macs NAME small}} {{macs NAME exact}}         multiply-adds of one image: 1.81 G
   {{ratio params A B}} {{ratio macs A B}}                        A divided by B: 22
   {{share params NAME STAGE …}} {{share macs NAME STAGE …}}      part of declared stages together: 75 %
@@ -95,13 +95,13 @@ def diagrams(family: registry.Family) -> list[tuple[str, str, str]]:
     return found
 
 
-def _count(name: str, what: str, form: str = "paper") -> int:
-    counts = registry.find(name).form(form)
+def _count(name: str, what: str, stem: str = "imagenet") -> int:
+    counts = registry.find(name).counts(stem)
     return {"params": counts.parameters, "macs": counts.macs}[what]
 
 
 def _figure(what: str, name: str, *how: str) -> str:
-    value = _count(name, what, "small" if "small" in how else "paper")
+    value = _count(name, what, "small" if "small" in how else "imagenet")
     return f"{value:,}" if "exact" in how else quantity(value)
 
 
@@ -111,14 +111,14 @@ def _ratio(_: registry.Family | None, what: str, first: str, second: str) -> str
 
 
 def _share(_: registry.Family | None, what: str, name: str, *stages: str) -> str:
-    counts = registry.find(name).form("small" if "small" in stages else "paper")
+    counts = registry.find(name).counts("small" if "small" in stages else "imagenet")
     rows = {stage: {"params": parameters, "macs": macs}[what] for stage, _, parameters, macs in counts.stages()}
     part = sum(rows[stage] for stage in stages if stage != "small")
     return f"{100 * part / sum(rows.values()):.0f} %"
 
 
-def _stages(_: registry.Family | None, name: str, form: str = "paper") -> str:
-    counts = registry.find(name).form(form)
+def _stages(_: registry.Family | None, name: str, stem: str = "imagenet") -> str:
+    counts = registry.find(name).counts(stem)
     lines = ["| stage | output | parameters | multiply-adds |", "|---|---|---:|---:|"]
     lines.append(f"| image | {shape_text(counts.input)} | | |")
     for stage, shape, parameters, macs in counts.stages():
@@ -132,11 +132,11 @@ def _variants(family: registry.Family) -> str:
         "|---|---|---:|---:|---:|---|",
     ]
     for variant in family.variants:
-        form, small = variant.paper_form, variant.small_form
+        paper, small = variant.paper_stem, variant.small_stem
         small_text = f"{count_text(small.parameters)} / {count_text(small.macs)}" if small else "the same"
         published = ", ".join(f"{key} {value}" for key, value in variant.published.items())
         lines.append(
-            f"| {variant.name} | {shape_text(form.input)} | {count_text(form.parameters)} | {count_text(form.macs)} "
+            f"| {variant.name} | {shape_text(paper.input)} | {count_text(paper.parameters)} | {count_text(paper.macs)} "
             f"| {small_text} | {published} |"
         )
     return "\n".join(lines)

@@ -27,18 +27,16 @@ NOTES = Path(__file__).resolve().parents[2] / "docs" / "architectures"
 FENCE = "+++"
 
 
-STEMS = {"imagenet": "paper", "small": "small"}
-"""The layout that belongs to each stem, as users call it: the paper's, or the one for small images."""
+STEMS = ("imagenet", "small")
+"""The stem of the paper, and the one for small images. A network that was made for small images has one stem only."""
 
-
-def stem_of(form: str) -> str:
-    """Return the stem of the layout ``form``."""
-    return next(stem for stem, layout in STEMS.items() if layout == form)
+FORMS = {"paper": "imagenet", "small": "small"}
+"""The stems as version 0.1.0 called them: in `build`, and in the JSON of `list` and `show` to this day."""
 
 
 @dataclass(frozen=True)
-class CountedForm:
-    """One way to build a variant and what it counts: ``input`` is (channels, height, width).
+class StemCounts:
+    """What a variant counts with one of its stems: ``input`` is (channels, height, width).
 
     ``parameters`` is 0, and so are ``macs``, where nobody has counted them: in a note that was not stamped.
     """
@@ -62,24 +60,24 @@ class CountedForm:
 class Variant:
     """One network that can be built by name.
 
-    ``small_form`` is its layout for 28×28 and 32×32 images, where it has another. ``torchvision`` is the name under which
-    torchvision publishes ImageNet weights that fit its paper form, "" where it publishes none.
+    ``small_stem`` is that for 28×28 and 32×32 images, where it has one. ``torchvision`` is the name under which
+    torchvision publishes ImageNet weights that fit its paper's stem, "" where it publishes none.
     """
 
     name: str
     title: str
     family: str
     year: int
-    paper_form: CountedForm
-    small_form: CountedForm | None
+    paper_stem: StemCounts
+    small_stem: StemCounts | None
     published: dict[str, Any]
     recipe: dict[str, Any]
     tags: tuple[str, ...]
     torchvision: str = ""
 
-    def form(self, which: str) -> CountedForm:
-        """The counts of form "paper" or "small"; a network made for small images has one form for both."""
-        return self.small_form if which == "small" and self.small_form is not None else self.paper_form
+    def counts(self, stem: str | None) -> StemCounts:
+        """Return the counts with a stem, "imagenet" or "small"; a network with one stem has one answer for both."""
+        return self.small_stem if stem == "small" and self.small_stem is not None else self.paper_stem
 
 
 @dataclass(frozen=True)
@@ -111,9 +109,9 @@ def split_note(text: str, path: Path) -> tuple[str, str]:
     return parts[1], parts[2].lstrip("\n")
 
 
-def _form(counts: dict[str, Any], shape: list[int], classes: int) -> CountedForm:
+def _counts(counts: dict[str, Any], shape: list[int], classes: int) -> StemCounts:
     shape = counts.get("input", shape)
-    return CountedForm(
+    return StemCounts(
         (shape[0], shape[1], shape[2]),
         counts.get("classes", classes),
         counts.get("parameters", 0),
@@ -132,8 +130,8 @@ def _variant(name: str, row: dict[str, Any], head: dict[str, Any], family: str) 
         title=row.get("title", name),
         family=family,
         year=row.get("year", head["year"]),
-        paper_form=_form(counts, shape, classes),
-        small_form=_form(counts.get("small", {}), small, 10) if small else None,
+        paper_stem=_counts(counts, shape, classes),
+        small_stem=_counts(counts.get("small", {}), small, 10) if small else None,
         published=row.get("published", {}),
         recipe={**head.get("recipe", {}), **row.get("recipe", {})},
         tags=tuple(head.get("tags", ())) + tuple(row.get("tags", ())),
@@ -170,7 +168,7 @@ def read_family(path: Path) -> Family:
     except (TypeError, ValueError, AttributeError, UnicodeDecodeError) as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError("note", str(path), f"has front matter of another form: {error}") from None
+        raise UsageError("note", str(path), f"has front matter that cannot be used: {error}") from None
 
 
 def _code_path(note: Path) -> Path:
@@ -270,7 +268,7 @@ def module(name: str) -> ModuleType:
 def build(
     name: str,
     *,
-    form: str = "paper",
+    stem: str | None = None,
     num_classes: int | None = None,
     in_channels: int | None = None,
     image_size: int | None = None,
@@ -278,28 +276,33 @@ def build(
 ) -> nn.Module:
     """Build a network by name.
 
-    ``form`` "paper" takes the published layout, size and classes, "small" the layout for 28×28 and 32×32 images
-    (networks made for such images have only one). Arguments given replace the form's. ``options`` go to the builder
-    as they are. UsageError for an unknown name or form, ValueError from the model file for values it cannot take.
+    ``stem`` "imagenet", also taken for None, has the size and the classes of the paper, "small" is for 28×28 and 32×32
+    images (networks that were made for such images have only one). Arguments given replace these values. ``options`` go
+    to the builder as they are; ``form`` among them is the earlier name of ``stem`` (`FORMS`). UsageError for an unknown
+    name or stem, ValueError from the model file for values it cannot take.
     """
+    variant = find(name)
+    if "form" in options:
+        form = options.pop("form")
+        stem = FORMS.get(form, form)
     given = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
-    return build_variant(find(name), form=form, **given, **options)
+    return build_variant(variant, stem=stem, **given, **options)
 
 
 def build_variant(
     variant: Variant,
     *,
-    form: str = "paper",
+    stem: str | None = None,
     num_classes: int | None = None,
     in_channels: int | None = None,
     image_size: int | None = None,
     **options: Any,
 ) -> nn.Module:
     """Build a network of the catalogue that has been found already, as `build` does."""
-    if form not in ("paper", "small"):
-        raise UsageError("form", form, "is unknown; choose 'paper' or 'small'")
-    defaults = variant.form(form)
-    if form == "small" and variant.small_form is not None:
+    if stem not in (None, *STEMS):
+        raise UsageError("stem", stem, f"is unknown; choose one of {', '.join(STEMS)}")
+    defaults = variant.counts(stem)
+    if stem == "small" and variant.small_stem is not None:
         options.setdefault("stem", "small")
     code = module(variant.family)
     builder = getattr(code, variant.name, None)

@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from ...errors import UsageError, nearest
-from ..catalogue.registry import CountedForm, Variant
+from ..catalogue.registry import StemCounts, Variant
 from . import stored, user_code
 
 TORCHVISION, TIMM = "torchvision", "timm"
@@ -41,9 +41,9 @@ def variant(name: str) -> Variant:
     source, _, rest = name.partition(":")
     size = {TORCHVISION: _torchvision_size, TIMM: _timm_size}[source](name, rest) if not is_own(name) else 0
     channels = 3 if source == TORCHVISION else 0
-    form = CountedForm((channels, size, size), 0, 0, 0)
+    counts = StemCounts((channels, size, size), 0, 0, 0)
     published = rest if source == TORCHVISION else ""
-    return Variant(name, name, name, 0, form, None, {}, {}, (), published)
+    return Variant(name, name, name, 0, counts, None, {}, {}, (), published)
 
 
 def build(name: str, *, num_classes: int, in_channels: int, image_size: int, folder: Path | None = None) -> nn.Module:

@@ -190,7 +190,7 @@ def test_only_rows_that_change_the_size_survive_the_filter() -> None:
 
 
 def test_depth_cut_and_json_round_trip() -> None:
-    layer = layer_table.cut(layer_table.analyse_variant("resnet18", form="small"), 2)
+    layer = layer_table.cut(layer_table.analyse_variant("resnet18", stem="small"), 2)
     assert max(depth for depth, _ in layer.walk()) == 2
     assert layer_table.from_dict(json.loads(json.dumps(layer_table.as_dict(layer)))) == layer
 

@@ -7,7 +7,7 @@ from cnn_explorer.models.catalogue import registry
 
 VARIANTS = list(registry.variants().values())
 NAMES = [variant.name for variant in VARIANTS]
-WITH_STEMS = [variant.name for variant in VARIANTS if variant.small_form is not None]
+WITH_STEMS = [variant.name for variant in VARIANTS if variant.small_stem is not None]
 
 
 def build(name: str, **arguments: object) -> None:

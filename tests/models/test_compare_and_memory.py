@@ -57,21 +57,21 @@ def load_script():
 @pytest.mark.parametrize(("name", "batch"), [("resnet20", 16), ("lenet5", 64), ("mobilenet_v2_100", 8)])
 def test_the_estimate_holds_against_the_allocator(name: str, batch: int) -> None:
     measured = load_script().measured_peak(name, batch)
-    network = counting.on_meta(lambda: registry.build(name, form="small"))
-    estimate = memory.training_memory(network, registry.find(name).form("small").input, batch)
+    network = counting.on_meta(lambda: registry.build(name, stem="small"))
+    estimate = memory.training_memory(network, registry.find(name).counts("small").input, batch)
     assert 0.85 < estimate.peak / measured < 1.15
 
 
 def test_memory_grows_with_batch_and_state_and_shrinks_with_bf16() -> None:
     def peak(**options) -> memory.Memory:
-        network = counting.on_meta(lambda: registry.build("resnet18", form="small"))
+        network = counting.on_meta(lambda: registry.build("resnet18", stem="small"))
         return memory.training_memory(network, (3, 32, 32), **options)
 
     small, large = peak(batch=8), peak(batch=64)
     assert large.activations == pytest.approx(8 * small.activations, rel=0.01)
     assert peak(batch=8, optimizer="adam").optimizer == 2 * small.optimizer
     assert peak(batch=64, precision="bf16").activations < 0.6 * large.activations
-    assert small.weights == 4 * registry.find("resnet18").form("small").parameters
+    assert small.weights == 4 * registry.find("resnet18").counts("small").parameters
 
 
 GIGABYTE = 10**9
@@ -90,7 +90,7 @@ GIGABYTE = 10**9
 def test_the_largest_batch_fits_and_the_next_does_not(name: str, available: int, fits: int | None) -> None:
     def at(batch: int) -> memory.Memory:
         network = counting.on_meta(lambda: registry.build(name))
-        return memory.training_memory(network, registry.find(name).paper_form.input, batch)
+        return memory.training_memory(network, registry.find(name).paper_stem.input, batch)
 
     batch = memory.largest_batch(at(64), at, available)
     assert fits in (None, batch)

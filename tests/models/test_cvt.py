@@ -179,8 +179,8 @@ def test_stochastic_depth_grows_within_the_last_stage() -> None:
 
 
 @pytest.mark.parametrize(("size", "shape"), [(28, (17, 384)), (32, (17, 384))])
-def test_small_form_ends_with_four_by_four(size: int, shape: tuple[int, int]) -> None:
-    network: Any = counting.on_meta(lambda: registry.build("cvt_13", form="small", image_size=size))
+def test_small_stem_ends_with_four_by_four(size: int, shape: tuple[int, int]) -> None:
+    network: Any = counting.on_meta(lambda: registry.build("cvt_13", stem="small", image_size=size))
     assert counting.stage_shapes(network, (3, size, size))["stage3"] == shape
     assert network.declaration.token_grid == (4, 4)
 

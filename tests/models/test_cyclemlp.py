@@ -103,9 +103,9 @@ def with_deformable_convolutions(network: nn.Module) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize(("form", "size"), [("paper", 64), ("small", 28)])
-def test_the_network_is_the_same_with_deformable_convolutions(form: str, size: int) -> None:
-    network: Any = registry.build("cyclemlp_b1", form=form, num_classes=10, image_size=size).double().eval()
+@pytest.mark.parametrize(("stem", "size"), [("imagenet", 64), ("small", 28)])
+def test_the_network_is_the_same_with_deformable_convolutions(stem: str, size: int) -> None:
+    network: Any = registry.build("cyclemlp_b1", stem=stem, num_classes=10, image_size=size).double().eval()
     randomise(network)
     x = torch.randn(1, 3, size, size, dtype=torch.float64)
     with torch.no_grad():

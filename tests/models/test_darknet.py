@@ -79,7 +79,7 @@ def test_a_block_costs_the_same_in_every_stage() -> None:
 
 
 def test_paper_counts_two_operations_for_a_multiply_add() -> None:
-    assert 2 * registry.find("darknet53").paper_form.macs == pytest.approx(18.7e9, rel=0.01)
+    assert 2 * registry.find("darknet53").paper_stem.macs == pytest.approx(18.7e9, rel=0.01)
 
 
 def test_bad_arguments_of_a_class_are_named() -> None:

@@ -74,7 +74,7 @@ def closed_form(depth: int, growth: int, bottleneck: bool, classes: int = 10) ->
     ],
 )
 def test_parameters_of_the_cifar_networks(name: str, depth: int, growth: int, bottleneck: bool) -> None:
-    assert registry.find(name).paper_form.parameters == closed_form(depth, growth, bottleneck)
+    assert registry.find(name).paper_stem.parameters == closed_form(depth, growth, bottleneck)
 
 
 def by_hand(network: nn.Module, x: Tensor, layers: int) -> Tensor:
@@ -122,8 +122,8 @@ def test_a_block_keeps_all_that_was_found() -> None:
     assert torch.equal(y[:, 16:], block.layers[2](y[:, :16]))
 
 
-def test_the_widespread_small_form() -> None:
-    small = registry.find("densenet121").small_form
+def test_the_widespread_small_stem() -> None:
+    small = registry.find("densenet121").small_stem
     assert small is not None
     assert (small.parameters, small.macs) == (6_956_298, 888_350_720)
 

@@ -63,21 +63,21 @@ def test_dilations_at_384_are_those_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize(("size", "expected"), [(32, [10, 5, 2, 1]), (28, [9, 4, 2, 1])])
-def test_dilations_of_the_small_form(size: int, expected: list[int]) -> None:
-    network = counting.on_meta(lambda: registry.build("dinat_mini", form="small", image_size=size))
+def test_dilations_of_the_small_stem(size: int, expected: list[int]) -> None:
+    network = counting.on_meta(lambda: registry.build("dinat_mini", stem="small", image_size=size))
     assert [stage[1] for stage in dilations(network)] == expected
 
 
 @pytest.mark.parametrize("name", ["nano", "mini", "tiny", "base"])
 def test_dilation_is_free(name: str) -> None:
-    here, twin = registry.find(f"dinat_{name}").paper_form, registry.find(f"nat_{name}").paper_form
+    here, twin = registry.find(f"dinat_{name}").paper_stem, registry.find(f"nat_{name}").paper_stem
     assert (here.parameters, here.macs) == (twin.parameters, twin.macs)
 
 
 def test_small_differs_from_its_twin_by_the_layer_scales_alone() -> None:
     network = counting.on_meta(nat.nat_small)
     scales = sum(module.factors.numel() for module in network.modules() if isinstance(module, nat.LayerScale))
-    here, twin = registry.find("dinat_small").paper_form, registry.find("nat_small").paper_form
+    here, twin = registry.find("dinat_small").paper_stem, registry.find("nat_small").paper_stem
     assert (here.parameters + scales, here.macs) == (twin.parameters, twin.macs)
 
 

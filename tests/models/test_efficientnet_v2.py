@@ -46,7 +46,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 @pytest.mark.parametrize(("name", "size"), [("s", 384), ("m", 480), ("l", 480)])
 def test_counts_are_those_of_torchvision(name: str, size: int) -> None:
-    counts = registry.find(f"efficientnet_v2_{name}").paper_form
+    counts = registry.find(f"efficientnet_v2_{name}").paper_stem
     reference = counting.on_meta(getattr(torchvision.models, f"efficientnet_v2_{name}"))
     theirs = counting.count(reference, (3, size, size))
     assert (counts.parameters, counts.macs) == (theirs.parameters, theirs.macs)

@@ -2,7 +2,7 @@
 
 What needs only shapes runs on the meta device: parameters are counted for all variants, a network is traced for the
 smallest variant of each family and once a week for the others. Real arithmetic runs for each family's smallest variant in
-its form for small images, on real digits.
+its stem for small images, on real digits.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ NAMES = list(registry.variants())
 
 def smallest(family: str) -> registry.Variant:
     """The variant of a family that costs least on small images."""
-    return min(registry.family(family).variants, key=lambda variant: variant.form("small").macs)
+    return min(registry.family(family).variants, key=lambda variant: variant.counts("small").macs)
 
 
-FORMS = [
-    (variant.name, form)
+STEMS = [
+    (variant.name, stem)
     for variant in registry.variants().values()
-    for form in ("paper", "small")
-    if form == "paper" or variant.small_form is not None
+    for stem in registry.STEMS
+    if stem == "imagenet" or variant.small_stem is not None
 ]
 SMALLEST = {smallest(family).name for family in FAMILIES}
 LARGER = [name for name in NAMES if name not in SMALLEST]
-SAMPLED_FORMS = [pytest.param(name, form, marks=() if name in SMALLEST else pytest.mark.slow) for name, form in FORMS]
+SAMPLED_STEMS = [pytest.param(name, stem, marks=() if name in SMALLEST else pytest.mark.slow) for name, stem in STEMS]
 
 
 @cache
@@ -62,7 +62,7 @@ def digit_images(channels: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def build_small(name: str, channels: int, size: int) -> nn.Module:
-    return registry.build(name, form="small", num_classes=10, in_channels=channels, image_size=size)
+    return registry.build(name, stem="small", num_classes=10, in_channels=channels, image_size=size)
 
 
 def loss_of(network: Any, images: Tensor, targets: Tensor) -> Tensor:
@@ -76,16 +76,16 @@ def loss_of(network: Any, images: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Traced:
-    """One run of a form on the meta device: the network, output shape and multiply-adds of each submodule and of all."""
+    """One run with a stem on the meta device: the network, output shape and multiply-adds of each submodule and of all."""
 
     network: Any
     shapes: dict[str, tuple[int, ...]]
     macs: dict[str, int]
 
 
-def traced(name: str, form: str) -> Traced:
-    network = counting.on_meta(lambda: registry.build(name, form=form)).eval()
-    shape = registry.find(name).form(form).input
+def traced(name: str, stem: str) -> Traced:
+    network = counting.on_meta(lambda: registry.build(name, stem=stem)).eval()
+    shape = registry.find(name).counts(stem).input
     shapes: dict[str, tuple[int, ...]] = {}
     macs: dict[str, int] = {}
 
@@ -128,19 +128,19 @@ def test_a_larger_variant_has_the_parameters_that_its_note_and_its_declaration_s
     """The cheap part of the test below, for the variants that it takes only among those marked slow."""
     network: Any = counting.on_meta(lambda: registry.build(name))
     check_stages(network)
-    stamped = registry.find(name).paper_form
+    stamped = registry.find(name).paper_stem
     assert counting.count_parameters(network) == stamped.parameters
     assert [(stage.name, parameters) for stage, parameters in stage_parameters(network)] == [
         (row[0], row[2]) for row in stamped.stages()
     ]
 
 
-@pytest.mark.parametrize(("name", "form"), SAMPLED_FORMS)
-def test_a_form_is_what_its_note_and_its_declaration_say(name: str, form: str) -> None:
+@pytest.mark.parametrize(("name", "stem"), SAMPLED_STEMS)
+def test_a_stem_is_what_its_note_and_its_declaration_say(name: str, stem: str) -> None:
     """One trace for both questions: are the stamped counts the code's, do the stages hold all parameters and all work?"""
-    found = traced(name, form)
+    found = traced(name, stem)
     check_stages(found.network)
-    stamped = registry.find(name).form(form)
+    stamped = registry.find(name).counts(stem)
     assert (counting.count_parameters(found.network), found.macs[""]) == (stamped.parameters, stamped.macs)
     rows = []
     image = stamped.input
@@ -158,10 +158,10 @@ def test_a_form_is_what_its_note_and_its_declaration_say(name: str, form: str) -
 def test_the_trace_counts_what_pytorchs_counter_counts(family: str) -> None:
     variant = smallest(family)
     network = counting.on_meta(lambda: registry.build(variant.name))
-    count = counting.count(network, variant.paper_form.input)
-    assert count.macs == variant.paper_form.macs
+    count = counting.count(network, variant.paper_stem.input)
+    assert count.macs == variant.paper_stem.macs
     rows = [(stage.name, stage.shape, stage.parameters, stage.macs) for stage in count.stages]
-    assert rows == variant.paper_form.stages()
+    assert rows == variant.paper_stem.stages()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -210,10 +210,10 @@ CANONICAL = [entry for entry in ORACLE if entry["canonical"] and entry["variant"
 
 @pytest.mark.parametrize("entry", CANONICAL, ids=[f"{e['variant']}-{e['input'][1]}" for e in CANONICAL])
 def test_counts_equal_the_oracle(entry: dict) -> None:
-    """The stamped counts where the entry is about the paper's form (they are the code's, see above), else a count now."""
-    form = registry.find(entry["variant"]).paper_form
-    parameters, macs = form.parameters, form.macs
-    if (list(form.input), form.classes) != (entry["input"], entry["num_classes"]):
+    """The stamped counts where the entry is about the paper's stem (they are the code's, see above), else a count now."""
+    counts = registry.find(entry["variant"]).paper_stem
+    parameters, macs = counts.parameters, counts.macs
+    if (list(counts.input), counts.classes) != (entry["input"], entry["num_classes"]):
         channels, size, _ = entry["input"]
         options = {"num_classes": entry["num_classes"], "in_channels": channels, "image_size": size}
         network = counting.on_meta(lambda: registry.build(entry["variant"], **options))

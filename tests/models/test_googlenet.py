@@ -1,4 +1,4 @@
-"""GoogLeNet: torchvision's form against torchvision, the paper's form against table 1 computed a second time, its ideas."""
+"""GoogLeNet: torchvision's version against torchvision, the paper's against table 1 computed a second time, its ideas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LeNet-5 against plain re-computations of both forms, and the facts that its note tells."""
+"""LeNet-5 against plain re-computations of both versions, and the facts that its note tells."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def subsample_by_hand(x: Tensor, layer: Any) -> Tensor:
     return squash(layer.coefficient * total + layer.bias)
 
 
-def test_the_paper_form_map_by_map() -> None:
+def test_the_paper_version_map_by_map() -> None:
     network = lenet.lenet5_paper().double().eval()
     randomise(network)
     image = torch.randn(3, 1, 32, 32, dtype=torch.float64)
@@ -159,7 +159,7 @@ def test_far_classes_are_left_alone() -> None:
     assert push[1] > 1e-5 > push[2] >= 0
 
 
-def test_the_paper_form_starts_at_its_declared_loss() -> None:
+def test_the_paper_version_starts_at_its_declared_loss() -> None:
     torch.manual_seed(0)
     network = lenet.lenet5_paper()
     image, targets = torch.randn(16, 1, 32, 32), torch.arange(16) % 10

@@ -100,7 +100,7 @@ def test_stochastic_depth_acts_in_training_only() -> None:
 
 
 @pytest.mark.parametrize(("size", "tokens"), [(28, 49), (32, 64)])
-def test_small_form_has_patches_of_four(size: int, tokens: int) -> None:
-    network: Any = counting.on_meta(lambda: registry.build("mlpmixer", form="small", image_size=size))
+def test_small_stem_has_patches_of_four(size: int, tokens: int) -> None:
+    network: Any = counting.on_meta(lambda: registry.build("mlpmixer", stem="small", image_size=size))
     assert network.stem.patch_size == 4
     assert counting.stage_shapes(network, (3, size, size))["stem"] == (tokens, 768)

@@ -111,7 +111,7 @@ def test_pointwise_layers_hold_what_table_2_says() -> None:
 
 def test_the_papers_two_comparisons_have_its_sizes() -> None:
     for name, parameters, work in [("mobilenet_v1_conv", 29.3e6, 4866e6), ("mobilenet_v1_shallow", 2.9e6, 307e6)]:
-        variant = registry.find(name).paper_form
+        variant = registry.find(name).paper_stem
         assert variant.parameters == pytest.approx(parameters, rel=5e-3)
         assert variant.macs == pytest.approx(work, rel=2e-3)
 

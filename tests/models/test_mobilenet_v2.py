@@ -89,9 +89,9 @@ def test_doing_nothing_is_easy() -> None:
 
 
 def test_switches_leave_the_parameters_alone() -> None:
-    shapes = [p.shape for p in registry.build("mobilenet_v2_035", form="small").parameters()]
+    shapes = [p.shape for p in registry.build("mobilenet_v2_035", stem="small").parameters()]
     for switch in ({"linear": False}, {"skip": False}):
-        network = registry.build("mobilenet_v2_035", form="small", **switch)
+        network = registry.build("mobilenet_v2_035", stem="small", **switch)
         assert [p.shape for p in network.parameters()] == shapes
 
 

@@ -101,7 +101,7 @@ def test_a_image_of_28_pixels_is_stretched_where_patches_do_not_fit() -> None:
 
 
 def test_twice_the_width_costs_about_four_times() -> None:
-    narrow, wide = (registry.find(f"mobilevit_v2_{width}").paper_form for width in ("100", "200"))
+    narrow, wide = (registry.find(f"mobilevit_v2_{width}").paper_stem for width in ("100", "200"))
     assert 3.5 < wide.parameters / narrow.parameters < 4
     assert 3.8 < wide.macs / narrow.macs < 4
 

@@ -121,8 +121,8 @@ def test_counts_are_those_of_the_closed_form(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mini", "tiny", "base"])
 def test_counts_are_those_of_the_dilated_twin(name: str) -> None:
-    form, twin = registry.find(f"nat_{name}").paper_form, ORACLE[f"dinat_{name}"]
-    assert (form.parameters, form.macs) == (twin["params"], twin["macs"])
+    counts, twin = registry.find(f"nat_{name}").paper_stem, ORACLE[f"dinat_{name}"]
+    assert (counts.parameters, counts.macs) == (twin["params"], twin["macs"])
 
 
 def test_at_the_border_the_window_stops_and_keeps_its_size() -> None:
@@ -167,8 +167,8 @@ def test_work_grows_with_the_pixels_not_with_their_square() -> None:
 
 
 @pytest.mark.parametrize(("size", "last"), [(28, 4), (32, 4)])
-def test_small_form_ends_with_four_by_four(size: int, last: int) -> None:
-    network: Any = counting.on_meta(lambda: registry.build("nat_mini", form="small", image_size=size))
+def test_small_stem_ends_with_four_by_four(size: int, last: int) -> None:
+    network: Any = counting.on_meta(lambda: registry.build("nat_mini", stem="small", image_size=size))
     assert counting.stage_shapes(network, (3, size, size))["stage4"] == (last, last, 512)
     assert network.stage4[1].attention.kernel_size == 3
 

@@ -50,7 +50,7 @@ def test_counts_by_closed_form() -> None:
         return kernel * kernel * c_in * a + a + a * b + b + b * c + c
 
     cifar = block(3, (192, 160, 96), 5) + block(96, (192, 192, 192), 5) + block(192, (192, 192, 10), 3)
-    assert registry.find("nin_cifar").paper_form.parameters == cifar == 966_986
+    assert registry.find("nin_cifar").paper_stem.parameters == cifar == 966_986
 
 
 def test_the_textbook_form_has_the_oracles_counts() -> None:

@@ -116,7 +116,7 @@ def test_a_note_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
         ("no fences", "front matter"),
         ("+++\ntitle = \n+++\nx", "not TOML"),
         ("+++\ntitle = 'x'\n+++\nx", "'year'"),
-        ("+++\ntitle = 'x'\nyear = 2000\nvariants = 3\n+++\nx", "another form"),
+        ("+++\ntitle = 'x'\nyear = 2000\nvariants = 3\n+++\nx", "cannot be used"),
     ]:
         note = tmp_path / "mine.md"
         note.write_text(text)

@@ -1,4 +1,4 @@
-"""Pre-activation ResNet against timm, the CIFAR form computed a second time, and the clean sum that is its idea."""
+"""Pre-activation ResNet against timm, the CIFAR networks computed a second time, and the clean sum that is its idea."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ def test_164_layers_are_the_authors_network() -> None:
         assert relative_difference(network(image), cifar_164(network, image)) < 1e-9
 
 
-def test_the_widespread_small_form_has_no_last_norm() -> None:
-    network = counting.on_meta(lambda: registry.build("preact_resnet18", form="small", final_norm=False))
+def test_the_widespread_small_stem_has_no_last_norm() -> None:
+    network = counting.on_meta(lambda: registry.build("preact_resnet18", stem="small", final_norm=False))
     count = counting.count(network, (3, 32, 32))
     assert (count.parameters, count.macs) == (11_171_146, 555_422_720)
-    with_norm = counting.on_meta(lambda: registry.build("preact_resnet18", form="small"))
+    with_norm = counting.on_meta(lambda: registry.build("preact_resnet18", stem="small"))
     assert counting.count_parameters(with_norm) == 11_171_146 + 2 * 512
 
 

@@ -62,8 +62,8 @@ def test_the_comparison_catches_a_change(spoil, pair: tuple[nn.Module, nn.Module
 def test_counts_are_torchvisions(name: str) -> None:
     with torch.device("meta"):
         reference = getattr(torchvision.models, name)()
-    assert counting.count_parameters(reference) == registry.find(name).paper_form.parameters
-    assert counting.module_macs(reference, (3, 224, 224))[""] == registry.find(name).paper_form.macs
+    assert counting.count_parameters(reference) == registry.find(name).paper_stem.parameters
+    assert counting.module_macs(reference, (3, 224, 224))[""] == registry.find(name).paper_stem.macs
 
 
 def norm_relu(x: Tensor, norm: Any, channels: slice, relu: bool = True) -> Tensor:
@@ -116,7 +116,7 @@ def test_parameters_of_the_cifar_networks(name: str, cardinality: int, width: in
             total += channels * inner + 9 * inner * each + inner * out + 2 * (inner + inner + out)
             total += channels * out + 2 * out if block == 0 else 0
             channels = out
-    assert registry.find(name).paper_form.parameters == total + channels * 10 + 10
+    assert registry.find(name).paper_stem.parameters == total + channels * 10 + 10
 
 
 @pytest.mark.parametrize("name", ["resnext29_8x64d", "resnext50_32x4d"])

@@ -1,4 +1,4 @@
-"""SE-Net against timm in the published and in the v1.5 form, and what a gate may do."""
+"""SE-Net against timm in the published version and in v1.5, and what a gate may do."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_the_v1_5_forms_in_the_oracle(name: str, parameters: int, macs: int) -> 
 
 
 def test_gates_on_inception_cost_what_the_formula_says() -> None:
-    gated, plain = registry.find("se_inception_v2").paper_form, registry.find("inception_v2").paper_form
+    gated, plain = registry.find("se_inception_v2").paper_stem, registry.find("inception_v2").paper_stem
     network = counting.on_meta(inception_v2.inception_v2)
     channels: Any = [network.get_submodule(f"inception{name}").out_channels for name in inception_v2.MODULES]
     weights = sum(2 * c * (c // 16) for c in channels)

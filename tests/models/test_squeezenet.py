@@ -83,7 +83,7 @@ def test_fire_is_written_out_by_hand() -> None:
 
 def test_every_class_is_alive_before_training() -> None:
     torch.manual_seed(0)
-    network: Any = registry.build("squeezenet1_1", form="small")
+    network: Any = registry.build("squeezenet1_1", stem="small")
     network(torch.randn(4, 3, 32, 32)).sum().backward()
     assert network.head.conv.bias.grad.ne(0).all()
 

@@ -147,8 +147,8 @@ class _ChannelsLast(nn.Module):
         return x.permute(0, 2, 3, 1)
 
 
-def test_small_form_has_windows_of_four() -> None:
-    network: Any = counting.on_meta(lambda: registry.build("swin_base", form="small"))
+def test_small_stem_has_windows_of_four() -> None:
+    network: Any = counting.on_meta(lambda: registry.build("swin_base", stem="small"))
     assert network.stage1[1].attention.window == 4 and network.stage1[1].attention.shift == 2
 
 

@@ -106,7 +106,7 @@ def test_every_weight_of_a_branch_learns_once_the_gains_have_moved() -> None:
 
 
 def test_the_weights_do_not_know_the_window() -> None:
-    tiny, wide = registry.find("swin_v2_tiny").paper_form, registry.find("swin_v2_tiny_w16").paper_form
+    tiny, wide = registry.find("swin_v2_tiny").paper_stem, registry.find("swin_v2_tiny_w16").paper_stem
     assert tiny.parameters == wide.parameters and tiny.macs < wide.macs
 
 
@@ -114,4 +114,4 @@ def test_torchvisions_keys_have_a_bias_that_is_always_zero() -> None:
     """The oracle's other counts differ by the sum of the blocks' widths, one key bias each."""
     size = swin_v2.SIZES["tiny"]
     widths = sum(depth * size.width * 2**index for index, depth in enumerate(size.depths))
-    assert registry.find("swin_v2_tiny").paper_form.parameters + widths == 28_351_570
+    assert registry.find("swin_v2_tiny").paper_stem.parameters + widths == 28_351_570

@@ -115,9 +115,9 @@ def test_the_comparison_of_states_sees_each_kind_of_change() -> None:
 
 
 def test_a_built_network_has_the_anatomy_of_its_name() -> None:
-    by_name = external.anatomy_of(external.network_spec("mobilenet_v2", form="small"))
-    network = registry.build("mobilenet_v2", form="small")
-    assert analyse(network, registry.find("mobilenet_v2").form("small").input) == by_name
+    by_name = external.anatomy_of(external.network_spec("mobilenet_v2", stem="small"))
+    network = registry.build("mobilenet_v2", stem="small")
+    assert analyse(network, registry.find("mobilenet_v2").counts("small").input) == by_name
     assert network.training
 
 

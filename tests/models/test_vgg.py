@@ -58,7 +58,7 @@ def test_configuration_c_by_closed_form() -> None:
     b, c = (counting.count_parameters(counting.on_meta(make)) for make in (vgg.vgg13, vgg.vgg16_c))
     assert c == b + one_by_one
     assert round(c / 1e6) == 134
-    work = registry.find("vgg16_c").paper_form.macs - registry.find("vgg13").paper_form.macs
+    work = registry.find("vgg16_c").paper_stem.macs - registry.find("vgg13").paper_stem.macs
     assert work == 256**2 * 56**2 + 512**2 * 28**2 + 512**2 * 14**2
 
 
@@ -96,7 +96,7 @@ def test_three_small_windows_have_55_percent_of_the_weights() -> None:
 
 
 def small(name: str, **options: Any) -> vgg.VGG:
-    network = registry.build(name, form="small", **options)
+    network = registry.build(name, stem="small", **options)
     assert isinstance(network, vgg.VGG)
     return network
 
@@ -136,12 +136,12 @@ def test_growing_refuses_what_does_not_fit() -> None:
 def test_local_response_normalisation_stands_behind_the_first_convolution() -> None:
     network: Any = counting.on_meta(lambda: vgg.vgg11(local_response=True))
     assert type(network.stage1.conv1[-1]).__name__ == "LocalResponseNorm"
-    assert counting.count_parameters(network) == registry.find("vgg11").paper_form.parameters
+    assert counting.count_parameters(network) == registry.find("vgg11").paper_stem.parameters
 
 
-def test_nano_is_the_small_form_with_a_quarter_of_the_widths() -> None:
+def test_nano_is_the_small_stem_with_a_quarter_of_the_widths() -> None:
     nano = counting.on_meta(vgg.vgg_nano)
-    small = counting.on_meta(lambda: registry.build("vgg11_bn", form="small"))
+    small = counting.on_meta(lambda: registry.build("vgg11_bn", stem="small"))
     widths = [[m.out_channels for m in net.modules() if isinstance(m, nn.Conv2d)] for net in (nano, small)]
     assert [4 * width for width in widths[0]] == widths[1]
 

@@ -24,7 +24,7 @@ def test_a_walk_hands_shapes_on_without_a_gap() -> None:
 
 def test_every_step_of_every_family_has_a_phrase() -> None:
     for family in registry.families():
-        name = min(family.variants, key=lambda variant: variant.paper_form.macs).name
+        name = min(family.variants, key=lambda variant: variant.paper_stem.macs).name
         for _, layer in layer_table.analyse_variant(name).walk():
             assert walk.phrase(layer)
 
@@ -94,7 +94,7 @@ def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Pa
     torch.save(kept, tmp_path / "best.pt")
     name = next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
     image = [[(row * column) % 256 for column in range(28)] for row in range(28)]
-    asked = {"network": "lenet5", "form": "paper", "layer": name, "position": [1, 2, 3], "image": image}
+    asked = {"network": "lenet5", "stem": "imagenet", "layer": name, "position": [1, 2, 3], "image": image}
     trained = server.pixel(**asked, weights=str(tmp_path / "best.pt"), num_classes=7)
     entering = (torch.tensor(image, dtype=torch.float32)[None, None] / 255 - 0.2) / 0.4
     expected = network.get_submodule(name)(entering)[0, 1, 2, 3].item()

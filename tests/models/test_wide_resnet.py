@@ -1,4 +1,4 @@
-"""Wide ResNet: the ImageNet form against torchvision, the CIFAR form computed a second time, and what the factor k costs."""
+"""Wide ResNet against torchvision, the CIFAR networks computed a second time, and what the factor k costs."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_the_comparison_catches_a_change(pair: tuple[nn.Module, nn.Module]) -> N
 
 @pytest.mark.parametrize(("name", "parameters"), [("wide_resnet50_2", 68_883_240), ("wide_resnet101_2", 126_886_696)])
 def test_counts_recorded_by_torchvision(name: str, parameters: int) -> None:
-    assert registry.find(name).paper_form.parameters == parameters
+    assert registry.find(name).paper_stem.parameters == parameters
     with torch.device("meta"):
         reference = getattr(torchvision.models, name)()
     assert counting.count_parameters(reference) == parameters
-    assert counting.module_macs(reference, (3, 224, 224))[""] == registry.find(name).paper_form.macs
+    assert counting.module_macs(reference, (3, 224, 224))[""] == registry.find(name).paper_stem.macs
 
 
 def closed_form(depth: int, k: int, classes: int = 10) -> int:
@@ -60,7 +60,7 @@ def closed_form(depth: int, k: int, classes: int = 10) -> int:
 
 @pytest.mark.parametrize(("depth", "k"), [(28, 10), (40, 4), (16, 8), (10, 2)])
 def test_parameters_of_the_table(depth: int, k: int) -> None:
-    assert registry.find(f"wrn_{depth}_{k}").paper_form.parameters == closed_form(depth, k)
+    assert registry.find(f"wrn_{depth}_{k}").paper_stem.parameters == closed_form(depth, k)
 
 
 def by_hand(network: nn.Module, x: Tensor, n: int) -> Tensor:

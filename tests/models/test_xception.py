@@ -76,17 +76,17 @@ def test_closed_form_of_the_parameters(name: str) -> None:
     assert counting.count_parameters(counting.on_meta(lambda: registry.build(name))) == total
 
 
-def test_the_small_form_has_the_same_weights() -> None:
-    """Only strides and paddings differ, so weights can be carried from one form to the other."""
+def test_the_small_stem_has_the_same_weights() -> None:
+    """Only strides and paddings differ, so weights can be carried from one stem to the other."""
     build: dict[str, Any] = {"num_classes": 10, "in_channels": 3}
     paper = counting.on_meta(lambda: registry.build("xception", **build))
-    small = counting.on_meta(lambda: registry.build("xception", form="small", **build))
+    small = counting.on_meta(lambda: registry.build("xception", stem="small", **build))
     assert [p.shape for p in paper.parameters()] == [p.shape for p in small.parameters()]
 
 
-def test_the_small_form_does_the_work_of_the_usual_one() -> None:
+def test_the_small_stem_does_the_work_of_the_usual_one() -> None:
     """CIFAR versions of Xception that halve in the first two entry blocks: 1.13 G multiply-adds with 100 classes."""
-    network = counting.on_meta(lambda: registry.build("xception", form="small", num_classes=100))
+    network = counting.on_meta(lambda: registry.build("xception", stem="small", num_classes=100))
     assert counting.count(network, (3, 32, 32)).macs == 1_129_865_728
 
 

@@ -134,29 +134,31 @@ def test_without_tensorboard_the_extra_is_named(runs: Path, tmp_path: Path, monk
     assert not (tmp_path / "board").exists()
 
 
-@pytest.mark.parametrize("form", ["csv", "safetensors", "tensorboard"])
-def test_nothing_is_overwritten(runs: Path, run: Path, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("file_format", ["csv", "safetensors", "tensorboard"])
+def test_nothing_is_overwritten(runs: Path, run: Path, tmp_path: Path, file_format: str) -> None:
     there = tmp_path / "there"
-    if form == "tensorboard":
+    if file_format == "tensorboard":
         there.mkdir()
         (there / "mine.txt").write_text("mine")
     else:
         there.write_text("mine")
-    result = call(runs, "export", "last", "--format", form, "-o", str(there))
+    result = call(runs, "export", "last", "--format", file_format, "-o", str(there))
     assert isinstance(result.exception, UsageError) and "exists; --force replaces it" in str(result.exception)
     assert (there / "mine.txt" if there.is_dir() else there).read_text() == "mine"
     before = (run / "metrics.jsonl").read_bytes()
     for inside in ("metrics.jsonl", "checkpoints/best.pt", "new"):
-        result = call(runs, "export", "last", "--format", form, "--force", "-o", str(run / inside))
+        result = call(runs, "export", "last", "--format", file_format, "--force", "-o", str(run / inside))
         assert isinstance(result.exception, UsageError) and "run directory" in str(result.exception)
     (tmp_path / "link").symlink_to(run)
-    result = call(runs, "export", "last", "--format", form, "--force", "-o", str(tmp_path / "link" / "x"))
+    result = call(runs, "export", "last", "--format", file_format, "--force", "-o", str(tmp_path / "link" / "x"))
     assert isinstance(result.exception, UsageError) and "run directory" in str(result.exception)
     assert (run / "metrics.jsonl").read_bytes() == before and not (run / "new").exists()
-    if form != "tensorboard":
-        assert call(runs, "export", "last", "--format", form, "-o", str(there), "--force").exit_code == 0
+    if file_format != "tensorboard":
+        assert call(runs, "export", "last", "--format", file_format, "-o", str(there), "--force").exit_code == 0
         assert there.read_bytes() != b"mine"
-        assert isinstance(call(runs, "export", "last", "--format", form, "-o", str(tmp_path)).exception, UsageError)
+        assert isinstance(
+            call(runs, "export", "last", "--format", file_format, "-o", str(tmp_path)).exception, UsageError
+        )
 
 
 def test_tags_and_a_note(runs: Path, run: Path) -> None:

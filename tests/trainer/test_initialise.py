@@ -90,7 +90,7 @@ def test_other_classes_get_a_new_last_layer_and_the_earlier_normalisation(runs: 
 
 
 def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> None:
-    source = registry.build("resnet18", form="small", num_classes=10, in_channels=3, image_size=32)
+    source = registry.build("resnet18", stem="small", num_classes=10, in_channels=3, image_size=32)
     torch.save({"state_dict": source.state_dict()}, tmp_path / "foreign.pth")
     foreign = str(tmp_path / "foreign.pth")
     config, said = planned(network="resnet34", dataset="digits", init_from=foreign)
@@ -223,8 +223,8 @@ def test_what_depends_on_the_classes() -> None:
 
 
 def test_a_vgg_grown_from_a_shallow_one(runs: Path, tmp_path: Path) -> None:
-    """Simonyan and Zisserman, section 3.1, in the small form: four convolutions with their norms, and the last layer."""
-    shallow = registry.build("vgg11_bn", form="small", num_classes=10, in_channels=1, image_size=8)
+    """Simonyan and Zisserman, section 3.1, with the small stem: four convolutions with their norms, and the last layer."""
+    shallow = registry.build("vgg11_bn", stem="small", num_classes=10, in_channels=1, image_size=8)
     randomise(shallow)
     before = shallow.state_dict()
     config = run_config.NetworkConfig("vgg11_bn", "small", 1, 8, 10, 0).to_dict()

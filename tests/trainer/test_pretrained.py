@@ -199,9 +199,9 @@ def test_the_notes_declare_what_torchvision_has() -> None:
     assert len(having) > 50
     for variant in having:
         entries = [e for e in torchvision.models.get_model_weights(variant.torchvision) if e.meta["categories"]]
-        size = variant.paper_form.input[1]
+        size = variant.paper_stem.input[1]
         entry = next((e for e in entries if e.transforms().crop_size[0] == size), entries[-1])
-        same = {other.paper_form.parameters for other in having if other.torchvision == variant.torchvision}
+        same = {other.paper_stem.parameters for other in having if other.torchvision == variant.torchvision}
         assert entry.meta["num_params"] in same, variant.name
 
 

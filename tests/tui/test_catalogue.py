@@ -210,12 +210,12 @@ async def test_form_changes_the_figures(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         screen = catalogue(app)
-        variant = next(variant for variant in registry.variants().values() if variant.small_form is not None)
+        variant = next(variant for variant in registry.variants().values() if variant.small_stem is not None)
         screen.go_to(variant.name)
         await pilot.press("f")
         assert screen.panes.border_subtitle == NetworkSelection(variant.name, "small").facts()
         await pilot.press("f")
-        assert screen.panes.border_subtitle == NetworkSelection(variant.name, "paper").facts()
+        assert screen.panes.border_subtitle == NetworkSelection(variant.name, "imagenet").facts()
 
 
 async def test_place_is_remembered(tmp_path: Path) -> None:

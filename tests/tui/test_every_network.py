@@ -36,8 +36,8 @@ async def test_every_tab_of_every_architecture(tmp_path: Path, names: list[str])
                     wanted,
                 )
                 if key == "layers":
-                    assert pane.table.network.parameters == variant.paper_form.parameters, wanted
-                    assert pane.table.network.macs == variant.paper_form.macs, wanted
+                    assert pane.table.network.parameters == variant.paper_stem.parameters, wanted
+                    assert pane.table.network.macs == variant.paper_stem.macs, wanted
                 if key == "walk":
                     assert pane.table.rows, wanted
                 if key == "code":

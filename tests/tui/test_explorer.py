@@ -244,8 +244,8 @@ async def test_compare_shows_the_form_that_it_names(tmp_path: Path, monkeypatch:
         await pilot.press("c", "f", "f", "f")
         listeners[-1](Reply([]))
         screen = app.screen
-        assert isinstance(screen, CompareScreen) and len(listeners) == 4 and screen._form == "small"
-        listeners[0](Reply([{"name": "of the other form"}]))
+        assert isinstance(screen, CompareScreen) and len(listeners) == 4 and screen._stem == "small"
+        listeners[0](Reply([{"name": "of the other stem"}]))
         assert screen._summaries == []
         listeners[-1](Reply(None, "the image is too small for a network"))
         await pilot.pause()

@@ -149,7 +149,7 @@ def test_answers_about_networks_are_right(seed: int) -> None:
     counts = {"more parameters": "parameters", "more multiply-adds": "macs"}
     for words, what in counts.items():
         if words in question.text:
-            values = [getattr(registry.variants()[name].paper_form, what) for name in question.options]
+            values = [getattr(registry.variants()[name].paper_stem, what) for name in question.options]
             assert values.index(max(values)) == question.right
 
 
@@ -315,7 +315,7 @@ def test_every_key_can_be_typed_in_tmux_and_over_ssh() -> None:
 def test_selection_of_another_image() -> None:
     selection = NetworkSelection("lenet5")
     assert changed_selection(selection, "", "", "") == NetworkSelection("lenet5")
-    assert changed_selection(selection, "64", "3", "8") == NetworkSelection("lenet5", "paper", 64, 3, 8)
+    assert changed_selection(selection, "64", "3", "8") == NetworkSelection("lenet5", "imagenet", 64, 3, 8)
     assert changed_selection(selection, "64", "3", "8").details()["image_size"] == 64
     for typed in (("0", "", ""), ("x", "", ""), ("", "99999", ""), ("", "", "-1")):
         with pytest.raises(UsageError):

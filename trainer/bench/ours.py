@@ -103,7 +103,7 @@ def session_of(config: RunConfig, data: DataSet, existing: TrainingBatches | Non
 
 
 def without_fused_kernels(session: Session) -> Session:
-    """The optimiser in the form that torch chooses by itself: a loop on a CPU, a kernel for many tensors on a GPU."""
+    """Let torch choose the implementation of the optimiser: a loop on a CPU, a kernel for many tensors on a GPU."""
     for group in session.updater.optimizer.param_groups:
         group["fused"] = False
         group["foreach"] = None

@@ -39,7 +39,7 @@ OWN_WARNING = "loading this network runs the code in the folder network"
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Which network was built. ``stem`` is "small" or "imagenet", None where the network has one layout only.
+    """Which network was built. ``stem`` is "small" or "imagenet", None where the network has one stem only.
 
     ``pretrained`` tells where its first weights came from, None where they were drawn. ``own`` is where a person's own
     network is stored, None for those that have a name everywhere.
@@ -53,11 +53,6 @@ class NetworkConfig:
     parameters: int
     pretrained: InitialWeights | None = None
     own: OwnNetwork | None = None
-
-    @property
-    def form(self) -> str:
-        """The name of the layout in the catalogue."""
-        return "small" if self.stem == "small" else "paper"
 
     def to_dict(self) -> dict:
         """The values as JSON has them."""
@@ -129,7 +124,7 @@ def from_dict(values: dict, run: Path | None = None) -> RunConfig:
     except KeyError as error:
         raise WorkError(f"run.json lacks the key {error.args[0]!r}") from None
     except (TypeError, AttributeError, ValueError) as error:
-        reason = str(error) if isinstance(error, UsageError) else f"has another form: {error}"
+        reason = str(error) if isinstance(error, UsageError) else f"it is not written as it should be: {error}"
         raise WorkError(f"run.json cannot be used: {reason}") from None
 
 
@@ -139,7 +134,7 @@ def _checkpoint_policy(values: dict) -> CheckpointPolicy:
 
 
 def network_from_dict(values: dict, run: Path | None = None) -> NetworkConfig:
-    """What ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it has another form.
+    """What ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it cannot be read.
 
     ``run`` is the directory of the run, where a person's own network is stored; without it such a network cannot be
     built.

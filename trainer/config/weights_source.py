@@ -93,7 +93,7 @@ class InitialWeights:
 
 
 def from_dict(values: Mapping | None) -> InitialWeights | None:
-    """What ``to_dict`` wrote; None for None. TypeError, AttributeError or ValueError where it has another form."""
+    """What ``to_dict`` wrote; None for None. TypeError, AttributeError or ValueError where it cannot be read."""
     if values is None:
         return None
     kind, name, source, digest = (str(values.get(key, "")) for key in ("kind", "name", "source", "digest"))

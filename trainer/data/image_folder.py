@@ -69,7 +69,7 @@ def load(root: Path, path: Path, size: int, channels: int, log: Log, progress: P
 
 
 def listing_key(listing: Listing, size: int, channels: int) -> str:
-    """Changes whenever a file is added, removed, renamed, moved to another part or written, and with the form asked."""
+    """Return a hash that changes when a file is added, removed, renamed, moved or written, and with the image size."""
     digest = hashlib.sha256(f"{LAYOUT_VERSION} {size} {channels} {listing.classes!r}".encode())
     for part in (listing.train, listing.validation, listing.test):
         digest.update(b"\0\0")

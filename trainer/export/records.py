@@ -17,7 +17,7 @@ FORMATS = ("csv", "tensorboard", "safetensors")
 _FIRST = ("kind", "split", "step", "epoch", "images", "time", "loss", "accuracy", "lr", "grad_norm", "images_per_s")
 
 
-def default_target(path: Path, form: str) -> Path | None:
+def default_target(path: Path, file_format: str) -> Path | None:
     """Where an export goes when nobody says where: None is stdout, the rest lies in the working directory.
 
     Event files of several runs lie side by side, so that `tensorboard --logdir tensorboard` shows them all.
@@ -26,7 +26,7 @@ def default_target(path: Path, form: str) -> Path | None:
         "csv": None,
         "tensorboard": Path("tensorboard") / path.name,
         "safetensors": Path(f"{path.name}.safetensors"),
-    }[form]
+    }[file_format]
 
 
 def check_target(target: Path, run: Path, *, force: bool, folder: bool = False) -> Path:

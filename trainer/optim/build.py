@@ -69,9 +69,9 @@ def build_optimizer(network: nn.Module, recipe: Recipe, scales: Mapping[str, flo
 
 
 def _kernels(device: str, fused: bool) -> dict[str, bool]:
-    """Which of torch's forms of an optimiser is used: fused where there is one.
+    """Choose which of torch's implementations of an optimiser is used: fused where there is one.
 
-    On the CPU the foreach forms can be slower than the plain loop; elsewhere torch chooses them by itself.
+    On the CPU the foreach implementation can be slower than the plain loop; elsewhere torch chooses them by itself.
     """
     if fused and device in _FUSED_DEVICES:
         return {"fused": True}

@@ -152,12 +152,12 @@ def smaller(network: NetworkConfig) -> str:
     if outside.is_outside(network.name):
         return ""
     variant = registry.find(network.name)
-    if variant.small_form is not None and network.form != "small":
+    if variant.small_stem is not None and network.stem != "small":
         return "--stem small is meant for small images"
-    own = variant.form(network.form).macs
+    own = variant.counts(network.stem).macs
     family = [other for other in registry.variants().values() if other.family == variant.family]
-    lighter = [other for other in family if 0 < other.form(network.form).macs <= own / 4]
+    lighter = [other for other in family if 0 < other.counts(network.stem).macs <= own / 4]
     if not lighter:
         return ""
-    best = max(lighter, key=lambda other: other.form(network.form).macs)
+    best = max(lighter, key=lambda other: other.counts(network.stem).macs)
     return f"{best.name} is a smaller one of its family"

@@ -14,11 +14,11 @@ from .networks import Network
 
 
 def describe(asked: Asked, network: Network, stem: str, size: int | None) -> DataInfo:
-    """Tell what the data set is; a person's own images are scaled to the network's form where no size is given."""
+    """Tell what the data set is; a person's own images are scaled to what the network's stem is for where no size is given."""
     if asked.dataset.startswith(dataset_info.FOLDER) and size is None:
         variant = network.variant
-        paper = variant.paper_form.input[1]
-        small = stem != "imagenet" and (variant.small_form is not None or paper <= SMALL_IMAGES)
+        paper = variant.paper_stem.input[1]
+        small = stem != "imagenet" and (variant.small_stem is not None or paper <= SMALL_IMAGES)
         size = dataset_info.DEFAULT_IMAGE_SIZE if small else paper
     return dataset_info.describe(asked.dataset, asked.data_folder, size)
 

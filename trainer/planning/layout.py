@@ -71,11 +71,11 @@ def fit(network: Network, info: DataInfo, source: Source | None, stem: str, size
 
 
 def _of_catalogue(variant: registry.Variant, info: DataInfo, stem: str, size: int | None) -> Layout:
-    if stem == "small" and variant.small_form is None and variant.paper_form.input[1] > SMALL_IMAGES:
+    if stem == "small" and variant.small_stem is None and variant.paper_stem.input[1] > SMALL_IMAGES:
         raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's stem only")
     small = stem == "small" or (stem == "auto" and (size or info.size) <= SMALL_IMAGES)
-    chosen = None if variant.small_form is None else "small" if small else "imagenet"
-    own = variant.paper_form.input[1]
+    chosen = None if variant.small_stem is None else "small" if small else "imagenet"
+    own = variant.paper_stem.input[1]
     wanted = size or (own if stem == "imagenet" else info.size)
     return _without_memory(variant, info, chosen, wanted, fall_back=None if size else own)
 
@@ -88,7 +88,7 @@ def _without_memory(
         network = counting.on_meta(
             lambda: registry.build_variant(
                 variant,
-                form="small" if stem == "small" else "paper",
+                stem=stem,
                 num_classes=len(info.classes),
                 in_channels=info.channels,
                 image_size=size,
@@ -112,7 +112,7 @@ def _of_outsider(network: Network, info: DataInfo, size: int | None) -> Layout:
     grey images gets three equal channels. UsageError where none of this works, and where it returns no scores for the
     classes.
     """
-    own_channels, own_size, _ = network.variant.paper_form.input
+    own_channels, own_size, _ = network.variant.paper_stem.input
     channels = [own_channels] if own_channels else [info.channels, 3] if info.channels == 1 else [info.channels]
     sizes = [size] if size else [info.size, own_size] if own_size > info.size else [info.size]
     first: UsageError | None = None

@@ -1,4 +1,4 @@
-"""From what a person asked for to a run directory that lacks nothing: network and form, data, recipe, engine.
+"""From what a person asked for to a run directory that lacks nothing: network and stem, data, recipe, engine.
 
 Everything that can be wrong is found out here, before a run exists and before a detached one leaves the terminal: names,
 values, the data (downloaded and decoded where it must be), whether the network can be built for these images.
@@ -68,7 +68,7 @@ def _resolve(asked: Asked, placement: Placement, log: Log) -> Plan:
     network = networks.find(asked.network, asked.stored)
     networks.check_stem(network, asked.network, asked.stem)
     source = initialise.find(asked.weights, network.variant, asked.runs_folder, log)
-    stem, size = initialise.form_of(source, asked.stem, asked.image_size)
+    stem, size = initialise.stem_and_size_of(source, asked.stem, asked.image_size)
     info = images.describe(asked, network, stem, size)
     recipe = recipe_choice.choose(asked, info.name, network.variant, source, log)
     choice = engine_choice.place(asked, placement, log)

@@ -95,7 +95,7 @@ def age_key(name: str, written_ns: int) -> tuple[str, int, str]:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """For each name the shortest form that :func:`resolve` takes among ``names``: the four characters at the end, mostly.
+    """Return for each name the shortest text that :func:`resolve` takes among ``names``: mostly the four last characters.
 
     A name that does not look like ours stays whole.
     """

@@ -31,7 +31,7 @@ _FORBIDDEN = re.compile(r"(?:GLOBAL|Unsupported class) ([\w.]{1,100})")
 
 
 class CheckpointError(WorkError):
-    """A checkpoint cannot be used: it is damaged, cut off, or of another form."""
+    """A checkpoint cannot be used: it is damaged, cut off, or written in another way."""
 
 
 class _Recorder:
@@ -164,7 +164,7 @@ def _keep_as_previous(paths: CheckpointPaths) -> None:
 def read(path: Path, device: torch.device | str = "cpu") -> dict:
     """The state in a checkpoint, its tensors on ``device``.
 
-    Raises FileNotFoundError where there is none and CheckpointError where it is damaged or of an unknown form.
+    Raises FileNotFoundError where there is none and CheckpointError where it is damaged or written in an unknown way.
     """
     try:
         with open(open_regular(path), "rb") as file, zipfile.ZipFile(file) as container:
@@ -179,7 +179,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict:
             raise
         raise CheckpointError(f"{path.name} is damaged: {why_unreadable(error)}") from None
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
-        raise CheckpointError(f"{path.name} is no checkpoint of this program, or one of a newer form")
+        raise CheckpointError(f"{path.name} is no checkpoint of this program, or one of a newer version")
     return state
 
 

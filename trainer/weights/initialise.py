@@ -35,7 +35,7 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Source:
-    """The weights to begin with: torchvision's or a file's, and the form of network and images that suits them.
+    """The weights to begin with: torchvision's or a file's, and the stem and image size that suit them.
 
     ``stem``, ``size`` (pixels a side) and ``channels`` are None where nothing is known of them.
     """
@@ -119,7 +119,7 @@ def _check_growing(variant: registry.Variant, file: WeightFile) -> None:
         raise UsageError("grow-from", str(file.path), hint)
 
 
-def form_of(source: Source | None, stem: str, size: int | None) -> tuple[str, int | None]:
+def stem_and_size_of(source: Source | None, stem: str, size: int | None) -> tuple[str, int | None]:
     """Stem and size, the weights' own where nobody asks for others; published weights have one stem only."""
     if source is None:
         return stem, size

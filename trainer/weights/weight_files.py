@@ -64,7 +64,7 @@ def read(path: Path) -> WeightFile:
     except FileNotFoundError:
         raise WorkError(f"{path}: is not there") from None
     except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise WorkError(f"{path}: has another form: {str(error).splitlines()[0][:200]}") from None
+        raise WorkError(f"{path}: cannot be read: {str(error).splitlines()[0][:200]}") from None
 
 
 def _read_safetensors(path: Path) -> WeightFile:
@@ -200,7 +200,7 @@ def build(config: NetworkConfig) -> nn.Module:
     try:
         return registry.build(
             config.name,
-            form=config.form,
+            stem=config.stem,
             num_classes=config.num_classes,
             in_channels=config.in_channels,
             image_size=config.image_size,

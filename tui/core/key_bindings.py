@@ -164,13 +164,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("5", "tab('diff')", "What changed against its predecessor", "catalogue"),
     Command("6", "tab('runs')", "Its runs", "catalogue"),
     Command("p", "predict", "A question to predict, then reveal", "catalogue", "predict", rank=23),
-    Command("f", "form", "Stem: imagenet or small", "catalogue", "stem", rank=21),
+    Command("f", "stem", "Stem: imagenet or small", "catalogue", "stem", rank=21),
     Command("d", "code", "The definition of the selected layer in the model file", "catalogue", "definition", rank=24),
     Command("i", "image", "Another image size, other channels, another batch", "catalogue", "image", rank=22),
     Command("J", "pane_down", "Scroll the pane from the list", "catalogue", palette=False),
     Command("K", "pane_up", "Scroll the pane from the list, up", "catalogue", palette=False),
     # Side by side
-    Command("f", "form", "Stem: imagenet or small", "compare", "stem", rank=10),
+    Command("f", "stem", "Stem: imagenet or small", "compare", "stem", rank=10),
     Command("p", "predict", "A question about two of them", "compare", "predict", rank=11),
     # The convolution bench
     Command("p", "predict", "A question about sizes and weights", "bench", "predict", rank=9),

@@ -40,8 +40,8 @@ ORDERS: dict[str, Order] = {
     "year": Order("by year", lambda variant: (variant.year, variant.family)),
     "family": Order("by family", _family_key, _family_title),
     "name": Order("by name", lambda variant: (variant.name,)),
-    "params": Order("by parameters", lambda variant: (variant.paper_form.parameters,)),
-    "macs": Order("by multiply-adds", lambda variant: (variant.paper_form.macs,)),
+    "params": Order("by parameters", lambda variant: (variant.paper_stem.parameters,)),
+    "macs": Order("by multiply-adds", lambda variant: (variant.paper_stem.macs,)),
     "tag": Order("by first tag", lambda variant: (_first_tag(variant), variant.year), _first_tag),
 }
 
@@ -107,7 +107,7 @@ def entries(variants: Sequence[Variant], order: str, marked: Collection[str] = (
 
 def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[str, ...]:
     """Mark, year, name, parameters, multiply-adds, those with the small stem, tags."""
-    paper, small = variant.paper_form, variant.small_form
+    paper, small = variant.paper_stem, variant.small_stem
     return (
         MARK if marked else "",
         year,

@@ -53,7 +53,7 @@ def _pair(what: str, variant: Variant, others: Sequence[Variant], rng: random.Ra
 
 
 def _count(variant: Variant, what: str) -> int:
-    return variant.paper_form.parameters if what == "parameters" else variant.paper_form.macs
+    return variant.paper_stem.parameters if what == "parameters" else variant.paper_stem.macs
 
 
 def _more(what: str, words: str, variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
@@ -87,7 +87,7 @@ def _older(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Q
 
 
 def _heaviest_stage(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
-    stages = variant.paper_form.stages()
+    stages = variant.paper_stem.stages()
     what, words = rng.choice([("parameters", "most parameters"), ("work", "most of the work")])
     shares = [(stage, parameters if what == "parameters" else macs) for stage, _, parameters, macs in stages]
     ranked = sorted(shares, key=lambda share: -share[1])

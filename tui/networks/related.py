@@ -19,7 +19,7 @@ def nearest_in_work(variant: Variant, others: tuple[Variant, ...]) -> Variant:
     """The one of ``others`` whose multiply-adds are closest in proportion."""
 
     def distance(other: Variant) -> float:
-        return abs(math.log((other.paper_form.macs or 1) / (variant.paper_form.macs or 1)))
+        return abs(math.log((other.paper_stem.macs or 1) / (variant.paper_stem.macs or 1)))
 
     return min(others, key=distance)
 

@@ -34,8 +34,8 @@ def top_one(variant: Variant) -> float:
 
 
 YEAR = Axis("year", lambda variant: float(variant.year), False, lambda value: f"{value:.0f}")
-MACS = Axis("MACs", lambda variant: float(variant.paper_form.macs or math.nan), True, quantity)
-PARAMETERS = Axis("parameters", lambda variant: float(variant.paper_form.parameters or math.nan), True, quantity)
+MACS = Axis("MACs", lambda variant: float(variant.paper_stem.macs or math.nan), True, quantity)
+PARAMETERS = Axis("parameters", lambda variant: float(variant.paper_stem.parameters or math.nan), True, quantity)
 ACCURACY = Axis("published top-1 %", top_one, False, lambda value: f"{value:.0f}")
 PAIRS = {
     "year and MACs": (YEAR, MACS),

@@ -1,4 +1,4 @@
-"""What the panes speak about: one network of the catalogue, in one form, for one image size."""
+"""What the panes speak about: one network of the catalogue, with one stem, for one image size."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from ...models.catalogue import registry
 from ...models.catalogue.notes import count_text, shape_text
 from ...models.catalogue.registry import Variant
 
-FORMS = ("paper", "small")
 LARGEST_SIDE = 4096
 LARGEST_BATCH = 1 << 20
 
 
 @dataclass(frozen=True)
 class NetworkSelection:
-    """``image_size`` and ``channels`` replace the form's where they are not None; ``batch`` is for the memory figures."""
+    """A network as it is shown; ``image_size`` and ``channels`` replace those of the stem, ``batch`` is for the memory."""
 
     network: str
-    form: str = "paper"
+    stem: str = "imagenet"
     image_size: int | None = None
     channels: int | None = None
     batch: int = 64
@@ -32,18 +31,18 @@ class NetworkSelection:
 
     @property
     def is_changed(self) -> bool:
-        """Whether the image is another than the form's."""
+        """Whether the image differs from that of the stem."""
         return self.image_size is not None or self.channels is not None
 
     @property
     def image(self) -> tuple[int, int, int]:
         """Channels, height and width of the image."""
-        channels, height, width = self.variant.form(self.form).input
+        channels, height, width = self.variant.counts(self.stem).input
         return (self.channels or channels, self.image_size or height, self.image_size or width)
 
     def details(self) -> dict[str, Any]:
         """How the helper process is asked for it."""
-        details: dict[str, Any] = {"network": self.network, "form": self.form}
+        details: dict[str, Any] = {"network": self.network, "stem": self.stem}
         if self.image_size is not None:
             details["image_size"] = self.image_size
         if self.channels is not None:
@@ -51,9 +50,9 @@ class NetworkSelection:
         return details
 
     def facts(self) -> str:
-        """One line: form, image, classes, and the figures where they are known without computing."""
-        counts = self.variant.form(self.form)
-        which = f"{registry.stem_of(self.form)} stem" if self.variant.small_form is not None else "one stem"
+        """One line: stem, image, classes, and the figures where they are known without computing."""
+        counts = self.variant.counts(self.stem)
+        which = f"{self.stem} stem" if self.variant.small_stem is not None else "one stem"
         head = f"{which}: {shape_text(self.image)} → {counts.classes} classes"
         if self.is_changed:
             return f"{head} (changed with `i`)"
@@ -61,14 +60,14 @@ class NetworkSelection:
 
 
 def changed(selection: NetworkSelection, size: str, channels: str, batch: str) -> NetworkSelection:
-    """The subject with what was typed into the three fields; empty means the form's own. UsageError names the field."""
-    counts = selection.variant.form(selection.form)
+    """The subject with what was typed into the three fields; empty means that of the stem. UsageError names the field."""
+    counts = selection.variant.counts(selection.stem)
     side = _number("image size", size, LARGEST_SIDE) if size.strip() else None
     colours = _number("channels", channels, LARGEST_SIDE) if channels.strip() else None
     many = _number("batch", batch, LARGEST_BATCH) if batch.strip() else 64
     return NetworkSelection(
         selection.network,
-        selection.form,
+        selection.stem,
         None if side == counts.input[1] else side,
         None if colours == counts.input[0] else colours,
         many,

@@ -14,7 +14,7 @@ BEST = "checkpoints/best.pt"
 
 def trained(runs: Sequence[Run], selection: NetworkSelection) -> Run | None:
     """The newest run whose best weights fit ``selection``; ``runs`` are newest first."""
-    fitting = (run for run in _of(runs, selection) if _image(run) == selection.image and _form(run) == selection.form)
+    fitting = (run for run in _of(runs, selection) if _image(run) == selection.image and _stem(run) == selection.stem)
     return next((run for run in fitting if run.best_epoch is not None or run.test_accuracy is not None), None)
 
 
@@ -46,5 +46,5 @@ def _image(run: Run) -> tuple[int, int, int]:
     return channels, side, side
 
 
-def _form(run: Run) -> str:
-    return "small" if _network(run).get("stem") == "small" else "paper"
+def _stem(run: Run) -> str:
+    return "small" if _network(run).get("stem") == "small" else "imagenet"

@@ -14,11 +14,11 @@ from textual.timer import Timer
 
 from ...errors import UsageError
 from ...models.catalogue import registry
-from ...models.catalogue.registry import Variant
+from ...models.catalogue.registry import STEMS, Variant
 from ...trainer.runs.run import Run
 from ..core import key_bindings
 from ..core.screen_export import Export
-from ..networks.selection import FORMS, NetworkSelection
+from ..networks.selection import NetworkSelection
 from ..widgets.catalogue_list_view import CatalogueList
 from ..widgets.network_panes import NetworkPanes
 from ..widgets.rows import RowList
@@ -89,15 +89,15 @@ class CatalogueScreen(BaseScreen):
 
     @property
     def selection(self) -> NetworkSelection | None:
-        """What the panes speak about: the network under the cursor, in the form and for the image that was chosen."""
+        """What the panes speak about: the network under the cursor, with the stem and for the image that was chosen."""
         variant = self.variant
         if variant is None:
             return None
         known = self._selection
         if known is None or known.network != variant.name:
-            # The form stays while one moves on, the image size does not: it may not fit the next network.
-            batch, form = (known.batch, known.form) if known else (NetworkSelection("").batch, FORMS[0])
-            self._selection = NetworkSelection(variant.name, form, batch=batch)
+            # The stem stays while one moves on, the image size does not: it may not fit the next network.
+            batch, stem = (known.batch, known.stem) if known else (NetworkSelection("").batch, STEMS[0])
+            self._selection = NetworkSelection(variant.name, stem, batch=batch)
         return self._selection
 
     # What follows the cursor
@@ -211,14 +211,14 @@ class CatalogueScreen(BaseScreen):
         if len(names) < 2:
             self.explorer.show_message("mark two to four networks with `m` first", "warning")
             return
-        form = self._selection.form if self._selection else FORMS[0]
-        self.app.push_screen(CompareScreen(names[:4], form))
+        stem = self._selection.stem if self._selection else STEMS[0]
+        self.app.push_screen(CompareScreen(names[:4], stem))
 
-    def action_form(self) -> None:
+    def action_stem(self) -> None:
         selection = self.selection
         if selection is not None:
             self._change(
-                replace(selection, form=FORMS[1 - FORMS.index(selection.form)], image_size=None, channels=None)
+                replace(selection, stem=STEMS[1 - STEMS.index(selection.stem)], image_size=None, channels=None)
             )
 
     def action_image(self) -> None:

@@ -31,7 +31,7 @@ class ComparisonList(RowList):
 
 
 class CompareScreen(BaseScreen):
-    """The networks ``names`` in one form."""
+    """The networks ``names`` with one stem."""
 
     PLACE = "compare"
     HEADING = "compare"
@@ -50,9 +50,9 @@ class CompareScreen(BaseScreen):
         "stem",
     )
 
-    def __init__(self, names: Sequence[str], form: str) -> None:
+    def __init__(self, names: Sequence[str], stem: str) -> None:
         super().__init__()
-        self._names, self._form = list(names), form
+        self._names, self._stem = list(names), stem
         self._summaries: list[dict[str, Any]] = []
         self._problem = ""
 
@@ -75,16 +75,16 @@ class CompareScreen(BaseScreen):
     def _ask(self) -> None:
         self._summaries = []
         self.query_one("#body").border_title = " · ".join(self._names)
-        self.query_one("#body").border_subtitle = f"{registry.stem_of(self._form)} stem"
+        self.query_one("#body").border_subtitle = f"{self._stem} stem"
         self._problem = ""
-        details = {"networks": [NetworkSelection(name, self._form).details() for name in self._names], "batch": BATCH}
-        listener = partial(self._ready, self._form)
+        details = {"networks": [NetworkSelection(name, self._stem).details() for name in self._names], "batch": BATCH}
+        listener = partial(self._ready, self._stem)
         if not self.explorer.questions.ask("summaries", details, lambda value: value["summaries"], listener):
             self._rebuild()
 
-    def _ready(self, form: str, reply: Reply) -> None:
-        # The answer about the form that one has left may come later than that about the one to be seen.
-        if self.is_attached and form == self._form:
+    def _ready(self, stem: str, reply: Reply) -> None:
+        # The answer about the stem that was left may come later than that about the stem to be seen.
+        if self.is_attached and stem == self._stem:
             self._summaries, self._problem = reply.value or [], reply.problem
             self._rebuild()
 
@@ -109,10 +109,10 @@ class CompareScreen(BaseScreen):
         rows = [
             Row("title", ("", *(variant.title for variant in variants))),
             Row("year", ("year", *(str(variant.year) for variant in variants))),
-            Row("image", ("image", *(shape_text(variant.form(self._form).input) for variant in variants))),
-            Row("classes", ("classes", *(str(variant.form(self._form).classes) for variant in variants))),
-            Row("parameters", ("parameters", *(count_text(v.form(self._form).parameters) for v in variants))),
-            Row("macs", ("multiply-adds", *(count_text(v.form(self._form).macs) for v in variants))),
+            Row("image", ("image", *(shape_text(variant.counts(self._stem).input) for variant in variants))),
+            Row("classes", ("classes", *(str(variant.counts(self._stem).classes) for variant in variants))),
+            Row("parameters", ("parameters", *(count_text(v.counts(self._stem).parameters) for v in variants))),
+            Row("macs", ("multiply-adds", *(count_text(v.counts(self._stem).macs) for v in variants))),
         ]
         if not self._summaries:
             return rows
@@ -125,9 +125,9 @@ class CompareScreen(BaseScreen):
             Row("memory", (f"training, batch {BATCH}", *memory)),
         ]
 
-    def action_form(self) -> None:
-        """The other form of all of them."""
-        self._form = "small" if self._form == "paper" else "paper"
+    def action_stem(self) -> None:
+        """Show all of them with the other stem."""
+        self._stem = "small" if self._stem == "imagenet" else "imagenet"
         self._ask()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

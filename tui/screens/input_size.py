@@ -7,7 +7,6 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from ...errors import UsageError
-from ...models.catalogue import registry
 from ..networks.selection import NetworkSelection, changed
 from .dialog import Dialog
 
@@ -27,7 +26,7 @@ class InputSizeScreen(Dialog[NetworkSelection]):
         channels, side, _ = self._selection.image
         values = {"size": side, "channels": channels, "batch": self._selection.batch}
         yield Static(
-            f"{self._selection.network}, {registry.stem_of(self._selection.form)} stem; an empty field means its own value",
+            f"{self._selection.network}, {self._selection.stem} stem; an empty field means its own value",
             markup=False,
         )
         for name, words in FIELDS:

@@ -77,7 +77,7 @@ class DiffPane(Pane):
             self._head(selection.network)
             self.wait("its note names no predecessor; `d` chooses a network to compare with")
             return
-        older = NetworkSelection(self.other, selection.form, selection.image_size, selection.channels)
+        older = NetworkSelection(self.other, selection.stem, selection.image_size, selection.channels)
         self._head(f"{older.network} → {selection.network}")
         self.ask("diff", {"older": older.details(), "newer": selection.details()}, lambda value: value)
 

@@ -1,6 +1,6 @@
 """The layouts for small images: how large the maps are behind each stage.
 
-ImageNet's strides would leave a 32-pixel image with a single pixel. Each small form gives up some of them, so that the last
+ImageNet's strides would leave a 32-pixel image with a single pixel. Each small stem gives up some of them, so that the last
 map has four pixels a side or so; the rows here were worked out from the strides by hand.
 """
 
@@ -40,7 +40,7 @@ SIDES = [
 @pytest.mark.parametrize(("name", "size", "sides"), SIDES, ids=[f"{name}-{size}" for name, size, _ in SIDES])
 def test_sides_of_the_maps_behind_each_stage(name: str, size: int, sides: list[int]) -> None:
     network: Any = counting.on_meta(
-        lambda: registry.build(name, form="small", num_classes=10, in_channels=3, image_size=size)
+        lambda: registry.build(name, stem="small", num_classes=10, in_channels=3, image_size=size)
     )
     shapes = counting.stage_shapes(network, (3, size, size)).values()
     rows = 0 if network.declaration.feature_axes == "hwc" else 1
