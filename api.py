@@ -201,7 +201,9 @@ def _shape(given: Sequence[int]) -> tuple[int, ...]:
 
 
 def _module(network: Any, shape: tuple[int, ...]) -> nn.Module:
-    """The network itself, or what a class or function makes, on the meta device and without drawing random numbers."""
+    """Return the network itself, or what a class or function makes, on the meta device and without drawing random
+    numbers.
+    """
     import torch
     from torch import nn
 

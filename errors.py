@@ -25,7 +25,7 @@ class WorkError(RuntimeError):
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """The choice most like ``name``, as words for a hint: ``did you mean 'resnet18'?`` or the list of choices."""
+    """Return the choice most like ``name``, as words for a hint: ``did you mean 'resnet18'?`` or the list of choices."""
     known = sorted(choices)
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.55)
     if close:
@@ -36,6 +36,6 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 
 def nearest_or_all(name: str, choices: Iterable[str]) -> str:
-    """The same where no other command lists the choices: all of them, in their order, when none is like ``name``."""
+    """Return the same where no other command lists the choices: all of them, in their order, when none is like ``name``."""
     known = list(choices)
     return nearest(name, known) or "there are " + ", ".join(known)

@@ -37,7 +37,7 @@ class MainMemory:
 
 
 def main_memory() -> MainMemory:
-    """Main memory at this moment."""
+    """Return the main memory at this moment."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -46,7 +46,7 @@ def main_memory() -> MainMemory:
 
 @contextlib.contextmanager
 def open_nvml() -> Iterator[Any]:
-    """The NVML module, initialised, for whoever reads it often; None without a driver."""
+    """Yield the initialised NVML module, None without a driver; for those who read it often."""
     try:
         import pynvml
 
@@ -69,13 +69,13 @@ def _or_none(ask: Callable[[], Any]) -> Any:
 
 
 def gpus() -> list[Gpu]:
-    """The NVIDIA GPUs of this machine; empty without a driver."""
+    """Return the NVIDIA GPUs of this machine; empty without a driver."""
     with open_nvml() as nvml:
         return [] if nvml is None else gpus_of(nvml)
 
 
 def gpus_of(nvml: Any) -> list[Gpu]:
-    """The GPUs by an NVML that is open; one that fell off the bus is left out."""
+    """Return the GPUs by an NVML that is open; one that fell off the bus is left out."""
     found = [_or_none(lambda index=index: _gpu(nvml, index)) for index in range(_or_none(nvml.nvmlDeviceGetCount) or 0)]
     return [gpu for gpu in found if gpu is not None]
 

@@ -20,7 +20,9 @@ OTHER_KEYS = ("theme", "color", "ascii", "quiz", "notify")
 
 
 def config_file() -> Path:
-    """The settings file: ``CNN_EXPLORER_CONFIG`` or config.toml in the user's configuration folder; need not exist."""
+    """Return the settings file: ``CNN_EXPLORER_CONFIG`` or config.toml in the user's configuration folder; need not
+    exist.
+    """
     given = os.environ.get("CNN_EXPLORER_CONFIG")
     return Path(given).expanduser() if given else platformdirs.user_config_path(APP) / "config.toml"
 
@@ -48,7 +50,7 @@ def _read(path: Path) -> dict:
 
 
 def setting(key: str, default: object = None) -> object:
-    """The value of a key of config.toml, or ``default``."""
+    """Return the value of a key of config.toml, or ``default``."""
     return _read(config_file()).get(key, default)
 
 
@@ -58,33 +60,33 @@ def _folder(key: str, flag: Path | str | None, default: Path | None) -> Path | N
 
 
 def runs_folder(flag: Path | str | None = None) -> Path:
-    """Folder that holds one run directory per training run."""
+    """Return the folder that holds one run directory per training run."""
     folder = _folder("runs", flag, platformdirs.user_data_path(APP) / "runs")
     assert folder is not None
     return folder
 
 
 def data_folder(flag: Path | str | None = None) -> Path:
-    """Folder of the data sets as they were downloaded or put there by hand."""
+    """Return the folder of the data sets as they were downloaded or put there by hand."""
     folder = _folder("data", flag, platformdirs.user_cache_path(APP) / "data")
     assert folder is not None
     return folder
 
 
 def cache_folder(flag: Path | str | None = None) -> Path:
-    """Folder of decoded copies, which may be deleted at any time."""
+    """Return the folder of decoded copies, which may be deleted at any time."""
     folder = _folder("cache", flag, platformdirs.user_cache_path(APP) / "decoded")
     assert folder is not None
     return folder
 
 
 def state_folder(flag: Path | str | None = None) -> Path:
-    """Folder of what the program remembers: where you were, calibrations, quiz score."""
+    """Return the folder of what the program remembers: where you were, calibrations, quiz score."""
     folder = _folder("state", flag, platformdirs.user_state_path(APP))
     assert folder is not None
     return folder
 
 
 def models_folder() -> Path | None:
-    """The user's own architectures (pairs NAME.py and NAME.md), or None where none is set."""
+    """Return the user's own architectures (pairs NAME.py and NAME.md), or None where none is set."""
     return _folder("models", None, None)

@@ -43,7 +43,7 @@ class BenchCommand(LazyCommand):
     """The command `bench`."""
 
     def make_options(self) -> list[Any]:
-        """The options of the measurement, and those of a training that change what is measured."""
+        """Return the options of the measurement, and those of a training that change what is measured."""
         from ..trainer.config.request import place_of
 
         return options_of(OPTIONS, (place_of(key)[1] for key in SETTINGS))
@@ -89,7 +89,7 @@ def measure_and_print(values: Mapping[str, Any]) -> None:
 
 
 def _print(result: Result) -> None:
-    """A table and a few sentences for the data path and for each network."""
+    """Print a table and a few sentences for the data path and for each network."""
     from ..trainer.bench.results import ENGINE
     from ..trainer.bench.words import about_data, about_network, times
 
@@ -112,7 +112,7 @@ def _print(result: Result) -> None:
 
 
 def _print_table(title: str, shown: list[tuple[Measured, str]]) -> None:
-    """Rows of loops; the last column says how many times as fast the engine is."""
+    """Print a row for each loop; the last column says how many times as fast the engine is."""
     from ..trainer.common.number_text import speed
     from .tables import print_table
 

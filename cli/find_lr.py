@@ -17,7 +17,7 @@ TALLEST = 1.5
 
 
 def as_dict(plan: Plan, found: RangeTest) -> dict[str, object]:
-    """JSON-able values; docs/json.md describes them."""
+    """Return JSON-able values; docs/json.md describes them."""
     from ..trainer.common.json_safe import short
 
     rates = {"lowest": found.lowest, "steepest": found.steepest, "suggested": found.suggested}
@@ -35,7 +35,7 @@ def as_dict(plan: Plan, found: RangeTest) -> dict[str, object]:
 
 
 def as_text(plan: Plan, found: RangeTest) -> str:
-    """The chart and what follows from it, without colour codes."""
+    """Return the chart and what follows from it, without colour codes."""
     recipe = plan.config.recipe
     title = f"{plan.config.network.name} on {plan.config.data.name}, {recipe.optimizer}, batches of {recipe.batch_size}"
     chart = _chart(found) if len(found.rates) > 1 else "the loss is no finite number from the first steps on"
@@ -44,7 +44,7 @@ def as_text(plan: Plan, found: RangeTest) -> str:
 
 
 def _chart(found: RangeTest) -> str:
-    """The smoothed losses over the logarithm of the rate, with a line at the suggestion."""
+    """Return the smoothed losses over the logarithm of the rate, with a line at the suggestion."""
     import plotext
 
     powers = [math.log10(rate) for rate in found.rates]

@@ -107,7 +107,7 @@ def begin(network: str, flags: Sequence[str]) -> Path:
 
 
 def _result(output: str) -> dict[str, Any]:
-    """The JSON object at the end of the output, before which the person's network may have printed something."""
+    """Return the JSON object at the end of the output, before which the person's network may have printed something."""
     lines = output.splitlines(keepends=True)
     for number in reversed([number for number, line in enumerate(lines) if line.startswith("{")]):
         try:
@@ -126,7 +126,7 @@ def _error(lines: list[str], code: int) -> Exception:
 
 
 def _environment() -> dict[str, str]:
-    """The environment with the folders in which this process finds the person's own modules."""
+    """Return the environment with the folders in which this process finds the person's own modules."""
     own = [path for path in sys.path if path and os.path.isdir(path) and not is_library(os.path.join(path, "x.py"))]
     before = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     folders = list(dict.fromkeys(own + before))

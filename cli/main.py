@@ -105,7 +105,7 @@ def start(
 
 
 def main() -> None:
-    """Entry point: one line for an error that a person can act on, and no traceback."""
+    """Run the command line; an error that a person can act on is one line without a traceback."""
     _configure_streams()
     try:
         sys.exit(_run())
@@ -128,7 +128,7 @@ def main() -> None:
 
 
 def _configure_streams() -> None:
-    """Nothing where a stream is closed, so that no file of a run gets its number and what libraries print into it.
+    """Replace closed streams by the null device: else a file of a run would get the number, and what libraries print.
 
     What a Latin-1 terminal cannot show, a chart or a class name in Chinese, is shown as question marks.
     """

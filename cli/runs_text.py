@@ -63,7 +63,7 @@ class _Column:
 
 
 def table(runs: Sequence[Run], screen: Screen) -> str:
-    """The runs as a table that fits ``screen``; on a wide one, and in a pipe, with whole ids and more columns."""
+    """Return the runs as a table that fits ``screen``; on a wide one, and in a pipe, with whole ids and more columns."""
     now = datetime.now(UTC)
     names = {run.id: run.id for run in runs}
     short = short_names(names)
@@ -122,30 +122,30 @@ def _lines(columns: list[_Column], states: list[str], screen: Screen) -> Iterabl
 
 
 def state_words(run: Run, screen: Screen) -> str:
-    """Symbol and word: ``► training``."""
+    """Return the symbol and word: ``► training``."""
     state = STATES[run.state]
     return f"{state.symbol if screen.signs else state.plain} {state.name}"
 
 
 def epochs(run: Run) -> str:
-    """``14/30``"""
+    """Return the epochs as text: ``14/30``"""
     if run.epochs is None:
         return NONE if run.epoch is None else str(run.epoch)
     return f"{run.epoch if run.epoch is not None else 0}/{run.epochs}"
 
 
 def age(run: Run, now: datetime) -> float | None:
-    """Seconds since the run was created."""
+    """Return the seconds since the run was created."""
     return (now - run.created).total_seconds() if run.created else None
 
 
 def short_result(run: Run) -> str:
-    """``resnet18 on cifar10, finished``"""
+    """Return a short result: ``resnet18 on cifar10, finished``"""
     return f"{run.network or 'unknown network'} on {run.dataset or 'unknown data'}, {run.state}"
 
 
 def result(run: Run) -> str:
-    """``20261120-…-7f3a  finished: test accuracy 82.0 %, validation 83.0 % (epoch 14)``"""
+    """Return the result: ``20261120-…-7f3a  finished: test accuracy 82.0 %, validation 83.0 % (epoch 14)``"""
     metrics = [] if run.test_accuracy is None else [f"test accuracy {percent(run.test_accuracy)}"]
     if run.best_accuracy is not None:
         metrics.append(f"validation {percent(run.best_accuracy)} (epoch {run.best_epoch})")
@@ -154,12 +154,12 @@ def result(run: Run) -> str:
 
 
 def size_on_disk(path: Path) -> str:
-    """Size of everything in a run directory, ``45 MB``."""
+    """Return the size of everything in a run directory, ``45 MB``."""
     return size_in_words(sum(_size(Path(folder) / name) for folder, _, names in os.walk(path) for name in names))
 
 
 def size_in_words(size: int) -> str:
-    """``45 MB``, ``180 bytes``"""
+    """Return a size in words: ``45 MB``, ``180 bytes``"""
     for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= bytes_:
             return f"{size / bytes_:.0f} {unit}"
@@ -180,7 +180,7 @@ def _left(run: Run) -> str:
 def details(
     run: Run, metrics: NewestMetrics, log: Sequence[str], screen: Screen, findings: Sequence[Finding] = ()
 ) -> str:
-    """The page of one run."""
+    """Return the page of one run."""
     parts: list[tuple[str, list[tuple[str, str]] | list[str]]] = [
         (run.id, _head(run, screen)),
         ("configuration", _configuration(run.config)),
@@ -199,7 +199,7 @@ def details(
 
 
 def _row(row: tuple[str, str] | str, screen: Screen) -> list[str]:
-    """``name  value`` with a hanging indent, or a plain line."""
+    """Return a row ``name  value`` with a hanging indent, or a plain line."""
     if isinstance(row, str):
         return ["  " + row]
     name, value = row
@@ -240,7 +240,7 @@ def _head(run: Run, screen: Screen) -> list[tuple[str, str]]:
 
 
 def _checkpoints(path: Path) -> str:
-    """``last, previous, best, after epochs 12 13; 180 MB`` (a file with two names counts once); nothing without any."""
+    """Describe the checkpoints: ``last, previous, best, after epochs 12 13; 180 MB``; a file with two names counts once."""
     paths = checkpoint_paths(path)
     sizes: dict[tuple[int, int], int] = {}
     for file in (paths.last, paths.previous, paths.best, *(file for _, file in paths.kept())):
@@ -296,7 +296,7 @@ def _metrics(run: Run, metrics: NewestMetrics) -> list[tuple[str, str]]:
 
 
 def measured(record: dict) -> str:
-    """``loss 0.4100, accuracy 86.0 %, epoch 13.64, step 1200``: what a record holds of these."""
+    """Return the figures of a record: ``loss 0.4100, accuracy 86.0 %, epoch 13.64, step 1200``, as far as it holds them."""
     show: dict[str, Callable[[float], str]] = {
         "loss": lambda value: f"{value:.4f}" if abs(value) < 1e6 else f"{value:.3g}",
         "accuracy": percent,

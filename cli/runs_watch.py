@@ -19,7 +19,7 @@ RECENT_BYTES = 1 << 18
 
 
 def follow(path: Path, log: Callable[[str], None]) -> bool:
-    """Say what happens to the run in ``path`` until it ends; returns whether it ended well (finished or stopped).
+    """Print what happens to the run in ``path`` until it ends; return whether it ended well (finished or stopped).
 
     Begins with its last evaluations. Between evaluations a training record is said when nothing was for ten seconds.
     """
@@ -49,7 +49,7 @@ def follow(path: Path, log: Callable[[str], None]) -> bool:
 
 
 def follow_records(path: Path, log: Callable[[str], None]) -> bool:
-    """Say each record of the run in ``path`` as a line of JSON, and the run when it ends; returns what `follow` does."""
+    """Print each record of the run in ``path`` as a line of JSON, and the run when it ends; return what `follow` does."""
     tail = MetricsTail(path)
     while True:
         run = read_run(path)  # before the records: those that precede the end are then all read
@@ -86,7 +86,7 @@ class _Lines:
         self._logged: set[int] = set()
 
     def of(self, record: dict) -> str:
-        """A line for an evaluation or an event that was not said before; nothing for the rest."""
+        """Return a line for an evaluation or an event that was not said before; nothing for the rest."""
         kind = record.get("kind")
         if kind == "train":
             self.train = record
@@ -103,7 +103,7 @@ class _Lines:
         return ": ".join(str(record[key]) for key in ("name", "detail") if record.get(key))
 
     def of_training(self, run: Run) -> str:
-        """How far the training is, in the middle of an epoch."""
+        """Return how far the training is, in the middle of an epoch."""
         left = f"; {rough_duration(run.eta_s)} left" if run.eta_s is not None else ""
         return f"epoch {_plain(self.train.get('epoch'))}: train {measured(_brief(self.train, speed=True))}{left}"
 
@@ -119,7 +119,7 @@ def _plain(value: object) -> str:
 
 
 def _standing(run: Run) -> str:
-    """The state in words, with what belongs to it at the end."""
+    """Return the state in words, with what belongs to it at the end."""
     words = run.state
     if run.live:
         return words + (f": {run.phase}" if run.phase and run.state != "training" else "")

@@ -109,7 +109,7 @@ def stem_of(spec: NetworkSpec) -> str | None:
 
 
 def print_note(name: str) -> None:
-    """The note as Markdown: set for the terminal, plain in a pipe. Networks from outside the catalogue have none."""
+    """Print the note as Markdown, formatted in a terminal. Networks from outside the catalogue have none."""
     if ":" in name:
         return
     from ..models.catalogue import notes, registry
@@ -138,7 +138,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
-    """The folded layer table, ``depth`` levels deep."""
+    """Print the folded layer table, ``depth`` levels deep."""
     from ..models.anatomy.table_text import COLUMNS, NUMBERS, cells
     from .tables import print_table
 
@@ -147,7 +147,7 @@ def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
 
 
 def print_walk(tree: Layer) -> None:
-    """Every step of the first level, and of each block below it once."""
+    """Print every step of the first level, and each block below it once."""
     from ..models.anatomy import layer_table, walk
     from .tables import print_table
 
@@ -168,7 +168,7 @@ def print_walk(tree: Layer) -> None:
 
 
 def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
-    """Sums, budget bars and the memory of training."""
+    """Print sums, budget bars and the memory of training."""
     from ..machine import room_for_training
     from ..models.anatomy.memory import largest_batch
     from ..models.anatomy.table_text import field_text
@@ -193,7 +193,7 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
 
 
 def training_memories(spec: NetworkSpec) -> dict[str, Memory]:
-    """Memory of a training step at batch 64 in both precisions; empty where training needs more than images."""
+    """Return the memory of a training step at batch 64 in both precisions; empty where training needs more than images."""
     if spec.takes_list:
         return {}
     from ..models.anatomy.memory import BYTES
@@ -208,14 +208,14 @@ def training_memories(spec: NetworkSpec) -> dict[str, Memory]:
 
 
 def training_memory(spec: NetworkSpec, precision: str, batch: int) -> Memory:
-    """Memory of a training step at ``batch`` images."""
+    """Return the memory of a training step at ``batch`` images."""
     from ..models.anatomy import counting, memory
 
     return memory.training_memory(counting.on_meta(spec.make), spec.shape, batch, precision)
 
 
 def budget(tree: Layer) -> dict[str, list[tuple[str, int]]]:
-    """Where the parameters sit and where the work is: the parts of the network with their share."""
+    """Return where the parameters sit and where the work is: the parts of the network with their share."""
     inside = tree
     while len(inside.children) == 1 and inside.children[0].children:
         inside = inside.children[0]
@@ -227,7 +227,7 @@ def budget(tree: Layer) -> dict[str, list[tuple[str, int]]]:
 
 
 def bar(values: list[tuple[str, int]]) -> str:
-    """The largest parts of a sum as a line of bars with names and per cent, as wide as the terminal."""
+    """Return the largest parts of a sum as a line of bars with names and per cent, as wide as the terminal."""
     whole = sum(value for _, value in values)
     if not whole:
         return "none"
@@ -242,7 +242,7 @@ def bar(values: list[tuple[str, int]]) -> str:
 
 
 def print_torchinfo(spec: NetworkSpec, batch: int) -> None:
-    """torchinfo's own table, made on a throw-away copy; its multiply-adds are replaced by a warning and ours."""
+    """Print torchinfo's own table, made on a throw-away copy; a warning and ours replace its multiply-adds."""
     if spec.takes_list:
         return
     import torch
@@ -261,7 +261,7 @@ def print_torchinfo(spec: NetworkSpec, batch: int) -> None:
 
 
 def show_as_dict(spec: NetworkSpec, tree: Layer, depth: int, batch: int) -> dict[str, Any]:
-    """What `show --json` prints; documented in docs/json.md, stable under its schema number."""
+    """Return what `show --json` prints; documented in docs/json.md, stable under its schema number."""
     from ..models.anatomy import layer_table, walk
 
     folded = layer_table.fold(tree)
@@ -294,7 +294,7 @@ def compare(
     output: Output = None,
     force: Force = False,
 ) -> None:
-    """Two to four networks side by side; of two also the difference, layer kind by layer kind."""
+    """Compare two to four networks side by side; of two also show the difference, by kind of layer."""
     if not 2 <= len(names) <= 4:
         raise UsageError("NAME", " ".join(names), "must be two to four networks")
     from ..models.anatomy import compare as comparing
@@ -365,7 +365,7 @@ def lineage(
     output: Output = None,
     force: Force = False,
 ) -> None:
-    """The family tree of the architectures, or their timeline."""
+    """Show the family tree of the architectures, or their timeline."""
     from ..models.catalogue import lineage as tree
 
     with written_to(output, force=force):

@@ -63,7 +63,7 @@ def _do(request: TrainRequest) -> None:
 
 
 def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], devices: list[str]) -> int:
-    """The detached process: train runs that exist already, with the locks that were handed down."""
+    """Train runs that exist already, in the detached process, with the locks that were handed down."""
     from ..trainer.launch import device_queue
     from ..trainer.launch.execute import execute_queue
     from ..trainer.runs.ids import check_id
@@ -82,7 +82,7 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], dev
 
 
 def _train_in_ranks(request: TrainRequest) -> int:
-    """torchrun has started this process as one of several."""
+    """Train as one of several processes that torchrun has started."""
     from ..settings import runs_folder
     from ..trainer.config.request import Placement
     from ..trainer.runs.reader import read_run
@@ -134,7 +134,7 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
 
 
 def _find_rates(request: TrainRequest) -> int:
-    """`--find-lr`: the losses at growing rates, on stdout; nothing is written."""
+    """Print the losses at growing rates (`--find-lr`); nothing is written."""
     plans, _ = _plans(request, alone=True, measure=False)
     from ..trainer.planning import lr_finder
     from . import find_lr
@@ -148,7 +148,7 @@ def _find_rates(request: TrainRequest) -> int:
 
 
 def _show_plans(request: TrainRequest) -> int:
-    """`--plan`: what would be trained, on stdout; nothing is written."""
+    """Print what would be trained (`--plan`); nothing is written."""
     plans, _ = _plans(request, alone=True, measure=False)
     from ..trainer.planning import preview
 
@@ -183,7 +183,7 @@ def _train_new(request: TrainRequest) -> int:
 
 
 def _print_plan(plan, forecast, in_full: bool) -> None:
-    """What is going to be trained and how long that takes; ``in_full`` with the recipe and its learning-rate curve."""
+    """Print what will be trained and how long that takes; ``in_full`` with the recipe and its learning-rate curve."""
     from ..trainer.planning import planner, preview
 
     log(planner.summary(plan.config))
@@ -242,7 +242,7 @@ def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool
 
 
 def _print_json(results: list[dict], several: str = "runs") -> None:
-    """One result as it is, several as the list ``several``."""
+    """Print one result as it is, several as the list ``several``."""
     from ..trainer.common.json_safe import encode_json
 
     value = results[0] if len(results) == 1 else {several: results}
@@ -262,7 +262,7 @@ def _print_runs(paths: list[Path]) -> None:
 
 
 def _print_results(found: list) -> None:
-    """The last words on stdout: one line for one run, a table for a queue."""
+    """Print the results on stdout: one line for one run, a table for a queue."""
     from ..trainer.common.number_text import percent
     from .runs_text import result
 

@@ -15,7 +15,7 @@ class TrainCommand(LazyCommand):
     """The command `train`."""
 
     def make_options(self) -> list[Any]:
-        """An option for each setting, in the order of the groups, and those that are no settings."""
+        """Return an option for each setting, in the order of the groups, and those that are no settings."""
         from ..trainer.config.request import of_groups
         from ..trainer.config.setting import GROUPS
 
@@ -33,6 +33,6 @@ def train() -> None:
 
 
 def from_argv(words: Sequence[str]) -> TrainRequest:
-    """The request that the words after `cnn-explorer train` ask for; it does what `TrainRequest.to_argv` wrote."""
+    """Return the request that the words after `cnn-explorer train` ask for; it does what `TrainRequest.to_argv` wrote."""
     command = TrainCommand("train")
     return request_of(command.make_context("train", list(words)).params)

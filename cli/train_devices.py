@@ -30,7 +30,7 @@ class DeviceAssignment:
         return self.devices if self.networks > 1 and len(self.devices) > 1 else ()
 
     def of(self, number: int, *, alone: bool) -> Placement:
-        """The place of network ``number`` (from 0)."""
+        """Return the place of network ``number`` (from 0)."""
         from ..trainer.config.request import Placement
 
         if not self.devices:
@@ -42,7 +42,7 @@ class DeviceAssignment:
 
 
 def assign_devices(wanted: str | None, device: str | None, networks: int) -> DeviceAssignment:
-    """The devices that were asked for; UsageError for what cannot be had."""
+    """Return the devices that were asked for; UsageError for what cannot be had."""
     if wanted is None:
         return DeviceAssignment((), networks)
     from ..trainer.devices import device_list
@@ -51,7 +51,7 @@ def assign_devices(wanted: str | None, device: str | None, networks: int) -> Dev
 
 
 def train_as_rank(path: Path, devices: list[str]) -> int:
-    """What each process does that our own launcher starts."""
+    """Run one of the processes that our own launcher starts."""
     from ..trainer.devices import process_group
     from ..trainer.launch import execute, local_ranks
 

@@ -65,12 +65,12 @@ class LazyCommand(GroupedCommand):
         pass  # those of the function that typer has read: none
 
     def make_options(self) -> list[Any]:
-        """The arguments and options, made anew."""
+        """Return the arguments and options, made anew."""
         raise NotImplementedError
 
 
 def options_of(by_hand: Mapping[str, tuple[Any, object]], settings: Iterable[Setting]) -> list[Any]:
-    """The options that typer makes of annotations with their defaults, and of settings."""
+    """Return the options that typer makes of annotations with their defaults, and of settings."""
     made = []
     for defined in settings:
         made.append(_option(defined))
@@ -102,7 +102,7 @@ def _option(defined: Setting) -> inspect.Parameter:
 
 
 def _alias(defined: Setting, alias: str) -> inspect.Parameter:
-    """An earlier name of an option: it works, is not shown, and has no default of its own."""
+    """Return an earlier name of an option: it works, is not shown, and has no default of its own."""
     names = f"--{alias}/--no-{alias}" if defined.kind is bool else f"--{alias}"
     option = typer.Option(names, hidden=True, show_default=False)
     return _parameter(_alias_key(defined, alias), Annotated[_typed(defined) | None, option], None)
@@ -113,12 +113,12 @@ def _alias_key(defined: Setting, alias: str) -> str:
 
 
 def _typed(defined: Setting) -> Any:
-    """The type in which the parser reads an option; lists and names are texts that the setting reads itself."""
+    """Return the type in which the parser reads an option; lists and names are texts that the setting reads itself."""
     return defined.kind if defined.kind in (bool, int, float, Path) else str
 
 
 def _metavar(defined: Setting) -> str | None:
-    """What stands behind the option in the help: the unit, or the kind of value."""
+    """Return what stands behind the option in the help: the unit, or the kind of value."""
     if defined.kind is bool:
         return None
     kinds = {int: "N", float: "NUMBER", tuple: "LIST"}
@@ -126,14 +126,14 @@ def _metavar(defined: Setting) -> str | None:
 
 
 def _help(defined: Setting) -> str:
-    """The sentence of the setting with its choices, or with bounds that are not plain."""
+    """Return the sentence of the setting with its choices, or with bounds that are not plain."""
     rule = defined.rule
     telling = rule.choices or rule.above > -FAR or min(rule.high, rule.below) < FAR
     return defined.sentence if telling else defined.help
 
 
 def request_of(values: Mapping[str, Any]) -> TrainRequest:
-    """The request that the parsed options make. UsageError for a value that a setting does not take."""
+    """Return the request that the parsed options make. UsageError for a value that a setting does not take."""
     from ..trainer.config import recipe
     from ..trainer.config.request import TrainRequest, all_settings
 
@@ -148,7 +148,7 @@ def request_of(values: Mapping[str, Any]) -> TrainRequest:
 
 
 def given_of(values: Mapping[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
-    """The settings that the parsed options give, by key, read but not checked."""
+    """Return the settings that the parsed options give, by key, read but not checked."""
     found = ((defined, _renamed(values, defined)) for defined in settings)
     return {
         defined.key: defined.parse(value) if isinstance(value, str) else value
@@ -158,7 +158,7 @@ def given_of(values: Mapping[str, Any], settings: Iterable[Setting]) -> dict[str
 
 
 def _renamed(values: Mapping[str, Any], defined: Setting) -> Any:
-    """The value of an option, or else the one given under an earlier name, which is told."""
+    """Return the value of an option, or else the one given under an earlier name, which is told."""
     value = values.get(defined.key)
     for alias in defined.aliases:
         old = values.get(_alias_key(defined, alias))
@@ -169,7 +169,7 @@ def _renamed(values: Mapping[str, Any], defined: Setting) -> Any:
 
 
 def _assigned(pairs: list[str]) -> dict[str, object]:
-    """``gamma=0.2`` as a key and a value in the manner of TOML; what is no TOML value is a text."""
+    """Split ``gamma=0.2`` into a key and a value as in TOML; what is no TOML value is a text."""
     values: dict[str, object] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")

@@ -80,7 +80,7 @@ def fully_connected(inputs: int, outputs: int, drop_inputs: bool) -> nn.Sequenti
 
 
 def last_side(image_size: int, stem: str, padding: int) -> int:
-    """Side of the map after the third pooling: 6 for the paper's images of 227 pixels."""
+    """Return the side of the map after the third pooling: 6 for the paper's images of 227 pixels."""
     if stem == "small":
         return halved(image_size, 3)
     side = (image_size + 2 * padding - 11) // 4 + 1
@@ -182,7 +182,7 @@ def _build(layout: Layout, hidden: int | None = None, **options: Unpack[StemOpti
 
 
 def alexnet(*, grouped: bool = True, hidden: int | None = None, **options: Unpack[StemOptions]) -> AlexNet:
-    """The paper's network; ``grouped=False`` connects all channels, ``hidden`` replaces the 4096 hidden units."""
+    """Build the paper's network; ``grouped=False`` connects all channels, ``hidden`` replaces the 4096 hidden units."""
     return _build(PAPER if grouped else replace(PAPER, groups=1), hidden, **options)
 
 
@@ -193,7 +193,7 @@ def alexnet_owt(*, hidden: int | None = None, **options: Unpack[StemOptions]) ->
 
 
 def alexnet_nano(**options: Unpack[BuildOptions]) -> AlexNet:
-    """The network with the small stem and a quarter of the channels and hidden units."""
+    """Build the network with the small stem and a quarter of the channels and hidden units."""
     options.setdefault("image_size", 32)
     options.setdefault("num_classes", 10)
     return AlexNet(NANO, stem="small", **options)

@@ -36,7 +36,7 @@ def fully_connected_head(channels: int, side: int, num_classes: int) -> nn.Seque
 
 
 def convolutional_head(channels: int, side: int, num_classes: int) -> nn.Sequential:
-    """A convolution as large as the map: one value per class is left, (B, C, side, side) → (B, num_classes)."""
+    """Build a convolution as large as the map: one value per class is left, (B, C, side, side) → (B, num_classes)."""
     return nn.Sequential(nn.Conv2d(channels, num_classes, side), nn.Flatten())
 
 

@@ -47,7 +47,9 @@ class BatchNorm2d(nn.Module):
         return y.to(x.dtype)
 
     def batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of each channel, both (C,), over the B·H·W values of this batch; keeps the running ones."""
+        """Return the mean and variance of each channel, both (C,), over the B·H·W values of this batch; keeps the
+        running ones.
+        """
         values = x.shape[0] * x.shape[2] * x.shape[3]
         if values == 1:
             raise ValueError("batch: 1 value per channel has no variance; the smallest that works is 2")

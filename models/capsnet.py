@@ -95,7 +95,7 @@ class ClassCapsules(nn.Module):
         nn.init.normal_(self.weight, std=0.01)
 
     def votes(self, u: Tensor) -> Tensor:
-        """Predictions û_j|i = W_ij u_i: (B, I, dim) → (B, num_classes, I, pose)."""
+        """Return the predictions û_j|i = W_ij u_i: (B, I, dim) → (B, num_classes, I, pose)."""
         return torch.einsum("jidk,bik->bjid", self.weight, u).contiguous()  # (B, 10, 1152, 16)
 
     def forward(self, u: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ class CapsNet(nn.Module):
         return lengths
 
     def reconstruct(self, capsules: Tensor, labels: Tensor) -> Tensor:
-        """What class capsules (B, num_classes, pose) say of the image, if it shows ``labels`` (B,): (B, C, S, S)."""
+        """Return what class capsules (B, num_classes, pose) say of the image, if it shows ``labels`` (B,): (B, C, S, S)."""
         if self.decoder is None:
             raise ValueError("decoder: this network was built with decoder=False and cannot draw")
         return self.decoder(capsules, F.one_hot(labels, capsules.shape[1]).to(capsules.dtype))
@@ -210,7 +210,7 @@ class CapsNet(nn.Module):
 
 
 def one_hot(targets: Tensor, scores: Tensor) -> Tensor:
-    """Class indices (B,) or probabilities (B, classes) as T_k of equation 4: (B, classes)."""
+    """Return the class indices (B,) or probabilities (B, classes) as T_k of equation 4: (B, classes)."""
     return (F.one_hot(targets, scores.shape[1]) if targets.ndim == 1 else targets).to(scores.dtype)
 
 

@@ -93,7 +93,7 @@ class ChannelBoostedCNN(nn.Module):
     def training_loss(
         self, outputs: tuple[Tensor, Tensor], images: Tensor, targets: Tensor, criterion: Callable[..., Tensor]
     ) -> Tensor:
-        """Loss of the scores plus the mean squared error of the reconstruction: a scalar."""
+        """Return the loss of the scores plus the mean squared error of the reconstruction: a scalar."""
         scores, drawn = outputs
         return criterion(scores, targets) + F.mse_loss(drawn, images)
 

@@ -230,7 +230,7 @@ class CvT(nn.Module):
 
 
 def null_gradients(last_block: str) -> tuple[tuple[str, str], ...]:
-    """Weights that cannot learn, by name ending, with the reason."""
+    """Return the weights that cannot learn, by name ending, with the reason."""
     same = "adds the same to all comparisons of a query, which softmax does not see"
     unread = "makes the queries of the last block's patches, whose answers nobody reads"
     query = f"{last_block}.attention.query.depthwise"

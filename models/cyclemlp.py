@@ -58,7 +58,7 @@ class NativeCycleMlpOptions(BuildOptions, total=False):
 
 
 def staircase_steps(size: int) -> tuple[int, ...]:
-    """How far channels 0, 1, … size - 1 look along the axis, in pixels; then it repeats: 3 → 0, 1, -1."""
+    """Return how far channels 0, 1, … size - 1 look along the axis, in pixels; then it repeats: 3 → 0, 1, -1."""
     half = size // 2
     return tuple((index + half) % size - half for index in range(size))
 

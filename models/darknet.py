@@ -47,7 +47,9 @@ class Residual(nn.Module):
 
 
 def residual_stage(channels: int, depth: int, stride: int = 2) -> nn.Sequential:
-    """A 3×3 that doubles the channels, then ``depth`` residual blocks: (B, C, H, W) → (B, 2·C, H/stride, W/stride)."""
+    """Build a 3×3 that doubles the channels, then ``depth`` residual blocks: (B, C, H, W) → (B, 2·C, H/stride,
+    W/stride).
+    """
     down = ConvNormAct(channels, 2 * channels, 3, stride, activation=leaky_relu)
     return nn.Sequential(down, *(Residual(2 * channels) for _ in range(depth)))
 

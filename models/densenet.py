@@ -200,7 +200,9 @@ def cifar_layout(
     bottleneck: bool = True,
     compression: float = 0.5,
 ) -> DenseNet:
-    """The networks of section 4 for 32×32: three equal dense blocks behind one 3×3 of 2k channels (16 without the 1×1)."""
+    """Build the networks of section 4 for 32×32: three equal dense blocks behind one 3×3 of 2k channels (16 without the
+    1×1).
+    """
     check_positive(growth=growth, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
     per_layer = 2 if bottleneck else 1
     each, rest = divmod(depth - 4, 3 * per_layer)
@@ -237,5 +239,5 @@ class Options(BuildOptions, total=False):
 
 
 def densenet_40_12(**options: Unpack[Options]) -> DenseNet:
-    """The network without B and C."""
+    """Build the network without B and C."""
     return cifar_layout(40, 12, **{"bottleneck": False, "compression": 1.0, **options})

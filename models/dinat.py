@@ -41,7 +41,7 @@ class DiNAT(NAT):
 
 
 def _dinat(name: str, *, stem: str = "imagenet", **options: Unpack[NativeNATOptions]) -> DiNAT:
-    """The DiNAT of row ``name`` in ``SIZES``; ``stem="small"`` takes the layout for images of 28 to 64 pixels."""
+    """Build the DiNAT of row ``name`` in ``SIZES``; ``stem="small"`` takes the layout for images of 28 to 64 pixels."""
     return DiNAT(SIZES[name], **{**layout_for(stem), **options})
 
 

@@ -81,7 +81,7 @@ ALPHA, BETA, GAMMA = 1.2, 1.1, 1.15  # depth, width, resolution; found by a grid
 
 
 def compound(phi: float) -> tuple[float, float, float]:
-    """Factors (depth α^φ, width β^φ, resolution γ^φ); the work grows by (α·β²·γ²)^φ, about 2^φ (equation 3)."""
+    """Return the factors (depth α^φ, width β^φ, resolution γ^φ); the work grows by (α·β²·γ²)^φ, about 2^φ (equation 3)."""
     return ALPHA**phi, BETA**phi, GAMMA**phi
 
 
@@ -199,7 +199,7 @@ def set_epsilon(network: nn.Module, epsilon: float) -> None:
 
 
 def _size(name: str, **options: Unpack[StemOptions]) -> EfficientNet:
-    """The EfficientNet in row ``name`` of ``SIZES``."""
+    """Build the EfficientNet in row ``name`` of ``SIZES``."""
     size = SIZES[name]
     options.setdefault("image_size", size.image_size)
     epsilon = 1e-3 if name in COARSE_EPSILON else 1e-5

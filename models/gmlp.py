@@ -99,7 +99,7 @@ def _published(
     drop_path: float = 0.0,
     **options: Unpack[BuildOptions],
 ) -> PatchNetwork:
-    """A gMLP of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
+    """Build a gMLP of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
 
     ``patch_size`` replaces either, ``drop_path`` is the last block's rate of stochastic depth.
     """

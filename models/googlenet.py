@@ -149,7 +149,7 @@ class AuxiliaryHead(nn.Module):
 
 
 def auxiliary_loss(outputs: Tensor | tuple[Tensor, ...], targets: Tensor, criterion: Callable[..., Tensor]) -> Tensor:
-    """Loss of the scores, plus 0.3 times the loss of every auxiliary head that took part."""
+    """Return the loss of the scores, plus 0.3 times the loss of every auxiliary head that took part."""
     if isinstance(outputs, Tensor):
         return criterion(outputs, targets)
     scores, *auxiliary = outputs
@@ -162,13 +162,15 @@ def max_pool(kernel_size: int = 3) -> nn.MaxPool2d:
 
 
 def smallest_image(stem: str, last_pool: int) -> int:
-    """Pixels a side that leave something to pool everywhere: a 3×3 pooling needs 2, a 2×2 one takes a single pixel too."""
+    """Return the pixels a side that leave something to pool everywhere: a 3×3 pooling needs 2, a 2×2 one takes a single
+    pixel too.
+    """
     before_pool3 = 4 * (2 if last_pool == 3 else 1)
     return 4 * before_pool3 - 1 if stem == "imagenet" else before_pool3
 
 
 def side_of_stage4(image_size: int, stem: str) -> int:
-    """Pixels a side of the maps that the auxiliary heads read: 14 for the paper's images of 224 pixels."""
+    """Return the pixels a side of the maps that the auxiliary heads read: 14 for the paper's images of 224 pixels."""
     side = halved(image_size) // 2 if stem == "imagenet" else image_size
     return side // 2 // 2
 
@@ -249,7 +251,7 @@ class GoogLeNet(nn.Module):
     def training_loss(
         self, outputs: Tensor | tuple[Tensor, ...], images: Tensor, targets: Tensor, criterion: Callable[..., Tensor]
     ) -> Tensor:
-        """Loss of the scores plus 0.3 times that of each auxiliary head: a scalar."""
+        """Return the loss of the scores plus 0.3 times that of each auxiliary head: a scalar."""
         return auxiliary_loss(outputs, targets, criterion)
 
     @property

@@ -115,7 +115,7 @@ def inception_c(c: int, inner: int, scale: float) -> Branches:
 
 
 def inception_d(c: int, padding: int, scale: float) -> Branches:
-    """The second grid reduction: (B, C, 17, 17) → (B, 512 + C, 8, 8)."""
+    """Build the second grid reduction: (B, C, 17, 17) → (B, 512 + C, 8, 8)."""
     return Branches(
         c,
         Chain(c, (192, 1), (320, 3, 2, padding), scale=scale),
@@ -152,7 +152,7 @@ class AuxiliaryHead(nn.Module):
 
 
 def auxiliary_side(image_size: int, stem: str) -> int:
-    """Pixels a side of the map that the auxiliary head reads: 17 for the paper's images of 299 pixels."""
+    """Return the pixels a side of the map that the auxiliary head reads: 17 for the paper's images of 299 pixels."""
     if stem == "small":
         return halved(image_size, 2)
 
@@ -223,7 +223,7 @@ class InceptionV3(nn.Module):
     def training_loss(
         self, outputs: Tensor | tuple[Tensor, ...], images: Tensor, targets: Tensor, criterion: Callable[..., Tensor]
     ) -> Tensor:
-        """Loss of the scores plus 0.3 times that of the auxiliary head: a scalar."""
+        """Return the loss of the scores plus 0.3 times that of the auxiliary head: a scalar."""
         return auxiliary_loss(outputs, targets, criterion)
 
     @property

@@ -85,7 +85,9 @@ class DropPath(nn.Module):
 
 
 def drop_path_rates(last: float, depth: int) -> list[float]:
-    """Rates that grow linearly from 0 at the first block to ``last`` at the last of ``depth`` blocks, in [0, 1)."""
+    """Return the rates that grow linearly from 0 at the first block to ``last`` at the last of ``depth`` blocks, in [0,
+    1).
+    """
     if not 0.0 <= last < 1.0:
         raise ValueError(f"drop_path: {last} is not in [0, 1); the smallest that works is 0")
     return [last * i / max(1, depth - 1) for i in range(depth)]
@@ -138,7 +140,9 @@ def initialise_truncated_normal(network: nn.Module, std: float = 0.02) -> None:
 
 
 def make_divisible(value: float, divisor: int = 8, floor: int | None = None) -> int:
-    """The multiple of ``divisor`` nearest to ``value``, never more than 10 % below it (the rounding of the mobile nets)."""
+    """Return the multiple of ``divisor`` nearest to ``value``, never more than 10 % below it (the rounding of the
+    mobile nets).
+    """
     rounded = max(floor or divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
@@ -163,7 +167,7 @@ def check_image_size(image_size: int, smallest: int, layout: str) -> None:
 
 
 def halved(size: int, times: int = 1) -> int:
-    """Side of a map after ``times`` stride-2 layers with same padding: ceil(size / 2) each time."""
+    """Return the side of a map after ``times`` stride-2 layers with same padding: ceil(size / 2) each time."""
     for _ in range(times):
         size = -(-size // 2)
     return size

@@ -127,7 +127,9 @@ class DistanceToCodes(nn.Module):
 
 
 def class_codes(num_classes: int) -> list[list[float]]:
-    """One code of 84 values ±1 per class: the drawn digits, and chance codes (seeded) where there are more classes."""
+    """Return one code of 84 values ±1 per class: the drawn digits, and chance codes (seeded) where there are more
+    classes.
+    """
     rows = [line.split() for line in GLYPHS.split("\n") if line]
     codes = [[1.0 if pixel == "#" else -1.0 for row in rows for pixel in row[digit]] for digit in range(10)]
     chance = random.Random(1998)
@@ -137,7 +139,7 @@ def class_codes(num_classes: int) -> list[list[float]]:
 
 
 def side_of_s4(image_size: int) -> int:
-    """Side of the map S4: a 5×5 without padding takes four pixels away, subsampling halves; twice."""
+    """Return the side of the map S4: a 5×5 without padding takes four pixels away, subsampling halves; twice."""
     s2 = (image_size - 4) // 2
     return (s2 - 4) // 2
 
@@ -243,7 +245,7 @@ class LeNet5Paper(nn.Module):
 
 
 def initialise_by_fan_in(network: nn.Module) -> None:
-    """Weights and biases uniform in ±2.4 / fan_in, the rule of appendix A."""
+    """Draw weights and biases uniformly from ±2.4 / fan_in, the rule of appendix A."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             bound = 2.4 / module.weight[0].numel()

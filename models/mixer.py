@@ -110,7 +110,7 @@ class PatchNetwork(nn.Module):
 
 
 def patch_for(stem: str, patch: int) -> int:
-    """The variant's patch for the paper's layout, 4 pixels for small images."""
+    """Return the variant's patch for the paper's layout, 4 pixels for small images."""
     check_choice("stem", stem, ("imagenet", "small"))
     return patch if stem == "imagenet" else SMALL_PATCH
 
@@ -139,7 +139,7 @@ def _published(
     drop_path: float = 0.0,
     **options: Unpack[BuildOptions],
 ) -> PatchNetwork:
-    """A Mixer of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
+    """Build a Mixer of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
 
     ``patch_size`` replaces either, ``drop_path`` is the last block's rate of stochastic depth.
     """

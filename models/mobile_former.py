@@ -48,7 +48,7 @@ class Size:
 def _five(
     first: tuple[int, int], c2: int, c3: int, c4: int, c4b: int, c5: int, expansions: tuple[int, int] = (4, 4)
 ) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """The five stages of the four large sizes, which differ in channels and in the expansions of stages 2 and 3."""
+    """Return the five stages of the four large sizes, which differ in channels and in the expansions of stages 2 and 3."""
     e2, e3 = expansions
     return (
         (first,),
@@ -161,7 +161,7 @@ def widening(channels: int, expansion: int, stride: int = 1) -> ConvNormAct:
 
 
 def shuffle(by: int, groups: int) -> nn.Module:
-    """A channel shuffle where the 1×1 convolutions are grouped, so that their groups exchange channels."""
+    """Build a channel shuffle where the 1×1 convolutions are grouped, so that their groups exchange channels."""
     return ChannelShuffle(by) if groups > 1 else nn.Identity()
 
 
@@ -275,7 +275,9 @@ class Merge(nn.Module):
 def make_stage(
     channels: int, rows: tuple[tuple[int, int], ...], stride: int, size: Size, *, first: bool = False
 ) -> nn.Sequential:
-    """The blocks of one stage; the first of them has the stride, and in the ``first`` stage it is a lite bottleneck."""
+    """Build the blocks of one stage; the first of them has the stride, and in the ``first`` stage it is a lite
+    bottleneck.
+    """
     blocks: list[nn.Module] = []
     for row, (out_channels, expansion) in enumerate(rows):
         ends = (channels, out_channels)

@@ -57,7 +57,7 @@ class DepthwiseSeparable(nn.Sequential):
 
 
 def standard_convolution(in_channels: int, out_channels: int, stride: int = 1) -> ConvNormAct:
-    """What the separable block replaces (figure 3, left): one 3×3 over all channels, the same shapes in and out."""
+    """Return what the separable block replaces (figure 3, left): one 3×3 over all channels, the same shapes in and out."""
     return ConvNormAct(in_channels, out_channels, 3, stride)
 
 

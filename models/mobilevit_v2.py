@@ -105,7 +105,7 @@ def fold(x: Tensor, height: int) -> Tensor:
 
 
 def evened(side: int) -> int:
-    """The side rounded up to whole patches."""
+    """Return the side rounded up to whole patches."""
     return -(-side // PATCH) * PATCH
 
 

@@ -68,7 +68,7 @@ class NativeNATOptions(BuildOptions, total=False):
 
 
 def neighbours(side: int, kernel_size: int, dilation: int = 1) -> Tensor:
-    """Whom each place of an axis attends to: (side, kernel_size) indices.
+    """Return whom each place of an axis attends to: (side, kernel_size) indices.
 
     The places that are a multiple of ``dilation`` away form a row of their own. In it the window is centred on the place
     itself, except near an end, where it stops instead of reaching over (equation 2; for dilations equation 3 of
@@ -82,7 +82,7 @@ def neighbours(side: int, kernel_size: int, dilation: int = 1) -> Tensor:
 
 
 def in_the_plane(along: Tensor, side: int) -> Tensor:
-    """One axis' indices combined for rows and columns: (n, k) → (n·n·k·k), row · ``side`` + column."""
+    """Return one axis' indices combined for rows and columns: (n, k) → (n·n·k·k), row · ``side`` + column."""
     rows, columns = along[:, None, :, None], along[None, :, None, :]
     return (rows * side + columns).flatten()  # (n·n·k·k)
 
@@ -131,7 +131,7 @@ class NeighbourhoodAttention(nn.Module):
         return x.index_select(2, self.index).unflatten(2, (-1, self.kernel_size**2))  # (B, heads, H·W, k², d)
 
     def biases(self) -> Tensor:
-        """The learned number for each pixel and each of its neighbours: (heads, H·W, 1, k²)."""
+        """Return the learned number for each pixel and each of its neighbours: (heads, H·W, 1, k²)."""
         table = self.bias.flatten(1).index_select(1, self.steps)  # (heads, H·W·k²)
         return table.unflatten(1, (-1, 1, self.kernel_size**2))  # (heads, H·W, 1, k²)
 
@@ -248,7 +248,7 @@ class NAT(nn.Module):
         initialise(self)
 
     def dilations(self, depth: int, side: int, kernel_size: int) -> list[int]:
-        """The distance between neighbours in each block of a stage; here they are adjacent."""
+        """Return the distance between neighbours in each block of a stage; here they are adjacent."""
         return [1] * depth
 
     def forward(self, x: Tensor) -> Tensor:
@@ -285,7 +285,7 @@ def initialise(network: nn.Module) -> None:
 
 
 def layout_for(stem: str) -> dict:
-    """Strides of the tokenizer and neighbours a side, for ImageNet's images and for small ones."""
+    """Return the strides of the tokenizer and neighbours a side, for ImageNet's images and for small ones."""
     check_choice("stem", stem, ("imagenet", "small"))
     return {} if stem == "imagenet" else {"strides": (1, 1), "kernel_size": SMALL_KERNEL}
 
@@ -294,7 +294,7 @@ NANO = {"strides": (1, 2), "kernel_size": SMALL_KERNEL, "num_classes": 10, "imag
 
 
 def _nat(name: str, *, stem: str = "imagenet", **options: Unpack[NativeNATOptions]) -> NAT:
-    """The NAT of row ``name`` in ``SIZES``; ``stem="small"`` takes the layout for images of 28 to 64 pixels."""
+    """Build the NAT of row ``name`` in ``SIZES``; ``stem="small"`` takes the layout for images of 28 to 64 pixels."""
     return NAT(SIZES[name], **{**layout_for(stem), **options})
 
 

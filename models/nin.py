@@ -58,7 +58,7 @@ class MlpConv(nn.Sequential):
 
 
 def layer_widths(row: Row, num_classes: int) -> tuple[int, int, int]:
-    """Channels of the three layers of a block, with ``num_classes`` where the table says None."""
+    """Return the channels of the three layers of a block, with ``num_classes`` where the table says None."""
     first, second, third = (num_classes if width is None else width for width in row[0])
     return first, second, third
 
@@ -127,7 +127,9 @@ class NiN(nn.Module):
 
 
 def smallest_size(rows: tuple[Row, ...]) -> int:
-    """Smallest image for which every convolution and pooling of a layout still has a window's worth of pixels."""
+    """Return the smallest image for which every convolution and pooling of a layout still has a window's worth of
+    pixels.
+    """
     need = 1
     for index, (_, kernel, stride, padding) in enumerate(reversed(rows)):
         if index > 0:

@@ -60,7 +60,7 @@ class NormActConv(nn.Sequential):
 
 
 def plain_conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution alone, without bias, padded so that stride 1 keeps the size."""
+    """Return a convolution alone, without bias, padded so that stride 1 keeps the size."""
     return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
 
 
@@ -122,7 +122,7 @@ class PreActBottleneck(nn.Module):
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, pad: bool = False) -> nn.Module | None:
-    """None where the raw input passes on; else what brings the *activated* input to the new shape, without a norm."""
+    """Return None where the raw input passes on; else what brings the *activated* input to the new shape, without a norm."""
     if stride == 1 and in_channels == out_channels:
         return None
     if pad:
@@ -218,7 +218,9 @@ def cifar_layout(
     in_channels: int = 3,
     image_size: int = 32,
 ) -> PreActResNet:
-    """Three stages of ``n`` blocks of 16, 32, 64 channels times ``factor`` behind one 3×3 convolution of 16 channels."""
+    """Build three stages of ``n`` blocks of 16, 32, 64 channels times ``factor`` behind one 3×3 convolution of 16
+    channels.
+    """
     check_positive(n=n, factor=factor, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
     return PreActResNet(
         block,
@@ -246,22 +248,22 @@ def _cifar_bottleneck(in_channels: int, width: int, stride: int, first: bool) ->
 
 
 def _of_basic_blocks(depth: int, **options: Unpack[Options]) -> PreActResNet:
-    """The ImageNet layout with blocks of two 3×3; ``depth`` counts the layers."""
+    """Build the ImageNet layout with blocks of two 3×3; ``depth`` counts the layers."""
     return imagenet_layout(PreActBlock, DEPTHS[depth], expansion=1, **options)
 
 
 def _of_bottlenecks(depth: int, **options: Unpack[Options]) -> PreActResNet:
-    """The ImageNet layout with bottlenecks; ``depth`` counts the layers."""
+    """Build the ImageNet layout with bottlenecks; ``depth`` counts the layers."""
     return imagenet_layout(PreActBottleneck, DEPTHS[depth], expansion=4, **options)
 
 
 def _cifar_of_basic_blocks(n: int, **options: Unpack[BuildOptions]) -> PreActResNet:
-    """The CIFAR layout with blocks of two 3×3: 6n + 2 layers."""
+    """Build the CIFAR layout with blocks of two 3×3: 6n + 2 layers."""
     return cifar_layout(_padded_block, n, **options)
 
 
 def _cifar_of_bottlenecks(n: int, **options: Unpack[BuildOptions]) -> PreActResNet:
-    """The CIFAR layout with bottlenecks: 9n + 2 layers."""
+    """Build the CIFAR layout with bottlenecks: 9n + 2 layers."""
     return cifar_layout(_cifar_bottleneck, n, expansion=4, **options)
 
 

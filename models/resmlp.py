@@ -112,7 +112,7 @@ def _published(
     drop_path: float = 0.0,
     **options: Unpack[BuildOptions],
 ) -> ResMLP:
-    """A ResMLP of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
+    """Build a ResMLP of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
 
     ``patch_size`` replaces either, ``drop_path`` is the rate of stochastic depth in all blocks.
     """

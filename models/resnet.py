@@ -107,7 +107,7 @@ def imagenet_stem(in_channels: int, width: int = 64) -> nn.Sequential:
 
 
 def small_stem(in_channels: int, width: int = 64) -> nn.Sequential:
-    """One 3×3 at full size: a 32×32 image has no pixels to give away, (B, C, 32, 32) → (B, 64, 32, 32)."""
+    """Build one 3×3 at full size: a 32×32 image has no pixels to give away, (B, C, 32, 32) → (B, 64, 32, 32)."""
     return nn.Sequential(ConvNormAct(in_channels, width, 3, 1))
 
 
@@ -221,7 +221,7 @@ class CifarResNet(nn.Module):
 
 
 def _basic(depths: tuple[int, ...], skip: bool = True, **options: Unpack[StemOptions]) -> ResNet:
-    """A ResNet of basic blocks, ``depths`` of them in its stages; ``skip=False`` makes its plain twin."""
+    """Build a ResNet of basic blocks, ``depths`` of them in its stages; ``skip=False`` makes its plain twin."""
 
     def block(channels: int, width: int, stride: int) -> BasicBlock:
         return BasicBlock(channels, width, stride, skip)
@@ -230,7 +230,7 @@ def _basic(depths: tuple[int, ...], skip: bool = True, **options: Unpack[StemOpt
 
 
 def _bottleneck(depths: tuple[int, ...], stride_in_1x1: bool = False, **options: Unpack[StemOptions]) -> ResNet:
-    """A ResNet of bottlenecks, ``depths`` of them in its stages."""
+    """Build a ResNet of bottlenecks, ``depths`` of them in its stages."""
 
     def block(channels: int, width: int, stride: int) -> Bottleneck:
         return Bottleneck(channels, width, stride, stride_in_1x1)
@@ -239,7 +239,7 @@ def _bottleneck(depths: tuple[int, ...], stride_in_1x1: bool = False, **options:
 
 
 def _plain(n: int, **options: Unpack[BuildOptions]) -> CifarResNet:
-    """The plain twin of a CIFAR network: 6n+2 layers and no shortcut."""
+    """Build the plain twin of a CIFAR network: 6n+2 layers and no shortcut."""
     return CifarResNet(n, skip=False, **options)
 
 

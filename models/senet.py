@@ -57,7 +57,7 @@ class SqueezeExcite(nn.Module):
         self.gate = gate()
 
     def weights(self, x: Tensor) -> Tensor:
-        """The gates themselves: (B, C, H, W) → (B, C)."""
+        """Return the gates themselves: (B, C, H, W) → (B, C)."""
         z = self.squeeze(x)  # (B, C)
         return self.gate(self.expand(self.act(self.reduce(z))))  # (B, C)
 
@@ -163,7 +163,7 @@ def _gated_resnet(depth: int, v1_5: bool = False, **options: Unpack[StemOptions]
 
 
 def _pool_as_caffe(network: ResNet) -> ResNet:
-    """The published networks pool behind the stem without padding; the small stem has no pooling."""
+    """Pool behind the stem without padding, as the published networks do; the small stem has no pooling."""
     if len(network.stem) == 2:
         network.stem[1] = PassThrough()
     return network

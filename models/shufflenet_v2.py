@@ -76,7 +76,7 @@ class DownUnit(nn.Module):
 
 
 def shuffle_stage(in_channels: int, out_channels: int, depth: int) -> nn.Sequential:
-    """One unit that halves the map, then basic units: (B, C, H, W) → (B, out_channels, H/2, W/2)."""
+    """Build one unit that halves the map, then basic units: (B, C, H, W) → (B, out_channels, H/2, W/2)."""
     return nn.Sequential(DownUnit(in_channels, out_channels), *(SplitUnit(out_channels) for _ in range(depth - 1)))
 
 

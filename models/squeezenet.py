@@ -47,7 +47,7 @@ def fire_sizes(
     squeeze_ratio: float = 0.125,
     depth: int = 8,
 ) -> list[tuple[int, int, int]]:
-    """Channels (squeeze, expand 1×1, expand 3×3) of each Fire module from the meta-parameters of section 5.1."""
+    """Return the channels (squeeze, expand 1×1, expand 3×3) of each Fire module from the meta-parameters of section 5.1."""
     sizes = []
     for index in range(depth):
         expand = base + increment * (index // frequency)

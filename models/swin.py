@@ -77,7 +77,7 @@ def window_partition(x: Tensor, window: int) -> Tensor:
 
 
 def window_reverse(windows: Tensor, window: int, height: int, width: int) -> Tensor:
-    """The inverse: (B·windows, window², C) → (B, height, width, C)."""
+    """Return the inverse: (B·windows, window², C) → (B, height, width, C)."""
     rows, columns = height // window, width // window
     return rearrange(
         windows, "(b row column) (y x) c -> b (row y) (column x) c", row=rows, column=columns, y=window, x=window
@@ -87,7 +87,8 @@ def window_reverse(windows: Tensor, window: int, height: int, width: int) -> Ten
 def shift_mask(
     height: int, width: int, window: int, shifts: tuple[int, int], device: torch.device | None = None
 ) -> Tensor:
-    """Which places of a window may see each other after a cyclic shift (figure 4): (windows, window², window²), bool.
+    """Return which places of a window may see each other after a cyclic shift (figure 4): (windows, window², window²),
+    bool.
 
     Rolling brings rows from the top to the bottom and columns from the left to the right. Two places of one window were
     neighbours before only if both or neither came around, for rows and for columns.
@@ -139,7 +140,7 @@ class WindowAttention(nn.Module):
         return x.roll(shifts, dims=(1, 2))[:, :height, :width]  # (B, H, W, C)
 
     def window_on(self, height: int, width: int) -> int:
-        """Side of the windows on a map of this size: here always the same, because the table of positions is."""
+        """Return the side of the windows on a map of this size: here always the same, because the table of positions is."""
         return self.window
 
     def attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -152,12 +153,14 @@ class WindowAttention(nn.Module):
         return self.out(rearrange(x, "b heads n d -> b n (heads d)"))  # (B·windows, N, C)
 
     def position_bias(self) -> Tensor:
-        """What each head adds for an offset between two places: (heads, N, N)."""
+        """Return what each head adds for an offset between two places: (heads, N, N)."""
         return self.bias_table[self.bias_index].permute(2, 0, 1)  # (heads, N, N)
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Shares along the last axis, 0 where the mask (windows, N, N) is False: (B·windows, heads, N, N) → the same."""
+    """Return the shares along the last axis, 0 where the mask (windows, N, N) is False: (B·windows, heads, N, N) → the
+    same.
+    """
     if mask is not None:
         scores = scores.unflatten(0, (-1, mask.shape[0]))  # (B, windows, heads, N, N)
         scores = scores.masked_fill(~mask[:, None], float("-inf")).flatten(0, 1)  # (B·windows, heads, N, N)

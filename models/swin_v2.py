@@ -45,7 +45,8 @@ HIGHEST_SCALE = math.log(100.0)  # the learned temperature is kept from falling 
 
 
 def log_offsets(window: int, device: torch.device | None = None) -> Tensor:
-    """Offsets between two places of a window on a logarithmic scale (section 3.3): (2·window - 1, 2·window - 1, 2).
+    """Return the offsets between two places of a window on a logarithmic scale (section 3.3): (2·window - 1, 2·window -
+    1, 2).
 
     The farthest offset is stretched to 8 and log2(1 + |offset|), with its sign, divided by log2(8): from -1.06 to 1.06 for
     every window, so that a larger one extrapolates little.
@@ -87,7 +88,7 @@ class ScaledCosineAttention(WindowAttention):
         return self.out(rearrange(x, "b heads n d -> b n (heads d)"))  # (B·windows, N, C)
 
     def bias_between(self, window: int) -> Tensor:
-        """What the position network adds between two places of a window, 0 to 16: (heads, N, N), N = window²."""
+        """Return what the position network adds between two places of a window, 0 to 16: (heads, N, N), N = window²."""
         weight = self.out.weight
         table = self.position(log_offsets(window, weight.device).to(weight.dtype))  # (2·w - 1, 2·w - 1, heads)
         bias = table.flatten(0, 1)[relative_index(window).to(weight.device)]  # (N, N, heads)
@@ -150,7 +151,7 @@ def swin_v2_nano(**options: Unpack[NativeSwinOptions]) -> SwinTransformerV2:
 
 
 def _with_window_16(size: Size, **options: Unpack[NativeSwinOptions]) -> SwinTransformerV2:
-    """The network with windows of 16×16 tokens."""
+    """Build the network with windows of 16×16 tokens."""
     return SwinTransformerV2(size, **{"window": 16, **options})
 
 

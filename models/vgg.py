@@ -203,17 +203,17 @@ def _has(network: nn.Module, name: str) -> bool:
 
 
 def vgg11(*, local_response: bool = False, hidden: int = HIDDEN, **options: Unpack[StemOptions]) -> VGG:
-    """Configuration A; with ``local_response`` the paper's A-LRN."""
+    """Build the configuration A; with ``local_response`` the paper's A-LRN."""
     return VGG("A", local_response=local_response, hidden=hidden, **options)
 
 
 def _plain(configuration: str, *, hidden: int = HIDDEN, **options: Unpack[StemOptions]) -> VGG:
-    """A column of table 1 as printed."""
+    """Build a column of table 1 as printed."""
     return VGG(configuration, hidden=hidden, **options)
 
 
 def _normalised(configuration: str, *, hidden: int = HIDDEN, **options: Unpack[StemOptions]) -> VGG:
-    """A column of table 1 with batch normalisation behind each convolution."""
+    """Build a column of table 1 with batch normalisation behind each convolution."""
     return VGG(configuration, batch_norm=True, hidden=hidden, **options)
 
 

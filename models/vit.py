@@ -126,11 +126,11 @@ class SelfAttention(nn.Module):
         return self.dropout(self.out(x))  # (B, N, width)
 
     def queries_keys_values(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Three projections of each token, split into heads: (B, N, width) → 3 × (B, heads, N, d)."""
+        """Return three projections of each token, split into heads: (B, N, width) → 3 × (B, heads, N, d)."""
         return rearrange(self.qkv(x), "b n (three heads d) -> three b heads n d", three=3, heads=self.heads).unbind(0)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Who looks at whom: (B, N, width) → (B, heads, N, N); each row sums to 1. For looking, not for speed."""
+        """Return who looks at whom: (B, N, width) → (B, heads, N, N); each row sums to 1. For looking, not for speed."""
         q, k, _ = self.queries_keys_values(x)  # each (B, heads, N, d)
         return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1)  # (B, heads, N, N)
 
@@ -208,7 +208,7 @@ class VisionTransformer(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Weights as the paper's published code draws them: Glorot's uniform rule; 1 / fan_in for the patches' convolution.
+    """Draw weights as the paper's published code does: Glorot's uniform rule; 1 / fan_in for the patches' convolution.
 
     The last layer gets small random weights instead of that code's zeros, so that every layer learns from the first step.
     """
@@ -230,7 +230,8 @@ def initialise(network: nn.Module) -> None:
 
 
 def resample_positions(positions: Tensor, grid: int) -> Tensor:
-    """Positions for another number of patches: (1, 1 + n², width) → (1, 1 + grid², width), the class token's unchanged.
+    """Return the positions for another number of patches: (1, 1 + n², width) → (1, 1 + grid², width), the class token's
+    unchanged.
 
     Fine-tuning at a higher resolution interpolates the learned vectors in the plane (section 3.2).
     """
@@ -250,7 +251,7 @@ def _vit(
     dropout: float = 0.0,
     **options: Unpack[BuildOptions],
 ) -> VisionTransformer:
-    """A ViT of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
+    """Build a ViT of row ``name`` in ``SIZES`` with patches of ``patch`` pixels, 4 where the images are small.
 
     ``patch_size`` replaces either, ``dropout`` is the rate after each dense layer.
     """

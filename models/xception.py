@@ -91,8 +91,8 @@ class Block(nn.Module):
 
 
 def make_stem(in_channels: int, widths: tuple[int, int], stem: str) -> nn.Sequential:
-    """Two standard 3×3 convolutions. "imagenet": without padding, the first with stride 2, (B, C, 299, 299) → (B, 64, 147,
-    147); "small": padded and at full size.
+    """Build two standard 3×3 convolutions. "imagenet": without padding, the first with stride 2, (B, C, 299, 299) → (B,
+    64, 147, 147); "small": padded and at full size.
     """
     stride, padding = (2, 0) if stem == "imagenet" else (1, 1)
     return nn.Sequential(

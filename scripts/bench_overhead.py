@@ -47,7 +47,7 @@ class NearEmpty(nn.Module):
 
 
 def near_empty(settings: Settings, threads: int, rounds: dict) -> tuple[Timing, Timing]:
-    """The engine and the loop by hand on the near-empty network."""
+    """Return the engine and the loop by hand on the near-empty network."""
     made = run.plan("lenet5", dataclasses.replace(settings, batch_size=BATCH), threads, quiet)
     data, recipe = made.data, made.config.recipe
     session = ours.session_of(made.config, data)
@@ -67,7 +67,7 @@ def near_empty(settings: Settings, threads: int, rounds: dict) -> tuple[Timing, 
 
 
 def network(name: str, settings: Settings, threads: int, rounds: dict) -> tuple[Timing, Timing]:
-    """The engine and the loop by hand on a network of the catalogue."""
+    """Return the engine and the loop by hand on a network of the catalogue."""
     made = run.plan(name, settings, threads, quiet)
     with contextlib.ExitStack() as stack:
         runs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -77,7 +77,7 @@ def network(name: str, settings: Settings, threads: int, rounds: dict) -> tuple[
 
 
 def quiet(line: str) -> None:
-    """What a plan has to say is of no interest here."""
+    """Drop what a plan prints."""
 
 
 def row(name: str, engine: Timing, bare: Timing) -> tuple[float, float]:

@@ -38,7 +38,7 @@ PATIENCE_S = 120.0
 
 
 def record(step: int, seed: int, steps: int) -> dict:
-    """A training record as the trainer writes it, of a loss that falls with noise."""
+    """Return a training record as the trainer writes it, of a loss that falls with noise."""
     chance = random.Random(step * 31 + seed)
     loss = 2.3 * math.exp(-3 * step / steps) + 0.2 * chance.random()
     return {
@@ -56,7 +56,7 @@ def record(step: int, seed: int, steps: int) -> dict:
 
 
 def make_run(runs: Path, name: str, state: str) -> Path:
-    """A run directory without records."""
+    """Return a run directory without records."""
     path = runs / name
     path.mkdir(parents=True)
     config = {"schema": 1, "id": name, "network": {"name": name.split("-")[2]}, "data": {"name": "digits"}}
@@ -87,7 +87,7 @@ def write_live(runs: Path, first: int) -> None:
 
 
 def open_runs(size: tuple[int, int], home: str) -> Terminal:
-    """The app on its runs screen."""
+    """Return the app on its runs screen."""
     from cnn_explorer.models.catalogue import registry
 
     terminal = Terminal(size, home)
@@ -100,13 +100,13 @@ def open_runs(size: tuple[int, int], home: str) -> Terminal:
 
 
 def processor_s(terminal: Terminal) -> float:
-    """Processor seconds that the app took so far, without its helper process."""
+    """Return the processor seconds that the app took so far, without its helper process."""
     times = psutil.Process(terminal.child).cpu_times()
     return times.user + times.system
 
 
 def first_curve(size: tuple[int, int], records: int) -> dict[str, float]:
-    """Wall and processor seconds from the key to the first curve of a long run."""
+    """Return wall and processor seconds from the key to the first curve of a long run."""
     with tempfile.TemporaryDirectory() as home:
         runs = Path(home) / "runs"
         make_run(runs, "20261121-143022-empty-digits-0000", "finished")
@@ -131,7 +131,7 @@ def first_curve(size: tuple[int, int], records: int) -> dict[str, float]:
 
 
 def key_to_paint(terminal: Terminal, key: bytes) -> float:
-    """Seconds from a key in the list to the cursor on its new row, whatever else is painted."""
+    """Return the seconds from a key in the list to the cursor on its new row, whatever else is painted."""
     begun, seen = time.perf_counter(), b""
     os.write(terminal.file, key)
     while CURSOR not in seen:
@@ -142,7 +142,7 @@ def key_to_paint(terminal: Terminal, key: bytes) -> float:
 
 
 def at_rest(terminal: Terminal, seconds: float) -> dict[str, float]:
-    """Bytes a second and share of a core while nobody touches a key."""
+    """Return the bytes a second and share of a core while nobody touches a key."""
     wait(terminal, 5.0)
     begun, before = time.perf_counter(), processor_s(terminal)
     count = wait(terminal, seconds)
@@ -151,7 +151,7 @@ def at_rest(terminal: Terminal, seconds: float) -> dict[str, float]:
 
 
 def while_written(size: tuple[int, int], seconds: float, keys: int) -> dict[str, dict]:
-    """At rest with the curves of one run, and of all four over one another; then with keys. Four runs write meanwhile."""
+    """Measure at rest with the curves of one run and of four, then with keys; four runs write meanwhile."""
     with tempfile.TemporaryDirectory() as home:
         runs = Path(home) / "runs"
         command = [sys.executable, __file__, "--live", str(runs)]

@@ -33,13 +33,13 @@ PATIENCE_S = 30.0
 
 
 def environment(home: str) -> dict[str, str]:
-    """An environment with empty runs and state, so that each start is a first one."""
+    """Return an environment with empty runs and state, so that each start is a first one."""
     folders = {f"CNN_EXPLORER_{name}": os.path.join(home, name.lower()) for name in ("RUNS", "STATE")}
     return os.environ | folders | {"TERM": "xterm-256color"}
 
 
 def first_paint(size: tuple[int, int], home: str) -> tuple[float, float]:
-    """Seconds until the first network of the catalogue is on the screen: on the wall and on the processor."""
+    """Return the seconds until the first network of the catalogue is on the screen: on the wall and on the processor."""
     wanted = next(iter(registry.variants())).encode()
     begun = time.perf_counter()
     child, terminal = pty.fork()
@@ -61,7 +61,7 @@ def first_paint(size: tuple[int, int], home: str) -> tuple[float, float]:
 
 
 def processor_seconds(pid: int) -> float:
-    """User and system time of a process so far (Linux; proc(5) fields 14 and 15); NaN elsewhere."""
+    """Return user and system time of a process so far (Linux; proc(5) fields 14 and 15); NaN elsewhere."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -71,7 +71,7 @@ def processor_seconds(pid: int) -> float:
 
 
 def command(words: list[str], home: str) -> tuple[float, float]:
-    """Seconds that a command takes from start to end: on the wall and on the processor."""
+    """Return the seconds that a command takes from start to end: on the wall and on the processor."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     subprocess.run([*MODULE, *words], stdout=subprocess.DEVNULL, env=environment(home), check=True)

@@ -56,13 +56,13 @@ def run(*words: str) -> Done:
 
 
 def records(run_folder: Path) -> list[dict]:
-    """The evaluations in a run's metrics.jsonl."""
+    """Return the evaluations in a run's metrics.jsonl."""
     lines = (run_folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [record for record in map(json.loads, lines) if record["kind"] == "eval"]
 
 
 def training(done: Done) -> dict:
-    """The figures of a run: accuracies, seconds of training in all, and until the goal was reached (None: never)."""
+    """Return the figures of a run: accuracies, seconds of training in all, and until the goal was reached (None: never)."""
     found = records(Path(done.result["path"]))
     validated = [record for record in found if record["split"] == "validation"]
     reached = next((record for record in validated if record["accuracy"] >= GOAL), None)
@@ -80,7 +80,7 @@ def training(done: Done) -> dict:
 
 
 def speed(done: Done) -> dict:
-    """The engine beside the loop by hand."""
+    """Return the engine beside the loop by hand."""
     [network] = done.result["networks"]
     return {
         "command": done.command,
@@ -95,7 +95,7 @@ def speed(done: Done) -> dict:
 
 
 def as_markdown(report: dict) -> str:
-    """The report as a page."""
+    """Return the report as a page."""
     lines = ["# GPU report", ""]
     if found := report.get("bench"):
         machine, rates = found["machine"], found["images_per_s"]

@@ -69,7 +69,7 @@ def arrows(graph: Graph) -> int:
 
 
 def heights(graph: Graph) -> dict[str, int]:
-    """Number the floors from 1 upwards; folders that import each other in a circle share a floor."""
+    """Return the number the floors from 1 upwards; folders that import each other in a circle share a floor."""
     height = dict.fromkeys(graph, 1)
     for _ in graph:
         for name, targets in graph.items():

@@ -38,7 +38,7 @@ class Terminal:
         fcntl.ioctl(self.file, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
 
     def read(self, wait_s: float) -> bytes:
-        """What was painted, at most ``wait_s`` seconds from now; nothing if nothing was."""
+        """Return what was painted, at most ``wait_s`` seconds from now; nothing if nothing was."""
         return os.read(self.file, 1 << 16) if select.select([self.file], [], [], wait_s)[0] else b""
 
     def until(self, wanted: bytes) -> None:
@@ -57,7 +57,7 @@ class Terminal:
         return count
 
     def press(self, key: bytes) -> tuple[float, int]:
-        """Seconds until something was painted after a key, and all bytes painted until it is quiet again."""
+        """Return the seconds until something was painted after a key, and all bytes painted until it is quiet again."""
         begun = time.perf_counter()
         os.write(self.file, key)
         first = self.read(PATIENCE_S)
@@ -72,7 +72,7 @@ class Terminal:
 
 
 def measure(size: tuple[int, int], keys: int, network: str) -> dict[str, list[tuple[float, int]]]:
-    """The samples of both places."""
+    """Return the samples of both places."""
     from cnn_explorer.models.catalogue import registry
 
     first = next(iter(registry.variants())).encode()

@@ -103,7 +103,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _configure(folder: Path) -> None:
-    """Everything that the program writes goes into ``folder``; torch with one thread, so that processes can be forked."""
+    """Set the program up to write into ``folder``, and torch to use one thread, so that processes can be forked."""
     models = folder / "models"
     models.mkdir(parents=True, exist_ok=True)
     (models / "subject.md").write_text(NOTE)
@@ -184,7 +184,7 @@ class Tester:
         return True
 
     def summary(self, seconds: float) -> str:
-        """All in one line."""
+        """Return all in one line."""
         points = ", ".join(f"{count} {how}" for how, count in sorted(self.how.items()))
         states = ", ".join(f"{count} {state}" for state, count in self.where.most_common())
         return (
@@ -298,7 +298,7 @@ class Remains:
         self.best = _flat(best)
 
     def difference(self, other: Remains) -> str:
-        """What differs in ``other``, in words; nothing where all is equal."""
+        """Return what differs in ``other``, in words; nothing where all is equal."""
         if other.state != self.state:
             return f"it is {other.state}"
         if other.torn or other.leftovers:
@@ -323,14 +323,14 @@ def _is_record(line: bytes) -> bool:
 
 
 def _computed(record: dict) -> dict | None:
-    """A record without what is measured; nothing of an event, as a resumed run has more of them."""
+    """Return a record without what is measured; nothing of an event, as a resumed run has more of them."""
     if record["kind"] == "event":
         return None
     return {key: value for key, value in record.items() if key not in MEASURED}
 
 
 def _flat(value: Any) -> object:
-    """Tensors as their type, shape and bytes, in whatever they are."""
+    """Return the tensors as their type, shape and bytes, in whatever they are."""
     if isinstance(value, dict):
         return {key: _flat(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

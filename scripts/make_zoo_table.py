@@ -44,7 +44,7 @@ def oracle() -> dict[str, dict]:
 
 
 def reference(family: str) -> str:
-    """Which library the family's test compares with, by what it imports and calls."""
+    """Return which library the family's test compares with, by what it imports and calls."""
     path = ROOT / "tests" / "models" / f"test_{family}.py"
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if "assert_same_function" not in text and "differences(" not in text and "transplant" not in text:
@@ -54,7 +54,7 @@ def reference(family: str) -> str:
 
 
 def runs(name: str, stem: str, size: int) -> bool:
-    """Whether a network can be built with a stem for ``size`` pixels and run on them."""
+    """Return whether a network can be built with a stem for ``size`` pixels and run on them."""
     channels = registry.find(name).counts(stem).input[0]
     try:
         network = counting.on_meta(lambda: registry.build(name, stem=stem, image_size=size)).eval()
@@ -66,7 +66,7 @@ def runs(name: str, stem: str, size: int) -> bool:
 
 
 def smallest(name: str, stem: str) -> int | None:
-    """Smallest side that runs: doubled until it does, then the gap halved."""
+    """Return the smallest side that runs: doubled until it does, then the gap halved."""
     high = 1
     while not runs(name, stem, high):
         high *= 2

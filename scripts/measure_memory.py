@@ -36,7 +36,7 @@ def loss_of(network: torch.nn.Module, images: torch.Tensor, targets: torch.Tenso
 
 
 def measured_peak(name: str, batch: int) -> int:
-    """Bytes at the peak of one training step, weights and optimiser state included."""
+    """Return the bytes at the peak of one training step, weights and optimiser state included."""
     torch.manual_seed(0)
     network = registry.build(name, stem="small").train()
     shape = registry.find(name).counts("small").input

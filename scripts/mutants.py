@@ -72,7 +72,7 @@ class Mutant:
 
 
 def target(text: str) -> Target:
-    """``trainer=tests/trainer,tests/cli`` as a target."""
+    """Return ``trainer=tests/trainer,tests/cli`` as a target."""
     path, _, tests = text.partition("=")
     if not tests:
         raise argparse.ArgumentTypeError(f"{text!r} has no tests; write PATH=TESTS, for example trainer=tests/trainer")
@@ -83,7 +83,9 @@ def target(text: str) -> Target:
 
 
 def files_of(targets: Sequence[Target]) -> dict[str, tuple[str, ...]]:
-    """Each Python file below the targets with its tests; where targets lie in each other, those of the closer one."""
+    """Return each Python file below the targets with its tests; where targets lie in each other, those of the closer
+    one.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for one in sorted(targets, key=lambda one: len(one.path)):
         path = ROOT / one.path
@@ -93,7 +95,7 @@ def files_of(targets: Sequence[Target]) -> dict[str, tuple[str, ...]]:
 
 
 def changed_lines(source: str, mutation: Mutation) -> tuple[str, str]:
-    """The lines that a mutation changes, before and after, each as one line without its indentation."""
+    """Return the lines that a mutation changes, before and after, each as one line without its indentation."""
     before, after = source.splitlines(), mutation.apply(source).splitlines()
     blocks = [b for b in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if b[0] != "equal"]
     first, last = blocks[0], blocks[-1]
@@ -102,7 +104,7 @@ def changed_lines(source: str, mutation: Mutation) -> tuple[str, str]:
 
 
 def draw(sources: Mapping[str, str], tests: Mapping[str, tuple[str, ...]], count: int, seed: int) -> list[Mutant]:
-    """``count`` different mutants of the files in ``sources``, by the seed: from each kind in turn while it has some."""
+    """Draw ``count`` different mutants of the files in ``sources``, by the seed, from each kind in turn."""
     chance = random.Random(seed)
     by_kind: dict[str, list[Mutant]] = {kind: [] for kind in KINDS}
     for file, source in sources.items():
@@ -148,7 +150,7 @@ class Scratch:
 
     @contextlib.contextmanager
     def mutated(self, mutant: Mutant) -> Iterator[None]:
-        """The copy with the mutant in it for as long."""
+        """Put the mutant into the copy for the time of the block."""
         path = self.root / mutant.file
         source = path.read_text()
         path.write_text(mutant.mutation.apply(source))
@@ -179,7 +181,9 @@ class Scratch:
 
 
 def died_by(code: int | None, text: str, limit_s: float) -> str:
-    """What ended a run of pytest with an exit code (None: the time limit) and this output; "" where all tests passed."""
+    """Return what ended a run of pytest with an exit code (None: the time limit) and this output; "" where all tests
+    passed.
+    """
     if code is None:
         return f"time limit of {limit_s:g} s"
     if code == PASSED:
@@ -195,7 +199,7 @@ def died_by(code: int | None, text: str, limit_s: float) -> str:
 
 
 def try_one(mutant: Mutant, scratch: Scratch, options: argparse.Namespace) -> dict:
-    """The record of a mutant: tried against its own tests, and where it survives these, against the whole suite."""
+    """Return the record of a mutant: tried against its own tests, and where it survives these, against the whole suite."""
     before, after = changed_lines((scratch.root / mutant.file).read_text(), mutant.mutation)
     record: dict = {"key": mutant.key, "file": mutant.file, "line": mutant.mutation.line, "kind": mutant.mutation.kind}
     with scratch.mutated(mutant):
@@ -205,7 +209,7 @@ def try_one(mutant: Mutant, scratch: Scratch, options: argparse.Namespace) -> di
 
 
 def read_results(path: Path, header: Mapping[str, object]) -> list[dict]:
-    """The records so far; a torn last line is cut off. SystemExit where they are of another draw."""
+    """Return the records so far; a torn last line is cut off. SystemExit where they are of another draw."""
     if not path.exists():
         path.write_text(json.dumps(header) + "\n")
         return []
@@ -220,7 +224,7 @@ def read_results(path: Path, header: Mapping[str, object]) -> list[dict]:
 
 
 def read_equivalent(path: Path) -> dict[tuple[str, str, str, str], str]:
-    """The reason of each mutant that nobody could notice, by file, kind, and its lines before and after."""
+    """Return the reason of each mutant that nobody could notice, by file, kind, and its lines before and after."""
     if not path.exists():
         return {}
     entries = tomllib.loads(path.read_text()).get("equivalent", [])
@@ -228,7 +232,7 @@ def read_equivalent(path: Path) -> dict[tuple[str, str, str, str], str]:
 
 
 def table(records: Sequence[dict], equivalent: Mapping[tuple[str, str, str, str], str]) -> str:
-    """What died, by which test, and what survived, as Markdown."""
+    """Return what died, by which test, and what survived, as Markdown."""
     rows, counts = [], {"own": 0, "whole": 0, "survived": 0, "equivalent": 0}
     for record in records:
         whole = record["whole"] or {"died_by": ""}

@@ -49,7 +49,7 @@ class Mutation:
     text: str
 
     def apply(self, source: str) -> str:
-        """The source with the change in it."""
+        """Return the source with the change in it."""
         data = source.encode()
         return (data[: self.start] + self.text.encode() + data[self.stop :]).decode()
 
@@ -65,21 +65,21 @@ class Source:
             self._lines.append(self._lines[-1] + len(line))
 
     def place(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
-        """First byte of a node and the byte behind it."""
+        """Return the first byte of a node and the byte behind it."""
         assert node.end_lineno is not None and node.end_col_offset is not None
         return self._lines[node.lineno - 1] + node.col_offset, self._lines[node.end_lineno - 1] + node.end_col_offset
 
     def text(self, node: ast.expr | ast.stmt) -> str:
-        """The source of a node."""
+        """Return the source of a node."""
         start, stop = self.place(node)
         return self.data[start:stop].decode()
 
     def replaced(self, kind: str, node: ast.expr | ast.stmt, text: str) -> Mutation:
-        """A mutation that puts ``text`` in the place of a node."""
+        """Return a mutation that puts ``text`` in the place of a node."""
         return Mutation(kind, node.lineno, *self.place(node), text)
 
     def between(self, kind: str, left: ast.expr, right: ast.expr, before: str, after: str) -> Iterator[Mutation]:
-        """A mutation of the operator that stands between two nodes."""
+        """Yield a mutation of the operator that stands between two nodes."""
         start, stop = self.place(left)[1], self.place(right)[0]
         gap = self.data[start:stop].decode()
         pattern = rf"\b{before}\b".replace(" ", r"\s+") if before[0].isalpha() else re.escape(before)
@@ -89,7 +89,7 @@ class Source:
 
 
 def mutations(text: str) -> list[Mutation]:
-    """All mutations of a source, in its order. A few may be no program, or the same one: see `differs`."""
+    """Return all mutations of a source, in its order. A few may be no program, or the same one: see `differs`."""
     source = Source(text)
     found = [m for node in _nodes(source.tree) for of_kind in KINDS.values() for m in of_kind(source, node)]
     closer = {(m.start, m.stop) for m in found if m.kind in ("default", "slice")}
@@ -98,7 +98,7 @@ def mutations(text: str) -> list[Mutation]:
 
 
 def differs(mutation: Mutation, text: str) -> bool:
-    """Whether the mutation of a source compiles, and to another program."""
+    """Return whether the mutation of a source compiles, and to another program."""
     try:
         changed = ast.parse(mutation.apply(text))
         compile(changed, "mutant", "exec")
@@ -108,7 +108,7 @@ def differs(mutation: Mutation, text: str) -> bool:
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those whose change nobody could notice, or whose place is not known."""
+    """Yield all nodes but those whose change nobody could notice, or whose place is not known."""
     yield tree
     for name, value in ast.iter_fields(tree):
         if name in ("annotation", "returns", "decorator_list", "type_params"):
@@ -152,7 +152,7 @@ def _negated(source: Source, node: ast.AST) -> Iterator[Mutation]:
 
 
 def _other_value(node: ast.expr) -> str | None:
-    """Another constant: the next number, twice a fraction, the other truth value; None where there is none."""
+    """Return another constant: the next number, twice a fraction, the other truth value; None where there is none."""
     if not isinstance(node, ast.Constant):
         return None
     value = node.value

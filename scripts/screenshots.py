@@ -58,7 +58,7 @@ async def wait(pilot: Pilot, done: Callable[[], bool], what: str) -> None:
 
 
 async def take(name: str, paths: AppPaths, out: Path) -> None:
-    """One image."""
+    """Save one image."""
     size, steps = SHOTS[name]
     app = ExplorerApp(paths)
     async with app.run_test(size=size) as pilot:

@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "training.md"
 
 
 def row(defined: Setting) -> str:
-    """A line of a table: the option, what it means and takes, what it needs, and where it is explained."""
+    """Return a line of a table: the option, what it means and takes, what it needs, and where it is explained."""
     switch = defined.kind is bool and not defined.is_action
     option = f"`--{defined.name}`" + (f", `--no-{defined.name}`" if switch else "")
     takes = "" if defined.kind is bool else defined.takes
@@ -28,13 +28,13 @@ def row(defined: Setting) -> str:
 
 
 def table(group: str) -> str:
-    """The table of a group."""
+    """Return the table of a group."""
     rows = [row(defined) for defined in of_groups([group])]
     return "\n".join(["| option | meaning | takes |", "|---|---|---|", *rows])
 
 
 def filled(text: str) -> str:
-    """The page with every table as it follows from the definitions. ValueError where the page lacks one."""
+    """Return the page with every table as it follows from the definitions. ValueError where the page lacks one."""
     for group in GROUPS:
         marked = re.compile(rf"(<!-- options: {group} -->\n).*?(<!-- end -->)", flags=re.S)
         text, count = marked.subn(lambda found, group=group: f"{found[1]}{table(group)}\n{found[2]}", text)

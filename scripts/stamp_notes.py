@@ -20,7 +20,7 @@ MARKER = "# Counted from the code by scripts/stamp_notes.py; what stands above t
 
 
 def count_stem(variant: str, stem: str, shape: list[int], classes: int) -> counting.Count:
-    """Counts of one variant, built on the meta device."""
+    """Return the counts of one variant, built on the meta device."""
     family = registry.find(variant).family
     builder = getattr(registry.module(family), variant)
     options = {"stem": "small"} if stem == "small" else {}

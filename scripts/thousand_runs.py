@@ -79,7 +79,7 @@ def _record(step: int, records: int) -> str:
 
 
 def measure(folder: Path, repetitions: int) -> dict[str, float]:
-    """Medians in milliseconds, by what was done."""
+    """Return the medians in milliseconds, by what was done."""
     from cnn_explorer.trainer.runs.reader import RunCache
 
     def program(*words: str) -> Callable[[], object]:

@@ -46,7 +46,9 @@ def fits(ours: float, printed: float) -> bool:
 
 
 def rows() -> list[tuple[str, str, str, bool, list[tuple[float, float, bool]]]]:
-    """Row, our parameters as printed, the paper's, whether equal; per size our GFLOPs, the paper's, whether they fit."""
+    """Return the row, our parameters as printed, the paper's, whether equal; per size our GFLOPs, the paper's, whether
+    they fit.
+    """
     table = []
     for row, name, printed, *flops in PAPER:
         counts = [count(name, size) for size in (224, 384)]

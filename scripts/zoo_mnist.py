@@ -35,20 +35,20 @@ HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|---:|---:|---:|---:|---:|\n"
 
 
 def smallest(family: registry.Family) -> registry.Variant:
-    """The variant that costs least on small images; plain twins only where there is nothing else."""
+    """Return the variant that costs least on small images; plain twins only where there is nothing else."""
     candidates = [variant for variant in family.variants if "plain" not in variant.tags] or list(family.variants)
     return min(candidates, key=lambda variant: variant.counts("small").macs)
 
 
 def digits() -> DataSet:
-    """MNIST with the first 10,000 training digits as the training part."""
+    """Return MNIST with the first 10,000 training digits as the training split."""
     data = datasets.load("mnist", settings.data_folder(), settings.cache_folder(), validation=0)
     train = LabelledImages(data.train.source[:TRAINING_DIGITS], data.train.labels[:TRAINING_DIGITS])
     return dataclasses.replace(data, train=train)
 
 
 def train_one_epoch(name: str, data: DataSet) -> tuple[int, float, float]:
-    """Steps, seconds of training, test accuracy."""
+    """Train one epoch; return steps, seconds of training, test accuracy."""
     short = {"epochs": 1, "batch_size": 64, "warmup": 0.2, "augment": (), "ema": 0.0}
     config = planner.plan(TrainRequest.of(name, dataset="mnist", device="cpu", **short), log=lambda line: None).config
     session = build_session(config, data, torch.device("cpu"))

@@ -125,7 +125,7 @@ class ExplorerApp(App[None]):
         saved_state.save(self.paths.state, self.saved_state)
 
     def _first_theme(self) -> str:
-        """What was asked for, else what was used last, else what suits the terminal."""
+        """Return what was asked for, else what was used last, else what suits the terminal."""
         wanted = (self.options.theme, self.saved_state.theme, terminal.fitting_theme(self))
         return next(theme for theme in wanted if theme in THEMES)
 
@@ -175,7 +175,7 @@ class ExplorerApp(App[None]):
             self._notify_end(run)
 
     def _notify_end(self, run: Run) -> None:
-        """A run is over: say so here and, if wanted, to the terminal."""
+        """Show that a run has ended, here and, if wanted, by a notification of the terminal."""
         sentence = notifications.sentence(run)
         self.show_message(sentence, "information" if STATES[run.state].good else "error")
         if self.options.notify == "bell":
@@ -229,11 +229,11 @@ class ExplorerApp(App[None]):
         return [run for run in self.runs if run.live]
 
     def show_message(self, text: str, severity: str = "information") -> None:
-        """A short message that goes away by itself. The text is shown as it is, never read as markup."""
+        """Show a short message that goes away by itself. The text is shown as it is, never read as markup."""
         self.notify(text, severity=severity, markup=False)  # pyright: ignore[reportArgumentType] its words are Textual's
 
     def run_selection_changed(self) -> None:
-        """Another run is marked or pinned: every screen that draws them draws them again."""
+        """Draw the screens again that show marked and pinned runs: the selection has changed."""
         for screen in self.base_screens:
             screen.runs_changed(self.runs)
 
@@ -374,7 +374,7 @@ class ExplorerApp(App[None]):
             self.show_message(words)
 
     def action_next_theme(self) -> None:
-        """The next theme; it is remembered."""
+        """Change to the next theme, and remember it."""
         self.theme = self.saved_state.theme = catalogue_list.following(self.theme, THEMES)
         self.show_message(f"colours: {self.theme}")
 
@@ -396,7 +396,7 @@ class ExplorerApp(App[None]):
         return self.options.quiz and self.saved_state.quiz
 
     async def action_back(self) -> None:
-        """One step back, in the screen or to the one before it."""
+        """Go one step back, in the screen or to the one before it."""
         screen = self.screen
         if isinstance(screen, BaseScreen) and screen.go_back():
             return
@@ -405,7 +405,7 @@ class ExplorerApp(App[None]):
             self.saved_state.screen = self.base_screens[-1].PLACE
 
     def action_help(self) -> None:
-        """The keys of this screen."""
+        """Show the keys of this screen."""
         from .screens.help import HelpScreen, terms
 
         screen = self.screen
@@ -439,7 +439,7 @@ class ExplorerApp(App[None]):
             self.call_from_thread(self.end)
 
     def action_interrupt(self) -> None:
-        """Ctrl+C: the second one within two seconds ends the app."""
+        """Count Ctrl+C: the second one within two seconds ends the app."""
         now = time.monotonic()
         if now - self._interrupted < TWICE_S:
             self.end()
@@ -447,7 +447,7 @@ class ExplorerApp(App[None]):
         self.show_message("Ctrl+C once more to quit; runs go on without the app")
 
     def get_system_commands(self, screen: Screen):
-        """The palette: the same table as the keys."""
+        """Fill the palette from the table of the keys."""
         for base in self.base_screens[-1:]:
             for command in base.active_commands():
                 if command.palette:

@@ -25,7 +25,7 @@ class NetworkSummary:
 
 
 def summary(name: str, layer: Layer, memory: Memory | None) -> NetworkSummary:
-    """The summary of an analysed network; ``memory`` is that of training it, None where that is unknown."""
+    """Return the summary of an analysed network; ``memory`` is that of training it, None where that is unknown."""
     parts = tuple(
         (child.name, child.parameters, child.macs) for child in layer.children if child.parameters or child.macs
     )
@@ -73,7 +73,9 @@ OPERATION_WORDS = {
 
 
 def kind_of(layer: Layer) -> str:
-    """The name under which a leaf is counted: "Conv2d 3×3", "Conv2d 3×3 depthwise", "Linear", "+ (sum of branches)"."""
+    """Return the name under which a leaf is counted: "Conv2d 3×3", "Conv2d 3×3 depthwise", "Linear", "+ (sum of
+    branches)".
+    """
     if layer.kind == "operation":
         return OPERATION_WORDS.get(layer.type, layer.type)
     kernel = layer.settings.get("kernel_size")
@@ -88,7 +90,7 @@ def kind_of(layer: Layer) -> str:
 
 
 def count_layers(layer: Layer) -> tuple[Counter[str], Counter[str]]:
-    """How often each kind of leaf runs, and the parameters under each kind. ``layer`` must not be folded."""
+    """Return how often each kind of leaf runs, and the parameters under each kind. ``layer`` must not be folded."""
     times: Counter[str] = Counter()
     parameters: Counter[str] = Counter()
     for _, row in layer.walk():
@@ -102,7 +104,7 @@ IGNORED = ("Identity", "Dropout", "DropPath", "StochasticDepth", "Flatten", "Per
 
 
 def difference(older: Layer, newer: Layer) -> list[Change]:
-    """What was added, removed or resized from one network to another; kinds that are equal in both are left out."""
+    """Return what was added, removed or resized from one network to another; kinds that are equal in both are left out."""
     times_before, parameters_before = count_layers(older)
     times_after, parameters_after = count_layers(newer)
     changes = [

@@ -46,12 +46,12 @@ def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Number of trainable values; buffers such as running means are not counted, shared weights once."""
+    """Return the number of trainable values; buffers such as running means are not counted, shared weights once."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def module_macs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
-    """Multiply-adds by qualified module name ("" is the whole) for one image of ``shape`` (C, H, W), on meta."""
+    """Return the multiply-adds by qualified module name ("" is the whole) for one image of ``shape`` (C, H, W), on meta."""
     image = torch.empty((1, *shape), device="meta")
     was_training = network.training
     network.eval()

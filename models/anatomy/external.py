@@ -59,7 +59,7 @@ def network_spec(
     image_size: int | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> NetworkSpec:
-    """What ``name`` means, wherever a network's name is taken. UsageError with what would work on a miss."""
+    """Return what ``name`` means, wherever a network's name is taken. UsageError with what would work on a miss."""
     if ":" not in name:
         return _own(name, stem, num_classes, in_channels, image_size, shape)
     source, rest = name.split(":", 1)
@@ -125,7 +125,7 @@ def _torchvision(name: str, rest: str, shape: tuple[int, ...] | None) -> Network
 
 
 def _torchvision_shape(zoo: Any, name: str, is_clip: bool) -> tuple[int, ...]:
-    """Crop size of the weights' own preprocessing; frames of a clip from the family."""
+    """Return the crop size of the weights' own preprocessing; frames of a clip from the family."""
     size: tuple[int, ...] = CLIP[2:] if is_clip else IMAGE[1:]
     try:
         crop = zoo.get_model_weights(name).DEFAULT.transforms.keywords.get("crop_size", size)
@@ -160,7 +160,7 @@ def _callable(name: str, shape: tuple[int, ...], num_classes: int | None, in_cha
 
 
 def anatomy_of(what: NetworkSpec, batch: int = 1) -> Layer:
-    """The layer tree of any network.
+    """Return the layer tree of any network.
 
     UsageError where the network cannot take the size: which layer fails, with which shape, and the smallest square that
     works, where there is one.
@@ -236,7 +236,9 @@ def _shape_of(args: tuple) -> tuple[int, ...]:
 
 
 def _smallest(what: NetworkSpec) -> int | None:
-    """Smallest side that runs, by trying powers of two and then halving the gap; None where none up to 512 does."""
+    """Return the smallest side that runs, by trying powers of two and then halving the gap; None where none up to 512
+    does.
+    """
 
     def works(size: int) -> bool:
         shape = (*what.shape[:-2], size, size)

@@ -18,7 +18,7 @@ class Formula:
 
 
 def formulas(layer: Layer) -> list[Formula]:
-    """The formulas that apply to one row: convolutions, poolings, linear layers and normalisations have some.
+    """Return the formulas that apply to one row: convolutions, poolings, linear layers and normalisations have some.
 
     What does not run in eval mode has no sizes to put in, so it has none.
     """
@@ -99,7 +99,9 @@ def _linear(layer: Layer) -> list[Formula]:
 
 
 def receptive_field_formula(before: Layer, layer: Layer, jump: int) -> Formula:
-    """How a convolution widens the receptive field: ``jump`` is the distance of its input's neighbours in image pixels."""
+    """Return how a convolution widens the receptive field: ``jump`` is the distance of its input's neighbours in image
+    pixels.
+    """
     kernel = _pair(layer.settings["kernel_size"])[-1]
     dilation = _pair(layer.settings.get("dilation", 1))[-1]
     start = before.receptive_field or 1

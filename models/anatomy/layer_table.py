@@ -61,14 +61,14 @@ class Layer:
         return not self.inputs or self.inputs[0] != self.output
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Layer]]:
-        """This row and all below it, with their depths, in order of execution."""
+        """Yield this row and all below it, with their depths, in order of execution."""
         yield depth, self
         for child in self.children:
             yield from child.walk(depth + 1)
 
 
 def layer_settings(module: nn.Module) -> dict[str, Any]:
-    """Kernel, stride, padding, dilation, groups and the like of one layer, as far as it has them."""
+    """Return the kernel, stride, padding, dilation, groups and the like of one layer, as far as it has them."""
     names = (
         "kernel_size",
         "stride",
@@ -123,7 +123,7 @@ def analyse_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) 
 
 
 def analyse_run(network: nn.Module, image: torch.Tensor | list[torch.Tensor]) -> Layer:
-    """The layer tree of one run on the image given; a detector takes a list of images and real values."""
+    """Return the layer tree of one run on the image given; a detector takes a list of images and real values."""
     root = trace(network, image)
     return _layer(root, network, root.used)
 
@@ -160,14 +160,14 @@ def _layer(node: Node, network: nn.Module, used: set[int]) -> Layer:
 
 
 def _idle(name: str, module: nn.Module) -> Layer:
-    """A submodule that took no part in eval mode: an auxiliary head, say."""
+    """Return a submodule that took no part in eval mode: an auxiliary head, say."""
     settings = layer_settings(module)
     kind, parameters = type(module).__name__, count_parameters(module)
     return Layer(name, "module", kind, (), (), parameters, 0, 0, None, False, 0, settings, False, 1, ())
 
 
 def _signature(layer: Layer) -> tuple:
-    """What two neighbours must share to be folded into one row: everything but their names and receptive fields."""
+    """Return what two neighbours must share to be folded into one row: everything but their names and receptive fields."""
     below = tuple(_signature(child) for child in layer.children)
     settings = tuple(sorted((key, str(value)) for key, value in layer.settings.items() if key != "rate"))
     return (
@@ -184,7 +184,7 @@ def _signature(layer: Layer) -> tuple:
 
 
 def fold(layer: Layer) -> Layer:
-    """Neighbouring equal blocks become one row with ``times``; it keeps the last one's receptive field.
+    """Fold neighbouring equal blocks into one row with ``times``, which keeps the last one's receptive field.
 
     Parameters, work and output bytes of a folded row stay those of *one* block.
     """
@@ -206,25 +206,25 @@ def fold(layer: Layer) -> Layer:
 
 
 def prune(layer: Layer, keep: Callable[[Layer], bool]) -> Layer:
-    """The tree without leaves that ``keep`` rejects; a row with surviving children survives."""
+    """Return the tree without leaves that ``keep`` rejects; a row with surviving children survives."""
     children = tuple(prune(child, keep) for child in layer.children)
     return replace(layer, children=tuple(c for c in children if c.children or keep(c)))
 
 
 def cut(layer: Layer, depth: int) -> Layer:
-    """The tree down to ``depth`` levels below this row."""
+    """Return the tree down to ``depth`` levels below this row."""
     if depth <= 0:
         return replace(layer, children=())
     return replace(layer, children=tuple(cut(child, depth - 1) for child in layer.children))
 
 
 def as_dict(layer: Layer) -> dict[str, Any]:
-    """The tree as JSON-able data."""
+    """Return the tree as JSON-able data."""
     return asdict(layer)
 
 
 def from_dict(data: dict[str, Any]) -> Layer:
-    """The inverse of ``as_dict`` after a way through JSON."""
+    """Return the inverse of ``as_dict`` after a way through JSON."""
     return Layer(
         **{
             **data,
@@ -236,7 +236,7 @@ def from_dict(data: dict[str, Any]) -> Layer:
 
 
 def analyse_variant(name: str, stem: str | None = None, batch: int = 1, **arguments: Any) -> Layer:
-    """The layer tree of a catalogue network; ``arguments`` as for ``registry.build``."""
+    """Return the layer tree of a catalogue network; ``arguments`` as for ``registry.build``."""
     from ..catalogue import registry
 
     variant = registry.find(name)

@@ -74,7 +74,7 @@ class _FusedAttention(TorchFunctionMode):
 
 
 def _saved_in_order(network: nn.Module, image: Tensor) -> tuple[list[_Saved], int]:
-    """What autograd saves, in order of the forward pass, and the largest single activation in bytes."""
+    """Return what autograd saves, in order of the forward pass, and the largest single activation in bytes."""
     owners = {weight.untyped_storage()._cdata: weight for weight in network.parameters()}
     buffers = {buffer.untyped_storage()._cdata for buffer in network.buffers()}
     seen: dict[int, Tensor] = {}
@@ -100,7 +100,7 @@ def _saved_in_order(network: nn.Module, image: Tensor) -> tuple[list[_Saved], in
 def training_memory(
     network: nn.Module, shape: tuple[int, ...], batch: int, precision: str = "fp32", optimizer: str = "sgd"
 ) -> Memory:
-    """Memory of one training step at ``batch`` images of ``shape`` (C, H, W).
+    """Return the memory of one training step at ``batch`` images of ``shape`` (C, H, W).
 
     ``network`` lives on the meta device and is used up (its precision is changed). "bf16" means autocast: weights,
     gradients and optimiser state stay fp32, activations and a second copy of the weights are bf16.
@@ -130,7 +130,7 @@ def training_memory(
 
 
 def largest_batch(first: Memory, memory_at: Callable[[int], Memory], available: int) -> int:
-    """The number of images that fit into ``available`` bytes; 0 where not even one does.
+    """Return the number of images that fit into ``available`` bytes; 0 where not even one does.
 
     Follows the straight line through the memory at two batch sizes: ``first``, and that which ``memory_at`` gives near
     the answer. One size would not do, because the gradients of the weights do not grow with the batch.

@@ -31,7 +31,9 @@ LARGEST_BUILT = 160_000_000
 
 
 def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
-    """The layer tree of a network, each row with its phrase and formulas; ``what`` as for ``external.network_spec``."""
+    """Return the layer tree of a network, each row with its phrase and formulas; ``what`` as for
+    ``external.network_spec``.
+    """
     from . import layer_table
 
     tree = _tree(what)
@@ -39,7 +41,7 @@ def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
 
 
 def memory(batch: int, **what: Any) -> dict[str, Any]:
-    """Memory of training at ``batch`` images, with SGD with momentum, in each precision."""
+    """Return the memory of training at ``batch`` images, with SGD with momentum, in each precision."""
     from . import counting, external
     from .memory import BYTES, training_memory
 
@@ -52,7 +54,7 @@ def memory(batch: int, **what: Any) -> dict[str, Any]:
 
 
 def diff(older: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
-    """What was added, removed or resized between two networks, and the summary of each."""
+    """Return what was added, removed or resized between two networks, and the summary of each."""
     from . import compare
 
     before, after = _tree(older), _tree(newer)
@@ -64,7 +66,7 @@ def diff(older: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
 
 
 def summaries(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
-    """The figures of several networks, side by side."""
+    """Return the figures of several networks, side by side."""
     from . import compare, counting, external
     from .memory import training_memory
 
@@ -79,7 +81,7 @@ def summaries(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
 def pixel(
     layer: str, position: list[int], image: list[list[int]], weights: str | None = None, **what: Any
 ) -> dict[str, Any]:
-    """The arithmetic of one output value of a convolution, on a real image.
+    """Return the arithmetic of one output value of a convolution, on a real image.
 
     ``image`` are grey values 0 to 255, scaled to the size that the network takes. ``weights`` is the best.pt of a run of
     this network; without it the weights are drawn from a fixed seed.
@@ -100,7 +102,7 @@ def pixel(
 
 @lru_cache(maxsize=2)
 def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[list, list] | None]:
-    """The network, the shape of its image, and mean and deviation of each channel where it was trained."""
+    """Return the network, the shape of its image, and mean and deviation of each channel where it was trained."""
     import torch
 
     from . import counting, external
@@ -120,7 +122,9 @@ def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[
 
 
 def _as_input(image: list[list[int]], shape: tuple[int, ...], mean_and_std: tuple[list, list] | None) -> Any:
-    """The image as the network expects it (1, C, H, W), normalised as in training, or by itself where there was none."""
+    """Return the image as the network expects it (1, C, H, W), normalised as in training, or by itself where there was
+    none.
+    """
     import torch
 
     grey = torch.tensor(image, dtype=torch.float32)[None, None] / 255
@@ -163,7 +167,7 @@ QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def answer(line: str) -> dict[str, Any]:
-    """The reply to one line of stdin; an error becomes one line of text, never an end of the process."""
+    """Return the reply to one line of stdin; an error becomes one line of text, never an end of the process."""
     number = None
     try:
         request = json.loads(line)

@@ -93,7 +93,7 @@ WINDOW_POOLS = {
 
 
 def _deform_conv_macs(args: tuple, output: Tensor) -> int:
-    """Each output value sums over one kernel window of its group: declared here because the counter has no rule for it."""
+    """Count multiply-adds of a deformable convolution, one kernel window for each output value: the counter has no rule."""
     weight = args[1]
     return output.numel() * weight[0].numel()
 
@@ -174,7 +174,7 @@ class Recorder:
         self.hooks: list[Any] = []
 
     def run(self, image: Tensor | list[Tensor]) -> Node:
-        """One forward pass in the mode that the network is in."""
+        """Run one forward pass in the mode that the network is in."""
         for name, module in self.network.named_modules():
             self.hooks.append(module.register_forward_pre_hook(self._before(name), with_kwargs=True))
             self.hooks.append(module.register_forward_hook(self._after))
@@ -211,7 +211,7 @@ class Recorder:
             self.stack[-1].macs += node.macs
 
     def receptive_field_of(self, tensor: Tensor) -> ReceptiveField | None:
-        """The receptive field of a tensor; None for weights and what is made of them alone."""
+        """Return the receptive field of a tensor; None for weights and what is made of them alone."""
         known = self.fields.get(id(tensor))
         return known[1] if known else None
 
@@ -246,7 +246,7 @@ class Recorder:
         self.stack[-1].children.append(node)
 
     def note_pattern(self, pattern: str, before: Tensor, after: Tensor) -> None:
-        """A reordering of axes written as an einops pattern gets a row: that is where an image becomes tokens."""
+        """Add a row for axes reordered by an einops pattern: that is where an image becomes tokens."""
         node = Node(self.stack[-1].name, "rearrange", False, (tuple(before.shape),), tuple(after.shape))
         node.settings["pattern"] = pattern
         node.output_bytes = after.numel() * after.element_size()
@@ -254,7 +254,9 @@ class Recorder:
         self.stack[-1].children.append(node)
 
     def _is_plain_layer(self) -> bool:
-        """Whether the running module is a layer of torch.nn such as Linear, whose product needs no row of its own."""
+        """Return whether the running module is a layer of torch.nn such as Linear, whose product needs no row of its
+        own.
+        """
         running = self.stack[-1]
         module = self.network.get_submodule(running.name) if running.name else self.network
         return type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.MultiheadAttention)
@@ -267,7 +269,9 @@ class Recorder:
 
 
 def follow(packet: Any, args: tuple, fields: list[ReceptiveField], output: Tensor, has_weights: bool) -> ReceptiveField:
-    """The field of an operation's output from those of its inputs; ``has_weights``: some input is made of weights alone."""
+    """Return the field of an operation's output from those of its inputs; ``has_weights``: some input is made of
+    weights alone.
+    """
     local = [seen for seen in fields if not seen.is_global] or fields
     widest = max(local, key=lambda seen: seen.size)
     depth = max(seen.depth for seen in fields) + (packet in WEIGHTED and has_weights)
@@ -301,7 +305,7 @@ def _window(seen: ReceptiveField, kernel: int, stride: int, dilation: int) -> Re
 
 
 def _tensors(values: Any) -> list[Tensor]:
-    """The tensors in arguments or results, lists and tuples of them included (quicker than a general tree walk)."""
+    """Return the tensors in arguments or results, lists and tuples of them included (quicker than a general tree walk)."""
     if isinstance(values, Tensor):
         return [values]
     if isinstance(values, list | tuple):

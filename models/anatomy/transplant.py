@@ -55,14 +55,16 @@ def _tensors(values: Iterable) -> Iterable[Tensor]:
 
 
 def named_weights(network: nn.Module) -> dict[str, Tensor]:
-    """Parameters and running statistics by qualified name."""
+    """Return the parameters and running statistics by qualified name."""
     weights: dict[str, Tensor] = dict(network.named_parameters())
     weights.update({name: b for name, b in network.named_buffers() if name.rsplit(".", 1)[-1] in STATISTICS})
     return weights
 
 
 def execution_order(network: nn.Module, image: Tensor) -> list[str]:
-    """Names of the weights in the order in which ``network(image)`` uses them, those that it never uses left out."""
+    """Return the names of the weights in the order in which ``network(image)`` uses them, those that it never uses left
+    out.
+    """
     uses = _UseOrder({id(tensor): name for name, tensor in named_weights(network).items()})
     with torch.no_grad(), uses:
         network(image)
@@ -70,7 +72,7 @@ def execution_order(network: nn.Module, image: Tensor) -> list[str]:
 
 
 def essential_shape(tensor: Tensor) -> tuple[int, ...]:
-    """The shape without axes of length 1: what two layouts of the same weights have in common."""
+    """Return the shape without axes of length 1: what two layouts of the same weights have in common."""
     return tuple(n for n in tensor.shape if n != 1)
 
 
@@ -123,7 +125,7 @@ def transplant(
 
 
 def depends_on_classes(build: Callable[[int], nn.Module]) -> frozenset[str]:
-    """Names of the weights whose shape follows from the number of classes: what new classes need anew.
+    """Return the names of the weights whose shape follows from the number of classes: what new classes need anew.
 
     ``build(classes)`` makes the network; it is called twice on the meta device.
     """

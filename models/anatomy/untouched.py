@@ -90,7 +90,7 @@ def _twin(tensor: Tensor, device: str) -> Tensor:
 
 
 def _give_hooks_of_torch(module: nn.Module, memo: dict[int, Any]) -> None:
-    """Hang the hooks by which torch itself works onto the copy of ``module``, under the same numbers."""
+    """Add the hooks by which torch itself works to the copy of ``module``, under the same numbers."""
     for name in HOOKS:
         for number, hook in getattr(module, name).items():
             kept = _for_copy(hook, memo)

@@ -34,7 +34,7 @@ class Step:
 
 
 def steps(layer: Layer) -> list[Step]:
-    """The steps inside one row of the layer tree, in order; wrappers with a single child are seen through."""
+    """Return the steps inside one row of the layer tree, in order; wrappers with a single child are seen through."""
     inside = layer
     while len(inside.children) == 1 and inside.children[0].children:
         inside = inside.children[0]
@@ -137,7 +137,7 @@ PHRASES: dict[str, Callable[[Layer], str]] = {
 
 
 def phrase(layer: Layer) -> str:
-    """What a row does, in one phrase, with its own numbers."""
+    """Return what a row does, in one phrase, with its own numbers."""
     if layer.type in PHRASES and layer.output and (layer.inputs or layer.kind == "operation"):
         return PHRASES[layer.type](layer)
     if not layer.executed:
@@ -146,7 +146,7 @@ def phrase(layer: Layer) -> str:
 
 
 def _change(layer: Layer) -> str:
-    """For a block: how it changes the size of what goes through."""
+    """Return how a block changes the size of what goes through."""
     before, after = (layer.inputs[0][1:] if layer.inputs else ()), layer.output[1:]
     if before == after:
         return "keeps the size"
@@ -204,7 +204,7 @@ def output_pixel(network: nn.Module, name: str, image: Tensor, position: tuple[i
 
 
 def _window_at(layer: nn.Conv2d, entering: Tensor, channel: int, row: int, column: int) -> Tensor:
-    """The input values under the kernel, zeros where it reaches over the edge: (C_in / groups, kernel, kernel)."""
+    """Return the input values under the kernel, zeros where it reaches over the edge: (C_in / groups, kernel, kernel)."""
     assert not isinstance(layer.padding, str), "refused before"
     (pad_y, pad_x), (step_y, step_x), (gap_y, gap_x) = layer.padding, layer.stride, layer.dilation
     padded = nn.functional.pad(entering[0], (pad_x, pad_x, pad_y, pad_y))

@@ -19,7 +19,7 @@ class Relative:
 
 
 def lineage() -> list[Relative]:
-    """Every family with its parents and children, oldest first."""
+    """Return every family with its parents and children, oldest first."""
     families = registry.families()
     known = {family.name for family in families}
     children: dict[str, list[str]] = {family.name: [] for family in families}
@@ -40,7 +40,7 @@ def lineage() -> list[Relative]:
 
 
 def timeline() -> dict[int, list[str]]:
-    """Families by year."""
+    """Return the families by year."""
     years: dict[int, list[str]] = {}
     for relative in lineage():
         years.setdefault(relative.year, []).append(relative.name)
@@ -48,7 +48,7 @@ def timeline() -> dict[int, list[str]]:
 
 
 def tree_lines(ascii_only: bool = False) -> list[str]:
-    """The tree as text, each family under the first parent that its note names; further parents stand behind it."""
+    """Return the tree as text, each family under the first parent that its note names; further parents stand behind it."""
     relatives = {relative.name: relative for relative in lineage()}
     first_children: dict[str, list[str]] = {name: [] for name in relatives}
     roots = []

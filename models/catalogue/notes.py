@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^```block (\S+) (\S+)$", re.MULTILINE)
 
 
 def quantity(value: float) -> str:
-    """A count in three figures with its unit, as the papers print it: 61.7 k, 11.7 M, 1.81 G."""
+    """Return a count in three figures with its unit, as the papers print it: 61.7 k, 11.7 M, 1.81 G."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= 0.9995 * size:
             scaled = value / size
@@ -36,12 +36,12 @@ def quantity(value: float) -> str:
 
 
 def count_text(count: int) -> str:
-    """A count that the catalogue has, as :func:`quantity`; "–" where the note was not stamped."""
+    """Return a count that the catalogue has, as :func:`quantity`; "–" where the note was not stamped."""
     return quantity(count) if count else "–"
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
-    """(64, 56, 56) as 64×56×56."""
+    """Return a shape as text: (64, 56, 56) as 64×56×56."""
     return "×".join(map(str, shape))
 
 
@@ -55,7 +55,7 @@ class ConceptPage:
 
 
 def pages() -> list[ConceptPage]:
-    """The concept pages, by title."""
+    """Return the concept pages, by title."""
     found = []
     for path in sorted(CONCEPTS.glob("*.md")):
         first = path.read_text(encoding="utf-8").split("\n", 1)[0]
@@ -64,12 +64,12 @@ def pages() -> list[ConceptPage]:
 
 
 def page_text(page: ConceptPage) -> str:
-    """The Markdown of a concept page with all figures put in."""
+    """Return the Markdown of a concept page with all figures put in."""
     return fill(page.path.read_text(encoding="utf-8"), page.path.name, None)
 
 
 def render(family: registry.Family) -> str:
-    """The Markdown of a note with all figures put in; UsageError names a macro that cannot be read."""
+    """Return the Markdown of a note with all figures put in; UsageError names a macro that cannot be read."""
     return BLOCK.sub("```text", fill(family.body, family.note_path.name, family))
 
 
@@ -87,7 +87,7 @@ def fill(text: str, file_name: str, family: registry.Family | None) -> str:
 
 
 def diagrams(family: registry.Family) -> list[tuple[str, str, str]]:
-    """The hand-drawn block diagrams of a note as (network, submodule, text)."""
+    """Return the hand-drawn block diagrams of a note as (network, submodule, text)."""
     found = []
     for match in BLOCK.finditer(family.body):
         text = family.body[match.end() : family.body.index("\n```", match.end())]

@@ -48,7 +48,7 @@ class StemCounts:
     stages_text: str = ""
 
     def stages(self) -> list[tuple[str, tuple[int, ...], int, int]]:
-        """Rows (name, output shape, parameters, multiply-adds) of the declared stages, in order."""
+        """Return the rows (name, output shape, parameters, multiply-adds) of the declared stages, in order."""
         rows = []
         for row in filter(None, self.stages_text.split("; ")):
             name, shape, parameters, macs = row.rsplit(" ", 3)
@@ -102,7 +102,7 @@ class Family:
 
 
 def split_note(text: str, path: Path) -> tuple[str, str]:
-    """Front matter (TOML text) and Markdown body of a note; UsageError where the fences are missing."""
+    """Split a note into front matter (TOML text) and Markdown body; UsageError where the fences are missing."""
     parts = text.split(FENCE + "\n", 2)
     if len(parts) != 3 or parts[0].strip():
         raise UsageError("note", str(path), "must begin with TOML front matter between two lines '+++'")
@@ -179,7 +179,7 @@ def _code_path(note: Path) -> Path:
 
 @cache
 def families() -> tuple[Family, ...]:
-    """Every architecture, oldest first; the user's own folder of pairs included."""
+    """Return every architecture, oldest first; the user's own folder of pairs included."""
     notes = sorted(NOTES.glob("*.md"))
     own = settings.models_folder()
     if own is not None:
@@ -197,7 +197,7 @@ def families() -> tuple[Family, ...]:
 
 @cache
 def variants() -> dict[str, Variant]:
-    """Every network by name, in the order of the catalogue."""
+    """Return every network by name, in the order of the catalogue."""
     return {variant.name: variant for family in families() for variant in family.variants}
 
 
@@ -219,7 +219,7 @@ def _aliases() -> dict[str, str]:
 
 
 def family(name: str) -> Family:
-    """The family of that name; UsageError with the nearest name on a miss."""
+    """Return the family of that name; UsageError with the nearest name on a miss."""
     by_name = {family.name: family for family in families()}
     if name not in by_name:
         raise UsageError("architecture", name, f"is unknown; {nearest(name, by_name)}")
@@ -227,7 +227,7 @@ def family(name: str) -> Family:
 
 
 def find(name: str) -> Variant:
-    """The network that a person means: exact name, alias or family name; case and hyphens do not matter."""
+    """Return the network that a person means: exact name, alias or family name; case and hyphens do not matter."""
     plain = name.strip().lower().replace("-", "_")
     known = _aliases()
     for candidate in (plain, plain.replace("_", "")):
@@ -238,7 +238,8 @@ def find(name: str) -> Variant:
 
 
 def comes_with_the_program(name: str) -> bool:
-    """Whether the network called ``name`` is one of the program's own, not of the user's folder; UsageError as `find`.
+    """Return whether the network called ``name`` is one of the program's own, not of the user's folder; UsageError as
+    `find`.
 
     Names with a colon are those of networks from outside the catalogue.
     """

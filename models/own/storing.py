@@ -116,7 +116,7 @@ def _tell_changes(files: Mapping[str, Path], reloaded: set[str], say: Say) -> No
 
 
 def _of_notebook(defined: list[tuple[str, Any]]) -> dict[str, Any]:
-    """What source.json says of a notebook's classes and functions, which are remembered as long as they live."""
+    """Return what source.json says of a notebook's classes and functions, which are remembered as long as they live."""
     token = secrets.token_hex(8) if defined else ""
     for number, (_, value) in enumerate(defined):
         known_here[token, number] = value
@@ -124,7 +124,7 @@ def _of_notebook(defined: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check(network: nn.Module) -> None:
-    """UsageError for what no training can begin with."""
+    """Raise UsageError for what no training can begin with."""
     kind = type(network).__name__
     tensors = [*network.named_parameters(), *network.named_buffers()]
     if any(is_lazy(tensor) for _, tensor in tensors):

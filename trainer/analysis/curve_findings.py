@@ -41,7 +41,7 @@ class Finding:
 
 
 def diagnose_curve(summary: CurveSummary) -> tuple[Finding, ...]:
-    """At most three findings, the most urgent first; always one, and only one while it is too early to say more."""
+    """Return at most three findings, the most urgent first; always one, and only one while it is too early to say more."""
     hopeless = [finding for rule in (_diverged, _too_early, _not_learning) if (finding := rule(summary))]
     if hopeless:
         return tuple(hopeless[:1])
@@ -60,7 +60,7 @@ def _diverged(summary: CurveSummary) -> Finding | None:
 
 
 def _smaller(summary: CurveSummary) -> str:
-    """Advice for a learning rate that is too high."""
+    """Return advice for a learning rate that is too high."""
     rate = f", {summary.rate:g}," if summary.rate else ""
     trial = f"{summary.rate / 3:.1g}" if summary.rate else "a smaller one"
     return f"Most often the learning rate{rate} is too high; try {trial}, a longer warm-up, or clipped gradients."
@@ -263,7 +263,7 @@ def _accuracies(summary: CurveSummary) -> list[CurvePoint]:
 
 
 def _newest_pair(summary: CurveSummary) -> tuple[CurvePoint, CurvePoint]:
-    """The newest evaluation and the training of the epoch before it; NaN where there is none."""
+    """Return the newest evaluation and the training of the epoch before it; NaN where there is none."""
     newest = summary.validation[-1] if summary.validation else CurvePoint(0.0, math.nan, math.nan)
     return newest, _train_of(summary, newest)
 
@@ -273,12 +273,12 @@ def _train_of(summary: CurveSummary, evaluation: CurvePoint) -> CurvePoint:
 
 
 def _best(points: list[CurvePoint]) -> CurvePoint:
-    """The point of the weights that the trainer keeps."""
+    """Return the point of the weights that the trainer keeps."""
     return max(points, key=lambda point: merit(point.accuracy, point.loss))
 
 
 def _epoch(point: CurvePoint) -> str:
-    """1.5, 15 or 150; never 1.5e+02."""
+    """Return an epoch as text: 1.5, 15 or 150; never 1.5e+02."""
     return f"{point.epoch:.2g}" if point.epoch < 10 else f"{point.epoch:.0f}"
 
 

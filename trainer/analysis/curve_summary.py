@@ -50,12 +50,12 @@ class CurveSummary:
         return max((point.epoch for point in (*self.train[-1:], *self.validation[-1:])), default=0.0)
 
     def train_in(self, first: float, last: float) -> CurvePoint:
-        """Means of the training after ``first`` and up to ``last`` epochs; NaN where there was none."""
+        """Return the means of the training after ``first`` and up to ``last`` epochs; NaN where there was none."""
         inside = [point for point in self.train if first < point.epoch <= last + 1e-9]
         return CurvePoint(last, mean(point.loss for point in inside), mean(point.accuracy for point in inside))
 
     def pieces(self, count: int) -> list[CurvePoint]:
-        """The training so far in ``count`` stretches of equal length; stretches without a record are left out."""
+        """Return the training so far in ``count`` stretches of equal length; stretches without a record are left out."""
         length = self.train[-1].epoch / count if self.train else 0.0
         if length <= 0:
             return []
@@ -74,7 +74,7 @@ class CurveSummary:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Mean of the finite values; NaN without any."""
+    """Return the mean of the finite values; NaN without any."""
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
 
@@ -140,7 +140,7 @@ class CurveSummaryBuilder:
             self._each *= 2
 
     def summary(self, run: Run) -> CurveSummary:
-        """The summary so far of the run that wrote the records."""
+        """Return the summary so far of the run that wrote the records."""
         train = self.points + ([_average(self._waiting)] if self._waiting else [])
         return curve_summary_of(run, train, self.evaluations, self.diverged_step)
 
@@ -163,7 +163,8 @@ def curve_summary_of(
 
 
 def diverged_step(record: dict) -> int | None:
-    """The step at which loss or gradient became NaN or infinite, by a record of the training; None while they are finite.
+    """Return the step at which loss or gradient became NaN or infinite, by a record of the training; None while they
+    are finite.
 
     A record is about all steps since the one before; where it does not name the step, its own is the nearest known.
     """
@@ -197,7 +198,7 @@ def read_curve_summary(run: Run) -> CurveSummary:
 
 
 def _training_before(first: Sequence[dict], records: Sequence[dict]) -> list[dict]:
-    """The training records of earlier steps than that of ``first``."""
+    """Return the training records of earlier steps than that of ``first``."""
     step = number(first[0].get("step")) or 0.0 if first else math.inf
     return [
         record for record in records if record.get("kind") == "train" and (number(record.get("step")) or 0.0) < step
@@ -214,7 +215,7 @@ def _or_nan(value: object) -> float:
 
 
 def _average(points: Sequence[CurvePoint]) -> CurvePoint:
-    """The later epoch with the means of loss and accuracy."""
+    """Return the later epoch with the means of loss and accuracy."""
     return CurvePoint(points[-1].epoch, mean(point.loss for point in points), mean(point.accuracy for point in points))
 
 
@@ -224,5 +225,5 @@ def _part(values: dict, key: str) -> dict:
 
 
 def _diverged_by_status(run: Run) -> int | None:
-    """The step at which a run diverged by its own account, where no record shows it."""
+    """Return the step at which a run diverged by its own account, where no record shows it."""
     return (whole(run.status.get("step")) or 0) if run.state == "diverged" else None

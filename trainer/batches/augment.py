@@ -18,7 +18,9 @@ Draws = dict[str, Tensor]
 
 
 def border(recipe: Recipe) -> tuple[int, str]:
-    """Width in pixels and kind ("mirror" or "black") of the border that the recipe's shifts need; width 0 without one."""
+    """Return the width in pixels and kind ("mirror" or "black") of the border that the recipe's shifts need; width 0
+    without one.
+    """
     if "crop" in recipe.augment:
         return recipe.crop_padding, "mirror"
     if "translate" in recipe.augment:
@@ -27,7 +29,7 @@ def border(recipe: Recipe) -> tuple[int, str]:
 
 
 def with_border(images: Tensor, width: int, kind: str) -> Tensor:
-    """Images with a border: (N, C, H, W) → (N, C, H + 2·width, W + 2·width), any dtype.
+    """Return the images with a border: (N, C, H, W) → (N, C, H + 2·width, W + 2·width), any dtype.
 
     "mirror" reflects about the outermost pixels, which are not repeated; it needs ``width`` < H. "black" fills with 0.
     """
@@ -41,14 +43,14 @@ def with_border(images: Tensor, width: int, kind: str) -> Tensor:
 
 
 def _mirrored(size: int, width: int, device: torch.device) -> Tensor:
-    """Indices -width … size + width - 1 folded back into 0 … size - 1: (size + 2·width,)."""
+    """Return the indices -width … size + width - 1 folded back into 0 … size - 1: (size + 2·width,)."""
     period = max(1, 2 * (size - 1))
     folded = torch.arange(-width, size + width, device=device) % period
     return torch.where(folded < size, folded, period - folded)
 
 
 def windows(bordered: Tensor, width: int) -> Tensor:
-    """All shifted images as a view: (N, C, H + 2w, W + 2w) → (N, 2w + 1, 2w + 1, C, H, W), no memory.
+    """Return all shifted images as a view: (N, C, H + 2w, W + 2w) → (N, 2w + 1, 2w + 1, C, H, W), no memory.
 
     Indexing it with an image, a row and a column of each gathers a cropped batch in one go.
     """
@@ -57,7 +59,7 @@ def windows(bordered: Tensor, width: int) -> Tensor:
 
 
 def draw(recipe: Recipe, count: int, size: int, generator: torch.Generator) -> Draws:
-    """Random numbers for ``count`` images of ``size`` pixels a side, each a tensor (count, …)."""
+    """Draw random numbers for ``count`` images of ``size`` pixels a side, each a tensor (count, …)."""
     width, _ = border(recipe)
     draws: Draws = {}
 
@@ -84,7 +86,7 @@ def draw(recipe: Recipe, count: int, size: int, generator: torch.Generator) -> D
 
 
 def alternating_flips(order: Tensor, epoch: int, generator: torch.Generator) -> Tensor:
-    """Which places of an order (N,) of the images are mirrored in ``epoch``: bool (N,).
+    """Return which places of an order (N,) of the images are mirrored in ``epoch``: bool (N,).
 
     Each image is mirrored in every other epoch, half of them in the even ones, so that two epochs show all images both
     ways (Jordan, arXiv:2404.00498). ``generator`` decides which half and must be the same in every epoch.
@@ -94,12 +96,12 @@ def alternating_flips(order: Tensor, epoch: int, generator: torch.Generator) -> 
 
 
 def select(draws: Draws, start: int, stop: int) -> Draws:
-    """The rows ``start`` to ``stop`` of all draws."""
+    """Return the rows ``start`` to ``stop`` of all draws."""
     return {name: values[start:stop] for name, values in draws.items()}
 
 
 def select_rows(draws: Draws, start: int, rows: Tensor) -> Draws:
-    """The rows ``start + rows`` of all draws. The coin that decides for a whole batch is that of its first image."""
+    """Return the rows ``start + rows`` of all draws. The coin that decides for a whole batch is that of its first image."""
     chosen = {name: values[start + rows] for name, values in draws.items()}
     if "mix" in chosen:
         chosen["mix"][:, -1] = draws["mix"][start, -1]
@@ -107,7 +109,7 @@ def select_rows(draws: Draws, start: int, rows: Tensor) -> Draws:
 
 
 def gather(bordered: Tensor, index: Tensor, draws: Draws, width: int) -> Tensor:
-    """The images ``index`` (B,) of a bordered set, shifted as drawn: (B, C, H, W) in the dtype of the set."""
+    """Return the images ``index`` (B,) of a bordered set, shifted as drawn: (B, C, H, W) in the dtype of the set."""
     if width == 0:
         return bordered.index_select(0, index)
     return windows(bordered, width)[index, draws["row"], draws["column"]]
@@ -132,12 +134,12 @@ def cut_out(images: Tensor, rows: Tensor, columns: Tensor, size: int) -> Tensor:
 
 
 def on_bytes(images: Tensor, draws: Draws) -> Tensor:
-    """What moves whole pixels about, on uint8 images, where a byte moves instead of four: (B, C, H, W)."""
+    """Return what moves whole pixels about, on uint8 images, where a byte moves instead of four: (B, C, H, W)."""
     return flip(images, draws["flip"]) if "flip" in draws else images
 
 
 def on_values(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
-    """What changes brightness and shape, on images (B, C, H, W) with values 0 … 255; bytes come back as float."""
+    """Return what changes brightness and shape, on images (B, C, H, W) with values 0 … 255; bytes come back as float."""
     if "jitter" in draws:
         images = randaugment.jitter(images.to(torch.float32), draws["jitter"])
     if "operations" in draws:
@@ -147,14 +149,14 @@ def on_values(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
 
 
 def on_normalised(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
-    """What treats the mean as nothing, on normalised images: (B, C, H, W)."""
+    """Return what treats the mean as nothing, on normalised images: (B, C, H, W)."""
     if "hole_row" in draws:
         images = cut_out(images, draws["hole_row"], draws["hole_column"], recipe.cutout_size)
     return images
 
 
 def mix(images: Tensor, targets: Tensor, draws: Draws, recipe: Recipe, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Mixup or CutMix, or for each batch one of them where the recipe has both; targets (B,) → (B, classes) then.
+    """Apply mixup or CutMix, or for each batch one of them where the recipe has both; targets (B,) → (B, classes) then.
 
     The share is uniform in 0 … 1, Beta(1, 1), as both papers use for CIFAR.
     """

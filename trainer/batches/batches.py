@@ -47,7 +47,7 @@ class InputTransform:
         self._shift = (-means / deviations).to(torch.float32).view(-1, 1, 1).to(device)
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Values 0 … 255 (B, C, H, W) on the device, bytes or floats → float32, (x / 255 - mean) / std.
+        """Return the values 0 … 255 (B, C, H, W) on the device, bytes or floats → float32, (x / 255 - mean) / std.
 
         Grey images get as many equal channels as there are means, for networks that were trained on colour.
         """
@@ -56,7 +56,9 @@ class InputTransform:
         return images.to(torch.float32, copy=True).mul_(self._scale).add_(self._shift)
 
     def sized(self, images: Tensor) -> Tensor:
-        """Normalised images at the size of the network: (B, C, H, W) → (B, C, size, size), in the network's layout."""
+        """Return the normalised images at the size of the network: (B, C, H, W) → (B, C, size, size), in the network's
+        layout.
+        """
         if images.shape[-1] != self.size:
             images = F.interpolate(images, size=(self.size, self.size), mode="bilinear", antialias=True)
         return images.contiguous(memory_format=self.layout)
@@ -106,7 +108,7 @@ class TrainingBatches:
         )
 
     def epoch(self, number: int) -> Epoch:
-        """Order and random numbers of epoch ``number`` (from 0)."""
+        """Draw the order and the random numbers of epoch ``number`` (from 0)."""
         order = self._order(rng.generator(self.seed, "order", number))
         numbers = rng.generator(self.seed, "augmentation", number)
         draws = augment.draw(self.recipe, self.count, self._size, numbers)
@@ -116,7 +118,7 @@ class TrainingBatches:
         return Epoch(order.to(device), {name: values.to(device) for name, values in draws.items()}, order)
 
     def _indices(self, epoch: Epoch, position: int) -> Tensor | None:
-        """The numbers of the images in batch ``position``, in main memory; None behind the last batch."""
+        """Return the numbers of the images in batch ``position``, in main memory; None behind the last batch."""
         if position >= self.steps_per_epoch:
             return None
         start = position * self.batch_size
@@ -130,7 +132,8 @@ class TrainingBatches:
         return torch.randperm(self.count, generator=numbers)
 
     def batch(self, epoch: Epoch, position: int) -> tuple[Tensor, Tensor]:
-        """Batch ``position`` of an epoch, or this rank's part of it: images (B, C, size, size), normalised, and targets.
+        """Return the batch ``position`` of an epoch, or this rank's part of it: images (B, C, size, size), normalised,
+        and targets.
 
         These are classes (B,), or probabilities (B, classes) where images are mixed.
         """
@@ -149,7 +152,7 @@ class TrainingBatches:
 
 
 def evaluation_size(input_transform: InputTransform, at_least: int = 1) -> int:
-    """Images in a batch of an evaluation: as many as make EVALUATION_PIXELS, and no fewer than ``at_least``."""
+    """Return the images in a batch of an evaluation: as many as make EVALUATION_PIXELS, and no fewer than ``at_least``."""
     return max(at_least, EVALUATION_PIXELS // input_transform.size**2)
 
 
@@ -160,7 +163,8 @@ def evaluation_batches(
     batch: int | None = None,
     group: Group = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be smaller.
+    """Yield all images in their order, not augmented: (B, C, size, size) and classes (B,); the last batch may be
+    smaller.
 
     A batch holds ``batch`` images, by default as many as `evaluation_size` says. One of several ranks gets its part of the
     images.
@@ -177,7 +181,7 @@ def evaluation_batches(
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """A tensor in main memory on its way to the device; a GPU fetches it while this process goes on."""
+    """Return a tensor in main memory on its way to the device; a GPU fetches it while this process goes on."""
     if device.type != "cuda":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)

@@ -11,7 +11,8 @@ from ..config.recipe import Recipe
 
 
 def class_weights(recipe: Recipe, counts: Sequence[int]) -> list[float] | None:
-    """Factor on the loss of each class, where class i has ``counts[i]`` images to train on; None for all alike.
+    """Return the factor on the loss of each class, where class i has ``counts[i]`` images to train on; None for all
+    alike.
 
     "balanced": classes get equal shares of the loss, n / (classes · n_i) (King and Zeng, "Logistic Regression in Rare Events
     Data", 2001). Numbers are the recipe's own. Either way the mean over the images shown is 1, so that the rate need not
@@ -29,7 +30,7 @@ def class_weights(recipe: Recipe, counts: Sequence[int]) -> list[float] | None:
 
 
 def balanced_order(labels: Tensor, num_classes: int, generator: torch.Generator) -> Tensor:
-    """Indices int64 (N,) in which each class of ``labels`` (N,) comes equally often, ±1, in random order.
+    """Return the indices int64 (N,) in which each class of ``labels`` (N,) comes equally often, ±1, in random order.
 
     Images of a rare class are repeated, all of them before any comes again; of a frequent one as many are left out.
     An epoch stays as long as without.
@@ -44,7 +45,7 @@ def balanced_order(labels: Tensor, num_classes: int, generator: torch.Generator)
 
 
 def _repeated(indices: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` of the indices, shuffled as often as it takes."""
+    """Return ``count`` of the indices, shuffled as often as it takes."""
     rounds = -(-count // len(indices))
     shuffled = [indices[torch.randperm(len(indices), generator=generator)] for _ in range(rounds)]
     return torch.cat(shuffled)[:count] if shuffled else indices[:0]

@@ -34,12 +34,14 @@ def cutmix(images: Tensor, targets: Tensor, share: Tensor, rows: Tensor, columns
 
 
 def _inside(size: int, middle: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
-    """Which of ``size`` pixels lie within ``half`` of the middle, both in parts of the side: (B, size), and how many."""
+    """Return which of ``size`` pixels lie within ``half`` of the middle, both in parts of the side: (B, size), and how
+    many.
+    """
     place = (torch.arange(size, device=middle.device) + 0.5) / size
     inside = (place - middle[:, None]).abs() < half[:, None]
     return inside, inside.sum(1).to(middle.dtype)
 
 
 def probabilities(targets: Tensor, num_classes: int) -> Tensor:
-    """Classes (B,) as probabilities (B, classes)."""
+    """Return the classes (B,) as probabilities (B, classes)."""
     return F.one_hot(targets, num_classes).to(torch.float32)

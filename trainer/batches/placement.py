@@ -42,7 +42,7 @@ class ImageStore(Protocol):
     """Gives the images of a batch, cropped or shifted as drawn."""
 
     def take(self, epoch: Epoch, position: int, index: Tensor, draws: augment.Draws) -> Tensor:
-        """Images of batch ``position`` on the device, uint8 (B, C, H, W); ``index`` (B,) are their numbers."""
+        """Return the images of batch ``position`` on the device, uint8 (B, C, H, W); ``index`` (B,) are their numbers."""
         ...
 
 
@@ -113,12 +113,12 @@ class InMainMemory:
 
 
 def fits(samples: LabelledImages, recipe: Recipe, device: torch.device) -> bool:
-    """Whether the images fit on the device, beside a network."""
+    """Return whether the images fit on the device, beside a network."""
     return COPIES * size(samples, recipe) <= SHARE_OF_FREE * hardware.free_memory(device)
 
 
 def size(samples: LabelledImages, recipe: Recipe) -> int:
-    """Bytes of the images with their border."""
+    """Return the bytes of the images with their border."""
     channels, height, width = samples.source.shape[1:]
     border = augment.border(recipe)[0]
     return len(samples) * channels * (height + 2 * border) * (width + 2 * border)

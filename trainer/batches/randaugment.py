@@ -41,7 +41,7 @@ def jitter(images: Tensor, changes: Tensor) -> Tensor:
 
 
 def randaugment(images: Tensor, operations: Tensor, signs: Tensor, strength: float) -> Tensor:
-    """RandAugment (Cubuk et al., arXiv:1909.13719) with one strength in 0 … 1 for all operations.
+    """Apply RandAugment (Cubuk et al., arXiv:1909.13719) with one strength in 0 … 1 for all operations.
 
     ``operations`` (B, 2) are numbers in OPERATIONS, ``signs`` (B, 2) are ±1. The geometric operations of an image become
     one sampling of it, the others follow; border pixels are mirrored outwards.

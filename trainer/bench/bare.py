@@ -34,7 +34,9 @@ class Pixels:
 
 
 def loss_of(network: nn.Module) -> Loss:
-    """What is minimised, from outputs, images and classes: the network's own loss, or the cross-entropy of its scores."""
+    """Return what is minimised, from outputs, images and classes: the network's own loss, or the cross-entropy of its
+    scores.
+    """
     own = getattr(network, "training_loss", None)
     if own is not None:
         return lambda outputs, images, targets: own(outputs, images, targets, F.cross_entropy)
@@ -81,7 +83,7 @@ class BareLoop:
         self._left: list[Tensor] = []
 
     def prepare(self) -> None:
-        """Nothing: all is on the device."""
+        """Do nothing: all is on the device."""
 
     def run(self, steps: int) -> None:
         """Make ``steps`` updates."""
@@ -106,7 +108,7 @@ class BareLoop:
         self.correct += (scores.detach().argmax(1) == targets).sum()
 
     def _batch(self, index: Tensor) -> Tensor:
-        """Images ``index`` (B,), cropped and flipped at random: float32 (B, C, size, size)."""
+        """Return the images ``index`` (B,), cropped and flipped at random: float32 (B, C, size, size)."""
         pixels, shifts = self._pixels, 2 * self._pixels.crop + 1
         if pixels.crop:
             row, column = torch.randint(shifts, (2, len(index)), device=index.device)
@@ -123,7 +125,7 @@ class BareLoop:
 
 
 def _windows(images: Tensor, crop: int) -> Tensor:
-    """All shifted images as a view (N, 2·crop + 1, 2·crop + 1, C, H, W) of the images with a black border."""
+    """Return all shifted images as a view (N, 2·crop + 1, 2·crop + 1, C, H, W) of the images with a black border."""
     height, width = images.shape[2:]
     bordered = F.pad(images, (crop,) * 4)
     return bordered.unfold(2, height, 1).unfold(3, width, 1).permute(0, 2, 3, 1, 4, 5)

@@ -41,7 +41,7 @@ class PilImages(Dataset):
 def transform_of(
     mean: tuple[float, ...], std: tuple[float, ...], own_size: int, size: int, crop: int = 0, flip: bool = False
 ) -> Any:
-    """torchvision's transforms: random crop with a black border of ``crop`` pixels, flip, resize where needed, normalise."""
+    """Return torchvision's transforms: random crop with a black border of ``crop`` pixels, flip, resize, normalise."""
     from torchvision import transforms
 
     steps: list[Any] = []
@@ -140,7 +140,7 @@ class CanonicalLoop:
 
 
 def plain_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimiser as one writes it down: one group, and the kernels that torch chooses by itself.
+    """Return the recipe's optimiser as one writes it down: one group, and the kernels that torch chooses by itself.
 
     What torch does not have is the engine's.
     """

@@ -33,7 +33,7 @@ class Loop(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Whatever belongs before the clock starts."""
+        """Do what belongs before the clock starts."""
         ...
 
 
@@ -45,11 +45,11 @@ class Timing:
     steps: int
 
     def faster_than(self, other: Timing) -> float:
-        """How many times as fast as ``other``: the median over the rounds, compared round by round."""
+        """Return how many times as fast as ``other``: the median over the rounds, compared round by round."""
         return statistics.median(theirs / own for own, theirs in zip(self.step_s, other.step_s, strict=True))
 
     def longer_than(self, other: Timing) -> float:
-        """Seconds a step more than ``other``: the median over the rounds; negative where it is faster."""
+        """Return the seconds a step more than ``other``: the median over the rounds; negative where it is faster."""
         return statistics.median(own - theirs for own, theirs in zip(self.step_s, other.step_s, strict=True))
 
 
@@ -90,7 +90,7 @@ def interleaved(
 
 
 def _steps_for(timed: Callable[[int], float], seconds: float) -> int:
-    """How many steps fill ``seconds``; found after a first step, which may compile and allocate."""
+    """Return how many steps fill ``seconds``; found after a first step, which may compile and allocate."""
     timed(1)
     count, step_s = 1, timed(1)
     while step_s * count < min(SHORTEST_LOOK_S, seconds):

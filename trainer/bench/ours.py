@@ -45,7 +45,7 @@ class EngineLoop:
         warm_up(session, config.engine, report, 0, alone=False)
 
     def prepare(self) -> None:
-        """Nothing: all is on the device."""
+        """Do nothing: all is on the device."""
 
     def run(self, steps: int) -> None:
         """Make ``steps`` updates, with the records and the status that a run of that length would write."""
@@ -58,7 +58,7 @@ class EngineLoop:
             self._trainer.step = self._trainer.evaluated = 0
 
     def _stop_wanted(self) -> bool:
-        """Asked by the trainer after each step."""
+        """Return whether to stop; the trainer asks after each step."""
         self._left -= 1
         return self._left == 0
 
@@ -80,7 +80,7 @@ class BatchesOnly:
         self._epoch: Epoch | None = None
 
     def prepare(self) -> None:
-        """Nothing is made in advance."""
+        """Do nothing: nothing is made in advance."""
 
     def run(self, steps: int) -> None:
         """Make ``steps`` batches."""
@@ -111,7 +111,7 @@ def without_fused_kernels(session: Session) -> Session:
 
 
 def with_a_loader(session: Session, loader: Loader) -> Session:
-    """The batches of a DataLoader instead of resident images."""
+    """Return the batches of a DataLoader instead of resident images."""
     return dataclasses.replace(session, batches=_FromLoader(session.batches, loader))
 
 
@@ -125,16 +125,16 @@ class _FromLoader:
         self._loader = loader
 
     def epoch(self, number: int) -> None:
-        """The DataLoader shuffles by itself."""
+        """Do nothing: the DataLoader shuffles by itself."""
 
     def batch(self, epoch: None, position: int) -> tuple[Tensor, Tensor]:
-        """The next batch."""
+        """Return the next batch."""
         images, targets = next(self._loader)
         return images.contiguous(memory_format=self._layout), targets
 
 
 def with_waiting(session: Session) -> Session:
-    """Loss and hits are fetched after every update, as the loops of tutorials do."""
+    """Fetch loss and hits after every update, as the loops of tutorials do."""
     return dataclasses.replace(session, updater=_Waiting(session.updater))
 
 

@@ -36,7 +36,7 @@ class Measured:
         return statistics.median(self.rates)
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-able."""
+        """Return the values as JSON has them."""
         low, high = min(self.rates), max(self.rates)
         speed = {"median": round(self.rate, 2), "min": round(low, 2), "max": round(high, 2)}
         ms = round(1000 * statistics.median(self.timing.step_s), 5)
@@ -62,7 +62,7 @@ class Speedup:
     gain: float
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-able."""
+        """Return the values as JSON has them."""
         return self.measured.to_dict() | {"speedup": self.title, "used": self.used, "gain": round(self.gain, 4)}
 
 
@@ -79,7 +79,7 @@ class NetworkResult:
         return self.loops[ENGINE]
 
     def times(self, key: str) -> float | None:
-        """How many times as fast as the loop ``key`` the engine is; None where that was not measured."""
+        """Return how many times as fast as the loop ``key`` the engine is; None where that was not measured."""
         other = self.loops.get(key)
         return None if other is None else self.engine.timing.faster_than(other.timing)
 
@@ -96,7 +96,7 @@ class NetworkResult:
         return None if bare is None else 1e6 * self.engine.timing.longer_than(bare.timing)
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-able."""
+        """Return the values as JSON has them."""
         network, recipe = self.config.network, self.config.recipe
         ratios = {key: self.times(key) for key in (CANONICAL, CANONICAL_WORKERS, BARE)}
         return {
@@ -125,11 +125,11 @@ class DataResult:
     paths: Mapping[str, Measured]
 
     def times(self, key: str) -> float:
-        """How many times as fast as the loader ``key`` the engine's batches are."""
+        """Return how many times as fast as the loader ``key`` the engine's batches are."""
         return self.paths[ENGINE].timing.faster_than(self.paths[key].timing)
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-able."""
+        """Return the values as JSON has them."""
         ratios = {key: round(self.times(key), 3) for key in self.paths if key != ENGINE}
         return {
             "image_size": self.size,
@@ -151,7 +151,7 @@ class Result:
     networks: tuple[NetworkResult, ...]
 
     def to_dict(self) -> dict[str, object]:
-        """The object that ``bench --json`` prints; docs/json.md describes the keys."""
+        """Return the object that ``bench --json`` prints; docs/json.md describes the keys."""
         return {
             "schema": SCHEMA,
             "dataset": self.dataset,

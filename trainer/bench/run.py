@@ -102,7 +102,7 @@ def measure(names: Sequence[str], settings: Settings, log: Log) -> Result:
 
 
 def check(settings: Settings) -> None:
-    """UsageError for what cannot be measured with."""
+    """Raise UsageError for what cannot be measured."""
     if not 1 <= settings.repeats <= 1000:
         raise UsageError("repeats", settings.repeats, "must be at least 1 and at most 1000")
     if not 0.01 <= settings.seconds <= 600:
@@ -113,7 +113,7 @@ def check(settings: Settings) -> None:
 
 
 def plan(name: str, settings: Settings, threads: int, log: Log) -> Plan:
-    """The run whose speed is measured: the network's own recipe, without what the other loops do not do.
+    """Return the run whose speed is measured: the network's own recipe, without what the other loops do not do.
 
     The engine is the one that a training would have, calibrated where that pays.
     """
@@ -158,7 +158,7 @@ class Bench:
         return PilImages(data.train, transform)
 
     def data_path(self) -> DataResult:
-        """The batches alone, by the DataLoader and by the engine."""
+        """Return the batches alone, by the DataLoader and by the engine."""
         loops: dict[str, tuple[str, Loop]] = {
             results.CANONICAL: ("DataLoader, PIL transforms", LoaderOnly(self._loader(0))),
             results.CANONICAL_WORKERS: (f"the same, {self._workers} workers", LoaderOnly(self._loader(self._workers))),
@@ -169,7 +169,7 @@ class Bench:
         return DataResult(self.config.network.image_size, recipe.batch_size, recipe.augment, found)
 
     def network(self) -> NetworkResult:
-        """All loops that train the network."""
+        """Return all loops that train the network."""
         parts = self._settings.parts
         loops: dict[str, tuple[str, Loop]] = {}
         if "canonical" in parts:
@@ -221,11 +221,11 @@ class Bench:
         return CanonicalLoop(network, plain_optimizer(network, self.config.recipe), self._loader(workers))
 
     def engine(self) -> ours.EngineLoop:
-        """The engine as it is used."""
+        """Return the engine as it is used."""
         return self._loop_of(self._session, self.config)
 
     def bare(self) -> BareLoop:
-        """The loop by hand, with the engine's number format, memory layout and compilation."""
+        """Return the loop by hand, with the engine's number format, memory layout and compilation."""
         engine = self.config.engine
         layout = torch.channels_last if engine.channels_last else torch.contiguous_format
         network = self._new_network().to(memory_format=layout)

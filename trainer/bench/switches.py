@@ -31,7 +31,7 @@ class Switch:
 
 
 def switches(engine: Engine, fused: bool, loader: Callable[[], Loader]) -> list[Switch]:
-    """Those that mean something on the engine's device. ``fused``: its optimiser has a fused kernel.
+    """Return those that mean something on the engine's device. ``fused``: its optimiser has a fused kernel.
 
     TF32 is not among them: it is set for the whole process, so that loops could not take turns.
     """

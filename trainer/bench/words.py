@@ -9,14 +9,14 @@ NOTICED = 0.02
 
 
 def about_data(found: DataResult) -> str:
-    """The data path alone."""
+    """Return the data path alone."""
     best = max((key for key in (CANONICAL, CANONICAL_WORKERS)), key=lambda key: found.paths[key].rate)
     what = " with random crops and flips" if found.augment else ""
     return f"Batches of {found.batch_size}{what} come {times(found.times(best))} as fast as from the DataLoader at its best."
 
 
 def about_network(found: NetworkResult) -> list[str]:
-    """How the engine compares, and what its speed-ups are worth."""
+    """Return how the engine compares, and what its speed-ups are worth."""
     name, lines, parts = found.config.network.name, [], []
     if found.canonical is not None:
         parts.append(f"trains {times(found.times(found.canonical) or 0)} as fast as with the DataLoader loop")
@@ -30,7 +30,9 @@ def about_network(found: NetworkResult) -> list[str]:
 
 
 def _about_speedups(speedups: tuple[Speedup, ...]) -> str:
-    """The speed-ups that are felt, the largest first, then those in use that are not, then what would help or harm."""
+    """Return the speed-ups that are felt, the largest first, then those in use that are not, then what would help or
+    harm.
+    """
     used = sorted((speedup for speedup in speedups if speedup.used), key=lambda speedup: -speedup.gain)
     felt = [f"{speedup.title} {times(speedup.gain)}" for speedup in used if abs(speedup.gain - 1) >= NOTICED]
     unfelt = [speedup.title for speedup in used if abs(speedup.gain - 1) < NOTICED]
@@ -46,5 +48,5 @@ def _listed(parts: list[str]) -> str:
 
 
 def times(factor: float) -> str:
-    """2.53 as ``2.5×``, 0.974 as ``0.97×``."""
+    """Return a factor as text: 2.53 as ``2.5×``, 0.974 as ``0.97×``."""
     return f"{factor:.0f}×" if factor >= 20 else f"{factor:.1f}×" if factor >= 2 else f"{factor:.2f}×"

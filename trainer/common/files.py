@@ -13,7 +13,8 @@ TEMPORARY = ".tmp"
 
 
 def open_regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
-    """Descriptor of a regular file; a symbolic link, a pipe or a device raises OSError instead of being followed.
+    """Return the descriptor of a regular file; a symbolic link, a pipe or a device raises OSError instead of being
+    followed.
 
     Without ``O_NONBLOCK`` a pipe that someone named metrics.jsonl would hold the reader for ever.
     """
@@ -25,7 +26,7 @@ def open_regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:
-    """Contents of a regular file; more than ``limit`` bytes raises OSError (EFBIG)."""
+    """Return the contents of a regular file; more than ``limit`` bytes raises OSError (EFBIG)."""
     descriptor = open_regular(path)
     try:
         parts, left = [], limit + 1

@@ -12,12 +12,12 @@ import os
 
 
 def short(value: float) -> float:
-    """A figure in six significant digits: more would be noise, and fill the disk."""
+    """Return a figure in six significant digits: more would be noise, and fill the disk."""
     return float(f"{value:.6g}")
 
 
 def encode_record(record: dict) -> bytes:
-    """One line of metrics.jsonl, without the line break.
+    """Return one line of metrics.jsonl, without the line break.
 
     NaN and infinities become null, and ``nonfinite`` names them. Raises TypeError for what JSON cannot hold.
     """
@@ -30,7 +30,7 @@ def encode_record(record: dict) -> bytes:
 
 
 def encode_json(value: dict, indent: int | None = None) -> bytes:
-    """A whole JSON file. A NaN or an infinity in it becomes null."""
+    """Return a whole JSON file. A NaN or an infinity in it becomes null."""
     try:
         text = json.dumps(value, default=_plain, allow_nan=False, indent=indent)
     except ValueError:
@@ -39,7 +39,7 @@ def encode_json(value: dict, indent: int | None = None) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """Containers and numbers of numpy and torch as Python's own; raises TypeError for what JSON cannot hold."""
+    """Turn containers and numbers of numpy and torch into Python's own; TypeError for what JSON cannot hold."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -55,7 +55,7 @@ def _plain(value: object) -> object:
 
 
 def _mark(value: object) -> str:
-    """``nan``, ``inf`` or ``-inf`` where ``value`` is, or a list holds, such a number; otherwise nothing."""
+    """Return ``nan``, ``inf`` or ``-inf`` where ``value`` is, or a list holds, such a number; otherwise nothing."""
     if isinstance(value, float) and not math.isfinite(value):
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if isinstance(value, list | dict):
@@ -76,7 +76,7 @@ _FINITE = json.JSONEncoder(allow_nan=False, default=_plain, check_circular=False
 
 
 def restore(record: dict) -> dict:
-    """The record with its NaN and infinities back in place, in lists too, and without the key ``nonfinite``."""
+    """Return the record with its NaN and infinities back in place, in lists too, and without the key ``nonfinite``."""
     marks = record.pop("nonfinite", None)
     if not isinstance(marks, dict):
         return record

@@ -15,7 +15,9 @@ _PHRASES = ("out of memory", "can't allocate memory", "not enough memory", "allo
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory was lacking, on whatever device: torch has no type of its own for the CPU's."""
+    """Return whether ``error`` says that memory was lacking, on whatever device: torch has no type of its own for the
+    CPU's.
+    """
     if isinstance(error, MemoryError):
         return True
     if not isinstance(error, RuntimeError) or isinstance(error, WorkError):

@@ -23,7 +23,9 @@ def host() -> str:
 
 @cache
 def boot_id() -> str:
-    """Identifier of the present boot; the same for all containers on one kernel; empty where the system tells none."""
+    """Return the identifier of the present boot; the same for all containers on one kernel; empty where the system
+    tells none.
+    """
     if sys.platform == "darwin":
         command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
         try:
@@ -37,7 +39,7 @@ def boot_id() -> str:
 
 
 def identity() -> dict[str, object]:
-    """The keys of status.json that name the calling process."""
+    """Return the keys of status.json that name the calling process."""
     pid = os.getpid()
     return {
         "pid": pid,
@@ -49,7 +51,7 @@ def identity() -> dict[str, object]:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Clock ticks between the boot and the start of a process (Linux, proc(5) field 22); None for a dead one."""
+    """Return the clock ticks from the boot to the start of a process (Linux, proc(5) field 22); None for a dead one."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -62,7 +64,9 @@ def start_ticks(pid: int) -> int | None:
 
 
 def start_time(pid: int) -> float | None:
-    """Seconds since the epoch at which a process started; None when there is no such process, or only its zombie."""
+    """Return the seconds since the epoch at which a process started; None when there is no such process, or only its
+    zombie.
+    """
     import psutil
 
     try:
@@ -73,7 +77,7 @@ def start_time(pid: int) -> float | None:
 
 
 def is_alive(pid: object, started: object, ticks: object) -> bool:
-    """Whether the very process that had ``pid`` still runs: the same pid with another start is another process.
+    """Return whether the very process that had ``pid`` still runs: the same pid with another start is another process.
 
     ``started`` is its start in seconds since the epoch, ``ticks`` in clock ticks since the boot; either may be missing or
     of a wrong type, as the values come from a file.

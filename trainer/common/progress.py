@@ -63,7 +63,7 @@ class ProgressReporter:
         self.log(line)
 
     def end(self) -> None:
-        """The training is over, or leaves the terminal to others."""
+        """End the progress display: the training is over, or leaves the terminal to others."""
 
 
 class Bar(ProgressReporter):
@@ -120,7 +120,7 @@ class Bar(ProgressReporter):
 
 
 def progress_reporter(log: Log | None = None, log_file: BinaryIO | None = None) -> ProgressReporter:
-    """The reporter that fits: a bar where stderr is a terminal, otherwise lines to ``log`` (default: to stderr)."""
+    """Return the reporter that fits: a bar where stderr is a terminal, otherwise lines to ``log`` (default: to stderr)."""
     if sys.stderr is not None and sys.stderr.isatty():
         return Bar(sys.stderr, log_file)
     return ProgressReporter(log or _to_stderr, log_file)

@@ -11,13 +11,13 @@ if TYPE_CHECKING:  # imported late everywhere below: whoever only derives a seed
 
 
 def derive(seed: int, purpose: str, number: int = 0) -> int:
-    """A 63-bit seed for one purpose; neighbouring seeds and numbers give unrelated ones."""
+    """Return a 63-bit seed for one purpose; neighbouring seeds and numbers give unrelated ones."""
     digest = hashlib.blake2b(f"{seed}/{purpose}/{number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 def generator(seed: int, purpose: str, number: int = 0) -> torch.Generator:
-    """A generator on the CPU, so that the numbers are the same whatever device they are used on."""
+    """Return a generator on the CPU, so that the numbers are the same whatever device they are used on."""
     import torch
 
     return torch.Generator().manual_seed(derive(seed, purpose, number))
@@ -44,7 +44,7 @@ def begin(seed: int) -> None:
 
 
 def state(device: torch.device) -> dict[str, object]:
-    """State of the global generators that layers such as dropout draw from, as a checkpoint can hold it."""
+    """Return the state of the global generators that layers such as dropout draw from, as a checkpoint can hold it."""
     import numpy
     import torch
 

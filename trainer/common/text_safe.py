@@ -25,7 +25,7 @@ _BLANKS = re.compile("[\t\n\v\f\r\u2028\u2029]+")
 
 
 def clean(text: str) -> str:
-    """``text`` as one line without escape sequences and control characters; line breaks and tabs become one space."""
+    """Return ``text`` as one line without escape sequences and controls; line breaks and tabs become one space."""
     if text.isprintable():  # the usual case, decided in C
         return text
     text = _ESCAPES.sub("", text)
@@ -33,7 +33,7 @@ def clean(text: str) -> str:
 
 
 def is_harmless(json_text: bytes, longest_line: int = _LONG_DIGITS) -> bool:
-    """Whether JSON has nothing that :func:`clean_value` would change, told by a glance at its bytes.
+    """Return whether JSON has nothing that :func:`clean_value` would change, told by a glance at its bytes.
 
     JSON allows no bare control characters in a string, so they need a backslash; all else that is unsafe is DEL or beyond
     ASCII, and an integer too large for float() has more than 300 digits, for which a line must be as long as that.
@@ -44,7 +44,7 @@ def is_harmless(json_text: bytes, longest_line: int = _LONG_DIGITS) -> bool:
 
 
 def clean_value(value: object) -> object:
-    """A JSON value with every string in it, keys included, cleaned, and no integer that float() refuses.
+    """Return a JSON value with every string in it, keys included, cleaned, and no integer that float() refuses.
 
     Raises RecursionError on absurd nesting.
     """
@@ -60,7 +60,8 @@ def clean_value(value: object) -> object:
 
 
 def log_line(line: str) -> str:
-    """A line of a log as a terminal would leave it: the last text after a carriage return, tabs as spaces, no controls.
+    """Return a line of a log as a terminal would leave it: the last text after a carriage return, tabs as spaces, no
+    controls.
 
     Progress bars print ``\\r 10 %\\r 20 %``; only what was written last is still to be seen.
     """
@@ -71,7 +72,9 @@ def log_line(line: str) -> str:
 
 
 def width(text: str) -> int:
-    """Number of terminal cells that ``text`` takes: two for East Asian wide characters, none for combining marks."""
+    """Return the number of terminal cells that ``text`` takes: two for East Asian wide characters, none for combining
+    marks.
+    """
     if text.isascii():
         return len(text)
     return sum(_cells(character) for character in text)
@@ -84,7 +87,7 @@ def _cells(character: str) -> int:
 
 
 def shorten(text: str, cells: int) -> str:
-    """``text`` cut to ``cells`` cells, with an ellipsis in the last one where something was left out."""
+    """Return ``text`` cut to ``cells`` cells, with an ellipsis in the last one where something was left out."""
     if width(text) <= cells:
         return text
     kept, used = "", 0
@@ -97,7 +100,7 @@ def shorten(text: str, cells: int) -> str:
 
 
 def pad(text: str, cells: int, *, right: bool = False) -> str:
-    """``text`` cut or filled with spaces to exactly ``cells`` cells; ``right`` sets it flush right."""
+    """Return ``text`` cut or filled with spaces to exactly ``cells`` cells; ``right`` sets it flush right."""
     text = shorten(text, cells)
     blanks = " " * (cells - width(text))
     return blanks + text if right else text + blanks

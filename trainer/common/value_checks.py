@@ -32,7 +32,7 @@ class Rule:
 
 
 def checked(name: str, value: object, rule: Rule, kind: type, unit: str = "") -> object:
-    """``value`` as a ``kind``; UsageError that calls the field ``name`` and says what would work, in ``unit``."""
+    """Return ``value`` as a ``kind``; UsageError names the field ``name`` and says what would work, in ``unit``."""
     if kind is bool:
         return _boolean(name, value)
     if rule.or_numbers and isinstance(value, list | tuple):
@@ -105,7 +105,7 @@ def _choices_hint(given: str, rule: Rule) -> str:
 
 
 def _plain(bound: float) -> str:
-    """A bound as it is written by hand: 1,000,000, not 1e+06, and 2^63."""
+    """Return a bound as it is written by hand: 1,000,000, not 1e+06, and 2^63."""
     if bound == 2**63:
         return "2^63"
     return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"

@@ -38,7 +38,7 @@ class CheckpointPolicy:
     )
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-able values in the order of the fields."""
+        """Return JSON-able values in the order of the fields."""
         return dataclasses.asdict(self)
 
 
@@ -47,12 +47,14 @@ KEYS = tuple(SETTINGS)
 
 
 def from_dict(values: Mapping[str, object], origin: str = "checkpoints") -> CheckpointPolicy:
-    """The values that ``values`` holds, the usual ones for the rest. UsageError that names ``origin`` and the key."""
+    """Return the values that ``values`` holds, the usual ones for the rest. UsageError that names ``origin`` and the
+    key.
+    """
     return CheckpointPolicy(**{key: check(key, value, origin) for key, value in values.items()})
 
 
 def check(key: str, value: Any, origin: str = "") -> Any:
-    """``value`` when the field ``key`` takes it; UsageError otherwise, naming the option where there is no ``origin``."""
+    """Return ``value`` when the field ``key`` takes it; else UsageError, naming the option without an ``origin``."""
     if key not in SETTINGS:
         raise UsageError(origin, key, f"is no value of [checkpoints]; {nearest(key, KEYS)}")
     return SETTINGS[key].check(value, origin)

@@ -49,7 +49,7 @@ TOP += tuple(weights_source.BY_FLAG)
 
 
 def read(path: Path | None, log: Log = lambda line: None) -> TrainRequest:
-    """What the file asks for; nothing where there is none. UsageError that names the file and the key.
+    """Return what the file asks for; nothing where there is none. UsageError that names the file and the key.
 
     An earlier name of a key is told to ``log``.
     """
@@ -79,7 +79,7 @@ def _json(text: str, path: Path) -> dict:
 
 
 def _from_run(values: dict, path: Path) -> TrainRequest:
-    """The request that repeats a run. Keys that only a later version knows are left out."""
+    """Return the request that repeats a run. Keys that only a later version knows are left out."""
     origin = path.name
     network, data = _table(values, "network", origin), _table(values, "data", origin)
     found = {
@@ -129,7 +129,7 @@ def _by_hand(values: dict, origin: str, log: Log) -> TrainRequest:
 
 
 def _renamed(values: dict, settings: Mapping[str, Setting], origin: str, log: Log) -> dict:
-    """A table under the present names of its keys; an earlier name is told, and gives way where both are given."""
+    """Return a table under the present names of its keys; an earlier name is told, and gives way where both are given."""
     found = dict(values)
     for key, defined in settings.items():
         for old in (alias.replace("-", "_") for alias in defined.aliases):

@@ -64,7 +64,7 @@ class Engine:
     calibration: Mapping[str, object] | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-able values in the order of the fields."""
+        """Return JSON-able values in the order of the fields."""
         return dataclasses.asdict(self)
 
 
@@ -78,7 +78,7 @@ CUDA_ONLY = ("cuda_graphs", "tf32")
 
 
 def from_dict(values: Mapping[str, object]) -> Engine:
-    """The engine that ``to_dict`` wrote; keys that are not known are left out. UsageError for a wrong value."""
+    """Return the engine that ``to_dict`` wrote; keys that are not known are left out. UsageError for a wrong value."""
     known = {key: check(key, value) for key, value in values.items() if key in KEYS}
     if "device" not in known:
         raise UsageError("engine", None, "lacks the key 'device'")
@@ -86,7 +86,7 @@ def from_dict(values: Mapping[str, object]) -> Engine:
 
 
 def check(key: str, value: object, origin: str = "engine") -> Any:
-    """``value`` when the field ``key`` takes it; UsageError otherwise."""
+    """Return ``value`` when the field ``key`` takes it; UsageError otherwise."""
     name = f"{origin}: {key}" if origin else key.replace("_", "-")
     if key not in KEYS:
         raise UsageError(origin or "engine", key, f"is no value of an engine; {nearest(key, KEYS)}")

@@ -19,7 +19,7 @@ ONE_CYCLE_START = 1 / 25
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Learning rate of the update number ``step`` (from 0) in a run of ``recipe.epochs`` epochs; never 0."""
+    """Return the learning rate of the update number ``step`` (from 0) in a run of ``recipe.epochs`` epochs; never 0."""
     total = recipe.epochs * steps_per_epoch
     if recipe.schedule == "one-cycle":
         return recipe.lr * _one_cycle(step, total, recipe.warmup * steps_per_epoch)
@@ -47,12 +47,12 @@ def _one_cycle(step: int, total: int, rise: float) -> float:
 
 
 def _falling(progress: float) -> float:
-    """Half a cosine from 1 at 0 to 0 at 1."""
+    """Return half a cosine from 1 at 0 to 0 at 1."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def curve(recipe: Recipe, steps_per_epoch: int, points: int = 60) -> list[float]:
-    """Learning rates at ``points`` evenly spread steps of the run (fewer where it has fewer), for drawing."""
+    """Return the learning rates at ``points`` evenly spread steps of the run (fewer where it has fewer), for drawing."""
     total = recipe.epochs * steps_per_epoch
     count = min(points, total)
     return [learning_rate(recipe, index * total // count, steps_per_epoch) for index in range(count)]

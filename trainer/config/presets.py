@@ -65,7 +65,7 @@ PRESETS = {
 
 
 def layer(name: str) -> Layer:
-    """The recipe ``name`` as a layer of values; UsageError that names the nearest one."""
+    """Return the recipe ``name`` as a layer of values; UsageError that names the nearest one."""
     if name not in PRESETS:
         raise UsageError("recipe", name, f"is no recipe of that name; {nearest(name, PRESETS)}")
     return Layer(f"recipe {name}", PRESETS[name].values, general=True)

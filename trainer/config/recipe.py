@@ -229,7 +229,7 @@ class Recipe:
     )
 
     def to_dict(self) -> dict[str, object]:
-        """The recipe as JSON-able values, in the order of the fields."""
+        """Return the recipe as JSON-able values, in the order of the fields."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
 
 
@@ -240,7 +240,7 @@ OF_BACKBONE = tuple(key for key, defined in SETTINGS.items() if defined.group ==
 
 
 def check(key: str, value: object, origin: str = "") -> object:
-    """``value`` in the type of the field ``key``; UsageError that names the field, the value and what would work."""
+    """Return ``value`` in the type of the field ``key``; UsageError that names the field, the value and what would work."""
     if key not in SETTINGS:
         place = f"{origin}: recipe" if origin else "recipe"
         raise UsageError(place, key, f"is no value of a recipe; {nearest_or_all(key, FIELDS)}")
@@ -248,12 +248,12 @@ def check(key: str, value: object, origin: str = "") -> object:
 
 
 def field_name(key: str, origin: str) -> str:
-    """The name of a field in an error message: the option, or the key of the file ``origin``."""
+    """Return the name of a field in an error message: the option, or the key of the file ``origin``."""
     return f"{origin}: {key}" if origin else SETTINGS[key].name
 
 
 def from_dict(values: Mapping[str, object], origin: str = "recipe") -> Recipe:
-    """The recipe that ``to_dict`` wrote; missing fields take their defaults. UsageError for a wrong key or value."""
+    """Return the recipe that ``to_dict`` wrote; missing fields take their defaults. UsageError for a wrong key or value."""
     checked: dict[str, Any] = {key: check(key, value, origin) for key, value in values.items()}
     recipe = Recipe(**checked)
     check_together(recipe, dict.fromkeys(FIELDS, origin))
@@ -261,7 +261,7 @@ def from_dict(values: Mapping[str, object], origin: str = "recipe") -> Recipe:
 
 
 def check_together(recipe: Recipe, origins: Mapping[str, str]) -> None:
-    """What fields must agree on among themselves."""
+    """Check what fields must agree on among themselves. UsageError."""
 
     def wrong(key: str, hint: str) -> UsageError:
         origin = origins[key]

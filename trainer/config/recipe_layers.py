@@ -121,12 +121,14 @@ def _without_mirrors(values: dict[str, Any], asked: set[str], origins: Mapping[s
 
 
 def data_kind(dataset: str) -> str:
-    """The key under which recipes know a data set: its name, or "folder" for one's own images."""
+    """Return the key under which recipes know a data set: its name, or "folder" for one's own images."""
     return "folder" if dataset.startswith(dataset_info.FOLDER) else dataset
 
 
 def _own_values(layer: Layer, kind: str) -> dict[str, object]:
-    """The values of a layer for one kind of data set: its plain keys, and over them the subtable of that data set."""
+    """Return the values of a layer for one kind of data set: its plain keys, and over them the subtable of that data
+    set.
+    """
     plain = {key: value for key, value in layer.values.items() if not isinstance(value, Mapping)}
     tables = {key: value for key, value in layer.values.items() if isinstance(value, Mapping)}
     for key in tables:
@@ -137,21 +139,21 @@ def _own_values(layer: Layer, kind: str) -> dict[str, object]:
 
 
 def refused(resolved: Resolved, key: str, hint: str) -> UsageError:
-    """The error for a value that cannot be used, named as it was given: a flag, or a key of a file."""
+    """Return the error for a value that cannot be used, named as it was given: a flag, or a key of a file."""
     value = getattr(resolved.recipe, key)
     name = field_name(key, resolved.origins[key])
     return UsageError(name, list(value) if isinstance(value, tuple) else value, hint)
 
 
 def check_classes(resolved: Resolved, classes: Sequence[str]) -> None:
-    """UsageError where the class weights are not as many as the classes."""
+    """Raise UsageError where the class weights are not as many as the classes."""
     weights = resolved.recipe.class_weights
     if not isinstance(weights, str) and len(weights) != len(classes):
         raise refused(resolved, "class_weights", f"must be {len(classes)} numbers, one for each class of the data set")
 
 
 def fit_to(resolved: Resolved, images: int) -> tuple[Recipe, str]:
-    """The recipe for a training part of ``images``, and a remark where something had to be changed, else "".
+    """Return the recipe for a training part of ``images``, and a remark where something had to be changed, else "".
 
     A batch larger than the training part is an error where somebody asked for it. Where nobody did, it is made so small
     that an epoch has twenty updates, or that it holds sixteen images, and the rate goes with it unless it was asked
@@ -184,7 +186,9 @@ def fit_to(resolved: Resolved, images: int) -> tuple[Recipe, str]:
 
 
 def remarks(resolved: Resolved, *, flags_only: bool = False) -> list[str]:
-    """A line for each value without effect that a flag or a file sets; ``flags_only``: the file is a whole recipe."""
+    """Return a line for each value without effect that a flag or a file sets; ``flags_only``: the file is a whole
+    recipe.
+    """
     return [
         line
         for key, line in without_effect(resolved.recipe).items()

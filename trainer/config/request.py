@@ -163,7 +163,9 @@ class TrainRequest:
 
     @classmethod
     def of(cls, *networks: str, **values: object) -> TrainRequest:
-        """The request for some networks with settings by key. UsageError for an unknown key and for a wrong value."""
+        """Return the request for some networks with settings by key. UsageError for an unknown key and for a wrong
+        value.
+        """
         own: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
         held: dict[str, dict[str, object]] = {part: {} for part in RESOLVED}
         for key, value in values.items():
@@ -175,7 +177,7 @@ class TrainRequest:
         return cls(tuple(networks), weights=weights_source.asked(own["weights"]), **parts)
 
     def values(self) -> Iterator[tuple[Setting, object]]:
-        """What is asked for: the settings with their values."""
+        """Yield what is asked for: the settings with their values."""
         for key, (part, defined) in all_settings().items():
             holder = getattr(self, part)
             value = getattr(holder, key) if hasattr(holder, key) else holder.values.get(key)
@@ -183,15 +185,15 @@ class TrainRequest:
                 yield defined, value
 
     def to_argv(self) -> list[str]:
-        """The words after `cnn-explorer` that ask for the same."""
+        """Return the words after `cnn-explorer` that ask for the same."""
         return ["train", *self.networks, *(word for defined, value in self.values() for word in defined.argv(value))]
 
     def of_network(self, name: str) -> TrainRequest:
-        """The same for one of its networks."""
+        """Return the same for one of its networks."""
         return dataclasses.replace(self, networks=(name,))
 
     def without_weights(self) -> TrainRequest:
-        """The same with weights that are drawn, and nothing that concerns loaded ones."""
+        """Return the same with weights that are drawn, and nothing that concerns loaded ones."""
         values = {key: value for key, value in self.recipe.values.items() if key not in OF_BACKBONE}
         return dataclasses.replace(
             self, weights=WeightsRequest(), recipe=dataclasses.replace(self.recipe, values=values)
@@ -215,7 +217,7 @@ class Placement:
 
 @functools.cache
 def all_settings() -> dict[str, tuple[str, Setting]]:
-    """Every setting of a training with the part of a request that holds it, by key."""
+    """Return every setting of a training with the part of a request that holds it, by key."""
     found: dict[str, tuple[str, Setting]] = {}
     for part, kind in PARTS.items():
         for source in (kind, RESOLVED.get(part)):
@@ -224,14 +226,14 @@ def all_settings() -> dict[str, tuple[str, Setting]]:
 
 
 def place_of(key: str) -> tuple[str, Setting]:
-    """The part of a request that holds the setting ``key``, and its definition. UsageError where there is none."""
+    """Return the part of a request that holds the setting ``key``, and its definition. UsageError where there is none."""
     if key not in all_settings():
         raise UsageError("setting", key, f"is no setting of a training; {nearest(key, all_settings())}".rstrip("; "))
     return all_settings()[key]
 
 
 def of_groups(groups: Iterable[str]) -> Iterator[Setting]:
-    """The settings of some groups, group by group, in each the common ones first."""
+    """Yield the settings of some groups, group by group, in each the common ones first."""
     for group in groups:
         found = [defined for _, defined in all_settings().values() if defined.group == group]
         yield from sorted(found, key=lambda defined: defined.rare)

@@ -55,7 +55,7 @@ class NetworkConfig:
     own: OwnNetwork | None = None
 
     def to_dict(self) -> dict:
-        """The values as JSON has them."""
+        """Return the values as JSON has them."""
         values = vars(self) | {"pretrained": self.pretrained.to_dict() if self.pretrained else None}
         del values["own"]
         return values | ({"own": self.own.to_dict()} if self.own else {})
@@ -91,7 +91,7 @@ class RunConfig:
     checkpoints: CheckpointPolicy = dataclasses.field(default_factory=CheckpointPolicy)
 
     def on(self, devices: tuple[str, ...]) -> RunConfig:
-        """The same run on other devices, one for each process; on those that it has where none are given."""
+        """Return the same run on other devices, one for each process; on those that it has where none are given."""
         if not devices:
             return self
         first, *others = devices
@@ -99,7 +99,7 @@ class RunConfig:
         return dataclasses.replace(self, engine=dataclasses.replace(self.engine, device=first, devices=several))
 
     def to_dict(self) -> dict:
-        """The keys of run.json that this is."""
+        """Return the keys of run.json that this is."""
         return {
             "network": self.network.to_dict(),
             "data": dataclasses.asdict(self.data) | {"classes": list(self.data.classes)},
@@ -111,7 +111,7 @@ class RunConfig:
 
 
 def from_dict(values: dict, run: Path | None = None) -> RunConfig:
-    """The configuration in the run.json of the directory ``run``; WorkError that names what is wrong with it."""
+    """Return the configuration in the run.json of the directory ``run``; WorkError that names what is wrong with it."""
     try:
         return RunConfig(
             network_from_dict(values["network"], run),
@@ -129,12 +129,12 @@ def from_dict(values: dict, run: Path | None = None) -> RunConfig:
 
 
 def _checkpoint_policy(values: dict) -> CheckpointPolicy:
-    """Runs of earlier versions say nothing of it, and later ones may say more."""
+    """Return the policy of a run; earlier versions wrote none, and later ones may write more keys."""
     return checkpoint_policy.from_dict({key: value for key, value in values.items() if key in checkpoint_policy.KEYS})
 
 
 def network_from_dict(values: dict, run: Path | None = None) -> NetworkConfig:
-    """What ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it cannot be read.
+    """Return what ``NetworkConfig.to_dict`` wrote, also by an earlier version. TypeError where it cannot be read.
 
     ``run`` is the directory of the run, where a person's own network is stored; without it such a network cannot be
     built.

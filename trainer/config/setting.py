@@ -30,7 +30,7 @@ class Needs:
     values: tuple[str, ...]
 
     def met_by(self, value: object) -> bool:
-        """Whether ``value`` is, or contains, one of the values."""
+        """Return whether ``value`` is, or contains, one of the values."""
         return bool(set(value) & set(self.values)) if isinstance(value, tuple) else value in self.values
 
     @property
@@ -84,12 +84,12 @@ class Setting:
         return self.kind is bool and not self.in_form
 
     def check(self, value: object, origin: str = "") -> Any:
-        """``value`` in the type of the setting; UsageError that names the option, or the key in the file ``origin``."""
+        """Return ``value`` in the type of the setting; UsageError names the option, or the key in the file ``origin``."""
         name = f"{origin}: {self.key}" if origin else self.name
         return checked(name, value, self.rule, self.kind, self.unit)
 
     def parse(self, text: str) -> object:
-        """A typed text in the type of the setting as far as it can be read so; `check` refuses the rest."""
+        """Return a typed text in the type of the setting as far as it can be read so; `check` refuses the rest."""
         if self.kind is bool:
             return WORDS.get(text.lower(), text)
         if self.is_list or (self.rule.or_numbers and ("," in text or not isinstance(_number(text), str))):
@@ -98,7 +98,7 @@ class Setting:
         return _number(text) if self.kind in (int, float) else text
 
     def argv(self, value: object) -> list[str]:
-        """The words of the command line that set the value."""
+        """Return the words of the command line that set the value."""
         if self.kind is bool:
             return [f"--{'' if value else 'no-'}{self.name}"]
         if isinstance(value, tuple | list):
@@ -126,14 +126,14 @@ class Setting:
 
 
 def setting(default: T, help: str, group: str, rule: Rule = Rule(), **more: Any) -> T:  # noqa: B008 - a Rule is frozen
-    """A field of a dataclass with its definition; for type checkers it is its default."""
+    """Return a field of a dataclass with its definition; for type checkers it is its default."""
     definition = Setting(help, group, rule, **more)
     return dataclasses.field(default=default, metadata={"setting": definition})
 
 
 @functools.cache
 def settings_of(kind: type) -> dict[str, Setting]:
-    """The settings that a dataclass defines, by key, in the order of its fields."""
+    """Return the settings that a dataclass defines, by key, in the order of its fields."""
     return {
         field.name: dataclasses.replace(field.metadata["setting"], key=field.name, kind=_kind(str(field.type)))
         for field in dataclasses.fields(kind)
@@ -142,13 +142,13 @@ def settings_of(kind: type) -> dict[str, Setting]:
 
 
 def _kind(annotation: str) -> type:
-    """The type behind an annotation as it is written: ``int`` for "int | None", tuple for "tuple[float, ...]"."""
+    """Return the type behind an annotation as it is written: ``int`` for "int | None", tuple for "tuple[float, ...]"."""
     first = annotation.partition(" | ")[0]
     return tuple if first.startswith("tuple") else KINDS[first]
 
 
 def without_effect(values: object) -> dict[str, str]:
-    """Why settings of the dataclass ``values`` change nothing, by key: another value has no use for them."""
+    """Return why settings of the dataclass ``values`` change nothing, by key: another value has no use for them."""
     found = {}
     for key, defined in settings_of(type(values)).items():
         if defined.needs is not None and not defined.needs.met_by(getattr(values, defined.needs.key)):

@@ -84,7 +84,7 @@ class InitialWeights:
     newly_initialised: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """The values as JSON has them."""
+        """Return the values as JSON has them."""
         values: dict[str, object] = {
             key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()
         }
@@ -93,7 +93,7 @@ class InitialWeights:
 
 
 def from_dict(values: Mapping | None) -> InitialWeights | None:
-    """What ``to_dict`` wrote; None for None. TypeError, AttributeError or ValueError where it cannot be read."""
+    """Return what ``to_dict`` wrote; None for None. TypeError, AttributeError or ValueError where it cannot be read."""
     if values is None:
         return None
     kind, name, source, digest = (str(values.get(key, "")) for key in ("kind", "name", "source", "digest"))
@@ -104,7 +104,7 @@ def from_dict(values: Mapping | None) -> InitialWeights | None:
 
 
 def asked(values: Mapping[str, object], origin: str = "") -> WeightsRequest:
-    """The weights that some of the keys pretrained, weights, init_from and grow_from ask for.
+    """Return the weights that some of the keys pretrained, weights, init_from and grow_from ask for.
 
     A key that is missing or None asks for nothing. UsageError where two contradict each other.
     """
@@ -117,7 +117,7 @@ def asked(values: Mapping[str, object], origin: str = "") -> WeightsRequest:
 
 
 def of_run(pretrained: object) -> WeightsRequest:
-    """What a run.json says under ``network.pretrained``, as a request to begin in the same way."""
+    """Return what a run.json says under ``network.pretrained``, as a request to begin in the same way."""
     if not isinstance(pretrained, Mapping):
         return WeightsRequest()
     kind = str(pretrained.get("kind"))

@@ -25,11 +25,11 @@ class ChannelStatistics:
                 counts += np.bincount(chunk[:, channel].ravel(), minlength=256)
 
     def mean(self) -> tuple[float, ...]:
-        """Mean of each channel, in 0 … 1."""
+        """Return the mean of each channel, in 0 … 1."""
         return tuple(float(mean) for mean in self._mean())
 
     def std(self) -> tuple[float, ...]:
-        """Standard deviation of each channel over all pixels (not the mean of the images' deviations), in 0 … 1."""
+        """Return the standard deviation of each channel over all pixels (not the mean of the images'), in 0 … 1."""
         values = np.arange(256) / 255
         centred = (values[None, :] - self._mean()[:, None]) ** 2
         variance = (self.counts * centred).sum(axis=1) / self._pixels()

@@ -68,7 +68,7 @@ class NamedSet:
     """One archive beside the folder from which the files can be unpacked; None: each file may itself end in .gz."""
 
     def originals(self, data_folder: Path) -> tuple[Path, ...]:
-        """The files that are on disk, or () when one is missing: unpacked ones first, then packed ones."""
+        """Return the files that are on disk, or () when one is missing: unpacked ones first, then packed ones."""
         folder = data_folder / self.folder
         plain = tuple(folder / file for file in self.files)
         if self.archive is not None:
@@ -80,7 +80,7 @@ class NamedSet:
         return found if all(map(os.path.isfile, found)) else ()
 
     def by_hand(self, data_folder: Path) -> str:
-        """What a person without a network can do, as half a sentence."""
+        """Return what a person without a network can do, as half a sentence."""
         files = ", ".join(self.files)
         if self.archive is None:
             return f"put {files} (each may end in .gz) into {data_folder / self.folder}"
@@ -155,12 +155,12 @@ NAMED = {
 
 
 def names() -> tuple[str, ...]:
-    """The data sets that have a name, smallest first."""
+    """Return the data sets that have a name, smallest first."""
     return tuple(NAMED)
 
 
 def find(name: str) -> NamedSet:
-    """The data set called ``name``; `CIFAR-10` and `fashion_mnist` are understood. UsageError otherwise."""
+    """Return the data set called ``name``; `CIFAR-10` and `fashion_mnist` are understood. UsageError otherwise."""
     plain = _letters(name)
     for entry in NAMED.values():
         if _letters(entry.name) == plain:
@@ -181,7 +181,7 @@ def describe(
     cache_folder: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> DataInfo:
-    """What ``name`` is and whether it is on disk, as original files or as the decoded copy in ``cache_folder``.
+    """Return what ``name`` is and whether it is on disk, as original files or as the decoded copy in ``cache_folder``.
 
     ``image_size`` and ``channels`` say how the images of `folder:PATH` would be scaled and read; a named set has its
     own. UsageError naming "dataset": no such set, or what is wrong with the folder. Counts of a folder are those of
@@ -231,7 +231,7 @@ def _describe_folder(name: str, image_size: int | None, channels: int | None, st
 
 
 def check_image_size(image_size: int | None) -> int:
-    """The side to which the images of a folder are scaled; UsageError when it is no size."""
+    """Return the side to which the images of a folder are scaled; UsageError when it is no size."""
     if image_size is None:
         return DEFAULT_IMAGE_SIZE
     if not 1 <= image_size <= 4096:
@@ -240,7 +240,7 @@ def check_image_size(image_size: int | None) -> int:
 
 
 def check_channels(channels: int | None, entry: NamedSet | None = None) -> int:
-    """1 (grey) or 3 (RGB, the default of a folder); a named set cannot be asked for other channels than its own."""
+    """Return 1 (grey) or 3 (RGB, the default of a folder); UsageError for other channels of a named set than its own."""
     if entry is not None:
         if channels not in (None, entry.channels):
             raise UsageError("channels", channels, f"does not fit {entry.name}, which has {entry.channels}")
@@ -251,7 +251,7 @@ def check_channels(channels: int | None, entry: NamedSet | None = None) -> int:
 
 
 def cache_path(cache_folder: Path, name: str, image_size: int | None = None, channels: int | None = None) -> Path:
-    """Where the decoded copy of a data set lies; a folder has one for each size and number of channels."""
+    """Return where the decoded copy of a data set lies; a folder has one for each size and number of channels."""
     if not name.startswith(FOLDER):
         return cache_folder / (name + CACHE_SUFFIX)
     root = absolute(name.removeprefix(FOLDER))

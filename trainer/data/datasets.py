@@ -49,7 +49,7 @@ class LabelledImages:
         return self._images
 
     def batch(self, index: Tensor) -> Tensor:
-        """The images ``index``, int64 (B,) with values 0 … N - 1, as uint8 (B, C, H, W); copies these alone."""
+        """Return the images ``index``, int64 (B,) with values 0 … N - 1, as uint8 (B, C, H, W); copies these alone."""
         if self._images is not None:
             return self._images[index]
         assert self.rows is not None
@@ -120,7 +120,7 @@ def load(
 
 
 def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, download: bool, log: Log) -> Stored:
-    """A published set from its decoded copy, or decoded from its files and then kept."""
+    """Return a published set from its decoded copy, or decoded from its files and then kept."""
     path = dataset_info.cache_path(cache_folder, entry.name)
     found = entry.originals(data_folder)
     stored = decoded_cache.read(path, published_sets.fingerprint(found) if found else None, log)

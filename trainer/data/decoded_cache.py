@@ -46,7 +46,8 @@ class Stored:
 
 
 def read(path: Path, key: str | None, log: Log) -> Stored | None:
-    """The copy at ``path``, or None where there is none, it is damaged, or it was made from something else than ``key``.
+    """Return the copy at ``path``, or None where there is none, it is damaged, or it was made from something else than
+    ``key``.
 
     With ``key`` None any whole copy will do. The tensors are mapped copy-on-write: nothing is read before it is used,
     and writing to them changes this process's memory, never the file.
@@ -170,7 +171,7 @@ class Writer:
         return Stored(arrays, facts)
 
     def _write(self, data: bytes | memoryview) -> None:
-        """All of ``data``, however little of it the system takes at a time."""
+        """Write all of ``data``, however little of it the system takes at a time."""
         assert self._file is not None
         view = memoryview(data)
         while view:

@@ -22,7 +22,7 @@ SPLIT_SEED = 1998
 
 
 def load() -> Stored:
-    """The digits as uint8 (N, 1, 28, 28) with int64 labels: 1,438 to train on, 359 to test on, stratified."""
+    """Return the digits as uint8 (N, 1, 28, 28) with int64 labels: 1,438 to train on, 359 to test on, stratified."""
     images, labels = read()
     scaled = enlarge(images)[:, None]
     numbers = labels.tolist()
@@ -38,7 +38,7 @@ def load() -> Stored:
 
 
 def read() -> tuple[np.ndarray, np.ndarray]:
-    """The file as it is: uint8 (1797, 8, 8) with values 0 … 16, and uint8 (1797,) labels."""
+    """Read the file as it is: uint8 (1797, 8, 8) with values 0 … 16, and uint8 (1797,) labels."""
     with np.load(FILE, allow_pickle=False) as file:
         return file["images"], file["labels"]
 

@@ -61,20 +61,21 @@ class _Found(NamedTuple):
 
 
 def absolute(text: str) -> Path:
-    """The folder that a person wrote after `folder:`, with `~` and relative paths resolved."""
+    """Return the folder that a person wrote after `folder:`, with `~` and relative paths resolved."""
     if not text.strip():
         raise UsageError("dataset", "folder:", "names no folder; write folder:PATH")
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def shown(name: str) -> str:
-    """``name`` as it may be printed and stored: bytes that are no UTF-8 and control characters are escaped."""
+    """Return ``name`` as it may be printed and stored: bytes that are no UTF-8 and control characters are escaped."""
     readable = name.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in readable)
 
 
 def list_folder(text: str, stop: Callable[[], bool] = lambda: False) -> Listing:
-    """The images below the folder ``text``; UsageError naming "dataset" says what keeps it from being a data set.
+    """Return the images below the folder ``text``; UsageError naming "dataset" says what keeps it from being a data
+    set.
 
     ``stop`` is asked at each folder: nobody wants to know any more. That ends in a UsageError too.
     """
@@ -102,7 +103,7 @@ def _wrong(text: str, hint: str) -> NoReturn:
 
 
 def _folders_in(folder: Path, text: str) -> list[str]:
-    """Names of the visible folders in ``folder``, sorted."""
+    """Return the names of the visible folders in ``folder``, sorted."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries if _visible(entry.name) and entry.is_dir())
@@ -115,7 +116,7 @@ def _folders_in(folder: Path, text: str) -> list[str]:
 
 
 def _parts(root: Path, text: str, folders: Sequence[str]) -> dict[str, str]:
-    """Part -> name of its folder; empty where the folders are classes."""
+    """Return the folder of each part; empty where the folders are classes."""
     parts: dict[str, str] = {}
     for part, known in PART_NAMES.items():
         for folder in folders:
@@ -133,7 +134,7 @@ def _parts(root: Path, text: str, folders: Sequence[str]) -> dict[str, str]:
 
 
 def _classes(walk: _Walk, folders: Sequence[str]) -> dict[str, list[_Found]]:
-    """Class name -> its image files, sorted by path; classes without one are left out with a remark."""
+    """Return the image files of each class, sorted by path; classes without one are left out with a remark."""
     classes: dict[str, list[_Found]] = {}
     for folder in folders:
         found = sorted(walk.images(folder))
@@ -158,12 +159,12 @@ class _Walk:
         self._seen: set[tuple[int, int]] = set()
 
     def images(self, folder: str) -> list[_Found]:
-        """The visible image files in a class folder and the folders in it. Links are followed, each folder once."""
+        """Return the visible image files in a class folder and the folders in it. Links are followed, each folder once."""
         self._seen = set()
         return list(self._images(folder))
 
     def all_remarks(self) -> tuple[str, ...]:
-        """The remarks, with one on the files that are no images by their names."""
+        """Return the remarks, with one on the files that are no images by their names."""
         if not self._strangers:
             return tuple(self.remarks)
         number = "one file is" if self._strangers == 1 else f"{self._strangers} files are"
@@ -213,7 +214,7 @@ def _visible(name: str) -> bool:
 
 
 def _check(folder: Path, text: str, classes: Sequence[str]) -> None:
-    """UsageError unless there are two classes; ``folder`` is where their folders should be."""
+    """Raise UsageError unless there are two classes; ``folder`` is where their folders should be."""
     if len(classes) >= 2:
         return
     if classes:

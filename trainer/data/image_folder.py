@@ -49,7 +49,8 @@ Batch = tuple[np.ndarray, np.ndarray, list[str]]
 
 
 def load(root: Path, path: Path, size: int, channels: int, log: Log, progress: Progress | None = None) -> Stored:
-    """The images of the folder ``root``, from the decoded copy at ``path`` if nothing has changed since it was made.
+    """Return the images of the folder ``root``, from the decoded copy at ``path`` if nothing has changed since it was
+    made.
 
     Arrays `train.images`, `train.labels` and so on for test and, where the folder has one, validation. Facts: classes,
     mean, std, skipped. UsageError naming "dataset" when the folder is no data set.
@@ -113,14 +114,16 @@ def _decode(
 
 
 def _workers() -> ThreadPoolExecutor:
-    """Threads, as Pillow decodes and scales without holding Python's lock; at most the cores this process may use."""
+    """Start threads that decode: Pillow does not hold Python's lock. At most one for each core this process may use."""
     _formats()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return ThreadPoolExecutor(max(1, min(usable, 16)), thread_name_prefix="decode")
 
 
 def _batches(pool: ThreadPoolExecutor, root: Path, items: Sequence[Item], size: int, channels: int) -> Iterator[Batch]:
-    """Decoded batches in the order of ``items``, a few ahead of the reader and no more, so that memory stays small."""
+    """Yield the decoded batches in the order of ``items``, a few ahead of the reader and no more, so that memory stays
+    small.
+    """
     length = max(1, min(BATCH, BATCH_BYTES // (channels * size * size)))
     waiting: deque[Future[Batch]] = deque()
     for start in range(0, len(items), length):
@@ -169,7 +172,7 @@ def read_image(path: Path, size: int, channels: int) -> np.ndarray:
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
-    """``image`` resized until its short side is ``size``, and the middle of it: done in one step, so that the part
+    """Resize ``image`` until its short side is ``size``, and take the middle: in one step, so that the part
     that is cut off is never computed.
     """
     from PIL import Image
@@ -183,7 +186,7 @@ def square(image: Image.Image, size: int) -> Image.Image:
 
 
 def flatten(image: Image.Image, mode: str) -> Image.Image:
-    """``image`` of any mode as ``mode`` ("RGB" or "L"), 8 bits a value, nothing transparent."""
+    """Return ``image`` of any mode as ``mode`` ("RGB" or "L"), 8 bits a value, nothing transparent."""
     from PIL import Image
 
     if image.mode.startswith(("I", "F")):
@@ -203,7 +206,7 @@ def _is_transparent(image: Image.Image) -> bool:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and floating-point grey as 8 bits. The scale follows from the mode, or from the largest value:
+    """Return 16-bit, 32-bit and floating-point grey as 8 bits. The scale follows from the mode or the largest value:
     up to 1 (floating point only), up to 255, up to 65,535, or anything; so it is the same for most of a data set.
     """
     from PIL import Image
@@ -270,7 +273,7 @@ class _ProgressLog:
         self.began = self.said = time.monotonic()
 
     def more(self, number: int) -> None:
-        """``number`` further images are decoded."""
+        """Count ``number`` further images as decoded."""
         self.number += number
         now = time.monotonic()
         if self.progress is not None:
@@ -281,5 +284,5 @@ class _ProgressLog:
             self.log(f"decoded {self.number} of {self.total} images, about {left:.0f} s left")
 
     def done(self) -> None:
-        """All are decoded."""
+        """Finish: all images are decoded."""
         self.log(f"decoded {self.number} images in {time.monotonic() - self.began:.1f} s")

@@ -49,7 +49,7 @@ def read(entry: NamedSet, data_folder: Path, download: bool, log: Log) -> Parts:
 
 
 def fingerprint(files: tuple[Path, ...]) -> str:
-    """Tells whether the files are the ones a decoded copy was made from: names, sizes and times of change."""
+    """Return what tells whether a decoded copy was made from these files: names, sizes and times of change."""
     facts = [(file, file.stat()) for file in files]
     return "; ".join(f"{file.name} {fact.st_size} {fact.st_mtime_ns}" for file, fact in facts)
 
@@ -70,7 +70,7 @@ def _read_idx(entry: NamedSet, data_folder: Path, download: bool, log: Log) -> P
 
 
 def _read_idx_file(path: Path, dimensions: int) -> np.ndarray:
-    """An IDX file of unsigned bytes: 0 0 8 D, D big-endian sizes, the values. Plain first, then packed as .gz."""
+    """Return an IDX file of unsigned bytes: 0 0 8 D, D big-endian sizes, the values. Plain first, then packed as .gz."""
     failure: Exception | None = None
     for file, opened in ((path, open), (path.with_name(path.name + ".gz"), gzip.open)):
         try:
@@ -173,7 +173,7 @@ def _patience(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _progress_logged(name: str, log: Log) -> Iterator[None]:
-    """torchvision draws a bar; where that is no terminal's, in a log or under the app, a line for each tenth is told."""
+    """Log a line for each tenth of a download where there is no terminal, in which torchvision draws a bar."""
     if sys.stderr is not None and sys.stderr.isatty():
         yield
         return

@@ -22,7 +22,7 @@ BIG_VALIDATION = 5_000
 
 
 def counts_of(labels: Sequence[int], classes: int) -> list[int]:
-    """How many of ``labels`` are of class 0, 1, … ``classes`` - 1."""
+    """Return how many of ``labels`` are of class 0, 1, … ``classes`` - 1."""
     counts = [0] * classes
     for label in labels:
         counts[label] += 1
@@ -30,7 +30,7 @@ def counts_of(labels: Sequence[int], classes: int) -> list[int]:
 
 
 def shares(counts: Sequence[int], held: int) -> list[int]:
-    """How many of each class are held out when ``held`` images are: in proportion, rounded by largest remainder.
+    """Return how many of each class are held out when ``held`` images are: in proportion, rounded by largest remainder.
 
     Every class keeps at least one image, so the sum may be smaller than ``held``. One of three or more images gives one,
     as long as others give several: accuracy on a part without a class says nothing of it.
@@ -60,13 +60,13 @@ def shares_for_test(counts: Sequence[int]) -> list[int]:
 
 
 def seeded_keys(number: int, seed: int) -> list[float]:
-    """``number`` random keys, the same for the same seed on every machine and Python version."""
+    """Return ``number`` random keys, the same for the same seed on every machine and Python version."""
     generator = random.Random(seed)
     return [generator.random() for _ in range(number)]
 
 
 def name_keys(names: Sequence[str]) -> list[bytes]:
-    """A key for every name that depends on the name alone, so that an image that is added moves hardly any other."""
+    """Return a key for every name that depends on the name alone, so that an image that is added moves hardly any other."""
     return [hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() for name in names]
 
 
@@ -82,7 +82,7 @@ def hold_out(labels: Sequence[int], held: Sequence[int], keys: Sequence[Any]) ->
 
 
 def validation_size(validation: float | None, training: int) -> int:
-    """How many of ``training`` images are held out: see ``validation`` of `load`. UsageError when it is nonsense."""
+    """Return how many of ``training`` images are held out: see ``validation`` of `load`. UsageError when it is nonsense."""
     if validation is None:
         return BIG_VALIDATION if training >= BIG else max(1, round(training / 10))
     if not math.isfinite(validation) or validation < 0 or (validation >= 1 and validation != int(validation)):

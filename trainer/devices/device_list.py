@@ -9,7 +9,7 @@ ALL = "all"
 
 
 def choose(wanted: str, device: str | None) -> tuple[str, ...]:
-    """The names of the devices that ``--devices wanted`` means beside ``--device device``, one for each process.
+    """Return the names of the devices that ``--devices wanted`` means beside ``--device device``, one for each process.
 
     A number takes the GPUs with most free memory, or so many processes on the CPU. UsageError for what cannot be had.
     """
@@ -46,7 +46,7 @@ def _processes(count: int, wanted: str, kind: str) -> tuple[str, ...]:
 
 
 def _listed(names: list[str], wanted: str, device: str | None) -> tuple[str, ...]:
-    """Devices by number or by name; each GPU once, the CPU any number of times."""
+    """Return the devices by number or by name; each GPU once, the CPU any number of times."""
     full = [f"cuda:{name}" if name.isdecimal() else name for name in names]
     if device and any(name.partition(":")[0] != device.partition(":")[0] for name in full):
         raise UsageError("devices", wanted, f"contradicts --device {device}; leave that out")

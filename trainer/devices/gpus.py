@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def by_free_memory() -> list[int]:
-    """CUDA's numbers of the GPUs that it sees, those with most free memory first; ties and unknown ones in CUDA's order."""
+    """Return CUDA's numbers of the GPUs it sees, most free memory first; ties and unknown ones in CUDA's order."""
     import torch
 
     count = torch.cuda.device_count()
@@ -29,7 +29,7 @@ def by_free_memory() -> list[int]:
 
 
 def occupants(device: torch.device) -> str | None:
-    """Who computes on a GPU beside this process, in one line; None where nobody does or that cannot be known."""
+    """Return who computes on a GPU beside this process, in one line; None where nobody does or that cannot be known."""
     if device.type != "cuda":
         return None
     known = _by_identifier()
@@ -50,14 +50,14 @@ def _by_identifier() -> dict[str, machine.Gpu]:
 
 
 def _identifier(index: int) -> str:
-    """CUDA's identifier of a GPU; empty with a torch that does not tell it."""
+    """Return CUDA's identifier of a GPU; empty with a torch that does not tell it."""
     import torch
 
     return _plain(str(getattr(torch.cuda.get_device_properties(index), "uuid", "")))
 
 
 def _plain(uuid: str) -> str:
-    """An identifier without the "GPU-" or "MIG-" that NVML writes before it and CUDA does not."""
+    """Return an identifier without the "GPU-" or "MIG-" that NVML writes before it and CUDA does not."""
     return uuid.lower().removeprefix("gpu-").removeprefix("mig-")
 
 

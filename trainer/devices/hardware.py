@@ -36,14 +36,16 @@ NICENESS = 10
 
 @cache
 def usable_cores() -> int:
-    """Cores that this process may use: those of its affinity mask, or fewer where a container's quota allows fewer."""
+    """Return the cores that this process may use: those of its affinity mask, or fewer where a container's quota allows
+    fewer.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(CGROUP)
     return max(1, min(cores, quota)) if quota else cores
 
 
 def _quota(path: Path) -> int | None:
-    """Cores' worth of time that cgroup v2 grants, rounded up; None where there is no limit."""
+    """Return how many cores' worth of time cgroup v2 grants, rounded up; None where there is no limit."""
     try:
         granted, period = path.read_text(encoding="ascii").split()
         return -(-int(granted) // int(period))
@@ -58,7 +60,7 @@ class OtherWork:
         self._begun = self._seconds()
 
     def cores(self) -> float:
-        """Cores' worth of work of others since then; 0 where that cannot be known, as in a container with a quota."""
+        """Return how many cores' worth of work others had since then; 0 where that is unknown (a quota)."""
         if _quota(CGROUP) is not None:
             return 0.0
         time.sleep(max(0.0, self._begun[2] + SHORTEST_LOOK_S - time.monotonic()))
@@ -68,7 +70,7 @@ class OtherWork:
 
     @staticmethod
     def _seconds() -> tuple[float, float, float]:
-        """Busy seconds of all cores that we may use, those of this process, and the time."""
+        """Return the busy seconds of all cores that we may use, those of this process, and the time."""
         import psutil
 
         times = psutil.cpu_times(percpu=True)
@@ -78,7 +80,7 @@ class OtherWork:
 
 
 def choose_threads(wanted: int | None, *, alone: bool) -> int:
-    """Number of threads: ``wanted`` where given, all cores for a run that is ``alone``, one fewer otherwise.
+    """Return the number of threads: ``wanted`` where given, all cores for a run that is ``alone``, one fewer otherwise.
 
     UsageError where more are wanted than there are cores.
     """
@@ -112,7 +114,8 @@ def use_threads(threads: int) -> None:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device for "auto" (the GPU with most free memory, mps, cpu) or for a name: "cpu", "cuda", "cuda:1", "mps".
+    """Return the device for "auto" (the GPU with most free memory, mps, cpu) or for a name: "cpu", "cuda", "cuda:1",
+    "mps".
 
     UsageError for a name that is none and for a device that is not there.
     """
@@ -140,7 +143,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def wait_for(device: torch.device) -> None:
-    """Until ``device`` has done all that it was given."""
+    """Wait until ``device`` has done all that it was given."""
     import torch
 
     if device.type == "cuda":
@@ -150,7 +153,7 @@ def wait_for(device: torch.device) -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """What the maker calls the device."""
+    """Return what the maker calls the device."""
     import torch
 
     if device.type == "cuda":
@@ -169,19 +172,21 @@ def _processor() -> str:
 
 
 def default_precision(device: torch.device) -> str:
-    """bf16 on a GPU that computes with it, fp32 elsewhere."""
+    """Return bf16 on a GPU that computes with it, fp32 elsewhere."""
     return "bf16" if device.type == "cuda" and has_bf16(device) else "fp32"
 
 
 def has_tf32(device: torch.device) -> bool:
-    """Whether the CUDA device multiplies in TF32: from compute capability 8.0 (Ampere) on."""
+    """Return whether the CUDA device multiplies in TF32: from compute capability 8.0 (Ampere) on."""
     import torch
 
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device computes with bf16 faster than with fp32: CUDA from Ampere on, CPUs with AMX or AVX512-BF16."""
+    """Return whether the device computes with bf16 faster than with fp32: CUDA from Ampere on, CPUs with AMX or
+    AVX512-BF16.
+    """
     import torch
 
     if device.type == "cuda":
@@ -190,7 +195,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def _processor_flags(path: Path) -> set[str]:
-    """What the first processor can do, in Linux' words; on Macs, which have no such file, nothing."""
+    """Return what the first processor can do, in Linux' words; on Macs, which have no such file, nothing."""
     try:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.partition(":")[0].strip() in ("flags", "Features"):
@@ -201,7 +206,7 @@ def _processor_flags(path: Path) -> set[str]:
 
 
 def configure_gpu(device: torch.device, tf32: bool) -> None:
-    """TF32 on or off, and the fastest convolution kernels searched for: the shapes of a training do not change.
+    """Switch TF32 on or off, and let cuDNN search the fastest convolutions: the shapes of a training do not change.
 
     Page-locked memory belongs to the present device; without choosing it, that would be the first one of the machine.
     """
@@ -216,7 +221,7 @@ def configure_gpu(device: torch.device, tf32: bool) -> None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on the device, or in main memory for the CPU and GPUs that share it."""
+    """Return the bytes that are free on the device, or in main memory for the CPU and GPUs that share it."""
     import torch
 
     from ...machine import main_memory

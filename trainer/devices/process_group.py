@@ -46,29 +46,31 @@ class Group:
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum of ``values``, of any shape, over all ranks; in place."""
+        """Return the sum of ``values``, of any shape, over all ranks; in place."""
         return values
 
     def all_reduce_max(self, *numbers: int) -> list[int]:
-        """The largest of each number over all ranks. Waits for all of them."""
+        """Return the largest of each number over all ranks. Waits for all of them."""
         return list(numbers)
 
     def broadcast_object(self, value: Any) -> Any:
-        """Rank 0's ``value``, on every rank; what the others give is not looked at. Tensors must be in main memory."""
+        """Return rank 0's ``value``, on every rank; what the others give is not looked at. Tensors must be in main
+        memory.
+        """
         return value
 
     def broadcast_parameters(self, network: nn.Module, *, buffers_only: bool = False) -> None:
         """Give every rank the parameters and buffers that rank 0 has."""
 
     def wrapped(self, network: nn.Module, *, partly_used: bool = False) -> nn.Module:
-        """``network`` such that a backward pass gives the mean gradient over all ranks.
+        """Return ``network`` such that a backward pass gives the mean gradient over all ranks.
 
         ``partly_used``: some parameters may get no gradient.
         """
         return network
 
     def destroy(self) -> None:
-        """The work is done."""
+        """Leave the group of processes: the work is done."""
 
 
 ALONE = Group()
@@ -151,7 +153,8 @@ class SyncSchedule:
         self._since = time.monotonic()
 
     def agreed(self, stop: bool, due: bool, *, now: bool) -> tuple[bool, bool]:
-        """Whether to stop and whether a record is due: what any rank wants and what rank 0 wants, otherwise nothing.
+        """Return whether to stop and whether a record is due: what any rank wants and what rank 0 wants, otherwise
+        nothing.
 
         ``now``: all ranks have reached a step at which they agree anyway.
         """
@@ -167,7 +170,7 @@ class SyncSchedule:
 
 
 def ranked(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether torchrun, or another launcher with its variables, started this process as one of several."""
+    """Return whether torchrun, or another launcher with its variables, started this process as one of several."""
     try:
         return int(environment.get("WORLD_SIZE", "1")) > 1 and "RANK" in environment
     except ValueError:
@@ -175,12 +178,12 @@ def ranked(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def is_first(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is rank 0, or alone."""
+    """Return whether this process is rank 0, or alone."""
     return not ranked(environment) or environment["RANK"] == "0"
 
 
 def join(environment: Mapping[str, str] = os.environ) -> Group:
-    """Meet the other ranks of the job that the environment tells of; ``ALONE`` where there is none.
+    """Join the other ranks of the job that the environment names; ``ALONE`` where there is none.
 
     Waits until all are there. Sums on a GPU go through NCCL, words in main memory through gloo.
     """
@@ -201,14 +204,16 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
 
 
 def own_device(group: Group) -> str:
-    """The device of a rank where none was named: the GPU with its number on this host, or the CPU."""
+    """Return the device of a rank where none was named: the GPU with its number on this host, or the CPU."""
     import torch
 
     return f"cuda:{group.local_rank}" if torch.cuda.is_available() else "cpu"
 
 
 def device_of(group: Group, device: str, devices: Sequence[str]) -> str:
-    """The name of the device that a rank computes on: its own of ``devices``; else the GPU with its number, or the CPU."""
+    """Return the name of the device that a rank computes on: its own of ``devices``; else the GPU with its number, or
+    the CPU.
+    """
     if group.world == 1:
         return device
     if group.local_rank < len(devices):
@@ -218,7 +223,7 @@ def device_of(group: Group, device: str, devices: Sequence[str]) -> str:
 
 
 def rows_of_batch(batch_size: int, rank: int, world: int) -> list[int]:
-    """The places in a batch that a rank works off, such that its batch read from the end pairs the same images.
+    """Return the places in a batch that a rank works off, such that its batch read from the end pairs the same images.
 
     Mixup and CutMix mix place i with place B - 1 - i. A rank takes such pairs, the first of each in order, then their
     partners in reverse; a middle image without one goes to the last rank. Shares differ by three images at most.
@@ -230,7 +235,7 @@ def rows_of_batch(batch_size: int, rank: int, world: int) -> list[int]:
 
 
 def check_batch(batch_size: int, world: int) -> None:
-    """UsageError where a batch is too small to be shared out: each rank needs two images, as batch norm does."""
+    """Raise UsageError where a batch is too small to be shared out: each rank needs two images, as batch norm does."""
     if world > 1 and batch_size < 2 * world:
         raise UsageError(
             "batch-size", batch_size, f"is too small for {world} processes: each needs at least 2 of a batch"
@@ -243,7 +248,7 @@ def part(count: int, rank: int, world: int) -> tuple[int, int]:
 
 
 def lost(error: Exception) -> bool:
-    """Whether ``error`` means that another rank could not be reached."""
+    """Return whether ``error`` means that another rank could not be reached."""
     import torch.distributed as dist
 
     if isinstance(error, getattr(dist, "DistError", ())):

@@ -18,7 +18,7 @@ _FIRST = ("kind", "split", "step", "epoch", "images", "time", "loss", "accuracy"
 
 
 def default_target(path: Path, file_format: str) -> Path | None:
-    """Where an export goes when nobody says where: None is stdout, the rest lies in the working directory.
+    """Return where an export goes when nobody says where: None is stdout, the rest lies in the working directory.
 
     Event files of several runs lie side by side, so that `tensorboard --logdir tensorboard` shows them all.
     """
@@ -30,7 +30,7 @@ def default_target(path: Path, file_format: str) -> Path | None:
 
 
 def check_target(target: Path, run: Path, *, force: bool, folder: bool = False) -> Path:
-    """``target`` as an absolute path, if it may be written. UsageError where something would be lost.
+    """Return ``target`` as an absolute path, if it may be written. UsageError where something would be lost.
 
     Nothing that exists is replaced without ``force``, nothing in the run directory at all; ``folder`` says what is written.
     """
@@ -40,7 +40,7 @@ def check_target(target: Path, run: Path, *, force: bool, folder: bool = False) 
 
 
 def save_csv(path: Path, target: Path) -> int:
-    """`write_csv` into a file, which appears as a whole; returns the number of rows. WorkError where that fails."""
+    """Save the records as CSV in a file, which appears as a whole; return the number of rows. WorkError on failure."""
     table = io.StringIO(newline="")
     rows = write_csv(path, table)
     output_file.save(target, table.getvalue().encode())
@@ -69,7 +69,7 @@ def write_csv(path: Path, target: IO[str]) -> int:
 
 
 def records(path: Path) -> Iterator[dict]:
-    """Every record of a run, in order; damaged lines are left out."""
+    """Yield every record of a run, in order; damaged lines are left out."""
     tail = MetricsTail(path)
     while True:
         batch = tail.read(budget_s=math.inf)

@@ -59,7 +59,7 @@ def _words(config: dict) -> Iterator[str]:
 
 
 def _scalars(record: dict, classes: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    """Names and values of the charts that a record has a point of."""
+    """Yield the names and values of the charts that a record has a point of."""
     kind, split = record.get("kind"), record.get("split")
     if kind == "train":
         names = _TRAIN | {key: key for key in _ALONE}

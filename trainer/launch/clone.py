@@ -10,7 +10,7 @@ from ..runs.run_writer import read_config
 
 
 def words(path: Path, runs: Path, changes: Sequence[str] = ()) -> list[str]:
-    """The words after `cnn-explorer` that train a clone of the run ``path`` in the folder ``runs``.
+    """Return the words after `cnn-explorer` that train a clone of the run ``path`` in the folder ``runs``.
 
     ``changes`` are options of `train`, which override what run.json says; `--detach` lets it train in the background. Raises
     WorkError where run.json is missing or damaged, UsageError where ``changes`` bring a configuration of their own.

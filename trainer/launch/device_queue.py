@@ -91,7 +91,7 @@ def _begin(position: int, path: Path, lock: RunLock, device: str, context: execu
 
 
 def _code(child: Child, context: execute.ExecutionContext) -> int:
-    """The exit code of a run whose process is gone; how it ended is written down where the process could not."""
+    """Return the exit code of a run whose process is gone; how it ended is written down where the process could not."""
     code = child.process.returncode
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     try:

@@ -103,7 +103,7 @@ def execute_queue(
 
 
 def ignore_hangup() -> None:
-    """What a detached process does first: a closed terminal is nothing to it, and the person at the machine comes first."""
+    """Prepare a detached process: ignore a closed terminal, and leave the processor to the person at the machine first."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     hardware.lower_priority()
 
@@ -123,7 +123,7 @@ def _here_or_in_ranks(path: Path, lock: RunLock, context: ExecutionContext) -> i
 
 
 def _config(path: Path) -> run_config.RunConfig | None:
-    """What run.json says; None where it cannot be used, which is told when the run is opened."""
+    """Return what run.json says; None where it cannot be used, which is told when the run is opened."""
     try:
         return run_config.from_dict(read_config(path), path)
     except WorkError:
@@ -151,7 +151,7 @@ def execute_rank(
 
 
 def _accompany(path: Path, context: ExecutionContext) -> int:
-    """What a rank does that is not the first: all but write and speak, unless an error is its own."""
+    """Train as a rank that is not the first: write and print nothing, unless an error is its own."""
     writer = NullRunWriter(path)
     outcome = _outcome(writer, Report(writer, ProgressReporter(lambda line: None)), context)
     if outcome.state == "failed" and outcome.error != process_group.LOST:
@@ -179,7 +179,7 @@ def train_here(path: Path, lock: RunLock, context: ExecutionContext) -> int:
 
 @contextlib.contextmanager
 def _log_file_of(path: Path, *, wanted: bool) -> Iterator[BinaryIO | None]:
-    """train.log for appending; None where the output of the process goes there already, or it cannot be opened."""
+    """Open train.log for appending; None where the output of the process goes there already, or where that fails."""
     if not wanted:
         yield None
         return
@@ -193,7 +193,7 @@ def _log_file_of(path: Path, *, wanted: bool) -> Iterator[BinaryIO | None]:
 
 
 def _open_log(path: Path) -> BinaryIO:
-    """Without a buffer: what a full disk did not take is not tried again when the file is closed."""
+    """Open the log without a buffer: what a full disk did not take is not tried again when the file is closed."""
     return open(path / log_file.LOG, "ab", buffering=0)
 
 
@@ -233,7 +233,7 @@ def _outcome(writer: RunWriter, report: Report, context: ExecutionContext) -> Ru
 
 
 def _configure_process(threads: int, path: Path, log: Callable[[str], None], context: ExecutionContext) -> None:
-    """Threads as the run was configured with, because another number gives other last digits; fewer where cores lack."""
+    """Set the threads that the run was configured with, because others change the last digits; fewer where cores lack."""
     cores = hardware.usable_cores()
     if context.group.world > 1:
         cores = max(1, cores // context.group.local_world)
@@ -245,7 +245,7 @@ def _configure_process(threads: int, path: Path, log: Callable[[str], None], con
 
 
 def is_alone(runs: Path, but: str = "") -> bool:
-    """Whether no run on this machine but ``but`` is being trained."""
+    """Return whether no run on this machine but ``but`` is being trained."""
     try:
         found = reader.list_runs(runs)
     except UsageError:

@@ -86,7 +86,7 @@ def _handed_down(lock: RunLock) -> Iterator[None]:
 
 
 def adopt_lock(path: Path) -> RunLock | None:
-    """In a rank: take the lock from the standard input and put nothing there. None for all ranks but the first."""
+    """Take the lock, in a rank, from the standard input, and close that. None for all ranks but the first."""
     lock = RunLock.from_fd(os.dup(0), path) if process_group.is_first() else None
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -96,7 +96,7 @@ def adopt_lock(path: Path) -> RunLock | None:
 
 @contextlib.contextmanager
 def _environment(threads: int) -> Iterator[None]:
-    """What the ranks' libraries read when they are loaded; python looks for modules where this process does."""
+    """Set the variables that the ranks' libraries read; Python looks for modules where this process does."""
     here = os.getcwd() in sys.path or "" in sys.path
     wanted = {"OMP_NUM_THREADS": str(threads), "PYTHONFAULTHANDLER": "1"} | ({} if here else {"PYTHONSAFEPATH": "1"})
     before = {key: os.environ.get(key) for key in wanted}
@@ -148,7 +148,7 @@ def _write(writer: RunWriter, log: Log, **changes: object) -> None:
 
 
 def _why(failure: BaseException | None, devices: Sequence[str]) -> str:
-    """What torchrun knows of the rank that failed: one that a signal ended comes before those that missed it."""
+    """Return what torchrun knows of the rank that failed: one that a signal ended comes before those that missed it."""
     ranks: dict[int, Any] = getattr(failure, "failures", {})
     if not ranks:
         return f"the processes could not be started: {failure}" if failure else "its processes ended without a word"

@@ -16,7 +16,9 @@ PATIENCE_S = 2.0
 
 
 def warning() -> str | None:
-    """What to do lest a logout end this process and its children, in one line; None where it does not or nobody knows."""
+    """Return what keeps a logout from ending this process and its children, in one line; None where it does not or nobody
+    knows.
+    """
     try:
         place = CGROUP.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -41,7 +43,7 @@ def _user() -> str:
 
 
 def _ask(user: str | None, name: str) -> str:
-    """A property of a user, or of logind itself; empty where it cannot be had."""
+    """Return a property of a user, or of logind itself; empty where it cannot be had."""
     program = shutil.which("loginctl")
     if program is None or user == "":
         return ""

@@ -43,7 +43,9 @@ class Queue:
             self._thread.join()
 
     def take(self) -> tuple[int, Path, RunLock] | None:
-        """The place, folder and lock of the next run; None after the last. The others are told their place in the line."""
+        """Return the place, folder and lock of the next run; None after the last. The others are told their place in
+        the line.
+        """
         with self._guard:
             if not self._waiting:
                 return None

@@ -78,7 +78,7 @@ def start(
 
 
 def search_path_flags() -> list[str]:
-    """``python -m`` looks for modules in the working directory first; the child shall do so only if this process does."""
+    """Return flags by which ``python -m`` looks for modules in the working directory only if this process does so."""
     try:
         here = os.getcwd()
     except OSError:
@@ -118,7 +118,7 @@ def prepare_resume(path: Path) -> RunLock:
 
 
 def _check_resumable(run: Run, *, locked: bool = False) -> None:
-    """``locked``: by ourselves, so a state that looks alive is what a crashed process left."""
+    """Refuse a run that cannot be resumed. ``locked``: by us, so a state that looks alive was left by a crashed process."""
     if not run.config:
         raise UsageError("run", run.id, "cannot be resumed: its run.json is missing or damaged")
     if run.state == "finished":

@@ -30,7 +30,7 @@ class RunEnded(Exception):
 
 
 def job() -> dict[str, object] | None:
-    """What identifies the torchrun that started this process, for run.json; None where none did.
+    """Return what identifies the torchrun that started this process, for run.json; None where none did.
 
     When it starts its ranks again after an accident, they find their run by this.
     """
@@ -42,7 +42,7 @@ def job() -> dict[str, object] | None:
 
 
 def begun_by_this_job(runs: Path) -> Path | None:
-    """The run that the ranks of this job began before torchrun started them again; None where they are new.
+    """Return the run that the ranks of this job began before torchrun started them again; None where they are new.
 
     Raises WorkError where there should be one.
     """

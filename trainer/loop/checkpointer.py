@@ -40,7 +40,7 @@ class Checkpointer:
         self._best = _to_memory(state)
 
     def due(self, *, at_epoch_end: bool) -> bool:
-        """Whether a checkpoint should be written now."""
+        """Return whether a checkpoint should be written now."""
         passed = time.monotonic() - self._written
         if passed >= 60 * self._policy.minutes:
             return True
@@ -79,7 +79,7 @@ class Checkpointer:
         self.trouble = reason
 
     def best(self, device: torch.device) -> dict | None:
-        """The best weights, from memory where the disk did not take them; None where there are none.
+        """Return the best weights, from memory where the disk did not take them; None where there are none.
 
         Raises CheckpointError where best.pt is damaged.
         """
@@ -106,7 +106,7 @@ class NullCheckpointer(Checkpointer):
         return True
 
     def best(self, device: torch.device) -> dict | None:
-        """None: the weights come from rank 0."""
+        """Return None: the weights come from rank 0."""
         return None
 
 

@@ -62,7 +62,7 @@ def make_ready(session: Session, engine: Engine) -> None:
 
 
 def _attempt(what: str, work: Callable[[], None], undo: Callable[[], None], report: Report, step: int) -> bool:
-    """Whether ``work`` succeeded; if not, it is undone and told in one line."""
+    """Return whether ``work`` succeeded; if not, it is undone and told in one line."""
     try:
         work()
     except Exception as error:
@@ -77,13 +77,13 @@ def _attempt(what: str, work: Callable[[], None], undo: Callable[[], None], repo
 
 
 def _in_short(error: Exception) -> str:
-    """The first two lines: the compiler names itself in the one and the reason in the other."""
+    """Return the first two lines: the compiler names itself in the one and the reason in the other."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join([f"{type(error).__name__}:", *lines[:2]])[:300]
 
 
 def _can_record(session: Session, log: Log) -> bool:
-    """Recorded kernels write each gradient to the same place, so that parts of a batch would overwrite each other's."""
+    """Return whether CUDA graphs work here: their kernels overwrite gradients, which parts of a batch have to add up."""
     if session.updater.accumulate == 1 and session.group.world == 1 and session.recipe.sam == "none":
         return True
     log("without CUDA graphs: they work neither with a batch in parts, nor with SAM, nor with several devices")
@@ -111,7 +111,7 @@ def _run_eagerly() -> None:
 
 
 def _networks(session: Session) -> list[nn.Module]:
-    """The network, and its moving average where there is one."""
+    """Return the network, and its moving average where there is one."""
     network, eval_model = session.network, session.updater.eval_model
     return [network] if eval_model is network else [network, eval_model]
 
@@ -130,7 +130,7 @@ def _forget(session: Session) -> None:
 
 
 def _rehearse(session: Session) -> None:
-    """An update without its last step, and the evaluation of a batch."""
+    """Run an update without its last step, and the evaluation of a batch."""
     train_mode(session.network)
     session.updater.rehearse(*_batch(session))
     if len(session.validation):
@@ -147,7 +147,7 @@ def _rehearse(session: Session) -> None:
 
 
 def _batch(session: Session) -> tuple[Tensor, Tensor]:
-    """The last batch of the first epoch: behind it no copy is under way, which would spoil a recording."""
+    """Return the last batch of the first epoch: behind it no copy is under way, which would spoil a recording."""
     batches = session.batches
     return batches.batch(batches.epoch(0), batches.steps_per_epoch - 1)
 

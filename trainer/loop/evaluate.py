@@ -26,7 +26,7 @@ class Evaluation:
 
 
 def scores_of(outputs: Tensor | tuple) -> Tensor:
-    """The class scores (B, classes) in what a network returns: itself, or the first item in training mode."""
+    """Return the class scores (B, classes) in what a network returns: itself, or the first item in training mode."""
     return outputs if isinstance(outputs, Tensor) else outputs[0]
 
 
@@ -38,7 +38,7 @@ def evaluate(
     group: Group = ALONE,
     mirrored: bool = False,
 ) -> Evaluation:
-    """Judge ``network`` in eval mode, without gradients; its mode is as before afterwards.
+    """Evaluate ``network`` in eval mode, without gradients; its mode is as before afterwards.
 
     ``batches`` gives images (B, C, H, W) and classes (B,). Nothing is fetched from the device before the last batch.
     A class without images has None as its accuracy; without any image loss and accuracy are NaN. Each rank of ``group``
@@ -70,7 +70,7 @@ def evaluate(
 
 
 def _confusion(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
-    """Counts (classes, classes) of one batch, row = true class, on the device."""
+    """Return the counts (classes, classes) of one batch, row = true class, on the device."""
     pairs = targets * num_classes + predicted
     # scatter_add_ is deterministic for whole numbers, and bincount on a GPU would wait for the largest value.
     counts = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=targets.device)

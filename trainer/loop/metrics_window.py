@@ -57,16 +57,16 @@ class MetricsWindow:
         self._metrics.append(metrics)
 
     def due(self) -> bool:
-        """Whether it is time for a record."""
+        """Return whether it is time for a record."""
         passed = time.perf_counter() - self._since
         return passed >= LONGEST_S or (passed >= self._shortest and len(self._metrics) >= self._every)
 
     def charge(self, seconds: float) -> None:
-        """Reckon with ``seconds`` as the cost of a record from now on."""
+        """Set ``seconds`` as the cost of a record from now on."""
         self._shortest = max(SHORTEST_S, seconds / COST_SHARE)
 
     def close(self) -> WindowMeans:
-        """The means since the last record, and begin anew. Waits for the device. At least one update must be in."""
+        """Return the means since the last record, and begin anew. Waits for the device. At least one update must be in."""
         losses = (
             self._group.sum(torch.stack([metrics.loss for metrics in self._metrics])) / self._group.world
         ).tolist()

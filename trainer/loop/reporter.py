@@ -43,7 +43,7 @@ class Report:
         self._waiting.extend(kept)
 
     def time(self) -> float:
-        """Seconds that the run has been trained, over all its sessions; a clock that is set does not matter."""
+        """Return the seconds that the run has been trained, over all its sessions; a clock that is set does not matter."""
         return self.elapsed + time.monotonic() - self._begun
 
     def continue_from(self, elapsed: float) -> None:
@@ -89,7 +89,7 @@ class Report:
         return True
 
     def status_due(self) -> bool:
-        """Whether it is worth while to write the progress into status.json again."""
+        """Return whether it is worth while to write the progress into status.json again."""
         return time.monotonic() - self._last_status >= STATUS_EVERY_S
 
     def sync(self) -> None:
@@ -100,12 +100,12 @@ class Report:
             raise OSError(str(error)) from error
 
     def requested(self, what: str) -> bool:
-        """Whether the run's folder holds the request ``what``, control.STOP or control.FINISH."""
+        """Return whether the run's folder holds the request ``what``, control.STOP or control.FINISH."""
         return requests.is_requested(self._writer.path, what)
 
 
 def _once(record: dict) -> tuple:
-    """What a record that is made once only is known by; () for the others."""
+    """Return what a record that is made once only is known by; () for the others."""
     if record.get("kind") == "eval":
         return "eval", record.get("split"), record.get("step")
     return ("ended_early", record.get("step")) if record.get("name") == "ended_early" else ()

@@ -127,7 +127,7 @@ def _attempt(job: Job, before: Shortage | None) -> Shortage | None:
 
 
 def _take_smaller_parts(trainer: Trainer, checkpointer: Checkpointer, report: Report, shortage: Shortage) -> None:
-    """Work the batch off in more parts from here on, say so, and write it into a checkpoint, so that a resumed run knows."""
+    """Compute the batch in more parts from here on, log it, and write it into a checkpoint for a resumed run."""
     network = trainer.session.network
     trainer.session.updater.accumulate = shortage.next_parts
     said = f"out of memory at step {shortage.step}: {shortage.split} instead of {shortage.images} at once"
@@ -145,7 +145,7 @@ def _unless_stopped(stop_wanted: StopWanted, group: Group = ALONE) -> None:
 
 
 def _load_in_turn(config: RunConfig, report: Report, group: Group) -> DataSet:
-    """The data set; of the ranks on one host the first decodes it, and the others find its copy."""
+    """Return the data set; of the ranks on one host the first decodes it, and the others find its copy."""
     if group.world == 1:
         return load_data(config, report.log)
     data = load_data(config, report.log) if group.local_rank == 0 else None
@@ -154,7 +154,7 @@ def _load_in_turn(config: RunConfig, report: Report, group: Group) -> DataSet:
 
 
 def load_data(config: RunConfig, log: Callable[[str], None]) -> DataSet:
-    """The data set of a run; WorkError where it is no longer the one that the run began with."""
+    """Return the data set of a run; WorkError where it is no longer the one that the run began with."""
     wanted = config.data
     data = datasets.load(
         wanted.name,
@@ -175,7 +175,9 @@ def load_data(config: RunConfig, log: Callable[[str], None]) -> DataSet:
 
 
 def build_network(config: RunConfig) -> nn.Module:
-    """The network with its initial weights, which follow from the seed, on the CPU; UsageError where it cannot be built."""
+    """Return the network with its initial weights, which follow from the seed, on the CPU; UsageError where it cannot
+    be built.
+    """
     rng.begin(config.seed)
     return weight_files.build(config.network)
 
@@ -183,7 +185,7 @@ def build_network(config: RunConfig) -> nn.Module:
 def build_session(
     config: RunConfig, data: DataSet, device: torch.device, group: Group = ALONE, *, begun: bool = False
 ) -> Session:
-    """Network, optimiser, batches and all that belongs to them, at the start of the run.
+    """Return the network, optimiser, batches and all that belongs to them, at the start of the run.
 
     ``begun``: there is a checkpoint with the weights, so those that the run began with are not needed any more.
     """

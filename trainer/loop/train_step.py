@@ -24,7 +24,7 @@ Precision = Callable[[], AbstractContextManager]
 
 
 def autocast(precision: str, device: torch.device, *, cache: bool = True) -> Precision:
-    """What opens a context in which convolutions and products run in ``precision`` ("fp32", "bf16", "fp16").
+    """Return what opens a context in which convolutions and products run in ``precision`` ("fp32", "bf16", "fp16").
 
     Without ``cache`` weights are converted at each use, as recorded kernels need it.
     """
@@ -81,7 +81,8 @@ class Updater:
         self._sam = None if recipe.sam == "none" else SAM(network, recipe.rho, recipe.sam == "asam", device)
 
     def criterion(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy of scores (B, classes) with classes (B,) or probabilities (B, classes), in fp32.
+        """Return the mean cross-entropy of scores (B, classes) with classes (B,) or probabilities (B, classes), in
+        fp32.
 
         With class weights the sum is divided by B, not by the weights of the batch's classes: so every image counts the
         same in whatever batch, or part of one, it is met.
@@ -101,12 +102,12 @@ class Updater:
         return metrics
 
     def rehearse(self, images: Tensor, targets: Tensor) -> None:
-        """All of an update up to the gradients, which are dropped: the weights stay as they are."""
+        """Run an update up to the gradients, which are dropped: the weights stay as they are."""
         self._passes(images, targets)
         self._forget_gradients()
 
     def _passes(self, images: Tensor, targets: Tensor) -> StepMetrics:
-        """The gradients that the update is made of, and the figures of the weights as they are."""
+        """Return the gradients that the update is made of, and the figures of the weights as they are."""
         self._forget_gradients()
         if self._sam is None:
             return self._gradients(images, targets)
@@ -118,7 +119,7 @@ class Updater:
         return metrics
 
     def _forget_gradients(self) -> None:
-        """What optimizer.zero_grad() does, without the record that it makes for the profiler: 30 µs in every update."""
+        """Clear the gradients as optimizer.zero_grad() does, without its record for the profiler: 30 µs in every update."""
         for parameter in self._parameters:
             parameter.grad = None
 
@@ -167,7 +168,7 @@ class Updater:
             self.average.update()
 
     def gradient_norm(self) -> float:
-        """Norm of the last update's gradient, before clipping; waits for the device."""
+        """Return the norm of the last update's gradient, before clipping; waits for the device."""
         norm = self._norm if self._norm is not None else gradient_norm(self.network)
         return norm.item()
 

@@ -60,7 +60,7 @@ class Best:
     step: int
 
     def beaten_by(self, evaluation: Evaluation) -> bool:
-        """Whether ``evaluation`` is better."""
+        """Return whether ``evaluation`` is better."""
         return merit(evaluation.accuracy, evaluation.loss) > merit(self.accuracy, self.loss)
 
 
@@ -130,7 +130,7 @@ class Trainer:
             raise
 
     def _insist_on_checkpoint(self) -> None:
-        """A training whose weights are not on the disk is not done: wait for room there, an hour at most.
+        """Wait until the weights are on the disk, an hour at most: a training without them is not done.
 
         Raises WorkError when it does not come, and Stopped when nobody wants to wait.
         """
@@ -155,7 +155,7 @@ class Trainer:
         return round(self.step / self._per_epoch, 4) if rest else whole
 
     def _train_epoch(self) -> None:
-        """The rest of the present epoch."""
+        """Train the rest of the present epoch."""
         number, first = divmod(self.step, self._per_epoch)
         self._epoch_metrics = [0.0, 0.0, 0.0]
         self._report_status(always=self.step == self._begun_at)
@@ -221,7 +221,7 @@ class Trainer:
         self._window.charge(time.perf_counter() - fetched)
 
     def _divergence(self, means: WindowMeans, norm: float, first: int) -> Diverged | None:
-        """What is wrong with the figures since update ``first``; None where they are finite."""
+        """Return what is wrong with the figures since update ``first``; None where they are finite."""
         if means.bad is not None:
             return Diverged(first + means.bad, "the loss is no finite number")
         # With fp16 an infinite gradient is normal: the scaler leaves the update out and scales less from then on.
@@ -286,7 +286,7 @@ class Trainer:
             self._evaluate_fewer_at_once()
 
     def _evaluate_fewer_at_once(self) -> None:
-        """An evaluation changes nothing, so it is simply made again."""
+        """Halve the images evaluated at once, after which the evaluation is made again: it changes nothing."""
         if self._evaluated_at_once == 1:
             raise WorkError("out of memory in the evaluation, with one image at a time: a smaller network helps")
         release()
@@ -324,7 +324,7 @@ class Trainer:
         return {"progress": round(self.step / self.total, 6), "step": self.step, "eta_s": self._eta(), "best": best}
 
     def _eta(self) -> float | None:
-        """Seconds to the end, by the mean pace of this session, evaluations and checkpoints included."""
+        """Return the seconds to the end, by the mean pace of this session, evaluations and checkpoints included."""
         done = self.step - self._begun_at
         if done == 0:
             return None
@@ -351,7 +351,7 @@ class Trainer:
         self._report.reporter.epoch(f"epoch {number:3d} of {self.session.recipe.epochs}: {trained}{line}{pace}{left}")
 
     def state(self) -> dict:
-        """Everything that a resumed run needs, for the checkpoint."""
+        """Return everything that a resumed run needs, for the checkpoint."""
         session, updater = self.session, self.session.updater
         return {
             "step": self.step,

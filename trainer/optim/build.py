@@ -16,7 +16,7 @@ _FUSED_DEVICES = ("cpu", "cuda", "mps")
 
 
 def parameter_groups(network: nn.Module, weight_decay: float, scales: Mapping[str, float] | None = None) -> list[dict]:
-    """Groups of two kinds: weights with decay; norms, biases, class tokens, position and bias tables, layer scales without.
+    """Group the parameters: weights with decay; norms, biases, class tokens, position tables, layer scales without.
 
     Decay pulls towards zero, which makes a filter smaller but would move the mean and scale that a norm has learned
     (Goyal et al., arXiv:1706.02677, section 5.3, for batch norm). Frozen parameters are left out; empty groups too.
@@ -35,7 +35,7 @@ def parameter_groups(network: nn.Module, weight_decay: float, scales: Mapping[st
 
 
 def is_weight(name: str, parameter: Tensor) -> bool:
-    """Whether a parameter multiplies what flows through: more than one axis, and called a weight by its module.
+    """Return whether a parameter multiplies what flows through: more than one axis, and called a weight by its module.
 
     The second half leaves out what has several axes for its shape alone, and has no decay in the reference code of DeiT,
     Swin and NAT either: class tokens, tables of positions and of relative biases, scales of attention.
@@ -44,7 +44,7 @@ def is_weight(name: str, parameter: Tensor) -> bool:
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe, scales: Mapping[str, float] | None = None) -> Optimizer:
-    """The recipe's optimiser over the trainable parameters of ``network``, on the device where they are.
+    """Return the recipe's optimiser over the trainable parameters of ``network``, on the device where they are.
 
     ``scales`` gives parameters, by name, a factor on the learning rate.
     """
@@ -79,7 +79,9 @@ def _kernels(device: str, fused: bool) -> dict[str, bool]:
 
 
 def _split(groups: list[dict], hidden: set[int], rest_scale: float) -> tuple[list[dict], list[dict]]:
-    """Each group as two, of Muon's matrices and of the rest, whose rate is ``rest_scale`` times as large; none empty."""
+    """Return each group as two, of Muon's matrices and of the rest, whose rate is ``rest_scale`` times as large; none
+    empty.
+    """
     mine = [group | {"params": [p for p in group["params"] if id(p) in hidden]} for group in groups]
     rest = [
         group
@@ -96,7 +98,7 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
 
 
 def gradient_norm(network: nn.Module) -> Tensor:
-    """Euclidean norm of all gradients together, a scalar on their device; nothing is waited for."""
+    """Return the Euclidean norm of all gradients together, a scalar on their device, without waiting for it."""
     return nn.utils.get_total_norm([p.grad.float() for p in network.parameters() if p.grad is not None])
 
 
@@ -135,7 +137,7 @@ class Average:
             counter.copy_(present)
 
     def state_dict(self) -> dict:
-        """The averaged weights and the number of updates."""
+        """Return the averaged weights and the number of updates."""
         return {"updates": self.updates, "network": self.network.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:

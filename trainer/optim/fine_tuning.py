@@ -20,7 +20,7 @@ def freeze(network: nn.Module, newly_initialised: Collection[str]) -> None:
 
 
 def train_mode(network: nn.Module) -> None:
-    """Training mode, in which frozen normalisations keep to the statistics that they came with.
+    """Set training mode, in which frozen normalisations keep the statistics that they were loaded with.
 
     A batch norm whose scale and shift are frozen stays in evaluation mode: with the statistics of new batches it would no
     longer be the function that was taken over, although none of its parameters moves. Dropout acts as in any training.
@@ -33,7 +33,8 @@ def train_mode(network: nn.Module) -> None:
 
 
 def rate_scales(network: nn.Module, recipe: Recipe, newly_initialised: Collection[str]) -> dict[str, float]:
-    """Factor on the learning rate of each parameter: 1 for what is fresh, for the rest ``backbone_lr``, and less in depth.
+    """Return the factor on the learning rate of each parameter: 1 for what is fresh, for the rest ``backbone_lr``, and
+    less in depth.
 
     ``layer_decay`` multiplies once for each declared stage between a parameter and the last one (Howard and Ruder, ULMFiT,
     arXiv:1801.06146, section 3.2, where each layer below learns 2.6 times slower; there from layer to layer).
@@ -46,7 +47,7 @@ def rate_scales(network: nn.Module, recipe: Recipe, newly_initialised: Collectio
 
 
 def _stages_behind(network: nn.Module) -> dict[str, int]:
-    """How many stages come after that of each parameter; nothing for a network that declares none."""
+    """Return how many stages come after that of each parameter; nothing for a network that declares none."""
     stages: Sequence[Stage] = getattr(getattr(network, "declaration", None), "stages", ())
     behind = {}
     for name, _ in network.named_parameters():

@@ -28,7 +28,7 @@ class Lamb(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """One update with the gradients that are there; parameters without one stay. Waits for nothing."""
+        """Make one update with the gradients that are there; parameters without one stay. Waits for nothing."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -38,7 +38,7 @@ class Lamb(Optimizer):
                     parameter.add_(direction, alpha=-group["lr"])
 
     def _direction(self, parameter: Tensor, group: dict) -> Tensor:
-        """Adam's step, corrected for the zeros it began with, plus decay: r + λx of the paper, in the parameter's shape."""
+        """Return Adam's step, corrected for its zeros at the start, plus decay: r + λx of the paper."""
         state = self.state[parameter]
         if not state:
             state["step"] = 0
@@ -54,6 +54,6 @@ class Lamb(Optimizer):
 
 
 def trust_ratio(weights: Tensor, direction: Tensor) -> Tensor:
-    """‖weights‖ / ‖direction‖, a scalar on their device; 1 where one of them is 0, as for weights that begin there."""
+    """Return ‖weights‖ / ‖direction‖, a scalar on their device; 1 where one is 0, as for weights that begin there."""
     length, step = torch.linalg.vector_norm(weights), torch.linalg.vector_norm(direction)
     return torch.where((length > 0) & (step > 0), length / step, 1.0)

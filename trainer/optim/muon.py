@@ -21,7 +21,8 @@ STEPS = 5
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """The nearest orthogonal matrices, roughly: (…, rows, columns) → the same shape, singular values about 0.7 to 1.2.
+    """Return the nearest orthogonal matrices, roughly: (…, rows, columns) → the same shape, singular values about 0.7
+    to 1.2.
 
     A Newton-Schulz iteration, products of matrices alone; bf16 is exact enough for it on a GPU. A matrix of zeros stays.
     """
@@ -53,7 +54,7 @@ class Muon(Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """AdamW works on the groups and the state of this optimiser, so that there is one of each to set and to save."""
+        """Let AdamW work on the groups and the state of this optimiser, so that there is one of each to set and to save."""
         if self._adamw is not None:
             self._adamw.param_groups = [group for group in self.param_groups if not group["hidden"]]
             self._adamw.state = self.state
@@ -65,7 +66,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """One update with the gradients that are there; parameters without one stay. Waits for nothing."""
+        """Make one update with the gradients that are there; parameters without one stay. Waits for nothing."""
         for group in self.param_groups:
             if group["hidden"]:
                 self._step_hidden(group)
@@ -73,7 +74,7 @@ class Muon(Optimizer):
             self._adamw.step()
 
     def _step_hidden(self, group: dict) -> None:
-        """Matrices of one shape are made orthogonal together: many small products would wait for each other on a GPU."""
+        """Update matrices of one shape together: many small products would wait for each other on a GPU."""
         pending = [p for p in group["params"] if p.grad is not None]
         pending.sort(key=lambda p: p.flatten(1).shape)
         for (rows, columns), alike in groupby(pending, key=lambda p: p.flatten(1).shape):
@@ -85,7 +86,7 @@ class Muon(Optimizer):
                 parameter.add_(update.view_as(parameter), alpha=-length)
 
     def _momentum(self, parameter: Tensor, gradient: Tensor, group: dict) -> Tensor:
-        """The running mean of the gradients with this one in it; with ``nesterov``, one step further."""
+        """Return the running mean of the gradients with this one in it; with ``nesterov``, one step further."""
         state = self.state[parameter]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
@@ -94,7 +95,7 @@ class Muon(Optimizer):
 
 
 def hidden_matrices(network: nn.Module) -> set[int]:
-    """``id`` of each weight that Muon is for: full matrices and filters between the input layer and the outputs.
+    """Return the ``id`` of each weight that Muon is for: full matrices and kernels between input layer and outputs.
 
     The first layer and the classifiers, auxiliary ones too, are left to AdamW, as its author advises. So are grouped and
     depthwise filters, which are no one matrix, and whatever is no convolution or linear layer.
@@ -109,7 +110,9 @@ def hidden_matrices(network: nn.Module) -> set[int]:
 
 
 def _layers(network: nn.Module, names: Iterable[str]) -> list[nn.Module]:
-    """The convolutions and linear layers in the submodules ``names`` ("": all of it), in order; parameters are no layers."""
+    """Return the convolutions and linear layers in the submodules ``names`` ("": all of it), in order; parameters are
+    no layers.
+    """
     modules = dict(network.named_modules())
     kinds = (nn.Conv1d, nn.Conv2d, nn.Linear)
     return [each for name in names if name in modules for each in modules[name].modules() if isinstance(each, kinds)]

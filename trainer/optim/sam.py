@@ -36,12 +36,12 @@ class SAM:
         self._norms: list[Any] = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
 
     def begin(self) -> None:
-        """Before the first pass."""
+        """Prepare the first pass."""
         self._noise = rng.state(self._device)
 
     @contextmanager
     def perturbed_weights(self) -> Iterator[None]:
-        """Between the first pass and the update: inside, the weights are displaced.
+        """Displace the weights inside the block, which lies between the first pass and the update.
 
         Gradients may carry the factor of a scaler, since only their direction counts. Where one of them is infinite, the
         weights stay, and the second pass finds the same infinity, whereupon the scaler leaves the update out.
@@ -73,5 +73,5 @@ class SAM:
             weight.add_(torch.nan_to_num(direction * factor, nan=0.0))
 
     def _sized(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        """T times a gradient."""
+        """Return T times a gradient."""
         return gradient * (weight.abs() + ASAM_FLOOR) if self._adaptive else gradient

@@ -55,14 +55,14 @@ class Candidate:
     taken: bool
 
     def words(self) -> str:
-        """``channels-last 1.21× as fast, taken``."""
+        """Return the outcome in words: ``channels-last 1.21× as fast, taken``."""
         gain = self.against / self.seconds
         unsteady = ", but not every time" if gain > 1 / (1 - MARGIN) and not self.taken else ""
         return f"{named(self.choice)} {gain:.2f}× as fast{unsteady}, {'taken' if self.taken else 'not taken'}"
 
 
 def named(choice: Mapping[str, object]) -> str:
-    """A choice as its flags name it."""
+    """Return a choice as its flags name it."""
     words = []
     for key, value in choice.items():
         flag = key.replace("_", "-")
@@ -71,7 +71,7 @@ def named(choice: Mapping[str, object]) -> str:
 
 
 def resolve(plan: Plan, log: Log, *, wanted: bool | None, measure: bool = True) -> tuple[Plan, Forecast]:
-    """The plan with the engine that suits network and machine, and the forecast for it.
+    """Return the plan with the engine that suits network and machine, and the forecast for it.
 
     ``wanted`` False leaves the engine as it is, True tries anew whatever is remembered and however short the run; None
     takes what is remembered, or else tries, where it pays and ``measure`` allows it. What somebody asked for stays.
@@ -106,7 +106,9 @@ def _resolve(plan: Plan, log: Log, wanted: bool | None, measure: bool) -> tuple[
 
 
 def _options(plan: Plan) -> list[dict[str, object]]:
-    """The choices that are open on this device, each a change of the engine, in the order in which they are tried."""
+    """Return the choices that are open on this device, each a change of the engine, in the order in which they are
+    tried.
+    """
     now, fixed = plan.config.engine, plan.choice.fixed
     device = torch.device(now.device)
     if now.devices:
@@ -123,7 +125,7 @@ def _options(plan: Plan) -> list[dict[str, object]]:
 
 
 def _refusal(forecast: Forecast, options: list, *, forced: bool, measure: bool) -> str:
-    """Why nothing is tried, or "" where it is."""
+    """Return why nothing is tried, or "" where it is."""
     found = forecast.estimate
     if found is None or forecast.timing is None:
         return "nothing could be timed"
@@ -164,7 +166,9 @@ def _try_all(plan: Plan, forecast: Forecast, options: list[dict[str, object]]) -
 
 
 def _compared(rival: Trial, best: Trial, batch: int) -> tuple[float, float, bool]:
-    """Seconds of an update with either, medians of blocks in turns, and whether the rival is certainly faster."""
+    """Return the seconds of an update with either, medians of blocks in turns, and whether the rival is certainly
+    faster.
+    """
     works = [trial.updates(batch) for trial in (rival, best)]
     repetitions = []
     for trial, work in zip((rival, best), works, strict=True):
@@ -183,7 +187,7 @@ def _medians(blocks: list[tuple[float, ...]]) -> tuple[float, float]:
 
 
 def faster(blocks: list[tuple[float, ...]]) -> bool:
-    """Whether the first is faster than the second by MARGIN in the median, and in every round at all."""
+    """Return whether the first is faster than the second by MARGIN in the median, and in every round at all."""
     seconds, against = _medians(blocks)
     return seconds < (1 - MARGIN) * against and all(first < second for first, second in blocks)
 
@@ -219,7 +223,7 @@ def _choose_fastest(
 
 
 def _noted(plan: Plan, choice: Mapping[str, object], origin: str, why: str, entry: Mapping | None = None) -> Plan:
-    """The plan with ``choice`` in its engine, and how it came about in the engine's ``calibration``."""
+    """Return the plan with ``choice`` in its engine, and how it came about in the engine's ``calibration``."""
     note = dict(entry or {}) | {"origin": origin, "why": why}
     engine = dataclasses.replace(plan.config.engine, **choice, calibration=note)
     origins = dict(plan.choice.origins) | dict.fromkeys(choice, calibration_store.ORIGIN)

@@ -30,7 +30,7 @@ CHOSEN = ("precision", "channels_last", "cuda_graphs", "compile")
 
 
 def key(config: RunConfig, fixed: Collection[str]) -> str:
-    """Everything on which the fastest choice depends; ``fixed`` are the fields of the engine that were asked for."""
+    """Return everything on which the fastest choice depends; ``fixed`` are the fields of the engine that were asked for."""
     network, recipe, machine = config.network, config.recipe, config.engine
     return json.dumps(
         [
@@ -58,7 +58,7 @@ def _path() -> Path:
 
 
 def _entries() -> dict[str, dict]:
-    """What the file holds, oldest first; nothing where it cannot be read."""
+    """Return what the file holds, oldest first; nothing where it cannot be read."""
     try:
         found = json.loads(read_bytes(_path(), LARGEST_FILE))
         entries = found["entries"] if found.get("schema") == SCHEMA else {}
@@ -68,7 +68,9 @@ def _entries() -> dict[str, dict]:
 
 
 def find(wanted: str) -> dict | None:
-    """The entry under that key: ``choice``, ``why``, ``date`` and what was measured; None where there is none of use."""
+    """Return the entry under that key: ``choice``, ``why``, ``date`` and what was measured; None where there is none of
+    use.
+    """
     entry = _entries().get(wanted)
     if entry is None or not isinstance(entry.get("choice"), dict):
         return None

@@ -117,7 +117,7 @@ def _defaults(device: torch.device) -> dict[str, object]:
 
 
 def _lost(file: TrainRequest, flags: Mapping[str, object], device: torch.device) -> list[str]:
-    """What served an earlier run's kind of device and would not serve this one's."""
+    """Return what served an earlier run's kind of device and would not serve this one's."""
     was = str(file.engine.values.get("device", "")).partition(":")[0]
     if device.type in (was, "cuda"):
         return []
@@ -125,7 +125,7 @@ def _lost(file: TrainRequest, flags: Mapping[str, object], device: torch.device)
 
 
 def _threads(wanted: Any, flags: Mapping, origin: str, log: Log) -> int | None:
-    """The number asked for; of a file's at most as many as there are cores."""
+    """Return the number asked for; of a file's at most as many as there are cores."""
     cores = hardware.usable_cores()
     if "threads" not in flags and isinstance(wanted, int) and wanted > cores:
         log(f"{cores} threads instead of the {wanted} of {origin}; last digits may differ")

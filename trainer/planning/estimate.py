@@ -38,7 +38,7 @@ class Estimate:
     memory: int | None = None
 
     def words(self) -> str:
-        """In half a line."""
+        """Return the forecast in half a line."""
         return (
             f"about {about(self.seconds_per_epoch)} an epoch and {about(self.seconds)} in all "
             f"({speed(self.images_per_s)} images/s)"
@@ -46,7 +46,7 @@ class Estimate:
 
 
 def from_timing(config: RunConfig, timing: TrialTiming, needed: int | None = None) -> Estimate:
-    """What the seconds of one update mean for the whole run, its evaluations and the final test included."""
+    """Return what the seconds of one update mean for the whole run, its evaluations and the final test included."""
     data, recipe = config.data, config.recipe
     images_per_s = timing.batch / timing.step_s
     epoch = data.train // recipe.batch_size * recipe.batch_size / images_per_s + data.validation * timing.evaluation_s
@@ -55,7 +55,9 @@ def from_timing(config: RunConfig, timing: TrialTiming, needed: int | None = Non
 
 
 def memory_needed(config: RunConfig) -> int | None:
-    """Bytes of one training step on one device, from a run on the meta device; None for networks that do not run there."""
+    """Return the bytes of one training step on one device, from a run on the meta device; None for networks that do not
+    run there.
+    """
     network, recipe, engine = config.network, config.recipe, config.engine
     shape = (network.in_channels, network.image_size, network.image_size)
     part = -(-recipe.batch_size // recipe.accumulate)
@@ -85,7 +87,7 @@ class Forecast:
     free_memory: int = 0
 
     def faster(self, config: RunConfig, gain: float) -> Forecast:
-        """The forecast for updates that are ``gain`` times as fast."""
+        """Return the forecast for updates that are ``gain`` times as fast."""
         if self.timing is None or self.estimate is None:
             return self
         timing = replace(self.timing, step_s=self.timing.step_s / gain)
@@ -115,7 +117,7 @@ def forecast(config: RunConfig, data: DataSet) -> Forecast:
 
 
 def _uncompiled(config: RunConfig) -> RunConfig:
-    """Compiling would take longer than all the rest of the timing; the run is a little faster than said then."""
+    """Return a copy without compilation, which would take longer than all the rest of the timing."""
     return replace(config, engine=replace(config.engine, compile=False))
 
 
@@ -148,7 +150,9 @@ def _place(engine: Engine) -> str:
 
 
 def smaller(network: NetworkConfig) -> str:
-    """What to train instead: the layout for small images where it was not taken, else a smaller network of the family."""
+    """Return what to train instead: the layout for small images where it was not taken, else a smaller network of the
+    family.
+    """
     if outside.is_outside(network.name):
         return ""
     variant = registry.find(network.name)

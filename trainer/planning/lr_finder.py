@@ -95,7 +95,7 @@ def range_test(config: RunConfig, data: DataSet) -> RangeTest:
 
 
 def _batches(batches: TrainingBatches) -> Iterator[tuple[Tensor, Tensor]]:
-    """The run's batches, epoch after epoch, without end."""
+    """Yield the run's batches, epoch after epoch, without end."""
     for number in itertools.count():
         epoch = batches.epoch(number)
         for position in range(batches.steps_per_epoch):
@@ -103,7 +103,7 @@ def _batches(batches: TrainingBatches) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def find_range(rates: Sequence[float], losses: Sequence[float], *, blew_up: bool) -> RangeTest:
-    """What the losses at evenly growing ``rates`` say."""
+    """Return what the losses at evenly growing ``rates`` say."""
     smoothed = _smoothed(losses)
     lowest = min(range(len(smoothed)), key=smoothed.__getitem__, default=0)
     if lowest < 2 or smoothed[lowest] > (1 - CLEAR_FALL) * smoothed[0]:
@@ -115,7 +115,9 @@ def find_range(rates: Sequence[float], losses: Sequence[float], *, blew_up: bool
 
 
 def _smoothed(losses: Sequence[float]) -> list[float]:
-    """Means over as many neighbours on the one side as on the other, so that no rate borrows from higher ones alone."""
+    """Return the means over as many neighbours on the one side as on the other, so that no rate borrows from higher
+    ones alone.
+    """
     values = torch.tensor(losses, dtype=torch.float64)
     count = len(losses)
     means = []

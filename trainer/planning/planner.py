@@ -106,7 +106,7 @@ def create(
 
 
 def _where(chosen: Engine) -> str:
-    """Devices, precision where it is not fp32, what is switched on, and threads."""
+    """Return the devices, precision where it is not fp32, what is switched on, and threads."""
     count, kinds = len(chosen.devices), sorted(set(chosen.devices))
     devices = f"{count} processes on {' '.join(kinds)}" if chosen.devices else chosen.device
     precision = [] if chosen.precision == "fp32" else [chosen.precision]
@@ -120,7 +120,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def summary(config: RunConfig) -> str:
-    """What will be trained, on what and how, in one line."""
+    """Return what will be trained, on what and how, in one line."""
     network, data, plan = config.network, config.data, config.recipe
     steps = data.train // plan.batch_size
     return (

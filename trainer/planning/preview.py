@@ -20,7 +20,7 @@ ESTIMATE_DIGITS = 4
 
 
 def as_dict(plan: Plan, forecast: Forecast) -> dict[str, object]:
-    """JSON-able values; docs/json.md describes them."""
+    """Return JSON-able values; docs/json.md describes them."""
     values = plan.config.to_dict()
     return {
         "network": values["network"],
@@ -48,14 +48,14 @@ def _short(value: object) -> object:
 
 
 def lr_curve(plan: Plan) -> list[list[float]]:
-    """Pairs (epoch, learning rate) at evenly spread updates of the run."""
+    """Return the pairs (epoch, learning rate) at evenly spread updates of the run."""
     recipe = plan.config.recipe
     rates = curve(recipe, plan.config.data.train // recipe.batch_size, CURVE_POINTS)
     return [[round(recipe.epochs * index / len(rates), 4), short(rate)] for index, rate in enumerate(rates)]
 
 
 def as_lines(plan: Plan, forecast: Forecast) -> list[str]:
-    """The whole plan as plain text, without colour codes."""
+    """Return the whole plan as plain text, without colour codes."""
     estimate = forecast.estimate
     return [
         summary(plan.config),
@@ -73,7 +73,9 @@ def as_lines(plan: Plan, forecast: Forecast) -> list[str]:
 
 
 def recipe_lines(plan: Plan) -> list[str]:
-    """The values of the recipe that are not the general default, each with its origin, and a small learning-rate curve."""
+    """Return the values of the recipe that are not the general default, each with its origin, and a small learning-rate
+    curve.
+    """
     values = plan.config.recipe.to_dict()
     chosen = {key: values[key] for key, origin in plan.origins.items() if origin != DEFAULT}
     return [*_table(chosen, plan.origins), *curve_lines(plan, SMALL_WIDTH, SMALL_HEIGHT)]
@@ -85,7 +87,7 @@ def _engine_values(plan: Plan) -> dict[str, object]:
 
 
 def _table(values: Mapping[str, object], origins: Mapping[str, str]) -> list[str]:
-    """A line per value: key, value, and where it comes from unless that is the default."""
+    """Return a line per value: key, value, and where it comes from unless that is the default."""
     texts = {key: _text(value) for key, value in values.items()}
     keys, wide = max(map(len, texts), default=0), max(map(len, texts.values()), default=0)
     rows = [(key, text, origins.get(key, DEFAULT)) for key, text in texts.items()]
@@ -105,7 +107,7 @@ def _text(value: object) -> str:
 
 
 def curve_lines(plan: Plan, width: int = CURVE_WIDTH, height: int = CURVE_HEIGHT) -> list[str]:
-    """The learning rate over the epochs, drawn with plotext in plain characters."""
+    """Return the learning rate over the epochs, drawn with plotext in plain characters."""
     import plotext
 
     points = lr_curve(plan)

@@ -62,7 +62,7 @@ class Trial:
         make_ready(self.session, config.engine)
 
     def updates(self, batch: int) -> Callable[[], None]:
-        """A function that makes one update with ``batch`` images, the data path included."""
+        """Return a function that makes one update with ``batch`` images, the data path included."""
         recipe = dataclasses.replace(self._recipe, batch_size=batch)
         session = self.session
         batches = TrainingBatches(self._data.train, session.input_transform, recipe, 0, session.num_classes)
@@ -78,7 +78,7 @@ class Trial:
         return update
 
     def seconds(self, work: Callable[[], None], repetitions: int = 1) -> float:
-        """Seconds of one call of ``work``, from ``repetitions`` of them, until the device has done them."""
+        """Return the seconds of one call of ``work``, from ``repetitions`` of them, until the device has done them."""
         hardware.wait_for(self.device)
         begun = time.perf_counter()
         for _ in range(repetitions):
@@ -87,7 +87,7 @@ class Trial:
         return (time.perf_counter() - begun) / repetitions
 
     def evaluation(self, count: int) -> Callable[[], None]:
-        """A function that evaluates ``count`` images."""
+        """Return a function that evaluates ``count`` images."""
         session = self.session
         images, targets = next(evaluation_batches(self._data.train, session.input_transform, batch=count))
 
@@ -97,7 +97,7 @@ class Trial:
         return work
 
     def fitting_batch(self) -> int:
-        """The run's batch where an update of it takes at most LONGEST_STEP_S, else a number of images that does.
+        """Return the run's batch where an update of it takes at most LONGEST_STEP_S, else a number of images that does.
 
         It is felt for from below, as nobody knows how long a large one takes. Leaves the machine warm for that size.
         """
@@ -114,7 +114,9 @@ class Trial:
         return batch
 
     def timing(self, budget_s: float) -> TrialTiming:
-        """Seconds of an update, the median of blocks of updates that take ``budget_s`` together, and of an evaluation."""
+        """Return the seconds of an update, the median of blocks of updates that take ``budget_s`` together, and of an
+        evaluation.
+        """
         batch = self.fitting_batch()
         update = self.updates(batch)
         step = statistics.median(blocks(self, update, budget_s))
@@ -124,7 +126,7 @@ class Trial:
 
 
 def blocks(trial: Trial, work: Callable[[], None], budget_s: float) -> list[float]:
-    """Seconds per call of ``work`` in each of three to nine blocks; a single one where that takes the budget."""
+    """Return the seconds per call of ``work`` in each of three to nine blocks; a single one where that takes the budget."""
     first = trial.seconds(work)
     if first > budget_s:
         return [first]

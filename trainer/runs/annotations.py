@@ -25,7 +25,7 @@ class Notes:
 
 
 def read_notes(path: Path) -> Notes:
-    """notes.json of a run directory; empty notes where there is none or it is damaged. Not cleaned for showing."""
+    """Read notes.json of a run directory; empty notes where there is none or it is damaged. Not cleaned for showing."""
     try:
         return notes_from(json.loads(read_bytes(path / "notes.json", LARGEST)))
     except (OSError, ValueError, RecursionError):
@@ -33,7 +33,7 @@ def read_notes(path: Path) -> Notes:
 
 
 def notes_from(value: object) -> Notes:
-    """Notes from the contents of notes.json; whatever has a wrong type is left out."""
+    """Return the notes in the contents of notes.json; whatever has a wrong type is left out."""
     if not isinstance(value, dict):
         return Notes()
     tags, remark = value.get("tags"), value.get("remark")
@@ -74,7 +74,7 @@ def set_remark(path: Path, text: str) -> Notes:
 
 
 def check_tag(tag: str) -> str:
-    """``tag`` without the blanks around it. UsageError where it is empty, too long, or has a comma or a line break."""
+    """Return ``tag`` without blanks around it. UsageError where it is empty, too long, or has a comma or line break."""
     plain = clean(tag.strip())
     if not plain or len(plain) > LONGEST_TAG or "," in plain or "\n" in plain:
         raise UsageError("tag", tag[:LONGEST_TAG], f"must have 1 to {LONGEST_TAG} characters and no comma")

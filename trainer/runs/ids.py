@@ -27,25 +27,25 @@ _MARKS = ("run.json", "status.json", "lock")
 
 
 def new_id(network: str, dataset: str, now: datetime) -> str:
-    """A fresh name for a run of ``network`` on ``dataset`` begun at ``now`` (any time zone; a naive time is UTC)."""
+    """Return a fresh name for a run of ``network`` on ``dataset`` begun at ``now`` (any time zone; a naive time is UTC)."""
     when = now.astimezone(UTC) if now.tzinfo else now
     ending = "".join(secrets.choice(_DIGITS) for _ in range(4))
     return f"{when:%Y%m%d-%H%M%S}-{_word(network)}-{_word(dataset)}-{ending}"
 
 
 def _word(text: str) -> str:
-    """``folder:/images/My Cats`` becomes ``my_cats``: the last part of a path in lower case, without odd characters."""
+    """Turn ``folder:/images/My Cats`` into ``my_cats``: the last part of a path in lower case, without odd characters."""
     last = text.rstrip("/").replace(":", "/").rpartition("/")[2].lower()
     return re.sub(r"[^a-z0-9.-]+", "_", last).strip("_.-")[:32].rstrip("_.-") or "x"
 
 
 def is_id(text: str) -> bool:
-    """Whether ``text`` can be a run's name; nothing that it accepts leads out of the runs folder."""
+    """Return whether ``text`` can be a run's name; nothing that it accepts leads out of the runs folder."""
     return _ID.fullmatch(text) is not None
 
 
 def check_id(text: str) -> str:
-    """``text`` itself when it can be a run's name, otherwise UsageError."""
+    """Return ``text`` itself when it can be a run's name, otherwise raise UsageError."""
     if not is_id(text):
         raise UsageError(
             "run", text[:LONGEST], "is no run id: letters, digits, '.', '_' and '-', the first a letter or digit"
@@ -54,7 +54,7 @@ def check_id(text: str) -> str:
 
 
 def run_names(runs: Path) -> list[str]:
-    """Names of the run directories in ``runs``, in no order; none when the folder does not exist.
+    """Return the names of the run directories in ``runs``, in no order; none when the folder does not exist.
 
     A directory counts when it bears a valid name and holds one of a run's files. Symbolic links are not followed.
     """
@@ -70,7 +70,7 @@ def run_names(runs: Path) -> list[str]:
 
 
 def is_run(entry: os.DirEntry[str] | Path) -> bool:
-    """Whether a path is a real directory, not a link to one, that holds one of a run's files."""
+    """Return whether a path is a real directory, not a link to one, that holds one of a run's files."""
     path = os.fspath(entry)
     try:
         is_directory = entry.is_dir(follow_symlinks=False) if isinstance(entry, os.DirEntry) else _is_directory(entry)
@@ -84,7 +84,7 @@ def _is_directory(path: Path) -> bool:
 
 
 def age_key(name: str, written_ns: int) -> tuple[str, int, str]:
-    """Sorts runs by age, oldest first: the time in the name (else when run.json was written), then the time of writing.
+    """Return a key that sorts runs, oldest first, by the time in the name (else that of run.json), then that of writing.
 
     The second part orders the runs of one queue, which are all created within the same second.
     """
@@ -110,7 +110,7 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _endings(name: str) -> list[str]:
-    """Endings of a name that begin after a hyphen, shortest first: ``7f3a``, ``cifar10-7f3a`` …"""
+    """Return the endings of a name that begin after a hyphen, shortest first: ``7f3a``, ``cifar10-7f3a`` …"""
     parts = name.split("-")
     return ["-".join(parts[-count:]) for count in range(1, len(parts))]
 
@@ -138,7 +138,7 @@ def resolve(runs: Path, text: str) -> Path:
 
 
 def _fitting(runs: Path, text: str, names: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """The runs that ``text`` fits, kind by kind, the strongest first; tags are read only when they are asked for."""
+    """Yield the runs that ``text`` fits, kind by kind, the strongest first; tags are read only when they are asked for."""
     if is_id(text):
         yield "fits", [name for name in names if name.startswith(text)]
         yield "fits", [name for name in names if name.endswith("-" + text)]
@@ -164,7 +164,7 @@ def _some(names: list[str]) -> str:
 
 
 def _nearest(runs: Path, text: str, names: list[str]) -> str:
-    """A hint: the newest run whose name contains ``text``, else the most similar name, else the newest of all."""
+    """Return a hint: the newest run whose name contains ``text``, else the most similar name, else the newest of all."""
     containing = [name for name in names if text.lower() in name.lower()]
     if containing:
         return f"did you mean {_newest(runs, containing)!r}?"

@@ -16,7 +16,7 @@ SILENCE_S = 120.0
 
 
 def infer_state(status: dict, locked: bool | None, touched: float | None, now: float) -> tuple[str, str]:
-    """The state that ``status`` means, and for *crashed* how that was found out.
+    """Return the state that ``status`` means, and for *crashed* how that was found out.
 
     ``locked`` is what the probe of the lock said (None: nothing), ``touched`` the time of status.json and ``now`` the
     present, both in seconds since the epoch.
@@ -52,7 +52,7 @@ def _pid(status: dict) -> str:
 
 
 def _why_silent(status: dict, touched: float | None, now: float) -> str:
-    """Judges by the age of the last sign of life: the heartbeat or the time of status.json, whichever is nearer to now.
+    """Decide by the age of the last sign of life: the heartbeat or the time of status.json, whichever is nearer to now.
 
     Clocks differ between machines and jump, so a sign from the future is as old as it is far away.
     """

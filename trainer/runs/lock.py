@@ -71,7 +71,7 @@ class RunLock:
         return cls(descriptor, supported=taken is not None)
 
     def fileno(self) -> int:
-        """The descriptor, for ``pass_fds``; -1 once let go."""
+        """Return the descriptor, for ``pass_fds``; -1 once let go."""
         return self._descriptor
 
     @property
@@ -114,7 +114,7 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 def is_locked(path: Path | str) -> bool | None:
-    """Whether some process holds the lock of the run directory ``path``; None where that cannot be found out.
+    """Return whether some process holds the lock of the run directory ``path``; None where that cannot be found out.
 
     The probe is a shared lock, so two readers never disturb each other, and nothing is created or written.
     """
@@ -146,7 +146,7 @@ def _open(path: Path) -> int:
 
 
 def _try_exclusive(descriptor: int) -> bool | None:
-    """True when taken, False when another holds it, None where the file system has no such locks."""
+    """Return True when taken, False when another holds it, None where the file system has no such locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -159,7 +159,7 @@ def _try_exclusive(descriptor: int) -> bool | None:
 
 
 def _is_current(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one named ``lock``: the run may have been removed while we waited."""
+    """Return whether the open file is still the one named ``lock``: the run may have been removed while we waited."""
     opened = os.fstat(descriptor)
     try:
         named = os.stat(path / NAME, follow_symlinks=False)

@@ -13,12 +13,12 @@ LOG = "train.log"
 
 
 def open_log(path: Path) -> int:
-    """Descriptor of the log of the run ``path``, for appending. Raises OSError."""
+    """Return the descriptor of the log of the run ``path``, for appending. Raises OSError."""
     return open_regular(path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
 def is_log(path: Path) -> bool:
-    """Whether this process's stderr already goes to the log of the run ``path``."""
+    """Return whether this process's stderr already goes to the log of the run ``path``."""
     try:
         return os.path.samestat(os.fstat(2), os.stat(path / LOG))
     except OSError:

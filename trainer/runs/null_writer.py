@@ -29,7 +29,7 @@ class NullRunWriter(RunWriter):
         return 0
 
     def sync(self) -> None:
-        """Nothing has been written."""
+        """Do nothing: nothing has been written."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""

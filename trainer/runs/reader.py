@@ -53,12 +53,14 @@ _FILES = ("run.json", "status.json", "notes.json")
 
 
 def read_run(path: Path) -> Run:
-    """The run in the directory ``path``; never raises on what is in it, or when it is not there."""
+    """Return the run in the directory ``path``; never raises on what is in it, or when it is not there."""
     return _assemble(path, _load(str(path)))
 
 
 def list_runs(runs: Path) -> list[Run]:
-    """All runs in the folder ``runs``, newest first; none when it does not exist. UsageError when it cannot be read."""
+    """Return all runs in the folder ``runs``, newest first; none when it does not exist. UsageError when it cannot be
+    read.
+    """
     return RunCache(runs).read()
 
 
@@ -70,7 +72,7 @@ class RunCache:
         self._known: dict[str, _Files] = {}
 
     def read(self) -> list[Run]:
-        """All runs, newest first, as they are now. Raises UsageError when the folder cannot be read."""
+        """Return all runs, newest first, as they are now. Raises UsageError when the folder cannot be read."""
         found = {name: _load(f"{self.runs}/{name}", self._known.get(name)) for name in run_names(self.runs)}
         self._known = found
         order = sorted(found, key=lambda name: age_key(name, found[name].written_ns), reverse=True)
@@ -130,7 +132,7 @@ def _stamp(path: str) -> _Stamp:
 
 
 def _read_json(path: str) -> tuple[dict | None, str]:
-    """The cleaned object in a JSON file, or None and what is wrong."""
+    """Return the cleaned object in a JSON file, or None and what is wrong."""
     try:
         data = read_bytes(path, LARGEST_JSON)
         value = json.loads(data.decode("utf-8", "replace"))
@@ -151,7 +153,7 @@ def _assemble(path: Path, files: _Files) -> Run:
 
 
 def _resolve_state(path: Path, files: _Files) -> tuple[_Files, str, str]:
-    """Conclude the state; *crashed* only when the status still stood the same after the lock was found free.
+    """Infer the state; *crashed* only when the status was still the same after the lock was found free.
 
     Otherwise a run that ends, or is resumed, between the reading and the probe would be declared dead for an instant.
     """
@@ -172,7 +174,9 @@ def _resolve_state(path: Path, files: _Files) -> tuple[_Files, str, str]:
 
 
 def _without_files(path: Path, state: str, reason: str) -> tuple[str, str]:
-    """A directory without run.json and status.json: a run in the making when it is locked or new, otherwise a dead one."""
+    """Return a directory without run.json and status.json: a run in the making when it is locked or new, otherwise a
+    dead one.
+    """
     try:
         age = abs(time.time() - os.lstat(path).st_mtime)
     except OSError:

@@ -82,7 +82,7 @@ def skip(path: Path, wait_s: float = 0.0) -> Stop:
 
 
 def is_requested(path: Path, what: str) -> bool:
-    """Whether ``control/`` of the run in ``path`` holds the request ``what``, STOP or FINISH."""
+    """Return whether ``control/`` of the run in ``path`` holds the request ``what``, STOP or FINISH."""
     return os.path.lexists(f"{path}/control/{what}")
 
 
@@ -96,7 +96,7 @@ def forget_requests(path: Path) -> None:
 
 
 def _folder(path: Path) -> Path:
-    """The folder of requests, made where it is not there. OSError where it is a link, which may lead anywhere."""
+    """Return the folder of requests, made where it is not there. OSError where it is a link, which may lead anywhere."""
     folder = path / "control"
     folder.mkdir(exist_ok=True)
     if folder.is_symlink():

@@ -123,7 +123,7 @@ class Run:
 
 
 def number(value: object) -> float | None:
-    """A finite number from a file as float; None for anything else, True and False included."""
+    """Return a finite number from a file as float; None for anything else, True and False included."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -134,12 +134,12 @@ def number(value: object) -> float | None:
 
 
 def whole(value: object) -> int | None:
-    """A whole number of sensible size from a file; None for anything else."""
+    """Return a whole number of sensible size from a file; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else None
 
 
 def parse_time(value: object) -> datetime | None:
-    """A point in time from ISO 8601 text (UTC where it names no zone) or from seconds since the epoch."""
+    """Return a point in time from ISO 8601 text (UTC where it names no zone) or from seconds since the epoch."""
     try:
         if isinstance(value, str):
             found = datetime.fromisoformat(value)
@@ -160,7 +160,7 @@ def _text(value: object) -> str:
 
 
 def summary(run: Run) -> dict:
-    """A run as plain JSON-able data; the keys are documented in docs/run-directory.md and stay as they are."""
+    """Return a run as plain JSON-able data; the keys are documented in docs/run-directory.md and stay as they are."""
     created = run.created
     return {
         "id": run.id,

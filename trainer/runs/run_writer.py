@@ -53,11 +53,13 @@ class CheckpointPaths:
     best: Path
 
     def of_epoch(self, number: int) -> Path:
-        """Where the checkpoint made after an epoch is kept."""
+        """Return where the checkpoint made after an epoch is kept."""
         return self.folder / f"epoch-{number:04}.pt"
 
     def kept(self) -> list[tuple[int, Path]]:
-        """The kept checkpoints that there are, with their epochs, oldest first; none where the folder cannot be read."""
+        """Return the kept checkpoints that there are, with their epochs, oldest first; none where the folder cannot be
+        read.
+        """
         try:
             names = os.listdir(self.folder)
         except OSError:
@@ -67,19 +69,19 @@ class CheckpointPaths:
 
 
 def checkpoint_paths(path: Path) -> CheckpointPaths:
-    """The checkpoint files of the run directory ``path``; none of them need exist."""
+    """Return the checkpoint files of the run directory ``path``; none of them need exist."""
     folder = path / "checkpoints"
     return CheckpointPaths(folder, folder / "last.pt", folder / "previous.pt", folder / "best.pt")
 
 
 def timestamp(when: datetime | None = None) -> str:
-    """``when`` (now by default) as the files write it: UTC, milliseconds, ``2026-11-20T14:30:22.125Z``."""
+    """Return ``when`` (now by default) as the files write it: UTC, milliseconds, ``2026-11-20T14:30:22.125Z``."""
     when = datetime.now(UTC) if when is None else when.astimezone(UTC)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read_config(path: Path) -> dict:
-    """run.json of the run directory ``path`` as it was written. Raises WorkError when it is missing or damaged.
+    """Read run.json of the run directory ``path`` as it was written. Raises WorkError when it is missing or damaged.
 
     The strings are not cleaned for showing: the trainer needs the very folder names. See reader.read_run for showing.
     """
@@ -205,7 +207,7 @@ class RunWriter:
             raise _write_error(self.path, error) from None
 
     def current_status(self) -> dict:
-        """A copy of what status.json holds."""
+        """Return a copy of what status.json holds."""
         with self._guard:
             return dict(self._status)
 
@@ -281,7 +283,7 @@ _own_identity: dict[int, dict[str, object]] = {}
 
 
 def _identity() -> dict[str, object]:
-    """Identity of this process, looked up once per pid: a forked child is another process."""
+    """Return the identity of this process, looked up once per pid: a forked child is another process."""
     pid = os.getpid()
     if pid not in _own_identity:
         _own_identity[pid] = process.identity()

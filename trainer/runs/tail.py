@@ -59,7 +59,7 @@ class _FileFollower:
     _skipping: bool = False
 
     def open(self) -> tuple[int, bool] | None:
-        """A descriptor and whether the file is another one than before; None where there is none to read."""
+        """Return a descriptor and whether the file is another one than before; None where there is none to read."""
         try:
             descriptor = open_regular(self.path)
         except (OSError, ValueError):
@@ -83,7 +83,7 @@ class _FileFollower:
             self.position = start + os.pread(descriptor, CHUNK, start).find(b"\n") + 1
 
     def lines(self, descriptor: int) -> list[bytes] | None:
-        """The finished lines of the next chunk; None at the end of the file."""
+        """Return the finished lines of the next chunk; None at the end of the file."""
         chunk = os.pread(descriptor, CHUNK, self.position)
         if not chunk:
             return None
@@ -124,7 +124,8 @@ class MetricsTail:
         return found[0] if found and found[0].get("kind") == "train" else {}
 
     def read(self, max_records: int = 20_000, budget_s: float = 0.05) -> Batch:
-        """The next records, at most ``max_records`` of them and for about ``budget_s`` seconds (at least one chunk).
+        """Return the next records, at most ``max_records`` of them and for about ``budget_s`` seconds (at least one
+        chunk).
 
         Never raises on what the file holds, nor when it is missing. NaN and infinities are given back as numbers and strings
         are cleaned for showing.
@@ -169,7 +170,7 @@ class LogTail:
         self._last_bytes = last_bytes
 
     def read(self, max_chunks: int = 32) -> LogBatch:
-        """The next lines as a terminal would show them: after carriage returns, without escape sequences."""
+        """Return the next lines as a terminal would show them: after carriage returns, without escape sequences."""
         opened = self._file.open()
         if opened is None:
             return LogBatch([])
@@ -191,7 +192,7 @@ class LogTail:
 
 
 def last_log_lines(path: Path, count: int) -> list[str]:
-    """The last ``count`` lines of train.log, cleaned; an unfinished one counts."""
+    """Return the last ``count`` lines of train.log, cleaned; an unfinished one counts."""
     batch = LogTail(path).read()
     lines = batch.lines + ([batch.unfinished] if batch.unfinished else [])
     return lines[-count:] if count > 0 else []
@@ -202,7 +203,7 @@ def _shown(line: bytes) -> str:
 
 
 def parse_records(lines: list[bytes]) -> list[dict]:
-    """The records among ``lines``; whatever is no JSON object is left out.
+    """Return the records among ``lines``; whatever is no JSON object is left out.
 
     The lines are decoded as one array, which is more than twice as fast as one by one; that is done only where the array
     does not come out as one object a line.
@@ -241,7 +242,7 @@ def _cleaned(record: dict) -> dict | None:
 
 
 def skim(path: Path, count: int = 2000) -> list[dict]:
-    """About ``count`` records spread evenly over metrics.jsonl: a first curve at once, however long the file is.
+    """Return about ``count`` records spread evenly over metrics.jsonl: a first curve at once, however long the file is.
 
     A file of a million records takes as long as one of ``count``; :class:`MetricsTail` then reads all of them.
     """
@@ -262,7 +263,7 @@ def skim(path: Path, count: int = 2000) -> list[dict]:
 
 
 def _line_after(descriptor: int, offset: int) -> tuple[int, bytes] | None:
-    """The start of the first line at or after ``offset``, and that line, when it is whole and of usual length."""
+    """Return the start of the first line at or after ``offset``, and that line, when it is whole and of usual length."""
     start = max(0, offset - 1)
     block = os.pread(descriptor, 8192, start)
     begin = 0 if offset == 0 else block.find(b"\n") + 1
@@ -273,7 +274,7 @@ def _line_after(descriptor: int, offset: int) -> tuple[int, bytes] | None:
 
 
 def newest_records(path: Path, containing: tuple[bytes, ...] = (), max_bytes: int = 32 << 20) -> Iterator[dict]:
-    """Records of metrics.jsonl from the newest to the oldest, as far back as ``max_bytes``.
+    """Yield the records of metrics.jsonl from the newest to the oldest, as far back as ``max_bytes``.
 
     ``containing`` keeps only lines with one of these pieces in them, which is far quicker than decoding all of them.
     """
@@ -316,7 +317,7 @@ class NewestMetrics:
 
 
 def newest_metrics(path: Path, max_events: int = 20) -> NewestMetrics:
-    """What the run in ``path`` measured last, without reading the whole of metrics.jsonl."""
+    """Return what the run in ``path`` measured last, without reading the whole of metrics.jsonl."""
     train = next((record for record in newest_records(path, (b'"train"',)) if record.get("kind") == "train"), {})
     evaluated: dict[str, dict] = {}
     events: list[dict] = []

@@ -138,7 +138,7 @@ def _write_beside(state: dict, beside: Path) -> None:
 
 
 def _os_error(error: BaseException) -> OSError | None:
-    """The OSError in whose handling ``error`` was raised, if there is one."""
+    """Return the OSError in whose handling ``error`` was raised, if there is one."""
     found = error.__context__
     while found is not None and not isinstance(found, OSError):
         found = found.__context__
@@ -162,7 +162,7 @@ def _keep_as_previous(paths: CheckpointPaths) -> None:
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> dict:
-    """The state in a checkpoint, its tensors on ``device``.
+    """Return the state in a checkpoint, its tensors on ``device``.
 
     Raises FileNotFoundError where there is none and CheckpointError where it is damaged or written in an unknown way.
     """
@@ -184,7 +184,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict:
 
 
 def why_unreadable(error: Exception) -> str:
-    """Why torch.load refused a file, in one line. Its own words would advise to run what code the file may hold."""
+    """Return why torch.load refused a file, in one line. Its own words would advise to run what code the file may hold."""
     if not isinstance(error, pickle.UnpicklingError):
         return first_line(error)
     found = _FORBIDDEN.search(str(error))
@@ -194,14 +194,15 @@ def why_unreadable(error: Exception) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, short enough for one line of a message."""
+    """Return what an error says, short enough for one line of a message."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def read_newest(
     paths: CheckpointPaths, device: torch.device | str = "cpu", log: Callable[[str], None] = lambda line: None
 ) -> dict | None:
-    """The newest checkpoint that is whole: last.pt, else previous.pt or one kept, which is said; None where none is there.
+    """Return the newest checkpoint that is whole: last.pt, else previous.pt or one kept, which is said; None where none
+    is there.
 
     Raises CheckpointError when there are checkpoints and none of them is whole.
     """

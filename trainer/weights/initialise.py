@@ -84,12 +84,16 @@ def find(asked: WeightsRequest, variant: registry.Variant, runs: Path, log: Log)
 
 
 def _is_of_family(name: str, variant: registry.Variant) -> bool:
-    """Whether the network called ``name`` is of the same family; one from outside the catalogue is of its own alone."""
+    """Return whether the network called ``name`` is of the same family; one from outside the catalogue is of its own
+    alone.
+    """
     return name == variant.name if outside.is_outside(name) else registry.find(name).family == variant.family
 
 
 def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
-    """The file of weights that a person names: a file, or the best weights (else the last) of a run; and its short name."""
+    """Return the file of weights that a person names: a file, or the best weights (else the last) of a run; and its
+    short name.
+    """
     path = Path(value).expanduser().absolute()
     if path.is_file():
         inside = path.parent.name == "checkpoints"
@@ -129,7 +133,7 @@ def stem_and_size_of(source: Source | None, stem: str, size: int | None) -> tupl
 
 
 def check_backbone(chosen: Recipe, source: Source | None) -> None:
-    """UsageError for a recipe that freezes or slows down weights taken over where there are none."""
+    """Raise UsageError for a recipe that freezes or slows down loaded weights where there are none."""
     for key in OF_BACKBONE:
         if source is None and getattr(chosen, key) != getattr(Recipe, key):
             hint = "needs weights to begin with: --pretrained, --init-from or --grow-from"
@@ -203,14 +207,14 @@ def _loaded(source: Source, config: NetworkConfig, classes: tuple[str, ...], tar
 
 
 def fitting(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of ``tensors`` for which there is a place of the same name and shape."""
+    """Return those of ``tensors`` for which there is a place of the same name and shape."""
     return {
         name: value for name, value in tensors.items() if name in parameters and parameters[name].shape == value.shape
     }
 
 
 def builder(config: NetworkConfig) -> Callable[[int], nn.Module]:
-    """What makes the network of a configuration for another number of classes."""
+    """Return what makes the network of a configuration for another number of classes."""
     return lambda classes: weight_files.build(dataclasses.replace(config, num_classes=classes))
 
 

@@ -55,7 +55,7 @@ class Published:
 
 
 def find(variant: registry.Variant, name: str = "") -> Published:
-    """The weights ``name`` ("" for torchvision's default ones) of a network.
+    """Return the weights ``name`` ("" for torchvision's default ones) of a network.
 
     UsageError where torchvision has none for it, naming networks that have some, or none of that name.
     """
@@ -83,7 +83,7 @@ def find(variant: registry.Variant, name: str = "") -> Published:
 
 
 def _others(variant: registry.Variant) -> str:
-    """Networks that have weights: those of the family, else one of each family."""
+    """Return the networks that have weights: those of the family, else one of each family."""
     having = [other for other in registry.variants().values() if other.torchvision]
     family = [other.name for other in having if other.family == variant.family]
     if family:
@@ -93,7 +93,7 @@ def _others(variant: registry.Variant) -> str:
 
 
 def fetch(published: Published, log: Callable[[str], None]) -> None:
-    """See that the file is there, fetched where it must be. WorkError that says which file, where, and how to get it."""
+    """Return the file, downloaded where it must be. WorkError says which file, where, and how to get it."""
     target = published.file
     if target.is_file():
         return
@@ -113,7 +113,7 @@ def fetch(published: Published, log: Callable[[str], None]) -> None:
 
 
 def pair_up(published: Published, build: Callable[[int], nn.Module], size: int) -> list[transplant.Pair]:
-    """Which tensor of torchvision's network belongs to which of ours, with images of ``size`` pixels a side.
+    """Return which tensor of torchvision's network belongs to which of ours, with images of ``size`` pixels a side.
 
     ``build(classes)`` makes ours; both are run without memory in eval mode, so auxiliary heads have no part in it.
     """
@@ -138,7 +138,7 @@ def copy_into(
 
 
 def reference(published: Published, size: int) -> nn.Module:
-    """torchvision's network without memory, in eval mode, for images of ``size`` pixels a side."""
+    """Build torchvision's network without memory, in eval mode, for images of ``size`` pixels a side."""
     from torchvision import models as zoo
 
     options: dict[str, Any] = {"weights": None}
@@ -152,7 +152,8 @@ def reference(published: Published, size: int) -> nn.Module:
 
 
 def read(published: Published, size: int) -> dict[str, Tensor]:
-    """Parameters and statistics of torchvision's network by name; position tables are stretched to images of ``size``.
+    """Return the parameters and statistics of torchvision's network by name; position tables are stretched to images of
+    ``size``.
 
     WorkError where the file is missing, damaged, or of another network.
     """
@@ -174,7 +175,7 @@ def read(published: Published, size: int) -> dict[str, Tensor]:
 
 
 def _read_file(published: Published) -> Mapping[str, Tensor]:
-    """The state dict in the file; a damaged file is an error that says to delete it."""
+    """Return the state dict in the file; a damaged file is an error that says to delete it."""
     path = published.file
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

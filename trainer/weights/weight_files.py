@@ -58,7 +58,9 @@ class WeightFile:
 
 
 def read(path: Path) -> WeightFile:
-    """The weights in a file: safetensors, or what torch.save wrote. WorkError where it cannot be read or holds none."""
+    """Return the weights in a file: safetensors, or what torch.save wrote. WorkError where it cannot be read or holds
+    none.
+    """
     try:
         return _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
     except FileNotFoundError:
@@ -116,7 +118,7 @@ def _described(path: Path, tensors: Mapping, facts: Mapping) -> WeightFile:
 
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The names without what DistributedDataParallel and torch.compile put before all of them."""
+    """Return the names without what DistributedDataParallel and torch.compile put before all of them."""
     for wrapper in WRAPPERS:
         if tensors and all(name.startswith(wrapper) for name in tensors):
             tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
@@ -124,7 +126,7 @@ def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -133,7 +135,8 @@ def digest(path: Path) -> str:
 
 
 def export_weights(run: Path, which: str = "best") -> bytes:
-    """The ``which`` ("best", "last") weights of a run as the contents of a safetensors file, with all that is known of them.
+    """Return the ``which`` ("best", "last") weights of a run as the contents of a safetensors file, with all that is
+    known of them.
 
     The key ``cnn_explorer`` of its metadata holds, as JSON, network, classes, mean, std, epoch, accuracy and the run's name.
     Raises WorkError where there is no such checkpoint.
@@ -158,7 +161,7 @@ class Loaded:
     input_transform: InputTransform
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images (B, C, H, W) with values 0 … 255 as the network takes them: normalised, at its size."""
+        """Return the images (B, C, H, W) with values 0 … 255 as the network takes them: normalised, at its size."""
         return self.input_transform.sized(self.input_transform.normalised(images))
 
 
@@ -189,7 +192,7 @@ def view_of(checkpoint: Path) -> Callable[[Tensor], Tensor]:
 
 
 def build(config: NetworkConfig) -> nn.Module:
-    """The network of a configuration with its chance weights. UsageError where it cannot be built."""
+    """Return the network of a configuration with its chance weights. UsageError where it cannot be built."""
     if outside.is_outside(config.name):
         sizes = {
             "num_classes": config.num_classes,

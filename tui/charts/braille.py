@@ -41,7 +41,7 @@ class Stroke:
 
 
 def logarithms(curve: Curve) -> Curve:
-    """log10 of the values; those that are not positive become gaps."""
+    """Return log10 of the values; those that are not positive become gaps."""
 
     def log(values: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -54,7 +54,7 @@ def logarithms(curve: Curve) -> Curve:
 
 
 def columns_of(x: Floats, low: float, high: float, columns: int) -> NDArray[np.int64]:
-    """The column of dots of each place; -1 and ``columns`` are left and right of the image."""
+    """Return the column of dots of each place; -1 and ``columns`` are left and right of the image."""
     # Halves, because the distance between two numbers can be too large for a number.
     span = high / 2 - low / 2
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -64,7 +64,7 @@ def columns_of(x: Floats, low: float, high: float, columns: int) -> NDArray[np.i
 
 
 def stroke(curve: Curve, low: float, high: float, columns: int) -> Stroke:
-    """The curve between ``low`` and ``high`` of the x axis, smallest and largest value for each of ``columns``."""
+    """Return the curve between ``low`` and ``high`` of the x axis, smallest and largest value for each of ``columns``."""
     found_low, found_high = np.full(columns, np.nan), np.full(columns, np.nan)
     joined, placed = np.zeros(columns, dtype=bool), np.zeros(columns, dtype=bool)
     # One place more on either side, so that the line goes on to the edge of the image.
@@ -114,7 +114,7 @@ def _bridge(low: Floats, high: Floats, joined: NDArray[np.bool_], points: tuple,
 
 
 def rows_of(values: Floats, low: float, high: float, rows: int) -> NDArray[np.int64]:
-    """The row of dots of each value, counted from the top; values beyond the limits lie outside the image."""
+    """Return the row of dots of each value, counted from the top; values beyond the limits lie outside the image."""
     span = high / 2 - low / 2
     with np.errstate(over="ignore", invalid="ignore"):
         part = (high / 2 - values / 2) / span if span > 0 else np.full(len(values), 0.5)
@@ -123,7 +123,7 @@ def rows_of(values: Floats, low: float, high: float, rows: int) -> NDArray[np.in
 
 
 def spans(line: Stroke, low: float, high: float, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last row of dots of each column, joined to the column before where the line is; top > bottom: nothing."""
+    """Return first and last row of dots of each column, joined to the column before; top > bottom: nothing."""
     empty = np.isnan(line.low)
     top, bottom = rows_of(line.high, low, high, rows), rows_of(line.low, low, high, rows)
     top, bottom = np.where(empty, 1, top), np.where(empty, 0, bottom)
@@ -142,7 +142,9 @@ def spans(line: Stroke, low: float, high: float, rows: int) -> tuple[NDArray[np.
 
 
 def dots(top: NDArray[np.int64], bottom: NDArray[np.int64], rows: int, texture: str = "solid") -> NDArray[np.bool_]:
-    """The image of one line, shape (rows, columns); ``texture`` is "solid", "dashed" or "dotted" (every other dot)."""
+    """Return the image of one line, shape (rows, columns); ``texture`` is "solid", "dashed" or "dotted" (every other
+    dot).
+    """
     row, column = np.arange(rows)[:, None], np.arange(len(top))
     drawn = (row >= top) & (row <= bottom)
     if texture == "dashed":
@@ -151,7 +153,7 @@ def dots(top: NDArray[np.int64], bottom: NDArray[np.int64], rows: int, texture: 
 
 
 def cells(drawn: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The bits of the Braille patterns of each cell, shape (rows / 4, columns / 2)."""
+    """Return the bits of the Braille patterns of each cell, shape (rows / 4, columns / 2)."""
     rows, columns = drawn.shape
     parts = drawn.reshape(rows // DOTS_DOWN, DOTS_DOWN, columns // DOTS_ACROSS, DOTS_ACROSS).astype(np.uint8)
     return np.einsum("rdca,da->rc", parts, _BITS).astype(np.uint8)

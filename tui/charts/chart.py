@@ -33,12 +33,12 @@ class ChartLine:
 
 
 def painted_order(runs: Sequence[ChartedRun]) -> list[ChartedRun]:
-    """The order of painting: the last is on top."""
+    """Return the order of painting: the last is on top."""
     return sorted(runs, key=lambda run: (run.pinned, -run.slot))
 
 
 def lines(metric: str, runs: Sequence[tuple[ChartedRun, History]], view: View) -> list[ChartLine]:
-    """All curves of a metric, in the order of painting: the raw ones first."""
+    """Return all curves of a metric, in the order of painting: the raw ones first."""
     raw, front = [], []
     histories = dict(runs)
     for run in painted_order([run for run, _ in runs]):
@@ -54,12 +54,14 @@ def lines(metric: str, runs: Sequence[tuple[ChartedRun, History]], view: View) -
 
 
 def has_positive(found: Sequence[ChartLine]) -> bool:
-    """Whether a logarithmic axis has anything to show."""
+    """Return whether a logarithmic axis has anything to show."""
     return any((line.curve.high[np.isfinite(line.curve.high)] > 0).any() for line in found)
 
 
 def readouts(found: Sequence[ChartLine], x: float, max_distance: float) -> list[Readout]:
-    """The value of each line at the record nearest to ``x``; none of a line that ends ``max_distance`` or more before it."""
+    """Return the value of each line at the record nearest to ``x``; none of a line that ends ``max_distance`` or more
+    before it.
+    """
     result = []
     for line in sorted(found, key=lambda line: line.run.slot):
         kept = np.isfinite(line.curve.mean)
@@ -75,7 +77,7 @@ def readouts(found: Sequence[ChartLine], x: float, max_distance: float) -> list[
 
 
 def y_limits(layers: Sequence[PlotLayer], metric: str, log: bool, before: Limits | None) -> Limits:
-    """Limits of the y axis that show all that is in sight."""
+    """Return the limits of the y axis that show all that is in sight."""
     seen = [limits for layer in layers if (limits := layer.stroke.limits)]
     if not seen:
         return (0.0, 1.0)
@@ -89,7 +91,7 @@ def y_limits(layers: Sequence[PlotLayer], metric: str, log: bool, before: Limits
 def scene(
     metric: str, found: Sequence[ChartLine], view: View, x: Limits, columns: int, y_before: Limits | None
 ) -> Scene:
-    """The curves of a chart in place, reduced to ``columns`` of dots."""
+    """Return the curves of a chart in place, reduced to ``columns`` of dots."""
     log = metric in view.log and has_positive(found)
     several = len({line.run for line in found}) > 1
     layers = tuple(
@@ -125,7 +127,7 @@ class ChartRequest:
 
 
 def chart(request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Curves], view: View) -> Chart:
-    """The chart of one metric."""
+    """Return the chart of one metric."""
     metric, (width, height) = request.metric, request.size
     positive = has_positive(found)
     title = _title(request, found, known, view, metric in view.log and positive)

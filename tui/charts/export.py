@@ -28,7 +28,8 @@ DASHES = {"validation": "6 3", "raw": "1 2"}
 
 
 def csv_text(found: Mapping[str, Sequence[ChartLine]], view: View, x: Limits) -> str:
-    """A row for each value within the limits: run, metric, curve, place on the axis, value, smallest and largest.
+    """Return a row for each value within the limits: run, metric, curve, place on the axis, value, smallest and
+    largest.
 
     The last two differ from the value where a row stands for several records of a long run. Gaps are empty.
     """
@@ -48,7 +49,7 @@ def csv_text(found: Mapping[str, Sequence[ChartLine]], view: View, x: Limits) ->
 
 
 def svg_text(found: Mapping[str, Sequence[ChartLine]], view: View, x: Limits) -> str:
-    """The charts below one another as an SVG image."""
+    """Return the charts below one another as an SVG image."""
     parts, height = [], 0
     for metric, lines in found.items():
         scene = chart.scene(metric, lines, view, x, COLUMNS, None)
@@ -102,7 +103,7 @@ class Entry:
 
 
 def _legend(lines: Sequence[ChartLine], scene: Scene) -> list[Entry]:
-    """An entry for each run, or for each curve of a single one, in as many rows as it takes."""
+    """Return an entry for each run, or for each curve of a single one, in as many rows as it takes."""
     several = len({line.run for line in lines}) > 1
     entries: list[Entry] = []
     x, row = LEFT, 0
@@ -125,7 +126,9 @@ def _down() -> int:
 
 
 def _part(value: float, limits: Limits) -> float:
-    """Where between the limits a value lies, 0 to 1; in halves, because their distance may be too large for a number."""
+    """Return where between the limits a value lies, 0 to 1; in halves, because their distance may be too large for a
+    number.
+    """
     span = limits[1] / 2 - limits[0] / 2
     return min(max((value / 2 - limits[0] / 2) / span, 0.0), 1.0) if span > 0 else 0.5
 
@@ -145,7 +148,7 @@ def _style(layer: PlotLayer) -> str:
 
 
 def _path(stroke: Stroke, scene: Scene) -> str:
-    """The line through smallest and largest value of each column, interrupted at gaps."""
+    """Return the line through smallest and largest value of each column, interrupted at gaps."""
     steps: list[str] = []
     before = math.nan
     for column in np.flatnonzero(~np.isnan(stroke.low)).tolist():

@@ -142,7 +142,9 @@ class Follower:
         return batch.more
 
     def preview(self) -> tuple[tuple[float, ...], float | None]:
-        """Accuracies of the validation, before the first one some of the training; and the newest images per second."""
+        """Return the accuracies of the validation, before the first one some of the training; and the newest images per
+        second.
+        """
         with self.guard:
             accuracies = [point.accuracy for point in self.evaluations.points if math.isfinite(point.accuracy)]
             last = self.history.last if self.history is not None and self.history.last else self._last
@@ -200,7 +202,7 @@ class Followers:
         self._watchers: Counter[tuple[Path, bool]] = Counter()
 
     def watch(self, path: Path, *, whole: bool) -> Follower:
-        """The follower of a run, until :meth:`leave`; ``whole``: its history and not the evaluations alone."""
+        """Return the follower of a run, until :meth:`leave`; ``whole``: its history and not the evaluations alone."""
         with self._guard:
             follower = self._known.setdefault(path, Follower(path))
             self._watchers[path, whole] += 1
@@ -210,7 +212,7 @@ class Followers:
             return follower
 
     def leave(self, path: Path, *, whole: bool) -> None:
-        """The run is not shown any more by one who watched it. What was read is kept as far as memory allows."""
+        """Release a run that one of its watchers does not show any more. What was read is kept as far as memory allows."""
         with self._guard:
             self._watchers[path, whole] -= 1
             if not self._watchers[path, whole]:

@@ -70,7 +70,7 @@ class History:
         return (_number(self._best.get(axis)), _number(self._best.get("accuracy"))) if self._best else None
 
     def curve(self, metric: str, split: str, axis: str) -> Curve:
-        """One curve; ``split`` is "train" or one of the evaluated ones."""
+        """Return one curve; ``split`` is "train" or one of the evaluated ones."""
         if split != "train":
             return self.evals[split].curve(metric, axis)
         read = self.train.curve(metric, axis)
@@ -87,25 +87,25 @@ class History:
         )
 
     def extent(self, axis: str) -> tuple[float, float] | None:
-        """Smallest and largest place on an axis; None without any."""
+        """Return the smallest and largest place on an axis; None without any."""
         tracks = [self.train, *self.evals.values(), *([self.sketch] if self.sketch else [])]
         positions = np.concatenate([track.axis(axis) for track in tracks])
         positions = positions[np.isfinite(positions)]
         return (float(positions.min()), float(positions.max())) if len(positions) else None
 
     def place_of_step(self, step: float, axis: str) -> float | None:
-        """Where on an axis the training record of a step, or the next one, lies."""
+        """Return where on an axis the training record of a step, or the next one, lies."""
         steps, positions = self.train.axis("step"), self.train.axis(axis)
         later = np.flatnonzero((steps >= step) & np.isfinite(positions))
         return float(positions[later[0]]) if len(later) else None
 
     def summary(self, path: Path, progress: float = 1.0) -> Curves:
-        """What is known of the run."""
+        """Return what is known of the run."""
         last = {name: number for name, value in self._last.items() if math.isfinite(number := _number(value))}
         return Curves(path, self.records, last, self.diverged_step, self.best("epoch"), progress)
 
     def without_sketch(self) -> None:
-        """All is read."""
+        """Note that all records have been read."""
         self.sketch = self._sketched_step = None
 
     @property
@@ -119,7 +119,7 @@ class History:
         return sum(track.nbytes for track in (self.train, *self.evals.values()))
 
     def accuracies(self, count: int) -> list[float]:
-        """About ``count`` accuracies of the training, spread over it."""
+        """Return about ``count`` accuracies of the training, spread over it."""
         values = self.train.means("accuracy")
         values = values[np.isfinite(values)]
         return (values[np.arange(count) * len(values) // count] if len(values) > count else values).tolist()
@@ -130,7 +130,7 @@ class History:
         return curve_summary_of(run, self._course(), evaluations, step)
 
     def _course(self) -> list[CurvePoint]:
-        """The training so far as means over equally many rows, few enough for the sentences."""
+        """Return the training so far as means over equally many rows, few enough for the sentences."""
         epochs, loss, accuracy = (self._whole_train(name) for name in ("epoch", "loss", "accuracy"))
         placed = np.isfinite(epochs)
         epochs, loss, accuracy = epochs[placed], loss[placed], accuracy[placed]
@@ -142,7 +142,9 @@ class History:
         return [CurvePoint(*values) for values in zip(ends.tolist(), *means, strict=True)]
 
     def _whole_train(self, name: str) -> Floats:
-        """Epochs, or means of a metric, of all training rows: those that were read, and those of the sketch after them."""
+        """Return the epochs, or means of a metric, of all training rows: those that were read, and those of the sketch
+        after them.
+        """
 
         def of(track: Track) -> Floats:
             return track.axis("epoch") if name == "epoch" else track.means(name)
@@ -155,7 +157,7 @@ class History:
 
 
 def _first_divergence(train: Sequence[dict]) -> int | None:
-    """The step at which the first of these records says that the run diverged."""
+    """Return the step at which the first of these records says that the run diverged."""
     # Looked for in a column, because this is asked of every record of a long file.
     wrong = np.isinf(series.column(train, "loss")) | np.isinf(series.column(train, "grad_norm"))
     found = (diverged_step(train[place]) for place in np.flatnonzero(wrong).tolist())

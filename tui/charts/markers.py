@@ -20,7 +20,7 @@ FIRST_LINE_TONE = 16
 
 
 def line_tone(slot: int, role: str, several: bool = True) -> int:
-    """The tone of a curve: its colour, and whether it is one that stays behind the others.
+    """Return the tone of a curve: its colour, and whether it is one that stays behind the others.
 
     A run that is alone has a colour for each of its curves.
     """
@@ -29,7 +29,7 @@ def line_tone(slot: int, role: str, several: bool = True) -> int:
 
 
 def marker(slot: int, role: str, ascii: bool = False) -> str:
-    """The sign of a curve."""
+    """Return the sign of a curve."""
     if ascii:
         letter = LETTERS[slot % len(LETTERS)]
         return {"train": letter, "raw": "."}.get(role, letter.lower())
@@ -37,7 +37,7 @@ def marker(slot: int, role: str, ascii: bool = False) -> str:
 
 
 def sign(name: str, ascii: bool = False) -> str:
-    """The sign of a place."""
+    """Return the sign of a place."""
     return SIGNS[name][ascii]
 
 
@@ -67,7 +67,7 @@ class Chart:
         return len(self.rows[0].text) if self.rows else 0
 
     def cell_of(self, x: float) -> int | None:
-        """The cell across of a place on the x axis; None outside."""
+        """Return the cell across of a place on the x axis; None outside."""
         low, high = self.x
         cells = self.width - self.left
         if not low <= x <= high or cells < 1:
@@ -76,7 +76,7 @@ class Chart:
         return self.left + min(int(part * cells), cells - 1)
 
     def place_of(self, cell: int) -> float:
-        """The middle of a cell as a place on the x axis."""
+        """Return the middle of a cell as a place on the x axis."""
         low, high = self.x
         cells = max(self.width - self.left, 1)
         part = (min(max(cell - self.left, 0), cells - 1) + 0.5) / cells
@@ -84,14 +84,14 @@ class Chart:
 
 
 def text_row(spans: Sequence[tuple[str, int]], width: int) -> ChartRow:
-    """A row of text in tones, cut or filled up to ``width``."""
+    """Return a row of text in tones, cut or filled up to ``width``."""
     text = "".join(text for text, _ in spans)[:width]
     tones = b"".join(bytes([tone]) * len(text) for text, tone in spans)[:width]
     return ChartRow(text + " " * (width - len(text)), tones + bytes(width - len(tones)))
 
 
 def words(name: str, title: ChartRow, lines: Sequence[str], size: tuple[int, int], positive: bool = False) -> Chart:
-    """A chart without curves: its title, and why."""
+    """Return a chart without curves: its title, and why."""
     width, height = size
     rows = [title, *(text_row([(line, MUTED)], width) for line in lines)]
     rows += [text_row([], width)] * (height - len(rows))
@@ -99,12 +99,12 @@ def words(name: str, title: ChartRow, lines: Sequence[str], size: tuple[int, int
 
 
 def value_text(value: float, metric: str) -> str:
-    """A value as the crosshair shows it."""
+    """Return a value as the crosshair shows it."""
     return f"{value:.2%}" if metric == "accuracy" else f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def place_text(x: float, axis: str) -> str:
-    """A place on an axis in words: ``step 1,234``, ``epoch 3.25``."""
+    """Return a place on an axis in words: ``step 1,234``, ``epoch 3.25``."""
     if axis == "time":
         unit, suffix = ticks.time_unit(x)
         return f"{x / unit:.4g} {suffix}"

@@ -57,7 +57,7 @@ class Scene:
 
 
 def draw(name: str, scene: Scene, title: ChartRow, size: tuple[int, int], positive: bool = True) -> Chart:
-    """The chart in ``size`` cells, its title above and the numbers of the x axis below."""
+    """Return the chart in ``size`` cells, its title above and the numbers of the x axis below."""
     width, height = size
     across, down = width - GUTTER, height - 2
     characters, tones = _canvas(scene, across, down)
@@ -101,7 +101,7 @@ def _canvas(scene: Scene, across: int, down: int) -> tuple[NDArray[np.str_], NDA
 
 
 def _sign_cells(layer: PlotLayer, top: NDArray, bottom: NDArray, across: int, down: int) -> list[tuple[int, int]]:
-    """Where the markers of a curve stand: at its points where they are few, along it otherwise, and at its end."""
+    """Return where the markers of a curve stand: at its points where they are few, along it otherwise, and at its end."""
     columns = np.flatnonzero(layer.stroke.placed & (top <= bottom))
     if not len(columns):
         return []
@@ -162,7 +162,8 @@ def resolve_limits(
     floor: float = -math.inf,
     ceiling: float = math.inf,
 ) -> tuple[float, float]:
-    """Limits of an axis that hold still: those ``before`` as long as the values fit in and fill most of them.
+    """Return the limits of an axis that hold still: those ``before`` as long as the values fit in and fill most of
+    them.
 
     New ones get ``room`` (a part of their extent) above up to ``ceiling``, and below down to ``floor``, so that a growing
     curve moves only its own end.

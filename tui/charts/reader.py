@@ -47,7 +47,7 @@ class ChartReader:
         self._stopped = False
 
     def want(self, wanted: Wanted) -> None:
-        """From now on these runs in this view; drawn at once."""
+        """Draw these runs in this view from now on, at once."""
         with self._guard:
             self._wanted = wanted
         self._wake.set()
@@ -63,12 +63,12 @@ class ChartReader:
         return self._lines
 
     def values(self, metric: str, x: float) -> list[Readout]:
-        """The values of the lines of a chart at a place, as they were drawn last. For the owner's thread."""
+        """Return the values of the lines of a chart at a place, as they were drawn last. For the owner's thread."""
         low, high = self._x[1] if self._x else (x, x)
         return chart.readouts(self._lines.get(metric, []), x, (high / 2 - low / 2) * MAX_DISTANCE)
 
     def run(self) -> None:
-        """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
+        """Run the loop in a thread of its own, until :meth:`stop`."""
         drawn_at = 0.0
         try:
             while not self._stopped:
@@ -90,7 +90,7 @@ class ChartReader:
             self._watch(Wanted())
 
     def _watch(self, wanted: Wanted) -> list[Follower]:
-        """The followers of the runs that are wanted; those of others are left."""
+        """Return the followers of the runs that are wanted; those of others are left."""
         paths = {run.path for run in wanted.runs}
         new = {path: self._followers.watch(path, whole=True) for path in paths - self._watched.keys()}
         for path in self._watched.keys() - paths:
@@ -154,7 +154,7 @@ def _extent(histories: list[History], axis: str) -> Limits | None:
 
 
 def window_limits(window: Window, histories: list[History], axis: str, extent: Limits) -> Limits:
-    """The part of the x axis that a window means."""
+    """Return the part of the x axis that a window means."""
     low, high = extent
     if window.fixed:
         return window.low, window.high
@@ -173,7 +173,7 @@ def window_limits(window: Window, histories: list[History], axis: str, extent: L
 
 
 def _followed(before: Limits | None, low: float, high: float) -> Limits:
-    """Limits that follow a growing run in jumps: in between only the end of the curve changes on the screen."""
+    """Return the limits that follow a growing run in jumps: in between only the end of the curve changes on the screen."""
     if before is None:
         return low, high
     fits = before[0] <= low + (high - low) * 2 * chart.ROOM and low >= before[0]

@@ -38,19 +38,19 @@ class RunSelection:
         return bool(self.pinned)
 
     def clear(self) -> None:
-        """Nothing is marked or pinned any more."""
+        """Remove all marks and the pin."""
         self.marked.clear()
         self.pinned = ""
 
     def sign(self, run_id: str, *, ascii: bool = False) -> str:
-        """Two characters for the list: the marker that a marked run has in the charts, and whether it is pinned."""
+        """Return two characters for the list: the marker that a marked run has in the charts, and whether it is pinned."""
         if run_id != self.pinned and run_id not in self.marked:
             return ""
         marker = markers.marker(self._slots[run_id], "train", ascii) if run_id in self._slots else " "
         return marker + (PINNED if run_id == self.pinned else "")
 
     def charted(self, runs: Sequence[Run], selected: str) -> tuple[ChartedRun, ...]:
-        """What to draw: the selected run first, then the pinned one and the marked ones, as far as they exist."""
+        """Return what to draw: the selected run first, then the pinned one and the marked ones, as far as they exist."""
         known = {run.id: run for run in runs}
         wanted = dict.fromkeys(name for name in (selected, self.pinned, *self.marked) if name in known)
         taken: set[int] = set()
@@ -64,7 +64,7 @@ class RunSelection:
         return tuple(charted)
 
     def _slot(self, run_id: str, taken: set[int]) -> int:
-        """Its slot of before, or the first free one from where its id points; any one when all are taken."""
+        """Return its slot of before, or the first free one from where its id points; any one when all are taken."""
         first = self._slots.get(run_id, zlib.crc32(run_id.encode()) % markers.COLOURS)
         free = (slot % SLOTS for slot in range(first, first + SLOTS) if slot % SLOTS not in taken)
         self._slots[run_id] = next(free, first)

@@ -38,7 +38,7 @@ class Curve:
 
 
 def column(records: Sequence[dict], name: str) -> Floats:
-    """The values under ``name``, shape (n,); whatever is no number counts as missing."""
+    """Return the values under ``name``, shape (n,); whatever is no number counts as missing."""
     values = [record.get(name) for record in records]
     if not set(map(type, values)) <= _PLAIN_TYPES:
         values = [value if type(value) in (int, float) else None for value in values]
@@ -101,12 +101,14 @@ class Track:
         self.stride *= 2
 
     def axis(self, name: str) -> Floats:
-        """All places on an axis, shape (n,)."""
+        """Return all places on an axis, shape (n,)."""
         place = AXES.index(name)
         return _joined(self._x[place, : self._rows], self._tail_x[place])
 
     def means(self, metric: str) -> Floats:
-        """The mean of a metric in each row, in the order in which the rows were written; shape (n,), no number: missing."""
+        """Return the mean of a metric in each row, in the order in which the rows were written; shape (n,), no number:
+        missing.
+        """
         place = self.metrics.index(metric)
         return _joined(self._values[place, MEAN, : self._rows], self._tail[place, MEAN])
 
@@ -116,7 +118,7 @@ class Track:
         return sum(part.nbytes for part in (self._x, self._values, self._tail_x, self._tail))
 
     def curve(self, metric: str, axis: str) -> Curve:
-        """One metric over an axis, in the order of the axis, without the records that lack either."""
+        """Return one metric over an axis, in the order of the axis, without the records that lack either."""
         place = self.metrics.index(metric)
         x = self.axis(axis)
         values = _joined(self._values[place, :, : self._rows], self._tail[place])
@@ -135,12 +137,14 @@ class Track:
 
 
 def _joined(rows: Floats, tail: Floats) -> Floats:
-    """Rows and what comes after them; what was handed out stays as it is, since rows are only appended or replaced."""
+    """Return the rows and what comes after them; what was handed out stays as it is, since rows are only appended or
+    replaced.
+    """
     return np.concatenate([rows, tail], axis=-1) if tail.shape[-1] else rows
 
 
 def merge(values: Floats, by: int) -> Floats:
-    """``values`` (…, 3, n) with smallest, largest and mean of each ``by`` neighbours merged: (…, 3, n // by)."""
+    """Merge smallest, largest and mean of each ``by`` neighbours in ``values``: (…, 3, n) → (…, 3, n // by)."""
     if by == 1:
         return values
     parts = values.reshape(*values.shape[:-1], values.shape[-1] // by, by)
@@ -161,7 +165,9 @@ def merge(values: Floats, by: int) -> Floats:
 
 
 def block_means(values: Floats, by: int) -> Floats:
-    """Means of each ``by`` neighbours, of those that are finite; NaN where none is. The last block may be shorter."""
+    """Return the means of each ``by`` neighbours, of those that are finite; NaN where none is. The last block may be
+    shorter.
+    """
     padded = np.full(-(-len(values) // by) * by, np.nan)
     padded[: len(values)] = values
     parts = padded.reshape(-1, by)
@@ -172,7 +178,7 @@ def block_means(values: Floats, by: int) -> Floats:
 
 
 def smoothed(curve: Curve, weight: float) -> Curve:
-    """The exponential moving average of ``curve``; the past has the ``weight`` from one record to the next.
+    """Return the exponential moving average of ``curve``; the past has the ``weight`` from one record to the next.
 
     That holds at the usual distance of two records; over a longer one the past counts less, weight^(distance / usual
     distance), so that a pause, or rows of several records, are smoothed like the rest. It is debiased: the average starts
@@ -192,7 +198,7 @@ def smoothed(curve: Curve, weight: float) -> Curve:
 
 
 def scan(keep: Floats, added: Floats) -> Floats:
-    """The recurrence s[i] = keep[i] · s[i - 1] + fresh[i] from zero, shape (n,), in log n passes over the arrays."""
+    """Return the recurrence s[i] = keep[i] · s[i - 1] + fresh[i] from zero, shape (n,), in log n passes over the arrays."""
     keep, total, shift = keep.copy(), added.copy(), 1
     while shift < len(total) and keep[shift:].max(initial=0.0) > _NEGLIGIBLE:
         total[shift:] += keep[shift:] * total[:-shift]

@@ -10,7 +10,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float], cells: int, low: float | None = None, high: float | None = None) -> str:
-    """``values`` in exactly ``cells`` cells, from ``low`` to ``high`` (by default their extent); no number is a gap.
+    """Draw ``values`` in exactly ``cells`` cells, from ``low`` to ``high`` (by default their extent); no number is a gap.
 
     Of more values than cells each cell shows the mean of its share, of fewer each value has one cell, flush left.
     """

@@ -29,7 +29,7 @@ class Grid:
         return self.columns * self.rows
 
     def page_of(self, place: int) -> int:
-        """The page on which a chart is."""
+        """Return the page on which a chart is."""
         return place // self.per_page
 
 
@@ -83,7 +83,7 @@ class ChartState:
         return self.axis, self.smoothing, " ".join(sorted(self.log)), charts
 
     def view(self, ascii: bool = False) -> View:
-        """How the curves are to be drawn."""
+        """Return how the curves are to be drawn."""
         return View(self.axis, self.smoothing, self.log, self.window, ascii)
 
     def other_runs(self) -> ChartState:
@@ -101,11 +101,11 @@ class ChartState:
         return grid(width, height, 1 if self.alone else len(self.charts))
 
     def page(self, found: Grid) -> int:
-        """The page on which the chosen chart is, from 0."""
+        """Return the page on which the chosen chart is, from 0."""
         return found.page_of(self.charts.index(self.metric))
 
     def in_sight(self, found: Grid) -> tuple[str, ...]:
-        """The metrics whose charts are in sight."""
+        """Return the metrics whose charts are in sight."""
         if self.alone:
             return (self.metric,)
         page = self.page(found)
@@ -145,7 +145,7 @@ class ChartState:
         return replace(self, smoothing=SMOOTHINGS[min(max(place + by, 0), len(SMOOTHINGS) - 1)])
 
     def no_log(self, chart: Chart | None) -> str:
-        """Why the chosen chart cannot go to a logarithmic axis; "" where it can, or is there."""
+        """Return why the chosen chart cannot go to a logarithmic axis; "" where it can, or is there."""
         if self.metric in self.log or chart is None or not chart.left or chart.positive:
             return ""
         return f"{TITLES[self.metric]}: no value above zero, so no logarithmic axis"
@@ -200,12 +200,12 @@ class ChartState:
 
 
 def _between(low: float, high: float, frozen: bool = False) -> Window:
-    """A fixed part of the axis; everything, where there is no extent."""
+    """Return a fixed part of the axis; everything, where there is no extent."""
     return Window(low=low, high=high, frozen=frozen) if high > low else Window()
 
 
 def zoomed(shown: Limits, extent: Limits, factor: float, around: float | None) -> Window:
-    """``factor`` times the extent that is shown, with the place ``around`` kept where it is.
+    """Return ``factor`` times the extent that is shown, with the place ``around`` kept where it is.
 
     Without a place, or at the end of the data, the end is kept and followed. As much as all data, or more, is everything.
     """
@@ -222,7 +222,7 @@ def zoomed(shown: Limits, extent: Limits, factor: float, around: float | None) -
 
 
 def panned(shown: Limits, extent: Limits, part: float) -> Window:
-    """What is shown moved by a part of it; at the end of the data the window follows them again."""
+    """Return what is shown moved by a part of it; at the end of the data the window follows them again."""
     low, high = shown
     if low <= extent[0] and high >= extent[1]:
         return Window()
@@ -230,7 +230,7 @@ def panned(shown: Limits, extent: Limits, part: float) -> Window:
 
 
 def _within(start: float, span: float, extent: Limits) -> Window:
-    """A part of the axis, moved so that it lies over the data."""
+    """Return a part of the axis, moved so that it lies over the data."""
     if start + span >= extent[1]:
         return Window(span=span)
     start = max(start, extent[0])
@@ -238,7 +238,7 @@ def _within(start: float, span: float, extent: Limits) -> Window:
 
 
 def readout(found: Sequence[Readout], cursor: float, metric: str, view: View, several: bool) -> list[tuple[str, int]]:
-    """The values under the cursor as words and tones for the title of a chart; ``several``: of more than one run."""
+    """Return the values under the cursor as words and tones for the title of a chart; ``several``: of more than one run."""
     if not found:
         return []
     nearest = min(found, key=lambda one: abs(one.x - cursor)).x

@@ -11,7 +11,7 @@ LARGEST_POWER = 307
 
 
 def nice_ticks(low: float, high: float, max_count: int) -> list[float]:
-    """One to ``max_count`` round numbers (1, 2, 2.5, 5 times a power of ten apart) from ``low`` to ``high``."""
+    """Return one to ``max_count`` round numbers (1, 2, 2.5, 5 times a power of ten apart) from ``low`` to ``high``."""
     span = high - low
     if not (math.isfinite(span) and span > 0):
         return [low]
@@ -27,7 +27,7 @@ def nice_ticks(low: float, high: float, max_count: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float, max_count: int = 5) -> tuple[list[float], list[str]]:
-    """Positions (log10) and labels (the values themselves) of ticks for an axis from 10^low to 10^high."""
+    """Return the positions (log10) and labels (the values themselves) of ticks for an axis from 10^low to 10^high."""
     low, high = (min(max(limit, -LARGEST_POWER), LARGEST_POWER) for limit in (low, high))
     decades = range(math.floor(low), math.ceil(high) + 1)
     for steps in ((1,), (1, 3), (1, 2, 5)):
@@ -43,7 +43,7 @@ def log_ticks(low: float, high: float, max_count: int = 5) -> tuple[list[float],
 
 
 def tick_text(value: float) -> str:
-    """A number for an axis, at most six characters or so: 0.05, 1.2, 30k, 1e-05."""
+    """Return a number for an axis, at most six characters or so: 0.05, 1.2, 30k, 1e-05."""
     if value == 0:
         return "0"
     size = abs(value)
@@ -57,7 +57,7 @@ def tick_text(value: float) -> str:
 
 
 def tick_texts(positions: Sequence[float]) -> list[str]:
-    """Numbers for an axis, with as many digits as it takes to tell neighbours apart."""
+    """Return the numbers for an axis, with as many digits as it takes to tell neighbours apart."""
     texts = [tick_text(place) for place in positions]
     if len(set(texts)) == len(texts):
         return texts
@@ -67,5 +67,5 @@ def tick_texts(positions: Sequence[float]) -> list[str]:
 
 
 def time_unit(seconds: float) -> tuple[float, str]:
-    """The unit for an axis of that extent, in seconds, and its sign."""
+    """Return the unit for an axis of that extent, in seconds, and its sign."""
     return (3600.0, "h") if seconds >= 7200 else (60.0, "min") if seconds >= 180 else (1.0, "s")

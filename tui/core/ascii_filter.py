@@ -46,7 +46,7 @@ TIMES = re.compile(r"(?<=[\w)])·(?=[\w(])")
 
 
 def plain_character(character: str) -> str:
-    """An ASCII stand-in of the same width."""
+    """Return an ASCII stand-in of the same width."""
     if character in KNOWN:
         return KNOWN[character]
     code = ord(character)
@@ -60,7 +60,7 @@ def plain_character(character: str) -> str:
 
 
 def plain(text: str) -> str:
-    """``text`` in ASCII, cell for cell."""
+    """Return ``text`` in ASCII, cell for cell."""
     return text if text.isascii() else "".join(map(plain_character, TIMES.sub("*", text)))
 
 

@@ -63,7 +63,7 @@ class Command:
 
 
 def key_name(key: str) -> str:
-    """``question_mark`` as ``?``, ``ctrl+f`` as it is."""
+    """Return a key as it is shown: ``question_mark`` as ``?``, ``ctrl+f`` as it is."""
     return KEY_NAMES.get(key, key)
 
 
@@ -303,12 +303,12 @@ COMMANDS: tuple[Command, ...] = (
 
 
 def of(*places: str) -> tuple[Command, ...]:
-    """The commands that work in any of the places, in the order of the table."""
+    """Return the commands that work in any of the places, in the order of the table."""
     return tuple(command for command in COMMANDS if command.where in places)
 
 
 def unshadowed(found: Iterable[Command], places: Sequence[str]) -> tuple[Command, ...]:
-    """The commands whose key does nothing else in an earlier one of ``places``, in the order of the table."""
+    """Return the commands whose key does nothing else in an earlier one of ``places``, in the order of the table."""
     kept = list(found)
     taken: set[str] = set()
     for command in sorted(kept, key=lambda command: places.index(command.where)):
@@ -319,7 +319,7 @@ def unshadowed(found: Iterable[Command], places: Sequence[str]) -> tuple[Command
 
 
 def bindings(place: str, commands: Iterable[Command] = COMMANDS) -> list[BindingType]:
-    """What Textual binds in a place."""
+    """Return what Textual binds in a place."""
     return [
         Binding(command.keys, command.action, command.help, show=False, priority=command.priority)
         for command in commands

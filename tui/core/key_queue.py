@@ -31,12 +31,12 @@ Input: TypeAlias = events.Key | events.Paste | events.MouseEvent
 
 
 def is_input(message: Message) -> TypeGuard[Input]:
-    """Whether this came from the terminal just now; an event that bubbles up has been handed on already."""
+    """Return whether this came from the terminal just now; an event that bubbles up has been handed on already."""
     return isinstance(message, Input) and not message.is_forwarded
 
 
 def rests(pump: MessagePump) -> bool:
-    """Whether a widget, screen or app has nothing to do: no message waits, and none is being handled."""
+    """Return whether a widget, screen or app has nothing to do: no message waits, and none is being handled."""
     if pump._closing or pump._closed or (pump._task is None and not pump._running):
         return True
     queue = pump._message_queue
@@ -66,7 +66,7 @@ class KeyQueue:
         self._let_go: asyncio.Future[None] | None = None
 
     def put(self, event: Input) -> None:
-        """Hand an event on: now, or in its turn."""
+        """Pass an event on: now, or in its turn."""
         if self._task is None and (not self._waits(event) or self._busy() is None):
             self._hand_on(event)
             return
@@ -101,7 +101,7 @@ class KeyQueue:
             self._app._handle_exception(error)
 
     def _waits(self, event: Input) -> bool:
-        """Whether the app has to rest before this event."""
+        """Return whether the app has to rest before this event."""
         if isinstance(event, events.Key):
             return event.key not in MOVES or event.key != self._latest
         return isinstance(event, (events.Paste, events.MouseDown, events.MouseUp))
@@ -116,7 +116,7 @@ class KeyQueue:
         return isinstance(event, events.Key) and event.key in URGENT
 
     async def _work(self) -> None:
-        """Hand on what waits, one event after the other."""
+        """Pass on the events that wait, one after the other."""
         try:
             while self._waiting:
                 if self._waits(self._waiting[0]):
@@ -138,7 +138,7 @@ class KeyQueue:
             await asyncio.sleep(0 if turns <= QUICK_TURNS else NAP_S)
 
     def _busy(self) -> MessagePump | None:
-        """One that has something to do yet, or None."""
+        """Return one that has something to do yet, or None."""
         if self._app._exit:
             return None
         # The one that was busy a moment ago is looked at first: mostly it still is, and the others need no look.
@@ -147,7 +147,7 @@ class KeyQueue:
         return self._last
 
     def _all_busy(self) -> Iterator[MessagePump]:
-        """Those that have something to do, without those that were given up."""
+        """Yield those that have something to do, without those that were given up."""
         for pump in [pump for pump in self._stuck if rests(pump)]:
             self._stuck.discard(pump)
         for pump in (self._app, *self._app._registry):
@@ -159,7 +159,7 @@ class KeyQueue:
             yield stack[-1]
 
     def _give_up(self) -> None:
-        """Something hangs. Do not wait for it again before it rests, and let the app go on."""
+        """Give up a widget that hangs: do not wait for it again before it rests, and let the app go on."""
         kept = [event for event in self._waiting if self._is_urgent(event)]
         count = len(self._waiting) - len(kept)
         self._waiting = deque(kept)

@@ -57,7 +57,7 @@ class RunNewsRead(Message):
 
 @dataclass
 class HelperChanged(Message):
-    """The helper process started, got ready or ended."""
+    """Update what is shown: the helper process started, got ready or ended."""
 
     state: HelperState
 

@@ -36,7 +36,7 @@ def resolve(
     mouse: bool = True,
     notify: str | None = None,
 ) -> Options:
-    """Flags, then config.toml, then the defaults. UsageError names what is wrong and where."""
+    """Resolve the options: flags, then config.toml, then the defaults. UsageError names what is wrong and where."""
     return Options(
         theme=_choice("theme", theme, THEMES, ""),
         color=_choice("color", color, COLORS, "auto"),

@@ -40,7 +40,7 @@ class SavedState:
 
 
 def load(folder: Path) -> SavedState:
-    """What is remembered in ``folder``; the defaults where nothing is, or it cannot be read."""
+    """Return what is remembered in ``folder``; the defaults where nothing is, or it cannot be read."""
     try:
         values = json.loads(read_bytes(folder / FILE, LARGEST))
     except (OSError, ValueError, RecursionError):

@@ -30,14 +30,14 @@ class Export:
     more: Mapping[str, tuple[str, Callable[[], str]]] = field(default_factory=dict)
 
     def json(self) -> str:
-        """The data, or the text where there is nothing else."""
+        """Return the data, or the text where there is nothing else."""
         return json.dumps(
             {"schema": SCHEMA, "name": self.name, "data": self.text if self.data is None else self.data}, indent=1
         )
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as aligned plain text."""
+    """Return a table as aligned plain text."""
     lines = [list(columns), *(list(row) for row in rows)]
     widths = [max(width(line[place]) if place < len(line) else 0 for line in lines) for place in range(len(columns))]
     return "\n".join(
@@ -47,7 +47,7 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def table(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Export:
-    """A table as text, and as a list of objects."""
+    """Return a table as text, and as a list of objects."""
     data = [{column: cell.strip() for column, cell in zip(columns, row, strict=False) if column} for row in rows]
     return Export(name, table_text(columns, rows), data)
 

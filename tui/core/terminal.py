@@ -24,7 +24,7 @@ EXIT_HANGUP = 128 + signal.SIGHUP
 
 
 def check() -> None:
-    """UsageError where there is no terminal to draw on: a pipe, a cron job."""
+    """Raise UsageError where there is no terminal to draw on: a pipe, a cron job."""
     if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError(
             "terminal", None, "the app needs one; in a pipe use `cnn-explorer list`, `show`, `train` or `runs`"
@@ -32,13 +32,13 @@ def check() -> None:
 
 
 def fitting_theme(app: App) -> str:
-    """A theme that the terminal can show: where there are sixteen colours, the terminal's own."""
+    """Return a theme that the terminal can show: where there are sixteen colours, the terminal's own."""
     return "ansi-dark" if not app.is_headless and app.console.color_system == "standard" else "dark"
 
 
 @contextlib.contextmanager
 def watchdog(app: App) -> Iterator[None]:
-    """While the app runs: end it when its terminal is gone or it is told to (SIGHUP, SIGTERM), at the latest by force.
+    """End the app when its terminal is gone or it is told to (SIGHUP, SIGTERM), at the latest by force.
 
     The event loop may hang in a write to a dead terminal, or spin on reading from it, so this is a thread of its own.
     """
@@ -66,5 +66,5 @@ def _watch(app: App, over: threading.Event, gone: threading.Event) -> None:
 
 
 def has_terminal() -> bool:
-    """Whether the terminal on stdin is still there."""
+    """Return whether the terminal on stdin is still there."""
     return os.isatty(sys.__stdin__.fileno()) if sys.__stdin__ else False

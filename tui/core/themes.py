@@ -75,7 +75,7 @@ ANSI_CURVES = ("ansi_blue", "ansi_yellow", "ansi_green", "ansi_red", "ansi_magen
 
 
 def curve_colours(theme: str) -> tuple[str, ...]:
-    """The colours of curves in a theme; the terminal's own where it is made of those."""
+    """Return the colours of curves in a theme; the terminal's own where it is made of those."""
     return CURVES.get(theme, ANSI_CURVES)
 
 

@@ -29,7 +29,7 @@ class LaunchCommand:
     data: Path
 
     def command(self, *more: str) -> list[str]:
-        """The whole command."""
+        """Return the whole command."""
         folders = ["--runs", str(self.runs), "--data", str(self.data)]
         return [*python_module("cnn_explorer"), *self.words, *folders, *more]
 
@@ -59,7 +59,7 @@ class Device:
 
 
 def devices() -> tuple[Device, ...]:
-    """The GPUs that a training started from here sees, under CUDA's numbers; empty without NVML.
+    """Return the GPUs that a training started from here sees, under CUDA's numbers; empty without NVML.
 
     CUDA numbers them from the fastest on, NVML by their place on the bus. Where nobody decided about that, `environment`
     makes CUDA follow the bus; where somebody did and the GPUs differ, no number is certain, and none is given.
@@ -74,12 +74,12 @@ def devices() -> tuple[Device, ...]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of the command."""
+    """Return the environment of the command."""
     return dict(os.environ) if _decided() else os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def _decided() -> bool:
-    """Whether whoever started the app decided which GPUs CUDA sees, or how it numbers them."""
+    """Return whether whoever started the app decided which GPUs CUDA sees, or how it numbers them."""
     return any(name in os.environ for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"))
 
 
@@ -164,12 +164,12 @@ def _text(data: bytes) -> str:
 
 
 def call_start(request: LaunchCommand, hear: Callable[[str], None]) -> Call:
-    """The call that starts a run, or a queue of runs, in the background."""
+    """Return the call that starts a run, or a queue of runs, in the background."""
     return Call(request.command("--detach"), hear)
 
 
 def call_plan(request: LaunchCommand) -> Call:
-    """The call that tells what would be trained and how long it would take."""
+    """Return the call that tells what would be trained and how long it would take."""
     return Call(request.command("--plan", "--json"))
 
 

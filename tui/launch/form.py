@@ -65,7 +65,7 @@ class LaunchForm:
     changed: Mapping[str, str] = field(default_factory=dict)
 
     def with_value(self, key: str, text: str) -> LaunchForm:
-        """The form with another value; an empty text takes the change back."""
+        """Return the form with another value; an empty text takes the change back."""
         rest = {name: value for name, value in self.changed.items() if name != key}
         return dataclasses.replace(self, changed=rest | {key: text.strip()} if text.strip() else rest)
 
@@ -118,7 +118,9 @@ Folders = Mapping[str, DataInfo | UsageError]
 
 
 def look(dataset: str, stop: Callable[[], bool]) -> DataInfo | UsageError:
-    """What a folder of images holds, or what is wrong with it. Takes seconds where it is large: not for the screen."""
+    """Return what a folder of images holds, or what is wrong with it. Takes seconds where it is large: not for the
+    screen.
+    """
     try:
         return dataset_info.describe(dataset, Path(), stop=stop)
     except UsageError as error:
@@ -157,7 +159,9 @@ def fill(
 
 
 def _left_to_train(form: LaunchForm, data: DataInfo, problems: dict[str, str]) -> int:
-    """What is left of the training part after the form's share, or the usual one, is held out; 0 where nothing is."""
+    """Return what is left of the training part after the form's share, or the usual one, is held out; 0 where nothing
+    is.
+    """
     if data.validation:
         return data.train
     text = form.changed.get("validation") or _of_run(form, "validation") or AUTO
@@ -213,7 +217,7 @@ def _variants(form: LaunchForm, problems: dict[str, str]) -> list[registry.Varia
 
 
 def _recipe_values(form: LaunchForm, problems: dict[str, str]) -> dict[str, object]:
-    """The changed values of the recipe that are right."""
+    """Return the changed values of the recipe that are right."""
     values: dict[str, object] = {}
     for key in recipe.FIELDS:
         if key in form.changed:
@@ -229,7 +233,9 @@ def _hint(error: UsageError) -> str:
 
 
 def settings(form: LaunchForm, filled: Filled, everything: bool = False) -> list[FormField]:
-    """The lines of the form; ``everything`` shows rare settings too, and those that have no effect as things stand."""
+    """Return the lines of the form; ``everything`` shows rare settings too, and those that have no effect as things
+    stand.
+    """
     top = [key for key in TOP if key != "preset" or not form.request.run]
     lines = [_plain(form, filled, key) for key in top]
     keys = [*FIRST, *(key for key in recipe.FIELDS if key not in FIRST)]
@@ -263,7 +269,7 @@ IN_RUN = {
 
 
 def _of_run(form: LaunchForm, key: str) -> str:
-    """The value of a setting in the run that is repeated; "" where there is none."""
+    """Return the value of a setting in the run that is repeated; "" where there is none."""
     if key not in IN_RUN:
         return ""
     place, name = IN_RUN[key]
@@ -284,7 +290,7 @@ def _of_recipe(form: LaunchForm, filled: Filled, key: str) -> FormField:
 
 
 def _matters(form: LaunchForm, filled: Filled, key: str) -> bool:
-    """Whether a field has an effect in any of the recipes."""
+    """Return whether a field has an effect in any of the recipes."""
     if key in recipe.OF_BACKBONE:
         repeated = form.request.run.get("network")
         begun = isinstance(repeated, Mapping) and bool(repeated.get("pretrained"))
@@ -294,12 +300,14 @@ def _matters(form: LaunchForm, filled: Filled, key: str) -> bool:
 
 
 def typed_value(form: LaunchForm, setting: FormField) -> str:
-    """What stands in the line in which a setting is typed, to begin with: its value, unless networks differ in it."""
+    """Return what stands in the line in which a setting is typed, to begin with: its value, unless networks differ in
+    it.
+    """
     return form.changed.get(setting.key, "" if " · " in setting.value or setting.value == AUTO else setting.value)
 
 
 def curve(filled: Filled) -> tuple[list[float], int]:
-    """The learning rate of the first network's run at evenly spread steps, and the number of steps in all."""
+    """Return the learning rate of the first network's run at evenly spread steps, and the number of steps in all."""
     found = next(iter(filled.recipes.values()), None)
     if found is None or filled.data is None:
         return [], 0
@@ -308,7 +316,7 @@ def curve(filled: Filled) -> tuple[list[float], int]:
 
 
 def weights_of(form: LaunchForm) -> weights_source.WeightsRequest:
-    """The weights that the form asks for; none where something is wrong with them."""
+    """Return the weights that the form asks for; none where something is wrong with them."""
     try:
         return _weights(form)
     except UsageError:
@@ -321,7 +329,7 @@ def _weights(form: LaunchForm) -> weights_source.WeightsRequest:
 
 
 def request(form: LaunchForm) -> TrainRequest:
-    """What the form asks for: the changes alone. What is wrong, and `problems` tells, is left out."""
+    """Return what the form asks for: the changes alone. What is wrong, and `problems` tells, is left out."""
     given: dict[str, object] = {"config": form.request.config}
     if form.request.config is None or "dataset" in form.changed:
         given["dataset"] = form.dataset
@@ -337,5 +345,5 @@ def request(form: LaunchForm) -> TrainRequest:
 
 
 def words(form: LaunchForm) -> list[str]:
-    """The words after `cnn-explorer` that train what the form says."""
+    """Return the words after `cnn-explorer` that train what the form says."""
     return request(form).to_argv()

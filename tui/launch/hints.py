@@ -16,7 +16,7 @@ from .form import Filled
 
 
 def facts(filled: Filled, devices: Sequence[Device], device: str, width: int) -> str:
-    """Data, learning rate and machine, a line each; ``device`` is the one that is chosen."""
+    """Return data, learning rate and machine, a line each; ``device`` is the one that is chosen."""
     lines = []
     data = filled.data
     if data is not None:
@@ -36,7 +36,7 @@ def facts(filled: Filled, devices: Sequence[Device], device: str, width: int) ->
 
 
 def estimate(preview: Preview) -> str:
-    """How long it would take, what the engine is, and what speaks against it."""
+    """Return how long it would take, what the engine is, and what speaks against it."""
     if preview.plan is None:
         return preview.problem
     plans = preview.plan.get("plans")

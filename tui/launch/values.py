@@ -18,17 +18,17 @@ USUAL = {"seed": "0"} | {key: f"{getattr(CheckpointPolicy, key):g}" for key in c
 
 
 def definition(key: str) -> Setting:
-    """The definition of a setting."""
+    """Return the definition of a setting."""
     return place_of(key)[1]
 
 
 def usual(key: str) -> str:
-    """The text of a setting outside the recipe of which nothing is said."""
+    """Return the text of a setting outside the recipe of which nothing is said."""
     return USUAL.get(key, AUTO)
 
 
 def wrong(key: str, text: str) -> str:
-    """What is wrong with a setting outside the recipe; "" where nothing is."""
+    """Return what is wrong with a setting outside the recipe; "" where nothing is."""
     if text == AUTO and usual(key) == AUTO:
         return ""
     if key == "device":
@@ -45,7 +45,7 @@ def wrong(key: str, text: str) -> str:
 
 
 def value_text(value: object) -> str:
-    """A value of a recipe as it is shown and typed."""
+    """Return a value of a recipe as it is shown and typed."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple | list):
@@ -54,7 +54,7 @@ def value_text(value: object) -> str:
 
 
 def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:
-    """What a setting can be, where that is a handful of words; else ()."""
+    """Return what a setting can be, where that is a handful of words; else ()."""
     if key == "dataset":
         return dataset_info.names()
     if key == "device":
@@ -69,7 +69,7 @@ def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def stepped(key: str, value: str, way: int, devices: Sequence[str] = ()) -> str | None:
-    """The value one step up or down: the next choice, or the next round number. None where there is no such step."""
+    """Return the value one step up or down: the next choice, or the next round number. None where there is no such step."""
     known = choices(key, devices)
     if known:
         at = known.index(value) if value in known else (-1 if way > 0 else 0)
@@ -98,7 +98,7 @@ def stepped(key: str, value: str, way: int, devices: Sequence[str] = ()) -> str 
 
 
 def round_number(value: float, way: int) -> float:
-    """The next of … 0.1, 0.2, 0.5, 1, 2, 5 … in a direction; from 0 up it is 0.1, and below 1e-6 down it is 0."""
+    """Return the next of … 0.1, 0.2, 0.5, 1, 2, 5 … in a direction; from 0 up it is 0.1, and below 1e-6 down it is 0."""
     if value <= 0:
         return 0.1 if way > 0 else 0.0
     power = math.floor(math.log10(value) + 1e-9)

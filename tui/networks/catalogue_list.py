@@ -58,24 +58,24 @@ COLUMN_TITLES = ("", "year", "network", "params", "MACs", "small stem", "tags")
 
 
 def ordered(variants: Sequence[Variant], order: str) -> list[Variant]:
-    """The networks in one of ORDERS; equal ones stay in the order of the catalogue."""
+    """Return the networks in one of ORDERS; equal ones stay in the order of the catalogue."""
     return sorted(variants, key=ORDERS[order].key)
 
 
 def following(name: str, names: Collection[str]) -> str:
-    """The name after this one, going round."""
+    """Return the name after this one, going round."""
     known = list(names)
     return known[(known.index(name) + 1) % len(known)] if name in known else known[0]
 
 
 def matching(variants: Sequence[Variant], text: str) -> list[Variant]:
-    """The networks that have every word of ``text`` in their name, title, family, year, tags or authors."""
+    """Return the networks that have every word of ``text`` in their name, title, family, year, tags or authors."""
     words = text.lower().split()
     return [variant for variant in variants if all(word in _haystack(variant) for word in words)]
 
 
 def called(variants: Sequence[Variant], text: str) -> str:
-    """The network that is called ``text``, else the first whose name begins so; "" where none does."""
+    """Return the network that is called ``text``, else the first whose name begins so; "" where none does."""
     start = text.strip().lower()
     names = sorted((variant.name for variant in variants if variant.name.startswith(start)), key=start.__ne__)
     return names[0] if start and names else ""
@@ -89,7 +89,7 @@ def _haystack(variant: Variant) -> str:
 
 
 def entries(variants: Sequence[Variant], order: str, marked: Collection[str] = ()) -> list[Entry]:
-    """The lines of the list, with headings where the order has groups."""
+    """Return the lines of the list, with headings where the order has groups."""
     lines: list[Entry] = []
     group: str | None = None
     year: int | None = None
@@ -120,7 +120,7 @@ def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[st
 
 
 def tree_entries(variants: Sequence[Variant], marked: Collection[str] = (), chosen: str = "") -> list[Entry]:
-    """The family tree: each family under the first parent that its note names, others in brackets.
+    """Return the family tree: each family under the first parent that its note names, others in brackets.
 
     A family stands for its first network among ``variants``, but for ``chosen`` or else a marked one where it has that;
     families without a network are left out, their children move up.
@@ -149,7 +149,7 @@ def tree_entries(variants: Sequence[Variant], marked: Collection[str] = (), chos
 
 
 def note(family: Family) -> str:
-    """The note as it is read: the citation under its title, the deviations at its end, figures put in.
+    """Return the note as it is read: the citation under its title, the deviations at its end, figures put in.
 
     A figure that cannot be put in (the user's own note may be wrong) is told at the top, and the text is shown as it is.
     """

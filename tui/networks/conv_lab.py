@@ -61,7 +61,7 @@ def _channels(count: int, which: str) -> str:
 
 
 def problem(setting: ConvSetting, side: int) -> str:
-    """Why a setting is impossible for an image of ``side`` pixels, with the numbers; "" where it works."""
+    """Return why a setting is impossible for an image of ``side`` pixels, with the numbers; "" where it works."""
     setting = setting.resolved
     if setting.inputs % setting.groups:
         return f"{_channels(setting.inputs, 'input')} cannot be divided into {setting.groups} groups"
@@ -80,7 +80,7 @@ def problem(setting: ConvSetting, side: int) -> str:
 
 
 def without_effect(setting: ConvSetting, name: str) -> str:
-    """Why the field ``name`` has no say as the setting stands; "" where it has one."""
+    """Return why the field ``name`` has no say as the setting stands; "" where it has one."""
     resolved = setting.resolved
     if name == "dilation" and resolved.kind == "pointwise":
         return "a pointwise kernel is a single pixel: there is nothing to dilate"
@@ -92,7 +92,7 @@ def without_effect(setting: ConvSetting, name: str) -> str:
 
 
 def output_side(setting: ConvSetting, side: int) -> int:
-    """Side of the output; below 1 where the setting is impossible."""
+    """Return the side of the output; below 1 where the setting is impossible."""
     setting = setting.resolved
     extent = setting.dilation * (setting.size - 1) + 1
     if setting.kind == "transposed":
@@ -101,7 +101,7 @@ def output_side(setting: ConvSetting, side: int) -> int:
 
 
 def formula(setting: ConvSetting, side: int) -> str:
-    """The formula of the output's side, then with its numbers put in, then its value."""
+    """Return the formula of the output's side, then with its numbers put in, then its value."""
     s = setting.resolved
     out = output_side(s, side)
     if s.kind == "transposed":
@@ -114,13 +114,13 @@ def formula(setting: ConvSetting, side: int) -> str:
 
 
 def parameters(setting: ConvSetting) -> int:
-    """Weights, without biases."""
+    """Return the weights, without biases."""
     s = setting.resolved
     return s.size * s.size * (s.inputs // s.groups) * s.outputs
 
 
 def multiply_adds(setting: ConvSetting, side: int) -> int:
-    """Multiply-adds of one image; each input pixel of a transposed convolution meets each weight once."""
+    """Return the multiply-adds of one image; each input pixel of a transposed convolution meets each weight once."""
     places = side if setting.kind == "transposed" else output_side(setting, side)
     return parameters(setting) * places * places
 
@@ -129,13 +129,13 @@ def multiply_adds(setting: ConvSetting, side: int) -> int:
 
 
 def _filled(size: int, value: Callable[[float, float], float]) -> Channel:
-    """A kernel whose values depend on the distance from its middle, by rows and by columns."""
+    """Return a kernel whose values depend on the distance from its middle, by rows and by columns."""
     middle = (size - 1) / 2
     return [[value(row - middle, column - middle) for column in range(size)] for row in range(size)]
 
 
 def _centred(size: int, middle: float, around: float) -> Channel:
-    """``middle`` at the centre, of the four central places of an even kernel the upper left one; ``around`` elsewhere."""
+    """Return ``middle`` at the centre (in an even kernel the upper left of four places), ``around`` elsewhere."""
     centre = (size - 1) // 2
     return [[middle if (row, column) == (centre, centre) else around for column in range(size)] for row in range(size)]
 
@@ -155,12 +155,14 @@ KERNELS: dict[str, Callable[[int], Channel]] = {
 
 
 def mix(output: int, channel: int) -> float:
-    """How strongly output channel ``output`` takes input channel ``channel``: so that channels differ in a way one sees."""
+    """Return how strongly output channel ``output`` takes input channel ``channel``: so that channels differ in a way
+    one sees.
+    """
     return 1.0 if (output + channel) % 2 == 0 else -0.5
 
 
 def weights(setting: ConvSetting, output: int, channel: int) -> Channel:
-    """The kernel between an input channel (of the whole input) and an output channel."""
+    """Return the kernel between an input channel (of the whole input) and an output channel."""
     s = setting.resolved
     plain = [[1.0]] if s.size == 1 else KERNELS[s.kernel](s.size)
     factor = 1.0 if s.kind == "depthwise" or s.inputs == 1 else mix(output, channel)
@@ -168,7 +170,7 @@ def weights(setting: ConvSetting, output: int, channel: int) -> Channel:
 
 
 def channels_of(setting: ConvSetting, output: int) -> range:
-    """The input channels that an output channel sees: those of its group."""
+    """Return the input channels that an output channel sees: those of its group."""
     s = setting.resolved
     per_group = s.inputs // s.groups
     first = output // (s.outputs // s.groups) * per_group
@@ -176,7 +178,7 @@ def channels_of(setting: ConvSetting, output: int) -> range:
 
 
 def make_input(image: Channel, channels: int) -> list[Channel]:
-    """Input channels made of one image: itself, mirrored, upside down, inverted."""
+    """Return the input channels made of one image: itself, mirrored, upside down, inverted."""
     brightest = max((value for row in image for value in row), default=1.0)
     made = [
         image,
@@ -188,7 +190,7 @@ def make_input(image: Channel, channels: int) -> list[Channel]:
 
 
 def terms(setting: ConvSetting, inputs: list[Channel], output: int, row: int, column: int) -> list[Term]:
-    """The products that are added up for one output value, padding included."""
+    """Return the products that are added up for one output value, padding included."""
     s = setting.resolved
     side = len(inputs[0])
     found = []
@@ -208,7 +210,9 @@ def terms(setting: ConvSetting, inputs: list[Channel], output: int, row: int, co
 
 
 def _source(setting: ConvSetting, at: int, tap: int) -> int | None:
-    """The input row (or column) that kernel row ``tap`` meets for output row ``at``; None where a stride passes it by."""
+    """Return the input row (or column) that kernel row ``tap`` meets for output row ``at``; None where a stride passes
+    it by.
+    """
     if setting.kind != "transposed":
         return at * setting.stride - setting.padding + tap * setting.dilation
     place = at + setting.padding - tap * setting.dilation
@@ -216,12 +220,14 @@ def _source(setting: ConvSetting, at: int, tap: int) -> int | None:
 
 
 def value(setting: ConvSetting, inputs: list[Channel], output: int, row: int, column: int) -> float:
-    """One output value."""
+    """Return one output value."""
     return sum(term.product for term in terms(setting, inputs, output, row, column))
 
 
 def convolve(setting: ConvSetting, inputs: list[Channel], output: int) -> Channel:
-    """One output channel: the values of :func:`value`, added up weight by weight, which is a hundred times quicker."""
+    """Return one output channel: the values of :func:`value`, added up weight by weight, which is a hundred times
+    quicker.
+    """
     s = setting.resolved
     side, out = len(inputs[0]), output_side(setting, len(inputs[0]))
     made = [[0.0] * out for _ in range(out)]
@@ -241,7 +247,7 @@ def convolve(setting: ConvSetting, inputs: list[Channel], output: int) -> Channe
 
 
 def written_out(found: list[Term], max_terms: int = 9) -> str:
-    """The sum with its numbers, the first products in full: ``6 = 12·1 + 3·(−2) + …``."""
+    """Return the sum with its numbers, the first products in full: ``6 = 12·1 + 3·(−2) + …``."""
     shown = [
         f"{part(term.value) if term.value is not None else 'pad'}·{part(term.weight)}" for term in found[:max_terms]
     ]
@@ -250,12 +256,12 @@ def written_out(found: list[Term], max_terms: int = 9) -> str:
 
 
 def number_text(number: float) -> str:
-    """A whole number as it is, others with two digits after the point; a zero has no sign."""
+    """Return a whole number as it is, others with two digits after the point; a zero has no sign."""
     text = f"{number:.0f}" if number == round(number) else f"{number:.2f}"
     return "0" if text.strip("-0.") == "" else text.replace("-", "−")
 
 
 def part(number: float) -> str:
-    """A number inside a sum or product: in brackets where it is negative."""
+    """Return a number inside a sum or product: in brackets where it is negative."""
     text = number_text(number)
     return f"({text})" if text.startswith("−") else text

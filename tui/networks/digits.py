@@ -17,7 +17,9 @@ RAW_BRIGHTEST = 16
 
 @cache
 def _array(name: str) -> tuple[tuple[int, ...], bytes]:
-    """Shape and bytes of an array of unsigned bytes in the file (NumPy format version 1: magic, header, data)."""
+    """Return the shape and bytes of an array of unsigned bytes in the file (NumPy format version 1: magic, header,
+    data).
+    """
     with zipfile.ZipFile(FILE) as archive:
         data = archive.read(f"{name}.npy")
     length = int.from_bytes(data[8:10], "little")
@@ -26,17 +28,17 @@ def _array(name: str) -> tuple[tuple[int, ...], bytes]:
 
 
 def count() -> int:
-    """How many digits there are."""
+    """Return how many digits there are."""
     return _array("images")[0][0]
 
 
 def label(number: int) -> int:
-    """Which digit image ``number`` shows."""
+    """Return which digit image ``number`` shows."""
     return _array("labels")[1][number % count()]
 
 
 def raw(number: int) -> list[list[int]]:
-    """Image ``number`` as scanned: 8×8, 0 to 16."""
+    """Return the image ``number`` as scanned: 8×8, 0 to 16."""
     start = number % count() * RAW_SIDE * RAW_SIDE
     data = _array("images")[1][start : start + RAW_SIDE * RAW_SIDE]
     return [list(data[row * RAW_SIDE : (row + 1) * RAW_SIDE]) for row in range(RAW_SIDE)]
@@ -44,7 +46,7 @@ def raw(number: int) -> list[list[int]]:
 
 @cache
 def _weights() -> list[list[int]]:
-    """Bilinear weights in fourteenths from 8 to 28 pixels; see trainer/data/digits.py, which does the same with numpy."""
+    """Return bilinear weights in fourteenths from 8 to 28 pixels, as trainer/data/digits.py does with numpy."""
     rows = []
     for pixel in range(SIDE):
         low, share = divmod(min(max(4 * pixel - 5, 0), 14 * (RAW_SIDE - 1)), 14)
@@ -57,7 +59,7 @@ def _weights() -> list[list[int]]:
 
 
 def image(number: int) -> list[list[int]]:
-    """Image ``number`` scaled to 28×28, 0 to 255, byte for byte as the networks are given it."""
+    """Return the image ``number`` scaled to 28×28, 0 to 255, byte for byte as the networks are given it."""
     small, weights = raw(number), _weights()
     rows = [[sum(w * small[y][x] for y, w in enumerate(row)) for x in range(RAW_SIDE)] for row in weights]
     brightest = RAW_BRIGHTEST * 14 * 14

@@ -13,7 +13,7 @@ MNIST_COUNT = 10_000
 
 
 def levels(image: list[list[float]]) -> list[list[float]]:
-    """The values between 0 (smallest) and 1 (largest); an even image is all 0."""
+    """Return the values between 0 (smallest) and 1 (largest); an even image is all 0."""
     values = [value for row in image for value in row]
     low, high = min(values, default=0.0), max(values, default=0.0)
     span = high - low
@@ -21,18 +21,18 @@ def levels(image: list[list[float]]) -> list[list[float]]:
 
 
 def shade(level: float, ramp: str = SHADES) -> str:
-    """A character as dark or bright as the level."""
+    """Return a character as dark or bright as the level."""
     return ramp[min(int(level * len(ramp)), len(ramp) - 1)]
 
 
 def grey(level: float) -> str:
-    """A colour between black and white as #rrggbb."""
+    """Return a colour between black and white as #rrggbb."""
     value = round(255 * min(max(level, 0.0), 1.0))
     return f"#{value:02x}{value:02x}{value:02x}"
 
 
 def mnist(data_folder: Path, number: int) -> list[list[float]] | None:
-    """A test digit of MNIST where the set is on disk, as 28×28 grey values; None otherwise.
+    """Return a test digit of MNIST where the set is on disk, as 28×28 grey values; None otherwise.
 
     The file is the set's own format: a header of 16 bytes, then 784 bytes an image.
     """

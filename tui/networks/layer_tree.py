@@ -62,14 +62,14 @@ class LayerNode:
         return not self.inputs or self.inputs[0] != self.output
 
     def walk(self) -> Iterator[LayerNode]:
-        """This row and all below it, in order of execution."""
+        """Yield this row and all below it, in order of execution."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
 def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
-    """The tree in an answer of the helper process (its key "tree"). KeyError or TypeError where it is none."""
+    """Return the tree in an answer of the helper process (its key "tree"). KeyError or TypeError where it is none."""
     return LayerNode(
         key=key,
         name=data["name"],
@@ -92,12 +92,14 @@ def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
 
 
 def opened_to(tree: LayerNode, depth: int) -> set[str]:
-    """Keys of the rows that are open when ``depth`` levels below the network are shown."""
+    """Return the keys of the rows that are open when ``depth`` levels below the network are shown."""
     return {node.key for node in tree.walk() if node.key.count(".") < depth and node.children}
 
 
 def visible(tree: LayerNode, opened: Set[str], *, only_changes: bool = False) -> list[LayerNode]:
-    """The rows to be seen: the children of open ones; with ``only_changes`` those alone whose output has another size."""
+    """Return the rows to be seen: the children of open ones; with ``only_changes`` those alone whose output has another
+    size.
+    """
     rows: list[LayerNode] = []
 
     def add(node: LayerNode) -> None:
@@ -112,7 +114,7 @@ def visible(tree: LayerNode, opened: Set[str], *, only_changes: bool = False) ->
 
 
 def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
-    """Layer, class, output, parameters, multiply-adds, receptive field, memory of the output."""
+    """Return layer, class, output, parameters, multiply-adds, receptive field, and memory of the output."""
     mark = (OPENED if node.key in opened else CLOSED) if node.children else LEAF
     times = f" ×{node.times}" if node.times > 1 else ""
     field = "" if node.receptive_field is None else str(node.receptive_field)
@@ -128,7 +130,7 @@ def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
 
 
 def memory_text(size: float) -> str:
-    """Bytes in powers of 1024: 256 KiB."""
+    """Return the bytes in powers of 1024: 256 KiB."""
     for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size >= factor:
             return f"{size / factor:.3g} {unit}"
@@ -136,13 +138,15 @@ def memory_text(size: float) -> str:
 
 
 def receptive_field(summary: dict[str, Any]) -> str:
-    """The side of the image's part that a value of the last map sees, and whether a layer follows that sees all."""
+    """Return the side of the image's part that a value of the last map sees, and whether a layer follows that sees all."""
     side = summary["receptive_field"]
     return f"{side}{', then all' if summary['is_global'] else ''}" if side else "all"
 
 
 def budget(tree: LayerNode, what: str) -> list[tuple[str, float]]:
-    """Parts of the network and their share of "parameters" or "macs", in order; parts below half a percent in one."""
+    """Return the parts of the network and their share of "parameters" or "macs", in order; parts below half a percent
+    in one.
+    """
     total = sum(getattr(child, what) * child.times for child in tree.children) or 1
     shares = [(child.label, getattr(child, what) * child.times / total) for child in tree.children]
     small = sum(share for _, share in shares if 0 < share < 0.005)
@@ -150,7 +154,9 @@ def budget(tree: LayerNode, what: str) -> list[tuple[str, float]]:
 
 
 def bar(shares: list[tuple[str, float]], cells: int) -> str:
-    """A line of ``cells`` cells: each part as its name, a stretch of blocks and its share; small parts give way to "…"."""
+    """Return a line of ``cells`` cells: each part as its name, a stretch of blocks and its share; small parts give way
+    to "…".
+    """
     kept: list[int] = []
     used = 0
     for place in sorted(range(len(shares)), key=lambda place: -shares[place][1]):
@@ -167,7 +173,7 @@ def bar(shares: list[tuple[str, float]], cells: int) -> str:
 
 
 def formula_lines(node: LayerNode) -> list[str]:
-    """The formulas of a layer with its numbers put in; of two that say the same of height and width, one."""
+    """Return the formulas of a layer with its numbers put in; of two that say the same of height and width, one."""
     lines, said = [], set()
     for formula in node.formulas:
         if formula.filled not in said:
@@ -177,7 +183,7 @@ def formula_lines(node: LayerNode) -> list[str]:
 
 
 def steps(node: LayerNode) -> list[LayerNode]:
-    """The steps inside a row, in order of execution; wrappers with a single child are seen through."""
+    """Return the steps inside a row, in order of execution; wrappers with a single child are seen through."""
     inside = node
     while len(inside.children) == 1 and inside.children[0].children:
         inside = inside.children[0]
@@ -185,7 +191,8 @@ def steps(node: LayerNode) -> list[LayerNode]:
 
 
 def extent(shape: tuple[int, ...]) -> tuple[float, int]:
-    """Places and channels of a tensor: the side of a map or the number of tokens, and the values at each place.
+    """Return the places and channels of a tensor: the side of a map or the number of tokens, and the values at each
+    place.
 
     Of three axes the odd one out is the channels, wherever it stands: (C, H, W) or (H, W, C).
     """
@@ -200,7 +207,7 @@ def extent(shape: tuple[int, ...]) -> tuple[float, int]:
 
 
 def size_bar(value: float, largest: float, cells: int) -> str:
-    """A bar on a logarithmic scale: each halving takes the same step off it; at least one block."""
+    """Return a bar on a logarithmic scale: each halving takes the same step off it; at least one block."""
     if value <= 1 or largest <= 1:
         return "▏"
     return "█" * max(round(math.log2(value) / math.log2(largest) * cells), 1)

@@ -67,7 +67,7 @@ def _parser() -> MarkdownIt:
 
 @lru_cache(maxsize=32)
 def layout(source: str, columns: int) -> Document:
-    """Lay Markdown out in lines of at most ``columns`` cells; code and diagrams keep their own width."""
+    """Format Markdown in lines of at most ``columns`` cells; code and diagrams keep their own width."""
     maker = _Maker(max(columns, 10))
     maker.blocks(_parser().parse(source), maker.columns)
     lines = maker.lines
@@ -100,7 +100,7 @@ class _Maker:
         return tuple(Link(*target, self._link_lines.get(number, 0)) for number, target in enumerate(self._targets))
 
     def blocks(self, tokens: Sequence[Token], columns: int, prefix: TextLine = ()) -> None:
-        """Lay out a run of block tokens, each line after ``prefix``."""
+        """Format a sequence of block tokens, each line after ``prefix``."""
         place = 0
         while place < len(tokens):
             token = tokens[place]
@@ -249,7 +249,7 @@ class _Maker:
 
 
 def _closing(tokens: Sequence[Token], place: int) -> int:
-    """Index of the token that closes the one at ``place``: itself where it holds no others."""
+    """Return the index of the token that closes the one at ``place``: itself where it holds no others."""
     depth = 0
     for index in range(place, len(tokens)):
         depth += tokens[index].nesting
@@ -263,7 +263,7 @@ def _plain_width(runs: Sequence[_Run]) -> int:
 
 
 def column_widths(natural: Sequence[Sequence[int]], columns: int, gap: int = 2) -> list[int]:
-    """Widths of a table's columns: what they need, the widest shortened first where there is not enough room."""
+    """Return the widths of a table's columns: what they need, the widest shortened first where there is not enough room."""
     count = max(map(len, natural))
     widths = [max((row[index] for row in natural if index < len(row)), default=0) or 1 for index in range(count)]
     while sum(widths) + gap * (count - 1) > columns and max(widths) > NARROWEST_CELL:
@@ -306,7 +306,9 @@ def _shared_kind(before: _Run, after: _Run) -> str:
 
 
 def _words(runs: Sequence[_Run]) -> Iterable[tuple[list[_Run], int]]:
-    """Words, each as runs of different styles that stick together, and whether a space stands before them (1 or 0)."""
+    """Return the words, each as runs of different styles that stick together, and whether a space stands before them (1
+    or 0).
+    """
     word: list[_Run] = []
     spaced = 0
     for run in runs:
@@ -328,7 +330,7 @@ def _words(runs: Sequence[_Run]) -> Iterable[tuple[list[_Run], int]]:
 
 
 def _cut(word: list[_Run], columns: int) -> Iterable[_Run]:
-    """The pieces of a word; a run that is longer than a line is cut."""
+    """Return the pieces of a word; a run that is longer than a line is cut."""
     for run in word:
         if width(run.text) <= columns:
             yield run
@@ -343,7 +345,7 @@ def _cut(word: list[_Run], columns: int) -> Iterable[_Run]:
 
 
 def _join(runs: Sequence[_Run]) -> TextLine:
-    """Runs as spans, equal neighbours in one."""
+    """Return the runs as spans, equal neighbours in one."""
     spans: list[Span] = []
     for run in runs:
         if spans and (spans[-1].kind, spans[-1].link) == (run.kind, run.link):

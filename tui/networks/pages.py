@@ -43,7 +43,7 @@ class Hit:
 
 @lru_cache(maxsize=1)
 def concepts() -> tuple[Page, ...]:
-    """The concept pages and the glossary, by title."""
+    """Return the concept pages and the glossary, by title."""
     files = [*CONCEPTS.glob("*.md"), *filter(Path.is_file, [glossary.PATH])]
     found = [Page("concept", path.stem, _title(path)) for path in files]
     return tuple(sorted(found, key=lambda page: page.title.lower()))
@@ -56,13 +56,13 @@ def _title(path: Path) -> str:
 
 
 def notes() -> tuple[Page, ...]:
-    """The notes, oldest first."""
+    """Return the notes, oldest first."""
     return tuple(Page("note", family.name, family.title) for family in registry.families())
 
 
 @lru_cache(maxsize=64)
 def text(page: Page) -> str:
-    """The Markdown of a page; words of its own where a file cannot be read."""
+    """Return the Markdown of a page; words of its own where a file cannot be read."""
     if page.kind == "note":
         return catalogue_list.note(registry.family(page.name))
     path = glossary.PATH if page.name == glossary.PATH.stem else CONCEPTS / f"{page.name}.md"
@@ -73,7 +73,7 @@ def text(page: Page) -> str:
 
 
 def find(target: str) -> Page | None:
-    """The page that a link means: `vgg.md`, `../concepts/attention.md#windows`, `../architectures/vit.md`."""
+    """Return the page that a link means: `vgg.md`, `../concepts/attention.md#windows`, `../architectures/vit.md`."""
     path = target.partition("#")[0]
     if "://" in path or not path.endswith(".md"):
         return None
@@ -83,7 +83,9 @@ def find(target: str) -> Page | None:
 
 
 def search(words: str) -> list[Hit]:
-    """The lines that have all the words, titles first; words may also be spread over a page's title and one of its lines."""
+    """Return the lines that have all the words, titles first; words may also be spread over a page's title and one of
+    its lines.
+    """
     wanted = words.lower().split()
     if not wanted:
         return []
@@ -106,10 +108,10 @@ def _hits(page: Page, wanted: list[str]) -> Iterator[Hit]:
 
 @lru_cache(maxsize=256)
 def plain_text(page: Page) -> str:
-    """The text of a page without the marks of links, bold and code; its lines are those of the source."""
+    """Return the text of a page without the marks of links, bold and code; its lines are those of the source."""
     return MARKS.sub("", LINK.sub(r"\1", text(page)))
 
 
 def _rank(hit: Hit) -> int:
-    """Headings before other lines."""
+    """Return the headings before other lines."""
     return 0 if hit.text.startswith("# ") else 1 if hit.text.startswith("#") else 2

@@ -28,7 +28,7 @@ class Question:
 
 
 def about_network(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
-    """A question about a network, alone or beside another; None where nothing can be asked."""
+    """Return a question about a network, alone or beside another; None where nothing can be asked."""
     makers = [_more_parameters, _more_work, _older, _heaviest_stage]
     rng.shuffle(makers)
     for maker in makers:
@@ -39,7 +39,7 @@ def about_network(variant: Variant, others: Sequence[Variant], rng: random.Rando
 
 
 def _pair(what: str, variant: Variant, others: Sequence[Variant], rng: random.Random) -> Variant | None:
-    """Another network that is clearly ahead or behind, but by less than a hundred times."""
+    """Return another network that is clearly ahead or behind, but by less than a hundred times."""
     own = _count(variant, what)
     fitting = [
         other
@@ -104,7 +104,7 @@ def _heaviest_stage(variant: Variant, others: Sequence[Variant], rng: random.Ran
 
 
 def about_window(setting: ConvSetting, side: int, rng: random.Random) -> Question | None:
-    """A question about the bench: how large the output is, or how many weights there are."""
+    """Return a question about the bench: how large the output is, or how many weights there are."""
     if conv_lab.problem(setting, side):
         return None
     s = setting.resolved
@@ -123,7 +123,7 @@ def about_window(setting: ConvSetting, side: int, rng: random.Random) -> Questio
 
 
 def about_layer(node: LayerNode, rng: random.Random) -> Question | None:
-    """A question about a row of the layer tree: what leaves it, or how many parameters it has."""
+    """Return a question about a row of the layer tree: what leaves it, or how many parameters it has."""
     makers = [_shape_question, _parameter_question]
     rng.shuffle(makers)
     for maker in makers:
@@ -149,14 +149,14 @@ SETTINGS = ("kernel_size", "stride", "padding", "dilation", "groups")
 
 
 def _plain(value: object) -> str:
-    """(3, 3) as 3: the settings of a layer as one says them."""
+    """Return a setting of a layer as people write it: (3, 3) as 3."""
     if isinstance(value, list | tuple):
         return str(value[0]) if len(set(value)) == 1 else "×".join(map(str, value))
     return str(value)
 
 
 def _wrong_shapes(node: LayerNode) -> list[tuple[int, ...]]:
-    """Shapes that one could take for the output: the input, other strides, other channels."""
+    """Return the shapes that one could take for the output: the input, other strides, other channels."""
     out, before = node.output, node.inputs[0]
     guesses: list[tuple[int, ...]] = [before]
     if len(out) == 3:

@@ -9,14 +9,14 @@ from ...models.catalogue.registry import Variant
 
 
 def predecessors(variant: Variant) -> list[Variant]:
-    """The networks it builds on: of each family that its note names, the one nearest in work."""
+    """Return the networks it builds on: of each family that its note names, the one nearest in work."""
     known = {family.name: family for family in registry.families()}
     family = known[variant.family]
     return [nearest_in_work(variant, known[name].variants) for name in family.builds_on if name in known]
 
 
 def nearest_in_work(variant: Variant, others: tuple[Variant, ...]) -> Variant:
-    """The one of ``others`` whose multiply-adds are closest in proportion."""
+    """Return the one of ``others`` whose multiply-adds are closest in proportion."""
 
     def distance(other: Variant) -> float:
         return abs(math.log((other.paper_stem.macs or 1) / (variant.paper_stem.macs or 1)))
@@ -25,7 +25,7 @@ def nearest_in_work(variant: Variant, others: tuple[Variant, ...]) -> Variant:
 
 
 def counterpart(variant: Variant) -> Variant | None:
-    """What it is compared with at first: its predecessor, else a sibling, else nothing."""
+    """Return what it is compared with at first: its predecessor, else a sibling, else nothing."""
     found = predecessors(variant)
     if found:
         return found[0]

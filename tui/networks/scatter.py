@@ -25,7 +25,7 @@ class Axis:
 
 
 def top_one(variant: Variant) -> float:
-    """The published top-1 accuracy in per cent, NaN where the note gives none."""
+    """Return the published top-1 accuracy in per cent, NaN where the note gives none."""
     for key, value in variant.published.items():
         if key.lower().startswith("top-1") and (found := NUMBER.search(str(value))):
             accuracy = float(found[0])
@@ -106,7 +106,7 @@ def _ticks(axis: Axis, low: float, high: float, max_count: int) -> list[tuple[fl
 
 
 def neighbour(plot: Plot, name: str, step: tuple[int, int]) -> str:
-    """The network that one gets to from ``name`` going by columns (``step`` (±1, 0)) or by rows ((0, ±1)).
+    """Return the network that one gets to from ``name`` going by columns (``step`` (±1, 0)) or by rows ((0, ±1)).
 
     Points are passed in the order of that axis, so that every one of them can be reached, also those in the same cell.
     """

@@ -41,7 +41,7 @@ class NetworkSelection:
         return (self.channels or channels, self.image_size or height, self.image_size or width)
 
     def details(self) -> dict[str, Any]:
-        """How the helper process is asked for it."""
+        """Return how the helper process is asked for it."""
         details: dict[str, Any] = {"network": self.network, "stem": self.stem}
         if self.image_size is not None:
             details["image_size"] = self.image_size
@@ -50,7 +50,7 @@ class NetworkSelection:
         return details
 
     def facts(self) -> str:
-        """One line: stem, image, classes, and the figures where they are known without computing."""
+        """Return one line: stem, image, classes, and the figures where they are known without computing."""
         counts = self.variant.counts(self.stem)
         which = f"{self.stem} stem" if self.variant.small_stem is not None else "one stem"
         head = f"{which}: {shape_text(self.image)} → {counts.classes} classes"
@@ -60,7 +60,9 @@ class NetworkSelection:
 
 
 def changed(selection: NetworkSelection, size: str, channels: str, batch: str) -> NetworkSelection:
-    """The subject with what was typed into the three fields; empty means that of the stem. UsageError names the field."""
+    """Return the selection with what was typed into the three fields; empty means that of the stem. UsageError names the
+    field.
+    """
     counts = selection.variant.counts(selection.stem)
     side = _number("image size", size, LARGEST_SIDE) if size.strip() else None
     colours = _number("channels", channels, LARGEST_SIDE) if channels.strip() else None

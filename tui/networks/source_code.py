@@ -35,11 +35,11 @@ class SourceFile:
     """Names that come from a sibling module, and that module's name."""
 
     def line_of(self, name: str) -> int | None:
-        """Where a class or function is defined; None where it is not in this file."""
+        """Return where a class or function is defined; None where it is not in this file."""
         return self.definitions.get(name)
 
     def definition_at(self, line: int) -> str:
-        """The class or function in which a line stands; "" before the first."""
+        """Return the class or function in which a line stands; "" before the first."""
         above = [(start, name) for name, start in self.definitions.items() if start <= line]
         return max(above)[1] if above else ""
 
@@ -58,7 +58,7 @@ def read(path: Path) -> SourceFile:
 
 
 def find(path: Path, name: str) -> tuple[SourceFile, int | None]:
-    """The file in which class ``name``, used in ``path``, is defined, and its line; siblings are followed."""
+    """Return the file in which class ``name``, used in ``path``, is defined, and its line; siblings are followed."""
     source = read(path)
     seen = {path}
     while source.line_of(name) is None and name in source.imported:
@@ -72,7 +72,9 @@ def find(path: Path, name: str) -> tuple[SourceFile, int | None]:
 
 
 def line_with(source: SourceFile, start: int, words: str) -> int:
-    """The first line with ``words``, not as a part of a longer name, in the class that begins at ``start``; or ``start``."""
+    """Return the first line with ``words``, not as a part of a longer name, in the class that begins at ``start``; or
+    ``start``.
+    """
     end = min((line for line in source.definitions.values() if line > start), default=len(source.lines))
     pattern = re.compile(re.escape(words) + r"\b")
     for place in range(start, end):
@@ -100,7 +102,7 @@ def _outline(text: str) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def _is_variant(node: ast.Assign) -> bool:
-    """Whether a line is the row of a variant: ``resnet18 = variant("resnet18", …)``."""
+    """Return whether a line is the row of a variant: ``resnet18 = variant("resnet18", …)``."""
     called = node.value.func if isinstance(node.value, ast.Call) else None
     return isinstance(called, ast.Name) and called.id == "variant"
 

@@ -39,7 +39,7 @@ class ClassRow:
 
 
 def rows(names: Sequence[str], per_class: Sequence[tuple[float, tuple[float, ...]]], test: dict) -> list[ClassRow]:
-    """One row a class, in the order of the classes; none before the first evaluation."""
+    """Return one row a class, in the order of the classes; none before the first evaluation."""
     tested = _numbers(test.get("per_class"))
     count = max([len(values) for _, values in per_class] + [len(tested)], default=0)
     confusion = matrix(test)
@@ -59,7 +59,9 @@ def _numbers(value: object) -> list[float]:
 
 
 def matrix(test: dict) -> list[list[int]]:
-    """The confusion counts of a test record, a row for what it is, a column for what it was taken for; [] where none are."""
+    """Return the confusion counts of a test record, a row for what it is, a column for what it was taken for; [] where
+    none are.
+    """
     value = test.get("confusion")
     if not isinstance(value, list) or not all(isinstance(row, list) and len(row) == len(value) for row in value):
         return []
@@ -81,7 +83,7 @@ def _name(place: int, names: Sequence[str]) -> str:
 
 
 def worst_first(found: Sequence[ClassRow]) -> list[ClassRow]:
-    """The rows by accuracy, that of the test where there is one; classes without images last."""
+    """Return the rows by accuracy, that of the test where there is one; classes without images last."""
 
     def key(row: ClassRow) -> tuple[bool, float, int]:
         value = row.now if math.isnan(row.test) else row.test
@@ -91,7 +93,7 @@ def worst_first(found: Sequence[ClassRow]) -> list[ClassRow]:
 
 
 def confusion_lines(confusion: list[list[int]], names: Sequence[str]) -> list[str]:
-    """The matrix with its names, the right ones in brackets, and below it the pairs that are confused most."""
+    """Return the matrix with its names, the right ones in brackets, and below it the pairs that are confused most."""
     if not confusion:
         return ["confusion counts come with the test, at the end of the run"]
     lines = _matrix_lines(confusion, names) if len(confusion) <= MOST_IN_A_MATRIX else []

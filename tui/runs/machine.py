@@ -56,7 +56,7 @@ class Readings:
 
 
 def processes_of(runs: Iterable[Run]) -> frozenset[int]:
-    """Process ids of the runs that go on here, on this machine."""
+    """Return the process ids of the runs that go on here, on this machine."""
     here = process.host()
     return frozenset(run.pid for run in runs if run.live and run.pid is not None and run.host == here)
 
@@ -91,7 +91,7 @@ class Sampler:
         self._wake.set()
 
     def run(self) -> None:
-        """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
+        """Run the loop in a thread of its own, until :meth:`stop`."""
         while not self._stopped:
             if not self._wanted:
                 self._wake.wait()
@@ -108,7 +108,7 @@ class Sampler:
                     pause = self._every_s
 
     def _start_measuring(self) -> None:
-        """The first question about a load has no answer; it begins the stretch that the next one is about."""
+        """Ask for the load once: the first answer is empty, and the next one covers the time since then."""
         psutil.cpu_percent()
         for running in self._processes().values():
             with contextlib.suppress(psutil.Error):
@@ -138,7 +138,7 @@ class Sampler:
         return Sample(load, cpu, memory.total - memory.available, memory.total, resident, gpus, on)
 
     def _processes(self) -> dict[int, psutil.Process]:
-        """Our processes with all that they started; kept, because each measures its load since it was asked last."""
+        """Return our processes and all that they started; kept, because each measures its load since it was asked last."""
         found: dict[int, psutil.Process] = {}
         for pid in self._pids:
             try:
@@ -156,7 +156,7 @@ def _taken(gpu: Gpu, pids: set[int]) -> int:
 
 
 def lines(readings: Readings | None, width: int) -> list[str]:
-    """CPU and memory in one line, each GPU in another, the histories as long as ``width`` cells allow."""
+    """Return CPU and memory in one line, each GPU in another, the histories as long as ``width`` cells allow."""
     if readings is None:
         return ["reading the machine …"]
     newest = readings.newest
@@ -196,5 +196,5 @@ def _of(used: int | None, total: int | None) -> str:
 
 
 def _gib(size: int) -> str:
-    """Bytes as GiB: 3.1G, 141G."""
+    """Return the bytes as GiB: 3.1G, 141G."""
     return f"{size / GIB:.1f}G" if size < 10 * GIB else f"{size / GIB:.0f}G"

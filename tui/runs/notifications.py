@@ -14,13 +14,13 @@ LONGEST = 120
 
 
 def ended(before: Iterable[Run], after: Iterable[Run]) -> list[Run]:
-    """The runs that were alive and are over now."""
+    """Return the runs that were alive and are over now."""
     alive = {run.id for run in before if run.live}
     return [run for run in after if run.id in alive and not run.live]
 
 
 def sentence(run: Run) -> str:
-    """``✓ lenet5 on digits finished: test accuracy 97.8 %``"""
+    """Return the end of a run in a sentence: ``✓ lenet5 on digits finished: test accuracy 97.8 %``"""
     text = f"{STATES[run.state].symbol} {run.network or run.id} on {run.dataset or 'unknown data'} {run.state}"
     if run.error or run.reason:
         return f"{text}: {run.error or run.reason}"
@@ -31,7 +31,8 @@ def sentence(run: Run) -> str:
 
 
 def osc9(text: str) -> str:
-    """The sequence by which iTerm2, kitty, WezTerm, Windows Terminal and others show a notification of the desktop.
+    """Return the sequence by which iTerm2, kitty, WezTerm, Windows Terminal and others show a notification of the
+    desktop.
 
     Nothing in ``text`` can end the sequence early. tmux passes it on where ``allow-passthrough`` is on.
     """

@@ -27,7 +27,9 @@ LONG_NUMBER = 10_000
 
 
 def stages(run: Run) -> str:
-    """The way of a run with the place where it is: ``✓ queued  [◐ starting: compiling]  training  testing  finished``."""
+    """Return the way of a run with the place where it is: ``✓ queued  [◐ starting: compiling]  training  testing
+    finished``.
+    """
     if run.state not in STAGES:
         return ""
     place = STAGES.index(run.state)
@@ -75,7 +77,7 @@ def _head(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _flat(values: dict, before: str = "") -> Iterator[tuple[str, str]]:
-    """The items of a part of run.json; those of a part within it have both names."""
+    """Yield the items of a part of run.json; those of a part within it have both names."""
     for key, value in values.items():
         name = f"{before}{key}".replace("_", " ")
         if isinstance(value, dict) and value:
@@ -85,7 +87,7 @@ def _flat(values: dict, before: str = "") -> Iterator[tuple[str, str]]:
 
 
 def text(value: object) -> str:
-    """A value of run.json for a person."""
+    """Return a value of run.json for a person."""
     if value is None or value == [] or value == "" or value == {}:
         return NONE
     if isinstance(value, bool):
@@ -101,5 +103,5 @@ def text(value: object) -> str:
 
 
 def files(path: Path) -> list[tuple[str, str]]:
-    """What lies where."""
+    """Return what lies where."""
     return [("folder", str(path)), *((Path(name).name, f"{path / name}  ({what})") for name, what in FILES)]

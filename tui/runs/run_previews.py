@@ -45,7 +45,7 @@ class PreviewWatch:
         self._stopped = False
 
     def want(self, paths: Sequence[Path]) -> None:
-        """These runs are on the screen now."""
+        """Set which runs are on the screen now."""
         with self._guard:
             new, self._wanted = set(paths) - set(self._wanted), tuple(paths)
         if new:
@@ -57,7 +57,7 @@ class PreviewWatch:
         self._wake.set()
 
     def run(self) -> None:
-        """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
+        """Run the loop in a thread of its own, until :meth:`stop`."""
         try:
             while not self._stopped:
                 self._wake.clear()
@@ -88,7 +88,7 @@ class PreviewWatch:
         return changed
 
     def _again(self, path: Path) -> RunPreview | None:
-        """Look at a run; None where nothing is new, or another thread is still reading its first records."""
+        """Read a run again; None where nothing is new, or another thread is still reading its first records."""
         if path not in self._watched:
             self._watched[path] = self._followers.watch(path, whole=False)
         follower = self._watched[path]

@@ -18,7 +18,7 @@ CURVE_CELLS = 10
 
 
 def matching(runs: Sequence[Run], text: str) -> list[Run]:
-    """The runs that have every word of ``text`` in their id, network, data set, state, tags or remark."""
+    """Return the runs that have every word of ``text`` in their id, network, data set, state, tags or remark."""
     words = text.lower().split()
     if not words:
         return list(runs)
@@ -30,7 +30,7 @@ def _haystack(run: Run) -> str:
 
 
 def progress_text(run: Run) -> str:
-    """Where a run stands: its epoch, what it is starting with, or the word for its state."""
+    """Return where a run stands: its epoch, what it is starting with, or the word for its state."""
     if run.state == "training" and run.epoch is not None and run.epochs is not None:
         return f"epoch {run.epoch}/{run.epochs}"
     return run.phase if run.state == "starting" and run.phase else run.state
@@ -49,12 +49,12 @@ ORDERS: dict[str, Callable[[Run], Any]] = {
 
 
 def ordered(runs: Sequence[Run], order: str) -> list[Run]:
-    """The runs, which come newest first, in an order; an unknown one is that in which they came."""
+    """Return the runs, which come newest first, in an order; an unknown one is that in which they came."""
     return sorted(runs, key=ORDERS.get(order, ORDERS["newest"]))
 
 
 def cells(run: Run, sign: str = "", preview: RunPreview | None = None) -> tuple[str, ...]:
-    """A run as the list shows it, in the order of COLUMNS. ``sign`` tells whether it is marked or pinned."""
+    """Return a run as the list shows it, in the order of COLUMNS. ``sign`` tells whether it is marked or pinned."""
     preview = preview or RunPreview()
     return (
         sign,
@@ -73,7 +73,7 @@ def cells(run: Run, sign: str = "", preview: RunPreview | None = None) -> tuple[
 
 
 def pace(images_per_s: float) -> str:
-    """Images a second in five cells: 950, 21.3k, 1.2M."""
+    """Return the images a second in five cells: 950, 21.3k, 1.2M."""
     for limit, unit in ((1e6, "M"), (1e4, "k")):
         if images_per_s >= limit:
             return f"{images_per_s / (1e3 if unit == 'k' else 1e6):.1f}{unit}"
@@ -81,14 +81,14 @@ def pace(images_per_s: float) -> str:
 
 
 def tone(run: Run) -> str:
-    """How a run is coloured; the sign and the word say the same."""
+    """Return how a run is coloured; the sign and the word say the same."""
     if run.live:
         return "good"
     return "plain" if STATES[run.state].good else "bad"
 
 
 def bar(part: float | None, cells: int = BAR_CELLS) -> str:
-    """A progress bar with its percentage."""
+    """Return a progress bar with its percentage."""
     if part is None:
         return ""
     full = int(part * cells)
@@ -96,7 +96,7 @@ def bar(part: float | None, cells: int = BAR_CELLS) -> str:
 
 
 def headline(run: Run) -> str:
-    """State, phase, progress and time left in one line."""
+    """Return the state, phase, progress and time left in one line."""
     parts = [f"{STATES[run.state].symbol} {run.state}", "ended early, as asked" if run.ended_early else ""]
     if run.live:
         eta = clock(run.eta_s)
@@ -109,7 +109,7 @@ def headline(run: Run) -> str:
 
 
 def figures(run: Run, curves: Curves | None) -> str:
-    """The newest figures of a run in one line; what it came to stands first, because a narrow line ends early."""
+    """Return the newest figures of a run in one line; what it came to stands first, because a narrow line ends early."""
     parts = []
     if run.best_accuracy is not None:
         epoch = f" (epoch {run.best_epoch})" if run.best_epoch is not None else ""

@@ -52,7 +52,7 @@ class RunTail:
         self._stopped = False
 
     def follow(self, run: Run | None) -> None:
-        """From now on this run, as it stands; None: nothing. Another run is answered at once."""
+        """Follow this run from now on, as it stands; None: nothing. Another run is answered at once."""
         with self._guard:
             other = (self._run and self._run.path) != (run and run.path)
             self._run = run
@@ -65,7 +65,7 @@ class RunTail:
         self._wake.set()
 
     def run(self) -> None:
-        """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
+        """Run the loop in a thread of its own, until :meth:`stop`."""
         while not self._stopped:
             with self._guard:
                 run = self._run
@@ -113,5 +113,5 @@ class RunTail:
 
 
 def _differs(told: Run | None, run: Run, batch: LogBatch, stage: int) -> bool:
-    """Whether there is something to say although nothing was written: a bar that moved, or a run that ended."""
+    """Return whether there is something to say although nothing was written: a bar that moved, or a run that ended."""
     return stage >= OUTLINED and (bool(batch.unfinished) or (told is not None and told.state != run.state))

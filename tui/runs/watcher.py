@@ -31,7 +31,7 @@ class RunWatch:
         self._stopped = False
 
     def nudge(self) -> None:
-        """Look at once: something was started or stopped."""
+        """Read the runs at once: something was started or stopped."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -40,7 +40,7 @@ class RunWatch:
         self._wake.set()
 
     def run(self) -> None:
-        """The loop; returns after :meth:`stop`. Runs in a thread of its own."""
+        """Run the loop in a thread of its own, until :meth:`stop`."""
         told: tuple[tuple[Run, ...], str] | None = None
         while not self._stopped:
             self._wake.clear()
@@ -53,7 +53,7 @@ class RunWatch:
             self._wake.wait(max(self._every_s, min(took / SHARE, LONGEST_S)))
 
     def _look(self, before: tuple[Run, ...]) -> tuple[tuple[Run, ...], str]:
-        """The runs as they are; the ones known before and the reason where the folder cannot be read."""
+        """Return the runs as they are; the ones known before and the reason where the folder cannot be read."""
         try:
             return tuple(self._cache.read()), ""
         except UsageError as error:

@@ -13,13 +13,13 @@ BEST = "checkpoints/best.pt"
 
 
 def trained(runs: Sequence[Run], selection: NetworkSelection) -> Run | None:
-    """The newest run whose best weights fit ``selection``; ``runs`` are newest first."""
+    """Return the newest run whose best weights fit ``selection``; ``runs`` are newest first."""
     fitting = (run for run in _of(runs, selection) if _image(run) == selection.image and _stem(run) == selection.stem)
     return next((run for run in fitting if run.best_epoch is not None or run.test_accuracy is not None), None)
 
 
 def why_not(runs: Sequence[Run], selection: NetworkSelection) -> str:
-    """One line for a person who wanted trained weights that are not there."""
+    """Return one line for a person who wanted trained weights that are not there."""
     others = [run for run in _of(runs, selection) if _image(run) != selection.image and _image(run)[0]]
     wanted = f"no trained run of {selection.network} with images of {shape_text(selection.image)}"
     if others:
@@ -28,7 +28,7 @@ def why_not(runs: Sequence[Run], selection: NetworkSelection) -> str:
 
 
 def details(run: Run) -> dict[str, Any]:
-    """What the helper process must know beside the subject: where the weights are, and for how many classes."""
+    """Return what the helper process must know beside the subject: where the weights are, and for how many classes."""
     return {"weights": str(run.path / BEST), "num_classes": _network(run).get("num_classes")}
 
 

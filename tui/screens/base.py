@@ -42,7 +42,7 @@ class BaseScreen(Screen[None]):
         yield TooSmall()
 
     def compose_body(self) -> ComposeResult:
-        """The widgets between the top line and the keys."""
+        """Return the widgets between the top line and the keys."""
         return iter(())
 
     def on_mount(self) -> None:
@@ -55,19 +55,19 @@ class BaseScreen(Screen[None]):
     # What the app tells its screens
 
     def runs_changed(self, runs: Sequence[Run]) -> None:
-        """The runs on this machine changed."""
+        """Update what is shown: the runs on this machine changed."""
         self.update_status()
 
     def export(self) -> Export | None:
-        """What is shown, for a file or the clipboard."""
+        """Return what is shown, for a file or the clipboard."""
         return None
 
     def helper_changed(self, state: HelperState) -> None:
-        """The helper process started, got ready or ended."""
+        """Update what is shown: the helper process started, got ready or ended."""
         self.update_status()
 
     def update_status(self) -> None:
-        """Say at the top what goes on in the background."""
+        """Show at the top what goes on in the background."""
         parts = [helper_text(self.explorer.helper.state), runs_text(self.explorer.runs)]
         # A loop and not query_one: what other threads tell may come while the screen is being closed.
         for line in self.query(TopLine):
@@ -80,7 +80,7 @@ class BaseScreen(Screen[None]):
     # Commands
 
     def active_commands(self) -> tuple[Command, ...]:
-        """The commands that work now, where the focus is."""
+        """Return the commands that work now, where the focus is."""
         places = list(dict.fromkeys((*getattr(self.focused, "PLACES", ()), self.PLACE, *self.PLACES, "app")))
         found = [
             command
@@ -90,19 +90,19 @@ class BaseScreen(Screen[None]):
         return key_bindings.unshadowed(found, places)
 
     def owner_of(self, command: Command) -> DOMNode | None:
-        """Who does it: the nearest to the focus, from there up to the app, that has such an action."""
+        """Return who does it: the nearest to the focus, from there up to the app, that has such an action."""
         start = self.focused or self
         name = command.action.partition("(")[0]
         return next((node for node in start.ancestors_with_self if hasattr(node, f"action_{name}")), None)
 
     def _works(self, command: Command) -> bool:
-        """Whether its owner would do it now."""
+        """Return whether its owner would do it now."""
         name, _, arguments = command.action.partition("(")
         owner = self.owner_of(command)
         return owner is not None and bool(owner.check_action(name, (arguments.rstrip(")").strip("'"),)))
 
     def palette_entry(self, command: Command) -> SystemCommand:
-        """A command as the palette lists it: what it does, its key, and how to do it."""
+        """Return a command as the palette lists it: what it does, its key, and how to do it."""
         run = partial(self._run_command, command.action, self.owner_of(command))
         return SystemCommand(command.help, command.shown_keys, run)
 

@@ -186,7 +186,7 @@ class BenchScreen(BaseScreen):
         self.table.set_rows(Row(name, (words, values[name])) for name, words in WORDS.items())
 
     def _show(self) -> None:
-        """Everything but the settings."""
+        """Show everything but the settings."""
         for name in ("input", "kernel", "output"):
             self.query_one(f"#{name}-title", Static).update(self._title(name))
         if self.problem:
@@ -226,7 +226,7 @@ class BenchScreen(BaseScreen):
             view.styles.max_width = max(room, LEAST_CELLS)
 
     def _lines_of_a_pixel(self, height: int, width: int) -> int:
-        """The most that lets both images stand whole in the room; 0 where even one is too many."""
+        """Return the most that lets both images stand whole in the room; 0 where even one is too many."""
         sides = self.side, len(self._output)
         fitting = (n for n in range(LARGEST, 0, -1) if max(sides) * n <= height and 2 * n * sum(sides) <= width)
         return next(fitting, 0)
@@ -320,7 +320,7 @@ class BenchScreen(BaseScreen):
             self._recompute()
 
     def action_channel(self, by: int) -> None:
-        """Another output channel."""
+        """Show another output channel."""
         self.channel = (self.channel + by) % self.setting.resolved.outputs
         self._recompute()
 
@@ -330,7 +330,7 @@ class BenchScreen(BaseScreen):
         return super().check_action(action, parameters)
 
     def action_predict(self) -> None:
-        """A question about this setting, or one near it."""
+        """Ask a question about this setting, or one near it."""
 
         def make(rng: random.Random) -> quiz.Question | None:
             other = changed(self.setting, rng.choice(["size", "stride", "padding", "dilation"]), rng.choice([-1, 1]))
@@ -347,7 +347,7 @@ class BenchScreen(BaseScreen):
 
 
 def changed(setting: ConvSetting, name: str, by: int) -> ConvSetting:
-    """The setting with one of its values a step further, within its limits."""
+    """Return the setting with one of its values a step further, within its limits."""
     if name in LIMITS:
         low, high = LIMITS[name]
         value = min(max(getattr(setting, name) + by, low), high)

@@ -222,7 +222,7 @@ class CatalogueScreen(BaseScreen):
             )
 
     def action_image(self) -> None:
-        """Another image size, other channels, another batch."""
+        """Let the person type another image size, other channels, another batch."""
         from .input_size import InputSizeScreen
 
         if self.selection is not None:
@@ -235,7 +235,7 @@ class CatalogueScreen(BaseScreen):
             self.show_selection()
 
     def action_code(self) -> None:
-        """From a layer to its line in the model file."""
+        """Go from a layer to its line in the model file."""
         from ..widgets.code_pane import CodePane
         from ..widgets.layers_pane import LayersPane
 
@@ -251,7 +251,7 @@ class CatalogueScreen(BaseScreen):
         self._reading = self._reading or bool(path)
 
     def on_code_view_picked(self, message) -> None:
-        """From a class in the model file to the first of its layers, from the function that builds the network to all."""
+        """Go from a class in the model file to the first of its layers, from the builder to the whole table."""
         from ..widgets.layers_pane import LayersPane
 
         def reveal() -> None:
@@ -273,7 +273,7 @@ class CatalogueScreen(BaseScreen):
             target.scroll_relative(y=way * max(target.size.height // 2, 1), animate=False)
 
     def action_predict(self) -> None:
-        """A question about the network under the cursor."""
+        """Ask a question about the network under the cursor."""
         from ..networks import quiz
 
         variant, others = self.variant, list(registry.variants().values())

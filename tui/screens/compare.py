@@ -136,7 +136,7 @@ class CompareScreen(BaseScreen):
         return super().check_action(action, parameters)
 
     def action_predict(self) -> None:
-        """A question about two of them."""
+        """Ask a question about two of them."""
         variants = [registry.variants()[name] for name in self._names]
         self.explorer.ask_person(lambda rng: quiz.about_network(rng.choice(variants), variants, rng))
 

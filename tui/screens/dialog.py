@@ -28,7 +28,7 @@ class Dialog(ModalScreen[Result]):
         yield KeyLine()
 
     def compose_dialog(self) -> ComposeResult:
-        """What stands in the box."""
+        """Return what stands in the box."""
         return iter(())
 
     def on_mount(self) -> None:

@@ -83,7 +83,7 @@ class HelpScreen(Dialog[None]):
         return rows
 
     def _folded(self, name: str, keys: str, text: str) -> list[Row]:
-        """The rows of one command: keys and words go on in the next line where they are too long for theirs."""
+        """Return the rows of one command: keys and words go on in the next line where they are too long for theirs."""
         room = min(self.app.size.width, WIDEST) - KEY_CELLS - FRAME_CELLS
         lines = zip_longest(wrap(keys, KEY_CELLS - 2), wrap(text, max(room, 20)), fillvalue="")
         return [Row(f"{name}{number}", (f"  {left}", right)) for number, (left, right) in enumerate(lines)]

@@ -224,7 +224,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self._update()
 
     def action_change(self, way: int) -> None:
-        """The next value of the setting under the cursor, or the one before."""
+        """Take the next value of the setting under the cursor, or the one before."""
         setting = self._lines[self.table.key]
         value = values.stepped(setting.key, setting.value, way, self._device_names)
         if value is not None:
@@ -235,7 +235,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self._set(self.table.key, "")
 
     def action_everything(self) -> None:
-        """All settings, or only those that have an effect."""
+        """Show all settings, or only those that have an effect."""
         self._everything = not self._everything
         self._update()
 

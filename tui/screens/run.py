@@ -122,7 +122,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self._fill()
 
     def show_run(self) -> None:
-        """The lines at the top."""
+        """Draw the lines at the top."""
         run = self._run
         texts = {"#headline": "there is no such run", "#stages": "", "#figures": ""}
         if run is not None:
@@ -219,7 +219,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         return any(grid.has_focus and grid.go_back() for grid in self.query(ChartGrid))
 
     def export(self) -> Export | None:
-        """What the current tab shows; of the charts the figures too, and the curves as files."""
+        """Return what the current tab shows; of the charts the figures too, and the curves as files."""
         pane, run = self.tabs.pane, self._run
         if run is None:
             return None

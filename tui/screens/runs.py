@@ -208,7 +208,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._watch.run()
 
     def _look(self) -> None:
-        """Say which runs are in sight."""
+        """Report which runs are in sight."""
         folder = self.explorer.paths.runs
         self._watch.want([folder / key for key in self.table.keys_in_sight])
 
@@ -237,7 +237,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self.call_after_refresh(self._look)
 
     def _keep_focus_in_sight(self) -> None:
-        """On a narrow terminal only one chart is ever to be seen: without it the list has the focus."""
+        """Give the list the focus on a narrow terminal where the one chart is not in sight."""
         focused = self.focused
         hidden = not self.explorer.is_wide and not self.has_class("-one-chart")
         if hidden and focused is not None and self._panes in focused.ancestors:
@@ -246,7 +246,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     # The run under the cursor
 
     def follow_selected(self) -> None:
-        """What waits until the cursor rests: draw and read the run under it, draw those that are marked, name the keys."""
+        """Show the run under the cursor once the cursor rests: read it, draw it and the marked ones, name the keys."""
         run = self.selected
         self._timer = None
         self._tail.follow(run)
@@ -256,7 +256,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self.update_keys()
 
     def show_run(self) -> None:
-        """The lines above the charts."""
+        """Draw the lines above the charts."""
         run = self.selected
         headline, figures = (run_table.headline(run), run_table.figures(run, self._known(run))) if run else ("", "")
         self._panes.entitle(run.id if run else "")
@@ -306,7 +306,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self.set_class(not saved_state.machine, "-no-machine")
 
     def export(self) -> Export:
-        """The curves where they have the focus, else the list; as files the curves in either case."""
+        """Return the curves where they have the focus, else the list; as files the curves in either case."""
         curves = self.charts.export()
         if self.charts.has_focus:
             return curves

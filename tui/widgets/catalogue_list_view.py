@@ -165,7 +165,7 @@ class CatalogueList(Vertical):
         self._show_view()
 
     def next_order(self) -> None:
-        """The next order."""
+        """Sort by the next order."""
         self._saved_state.sort = catalogue_list.following(self._saved_state.sort, catalogue_list.ORDERS)
         self.refresh_rows()
 
@@ -199,7 +199,7 @@ class CatalogueList(Vertical):
         return False
 
     def export(self) -> Export:
-        """The list as it is shown."""
+        """Return the list as it is shown."""
         columns = [title or "marked" for title in catalogue_list.COLUMN_TITLES]
         return screen_export.table("architectures", columns, [row.cells for row in self.table.rows])
 
@@ -232,7 +232,7 @@ class CatalogueList(Vertical):
         self.post_message(self.Opened(message.key))
 
     def on_scatter_view_moved(self, message) -> None:
-        """The cursor went to another point."""
+        """Follow the cursor to another point."""
         message.stop()
         if not self.table.go_to(message.key):
             self._saved_state.network = message.key

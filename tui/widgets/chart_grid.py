@@ -40,17 +40,17 @@ class ChartCommands:
     """What a screen with a :class:`ChartGrid` takes in: its commands, wherever the focus is."""
 
     def action_chart(self, what: str) -> None:
-        """Hand a command on to the charts."""
+        """Pass a command on to the charts."""
         for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
             found.action_chart(what)
 
     def on_screen_suspend(self) -> None:
-        """Behind another screen nothing is drawn."""
+        """Stop drawing behind another screen."""
         for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
             found.pause(True)
 
     def on_screen_resume(self) -> None:
-        """In sight again."""
+        """Draw again: the grid is in sight."""
         for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
             found.pause(False)
 
@@ -172,7 +172,7 @@ class ChartGrid(Widget, can_focus=True):
         self._ask()
 
     def known(self, run: ChartedRun) -> Curves | None:
-        """What was read of a run so far."""
+        """Return what was read of a run so far."""
         return next((curves for curves in self.drawn.runs if curves.path == run.path), None)
 
     @property
@@ -407,7 +407,7 @@ class ChartGrid(Widget, can_focus=True):
     # Export
 
     def export(self) -> Export:
-        """What is shown as text; the curves as CSV and as an SVG image."""
+        """Return what is shown as text; the curves as CSV and as an SVG image."""
         reader, drawn = self._reader, self.drawn
         charts = [drawn.charts[name] for name in self.in_sight if name in drawn.charts]
         drawings = ["\n".join(row.text.rstrip() for row in chart.rows) for chart in charts]

@@ -136,7 +136,9 @@ class ChartView(LineDrawn):
         return strip
 
     def _title(self, text: str, tones: bytes) -> tuple[str, bytes]:
-        """The title line, with a sign when the chart is chosen; with a cursor, the values there instead of the legend."""
+        """Return the title line, with a sign when the chart is chosen; with a cursor, the values there instead of the
+        legend.
+        """
         sign = "▸" if self.chosen else " "
         width = self.size.width
         if self._readout:
@@ -226,7 +228,7 @@ class ChartLegend(Widget):
 
 
 def line_styles(theme: str) -> dict[int, Style]:
-    """What the tones of markers.py look like in a theme."""
+    """Return what the tones of markers.py look like in a theme."""
     dim, title, badge = Style(dim=True), Style(bold=True), Style(bold=True, reverse=True)
     styles = {AXIS: dim, TITLE: title, BADGE: badge, MUTED: dim}
     for number, name in enumerate(themes.curve_colours(theme)):
@@ -237,7 +239,9 @@ def line_styles(theme: str) -> dict[int, Style]:
 
 
 def changes(old: ChartRow, new: ChartRow) -> list[tuple[int, int]]:
-    """The stretches of cells in which two rows differ; none where they are equal. Stretches that are close are joined."""
+    """Return the stretches of cells in which two rows differ; none where they are equal. Stretches that are close are
+    joined.
+    """
     if old == new:
         return []
     positions = [

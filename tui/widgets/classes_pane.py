@@ -61,14 +61,14 @@ class ClassesPane(Vertical):
         self.table.set_rows(Row(str(row.place), cells(row)) for row in rows)
 
     def export(self) -> Export:
-        """The table."""
+        """Return the table."""
         return screen_export.table(
             "classes", [column.title or "bar" for column in COLUMNS], [row.cells for row in self.table.rows]
         )
 
 
 def cells(row: ClassRow) -> tuple[str, ...]:
-    """A class as the table shows it."""
+    """Return a class as the table shows it."""
     now = row.test if math.isnan(row.now) else row.now
     bar = "" if math.isnan(now) else "█" * round(BAR_CELLS * min(max(now, 0.0), 1.0))
     gained = "" if math.isnan(row.gained) else f"{100 * row.gained:+.1f}"

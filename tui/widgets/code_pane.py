@@ -90,7 +90,7 @@ class CodeView(ScrollView, LineDrawn, can_focus=True):
         self._move(len(self.source.lines) - 1 if self.source else 0)
 
     def action_definition(self, way: int) -> None:
-        """To the next class or function, or the one before."""
+        """Go to the next class or function, or the one before."""
         starts = sorted(self.source.definitions.values()) if self.source else []
         ahead = [start for start in starts if (start > self.cursor if way > 0 else start < self.cursor)]
         if ahead:

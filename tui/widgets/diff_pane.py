@@ -139,7 +139,7 @@ class DiffList(RowList):
 
 
 def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
-    """Parameters, work, depth and receptive field of both, one line each."""
+    """Return the parameters, work, depth and receptive field of both, one line each."""
     lines = []
     for key, name in (("parameters", "parameters"), ("macs", "MACs")):
         before, after = older[key], newer[key]
@@ -151,7 +151,7 @@ def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
 
 
 def change_text(before: float, after: float) -> str:
-    """A change as a person says it: −92 %, ×3.4, the same."""
+    """Return a change as a person says it: −92 %, ×3.4, the same."""
     if before == after:
         return "the same"
     if not before:

@@ -43,7 +43,7 @@ class FilterInput(Input):
         self.focus()
 
     def close(self) -> None:
-        """Empty it and put it away."""
+        """Empty the input and hide it."""
         self.value = ""
         self.remove_class("-open")
 

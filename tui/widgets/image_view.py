@@ -82,7 +82,9 @@ class ImageView(LineDrawn):
         return Strip(segments).crop_extend(cells, cells + width, base)
 
     def _corner(self) -> tuple[int, int]:
-        """The first row and column to be seen: where the image has more than there is room for, those around the frame."""
+        """Return the first row and column to be seen: where the image has more than there is room for, those around the
+        frame.
+        """
         lines = self.lines
         rows = self.size.height // lines if lines else self.size.height * 2
         columns = self.size.width // (2 * lines or 1)
@@ -96,7 +98,7 @@ class ImageView(LineDrawn):
         return corner[0] + corner[0] % 2 * (not lines), corner[1]
 
     def _wide_pixels(self, row: int, line: int, base: Style) -> list[Segment]:
-        """One of the lines of a row of pixels that have cells of their own."""
+        """Return one of the lines of a row of pixels that have cells of their own."""
         if row >= len(self._levels):
             return []
         segments = []
@@ -112,7 +114,9 @@ class ImageView(LineDrawn):
         return segments
 
     def _inside(self, row: int, column: int, line: int, sign: str) -> str:
-        """What a pixel shows in one of its lines: its value in the middle, brackets in the last where it is framed."""
+        """Return what a pixel shows in one of its lines: its value in the middle, brackets in the last where it is
+        framed.
+        """
         cells = 2 * self.lines
         if self.lines >= NUMBERED and line == (self.lines - 1) // 2:
             return short_number(self._image[row][column], cells).center(cells)
@@ -138,6 +142,8 @@ class ImageView(LineDrawn):
 
 
 def short_number(number: float, cells: int) -> str:
-    """A number in at most so many cells: whole where its digits after the point have no room, nothing where it has none."""
+    """Return a number in at most so many cells: whole where its digits after the point have no room, nothing where it
+    has none.
+    """
     texts = (conv_lab.number_text(number), conv_lab.number_text(float(round(number))))
     return next((text for text in texts if len(text) <= cells), "")

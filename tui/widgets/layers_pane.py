@@ -114,7 +114,7 @@ class LayerTree(RowList):
         self.go_to(cursor)
 
     def action_only_changes(self) -> None:
-        """Only the rows whose output has another size than their input."""
+        """Show only the rows whose output has another size than their input."""
         self.only_changes = not self.only_changes
         self._rebuild()
 
@@ -209,7 +209,7 @@ class LayersPane(Pane):
         return super().check_action(action, parameters)
 
     def action_predict(self) -> None:
-        """A question about the layer under the cursor."""
+        """Ask a question about the layer under the cursor."""
         node = self.table.node
         if node is not None:
             self.explorer.ask_person(lambda rng: quiz.about_layer(node, rng))
@@ -240,6 +240,6 @@ class LayersPane(Pane):
 
 
 def memory_line(value: dict[str, Any]) -> str:
-    """The answer to "memory" in one line."""
+    """Return the answer to "memory" in one line."""
     parts = [f"{memory_text(row['peak'])} in {row['precision']}" for row in value["memory"]]
     return f"training   batch {value['memory'][0]['batch']}: " + ", ".join(parts)

@@ -79,7 +79,7 @@ class LossChart(PlotextPlot):
         return self._drawn[1]
 
     def _draw(self) -> Text:
-        """Title and image as text; words where there is nothing to draw or the library gives up."""
+        """Return the title and image as text; words where there is nothing to draw or the library gives up."""
         width, height = self.size
         if width < SMALLEST[0] or height < SMALLEST[1]:
             return Text("no room")
@@ -160,23 +160,23 @@ class LossChart(PlotextPlot):
 
 
 def _widened(limits: tuple[float, float]) -> tuple[float, float]:
-    """An axis needs some extent, even for a single value."""
+    """Widen limits that are equal: an axis needs some extent, even for a single value."""
     low, high = limits
     margin = max(abs(low) * 0.1, 1e-6) if high - low < 1e-12 else 0.0
     return low - margin, high + margin
 
 
 def sanitise(values: Sequence[float]) -> list[float]:
-    """The values with infinities as gaps, since no axis can hold them."""
+    """Return the values with infinities as gaps, since no axis can hold them."""
     return [value if math.isfinite(value) else GAP for value in values]
 
 
 def log_values(values: Sequence[float]) -> list[float]:
-    """log10 of the positive values; zero, negative and infinite ones become gaps."""
+    """Return log10 of the positive values; zero, negative and infinite ones become gaps."""
     return [math.log10(value) if 0 < value < math.inf else GAP for value in values]
 
 
 def finite_range(lines: Sequence[Line]) -> tuple[float, float] | None:
-    """Smallest and largest finite y of all lines; None where there is none."""
+    """Return the smallest and largest finite y of all lines; None where there is none."""
     values = [y for line in lines for y in line.ys if math.isfinite(y)]
     return (min(values), max(values)) if values else None

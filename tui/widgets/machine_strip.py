@@ -53,11 +53,11 @@ class MachineStrip(Widget):
         self.pause()
 
     def resume(self) -> None:
-        """Nothing lies over the screen: sample, if the strip is in sight."""
+        """Sample again, if the strip is in sight: nothing lies over the screen."""
         self._sampler.want(self._in_sight and self.screen.is_current)
 
     def pause(self) -> None:
-        """Another screen lies over this one."""
+        """Stop the updates: another screen lies over this one."""
         self._sampler.want(False)
 
     def on_unmount(self) -> None:

@@ -18,7 +18,7 @@ BESIDE = {"note": "layers"}
 
 
 def make(key: str) -> Pane:
-    """The pane of a tab. Each is imported when it is first looked at."""
+    """Return the pane of a tab. Each is imported when it is first looked at."""
     if key == "note":
         from .note_pane import NotePane
 
@@ -69,21 +69,21 @@ class NetworkPanes(Tabs):
         return self.pane.target if isinstance(self.pane, Pane) else None
 
     def go_back(self) -> bool:
-        """One step back inside the current pane."""
+        """Go one step back inside the current pane; return whether there was one."""
         return isinstance(self.pane, Pane) and self.pane.go_back()
 
     def helper_changed(self) -> None:
-        """The helper process started, got ready or ended."""
+        """Update what is shown: the helper process started, got ready or ended."""
         for pane in self.shown:
             if isinstance(pane, Pane):
                 pane.helper_changed()
 
     def runs_changed(self, runs: Sequence[Run]) -> None:
-        """The runs on this machine changed."""
+        """Update what is shown: the runs on this machine changed."""
         pane = self.pane_of("runs")
         if isinstance(pane, Pane) and pane.is_mounted:
             pane.runs_changed(runs)
 
     def export(self) -> Export | None:
-        """What the current pane shows."""
+        """Return what the current pane shows."""
         return self.pane.export() if isinstance(self.pane, Pane) else None

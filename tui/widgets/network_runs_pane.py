@@ -52,7 +52,7 @@ class NetworkRunsPane(Pane):
         self.runs_changed(self.explorer.runs)
 
     def runs_changed(self, runs: Sequence[Run]) -> None:
-        """The runs on this machine changed."""
+        """Update what is shown: the runs on this machine changed."""
         name = self.selection.network if self.selection else ""
         rows = [self._row(run) for run in runs if run.network == name]
         self.table.opens = bool(rows)

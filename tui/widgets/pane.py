@@ -18,7 +18,7 @@ from ..worker.requests import Parser, Reply
 
 
 def parse_tree(value: dict[str, Any]) -> LayerNode:
-    """The answer to "layers"."""
+    """Return the answer to "layers"."""
     return layer_tree.from_answer(value["tree"])
 
 
@@ -57,7 +57,7 @@ class Pane(Vertical):
         return False
 
     def export(self) -> Export | None:
-        """What is shown, for a file or the clipboard."""
+        """Return what is shown, for a file or the clipboard."""
         return None
 
     # Answers of the helper process
@@ -86,19 +86,19 @@ class Pane(Vertical):
             self.wait(self.explorer.questions.waiting_words())
 
     def helper_changed(self) -> None:
-        """The helper process started, got ready or died: what one waits for is called differently now."""
+        """Update what is shown as pending: the helper process started, got ready or ended."""
         if self.waiting:
             self.wait(self.explorer.questions.waiting_words())
 
     def runs_changed(self, runs: Sequence[Run]) -> None:
-        """The runs on this machine changed."""
+        """Update what is shown: the runs on this machine changed."""
 
     def wait(self, words: str) -> None:
-        """Say that the answer is on its way."""
+        """Show that the answer is on its way."""
 
     def ready(self, question: str, value: Any) -> None:
-        """The answer is there."""
+        """Show the answer."""
 
     def failed(self, question: str, problem: str) -> None:
-        """There will be no answer; one line says why."""
+        """Show in one line why there will be no answer."""
         self.wait(problem)

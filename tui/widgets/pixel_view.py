@@ -31,13 +31,13 @@ class PixelSum:
     total: float
 
     def channel_sum(self, channel: int) -> float:
-        """The products of one channel, added up."""
+        """Return the products of one channel, added up."""
         pairs = zip(self.window[channel], self.kernel[channel], strict=True)
         return sum(x * w for values, weights in pairs for x, w in zip(values, weights, strict=True))
 
 
 def parse_pixel(value: dict[str, Any]) -> PixelSum:
-    """The answer to "pixel"."""
+    """Return the answer to "pixel"."""
     channel, row, column = value["position"]
     return PixelSum(
         value["layer"], (channel, row, column), value["window"], value["kernel"], value["bias"], value["total"]
@@ -48,7 +48,7 @@ INITIAL = "weights as drawn for training (seed 0)"
 
 
 def short(value: float) -> str:
-    """A number in four characters, where that is possible: .25, -.04, 1.85, -1.9, 12.3."""
+    """Return a number in four characters, where that is possible: .25, -.04, 1.85, -1.9, 12.3."""
     for digits in (2, 1, 0):
         text = f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 and digits else f"{value:.{digits}f}"
         if len(text) < NARROW_CELL:
@@ -57,7 +57,8 @@ def short(value: float) -> str:
 
 
 def lines_of(pixel: PixelSum, weights: str = INITIAL, columns: int = 120, rows: int = 40) -> list[str]:
-    """The arithmetic as text: the first channels in full, the others as their sums. ``weights`` says whose they are.
+    """Return the arithmetic as text: the first channels in full, the others as their sums. ``weights`` says whose they
+    are.
 
     In ``columns`` × ``rows`` cells: numbers are shorter where they have little room, channels fewer.
     """

@@ -157,7 +157,9 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         return self._selectable(0, 1) if default == 0 else default
 
     def _selectable(self, place: int, way: int) -> int:
-        """The first row from ``place`` on, in direction ``way``, that the cursor may be on; ``place`` if there is none."""
+        """Return the first row from ``place`` on, in direction ``way``, that the cursor may be on; ``place`` if there
+        is none.
+        """
         for step in (way, -way):
             at = place
             while 0 <= at < len(self.rows):
@@ -268,7 +270,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         self.virtual_size = Size(self.scrollable_content_region.width, len(self.rows) + self._title_lines)
 
     def _widths(self, total: int) -> list[int]:
-        """Cells of each column, 0 for one that is not shown; flexible ones share what is left."""
+        """Return the cells of each column, 0 for one that is not shown; flexible ones share what is left."""
         room = total - len(CURSOR)
         shown = [column.above <= total for column in self.columns]
         fixed = sum(column.width + GAP for column, on in zip(self.columns, shown, strict=True) if on)
@@ -280,7 +282,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         return self._squeezed(widths, fixed - room)
 
     def _squeezed(self, widths: list[int], over: int) -> list[int]:
-        """Where the columns need ``over`` cells too many, the widest text gives way: a figure that is cut off is wrong."""
+        """Shorten the widest text by ``over`` cells, where columns need too many: a figure that is cut off is wrong."""
         texts = [place for place, column in enumerate(self.columns) if not column.right and widths[place]]
         if over > 0 and texts:
             widest = max(texts, key=widths.__getitem__)
@@ -320,7 +322,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         return Strip(segments).adjust_cell_length(width, base).simplify()
 
     def _word_line(self, y: int, width: int) -> str:
-        """A line of the words that stand where there are no rows, folded to the width."""
+        """Return a line of the words that stand where there are no rows, folded to the width."""
         if self.rows:
             return ""
         lines = textwrap.wrap(self.empty, max(width - 2 * len(NO_CURSOR), LEAST))

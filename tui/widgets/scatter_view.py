@@ -75,7 +75,7 @@ class ScatterView(LineDrawn, can_focus=True):
             self.post_message(self.Moved(name))
 
     def action_axes(self) -> None:
-        """The next pair of axes."""
+        """Change to the next pair of axes."""
         self.pair = catalogue_list.following(self.pair, PAIRS)
         self._plot = None
         self.refresh()
@@ -120,7 +120,7 @@ class ScatterView(LineDrawn, can_focus=True):
         return Strip(segments).adjust_cell_length(width, base)
 
     def _cells(self, plot: Plot, row: int) -> dict[int, tuple[str, str]]:
-        """Sign and style of each filled cell of a row."""
+        """Return sign and style of each filled cell of a row."""
         cells: dict[int, tuple[str, str]] = {}
         for point in plot.points:
             if point.row != row:

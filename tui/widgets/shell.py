@@ -19,7 +19,7 @@ SMALLEST = (60, 15)
 
 
 def runs_text(runs: Sequence[Run]) -> str:
-    """How many runs there are, and how many of them are alive, with sign and word: ``3 runs · ► 1 training``."""
+    """Return how many runs there are, and how many of them are alive, with sign and word: ``3 runs · ► 1 training``."""
     if not runs:
         return "no runs"
     alive = Counter(run.state for run in runs if run.live)
@@ -29,7 +29,7 @@ def runs_text(runs: Sequence[Run]) -> str:
 
 
 def helper_text(state: HelperState) -> str:
-    """What the helper process is up to, where that matters to the person."""
+    """Return what the helper process is up to, where that matters to the person."""
     return {"loading": "loading torch …", "down": "helper restarting …"}.get(state.word, "")
 
 
@@ -71,7 +71,7 @@ class KeyLine(Widget):
 
     @staticmethod
     def chosen(commands: Sequence[Command], cells: int) -> list[Command]:
-        """The commands that fit into ``cells``, by rank, in the order of rank."""
+        """Return the commands that fit into ``cells``, by rank, in the order of rank."""
         fitting, used = [], 1
         for command in sorted((c for c in commands if c.foot), key=lambda c: c.rank):
             size = width(command.shown_key) + width(command.foot) + 3

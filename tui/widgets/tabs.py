@@ -93,7 +93,7 @@ class Tabs(Vertical):
         return [self._panes[key] for key in keys if key in self._panes and self._panes[key].is_mounted]
 
     def pane_of(self, key: str) -> Widget | None:
-        """The pane of a tab, when it was made."""
+        """Return the pane of a tab, when it was made."""
         return self._panes.get(key)
 
     def show(self, key: str, companion: str | None = None) -> None:

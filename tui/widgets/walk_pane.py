@@ -151,7 +151,7 @@ class WalkPane(Pane):
         self.query_one("#walk-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
 
     def _bars(self, node: LayerNode) -> list[str]:
-        """Space and channels before and after, as bars: space shrinks, channels grow."""
+        """Draw space and channels before and after, as bars: space shrinks, channels grow."""
         if not node.inputs:
             return []
         before, after = layer_tree.extent(node.inputs[0]), layer_tree.extent(node.output)
@@ -175,7 +175,7 @@ class WalkPane(Pane):
         self.action_into()
 
     def action_into(self) -> None:
-        """Into the step under the cursor: the layers of a block, one output value of a convolution."""
+        """Enter the step under the cursor: the layers of a block, one output value of a convolution."""
         node = self.step
         if node is None:
             return
@@ -198,7 +198,7 @@ class WalkPane(Pane):
         return False
 
     def action_out(self) -> None:
-        """To the level above."""
+        """Go to the level above."""
         self.go_back()
 
     def action_hide(self) -> None:
@@ -212,7 +212,7 @@ class WalkPane(Pane):
         return super().check_action(action, parameters)
 
     def action_predict(self) -> None:
-        """A question about the step under the cursor."""
+        """Ask a question about the step under the cursor."""
         node = self.step
         if node is not None:
             self.explorer.ask_person(lambda rng: quiz.about_layer(node, rng))
@@ -234,7 +234,7 @@ class WalkPane(Pane):
         self._show_pixel(False)
 
     def _show_pixel(self, wanted: bool) -> None:
-        """The arithmetic needs the room of the list and of what stands below it."""
+        """Show the arithmetic in the room of the list and of what stands below it."""
         self.query_one(PixelView).display = wanted
         self.table.display = not wanted
         self.query_one("#walk-detail").display = not wanted

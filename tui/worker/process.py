@@ -50,7 +50,9 @@ class _Question:
 
 
 def python_module(module: str) -> list[str]:
-    """Command that runs a module of this package; the working directory is searched for modules only if it is here too."""
+    """Return the command that runs a module of this package; the working directory is searched for modules only if it
+    is here too.
+    """
     try:
         searched = os.getcwd() in sys.path or "" in sys.path
     except OSError:
@@ -118,7 +120,7 @@ class Helper:
         return self._process.pid if self._process is not None else None
 
     def _send(self, question: _Question) -> None:
-        """Hand a question over, if somebody is there; whoever starts the process sends all open ones."""
+        """Send a question, if the process is there; whoever starts it sends all open ones."""
         process = self._process
         if process is None or process.stdin is None:
             return
@@ -131,7 +133,7 @@ class Helper:
             pass  # it died a moment ago; the reading thread notices
 
     def _serve(self) -> None:
-        """Runs the process again and again, as long as that makes sense."""
+        """Run the process again and again, as long as that makes sense."""
         failures = 0
         while True:
             with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
@@ -154,7 +156,7 @@ class Helper:
             time.sleep(0.2 * (1 + failures))
 
     def _give_up(self, hopeless: bool, reason: str) -> list[Answer]:
-        """Answers to the questions that are not asked again."""
+        """Answer the questions that are not asked again."""
         lost = [question for question in self._open.values() if hopeless or question.tries >= TRIES]
         for question in lost:
             del self._open[question.number]
@@ -162,7 +164,7 @@ class Helper:
         return [Answer(question.number, None, problem) for question in lost]
 
     def _run_once(self, complaints: IO[str]) -> bool:
-        """One life of the process; whether it got as far as its first word."""
+        """Run the process once; return whether it got as far as its first message."""
         try:
             process = subprocess.Popen(
                 self._command,

@@ -35,7 +35,7 @@ class Questions:
         self._waiting: dict[str, tuple[Parser, list[Listener]]] = {}
 
     def ask(self, question: str, details: dict[str, Any], parse: Parser, listener: Listener) -> bool:
-        """Have ``listener`` called with the reply: at once where it is known (True), or when it comes (False).
+        """Call ``listener`` with the reply: at once where it is known (True), or when it comes (False).
 
         A problem is not kept: it is asked again the next time.
         """
@@ -52,7 +52,7 @@ class Questions:
         return False
 
     def answered(self, answer: Answer) -> None:
-        """An answer came."""
+        """Pass an answer on to whoever asked."""
         key = self._open.pop(answer.number, None)
         if key is None:
             return
@@ -71,7 +71,7 @@ class Questions:
         return len(self._open)
 
     def waiting_words(self) -> str:
-        """What to show where an answer will stand."""
+        """Return what to show where an answer will stand."""
         if self._helper.state.word == "ready":
             return "being computed …"
         return "torch is being loaded in a process of its own; this appears when it is ready …"
