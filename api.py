@@ -234,7 +234,7 @@ class TrainOptions(TypedDict, total=False):
     betas: Sequence[float]
     eps: float
     weight_decay: float
-    rest_lr: float
+    adamw_lr: float
     sam: str
     rho: float
     schedule: str

@@ -1,4 +1,4 @@
-"""`cnn-explorer bench`: how fast this machine trains, and what each speed-up of the engine is worth on it."""
+"""`cnn-explorer bench`: how fast this machine trains, and what each speed-up of the engine gains on it."""
 
 from __future__ import annotations
 

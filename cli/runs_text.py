@@ -19,6 +19,7 @@ from typing import TextIO
 from ..trainer.analysis.curve_findings import Finding
 from ..trainer.common.number_text import NONE, percent, rough_duration
 from ..trainer.common.text_safe import clean, pad, width
+from ..trainer.config.recipe import renamed
 from ..trainer.runs.ids import short_names
 from ..trainer.runs.reader import NewestMetrics, Run, number
 from ..trainer.runs.run_writer import checkpoint_paths
@@ -258,7 +259,8 @@ def _configuration(config: dict) -> list[tuple[str, str]]:
     for name in ("network", "data", "recipe", "engine", "versions"):
         part = config.get(name)
         if isinstance(part, dict):
-            rows.append((name, ", ".join(f"{key} {_value(value)}" for key, value in part.items() if key != "classes")))
+            shown = renamed(part) if name == "recipe" else part
+            rows.append((name, ", ".join(f"{key} {_value(value)}" for key, value in shown.items() if key != "classes")))
     if "seed" in config:
         rows.append(("seed", clean(str(config["seed"]))))
     argv = config.get("argv")

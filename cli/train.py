@@ -165,7 +165,7 @@ def _train_new(request: TrainRequest) -> int:
     from ..trainer.runs.ids import run_names
 
     folder, detach = runs_folder(request.run.runs), request.run.detach
-    run_names(folder)  # tells of a folder that is none, before anything is decoded and timed
+    run_names(folder)  # reports a folder that is none, before anything is decoded and timed
     plans, assignment = _plans(request, alone=not detach, measure=True)
     from ..trainer.planning import planner
 

@@ -5,7 +5,7 @@ convolution where it is wide, and squeeze it again. The squeezing layer has no a
 destroys what it clips.
 
 What to look at: ``InvertedResidual``; the shortcut joins the thin ends, where a ResNet's joins the thick ones, and
-``project`` has no activation. Both can be switched off (``linear``, ``skip``) to see what they are worth.
+``project`` has no activation. Both can be switched off (``linear``, ``skip``) to see what they gain.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class NiN(nn.Module):
 
 
 def smallest_size(rows: tuple[Row, ...]) -> int:
-    """Return the smallest image for which every convolution and pooling of a layout still has a window's worth of
+    """Return the smallest image for which every convolution and pooling of a layout still has a whole window of
     pixels.
     """
     need = 1

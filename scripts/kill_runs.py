@@ -123,7 +123,7 @@ def _configure(folder: Path) -> None:
 class Tester:
     """Makes runs in ``folder``, kills and resumes them, and compares their ends with that of one which is left alone.
 
-    ``recipe`` holds what shall be otherwise than in RECIPE.
+    ``recipe`` holds what differs from RECIPE.
     """
 
     def __init__(self, folder: Path, rng: random.Random, **recipe: object) -> None:

@@ -330,7 +330,7 @@ def test_sentences_say_the_speedup_of_each_trick() -> None:
     assert found.overhead_us == pytest.approx(-10_000)
     assert words.about_network(found) == [
         "lenet5 trains 2.0× as fast as with the DataLoader loop and reaches 110 % of the speed of the loop by hand.",
-        "Worth of each trick: keeping the images in memory 2.5× and the fused optimiser 1.06×. "
+        "Gain of each speed-up: keeping the images in memory 2.5× and the fused optimiser 1.06×. "
         "Not felt: not waiting for metrics. Not in use: bf16 (would be 0.35×).",
     ]
     alone = result(engine=0.1)

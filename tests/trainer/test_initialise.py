@@ -103,7 +103,7 @@ def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> 
         and "stage1.2.conv1.conv.weight" in newly_initialised
     )
     assert "stage1.0.conv1.conv.weight" not in newly_initialised
-    assert any("tensors taken over" in line and "and" in line for line in said)
+    assert any("tensors loaded" in line and "and" in line for line in said)
     assert any(line.startswith("of foreign.pth find no place: stem") and "head.bias" in line for line in said)
     with pytest.raises(UsageError, match=r"init-from: 'foreign.pth' has no weights that fit tiny"):
         planned(network="tiny", init_from=foreign)

@@ -1,4 +1,4 @@
-"""The learning-rate range test: what it concludes from losses, and the command that runs it."""
+"""The learning-rate range test: what it infers from losses, and the command that runs it."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _chosen(network: nn.Module) -> list[nn.Parameter]:
 
 def test_muon_has_two_rates_and_a_network_without_hidden_layers_is_all_adamw() -> None:
     network = registry.build("lenet5", num_classes=10, in_channels=1, image_size=28)
-    optimizer = build_optimizer(network, Recipe(optimizer="muon", lr=0.02, rest_lr=0.001))
+    optimizer = build_optimizer(network, Recipe(optimizer="muon", lr=0.02, adamw_lr=0.001))
     set_rate(optimizer, 0.01)
     assert {(group["hidden"], round(group["lr"], 9)) for group in optimizer.param_groups} == {
         (True, 0.01),
@@ -123,7 +123,7 @@ def test_muon_has_two_rates_and_a_network_without_hidden_layers_is_all_adamw() -
 def test_the_rest_moves_as_with_adamw() -> None:
     ours, theirs = (nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
-    recipe = Recipe(optimizer="muon", lr=0.02, rest_lr=0.003, weight_decay=0.1)
+    recipe = Recipe(optimizer="muon", lr=0.02, adamw_lr=0.003, weight_decay=0.1)
     mine = build_optimizer(ours, recipe)
     reference = build_optimizer(theirs, Recipe(optimizer="adamw", weight_decay=0.1))
     images = torch.randn(6, 5, generator=generator())

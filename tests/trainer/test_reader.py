@@ -1,4 +1,4 @@
-"""Reading run directories: the state that is concluded, lists, and anything that a file may hold."""
+"""Reading run directories: the state that is inferred, lists, and anything that a file may hold."""
 
 import json
 import math

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
         "gamma has no effect with schedule cosine; it works with step",
         "cutout-size has no effect with augment translate; it works with cutout",
     ]
-    used = flags(optimizer="muon", rest_lr=0.1, momentum=0.5, betas=[0.9, 0.9], sam="sam", rho=0.1, augment=["crop"])
+    used = flags(optimizer="muon", adamw_lr=0.1, momentum=0.5, betas=[0.9, 0.9], sam="sam", rho=0.1, augment=["crop"])
     note = Layer("note.md", {"milestones": [0.1], "eps": 0.1}, general=True)
     assert recipe_layers.remarks(recipe_layers.resolve("digits", [note, used, flags(crop_padding=2)])) == []
     whole = Layer("run.json", recipe.Recipe().to_dict())
@@ -144,10 +145,10 @@ def test_batches_shrink_for_small_sets_where_nobody_asked_for_a_size() -> None:
 
 def test_both_rates_of_muon_go_with_the_batch() -> None:
     whole, small = (fitted(images, optimizer="muon")[0] for images in (45_000, 640))
-    assert (whole.lr, whole.rest_lr) == (0.02, 0.001)
-    assert (small.lr, small.rest_lr) == (0.01, 0.0005)
-    assert fitted(640, optimizer="muon", rest_lr=0.001)[0].rest_lr == 0.001
-    assert fitted(640)[0].rest_lr == fitted(45_000)[0].rest_lr
+    assert (whole.lr, whole.adamw_lr) == (0.02, 0.001)
+    assert (small.lr, small.adamw_lr) == (0.01, 0.0005)
+    assert fitted(640, optimizer="muon", adamw_lr=0.001)[0].adamw_lr == 0.001
+    assert fitted(640)[0].adamw_lr == fitted(45_000)[0].adamw_lr
 
 
 def test_what_belongs_to_an_optimiser_goes_with_it() -> None:
@@ -172,7 +173,7 @@ def test_every_value_can_be_set_in_a_note_and_in_a_file(tmp_path: Path) -> None:
         "sampling": "balanced",
         "tta": "flip",
         "augment": ["flip-alternating"],
-        "rest_lr": 0.5,
+        "adamw_lr": 0.5,
         "rho": 0.25,
     }
     note = recipe_layers.resolve("cifar10", [Layer("note.md", {"cifar10": other}, general=True)]).recipe
@@ -180,7 +181,7 @@ def test_every_value_can_be_set_in_a_note_and_in_a_file(tmp_path: Path) -> None:
     path.write_text("[recipe]\n" + "".join(f"{key} = {value!r}\n" for key, value in other.items()))
     file = recipe_layers.resolve("cifar10", [Layer("mine.toml", config_file.read(path).recipe.values)]).recipe
     for found in (note, file):
-        assert {key: found.to_dict()[key] for key in other} == other
+        assert {key: recipe.renamed(found.to_dict())[key] for key in other} == other
         assert recipe.from_dict(found.to_dict()) == found
 
 
@@ -227,3 +228,20 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path, text: str, message:
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         config_file.read(tmp_path / "mine.toml")
+
+
+def test_the_earlier_name_of_a_field_is_read_for_ever(tmp_path: Path) -> None:
+    """As a key of a note, of a file by hand and of run.json, and run.json goes on to have the name that 0.1.0 wrote."""
+    note = Layer("note.md", {"optimizer": "muon", "rest_lr": 0.5, "cifar10": {"rest_lr": 0.25}}, general=True)
+    assert recipe_layers.resolve("cifar10", [note]).recipe.adamw_lr == 0.25
+    assert recipe_layers.resolve("mnist", [note]).recipe.adamw_lr == 0.5
+    by_hand, said = tmp_path / "mine.toml", []
+    by_hand.write_text("[recipe]\nrest_lr = 0.5\n")
+    assert config_file.read(by_hand, said.append).recipe.values == {"adamw_lr": 0.5}
+    assert said == ["mine.toml: rest_lr is now called adamw_lr"]
+    written = Recipe(adamw_lr=0.5).to_dict()
+    assert written["rest_lr"] == 0.5 and "adamw_lr" not in written
+    assert recipe.from_dict(written) == recipe.from_dict(recipe.renamed(written)) == Recipe(adamw_lr=0.5)
+    run = tmp_path / "run.json"
+    run.write_text(json.dumps({"recipe": written, "network": {"name": "lenet5"}, "data": {"name": "digits"}}))
+    assert config_file.read(run).recipe.values["adamw_lr"] == 0.5

@@ -1,4 +1,4 @@
-"""Screenshots, few of them: a change is looked at, then taken over with `pytest --snapshot-update`.
+"""Screenshots, few of them: a change is looked at, then accepted with `pytest --snapshot-update`.
 
 They are drawn from a catalogue and runs of this file alone. Another version of Textual draws differently, so they are
 compared with the one they were made with only.

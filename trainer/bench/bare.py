@@ -86,7 +86,7 @@ class BareLoop:
         """Do nothing: all is on the device."""
 
     def run(self, steps: int) -> None:
-        """Make ``steps`` updates."""
+        """Train for ``steps`` steps."""
         for _ in range(steps):
             if not self._left:
                 order = self._order_of(self._epoch)

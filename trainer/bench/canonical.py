@@ -120,13 +120,13 @@ class CanonicalLoop:
         self._loader = loader
 
     def prepare(self) -> None:
-        """Bring the workers to where they are in the midst of a training: as far ahead as one update gives them time."""
+        """Bring the workers to where they are in the midst of a training: as far ahead as one step gives them time."""
         if self._loader.ahead:
             self._loader.drain()
             self.run(1)
 
     def run(self, steps: int) -> None:
-        """Make ``steps`` updates."""
+        """Train for ``steps`` steps."""
         for _ in range(steps):
             images, targets = next(self._loader)
             self._optimizer.zero_grad()

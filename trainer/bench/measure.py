@@ -17,7 +17,7 @@ import torch
 from ..devices.hardware import wait_for
 
 SHORTEST_LOOK_S = 0.1
-"""So long at least is tried out before the number of steps of a repetition is settled, where steps are short."""
+"""Seconds that are tried out, at least, before the number of steps of a repetition is fixed, where steps are short."""
 
 
 class Loop(Protocol):

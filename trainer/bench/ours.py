@@ -48,7 +48,7 @@ class EngineLoop:
         """Do nothing: all is on the device."""
 
     def run(self, steps: int) -> None:
-        """Make ``steps`` updates, with the records and the status that a run of that length would write."""
+        """Train for ``steps`` steps, with the records and the status that a run of that length would write."""
         self._left = steps
         while self._left:
             try:
@@ -134,12 +134,12 @@ class _FromLoader:
 
 
 def with_waiting(session: Session) -> Session:
-    """Fetch loss and hits after every update, as the loops of tutorials do."""
+    """Fetch loss and hits after every step, as the loops of tutorials do."""
     return dataclasses.replace(session, updater=_Waiting(session.updater))
 
 
 class _Waiting:
-    """An updater that waits for the device after each update."""
+    """An updater that waits for the device after each step."""
 
     def __init__(self, updater: Updater) -> None:
         self._updater = updater

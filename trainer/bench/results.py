@@ -51,7 +51,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Speedup:
-    """What the speed-up ``title`` is worth: ``gain`` is how many times as fast the engine is with it as without it.
+    """What the speed-up ``title`` gains: ``gain`` is how many times as fast the engine is with it as without it.
 
     ``used``: the engine has it on, and ``measured`` is the engine without it; otherwise it is the engine with it.
     """
@@ -68,7 +68,7 @@ class Speedup:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """The loops of one network by their keys, and the worth of each speed-up."""
+    """The loops of one network by their keys, and the gain of each speed-up."""
 
     config: RunConfig
     loops: Mapping[str, Measured]

@@ -16,7 +16,7 @@ def about_data(found: DataResult) -> str:
 
 
 def about_network(found: NetworkResult) -> list[str]:
-    """Return how the engine compares, and what its speed-ups are worth."""
+    """Return how the engine compares, and what its speed-ups gain."""
     name, lines, parts = found.config.network.name, [], []
     if found.canonical is not None:
         parts.append(f"trains {times(found.times(found.canonical) or 0)} as fast as with the DataLoader loop")
@@ -37,7 +37,7 @@ def _about_speedups(speedups: tuple[Speedup, ...]) -> str:
     felt = [f"{speedup.title} {times(speedup.gain)}" for speedup in used if abs(speedup.gain - 1) >= NOTICED]
     unfelt = [speedup.title for speedup in used if abs(speedup.gain - 1) < NOTICED]
     spare = [f"{speedup.title} (would be {times(speedup.gain)})" for speedup in speedups if not speedup.used]
-    sentences = [f"Worth of each trick: {_listed(felt)}." if felt else ""]
+    sentences = [f"Gain of each speed-up: {_listed(felt)}." if felt else ""]
     sentences.append(f"Not felt: {_listed(unfelt)}." if unfelt else "")
     sentences.append(f"Not in use: {_listed(spare)}." if spare else "")
     return " ".join(filter(None, sentences))

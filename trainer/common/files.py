@@ -44,7 +44,7 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
 def replace_file(path: Path, data: bytes, *, sync: bool) -> None:
     """Put ``data`` in the place of the file: a reader sees the old contents or the new, never a part.
 
-    ``sync`` makes it survive a power loss as well; a heartbeat is not worth that. Raises OSError; the old file then stands.
+    ``sync`` makes it survive a power loss as well; a heartbeat does not need that. Raises OSError, and the old file stays.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{TEMPORARY}")
     try:

@@ -1,6 +1,6 @@
 """Memory that does not suffice: how it shows, and that it is given back before another attempt.
 
-An update that ran out of memory may have moved half of the weights, or the statistics of half of the batch norms. So it is
+A step that ran out of memory may have moved half of the weights, or the statistics of half of the batch norms. So it is
 never mended where it broke off: the run goes back to its newest checkpoint, or to its beginning, with the batch in twice as
 many parts (session.py).
 """

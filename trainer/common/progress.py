@@ -24,7 +24,7 @@ REDRAW_S = 0.2
 
 @dataclass(frozen=True)
 class StepProgress:
-    """How far a training is: ``step`` updates of ``total``, with the figures of the last record."""
+    """How far a training is: ``step`` steps of ``total``, with the figures of the last record."""
 
     step: int
     total: int

@@ -33,7 +33,7 @@ def clean(text: str) -> str:
 
 
 def is_harmless(json_text: bytes, longest_line: int = _LONG_DIGITS) -> bool:
-    """Return whether JSON has nothing that :func:`clean_value` would change, told by a glance at its bytes.
+    """Return whether JSON has nothing that :func:`clean_value` would change, which its bytes tell.
 
     JSON allows no bare control characters in a string, so they need a backslash; all else that is unsafe is DEL or beyond
     ASCII, and an integer too large for float() has more than 300 digits, for which a line must be as long as that.

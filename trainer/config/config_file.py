@@ -93,7 +93,7 @@ def _from_run(values: dict, path: Path) -> TrainRequest:
     return _request(
         found,
         origin,
-        {key: value for key, value in _table(values, "recipe", origin).items() if key in recipe.FIELDS},
+        {key: value for key, value in recipe.renamed(_table(values, "recipe", origin)).items() if key in recipe.FIELDS},
         _checked(
             engine_config.check,
             {key: value for key, value in _table(values, "engine", origin).items() if key in engine_config.KEYS},

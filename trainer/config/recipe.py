@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import UsageError, nearest_or_all
 from ..common.value_checks import Rule
 from .setting import RECIPE, WEIGHTS, Needs, setting, settings_of
 
+T = TypeVar("T")
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop", "lamb", "muon")
 SHARPNESS = ("none", "sam", "asam")
 SCHEDULES = ("constant", "step", "linear", "cosine", "one-cycle")
@@ -79,13 +80,16 @@ class Recipe:
         Rule(low=0),
         page="overfitting",
     )
-    rest_lr: float = setting(
+    adamw_lr: float = setting(
         1e-3,
         "Peak learning rate of the parameters that Muon leaves to AdamW.",
         RECIPE,
         Rule(above=0),
         needs=_optimizer("muon"),
         page="optimisers",
+        aliases=("rest-lr",),
+        stored="rest_lr",
+        title="AdamW lr",
     )
     sam: str = setting(
         "none", "Look for flat minima, which takes two passes per step.", RECIPE, Rule(choices=SHARPNESS), title="SAM"
@@ -229,14 +233,27 @@ class Recipe:
     )
 
     def to_dict(self) -> dict[str, object]:
-        """Return the recipe as JSON-able values, in the order of the fields."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        """Return the recipe as JSON-able values, in the order of the fields, under the names of run.json."""
+        return stored({key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()})
 
 
 SETTINGS = settings_of(Recipe)
 FIELDS = tuple(SETTINGS)
+EARLIER = {alias.replace("-", "_"): key for key, defined in SETTINGS.items() for alias in defined.aliases}
+"""Earlier names of fields, which notes, files and run.json may have, with the present ones."""
 OF_BACKBONE = tuple(key for key, defined in SETTINGS.items() if defined.group == WEIGHTS)
 """What concerns weights that a run loads instead of drawing them."""
+
+
+def stored(values: Mapping[str, T]) -> dict[str, T]:
+    """Return values by field under the names that the JSON of schema 1 has for the fields."""
+    return {SETTINGS[key].stored or key: value for key, value in values.items()}
+
+
+def renamed(values: Mapping[str, T]) -> dict[str, T]:
+    """Return values under the present names of their fields; an earlier name gives way where both are given."""
+    found = {EARLIER[key]: value for key, value in values.items() if key in EARLIER}
+    return found | {key: value for key, value in values.items() if key not in EARLIER}
 
 
 def check(key: str, value: object, origin: str = "") -> object:
@@ -254,7 +271,7 @@ def field_name(key: str, origin: str) -> str:
 
 def from_dict(values: Mapping[str, object], origin: str = "recipe") -> Recipe:
     """Return the recipe that ``to_dict`` wrote; missing fields take their defaults. UsageError for a wrong key or value."""
-    checked: dict[str, Any] = {key: check(key, value, origin) for key, value in values.items()}
+    checked: dict[str, Any] = {key: check(key, value, origin) for key, value in renamed(values).items()}
     recipe = Recipe(**checked)
     check_together(recipe, dict.fromkeys(FIELDS, origin))
     return recipe

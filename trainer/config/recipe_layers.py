@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import UsageError, nearest
 from ..data import dataset_info
-from .recipe import FIELDS, FLIPS, Recipe, check, check_together, field_name
+from .recipe import FIELDS, FLIPS, Recipe, check, check_together, field_name, renamed
 from .setting import without_effect
 
 MIRRORED_MEANS_SOMETHING_ELSE = ("digits", "mnist")
@@ -46,7 +46,7 @@ BY_OPTIMIZER: dict[str, dict[str, object]] = {
     "adamw": _ADAM | {"weight_decay": 0.05},
     "rmsprop": {"lr": 1e-3, "weight_decay": 0.0, "momentum": 0.0, "eps": 1e-8},
     "lamb": {"lr": 0.01, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0.02},
-    "muon": _ADAM | {"lr": 0.02, "rest_lr": 1e-3, "momentum": 0.95, "nesterov": True, "weight_decay": 0.01},
+    "muon": _ADAM | {"lr": 0.02, "adamw_lr": 1e-3, "momentum": 0.95, "nesterov": True, "weight_decay": 0.01},
 }
 
 # The neighbourhoods that the papers found best for CIFAR-10: arXiv:2010.01412 and arXiv:2102.11600.
@@ -135,7 +135,7 @@ def _own_values(layer: Layer, kind: str) -> dict[str, object]:
         if key not in BY_DATASET:
             hint = f"is no data set to have a recipe of its own; {nearest(key, BY_DATASET)}"
             raise UsageError(f"{layer.origin}: recipe" if layer.origin else "recipe", key, hint)
-    return plain | dict(tables.get(kind, {}))
+    return renamed(plain) | renamed(tables.get(kind, {}))
 
 
 def refused(resolved: Resolved, key: str, hint: str) -> UsageError:
@@ -179,8 +179,8 @@ def fit_to(resolved: Resolved, images: int) -> tuple[Recipe, str]:
         accumulate=min(recipe.accumulate, largest),
         lr=recipe.lr if "lr" in resolved.asked else float(f"{recipe.lr * factor:.3g}"),
     )
-    if recipe.optimizer == "muon" and "rest_lr" not in resolved.asked:
-        smaller = dataclasses.replace(smaller, rest_lr=float(f"{recipe.rest_lr * factor:.3g}"))
+    if recipe.optimizer == "muon" and "adamw_lr" not in resolved.asked:
+        smaller = dataclasses.replace(smaller, adamw_lr=float(f"{recipe.adamw_lr * factor:.3g}"))
     remark = f"batches of {largest} instead of {recipe.batch_size}, because there are {images:,} images to train on"
     return smaller, remark if smaller.lr == recipe.lr else f"{remark}; lr {smaller.lr:g} to go with that"
 

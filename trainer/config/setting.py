@@ -43,9 +43,10 @@ class Needs:
 class Setting:
     """One setting. ``help`` is a complete sentence, ``page`` a page of docs/concepts, without its ending.
 
-    ``flag`` names the option where it is not the key, ``aliases`` are earlier names of the option. ``rare``: the form
-    shows the setting only when all settings are shown; ``in_form`` false: never. ``key`` and ``kind``, the type of the
-    value, are those of the field of the dataclass.
+    ``flag`` names the option where it is not the key, ``aliases`` are earlier names of the option and of the key in
+    files. ``stored`` is the name in the JSON of schema 1, run.json among it, where that is an earlier one. ``rare``:
+    the form shows the setting only when all settings are shown; ``in_form`` false: never. ``key`` and ``kind``, the type of
+    the value, are those of the field of the dataclass.
     """
 
     help: str
@@ -56,6 +57,7 @@ class Setting:
     page: str = ""
     flag: str = ""
     aliases: tuple[str, ...] = ()
+    stored: str = ""
     metavar: str = ""
     title: str = ""
     rare: bool = False

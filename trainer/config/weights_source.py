@@ -13,7 +13,7 @@ BY_FLAG = {"pretrained": TORCHVISION, "weights": TORCHVISION, "init_from": FILE,
 
 FINE_TUNING = {"backbone_lr": 0.1, "epochs": 10}
 """What a run with weights of another data set changes in its recipe: the new head learns at the recipe's rate, all that
-was taken over at a tenth of it."""
+was loaded at a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ SETTINGS = settings_of(WeightsRequest)
 class InitialWeights:
     """How the first weights of a run came about; everything but the weights themselves, so that resuming needs no file.
 
-    ``kind`` is "torchvision", "file" (taken over by name and shape) or "grown" (as the model file says). ``name`` is that of
+    ``kind`` is "torchvision", "file" (loaded by name and shape) or "grown" (as the model file says). ``name`` is that of
     the weights, for people; ``source`` the URL or the file, ``digest`` the file's SHA-256. ``mean`` and ``std`` are what the
     weights expect of images, empty where that is not known. ``newly_initialised`` names the parameters that begin by chance.
     """

@@ -1,4 +1,4 @@
-"""Starts the ranks of a run that several devices of this machine train together, and settles how such a run ended.
+"""Starts the ranks of a run that several devices of this machine train together, and records how such a run ended.
 
 torchrun's own launcher does the starting. It runs in a thread, so that it installs no handlers for signals: of itself it
 would take a closed terminal for an order, and leave with an error after a clean stop. So what a person asks goes through our

@@ -1,4 +1,4 @@
-"""A signal asks for a stop; the loop looks at it after each update."""
+"""A signal asks for a stop; the loop looks at it after each step."""
 
 from __future__ import annotations
 

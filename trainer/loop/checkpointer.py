@@ -22,7 +22,7 @@ class Checkpointer:
     last.pt is due at the end of an epoch and after ``policy.minutes`` within one. Where epochs are over in a moment,
     writing at each of them would take longer than the training: then one is written whenever writing has taken at most a
     twentieth of the time, unless some are to be kept. The best weights wait in main memory until then, and are written
-    before last.pt, which tells of them.
+    before last.pt, which names them.
     """
 
     def __init__(self, paths: CheckpointPaths, report: Report, policy: CheckpointPolicy) -> None:

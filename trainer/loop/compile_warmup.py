@@ -1,4 +1,4 @@
-"""Before the first update: the network is compiled, or its kernels are recorded; on a GPU the libraries are loaded.
+"""Before the first step: the network is compiled, or its kernels are recorded; on a GPU the libraries are loaded.
 
 All of it runs on a batch of the run, and leaves weights, running statistics, gradients and random numbers as they were.
 What cannot be compiled or recorded is trained without, which is said.
@@ -30,9 +30,9 @@ Log = Callable[[str], None]
 
 
 def warm_up(session: Session, engine: Engine, report: Report, step: int, *, alone: bool = True) -> None:
-    """Make the session ready for its first update as ``engine`` says; on a CPU that does not compile, that is nothing.
+    """Make the session ready for its first step as ``engine`` says; on a CPU that does not compile, that is nothing.
 
-    ``alone``: what was compiled before in this process is done with. Errors for lack of memory are raised, as in an update.
+    ``alone``: what was compiled before in this process is done with. Errors for lack of memory are raised, as in a step.
     """
     compiled, recorded = engine.compile, engine.cuda_graphs and _can_record(session, report.log)
     if not compiled and session.input_transform.device.type != "cuda":
@@ -130,7 +130,7 @@ def _forget(session: Session) -> None:
 
 
 def _rehearse(session: Session) -> None:
-    """Run an update without its last step, and the evaluation of a batch."""
+    """Run a step without the optimiser's part, and the evaluation of a batch."""
     train_mode(session.network)
     session.updater.rehearse(*_batch(session))
     if len(session.validation):

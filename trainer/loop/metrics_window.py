@@ -1,4 +1,4 @@
-"""The figures of the updates since the last record, kept on the device and fetched in one go."""
+"""The figures of the steps since the last record, kept on the device and fetched in one go."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COST_SHARE = 0.01
 
 @dataclass(frozen=True)
 class WindowMeans:
-    """Means over ``updates`` updates; ``bad`` is the number (from 0) of the first one whose loss is NaN or infinite."""
+    """Means over ``updates`` steps; ``bad`` is the number (from 0) of the first one whose loss is NaN or infinite."""
 
     loss: float
     accuracy: float
@@ -30,7 +30,7 @@ class WindowMeans:
 
 
 class MetricsWindow:
-    """Collects the figures of updates of ``batch_size`` images and says when a record is due.
+    """Collects the figures of steps of ``batch_size`` images and says when a record is due.
 
     A record is due every second; in a short run, so that it too has a curve, after each 400th part of the run, though not
     more often than twenty times a second, nor so often that records take more than a hundredth of the time (`charge`).
@@ -53,7 +53,7 @@ class MetricsWindow:
         return len(self._metrics)
 
     def add(self, metrics: StepMetrics) -> None:
-        """Take in one update."""
+        """Take in one step."""
         self._metrics.append(metrics)
 
     def due(self) -> bool:
@@ -66,7 +66,7 @@ class MetricsWindow:
         self._shortest = max(SHORTEST_S, seconds / COST_SHARE)
 
     def close(self) -> WindowMeans:
-        """Return the means since the last record, and begin anew. Waits for the device. At least one update must be in."""
+        """Return the means since the last record, and begin anew. Waits for the device. At least one step must be in."""
         losses = (
             self._group.sum(torch.stack([metrics.loss for metrics in self._metrics])) / self._group.world
         ).tolist()

@@ -89,11 +89,11 @@ class Report:
         return True
 
     def status_due(self) -> bool:
-        """Return whether it is worth while to write the progress into status.json again."""
+        """Return whether the progress should be written into status.json again."""
         return time.monotonic() - self._last_status >= STATUS_EVERY_S
 
     def sync(self) -> None:
-        """Make the records durable before a checkpoint that tells of them; OSError where that fails."""
+        """Make the records durable before a checkpoint that counts on them; OSError where that fails."""
         try:
             self._writer.sync()
         except RunWriteError as error:

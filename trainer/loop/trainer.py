@@ -1,4 +1,4 @@
-"""The training loop: updates, records, evaluation after each epoch, checkpoints, stops.
+"""The training loop: steps, records, evaluation after each epoch, checkpoints, stops.
 
 Where a run stands is its step and how many epochs have been evaluated; the rest follows from them: order of the
 images, augmentation, learning rate. So a run resumed from a checkpoint of any step repeats exactly what an
@@ -43,7 +43,7 @@ class Stopped(Exception):
 
 
 class Diverged(Exception):
-    """The loss of update ``step`` (from 1) is no finite number."""
+    """The loss of step ``step`` (from 1) is no finite number."""
 
     def __init__(self, step: int, what: str) -> None:
         self.step = step
@@ -221,10 +221,10 @@ class Trainer:
         self._window.charge(time.perf_counter() - fetched)
 
     def _divergence(self, means: WindowMeans, norm: float, first: int) -> Diverged | None:
-        """Return what is wrong with the figures since update ``first``; None where they are finite."""
+        """Return what is wrong with the figures since step ``first``; None where they are finite."""
         if means.bad is not None:
             return Diverged(first + means.bad, "the loss is no finite number")
-        # With fp16 an infinite gradient is normal: the scaler leaves the update out and scales less from then on.
+        # With fp16 an infinite gradient is normal: the scaler skips the step and scales less from then on.
         if not math.isfinite(norm) and self.session.updater.scaler is None:
             return Diverged(self.step, "the gradient is no finite number")
         return None
@@ -331,7 +331,7 @@ class Trainer:
         return round((self._report.time() - self._begun_time) / done * (self.total - self.step), 1)
 
     def _report_status(self, *, always: bool = False) -> None:
-        """Bring status.json up to date where it is worth while: epochs may be shorter than replacing the file takes."""
+        """Update status.json from time to time: an epoch may be shorter than replacing the file takes."""
         if always or self._report.status_due():
             self._report.status(state="training", phase=self._phase(), **self._progress())
 

@@ -62,7 +62,7 @@ def build_optimizer(network: nn.Module, recipe: Recipe, scales: Mapping[str, flo
         return Lamb(groups, **adam)
     adam |= _kernels(device, fused=True)
     if recipe.optimizer == "muon":
-        hidden, rest = _split(groups, hidden_matrices(network), recipe.rest_lr / recipe.lr)
+        hidden, rest = _split(groups, hidden_matrices(network), recipe.adamw_lr / recipe.lr)
         return Muon(hidden, rest, recipe.momentum, recipe.nesterov, **adam)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
     return kind(groups, **adam)

@@ -1,6 +1,6 @@
-"""Training a network whose weights were taken over: what stays as it is, and how fast the rest learns.
+"""Fine-tuning: which of the loaded weights stay as they are, and how fast the rest learns.
 
-What was taken over is the backbone, what began by chance (the new head, and layers that the source lacks) is fresh.
+The loaded weights are the backbone; the new head, and layers that the source lacks, are newly initialised.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def train_mode(network: nn.Module) -> None:
     """Set training mode, in which frozen normalisations keep the statistics that they were loaded with.
 
     A batch norm whose scale and shift are frozen stays in evaluation mode: with the statistics of new batches it would no
-    longer be the function that was taken over, although none of its parameters moves. Dropout acts as in any training.
+    longer be the function that was loaded, although none of its parameters moves. Dropout acts as in any training.
     """
     network.train()
     for module in network.modules():

@@ -1,6 +1,6 @@
 """Which precision, memory layout, compilation and CUDA graphs make this network fast on this machine: it is tried.
 
-All of these help one network and slow down another. So a few updates of throw-away copies of the run are timed, each choice
+All of these help one network and slow down another. So a few steps of throw-away copies of the run are timed, each choice
 beside the best one so far, in turns, so that what else the machine does strikes both. Choices change the rounding of single
 numbers and nothing else: fp16, which can overflow, is never chosen here. What was found is remembered.
 """
@@ -33,7 +33,7 @@ MIN_SPEEDUP = 0.03
 
 ROUNDS = 3
 BLOCK_S = 0.05
-"""Updates are timed in blocks of these seconds, three of each choice."""
+"""Steps are timed in blocks of these seconds, three of each choice."""
 
 SETTING_UP_S = 0.3
 """What another copy of the network costs, about."""
@@ -47,7 +47,7 @@ COMPILING_PAYS_S = 1200.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """Seconds of an update with a choice, beside those of the best one before."""
+    """Seconds of a step with a choice, beside those of the best one before."""
 
     choice: Mapping[str, object]
     seconds: float
@@ -166,7 +166,7 @@ def _try_all(plan: Plan, forecast: Forecast, options: list[dict[str, object]]) -
 
 
 def _compared(rival: Trial, best: Trial, batch: int) -> tuple[float, float, bool]:
-    """Return the seconds of an update with either, medians of blocks in turns, and whether the rival is certainly
+    """Return the seconds of a step with either, medians of blocks in turns, and whether the rival is certainly
     faster.
     """
     works = [trial.updates(batch) for trial in (rival, best)]

@@ -16,7 +16,7 @@ from ..weights import weight_files
 from .trial import Trial, TrialTiming, undisturbed
 
 TIMED_S = 0.1
-"""Seconds of the timed updates."""
+"""Seconds of the timed steps."""
 
 LONG_EPOCH_S = 3600.0
 """An epoch that takes longer makes a network too big for its device: nobody waits for a curve of days."""
@@ -28,7 +28,7 @@ GIGABYTE = 1e9
 class Estimate:
     """Seconds of training and evaluation, and images per second in training; ``memory`` in bytes, None if unknown.
 
-    ``timed_batch`` is the number of images in the timed updates, fewer than the run's where those take very long.
+    ``timed_batch`` is the number of images in the timed steps, fewer than the run's where those take very long.
     """
 
     seconds_per_epoch: float
@@ -46,7 +46,7 @@ class Estimate:
 
 
 def from_timing(config: RunConfig, timing: TrialTiming, needed: int | None = None) -> Estimate:
-    """Return what the seconds of one update mean for the whole run, its evaluations and the final test included."""
+    """Return what the seconds of one step mean for the whole run, its evaluations and the final test included."""
     data, recipe = config.data, config.recipe
     images_per_s = timing.batch / timing.step_s
     epoch = data.train // recipe.batch_size * recipe.batch_size / images_per_s + data.validation * timing.evaluation_s
@@ -87,7 +87,7 @@ class Forecast:
     free_memory: int = 0
 
     def faster(self, config: RunConfig, gain: float) -> Forecast:
-        """Return the forecast for updates that are ``gain`` times as fast."""
+        """Return the forecast for steps that are ``gain`` times as fast."""
         if self.timing is None or self.estimate is None:
             return self
         timing = replace(self.timing, step_s=self.timing.step_s / gain)
@@ -95,9 +95,9 @@ class Forecast:
 
 
 def forecast(config: RunConfig, data: DataSet) -> Forecast:
-    """Time a few updates of a throw-away copy of the run and say what speaks against training it here.
+    """Time a few steps of a throw-away copy of the run and say what speaks against training it here.
 
-    Where the memory does not suffice nothing is timed. A network that fails in training is not judged here: its run says
+    Where the memory does not suffice nothing is timed. A network that fails in training is not reported here: its run says
     why.
     """
     device, ranks = hardware.choose_device(config.engine.device), max(1, len(config.engine.devices))

@@ -1,4 +1,4 @@
-"""The learning-rate range test: the rate grows with every update, and the loss tells which rates work.
+"""The learning-rate range test: the rate grows with every step, and the loss tells which rates work.
 
 Smith, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186, section 3.3, with rates that grow by a
 factor instead of a summand, as is usual since. It trains a throw-away copy; no run is made.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ..common.json_safe import short
 from ..config import engine_config
 from ..config.lr_schedule import curve
+from ..config.recipe import renamed, stored
 from .engine_choice import DEFAULT
 from .estimate import Estimate, Forecast
 from .planner import Plan, summary
@@ -26,7 +27,7 @@ def as_dict(plan: Plan, forecast: Forecast) -> dict[str, object]:
         "network": values["network"],
         "data": values["data"],
         "recipe": values["recipe"],
-        "origins": {"recipe": dict(plan.origins), "engine": dict(plan.choice.origins)},
+        "origins": {"recipe": stored(plan.origins), "engine": dict(plan.choice.origins)},
         "lr_curve": lr_curve(plan),
         "engine": values["engine"],
         "seed": plan.config.seed,
@@ -48,7 +49,7 @@ def _short(value: object) -> object:
 
 
 def lr_curve(plan: Plan) -> list[list[float]]:
-    """Return the pairs (epoch, learning rate) at evenly spread updates of the run."""
+    """Return the pairs (epoch, learning rate) at evenly spread steps of the run."""
     recipe = plan.config.recipe
     rates = curve(recipe, plan.config.data.train // recipe.batch_size, CURVE_POINTS)
     return [[round(recipe.epochs * index / len(rates), 4), short(rate)] for index, rate in enumerate(rates)]
@@ -60,7 +61,7 @@ def as_lines(plan: Plan, forecast: Forecast) -> list[str]:
     return [
         summary(plan.config),
         "",
-        *_table(plan.config.recipe.to_dict(), plan.origins),
+        *_table(renamed(plan.config.recipe.to_dict()), plan.origins),
         "",
         *curve_lines(plan),
         "",
@@ -76,7 +77,7 @@ def recipe_lines(plan: Plan) -> list[str]:
     """Return the values of the recipe that are not the general default, each with its origin, and a small learning-rate
     curve.
     """
-    values = plan.config.recipe.to_dict()
+    values = renamed(plan.config.recipe.to_dict())
     chosen = {key: values[key] for key, origin in plan.origins.items() if origin != DEFAULT}
     return [*_table(chosen, plan.origins), *curve_lines(plan, SMALL_WIDTH, SMALL_HEIGHT)]
 

@@ -1,4 +1,4 @@
-"""A few updates of a throw-away copy of a run, to see how long they take. The run itself is left as it is.
+"""A few steps of a throw-away copy of a run, to see how long they take. The run itself is left as it is.
 
 The copy is put together by the same code as the run, on a few of its images. The state of the random numbers is as
 before afterwards, and the weights of the run do not exist yet.
@@ -28,21 +28,21 @@ from ..loop.trainer import Session
 from ..optim.fine_tuning import train_mode
 
 LONGEST_STEP_S = 0.5
-"""Where an update of a whole batch takes longer, one of fewer images is timed."""
+"""Where a step of a whole batch takes longer, one of fewer images is timed."""
 
 MIN_GROWTH = 1.5
 """A batch that is larger by less is not tried out."""
 
 SHORTEST_BLOCK_S = 0.01
-"""Updates are timed together until they take this long: a clock is not read after each of a few microseconds."""
+"""Steps are timed together until they take this long: a clock is not read after each of a few microseconds."""
 
 TINY_RATE = 1e-6
-"""Learning rate of the updates: the weights stay what they were, so that none of them becomes infinite."""
+"""Learning rate of the steps: the weights stay what they were, so that none of them becomes infinite."""
 
 
 @dataclass(frozen=True)
 class TrialTiming:
-    """Seconds of an update of ``batch`` images, those of the run or fewer, and of the evaluation of one image."""
+    """Seconds of a step of ``batch`` images, those of the run or fewer, and of the evaluation of one image."""
 
     step_s: float
     batch: int
@@ -62,7 +62,7 @@ class Trial:
         make_ready(self.session, config.engine)
 
     def updates(self, batch: int) -> Callable[[], None]:
-        """Return a function that makes one update with ``batch`` images, the data path included."""
+        """Return a function that makes one step with ``batch`` images, the data path included."""
         recipe = dataclasses.replace(self._recipe, batch_size=batch)
         session = self.session
         batches = TrainingBatches(self._data.train, session.input_transform, recipe, 0, session.num_classes)
@@ -97,14 +97,14 @@ class Trial:
         return work
 
     def fitting_batch(self) -> int:
-        """Return the run's batch where an update of it takes at most LONGEST_STEP_S, else a number of images that does.
+        """Return the run's batch where a step of it takes at most LONGEST_STEP_S, else a number of images that does.
 
         It is felt for from below, as nobody knows how long a large one takes. Leaves the machine warm for that size.
         """
         whole = self._recipe.batch_size
         batch = min(whole, 2 * self._recipe.accumulate)
         update = self.updates(batch)
-        seconds = min(self.seconds(update), self.seconds(update))  # the first update is slow in any case
+        seconds = min(self.seconds(update), self.seconds(update))  # the first step is slow in any case
         while batch < whole:
             larger = min(whole, int(batch * LONGEST_STEP_S / seconds))
             if larger < MIN_GROWTH * batch and larger < whole:
@@ -114,7 +114,7 @@ class Trial:
         return batch
 
     def timing(self, budget_s: float) -> TrialTiming:
-        """Return the seconds of an update, the median of blocks of updates that take ``budget_s`` together, and of an
+        """Return the seconds of a step, the median of blocks of steps that take ``budget_s`` together, and of an
         evaluation.
         """
         batch = self.fitting_batch()

@@ -1,6 +1,6 @@
 """Reads run directories, whatever they hold: damaged files, strange types and hostile names give gaps, never exceptions.
 
-The state that is shown is concluded, not merely read: a run whose status says *training* while nobody holds its lock has
+The state that is shown is inferred, not merely read: a run whose status says *training* while nobody holds its lock has
 *crashed* (liveness.py). Strings are cleaned for showing.
 """
 

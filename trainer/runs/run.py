@@ -20,7 +20,7 @@ class Run:
     """A run as it stood when it was read. All strings are cleaned for showing; missing figures are None.
 
     ``config`` is run.json and ``status`` status.json, each {} where it cannot be read; ``state`` is one of states.STATES;
-    ``reason`` says how *crashed* was concluded; ``problems`` name the files that are missing or damaged.
+    ``reason`` says how *crashed* was inferred; ``problems`` name the files that are missing or damaged.
     """
 
     id: str

@@ -35,4 +35,4 @@ STATES: dict[str, State] = {
 }
 
 ENDED = frozenset({"finished", "stopped", "failed", "diverged"})
-"""States that the trainer itself writes when it ends; *crashed* is never written, only concluded by a reader."""
+"""States that the trainer itself writes when it ends; *crashed* is never written, only inferred by a reader."""

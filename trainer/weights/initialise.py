@@ -173,7 +173,7 @@ def _resolve(source: Source, config: NetworkConfig, classes: tuple[str, ...], lo
         )
     new = sum(tensor.numel() for name, tensor in targets.items() if name in newly_initialised)
     log(
-        f"weights of {source.name}: {len(taken)} of {len(targets)} tensors taken over; "
+        f"weights of {source.name}: {len(taken)} of {len(targets)} tensors loaded; "
         f"{new:,} of {config.parameters:,} parameters are new: {_some(newly_initialised)}"
     )
     if source.file is not None and source.kind == FILE:

@@ -96,7 +96,7 @@ def _read_torch(path: Path) -> WeightFile:
     if isinstance(state.get("model"), dict):
         if state.get("schema") == checkpoint.SCHEMA:
             state = checkpoint.read(path)  # which also looks at the checksums
-        # A checkpoint to go on from has the moving average apart; it is what was judged.
+        # A checkpoint to go on from has the moving average apart; it is what was evaluated.
         average = state.get("average")
         tensors = average["network"] if average else state["model"]
         return _described(path, tensors, {key: value for key, value in state.items() if key in FACTS})

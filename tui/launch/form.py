@@ -175,7 +175,7 @@ def _left_to_train(form: LaunchForm, data: DataInfo, problems: dict[str, str]) -
 def _layers(form: LaunchForm, variant: registry.Variant, values: Mapping[str, object]) -> list[recipe_layers.Layer]:
     repeated = form.request.run.get("recipe")
     if isinstance(repeated, dict):
-        known = {key: value for key, value in repeated.items() if key in recipe.FIELDS}
+        known = {key: value for key, value in recipe.renamed(repeated).items() if key in recipe.FIELDS}
         layers = [recipe_layers.Layer("the run", known)]
     else:
         layers = [recipe_layers.Layer(f"{variant.family}.md", variant.recipe, general=True)]

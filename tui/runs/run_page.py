@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...trainer.common.text_safe import clean
+from ...trainer.config.recipe import renamed
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
 
@@ -51,7 +52,7 @@ def setup(run: Run) -> list[tuple[str, str]]:
     for part in PARTS:
         values = run.config.get(part)
         if isinstance(values, dict) and values:
-            rows += [(part, ""), *_flat(values)]
+            rows += [(part, ""), *_flat(renamed(values) if part == "recipe" else values)]
     known = {*PARTS, "schema", "id", "created", "argv", "host"}
     others = {key: value for key, value in run.config.items() if key not in known}
     if others:

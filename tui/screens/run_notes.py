@@ -16,7 +16,7 @@ LONGEST = 2000
 
 
 class RunNotesScreen(Dialog[Notes]):
-    """Ends with the notes as they shall be; ``field`` is the one to begin in, "tags" or "remark"."""
+    """Asks for tags and remark, and returns them; ``field`` is the one to begin in, "tags" or "remark"."""
 
     BINDINGS: ClassVar = key_bindings.bindings("dialog")
     HEADING = "Tags and remark"
