@@ -181,8 +181,8 @@ def anatomy(
 
     shape = None if input is None else _shape(input)
     if isinstance(network, str):
-        subject = external.network_spec(network, stem=stem, shape=shape)
-        return Anatomy(subject.name, subject.shape, external.anatomy_of(subject))
+        spec = external.network_spec(network, stem=stem, shape=shape)
+        return Anatomy(spec.name, spec.shape, external.anatomy_of(spec))
     if stem is not None:
         raise UsageError("stem", stem, "is for names of the catalogue; a module has the layout that it was made with")
     shape = shape or INPUT

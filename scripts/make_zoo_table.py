@@ -31,7 +31,7 @@ Written by `python scripts/make_zoo_table.py`.
 - *Same function*: the reference whose outputs equal ours to 1e-9 and gradients to 1e-7 (relative, float64, all weights
   random; the family's test says for which variants); "own re-computation" where there is no installed reference and the
   test computes the same by other means.
-- *Smallest*: the smallest square image that the layout takes, with the paper's / the small stem.
+- *Smallest*: the smallest square image that the network takes, with the paper's / the small stem.
 
 | network | year | parameters | multiply-adds | published | counts | same function | smallest | small stem |
 |---|---|---:|---:|---|---|---|---|---|

@@ -31,15 +31,15 @@ INSTEAD = "hand over its class, or a function that makes it, instead"
 Say = Callable[[str], None]
 
 
-def store(what: nn.Module | Callable[..., Any], name: str, folder: Path, say: Say) -> Stored:
+def store(what: nn.Module | Callable[..., Any], name: str, folder: Path, log: Log) -> Stored:
     """Store a network, or a class or function that makes one, in ``folder``, which is made.
 
-    UsageError where it cannot be stored, with what would help; nothing is left then. ``say`` is told when a file was
+    UsageError where it cannot be stored, with what would help; nothing is left then. ``log`` is told when a file was
     edited since it was imported.
     """
     folder.mkdir(parents=True)
     try:
-        return _written(folder, _stored(what, name, folder, say))
+        return _written(folder, _stored(what, name, folder, log))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -64,7 +64,7 @@ def _written(folder: Path, made: Stored) -> Stored:
     return made
 
 
-def _stored(what: Any, name: str, folder: Path, say: Say) -> Stored:
+def _stored(what: Any, name: str, folder: Path, log: Log) -> Stored:
     is_object = isinstance(what, nn.Module)
     named = what if hasattr(what, "__qualname__") and not is_object else type(what)
     module, qualname = str(named.__module__), str(named.__qualname__)
@@ -107,12 +107,12 @@ def _copied(files: Mapping[str, Path], folder: Path) -> tuple[str, ...]:
     return tuple(places)
 
 
-def _tell_changes(files: Mapping[str, Path], reloaded: set[str], say: Say) -> None:
+def _log_changes(files: Mapping[str, Path], reloaded: set[str], log: Log) -> None:
     for module, path in files.items():
         if module in sys.modules and own_files.has_changed(sys.modules[module]):
-            say(f"{path.name} has been edited since it was imported: the run uses the file as it is now")
+            log(f"{path.name} has been edited since it was imported: the run uses the file as it is now")
         elif module in reloaded:
-            say(f"{path.name} was reloaded since the network was made: the run uses the file as it is now")
+            log(f"{path.name} was reloaded since the network was made: the run uses the file as it is now")
 
 
 def _of_notebook(defined: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -183,10 +183,10 @@ def _write_object(value: Any, path: Path, parts: _Parts) -> str:
         return "pickle"
     except Exception as error:
         first = error
-    fresh = _Parts(parts.qualname)
+    again = _Parts(parts.qualname)
     pickler = _cloudpickle(parts.qualname, str(first)).Pickler
     try:
-        made = _pickled(pickler, value, fresh, by_value=False)
+        made = _pickled(pickler, value, again, by_value=False)
     except Exception as error:
         raise UsageError(
             "network", parts.qualname, f"cannot be stored: {user_code.describe(error)}; {INSTEAD}"

@@ -148,7 +148,7 @@ def test_the_papers_form_is_table_1() -> None:
         assert relative_difference(mine, reference) < 1e-9
 
 
-def test_other_forms_in_the_oracle() -> None:
+def test_other_versions_in_the_oracle() -> None:
     with_heads = counting.count(counting.on_meta(googlenet.googlenet_aux), (3, 224, 224))
     assert (with_heads.parameters, with_heads.macs) == (13_378_280, 1_582_671_872)
     with_heads = counting.count(counting.on_meta(googlenet.googlenet_bn_aux), (3, 224, 224))

@@ -73,7 +73,7 @@ def norm_relu(x: Tensor, norm: Any, channels: slice, relu: bool = True) -> Tenso
     return F.relu(x) if relu else x
 
 
-def test_three_forms_are_one_function() -> None:
+def test_three_versions_are_one_function() -> None:
     """Figure 3 of the paper: (a) branches summed, (b) concatenated before a common 1×1, (c) one grouped convolution."""
     cardinality, wide = 8, 4
     block = resnext.ResNeXtBlock(256, 64, 1, cardinality, wide).double().eval()

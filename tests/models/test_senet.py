@@ -114,7 +114,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
         ("se_resnet152", 66_821_848, 11_520_204_800),
     ],
 )
-def test_the_v1_5_forms_in_the_oracle(name: str, parameters: int, macs: int) -> None:
+def test_the_v1_5_versions_in_the_oracle(name: str, parameters: int, macs: int) -> None:
     count = counting.count(counting.on_meta(lambda: registry.build(name, v1_5=True)), (3, 224, 224))
     assert (count.parameters, count.macs) == (parameters, macs)
 

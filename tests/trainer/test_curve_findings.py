@@ -259,7 +259,7 @@ def write(path: Path, *records: dict) -> None:
         file.writelines(json.dumps(record) + "\n" for record in records)
 
 
-def test_a_story_is_read_from_the_file_with_its_evaluations_in_order(tmp_path: Path) -> None:
+def test_a_curve_is_read_from_the_file_with_its_evaluations_in_order(tmp_path: Path) -> None:
     assert read_curve_summary(run_of(tmp_path)).train == ()
     write(tmp_path, train_record(1, loss=2.0), eval_record(1, 0.5), train_record(150, loss=1.0), eval_record(2, 0.6))
     write(tmp_path, {"kind": "eval", "split": "test", "accuracy": 0.1})
@@ -281,7 +281,7 @@ def test_of_a_large_file_every_evaluation_is_read_and_the_training_sampled(tmp_p
 
 
 @pytest.mark.parametrize("count", [1, 3999, 4001, 9000])
-def test_the_app_tells_the_same_story_as_the_commands(count: int) -> None:
+def test_the_app_shows_the_same_figures_as_the_commands(count: int) -> None:
     records = [train_record(step, loss=3.0 - step / 9000) for step in range(count)]
     records += [eval_record(1, 0.5), eval_record(2, 0.7), train_record(count, loss=math.nan)]
     builder, history = CurveSummaryBuilder(), History()

@@ -109,7 +109,7 @@ def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> 
         planned(network="tiny", init_from=foreign)
 
 
-def test_the_form_of_the_earlier_run_is_kept(runs: Path) -> None:
+def test_the_stem_of_the_earlier_run_is_kept(runs: Path) -> None:
     earlier = trained(runs, "tiny", image_size=20)
     config, _ = planned(network="tiny", init_from=earlier.name)
     assert config.network.image_size == 20

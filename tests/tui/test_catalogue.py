@@ -206,7 +206,7 @@ async def test_too_small_a_terminal_gets_a_message(tmp_path: Path, size: tuple[i
         assert not app.screen.query_one("#too-small").display
 
 
-async def test_form_changes_the_figures(tmp_path: Path) -> None:
+async def test_stem_changes_the_figures(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:
         screen = catalogue(app)

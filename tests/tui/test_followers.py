@@ -156,7 +156,7 @@ def test_where_another_has_just_read_nothing_is_read(tmp_path: Path, bytes_read:
     follower = Follower(run.path)
     read_all(follower)
     run.write(eval_record(3, 0.9))
-    assert not follower.read(whole=True, fresh_s=60.0) and bytes_read[run.path.name] < size(run)
+    assert not follower.read(whole=True, recent_s=60.0) and bytes_read[run.path.name] < size(run)
     follower.read(whole=True)
     assert bytes_read[run.path.name] == size(run)
 

@@ -86,7 +86,7 @@ def test_a_preview_is_the_validation_and_before_it_the_training(tmp_path: Path) 
     assert preview_of(tmp_path / "nowhere") == RunPreview()
 
 
-def test_glances_tell_only_what_changed(tmp_path: Path) -> None:
+def test_previews_report_only_what_changed(tmp_path: Path) -> None:
     run, other = FakeRun(tmp_path, NAMES[0]), FakeRun(tmp_path, NAMES[1])
     run.write(eval_record(1, 0.6))
     told: queue.Queue[dict[str, RunPreview]] = queue.Queue()

@@ -67,7 +67,7 @@ class NamedSet:
     archive: str | None = None
     """One archive beside the folder from which the files can be unpacked; None: each file may itself end in .gz."""
 
-    def originals(self, data_folder: Path) -> tuple[Path, ...]:
+    def files_on_disk(self, data_folder: Path) -> tuple[Path, ...]:
         """Return the files that are on disk, or () when one is missing: unpacked ones first, then packed ones."""
         folder = data_folder / self.folder
         plain = tuple(folder / file for file in self.files)
@@ -197,7 +197,7 @@ def describe(
     else:
         folder = data_folder / entry.folder
         caches = settings.cache_folder() if cache_folder is None else cache_folder
-        on_disk = bool(entry.originals(data_folder)) or os.path.isfile(cache_path(caches, entry.name))
+        on_disk = bool(entry.files_on_disk(data_folder)) or os.path.isfile(cache_path(caches, entry.name))
     return DataInfo(
         entry.name,
         entry.title,

@@ -122,7 +122,7 @@ def load(
 def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, download: bool, log: Log) -> Stored:
     """Return a published set from its decoded copy, or decoded from its files and then kept."""
     path = dataset_info.cache_path(cache_folder, entry.name)
-    found = entry.originals(data_folder)
+    found = entry.files_on_disk(data_folder)
     stored = decoded_cache.read(path, published_sets.fingerprint(found) if found else None, log)
     if stored is not None:
         return stored
@@ -134,7 +134,7 @@ def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, 
         for part, (images, labels) in parts.items():
             writer.add(f"{part}.images", images)
             writer.add(f"{part}.labels", labels)
-        return writer.finish(published_sets.fingerprint(entry.originals(data_folder)), facts)
+        return writer.finish(published_sets.fingerprint(entry.files_on_disk(data_folder)), facts)
 
 
 def _assemble(

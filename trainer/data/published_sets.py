@@ -55,7 +55,7 @@ def fingerprint(files: tuple[Path, ...]) -> str:
 
 
 def _read_idx(entry: NamedSet, data_folder: Path, download: bool, log: Log) -> Parts:
-    if not entry.originals(data_folder):
+    if not entry.files_on_disk(data_folder):
         _download(entry, data_folder, download, log)
     folder = data_folder / entry.folder
     arrays = [

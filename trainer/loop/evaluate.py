@@ -42,7 +42,7 @@ def evaluate(
 
     ``batches`` gives images (B, C, H, W) and classes (B,). Nothing is fetched from the device before the last batch.
     A class without images has None as its accuracy; without any image loss and accuracy are NaN. Each rank of ``group``
-    gives its part of the images, which may be none, and all get the result for the whole. ``mirrored``: what is evaluated are
+    gives its part of the images, which may be none, and all get the result for the whole. ``mirrored``: evaluated are
     the mean scores of each image and its mirror image.
     """
     training = network.training

@@ -193,8 +193,8 @@ def build_session(
     hardware.configure_gpu(device, engine.tf32)
     network = build_network(config)
     first = config.network.pretrained
-    taken_over = first is not None and not begun
-    if taken_over and group.first:  # the file may be on this host alone
+    loads_weights = first is not None and not begun
+    if loads_weights and group.first:  # the file may be on this host alone
         initialise.load_initial_weights(network, config.network)
     newly_initialised = first.newly_initialised if first is not None else ()
     if recipe.freeze == "backbone":
@@ -205,7 +205,7 @@ def build_session(
         mean, std = tuple(mean) * config.network.in_channels, tuple(std) * config.network.in_channels
     layout = torch.channels_last if engine.channels_last else torch.contiguous_format
     network = network.to(device, memory_format=layout)  # pyright: ignore[reportCallIssue] torch declares no memory_format beside a device
-    if taken_over:
+    if loads_weights:
         group.broadcast_parameters(network)
     input_transform = InputTransform(mean, std, config.network.image_size, device, engine.channels_last)
     average = Average(network, copy.deepcopy(network), recipe.ema) if recipe.ema else None

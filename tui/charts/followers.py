@@ -63,24 +63,24 @@ class Follower:
         """All evaluations that are known."""
         return self._evaluations if self.history is None or self._scan is not None else self.history.evaluations
 
-    def read(self, *, whole: bool, fresh_s: float = 0.0) -> bool:
+    def read(self, *, whole: bool, recent_s: float = 0.0) -> bool:
         """Read on for a moment; whether the caller should go on at once, because there is more.
 
-        ``whole``: every record and not the evaluations alone. Where another thread has read within ``fresh_s`` seconds, that
-        one goes on, and this call does nothing.
+        ``whole``: every record and not the evaluations alone. Where another thread has read within ``recent_s`` seconds,
+        that one goes on, and this call does nothing.
         """
-        if self._is_fresh(whole, fresh_s):
+        if self._is_recent(whole, recent_s):
             return False
         with self.guard:
-            if self._is_fresh(whole, fresh_s):
+            if self._is_recent(whole, recent_s):
                 return False
             more = self._read(whole)
             self._read_at = time.monotonic()
             return more
 
-    def _is_fresh(self, whole: bool, fresh_s: float) -> bool:
+    def _is_recent(self, whole: bool, recent_s: float) -> bool:
         enough = self.history is not None or not whole
-        return enough and time.monotonic() - self._read_at < fresh_s
+        return enough and time.monotonic() - self._read_at < recent_s
 
     def _read(self, whole: bool) -> bool:
         if self.history is None and (whole or (self._scan is None and self._size() <= SHORT_FILE)):

@@ -104,7 +104,7 @@ class ChartReader:
         self._going_on = {
             follower.path
             for follower in followers
-            if follower.read(whole=True, fresh_s=0.0 if follower.path in self._going_on else self._every_s / 2)
+            if follower.read(whole=True, recent_s=0.0 if follower.path in self._going_on else self._every_s / 2)
         }
         return bool(self._going_on)
 

@@ -133,7 +133,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("left", "go(0,0,-1)", "The value to the left", "pixel", palette=False),
     Command("full_stop", "go(1,0,0)", "The next output channel", "pixel", "next channel", rank=6, palette=False),
     Command("comma", "go(-1,0,0)", "The output channel before", "pixel", palette=False),
-    Command("W", "trained", "The weights of a trained run, or fresh ones again", "pixel", "trained weights", rank=7),
+    Command("W", "trained", "The weights of a trained run, or newly drawn ones", "pixel", "trained weights", rank=7),
     # The model file
     Command("j,down", "move(1)", "Down", "code", palette=False),
     Command("k,up", "move(-1)", "Up", "code", palette=False),
@@ -231,7 +231,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "o", "order", "Order by age, accuracy, network, data set, state, time left or tags", "runs", "order", rank=28
     ),
-    Command("u", "unmark", "Nothing is marked or pinned any more", "runs", "unmark", rank=29),
+    Command("u", "unmark", "Remove all marks and the pin", "runs", "unmark", rank=29),
     Command("M", "machine", "What the machine is doing, shown or hidden", "runs", "machine", rank=31),
     # One run, in the list or on its own screen
     Command("s", "stop", "Stop this run; a checkpoint is written", "one-run", "stop", rank=9),
@@ -244,14 +244,14 @@ COMMANDS: tuple[Command, ...] = (
     Command("p", "pin", "Pin this run: its curves are drawn over the others", "one-run", "pin", rank=16),
     Command("i", "explain", "What the sentences on the curve mean", "one-run", "explain", rank=17),
     Command("c", "clone", "Train again with changes", "one-run", "clone", rank=18),
-    Command("t", "train", "Train this network anew", "one-run", "train", rank=30),
+    Command("t", "train", "Train this network again", "one-run", "train", rank=30),
     Command("n", "edit_notes('remark')", "A remark on this run", "one-run", "remark", rank=32),
     Command("number_sign", "edit_notes('tags')", "Tags of this run", "one-run", "tags", rank=33),
     Command("D,delete", "delete", "Delete this run with its checkpoints", "one-run", "delete", rank=39),
     # The screen of one run
     Command("1", "tab('charts')", "The charts", "run"),
     Command("2", "tab('classes')", "Accuracy of each class", "run"),
-    Command("3", "tab('confusion')", "Which classes are taken for which", "run"),
+    Command("3", "tab('confusion')", "Which classes are mistaken for which", "run"),
     Command("4", "tab('log')", "What it printed", "run", "log", rank=8),
     Command("5", "tab('setup')", "Its configuration and its files", "run", "setup", rank=8),
     Command("o", "order", "Classes in their order, or the worst first", "run", "order", rank=8),

@@ -92,9 +92,9 @@ class PreviewWatch:
         if path not in self._watched:
             self._watched[path] = self._followers.watch(path, whole=False)
         follower = self._watched[path]
-        more, fresh_s = True, self._every_s / 2
+        more, recent_s = True, self._every_s / 2
         while more and not self._stopped:
-            more, fresh_s = follower.read(whole=False, fresh_s=fresh_s), 0.0
+            more, recent_s = follower.read(whole=False, recent_s=recent_s), 0.0
         version = follower.version
         if follower.stage < OUTLINED or self._told.get(path) == version:
             return None

@@ -86,7 +86,7 @@ class RunTail:
         known = UNREAD, -1
         more = False
         while not self._stopped:
-            more = follower.read(whole=True, fresh_s=0.0 if more else self._every_s / 2)
+            more = follower.read(whole=True, recent_s=0.0 if more else self._every_s / 2)
             batch = log.read() if self._with_log else LogBatch([])
             stage, version = follower.stage, follower.version
             # While a long history is read its sketch speaks: what a curve says by its first half could be wrong.
