@@ -82,7 +82,7 @@ def start(
     ascii_only: Annotated[bool | None, typer.Option("--ascii/--unicode", help="Draw the app in ASCII.")] = None,
     mouse: Annotated[bool, typer.Option("--mouse/--no-mouse", help="Let the app use the mouse.")] = True,
     notify: Annotated[
-        str | None, typer.Option(help="What the terminal is told when a run ends: none, bell or osc9.")
+        str | None, typer.Option(help="How the terminal announces the end of a run: none, bell or osc9.")
     ] = None,
     runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs that the app shows.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets, for the app.")] = None,

@@ -1,4 +1,4 @@
-"""Narration of the commands: lines on stderr, which a terminal that is gone does not take and nobody misses."""
+"""Log lines of the commands on stderr; they are dropped where the terminal is gone."""
 
 from __future__ import annotations
 

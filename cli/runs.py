@@ -90,7 +90,9 @@ def show(
 def watch(
     context: typer.Context,
     run: RunId,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line: records, then the run.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line: records, then the run.")
+    ] = False,
     runs: Folder = None,
 ) -> None:
     """Follow a run in plain text until it ends; Ctrl-C leaves the run alone. Exit code 1 if it fails."""

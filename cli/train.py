@@ -277,7 +277,7 @@ def _print_results(found: list) -> None:
 
 
 def _emit(text: str) -> None:
-    """Write to stdout. Where nobody is left to read it, the exit code still tells how the run ended."""
+    """Write to stdout. Where no reader is left, the exit code still tells how the run ended."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -142,7 +142,7 @@ def key_to_paint(terminal: Terminal, key: bytes) -> float:
 
 
 def at_rest(terminal: Terminal, seconds: float) -> dict[str, float]:
-    """Return the bytes a second and share of a core while nobody touches a key."""
+    """Return the bytes a second and share of a core while no key is pressed."""
     wait(terminal, 5.0)
     begun, before = time.perf_counter(), processor_s(terminal)
     count = wait(terminal, seconds)

@@ -1,4 +1,4 @@
-"""Write docs/zoo.md: every variant with its counts, what they were held against, and the smallest image it takes.
+"""Write docs/zoo.md: every variant with its counts, what they were compared with, and the smallest image it takes.
 
 usage: python scripts/make_zoo_table.py [--check]
 

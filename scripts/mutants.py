@@ -125,7 +125,7 @@ def draw(sources: Mapping[str, str], tests: Mapping[str, tuple[str, ...]], count
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a mutant fared against some tests: the first test that failed, or why the run ended; "" where all passed."""
+    """The result of some tests with a mutant: the first test that failed, or why the run ended; "" where all passed."""
 
     died_by: str
     seconds: float
@@ -224,7 +224,7 @@ def read_results(path: Path, header: Mapping[str, object]) -> list[dict]:
 
 
 def read_equivalent(path: Path) -> dict[tuple[str, str, str, str], str]:
-    """Return the reason of each mutant that nobody could notice, by file, kind, and its lines before and after."""
+    """Return the reason of each equivalent mutant, by file, kind, and its lines before and after."""
     if not path.exists():
         return {}
     entries = tomllib.loads(path.read_text()).get("equivalent", [])

@@ -108,7 +108,7 @@ def differs(mutation: Mutation, text: str) -> bool:
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield all nodes but those whose change nobody could notice, or whose place is not known."""
+    """Yield all nodes but those whose change has no effect, or whose place is not known."""
     yield tree
     for name, value in ast.iter_fields(tree):
         if name in ("annotation", "returns", "decorator_list", "type_params"):

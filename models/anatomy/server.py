@@ -1,4 +1,4 @@
-"""Answer questions about networks, so that whoever asks need not load torch.
+"""Answer questions about networks for a process that does not load torch.
 
 Started as `python -m cnn_explorer.models.anatomy.server`.
 

@@ -21,7 +21,7 @@ from .bare import loss_of
 
 
 class PilImages(Dataset):
-    """A data set in the manner of torchvision: uint8 arrays (N, H, W[, 3]), given out as transformed PIL images."""
+    """A data set as torchvision has them: uint8 arrays (N, H, W[, 3]), given out as transformed PIL images."""
 
     def __init__(self, samples: LabelledImages, transform: Any) -> None:
         images = samples.images.permute(0, 2, 3, 1).contiguous().numpy()

@@ -29,7 +29,7 @@ class OwnNetwork:
     pickled: str = ""
 
     def to_dict(self) -> dict[str, object]:
-        """Return the values as JSON has them, with a warning for whoever reads the file."""
+        """Return the values as JSON has them, with a warning for readers of the file."""
         return {"path": self.path, "kind": self.kind, "pickled": self.pickled, "warning": OWN_WARNING}
 
 

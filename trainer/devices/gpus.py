@@ -29,7 +29,7 @@ def by_free_memory() -> list[int]:
 
 
 def occupants(device: torch.device) -> str | None:
-    """Return who computes on a GPU beside this process, in one line; None where nobody does or that cannot be known."""
+    """Return who else computes on a GPU, in one line; None where no other process does or that cannot be known."""
     if device.type != "cuda":
         return None
     known = _by_identifier()

@@ -18,7 +18,7 @@ _FIRST = ("kind", "split", "step", "epoch", "images", "time", "loss", "accuracy"
 
 
 def default_target(path: Path, file_format: str) -> Path | None:
-    """Return where an export goes when nobody says where: None is stdout, the rest lies in the working directory.
+    """Return where an export goes without ``--output``: None is stdout, other formats go into the working directory.
 
     Event files of several runs lie side by side, so that `tensorboard --logdir tensorboard` shows them all.
     """

@@ -33,7 +33,7 @@ def train_mode(network: nn.Module) -> None:
 
 
 def rate_scales(network: nn.Module, recipe: Recipe, newly_initialised: Collection[str]) -> dict[str, float]:
-    """Return the factor on the learning rate of each parameter: 1 for what is fresh, for the rest ``backbone_lr``, and
+    """Return the factor on the learning rate of each parameter: 1 for newly initialised ones, else ``backbone_lr``, and
     less in depth.
 
     ``layer_decay`` multiplies once for each declared stage between a parameter and the last one (Howard and Ruder, ULMFiT,

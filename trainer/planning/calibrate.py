@@ -1,4 +1,4 @@
-"""Which precision, memory layout, compilation and CUDA graphs make this network fast on this machine: it is tried.
+"""Which precision, memory layout, compilation and CUDA graphs make this network fast on this machine, found by trying.
 
 All of these help one network and slow down another. So a few steps of throw-away copies of the run are timed, each choice
 beside the best one so far, in turns, so that what else the machine does strikes both. Choices change the rounding of single

@@ -150,7 +150,7 @@ def _place(engine: Engine) -> str:
 
 
 def smaller(network: NetworkConfig) -> str:
-    """Return what to train instead: the layout for small images where it was not taken, else a smaller network of the
+    """Return what to train instead: the stem for small images where it was not taken, else a smaller network of the
     family.
     """
     if outside.is_outside(network.name):

@@ -82,7 +82,7 @@ def check_tag(tag: str) -> str:
 
 
 def write_notes(path: Path, notes: Notes) -> None:
-    """Replace notes.json; done by whoever watches, while the trainer runs or not. Raises WorkError."""
+    """Replace notes.json, while the trainer runs or not. Raises WorkError."""
     if not path.is_dir():
         raise UsageError("run", path.name, f"is no longer there: {path} is missing")
     contents = {"schema": 1, "tags": list(notes.tags), "remark": notes.remark}

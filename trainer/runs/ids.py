@@ -27,7 +27,7 @@ _MARKS = ("run.json", "status.json", "lock")
 
 
 def new_id(network: str, dataset: str, now: datetime) -> str:
-    """Return a fresh name for a run of ``network`` on ``dataset`` begun at ``now`` (any time zone; a naive time is UTC)."""
+    """Return a new name for a run of ``network`` on ``dataset`` begun at ``now`` (any time zone; a naive time is UTC)."""
     when = now.astimezone(UTC) if now.tzinfo else now
     ending = "".join(secrets.choice(_DIGITS) for _ in range(4))
     return f"{when:%Y%m%d-%H%M%S}-{_word(network)}-{_word(dataset)}-{ending}"

@@ -1,4 +1,4 @@
-"""Writes a run directory; its layout is told in docs/run-directory.md. One process writes, any number of others read.
+"""Writes a run directory, which docs/run-directory.md describes. One process writes, any number of others read.
 
 Nothing here need end a training: a full disk raises :class:`DiskFull`, any other refusal :class:`RunWriteError`, the
 files stay whole, and the caller can go on and try again with the next record.
@@ -182,9 +182,9 @@ class RunWriter:
         self.record({"kind": "event", "name": name, "detail": detail} | values)
 
     def status(self, **changes: object) -> None:
-        """Change keys of status.json and replace it, with a fresh heartbeat and this process's identity.
+        """Change keys of status.json and replace it, with a new heartbeat and this process's identity.
 
-        The end states are made durable, and where the disk has no room for a second copy they are written over the old one,
+        The end states are flushed to disk, and where the disk has no room for a second copy they are written over the old one,
         so that a finished run is never taken for a crashed one. Raises DiskFull or RunWriteError otherwise.
         """
         with self._guard:

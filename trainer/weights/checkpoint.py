@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill, a power loss and a full disk: written beside, made durable, renamed, checked.
+"""Checkpoints that survive a kill, a power loss and a full disk: written under another name, flushed, renamed, checked.
 
 At any moment last.pt or previous.pt is whole. Files are read with ``weights_only=True``: a checkpoint from a stranger
 can hold wrong numbers but no program. The zip container has a checksum of every tensor, which torch does not look at;

@@ -34,7 +34,7 @@ class Stroke:
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Smallest and largest value; None where nothing is to be seen."""
+        """Smallest and largest value; None where nothing is visible."""
         if not self.placed.any():
             return None
         return float(np.min(self.low[self.placed])), float(np.max(self.high[self.placed]))

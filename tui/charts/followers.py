@@ -156,7 +156,7 @@ class Follower:
             return tuple(accuracies), number(last.get("images_per_s"))
 
     def out_of_sight(self) -> None:
-        """Forget the history that was read for a list alone, whose row is not to be seen any more."""
+        """Forget the history that was read for a list alone, whose row is no longer visible."""
         if not self.drawn:
             self.forget_history()
 
@@ -194,7 +194,7 @@ class Follower:
 
 
 class Followers:
-    """The followers of an app, one for each run that anybody shows. For all threads."""
+    """The followers of an app, one for each run that is shown. For all threads."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -220,7 +220,7 @@ class Followers:
             self._let_go()
 
     def _let_go(self) -> None:
-        """Forget followers that nobody needs, and of the histories that nobody draws the oldest beyond MOST_BYTES."""
+        """Forget followers without users, and of the histories that are not drawn the oldest beyond MOST_BYTES."""
         kept = 0
         for path, follower in reversed(list(self._known.items())):
             if self._watchers[path, True]:

@@ -79,7 +79,7 @@ def environment() -> dict[str, str]:
 
 
 def _decided() -> bool:
-    """Return whether whoever started the app decided which GPUs CUDA sees, or how it numbers them."""
+    """Return whether the environment of the app decides which GPUs CUDA sees, or how it numbers them."""
     return any(name in os.environ for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"))
 
 

@@ -80,7 +80,7 @@ def problem(setting: ConvSetting, side: int) -> str:
 
 
 def without_effect(setting: ConvSetting, name: str) -> str:
-    """Return why the field ``name`` has no say as the setting stands; "" where it has one."""
+    """Return why the field ``name`` has no effect with this setting; "" where it has one."""
     resolved = setting.resolved
     if name == "dilation" and resolved.kind == "pointwise":
         return "a pointwise kernel is a single pixel: there is nothing to dilate"

@@ -1,4 +1,4 @@
-"""The layer tree that the helper process computed, as plain data: which rows are to be seen, and what stands in them."""
+"""The layer tree that the helper process computed, as plain data: which rows are visible, and what they contain."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def opened_to(tree: LayerNode, depth: int) -> set[str]:
 
 
 def visible(tree: LayerNode, opened: Set[str], *, only_changes: bool = False) -> list[LayerNode]:
-    """Return the rows to be seen: the children of open ones; with ``only_changes`` those alone whose output has another
+    """Return the visible rows: the children of open ones; with ``only_changes`` those alone whose output has another
     size.
     """
     rows: list[LayerNode] = []

@@ -1,4 +1,4 @@
-"""Which network to compare another with when nobody said which. No torch."""
+"""Which network another is compared with by default. No torch."""
 
 from __future__ import annotations
 

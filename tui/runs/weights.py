@@ -1,4 +1,4 @@
-"""Which run's trained weights fit the network that is shown: the newest one with the same layout and image."""
+"""Which run's trained weights fit the network that is shown: the newest one with the same stem and image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def why_not(runs: Sequence[Run], selection: NetworkSelection) -> str:
 
 
 def details(run: Run) -> dict[str, Any]:
-    """Return what the helper process must know beside the subject: where the weights are, and for how many classes."""
+    """Return what the helper process must know beside the selection: where the weights are, and for how many classes."""
     return {"weights": str(run.path / BEST), "num_classes": _network(run).get("num_classes")}
 
 

@@ -122,7 +122,7 @@ class CatalogueScreen(BaseScreen):
             panes.border_title = f"{selection.variant.title} · {selection.network} · {selection.variant.year}"
 
     def show_selection(self) -> None:
-        """Fill the panes that are to be seen with the network under the cursor."""
+        """Fill the visible panes with the network under the cursor."""
         selection = self.selection
         if selection is not None and self.is_mounted:
             self.panes.show_selection(selection)

@@ -14,7 +14,7 @@ FIELDS = (("size", "side of the image in pixels"), ("channels", "channels"), ("b
 
 
 class InputSizeScreen(Dialog[NetworkSelection]):
-    """Ends with the changed subject."""
+    """Asks for another image; returns the changed selection."""
 
     HEADING = "Image"
 

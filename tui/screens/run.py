@@ -167,7 +167,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self.call_after_refresh(self.action_tab, self.tabs.current)
 
     def _fill(self) -> None:
-        """Put what is known into the panes that are to be seen."""
+        """Put what is known into the visible panes."""
         run = self._run
         if run is None:
             return

@@ -32,7 +32,7 @@ TONES = {"added": "good", "removed": "bad"}
 
 
 class DiffPane(Pane):
-    """The subject beside its predecessor, or beside whatever was chosen."""
+    """The selected network beside its predecessor, or beside another that was chosen."""
 
     BINDINGS: ClassVar = key_bindings.bindings("diff")
     TERMS: ClassVar = ("verdict", "parameters", "MACs", "depth", "sees")

@@ -34,7 +34,7 @@ class FilterInput(Input):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is to be seen."""
+        """Whether it is visible."""
         return self.has_class("-open")
 
     def open(self) -> None:

@@ -82,7 +82,7 @@ class ImageView(LineDrawn):
         return Strip(segments).crop_extend(cells, cells + width, base)
 
     def _corner(self) -> tuple[int, int]:
-        """Return the first row and column to be seen: where the image has more than there is room for, those around the
+        """Return the first visible row and column: where the image has more than there is room for, those around the
         frame.
         """
         lines = self.lines

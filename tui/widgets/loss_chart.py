@@ -1,4 +1,4 @@
-"""A chart of curves. Behind it is plotext, through textual-plotext; whoever uses it hands over plain data.
+"""A chart of curves. Behind it is plotext, through textual-plotext; its callers pass plain data.
 
 A gap in a curve is a NaN. Whatever comes in, the numbers that go to the library can be plotted.
 """

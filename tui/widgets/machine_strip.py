@@ -18,7 +18,7 @@ MOST_LINES = 9
 
 
 class MachineStrip(Widget):
-    """Samples while it is to be seen, and only then."""
+    """Samples while it is visible, and only then."""
 
     TERMS: ClassVar = ("►", "N/A")
 

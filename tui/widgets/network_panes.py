@@ -55,7 +55,7 @@ class NetworkPanes(Tabs):
         self.show(key, BESIDE.get(key, "note") if two else "")
 
     def show_selection(self, selection: NetworkSelection) -> None:
-        """Fill what is to be seen with a network."""
+        """Fill the visible panes with a network."""
         for pane in self.shown:
             if isinstance(pane, Pane):
                 pane.show(selection)

@@ -1,4 +1,4 @@
-"""What the panes of a network have in common: they are shown a subject, and most of them wait for the helper process."""
+"""What the panes of a network have in common: they show a selected network, and most of them wait for the helper process."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Pane(Vertical):
         return next((widget for widget in self.query("*") if widget.focusable), None)
 
     def show(self, selection: NetworkSelection) -> None:
-        """Show a subject, unless it is shown already. What could not be answered is asked again."""
+        """Show a selection, unless it is shown already. Questions without an answer are asked again."""
         if selection != self.selection or self._failed:
             self.selection = selection
             self._failed = False
             self.fill(selection)
 
     def fill(self, selection: NetworkSelection) -> None:
-        """Put the subject on the screen."""
+        """Show the selection on the screen."""
 
     def go_back(self) -> bool:
         """Undo one step inside the pane; False where there is none."""

@@ -104,7 +104,7 @@ class PixelView(Widget, can_focus=True):
 
     @dataclass
     class OtherWeights(Message):
-        """The weights of a trained run are wanted, or the fresh ones again."""
+        """Take the weights of a trained run, or newly drawn ones again."""
 
     def __init__(self) -> None:
         super().__init__(id="pixel", classes="one-line")

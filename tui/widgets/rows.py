@@ -116,7 +116,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
 
     @property
     def keys_in_sight(self) -> tuple[str, ...]:
-        """Keys of the rows that are to be seen."""
+        """Keys of the visible rows."""
         top = self.scroll_offset.y
         return tuple(row.key for row in self.rows[top : top + max(self._page, 0)])
 
@@ -184,7 +184,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         self.post_message(self.Moved(self, self.key))
 
     def _show_cursor(self) -> bool:
-        """Scroll until the cursor is to be seen; whether that was needed."""
+        """Scroll until the cursor is visible; return whether that was needed."""
         height = self._page
         if height <= 0:
             return False

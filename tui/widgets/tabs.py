@@ -88,7 +88,7 @@ class Tabs(Vertical):
 
     @property
     def shown(self) -> list[Widget]:
-        """The panes that are to be seen, the current one first."""
+        """The visible panes, the current one first."""
         keys = [self.current, self.companion]
         return [self._panes[key] for key in keys if key in self._panes and self._panes[key].is_mounted]
 
@@ -105,7 +105,7 @@ class Tabs(Vertical):
         self.call_next(self._bring)
 
     async def _bring(self) -> None:
-        """Make the panes that are to be seen, as far as they are missing, and hide the others."""
+        """Make the visible panes, as far as they are missing, and hide the others."""
         key, row = self.current, self.query_one(".tab-panes")
         for wanted in filter(None, (key, self.companion)):
             if wanted not in self._panes:

@@ -52,7 +52,7 @@ class Questions:
         return False
 
     def answered(self, answer: Answer) -> None:
-        """Pass an answer on to whoever asked."""
+        """Pass an answer on to those who asked."""
         key = self._open.pop(answer.number, None)
         if key is None:
             return
