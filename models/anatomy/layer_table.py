@@ -1,4 +1,4 @@
-"""The anatomy of a network: a tree of stages, blocks, layers and operations with shapes, parameters, MACs and receptive fields.
+"""The anatomy of a network: a tree of stages, blocks, layers and operations with shapes, MACs and receptive fields.
 
 Plain data, ready for JSON; computed on the meta device from one run (``trace``), never on the network in training.
 """

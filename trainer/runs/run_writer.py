@@ -184,7 +184,7 @@ class RunWriter:
     def status(self, **changes: object) -> None:
         """Change keys of status.json and replace it, with a new heartbeat and this process's identity.
 
-        The end states are flushed to disk, and where the disk has no room for a second copy they are written over the old one,
+        The end states are flushed, and where the disk has no room for a second copy they are written over the old one,
         so that a finished run is never taken for a crashed one. Raises DiskFull or RunWriteError otherwise.
         """
         with self._guard:
