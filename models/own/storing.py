@@ -28,7 +28,7 @@ ADVICE = "write it into a file (%%writefile net.py in a notebook) and import it"
 
 INSTEAD = "hand over its class, or a function that makes it, instead"
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def store(what: nn.Module | Callable[..., Any], name: str, folder: Path, log: Log) -> Stored:
@@ -86,7 +86,7 @@ def _stored(what: Any, name: str, folder: Path, log: Log) -> Stored:
     for name in sorted(parts.modules - files.keys()):
         hint = f"cannot be stored: its file {sys.modules[name].__file__} is not there any more"
         raise UsageError("network", qualname, hint)
-    _tell_changes(files, parts.reloaded, say)
+    _log_changes(files, parts.reloaded, log)
     made = _described(name, "object" if is_object else "callable", module, qualname, _copied(files, folder))
     return replace(made, pickled=pickled, **_of_notebook(parts.notebook))
 
@@ -191,7 +191,7 @@ def _write_object(value: Any, path: Path, parts: _Parts) -> str:
         raise UsageError(
             "network", parts.qualname, f"cannot be stored: {user_code.describe(error)}; {INSTEAD}"
         ) from None
-    vars(parts).update(vars(fresh))
+    vars(parts).update(vars(again))
     path.write_bytes(made)
     return "cloudpickle"
 

@@ -46,7 +46,7 @@ class CurveSummary:
 
     @property
     def trained(self) -> float:
-        """Passes over the training part made so far."""
+        """Passes over the training split made so far."""
         return max((point.epoch for point in (*self.train[-1:], *self.validation[-1:])), default=0.0)
 
     def train_in(self, first: float, last: float) -> CurvePoint:

@@ -65,7 +65,7 @@ class InputTransform:
 
 
 class TrainingBatches:
-    """The training part of a data set, shuffled and augmented anew in every epoch, all by the seed.
+    """The training split of a data set, shuffled and augmented anew in every epoch, all by the seed.
 
     The last images of an order that fill no batch are left out; the next epoch has another order. With sampling "balanced"
     images of rare classes come several times in it. One of several ranks makes its rows of each batch; UsageError where a

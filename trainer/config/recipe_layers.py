@@ -153,9 +153,9 @@ def check_classes(resolved: Resolved, classes: Sequence[str]) -> None:
 
 
 def fit_to(resolved: Resolved, images: int) -> tuple[Recipe, str]:
-    """Return the recipe for a training part of ``images``, and a remark where something had to be changed, else "".
+    """Return the recipe for a training split of ``images``, and a remark where something had to be changed, else "".
 
-    A batch larger than the training part is an error where somebody asked for it. Where nobody did, it is made so small
+    A batch larger than the training split is an error where somebody asked for it. Where nobody did, it is made so small
     that an epoch has twenty updates, or that it holds sixteen images, and the rate goes with it unless it was asked
     for: in proportion for SGD (Goyal et al., arXiv:1706.02677, section 2.1), by the root for the others (Malladi et
     al., arXiv:2205.10287, for Adam; You et al., arXiv:1904.00962, for LAMB).
@@ -165,7 +165,7 @@ def fit_to(resolved: Resolved, images: int) -> tuple[Recipe, str]:
         raise UsageError("dataset", None, "has no images to train on")
     if "batch_size" in resolved.asked:
         if recipe.batch_size > images:
-            hint = f"is more than the training part has; the largest that works is {images}"
+            hint = f"is more than the training split has; the largest that works is {images}"
             raise refused(resolved, "batch_size", hint)
         return recipe, ""
     largest = max(images // UPDATES_PER_EPOCH, min(SMALLEST_BATCH, max(1, images // 2)))

@@ -150,7 +150,7 @@ class Trainer:
 
     @property
     def epochs_done(self) -> float:
-        """Passes over the training part, a whole number unless the run stands within an epoch."""
+        """Passes over the training split, a whole number unless the run stands within an epoch."""
         whole, rest = divmod(self.step, self._per_epoch)
         return round(self.step / self._per_epoch, 4) if rest else whole
 

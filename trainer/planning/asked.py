@@ -60,7 +60,7 @@ class Asked:
 
     @property
     def held_out(self) -> float | None:
-        """The validation part, a share or a number."""
+        """The validation split, a share or a number."""
         return _first(self.request.data.validation, self.file.data.validation)
 
     @property

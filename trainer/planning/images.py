@@ -14,7 +14,7 @@ from .networks import Network
 
 
 def describe(asked: Asked, network: Network, stem: str, size: int | None) -> DataInfo:
-    """Tell what the data set is; a person's own images are scaled to what the network's stem is for where no size is given."""
+    """Return what the data set is; without a size, a person's own images are scaled to what the network's stem is for."""
     if asked.dataset.startswith(dataset_info.FOLDER) and size is None:
         variant = network.variant
         paper = variant.paper_stem.input[1]

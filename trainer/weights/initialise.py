@@ -151,7 +151,7 @@ def with_weights(
         return config
     begin = _resolve(source, config, classes, log)
     if recipe.freeze == "backbone" and not begin.newly_initialised:
-        hint = f"would leave nothing to learn: all weights of {config.name} are taken over, the last layer's too"
+        hint = f"would leave nothing to learn: all weights of {config.name} are loaded, the last layer's too"
         raise UsageError("freeze", recipe.freeze, f"{hint}, as the classes are the same")
     return dataclasses.replace(config, pretrained=begin)
 

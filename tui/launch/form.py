@@ -159,7 +159,7 @@ def fill(
 
 
 def _left_to_train(form: LaunchForm, data: DataInfo, problems: dict[str, str]) -> int:
-    """Return what is left of the training part after the form's share, or the usual one, is held out; 0 where nothing
+    """Return what is left of the training split after the form's share, or the usual one, is held out; 0 where nothing
     is.
     """
     if data.validation:
