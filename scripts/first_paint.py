@@ -3,7 +3,8 @@
     python scripts/first_paint.py [--runs 11] [--size 120x40] [--json]
 
 Measured from before fork to the moment at which the catalogue's first network stands in what the app wrote. Printed
-beside it: `cnn-explorer list` and `--help` to their last byte. Medians, after one run to warm the disk cache. The time on
+beside it: `cnn-explorer list` and `--help` to their last byte, and a bare interpreter (`python -c pass`), with the ratios
+of the medians to it, which other machines can be compared by. Medians, after one run to warm the disk cache. The time on
 the processor stands beside the time on the wall: on a machine that does other things too, the latter is longer.
 """
 
@@ -29,6 +30,7 @@ import time
 from cnn_explorer.models.catalogue import registry
 
 MODULE = [sys.executable, "-m", "cnn_explorer"]
+BARE = "interpreter"
 PATIENCE_S = 30.0
 
 
@@ -71,10 +73,10 @@ def processor_seconds(pid: int) -> float:
 
 
 def command(words: list[str], home: str) -> tuple[float, float]:
-    """Return the seconds that a command takes from start to end: on the wall and on the processor."""
+    """Return the seconds that a process takes from start to end: on the wall and on the processor."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
-    subprocess.run([*MODULE, *words], stdout=subprocess.DEVNULL, env=environment(home), check=True)
+    subprocess.run(words, stdout=subprocess.DEVNULL, env=environment(home), check=True)
     wall = time.perf_counter() - begun
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
@@ -87,14 +89,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     width, height = map(int, chosen.size.split("x"))
-    times: dict[str, list[tuple[float, float]]] = {"first paint": [], "list": [], "--help": []}
+    times: dict[str, list[tuple[float, float]]] = {"first paint": [], "list": [], "--help": [], BARE: []}
     with tempfile.TemporaryDirectory() as home:
         for number in range(chosen.runs + 1):
             # Interleaved, so that whatever else the machine does falls on all alike.
             measured = {
                 "first paint": first_paint((width, height), home),
-                "list": command(["list"], home),
-                "--help": command(["--help"], home),
+                "list": command([*MODULE, "list"], home),
+                "--help": command([*MODULE, "--help"], home),
+                BARE: command([sys.executable, "-c", "pass"], home),
             }
             if number:
                 for name, seconds in measured.items():
@@ -111,7 +114,8 @@ def report(times: dict[str, list[tuple[float, float]]], chosen: argparse.Namespa
     for name, (wall, processor) in medians.items():
         low, high = min(row[0] for row in times[name]), max(row[0] for row in times[name])
         spread = f"fastest {1000 * low:.0f}, slowest {1000 * high:.0f}; on the processor {1000 * processor:.0f}"
-        print(f"{name:<12} median {1000 * wall:6.0f} ms   ({spread})")
+        ratio = f"{wall / medians[BARE][0]:.1f} bare starts, "
+        print(f"{name:<12} median {1000 * wall:6.0f} ms   ({ratio if name != BARE else ''}{spread})")
 
 
 if __name__ == "__main__":
