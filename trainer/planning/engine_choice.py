@@ -52,11 +52,11 @@ def place(asked: Asked, placement: Placement, log: Log) -> Choice:
         threads = max(1, threads // placement.sharing)
     devices = placement.devices if len(placement.devices) > 1 else ()
     engine = dataclasses.replace(choice.engine, devices=devices, threads=threads)
-    _tell_devices(engine, asked.file, log)
+    _log_devices(engine, asked.file, log)
     return dataclasses.replace(choice, engine=engine)
 
 
-def _tell_devices(chosen: Engine, file: TrainRequest, log: Log) -> None:
+def _log_devices(chosen: Engine, file: TrainRequest, log: Log) -> None:
     """Say whose processes are on the GPUs, and that an earlier run had more of these."""
     for device in chosen.devices or (chosen.device,):
         if line := gpus.occupants(torch.device(device)):
