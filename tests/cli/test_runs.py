@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from cnn_explorer.cli import runs_text, runs_watch
 from cnn_explorer.cli.runs import runs_app
-from cnn_explorer.errors import UsageError, WorkError
+from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.common.number_text import rough_duration
 from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.trainer.launch import spawn
@@ -434,8 +434,8 @@ def test_export_refuses_what_it_cannot_do(tmp_path):
     assert isinstance(result.exception, UsageError)
     assert "did you mean 'csv'?" in str(result.exception)
     result = call(tmp_path, "export", "last", "-o", str(tmp_path / "missing" / "out.csv"))
-    assert isinstance(result.exception, WorkError)
-    assert "cannot be written: No such file" in str(result.exception)
+    assert isinstance(result.exception, UsageError)
+    assert f"cannot be written: there is no folder {tmp_path / 'missing'}" in str(result.exception)
 
 
 @pytest.mark.parametrize("command", ["show", "watch", "stop", "skip", "resume", "rm", "export"])
