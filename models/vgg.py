@@ -10,6 +10,7 @@ list of blocks. Then ``grow``, how the authors got the deep ones to train: they 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Unpack
 
 import torch
@@ -66,12 +67,12 @@ class Block(nn.Sequential):
     def __init__(
         self, in_channels: int, width: int, kernels: tuple[int, ...], *, pool: str = "halve", batch_norm: bool = False
     ) -> None:
-        super().__init__()
-        for index, kernel in enumerate(kernels, start=1):
-            self.add_module(f"conv{index}", ConvReLU(in_channels, width, kernel, batch_norm))
-            in_channels = width
+        layers: dict[str, nn.Module] = {}
+        for number, kernel in enumerate(kernels, start=1):
+            layers[f"conv{number}"] = ConvReLU(in_channels if number == 1 else width, width, kernel, batch_norm)
         if pool != "none":
-            self.pool = nn.MaxPool2d(2, ceil_mode=pool == "halve, rounding up")
+            layers["pool"] = nn.MaxPool2d(2, ceil_mode=pool == "halve, rounding up")
+        super().__init__(OrderedDict(layers))
 
 
 class VGG(nn.Module):

@@ -96,14 +96,3 @@ def _linear(layer: Layer) -> list[Formula]:
         ),
         Formula("multiply-adds", "n_in·n_out per position", f"{n_in}·{n_out}{places}", n_in * n_out * rows),
     ]
-
-
-def receptive_field_formula(before: Layer, layer: Layer, jump: int) -> Formula:
-    """Return how a convolution widens the receptive field: ``jump`` is the distance of its input's neighbours in image
-    pixels.
-    """
-    kernel = _pair(layer.settings["kernel_size"])[-1]
-    dilation = _pair(layer.settings.get("dilation", 1))[-1]
-    start = before.receptive_field or 1
-    filled = f"{start} + ({kernel} - 1)·{dilation}·{jump}"
-    return Formula("receptive field", "r + (k - 1)·d·j", filled, start + (kernel - 1) * dilation * jump)

@@ -133,24 +133,3 @@ def depends_on_classes(build: Callable[[int], nn.Module]) -> frozenset[str]:
         {name: tensor.shape for name, tensor in named_weights(on_meta(lambda n=n: build(n))).items()} for n in (2, 3)
     )
     return frozenset(name for name in few if few[name] != more.get(name))
-
-
-def randomise(network: nn.Module, seed: int = 0) -> None:
-    """Draw every parameter and running statistic at random, so that no mistake hides behind an initial 0 or 1.
-
-    Weights are normal with variance 1 / fan_in, which keeps the activations in range; vectors are uniform around 0.5 or 0.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in named_weights(network).items():
-            drawn = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
-            if name.endswith("running_var"):
-                drawn = 0.5 + drawn
-            elif tensor.ndim >= 2 and essential_shape(tensor) and tensor[0].numel() > 1:
-                fan_in = tensor[0].numel()
-                drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float64) / fan_in**0.5
-            elif name.endswith(("bias", "running_mean")):
-                drawn = drawn - 0.5
-            else:
-                drawn = 0.5 + drawn
-            tensor.copy_(drawn)

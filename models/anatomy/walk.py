@@ -104,10 +104,16 @@ PHRASES: dict[str, Callable[[Layer], str]] = {
     "AvgPool2d": _pool("mean"),
     "Linear": lambda layer: f"weighs all {layer.inputs[0][-1]} values, {layer.output[-1]} times",
     "linear": lambda layer: f"weighs values by a matrix, {layer.output[-1]} results",
-    "BatchNorm2d": lambda layer: "brings each channel to mean 0 and deviation 1, then scales and shifts it",
-    "LayerNorm": lambda layer: "brings the channels of each position to mean 0 and deviation 1, then scales and shifts",
-    "LayerNorm2d": lambda layer: "brings the channels of each pixel to mean 0 and deviation 1, then scales and shifts",
-    "GroupNorm": lambda layer: "brings each group of channels to mean 0 and deviation 1, then scales and shifts",
+    "BatchNorm2d": lambda layer: "brings each channel to mean 0 and standard deviation 1, then scales and shifts it",
+    "LayerNorm": lambda layer: (
+        "brings the channels of each position to mean 0 and standard deviation 1, then scales and shifts"
+    ),
+    "LayerNorm2d": lambda layer: (
+        "brings the channels of each pixel to mean 0 and standard deviation 1, then scales and shifts"
+    ),
+    "GroupNorm": lambda layer: (
+        "brings each group of channels to mean 0 and standard deviation 1, then scales and shifts"
+    ),
     "LocalResponseNorm": lambda layer: "damps a value by the strength of its neighbour channels",
     "ReLU": lambda layer: "sets negative values to zero",
     "ReLU6": lambda layer: "cuts values to the range 0 to 6",

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 import torchvision
 from cnn_explorer.models import alexnet
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
+from support.tensors import randomise
 from torch import Tensor, nn
 
 HIDDEN = 32

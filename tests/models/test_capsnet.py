@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models import capsnet
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
-from support.tensors import gradient
+from support.tensors import gradient, randomise
 from torch import nn
 
 NANO: dict[str, Any] = {"num_classes": 3, "image_size": 20}

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models import channel_boosted_cnn
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
+from support.tensors import randomise
 from torch import Tensor, nn
 
 

@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models import cvt
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
-from support.tensors import gradient
+from support.tensors import gradient, randomise
 from torch import Tensor, nn
 
 TINY = cvt.Size((8, 12, 16), (1, 2, 2), (1, 3, 4), 0.0)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from cnn_explorer.models import cyclemlp
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import relative_difference
+from support.tensors import randomise
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 

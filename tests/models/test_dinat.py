@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from cnn_explorer.models import dinat, nat
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.neighbourhood import TINY, again
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
+from support.tensors import randomise
 from torch import nn
 
 

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models import inception_v2
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
-from support.tensors import gradient
+from support.tensors import gradient, randomise
 from torch import Tensor, nn
 
 # name: 1×1 | 1×1, 3×3 | 1×1, 3×3, 3×3 | pooling, 1×1

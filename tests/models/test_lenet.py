@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models import lenet
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
-from support.tensors import gradient
+from support.tensors import gradient, randomise
 from torch import Tensor, nn
 
 # Table I of the paper as it is printed: rows are S2 maps, columns are C3 maps.

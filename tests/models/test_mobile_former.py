@@ -10,8 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cnn_explorer.models import mobile_former
-from cnn_explorer.models.anatomy.transplant import randomise
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
+from support.tensors import randomise
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 

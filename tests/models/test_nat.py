@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models import nat
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.neighbourhood import TINY, again, nearest_places
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail, relative_difference
-from support.tensors import gradient
+from support.tensors import gradient, randomise
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 

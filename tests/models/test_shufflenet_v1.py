@@ -13,10 +13,9 @@ import pytest
 import torch
 from cnn_explorer.models import shufflenet_v1
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import randomise
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
-from support.tensors import gradient
+from support.tensors import gradient, randomise
 from torch import Tensor, nn
 
 

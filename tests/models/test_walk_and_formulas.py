@@ -140,9 +140,3 @@ def test_the_numbers_in_a_formula_give_its_value() -> None:
         for formula in formulas.formulas(layer):
             text = formula.filled.replace("·", "*").replace("⌊", "(").replace("⌋", ")//1").replace("²", "**2")
             assert int(eval(text)) == formula.value, formula  # the text is our own arithmetic
-
-
-def test_receptive_field_formula() -> None:
-    rows = {layer.name: layer for _, layer in layer_table.analyse_variant("resnet20").walk()}
-    before, after = rows["stem.act"], rows["stage1.0.conv1.conv"]
-    assert formulas.receptive_field_formula(before, after, 1).value == after.receptive_field

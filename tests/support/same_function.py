@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from cnn_explorer.models.anatomy.transplant import Pair, named_weights, randomise, transplant
+from cnn_explorer.models.anatomy.transplant import Pair, named_weights, transplant
 from torch import Tensor, nn
+
+from .tensors import randomise
 
 
 def relative_difference(ours: Tensor, theirs: Tensor) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models.anatomy.transplant import depends_on_classes, randomise
+from cnn_explorer.models.anatomy.transplant import depends_on_classes
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.launch.execute import execute_run
@@ -18,6 +18,7 @@ from cnn_explorer.trainer.loop import session
 from cnn_explorer.trainer.planning import lr_finder, planner
 from cnn_explorer.trainer.runs.run_writer import Notes, checkpoint_paths, write_notes
 from cnn_explorer.trainer.weights import checkpoint, initialise, weight_files
+from support.tensors import randomise
 from support.training import asked, create_run, same, status_of, weights_of, write_models
 
 

@@ -23,7 +23,7 @@ import torchvision
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models import convnext, swin, vgg, vit
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import named_weights, randomise
+from cnn_explorer.models.anatomy.transplant import named_weights
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.batches.batches import InputTransform
 from cnn_explorer.trainer.config import run_config, weights_source
@@ -38,6 +38,7 @@ from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint, torchvision_weights
 from PIL import Image
 from support.same_function import relative_difference
+from support.tensors import randomise
 from support.training import asked, bench, create_run, same, status_of, weights_of
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
