@@ -5,11 +5,18 @@
 
 Each PATH=TESTS names a file or folder to change and the tests (several with commas) that should notice. The mutants
 are drawn by the seed, in turn from each kind of change (mutations.py), and each is tried alone: first against its own
-tests, and where these pass, against the whole suite. Nothing is changed in the checkout; a copy of it is.
+tests, and where these pass, against the whole suite. Nothing is changed in the checkout; copies of it are.
 
-Results are appended to a file of JSON lines as they come. The same command goes on where it was interrupted; with
---table it prints what there is so far as Markdown. Mutants that change nothing anybody could notice are named in
-scripts/equivalent_mutants.toml, each with its reason:
+A test that never executes the changed statement, in no subprocess either, cannot notice the change. So every test file
+is run once, alone, in a copy with probes (mutant_probes.py), and a mutant is tried only against the test files that
+execute its statement: first the tests that do, of the files that import the changed module before others and the quick
+ones before the slow ones, then the other tests of these files, which may use what the first have left. The first
+failure ends the run. Tests that fail without a mutant count for nothing; they are named on the way.
+
+Results are appended to a file of JSON lines as they come, with the tests that execute each statement beside it. The
+same command goes on where it was interrupted; --again tries those that have survived once more, for example after a
+new test. With --table it prints what there is so far as Markdown. Mutants that change nothing anybody could notice are
+named in scripts/equivalent_mutants.toml, each with its reason:
 
     [[equivalent]]
     file = "trainer/batches/batches.py"
@@ -30,21 +37,25 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 
+import mutant_probes
 from mutations import KINDS, Mutation, differs, mutations
 
 ROOT = Path(__file__).resolve().parent.parent
 EQUIVALENT = ROOT / "scripts" / "equivalent_mutants.toml"
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "venv", "build", "*.egg-info", "__pycache__", ".*_cache", "*.jsonl")
+PRELOAD = "numpy torch torch._dynamo torchvision timm textual"
 PASSED, FAILED, INTERRUPTED, _INTERNAL, _USAGE, NOTHING = range(6)
 """Exit codes of pytest."""
 
@@ -72,7 +83,7 @@ class Mutant:
 
 
 def target(text: str) -> Target:
-    """Return ``trainer=tests/trainer,tests/cli`` as a target."""
+    """``trainer=tests/trainer,tests/cli`` as a target."""
     path, _, tests = text.partition("=")
     if not tests:
         raise argparse.ArgumentTypeError(f"{text!r} has no tests; write PATH=TESTS, for example trainer=tests/trainer")
@@ -83,9 +94,7 @@ def target(text: str) -> Target:
 
 
 def files_of(targets: Sequence[Target]) -> dict[str, tuple[str, ...]]:
-    """Return each Python file below the targets with its tests; where targets lie in each other, those of the closer
-    one.
-    """
+    """Each Python file below the targets with its tests; where targets lie in each other, those of the closer one."""
     found: dict[str, tuple[str, ...]] = {}
     for one in sorted(targets, key=lambda one: len(one.path)):
         path = ROOT / one.path
@@ -95,7 +104,7 @@ def files_of(targets: Sequence[Target]) -> dict[str, tuple[str, ...]]:
 
 
 def changed_lines(source: str, mutation: Mutation) -> tuple[str, str]:
-    """Return the lines that a mutation changes, before and after, each as one line without its indentation."""
+    """The lines that a mutation changes, before and after, each as one line without its indentation."""
     before, after = source.splitlines(), mutation.apply(source).splitlines()
     blocks = [b for b in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if b[0] != "equal"]
     first, last = blocks[0], blocks[-1]
@@ -104,7 +113,7 @@ def changed_lines(source: str, mutation: Mutation) -> tuple[str, str]:
 
 
 def draw(sources: Mapping[str, str], tests: Mapping[str, tuple[str, ...]], count: int, seed: int) -> list[Mutant]:
-    """Draw ``count`` different mutants of the files in ``sources``, by the seed, from each kind in turn."""
+    """``count`` different mutants of the files in ``sources``, by the seed: from each kind in turn while it has some."""
     chance = random.Random(seed)
     by_kind: dict[str, list[Mutant]] = {kind: [] for kind in KINDS}
     for file, source in sources.items():
@@ -125,65 +134,101 @@ def draw(sources: Mapping[str, str], tests: Mapping[str, tuple[str, ...]], count
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of some tests with a mutant: the first test that failed, or why the run ended; "" where all passed."""
+    """How a mutant fared against some tests: the first test that failed, or why the run ended; "" where all passed."""
 
     died_by: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run of pytest: its exit code (None: the time limit), what it printed, and how long it took."""
+
+    code: int | None
+    text: str
     seconds: float
 
 
 class Scratch:
     """A copy of the checkout that Python takes for the package `cnn_explorer`."""
 
-    def __init__(self, folder: Path, pytest_options: Sequence[str]) -> None:
-        self.root = folder / "cnn_explorer"
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self.folder, self.root = folder, folder / "cnn_explorer"
         shutil.copytree(ROOT, self.root, ignore=LEFT_OUT)
-        self._options = pytest_options
-        path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+        patience = self.root / "tests" / "support" / "patience.py"
+        if options.patience is not None and patience.exists():
+            text = re.sub(r"^PATIENCE_S = .*", f"PATIENCE_S = {options.patience}", patience.read_text(), flags=re.M)
+            patience.write_text(text)
+        self._options = options.pytest.split()
+        places = [str(folder), str(Path(__file__).resolve().parent), os.environ.get("PYTHONPATH")]
+        path = os.pathsep.join(filter(None, places))
         self._environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         where = self._python("-c", "import cnn_explorer; print(cnn_explorer.__file__)").stdout.strip()
         if Path(where).parent.resolve() != self.root.resolve():
             raise SystemExit(f"mutants: the copy is not what Python imports, but {where}")
+        mutant_probes.install(folder)
+        command = [sys.executable, str(Path(__file__).with_name("mutant_server.py")), *options.preload.split()]
+        self._server = subprocess.Popen(
+            command, cwd=self.root, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def _python(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *words]
         return subprocess.run(command, cwd=self.root, env=self._environment, capture_output=True, text=True, check=True)
 
     @contextlib.contextmanager
-    def mutated(self, mutant: Mutant) -> Iterator[None]:
-        """Put the mutant into the copy for the time of the block."""
-        path = self.root / mutant.file
-        source = path.read_text()
-        path.write_text(mutant.mutation.apply(source))
+    def changed(self, sources: Mapping[str, str]) -> Iterator[None]:
+        """The copy with other sources in the place of some files for as long."""
+        before = {file: (self.root / file).read_text() for file in sources}
         try:
+            for file, source in sources.items():
+                (self.root / file).write_text(source)
             yield
         finally:
-            path.write_text(source)
+            for file, source in before.items():
+                (self.root / file).write_text(source)
+
+    def probe(self, tests: str, limit_s: float) -> dict:
+        """Run a test file whose sources have probes: seconds of each test, those that failed, what each probe noted."""
+        mutant_probes.take_notes(self.folder)
+        times = self.folder / "times.json"
+        times.unlink(missing_ok=True)
+        ran = self._pytest([tests], limit_s, MUTANT_TIMES=str(times))
+        if not times.exists():
+            raise SystemExit(f"mutants: {tests} did not run to its end: {died_by(ran.code, ran.text, limit_s)}")
+        return json.loads(times.read_text()) | {"noted": mutant_probes.take_notes(self.folder)}
 
     def test(self, tests: Sequence[str], limit_s: float) -> Verdict:
-        """Run tests up to the first failure, and no longer than ``limit_s``."""
+        """Run single tests in this order up to the first failure, and no longer than ``limit_s``."""
+        if not tests:
+            return Verdict("", 0.0)
+        order = self.folder / "order.json"
+        order.write_text(json.dumps(list(tests)))
+        files = dict.fromkeys(test.partition("::")[0] for test in tests)
+        ran = self._pytest(["-x", *files], limit_s, MUTANT_ORDER=str(order))
+        return Verdict(died_by(ran.code, ran.text, limit_s), ran.seconds)
+
+    def _pytest(self, words: Sequence[str], limit_s: float, **environment: str) -> Ran:
         begun = time.monotonic()
-        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *self._options, *tests]
-        with tempfile.TemporaryFile("w+") as output:
-            process = subprocess.Popen(
-                command, cwd=self.root, env=self._environment, stdout=output, stderr=output, start_new_session=True
-            )
-            try:
-                code = process.wait(limit_s)
-            except subprocess.TimeoutExpired:
-                code = None
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # what the tests have started, too
-                process.wait()
-            output.seek(0)
-            text = output.read()
-        return Verdict(died_by(code, text, limit_s), round(time.monotonic() - begun, 1))
+        output = self.folder / "output.txt"
+        wanted = {
+            "words": ["-p", "no:cacheprovider", "-p", "mutant_order", *self._options, *words],
+            "environment": environment,
+            "output": str(output),
+            "limit_s": limit_s,
+        }
+        assert self._server.stdin and self._server.stdout
+        print(json.dumps(wanted), file=self._server.stdin, flush=True)
+        code = json.loads(self._server.stdout.readline())
+        return Ran(code, output.read_text(errors="replace"), round(time.monotonic() - begun, 1))
+
+    def close(self) -> None:
+        """End the process that runs pytest."""
+        self._server.communicate()
 
 
 def died_by(code: int | None, text: str, limit_s: float) -> str:
-    """Return what ended a run of pytest with an exit code (None: the time limit) and this output; "" where all tests
-    passed.
-    """
+    """What ended a run of pytest with an exit code (None: the time limit) and this output; "" where all tests passed."""
     if code is None:
         return f"time limit of {limit_s:g} s"
     if code == PASSED:
@@ -198,18 +243,68 @@ def died_by(code: int | None, text: str, limit_s: float) -> str:
     return f"pytest ended with exit code {code}"
 
 
-def try_one(mutant: Mutant, scratch: Scratch, options: argparse.Namespace) -> dict:
-    """Return the record of a mutant: tried against its own tests, and where it survives these, against the whole suite."""
-    before, after = changed_lines((scratch.root / mutant.file).read_text(), mutant.mutation)
-    record: dict = {"key": mutant.key, "file": mutant.file, "line": mutant.mutation.line, "kind": mutant.mutation.kind}
-    with scratch.mutated(mutant):
-        own = scratch.test(mutant.tests, options.limit)
-        whole = scratch.test([options.whole], options.whole_limit) if options.whole and not own.died_by else None
-    return record | {"before": before, "after": after, "own": asdict(own), "whole": asdict(whole) if whole else None}
+class Covering:
+    """Which tests execute what each mutant changes, kept in a file beside the results."""
+
+    def __init__(self, path: Path, header: Mapping[str, object], drawn: Sequence[Mutant]) -> None:
+        self._path, self._header, self._drawn = path, header, drawn
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        self._files: dict[str, dict] = kept["files"] if kept.get("header") == header else {}
+
+    def missing(self, files: Sequence[str]) -> list[str]:
+        """The test files that are not known as they are now."""
+        return [file for file in files if self._files.get(file, {}).get("digest") != _digest_of_tests(file)]
+
+    def add(self, file: str, probed: Mapping) -> None:
+        """Keep what the probes noted while a test file ran."""
+        noted = {str(number): tests for number, tests in probed["noted"].items()}
+        self._files[file] = {**probed, "noted": noted, "digest": _digest_of_tests(file)}
+        self._path.write_text(json.dumps({"header": self._header, "files": self._files}))
+
+    def failed(self, files: Sequence[str]) -> list[str]:
+        """The tests that failed without a mutant."""
+        return [test for file in files for test in self._files[file]["failed"]]
+
+    def tests(self, mutant: Mutant, files: Sequence[str]) -> tuple[list[str], float]:
+        """The tests of these files that may notice a mutant, the most promising first, and the seconds of them all."""
+        number = str(self._drawn.index(mutant))
+        module = Path(mutant.file).stem if not mutant.file.endswith("__init__.py") else Path(mutant.file).parent.name
+        importing = re.compile(rf"^\s*(from|import)\b.*\b{module}\b", re.MULTILINE)
+        ranked = []
+        for file in files:
+            known = self._files[file]
+            if number not in known["noted"]:
+                continue
+            executing = set(known["noted"][number]) & set(known["seconds"])
+            imports = importing.search((ROOT / file.partition("::")[0]).read_text()) is not None
+            cost = sum(known["seconds"][test] for test in executing or known["seconds"])
+            for place, (test, seconds) in enumerate(known["seconds"].items()):
+                hit = test in executing
+                ranked.append(((not hit, not imports, cost, file, seconds if hit else place), test, seconds))
+        ranked.sort()
+        return [test for _, test, _ in ranked], sum(seconds for *_, seconds in ranked)
+
+
+def _digest_of_tests(name: str) -> str:
+    """What a test file says, and what all of them share."""
+    tests = ROOT / "tests"
+    shared = [*sorted((tests / "support").glob("*.py")), *sorted(tests.rglob("conftest.py"))]
+    texts = [path.read_text() for path in (ROOT / name.partition("::")[0], *shared)]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def test_files(names: Sequence[str]) -> list[str]:
+    """The test files in the folders among ``names``, and the others as they are."""
+    found: list[str] = []
+    for name in names:
+        path = ROOT / name.partition("::")[0]
+        inside = sorted(file.relative_to(ROOT).as_posix() for file in path.rglob("test_*.py"))
+        found += inside if path.is_dir() else [name]
+    return list(dict.fromkeys(found))
 
 
 def read_results(path: Path, header: Mapping[str, object]) -> list[dict]:
-    """Return the records so far; a torn last line is cut off. SystemExit where they are of another draw."""
+    """The records so far; a torn last line is cut off. SystemExit where they are of another draw."""
     if not path.exists():
         path.write_text(json.dumps(header) + "\n")
         return []
@@ -220,11 +315,11 @@ def read_results(path: Path, header: Mapping[str, object]) -> list[dict]:
     first, *records = map(json.loads, lines) if lines else [{}]
     if first != header:
         raise SystemExit(f"mutants: {path}: holds the results of another draw, or of other sources: {first}")
-    return records
+    return list({json.dumps(record["key"]): record for record in records}.values())  # the last of each
 
 
 def read_equivalent(path: Path) -> dict[tuple[str, str, str, str], str]:
-    """Return the reason of each equivalent mutant, by file, kind, and its lines before and after."""
+    """The reason of each mutant that nobody could notice, by file, kind, and its lines before and after."""
     if not path.exists():
         return {}
     entries = tomllib.loads(path.read_text()).get("equivalent", [])
@@ -232,7 +327,7 @@ def read_equivalent(path: Path) -> dict[tuple[str, str, str, str], str]:
 
 
 def table(records: Sequence[dict], equivalent: Mapping[tuple[str, str, str, str], str]) -> str:
-    """Return what died, by which test, and what survived, as Markdown."""
+    """What died, by which test, and what survived, as Markdown."""
     rows, counts = [], {"own": 0, "whole": 0, "survived": 0, "equivalent": 0}
     for record in records:
         whole = record["whole"] or {"died_by": ""}
@@ -283,30 +378,123 @@ def main(words: Sequence[str] | None = None) -> int:
     header = {"seed": options.seed, "count": options.count, "sources": digest[:16]}
     header |= {"targets": [[one.path, list(one.tests)] for one in options.targets]}
     records = read_results(options.results, header)
-    known = [record["key"] for record in records]
-    left = [mutant for mutant in drawn if mutant.key not in known]
-    if left and not options.table:
-        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-            try_all(left, Scratch(Path(folder), options.pytest.split()), options)
+    if not options.table:
+        Trial(drawn, sources, header, options).go_on(records)
         records = read_results(options.results, header)
     print(table(records, read_equivalent(options.equivalent)))
     return 0
 
 
-def try_all(left: Sequence[Mutant], scratch: Scratch, options: argparse.Namespace) -> None:
-    """Try mutants one after the other and write down each as soon as its fate is known."""
-    for tests in dict.fromkeys(mutant.tests for mutant in left):
-        sound = scratch.test(tests, options.limit)
-        if sound.died_by:
-            raise SystemExit(f"mutants: without any change {' '.join(tests)} does not pass: {sound.died_by}")
-        print(f"{' '.join(tests)}: passes without a change in {sound.seconds:g} s", file=sys.stderr, flush=True)
-    for number, mutant in enumerate(left, 1):
-        record = try_one(mutant, scratch, options)
-        with open(options.results, "a") as file:
+class Trial:
+    """All mutants of a draw, tried in a few copies at a time, and written down as soon as the fate of each is known."""
+
+    def __init__(
+        self, drawn: Sequence[Mutant], sources: Mapping[str, str], header: Mapping, options: argparse.Namespace
+    ) -> None:
+        self._drawn, self._sources, self._options = drawn, sources, options
+        self._header = header
+        beside = options.results.with_suffix(".covering.json")
+        self._covering = Covering(beside, header, drawn)
+        self._copies: SimpleQueue[Scratch] = SimpleQueue()
+        self._writing = Lock()
+
+    def go_on(self, records: Sequence[dict]) -> None:
+        """Try each mutant against its own tests, then those that survive against the rest of the suite."""
+        whole = test_files([self._options.whole] if self._options.whole else [])
+        known = {json.dumps(record["key"]): record for record in records}
+        again = [r for r in known.values() if not died(r)] if self._options.again else []
+        known = {key: record for key, record in known.items() if record not in again}
+        with self._copies_for_a_while():
+            left = [mutant for mutant in self._drawn if json.dumps(mutant.key) not in known]
+            for names in dict.fromkeys(mutant.tests for mutant in left):
+                self._probe(test_files(names))
+                self._each([mutant for mutant in left if mutant.tests == names], self._record)
+            records = read_results(self._options.results, self._header)
+            survived = {json.dumps(r["key"]): r for r in records if not died(r) and r["whole"] is None}
+            if survived and whole:
+                self._probe(whole)
+                left = [mutant for mutant in self._drawn if json.dumps(mutant.key) in survived]
+                self._each(
+                    left, lambda mutant, copy: self._record(mutant, copy, survived[json.dumps(mutant.key)], whole)
+                )
+
+    @contextlib.contextmanager
+    def _copies_for_a_while(self) -> Iterator[None]:
+        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+            for number in range(self._options.jobs):
+                (Path(folder) / str(number)).mkdir()
+                self._copies.put(Scratch(Path(folder) / str(number), self._options))
+            try:
+                yield
+            finally:
+                while not self._copies.empty():
+                    self._copies.get().close()
+
+    def _each(self, items: Sequence, work) -> None:
+        """Do the work for each item with a copy, as many at a time as there are copies."""
+
+        def with_copy(item) -> None:
+            copy = self._copies.get()
+            try:
+                work(item, copy)
+            finally:
+                self._copies.put(copy)
+
+        with ThreadPoolExecutor(self._options.jobs) as pool:
+            list(pool.map(with_copy, items))
+
+    def _probe(self, files: Sequence[str]) -> None:
+        """Run the test files that are not known yet in copies with probes."""
+        probed = {file: mutant_probes.with_probes(self._sources[file], numbered) for file, numbered in self._places()}
+
+        def run(file: str, copy: Scratch) -> None:
+            with copy.changed(probed):
+                found = copy.probe(file, self._options.limit)
+            with self._writing:
+                self._covering.add(file, found)
+            say(
+                f"{file}: {len(found['seconds'])} tests pass without a change in {sum(found['seconds'].values()):.0f} s"
+            )
+
+        self._each(self._covering.missing(files), run)
+        for test in self._covering.failed(files):
+            say(f"{test}: left out, for it fails without a mutant")
+
+    def _places(self) -> Iterator[tuple[str, dict[int, Mutation]]]:
+        for file in dict.fromkeys(mutant.file for mutant in self._drawn):
+            yield file, {n: mutant.mutation for n, mutant in enumerate(self._drawn) if mutant.file == file}
+
+    def _record(self, mutant: Mutant, copy: Scratch, before: Mapping = {}, whole: Sequence[str] = ()) -> None:
+        """Try a mutant, against the rest of the suite where its own tests are done with, and write down its fate."""
+        own = test_files(mutant.tests)
+        tests, seconds = self._covering.tests(mutant, [file for file in whole if file not in own] if before else own)
+        limit_s = self._options.limit + 2 * seconds
+        with copy.changed({mutant.file: mutant.mutation.apply(self._sources[mutant.file])}):
+            verdict = asdict(copy.test(tests, limit_s)) | {"tests": len(tests)}
+        record = dict(before) or self._described(mutant)
+        record["whole" if before else "own"] = verdict
+        with self._writing, open(self._options.results, "a") as file:
             file.write(json.dumps(record) + "\n")
-        fate = record["own"]["died_by"] or (record["whole"] or {}).get("died_by") or "survived"
-        where = f"{mutant.file}:{mutant.mutation.line} {mutant.mutation.kind}"
-        print(f"{number}/{len(left)} {where}: {fate}", file=sys.stderr, flush=True)
+        fate = verdict["died_by"] or f"survived {len(tests)} tests of {'the whole suite' if before else 'its own'}"
+        say(f"{mutant.file}:{mutant.mutation.line} {mutant.mutation.kind}: {fate}")
+
+    def _described(self, mutant: Mutant) -> dict:
+        before, after = changed_lines(self._sources[mutant.file], mutant.mutation)
+        record: dict = {
+            "key": mutant.key,
+            "file": mutant.file,
+            "line": mutant.mutation.line,
+            "kind": mutant.mutation.kind,
+        }
+        return record | {"before": before, "after": after, "own": None, "whole": None}
+
+
+def died(record: Mapping) -> bool:
+    return any(record[tests] and record[tests]["died_by"] for tests in ("own", "whole"))
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def parse(words: Sequence[str] | None) -> argparse.Namespace:
@@ -315,10 +503,15 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=100, help="how many mutants")
     parser.add_argument("--seed", type=int, default=0, help="decides which")
     parser.add_argument("--results", type=Path, default=Path("mutants.jsonl"), help="file of JSON lines, appended to")
-    parser.add_argument("--limit", type=float, default=900.0, help="seconds for the tests of one mutant")
+    parser.add_argument(
+        "--limit", type=float, default=600.0, help="seconds for one mutant, beside twice what its tests take"
+    )
     parser.add_argument("--whole", default="tests", help="the whole suite, for those that survive; '' for none")
-    parser.add_argument("--whole-limit", type=float, default=3600.0, help="seconds for the whole suite")
-    parser.add_argument("--pytest", default="", help="options for pytest, for example '-n 2'")
+    parser.add_argument("--again", action="store_true", help="try those that survived once more")
+    parser.add_argument("--jobs", type=int, default=1, help="how many mutants are tried at a time")
+    parser.add_argument("--patience", type=float, help="seconds that tests wait for what must happen")
+    parser.add_argument("--preload", default=PRELOAD, help="modules that a process imports once for all runs of pytest")
+    parser.add_argument("--pytest", default="", help="options for pytest")
     parser.add_argument("--equivalent", type=Path, default=EQUIVALENT, help="file of the equivalent mutants")
     parser.add_argument("--list", action="store_true", help="only say which mutants are drawn")
     parser.add_argument("--table", action="store_true", help="only print the table of the results so far")

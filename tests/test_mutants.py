@@ -51,7 +51,7 @@ EXPECTED = {
 @pytest.fixture
 def mutants(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    for name in ("mutants", "mutations"):
+    for name in ("mutants", "mutations", "mutant_probes"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     import mutants
 
@@ -125,7 +125,9 @@ def project(mutants: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "from cnn_explorer.sums import total\n\n\ndef test_total():\n    assert total([1, 2, 4]) == 7\n"
     )
     (root / "tests" / "test_unused.py").write_text(
-        "from cnn_explorer.sums import unused\n\n\ndef test_unused():\n    assert unused(1) is not None\n"
+        "import subprocess\nimport sys\n\n\ndef test_unused():\n"
+        "    words = 'from cnn_explorer.sums import unused; assert unused(1) is not None'\n"
+        "    subprocess.run([sys.executable, '-c', words], check=True)\n"
     )
     monkeypatch.setattr(mutants, "ROOT", root)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # a quarter of the time: these tests need none
@@ -134,7 +136,7 @@ def project(mutants: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def run(mutants: ModuleType, project: Path, *words: str) -> None:
     results = project.parent / "results.jsonl"
-    common = ["sums.py=tests/test_sums.py", "--results", str(results), "--limit", str(PATIENCE_S)]
+    common = ["sums.py=tests/test_sums.py", "--results", str(results), "--limit", str(PATIENCE_S), "--preload", ""]
     mutants.main([*common, *words])
 
 
@@ -160,9 +162,11 @@ def test_mutants_die_or_survive_and_a_run_goes_on_where_it_was_interrupted(
     capsys.readouterr()
     run(mutants, project, "--count", "100", "--seed", "4")
     shown = capsys.readouterr().out
-    records = [json.loads(line) for line in results.read_text().splitlines()[1:]]
-    assert [record["key"] for record in records] == [mutant.key for mutant in skipped + kept]
-    for record, mutant in zip(records[len(skipped) :], kept, strict=True):
+    lines = [json.loads(line) for line in results.read_text().splitlines()[1:]]
+    assert [record["key"] for record in lines[: len(drawn)]] == [mutant.key for mutant in skipped + kept]
+    records = {json.dumps(record["key"]): record for record in lines}
+    for mutant in kept:
+        record = records[json.dumps(mutant.key)]
         found = record["own"]["died_by"] or record["whole"]["died_by"]
         expected = fate_of(mutant, before, wanted)
         assert expected in found if expected else not found, record
@@ -191,16 +195,94 @@ def test_a_mutant_that_never_ends_dies_of_the_time_limit(mutants: ModuleType, pr
         if mutants.changed_lines(source, mutant.mutation) == ("left -= 1", "pass")
     ]
     (tmp_path / "copy").mkdir()
-    scratch = mutants.Scratch(tmp_path / "copy", [])
-    options = mutants.parse(["sums.py=tests", "--limit", "2", "--whole", ""])
-    assert mutants.try_one(endless, scratch, options)["own"]["died_by"] == "time limit of 2 s"
-    assert (scratch.root / "sums.py").read_text() == source
+    copy = mutants.Scratch(tmp_path / "copy", mutants.parse(["sums.py=tests", "--preload", ""]))
+    with copy.changed({"sums.py": endless.mutation.apply(source)}):
+        verdict = copy.test(["tests/test_sums.py::test_total"], 2.0)
+    copy.close()
+    assert verdict.died_by == "time limit of 2 s"
+    assert (copy.root / "sums.py").read_text() == source
 
 
-def test_without_a_change_the_tests_must_pass(mutants: ModuleType, project: Path) -> None:
-    (project / "tests" / "test_sums.py").write_text("def test_broken():\n    assert False\n")
-    with pytest.raises(SystemExit, match=r"does not pass: tests/test_sums.py::test_broken"):
-        run(mutants, project, "--count", "1")
+def test_probes_stand_before_what_changes_and_the_program_stays_what_it_is(mutants: ModuleType) -> None:
+    import mutant_probes
+
+    found = mutants.mutations(SAMPLE)
+    lines = mutant_probes.with_probes(SAMPLE, dict(enumerate(found))).splitlines()
+    program = [line for line in lines if "note(" not in line]
+    assert program == ast.unparse(ast.parse(SAMPLE)).splitlines()
+    wanted = {"True": "if far and ways is not None:", "way": "steps += way", "7": "row: int = 7", "4": "return steps"}
+    numbers = []
+    for at, line in enumerate(lines):
+        if line not in program:
+            number = int(line.rpartition("(")[2].rstrip(")"))
+            behind = next(other for other in lines[at:] if other in program).strip()
+            before = SAMPLE.encode()[found[number].start : found[number].stop].decode()
+            assert behind.startswith(wanted.get(before, "")), before
+            numbers.append(number)
+    assert sorted(numbers) == list(range(len(found)))
+
+
+def test_promising_tests_come_first_and_those_that_never_execute_the_change_are_left_out(
+    mutants: ModuleType, project: Path
+) -> None:
+    """The tests that execute it, quick ones first; then their neighbours; broken ones and other files not at all."""
+    source = (project / "sums.py").read_text()
+    for name in ("test_first", "test_other"):
+        (project / "tests" / f"{name}.py").write_text("import os\n")
+    mutants_of = mutants.draw({"sums.py": source}, {"sums.py": ("tests",)}, 100, 0)
+    covering = mutants.Covering(project.parent / "covering.json", {}, mutants_of)
+    files = ["tests/test_first.py", "tests/test_other.py", "tests/test_sums.py"]
+    assert covering.missing(files) == files
+    seconds = {"slow": 3.0, "quick": 1.0, "neighbour": 0.1}
+    for file in files:
+        noted = (
+            {4: [f"{file}::slow", f"{file}::quick", f"{file}::broken"]} if file != "tests/test_other.py" else {3: [""]}
+        )
+        found = {"seconds": {f"{file}::{name}": s for name, s in seconds.items()}, "failed": [f"{file}::broken"]}
+        covering.add(file, found | {"noted": noted})
+    again = mutants.Covering(project.parent / "covering.json", {}, mutants_of)
+    tests, cost = again.tests(mutants_of[4], files)
+    names = [test.removeprefix("tests/test_") for test in tests]
+    assert names == [
+        "sums.py::quick",
+        "sums.py::slow",
+        "first.py::quick",
+        "first.py::slow",
+        "sums.py::neighbour",
+        "first.py::neighbour",
+    ]
+    assert cost == pytest.approx(8.2)
+    assert again.tests(mutants_of[5], files) == ([], 0)
+    assert again.failed(files[:1]) == ["tests/test_first.py::broken"]
+    (project / files[0]).write_text("import sys\n")
+    assert again.missing(files) == files[:1], "a file that has changed is to be run again"
+
+
+def test_a_test_that_fails_without_a_change_counts_for_nothing(
+    mutants: ModuleType, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "tests" / "test_sums.py").write_text(
+        "from cnn_explorer.sums import total\n\n\ndef test_broken():\n    assert total([1]) == 2\n"
+    )
+    run(mutants, project, "--count", "1", "--whole", "")
+    captured = capsys.readouterr()
+    assert "tests/test_sums.py::test_broken: left out, for it fails without a mutant" in captured.err
+    assert "**survived**" in captured.out
+
+
+def test_a_new_test_may_notice_what_survived(
+    mutants: ModuleType, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "tests" / "test_sums.py").write_text("from cnn_explorer import sums\n\n\ndef test_none():\n    pass\n")
+    run(mutants, project, "--count", "1", "--whole", "")
+    assert "**survived**" in capsys.readouterr().out
+    (project / "tests" / "test_sums.py").write_text(
+        "from cnn_explorer.sums import total\n\n\ndef test_total():\n    assert total([1, 2, 4]) == 7\n"
+    )
+    run(mutants, project, "--count", "1", "--whole", "")
+    assert "**survived**" in capsys.readouterr().out, "what has been tried is not tried again"
+    run(mutants, project, "--count", "1", "--whole", "", "--again")
+    assert "tests/test_sums.py::test_total" in capsys.readouterr().out
 
 
 def test_the_table_knows_what_nobody_could_notice(mutants: ModuleType, tmp_path: Path) -> None:
