@@ -56,6 +56,8 @@ ROOT = Path(__file__).resolve().parent.parent
 EQUIVALENT = ROOT / "scripts" / "equivalent_mutants.toml"
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "venv", "build", "*.egg-info", "__pycache__", ".*_cache", "*.jsonl")
 PRELOAD = "numpy torch torch._dynamo torchvision timm textual"
+WITHOUT_CHANGE_S = 3600.0
+"""The longest that a test file may take."""
 PASSED, FAILED, INTERRUPTED, _INTERNAL, _USAGE, NOTHING = range(6)
 """Exit codes of pytest."""
 
@@ -449,7 +451,7 @@ class Trial:
 
         def run(file: str, copy: Scratch) -> None:
             with copy.changed(probed):
-                found = copy.probe(file, self._options.limit)
+                found = copy.probe(file, WITHOUT_CHANGE_S)
             with self._writing:
                 self._covering.add(file, found)
             say(

@@ -137,6 +137,15 @@ def test_canonical_loop_learns_and_keeps_its_metrics() -> None:
     assert not any(group.get("fused") for group in optimizer.param_groups)
 
 
+def test_canonical_loop_counts_the_images_that_it_classifies_rightly() -> None:
+    network = torch.nn.Linear(4, 4, bias=False)
+    torch.nn.init.eye_(network.weight)
+    images = torch.utils.data.TensorDataset(torch.eye(4), torch.tensor([0, 1, 2, 0]))
+    loop = CanonicalLoop(network, torch.optim.SGD(network.parameters(), lr=1e-6), Loader(images, 4, 0, CPU))
+    loop.run(2)
+    assert loop.correct == 2 * 3
+
+
 def test_a_loader_goes_without_the_garbage_collector() -> None:
     """It would take the workers' queues away before the workers, each of which is then waited for five seconds."""
     loader = Loader(torch.utils.data.TensorDataset(torch.zeros(8, 1, 4, 4), torch.zeros(8)), 4, 0, CPU)

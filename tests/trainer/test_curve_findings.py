@@ -78,6 +78,13 @@ def test_a_record_of_many_steps_names_the_one_that_was_wrong() -> None:
     assert history.diverged_step is None  # with fp16 the scaler leaves such an update out
 
 
+def test_the_newest_points_say_how_far_a_run_is_whatever_is_unknown_of_older_ones() -> None:
+    points = [CurvePoint(epoch, 1.0, 0.5) for epoch in (math.nan, 1.0, 2.0, 3.0)]
+    assert CurveSummary(10, train=tuple(points[:3]), validation=tuple(points[:2])).trained == 2.0
+    assert CurveSummary(10, train=tuple(points[:2]), validation=tuple(points)).trained == 3.0
+    assert CurveSummary(10).trained == 0.0
+
+
 def test_too_early_until_an_epoch_or_an_evaluation() -> None:
     assert rules(CurveSummary(10)) == ["Too early"]
     half = tuple(CurvePoint(index / 40, 2.3 - index / 40, 0.1) for index in range(1, 20))

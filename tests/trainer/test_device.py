@@ -91,6 +91,16 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         hardware.choose_device("cuda")
 
 
+def test_an_apple_gpu_is_used_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert hardware.choose_device("mps") == hardware.choose_device("auto") == torch.device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert hardware.choose_device("auto") == torch.device("cpu")
+    with pytest.raises(UsageError, match="no Apple GPU is here; --device cpu works everywhere"):
+        hardware.choose_device("mps")
+
+
 def test_the_cpu_has_a_name_and_computes_in_fp32_by_default() -> None:
     assert hardware.device_name(torch.device("cpu"))
     assert hardware.default_precision(torch.device("cpu")) == "fp32"

@@ -316,6 +316,7 @@ def test_unreadable_files_are_named_and_skipped(animals: Path, tmp_path: Path) -
             "test/dog/script.png",
             "test/dog/torn.jpg",
         ]
+        assert data.skipped[-1].startswith("test/dog/torn.jpg (image file is truncated")
         assert "5 files could not be read and were skipped: train/cat/empty.png" in said[-1]
 
 

@@ -40,6 +40,12 @@ def test_noise_of_one_rate_does_not_decide() -> None:
     assert lowest is not None and 0.05 < lowest < 0.2
 
 
+def test_losses_are_smoothed_over_as_many_neighbours_on_either_side() -> None:
+    found = lr_finder.find_range(RATES[:5], [1.0, 2.0, 6.0, 4.0, 0.0], blew_up=False)
+    assert lr_finder.NEIGHBOURS >= 2
+    assert found.smoothed == pytest.approx([1.0, 3.0, 13 / 5, 10 / 3, 0.0])
+
+
 @pytest.mark.parametrize("values", [[], [2.3], [2.3] * 120, [2.3 + rate for rate in RATES], [2.3, 2.2]])
 def test_nothing_is_suggested_where_the_loss_does_not_fall(values: list[float]) -> None:
     found = lr_finder.find_range(RATES[: len(values)], values, blew_up=False)

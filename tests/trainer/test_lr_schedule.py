@@ -46,6 +46,11 @@ def test_step_multiplies_at_the_milestones() -> None:
     assert rates == pytest.approx([1.0] * 20 + [0.1] * 10 + [0.01] * 10)
 
 
+def test_an_update_whose_middle_is_the_milestone_comes_after_it() -> None:
+    recipe = Recipe(schedule="step", epochs=1, lr=1.0, milestones=(0.5,), gamma=0.1)
+    assert [learning_rate(recipe, step, 5) for step in range(5)] == pytest.approx([1.0] * 2 + [0.1] * 3)
+
+
 def test_milestones_are_parts_of_the_whole_run_with_a_warm_up_as_without() -> None:
     recipe = Recipe(schedule="step", epochs=4, lr=1.0, milestones=(0.5,), gamma=0.1, warmup=1)
     rates = [learning_rate(recipe, step, 10) for step in range(40)]
