@@ -60,6 +60,16 @@ def test_the_loop_by_hand_and_the_engine_reach_the_same_weights(name: str, tmp_p
     assert 0 < bare.loss_sum < 4 * 10 and 0 <= bare.correct <= 4 * 32
 
 
+def test_the_engine_warms_up_before_the_clock_starts_and_forgets_no_other_compilation(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed: list[tuple[object, bool]] = []
+    monkeypatch.setattr(ours, "warm_up", lambda session, *_, alone: warmed.append((session, alone)))
+    engine = engine_loop(constant("tiny"), home / "bench")
+    assert warmed == [(engine.session, False)]
+    engine.close()
+
+
 def test_the_engine_makes_as_many_updates_as_asked_beyond_the_end_of_its_recipe(home: Path) -> None:
     engine = engine_loop(constant("tiny"), home / "bench")
     made = 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from cnn_explorer.trainer.config.engine_config import Engine
+from cnn_explorer.trainer.devices.process_group import ALONE, Group
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.loop import compile_warmup
 from cnn_explorer.trainer.runs.lock import RunLock
@@ -148,6 +150,23 @@ def test_lack_of_memory_while_compiling_is_none_of_the_compilers_faults(
     monkeypatch.setattr(compile_warmup, "BACKEND", greedy)
     with pytest.raises(Exception, match="out of memory"), prepared(home, COMPILED):
         pass
+
+
+class FirstOfTwo(Group):
+    world = 2
+
+
+@pytest.mark.parametrize("group", [ALONE, FirstOfTwo()])
+def test_only_of_one_process_the_evaluation_finds_out_how_many_images_there_is_memory_for(
+    home: Path, monkeypatch: pytest.MonkeyPatch, group: Group
+) -> None:
+    path, lock = create_run(home / "runs", "tiny_hungry")
+    monkeypatch.setenv("JUDGED_AT_ONCE", "0")
+    with bench(path, lock) as put_together:
+        session = dataclasses.replace(put_together.session, group=group)
+        raised = contextlib.nullcontext() if group is ALONE else pytest.raises(torch.OutOfMemoryError)
+        with raised:
+            compile_warmup._rehearse(session)
 
 
 def test_batches_of_another_size_run_without_being_compiled_anew(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import torch
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.batches.batches import evaluation_batches
 from cnn_explorer.trainer.data import datasets
+from cnn_explorer.trainer.devices.process_group import Group
 from cnn_explorer.trainer.launch import execute, signals, spawn
 from cnn_explorer.trainer.launch.execute import execute_queue, execute_run
 from cnn_explorer.trainer.loop.evaluate import evaluate
@@ -410,6 +411,21 @@ def test_without_a_validation_part_the_last_weights_are_the_best(home: Path) -> 
 def test_what_cannot_be_prepared(home: Path, options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         plan(**options)
+
+
+def test_a_rank_takes_leave_of_the_others_when_it_is_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[Group] = []
+
+    class Leaving(Group):
+        def destroy(self) -> None:
+            left.append(self)
+
+    path, lock = create_run(home / "runs")
+    group = Leaving()
+    monkeypatch.setattr(execute, "train_here", lambda *_: INTERRUPTED)
+    assert execute.execute_rank(path, lock, group) == 0
+    assert left == [group]
+    lock.release()
 
 
 def test_a_run_that_cannot_write_its_weights_waits_and_then_is_finished(

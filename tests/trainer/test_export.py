@@ -2,8 +2,12 @@
 
 import csv
 import io
+import sys
+import types
+from pathlib import Path
 
 from cnn_explorer.trainer.export.records import write_csv
+from cnn_explorer.trainer.export.tensorboard import write_events
 from cnn_explorer.trainer.runs.run_writer import RunWriter
 
 
@@ -41,3 +45,32 @@ def test_a_run_without_records_is_a_table_without_rows(tmp_path):
     target = io.StringIO()
     assert write_csv(tmp_path, target) == 0
     assert target.getvalue().strip() == ""
+
+
+def test_figures_of_no_step_stand_at_the_beginning_of_the_events(tmp_path, monkeypatch):
+    """With a writer that only notes: TensorBoard itself is an extra, and reads what it writes in test_export_weights."""
+    noted = []
+
+    class Noting:
+        def __init__(self, folder):
+            Path(folder).mkdir()
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def add_text(self, *_):
+            return None
+
+        def add_scalar(self, name, value, step, time):
+            noted.append((name, value, step))
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Noting))
+    with RunWriter.create(tmp_path, "a-run", {}) as writer:
+        writer.record({"kind": "eval", "split": "test", "loss": 0.5})
+        writer.record({"kind": "train", "step": 7, "loss": 0.25})
+    assert write_events(writer.path, tmp_path / "board") == 2
+    assert noted == [("loss/test", 0.5, 0), ("loss/train", 0.25, 7)]
+    writer.lock.release()

@@ -129,6 +129,15 @@ def test_one_network_on_all_devices_and_several_on_one_each() -> None:
     assert beside.beside == ("cuda:0", "cuda:2")
 
 
+def test_a_run_has_all_cores_unless_another_one_is_under_way(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
+
+    def threads(*placement: Placement) -> int:
+        return planner.plan(TrainRequest.of("tiny", device="cpu"), print, *placement).config.engine.threads
+
+    assert (threads(), threads(Placement()), threads(Placement(alone=False))) == (4, 4, 3)
+
+
 def test_cores_are_shared_out_among_the_processes_of_a_plan(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
     said: list[str] = []

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.data import dataset_info, datasets, folder_scan
+from cnn_explorer.trainer.data import dataset_info, datasets, folder_scan, image_folder
 from cnn_explorer.trainer.data.folder_scan import SUFFIXES, list_folder
 from cnn_explorer.trainer.data.image_folder import read_image
 from hypothesis import HealthCheck, given, settings
@@ -318,6 +318,21 @@ def test_unreadable_files_are_named_and_skipped(animals: Path, tmp_path: Path) -
         ]
         assert data.skipped[-1].startswith("test/dog/torn.jpg (image file is truncated")
         assert "5 files could not be read and were skipped: train/cat/empty.png" in said[-1]
+
+
+def test_fewer_of_large_images_are_decoded_at_a_time(
+    animals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_batch, lengths = image_folder._read_batch, []
+
+    def noted(root: Path, items: Sequence[Any], size: int, channels: int) -> Any:
+        lengths.append(len(items))
+        return read_batch(root, items, size, channels)
+
+    monkeypatch.setattr(image_folder, "_read_batch", noted)
+    monkeypatch.setattr(image_folder, "BATCH_BYTES", 4 * 3 * 8 * 8)
+    load(animals, tmp_path / "cache")
+    assert (max(lengths), sum(lengths)) == (4, 25)
 
 
 def test_a_class_without_one_readable_image(animals: Path, tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.config import presets, recipe, recipe_layers
 from cnn_explorer.trainer.config.request import place_of
 from cnn_explorer.trainer.data import dataset_info
+from cnn_explorer.trainer.loop.session import build_session
+from cnn_explorer.trainer.loop.trainer import Session
 from cnn_explorer.trainer.planning import lr_finder, planner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +62,20 @@ def test_whatever_the_losses_the_rates_named_are_among_those_tried(values: list[
     if found.suggested is not None:
         assert found.steepest is not None and found.lowest is not None
         assert found.steepest <= found.lowest <= RATES[len(values) - 1]
+
+
+def test_updates_are_made_in_training_mode(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, modes = planner.plan(asked(), print), []
+
+    def left_in_eval_mode(*values: Any) -> Session:
+        session = build_session(*values)
+        session.network.eval().register_forward_hook(lambda network, *_: modes.append(network.training))
+        return session
+
+    monkeypatch.setattr(lr_finder, "build_session", left_in_eval_mode)
+    monkeypatch.setattr(lr_finder, "UPDATES", 2)
+    lr_finder.range_test(made.config, made.data)
+    assert modes == [True, True]
 
 
 def test_the_command_draws_the_losses_and_makes_no_run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,14 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act) -> None:
 def ask_to_finish(trainer: Trainer) -> None:
     path = trainer._report._writer.path
     assert requests.request_finish(path) == requests.Stop("file", ended=False)
+
+
+def test_without_patience_a_request_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the clock stands still between two looks at it."""
+    with create(tmp_path, state="training") as writer:
+        clock = types.SimpleNamespace(monotonic=lambda: 5.0, sleep=lambda seconds: pytest.fail("it waits"))
+        monkeypatch.setattr(requests, "time", clock)
+        assert requests.request_finish(writer.path) == requests.Stop("file", ended=False)
 
 
 def test_an_early_end_evaluates_the_best_weights_and_is_finished(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

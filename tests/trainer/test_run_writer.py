@@ -385,6 +385,22 @@ def test_damaged_notes_are_none(contents):
         assert isinstance(run_writer.read_notes(Path(folder)), Notes)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to count open files")
+def test_no_file_stays_open(tmp_path):
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    lock = RunLock.acquire(tmp_path / "runs" / "a-run")
+    before = open_files()
+    with RunWriter.create(tmp_path / "runs", "a-run", CONFIG, lock) as writer:
+        while_writing = open_files()
+        writer.record({"kind": "train", "step": 7})
+        assert writer.drop_records_after(3) == 1
+        assert open_files() == while_writing
+    assert open_files() == before
+    lock.release()
+
+
 def test_checkpoint_paths(writer):
     paths = run_writer.checkpoint_paths(writer.path)
     assert (paths.last.name, paths.previous.name, paths.best.name) == ("last.pt", "previous.pt", "best.pt")

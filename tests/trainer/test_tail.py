@@ -48,6 +48,16 @@ def test_a_torn_last_line_waits_for_its_end(tmp_path):
     assert follower.skipped == 0
 
 
+def test_a_file_that_is_replaced_after_its_first_byte_is_read_again(tmp_path):
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n")
+    (tmp_path / "other").write_bytes(record_bytes(1))
+    follower = MetricsTail(tmp_path)
+    assert not follower.read().reset
+    os.replace(tmp_path / "other", tmp_path / "metrics.jsonl")
+    batch = follower.read()
+    assert batch.reset and steps(batch) == [1]
+
+
 def test_a_file_that_shrank_is_read_again(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(record_bytes(1, 2, 3))

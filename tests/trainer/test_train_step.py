@@ -49,6 +49,13 @@ def test_one_update_changes_every_parameter(name: str) -> None:
     assert not unchanged
 
 
+def test_weights_are_converted_once_unless_kernels_are_recorded() -> None:
+    with autocast("bf16", CPU)():
+        assert torch.is_autocast_cache_enabled()
+    with autocast("bf16", CPU, cache=False)():
+        assert not torch.is_autocast_cache_enabled()
+
+
 def test_plain_descent_by_hand() -> None:
     network, images, targets = lenet(), *batch()
     expected = copy.deepcopy(network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,22 @@ def test_records_of_a_run(home: Path) -> None:
     status = status_of(path)
     assert status["best"]["accuracy"] == max(record["accuracy"] for record in evaluations)
     assert status["progress"] == 1.0
+
+
+def test_the_line_of_an_epoch_has_the_means_over_its_images(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "percent", repr)
+    path, lock = create_run(home / "runs", recipe={"epochs": 2})
+    with bench(path, lock) as made:
+        made.trainer.run()
+    told = [
+        float(line.partition(", accuracy ")[2].partition(";")[0]) for line in made.lines if line.startswith("epoch ")
+    ]
+    records = records_of(path, "train")
+    updates = [record["step"] - before["step"] for before, record in pairwise([{"step": 0}, *records])]
+    for epoch, accuracy in enumerate(told, 1):
+        own = [(n, r["accuracy"]) for n, r in zip(updates, records, strict=True) if epoch - 1 < r["epoch"] <= epoch]
+        assert accuracy == pytest.approx(sum(n * right for n, right in own) / sum(n for n, _ in own), rel=1e-4)
+    assert len(told) == 2
 
 
 def test_the_best_checkpoint_is_the_best_evaluation(home: Path) -> None:
