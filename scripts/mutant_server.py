@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -19,6 +20,8 @@ from collections.abc import Mapping
 import pytest
 
 LOOKING_S = 0.02
+MOST_MEMORY = 8 << 30
+"""Bytes for each process: a mutant that takes ever more must not bring the machine down."""
 
 
 def main() -> None:
@@ -57,6 +60,7 @@ def be_pytest(wanted: Mapping) -> None:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for descriptor, place in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(descriptor, place)
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
         os.environ.update(wanted["environment"])
         sys.argv = ["pytest", *wanted["words"]]
         code = int(pytest.main(wanted["words"]))

@@ -11,12 +11,13 @@ A test that never executes the changed statement, in no subprocess either, canno
 is run once, alone, in a copy with probes (mutant_probes.py), and a mutant is tried only against the test files that
 execute its statement: first the tests that do, of the files that import the changed module before others and the quick
 ones before the slow ones, then the other tests of these files, which may use what the first have left. The first
-failure ends the run. Tests that fail without a mutant count for nothing; they are named on the way.
+failure ends the run, where it comes a second time as well. Tests that fail without a mutant count for nothing; they are
+named on the way.
 
 Results are appended to a file of JSON lines as they come, with the tests that execute each statement beside it. The
 same command goes on where it was interrupted; --again tries those that have survived once more, for example after a
 new test. With --table it prints what there is so far as Markdown. Mutants that change nothing anybody could notice are
-named in scripts/equivalent_mutants.toml, each with its reason:
+named in scripts/equivalent_mutants.toml, each with its reason, and are not tried:
 
     [[equivalent]]
     file = "trainer/batches/batches.py"
@@ -198,7 +199,8 @@ class Scratch:
         ran = self._pytest([tests], limit_s, MUTANT_TIMES=str(times))
         if not times.exists():
             raise SystemExit(f"mutants: {tests} did not run to its end: {died_by(ran.code, ran.text, limit_s)}")
-        return json.loads(times.read_text()) | {"noted": mutant_probes.take_notes(self.folder)}
+        found = {"noted": mutant_probes.take_notes(self.folder), "digest": digest_of_tests(self.root, tests)}
+        return json.loads(times.read_text()) | found
 
     def test(self, tests: Sequence[str], limit_s: float) -> Verdict:
         """Run single tests in this order up to the first failure, and no longer than ``limit_s``."""
@@ -255,12 +257,12 @@ class Covering:
 
     def missing(self, files: Sequence[str]) -> list[str]:
         """The test files that are not known as they are now."""
-        return [file for file in files if self._files.get(file, {}).get("digest") != _digest_of_tests(file)]
+        return [file for file in files if self._files.get(file, {}).get("digest") != digest_of_tests(ROOT, file)]
 
     def add(self, file: str, probed: Mapping) -> None:
         """Keep what the probes noted while a test file ran."""
         noted = {str(number): tests for number, tests in probed["noted"].items()}
-        self._files[file] = {**probed, "noted": noted, "digest": _digest_of_tests(file)}
+        self._files[file] = {**probed, "noted": noted}
         self._path.write_text(json.dumps({"header": self._header, "files": self._files}))
 
     def failed(self, files: Sequence[str]) -> list[str]:
@@ -287,11 +289,12 @@ class Covering:
         return [test for _, test, _ in ranked], sum(seconds for *_, seconds in ranked)
 
 
-def _digest_of_tests(name: str) -> str:
-    """What a test file says, and what all of them share."""
-    tests = ROOT / "tests"
+def digest_of_tests(root: Path, name: str) -> str:
+    """Of what a test file of a checkout says, and of what all of them share, except for how long they wait."""
+    tests = root / "tests"
     shared = [*sorted((tests / "support").glob("*.py")), *sorted(tests.rglob("conftest.py"))]
-    texts = [path.read_text() for path in (ROOT / name.partition("::")[0], *shared)]
+    shared = [path for path in shared if path.name != "patience.py"]
+    texts = [path.read_text() for path in (root / name.partition("::")[0], *shared)]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
@@ -395,6 +398,7 @@ class Trial:
     ) -> None:
         self._drawn, self._sources, self._options = drawn, sources, options
         self._header = header
+        self._equivalent = read_equivalent(options.equivalent)
         beside = options.results.with_suffix(".covering.json")
         self._covering = Covering(beside, header, drawn)
         self._copies: SimpleQueue[Scratch] = SimpleQueue()
@@ -403,22 +407,29 @@ class Trial:
     def go_on(self, records: Sequence[dict]) -> None:
         """Try each mutant against its own tests, then those that survive against the rest of the suite."""
         whole = test_files([self._options.whole] if self._options.whole else [])
-        known = {json.dumps(record["key"]): record for record in records}
-        again = [r for r in known.values() if not died(r)] if self._options.again else []
-        known = {key: record for key, record in known.items() if record not in again}
+        tried = {json.dumps(record["key"]) for record in records if died(record) or not self._options.again}
+        noticeable = [mutant for mutant in self._drawn if self._reason(mutant) is None]
+        for mutant in self._drawn:
+            if mutant not in noticeable and json.dumps(mutant.key) not in tried:
+                self._write(self._described(mutant) | {"own": asdict(Verdict("", 0.0)) | {"tests": 0}})
         with self._copies_for_a_while():
-            left = [mutant for mutant in self._drawn if json.dumps(mutant.key) not in known]
+            left = [mutant for mutant in noticeable if json.dumps(mutant.key) not in tried]
             for names in dict.fromkeys(mutant.tests for mutant in left):
                 self._probe(test_files(names))
                 self._each([mutant for mutant in left if mutant.tests == names], self._record)
             records = read_results(self._options.results, self._header)
             survived = {json.dumps(r["key"]): r for r in records if not died(r) and r["whole"] is None}
-            if survived and whole:
+            left = [mutant for mutant in noticeable if json.dumps(mutant.key) in survived]
+            if left and whole:
                 self._probe(whole)
-                left = [mutant for mutant in self._drawn if json.dumps(mutant.key) in survived]
                 self._each(
                     left, lambda mutant, copy: self._record(mutant, copy, survived[json.dumps(mutant.key)], whole)
                 )
+
+    def _reason(self, mutant: Mutant) -> str | None:
+        """Why nobody could notice a mutant; None where somebody could."""
+        lines = changed_lines(self._sources[mutant.file], mutant.mutation)
+        return self._equivalent.get((mutant.file, mutant.mutation.kind, *lines))
 
     @contextlib.contextmanager
     def _copies_for_a_while(self) -> Iterator[None]:
@@ -472,13 +483,16 @@ class Trial:
         tests, seconds = self._covering.tests(mutant, [file for file in whole if file not in own] if before else own)
         limit_s = self._options.limit + 2 * seconds
         with copy.changed({mutant.file: mutant.mutation.apply(self._sources[mutant.file])}):
-            verdict = asdict(copy.test(tests, limit_s)) | {"tests": len(tests)}
+            verdict = asdict(confirmed(copy, tests, limit_s)) | {"tests": len(tests)}
         record = dict(before) or self._described(mutant)
         record["whole" if before else "own"] = verdict
-        with self._writing, open(self._options.results, "a") as file:
-            file.write(json.dumps(record) + "\n")
+        self._write(record)
         fate = verdict["died_by"] or f"survived {len(tests)} tests of {'the whole suite' if before else 'its own'}"
         say(f"{mutant.file}:{mutant.mutation.line} {mutant.mutation.kind}: {fate}")
+
+    def _write(self, record: Mapping) -> None:
+        with self._writing, open(self._options.results, "a") as file:
+            file.write(json.dumps(record) + "\n")
 
     def _described(self, mutant: Mutant) -> dict:
         before, after = changed_lines(self._sources[mutant.file], mutant.mutation)
@@ -489,6 +503,16 @@ class Trial:
             "kind": mutant.mutation.kind,
         }
         return record | {"before": before, "after": after, "own": None, "whole": None}
+
+
+def confirmed(copy: Scratch, tests: Sequence[str], limit_s: float) -> Verdict:
+    """The verdict of tests on the mutant in the copy, where a test that does not fail again has said nothing."""
+    verdict = copy.test(tests, limit_s)
+    while verdict.died_by in tests and not copy.test([verdict.died_by], limit_s).died_by:
+        say(f"{verdict.died_by}: did not fail again, so it says nothing")
+        tests = tests[tests.index(verdict.died_by) + 1 :]
+        verdict = copy.test(tests, limit_s)
+    return verdict
 
 
 def died(record: Mapping) -> bool:

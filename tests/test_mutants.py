@@ -239,7 +239,7 @@ def test_promising_tests_come_first_and_those_that_never_execute_the_change_are_
             {4: [f"{file}::slow", f"{file}::quick", f"{file}::broken"]} if file != "tests/test_other.py" else {3: [""]}
         )
         found = {"seconds": {f"{file}::{name}": s for name, s in seconds.items()}, "failed": [f"{file}::broken"]}
-        covering.add(file, found | {"noted": noted})
+        covering.add(file, found | {"noted": noted, "digest": mutants.digest_of_tests(project, file)})
     again = mutants.Covering(project.parent / "covering.json", {}, mutants_of)
     tests, cost = again.tests(mutants_of[4], files)
     names = [test.removeprefix("tests/test_") for test in tests]

@@ -155,7 +155,7 @@ def test_a_gap_interrupts_the_line_and_a_missing_record_does_not() -> None:
 def test_a_line_goes_on_to_the_edge_of_a_part() -> None:
     part = braille.stroke(curve_of([(0.0, 0.0), (10.0, 10.0)]), 4.0, 6.0, 20)
     assert not part.placed.any() and part.limits is None
-    part = braille.stroke(curve_of([(0.0, 0.0), (5.0, 5.0), (10.0, 10.0)]), 4.0, 6.0, 20)
+    part = braille.stroke(curve_of([(-9.0, 9.0), (0.0, 0.0), (5.0, 5.0), (10.0, 10.0), (90.0, 9.0)]), 4.0, 6.0, 20)
     assert part.low[0] == pytest.approx(4.0, abs=0.2) and part.low[-1] == pytest.approx(6.0, abs=0.2)
 
 
@@ -174,6 +174,13 @@ def test_neighbouring_columns_are_joined_without_a_hole() -> None:
     dots = braille.dots(top, bottom, 40)
     assert dots.any(axis=1).all()
     assert dots.sum() == 40
+
+
+def test_a_dashed_line_has_dashes_of_one_length_and_a_dotted_one_every_other_dot() -> None:
+    level = np.zeros(13, dtype=np.int64)
+    [dashed], [dotted] = (braille.dots(level, level, 1, texture).tolist() for texture in ("dashed", "dotted"))
+    assert dashed == [True, True, True, True, False, False] * 2 + [True]
+    assert dotted == [True, False] * 6 + [True]
 
 
 def test_braille_cells() -> None:
@@ -212,7 +219,9 @@ def test_a_chart_has_large_values_above_small_ones_and_later_ones_to_the_right(a
     stroke = braille.stroke(curve_of([(0.0, 0.0), (5.0, 9.0), (10.0, 10.0)]), 0.0, 10.0, (width - markers.GUTTER) * 2)
     points = (plot.PlotPoint(0.0, 0.0, 18, "v"), plot.PlotPoint(10.0, 10.0, 18, "^"))
     scene = Scene((PlotLayer(0, "train", stroke, 18, signs=False),), points, (0.0, 10.0), (0.0, 10.0), ascii=ascii)
-    rows = [row.text for row in plot.draw("loss", scene, markers.text_row([], width), SIZE).rows[1:-1]]
+    chart = plot.draw("loss", scene, markers.text_row([], width), SIZE)
+    assert chart.positive, "a logarithmic axis is offered unless it is known that there is nothing above zero"
+    rows = [row.text for row in chart.rows[1:-1]]
     assert rows[0].endswith("^") and rows[-1][markers.GUTTER] == "v"
     ends = [
         [number for number, row in enumerate(rows) if row[at] not in " v^"] for at in (markers.GUTTER + 1, width - 2)
@@ -224,7 +233,7 @@ def test_a_chart_has_large_values_above_small_ones_and_later_ones_to_the_right(a
 
 def test_runs_differ_by_their_markers() -> None:
     signs = [markers.marker(slot, role) for slot in range(8) for role in ("train", "validation")]
-    assert len(set(signs)) == 16
+    assert len(set(signs)) == 16 and not any(map(str.isascii, signs))
     letters = [markers.marker(slot, role, ascii=True) for slot in range(26) for role in ("train", "validation")]
     assert len(set(letters)) == 52 and "".join(letters).isascii()
 
@@ -249,6 +258,13 @@ def history_of(*steps: int, epoch_of: float = 100.0) -> History:
     history = History()
     history.add([{"kind": "train", "step": step, "epoch": step / epoch_of, "loss": 1.0} for step in steps])
     return history
+
+
+def test_while_a_file_is_read_its_sketch_goes_on_behind_the_newest_record() -> None:
+    history, records = History(), [train_record(step) for step in range(0, 100, 10)]
+    history.sketch_from(records)
+    history.add(records[:5])
+    assert [point.epoch for point in history._course()] == [record["epoch"] for record in records]
 
 
 def test_a_window_of_per_cent_is_a_part_of_the_data_at_their_end() -> None:
