@@ -91,6 +91,18 @@ def test_what_is_far_too_slow_is_told_with_a_smaller_choice(home: Path, monkeypa
     assert "resnet20 is a smaller one of its family" in warning
 
 
+def test_what_makes_updates_faster_shortens_the_forecast(home: Path) -> None:
+    config = planned().config
+    timing = TrialTiming(step_s=0.4, batch=config.recipe.batch_size, evaluation_s=0.0)
+    before = Forecast(estimate.from_timing(config, timing, 7), (), timing, free_memory=9)
+    after = before.faster(config, 2.0)
+    assert before.estimate is not None and after.estimate is not None and after.timing is not None
+    assert after.estimate.seconds == pytest.approx(before.estimate.seconds / 2)
+    assert (after.timing.step_s, after.estimate.memory, after.free_memory) == (0.2, 7, 9)
+    unknown = Forecast(None, ("too large",))
+    assert unknown.faster(config, 2.0) is unknown
+
+
 def test_what_does_not_fit_into_memory_is_told_before_anything_is_built(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
