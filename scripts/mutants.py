@@ -206,11 +206,13 @@ class Scratch:
         """Run single tests in this order up to the first failure, and no longer than ``limit_s``."""
         if not tests:
             return Verdict("", 0.0)
-        order = self.folder / "order.json"
+        order, times = self.folder / "order.json", self.folder / "times.json"
         order.write_text(json.dumps(list(tests)))
+        times.unlink(missing_ok=True)
         files = dict.fromkeys(test.partition("::")[0] for test in tests)
-        ran = self._pytest(["-x", *files], limit_s, MUTANT_ORDER=str(order))
-        return Verdict(died_by(ran.code, ran.text, limit_s), ran.seconds)
+        ran = self._pytest(["-x", *files], limit_s, MUTANT_ORDER=str(order), MUTANT_TIMES=str(times))
+        failed = json.loads(times.read_text())["failed"] if times.exists() else []
+        return Verdict(failed[0] if failed else died_by(ran.code, ran.text, limit_s), ran.seconds)
 
     def _pytest(self, words: Sequence[str], limit_s: float, **environment: str) -> Ran:
         begun = time.monotonic()

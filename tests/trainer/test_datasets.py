@@ -233,6 +233,17 @@ def test_real_mnist(tmp_path: Path) -> None:
 # -- names and descriptions --------------------------------------------------------------------------------------
 
 
+def test_named_sets_have_as_many_images_as_were_published(tmp_path: Path) -> None:
+    described = [dataset_info.describe(name, tmp_path) for name in dataset_info.names()]
+    assert {info.name: (info.train, info.test) for info in described} == {
+        "digits": (1438, 359),
+        "mnist": (60_000, 10_000),
+        "fashion-mnist": (60_000, 10_000),
+        "cifar10": (50_000, 10_000),
+        "cifar100": (50_000, 10_000),
+    }
+
+
 def test_names_and_what_is_known_of_them(tmp_path: Path) -> None:
     assert dataset_info.names() == ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
     for name in dataset_info.names():
