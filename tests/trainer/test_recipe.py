@@ -117,6 +117,8 @@ def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
     used = flags(optimizer="muon", adamw_lr=0.1, momentum=0.5, betas=[0.9, 0.9], sam="sam", rho=0.1, augment=["crop"])
     note = Layer("note.md", {"milestones": [0.1], "eps": 0.1}, general=True)
     assert recipe_layers.remarks(recipe_layers.resolve("digits", [note, used, flags(crop_padding=2)])) == []
+    in_a_file = recipe_layers.resolve("digits", [Layer("mine.toml", {"rho": 0.2})])
+    assert recipe_layers.remarks(in_a_file) == ["rho has no effect with sam none; it works with sam or asam"]
     whole = Layer("run.json", recipe.Recipe().to_dict())
     assert recipe_layers.remarks(recipe_layers.resolve("digits", [whole, flags(rho=0.2)]), flags_only=True) == [
         "rho has no effect with sam none; it works with sam or asam"
