@@ -374,13 +374,15 @@ def test_writing_to_the_images_does_not_reach_the_cache(folders: tuple[Path, Pat
     assert datasets.load("mnist", *folders).test.images.sum() > 0
 
 
-@pytest.mark.parametrize("harm", ["cut", "extended", "half", "changed", "empty", "garbage"])
+@pytest.mark.parametrize("harm", ["cut", "extended", "half", "changed", "facts", "empty", "garbage"])
 def test_a_damaged_copy_is_noticed_and_made_again(harm: str, folders: tuple[Path, Path]) -> None:
     whole = datasets.load("mnist", *folders).train.images.clone()
     path = dataset_info.cache_path(folders[1], "mnist")
     data = bytearray(path.read_bytes())
     data[5000] ^= harm == "changed"
-    harmed = {"cut": data[:-1], "half": data[: len(data) // 2], "changed": data, "empty": b"", "garbage": b"\1" * 5000}
+    data[data.rindex(b"0.") + 2] ^= harm == "facts"  # a digit of a standard deviation, which stays a digit
+    harmed = {"cut": data[:-1], "half": data[: len(data) // 2], "empty": b"", "garbage": b"\1" * 5000}
+    harmed |= {"changed": data, "facts": data}
     path.write_bytes(harmed.get(harm, bytes(data) + b"\0"))
     said: list[str] = []
     assert torch.equal(datasets.load("mnist", *folders, log=said.append).train.images, whole)
