@@ -20,7 +20,7 @@ from cnn_explorer.trainer.launch.execute import execute_queue, execute_run
 from cnn_explorer.trainer.loop.evaluate import evaluate
 from cnn_explorer.trainer.planning import planner
 from cnn_explorer.trainer.runs.lock import is_locked
-from cnn_explorer.trainer.runs.run_writer import checkpoint_paths
+from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
 from support.training import asked, bench, create_run, records_of, same, status_of, weights_of
 
@@ -411,6 +411,15 @@ def test_without_a_validation_part_the_last_weights_are_the_best(home: Path) -> 
 def test_what_cannot_be_prepared(home: Path, options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         plan(**options)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_without_its_old_records(home: Path) -> None:
+    path, lock = create_run(home / "runs", recipe={"epochs": 1})
+    with RunWriter.open(path, lock) as writer:
+        writer.record({"kind": "train", "step": 5, "epoch": 0.25, "loss": 99.0})
+    code, lines = run_to_end(path, lock)
+    assert code == 0 and any("going on from step 0 of 20" in line for line in lines)
+    assert 99.0 not in [record["loss"] for record in records_of(path, "train")]
 
 
 def test_a_rank_takes_leave_of_the_others_when_it_is_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
