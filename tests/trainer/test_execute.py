@@ -422,6 +422,16 @@ def test_a_run_killed_before_its_first_checkpoint_begins_without_its_old_records
     assert 99.0 not in [record["loss"] for record in records_of(path, "train")]
 
 
+def test_why_a_run_could_not_be_begun_is_told_and_written_down(home: Path) -> None:
+    path, lock = create_run(home / "runs")
+    lines: list[str] = []
+    execute.fail(path, lock, "no room", execute.ExecutionContext(signals.StopSignals(), lines.append))
+    assert lines == [f"cnn-explorer: run {path.name}: failed: no room"]
+    status = status_of(path)
+    assert (status["state"], status["exit"], status["error"]) == ("failed", 1, "no room")
+    lock.release()
+
+
 def test_a_rank_takes_leave_of_the_others_when_it_is_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[Group] = []
 

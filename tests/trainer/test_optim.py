@@ -37,6 +37,12 @@ def test_decay_is_on_weights_and_not_on_norms_and_biases() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_network_may_have_nothing_but_weights(name: str) -> None:
+    optimizer = build_optimizer(nn.Linear(3, 2, bias=False), Recipe(optimizer=name))
+    assert [len(group["params"]) for group in optimizer.param_groups] == [1]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_without_a_gradient_only_decayed_weights_move(name: str) -> None:
     net = network()
     before = copy.deepcopy(net.state_dict())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -106,15 +107,16 @@ def test_the_line_of_an_epoch_has_the_means_over_its_images(home: Path, monkeypa
     path, lock = create_run(home / "runs", recipe={"epochs": 2})
     with bench(path, lock) as made:
         made.trainer.run()
-    told = [
-        float(line.partition(", accuracy ")[2].partition(";")[0]) for line in made.lines if line.startswith("epoch ")
-    ]
+    told = [re.match(r"epoch .*: loss ([\d.]+), accuracy ([\d.]+);", line) for line in made.lines]
     records = records_of(path, "train")
     updates = [record["step"] - before["step"] for before, record in pairwise([{"step": 0}, *records])]
-    for epoch, accuracy in enumerate(told, 1):
-        own = [(n, r["accuracy"]) for n, r in zip(updates, records, strict=True) if epoch - 1 < r["epoch"] <= epoch]
-        assert accuracy == pytest.approx(sum(n * right for n, right in own) / sum(n for n, _ in own), rel=1e-4)
-    assert len(told) == 2
+    found = [(float(line[1]), float(line[2])) for line in told if line]
+    for epoch, (loss, accuracy) in enumerate(found, 1):
+        own = [(n, r) for n, r in zip(updates, records, strict=True) if epoch - 1 < r["epoch"] <= epoch]
+        total = sum(n for n, _ in own)
+        assert loss == pytest.approx(sum(n * record["loss"] for n, record in own) / total, abs=1e-4)
+        assert accuracy == pytest.approx(sum(n * record["accuracy"] for n, record in own) / total, rel=1e-4)
+    assert len(found) == 2
 
 
 def test_the_best_checkpoint_is_the_best_evaluation(home: Path) -> None:
