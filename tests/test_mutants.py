@@ -270,6 +270,38 @@ def test_a_test_that_fails_without_a_change_counts_for_nothing(
     assert "**survived**" in captured.out
 
 
+def test_a_failure_that_does_not_come_again_says_nothing(
+    mutants: ModuleType, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The test fails in its second run alone, which is the first one with the mutant."""
+    runs = project.parent / "runs"
+    (project / "tests" / "test_sums.py").write_text(
+        "import contextlib\nfrom pathlib import Path\n\nfrom cnn_explorer import sums\n\n\n"
+        "def test_now_and_then():\n    with contextlib.suppress(Exception):\n        sums.total([])\n"
+        f"    with Path({str(runs)!r}).open('a+') as file:\n        assert file.write('x') and file.tell() != 2\n"
+    )
+    run(mutants, project, "--count", "1", "--seed", "2", "--whole", "")
+    captured = capsys.readouterr()
+    assert "test_now_and_then: did not fail again, so it says nothing" in captured.err
+    assert "**survived**" in captured.out and runs.read_text() == "xxx"
+
+
+def test_what_nobody_could_notice_is_not_tried(
+    mutants: ModuleType, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (project / "sums.py").read_text()
+    [mutant] = mutants.draw({"sums.py": source}, {"sums.py": ("tests/test_sums.py",)}, 1, 0)
+    before, after = (json.dumps(line) for line in mutants.changed_lines(source, mutant.mutation))
+    listed = project.parent / "listed.toml"
+    listed.write_text(
+        f'[[equivalent]]\nfile = "sums.py"\nkind = "{mutant.mutation.kind}"\nbefore = {before}\nafter = {after}\n'
+        'reason = "so it is said"\n'
+    )
+    run(mutants, project, "--count", "1", "--equivalent", str(listed))
+    captured = capsys.readouterr()
+    assert "equivalent: so it is said" in captured.out and captured.err == ""
+
+
 def test_a_new_test_may_notice_what_survived(
     mutants: ModuleType, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
