@@ -336,7 +336,7 @@ def read_equivalent(path: Path) -> dict[tuple[str, str, str, str], str]:
 def table(records: Sequence[dict], equivalent: Mapping[tuple[str, str, str, str], str]) -> str:
     """What died, by which test, and what survived, as Markdown."""
     rows, counts = [], {"own": 0, "whole": 0, "survived": 0, "equivalent": 0}
-    for record in records:
+    for record in sorted(records, key=lambda record: (record["file"], record["line"])):
         whole = record["whole"] or {"died_by": ""}
         reason = equivalent.get((record["file"], record["kind"], record["before"], record["after"]))
         if record["own"]["died_by"]:
@@ -348,7 +348,7 @@ def table(records: Sequence[dict], equivalent: Mapping[tuple[str, str, str, str]
         else:
             fate, text = "survived", "**survived**"
         counts[fate] += 1
-        change = f"{_code(record['before'])} → {_code(record['after'])}"
+        change = " → ".join(map(_code, around_difference(record["before"], record["after"])))
         rows.append(f"| {record['file']}:{record['line']} | {record['kind']} | {change} | {_cell(text)} |")
     noticeable = len(records) - counts["equivalent"]
     dead = counts["own"] + counts["whole"]
@@ -361,9 +361,24 @@ def table(records: Sequence[dict], equivalent: Mapping[tuple[str, str, str, str]
     return "\n".join([summary, "", *head, *rows])
 
 
+def around_difference(before: str, after: str, beside: int = 30) -> tuple[str, str]:
+    """What differs in two lines, with ``beside`` letters on either side and … for the rest."""
+    first = _alike(before, after)
+    last = _alike(before[first:][::-1], after[first:][::-1])
+    begin, left_out = max(0, first - beside), max(0, last - beside)
+    cut = [text[begin : len(text) - left_out] for text in (before, after)]
+    before, after = (f"{'…' if begin else ''}{text}{'…' if left_out else ''}" for text in cut)
+    return before, after
+
+
+def _alike(one: str, other: str) -> int:
+    """How many letters at the beginning are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 def _code(text: str) -> str:
-    shown = text if len(text) <= 90 else text[:89] + "…"
-    return f"`{_cell(shown)}`" if "`" not in shown else _cell(shown)
+    return f"`{_cell(text)}`" if "`" not in text else _cell(text)
 
 
 def _cell(text: str) -> str:

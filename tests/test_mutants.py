@@ -337,6 +337,13 @@ def test_the_table_knows_what_nobody_could_notice(mutants: ModuleType, tmp_path:
     ]
 
 
+def test_of_long_lines_the_table_shows_what_differs(mutants: ModuleType) -> None:
+    before, after = f"{'a' * 50} < {'b' * 50}", f"{'a' * 50} <= {'b' * 50}"
+    assert mutants.around_difference(before, after, 4) == ("…aa < bbb…", "…aa <= bbb…")
+    assert mutants.around_difference("a < b", "a <= b") == ("a < b", "a <= b")
+    assert mutants.around_difference("one", "another one", 4) == ("one", "another one")
+
+
 def test_every_equivalent_mutant_that_is_listed_is_one_of_today(mutants: ModuleType) -> None:
     """An entry whose line is gone would excuse nothing, and is to be taken out."""
     for (file, kind, before, after), reason in mutants.read_equivalent(mutants.EQUIVALENT).items():
