@@ -482,13 +482,13 @@ class Trial:
                 found = copy.probe(file, WITHOUT_CHANGE_S)
             with self._writing:
                 self._covering.add(file, found)
-            say(
+            log(
                 f"{file}: {len(found['seconds'])} tests pass without a change in {sum(found['seconds'].values()):.0f} s"
             )
 
         self._each(self._covering.missing(files), run)
         for test in self._covering.failed(files):
-            say(f"{test}: left out, for it fails without a mutant")
+            log(f"{test}: left out, for it fails without a mutant")
 
     def _places(self) -> Iterator[tuple[str, dict[int, Mutation]]]:
         for file in dict.fromkeys(mutant.file for mutant in self._drawn):
@@ -505,7 +505,7 @@ class Trial:
         record["whole" if before else "own"] = verdict
         self._write(record)
         fate = verdict["died_by"] or f"survived {len(tests)} tests of {'the whole suite' if before else 'its own'}"
-        say(f"{mutant.file}:{mutant.mutation.line} {mutant.mutation.kind}: {fate}")
+        log(f"{mutant.file}:{mutant.mutation.line} {mutant.mutation.kind}: {fate}")
 
     def _write(self, record: Mapping) -> None:
         with self._writing, open(self._options.results, "a") as file:
@@ -526,7 +526,7 @@ def confirmed(copy: Scratch, tests: Sequence[str], limit_s: float) -> Verdict:
     """The verdict of tests on the mutant in the copy, where a test that does not fail again has said nothing."""
     verdict = copy.test(tests, limit_s)
     while verdict.died_by in tests and not copy.test([verdict.died_by], limit_s).died_by:
-        say(f"{verdict.died_by}: did not fail again, so it says nothing")
+        log(f"{verdict.died_by}: did not fail again, so it says nothing")
         tests = tests[tests.index(verdict.died_by) + 1 :]
         verdict = copy.test(tests, limit_s)
     return verdict
@@ -536,7 +536,7 @@ def died(record: Mapping) -> bool:
     return any(record[tests] and record[tests]["died_by"] for tests in ("own", "whole"))
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
