@@ -15,8 +15,8 @@ print("torch", torch.__version__, "torchvision", torchvision.__version__)
 assert torch.__version__.startswith("2.6.") and torchvision.__version__.startswith("0.21.")
 PY
 "$folder/bin/cnn-explorer" train lenet5 --epochs 2 --runs "$folder/runs"
-"$folder/bin/python" -m pytest -n 2 tests/models/test_resnet.py tests/models/test_vit.py tests/models/test_anatomy.py tests/models/test_walk_and_formulas.py \
-  tests/models/test_compare_and_memory.py tests/trainer/test_train_step.py tests/trainer/test_trainer.py tests/trainer/test_checkpoint.py tests/trainer/test_augment.py \
-  tests/trainer/test_optim.py tests/trainer/test_muon_lamb.py tests/trainer/test_sam.py tests/trainer/test_compile_warmup.py tests/trainer/test_calibrate.py tests/trainer/test_class_balance.py \
-  tests/trainer/test_initialise.py tests/trainer/test_pretrained.py tests/trainer/test_export_weights.py tests/trainer/test_lr_finder.py tests/trainer/test_ranks.py \
-  tests/trainer/test_out_of_memory.py tests/trainer/test_hostile.py tests/trainer/test_bench.py
+"$folder/bin/python" -m pytest -n 2 tests/models/test_resnet.py tests/models/test_vit.py tests/models/test_anatomy.py \
+  tests/models/test_walk_and_formulas.py tests/models/test_compare_and_memory.py tests/models/test_own_networks.py \
+  tests/cli/test_old_versions.py tests/test_api.py \
+  tests/trainer/test_{train_step,trainer,checkpoint,augment,optim,muon_lamb,sam,compile_warmup,calibrate}.py \
+  tests/trainer/test_{class_balance,initialise,pretrained,export_weights,lr_finder,ranks,out_of_memory,hostile,bench}.py
