@@ -267,7 +267,7 @@ def test_a_network_of_a_file_is_trained_stopped_resumed_and_loaded(own: Path) ->
     network = made()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     drawn = torch.get_rng_state(), random.getstate(), words_of_numpy()
-    options = QUICK | {"epochs": 60, "seed": 3, "keep": 1, "runs": own.parent / "runs"}
+    options = QUICK | {"epochs": 150, "seed": 3, "keep": 1, "runs": own.parent / "runs"}
     straight = cx.train(network, "digits", **options)
     broken_off = cx.train(network, "digits", name="mine", **options)
     until_training(broken_off)

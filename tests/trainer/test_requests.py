@@ -164,6 +164,13 @@ def test_a_folder_that_takes_no_request_is_one_line(tmp_path: Path) -> None:
         writer.lock.release()
 
 
+def until_phase(path: Path, phase: str) -> None:
+    """Wait until a run tells this phase."""
+    deadline = time.monotonic() + PATIENCE_S
+    while read_run(path).phase != phase and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def test_a_waiting_run_leaves_the_queue_at_once_and_the_others_go_on(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +184,7 @@ def test_a_waiting_run_leaves_the_queue_at_once_and_the_others_go_on(
             return
         seen.append((read_run(paths[1]).phase, read_run(paths[3]).phase))
         assert requests.skip(paths[2], PATIENCE_S) == requests.Stop("file", ended=True)
+        until_phase(paths[3], "after 2 other runs")  # the queue tells the others when it looks the next time
         seen.append((read_run(paths[2]).state, read_run(paths[3]).phase))
         assert read_run(paths[0]).state == "training" and is_locked(paths[1])
 
