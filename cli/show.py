@@ -16,9 +16,12 @@ from .narrate import log
 from .output import AsJson, Force, Output, written_to
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..models.anatomy.external import NetworkSpec
     from ..models.anatomy.layer_table import Layer
     from ..models.anatomy.memory import Memory
+    from ..models.anatomy.torchinfo_summary import TorchinfoSummary
 
 SHOW_SCHEMA = 1
 MEMORY_BATCH = 64
@@ -39,7 +42,15 @@ def show(
     name: Annotated[str, typer.Argument(help="A network, torchvision:NAME, timm:NAME or package.module:callable.")],
     layers: Annotated[bool, typer.Option("--layers", help="Only the layer table.")] = False,
     walk: Annotated[bool, typer.Option("--walk", help="Only the steps of an image through the network.")] = False,
-    torchinfo: Annotated[bool, typer.Option("--torchinfo", help="Only torchinfo's own table.")] = False,
+    torchinfo: Annotated[
+        bool, typer.Option("--torchinfo", help="Only torchinfo's own table, and how its totals compare.")
+    ] = False,
+    torchinfo_columns: Annotated[
+        str | None,
+        typer.Option(
+            "--torchinfo-columns", help="Its columns, for example input_size,output_size,num_params,mult_adds."
+        ),
+    ] = None,
     note: Annotated[bool, typer.Option("--note", help="Only the note.")] = False,
     stem: Stem = None,
     small: Small = False,
@@ -48,7 +59,7 @@ def show(
     classes: Classes = None,
     batch: Batch = 1,
     input_shape: Input = None,
-    depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of the layer tree.")] = 3,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of the layer tree and of torchinfo's.")] = 3,
     size_changes: Annotated[bool, typer.Option("--size-changes", help="Only rows where the size changes.")] = False,
     as_json: AsJson = False,
     output: Output = None,
@@ -65,10 +76,16 @@ def show(
         image_size=image_size,
         shape=external.parse_shape(input_shape) if input_shape else None,
     )
-    chosen = {"layers": layers, "walk": walk, "torchinfo": torchinfo, "note": note}
-    wanted = {key for key, on in chosen.items() if on} or {"note", "layers", "totals", "torchinfo"}
-    tree = None
-    if as_json or wanted - {"note", "torchinfo"}:
+    chosen = {"layers": layers, "walk": walk, "torchinfo": torchinfo or torchinfo_columns is not None, "note": note}
+    wanted = {key for key, on in chosen.items() if on} or {"note", "layers", "totals", "hint"}
+    tree = summary = None
+    columns: Sequence[str] = ()
+    if "torchinfo" in wanted and not as_json:
+        from ..models.anatomy import torchinfo_summary
+
+        columns = torchinfo_summary.parse_columns(torchinfo_columns)
+        summary = torchinfo_summary.summarise(spec, batch)
+    if as_json or wanted - {"note", "torchinfo", "hint"}:
         tree = external.anatomy_of(spec, batch)
     with written_to(output, force=force):
         if as_json:
@@ -84,7 +101,10 @@ def show(
         if tree is not None and "totals" in wanted:
             print_totals(spec, tree, batch)
         if "torchinfo" in wanted:
-            print_torchinfo(spec, batch)
+        if summary is not None:
+            print_torchinfo(summary, depth, columns)
+        if "hint" in wanted:
+            print(f"torchinfo's own summary, and what it counts otherwise: show {name} --torchinfo")
 
 
 def chosen_stem(stem: str | None, small: bool) -> str:
@@ -241,23 +261,12 @@ def bar(values: list[tuple[str, int]]) -> str:
     return "  ".join(texts)
 
 
-def print_torchinfo(spec: NetworkSpec, batch: int) -> None:
-    """Print torchinfo's own table, made on a throw-away copy; a warning and ours replace its multiply-adds."""
-    if spec.takes_list:
-        return
-    import torch
-    from torchinfo import summary
+def print_torchinfo(summary: TorchinfoSummary, depth: int, columns: Sequence[str]) -> None:
+    """Print torchinfo's own table, and how its totals compare with ours."""
+    from ..models.anatomy import torchinfo_summary
 
-    from ..models.anatomy.counting import on_meta
-
-    network = on_meta(spec.make)
-    with torch.random.fork_rng(devices=[]):
-        image = torch.empty((batch, *spec.shape), device="meta")
-        table = summary(network, input_data=image, mode="eval", device="meta", verbose=0, depth=3)
-    print(table)
-    print(
-        "torchinfo counts no attention and a linear layer once for all tokens; the exact multiply-adds are in --layers."
-    )
+    print(torchinfo_summary.table_text(summary, depth, columns))
+    print("\n".join(torchinfo_summary.explanation(summary)))
 
 
 def show_as_dict(spec: NetworkSpec, tree: Layer, depth: int, batch: int) -> dict[str, Any]:

@@ -135,6 +135,26 @@ def _as_input(image: list[list[int]], shape: tuple[int, ...], mean_and_std: tupl
     return (sized - mean) / deviation
 
 
+def torchinfo(depth: int, columns: list[str], **what: Any) -> dict[str, Any]:
+    """Return torchinfo's own table at a depth and with the columns asked for, and how its totals compare with ours."""
+    from . import torchinfo_summary
+
+    summary = _summarised(json.dumps(what, sort_keys=True))
+    return {
+        "text": torchinfo_summary.table_text(summary, depth, columns),
+        "deepest": summary.deepest,
+        "explanation": torchinfo_summary.explanation(summary),
+    }
+
+
+@lru_cache(maxsize=1)
+def _summarised(what: str) -> Any:
+    """Return torchinfo's summary of a network; another depth or other columns need no other run."""
+    from . import external, torchinfo_summary
+
+    return torchinfo_summary.summarise(external.network_spec(**_named(json.loads(what))))
+
+
 def _named(what: dict[str, Any]) -> dict[str, Any]:
     return {"name" if key == "network" else key: value for key, value in what.items()}
 
@@ -163,6 +183,7 @@ QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "diff": diff,
     "summaries": summaries,
     "pixel": pixel,
+    "torchinfo": torchinfo,
 }
 
 

@@ -225,7 +225,7 @@ class Recorder:
         inputs = _tensors(args) + _tensors(tuple(kwargs.values()))
         self.used |= {id(t) for t in inputs} & self.weights
         fields = [seen for t in inputs if (seen := self.receptive_field_of(t)) is not None]
-        macs = self._macs(packet, args, kwargs, output)
+        macs = multiply_adds(packet, args, kwargs, output)
         if fields:
             seen = follow(packet, args, fields, tensors[0], has_weights=len(fields) < len(inputs))
             for tensor in tensors:
@@ -261,11 +261,13 @@ class Recorder:
         module = self.network.get_submodule(running.name) if running.name else self.network
         return type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.MultiheadAttention)
 
-    def _macs(self, packet: Any, args: tuple, kwargs: dict, output: Any) -> int:
-        if packet in flop_registry:
-            return int(flop_registry[packet](*args, **kwargs, out_val=output)) // 2
-        rule = EXTRA_RULES.get(packet._qualified_op_name)
-        return rule(args, output) if rule else 0
+
+def multiply_adds(packet: Any, args: tuple, kwargs: dict, output: Any) -> int:
+    """Return the multiply-adds of one operation, 0 for what has none."""
+    if packet in flop_registry:
+        return int(flop_registry[packet](*args, **kwargs, out_val=output)) // 2
+    rule = EXTRA_RULES.get(packet._qualified_op_name)
+    return rule(args, output) if rule else 0
 
 
 def follow(packet: Any, args: tuple, fields: list[ReceptiveField], output: Tensor, has_weights: bool) -> ReceptiveField:
