@@ -100,7 +100,6 @@ def show(
             print_walk(tree)
         if tree is not None and "totals" in wanted:
             print_totals(spec, tree, batch)
-        if "torchinfo" in wanted:
         if summary is not None:
             print_torchinfo(summary, depth, columns)
         if "hint" in wanted:

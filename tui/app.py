@@ -31,7 +31,7 @@ from .charts.selection import RunSelection
 from .core import key_bindings, saved_state, terminal, themes
 from .core.ascii_filter import AsciiFilter
 from .core.key_queue import KeyQueue, is_input
-from .core.messages import Answered, AskForCharts, AskForName, HelperChanged, RunsRead, TerminalGone
+from .core.messages import Answered, AskForCharts, AskForColumns, AskForName, HelperChanged, RunsRead, TerminalGone
 from .core.options import THEMES, Options
 from .core.protocol import AppPaths
 from .networks import catalogue_list
@@ -205,6 +205,11 @@ class ExplorerApp(App[None]):
         from .screens.choose_charts import ChooseChartsScreen
 
         self.push_screen(ChooseChartsScreen(message.shown), message.answer)
+
+    def on_ask_for_columns(self, message: AskForColumns) -> None:
+        from .screens.choose_several import ChooseColumnsScreen
+
+        self.push_screen(ChooseColumnsScreen(message.titles, message.shown), message.answer)
 
     @property
     def base_screens(self) -> list[BaseScreen]:

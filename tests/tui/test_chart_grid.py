@@ -250,7 +250,7 @@ async def test_which_charts_are_shown_is_chosen_and_remembered(tmp_path: Path) -
         await idle(pilot)
         assert saved_state.charts == "accuracy" and app.grid.state.metric == "accuracy"
         await pilot.press("v", "j", "enter", "G", "enter")
-        await until(pilot, lambda: "one chart" in str(app.screen.query_one("#charts-problem", Static).content))
+        await until(pilot, lambda: "one chart" in str(app.screen.query_one("#choice-problem", Static).content))
         await pilot.press("escape")
         assert saved_state.charts == "accuracy"
 

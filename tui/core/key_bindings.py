@@ -121,7 +121,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("plus,equals_sign", "depth(1)", "One level more", "layers", "deeper", rank=6),
     Command("minus", "depth(-1)", "One level less", "layers"),
     Command("u", "only_changes", "Only where the size changes", "layers", "size changes", rank=7),
+    Command("I", "torchinfo", "torchinfo's own summary, and how its totals compare", "layers", "torchinfo", rank=8),
     Command("p", "predict", "A question about this layer", "layers", "predict", rank=9),
+    # torchinfo's own summary
+    Command("plus,equals_sign", "depth(1)", "One level more", "torchinfo", "deeper", rank=5),
+    Command("minus", "depth(-1)", "One level less", "torchinfo"),
+    Command("s", "columns", "Which columns are shown", "torchinfo", "columns", rank=6),
+    Command("I", "torchinfo", "Back to the layer tree", "torchinfo", "layers", rank=7),
     # The walk
     Command("right", "into", "Into the block; of a convolution, one output value", "walk", "into", rank=5),
     Command("left", "out", "Out of the block", "walk", "out", rank=6),

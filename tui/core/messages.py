@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -137,6 +137,15 @@ class AskForName(Message):
 class AskForCharts(Message):
     """A widget wants to know which charts to show; ``shown`` are those of now. Answered like :class:`AskForName`."""
 
+    shown: tuple[str, ...]
+    answer: Callable[[tuple[str, ...] | None], None]
+
+
+@dataclass
+class AskForColumns(Message):
+    """A widget wants to know which columns to show, of those in ``titles``. Answered like :class:`AskForName`."""
+
+    titles: Mapping[str, str]
     shown: tuple[str, ...]
     answer: Callable[[tuple[str, ...] | None], None]
 

@@ -24,6 +24,7 @@ PLACES = {
     "text": "in a text",
     "chart": "in the chart of all networks",
     "layers": "in the layer table",
+    "torchinfo": "in torchinfo's summary",
     "walk": "in the walk",
     "pixel": "at one output value",
     "code": "in the model file",

@@ -12,9 +12,11 @@ from ..core.screen_export import Export
 from ..networks import layer_tree, quiz
 from ..networks.layer_tree import LayerNode, memory_text
 from ..networks.selection import NetworkSelection
+from ..networks.torchinfo_text import parse_torchinfo
 from .pane import Pane, parse_tree
 from .repaint import TextLines
 from .rows import Column, Row, RowList
+from .torchinfo_view import TorchinfoView
 
 COLUMNS = (
     Column("layer", 24),
@@ -120,10 +122,13 @@ class LayerTree(RowList):
 
 
 class LayersPane(Pane):
-    """The tree, what there is to say of the row under the cursor, and the bars; words where the table is not ready."""
+    """The tree, what there is to say of the row under the cursor, and the bars; words where the table is not ready.
+
+    torchinfo's own summary takes their place while it is wanted; the helper process is asked for it only then.
+    """
 
     BINDINGS: ClassVar = key_bindings.bindings(
-        "layers", [command for command in key_bindings.COMMANDS if command.action == "predict"]
+        "layers", [command for command in key_bindings.COMMANDS if command.action in ("predict", "torchinfo")]
     )
     TERMS: ClassVar = ("▸", "▾", "×N", "+", "×", "concat", "global", "training only", "work", "training memory")
 
@@ -131,12 +136,14 @@ class LayersPane(Pane):
         super().__init__("layers")
         self.words = ""
         self._memory = ""
+        self._torchinfo_pending = False
         self._sought: str | None = None
 
     def compose(self) -> ComposeResult:
         yield LayerTree()
         yield TextLines(id="layers-detail")
         yield TextLines(id="layers-budget")
+        yield TorchinfoView()
 
     @property
     def table(self) -> LayerTree:
@@ -144,11 +151,23 @@ class LayersPane(Pane):
         return self.query_one(LayerTree)
 
     @property
+    def torchinfo(self) -> TorchinfoView:
+        """torchinfo's own summary."""
+        return self.query_one(TorchinfoView)
+
+    @property
+    def shows_torchinfo(self) -> bool:
+        """Whether torchinfo's own summary stands in the place of the tree."""
+        return self.has_class("-torchinfo")
+
+    @property
     def target(self) -> Widget:
-        return self.table
+        return self.torchinfo.table if self.shows_torchinfo else self.table
 
     def fill(self, selection: NetworkSelection) -> None:
         self._memory = ""
+        if self.shows_torchinfo:
+            self._show_torchinfo()
         self.ask("layers", selection.details(), parse_tree)
 
     def wait(self, words: str) -> None:
@@ -163,6 +182,10 @@ class LayersPane(Pane):
         if question == "memory":
             self._memory = value
             self._show_foot()
+            return
+        if question == "torchinfo":
+            self._torchinfo_pending = False
+            self.torchinfo.show(self._network, value)
             return
         self.words = ""
         self.table.show_tree(value)
@@ -195,6 +218,9 @@ class LayersPane(Pane):
         # A network that cannot be trained for want of a formula still has a table.
         if question == "layers":
             self.wait(problem)
+        elif question == "torchinfo":
+            self._torchinfo_pending = False
+            self.torchinfo.wait(self._network, problem)
 
     def on_resize(self) -> None:
         self._show_foot()
@@ -204,7 +230,7 @@ class LayersPane(Pane):
         self._show_detail()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "predict" and not self.explorer.asks_questions:
+        if action == "predict" and (self.shows_torchinfo or not self.explorer.asks_questions):
             return False
         return super().check_action(action, parameters)
 
@@ -213,6 +239,52 @@ class LayersPane(Pane):
         node = self.table.node
         if node is not None:
             self.explorer.ask_person(lambda rng: quiz.about_layer(node, rng))
+
+    # torchinfo's own summary
+
+    def action_torchinfo(self) -> None:
+        """Show torchinfo's own summary, or the tree again."""
+        focused = self.screen.focused
+        inside = focused is not None and self in focused.ancestors
+        self.toggle_class("-torchinfo")
+        if inside:
+            self.target.focus()
+        if self.shows_torchinfo:
+            self._show_torchinfo()
+
+    def go_back(self) -> bool:
+        if self.shows_torchinfo:
+            self.action_torchinfo()
+            return True
+        return False
+
+    def on_torchinfo_view_changed(self, message: TorchinfoView.Changed) -> None:
+        message.stop()
+        self._ask_torchinfo()
+
+    @property
+    def _network(self) -> str:
+        return "" if self.selection is None else self.selection.network
+
+    def _show_torchinfo(self) -> None:
+        self.torchinfo.wait(self._network, "")
+        self._ask_torchinfo()
+        self._show_torchinfo_waiting()
+
+    def _ask_torchinfo(self) -> None:
+        if self.selection is not None:
+            self._torchinfo_pending = True
+            details = {**self.selection.details(), **self.torchinfo.details()}
+            self.ask("torchinfo", details, parse_torchinfo, beside=True)
+
+    def helper_changed(self) -> None:
+        super().helper_changed()
+        self._show_torchinfo_waiting()
+
+    def _show_torchinfo_waiting(self) -> None:
+        """Show words where there is no table yet; one that is about to change stays until then."""
+        if self._torchinfo_pending and self.torchinfo.shown is None:
+            self.torchinfo.wait(self._network, self.explorer.questions.waiting_words())
 
     def _show_detail(self) -> None:
         node = self.table.node
@@ -231,6 +303,9 @@ class LayersPane(Pane):
         self.query_one("#layers-budget", TextLines).update("\n".join(lines))
 
     def export(self) -> Export | None:
+        if self.shows_torchinfo:
+            text = self.torchinfo.shown
+            return None if text is None else Export(f"torchinfo-{self._network}", text.text)
         tree = self.table.network
         if tree is None or self.selection is None:
             return None
