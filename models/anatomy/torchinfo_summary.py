@@ -38,6 +38,8 @@ COLUMNS = tuple(column.value for column in ColumnSettings)
 USUAL_COLUMNS = ("output_size", "num_params")
 USUAL_ROWS = ("depth", "var_names")
 USUAL_DEPTH = 3
+NARROWEST = 14
+"""Cells of a column: those of 12 figures with their commas."""
 
 REASONS = {
     "tokens": "linear layers once instead of for each token",
@@ -294,12 +296,16 @@ def table_text(
     depth: int = USUAL_DEPTH,
     columns: Sequence[str] = USUAL_COLUMNS,
     rows: Sequence[str] = USUAL_ROWS,
-    column_width: int = 25,
 ) -> str:
-    """Return torchinfo's table with its totals. ``columns`` and ``rows`` are its ``col_names`` and ``row_settings``."""
-    formatting = FormattingOptions(
-        depth, 0, tuple(map(ColumnSettings, columns)), column_width, set(map(RowSettings, rows))
-    )
+    """Return torchinfo's table with its totals. ``columns`` and ``rows`` are its ``col_names`` and ``row_settings``.
+
+    The columns are as wide as the longest shape.
+    """
+    shapes = [
+        str(shape) for layer in summary.statistics.summary_list for shape in (layer.input_size, layer.output_size)
+    ]
+    width = max(NARROWEST, *map(len, shapes))
+    formatting = FormattingOptions(depth, 0, tuple(map(ColumnSettings, columns)), width, set(map(RowSettings, rows)))
     statistics = copy.copy(summary.statistics)
     statistics.formatting = formatting
     formatting.set_layer_name_width([layer for layer in statistics.summary_list if layer.depth <= depth])

@@ -54,6 +54,13 @@ def answer(asked):
         return {"changes": changes, "summaries": [summary(asked["older"]), summary(asked["newer"])]}
     if what == "summaries":
         return {"summaries": [summary(one) for one in asked["networks"]]}
+    if what == "torchinfo":
+        if "refuse" in asked["network"]:
+            raise ValueError("torchinfo cannot run it")
+        rows = [f"{asked['network']} row {number} " + "wide " * 40 + "the end" for number in range(60)]
+        head = f"depth {asked['depth']}: " + " ".join(asked["columns"])
+        return {"text": "\n".join([head, "├─Conv2d: 1-1", *rows]), "deepest": 4,
+                "explanation": ["torchinfo counts no attention here. " + "A long reason. " * 8]}
     if what == "pixel":
         assert len(asked["image"]) == 28
         bias = 0.75 if asked.get("weights", "").endswith("best.pt") and asked["num_classes"] == 10 else 0.25
