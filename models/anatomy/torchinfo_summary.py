@@ -236,8 +236,12 @@ def _differences(statistics: torchinfo.ModelStatistics, products: _Products) -> 
     modules = {layer.layer_id: layer.module for layer in statistics.summary_list}
     for (module, weight), macs in theirs.items():
         found = ours.get((module, weight), [])
-        kind = _kind(found, modules[module]) if found else _idle_kind(modules[module], weight, module in with_products)
-        sums[kind] += sum(product.macs for product in found) - macs
+        extra = sum(product.macs for product in found) - macs
+        if found:
+            kind = _kind(found, modules[module], evenly=extra > 0 and extra % macs == 0)
+        else:
+            kind = _idle_kind(modules[module], weight, module in with_products)
+        sums[kind] += extra
     ordered = sorted(sums.items(), key=lambda item: -abs(item[1]))
     return tuple(Difference(kind, macs) for kind, macs in ordered if macs)
 
@@ -271,13 +275,16 @@ def _is_attention(product: _Product, with_softmax: set[int]) -> bool:
     return "attention" in str(product.packet) or id(product.module) in with_softmax
 
 
-def _kind(found: Sequence[_Product], module: nn.Module) -> str:
-    """Return why torchinfo counts another number for a weight that products use."""
+def _kind(found: Sequence[_Product], module: nn.Module, evenly: bool) -> str:
+    """Return why torchinfo counts another number for a weight that products use.
+
+    ``evenly``: ours is a multiple of theirs, as it is where the whole weight is used for each token.
+    """
     if not all(product.packet is aten.convolution for product in found):
-        return "tokens" if isinstance(module, nn.Linear) else UNEXPLAINED
+        return "tokens" if evenly else UNEXPLAINED
     if all(product.transposed for product in found):
         return "transposed"
-    return UNEXPLAINED if "Conv" in type(module).__name__ else "places"
+    return "places" if evenly and "Conv" not in type(module).__name__ else UNEXPLAINED
 
 
 def _idle_kind(module: nn.Module, weight: int, has_products: bool) -> str:

@@ -115,7 +115,31 @@ def test_no_colour_codes_in_a_pipe(here: Here) -> None:
 def test_show_tells_note_layers_and_exact_work() -> None:
     text = command("show", "lenet5").stdout
     assert "\x1b" not in text
-    assert "The idea in one sentence" in text and "61,706" in text and "416,520" in text and "torchinfo" in text
+    assert "The idea in one sentence" in text and "61,706" in text and "416,520" in text
+    assert text.splitlines()[-1].endswith("show lenet5 --torchinfo")
+    assert "Total mult-adds" not in text, "a second total, which is another one"
+
+
+def test_show_torchinfo_says_what_it_counts_otherwise(here: Here) -> None:
+    text = here("show", "vit_tiny_16", "--torchinfo").stdout
+    assert "3-1" in text and "4-1" not in text and "Total mult-adds" in text
+    assert "no attention" in text.splitlines()[-1]
+    flat = here("show", "vit_tiny_16", "--torchinfo", "--depth", "1", "--image-size", "32").stdout
+    assert "1-1" in flat and "2-1" not in flat and "[1, 3, 32, 32]" not in flat
+    chosen = here("show", "lenet5", "--torchinfo-columns", "input_size,mult_adds").stdout
+    assert "[1, 1, 28, 28]" in chosen and "Param #" not in chosen and "The idea in one sentence" not in chosen
+
+
+def test_show_torchinfo_of_a_detector(here: Here) -> None:
+    done = here("show", "torchvision:ssdlite320_mobilenet_v3_large", "--torchinfo")
+    assert done.returncode == 0 and "multiply-adds; torchinfo counts" in done.stdout
+
+
+def test_an_unknown_column_of_torchinfo_is_one_line(here: Here, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+    done = here("show", "lenet5", "--torchinfo-columns", "macs", "-o", str(kept))
+    assert done.returncode == 2 and not kept.exists() and done.stdout == ""
+    assert "--torchinfo-columns: 'macs' is unknown" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_a_bar_shows_the_largest_parts_and_their_share_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,17 +132,32 @@ def test_shared_weights_are_told_and_repeated_calls_agree() -> None:
     ]
 
 
-class Opaque(nn.Linear):
-    """A layer whose weight torchinfo counts by a rule that fits no product of it."""
+class Partly(nn.Module):
+    """Uses a part of its weight: torchinfo counts all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(4, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.conv1d(x, self.weight[:, :, None]).mean(-1)
+        return x @ self.weight[:2].T
 
 
-def test_what_is_not_known_is_not_invented(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summaries, "_kind", lambda found, module: summaries.UNEXPLAINED)
-    summary = of_own(lambda: Opaque(3, 4, bias=False), (3, 8))
-    assert summaries.explanation(summary) == ["96 multiply-adds; torchinfo counts 12: 84 of our 96 are not explained."]
+def test_what_is_not_known_is_not_invented() -> None:
+    summary = of_own(Partly, (3,))
+    assert summaries.explanation(summary) == ["6 multiply-adds; torchinfo counts 12: 6 of our 6 are not explained."]
+
+
+def test_a_linear_map_over_tokens_is_told_whatever_its_class_is_called() -> None:
+    class Mix(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.linear(x, self.weight)
+
+    assert reasons(of_own(Mix, (7, 3))) == {"tokens": 6 * 12}
 
 
 def test_the_sentence_names_the_reasons_from_the_largest_to_the_smallest() -> None:
