@@ -79,7 +79,7 @@ class TorchinfoView(Vertical):
         self._show_words()
 
     def _show_words(self) -> None:
-        heading, lines = f"torchinfo's own summary of {self._name}", []
+        heading, lines = f"torchinfo: {self._name}", []
         if self.shown is not None:
             depth = f"depth {min(self.depth, self.shown.deepest)} of {self.shown.deepest}"
             heading += f", {depth}, {len(self.columns)} of {len(TITLES)} columns"
