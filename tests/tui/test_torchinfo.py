@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torchinfo
 from cnn_explorer.models.anatomy import server
 from cnn_explorer.tui.core.options import Options
 from cnn_explorer.tui.networks import torchinfo_text
@@ -16,6 +15,7 @@ from cnn_explorer.tui.widgets.torchinfo_view import TorchinfoView
 from support.tui import catalogue, make_app, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
+from torchinfo.formatting import HEADER_TITLES
 
 SIZE = (80, 24)
 
@@ -161,9 +161,7 @@ async def test_in_ascii_its_lines_are_ascii_too(tmp_path: Path) -> None:
 
 
 def test_titles_are_torchinfos() -> None:
-    assert {
-        column.value: title for column, title in torchinfo.formatting.HEADER_TITLES.items()
-    } == torchinfo_text.TITLES
+    assert {column.value: title for column, title in HEADER_TITLES.items()} == torchinfo_text.TITLES
     assert set(torchinfo_text.TITLES.values()) <= set(TorchinfoView.TERMS)
 
 
