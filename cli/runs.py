@@ -1,4 +1,4 @@
-"""`cnn-explorer runs …`: list, show, watch, stop, skip, resume, remove and export runs, without torch."""
+"""`cnn-explorer runs …`: list, show, plot, watch, stop, skip, resume, remove and export runs, without torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from ..trainer.runs.requests import Stop
 
-runs_app = typer.Typer(cls=GroupedGroup, help="List runs, or show, watch, stop, skip, resume, remove and export one.")
+runs_app = typer.Typer(
+    cls=GroupedGroup, help="List runs, or show, plot, watch, stop, skip, resume, remove and export one."
+)
 
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="A run: its id, a unique beginning or ending of it, its tag, or 'last'.")
@@ -36,7 +38,7 @@ def list_all(
     force: Force = False,
     runs: Folder = None,
 ) -> None:
-    """List runs, newest first; with a command: show, watch, stop, skip, resume, remove or export one."""
+    """List runs, newest first; with a command: show, plot, watch, stop, skip, resume, remove or export one."""
     context.obj = runs
     if context.invoked_subcommand is not None:
         given = {"--json": as_json, "--limit": limit is not None, "--output": output is not None, "--force": force}
@@ -87,20 +89,65 @@ def show(
 
 
 @runs_app.command()
+def plot(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs, drawn over one another.")],
+    metric: Annotated[
+        str, typer.Option(metavar="NAME", help="loss, accuracy, lr, grad_norm or images_per_s.")
+    ] = "loss",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMNSxROWS", help="Size of the chart (default: that of the terminal; 80x20 in a pipe)."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
+    runs: Folder = None,
+) -> None:
+    """Draw the curves of one or more runs in the terminal, over epochs."""
+    from . import runs_plot
+
+    runs_plot.check_metric(metric)
+    wanted = None if size is None else runs_plot.parse_size(size)
+    paths = list(dict.fromkeys(_find(context, name, runs) for name in names))
+    plotter = runs_plot.Plotter(paths, metric)
+    plotter.read()
+    plotter.check()
+    with written_to(output, force=force):
+        columns, rows = wanted or runs_plot.size_of(sys.stdout)
+        if as_json:
+            print_json({"schema": 1} | plotter.as_dict(columns))
+        else:
+            print(plotter.draw((columns, rows), runs_plot.look_of(sys.stdout)))
+
+
+@runs_app.command()
 def watch(
     context: typer.Context,
     run: RunId,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line: records, then the run.")
     ] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw its loss: in place on a terminal, once at its end in a pipe.")
+    ] = False,
     runs: Folder = None,
 ) -> None:
     """Follow a run in plain text until it ends; Ctrl-C leaves the run alone. Exit code 1 if it fails."""
     from .runs_watch import follow, follow_records
 
+    if plot and as_json:
+        raise UsageError("--plot", None, "draws a chart, and --json prints records; give one of them")
     path = _find(context, run, runs)
     try:
-        good = (follow_records if as_json else follow)(path, lambda line: print(line, flush=True))
+        if plot:
+            from . import runs_plot
+
+            good = runs_plot.follow(path, sys.stdout)
+        else:
+            good = (follow_records if as_json else follow)(path, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         log(f"left {path.name}; it goes on")
         raise typer.Exit(130) from None

@@ -32,7 +32,7 @@ def follow(path: Path, log: Callable[[str], None]) -> bool:
         new_lines = _read_all(tail, lines)
         for line in new_lines[-HISTORY:] if first else new_lines:
             log(line)
-        now = _standing(run)
+        now = standing(run)
         if now != said:
             log(now)
             said = now
@@ -118,7 +118,7 @@ def _plain(value: object) -> str:
     return "?" if finite is None else f"{finite:.5g}"
 
 
-def _standing(run: Run) -> str:
+def standing(run: Run) -> str:
     """Return the state in words, with what belongs to it at the end."""
     words = run.state
     if run.live:

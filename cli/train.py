@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from .narrate import log
 from .output import written_to
 
 if TYPE_CHECKING:
-    from ..trainer.config.request import TrainRequest
+    from ..trainer.config.request import RunOptions, TrainRequest
 
 JSON_SCHEMA = 1
 INTERRUPTED = 130
@@ -38,8 +39,20 @@ def train(values: Mapping[str, Any]) -> None:
     output = None if values["output"] is None else Path(values["output"])
     if output is not None and not (request.run.plan or request.run.find_lr):
         raise UsageError("--output", str(output), "is for --plan and --find-lr; a training writes its run directory")
+    _check_plot(request)
     with written_to(output, force=values["force"]):
         _do(request)
+
+
+def _check_plot(request: TrainRequest) -> None:
+    """Refuse --plot where nothing is trained in this process."""
+    run = request.run
+    if run.plot and (run.plan or run.find_lr):
+        raise UsageError("--plot", None, "draws a training, and --plan and --find-lr train nothing")
+    if run.plot and run.detach:
+        raise UsageError(
+            "--plot", None, "draws a training here, not with --detach; 'runs watch RUN --plot' draws that one"
+        )
 
 
 def _do(request: TrainRequest) -> None:
@@ -98,6 +111,8 @@ def _train_in_ranks(request: TrainRequest) -> int:
         return planner.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
 
     code, path = train_devices.train_under_torchrun(request, folder, create)
+    if path is not None and request.run.plot:
+        _print_plots([path], request.run)
     if path is not None and request.run.json:
         _print_runs([path])
     elif path is not None:
@@ -179,7 +194,7 @@ def _train_new(request: TrainRequest) -> int:
         _discard(created)
         raise
     paths, locks = [path for path, _ in created], [lock for _, lock in created]
-    return (_detached if detach else _here)(paths, locks, assignment.beside, request.run.json)
+    return (_detached if detach else _here)(paths, locks, assignment.beside, request.run)
 
 
 def _print_plan(plan, forecast, in_full: bool) -> None:
@@ -207,7 +222,7 @@ def _discard(created: list) -> None:
         spawn.remove(path.parent, path.name)
 
 
-def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
+def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], options: RunOptions) -> int:
     from ..trainer.launch import logout, spawn
 
     try:
@@ -219,7 +234,7 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
         log(f"{path.name} is trained in process {pid}; 'cnn-explorer runs watch {path.name}' follows it")
     if line := logout.warning():
         log(f"warning: {line}")
-    if as_json:
+    if options.json:
         _print_runs(paths)
     else:
         for path in paths:
@@ -227,18 +242,35 @@ def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: 
     return 0
 
 
-def _here(paths: list[Path], locks: list, beside: tuple[str, ...], as_json: bool) -> int:
+def _here(paths: list[Path], locks: list, beside: tuple[str, ...], options: RunOptions) -> int:
     from ..trainer.launch import device_queue
     from ..trainer.launch.execute import execute_queue
     from ..trainer.runs.reader import read_run
 
-    codes = device_queue.train(paths, locks, beside, log=log) if beside else execute_queue(paths, locks)
+    draw = _training_plot() if options.plot and sys.stderr.isatty() else None
+    codes = device_queue.train(paths, locks, beside, log=log) if beside else execute_queue(paths, locks, draw=draw)
     found = [read_run(path) for path in paths if path.is_dir()]  # one that was taken out of the line may be removed
-    if as_json:
+    if options.plot:
+        _print_plots([run.path for run in found], options)
+    if options.json:
         _print_runs([run.path for run in found])
     else:
         _print_results(found)
     return INTERRUPTED if INTERRUPTED in codes else max(codes)
+
+
+def _training_plot() -> Callable[[Path], str]:
+    from . import runs_plot
+
+    return runs_plot.TrainingPlot()
+
+
+def _print_plots(paths: list[Path], options: RunOptions) -> None:
+    """Draw how the trainings went: on stdout, and on stderr where stdout carries JSON."""
+    from . import runs_plot
+
+    with contextlib.suppress(OSError):
+        runs_plot.print_final(paths, sys.stderr if options.json else sys.stdout)
 
 
 def _print_json(results: list[dict], several: str = "runs") -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from cnn_explorer.tui.charts import ticks
-from cnn_explorer.tui.widgets import loss_chart
-from cnn_explorer.tui.widgets.loss_chart import ChartData, Line, LossChart
+from cnn_explorer.tui.charts import plotext_chart, ticks
+from cnn_explorer.tui.charts.plotext_chart import ChartData, Line
+from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.tui import until
@@ -18,7 +18,7 @@ anything = st.floats(allow_nan=True, allow_infinity=True)
 
 @given(st.lists(anything))
 def test_logarithms_take_anything(values: list[float]) -> None:
-    for value, log in zip(values, loss_chart.log_values(values), strict=True):
+    for value, log in zip(values, plotext_chart.log_values(values), strict=True):
         assert math.isnan(log) != (0 < value < math.inf)
 
 

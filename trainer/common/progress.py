@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
@@ -16,9 +16,13 @@ from .number_text import duration, percent, speed
 from .text_safe import clean
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Progress, TaskID
+    from rich.text import Text
 
 Log = Callable[[str], None]
+Drawing = Callable[[], str]
+"""Returns a chart of the training so far, in lines with ANSI colours."""
 REDRAW_S = 0.2
 
 
@@ -67,10 +71,15 @@ class ProgressReporter:
 
 
 class Bar(ProgressReporter):
-    """A progress bar at the foot of a terminal; lines scroll by above it, epochs are told in the bar alone."""
+    """A progress bar at the foot of a terminal; lines scroll by above it, epochs are told in the bar alone.
 
-    def __init__(self, stream: TextIO, log_file: BinaryIO | None = None) -> None:
+    ``drawing`` is shown above the bar, and asked for anew after each epoch.
+    """
+
+    def __init__(self, stream: TextIO, log_file: BinaryIO | None = None, drawing: Drawing | None = None) -> None:
         super().__init__(self._above, log_file)
+        self._drawing = drawing
+        self._chart: Text | None = None
         self._stream = stream
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -105,12 +114,28 @@ class Bar(ProgressReporter):
         )
         # No thread that redraws: it would take time from the training; every record redraws.
         console = Console(file=self._stream)
-        self._bar = Progress(*columns, console=console, auto_refresh=False, expand=True, transient=True)
+        chart = self._chart_lines
+
+        class BarBelowChart(Progress):
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield from chart()
+                yield from super().get_renderables()
+
+        self._bar = BarBelowChart(*columns, console=console, auto_refresh=False, expand=True, transient=True)
         self._task = self._bar.add_task("", total=progress.total, completed=progress.step, **_fields(progress))
         self._bar.start()
 
+    def _chart_lines(self) -> list[Text]:
+        return [self._chart] if self._chart is not None else []
+
     def epoch(self, line: str) -> None:
         self._to_log_file(clean(line))
+        if self._drawing is not None and self._bar is not None:
+            from rich.text import Text
+
+            with contextlib.suppress(OSError, ValueError):
+                self._chart = Text.from_ansi(self._drawing(), no_wrap=True)
+                self._bar.refresh()
 
     def end(self) -> None:
         if self._bar is not None:
@@ -119,10 +144,12 @@ class Bar(ProgressReporter):
             self._bar = None
 
 
-def progress_reporter(log: Log | None = None, log_file: BinaryIO | None = None) -> ProgressReporter:
+def progress_reporter(
+    log: Log | None = None, log_file: BinaryIO | None = None, drawing: Drawing | None = None
+) -> ProgressReporter:
     """Return the reporter that fits: a bar where stderr is a terminal, otherwise lines to ``log`` (default: to stderr)."""
     if sys.stderr is not None and sys.stderr.isatty():
-        return Bar(sys.stderr, log_file)
+        return Bar(sys.stderr, log_file, drawing)
     return ProgressReporter(log or _to_stderr, log_file)
 
 

@@ -127,6 +127,12 @@ class RunOptions:
     )
     find_lr: bool = setting(False, "Try out learning rates and draw their losses; train nothing.", RUN, in_form=False)
     detach: bool = setting(False, "Train in the background; print the run's id and return.", RUN, in_form=False)
+    plot: bool = setting(
+        False,
+        "Draw the loss: above the progress bar after each epoch on a terminal, and once at the end.",
+        RUN,
+        in_form=False,
+    )
     json: bool = setting(False, "Print the runs as JSON on stdout at the end.", RUN, in_form=False)
 
 

@@ -7,6 +7,7 @@ libraries read while they are loaded is set.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -48,7 +49,8 @@ class ExecutionContext:
     """In what circumstances a run is trained.
 
     ``devices`` overrides where run.json says that it is trained: one, or one for each of several ranks. ``launched``:
-    local_ranks.py has started this rank, and knows better why another one is gone.
+    local_ranks.py has started this rank, and knows better why another one is gone. ``draw`` returns a chart of a run that is
+    shown above the progress bar.
     """
 
     signals: StopSignals
@@ -57,6 +59,7 @@ class ExecutionContext:
     devices: tuple[str, ...] = ()
     group: Group = ALONE
     launched: bool = False
+    draw: Callable[[Path], str] | None = None
 
 
 def execute_run(
@@ -78,14 +81,15 @@ def execute_queue(
     log: Log | None = None,
     detached: bool = False,
     devices: Sequence[str] = (),
+    draw: Callable[[Path], str] | None = None,
 ) -> list[int]:
-    """Train runs one after the other; returns their exit codes.
+    """Train runs one after the other; returns their exit codes. ``draw`` returns a chart to show above the progress bar.
 
     A failed run does not keep the next one from starting. A signal stops the whole queue, except where control/stop says
     that only the run at hand was meant.
     """
     with StopSignals() as signals, Queue(paths, locks) as queue:
-        context = ExecutionContext(signals, log, detached, tuple(devices))
+        context = ExecutionContext(signals, log, detached, tuple(devices), draw=draw)
         if detached:
             ignore_hangup()
         while (taken := queue.take()) is not None:
@@ -162,7 +166,8 @@ def _accompany(path: Path, context: ExecutionContext) -> int:
 def train_here(path: Path, lock: RunLock, context: ExecutionContext) -> int:
     """Train the run in this process, to whatever end; returns the exit code. The lock stays held."""
     with _log_file_of(path, wanted=not context.detached) as stream:
-        reporter = progress.progress_reporter(context.log, stream)
+        drawing = functools.partial(context.draw, path) if context.draw else None
+        reporter = progress.progress_reporter(context.log, stream, drawing)
         try:
             writer = RunWriter.open(path, lock)
         except WorkError as error:

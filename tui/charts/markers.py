@@ -12,7 +12,7 @@ SMALLEST = (20, 5)
 MARKERS = ("●○", "◆◇", "▲△", "■□", "▼▽", "◉◎", "◈⬦", "▶▷")
 """Of each slot: the marker of its training curve and that of its validation curve."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-SIGNS = {"best": "★*", "diverged": "✗!"}
+SIGNS = {"best": "★*", "diverged": "✗!", "test": "✚+"}
 """Signs of places, and what they are in ASCII."""
 COLOURS = 7
 BLANK, AXIS, TITLE, BADGE, MUTED = range(5)

@@ -16,13 +16,14 @@ from textual.worker import get_current_worker
 
 from ...errors import UsageError
 from ...trainer.data.dataset_info import DataInfo
+from ..charts.plotext_chart import ChartData, Line
 from ..core import key_bindings
 from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainLogged, TrainRefused, TrainStarted
 from ..core.protocol import AppProtocol
 from ..launch import commands, form, hints, values
 from ..launch.commands import Call, Device, LaunchCommand
 from ..launch.form import Filled, FormField, LaunchForm, LaunchRequest
-from ..widgets.loss_chart import ChartData, Line, LossChart
+from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
@@ -64,7 +65,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     def compose_dialog(self) -> ComposeResult:
         with Horizontal(id="launch-board"):
             yield FormFieldList(COLUMNS, id="settings")
-            yield LossChart(id="rate-chart")
+            yield LossChart(ascii=self.explorer.options.ascii, id="rate-chart")
         with Horizontal(id="launch-entry"):
             yield Static("", id="entry-title", markup=False)
             yield Input(id="entry", compact=True)

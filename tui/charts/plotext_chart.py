@@ -1,0 +1,274 @@
+"""Draws a chart with plotext: for the overview of a run and the form of the app, and for the plain terminal.
+
+Callers pass plain data; a gap in a curve is a NaN. Whatever comes in, the numbers that go to the library can be plotted.
+No Textual and no numpy; plotext is imported when the first chart is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...trainer.common.text_safe import clean, width
+from . import markers, ticks
+
+SIGNS = {
+    "raw": "·.",
+    "train": "⠤#",
+    "validation": "•o",
+    "test": f"{markers.sign('test')}{markers.sign('test', ascii=True)}",
+    "best": f"{markers.sign('best')}{markers.sign('best', ascii=True)}",
+    "diverged": f"{markers.sign('diverged')}{markers.sign('diverged', ascii=True)}",
+}
+"""The sign of each kind of line, and what it is in ASCII. Lines differ by more than colour."""
+POINTS = ("validation", "test", "best", "diverged")
+"""Each value of these is marked with its sign."""
+UNJOINED = ("test", "best", "diverged")
+"""Single values, through which no line goes."""
+BRAILLE = "braille"
+SMALLEST = (16, 4)
+LEGEND_PART = 4
+"""At most one line in so many of a chart is for its legend."""
+SIGNED_EVERY = 8
+"""Of several runs, a training curve has the sign of its run once in so many points."""
+GAP = math.nan
+_IN_ASCII = str.maketrans("─│┌┐└┘├┤┬┴┼·…", "-|+++++++++.~")
+_CODES = re.compile(r"\x1b\[[0-9;]*m")
+
+Colour = tuple[int, int, int] | int
+"""Red, green and blue; or the number of one of the terminal's own sixteen colours."""
+TERMINAL_COLOURS: Mapping[str, Colour] = {
+    "raw": 8,
+    "train": 6,
+    "validation": 3,
+    "test": 2,
+    "best": 5,
+    "diverged": 1,
+}
+TERMINAL_RUNS: tuple[Colour, ...] = (6, 3, 2, 5, 4, 1)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve. ``role`` says how it is drawn: a key of SIGNS. "raw" lies behind the others.
+
+    ``slot`` is the number of the run where there are several, whose sign and colour the line then has.
+    """
+
+    label: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    role: str = "train"
+    slot: int | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not any(math.isfinite(y) for y in self.ys)
+
+    def sign(self, ascii: bool) -> str:
+        """Return the sign of the line, that of its run where there are several."""
+        if self.slot is not None and self.role in ("train", "validation"):
+            return markers.marker(self.slot, self.role, ascii)
+        return SIGNS[self.role][ascii]
+
+
+@dataclass(frozen=True)
+class ChartData:
+    """What one chart shows. ``log`` asks for a logarithmic y axis, ``shares`` for one in per cent.
+
+    ``y_range`` fixes the axis. ``empty`` is shown instead of a chart without values.
+    """
+
+    title: str
+    x_label: str
+    lines: tuple[Line, ...]
+    log: bool = False
+    shares: bool = False
+    y_range: tuple[float, float] | None = None
+    note: str = ""
+    empty: str = "no values yet"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a chart looks. ``colours`` by role and ``runs`` by slot are empty where none are wanted."""
+
+    ascii: bool = False
+    colours: Mapping[str, Colour] | None = None
+    runs: tuple[Colour, ...] = ()
+
+    def colour(self, line: Line) -> Colour | None:
+        """Return the colour of a line; None without colours."""
+        if self.colours is None:
+            return None
+        if line.slot is not None and self.runs:
+            return self.runs[line.slot % len(self.runs)]
+        return self.colours.get(line.role)
+
+
+def new_figure() -> Any:  # Any: plotext is without types
+    """Return a figure of plotext of one's own: the functions of the library share one that is global."""
+    from plotext._figure import _figure_class
+
+    return _figure_class()
+
+
+def canvas_columns(width: int) -> int:
+    """Return how many columns of cells the curves have in a chart of that width."""
+    return max(width - markers.GUTTER, 1)
+
+
+def draw(figure: Any, data: ChartData, size: tuple[int, int], look: Look) -> str:
+    """Return a chart as lines of text with ANSI colours, without them where the look has none. Never raises.
+
+    There are as many lines as ``size`` has rows, or fewer; none is longer than it is wide.
+    """
+    columns, rows = size
+    if columns < SMALLEST[0] or rows < SMALLEST[1]:
+        return "no room"[: max(columns, 0)]
+    lines = [line for line in (_prepared(line, data.log) for line in data.lines) if not line.empty]
+    title = _title(data, lines, look, columns, max(rows // LEGEND_PART, 1))
+    if not lines:
+        return "\n".join([*title, _why_empty(data)])
+    try:
+        plotted = _plotted(figure, data, lines, (columns, rows - len(title)), look)
+    except Exception as error:  # the library raises what it likes, and that must not end the program
+        plotted = f"no chart: {type(error).__name__}"
+    return "\n".join([*title, plotted])
+
+
+def _prepared(line: Line, log: bool) -> Line:
+    ys = log_values(line.ys) if log else sanitise(line.ys)
+    return Line(line.label, line.xs, ys, line.role, line.slot)
+
+
+def _why_empty(data: ChartData) -> str:
+    if data.log and any(not line.empty for line in data.lines):
+        return "no positive value, so no logarithmic axis"
+    return data.empty
+
+
+def _title(data: ChartData, lines: Iterable[Line], look: Look, columns: int, most: int) -> list[str]:
+    """Return name, axis and legend in up to ``most`` lines: ``loss (log) over epochs  ⠤ train  • validation``.
+
+    What has no room in the last line is left out whole.
+    """
+    name = data.title + (" (log)" if data.log else "") + (f" over {data.x_label}" if data.x_label else "")
+    parts = [(_cut(name, columns), "1")]
+    if data.note:
+        parts.append((_cut(data.note, columns - 2), "1;7"))
+    for line in lines:
+        if line.label:
+            label = f"{line.sign(look.ascii)} {line.label}"
+            parts.append((_ascii(label) if look.ascii else label, _code(look.colour(line))))
+    rows, room = [""], columns
+    for number, (text, code) in enumerate(parts):
+        gap = "  " if number and rows[-1] else ""
+        if width(gap + text) > room:
+            if len(rows) == most:
+                continue
+            rows.append("")
+            gap, room = "", columns
+            if width(text) > room:
+                continue
+        rows[-1] += gap + (text if look.colours is None or not code else f"\x1b[{code}m{text}\x1b[0m")
+        room -= width(gap + text)
+    return [row for row in rows if row]
+
+
+def _cut(text: str, columns: int) -> str:
+    text = clean(text)
+    return text if len(text) <= columns else text[: max(columns, 0)]
+
+
+def _code(colour: Colour | None) -> str:
+    """Return the numbers of the escape sequence for a colour."""
+    if colour is None:
+        return ""
+    return f"38;5;{colour}" if isinstance(colour, int) else "38;2;{};{};{}".format(*colour)
+
+
+def _plotted(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[int, int], look: Look) -> str:
+    columns, rows = size
+    figure.clear_figure()
+    figure.plotsize(columns, rows)
+    figure._set_size(columns, rows)  # plotsize alone is limited to the terminal that plotext finds
+    for paint in (figure.canvas_color, figure.axes_color, figure.ticks_color):
+        paint("default")
+    figure.xaxes(True, False)
+    figure.yaxes(True, False)
+    for line in sorted(lines, key=lambda line: line.role != "raw"):
+        _plot_line(figure, line, look)
+    _axes(figure, data, lines, size)
+    drawn = figure.build().rstrip("\n")
+    if look.ascii:
+        drawn = _ascii(drawn)
+    return _CODES.sub("", drawn) if look.colours is None else drawn
+
+
+def _plot_line(figure: Any, line: Line, look: Look) -> None:
+    xs, ys = list(line.xs), list(line.ys)
+    sign, colour = line.sign(look.ascii), look.colour(line)
+    several = line.slot is not None
+    stroke = BRAILLE
+    if line.role == "raw":
+        stroke = sign
+    elif look.ascii:
+        # Between the values of a run that is alone; of several, each has its own letter all along.
+        stroke = "-" if line.role == "validation" and not several else sign
+    if line.role not in UNJOINED:
+        figure.plot(xs, ys, marker=stroke, color=colour)
+    if line.role in POINTS:
+        figure.scatter(xs, ys, marker=sign, color=colour)
+    elif several and line.role == "train":
+        figure.scatter(xs[::SIGNED_EVERY], ys[::SIGNED_EVERY], marker=sign, color=colour)
+
+
+def _axes(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[int, int]) -> None:
+    columns, rows = size
+    low, high = _widened(data.y_range or finite_range(lines) or (0.0, 1.0))
+    figure.ylim(low, high)
+    most = max(rows // 3, 3)
+    positions = ticks.nice_ticks(low, high, most)
+    labels = ticks.tick_texts(positions)
+    if data.shares:
+        labels = [f"{text} %" for text in ticks.tick_texts([100 * place for place in positions])]
+    if data.log:
+        positions, labels = ticks.log_ticks(low, high, most)
+    figure.yticks(positions, labels)
+    xs = [x for line in lines for x in line.xs if math.isfinite(x)]
+    left, right = _widened((min(xs), max(xs)))
+    figure.xlim(left, right)
+    positions = ticks.nice_ticks(left, right, max(columns // 12, 2))
+    figure.xticks(positions, ticks.tick_texts(positions))
+
+
+def _ascii(text: str) -> str:
+    return text.translate(_IN_ASCII).encode("ascii", "replace").decode()
+
+
+def _widened(limits: tuple[float, float]) -> tuple[float, float]:
+    """Widen limits that are equal: an axis needs some extent, even for a single value."""
+    low, high = limits
+    margin = max(abs(low) * 0.1, 1e-6) if high - low < 1e-12 else 0.0
+    return low - margin, high + margin
+
+
+def sanitise(values: Sequence[float]) -> list[float]:
+    """Return the values with infinities as gaps, since no axis can hold them."""
+    return [value if math.isfinite(value) else GAP for value in values]
+
+
+def log_values(values: Sequence[float]) -> list[float]:
+    """Return log10 of the positive values; zero, negative and infinite ones become gaps."""
+    return [math.log10(value) if 0 < value < math.inf else GAP for value in values]
+
+
+def finite_range(lines: Sequence[Line]) -> tuple[float, float] | None:
+    """Return the smallest and largest finite y of all lines; None where there is none."""
+    values = [y for line in lines for y in line.ys if math.isfinite(y)]
+    return (min(values), max(values)) if values else None
