@@ -255,11 +255,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("number_sign", "edit_notes('tags')", "Tags of this run", "one-run", "tags", rank=33),
     Command("D,delete", "delete", "Delete this run with its checkpoints", "one-run", "delete", rank=39),
     # The screen of one run
-    Command("1", "tab('charts')", "The charts", "run"),
-    Command("2", "tab('classes')", "Accuracy of each class", "run"),
-    Command("3", "tab('confusion')", "Which classes are mistaken for which", "run"),
-    Command("4", "tab('log')", "What it printed", "run", "log", rank=8),
-    Command("5", "tab('setup')", "Its configuration and its files", "run", "setup", rank=8),
+    Command("1", "tab('overview')", "The overview: loss and accuracy at a glance", "run", "overview", rank=7),
+    Command("2", "tab('charts')", "The charts: cursor, zoom, grid, many runs", "run", "charts", rank=7),
+    Command("3", "tab('classes')", "Accuracy of each class", "run"),
+    Command("4", "tab('confusion')", "Which classes are mistaken for which", "run"),
+    Command("5", "tab('log')", "What it printed", "run", "log", rank=8),
+    Command("6", "tab('setup')", "Its configuration and its files", "run", "setup", rank=8),
     Command("o", "order", "Classes in their order, or the worst first", "run", "order", rank=8),
     # Lines of a log or a table
     Command("j,down", "scroll_lines(1)", "Down", "lines", palette=False),

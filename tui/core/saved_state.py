@@ -22,7 +22,7 @@ class SavedState:
     sort: str = "year"
     view: str = "list"
     run: str = ""
-    run_tab: str = "charts"
+    run_tab: str = "overview"
     run_order: str = "newest"
     machine: bool = True
     marked: list[str] = field(default_factory=list)

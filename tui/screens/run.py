@@ -1,4 +1,4 @@
-"""One run: where it stands, what its curve says, its charts, classes, confusion, log, configuration and files."""
+"""One run: where it stands, what its curve says, its overview, charts, classes, confusion, log, configuration and files."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..runs.run_tail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.classes_pane import ClassesPane
 from ..widgets.line_view import LineView
+from ..widgets.overview_pane import OverviewPane
 from ..widgets.reading_view import ReadingView
 from ..widgets.repaint import Frame, TextLines
 from ..widgets.tabs import Tabs
@@ -27,8 +28,13 @@ from ..widgets.text_view import TextView
 from .base import BaseScreen
 from .run_actions import RunActions
 
-COMPANIONS = {"charts": "classes"}
-"""What stands beside a tab where there is room for two; the charts beside all others."""
+COMPANIONS = {"overview": "", "charts": "classes"}
+"""What stands beside a tab where there is room for two; the charts beside all others. The overview takes all the room."""
+HINTS = {
+    "overview": "drawn by plotext; 2: cursor, zoom, many runs",
+    "charts": "1: overview by plotext; here ← → cursor, + - zoom",
+}
+"""What the frame says of the two kinds of charts."""
 OF_FILES = ("stop", "keep_best", "skip", "resume", "delete", "clone", "edit_notes", "mark", "pin")
 """What cannot be done with a run whose directory is gone."""
 
@@ -60,6 +66,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
 
     def compose_body(self) -> ComposeResult:
         makers: dict[str, tuple[str, Callable[[], Widget]]] = {
+            "overview": ("Overview", self._make_overview),
             "charts": ("Charts", self._make_charts),
             "classes": ("Classes", ClassesPane),
             "confusion": ("Confusion", lambda: LineView(empty="reading …", id="confusion")),
@@ -77,12 +84,23 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         explorer = self.explorer
         return ChartGrid(explorer.saved_state, explorer.followers, ascii=explorer.options.ascii)
 
+    def _make_overview(self) -> OverviewPane:
+        return OverviewPane(self.explorer.followers, ascii=self.explorer.options.ascii)
+
     def on_mount(self) -> None:
         super().on_mount()
         self.follow()
 
     def on_unmount(self) -> None:
         self._tail.stop()
+
+    def on_screen_suspend(self) -> None:
+        for pane in self.query(OverviewPane):
+            pane.pause(True)
+
+    def on_screen_resume(self) -> None:
+        for pane in self.query(OverviewPane):
+            pane.pause(False)
 
     @property
     def tabs(self) -> Tabs:
@@ -135,14 +153,27 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         for name, text in texts.items():
             for line in self.query(name).results(TextLines):
                 line.update(text)
-        for body in self.query(Frame):
-            body.entitle(self.run_id, " on ".join(filter(None, (run.network, run.dataset))) if run else "")
+        self._entitle()
         self._fill()
 
+    def _entitle(self) -> None:
+        """Show in the frame which run this is, and at its foot where else there are curves."""
+        run = self._run
+        what = " on ".join(filter(None, (run.network, run.dataset))) if run else ""
+        for tabs in self.query(Tabs):
+            what = " · ".join(filter(None, (what, HINTS.get(tabs.current, ""))))
+        for body in self.query(Frame):
+            body.entitle(self.run_id, what)
+
     def _known(self) -> Curves | None:
+        """Return what was read of the run so far, by the pane that is in sight if both have read it."""
+        known: list[Curves] = []
+        for pane in self.query(OverviewPane):
+            known += [pane.known] if pane.known else []
         for grid in self.query(ChartGrid):
-            return next((grid.known(one) for one in grid.runs if self._run and one.path == self._run.path), None)
-        return None
+            found = (grid.known(one) for one in grid.runs if self._run and one.path == self._run.path)
+            known += [curves for curves in found if curves]
+        return max(known, key=lambda curves: curves.records, default=None)
 
     # Tabs
 
@@ -154,6 +185,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self.explorer.saved_state.run_tab = key
         companion = COMPANIONS.get(key, "charts") if self.explorer.is_huge else ""
         self.tabs.show(key, companion)
+        self._entitle()
 
     @on(Tabs.Shown)
     def _shown(self) -> None:
@@ -172,7 +204,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         if run is None:
             return
         for pane in self.tabs.shown if self.query(Tabs) else ():
-            if isinstance(pane, ChartGrid):
+            if isinstance(pane, ChartGrid | OverviewPane):
                 # A deleted run is in no list any more; what was read of it is still drawn.
                 runs = (*self.explorer.runs, run) if self._gone else self.explorer.runs
                 pane.show(self.explorer.run_selection.charted(runs, run.id))
@@ -190,6 +222,10 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
 
     @on(ChartGrid.Read)
     def _curves_read(self) -> None:
+        self.show_run()
+
+    @on(OverviewPane.Read)
+    def _overview_read(self) -> None:
         self.show_run()
 
     @on(ChartGrid.OneChart)
@@ -231,6 +267,8 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         sentences = [finding.text for finding in self._news.findings] if self._news else []
         page = screen_export.table(run.id, ["name", "value"], rows)
         text = "\n".join([run_table.headline(run), *sentences, "", page.text])
+        if isinstance(pane, OverviewPane):
+            return Export(run.id, f"{text}\n\n{pane.export().text}", page.data)
         if isinstance(pane, ChartGrid):
             curves = pane.export()
             return Export(run.id, f"{text}\n\n{curves.text}", page.data, curves.more)

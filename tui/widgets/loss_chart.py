@@ -75,6 +75,11 @@ class LossChart(PlotextPlot):
         if changed:
             self.refresh(*changed)
 
+    @property
+    def plain(self) -> str:
+        """What was shown last with :meth:`show_drawn`, without colours."""
+        return self._given.plain if self._given is not None else ""
+
     def on_resize(self) -> None:
         self.post_message(self.Resized(self))
 

@@ -1,0 +1,133 @@
+"""The thread behind the overview of a run: reads on in it, and draws loss and accuracy with plotext when they changed.
+
+No Textual: the owner is told through a callback, and gives the figures that are drawn with.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import plotext_chart, run_curves
+from .followers import UNREAD, Follower, Followers
+from .history import History
+from .plotext_chart import Look
+from .run_curves import PlottedRun
+from .view import Curves
+
+EVERY_S = 0.5
+AT_LEAST_S = 0.25
+"""No two drawings follow one another sooner: at most four are painted a second."""
+BREATH_S = 0.005
+
+
+@dataclass(frozen=True)
+class WantedOverview:
+    """A run and the sizes in cells of its charts, by metric. Without sizes nothing is drawn, and the run is still read."""
+
+    path: Path | None = None
+    sizes: tuple[tuple[str, tuple[int, int]], ...] = ()
+    look: Look = field(default_factory=Look)
+
+
+@dataclass(frozen=True)
+class DrawnOverview:
+    """``charts`` by metric as text with ANSI colours, and what is known of the run."""
+
+    wanted: WantedOverview
+    charts: Mapping[str, str]
+    known: Curves
+
+
+class OverviewReader:
+    """``on_drawn`` is called in the thread of :meth:`run`. ``figures`` are plotext's, by metric, and used there alone."""
+
+    def __init__(
+        self,
+        on_drawn: Callable[[DrawnOverview], None],
+        followers: Followers,
+        figures: Mapping[str, Any],
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._on_drawn = on_drawn
+        self._followers = followers
+        self._figures = figures
+        self._every_s = every_s
+        self._guard = threading.Lock()
+        self._wake = threading.Event()
+        self._wanted = WantedOverview()
+        self._follower: Follower | None = None
+        self._more = False
+        self._drawn: tuple[object, ...] = ()
+        self._drawn_at = -math.inf
+        self._stopped = False
+
+    def want(self, wanted: WantedOverview) -> None:
+        """Show this from now on."""
+        with self._guard:
+            self._wanted = wanted
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End :meth:`run`."""
+        self._stopped = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """Run the loop in a thread of its own, until :meth:`stop`."""
+        try:
+            while not self._stopped:
+                self._wake.clear()
+                self._wake.wait(self.step(time.monotonic()))
+        finally:
+            self._watch(None)
+
+    def step(self, now: float) -> float:
+        """Read on, and draw what is new where the last drawing is long enough ago; returns when to come again."""
+        with self._guard:
+            wanted = self._wanted
+        follower = self._watch(wanted.path)
+        if follower is None:
+            return self._every_s
+        self._more = follower.read(whole=True, recent_s=0.0 if self._more else self._every_s / 2)
+        key = (wanted, follower.version, follower.stage > UNREAD)
+        if key != self._drawn:
+            other = not self._drawn or wanted != self._drawn[0]
+            left = self._drawn_at + (AT_LEAST_S if other or not self._more else self._every_s) - now
+            if left > 0:
+                return BREATH_S if self._more else left
+            self._drawn, self._drawn_at = key, now
+            self._on_drawn(self._draw(wanted, follower))
+        return BREATH_S if self._more else self._every_s
+
+    def _watch(self, path: Path | None) -> Follower | None:
+        """Return the follower of the run that is wanted; that of another one is left."""
+        if self._follower is not None and self._follower.path != path:
+            self._followers.leave(self._follower.path, whole=True)
+            self._follower = None
+        if self._follower is None and path is not None:
+            self._follower = self._followers.watch(path, whole=True)
+        return self._follower
+
+    def _draw(self, wanted: WantedOverview, follower: Follower) -> DrawnOverview:
+        with ExitStack() as held:
+            held.enter_context(follower.guard)
+            history = follower.history or History()
+            run = PlottedRun("", history, follower.evaluations)
+            empty = "reading …" if follower.stage == UNREAD else "no values yet"
+            found = {
+                metric: run_curves.chart_data(metric, [run], plotext_chart.canvas_columns(width), empty=empty)
+                for metric, (width, _) in wanted.sizes
+            }
+            known = history.summary(follower.path, follower.progress)
+        charts = {
+            metric: plotext_chart.draw(self._figures[metric], found[metric], size, wanted.look)
+            for metric, size in wanted.sizes
+        }
+        return DrawnOverview(wanted, charts, known)
