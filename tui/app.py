@@ -292,6 +292,8 @@ class ExplorerApp(App[None]):
             self.saved_state.run = run_ids[0]
             self.run_watch.nudge()
             self.action_show_runs(run_ids[0])
+            if len(run_ids) == 1:
+                self.open_run(run_ids[0])
 
     def _show(self, kind: type[BaseScreen]) -> BaseScreen | None:
         """Go to the screen of this kind, if it is open."""

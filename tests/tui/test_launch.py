@@ -22,6 +22,7 @@ from cnn_explorer.tui.launch.commands import Call, CommandOutcome, Device, Launc
 from cnn_explorer.tui.launch.form import LaunchForm, LaunchRequest, fill, settings, words
 from cnn_explorer.tui.launch.values import stepped
 from cnn_explorer.tui.screens.launch import LaunchScreen
+from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import given
@@ -377,13 +378,18 @@ async def test_a_run_is_started_as_it_is_and_shown(tmp_path: Path, requests: lis
         await until(pilot, lambda: "cuda:0: a GPU, 20 GiB free" in said(screen, "#launch-facts"))
         await until(pilot, lambda: "4.2 s an epoch" in said(screen, "#estimate"))
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
-        runs = app.screen
-        assert isinstance(runs, RunsScreen)
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        shown = app.screen
+        assert isinstance(shown, RunScreen) and shown.run_id == RUN and shown.tabs.current == "overview"
+        await until(pilot, lambda: "reading …" in screen_text(app), "not: there is no such run")
         assert requests[0].words == ("train", network, "--dataset", "digits")
         assert requests[0].runs == tmp_path / "runs"
         FakeRun(tmp_path / "runs", "20261120-153022-other-digits-aaaa", "finished")
         FakeRun(tmp_path / "runs", RUN, alive=True)
+        await until(pilot, lambda: shown.selected is not None and "lenet5 on digits" in screen_text(app))
+        await pilot.press("escape")
+        runs = app.screen
+        assert isinstance(runs, RunsScreen)
         await until(pilot, lambda: runs.table.key == RUN, "the cursor goes to the new run once it is found")
 
 

@@ -285,18 +285,20 @@ async def test_every_tab_of_a_run_on_a_small_terminal(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=NARROW) as pilot:
         await open_run(pilot)
-        await until(pilot, lambda: "─ train" in screen_text(app), "the charts")
+        await until(pilot, lambda: "⠤ train" in screen_text(app), "the overview")
         await pilot.press("2")
+        await until(pilot, lambda: "─ train" in screen_text(app), "the charts")
+        await pilot.press("3")
         await until(pilot, lambda: "5 7×" in screen_text(app), "what class 3 was taken for")
         await pilot.press("o")
-        await pilot.press("3")
+        await pilot.press("4")
         await until(pilot, lambda: "[10]" in screen_text(app))
         await pilot.press("G")
         await until(pilot, lambda: "3 taken for 5: 7 times, 41.2% of them" in screen_text(app))
-        await pilot.press("4")
+        await pilot.press("5")
         await until(pilot, lambda: "last line" in screen_text(app))
         assert "100 %" in screen_text(app) and "50 %" not in screen_text(app)
-        await pilot.press("5")
+        await pilot.press("6")
         await until(pilot, lambda: "remark" in screen_text(app))
         await pilot.press("G")
         await until(pilot, lambda: str(tmp_path)[:20] in screen_text(app) and "last.pt" in screen_text(app))
@@ -309,13 +311,14 @@ async def test_keys_of_charts_are_offered_only_where_charts_are_in_sight(tmp_pat
     app = make_app(tmp_path)
     async with app.run_test(size=NARROW) as pilot:
         screen = await open_run(pilot)
+        await pilot.press("2")
         await until(pilot, lambda: "─ train" in screen_text(app), "the charts")
 
         def offered() -> bool:
             return any(command.where == "charts" for command in screen.active_commands())
 
         assert offered()
-        await pilot.press("4")
+        await pilot.press("5")
         await until(pilot, lambda: "last line" in screen_text(app))
         assert not offered() and "zoom" not in screen_text(app).splitlines()[-1]
 
@@ -325,9 +328,11 @@ async def test_two_tabs_side_by_side_on_a_large_terminal(tmp_path: Path) -> None
     app = make_app(tmp_path)
     async with app.run_test(size=HUGE) as pilot:
         screen = await open_run(pilot)
+        await until(pilot, lambda: len(screen.tabs.shown) == 1 and "⠤ train" in screen_text(app))
+        await pilot.press("2")
         await until(pilot, lambda: len(screen.tabs.shown) == 2)
         await until(pilot, lambda: "─ train" in screen_text(app) and "taken for" in screen_text(app))
-        await pilot.press("4")
+        await pilot.press("5")
         await until(pilot, lambda: "last line" in screen_text(app) and "─ train" in screen_text(app))
         assert any(command.where == "charts" for command in screen.active_commands()), "the charts beside the log"
 
@@ -337,7 +342,7 @@ async def test_a_log_is_followed_until_one_scrolls_up(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=NARROW) as pilot:
         screen = await open_run(pilot)
-        await pilot.press("4")
+        await pilot.press("5")
         log = screen.query_one("#log", LineView)
 
         def more(first: int) -> None:
@@ -366,7 +371,7 @@ async def test_phases_classes_and_words_follow_a_live_run(tmp_path: Path) -> Non
         run.status("training", phase="epoch 1 of 10", progress=0.05, eta_s=95)
         run.write(*(train_record(step) for step in range(1, 150)), eval_record(1, 0.6) | {"per_class": [0.6] * 10})
         await until(pilot, lambda: "1:35 left" in screen_text(app) and "Too early" not in screen_text(app))
-        await pilot.press("2")
+        await pilot.press("3")
         await until(pilot, lambda: screen_text(app).count("60.0") >= 10)
         run.append('{"kind": "eval", "split": "validation", "epoch": 2, "accuracy": NaN, "per_class": "x"}\n{"torn')
         run.write()
@@ -387,14 +392,14 @@ async def test_a_run_that_dies_vanishes_or_is_nothing_stays_readable(tmp_path: P
         screen = await open_runs(pilot, 2)
         await pilot.press("enter")
         assert isinstance(app.screen, RunScreen) and "crashed" in screen_text(app)
-        await pilot.press("2", "3", "4", "5", "escape")
+        await pilot.press("2", "3", "4", "5", "6", "escape")
         assert app.screen is screen
         await pilot.press("j", "enter")
         await until(pilot, lambda: "epoch 3 of 10" in screen_text(app))
         assert run.lock is not None
         run.lock.release()
         await until(pilot, lambda: "nobody holds the lock" in screen_text(app))
-        await pilot.press("1")
+        await pilot.press("2")
         await until(pilot, lambda: "step 199" in screen_text(app))
         shutil.rmtree(run.path)
         await until(pilot, lambda: "deleted; what was read last" in screen_text(app))
@@ -403,9 +408,9 @@ async def test_a_run_that_dies_vanishes_or_is_nothing_stays_readable(tmp_path: P
         grid = app.screen.query_one(ChartGrid)
         await until(pilot, lambda: grid.drawn.wanted == grid._wanted)
         assert "step 199" in screen_text(app) and "★ best 70.0%" in screen_text(app)
-        await pilot.press("4")
+        await pilot.press("5")
         await until(pilot, lambda: "last line" in screen_text(app))
-        await pilot.press("y", "1", "z", "escape", "escape")
+        await pilot.press("y", "2", "z", "escape", "escape")
         await until(pilot, lambda: app.screen is screen)
 
 

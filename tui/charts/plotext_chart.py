@@ -32,8 +32,8 @@ BRAILLE = "braille"
 SMALLEST = (16, 4)
 LEGEND_PART = 4
 """At most one line in so many of a chart is for its legend."""
-SIGNED_EVERY = 8
-"""Of several runs, a training curve has the sign of its run once in so many points."""
+SIGN_COLUMNS = 4
+"""The signs on a line are at least about so many columns apart, so that the line between them is seen."""
 GAP = math.nan
 _IN_ASCII = str.maketrans("─│┌┐└┘├┤┬┴┼·…", "-|+++++++++.~")
 _CODES = re.compile(r"\x1b\[[0-9;]*m")
@@ -202,7 +202,7 @@ def _plotted(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[in
     figure.xaxes(True, False)
     figure.yaxes(True, False)
     for line in sorted(lines, key=lambda line: line.role != "raw"):
-        _plot_line(figure, line, look)
+        _plot_line(figure, line, look, max(columns // SIGN_COLUMNS, 1))
     _axes(figure, data, lines, size)
     drawn = figure.build().rstrip("\n")
     if look.ascii:
@@ -210,7 +210,7 @@ def _plotted(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[in
     return _CODES.sub("", drawn) if look.colours is None else drawn
 
 
-def _plot_line(figure: Any, line: Line, look: Look) -> None:
+def _plot_line(figure: Any, line: Line, look: Look, most_signs: int) -> None:
     xs, ys = list(line.xs), list(line.ys)
     sign, colour = line.sign(look.ascii), look.colour(line)
     several = line.slot is not None
@@ -222,10 +222,9 @@ def _plot_line(figure: Any, line: Line, look: Look) -> None:
         stroke = "-" if line.role == "validation" and not several else sign
     if line.role not in UNJOINED:
         figure.plot(xs, ys, marker=stroke, color=colour)
-    if line.role in POINTS:
-        figure.scatter(xs, ys, marker=sign, color=colour)
-    elif several and line.role == "train":
-        figure.scatter(xs[::SIGNED_EVERY], ys[::SIGNED_EVERY], marker=sign, color=colour)
+    if line.role in POINTS or several:
+        every = -(-len(xs) // most_signs)
+        figure.scatter(xs[::every], ys[::every], marker=sign, color=colour)
 
 
 def _axes(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[int, int]) -> None:

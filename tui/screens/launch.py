@@ -65,7 +65,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     def compose_dialog(self) -> ComposeResult:
         with Horizontal(id="launch-board"):
             yield FormFieldList(COLUMNS, id="settings")
-            yield LossChart(ascii=self.explorer.options.ascii, id="rate-chart")
+            yield LossChart(ascii=self._explorer.options.ascii, id="rate-chart")
         with Horizontal(id="launch-entry"):
             yield Static("", id="entry-title", markup=False)
             yield Input(id="entry", compact=True)

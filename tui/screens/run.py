@@ -58,6 +58,8 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self.run_id = run_id
         self._run: Run | None = None
         self._gone = False
+        self._awaited = run_id not in {run.id for run in self.explorer.runs}
+        """Whether the run was started just now, and the list of runs is yet to be read again."""
         self._news: RunNews | None = None
         self._log: list[str] = []
         self._tail = RunTail(self._post_news, self.explorer.followers, with_log=True)
@@ -142,7 +144,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
     def show_run(self) -> None:
         """Draw the lines at the top."""
         run = self._run
-        texts = {"#headline": "there is no such run", "#stages": "", "#figures": ""}
+        texts = {"#headline": "reading …" if self._awaited else "there is no such run", "#stages": "", "#figures": ""}
         if run is not None:
             headline = run_table.headline(run) if not self._gone else "deleted; what was read last is shown"
             texts = {
