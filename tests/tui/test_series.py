@@ -15,7 +15,7 @@ from cnn_explorer.tui.charts.view import METRICS, Window
 from cnn_explorer.tui.widgets.chart_view import changes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.tui import train_record
+from support.tui import eval_record, train_record
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 finite = st.floats(-1e6, 1e6)
@@ -297,3 +297,15 @@ def test_changed_cells_are_found_and_close_ones_joined() -> None:
     assert changes(row("a" * 20), row("b" + "a" * 18 + "b")) == [(0, 1), (19, 20)]
     assert changes(row("aaaa"), row("baab")) == [(0, 4)]
     assert changes(row("a"), markers.ChartRow("a", b"\x01")) == [(0, 1)]
+
+
+@pytest.mark.parametrize(("best_epoch", "epoch", "step"), [(1, 1.0, 100.0), (2, 2.0, 200.0), (None, 3.0, 300.0)])
+def test_the_test_stands_on_all_axes_where_its_weights_do(best_epoch: object, epoch: float, step: float) -> None:
+    history = History()
+    history.add([eval_record(1, 0.5), eval_record(2, 0.75)])
+    history.add([eval_record(3, 0.9) | {"split": "test", "best_epoch": best_epoch}])
+    assert history.curve("accuracy", "test", "epoch").x.tolist() == [epoch]
+    assert history.curve("accuracy", "test", "step").x.tolist() == [step]
+    for ascii in (False, True):
+        signs = [markers.marker(2, role, ascii) for role in ("train", "validation", "test")]
+        assert len({*signs, markers.sign("best", ascii)}) == 4

@@ -20,7 +20,7 @@ from ...trainer.analysis.curve_summary import (
 from ...trainer.runs.run import Run
 from . import series
 from .series import Curve, Floats, Track
-from .view import METRICS, SPLITS, Curves
+from .view import AXES, METRICS, SPLITS, Curves
 
 
 class History:
@@ -50,9 +50,21 @@ class History:
             self.evaluations.add(record)
             split = record.get("split")
             if record.get("kind") == "eval" and isinstance(split, str) and split in self.evals:
-                self.evals[split].add([record])
+                self.evals[split].add([self._at_its_weights(record) if split == "test" else record])
                 if split == "validation":
                     self._watch_for_best(record)
+
+    def _at_its_weights(self, record: dict) -> dict:
+        """Return the record of the test, moved to where the weights that were tested stand on the axes.
+
+        It was written at the end of the training, and says of which epoch the best weights are.
+        """
+        epochs = self.evals["validation"].axis("epoch")
+        found = np.flatnonzero(epochs == _number(record.get("best_epoch")))
+        if not len(found):
+            return record
+        places = {axis: float(self.evals["validation"].axis(axis)[found[-1]]) for axis in AXES}
+        return record | {axis: place for axis, place in places.items() if math.isfinite(place)}
 
     def sketch_from(self, records: Sequence[dict]) -> None:
         """Take records spread evenly over the file, until those between them are read."""

@@ -32,7 +32,9 @@ def marker(slot: int, role: str, ascii: bool = False) -> str:
     """Return the sign of a curve."""
     if ascii:
         letter = LETTERS[slot % len(LETTERS)]
-        return {"train": letter, "raw": "."}.get(role, letter.lower())
+        return {"train": letter, "raw": ".", "test": sign("test", ascii)}.get(role, letter.lower())
+    if role == "test":
+        return sign("test")
     return MARKERS[slot % len(MARKERS)][role != "train"]
 
 
