@@ -117,7 +117,7 @@ def test_ascii_without_colour_tells_the_lines_apart(size: tuple[int, int], sever
     lines = drawn.split("\n")
     assert drawn.isascii() and "\x1b" not in drawn
     assert len(lines) <= size[1] and max(map(len, lines)) <= size[0]
-    assert lines[0].startswith("loss over epochs")
+    assert lines[0].startswith("loss")
     below = "\n".join(lines[1:])
     assert all(sign in below for sign in ("ABCc" if several else "#*")), drawn
     signs = [line.sign(True) for line in data.lines if line.role in ("train", "validation")]

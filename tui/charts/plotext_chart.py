@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,32 +152,39 @@ def _why_empty(data: ChartData) -> str:
     return data.empty
 
 
-def _title(data: ChartData, lines: Iterable[Line], look: Look, columns: int, most: int) -> list[str]:
+def _title(data: ChartData, lines: Sequence[Line], look: Look, columns: int, most: int) -> list[str]:
     """Return name, axis and legend in up to ``most`` lines: ``loss (log) over epochs  ⠤ train  • validation``.
 
-    What has no room in the last line is left out whole.
+    Where not all has room, first the name of the axis is left out, then what is last in the legend.
     """
-    name = data.title + (" (log)" if data.log else "") + (f" over {data.x_label}" if data.x_label else "")
-    parts = [(_cut(name, columns), "1")]
-    if data.note:
-        parts.append((_cut(data.note, columns - 2), "1;7"))
-    for line in lines:
+    name = data.title + (" (log)" if data.log else "")
+    legend = [(_cut(data.note, columns - 2), "1;7")] if data.note else []
+    for line in sorted(lines, key=lambda line: line.role == "raw"):
         if line.label:
             label = f"{line.sign(look.ascii)} {line.label}"
-            parts.append((_ascii(label) if look.ascii else label, _code(look.colour(line))))
-    rows, room = [""], columns
-    for number, (text, code) in enumerate(parts):
-        gap = "  " if number and rows[-1] else ""
-        if width(gap + text) > room:
-            if len(rows) == most:
-                continue
+            legend.append((_ascii(label) if look.ascii else label, _code(look.colour(line))))
+    if data.x_label:
+        long = f"{name} over {data.x_label}"
+        rows, whole = _packed([(_cut(long, columns), "1"), *legend], look, columns, most)
+        if whole:
+            return rows
+    return _packed([(_cut(name, columns), "1"), *legend], look, columns, most)[0]
+
+
+def _packed(parts: Sequence[tuple[str, str]], look: Look, columns: int, most: int) -> tuple[list[str], bool]:
+    """Return texts with their colour codes in up to ``most`` lines, and whether all had room."""
+    rows, room, whole = [""], columns, True
+    for text, code in parts:
+        gap = "  " if rows[-1] else ""
+        if width(gap + text) > room and len(rows) < most:
             rows.append("")
             gap, room = "", columns
-            if width(text) > room:
-                continue
+        if width(gap + text) > room:
+            whole = False
+            continue
         rows[-1] += gap + (text if look.colours is None or not code else f"\x1b[{code}m{text}\x1b[0m")
         room -= width(gap + text)
-    return [row for row in rows if row]
+    return [row for row in rows if row], whole
 
 
 def _cut(text: str, columns: int) -> str:
