@@ -1,11 +1,12 @@
 """The runs screen measured over a pty: a long run opened, keys and processor while runs are being written, bytes sent.
 
-    python scripts/cockpit_bench.py [--records 1000000] [--seconds 20] [--keys 60] [--size 120x40] [--json]
+    python scripts/cockpit_bench.py [--records 1000000] [--seconds 20] [--keys 60] [--size 120x40] [--overview] [--json]
 
 Seconds from the key that goes to a run of ``--records`` records to its first curve; then, while four runs write 50 records a
 second each: the bytes a second to the terminal and the share of one processor core that the app takes, without a key, with
 the curves of one run and of all four over one another; and the time from a key to the cursor painted on another row, median
-and 95th percentile. A loaded machine spoils the times; processor seconds stand beside them.
+and 95th percentile. Before that, the time from the key of the help to the help painted over the overview of the long run,
+while that is read and drawn, and after that. A loaded machine spoils the times; processor seconds stand beside them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ LIVE_EPOCHS, STEPS_PER_EPOCH = 100, 1000
 BRAILLE = re.compile(rb"\xe2[\xa0-\xa3][\x80-\xbf]")
 CURSOR = "▶".encode()
 PATIENCE_S = 120.0
+TRAIN_SIGN = "⠤ train".encode()
+OVERVIEW_KEYS = 15
+READ_S = 30.0
+"""So long a million records take to be read, on a busy machine too."""
 
 
 def record(step: int, seed: int, steps: int) -> dict:
@@ -130,6 +135,40 @@ def first_curve(size: tuple[int, int], records: int) -> dict[str, float]:
             terminal.close()
 
 
+def overview_keys(size: tuple[int, int], records: int, keys: int) -> dict[str, list[float]]:
+    """Return the seconds from a key to what it paints in the overview of a long run: while that is read, and when it is."""
+    with tempfile.TemporaryDirectory() as home:
+        runs = Path(home) / "runs"
+        long = make_run(runs, "20261120-143022-long-digits-0001", "finished")
+        with open(long / "metrics.jsonl", "w") as file:
+            file.writelines(json.dumps(record(step, 0, records)) + "\n" for step in range(records))
+        terminal = open_runs(size, home)
+        try:
+            os.write(terminal.file, b"\r")
+            terminal.until(b"loss over epochs")
+            terminal.until(TRAIN_SIGN)
+            reading = [help_to_paint(terminal) for _ in range(keys)]
+            wait(terminal, READ_S)
+            return {"reading": reading, "read": [help_to_paint(terminal) for _ in range(keys)]}
+        finally:
+            terminal.close()
+
+
+def help_to_paint(terminal: Terminal) -> float:
+    """Return the seconds from ``?`` on the overview to the help being painted over it; closes it again."""
+    begun, seen = time.perf_counter(), b""
+    os.write(terminal.file, b"?")
+    while b"Keys: run" not in seen:
+        if time.perf_counter() - begun > PATIENCE_S:
+            raise SystemExit("the help was not painted")
+        seen += terminal.read(1.0)
+    took = time.perf_counter() - begun
+    wait(terminal, 0.1)
+    os.write(terminal.file, b"\x1b")
+    wait(terminal, 0.7)  # in which the overview is drawn again
+    return took
+
+
 def key_to_paint(terminal: Terminal, key: bytes) -> float:
     """Return the seconds from a key in the list to the cursor on its new row, whatever else is painted."""
     begun, seen = time.perf_counter(), b""
@@ -186,6 +225,14 @@ def wait(terminal: Terminal, seconds: float) -> int:
     return count
 
 
+def print_overview(over: dict[str, list[float]], records: int) -> None:
+    """Print the keys in the overview."""
+    for when, times in over.items():
+        shown = sorted(1000 * one for one in times)
+        words = f"median {statistics.median(shown):.0f} ms, the slowest {shown[-1]:.0f} ms"
+        print(f"overview of {records:,} records, {when}: from ? to the help {words}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=1_000_000)
@@ -193,21 +240,38 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=60)
     parser.add_argument("--size", default="120x40")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--overview", action="store_true", help="Only the keys in the overview of the long run.")
     parser.add_argument("--live", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.live:
         write_live(chosen.live, first=2000)
         return
     width, height = map(int, chosen.size.split("x"))
+    over = overview_keys((width, height), chosen.records, min(chosen.keys, OVERVIEW_KEYS))
+    if chosen.overview:
+        print_overview(over, chosen.records)
+        return
     opened = first_curve((width, height), chosen.records)
     live = while_written((width, height), chosen.seconds, chosen.keys)
     if chosen.json:
-        print(json.dumps({"schema": 1, "size": chosen.size, "records": chosen.records, "first_curve": opened, **live}))
+        print(
+            json.dumps(
+                {
+                    "schema": 1,
+                    "size": chosen.size,
+                    "records": chosen.records,
+                    "first_curve": opened,
+                    "overview": over,
+                    **live,
+                }
+            )
+        )
         return
     print(
         f"first curve of {chosen.records:,} records: {opened['seconds']:.2f} s "
         f"({opened['processor_s']:.2f} s of processor time)"
     )
+    print_overview(over, chosen.records)
     times = sorted(1000 * one for one in live["with_keys"]["key_s"])
     late = times[min(int(0.95 * len(times)), len(times) - 1)]
     print(f"four runs writing {RECORDS_PER_S} records a second each, {chosen.size}:")

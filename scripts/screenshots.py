@@ -41,7 +41,7 @@ SHOTS: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
     "launch": ((120, 34), ("to:lenet5", "t", "plan")),
     "runs": ((140, 42), ("w", "rest", "m", "j", "m", "k", "rest", "rest", "rest", "rest", "rest", "rest")),
     "run": ((120, 40), ("w", "rest", "enter", "rest", "rest", "rest", "rest")),
-    "classes": ((120, 34), ("w", "rest", "enter", "rest", "2", "rest", "rest", "rest")),
+    "classes": ((120, 34), ("w", "rest", "enter", "rest", "3", "rest", "rest", "rest")),
     "help": ((100, 44), ("question_mark", "rest")),
     "wide": ((200, 50), ("to:resnet18", "2", "tables", "enter")),
 }

@@ -18,6 +18,7 @@ from cnn_explorer.tui.charts.followers import ALL_READ, OUTLINED, UNREAD, Follow
 from cnn_explorer.tui.runs.run_previews import PreviewWatch
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
+from cnn_explorer.tui.widgets.overview_pane import OverviewPane
 from support.patience import PATIENCE_S
 from support.tui import FakeRun, eval_record, make_app, train_record, until
 
@@ -72,7 +73,10 @@ async def test_list_charts_sentences_and_the_run_screen_read_a_run_once(
         assert app.screen._previews[run.path.name].accuracies == (0.6, 0.7)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen._news and app.screen._news.findings)
-        await until(pilot, lambda: app.screen.query_one(ChartGrid).drawn.runs)
+        await until(pilot, lambda: app.screen.query(OverviewPane) and app.screen.query_one(OverviewPane).known)
+        assert app.screen.query_one(OverviewPane).known.records == 302
+        await pilot.press("2")
+        await until(pilot, lambda: app.screen.query(ChartGrid) and app.screen.query_one(ChartGrid).drawn.runs)
         assert app.screen.query_one(ChartGrid).drawn.runs[0].records == 302
         assert bytes_read == {run.path.name: size(run)}
         before = size(run)

@@ -211,7 +211,7 @@ def test_runs(place: Path, machine: None, snap_compare, size: str) -> None:
 def test_run(place: Path, machine: None, snap_compare, size: str) -> None:
     async def ready(pilot: Pilot) -> None:
         await curves_drawn(pilot)
-        await pilot.press("enter", "1")
+        await pilot.press("enter", "2")
         screen = pilot.app.screen
         assert isinstance(screen, RunScreen)
         await until(pilot, lambda: screen.query_one(ReadingView).findings and screen._known())
