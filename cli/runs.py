@@ -120,7 +120,7 @@ def plot(
         if as_json:
             print_json({"schema": 1} | plotter.as_dict(columns))
         else:
-            print(plotter.draw((columns, rows), runs_plot.look_of(sys.stdout)))
+            print(plotter.draw((columns, rows), runs_plot.style_of(sys.stdout)))
 
 
 @runs_app.command()

@@ -17,7 +17,7 @@ from ..trainer.runs.states import STATES
 from ..tui.charts import plotext_chart, run_curves
 from ..tui.charts.followers import Follower
 from ..tui.charts.history import History
-from ..tui.charts.plotext_chart import Look
+from ..tui.charts.plotext_chart import ChartStyle
 from ..tui.charts.run_curves import PlottedRun
 from ..tui.charts.view import METRICS
 from .runs_text import Screen
@@ -60,11 +60,11 @@ class Plotter:
         """Return whether there is anything to draw of a run."""
         return any(not line.empty for line in run_curves.chart_data(metric, [run], IN_PIPE[0]).lines)
 
-    def draw(self, size: tuple[int, int], look: Look) -> str:
+    def draw(self, size: tuple[int, int], style: ChartStyle) -> str:
         """Return the chart."""
         self._figure = self._figure or plotext_chart.new_figure()
         data = run_curves.chart_data(self.metric, self.runs, plotext_chart.canvas_columns(size[0]))
-        return plotext_chart.draw(self._figure, data, size, look)
+        return plotext_chart.draw(self._figure, data, size, style)
 
     def check(self) -> None:
         """Raise UsageError for a run of whose metric there is nothing to draw."""
@@ -114,11 +114,11 @@ def size_of(stream: TextIO) -> tuple[int, int]:
     return max(columns - 1, SMALLEST[0]), max(min(rows - 3, MOST_ROWS), SMALLEST[1])
 
 
-def look_of(stream: TextIO) -> Look:
-    """Return the look that a stream allows: no colours in a pipe or with NO_COLOR, ASCII where its encoding has no more."""
+def style_of(stream: TextIO) -> ChartStyle:
+    """Return the style that a stream allows: no colours in a pipe or with NO_COLOR, ASCII where its encoding has no more."""
     screen = Screen.of(stream)
     colours = plotext_chart.TERMINAL_COLOURS if screen.colour else None
-    return Look(not screen.signs, colours, plotext_chart.TERMINAL_RUNS)
+    return ChartStyle(not screen.signs, colours, plotext_chart.TERMINAL_RUNS)
 
 
 def follow(path: Path, stream: TextIO) -> bool:
@@ -140,7 +140,7 @@ def _with_standing(plotter: Plotter, run: Run, stream: TextIO) -> list[str]:
     """Return the lines of the chart, as far as there is one, and how the run stands."""
     lines = []
     if plotter.has_values(plotter.metric, plotter.runs[0]):
-        lines = plotter.draw(size_of(stream), look_of(stream)).split("\n")
+        lines = plotter.draw(size_of(stream), style_of(stream)).split("\n")
     words = standing(run)
     return [*lines, words[: size_of(stream)[0]] if stream.isatty() and run.live else words]
 
@@ -175,7 +175,7 @@ class TrainingPlot:
             return text
         plotter = self._plotters.setdefault(path, Plotter([path]))
         plotter.read()
-        text = plotter.draw(size_of(sys.stderr), look_of(sys.stderr))
+        text = plotter.draw(size_of(sys.stderr), style_of(sys.stderr))
         self._drawn[path] = time.monotonic(), text
         return text
 
@@ -187,4 +187,4 @@ def print_final(paths: Sequence[Path], stream: TextIO) -> None:
         plotter.read()
         if plotter.has_values(plotter.metric, plotter.runs[0]):
             name = [path.name] if len(paths) > 1 else []
-            print("\n".join([*name, plotter.draw(size_of(stream), look_of(stream))]), file=stream, flush=True)
+            print("\n".join([*name, plotter.draw(size_of(stream), style_of(stream))]), file=stream, flush=True)

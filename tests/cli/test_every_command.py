@@ -33,7 +33,7 @@ def command_names(command: Any, words: str = "") -> dict[str, Any]:
 
 
 COMMANDS = command_names(typer.main.get_command(main.app))
-PRODUCING = {"list", "show", "compare", "lineage", "train", "bench", "runs", "runs show", "runs export"}
+PRODUCING = {"list", "show", "compare", "lineage", "train", "bench", "runs", "runs show", "runs plot", "runs export"}
 QUICK = ("--threads", "1", "--no-calibrate")
 BENCH = ("bench", "tiny", "--parts", "", "--repeats", "1", "--seconds", "0.01", *QUICK)
 
@@ -117,6 +117,10 @@ def finished(home: Path) -> None:
     plain(home, NEWEST)
 
 
+def with_a_curve(home: Path) -> None:
+    (plain(home, NEWEST) / "metrics.jsonl").write_text('{"kind": "train", "step": 1, "epoch": 1, "loss": 0.5}\n')
+
+
 def stopped_but_held(home: Path) -> None:
     LOCKS.append(RunLock.acquire(plain(home, NEWEST, "stopped")))
 
@@ -173,6 +177,9 @@ CASES: list[tuple[str, Callable[[Path], None], tuple[str, ...], int]] = [
     ("runs show", finished, ("runs", "show", "last"), 0),
     ("runs show", finished, ("runs", "show", "last", "-o", GONE), 1),
     ("runs show", nothing, ("runs", "show", "last"), 2),
+    ("runs plot", with_a_curve, ("runs", "plot", "last"), 0),
+    ("runs plot", with_a_curve, ("runs", "plot", "last", "-o", GONE), 1),
+    ("runs plot", finished, ("runs", "plot", "last"), 2),
     ("runs watch", finished, ("runs", "watch", "last"), 0),
     ("runs watch", failed, ("runs", "watch", "last"), 1),
     ("runs watch", nothing, ("runs", "watch", "last"), 2),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.overview_reader import AT_LEAST_S, DrawnOverview, OverviewReader, WantedOverview
-from cnn_explorer.tui.charts.plotext_chart import Look, new_figure
+from cnn_explorer.tui.charts.plotext_chart import ChartStyle, new_figure
 from cnn_explorer.tui.core.options import Options
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.overview_pane import OverviewPane
@@ -38,7 +38,7 @@ def test_at_most_four_drawings_a_second_whatever_is_written_and_asked(tmp_path: 
     reader = reader_of(drawn)
     for tick in range(200):  # two seconds of a clock that goes by hundredths
         run.write(train_record(tick))
-        reader.want(WantedOverview(run.path, SIZES, Look(ascii=bool(tick % 2))))
+        reader.want(WantedOverview(run.path, SIZES, ChartStyle(ascii=bool(tick % 2))))
         before = len(drawn)
         wait = reader.step(tick / 100)
         assert wait >= 0 and len(drawn) - before <= 1

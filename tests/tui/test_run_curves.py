@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cnn_explorer.tui.charts import plotext_chart, run_curves
 from cnn_explorer.tui.charts.history import History
-from cnn_explorer.tui.charts.plotext_chart import ChartData, Line, Look
+from cnn_explorer.tui.charts.plotext_chart import ChartData, ChartStyle, Line
 from cnn_explorer.tui.charts.run_curves import PlottedRun
 from cnn_explorer.tui.charts.series import Curve
 from hypothesis import example, given
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from support.tui import eval_record, train_record
 
 finite = st.floats(-1e6, 1e6)
-COLOURED = Look(colours=plotext_chart.TERMINAL_COLOURS)
+COLOURED = ChartStyle(colours=plotext_chart.TERMINAL_COLOURS)
 
 
 def plotted(*records: dict, slot: int | None = None) -> PlottedRun:
@@ -113,7 +113,7 @@ def test_ascii_without_colour_tells_the_lines_apart(size: tuple[int, int], sever
         higher = [[record | {"loss": record["loss"] + number} for record in RUN] for number in range(3)]
         runs = [plotted(*records, slot=number) for number, records in enumerate(higher)]
     data = run_curves.chart_data("loss", runs, plotext_chart.canvas_columns(size[0]))
-    drawn = plotext_chart.draw(plotext_chart.new_figure(), data, size, Look(ascii=True))
+    drawn = plotext_chart.draw(plotext_chart.new_figure(), data, size, ChartStyle(ascii=True))
     lines = drawn.split("\n")
     assert drawn.isascii() and "\x1b" not in drawn
     assert len(lines) <= size[1] and max(map(len, lines)) <= size[0]
@@ -129,7 +129,7 @@ def test_colours_are_those_of_the_look_and_accuracy_is_in_per_cent() -> None:
     drawn = plotext_chart.draw(plotext_chart.new_figure(), data, (80, 20), COLOURED)
     codes = set(re.findall(r"\x1b\[38;5;(\d+)m", drawn))
     assert codes and codes <= {str(colour) for colour in plotext_chart.TERMINAL_COLOURS.values()}
-    plain = plotext_chart.draw(plotext_chart.new_figure(), data, (80, 20), Look())
+    plain = plotext_chart.draw(plotext_chart.new_figure(), data, (80, 20), ChartStyle())
     assert re.sub(r"\x1b\[[0-9;]*m", "", drawn) == plain
     assert re.search(r"^ *80 %┤", plain, re.M)
 
@@ -142,6 +142,6 @@ def test_colours_are_those_of_the_look_and_accuracy_is_in_per_cent() -> None:
 def test_drawing_takes_anything(values: list[float], columns: int, rows: int) -> None:
     records = [train_record(step, value) for step, value in enumerate(values)]
     data = run_curves.chart_data("loss", [plotted(*records, eval_record(1, values[0], values[-1]))], columns)
-    drawn = plotext_chart.draw(plotext_chart.new_figure(), data, (columns, rows), Look())
+    drawn = plotext_chart.draw(plotext_chart.new_figure(), data, (columns, rows), ChartStyle())
     assert len(drawn.split("\n")) <= max(rows, 1)
     assert max(map(len, drawn.split("\n"))) <= max(columns, 0) or "no " in drawn

@@ -17,7 +17,7 @@ from typing import Any
 from . import plotext_chart, run_curves
 from .followers import UNREAD, Follower, Followers
 from .history import History
-from .plotext_chart import Look
+from .plotext_chart import ChartStyle
 from .run_curves import PlottedRun
 from .view import Curves
 
@@ -33,7 +33,7 @@ class WantedOverview:
 
     path: Path | None = None
     sizes: tuple[tuple[str, tuple[int, int]], ...] = ()
-    look: Look = field(default_factory=Look)
+    style: ChartStyle = field(default_factory=ChartStyle)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class OverviewReader:
             }
             known = history.summary(follower.path, follower.progress)
         charts = {
-            metric: plotext_chart.draw(self._figures[metric], found[metric], size, wanted.look)
+            metric: plotext_chart.draw(self._figures[metric], found[metric], size, wanted.style)
             for metric, size in wanted.sizes
         }
         return DrawnOverview(wanted, charts, known)

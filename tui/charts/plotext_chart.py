@@ -94,7 +94,7 @@ class ChartData:
 
 
 @dataclass(frozen=True)
-class Look:
+class ChartStyle:
     """How a chart looks. ``colours`` by role and ``runs`` by slot are empty where none are wanted."""
 
     ascii: bool = False
@@ -122,8 +122,8 @@ def canvas_columns(width: int) -> int:
     return max(width - markers.GUTTER, 1)
 
 
-def draw(figure: Any, data: ChartData, size: tuple[int, int], look: Look) -> str:
-    """Return a chart as lines of text with ANSI colours, without them where the look has none. Never raises.
+def draw(figure: Any, data: ChartData, size: tuple[int, int], style: ChartStyle) -> str:
+    """Return a chart as lines of text with ANSI colours, without them where the style has none. Never raises.
 
     There are as many lines as ``size`` has rows, or fewer; none is longer than it is wide.
     """
@@ -131,11 +131,11 @@ def draw(figure: Any, data: ChartData, size: tuple[int, int], look: Look) -> str
     if columns < SMALLEST[0] or rows < SMALLEST[1]:
         return "no room"[: max(columns, 0)]
     lines = [line for line in (_prepared(line, data.log) for line in data.lines) if not line.empty]
-    title = _title(data, lines, look, columns, max(rows // LEGEND_PART, 1))
+    title = _title(data, lines, style, columns, max(rows // LEGEND_PART, 1))
     if not lines:
         return "\n".join([*title, _why_empty(data)])
     try:
-        plotted = _plotted(figure, data, lines, (columns, rows - len(title)), look)
+        plotted = _plotted(figure, data, lines, (columns, rows - len(title)), style)
     except Exception as error:  # the library raises what it likes, and that must not end the program
         plotted = f"no chart: {type(error).__name__}"
     return "\n".join([*title, plotted])
@@ -152,7 +152,7 @@ def _why_empty(data: ChartData) -> str:
     return data.empty
 
 
-def _title(data: ChartData, lines: Sequence[Line], look: Look, columns: int, most: int) -> list[str]:
+def _title(data: ChartData, lines: Sequence[Line], style: ChartStyle, columns: int, most: int) -> list[str]:
     """Return name, axis and legend in up to ``most`` lines: ``loss (log) over epochs  ⠤ train  • validation``.
 
     Where not all has room, first the name of the axis is left out, then what is last in the legend.
@@ -161,17 +161,17 @@ def _title(data: ChartData, lines: Sequence[Line], look: Look, columns: int, mos
     legend = [(_cut(data.note, columns - 2), "1;7")] if data.note else []
     for line in sorted(lines, key=lambda line: line.role == "raw"):
         if line.label:
-            label = f"{line.sign(look.ascii)} {line.label}"
-            legend.append((_ascii(label) if look.ascii else label, _code(look.colour(line))))
+            label = f"{line.sign(style.ascii)} {line.label}"
+            legend.append((_ascii(label) if style.ascii else label, _code(style.colour(line))))
     if data.x_label:
         long = f"{name} over {data.x_label}"
-        rows, whole = _packed([(_cut(long, columns), "1"), *legend], look, columns, most)
+        rows, whole = _packed([(_cut(long, columns), "1"), *legend], style, columns, most)
         if whole:
             return rows
-    return _packed([(_cut(name, columns), "1"), *legend], look, columns, most)[0]
+    return _packed([(_cut(name, columns), "1"), *legend], style, columns, most)[0]
 
 
-def _packed(parts: Sequence[tuple[str, str]], look: Look, columns: int, most: int) -> tuple[list[str], bool]:
+def _packed(parts: Sequence[tuple[str, str]], style: ChartStyle, columns: int, most: int) -> tuple[list[str], bool]:
     """Return texts with their colour codes in up to ``most`` lines, and whether all had room."""
     rows, room, whole = [""], columns, True
     for text, code in parts:
@@ -182,7 +182,7 @@ def _packed(parts: Sequence[tuple[str, str]], look: Look, columns: int, most: in
         if width(gap + text) > room:
             whole = False
             continue
-        rows[-1] += gap + (text if look.colours is None or not code else f"\x1b[{code}m{text}\x1b[0m")
+        rows[-1] += gap + (text if style.colours is None or not code else f"\x1b[{code}m{text}\x1b[0m")
         room -= width(gap + text)
     return [row for row in rows if row], whole
 
@@ -199,7 +199,7 @@ def _code(colour: Colour | None) -> str:
     return f"38;5;{colour}" if isinstance(colour, int) else "38;2;{};{};{}".format(*colour)
 
 
-def _plotted(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[int, int], look: Look) -> str:
+def _plotted(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[int, int], style: ChartStyle) -> str:
     columns, rows = size
     figure.clear_figure()
     figure.plotsize(columns, rows)
@@ -209,22 +209,22 @@ def _plotted(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[in
     figure.xaxes(True, False)
     figure.yaxes(True, False)
     for line in sorted(lines, key=lambda line: line.role != "raw"):
-        _plot_line(figure, line, look, max(columns // SIGN_COLUMNS, 1))
+        _plot_line(figure, line, style, max(columns // SIGN_COLUMNS, 1))
     _axes(figure, data, lines, size)
     drawn = figure.build().rstrip("\n")
-    if look.ascii:
+    if style.ascii:
         drawn = _ascii(drawn)
-    return _CODES.sub("", drawn) if look.colours is None else drawn
+    return _CODES.sub("", drawn) if style.colours is None else drawn
 
 
-def _plot_line(figure: Any, line: Line, look: Look, most_signs: int) -> None:
+def _plot_line(figure: Any, line: Line, style: ChartStyle, most_signs: int) -> None:
     xs, ys = list(line.xs), list(line.ys)
-    sign, colour = line.sign(look.ascii), look.colour(line)
+    sign, colour = line.sign(style.ascii), style.colour(line)
     several = line.slot is not None
     stroke = BRAILLE
     if line.role == "raw":
         stroke = sign
-    elif look.ascii:
+    elif style.ascii:
         # Between the values of a run that is alone; of several, each has its own letter all along.
         stroke = "-" if line.role == "validation" and not several else sign
     if line.role not in UNJOINED:

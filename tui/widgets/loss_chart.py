@@ -13,7 +13,7 @@ from textual.message import Message
 from textual_plotext import PlotextPlot
 
 from ..charts import plotext_chart
-from ..charts.plotext_chart import ChartData, Colour, Look
+from ..charts.plotext_chart import ChartData, ChartStyle, Colour
 
 COLOURS = {
     "train": "primary",
@@ -52,10 +52,10 @@ class LossChart(PlotextPlot):
         return self._data
 
     @property
-    def look(self) -> Look:
+    def chart_style(self) -> ChartStyle:
         """How charts look in the theme of the app."""
         variables = self.app.theme_variables
-        return Look(self._ascii, {role: _colour(variables.get(name, "")) for role, name in COLOURS.items()})
+        return ChartStyle(self._ascii, {role: _colour(variables.get(name, "")) for role, name in COLOURS.items()})
 
     def show(self, data: ChartData) -> None:
         """Show other data."""
@@ -89,7 +89,7 @@ class LossChart(PlotextPlot):
         key = (id(self._data), self.size, self.app.theme)
         if self._drawn is None or self._drawn[0] != key:
             size = (self.size.width, self.size.height)
-            self._drawn = (key, drawn_text(plotext_chart.draw(self.plt, self._data, size, self.look)))
+            self._drawn = (key, drawn_text(plotext_chart.draw(self.plt, self._data, size, self.chart_style)))
         return self._drawn[1]
 
 

@@ -133,7 +133,7 @@ class OverviewPane(Widget, can_focus=True):
             else tuple((metric, size) for metric, size in sizes.items() if all(size))
         )
         path = self._run.path if self._run else None
-        self._reader.want(WantedOverview(path, shown, self._charts["loss"].look))
+        self._reader.want(WantedOverview(path, shown, self._charts["loss"].chart_style))
 
     def on_overview_pane_painted(self, message: Painted) -> None:
         if self._run is None or message.drawn.wanted.path != self._run.path:
