@@ -31,7 +31,7 @@ UNJOINED = ("test", "best", "diverged")
 BRAILLE = "braille"
 SMALLEST = (16, 4)
 LEGEND_PART = 4
-"""At most one line in so many of a chart is for its legend."""
+"""at most one line in so many of a chart is for its legend."""
 SIGN_COLUMNS = 4
 """The signs on a line are at least about so many columns apart, so that the line between them is seen."""
 GAP = math.nan
@@ -152,8 +152,8 @@ def _why_empty(data: ChartData) -> str:
     return data.empty
 
 
-def _title(data: ChartData, lines: Sequence[Line], style: ChartStyle, columns: int, most: int) -> list[str]:
-    """Return name, axis and legend in up to ``most`` lines: ``loss (log) over epochs  ⠤ train  • validation``.
+def _title(data: ChartData, lines: Sequence[Line], style: ChartStyle, columns: int, max_count: int) -> list[str]:
+    """Return name, axis and legend in up to ``max_count`` lines: ``loss (log) over epochs  ⠤ train  • validation``.
 
     Where not all has room, first the name of the axis is left out, then what is last in the legend.
     """
@@ -165,18 +165,20 @@ def _title(data: ChartData, lines: Sequence[Line], style: ChartStyle, columns: i
             legend.append((_ascii(label) if style.ascii else label, _code(style.colour(line))))
     if data.x_label:
         long = f"{name} over {data.x_label}"
-        rows, whole = _packed([(_cut(long, columns), "1"), *legend], style, columns, most)
+        rows, whole = _packed([(_cut(long, columns), "1"), *legend], style, columns, max_count)
         if whole:
             return rows
-    return _packed([(_cut(name, columns), "1"), *legend], style, columns, most)[0]
+    return _packed([(_cut(name, columns), "1"), *legend], style, columns, max_count)[0]
 
 
-def _packed(parts: Sequence[tuple[str, str]], style: ChartStyle, columns: int, most: int) -> tuple[list[str], bool]:
-    """Return texts with their colour codes in up to ``most`` lines, and whether all had room."""
+def _packed(
+    parts: Sequence[tuple[str, str]], style: ChartStyle, columns: int, max_count: int
+) -> tuple[list[str], bool]:
+    """Return texts with their colour codes in up to ``max_count`` lines, and whether all had room."""
     rows, room, whole = [""], columns, True
     for text, code in parts:
         gap = "  " if rows[-1] else ""
-        if width(gap + text) > room and len(rows) < most:
+        if width(gap + text) > room and len(rows) < max_count:
             rows.append("")
             gap, room = "", columns
         if width(gap + text) > room:
@@ -217,7 +219,7 @@ def _plotted(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[in
     return _CODES.sub("", drawn) if style.colours is None else drawn
 
 
-def _plot_line(figure: Any, line: Line, style: ChartStyle, most_signs: int) -> None:
+def _plot_line(figure: Any, line: Line, style: ChartStyle, max_signs: int) -> None:
     xs, ys = list(line.xs), list(line.ys)
     sign, colour = line.sign(style.ascii), style.colour(line)
     several = line.slot is not None
@@ -230,7 +232,7 @@ def _plot_line(figure: Any, line: Line, style: ChartStyle, most_signs: int) -> N
     if line.role not in UNJOINED:
         figure.plot(xs, ys, marker=stroke, color=colour)
     if line.role in POINTS or several:
-        every = -(-len(xs) // most_signs)
+        every = -(-len(xs) // max_signs)
         figure.scatter(xs[::every], ys[::every], marker=sign, color=colour)
 
 
@@ -238,13 +240,13 @@ def _axes(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[int, 
     columns, rows = size
     low, high = _widened(data.y_range or finite_range(lines) or (0.0, 1.0))
     figure.ylim(low, high)
-    most = max(rows // 3, 3)
-    positions = ticks.nice_ticks(low, high, most)
+    max_count = max(rows // 3, 3)
+    positions = ticks.nice_ticks(low, high, max_count)
     labels = ticks.tick_texts(positions)
     if data.shares:
         labels = [f"{text} %" for text in ticks.tick_texts([100 * place for place in positions])]
     if data.log:
-        positions, labels = ticks.log_ticks(low, high, most)
+        positions, labels = ticks.log_ticks(low, high, max_count)
     figure.yticks(positions, labels)
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
     left, right = _widened((min(xs), max(xs)))

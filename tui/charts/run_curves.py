@@ -134,7 +134,11 @@ def marks(metric: str, run: PlottedRun, train: Curve) -> Marks:
     tested = _place(test.get("best_epoch"), test.get("epoch")), _number(test.get(metric))
     best = best_point(run.evaluations.points)
     marked = (best.epoch, getattr(best, metric)) if best else (GAP, GAP)
-    return Marks(*(pair if all(map(math.isfinite, pair)) else None for pair in (marked, tested)), diverged)
+    return Marks(_if_known(marked), _if_known(tested), diverged)
+
+
+def _if_known(pair: tuple[float, float]) -> tuple[float, float] | None:
+    return pair if all(map(math.isfinite, pair)) else None
 
 
 def best_point(points: Sequence[CurvePoint]) -> CurvePoint | None:
