@@ -174,7 +174,7 @@ def attribute(module: ModuleType, qualname: str) -> Any:
 
 def _load(folder: Path, stored: Stored) -> Any:
     initial = _initial(folder)
-    on_meta = torch.get_default_device().type == "meta"
+    on_meta = torch.empty(0).is_meta  # torch 2.6 does not tell the device of a `with` block
     tensors = [_on_meta(tensor) for tensor in initial["tensors"]] if on_meta else initial["tensors"]
     notebook: list[Any] | None = None
 

@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -418,6 +419,10 @@ def _differences_of_lists(old: list, new: list, free: frozenset[str], where: str
     return gone + [line for place, pair in enumerate(pairs) for line in differences(*pair, free, f"{where}.{place}")]
 
 
+CALIBRATED_WITH = "2.14."
+COUNTED = re.compile(r".*\.rates had \d+ items")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_reader_of_json_finds_what_it_found(user: Path, monkeypatch, capsys, name: str) -> None:
     """Every key of schema 1 with its type, and every value that is no measurement and no sentence."""
@@ -426,7 +431,11 @@ def test_a_reader_of_json_finds_what_it_found(user: Path, monkeypatch, capsys, n
     assert call(monkeypatch, *COMMANDS[name], "--json") == 0
     new = json.loads(capsys.readouterr().out.replace(str(user), HOME))
     free = frozenset(SENTENCES | MEASURED.get(name.split("-")[0], set()))
-    assert differences(read_json(f"json/{name}.json"), new, free) == []
+    found = differences(read_json(f"json/{name}.json"), new, free)
+    if not torch.__version__.startswith(CALIBRATED_WITH):
+        # A calibration is remembered for one version of torch, and the test of learning rates ends where the loss does.
+        found = [line for line in found if ".calibration." not in line and not COUNTED.match(line)]
+    assert found == []
 
 
 def test_the_comparison_sees_what_a_reader_would_miss() -> None:
