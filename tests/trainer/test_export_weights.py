@@ -170,6 +170,7 @@ def test_tags_and_a_note(runs: Path, run: Path) -> None:
     for words, message in (
         (["--remove", "bad"], "is no tag of .*; it has good"),
         (["a,b"], "no comma"),
+        (["last"], "names the newest run"),
         (["x" * 41], "1 to 40 characters"),
         ([""], "1 to 40"),
     ):

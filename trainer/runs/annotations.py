@@ -11,6 +11,7 @@ from ...errors import UsageError, WorkError
 from ..common.files import read_bytes, replace_file
 from ..common.json_safe import encode_json
 from ..common.text_safe import clean
+from .ids import NEWEST
 
 LARGEST = 1 << 20
 LONGEST_TAG, MOST_TAGS, LONGEST_REMARK = 40, 50, 10_000
@@ -53,7 +54,7 @@ def add_tags(path: Path, tags: Iterable[str]) -> Notes:
 
 def remove_tags(path: Path, tags: Iterable[str]) -> Notes:
     """Take ``tags`` from the run; returns what it has now. UsageError for a tag that it does not have."""
-    kept, gone = read_notes(path), [check_tag(tag) for tag in tags]
+    kept, gone = read_notes(path), [clean(tag.strip()) for tag in tags]
     for tag in gone:
         if tag not in kept.tags:
             has = f"it has {', '.join(kept.tags)}" if kept.tags else "it has none"
@@ -74,10 +75,15 @@ def set_remark(path: Path, text: str) -> Notes:
 
 
 def check_tag(tag: str) -> str:
-    """Return ``tag`` without blanks around it. UsageError where it is empty, too long, or has a comma or line break."""
+    """Return ``tag`` without blanks around it. UsageError where it is empty, too long, or has a comma or line break.
+
+    ``last`` is refused as well: it names the newest run, so that it could never name the run that has the tag.
+    """
     plain = clean(tag.strip())
     if not plain or len(plain) > LONGEST_TAG or "," in plain or "\n" in plain:
         raise UsageError("tag", tag[:LONGEST_TAG], f"must have 1 to {LONGEST_TAG} characters and no comma")
+    if plain == NEWEST:
+        raise UsageError("tag", tag, "names the newest run in every command; choose another word")
     return plain
 
 
