@@ -11,8 +11,9 @@ from ...errors import UsageError, WorkError
 from ..common.files import read_bytes, replace_file
 from ..common.json_safe import encode_json
 from ..common.text_safe import clean
-from .ids import NEWEST
 
+NEWEST = "last"
+"""Names the newest run in every command, so it is no tag."""
 LARGEST = 1 << 20
 LONGEST_TAG, MOST_TAGS, LONGEST_REMARK = 40, 50, 10_000
 

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...errors import UsageError
+from .annotations import NEWEST, read_notes
 
-NEWEST = "last"
 LONGEST = 128
 # Crockford's digits: no i, l, o, u, so an ending can be read aloud and is never a word such as "last".
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -142,8 +142,6 @@ def _fitting(runs: Path, text: str, names: list[str]) -> Iterator[tuple[str, lis
     if is_id(text):
         yield "fits", [name for name in names if name.startswith(text)]
         yield "fits", [name for name in names if name.endswith("-" + text)]
-    from .annotations import read_notes
-
     yield "is a tag of", [name for name in names if text in read_notes(runs / name).tags]
 
 
