@@ -2,18 +2,14 @@
 
 Modules are followed by hooks, operations by a dispatch mode, so that what has no module (the addition of a skip
 connection, a concatenation, the products of attention) is seen too. Nothing is computed: no memory, no RNG, no GPU.
-
-The receptive field follows every tensor through convolutions and poolings: a k×k window with dilation d on a map whose
-neighbours are j image pixels apart widens it by (k - 1)·d·j, and a stride multiplies j (Araujo, Norris, Sim, "Computing
-Receptive Fields of Convolutional Neural Networks", Distill 2019). Where branches meet the widest counts. What mixes the
-whole map (global pooling, attention, flattening) is marked global instead of being given a number.
+What each tensor sees of the image is followed in receptive_field.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import einops.einops
@@ -23,21 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from .receptive_field import ReceptiveField, ReceptiveFields, tensors_in
+
 aten = torch.ops.aten
-
-
-@dataclass(frozen=True)
-class ReceptiveField:
-    """What is known of a tensor's past.
-
-    ``size``: receptive field in image pixels a side; ``jump``: distance of neighbouring values in image pixels;
-    ``is_global``: something mixed the whole map; ``depth``: layers with weights on the longest path from the image.
-    """
-
-    size: int = 1
-    jump: int = 1
-    is_global: bool = False
-    depth: int = 0
 
 
 @dataclass
@@ -76,30 +60,12 @@ OPERATIONS = {
     aten._scaled_dot_product_efficient_attention: "attention",
     aten._scaled_dot_product_fused_attention_overrideable: "attention",
 }
-ATTENTION_LIKE = ("matmul", "einsum", "attention")
-GLOBAL_POOLS = {
-    aten._adaptive_avg_pool2d,
-    aten.adaptive_max_pool2d,
-    aten._adaptive_avg_pool3d,
-    aten.adaptive_max_pool3d,
-}
-WINDOW_POOLS = {
-    aten.max_pool2d_with_indices,
-    aten.avg_pool2d,
-    aten.max_pool3d_with_indices,
-    aten.avg_pool3d,
-    aten.max_pool2d,
-}
 
 
 def _deform_conv_macs(args: tuple, output: Tensor) -> int:
     """Count multiply-adds of a deformable convolution, one kernel window for each output value: the counter has no rule."""
     weight = args[1]
     return output.numel() * weight[0].numel()
-
-
-WEIGHTED = {aten.convolution, aten.addmm, aten.mm, aten.bmm, aten.baddbmm}
-RESHAPES = {aten.view, aten._unsafe_view, aten.reshape, aten._reshape_copy}
 
 
 def _same(x: Tensor) -> Tensor:
@@ -167,8 +133,7 @@ class Recorder:
         self.network = network
         self.root = Node("", type(network).__name__, True)
         self.stack = [self.root]
-        # Tensors are kept alive while their fields are known, so that an id never names two of them.
-        self.fields: dict[int, tuple[Tensor, ReceptiveField]] = {}
+        self.fields = ReceptiveFields()
         self.weights = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
         self.used: set[int] = set()
         self.hooks: list[Any] = []
@@ -178,8 +143,7 @@ class Recorder:
         for name, module in self.network.named_modules():
             self.hooks.append(module.register_forward_pre_hook(self._before(name), with_kwargs=True))
             self.hooks.append(module.register_forward_hook(self._after))
-        for tensor in tree_leaves(image):
-            self.see(tensor, ReceptiveField())
+        self.fields.begin(tree_leaves(image))
         try:
             with torch.no_grad(), _Operations(self), einops_patterns(self.note_pattern):
                 self.network(image)
@@ -205,31 +169,19 @@ class Recorder:
         if tensors:
             node.output = tuple(tensors[0].shape)
             node.output_bytes = sum(t.numel() * t.element_size() for t in tensors)
-            node.receptive_field = self.receptive_field_of(tensors[0])
+            node.receptive_field = self.fields.of(tensors[0])
         if node is not self.root:
             self.stack.pop()
             self.stack[-1].macs += node.macs
 
-    def receptive_field_of(self, tensor: Tensor) -> ReceptiveField | None:
-        """Return the receptive field of a tensor; None for weights and what is made of them alone."""
-        known = self.fields.get(id(tensor))
-        return known[1] if known else None
-
-    def see(self, tensor: Tensor, seen: ReceptiveField) -> None:
-        self.fields[id(tensor)] = (tensor, seen)
-
     def note(self, packet: Any, args: tuple, kwargs: dict, output: Any) -> None:
-        tensors = _tensors(output)
+        tensors = tensors_in(output)
         if not tensors:
             return
-        inputs = _tensors(args) + _tensors(tuple(kwargs.values()))
+        inputs = tensors_in(args) + tensors_in(tuple(kwargs.values()))
         self.used |= {id(t) for t in inputs} & self.weights
-        fields = [seen for t in inputs if (seen := self.receptive_field_of(t)) is not None]
         macs = multiply_adds(packet, args, kwargs, output)
-        if fields:
-            seen = follow(packet, args, fields, tensors[0], has_weights=len(fields) < len(inputs))
-            for tensor in tensors:
-                self.see(tensor, seen)
+        self.fields.note(packet, args, kwargs, inputs, tensors)
         word = OPERATIONS.get(packet)
         operands = [t for t in inputs if t.ndim >= 2 or id(t) in self.weights]
         if word and len(operands) >= 2 and not self._is_plain_layer():
@@ -240,8 +192,8 @@ class Recorder:
         node = Node(self.stack[-1].name, word, False, tuple(tuple(t.shape) for t in operands))
         node.output, node.macs = tuple(output.shape), macs
         node.output_bytes = output.numel() * output.element_size()
-        node.receptive_field = self.receptive_field_of(output)
-        if any(self.receptive_field_of(operand) is None for operand in operands):
+        node.receptive_field = self.fields.of(output)
+        if any(self.fields.of(operand) is None for operand in operands):
             node.settings["learned"] = "yes"  # one side is made of weights alone: a table of positions, a scale
         self.stack[-1].children.append(node)
 
@@ -250,7 +202,7 @@ class Recorder:
         node = Node(self.stack[-1].name, "rearrange", False, (tuple(before.shape),), tuple(after.shape))
         node.settings["pattern"] = pattern
         node.output_bytes = after.numel() * after.element_size()
-        node.receptive_field = self.receptive_field_of(after)
+        node.receptive_field = self.fields.of(after)
         self.stack[-1].children.append(node)
 
     def _is_plain_layer(self) -> bool:
@@ -268,51 +220,6 @@ def multiply_adds(packet: Any, args: tuple, kwargs: dict, output: Any) -> int:
         return int(flop_registry[packet](*args, **kwargs, out_val=output)) // 2
     rule = EXTRA_RULES.get(packet._qualified_op_name)
     return rule(args, output) if rule else 0
-
-
-def follow(packet: Any, args: tuple, fields: list[ReceptiveField], output: Tensor, has_weights: bool) -> ReceptiveField:
-    """Return the field of an operation's output from those of its inputs; ``has_weights``: some input is made of
-    weights alone.
-    """
-    local = [seen for seen in fields if not seen.is_global] or fields
-    widest = max(local, key=lambda seen: seen.size)
-    depth = max(seen.depth for seen in fields) + (packet in WEIGHTED and has_weights)
-    joined = ReceptiveField(
-        widest.size, max(seen.jump for seen in local), any(seen.is_global for seen in fields), depth
-    )
-    if packet is aten.convolution:
-        weight, stride, dilation, transposed = args[1], args[3], args[5], args[6]
-        if transposed:
-            # Of the kernel's places only every stride-th meets an input; the outputs lie that much denser.
-            met = -(-weight.shape[-1] // stride[-1])
-            return replace(joined, size=joined.size + (met - 1) * joined.jump, jump=max(1, joined.jump // stride[-1]))
-        return _window(joined, weight.shape[-1], stride[-1], dilation[-1])
-    if packet in WINDOW_POOLS:
-        kernel = args[1][-1]
-        stride = args[2][-1] if len(args) > 2 and args[2] else kernel
-        return _window(joined, kernel, stride, 1)
-    if packet in GLOBAL_POOLS:
-        return replace(joined, is_global=output.shape[-1] == 1 or joined.is_global)
-    if packet is aten.mean and args[0].ndim >= 3:
-        return replace(joined, is_global=True)
-    if packet in RESHAPES and args[0].ndim == 4 and output.ndim == 2 and args[0].shape[-1] > 1:
-        return replace(joined, is_global=True)  # flattened: the linear layer that follows reads the whole map
-    if OPERATIONS.get(packet) in ATTENTION_LIKE and len(fields) >= 2:
-        return replace(joined, is_global=True)
-    return joined
-
-
-def _window(seen: ReceptiveField, kernel: int, stride: int, dilation: int) -> ReceptiveField:
-    return replace(seen, size=seen.size + (kernel - 1) * dilation * seen.jump, jump=seen.jump * stride)
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    """Return the tensors in arguments or results, lists and tuples of them included (quicker than a general tree walk)."""
-    if isinstance(values, Tensor):
-        return [values]
-    if isinstance(values, list | tuple):
-        return [tensor for value in values for tensor in _tensors(value)]
-    return []
 
 
 def trace(network: nn.Module, image: Tensor | list[Tensor]) -> Node:
