@@ -19,7 +19,7 @@ from cnn_explorer.tui.runs.run_previews import PreviewWatch
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from cnn_explorer.tui.widgets.overview_pane import OverviewPane
-from support.patience import PATIENCE_S
+from support.patience import PATIENCE_S, eventually
 from support.tui import FakeRun, eval_record, make_app, train_record, until
 
 NAMES = [f"20261120-14302{number}-lenet5-digits-{'abcd'[number]}f3a" for number in range(4)]
@@ -85,7 +85,8 @@ async def test_list_charts_sentences_and_the_run_screen_read_a_run_once(
         await until(pilot, lambda: "0.9" in str(app.screen_stack[-2]._previews[run.path.name].accuracies))
         assert bytes_read == {run.path.name: size(run)} and size(run) > before
         assert app.followers.watched == {run.path}
-    assert app.followers.watched == frozenset()
+    # The readers are told to stop when the app ends; each finishes the moment of reading that it is in.
+    await eventually(lambda: app.followers.watched == frozenset())
 
 
 def test_of_a_long_file_a_list_decodes_the_evaluations_alone(tmp_path: Path, monkeypatch) -> None:
