@@ -20,9 +20,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration
-from .layers import DropPath, variant
+from .layers import BuildOptions, DropPath, variant
 from .swin import (
-    NativeSwinOptions,
     Size,
     SwinOptions,
     SwinTransformer,
@@ -44,16 +43,26 @@ BIAS_HIDDEN = 512
 HIGHEST_SCALE = math.log(100.0)  # the learned temperature is kept from falling below 0.01
 
 
-def log_offsets(window: int, device: torch.device | None = None) -> Tensor:
-    """Return the offsets between two places of a window on a logarithmic scale (section 3.3): (2·window - 1, 2·window -
-    1, 2).
+class NativeSwinV2Options(BuildOptions, total=False):
+    """``window`` in tokens, ``drop_path`` of the last block, ``pretrained_window``: the windows of an earlier training."""
 
-    The farthest offset is stretched to 8 and log2(1 + |offset|), with its sign, divided by log2(8): from -1.06 to 1.06 for
-    every window, so that a larger one extrapolates little.
+    window: int
+    drop_path: float
+    pretrained_window: tuple[int, int, int, int]
+
+
+def log_offsets(window: int, pretrained_window: int = 0, device: torch.device | None = None) -> Tensor:
+    """Return the offsets between two places of a window as the position network reads them: (2·window - 1, 2·window - 1,
+    2).
+
+    An offset is divided by the farthest one in ``pretrained_window`` (0: in this window), multiplied by 8, and put on a
+    logarithmic scale with its sign: log2(1 + |offset|) / log2(8). So the numbers reach from -1.06 to 1.06 for the window
+    with which the network was trained, and a little further for a larger one: from 8 to 16, to 1.39.
     """
     line = torch.arange(-(window - 1), window, dtype=torch.float32, device=device)  # (2·window - 1,)
     rows, columns = torch.meshgrid(line, line, indexing="ij")
-    offsets = torch.stack((rows, columns), dim=-1) * 8 / max(window - 1, 1)  # (2·window - 1, 2·window - 1, 2)
+    farthest = max((pretrained_window or window) - 1, 1)
+    offsets = torch.stack((rows, columns), dim=-1) * 8 / farthest  # (2·window - 1, 2·window - 1, 2)
     return offsets.sign() * torch.log2(offsets.abs() + 1) / math.log2(8)
 
 
@@ -61,12 +70,14 @@ class ScaledCosineAttention(WindowAttention):
     """Window attention by directions: cos(q, k) / τ + bias (sections 3.2, 3.3): (B, H, W, C) → (B, H, W, C).
 
     τ is learned for each head and at least 0.01. Keys have no bias: it would only turn all of them the same way. On a map
-    smaller than the window the window shrinks with it, which the position network allows.
+    smaller than the window the window shrinks with it, which the position network allows. ``pretrained_window`` is the
+    one with which the weights were trained, 0 where it is the same.
     """
 
-    def __init__(self, width: int, heads: int, window: int, shift: int) -> None:
+    def __init__(self, width: int, heads: int, window: int, shift: int, pretrained_window: int = 0) -> None:
         nn.Module.__init__(self)  # Swin's own table of positions and biased keys are not built
         self.heads, self.window, self.shift = heads, window, shift
+        self.pretrained_window = pretrained_window
         self.query_bias = nn.Parameter(torch.zeros(width))
         self.value_bias = nn.Parameter(torch.zeros(width))
         self.qkv = nn.Linear(width, 3 * width, bias=False)
@@ -90,7 +101,8 @@ class ScaledCosineAttention(WindowAttention):
     def bias_between(self, window: int) -> Tensor:
         """Return what the position network adds between two places of a window, 0 to 16: (heads, N, N), N = window²."""
         weight = self.out.weight
-        table = self.position(log_offsets(window, weight.device).to(weight.dtype))  # (2·w - 1, 2·w - 1, heads)
+        offsets = log_offsets(window, self.pretrained_window, weight.device)  # (2·w - 1, 2·w - 1, 2)
+        table = self.position(offsets.to(weight.dtype))  # (2·w - 1, 2·w - 1, heads)
         bias = table.flatten(0, 1)[relative_index(window).to(weight.device)]  # (N, N, heads)
         return 16 * bias.permute(2, 0, 1).sigmoid()  # (heads, N, N)
 
@@ -131,10 +143,23 @@ class PatchMergingV2(nn.Module):
 
 
 class SwinTransformerV2(SwinTransformer):
-    """The pyramid of Swin with the blocks of v2: (B, in_channels, S, S) → (B, num_classes)."""
+    """The pyramid of Swin with the blocks of v2: (B, in_channels, S, S) → (B, num_classes).
 
-    def __init__(self, size: Size, **options: Unpack[SwinOptions]) -> None:
+    ``pretrained_window``: for weights that were trained with other windows, the window of each stage then. The authors
+    have (12, 12, 12, 6) where they go from 192 to 256 or 384 pixels: the last map of 192 pixels was 6×6.
+    """
+
+    def __init__(
+        self, size: Size, *, pretrained_window: tuple[int, int, int, int] = (0, 0, 0, 0), **options: Unpack[SwinOptions]
+    ) -> None:
+        if len(pretrained_window) != 4 or min(pretrained_window) < 0:
+            raise ValueError(f"pretrained_window: {pretrained_window} is not four numbers, one a stage, 0 for the window")
         super().__init__(size, block=SwinV2Block, merging=PatchMergingV2, **{"image_size": 256, **options})
+        stages = (self.stage1, self.stage2, self.stage3, self.stage4)
+        for stage, trained in zip(stages, pretrained_window, strict=True):
+            for module in stage.modules():
+                if isinstance(module, ScaledCosineAttention):
+                    module.pretrained_window = trained
 
     @property
     def declaration(self) -> Declaration:
@@ -146,11 +171,11 @@ class SwinTransformerV2(SwinTransformer):
         return replace(super().declaration, null_gradients=tuple((name, reason) for name in branch))
 
 
-def swin_v2_nano(**options: Unpack[NativeSwinOptions]) -> SwinTransformerV2:
+def swin_v2_nano(**options: Unpack[NativeSwinV2Options]) -> SwinTransformerV2:
     return SwinTransformerV2(SIZES["nano"], **{"stem": "small", "num_classes": 10, "image_size": 32, **options})
 
 
-def _with_window_16(size: Size, **options: Unpack[NativeSwinOptions]) -> SwinTransformerV2:
+def _with_window_16(size: Size, **options: Unpack[NativeSwinV2Options]) -> SwinTransformerV2:
     """Build the network with windows of 16×16 tokens."""
     return SwinTransformerV2(size, **{"window": 16, **options})
 

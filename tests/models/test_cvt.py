@@ -186,3 +186,14 @@ def test_small_stem_ends_with_four_by_four(size: int, shape: tuple[int, int]) ->
 
 def test_the_smallest_image_works() -> None:
     assert counting.on_meta(lambda: cvt.cvt_13(image_size=3))(torch.empty(2, 3, 3, 3, device="meta")).shape == (2, 1000)
+
+
+@pytest.mark.parametrize(("name", "rate"), [("cvt_13", 0.1), ("cvt_21", 0.1), ("cvt_w24", 0.3)])
+def test_stochastic_depth_is_that_of_the_authors_configurations(name: str, rate: float) -> None:
+    """microsoft/CvT, experiments/imagenet/cvt: DROP_PATH_RATE of the last stage, 0 in the others."""
+    network: Any = counting.on_meta(lambda: registry.build(name))
+    assert [block.drop_path.rate for stage in (network.stage1, network.stage2) for block in stage.blocks] == [0.0] * (
+        len(network.stage1.blocks) + len(network.stage2.blocks)
+    )
+    rates = [block.drop_path.rate for block in network.stage3.blocks]
+    assert rates[0] == 0.0 and rates[-1] == pytest.approx(rate)

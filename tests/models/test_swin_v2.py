@@ -67,6 +67,42 @@ def test_offsets_are_odd_logarithmic_and_end_at_the_same_place_for_every_window(
         assert (steps > 0).all() and (steps.diff() < 0).all(), "near offsets are told apart better than far ones"
 
 
+def authors_offsets(window: int, pretrained: int) -> torch.Tensor:
+    """The table as microsoft/Swin-Transformer computes it, models/swin_transformer_v2.py, for one axis."""
+    table = torch.arange(-(window - 1), window, dtype=torch.float32)
+    table = table / (pretrained - 1) if pretrained > 0 else table / (window - 1)
+    table = table * 8
+    return torch.sign(table) * torch.log2(torch.abs(table) + 1.0) / math.log2(8)
+
+
+@pytest.mark.parametrize(("window", "pretrained"), [(8, 0), (7, 0), (16, 12), (24, 12), (8, 6), (12, 16)])
+def test_offsets_are_the_authors(window: int, pretrained: int) -> None:
+    offsets = swin_v2.log_offsets(window, pretrained)
+    expected = authors_offsets(window, pretrained)
+    assert torch.allclose(offsets[:, 0, 0], expected) and torch.allclose(offsets[0, :, 1], expected)
+
+
+def test_a_larger_window_stretches_the_logarithmic_scale_by_a_third() -> None:
+    """What the note tells."""
+    assert swin_v2.log_offsets(8).max().item() == pytest.approx(1.06, abs=0.005)
+    assert swin_v2.log_offsets(16, 8).max().item() == pytest.approx(1.39, abs=0.005)
+
+
+def test_same_function_as_timm_with_windows_of_an_earlier_training() -> None:
+    shape = {"depths": ROW["depths"], "num_heads": ROW["heads"], "embed_dim": 32}
+    reference = Reference(img_size=64, window_size=8, num_classes=10, pretrained_window_sizes=(4, 4, 4, 2), **shape)
+    row = swin.Size(32, ROW["depths"], ROW["heads"], window=8)
+    network = swin_v2.SwinTransformerV2(row, num_classes=10, image_size=64, pretrained_window=(4, 4, 4, 2))
+    assert_same_function(network, reference, (3, 64, 64))
+    with pytest.raises(AssertionError):
+        assert_same_function(ours(), reference, (3, 64, 64))
+
+
+def test_windows_of_an_earlier_training_are_one_for_each_stage() -> None:
+    with pytest.raises(ValueError, match="pretrained_window: \\(12, 6\\) is not four numbers"):
+        swin_v2.swin_v2_nano(pretrained_window=(12, 6))  # pyright: ignore[reportArgumentType]  the mistake
+
+
 def test_attention_looks_at_directions_alone() -> None:
     torch.manual_seed(0)
     attention = swin_v2.ScaledCosineAttention(16, 2, 4, 0).double()
