@@ -7,10 +7,14 @@ convolution + normalisation + activation, stochastic depth as a layer, the two u
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, TypedDict, TypeVar, overload
 
 from torch import Tensor, nn
+
+from ..errors import UsageError
 
 P = ParamSpec("P")
 Network = TypeVar("Network", bound=nn.Module)
@@ -164,6 +168,34 @@ def check_image_size(image_size: int, smallest: int, layout: str) -> None:
     """Raise ValueError where ``image_size`` (pixels a side) is too small for ``layout``."""
     if image_size < smallest:
         raise ValueError(f"image_size: {image_size} is too small for {layout}; the smallest that works is {smallest}")
+
+
+_MARGIN_ALLOWED: ContextVar[bool] = ContextVar("a margin that no patch reads is allowed", default=False)
+
+
+@contextmanager
+def margin_allowed() -> Iterator[None]:
+    """Let networks be built whose patches leave pixels of the image unread, as version 0.1.0 built them.
+
+    Runs of that version have weights for such networks; new ones are refused by :func:`check_whole_patches`.
+    """
+    before = _MARGIN_ALLOWED.set(True)
+    try:
+        yield
+    finally:
+        _MARGIN_ALLOWED.reset(before)
+
+
+def check_whole_patches(image_size: int, patch: int) -> None:
+    """Raise UsageError where patches of ``patch`` pixels do not cover an image of ``image_size`` pixels a side.
+
+    A convolution whose stride is its kernel would leave the rest at the right and at the bottom unread without a word.
+    """
+    check_image_size(image_size, patch, f"patches of {patch} pixels")
+    below = image_size // patch * patch
+    if below != image_size and not _MARGIN_ALLOWED.get():
+        hint = f"is no multiple of the patch {patch}; {below} or {below + patch} works"
+        raise UsageError("image_size", image_size, hint)
 
 
 def halved(size: int, times: int = 1) -> int:

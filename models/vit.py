@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .layers import BuildOptions, check_choice, check_image_size, check_positive, stack, variant
+from .layers import BuildOptions, check_choice, check_positive, check_whole_patches, stack, variant
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,14 @@ class NativeViTOptions(BuildOptions, total=False):
 class PatchEmbedding(nn.Module):
     """Each patch becomes a token: (B, C, S, S) → (B, N, width) with N = (S // patch)² (arXiv:2010.11929, equation 1).
 
-    A convolution whose stride equals its kernel is one linear layer applied to every flattened patch. Where the patch
-    does not divide the image, the pixels left over at the right and at the bottom are not read: patches of 28 in a
-    image of 384 are 13×13, and 20 pixels a side remain.
+    A convolution whose stride equals its kernel is one linear layer applied to every flattened patch. The side of the
+    image must be a multiple of the patch, else pixels at the right and at the bottom would not be read.
     """
 
     def __init__(self, in_channels: int, width: int, image_size: int, patch_size: int) -> None:
         super().__init__()
         check_positive(in_channels=in_channels, image_size=image_size, patch_size=patch_size)
-        check_image_size(image_size, patch_size, f"patches of {patch_size} pixels")
+        check_whole_patches(image_size, patch_size)
         self.image_size = image_size
         self.patch_size = patch_size
         self.grid = image_size // patch_size

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from ...errors import UsageError, WorkError
 from ...models.anatomy import counting
 from ...models.catalogue import registry
+from ...models.layers import margin_allowed
 from ...models.own import outside
 from ..batches.batches import InputTransform
 from ..common.json_safe import encode_json
@@ -201,13 +202,14 @@ def build(config: NetworkConfig) -> nn.Module:
         }
         return outside.build(config.name, folder=config.own.folder if config.own else None, **sizes)
     try:
-        return registry.build(
-            config.name,
-            stem=config.stem,
-            num_classes=config.num_classes,
-            in_channels=config.in_channels,
-            image_size=config.image_size,
-        )
+        with margin_allowed():  # whether new runs fit was checked when they were planned; older ones have to load
+            return registry.build(
+                config.name,
+                stem=config.stem,
+                num_classes=config.num_classes,
+                in_channels=config.in_channels,
+                image_size=config.image_size,
+            )
     except UsageError:
         raise
     except ValueError as error:
