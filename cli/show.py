@@ -39,7 +39,12 @@ Input = Annotated[str | None, typer.Option("--input", help="Shape of one input, 
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A network, torchvision:NAME, timm:NAME or package.module:callable.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A network, torchvision:NAME, timm:NAME, package.module:callable, a file of weights, or a run."
+        ),
+    ],
     layers: Annotated[bool, typer.Option("--layers", help="Only the layer table.")] = False,
     walk: Annotated[bool, typer.Option("--walk", help="Only the steps of an image through the network.")] = False,
     torchinfo: Annotated[
@@ -65,7 +70,13 @@ def show(
     output: Output = None,
     force: Force = False,
 ) -> None:
-    """Explain a network and take it apart: note, layers, exact parameters and multiply-adds."""
+    """Explain a network and take it apart: note, layers, exact parameters and multiply-adds. Or say what a file holds."""
+    from .show_file import means_weights, show_weights
+
+    if means_weights(name):
+        with written_to(output, force=force):
+            show_weights(name, layers=layers, depth=depth, as_json=as_json)
+        return
     from ..models.anatomy import external
 
     spec = external.network_spec(

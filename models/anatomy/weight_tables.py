@@ -1,0 +1,121 @@
+"""Where the weights are in what a file of weights holds: tables of tensors by name, and what stands before all names.
+
+Programs wrap them in different ways: a dictionary under ``state_dict``, ``model`` or ``net`` beside the optimiser's
+state; ``module.``, ``_orig_mod.`` or ``model.`` before each name. Here these are told apart and taken off.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+WRAPPERS = ("module.", "_orig_mod.", "module.")
+"""What DistributedDataParallel and torch.compile put before all names, in the order in which they are taken off."""
+
+USUAL_KEYS = ("model", "state_dict", "net", "model_state_dict", "model_state", "network", "weights", "params")
+"""The keys under which programs keep a network's weights, the likeliest first."""
+
+DEEPEST, MOST_TABLES, MOST_VALUES = 5, 64, 100_000
+
+
+@dataclass(frozen=True)
+class Table:
+    """Tensors by name. ``path`` are the keys that lead to it, () where the file holds nothing else."""
+
+    path: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def key(self) -> str:
+        """The path in one word: ``average.network``."""
+        return ".".join(self.path)
+
+    @property
+    def kind(self) -> str:
+        """What the table is: "optimiser", "average" (of the weights over the training) or "weights"."""
+        words = self.key.lower()
+        if "optim" in words:
+            return "optimiser"
+        return "average" if any(word in words for word in ("ema", "average", "avg")) else "weights"
+
+    @property
+    def values(self) -> int:
+        """The number of values in all tensors."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+
+def tables(state: object) -> list[Table]:
+    """Return every table of tensors by name in ``state``, the outermost first. A list in it counts its members as names."""
+    return list(_tables(state, (), set()))[:MOST_TABLES]
+
+
+def _tables(state: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Table]:
+    if not isinstance(state, Mapping | list | tuple) or id(state) in seen or len(path) > DEEPEST:
+        return
+    seen.add(id(state))
+    if len(seen) > MOST_VALUES:
+        return
+    items = list(state.items() if isinstance(state, Mapping) else enumerate(state))[:MOST_VALUES]
+    found = {str(name): value for name, value in items if isinstance(value, Tensor)}
+    if found:
+        yield Table(path, found)
+    for name, value in items:
+        yield from _tables(value, (*path, str(name)), seen)
+
+
+def network_table(found: list[Table]) -> Table | None:
+    """Return the table that holds the weights of a network: a usual key, else the largest one; None where there is none.
+
+    The state of an optimiser is none. An average of the weights is taken only where there is nothing else.
+    """
+    for kind in ("weights", "average"):
+        of_kind = [table for table in found if table.kind == kind]
+        usual = [table for key in USUAL_KEYS for table in of_kind if table.path and table.path[-1] == key]
+        if usual:
+            return usual[0]
+        if of_kind:
+            return max(of_kind, key=lambda table: table.values)
+    return None
+
+
+def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the names without what DistributedDataParallel and torch.compile put before all of them."""
+    kept = dict(tensors)
+    for wrapper in WRAPPERS:
+        if kept and all(name.startswith(wrapper) for name in kept):
+            kept = {name.removeprefix(wrapper): value for name, value in kept.items()}
+    return kept
+
+
+def prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return what may stand before the names of a network: "" and the first one to three parts that many names share.
+
+    A table may hold more than the network: Lightning keeps its loss beside ``model.``.
+    """
+    found = [""]
+    for _ in range(3):
+        rests = (name.removeprefix(found[-1]) for name in tensors if name.startswith(found[-1]))
+        firsts = Counter(rest.partition(".")[0] for rest in rests if "." in rest)
+        first, times = firsts.most_common(1)[0] if firsts else ("", 0)
+        if 2 * times <= len(tensors):
+            break
+        found.append(f"{found[-1]}{first}.")
+    return found
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def fitting(tensors: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return those of ``tensors`` for which there is a place of the same name and shape."""
+    return {name: value for name, value in tensors.items() if name in places and places[name].shape == value.shape}
+
+
+def best_prefix(tensors: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> str:
+    """Return the prefix without which most of ``tensors`` fit ``places``; the shortest of several."""
+    return max(prefixes(tensors), key=lambda prefix: len(fitting(below(tensors, prefix), places)))
