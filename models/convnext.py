@@ -24,6 +24,7 @@ from .layers import (
     check_choice,
     check_image_size,
     check_positive,
+    check_whole_patches,
     drop_path_rates,
     initialise_truncated_normal,
     variant,
@@ -117,6 +118,7 @@ class ConvNeXt(nn.Module):
         check_choice("stem", stem, ("imagenet", "small"))
         strides = (4, 2, 2, 2) if stem == "imagenet" else (2, 2, 2, 1)  # small: 16, 8, 4, 4 pixels a side of 32
         check_image_size(image_size, 32 if stem == "imagenet" else 8, f"the {stem} layout")
+        check_whole_patches(image_size, strides[0])
         rates = iter(drop_path_rates(size.drop_path if drop_path is None else drop_path, sum(size.depths)))
 
         def blocks(index: int) -> list[ConvNextBlock]:

@@ -25,8 +25,8 @@ from .layers import (
     DropPath,
     StemOptions,
     check_choice,
-    check_image_size,
     check_positive,
+    check_whole_patches,
     drop_path_rates,
     initialise_truncated_normal,
     variant,
@@ -245,7 +245,7 @@ class SwinTransformer(nn.Module):
             window = size.window if stem == "imagenet" else SMALL_WINDOW
         check_positive(num_classes=num_classes, in_channels=in_channels, image_size=image_size, window=window)
         patch, *merges = (4, 2, 2, 2) if stem == "imagenet" else (2, 2, 2, 1)  # small: 16, 8, 4, 4 tokens a side of 32
-        check_image_size(image_size, patch, f"patches of {patch} pixels")
+        check_whole_patches(image_size, patch)
         rates = iter(drop_path_rates(size.drop_path if drop_path is None else drop_path, sum(size.depths)))
 
         def blocks(index: int) -> list[nn.Module]:

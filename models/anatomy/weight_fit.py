@@ -110,6 +110,8 @@ def fits(tensors: Mapping[str, Tensor], most: int = 5) -> list[Fit]:
             found.append(fit)
             if fit.how in ("wholly", "head", "aux"):
                 reached = min(reached, distance)
+    if any(fit.is_found and fit.by == "name" for fit in found):  # then the order of shapes, which others share, is none
+        found = [fit for fit in found if fit.by == "name"]
     return ranked(found)[:most]
 
 

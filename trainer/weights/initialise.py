@@ -24,7 +24,8 @@ from ..config.run_config import NetworkConfig
 from ..config.weights_source import FILE, GROWN, TORCHVISION, InitialWeights, WeightsRequest
 from ..runs import ids
 from ..runs.run_writer import checkpoint_paths
-from . import torchvision_weights, weight_files
+from . import foreign_names, torchvision_weights, weight_files
+from .foreign_names import Foreign
 from .torchvision_weights import Published
 from .weight_files import WeightFile
 
@@ -149,21 +150,27 @@ def with_weights(
     """
     if source is None:
         return config
-    begin = _resolve(source, config, classes, log)
+    begin = _resolve(source, config, classes, recipe, log)
     if recipe.freeze == "backbone" and not begin.newly_initialised:
         hint = f"would leave nothing to learn: all weights of {config.name} are loaded, the last layer's too"
         raise UsageError("freeze", recipe.freeze, f"{hint}, as the classes are the same")
     return dataclasses.replace(config, pretrained=begin)
 
 
-def _resolve(source: Source, config: NetworkConfig, classes: tuple[str, ...], log: Log) -> InitialWeights:
+def _resolve(
+    source: Source, config: NetworkConfig, classes: tuple[str, ...], recipe: Recipe, log: Log
+) -> InitialWeights:
     """What run.json says of the beginning of a network with this configuration; what begins afresh is told to ``log``.
 
     UsageError where the weights do not fit at all.
     """
     network = weight_files.build_on_meta(config)
     targets = transplant.named_weights(network)
-    taken = _grow(network, source.file, config) if source.kind == GROWN else _loaded(source, config, classes, targets)
+    found = foreign_names.find(source.file.tensors, config, targets) if source.kind == FILE and source.file else None
+    if source.kind == GROWN:
+        taken = _grow(network, source.file, config)
+    else:
+        taken = _loaded(source, config, found, classes, recipe)
     newly_initialised = tuple(name for name, _ in network.named_parameters() if name not in taken)
     if not any(targets[name].ndim > 1 for name in taken):  # a bias that has the right length by chance is no beginning
         raise UsageError(
@@ -176,12 +183,9 @@ def _resolve(source: Source, config: NetworkConfig, classes: tuple[str, ...], lo
         f"weights of {source.name}: {len(taken)} of {len(targets)} tensors loaded; "
         f"{new:,} of {config.parameters:,} parameters are new: {_some(newly_initialised)}"
     )
-    if source.file is not None and source.kind == FILE:
-        unused = [
-            name for name in source.file.tensors if name not in taken and not name.endswith("num_batches_tracked")
-        ]
-        if unused:
-            log(f"of {source.name} find no place: {_some(unused)}")
+    if source.file is not None and found is not None:
+        _check_finite(source, found, taken)
+        _tell_of_the_file(source.name, source.file, found, taken, classes, log)
     mean, std = source.mean_and_std
     if len(mean) != config.in_channels or len(std) != config.in_channels:
         mean = std = ()
@@ -195,22 +199,48 @@ def _some(names: tuple[str, ...] | list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "none"
 
 
-def _loaded(source: Source, config: NetworkConfig, classes: tuple[str, ...], targets: Mapping[str, Tensor]) -> set[str]:
-    """Names of the weights that the source gives: all that fit, except those of other classes' last layer."""
+def _loaded(
+    source: Source, config: NetworkConfig, found: Foreign | None, classes: tuple[str, ...], recipe: Recipe
+) -> set[str]:
+    """Names of the weights that the source gives: all that fit, except those of other classes' last layer.
+
+    A file that does not name its classes gives its last layer where all else fits too, and something is left to learn.
+    """
     head = transplant.depends_on_classes(builder(config))
     if source.published is not None:
         pairs = torchvision_weights.pair_up(source.published, builder(config), config.image_size)
         return {pair.target for pair in pairs} - head
+    assert source.file is not None and found is not None
+    same = bool(classes) and source.file.classes == classes
+    unnamed = not source.file.classes and found.is_whole and recipe.freeze != "backbone"
+    return found.names.keys() - (frozenset() if same or unnamed else head)
+
+
+def _check_finite(source: Source, found: Foreign, taken: set[str]) -> None:
+    """UsageError where weights that would be loaded are NaN or infinite: nothing can be learned from them."""
     assert source.file is not None
-    kept = frozenset() if source.file.classes == classes and classes else head
-    return fitting(source.file.tensors, targets).keys() - kept
+    bad = [name for name in found.names if name in taken and not bool(found.value(source.file.tensors, name).isfinite().all())]
+    if bad:
+        hint = f"has NaN or infinite values in {_some(bad)}; a training that begins with them learns nothing"
+        raise UsageError("init-from", source.name, hint)
 
 
-def fitting(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return those of ``tensors`` for which there is a place of the same name and shape."""
-    return {
-        name: value for name, value in tensors.items() if name in parameters and parameters[name].shape == value.shape
-    }
+def _tell_of_the_file(
+    name: str, file: WeightFile, found: Foreign, taken: set[str], classes: tuple[str, ...], log: Log
+) -> None:
+    """Tell what was made of the names and of the last layer of a file, and which of its tensors are not used."""
+    if found.by != "name":
+        log(f"the names in {name} are {found.words}")
+    left_out = [found.names[target] for target in found.names if target not in taken]
+    if left_out:
+        whose = "of other classes" if file.classes else "of classes that the file does not name"
+        log(f"of {name} are not taken: {_some(left_out)}: the last layer, {whose}")
+    elif not file.classes and found.is_whole:
+        log(f"the last layer of {name} is taken too: its {len(classes)} classes have no names in the file")
+    used = set(found.names.values())
+    unused = [key for key in file.tensors if key not in used and not key.endswith("num_batches_tracked")]
+    if unused:
+        log(f"of {name} find no place: {_some(unused)}")
 
 
 def builder(config: NetworkConfig) -> Callable[[int], nn.Module]:
@@ -258,7 +288,8 @@ def load_initial_weights(network: nn.Module, config: NetworkConfig) -> None:
         _grow(network, file, config)
         return
     parameters = transplant.named_weights(network)
+    found = foreign_names.find(file.tensors, config, parameters)
     with torch.no_grad():
-        for name, value in fitting(file.tensors, parameters).items():
+        for name in found.names:
             if name not in start.newly_initialised:
-                parameters[name].copy_(value)
+                parameters[name].copy_(found.value(file.tensors, name).reshape(parameters[name].shape))

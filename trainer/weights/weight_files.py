@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError, WorkError
-from ...models.anatomy import counting
+from ...models.anatomy import counting, weight_tables
 from ...models.catalogue import registry
 from ...models.layers import margin_allowed
 from ...models.own import outside
@@ -38,8 +38,6 @@ from . import checkpoint
 
 SAFETENSORS = ".safetensors"
 SCHEMA = 1
-WRAPPERS = ("module.", "_orig_mod.", "module.")
-"""In the order in which they are taken off: either may be the outer one."""
 
 
 @dataclass(frozen=True)
@@ -94,21 +92,22 @@ def _read_torch(path: Path) -> WeightFile:
         raise WorkError(f"{path}: cannot be read: {checkpoint.why_unreadable(error)}") from None
     if not isinstance(state, dict):
         raise WorkError(f"{path}: holds a {type(state).__name__}, not weights by name")
-    if isinstance(state.get("model"), dict):
+    if isinstance(state.get("model"), dict) and any(isinstance(value, Tensor) for value in state["model"].values()):
         if state.get("schema") == checkpoint.SCHEMA:
             state = checkpoint.read(path)  # which also looks at the checksums
         # A checkpoint to go on from has the moving average apart; it is what was evaluated.
         average = state.get("average")
         tensors = average["network"] if average else state["model"]
         return _described(path, tensors, {key: value for key, value in state.items() if key in FACTS})
-    return _described(path, state.get("state_dict", state), {})
+    table = weight_tables.network_table(weight_tables.tables(state))
+    return _described(path, {} if table is None else table.tensors, {})
 
 
 FACTS = ("network", "classes", "mean", "std", "epoch", "step", "accuracy", "loss")
 
 
 def _described(path: Path, tensors: Mapping, facts: Mapping) -> WeightFile:
-    named = _unwrapped({str(name): value for name, value in tensors.items() if isinstance(value, Tensor)})
+    named = weight_tables.unwrapped({str(name): value for name, value in tensors.items() if isinstance(value, Tensor)})
     if not named:
         raise WorkError(f"{path}: holds no weights by name")
     run = path.parent.parent if path.parent.name == "checkpoints" else None
@@ -116,14 +115,6 @@ def _described(path: Path, tensors: Mapping, facts: Mapping) -> WeightFile:
     classes = tuple(map(str, facts.get("classes") or ()))
     mean, std = (tuple(float(value) for value in facts.get(key) or ()) for key in ("mean", "std"))
     return WeightFile(path, named, network, classes, mean, std, dict(facts))
-
-
-def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the names without what DistributedDataParallel and torch.compile put before all of them."""
-    for wrapper in WRAPPERS:
-        if tensors and all(name.startswith(wrapper) for name in tensors):
-            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
-    return tensors
 
 
 def digest(path: Path) -> str:
