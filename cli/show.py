@@ -169,10 +169,10 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
     """Print the folded layer table, ``depth`` levels deep."""
-    from ..models.anatomy.table_text import COLUMNS, NUMBERS, cells
+    from ..models.anatomy.table_text import NUMBERS, cells, columns
     from .tables import print_table
 
-    print_table(COLUMNS, cells(tree, depth, size_changes), numbers=NUMBERS, shrink="type")
+    print_table(columns(tree), cells(tree, depth, size_changes), numbers=NUMBERS, shrink="type")
     print()
 
 
@@ -201,11 +201,11 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     """Print sums, budget bars and the memory of training."""
     from ..machine import room_for_training
     from ..models.anatomy.memory import largest_batch
-    from ..models.anatomy.table_text import field_text
+    from ..models.anatomy.table_text import field_text, parameters_text
     from ..models.catalogue.notes import quantity
 
     print(f"{spec.name} for {_shape(spec.shape)}, batch {batch}")
-    print(f"  parameters     {tree.parameters:,}")
+    print(f"  parameters     {parameters_text(tree.parameters, tree.trainable)}")
     print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
     print(f"  depth          {tree.depth} layers with weights on the longest path")
     print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole image')}")
@@ -251,7 +251,7 @@ def budget(tree: Layer) -> dict[str, list[tuple[str, int]]]:
         inside = inside.children[0]
     parts = [child for child in inside.children if child.kind == "module"]
     return {
-        "parameters": [(part.short_name, part.parameters) for part in parts],
+        "parameters": [(part.short_name, part.own_parameters) for part in parts],
         "work": [(part.short_name, part.macs) for part in parts],
     }
 
@@ -292,6 +292,7 @@ def show_as_dict(spec: NetworkSpec, tree: Layer, depth: int, batch: int) -> dict
         "input": list(spec.shape),
         "batch": batch,
         "parameters": tree.parameters,
+        "trainable": tree.trainable,
         "multiply_adds": tree.macs,
         "depth": tree.depth,
         "receptive_field": tree.receptive_field,
@@ -349,9 +350,13 @@ def print_summaries(summaries: list[Any]) -> None:
         name, *values = max(parts, key=lambda part: part[index])
         return f"{name} {100 * values[index - 1] / whole:.0f} %"
 
+    learning = []
+    if any(p.trainable != p.parameters for p in summaries):
+        learning = [("of which learn", *(f"{p.trainable:,}" for p in summaries))]
     rows = [
         ("image", *(_shape(p.input) for p in summaries)),
         ("parameters", *(f"{p.parameters:,}" for p in summaries)),
+        *learning,
         ("multiply-adds", *(f"{p.macs:,}" for p in summaries)),
         ("depth (layers)", *(p.depth for p in summaries)),
         ("receptive field", *(f"{p.receptive_field}{' global' if p.is_global else ''}" for p in summaries)),

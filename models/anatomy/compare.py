@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from .layer_table import Layer
@@ -11,7 +10,10 @@ from .memory import Memory
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """The figures of one network: ``parts`` are its top-level parts as (name, parameters, multiply-adds)."""
+    """The figures of one network: ``parts`` are its top-level parts as (name, parameters, multiply-adds).
+
+    ``trainable`` of the ``parameters`` learn. Shared weights count once, in the part that has them first.
+    """
 
     name: str
     input: tuple[int, ...]
@@ -22,12 +24,13 @@ class NetworkSummary:
     is_global: bool
     memory_bytes: int
     parts: tuple[tuple[str, int, int], ...]
+    trainable: int
 
 
 def summary(name: str, layer: Layer, memory: Memory | None) -> NetworkSummary:
     """Return the summary of an analysed network; ``memory`` is that of training it, None where that is unknown."""
     parts = tuple(
-        (child.name, child.parameters, child.macs) for child in layer.children if child.parameters or child.macs
+        (child.name, child.own_parameters, child.macs) for child in layer.children if child.own_parameters or child.macs
     )
     return NetworkSummary(
         name=name,
@@ -39,31 +42,43 @@ def summary(name: str, layer: Layer, memory: Memory | None) -> NetworkSummary:
         is_global=layer.is_global,
         memory_bytes=0 if memory is None else memory.peak,
         parts=parts,
+        trainable=layer.trainable,
     )
 
 
 @dataclass(frozen=True)
 class Change:
-    """One kind of layer, how often it stands in the older and in the newer network, and its parameters in both."""
+    """One kind of layer, how often it runs in the older and in the newer network, and its parameters in both.
+
+    Weights that a layer shares with an earlier one are not among its parameters; ``shared_before`` and ``shared_after``
+    are their values.
+    """
 
     kind: str
     before: int
     after: int
     parameters_before: int
     parameters_after: int
+    shared_before: int = 0
+    shared_after: int = 0
 
     @property
     def verdict(self) -> str:
-        """added, removed, more, fewer, or resized where only the parameters changed."""
+        """added, removed, more, fewer, resized where only the size of the layers changed, shared where only the number
+        of layers with weights of their own did.
+        """
         if self.before == 0:
             return "added"
         if self.after == 0:
             return "removed"
         if self.before != self.after:
             return "more" if self.after > self.before else "fewer"
-        return "resized"
+        sizes = self.parameters_before + self.shared_before, self.parameters_after + self.shared_after
+        return "shared" if sizes[0] == sizes[1] else "resized"
 
 
+IN_TRAINING = "(not run in eval)"
+HELD = "weights outside layers"
 OPERATION_WORDS = {
     "+": "+ (sum of branches)",
     "×": "× (gate or scale)",
@@ -89,15 +104,33 @@ def kind_of(layer: Layer) -> str:
     return text
 
 
-def count_layers(layer: Layer) -> tuple[Counter[str], Counter[str]]:
-    """Return how often each kind of leaf runs, and the parameters under each kind. ``layer`` must not be folded."""
-    times: Counter[str] = Counter()
-    parameters: Counter[str] = Counter()
+@dataclass
+class LayerCount:
+    """How often layers of one kind run, their parameters, and those of them that an earlier row has counted."""
+
+    times: int = 0
+    parameters: int = 0
+    shared: int = 0
+
+
+def count_layers(layer: Layer) -> dict[str, LayerCount]:
+    """Return how often each kind of leaf runs, and the parameters under each kind. ``layer`` must not be folded.
+
+    The parameters add up to those of the network: shared ones count where they stand first, what a block holds itself
+    (a table of positions, a scale) is a kind of its own, and so is a head that runs in training only.
+    """
+    found: dict[str, LayerCount] = {}
     for _, row in layer.walk():
-        if row.executed and (not row.children or row.type == "MultiheadAttention"):
-            times[kind_of(row)] += 1
-            parameters[kind_of(row)] += row.parameters
-    return times, parameters
+        own = row.own_parameters - sum(child.own_parameters for child in row.children)
+        is_leaf = not row.children or row.type == "MultiheadAttention"
+        if not own and not (is_leaf and row.executed):
+            continue
+        kind = kind_of(row) if is_leaf else HELD
+        count = found.setdefault(kind if row.executed else f"{kind} {IN_TRAINING}", LayerCount())
+        count.times += 1
+        count.parameters += own
+        count.shared += row.shared if is_leaf else 0
+    return found
 
 
 IGNORED = ("Identity", "Dropout", "DropPath", "StochasticDepth", "Flatten", "Permute", "rearrange")
@@ -105,13 +138,12 @@ IGNORED = ("Identity", "Dropout", "DropPath", "StochasticDepth", "Flatten", "Per
 
 def difference(older: Layer, newer: Layer) -> list[Change]:
     """Return what was added, removed or resized from one network to another; kinds that are equal in both are left out."""
-    times_before, parameters_before = count_layers(older)
-    times_after, parameters_after = count_layers(newer)
-    changes = [
-        Change(kind, times_before[kind], times_after[kind], parameters_before[kind], parameters_after[kind])
-        for kind in sorted(times_before.keys() | times_after.keys())
-        if kind not in IGNORED
-        and (times_before[kind], parameters_before[kind]) != (times_after[kind], parameters_after[kind])
-    ]
-    order = {"added": 0, "removed": 1, "more": 2, "fewer": 3, "resized": 4}
+    before, after, nothing = count_layers(older), count_layers(newer), LayerCount()
+    changes = []
+    for kind in sorted(before.keys() | after.keys()):
+        old, new = before.get(kind, nothing), after.get(kind, nothing)
+        if kind not in IGNORED and old != new:
+            shared = old.shared, new.shared
+            changes.append(Change(kind, old.times, new.times, old.parameters, new.parameters, *shared))
+    order = {"added": 0, "removed": 1, "more": 2, "fewer": 3, "resized": 4, "shared": 5}
     return sorted(changes, key=lambda change: (order[change.verdict], change.kind))

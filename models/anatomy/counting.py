@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -46,8 +47,18 @@ def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Return the number of trainable values; buffers such as running means are not counted, shared weights once."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    """Return the number of values in all parameters, frozen ones included.
+
+    Buffers such as running means are not counted, shared weights once, and lazy ones that have no shape yet not at all.
+    """
+    return sum(parameter.numel() for parameter in network.parameters() if not is_lazy(parameter))
+
+
+def count_trainable(network: nn.Module) -> int:
+    """Return how many of ``count_parameters`` learn: those that are not frozen."""
+    return sum(
+        parameter.numel() for parameter in network.parameters() if parameter.requires_grad and not is_lazy(parameter)
+    )
 
 
 def module_macs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:

@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ...errors import UsageError
-from .counting import count_parameters, on_meta
+from .counting import on_meta
 from .trace import Node, trace
 from .untouched import copied, random_state_kept
+from .weight_ledger import RowWeights, WeightLedger
 
 SCHEMA = 1
 
@@ -32,6 +33,10 @@ class Layer:
     on the way mixed the whole map. ``depth``: layers with weights on the longest path from the image. ``executed`` is
     False for parts that do not run in eval mode (auxiliary heads).
     ``times``: how many equal neighbours this row stands for after folding.
+
+    ``parameters`` are all values of the row's weights, those that are used twice once; ``frozen`` of them do not learn,
+    and ``shared`` of them belong to an earlier row too, ``weights_of``, and are counted there: the whole is the sum of
+    what each row has of its own.
     """
 
     name: str
@@ -49,6 +54,19 @@ class Layer:
     executed: bool
     times: int
     children: tuple[Layer, ...]
+    frozen: int = 0
+    shared: int = 0
+    weights_of: str = ""
+
+    @property
+    def trainable(self) -> int:
+        """How many of the parameters learn."""
+        return self.parameters - self.frozen
+
+    @property
+    def own_parameters(self) -> int:
+        """The parameters without those that an earlier row has counted."""
+        return self.parameters - self.shared
 
     @property
     def short_name(self) -> str:
@@ -125,20 +143,22 @@ def analyse_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) 
 def analyse_run(network: nn.Module, image: torch.Tensor | list[torch.Tensor]) -> Layer:
     """Return the layer tree of one run on the image given; a detector takes a list of images and real values."""
     root = trace(network, image)
-    return _layer(root, network, root.used)
+    return _layer(root, network, root.used, WeightLedger())
 
 
-def _layer(node: Node, network: nn.Module, used: set[int]) -> Layer:
+def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger) -> Layer:
     module = network.get_submodule(node.name) if node.is_module else None
+    weights = ledger.look_up(module) if module is not None else RowWeights()
     ran = {child.name for child in node.children if child.is_module}
-    children = [_layer(child, network, used) for child in node.children]
+    children = [_layer(child, network, used, ledger) for child in node.children]
     if module is not None:
         prefix = f"{node.name}." if node.name else ""
         children += [
-            _idle(f"{prefix}{name}", child)
+            _idle(f"{prefix}{name}", child, ledger)
             for name, child in module.named_children()
             if f"{prefix}{name}" not in ran and not any(id(weight) in used for weight in child.parameters())
         ]
+        ledger.enter(node.name, module)
     receptive_field = node.receptive_field
     return Layer(
         name=node.name,
@@ -146,7 +166,7 @@ def _layer(node: Node, network: nn.Module, used: set[int]) -> Layer:
         type=node.type,
         inputs=node.inputs,
         output=node.output,
-        parameters=count_parameters(module) if module is not None else 0,
+        parameters=weights.parameters,
         macs=node.macs,
         output_bytes=node.output_bytes,
         receptive_field=None if receptive_field is None else receptive_field.size,
@@ -156,14 +176,36 @@ def _layer(node: Node, network: nn.Module, used: set[int]) -> Layer:
         executed=True,
         times=1,
         children=tuple(children),
+        frozen=weights.frozen,
+        shared=weights.shared,
+        weights_of=weights.weights_of,
     )
 
 
-def _idle(name: str, module: nn.Module) -> Layer:
+def _idle(name: str, module: nn.Module, ledger: WeightLedger) -> Layer:
     """Return a submodule that took no part in eval mode: an auxiliary head, say."""
-    settings = layer_settings(module)
-    kind, parameters = type(module).__name__, count_parameters(module)
-    return Layer(name, "module", kind, (), (), parameters, 0, 0, None, False, 0, settings, False, 1, ())
+    weights = ledger.look_up(module)
+    ledger.enter(name, module)
+    return Layer(
+        name=name,
+        kind="module",
+        type=type(module).__name__,
+        inputs=(),
+        output=(),
+        parameters=weights.parameters,
+        macs=0,
+        output_bytes=0,
+        receptive_field=None,
+        is_global=False,
+        depth=0,
+        settings=layer_settings(module),
+        executed=False,
+        times=1,
+        children=(),
+        frozen=weights.frozen,
+        shared=weights.shared,
+        weights_of=weights.weights_of,
+    )
 
 
 def _signature(layer: Layer) -> tuple:
@@ -179,6 +221,8 @@ def _signature(layer: Layer) -> tuple:
         layer.macs,
         settings,
         layer.executed,
+        layer.frozen,
+        layer.shared,
         below,
     )
 
@@ -220,14 +264,16 @@ def cut(layer: Layer, depth: int) -> Layer:
 
 def as_dict(layer: Layer) -> dict[str, Any]:
     """Return the tree as JSON-able data."""
-    return asdict(layer)
+    below = [as_dict(child) for child in layer.children]
+    own = asdict(replace(layer, children=()))
+    return {**own, "children": below, "trainable": layer.trainable}
 
 
 def from_dict(data: dict[str, Any]) -> Layer:
     """Return the inverse of ``as_dict`` after a way through JSON."""
     return Layer(
         **{
-            **data,
+            **{name: value for name, value in data.items() if name != "trainable"},
             "inputs": tuple(tuple(shape) for shape in data["inputs"]),
             "output": tuple(data["output"]),
             "children": tuple(from_dict(child) for child in data["children"]),

@@ -15,8 +15,31 @@ if TYPE_CHECKING:
     import pandas
 
 COLUMNS = ("layer", "type", "output", "params", "mult-adds", "field", "bytes")
-NUMBERS = ("params", "mult-adds", "bytes")
+LEARNING = "learning"
+"""The column behind "params" in the table of a network with frozen weights."""
+NUMBERS = ("params", LEARNING, "mult-adds", "bytes")
 """Columns that are set right."""
+
+
+def columns(tree: Layer) -> tuple[str, ...]:
+    """Return the columns of the table of a network: COLUMNS, and how many parameters learn where some do not."""
+    return (*COLUMNS[:4], LEARNING, *COLUMNS[4:]) if tree.frozen else COLUMNS
+
+
+def parameters_text(parameters: int, trainable: int) -> str:
+    """Return "11,177,538", or "11,177,538, of which 1,026 learn" where some are frozen."""
+    if trainable == parameters:
+        return f"{parameters:,}"
+    return f"{parameters:,}, of which {trainable:,} learn" if trainable else f"{parameters:,}, none of which learns"
+
+
+def remarks(layer: Layer) -> str:
+    """Return what is said behind the class of a row: that it does not run, and whose weights it has."""
+    words = "" if layer.executed else " (not run in eval)"
+    if layer.shared:
+        some = "" if layer.shared == layer.parameters else f"{quantity(layer.shared)} "
+        words += f" ({some}weights of {layer.weights_of})"
+    return words
 
 
 def field_text(layer: Layer) -> str:
@@ -40,9 +63,10 @@ def describe(layer: Layer) -> str:
 
 
 def cells(tree: Layer, depth: int, size_changes: bool = False) -> list[tuple[str, ...]]:
-    """Return the cells of the folded table, ``depth`` levels deep, a tuple for each row, as COLUMNS names them.
+    """Return the cells of the folded table, ``depth`` levels deep, a tuple for each row, as ``columns`` names them.
 
-    ``size_changes``: only rows where the size of the map changes.
+    The parameters of a row are those that no earlier row has, so that they add up. ``size_changes``: only rows where the
+    size of the map changes.
     """
     shown = cut(fold(tree), depth)
     if size_changes:
@@ -51,12 +75,14 @@ def cells(tree: Layer, depth: int, size_changes: bool = False) -> list[tuple[str
     for level, layer in shown.walk():
         label = layer.short_name if layer.kind == "module" else "·"
         times = f" ×{layer.times}" if layer.times > 1 else ""
+        learning = (quantity(layer.trainable) if layer.parameters else "",) if tree.frozen else ()
         rows.append(
             (
                 "  " * level + (label or "input") + times,
-                describe(layer) + ("" if layer.executed else " (not run in eval)"),
+                describe(layer) + remarks(layer),
                 shape_text(layer.output[1:]),
-                quantity(layer.parameters) if layer.parameters else "",
+                quantity(layer.own_parameters) if layer.own_parameters else "",
+                *learning,
                 quantity(layer.macs) if layer.macs else "",
                 field_text(layer),
                 f"{quantity(layer.output_bytes)}B" if layer.output_bytes else "",
@@ -71,10 +97,12 @@ class Row:
 
     ``name``: qualified name of the module, "" for the whole network; an operation carries that of the module it runs
     in. ``kind``: "module" or "operation". ``level``: depth in the tree, 0 for the whole network. ``input`` and
-    ``output``: shapes without the batch axis, () where the part did not run. ``parameters``: number of trainable
-    values, and ``macs``: multiply-adds for one image; both include what is below. ``output_bytes``: size of the output
-    in bytes. ``receptive_field``: pixels a side, None before any convolution; ``is_global``: something on the way mixed
+    ``output``: shapes without the batch axis, () where the part did not run. ``parameters``: number of values in its
+    weights, frozen ones included, and ``macs``: multiply-adds for one image; both include what is below.
+    ``output_bytes``: size of the output in bytes. ``receptive_field``: pixels a side, None before any convolution; ``is_global``: something on the way mixed
     the whole map. ``executed``: False for a part that does not run in evaluation, such as an auxiliary head.
+    ``trainable``: how many of the parameters learn. ``shared``: how many of them an earlier row has as well, and
+    ``weights_of``: its name; they count once in every sum.
     """
 
     name: str
@@ -89,6 +117,9 @@ class Row:
     receptive_field: int | None
     is_global: bool
     executed: bool
+    trainable: int
+    shared: int
+    weights_of: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,8 +141,13 @@ class Anatomy:
 
     @property
     def parameters(self) -> int:
-        """Number of trainable values; weights that are used twice count once."""
+        """Number of values in all weights, frozen ones included; weights that are used twice count once."""
         return self.tree.parameters
+
+    @property
+    def trainable(self) -> int:
+        """How many of the parameters learn."""
+        return self.tree.trainable
 
     @property
     def macs(self) -> int:
@@ -130,13 +166,14 @@ class Anatomy:
 
     def text(self, depth: int = SHOWN_LEVELS) -> str:
         """Return the table as text, ``depth`` levels deep; equal neighbours are folded into one row."""
-        table = [COLUMNS, *cells(self.tree, depth)]
-        widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS))]
+        names = columns(self.tree)
+        table = [names, *cells(self.tree, depth)]
+        widths = [max(len(row[column]) for row in table) for column in range(len(names))]
         lines = [self._totals(), ""]
         for row in table:
             aligned = (
                 cell.rjust(width) if name in NUMBERS else cell.ljust(width)
-                for name, cell, width in zip(COLUMNS, row, widths, strict=True)
+                for name, cell, width in zip(names, row, widths, strict=True)
             )
             lines.append("  ".join(aligned).rstrip())
         return "\n".join(lines)
@@ -157,22 +194,25 @@ class Anatomy:
     __repr__ = __str__
 
     def _totals(self) -> str:
+        learning = "" if self.trainable == self.parameters else f", of which {self.trainable:,} learn"
         return (
-            f"{self.name} for {shape_text(self.input)}: {self.parameters:,} parameters, {self.macs:,} multiply-adds, "
-            f"{self.depth} layers with weights"
+            f"{self.name} for {shape_text(self.input)}: {self.parameters:,} parameters{learning}, "
+            f"{self.macs:,} multiply-adds, {self.depth} layers with weights"
         )
 
     def _repr_html_(self) -> str:
+        names = columns(self.tree)
+
         def row(values: tuple[str, ...], tag: str) -> str:
             made = (
                 f'<{tag} style="text-align:{"right" if name in NUMBERS else "left"};white-space:pre">'
                 f"{html.escape(value)}</{tag}>"
-                for name, value in zip(COLUMNS, values, strict=True)
+                for name, value in zip(names, values, strict=True)
             )
             return f"<tr>{''.join(made)}</tr>"
 
         body = "".join(row(values, "td") for values in cells(self.tree, self.SHOWN_LEVELS))
-        head = f"<caption>{html.escape(self._totals())}</caption><thead>{row(COLUMNS, 'th')}</thead>"
+        head = f"<caption>{html.escape(self._totals())}</caption><thead>{row(names, 'th')}</thead>"
         return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
@@ -190,4 +230,7 @@ def _row(layer: Layer, level: int) -> Row:
         layer.receptive_field,
         layer.is_global,
         layer.executed,
+        layer.trainable,
+        layer.shared,
+        layer.weights_of,
     )

@@ -162,7 +162,7 @@ def _tried(network: Network, info: DataInfo, channels: int, size: int) -> Layout
         raise _DoesNotRun("network", network.variant.name, hint) from None
     _check_scores(network, outputs, info)
     parameters = counting.count_parameters(built)
-    if not parameters:
+    if not counting.count_trainable(built):
         raise UsageError("network", network.variant.name, "has no parameters that learn")
     return Layout(None, channels, size, parameters)
 

@@ -47,6 +47,28 @@ class LayerNode:
     settings: dict[str, Any] = field(default_factory=dict)
     formulas: tuple[Formula, ...] = ()
     children: tuple[LayerNode, ...] = ()
+    frozen: int = 0
+    shared: int = 0
+    weights_of: str = ""
+
+    @property
+    def own_parameters(self) -> int:
+        """The parameters without those that an earlier row has counted."""
+        return self.parameters - self.shared
+
+    @property
+    def parameters_text(self) -> str:
+        """The parameters in words: "2.36 M parameters, frozen, weights of layer1"; "" where it has none."""
+        if not self.parameters:
+            return ""
+        words = f"{quantity(self.parameters)} parameters"
+        if self.frozen:
+            learning = self.parameters - self.frozen
+            words += f", {quantity(learning)} learn" if learning else ", frozen"
+        if self.shared:
+            some = "" if self.shared == self.parameters else f"{quantity(self.shared)} "
+            words += f", {some}weights of {self.weights_of}"
+        return words
 
     @property
     def label(self) -> str:
@@ -88,6 +110,9 @@ def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
         settings=data["settings"],
         formulas=tuple(Formula(**formula) for formula in data["formulas"]),
         children=tuple(from_answer(child, f"{key}.{number}") for number, child in enumerate(data["children"])),
+        frozen=data.get("frozen", 0),
+        shared=data.get("shared", 0),
+        weights_of=data.get("weights_of", ""),
     )
 
 
@@ -122,7 +147,7 @@ def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
         INDENT * node.key.count(".") + mark + node.label + times,
         node.type if node.kind == "module" else node.phrase,
         shape_text(node.output) if node.executed else "training only",
-        quantity(node.parameters * node.times) if node.parameters else "",
+        quantity(node.own_parameters * node.times) if node.own_parameters else "",
         quantity(node.macs * node.times) if node.macs else "",
         "global" if node.is_global else field,
         memory_text(node.output_bytes) if node.output_bytes else "",
@@ -145,10 +170,11 @@ def receptive_field(summary: dict[str, Any]) -> str:
 
 def budget(tree: LayerNode, what: str) -> list[tuple[str, float]]:
     """Return the parts of the network and their share of "parameters" or "macs", in order; parts below half a percent
-    in one.
+    in one. Shared weights count where they stand first.
     """
-    total = sum(getattr(child, what) * child.times for child in tree.children) or 1
-    shares = [(child.label, getattr(child, what) * child.times / total) for child in tree.children]
+    field = "own_parameters" if what == "parameters" else what
+    total = sum(getattr(child, field) * child.times for child in tree.children) or 1
+    shares = [(child.label, getattr(child, field) * child.times / total) for child in tree.children]
     small = sum(share for _, share in shares if 0 < share < 0.005)
     return [pair for pair in shares if pair[1] >= 0.005] + ([("others", small)] if small else [])
 

@@ -291,6 +291,8 @@ class LayersPane(Pane):
         lines = []
         if node is not None:
             lines.append(f"{node.name or node.type}: {node.phrase}" if node.phrase else node.name)
+            if node.frozen or node.shared:
+                lines.append(node.parameters_text)
             lines += layer_tree.formula_lines(node)
         self.query_one("#layers-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
 

@@ -141,7 +141,7 @@ class WalkPane(Pane):
         lines = []
         if node is not None and not self.predicting:
             inputs = " and ".join(shape_text(shape) for shape in node.inputs)
-            figures = [f"{quantity(node.parameters)} parameters"] if node.parameters else []
+            figures = [node.parameters_text] if node.parameters else []
             figures += [f"{quantity(node.macs)} MACs"] if node.macs else []
             # In full: the column has room for its beginning.
             lines += [node.phrase] if node.phrase else []
