@@ -1,22 +1,28 @@
-"""Memory of one training step, from a run on the meta device: nothing is allocated, no GPU is touched.
+"""Memory of one training step, from a step on the meta device: nothing is allocated, no GPU is touched.
 
-What backward needs is what autograd saves; hooks on saved tensors see each of them, with the storage it lives in, so that
-an output that two layers keep is counted once. Summing layer outputs instead is off by up to a factor of two. The peak
-follows backward in time: saved activations are given back from the end of the network to its beginning, while the
-gradients of the parameters appear in the same order.
+Forward pass, loss and backward pass are run, and every tensor is counted for as long as it lives (live_bytes.py): what
+autograd keeps, which two layers may share, the gradients of the weights, which come while activations go, and what is
+under way between two operations. Left out is what a kernel allocates for itself while it runs, such as the workspace of
+a convolution.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from .autocast import Autocast
+from .live_bytes import LiveBytes
 
 STATE_COPIES = {
     "sgd": 1,
@@ -28,13 +34,17 @@ STATE_COPIES = {
     "lamb": 2,
     "muon": 1,
 }
-"""Values that an optimiser keeps for each weight; "plain": without momentum."""
+"""Values that an optimiser keeps for each weight that learns; "plain": without momentum."""
 BYTES = {"fp32": 4, "bf16": 2}
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one training step. ``peak`` is less than the sum, because gradients come while activations go."""
+    """Bytes of one training step. ``peak`` is less than the sum, because gradients come while activations go.
+
+    ``weights``: the parameters, and their copies in bf16; ``gradients`` and ``optimizer``: of the parameters that learn;
+    ``activations``: what the forward pass leaves for the backward pass; ``largest_output``: the largest tensor of it.
+    """
 
     batch: int
     precision: str
@@ -46,55 +56,46 @@ class Memory:
     peak: int
 
 
-@dataclass(frozen=True)
-class _Saved:
-    """One tensor that autograd keeps: its bytes, or the bytes of the gradient that its parameter will get."""
+def fused_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Return attention as the real devices run it: the fused kernel keeps no matrix of attention weights."""
+    if query.ndim == 4 and not enable_gqa and (attn_mask is None or attn_mask.is_floating_point()):
+        mask = None if attn_mask is None or attn_mask.requires_grad else attn_mask
+        if mask is attn_mask:
+            return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+                query, key, value, 0.0, is_causal, attn_mask=mask, scale=scale
+            )[0]
+    return plain_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
 
-    activation: int
-    gradient: int
+
+plain_attention = F.scaled_dot_product_attention
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Attention as the real devices run it: the fused kernel keeps no matrix of attention weights."""
+    """Replaces attention by the fused kernel, which torch does not choose for tensors without memory."""
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        if func is F.scaled_dot_product_attention:
-            given: tuple[Any, ...] = args if len(args) >= 6 else (*args, None, 0.0, False)
-            query, key, value, mask, _, causal = given[:6]
-            if kwargs.get("attn_mask", mask) is None and query.ndim == 4:
-                causal = kwargs.get("is_causal", causal)
-                scale = kwargs.get("scale")
-                return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-                    query, key, value, 0.0, bool(causal), scale=scale
-                )[0]
-        return func(*args, **kwargs)
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        func = fused_attention if func is plain_attention else func
+        return func(*args, **(kwargs or {}))
 
 
-def _saved_in_order(network: nn.Module, image: Tensor) -> tuple[list[_Saved], int]:
-    """Return what autograd saves, in order of the forward pass, and the largest single activation in bytes."""
-    owners = {weight.untyped_storage()._cdata: weight for weight in network.parameters()}
-    buffers = {buffer.untyped_storage()._cdata for buffer in network.buffers()}
-    seen: dict[int, Tensor] = {}
-    order: list[_Saved] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in seen and storage._cdata not in buffers:
-            seen[storage._cdata] = tensor  # kept alive, so that the storage's address stays its own
-            weight = owners.get(storage._cdata)
-            if weight is not None:
-                order.append(_Saved(0, storage.nbytes()))
-            else:
-                order.append(_Saved(storage.nbytes(), 0))
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), _FusedAttention():
-        outputs = network(image)
-    assert outputs is not None
-    return order, max((saved.activation for saved in order), default=0)
+@contextmanager
+def as_on_device() -> Iterator[None]:
+    """Run tensors without memory as a device would; also attention that torch calls itself, in nn.MultiheadAttention."""
+    F.scaled_dot_product_attention = fused_attention
+    try:
+        with _FusedAttention():
+            yield
+    finally:
+        F.scaled_dot_product_attention = plain_attention
 
 
 def training_memory(
@@ -102,31 +103,51 @@ def training_memory(
 ) -> Memory:
     """Return the memory of one training step at ``batch`` images of ``shape`` (C, H, W).
 
-    ``network`` lives on the meta device and is used up (its precision is changed). "bf16" means autocast: weights,
+    ``network`` lives on the meta device; its mode is changed and it gets gradients. "bf16" means autocast: weights,
     gradients and optimiser state stay fp32, activations and a second copy of the weights are bf16.
     """
     if precision not in BYTES:
         raise ValueError(f"precision: {precision!r} is unknown; choose one of {', '.join(BYTES)}")
     if optimizer not in STATE_COPIES:
         raise ValueError(f"optimizer: {optimizer!r} is unknown; choose one of {', '.join(STATE_COPIES)}")
-    values = sum(weight.numel() for weight in network.parameters())
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    network = network.to(dtype).train()
-    order, largest = _saved_in_order(network, torch.empty((batch, *shape), device="meta", dtype=dtype))
-    scale = 4 // BYTES[precision]
-    weights = 4 * values + (2 * values if precision == "bf16" else 0)
-    state = 4 * values * STATE_COPIES[optimizer]
-    activations = sum(saved.activation for saved in order)
-    # At the moment before the layer saved at position i runs backward, everything before it is still kept and the
-    # gradients of everything after it exist; the gradients of two neighbouring outputs are in flight.
-    kept, gradients, peak = activations, 0, activations
-    for saved in reversed(order):
-        gradients += saved.gradient * scale
-        peak = max(peak, kept + gradients + 2 * saved.activation)
-        kept -= saved.activation
+    network.train()
+    images = torch.empty((batch, *shape), device="meta")
+    if any(map(is_lazy, network.parameters())):
+        with torch.no_grad():
+            network(images)
+    counter = LiveBytes()
+    weights = counter.hold(network.parameters())
+    standing = counter.hold([*network.buffers(), images]) + weights
+    cast = Autocast(torch.bfloat16) if precision == "bf16" else nullcontext()
+    with counter, as_on_device():
+        with cast:
+            loss = loss_of(network, images)
+        copies = cast.copied if isinstance(cast, Autocast) else 0
+        activations, largest = counter.live - standing - copies, counter.largest
+        if loss.requires_grad:
+            loss.backward()
+    gradients = sum(weight.numel() * weight.element_size() for weight in network.parameters() if weight.requires_grad)
+    state = gradients * STATE_COPIES[optimizer]
     return Memory(
-        batch, precision, weights, 4 * values, state, activations, largest, weights + state + max(peak, 4 * values)
+        batch, precision, weights + copies, gradients, state, activations, largest, counter.peak + state
     )
+
+
+def loss_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the loss of a training step: the network's own, else the cross-entropy of its scores, else a sum."""
+    outputs: Any = network(images)
+    targets = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    own = getattr(network, "training_loss", None)
+    if own is not None:
+        return own(outputs, images, targets, _cross_entropy)
+    scores = [value for value in tree_leaves(outputs) if isinstance(value, Tensor)]
+    if scores[0].ndim == 2:
+        return _cross_entropy(scores[0], targets)
+    return torch.stack([value.float().sum() for value in scores if value.is_floating_point()]).sum()
+
+
+def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(scores.float(), targets)
 
 
 def largest_batch(first: Memory, memory_at: Callable[[int], Memory], available: int) -> int:
