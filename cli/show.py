@@ -210,12 +210,15 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     print(f"  depth          {tree.depth} layers with weights on the longest path")
     print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole image')}")
     place, free = room_for_training()
-    for precision, memory in training_memories(spec).items():
+    memories = training_memories(spec)
+    for precision, memory in memories.items():
         fitting = largest_batch(memory, functools.partial(training_memory, spec, precision), free)
         print(
             f"  training       {quantity(memory.peak)}B at batch {memory.batch} in {precision}, SGD with momentum; "
             f"batch {fitting:,} fits into {place} ({quantity(free)}B free)"
         )
+    if not memories:
+        print("  training       memory unknown: it needs more than images without values")
     print()
     for title, values in budget(tree).items():
         print(f"{title:>14}  {bar(values)}")
@@ -232,7 +235,7 @@ def training_memories(spec: NetworkSpec) -> dict[str, Memory]:
     for precision in BYTES:
         try:
             found[precision] = training_memory(spec, precision, MEMORY_BATCH)
-        except (RuntimeError, ValueError, TypeError):
+        except (Exception, SystemExit):  # whatever a network does with a tensor without values
             return found
     return found
 

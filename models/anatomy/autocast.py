@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
@@ -69,3 +69,10 @@ class Autocast(TorchFunctionMode):
     def _full(self, value: Any) -> Any:
         is_lower = isinstance(value, Tensor) and value.dtype == self._dtype
         return value.float() if is_lower else value
+
+
+def keep_recurrent_layers(network: nn.Module) -> None:
+    """Let the recurrent layers of a network, which ask whether the real autocast is on, stay in fp32."""
+    for module in network.modules():
+        if isinstance(module, nn.RNNBase):
+            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))

@@ -21,7 +21,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from .autocast import Autocast
+from .autocast import Autocast, keep_recurrent_layers
 from .live_bytes import LiveBytes
 
 STATE_COPIES = {
@@ -36,6 +36,8 @@ STATE_COPIES = {
 }
 """Values that an optimiser keeps for each weight that learns; "plain": without momentum."""
 BYTES = {"fp32": 4, "bf16": 2}
+STEPS = 3
+"""Of the search for the largest batch."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,10 @@ def training_memory(
     counter = LiveBytes()
     weights = counter.hold(network.parameters())
     standing = counter.hold([*network.buffers(), images]) + weights
-    cast = Autocast(torch.bfloat16) if precision == "bf16" else nullcontext()
+    cast = nullcontext()
+    if precision == "bf16":
+        keep_recurrent_layers(network)
+        cast = Autocast(torch.bfloat16)
     with counter, as_on_device():
         with cast:
             loss = loss_of(network, images)
@@ -153,11 +158,18 @@ def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
 def largest_batch(first: Memory, memory_at: Callable[[int], Memory], available: int) -> int:
     """Return the number of images that fit into ``available`` bytes; 0 where not even one does.
 
-    Follows the straight line through the memory at two batch sizes: ``first``, and that which ``memory_at`` gives near
-    the answer. One size would not do, because the gradients of the weights do not grow with the batch.
+    Memory grows along a line that bends: the gradients of the weights do not grow with the batch, and decide where it is
+    small. Two steps along the line through the last two sizes lead to the piece on which the answer lies.
     """
     fixed = first.weights + first.optimizer
     guess = max(2, (available - fixed) * first.batch // max(1, first.peak - fixed))
-    second = memory_at(guess if guess != first.batch else 2 * guess)
-    rise = (second.peak - first.peak) / (second.batch - first.batch)
-    return max(0, math.floor(first.batch + (available - first.peak) / rise)) if rise else 0
+    before = first
+    for _ in range(STEPS):
+        if guess == before.batch:
+            break
+        here = memory_at(guess)
+        rise = (here.peak - before.peak) / (here.batch - before.batch)
+        if rise <= 0:
+            return 0
+        before, guess = here, max(1, math.floor(here.batch + (available - here.peak) / rise))
+    return guess if guess > 1 or memory_at(1).peak <= available else 0

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ...models.anatomy import memory
+import torch
+
 from ...models.catalogue import registry
 from ...models.own import outside
+from ..batches import placement
 from ..common.number_text import about, speed
 from ..config.engine_config import Engine
 from ..config.run_config import NetworkConfig, RunConfig
 from ..data.datasets import DataSet
 from ..devices import hardware
-from ..weights import weight_files
+from . import step_memory
+from .step_memory import RunMemory
 from .trial import Trial, TrialTiming, undisturbed
 
 TIMED_S = 0.1
@@ -26,9 +29,11 @@ GIGABYTE = 1e9
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of training and evaluation, and images per second in training; ``memory`` in bytes, None if unknown.
+    """Seconds of training and evaluation, and images per second in training.
 
     ``timed_batch`` is the number of images in the timed steps, fewer than the run's where those take very long.
+    ``memory``: bytes of an update, and ``evaluation_memory``: of a batch of an evaluation, which takes fewer images at a
+    time where they do not fit; None if unknown.
     """
 
     seconds_per_epoch: float
@@ -36,6 +41,7 @@ class Estimate:
     images_per_s: float
     timed_batch: int
     memory: int | None = None
+    evaluation_memory: int | None = None
 
     def words(self) -> str:
         """Return the forecast in half a line."""
@@ -45,33 +51,35 @@ class Estimate:
         )
 
 
-def from_timing(config: RunConfig, timing: TrialTiming, needed: int | None = None) -> Estimate:
+def from_timing(
+    config: RunConfig, timing: TrialTiming, memory: int | None = None, evaluation_memory: int | None = None
+) -> Estimate:
     """Return what the seconds of one step mean for the whole run, its evaluations and the final test included."""
     data, recipe = config.data, config.recipe
     images_per_s = timing.batch / timing.step_s
     epoch = data.train // recipe.batch_size * recipe.batch_size / images_per_s + data.validation * timing.evaluation_s
     total = recipe.epochs * epoch + data.test * timing.evaluation_s
-    return Estimate(epoch, total, images_per_s, timing.batch, needed)
+    return Estimate(epoch, total, images_per_s, timing.batch, memory, evaluation_memory)
 
 
-def memory_needed(config: RunConfig) -> int | None:
-    """Return the bytes of one training step on one device, from a run on the meta device; None for networks that do not
-    run there.
+def memory_needed(config: RunConfig) -> RunMemory | None:
+    """Return the memory of a run on one device, from an update without memory; None for networks that do not run there.
+
+    Each of several processes also holds a copy of the gradients, which is exchanged.
     """
-    network, recipe, engine = config.network, config.recipe, config.engine
-    shape = (network.in_channels, network.image_size, network.image_size)
-    part = -(-recipe.batch_size // recipe.accumulate)
-    precision = "fp32" if engine.precision == "fp32" else "bf16"  # fp16 takes as much room as bf16
-    plain = f"{recipe.optimizer}-plain"
-    optimizer = recipe.optimizer if recipe.optimizer in memory.STATE_COPIES else "adam"
-    optimizer = plain if recipe.momentum == 0 and plain in memory.STATE_COPIES else optimizer
     try:
-        on_meta = weight_files.build_on_meta(network)
-        needed = memory.training_memory(on_meta, shape, part, precision, optimizer).peak
+        needed = step_memory.memory_of_run(config)
     except Exception:  # whatever a network does with a tensor without values
         return None
-    copies = bool(recipe.ema) + (recipe.sam != "none")  # the average; the weights to which SAM comes back
-    return needed + 4 * network.parameters * copies
+    exchanged = needed.gradients if config.engine.devices else 0
+    return replace(needed, update=needed.update + exchanged, evaluation=needed.evaluation + exchanged)
+
+
+def resident_images(config: RunConfig, data: DataSet, device: torch.device) -> int:
+    """Return the bytes of the images that are kept on the device beside the network."""
+    if device.type == "cpu" or not config.engine.data_on_device:
+        return 0
+    return placement.size(data.train, config.recipe)
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,8 @@ class Forecast:
         if self.timing is None or self.estimate is None:
             return self
         timing = replace(self.timing, step_s=self.timing.step_s / gain)
-        return _forecast_of(config, timing, self.estimate.memory, self.free_memory)
+        memory = self.estimate.memory, self.estimate.evaluation_memory
+        return _forecast_of(config, from_timing(config, timing, *memory), timing, self.free_memory)
 
 
 def forecast(config: RunConfig, data: DataSet) -> Forecast:
@@ -105,15 +114,17 @@ def forecast(config: RunConfig, data: DataSet) -> Forecast:
     recipe = replace(config.recipe, batch_size=config.recipe.batch_size // ranks)
     part = replace(config, recipe=recipe)
     needed, free = memory_needed(part), hardware.free_memory(device)
-    if needed is not None and needed > free:
-        return Forecast(None, (_too_large(config, needed, free),), free_memory=free)
+    images = resident_images(config, data, device)
+    if needed is not None and needed.update + images > free:
+        return Forecast(None, (_too_large(config, needed.update + images, free),), free_memory=free)
     try:
         with undisturbed(device):
             timing = Trial(_uncompiled(part), data).timing(TIMED_S)
     except Exception:  # whatever a network raises in training: its run, which says why, will meet it again
         return Forecast(None, ())
     whole = replace(timing, batch=timing.batch * ranks, evaluation_s=timing.evaluation_s / ranks)
-    return _forecast_of(config, whole, needed, free)
+    memory = (needed.update, needed.evaluation) if needed else (None, None)
+    return _forecast_of(config, from_timing(config, whole, *memory), whole, free)
 
 
 def _uncompiled(config: RunConfig) -> RunConfig:
@@ -121,8 +132,7 @@ def _uncompiled(config: RunConfig) -> RunConfig:
     return replace(config, engine=replace(config.engine, compile=False))
 
 
-def _forecast_of(config: RunConfig, timing: TrialTiming, needed: int | None, free: int) -> Forecast:
-    estimate = from_timing(config, timing, needed)
+def _forecast_of(config: RunConfig, estimate: Estimate, timing: TrialTiming, free: int) -> Forecast:
     warnings = (_too_slow(config, estimate),) if estimate.seconds_per_epoch > LONG_EPOCH_S else ()
     return Forecast(estimate, warnings, timing, free)
 
