@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, WorkError, nearest
-from ..models.own.user_code import is_library
 from ..trainer.launch import spawn
+from ..user_code import is_library
 
 OTHERS = ("plan", "plot", "find_lr", "detach", "json", "output", "force", "help", "no_augment")
 """Options of the command that are nothing for Python, or are written otherwise there."""

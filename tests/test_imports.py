@@ -22,6 +22,7 @@ PACKAGES = (
     "settings.py",
     "trainer",
     "tui",
+    "user_code.py",
     "__init__.py",
     "__main__.py",
 )
@@ -119,7 +120,7 @@ def house(tmp_path: Path) -> Path:
 PLANTED = {
     "models/lenet.py": "from .anatomy import trace",
     "models/catalogue/notes.py": "from ..anatomy import counting",
-    "models/own/user_code.py": "from ..anatomy import trace",
+    "models/own/own_files.py": "from ..anatomy import trace",
     "models/anatomy/trace.py": "from ...trainer.config import recipe",
     "trainer/common/files.py": "from ..runs import run",
     "trainer/runs/run.py": "from ..data import split",

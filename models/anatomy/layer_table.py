@@ -32,7 +32,7 @@ class Layer:
     ``receptive_field``: image pixels a side along convolutions and poolings, None before any; ``is_global``: something
     on the way mixed the whole map. ``depth``: layers with weights on the longest path from the image. ``executed`` is
     False for parts that do not run in eval mode (auxiliary heads).
-    ``times``: how many equal neighbours this row stands for after folding.
+    ``times``: how many equal neighbours this row stands for after folding. ``failed``: the run broke off here.
 
     ``parameters`` are all values of the row's weights, those that are used twice once; ``frozen`` of them do not learn,
     and ``shared`` of them belong to an earlier row too, ``weights_of``, and are counted there: the whole is the sum of
@@ -57,6 +57,7 @@ class Layer:
     frozen: int = 0
     shared: int = 0
     weights_of: str = ""
+    failed: bool = False
 
     @property
     def trainable(self) -> int:
@@ -140,9 +141,13 @@ def analyse_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) 
     return analyse_run(network.eval(), torch.empty((batch, *shape), device="meta"))
 
 
-def analyse_run(network: nn.Module, image: torch.Tensor | list[torch.Tensor]) -> Layer:
-    """Return the layer tree of one run on the image given; a detector takes a list of images and real values."""
-    root = trace(network, image)
+def analyse_run(network: nn.Module, *inputs: torch.Tensor | list[torch.Tensor]) -> Layer:
+    """Return the layer tree of one run on the inputs given; a detector takes a list of images and real values."""
+    return tree_of(trace(network, *inputs), network)
+
+
+def tree_of(root: Node, network: nn.Module) -> Layer:
+    """Return the layer tree of a run that was recorded, also of one that broke off."""
     return _layer(root, network, root.used, WeightLedger())
 
 

@@ -19,6 +19,7 @@ LEARNING = "learning"
 """The column behind "params" in the table of a network with frozen weights."""
 NUMBERS = ("params", LEARNING, "mult-adds", "bytes")
 """Columns that are set right."""
+FAILED = " ← fails here"
 
 
 def columns(tree: Layer) -> tuple[str, ...]:
@@ -79,7 +80,7 @@ def cells(tree: Layer, depth: int, size_changes: bool = False) -> list[tuple[str
         rows.append(
             (
                 "  " * level + (label or "input") + times,
-                describe(layer) + remarks(layer),
+                describe(layer) + (FAILED if layer.failed else remarks(layer)),
                 shape_text(layer.output[1:]),
                 quantity(layer.own_parameters) if layer.own_parameters else "",
                 *learning,

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from .outputs import tensors_of
 from .receptive_field import ReceptiveField, ReceptiveFields, tensors_in
 
 aten = torch.ops.aten
@@ -138,15 +139,15 @@ class Recorder:
         self.used: set[int] = set()
         self.hooks: list[Any] = []
 
-    def run(self, image: Tensor | list[Tensor]) -> Node:
+    def run(self, *inputs: Tensor | list[Tensor]) -> Node:
         """Run one forward pass in the mode that the network is in."""
         for name, module in self.network.named_modules():
             self.hooks.append(module.register_forward_pre_hook(self._before(name), with_kwargs=True))
             self.hooks.append(module.register_forward_hook(self._after))
-        self.fields.begin(tree_leaves(image))
+        self.fields.begin(tree_leaves(inputs))
         try:
             with torch.no_grad(), _Operations(self), einops_patterns(self.note_pattern):
-                self.network(image)
+                self.network(*inputs)
         finally:
             for hook in self.hooks:
                 hook.remove()
@@ -165,7 +166,7 @@ class Recorder:
 
     def _after(self, module: nn.Module, args: tuple, output: Any) -> None:
         node = self.stack[-1]
-        tensors = [t for t in tree_leaves(output) if isinstance(t, Tensor)]
+        tensors = tensors_of(output)
         if tensors:
             node.output = tuple(tensors[0].shape)
             node.output_bytes = sum(t.numel() * t.element_size() for t in tensors)
@@ -222,6 +223,6 @@ def multiply_adds(packet: Any, args: tuple, kwargs: dict, output: Any) -> int:
     return rule(args, output) if rule else 0
 
 
-def trace(network: nn.Module, image: Tensor | list[Tensor]) -> Node:
-    """Run ``network(image)`` in the mode and on the device that it is in; the tree of what ran."""
-    return Recorder(network).run(image)
+def trace(network: nn.Module, *inputs: Tensor | list[Tensor]) -> Node:
+    """Run ``network(*inputs)`` in the mode and on the device that it is in; the tree of what ran."""
+    return Recorder(network).run(*inputs)

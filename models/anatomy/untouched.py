@@ -20,14 +20,15 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.overrides import TorchFunctionMode
 
+from ... import user_code
 from ...errors import UsageError
-from ..own import user_code
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def copied(network: nn.Module, device: str) -> nn.Module:
-    """Return a copy of ``network`` on ``device`` ("meta" or "cpu"); the network is only read.
+    """Return a copy of ``network`` on ``device`` ("meta" or "cpu"); the network is only read. What has no values
+    becomes zeros on the CPU.
 
     Shared weights stay shared. Plain attributes and buffers that are not saved are copied as well. The person's hooks
     are left out; those by which torch itself works (lazy layers, ``weight_norm``) stay. UsageError where the network
@@ -47,9 +48,10 @@ def copied(network: nn.Module, device: str) -> nn.Module:
     try:
         with _Twins(device), torch.no_grad():
             made = copy.deepcopy(network, memo)
-    except Exception as error:
+    except BaseException as error:
+        user_code.check_fault(error)
         hint = f"cannot be copied: {user_code.describe(error)}; a network is only taken apart as a copy"
-        raise UsageError("network", type(network).__name__, hint) from None
+        raise UsageError("network", type(network).__name__, hint) from error
     for module in modules:
         _give_hooks_of_torch(module, memo)
     return made
@@ -82,7 +84,9 @@ def _twin(tensor: Tensor, device: str) -> Tensor:
             make = UninitializedBuffer
             made = make(tensor.requires_grad, device=device, dtype=tensor.dtype)
         else:
-            made = tensor.detach().to(device, copy=True)
+            from_nothing = tensor.is_meta and device != "meta"
+            zeros = torch.zeros(tensor.shape, dtype=tensor.dtype, device=device) if from_nothing else None
+            made = tensor.detach().to(device, copy=True) if zeros is None else zeros
             if isinstance(tensor, nn.Parameter):
                 made = nn.Parameter(made, tensor.requires_grad)
     made.__dict__.update({key: value for key, value in tensor.__dict__.items() if not key.startswith("_")})

@@ -11,13 +11,14 @@ import importlib
 import importlib.util
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ... import settings
+from ... import settings, user_code
 from ...errors import UsageError, nearest, nearest_or_all
 
 if TYPE_CHECKING:
@@ -259,10 +260,11 @@ def module(name: str) -> ModuleType:
         loaded = importlib.util.module_from_spec(spec)
         sys.modules[qualified] = loaded
         try:
-            spec.loader.exec_module(loaded)
-        except Exception as error:
+            with user_code.one_line(str(found.code_path), "cannot be imported", field="models"):
+                spec.loader.exec_module(loaded)
+        except BaseException:
             del sys.modules[qualified]
-            raise UsageError("models", str(found.code_path), f"cannot be imported: {error}") from error
+            raise
     return sys.modules[qualified]
 
 
@@ -309,12 +311,21 @@ def build_variant(
     builder = getattr(code, variant.name, None)
     if builder is None:
         raise UsageError("models", variant.name, f"is in the note but has no builder in {code.__file__}")
-    return builder(
-        num_classes=defaults.classes if num_classes is None else num_classes,
-        in_channels=defaults.input[0] if in_channels is None else in_channels,
-        image_size=defaults.input[1] if image_size is None else image_size,
-        **options,
-    )
+    options["num_classes"] = defaults.classes if num_classes is None else num_classes
+    options["in_channels"] = defaults.input[0] if in_channels is None else in_channels
+    options["image_size"] = defaults.input[1] if image_size is None else image_size
+    return builder(**options) if comes_with_the_program(variant.name) else _built_by_user(variant, builder, options)
+
+
+def _built_by_user(variant: Variant, builder: Callable[..., Any], options: dict[str, Any]) -> nn.Module:
+    """Build a network of the user's own folder, whose builder may do anything. UsageError with its file and line."""
+    with user_code.one_line(variant.name, "cannot be built", builder):
+        made = builder(**options)
+    if not hasattr(made, "named_modules"):  # asked without torch
+        where = user_code.place_of(builder)
+        hint = f"made a {type(made).__name__}, not a torch.nn.Module"
+        raise UsageError("network", variant.name, f"{hint} ({where})" if where else hint)
+    return made
 
 
 def forget() -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 from torch import nn
 
+from ... import user_code
 from ...errors import UsageError, nearest
 from ..catalogue.registry import StemCounts, Variant
-from . import stored, user_code
+from . import stored
 
 TORCHVISION, TIMM = "torchvision", "timm"
 
@@ -59,18 +60,11 @@ def build(name: str, *, num_classes: int, in_channels: int, image_size: int, fol
             raise UsageError("network", name, hint)
         given = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
         return stored.build(folder, given)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if source == TORCHVISION:
-                return _torchvision(name, rest, num_classes, in_channels, image_size)
-            return _timm(rest, num_classes, in_channels, image_size)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            "network", name, f"cannot be built for {image_size} pixels: {user_code.describe(error)}"
-        ) from None
+    with user_code.one_line(name, f"cannot be built for {image_size} pixels"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if source == TORCHVISION:
+            return _torchvision(name, rest, num_classes, in_channels, image_size)
+        return _timm(rest, num_classes, in_channels, image_size)
 
 
 def made(name: str, given: Mapping[str, object]) -> nn.Module:

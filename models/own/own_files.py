@@ -21,10 +21,11 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from ... import user_code
 from ...errors import UsageError, WorkError
-from . import user_code
-from .user_code import PACKAGE, is_library
+from ...user_code import PACKAGE, is_library
 
+FORMS = "write torchvision:NAME, timm:NAME, package.module:callable or file.py:callable"
 LARGEST = 10_000_000
 """Bytes of all files together: a project that has more is better installed as a package."""
 
@@ -275,8 +276,9 @@ def _import(folder: Path, names: list[str], wanted: list[str], known: dict[str, 
         except ModuleNotFoundError as error:
             missing = f"it imports {error.name!r}, which is neither stored with it nor installed"
             raise WorkError(f"{folder}: {missing} ({user_code.place(error)})") from None
-        except (Exception, SystemExit) as error:
-            raise WorkError(f"{folder}: cannot be imported: {user_code.describe(error)}") from None
+        except BaseException as error:
+            user_code.check_fault(error)
+            raise WorkError(f"{folder}: cannot be imported: {user_code.describe(error)}") from error
         finally:
             _importing.pop()
 
@@ -308,14 +310,45 @@ def _instead_of_loaded(folder: Path, names: list[str], known: dict[str, ModuleTy
             sys.path.append(str(folder))
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Split ``package.module:callable`` or ``folder/file.py:callable`` into the module and what it should hold.
+
+    The folder of a file is searched for modules from then on, as Python does with that of a script; a file inside a
+    package is imported as part of it. UsageError for a file that is not there.
+    """
+    source, _, qualname = name.rpartition(":")
+    if not source.endswith(".py"):
+        source, _, qualname = name.partition(":")
+        return source, qualname
+    path = Path(source).expanduser().absolute()
+    if not path.is_file():
+        raise UsageError("network", name, f"cannot be imported: there is no file {source}")
+    parts, folder = [path.stem], path.parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    module = ".".join(parts)
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    if module in sys.modules and (loaded is None or Path(loaded).resolve() != path.resolve()):
+        raise UsageError(
+            "network", name, f"cannot be imported: {module!r} is the name of another module; rename the file"
+        )
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return module, qualname
+
+
 def import_own(name: str, source: str) -> ModuleType:
     """Import the module of ``package.module:callable``; the present folder is searched first. UsageError."""
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
+    if not source:
+        raise UsageError("network", name, f"names no module; {FORMS}")
     try:
-        return importlib.import_module(source)
-    except ModuleNotFoundError as error:
-        hint = f"cannot be imported ({error}); write torchvision:NAME, timm:NAME or package.module:callable"
-        raise UsageError("network", name, hint) from None
-    except (Exception, SystemExit) as error:
-        raise UsageError("network", name, f"cannot be imported: {user_code.describe(error)}") from None
+        with user_code.one_line(name, "cannot be imported"):
+            return importlib.import_module(source)
+    except UsageError as error:
+        missing = error.__cause__
+        if isinstance(missing, ModuleNotFoundError) and not user_code.place(missing):
+            raise UsageError("network", name, f"cannot be imported ({missing}); {FORMS}") from missing
+        raise

@@ -33,8 +33,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ... import user_code
 from ...errors import UsageError, WorkError, nearest
-from . import own_files, user_code
+from . import own_files
 
 OWN = "own"
 """Before the colon in the name of a network that was handed over in Python."""
@@ -106,15 +107,13 @@ def call(name: str, maker: Callable[..., Any], given: Mapping[str, object]) -> n
         raise UsageError("network", name, f"is a {type(maker).__name__}, which cannot be called")
     named, takes_any = _parameters(maker)
     options = {key: value for key, value in given.items() if value is not None and (takes_any or key in named)}
-    try:
+    words = " with " + ", ".join(f"{key}={value}" for key, value in options.items()) if options else ""
+    with user_code.one_line(name, f"cannot be built{words}", maker):
         made = _call(maker, options, named)
-    except UsageError:
-        raise
-    except (Exception, SystemExit) as error:
-        words = " with " + ", ".join(f"{key}={value}" for key, value in options.items()) if options else ""
-        raise UsageError("network", name, f"cannot be built{words}: {user_code.describe(error)}") from None
     if not isinstance(made, nn.Module):
-        raise UsageError("network", name, f"made a {type(made).__name__}, not a torch.nn.Module")
+        where = user_code.place_of(maker)
+        hint = f"made a {type(made).__name__}, not a torch.nn.Module"
+        raise UsageError("network", name, f"{hint} ({where})" if where else hint)
     return made
 
 
@@ -128,6 +127,12 @@ def _call(maker: Callable[..., Any], options: dict[str, object], named: tuple[st
             if refused is None or refused[1] not in options or refused[1] in named:
                 raise
             del options[refused[1]]
+
+
+def takes(maker: Callable[..., Any], name: str) -> bool:
+    """Return whether a class or function can be called with a parameter of that name."""
+    named, takes_any = _parameters(maker)
+    return takes_any or name in named
 
 
 def _parameters(maker: Callable[..., Any]) -> tuple[tuple[str, ...], bool]:
@@ -149,9 +154,9 @@ def _named(folder: Path, stored: Stored) -> Any:
 
 def maker_of(name: str) -> Any:
     """Import what ``package.module:callable`` names. UsageError where there is no such module or nothing to call."""
-    source, _, qualname = name.partition(":")
-    if source == OWN:
+    if name.partition(":")[0] == OWN:
         raise UsageError("network", name, "is the network of a run; cnn_explorer.load(run) builds it")
+    source, qualname = own_files.split_name(name)
     return look_up(own_files.import_own(name, source), qualname, name)
 
 
@@ -266,9 +271,10 @@ def _unpickled(path: Path, stored: Stored, resolve: Callable[[tuple], Any]) -> A
     except ModuleNotFoundError as error:
         needs = "pip install 'cnn-explorer[notebook]'" if error.name == "cloudpickle" else "which is not installed"
         raise WorkError(f"{path}: needs the package {error.name}: {needs}") from None
-    except Exception as error:
+    except BaseException as error:
+        user_code.check_fault(error)
         made_by = f"it was stored by Python {stored.python}, this is {platform.python_version()}"
-        raise WorkError(f"{path}: cannot be read ({made_by}): {user_code.describe(error)}") from None
+        raise WorkError(f"{path}: cannot be read ({made_by}): {user_code.describe(error)}") from error
 
 
 def _always_new(make: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ... import user_code
 from ...errors import UsageError
-from . import own_files, user_code
+from . import own_files
 from .stored import CLASSES, CODE, INITIAL, OBJECT, SOURCE, Stored, attribute, known_here, maker_of
 
 ADVICE = "write it into a file (%%writefile net.py in a notebook) and import it"
@@ -50,13 +51,13 @@ def store_callable(name: str, folder: Path) -> Stored:
 
     UsageError where it does not name a class or function that makes a network.
     """
-    module, _, qualname = name.partition(":")
+    module, qualname = own_files.split_name(name)
     if isinstance(maker_of(name), nn.Module):
         hint = "is a network already; name the class or function that makes it, or hand it to cnn_explorer.train"
         raise UsageError("network", name, hint)
     folder.mkdir(parents=True)
     files = own_files.collect([module]) if own_files.is_own(module) else {}
-    return _written(folder, _described(name, "callable", module, qualname, _copied(files, folder)))
+    return _written(folder, _described(f"{module}:{qualname}", "callable", module, qualname, _copied(files, folder)))
 
 
 def _written(folder: Path, made: Stored) -> Stored:

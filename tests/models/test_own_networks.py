@@ -353,7 +353,9 @@ def test_damaged_folders_are_work_errors(project: Path, tmp_path: Path) -> None:
 def test_a_forward_that_raises_anything_is_one_line_of_show(project: Path, leaving: str) -> None:
     path = project / "proj" / "net.py"
     path.write_text(path.read_text().replace("        from .late import double", f"        {leaving}"))
-    with pytest.raises(cx.UsageError, match=r"cannot go through proj.net:Net: .*(KeyError|SystemExit): .*net.py, line"):
+    with pytest.raises(
+        cx.UsageError, match=r"proj.net:Net' cannot be run with 1x12x12: .*(KeyError|SystemExit): .*net.py, line"
+    ):
         cx.anatomy("proj.net:Net", (1, 12, 12))
 
 

@@ -169,7 +169,9 @@ def test_what_cannot_be_copied_is_said_in_one_line(tmp_path: Path) -> None:
 
 def test_a_size_that_does_not_pass_names_layer_and_smallest_size() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 5), nn.MaxPool2d(4), nn.Conv2d(4, 8, 3), nn.AdaptiveAvgPool2d(1))
-    with pytest.raises(cx.UsageError, match=r"layer '2' was given 1x4x1x1.*the smallest square that works is 16"):
+    with pytest.raises(
+        cx.UsageError, match=r"layer '2' \(Conv2d\) was given 1x4x1x1.*the smallest square that works is 16"
+    ):
         cx.anatomy(network, (3, 8, 8))
 
 

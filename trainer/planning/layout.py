@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ... import user_code
 from ...errors import UsageError
 from ...models.anatomy import counting
 from ...models.anatomy.untouched import random_state_kept
 from ...models.catalogue import registry
-from ...models.own import outside, user_code
+from ...models.own import outside
 from ..common.progress import Log
 from ..config.run_config import NetworkConfig
 from ..data.dataset_info import DataInfo

@@ -53,6 +53,7 @@ def find(name: str, folder: Path | None = None) -> Network:
         what = stored.read(folder)
     elif outside.is_own(name):
         folder, what = _store(name)
+        name = what.name  # of a file, its module
     else:
         return Network(outside.variant(name))
     return Network(outside.variant(name), OwnNetwork(folder, what.path, what.kind, what.pickled))

@@ -1,0 +1,254 @@
+"""Runs a network to take it apart: without values where that goes, else with real ones; says where it breaks off.
+
+Tensors without values need neither memory nor time, and most networks run on them. Some read values while they are
+built (``x.item() for x in torch.linspace(…)``) or while they run (``if x.sum() > 0``). Those are built on the CPU, and
+where that does not suffice they are run there on seeded random numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
+
+from ... import user_code
+from ...errors import UsageError, WorkError
+from . import failure, sizes
+from .failure import Failure
+from .inputs import LARGEST_REAL as LARGEST_INPUTS
+from .inputs import InputSpec, tensors, weights_dtype
+from .layer_table import Layer, analyse_run
+from .outputs import describe_outputs, tensors_of
+from .untouched import copied, random_state_kept
+
+LARGEST_REAL = 500_000_000
+"""Parameters of the largest network that is built with values: 2 GB."""
+LARGEST_SEARCHED = 5_000_000
+"""Parameters of the largest network that is tried at many sizes with real numbers."""
+SMALL = 1024
+"""Tensors up to this size are made with values while a network is built without weights: rates, tables of sizes."""
+REAL_NUMBERS = "traced with real numbers: the forward depends on values"
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The table of a network, and what a reader of it should know, in lines."""
+
+    tree: Layer
+    remarks: tuple[str, ...] = ()
+
+
+class CannotRun(UsageError):
+    """A network that could not be run. ``tree`` is the table up to where it broke off, None where nothing ran."""
+
+    tree: Layer | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to be run: how it is built without memory and with it, and what it is given.
+
+    ``by_size`` builds it for another image size where that makes a difference. ``is_known``: a network of the catalogue,
+    of which we know that it needs no values.
+    """
+
+    name: str
+    inputs: tuple[InputSpec, ...]
+    without_memory: Callable[[], nn.Module]
+    with_values: Callable[[], nn.Module]
+    by_size: Callable[[int], nn.Module] | None = None
+    is_known: bool = False
+
+    @property
+    def text(self) -> str:
+        """The inputs as ``--input`` takes them."""
+        return " ".join(map(str, self.inputs))
+
+
+def trace(subject: Subject, batch: int = 1) -> Traced:
+    """Return the table of a network. UsageError where it cannot be built, CannotRun where it cannot be run."""
+    with random_state_kept():
+        network = build(subject)
+        first = _run(subject, network, batch, "meta")
+        if isinstance(first, Traced):
+            return first
+        found = _failure(subject, network, batch, "meta", first)
+        device = "meta"
+        if not (found.is_certain or subject.is_known):
+            network = _with_values(subject, network, batch, found)
+            second = _run(subject, network, batch, "cpu")
+            if isinstance(second, Traced):
+                return second
+            device, found = "cpu", _failure(subject, network, batch, "cpu", second)
+        raise _told(subject, network, found, device, batch)
+
+
+def build(subject: Subject) -> nn.Module:
+    """Build a network without memory for its weights. UsageError for what its code raises."""
+    try:
+        return subject.without_memory()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | WorkError) or subject.is_known:
+            raise
+    with user_code.silent(), user_code.one_line(subject.name, "cannot be built"):
+        try:
+            with _WeightsOnMeta() as made:
+                return copied(subject.with_values(), "meta")
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or "meta" not in str(error) or made.values > LARGEST_REAL:
+                raise
+        return copied(subject.with_values(), "meta")
+
+
+class _WeightsOnMeta(TorchFunctionMode):
+    """Makes large tensors without memory, and small ones with their values: those that a network computes with while it
+    is built.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = 0
+        self.makers = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in self.makers:
+            size = kwargs.get("size", args[0] if args and not isinstance(args[0], int) else args)
+            is_shape = isinstance(size, list | tuple) and all(isinstance(number, int) for number in size)
+            count = math.prod(size) if is_shape else 0
+            if count > SMALL:
+                self.values += count
+                kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+def _inputs(subject: Subject, network: nn.Module, batch: int, device: str) -> list[Any]:
+    return tensors(subject.inputs, batch, weights_dtype(network), device)
+
+
+def _run(subject: Subject, network: nn.Module, batch: int, device: str) -> Traced | BaseException:
+    """Return the table of one run, or what the network raised. UsageError where it returns nothing that can be shown."""
+    returned: list[Any] = []
+    hook = network.register_forward_hook(lambda module, args, output: returned.append(output))
+    try:
+        with _surroundings(subject, device):
+            tree = analyse_run(network.eval(), *_inputs(subject, network, batch, device))
+    except BaseException as error:
+        user_code.check_fault(error)
+        return error
+    finally:
+        hook.remove()
+    output = returned[-1] if returned else None
+    if not tensors_of(output):
+        raise UsageError("network", subject.name, _returns_nothing(network, output))
+    remarks = [REAL_NUMBERS] if device == "cpu" else []
+    contents = describe_outputs(output)
+    return Traced(tree, (*remarks, *([f"returns {contents}"] if contents else [])))
+
+
+def _failure(subject: Subject, network: nn.Module, batch: int, device: str, error: BaseException) -> Failure:
+    return failure.find(network, _inputs(subject, network, batch, device), device) or Failure(error, error)
+
+
+def _surroundings(subject: Subject, device: str) -> AbstractContextManager[Any]:
+    """Return what a run needs around it: tensors that the forward makes have no values either; a second run is silent."""
+    if device == "cpu":
+        return user_code.silent()
+    return contextlib.nullcontext() if subject.is_known else torch.device("meta")
+
+
+def _returns_nothing(network: nn.Module, output: object) -> str:
+    what = "nothing (its forward has no return)" if output is None else f"a {type(output).__name__} without a tensor"
+    where = user_code.place_of(type(network).forward)
+    return f"returns {what}" + (f" ({where})" if where else "")
+
+
+def _with_values(subject: Subject, network: nn.Module, batch: int, found: Failure) -> nn.Module:
+    """Build a network with values, unless it is too large for that. UsageError."""
+    parameters = sum(weight.numel() for weight in network.parameters() if not is_lazy(weight))
+    given = batch * sum(math.prod(one.shape) for one in subject.inputs)
+    if parameters > LARGEST_REAL or given > LARGEST_INPUTS:
+        what = f"{parameters:,} parameters" if parameters > LARGEST_REAL else f"inputs of {given:,} values"
+        hint = f"cannot be run without real numbers and is too large to be run with them ({what}): "
+        raise UsageError("network", subject.name, hint + user_code.describe(found.error, type(network)))
+    torch.manual_seed(0)
+    with user_code.silent(), user_code.one_line(subject.name, "cannot be built"):
+        return subject.with_values()
+
+
+# Words
+
+
+def _told(subject: Subject, network: nn.Module, found: Failure, device: str, batch: int) -> CannotRun:
+    """Return the line for a network that broke off: the layer, what to write, torch's words, the sizes that work."""
+    hint = ""
+    takes_image = len(subject.inputs) == 1 and len(subject.inputs[0].shape) > 2
+    is_quick = device == "meta" or sum(weight.numel() for weight in network.parameters()) < LARGEST_SEARCHED
+    if isinstance(found.error, failure.SIZE_FAULTS) and takes_image and is_quick:
+        hint = _sizes_that_work(subject, network, device, batch)
+    words = explained(found, network)
+    if hint:
+        doubled = "smallest that works" in words and "smallest square" in hint
+        told = CannotRun(
+            "image", subject.text, f"cannot go through {subject.name}: {words}{'' if doubled else f'; {hint}'}"
+        )
+    else:
+        told = CannotRun("network", subject.name, f"cannot be run with {subject.text}: {words}")
+    told.tree = found.tree
+    told.__cause__ = found.error
+    return told
+
+
+def explained(found: Failure, network: nn.Module) -> str:
+    """Return where a run broke off and why, without the name of the network."""
+    error = found.told
+    words = user_code.first_line(error)
+    if not isinstance(error, RuntimeError | ValueError) or not words:
+        words = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    where = user_code.place(found.error) or user_code.place_of(type(network))
+    layer = found.layer if found.advice or isinstance(error, failure.SIZE_FAULTS) else ""
+    missing = _missing_inputs(found.error, network)
+    advice = missing or found.advice
+    said = f"{advice}; torch says: {words}" if advice and not missing else advice or words
+    return (f"{layer}: " if layer else "") + said + (f" ({where})" if where else "")
+
+
+def _missing_inputs(error: BaseException, network: nn.Module) -> str:
+    """Return what to do where the forward wants more inputs than it was given, "" for other errors."""
+    if isinstance(error, TypeError) and f"{type(network).__name__}.forward() missing" in str(error):
+        return "its forward takes several inputs; give each its shape, for example --input 3x32x32 --input 10"
+    return ""
+
+
+def _sizes_that_work(subject: Subject, network: nn.Module, device: str, batch: int) -> str:
+    shape = subject.inputs[0].shape
+
+    def runs(size: int) -> bool:
+        other = InputSpec((*shape[:-2], size, size), subject.inputs[0].dtype)
+        try:
+            with user_code.silent(), torch.no_grad(), torch.device(device):
+                built = network if subject.by_size is None else subject.by_size(size)
+                built.eval()(*tensors([other], batch, weights_dtype(built), device))
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return False
+        return True
+
+    return sizes.words(sizes.working_sizes(runs, shape[-1]), shape[-1])
+
+
+# Networks that exist
+
+
+def subject_of_module(network: nn.Module, inputs: tuple[InputSpec, ...]) -> Subject:
+    """Return a network that exists as what is to be run: copies of it, so that it stays as it was."""
+    return Subject(type(network).__name__, inputs, lambda: copied(network, "meta"), lambda: copied(network, "cpu"))
