@@ -26,6 +26,7 @@ from .trainer.launch.run_handle import Best, Curve, Records, Run, RunState
 if TYPE_CHECKING:
     from torch import nn
 
+    from .models.anatomy.inputs import InputSpec
     from .models.anatomy.table_text import Anatomy, Row
 
 __all__ = [
@@ -159,7 +160,7 @@ def _create_outside(name: str, stem: str | None, sizes: Mapping[str, int | None]
 
 def anatomy(
     network: nn.Module | Callable[..., nn.Module] | str,
-    input: Sequence[int] | None = None,
+    input: Sequence[int] | Sequence[Sequence[int] | str] | None = None,
     *,
     stem: Literal["imagenet", "small"] | None = None,
 ) -> Anatomy:
@@ -170,29 +171,45 @@ def anatomy(
     is run; a network that needs values (``if x.mean() > 0``) is run on random ones.
 
     ``input`` is the shape of one image without batch axis, (channels, height, width), or of a clip (channels, frames,
-    height, width). For a module it is (3, 32, 32) where it is not given, for a name the size of its paper. ``stem`` is
-    for names of the catalogue.
+    height, width). For a module it is (3, 32, 32) where it is not given, for a name the size of its paper. A network
+    with several inputs is given the shape of each: ``((3, 32, 32), (10,))``; "16:int64" is one of 16 whole numbers.
+    ``stem`` is for names of the catalogue.
 
-    Raises UsageError where the network cannot take the input, with the layer, the line of your code and the smallest
-    size that works, and where the network cannot be copied.
+    Raises UsageError where the network cannot take the input, with the layer, the line of your code, what to write
+    instead and the sizes that work, and where the network cannot be copied.
     """
     from .models.anatomy import external
     from .models.anatomy.table_text import Anatomy
 
-    shape = None if input is None else _shape(input)
+    inputs = () if input is None else _inputs(input)
     if isinstance(network, str):
-        spec = external.network_spec(network, stem=stem, shape=shape)
-        return Anatomy(spec.name, spec.shape, external.anatomy_of(spec))
+        spec = external.network_spec(network, stem=stem, inputs=inputs)
+        traced = external.traced_network(spec)
+        return Anatomy(spec.name, spec.shape, traced.tree, traced.remarks)
     if stem is not None:
         raise UsageError("stem", stem, "is for names of the catalogue; a module has the layout that it was made with")
-    shape = shape or INPUT
-    made = _module(network, shape)
-    return Anatomy(type(made).__name__, shape, external.anatomy_of_module(made, shape))
+    inputs = inputs or (external.InputSpec(INPUT),)
+    made = _module(network, inputs[0].shape)
+    traced = external.traced_module(made, inputs)
+    return Anatomy(type(made).__name__, inputs[0].shape, traced.tree, traced.remarks)
 
 
-def _shape(given: Sequence[int]) -> tuple[int, ...]:
+def _inputs(given: Sequence[Any]) -> tuple[InputSpec, ...]:
+    """Return the inputs that a shape, or several of them, stand for. UsageError for anything else."""
+    from .models.anatomy.inputs import InputSpec, parse_inputs
+
+    several = not isinstance(given, str) and isinstance(given, Iterable) and list(given)
+    if not several or not all(isinstance(one, str | list | tuple) for one in several):
+        return (InputSpec(_shape(given, (3, 4))),)
+    found: list[InputSpec] = []
+    for one in several:
+        found += parse_inputs([one, one])[:1] if isinstance(one, str) else [InputSpec(_shape(one, (1, 2, 3, 4)))]
+    return tuple(found)
+
+
+def _shape(given: Sequence[int], lengths: tuple[int, ...]) -> tuple[int, ...]:
     hint = "must be (channels, height, width), of a clip (channels, frames, height, width)"
-    if isinstance(given, str) or not isinstance(given, Iterable) or len(tuple(given)) not in (3, 4):
+    if isinstance(given, str) or not isinstance(given, Iterable) or len(tuple(given)) not in lengths:
         raise UsageError("input", given, hint)
     try:
         return tuple(_whole("input", number) for number in given)
@@ -204,10 +221,9 @@ def _module(network: Any, shape: tuple[int, ...]) -> nn.Module:
     """Return the network itself, or what a class or function makes, on the meta device and without drawing random
     numbers.
     """
-    import torch
     from torch import nn
 
-    from .models.anatomy.untouched import random_state_kept
+    from .models.anatomy.traced import built
     from .models.own import stored
 
     if isinstance(network, nn.Module):
@@ -217,8 +233,8 @@ def _module(network: Any, shape: tuple[int, ...]) -> nn.Module:
             "network", type(network).__name__, "is neither a torch.nn.Module nor makes one, nor is it a name"
         )
     given = {"in_channels": shape[0], "image_size": shape[-1]}
-    with random_state_kept(), torch.device("meta"):
-        return stored.call(getattr(network, "__qualname__", type(network).__name__), network, given)
+    name = getattr(network, "__qualname__", type(network).__name__)
+    return built(name, lambda: stored.call(name, network, given))
 
 
 class TrainOptions(TypedDict, total=False):

@@ -19,7 +19,7 @@ from ..errors import UsageError, WorkError, nearest
 from ..trainer.launch import spawn
 from ..user_code import is_library
 
-OTHERS = ("plan", "plot", "find_lr", "detach", "json", "output", "force", "help", "no_augment")
+OTHERS = ("plan", "plot", "find_lr", "detach", "json", "output", "force", "help", "no_augment", "traceback")
 """Options of the command that are nothing for Python, or are written otherwise there."""
 PATIENCE_S = 10.0
 

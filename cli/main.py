@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from typer.core import TyperCommand
 from .. import __version__
 from ..errors import UsageError, WorkError
 from ..trainer.common.text_safe import clean
+from . import output
 from .bench import BenchCommand, bench
 from .help import GroupedGroup
 from .list import list_networks
@@ -109,12 +111,11 @@ def main() -> None:
     _configure_streams()
     try:
         sys.exit(_run())
-    except UsageError as error:
+    except (UsageError, WorkError) as error:
+        if output.tracebacks_wanted:
+            traceback.print_exception(error.__cause__ or error, file=sys.stderr)
         print(f"cnn-explorer: {clean(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except WorkError as error:
-        print(f"cnn-explorer: {clean(str(error))}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except BrokenPipeError:
         # `cnn-explorer list | head` closes the pipe early: that is no failure of ours.
         sys.stderr.close()

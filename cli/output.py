@@ -23,6 +23,22 @@ Output = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")]
 
 
+def _show_tracebacks(wanted: bool) -> bool:
+    global tracebacks_wanted
+    tracebacks_wanted = tracebacks_wanted or wanted
+    return wanted
+
+
+tracebacks_wanted = False
+"""Whether this command was asked for the whole traceback of an error in a network's own code."""
+Traceback = Annotated[
+    bool,
+    typer.Option(
+        "--traceback", help="Show the whole traceback of an error in a network's own code.", callback=_show_tracebacks
+    ),
+]
+
+
 def print_json(value: dict[str, Any], *, indent: int | None = 1) -> None:
     """Print a JSON object; NaN and infinities become null. ``indent`` None prints it as one line."""
     from ..trainer.common.json_safe import encode_json

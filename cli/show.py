@@ -13,12 +13,12 @@ import typer
 
 from ..errors import UsageError, nearest
 from .narrate import log
-from .output import AsJson, Force, Output, written_to
+from .output import AsJson, Force, Output, Traceback, written_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..models.anatomy.external import NetworkSpec
+    from ..models.anatomy.external import NetworkSpec, Traced
     from ..models.anatomy.layer_table import Layer
     from ..models.anatomy.memory import Memory
     from ..models.anatomy.torchinfo_summary import TorchinfoSummary
@@ -35,14 +35,22 @@ ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, help="Side
 Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the image.")]
 Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.")]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Images in a batch, for shapes and memory.")]
-Input = Annotated[str | None, typer.Option("--input", help="Shape of one input, for example 3x16x112x112.")]
+Input = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        help="Shape of one input, 3x16x112x112; again for a network with several, each of one to four axes; "
+        "16:int64 is one of whole numbers.",
+    ),
+]
 
 
 def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A network, torchvision:NAME, timm:NAME, package.module:callable, a file of weights, or a run."
+            help="A network, torchvision:NAME, timm:NAME, package.module:callable, file.py:callable, a file of weights, "
+            "or a run."
         ),
     ],
     layers: Annotated[bool, typer.Option("--layers", help="Only the layer table.")] = False,
@@ -69,6 +77,7 @@ def show(
     as_json: AsJson = False,
     output: Output = None,
     force: Force = False,
+    show_traceback: Traceback = False,
 ) -> None:
     """Explain a network and take it apart: note, layers, exact parameters and multiply-adds. Or say what a file holds."""
     from .show_file import means_weights, show_weights
@@ -78,31 +87,41 @@ def show(
             show_weights(name, layers=layers, depth=depth, as_json=as_json)
         return
     from ..models.anatomy import external
+    from ..user_code import away_from_stdout
 
-    spec = external.network_spec(
-        name,
-        stem=chosen_stem(stem, small),
-        num_classes=classes,
-        in_channels=channels,
-        image_size=image_size,
-        shape=external.parse_shape(input_shape) if input_shape else None,
-    )
+    with away_from_stdout():
+        spec = external.network_spec(
+            name,
+            stem=chosen_stem(stem, small),
+            num_classes=classes,
+            in_channels=channels,
+            image_size=image_size,
+            inputs=external.parse_inputs(input_shape or []),
+        )
     chosen = {"layers": layers, "walk": walk, "torchinfo": torchinfo or torchinfo_columns is not None, "note": note}
     wanted = {key for key, on in chosen.items() if on} or {"note", "layers", "totals", "hint"}
-    tree = summary = None
+    traced = summary = None
     columns: Sequence[str] = ()
     if "torchinfo" in wanted and not as_json:
         from ..models.anatomy import torchinfo_summary
 
         columns = torchinfo_summary.parse_columns(torchinfo_columns)
-        summary = torchinfo_summary.summarise(spec, batch)
+        with away_from_stdout():
+            summary = torchinfo_summary.summarise(spec, batch)
     if as_json or wanted - {"note", "torchinfo", "hint"}:
-        tree = external.anatomy_of(spec, batch)
+        try:
+            with away_from_stdout():
+                traced = external.traced_network(spec, batch)
+        except external.CannotRun as error:
+            if error.tree is not None and not as_json and output is None:
+                print_failure(error.tree, depth)
+            raise
     with written_to(output, force=force):
         if as_json:
-            assert tree is not None
-            print(json.dumps(show_as_dict(spec, tree, depth, batch), indent=1))
+            assert traced is not None
+            print(json.dumps(show_as_dict(spec, traced, depth, batch), indent=1))
             return
+        tree = traced.tree if traced is not None else None
         if "note" in wanted:
             print_note(name)
         if tree is not None and "layers" in wanted:
@@ -111,6 +130,8 @@ def show(
             print_walk(tree)
         if tree is not None and "totals" in wanted:
             print_totals(spec, tree, batch)
+        for remark in traced.remarks if traced is not None else ():
+            print(remark)
         if summary is not None:
             print_torchinfo(summary, depth, columns)
         if "hint" in wanted:
@@ -176,6 +197,12 @@ def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
     print()
 
 
+def print_failure(tree: Layer, depth: int) -> None:
+    """Print the layer table up to the layer at which a run broke off, as deep as that lies."""
+    deepest = max(level for level, layer in tree.walk() if layer.failed or level == 0)
+    print_layers(tree, max(depth, deepest), size_changes=False)
+
+
 def print_walk(tree: Layer) -> None:
     """Print every step of the first level, and each block below it once."""
     from ..models.anatomy import layer_table, walk
@@ -227,15 +254,19 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
 
 def training_memories(spec: NetworkSpec) -> dict[str, Memory]:
     """Return the memory of a training step at batch 64 in both precisions; empty where training needs more than images."""
-    if spec.takes_list:
+    if spec.takes_list or spec.inputs:
         return {}
     from ..models.anatomy.memory import BYTES
+    from ..user_code import silent
 
     found = {}
     for precision in BYTES:
         try:
-            found[precision] = training_memory(spec, precision, MEMORY_BATCH)
-        except (Exception, SystemExit):  # whatever a network does with a tensor without values
+            with silent():
+                found[precision] = training_memory(spec, precision, MEMORY_BATCH)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a person's own network may take images in evaluation alone
             return found
     return found
 
@@ -282,10 +313,11 @@ def print_torchinfo(summary: TorchinfoSummary, depth: int, columns: Sequence[str
     print("\n".join(torchinfo_summary.explanation(summary)))
 
 
-def show_as_dict(spec: NetworkSpec, tree: Layer, depth: int, batch: int) -> dict[str, Any]:
+def show_as_dict(spec: NetworkSpec, traced: Traced, depth: int, batch: int) -> dict[str, Any]:
     """Return what `show --json` prints; documented in docs/json.md, stable under its schema number."""
     from ..models.anatomy import layer_table, walk
 
+    tree = traced.tree
     folded = layer_table.fold(tree)
     return {
         "schema": SHOW_SCHEMA,
@@ -293,7 +325,9 @@ def show_as_dict(spec: NetworkSpec, tree: Layer, depth: int, batch: int) -> dict
         "form": "small" if spec.stem == "small" else "paper",
         "stem": stem_of(spec),
         "input": list(spec.shape),
+        "inputs": [{"shape": list(one.shape), "dtype": one.dtype} for one in spec.all_inputs],
         "batch": batch,
+        "remarks": list(traced.remarks),
         "parameters": tree.parameters,
         "trainable": tree.trainable,
         "multiply_adds": tree.macs,
@@ -316,19 +350,22 @@ def compare(
     as_json: AsJson = False,
     output: Output = None,
     force: Force = False,
+    show_traceback: Traceback = False,
 ) -> None:
     """Compare two to four networks side by side; of two also show the difference, by kind of layer."""
     if not 2 <= len(names) <= 4:
         raise UsageError("NAME", " ".join(names), "must be two to four networks")
     from ..models.anatomy import compare as comparing
     from ..models.anatomy import external
+    from ..user_code import away_from_stdout
 
     stem = chosen_stem(stem, small)
-    specs = [
-        external.network_spec(name, stem=stem, num_classes=classes, in_channels=channels, image_size=image_size)
-        for name in names
-    ]
-    trees = [external.anatomy_of(spec) for spec in specs]
+    with away_from_stdout():
+        specs = [
+            external.network_spec(name, stem=stem, num_classes=classes, in_channels=channels, image_size=image_size)
+            for name in names
+        ]
+        trees = [external.anatomy_of(spec) for spec in specs]
     summaries = []
     for spec, tree in zip(specs, trees, strict=True):
         memory = training_memories(spec).get("fp32")

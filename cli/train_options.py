@@ -13,7 +13,7 @@ import typer
 from ..errors import UsageError
 from .help import GroupedCommand
 from .narrate import log
-from .output import Force, Output
+from .output import Force, Output, Traceback
 
 if TYPE_CHECKING:
     from ..trainer.config.request import TrainRequest
@@ -37,6 +37,7 @@ BY_HAND = {
     "no_augment": (NoAugment, False),
     "output": (Output, None),
     "force": (Force, False),
+    "show_traceback": (Traceback, False),
     "run_ids": (RunIds, None),
     "as_rank": (AsRank, None),
     "lock_fds": (LockFds, None),

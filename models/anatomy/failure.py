@@ -152,7 +152,8 @@ def _zeros(value: Any) -> Any:
 def _table(network: nn.Module, recorder: Recorder, failed: str, operation: _Call | None) -> Layer | None:
     """Return the rows that ran, with a mark at the one that failed."""
     try:
-        return _marked(tree_of(recorder.root, network), failed, operation)
+        tree = _marked(tree_of(recorder.root, network), failed, operation)
+        return tree if tree.children else None
     except Exception:  # a network that changes while it runs may have lost a module that ran
         return None
 

@@ -14,6 +14,7 @@ never outlives the one who started it. What a model file prints goes to stderr a
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -21,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache
 from typing import IO, Any
+
+from ...user_code import first_line
 
 NICENESS = 5
 """The person's typing matters more than a table that is about to appear."""
@@ -33,11 +36,21 @@ LARGEST_BUILT = 160_000_000
 def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
     """Return the layer tree of a network, each row with its phrase and formulas; ``what`` as for
     ``external.network_spec``.
-    """
-    from . import layer_table
 
-    tree = _tree(what)
-    return {"schema": layer_table.SCHEMA, "tree": _row(layer_table.fold(tree) if folded else tree)}
+    Of a network that breaks off it is the tree up to there, with the ``problem``.
+    """
+    from . import external, layer_table
+
+    problem, remarks = "", ()
+    try:
+        traced = external.traced_network(external.network_spec(**_named(what)))
+        tree, remarks = traced.tree, traced.remarks
+    except external.CannotRun as error:
+        if error.tree is None:
+            raise
+        tree, problem = error.tree, str(error)
+    row = _row(layer_table.fold(tree) if folded else tree)
+    return {"schema": layer_table.SCHEMA, "tree": row, "problem": problem, "remarks": list(remarks)}
 
 
 def memory(batch: int, **what: Any) -> dict[str, Any]:
@@ -197,13 +210,10 @@ def answer(line: str) -> dict[str, Any]:
         if question is None:
             return {"id": number, "error": f"the question is not one of {', '.join(QUESTIONS)}"}
         return {"id": number, "answer": question(**request)}
-    except Exception as error:  # a user's own model file may raise anything
-        return {"id": number, "error": _one_line(error)}
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's own model file may raise anything, and even leave
+        return {"id": number, "error": first_line(error) or type(error).__name__}
 
 
 def serve(questions: IO[str], answers: IO[str]) -> None:
@@ -234,8 +244,9 @@ def main() -> None:
         os.nice(NICENESS)
     except OSError:
         pass
+    questions, sys.stdin = sys.stdin, io.StringIO()  # what a model file asks for with input() is not for it
     try:
-        serve(sys.stdin, own_stdout)
+        serve(questions, own_stdout)
     except (BrokenPipeError, KeyboardInterrupt):
         # Nobody listens any more; nothing is to be flushed into the closed pipe on the way out.
         os._exit(0)

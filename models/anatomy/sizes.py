@@ -11,6 +11,7 @@ SECONDS = 1.5
 """Longest search. Edges are looked for a little longer, by halving."""
 COMMON = (28, 32, 64, 96, 128, 160, 192, 224, 256, 299, 384, 512)
 MOST_HALVINGS = 9
+SMALLEST_IMAGE = 8
 
 
 def working_sizes(runs: Callable[[int], bool], around: int, seconds: float = SECONDS) -> list[tuple[int, int]]:
@@ -61,8 +62,8 @@ def _ranges(known: dict[int, bool]) -> list[tuple[int, int]]:
 
 def words(ranges: list[tuple[int, int]], around: int) -> str:
     """Return which squares work: "the smallest square that works is 32", "squares of 40 to 43 pixels work"."""
-    if not ranges:
-        return ""
+    if not ranges or ranges[-1][1] < SMALLEST_IMAGE:
+        return ""  # maps of one pixel fit together whatever they are
     if len(ranges) == 1 and ranges[0][1] == LARGEST:
         return f"the smallest square that works is {ranges[0][0]}"
     step = ranges[0][0]

@@ -127,12 +127,14 @@ class Row:
 class Anatomy:
     """A network taken apart. A notebook shows it as a table, ``print`` as text; ``rows`` has all of it as plain data.
 
-    ``name`` is that of the network, ``input`` the shape of one image (C, H, W).
+    ``name`` is that of the network, ``input`` the shape of one image (C, H, W). ``remarks`` are lines on how it was taken
+    apart and on what it returns.
     """
 
     name: str
     input: tuple[int, ...]
     tree: Layer
+    remarks: tuple[str, ...] = ()
     SHOWN_LEVELS = 3
 
     @property
@@ -177,7 +179,7 @@ class Anatomy:
                 for name, cell, width in zip(names, row, widths, strict=True)
             )
             lines.append("  ".join(aligned).rstrip())
-        return "\n".join(lines)
+        return "\n".join([*lines, *(["", *self.remarks] if self.remarks else [])])
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return :attr:`rows` as a DataFrame with a column for each field. WorkError where pandas is not installed."""

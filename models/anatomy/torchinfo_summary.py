@@ -27,6 +27,7 @@ from ...errors import UsageError, nearest
 from ..catalogue.notes import quantity
 from .counting import on_meta
 from .external import NetworkSpec, anatomy_of
+from .inputs import tensors
 from .trace import multiply_adds
 from .untouched import random_state_kept
 
@@ -119,13 +120,13 @@ def _inputs(spec: NetworkSpec, batch: int, device: str) -> list[Any]:
     """Return the arguments of the network's forward."""
     if spec.takes_list:
         return [[torch.rand(spec.shape, device=device) for _ in range(batch)]]
-    return [torch.rand((batch, *spec.shape), device=device)]
+    return tensors(spec.all_inputs, batch, torch.float32, device)
 
 
 def _run(name: str, network: nn.Module, inputs: list[Any], device: str) -> TorchinfoSummary:
     network.eval()
     dtype = next((weight.dtype for weight in network.parameters() if weight.is_floating_point()), torch.float32)
-    given = [value.to(dtype) if isinstance(value, Tensor) else value for value in inputs]
+    given = [value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value for value in inputs]
     products = _Products(network)
     try:
         with products.followed():

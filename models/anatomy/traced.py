@@ -8,6 +8,7 @@ where that does not suffice they are run there on seeded random numbers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from ... import user_code
 from ...errors import UsageError, WorkError
 from . import failure, sizes
+from .counting import on_meta
 from .failure import Failure
 from .inputs import LARGEST_REAL as LARGEST_INPUTS
 from .inputs import InputSpec, tensors, weights_dtype
@@ -89,6 +91,12 @@ def trace(subject: Subject, batch: int = 1) -> Traced:
                 return second
             device, found = "cpu", _failure(subject, network, batch, "cpu", second)
         raise _told(subject, network, found, device, batch)
+
+
+def built(name: str, make: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network without memory for its weights, and leave everything random as it is. UsageError."""
+    with random_state_kept():
+        return build(Subject(name, (), functools.partial(on_meta, make), make))
 
 
 def build(subject: Subject) -> nn.Module:

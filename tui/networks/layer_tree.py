@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...models.catalogue.notes import quantity, shape_text
@@ -27,7 +27,8 @@ class Formula:
 class LayerNode:
     """A row of the tree; see models/anatomy/layer_table.py for the meaning. Shapes are without the batch axis.
 
-    ``key`` is unique in its tree: a bare operation has the name of the module it runs in.
+    ``key`` is unique in its tree: a bare operation has the name of the module it runs in. The network itself has
+    ``remarks``, and a ``problem`` where its run broke off.
     """
 
     key: str
@@ -50,6 +51,9 @@ class LayerNode:
     frozen: int = 0
     shared: int = 0
     weights_of: str = ""
+    failed: bool = False
+    problem: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def own_parameters(self) -> int:
@@ -113,7 +117,14 @@ def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
         frozen=data.get("frozen", 0),
         shared=data.get("shared", 0),
         weights_of=data.get("weights_of", ""),
+        failed=data.get("failed", False),
     )
+
+
+def of_network(answer: dict[str, Any]) -> LayerNode:
+    """Return the tree in an answer, with what is told of it as a whole."""
+    tree = from_answer(answer["tree"])
+    return replace(tree, problem=answer.get("problem", ""), remarks=tuple(answer.get("remarks", ())))
 
 
 def opened_to(tree: LayerNode, depth: int) -> set[str]:
@@ -145,7 +156,7 @@ def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
     field = "" if node.receptive_field is None else str(node.receptive_field)
     return (
         INDENT * node.key.count(".") + mark + node.label + times,
-        node.type if node.kind == "module" else node.phrase,
+        (node.type if node.kind == "module" else node.phrase) + (" ← fails here" if node.failed else ""),
         shape_text(node.output) if node.executed else "training only",
         quantity(node.own_parameters * node.times) if node.own_parameters else "",
         quantity(node.macs * node.times) if node.macs else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -193,7 +194,7 @@ class LayersPane(Pane):
         self._show_foot()
         if self._sought is not None:
             self.reveal(self._sought)
-        if self.selection is not None:
+        if self.selection is not None and not value.problem:
             details = {**self.selection.details(), "batch": self.selection.batch}
             self.ask("memory", details, memory_line, beside=True)
 
@@ -223,6 +224,7 @@ class LayersPane(Pane):
             self.torchinfo.wait(self._network, problem)
 
     def on_resize(self) -> None:
+        self._show_detail()
         self._show_foot()
 
     def on_row_list_moved(self, message: RowList.Moved) -> None:
@@ -289,19 +291,29 @@ class LayersPane(Pane):
     def _show_detail(self) -> None:
         node = self.table.node
         lines = []
-        if node is not None:
+        if self._problem:
+            lines += self._problem
+        elif node is not None:
             lines.append(f"{node.name or node.type}: {node.phrase}" if node.phrase else node.name)
             if node.frozen or node.shared:
                 lines.append(node.parameters_text)
             lines += layer_tree.formula_lines(node)
         self.query_one("#layers-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
 
+    @property
+    def _problem(self) -> list[str]:
+        """Why the run of the network broke off, in lines as wide as the pane."""
+        tree = self.table.network
+        return textwrap.wrap(tree.problem, max(20, self.size.width - 2)) if tree is not None else []
+
     def _show_foot(self) -> None:
         tree, lines = self.table.network, []
-        if tree is not None:
+        if self._problem:
+            lines += self._problem[DETAIL_LINES:]
+        elif tree is not None:
             for what, name in (("parameters", "parameters "), ("macs", "work       ")):
                 lines.append(name + layer_tree.bar(layer_tree.budget(tree, what), self.size.width - len(name) - 2))
-            lines.append(self._memory)
+            lines.append("; ".join(filter(None, (self._memory, *tree.remarks))))
         self.query_one("#layers-budget", TextLines).update("\n".join(lines))
 
     def export(self) -> Export | None:

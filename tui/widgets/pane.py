@@ -19,7 +19,7 @@ from ..worker.requests import Parser, Reply
 
 def parse_tree(value: dict[str, Any]) -> LayerNode:
     """Return the answer to "layers"."""
-    return layer_tree.from_answer(value["tree"])
+    return layer_tree.of_network(value)
 
 
 class Pane(Vertical):

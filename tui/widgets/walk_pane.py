@@ -98,6 +98,9 @@ class WalkPane(Pane):
         if question == "pixel":
             self.query_one(PixelView).show(value, f"weights of the run {self._run.id}" if self._run else INITIAL)
             return
+        if value.problem:
+            self.wait(value.problem)
+            return
         self.levels = [value]
         self._rebuild()
 
