@@ -75,22 +75,72 @@ class Subject:
         return " ".join(map(str, self.inputs))
 
 
+class BrokeOff(Exception):
+    """The run of ``network`` on ``device`` ended as ``found`` tells."""
+
+    def __init__(self, found: Failure, network: nn.Module, device: str) -> None:
+        super().__init__()
+        self.found, self.network, self.device = found, network, device
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that went through: the network in evaluation mode, what ``work`` gave, and the device, "meta" or "cpu"."""
+
+    network: nn.Module
+    result: Any
+    device: str
+
+
+Work = Callable[[nn.Module, list[Any]], Any]
+
+
 def trace(subject: Subject, batch: int = 1) -> Traced:
     """Return the table of a network. UsageError where it cannot be built, CannotRun where it cannot be run."""
+    returned: list[Any] = []
+
+    def work(network: nn.Module, inputs: list[Any]) -> Layer:
+        hook = network.register_forward_hook(lambda module, args, output: returned.append(output))
+        try:
+            return analyse_run(network, *inputs)
+        finally:
+            hook.remove()
+
     with random_state_kept():
-        network = build(subject)
-        first = _run(subject, network, batch, "meta")
-        if isinstance(first, Traced):
-            return first
-        found = _failure(subject, network, batch, "meta", first)
-        device = "meta"
-        if not (found.is_certain or subject.is_known):
-            network = _with_values(subject, network, batch, found)
-            second = _run(subject, network, batch, "cpu")
-            if isinstance(second, Traced):
-                return second
-            device, found = "cpu", _failure(subject, network, batch, "cpu", second)
-        raise _told(subject, network, found, device, batch)
+        try:
+            ran = run(subject, batch, work)
+        except BrokeOff as broke:
+            raise _told(subject, broke, batch) from broke.found.error
+    output = returned[-1] if returned else None
+    if not tensors_of(output):
+        raise UsageError("network", subject.name, _returns_nothing(ran.network, output))
+    remarks = [REAL_NUMBERS] if ran.device == "cpu" else []
+    contents = describe_outputs(output)
+    return Traced(ran.result, (*remarks, *([f"returns {contents}"] if contents else [])))
+
+
+def run(subject: Subject, batch: int, work: Work, needs_values: Callable[[nn.Module], bool] | None = None) -> Ran:
+    """Let ``work`` run a network in evaluation mode: without values where that goes, else with real ones.
+
+    ``needs_values`` tells of a network whether a run without values says too little. UsageError where it cannot be
+    built, BrokeOff where it cannot be run. Everything random is changed.
+    """
+    network = build(subject)
+    done, error = _attempt(subject, network, batch, "meta", work)
+    if error is None and not (needs_values is not None and needs_values(network)):
+        return Ran(network, done, "meta")
+    if error is not None:
+        found = _failure(subject, network, batch, "meta", error)
+        if found.is_certain or subject.is_known:
+            raise BrokeOff(found, network, "meta") from error
+        _check_room(subject, network, batch, found)
+    torch.manual_seed(0)
+    with user_code.silent(), user_code.one_line(subject.name, "cannot be built"):
+        network = subject.with_values()
+    done, error = _attempt(subject, network, batch, "cpu", work)
+    if error is None:
+        return Ran(network, done, "cpu")
+    raise BrokeOff(_failure(subject, network, batch, "cpu", error), network, "cpu") from error
 
 
 def built(name: str, make: Callable[[], nn.Module]) -> nn.Module:
@@ -142,24 +192,16 @@ def _inputs(subject: Subject, network: nn.Module, batch: int, device: str) -> li
     return tensors(subject.inputs, batch, weights_dtype(network), device)
 
 
-def _run(subject: Subject, network: nn.Module, batch: int, device: str) -> Traced | BaseException:
-    """Return the table of one run, or what the network raised. UsageError where it returns nothing that can be shown."""
-    returned: list[Any] = []
-    hook = network.register_forward_hook(lambda module, args, output: returned.append(output))
+def _attempt(
+    subject: Subject, network: nn.Module, batch: int, device: str, work: Work
+) -> tuple[Any, BaseException | None]:
+    """Return what ``work`` gave, or what the network raised."""
     try:
-        with _surroundings(subject, device):
-            tree = analyse_run(network.eval(), *_inputs(subject, network, batch, device))
+        with _surroundings(subject, device), torch.no_grad():
+            return work(network.eval(), _inputs(subject, network, batch, device)), None
     except BaseException as error:
         user_code.check_fault(error)
-        return error
-    finally:
-        hook.remove()
-    output = returned[-1] if returned else None
-    if not tensors_of(output):
-        raise UsageError("network", subject.name, _returns_nothing(network, output))
-    remarks = [REAL_NUMBERS] if device == "cpu" else []
-    contents = describe_outputs(output)
-    return Traced(tree, (*remarks, *([f"returns {contents}"] if contents else [])))
+        return None, error
 
 
 def _failure(subject: Subject, network: nn.Module, batch: int, device: str, error: BaseException) -> Failure:
@@ -179,25 +221,22 @@ def _returns_nothing(network: nn.Module, output: object) -> str:
     return f"returns {what}" + (f" ({where})" if where else "")
 
 
-def _with_values(subject: Subject, network: nn.Module, batch: int, found: Failure) -> nn.Module:
-    """Build a network with values, unless it is too large for that. UsageError."""
+def _check_room(subject: Subject, network: nn.Module, batch: int, found: Failure) -> None:
+    """UsageError where a network, or what it is given, is too large to be run with values."""
     parameters = sum(weight.numel() for weight in network.parameters() if not is_lazy(weight))
     given = batch * sum(math.prod(one.shape) for one in subject.inputs)
     if parameters > LARGEST_REAL or given > LARGEST_INPUTS:
         what = f"{parameters:,} parameters" if parameters > LARGEST_REAL else f"inputs of {given:,} values"
         hint = f"cannot be run without real numbers and is too large to be run with them ({what}): "
         raise UsageError("network", subject.name, hint + user_code.describe(found.error, type(network)))
-    torch.manual_seed(0)
-    with user_code.silent(), user_code.one_line(subject.name, "cannot be built"):
-        return subject.with_values()
 
 
 # Words
 
 
-def _told(subject: Subject, network: nn.Module, found: Failure, device: str, batch: int) -> CannotRun:
+def _told(subject: Subject, broke: BrokeOff, batch: int) -> CannotRun:
     """Return the line for a network that broke off: the layer, what to write, torch's words, the sizes that work."""
-    hint = ""
+    found, network, device, hint = broke.found, broke.network, broke.device, ""
     takes_image = len(subject.inputs) == 1 and len(subject.inputs[0].shape) > 2
     is_quick = device == "meta" or sum(weight.numel() for weight in network.parameters()) < LARGEST_SEARCHED
     if isinstance(found.error, failure.SIZE_FAULTS) and takes_image and is_quick:
@@ -211,7 +250,6 @@ def _told(subject: Subject, network: nn.Module, found: Failure, device: str, bat
     else:
         told = CannotRun("network", subject.name, f"cannot be run with {subject.text}: {words}")
     told.tree = found.tree
-    told.__cause__ = found.error
     return told
 
 
