@@ -118,8 +118,32 @@ def _name(path: str) -> str:
 @contextlib.contextmanager
 def away_from_stdout() -> Iterator[None]:
     """Send what the person's code prints to stderr, because stdout carries data; `input()` meets the end of a file."""
-    with contextlib.redirect_stdout(sys.stderr), _without_stdin():
-        yield
+    narrated = _Narration()
+    with contextlib.redirect_stdout(narrated), _without_stdin():
+        try:
+            yield
+        finally:
+            narrated.end_line()
+
+
+class _Narration(io.TextIOBase):
+    """Hands on to stderr, and ends the line that was begun: the question of `input()` has no end of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_open = False
+
+    def write(self, text: str) -> int:
+        if text:
+            self._is_open = not text.endswith("\n")
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def end_line(self) -> None:
+        if self._is_open:
+            self.write("\n")
 
 
 @contextlib.contextmanager

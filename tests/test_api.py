@@ -50,7 +50,7 @@ class Net(nn.Module):
 
 class Broken(Net):
     def forward(self, x):
-        if self.training:
+        if self.training and len(x) > 2:
             raise ZeroDivisionError("cannot go on")
         return super().forward(x)
 '''

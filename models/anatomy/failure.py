@@ -26,6 +26,8 @@ LARGEST_REPEATED = 200_000_000
 """Values of the tensors with which what failed is done once more."""
 SIZE_FAULTS = (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError)
 """What a size that does not fit can be the reason of."""
+NO_SIZE_FAULTS = (RecursionError, NotImplementedError, UnicodeError)
+"""What is one of these by class and none by its reason."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Failure:
     advice: str = ""
     tree: Layer | None = None
     is_certain: bool = False
+
+
+def is_of_size(error: BaseException) -> bool:
+    """Return whether the size of the image may be the reason of an error."""
+    return isinstance(error, SIZE_FAULTS) and not isinstance(error, NO_SIZE_FAULTS)
 
 
 @dataclass(frozen=True)
@@ -118,10 +125,9 @@ def _failure(
     title = f"layer {module.name!r} ({type(module.function).__name__})" if module.name else type(network).__name__
     given = ", ".join("x".join(map(str, tensor.shape)) for tensor in module.tensors[:3])
     layer = f"{title} was given {given}" if given else title
-    advice = (
-        _advice(failed, str(repeated or error), tree) if failed is not None and isinstance(error, SIZE_FAULTS) else ""
-    )
-    return Failure(error, repeated or error, layer, advice, tree, repeated is not None)
+    advice = _advice(failed, str(repeated or error), tree) if failed is not None and is_of_size(error) else ""
+    shown = tree if tree is not None and tree.children else None
+    return Failure(error, repeated or error, layer, advice, shown, repeated is not None)
 
 
 def _repeat(failed: _Call) -> BaseException | None:
@@ -152,8 +158,7 @@ def _zeros(value: Any) -> Any:
 def _table(network: nn.Module, recorder: Recorder, failed: str, operation: _Call | None) -> Layer | None:
     """Return the rows that ran, with a mark at the one that failed."""
     try:
-        tree = _marked(tree_of(recorder.root, network), failed, operation)
-        return tree if tree.children else None
+        return _marked(tree_of(recorder.root, network), failed, operation)
     except Exception:  # a network that changes while it runs may have lost a module that ran
         return None
 
@@ -220,7 +225,7 @@ def _advice_on_values(kind: str, shape: tuple[int, ...], expected: int, tree: La
             return ""
         step = "flatten it first" if count == expected else f"flatten it first and write {count}"
         return f"a map of {_text(shape[1:])} arrives, this {kind} expects {expected} values; {step}"
-    arrives = shape[-1]
+    arrives = shape[-1] if shape else 1
     if arrives == expected:
         return ""
     map_shape = _map_of(arrives, tree)
@@ -233,8 +238,10 @@ def _advice_on_values(kind: str, shape: tuple[int, ...], expected: int, tree: La
 
 def _map_of(count: int, tree: Layer | None) -> tuple[int, ...]:
     """Return the shape of the last map that has as many values: what was flattened."""
-    rows = [] if tree is None else [layer for _, layer in tree.walk()]
-    maps = (row.output[1:] for row in reversed(rows) if len(row.output) > 2)
+    if tree is None:
+        return ()
+    outputs = [*tree.inputs, *(layer.output for _, layer in tree.walk())]
+    maps = (shape[1:] for shape in reversed(outputs) if len(shape) > 2)
     return next((shape for shape in maps if math.prod(shape) == count), ())
 
 
@@ -252,10 +259,10 @@ def _advice_on_operation(failed: _Call, shapes: list[tuple[int, ...]], tree: Lay
         first, second = shapes[-2:]
         return _advice_on_values("product", first, second[0], tree) if len(second) == 2 else ""
     if name == "convolution":
-        groups = failed.args[8] if len(failed.args) > 8 else 1
-        expected = shapes[1][1] * groups
-        if len(shapes[0]) > 1 and shapes[0][1] != expected:
-            return _advice_on_count("convolution", " channels", str(shapes[0][1]), str(expected))
+        groups = int(failed.args[8]) if len(failed.args) > 8 else 1
+        (_, arrives, *_), (_, expected, *_) = shapes[:2]
+        if arrives != expected * groups:
+            return _advice_on_count("convolution", " channels", str(arrives), str(expected * groups))
     if name in ("view", "_unsafe_view", "reshape", "_reshape_copy"):
         return _advice_on_view(failed.args[1], shapes[0], tree)
     if name in ("add", "sub", "mul", "div") and len(shapes) == 2:

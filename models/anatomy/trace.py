@@ -87,6 +87,13 @@ SHAPE_PRESERVING: dict[Any, Callable] = {
     aten._native_batch_norm_legit_no_training: _same_with_statistics,
     aten.native_layer_norm: _same_with_statistics,
 }
+
+
+def _fits(packet: Any, args: tuple) -> bool:
+    """Return whether the shapes of an operation that takes a shortcut fit: of the others PyTorch has seen to that."""
+    return packet is not aten.native_layer_norm or args[0].shape[-len(args[1]) :] == tuple(args[1])
+
+
 EXTRA_RULES: dict[str, Callable[[tuple, Tensor], int]] = {"torchvision::deform_conv2d": _deform_conv_macs}
 
 
@@ -122,7 +129,7 @@ class _Operations(TorchDispatchMode):
         kwargs = kwargs or {}
         packet = func._overloadpacket
         shortcut = SHAPE_PRESERVING.get(packet)
-        output = shortcut(args[0]) if shortcut and args[0].is_meta else func(*args, **kwargs)
+        output = shortcut(args[0]) if shortcut and args[0].is_meta and _fits(packet, args) else func(*args, **kwargs)
         self.recorder.note(packet, args, kwargs, output)
         return output
 

@@ -37,6 +37,7 @@ LARGEST_SEARCHED = 5_000_000
 """Parameters of the largest network that is tried at many sizes with real numbers."""
 SMALL = 1024
 """Tensors up to this size are made with values while a network is built without weights: rates, tables of sizes."""
+SEVERAL = "its forward takes several inputs; give each its shape, for example --input 3x32x32 --input 10"
 REAL_NUMBERS = "traced with real numbers: the forward depends on values"
 
 
@@ -110,7 +111,7 @@ def trace(subject: Subject, batch: int = 1) -> Traced:
         try:
             ran = run(subject, batch, work)
         except BrokeOff as broke:
-            raise _told(subject, broke, batch) from broke.found.error
+            raise _told(subject, broke) from broke.found.error
     output = returned[-1] if returned else None
     if not tensors_of(output):
         raise UsageError("network", subject.name, _returns_nothing(ran.network, output))
@@ -217,7 +218,7 @@ def _surroundings(subject: Subject, device: str) -> AbstractContextManager[Any]:
 
 def _returns_nothing(network: nn.Module, output: object) -> str:
     what = "nothing (its forward has no return)" if output is None else f"a {type(output).__name__} without a tensor"
-    where = user_code.place_of(type(network).forward)
+    where = place_of_forward(network)
     return f"returns {what}" + (f" ({where})" if where else "")
 
 
@@ -234,13 +235,10 @@ def _check_room(subject: Subject, network: nn.Module, batch: int, found: Failure
 # Words
 
 
-def _told(subject: Subject, broke: BrokeOff, batch: int) -> CannotRun:
+def _told(subject: Subject, broke: BrokeOff) -> CannotRun:
     """Return the line for a network that broke off: the layer, what to write, torch's words, the sizes that work."""
-    found, network, device, hint = broke.found, broke.network, broke.device, ""
-    takes_image = len(subject.inputs) == 1 and len(subject.inputs[0].shape) > 2
-    is_quick = device == "meta" or sum(weight.numel() for weight in network.parameters()) < LARGEST_SEARCHED
-    if isinstance(found.error, failure.SIZE_FAULTS) and takes_image and is_quick:
-        hint = _sizes_that_work(subject, network, device, batch)
+    found, network = broke.found, broke.network
+    hint = sizes_that_work(subject, broke)
     words = explained(found, network)
     if hint:
         doubled = "smallest that works" in words and "smallest square" in hint
@@ -253,36 +251,46 @@ def _told(subject: Subject, broke: BrokeOff, batch: int) -> CannotRun:
     return told
 
 
-def explained(found: Failure, network: nn.Module) -> str:
-    """Return where a run broke off and why, without the name of the network."""
+def explained(found: Failure, network: nn.Module, several: str = SEVERAL) -> str:
+    """Return where a run broke off and why, without the name of the network.
+
+    ``several`` is what to do where the forward wants more inputs than one.
+    """
     error = found.told
     words = user_code.first_line(error)
-    if not isinstance(error, RuntimeError | ValueError) or not words:
+    if type(error) not in (RuntimeError, ValueError) or not words:
         words = f"{type(error).__name__}: {words}" if words else type(error).__name__
-    where = user_code.place(found.error) or user_code.place_of(type(network))
-    layer = found.layer if found.advice or isinstance(error, failure.SIZE_FAULTS) else ""
-    missing = _missing_inputs(found.error, network)
+    where = user_code.place(found.error) or place_of_forward(network)
+    layer = found.layer if found.advice or failure.is_of_size(error) else ""
+    missing = several if _wants_more(found.error, network) else ""
     advice = missing or found.advice
     said = f"{advice}; torch says: {words}" if advice and not missing else advice or words
     return (f"{layer}: " if layer else "") + said + (f" ({where})" if where else "")
 
 
-def _missing_inputs(error: BaseException, network: nn.Module) -> str:
-    """Return what to do where the forward wants more inputs than it was given, "" for other errors."""
-    if isinstance(error, TypeError) and f"{type(network).__name__}.forward() missing" in str(error):
-        return "its forward takes several inputs; give each its shape, for example --input 3x32x32 --input 10"
-    return ""
+def _wants_more(error: BaseException, network: nn.Module) -> bool:
+    """Return whether the forward wants more inputs than it was given."""
+    return isinstance(error, TypeError) and f"{type(network).__name__}.forward() missing" in str(error)
 
 
-def _sizes_that_work(subject: Subject, network: nn.Module, device: str, batch: int) -> str:
-    shape = subject.inputs[0].shape
+def place_of_forward(network: nn.Module) -> str:
+    """Return where the forward of a person's network is defined, or its class where it has none; "" for others."""
+    return user_code.place_of(type(network).forward) or user_code.place_of(type(network))
+
+
+def sizes_that_work(subject: Subject, broke: BrokeOff) -> str:
+    """Return which squares a network takes that broke off, "" where none is found or the size is not the reason."""
+    network, device, shape = broke.network, broke.device, subject.inputs[0].shape
+    is_quick = device == "meta" or sum(weight.numel() for weight in network.parameters()) < LARGEST_SEARCHED
+    if len(subject.inputs) != 1 or len(shape) < 3 or not is_quick or not failure.is_of_size(broke.found.error):
+        return ""
 
     def runs(size: int) -> bool:
         other = InputSpec((*shape[:-2], size, size), subject.inputs[0].dtype)
         try:
             with user_code.silent(), torch.no_grad(), torch.device(device):
                 built = network if subject.by_size is None else subject.by_size(size)
-                built.eval()(*tensors([other], batch, weights_dtype(built), device))
+                built.eval()(*tensors([other], 1, weights_dtype(built), device))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise

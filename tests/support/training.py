@@ -76,7 +76,7 @@ class Tiny(nn.Module):
 
 class Broken(Tiny):
     def forward(self, x):
-        if self.training:
+        if self.training and len(x) > 2:
             raise ZeroDivisionError("the network cannot go on")
         return super().forward(x)
 

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ... import user_code
 from ...errors import UsageError
-from ...models.anatomy import counting
+from ...models.anatomy import counting, traced
+from ...models.anatomy.inputs import InputSpec
+from ...models.anatomy.traced import Subject
 from ...models.anatomy.untouched import random_state_kept
 from ...models.catalogue import registry
 from ...models.own import outside
 from ..common.progress import Log
 from ..config.run_config import NetworkConfig
 from ..data.dataset_info import DataInfo
-from ..loop.train_step import scores_of
 from ..weights.initialise import Source
+from . import output_check
 from .networks import Network
 
+TRIED = 2
+"""Images on which a network is tried."""
+SEVERAL = "its forward takes several inputs, and in training it is given images alone"
 SMALL_IMAGES = 64
 """Up to this side images are small: a network with a layout for such images is built in that one."""
 
@@ -59,7 +66,7 @@ def fit(network: Network, info: DataInfo, source: Source | None, stem: str, size
         log(f"grey images become {source.channels} equal channels, which is what the weights expect")
         info = dataclasses.replace(info, channels=source.channels)
     if network.in_catalogue:
-        layout = _of_catalogue(network.variant, info, stem, size)
+        layout = _of_catalogue(network, info, stem, size)
         if layout.stem == "small" and stem == "auto":
             log(f"{network.variant.name}: the stem for small images; --stem imagenet takes the paper's")
     else:
@@ -71,14 +78,25 @@ def fit(network: Network, info: DataInfo, source: Source | None, stem: str, size
     return layout
 
 
-def _of_catalogue(variant: registry.Variant, info: DataInfo, stem: str, size: int | None) -> Layout:
+def _of_catalogue(network: Network, info: DataInfo, stem: str, size: int | None) -> Layout:
+    variant = network.variant
     if stem == "small" and variant.small_stem is None and variant.paper_stem.input[1] > SMALL_IMAGES:
         raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's stem only")
     small = stem == "small" or (stem == "auto" and (size or info.size) <= SMALL_IMAGES)
     chosen = None if variant.small_stem is None else "small" if small else "imagenet"
     own = variant.paper_stem.input[1]
     wanted = size or (own if stem == "imagenet" else info.size)
-    return _without_memory(variant, info, chosen, wanted, fall_back=None if size else own)
+    if not output_check.is_unknown(network):
+        return _without_memory(variant, info, chosen, wanted, fall_back=None if size else own)
+    try:
+        return _tried(network, info, info.channels, wanted, chosen)
+    except _DoesNotRun as error:
+        if size or own <= wanted:
+            raise error.with_advice() from error.__cause__
+    try:
+        return _tried(network, info, info.channels, own, chosen)
+    except _DoesNotRun as error:
+        raise error.with_advice() from error.__cause__
 
 
 def _without_memory(
@@ -116,7 +134,7 @@ def _of_outsider(network: Network, info: DataInfo, size: int | None) -> Layout:
     own_channels, own_size, _ = network.variant.paper_stem.input
     channels = [own_channels] if own_channels else [info.channels, 3] if info.channels == 1 else [info.channels]
     sizes = [size] if size else [info.size, own_size] if own_size > info.size else [info.size]
-    first: UsageError | None = None
+    first: _DoesNotRun | None = None
     for side in sizes:
         for count in channels:
             try:
@@ -124,75 +142,69 @@ def _of_outsider(network: Network, info: DataInfo, size: int | None) -> Layout:
             except _DoesNotRun as error:
                 first = first or error
     assert first is not None
-    raise first
+    raise first.with_advice()
 
 
 class _DoesNotRun(UsageError):
-    """The network does not take these images; it may take others."""
+    """The network does not take these images; it may take others.
+
+    ``advice`` finds out what may help, which takes a while.
+    """
+
+    advice: Callable[[], str] = staticmethod(str)
+
+    def with_advice(self) -> UsageError:
+        """Return the error that a person reads."""
+        with random_state_kept():
+            advice = self.advice()
+        error = UsageError(self.field, self.given, self.hint + (f"; {advice}" if advice else ""))
+        error.__cause__ = self.__cause__
+        return error
 
 
-def _tried(network: Network, info: DataInfo, channels: int, size: int) -> Layout:
-    shape, classes = (2, channels, size, size), len(info.classes)
+def _tried(network: Network, info: DataInfo, channels: int, size: int, stem: str | None = None) -> Layout:
+    """Try the network of a person, or of a library, on two images. UsageError, _DoesNotRun for what it does not take."""
+    name, classes = network.variant.name, len(info.classes)
+    options = {"num_classes": classes, "in_channels": channels, "image_size": size}
 
     def build() -> nn.Module:
-        folder = network.own.folder if network.own else None
-        options = {"num_classes": classes, "in_channels": channels, "image_size": size}
-        return outside.build(network.variant.name, folder=folder, **options).eval()
+        if network.in_catalogue:
+            return registry.build_variant(network.variant, stem=stem, **options)
+        return outside.build(name, folder=network.own.folder if network.own else None, **options)
 
-    built: nn.Module | None = None
-    try:
+    image = InputSpec((channels, size, size), "float32")
+    subject = Subject(name, (image,), functools.partial(counting.on_meta, build), build)
+    with random_state_kept(), user_code.away_from_stdout():
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]), torch.device("meta"):
-                built = build()
-                outputs = built(torch.empty(shape))
-            if _other_formats(built):
-                raise TypeError("tensors without memory may be multiplied with those of another number format")
-        except UsageError:
+            ran = traced.run(
+                subject, TRIED, lambda built, inputs: built(*inputs), lambda built: bool(_other_formats(built))
+            )
+        except traced.BrokeOff as broke:
+            why = traced.explained(broke.found, broke.network, SEVERAL)
+            error = _DoesNotRun("network", name, f"does not take images of {channels}×{size}×{size}: {why}")
+            error.advice = functools.partial(_advice, subject, broke)
+            raise error from broke.found.error
+    try:
+        output_check.scores_in(ran.result, ran.network, name, classes, info.name)
+    except UsageError as error:
+        if "scores for an image" not in error.hint or network.own is None or network.own.kind != "callable":
             raise
-        except (Exception, SystemExit):  # it may want values, which tensors without memory have not
-            with torch.no_grad(), random_state_kept():
-                built = build()
-                outputs = built(torch.rand(shape))
-    except UsageError:
-        raise
-    except (Exception, SystemExit) as error:
-        shown = f"{channels}×{size}×{size}"
-        hint = f"does not take images of {shown}: {user_code.describe(error)}"
-        if isinstance(error, RuntimeError | ValueError):
-            hint += f"; {_advice(built)}"
-        raise _DoesNotRun("network", network.variant.name, hint) from None
-    _check_scores(network, outputs, info)
-    parameters = counting.count_parameters(built)
-    if not counting.count_trainable(built):
-        raise UsageError("network", network.variant.name, "has no parameters that learn")
-    return Layout(None, channels, size, parameters)
+        hint = f"{error.hint}; it is told the number where it has a parameter num_classes"
+        raise UsageError("network", name, hint) from None
+    parameters = counting.count_parameters(ran.network)
+    if not counting.count_trainable(ran.network):
+        raise UsageError("network", name, "has no parameters that learn")
+    return Layout(stem, channels, size, parameters)
 
 
-def _advice(network: nn.Module | None) -> str:
-    """What may help a network that does not take the images."""
-    for dtype in _other_formats(network) if network is not None else ():
+def _advice(subject: Subject, broke: traced.BrokeOff) -> str:
+    """Return what may help a network that does not take the images, "" where nothing is known."""
+    for dtype in _other_formats(broke.network):
         return f"it has weights in {dtype}, and images are torch.float32: call .float() of it"
-    return "--image-size N gives it others"
+    sizes = traced.sizes_that_work(subject, broke)
+    return f"{sizes} (--image-size)" if sizes else ""
 
 
 def _other_formats(network: nn.Module) -> set[torch.dtype]:
     """The number formats of its weights that are not those of images."""
     return {tensor.dtype for tensor in network.parameters() if tensor.is_floating_point()} - {torch.float32}
-
-
-def _check_scores(network: Network, outputs: object, info: DataInfo) -> None:
-    """UsageError unless there is a row of scores for each image, one for each class of the data."""
-    name, classes = network.variant.name, len(info.classes)
-    scores = scores_of(outputs) if isinstance(outputs, Tensor | tuple) else outputs
-    if not isinstance(scores, Tensor):
-        hint = f"returns a {type(scores).__name__}; to be trained it must return scores of shape (batch, classes)"
-        raise UsageError("network", name, hint)
-    if scores.ndim != 2 or len(scores) != 2:
-        shape = "×".join(map(str, scores.shape))
-        hint = f"returns {shape} for 2 images; to be trained it must return scores of shape (batch, classes)"
-        raise UsageError("network", name, hint)
-    if scores.shape[1] != classes:
-        hint = f"returns {scores.shape[1]} scores for an image, and {info.name} has {classes} classes"
-        if network.own is not None and network.own.kind == "callable":
-            hint += "; it is told the number where it has a parameter num_classes"
-        raise UsageError("network", name, hint)

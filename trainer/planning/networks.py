@@ -15,6 +15,7 @@ from ...models.catalogue import registry
 from ...models.catalogue.registry import Variant
 from ...models.own import outside, stored, storing
 from ...models.own.stored import Stored
+from ...user_code import away_from_stdout
 from ..config.run_config import OWN_FOLDER, OwnNetwork
 
 GIVEN_FOLDER = "stored:"
@@ -72,7 +73,8 @@ def _store(name: str) -> tuple[Path, Stored]:
     parent = Path(tempfile.mkdtemp(prefix="cnn-explorer-"))
     atexit.register(shutil.rmtree, parent, ignore_errors=True)
     folder = parent / "network"
-    return folder, storing.store_callable(name, folder)
+    with away_from_stdout():
+        return folder, storing.store_callable(name, folder)
 
 
 def named(argv: Sequence[str], name: str) -> list[str]:

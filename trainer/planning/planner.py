@@ -25,7 +25,7 @@ from ..runs.ids import new_id
 from ..runs.lock import RunLock
 from ..runs.run_writer import RunWriter
 from ..weights import initialise
-from . import engine_choice, images, layout, networks, recipe_choice
+from . import engine_choice, images, layout, networks, output_check, recipe_choice
 from .asked import Asked, read_file
 from .engine_choice import Choice
 
@@ -74,12 +74,15 @@ def _resolve(asked: Asked, placement: Placement, log: Log) -> Plan:
     choice = engine_choice.place(asked, placement, log)
     checkpoints = asked.checkpoints
     built = layout.fit(network, info, source, stem, size, log)
+    output_check.check(network, built.config(network, len(info.classes)), info.name, log)
     data = images.load(asked, info, log)
     fitted = recipe_choice.fit(recipe, data, log)
     config = built.config(network, len(data.classes))
     config = initialise.with_weights(config, source, data.classes, fitted, log)
     recipe_choice.check_loss(recipe, config)
-    process_group.check_batch(fitted.batch_size, max(placement.ranks, len(choice.engine.devices)))
+    ranks = max(placement.ranks, len(choice.engine.devices))
+    process_group.check_batch(fitted.batch_size, ranks)
+    output_check.check_single_image(config, fitted, ranks)
     choice = engine_choice.with_images(choice, data, fitted, log)
     run = RunConfig(config, images.config_of(asked, data), fitted, choice.engine, asked.seed, checkpoints)
     return Plan(run, data, recipe_choice.origins(recipe, fitted, info.name), choice)
