@@ -153,7 +153,9 @@ class SwinTransformerV2(SwinTransformer):
         self, size: Size, *, pretrained_window: tuple[int, int, int, int] = (0, 0, 0, 0), **options: Unpack[SwinOptions]
     ) -> None:
         if len(pretrained_window) != 4 or min(pretrained_window) < 0:
-            raise ValueError(f"pretrained_window: {pretrained_window} is not four numbers, one a stage, 0 for the window")
+            raise ValueError(
+                f"pretrained_window: {pretrained_window} is not four numbers, one a stage, 0 for the window"
+            )
         super().__init__(size, block=SwinV2Block, merging=PatchMergingV2, **{"image_size": 256, **options})
         stages = (self.stage1, self.stage2, self.stage3, self.stage4)
         for stage, trained in zip(stages, pretrained_window, strict=True):

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from ...errors import UsageError
 from .counting import on_meta
+from .layout import Layout
 from .trace import Node, trace
 from .untouched import copied, random_state_kept
 from .weight_ledger import RowWeights, WeightLedger
@@ -37,6 +38,15 @@ class Layer:
     ``parameters`` are all values of the row's weights, those that are used twice once; ``frozen`` of them do not learn,
     and ``shared`` of them belong to an earlier row too, ``weights_of``, and are counted there: the whole is the sum of
     what each row has of its own.
+
+    ``id``: number of the row, unique in its tree, 0 for the network, -1 for what did not run. ``reads``: for each input
+    the id of the row that made it: one of the same level, or the row around for what came in from outside; None for what
+    is made of weights alone. ``outputs``: the shapes of all outputs, where there is more than one. ``returned``: the row
+    around hands on what this one makes. ``layout`` and ``layout_in``: what the axes of the output and of the first input
+    mean. ``runs``: of a part that did not run in eval mode, "training" where it runs in training, "never" where not.
+
+    A folded row has the id and the reads of the first of its neighbours. Each of the others reads the one before it where
+    the first reads (``in_turn``), or they all read the same. Who reads any of them reads the folded row.
     """
 
     name: str
@@ -58,6 +68,14 @@ class Layer:
     shared: int = 0
     weights_of: str = ""
     failed: bool = False
+    id: int = -1
+    reads: tuple[int | None, ...] = ()
+    outputs: tuple[tuple[int, ...], ...] = ()
+    returned: bool = False
+    layout: Layout | None = None
+    layout_in: Layout | None = None
+    runs: str = ""
+    in_turn: bool = False
 
     @property
     def trainable(self) -> int:
@@ -152,17 +170,18 @@ def tree_of(root: Node, network: nn.Module) -> Layer:
 
 
 def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger) -> Layer:
-    module = network.get_submodule(node.name) if node.is_module else None
+    module = node.module
     weights = ledger.look_up(module) if module is not None else RowWeights()
-    ran = {child.name for child in node.children if child.is_module}
     children = [_layer(child, network, used, ledger) for child in node.children]
-    if module is not None:
+    if module is not None and module._modules:
+        ran = {child.name for child in node.children if child.is_module}
         prefix = f"{node.name}." if node.name else ""
         children += [
             _idle(f"{prefix}{name}", child, ledger)
             for name, child in module.named_children()
             if f"{prefix}{name}" not in ran and not any(id(weight) in used for weight in child.parameters())
         ]
+    if module is not None:
         ledger.enter(node.name, module)
     receptive_field = node.receptive_field
     return Layer(
@@ -184,6 +203,12 @@ def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger)
         frozen=weights.frozen,
         shared=weights.shared,
         weights_of=weights.weights_of,
+        id=node.number,
+        reads=tuple(None if source is None else source.number for source in node.reads),
+        outputs=node.outputs if len(node.outputs) > 1 else (),
+        returned=node.returned,
+        layout=node.layouts[1],
+        layout_in=node.layouts[0],
     )
 
 
@@ -213,10 +238,11 @@ def _idle(name: str, module: nn.Module, ledger: WeightLedger) -> Layer:
     )
 
 
-def _signature(layer: Layer) -> tuple:
-    """Return what two neighbours must share to be folded into one row: everything but their names and receptive fields."""
-    below = tuple(_signature(child) for child in layer.children)
-    settings = tuple(sorted((key, str(value)) for key, value in layer.settings.items() if key != "rate"))
+def _signature(layer: Layer, below: tuple) -> tuple:
+    """Return what two neighbours must share to be folded into one row: everything but their names, reads and receptive
+    fields; ``below`` are the signatures of their children.
+    """
+    settings = tuple((key, str(value)) for key, value in layer.settings.items() if key != "rate")
     return (
         layer.kind,
         layer.type,
@@ -237,21 +263,48 @@ def fold(layer: Layer) -> Layer:
 
     Parameters, work and output bytes of a folded row stay those of *one* block.
     """
+    return _folded(layer)[0]
+
+
+def _folded(layer: Layer) -> tuple[Layer, tuple]:
     children: list[Layer] = []
-    for child in map(fold, layer.children):
-        if children and child.children and _signature(children[-1]) == _signature(child):
-            first = children[-1]
-            receptive_field = child.receptive_field
-            children[-1] = replace(
-                first,
-                times=first.times + 1,
-                receptive_field=receptive_field,
-                is_global=child.is_global,
-                depth=child.depth,
-            )
-        else:
-            children.append(child)
-    return replace(layer, children=tuple(children))
+    signatures: list[tuple] = []
+    now: dict[int, int] = {}  # the row that a folded one has become
+    last = None
+    for child in layer.children:
+        folded, signature = _folded(child)
+        if folded.reads and now:
+            folded = replace(folded, reads=tuple(now.get(read, read) if read else read for read in folded.reads))
+        first = children[-1] if children else None
+        if first is not None and last is not None and folded.children and signatures[-1] == signature:
+            in_turn = _reads_the_one_before(child, last, first)
+            if in_turn is not None and (first.times == 1 or first.in_turn == in_turn):
+                now[child.id] = first.id
+                last = child
+                children[-1] = replace(
+                    first,
+                    times=first.times + 1,
+                    receptive_field=child.receptive_field,
+                    is_global=child.is_global,
+                    depth=child.depth,
+                    returned=first.returned or child.returned,
+                    in_turn=in_turn,
+                )
+                continue
+        last = child
+        children.append(folded)
+        signatures.append(signature)
+    return (replace(layer, children=tuple(children)) if layer.children else layer), _signature(layer, tuple(signatures))
+
+
+def _reads_the_one_before(row: Layer, before: Layer, first: Layer) -> bool | None:
+    """Return True where ``row`` reads its neighbour in the place of what that one read, False where both read the same,
+    None where they cannot be one row.
+    """
+    if row.reads == before.reads:
+        return False
+    pairs = zip(row.reads, before.reads, strict=True)
+    return True if all(now in (before.id, was) for now, was in pairs) else None
 
 
 def prune(layer: Layer, keep: Callable[[Layer], bool]) -> Layer:
@@ -276,11 +329,19 @@ def as_dict(layer: Layer) -> dict[str, Any]:
 
 def from_dict(data: dict[str, Any]) -> Layer:
     """Return the inverse of ``as_dict`` after a way through JSON."""
+    layouts = {
+        key: Layout(**{**data[key], "axes": tuple(data[key]["axes"])})
+        for key in ("layout", "layout_in")
+        if data.get(key) is not None
+    }
     return Layer(
         **{
             **{name: value for name, value in data.items() if name != "trainable"},
+            **layouts,
             "inputs": tuple(tuple(shape) for shape in data["inputs"]),
             "output": tuple(data["output"]),
+            "outputs": tuple(tuple(shape) for shape in data.get("outputs", ())),
+            "reads": tuple(data.get("reads", ())),
             "children": tuple(from_dict(child) for child in data["children"]),
         }
     )

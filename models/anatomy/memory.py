@@ -133,9 +133,7 @@ def training_memory(
             loss.backward()
     gradients = sum(weight.numel() * weight.element_size() for weight in network.parameters() if weight.requires_grad)
     state = gradients * STATE_COPIES[optimizer]
-    return Memory(
-        batch, precision, weights + copies, gradients, state, activations, largest, counter.peak + state
-    )
+    return Memory(batch, precision, weights + copies, gradients, state, activations, largest, counter.peak + state)
 
 
 def loss_of(network: nn.Module, images: Tensor) -> Tensor:

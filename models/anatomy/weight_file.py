@@ -246,9 +246,7 @@ def _node(name: str, inside: list[tuple[list[str], Weight]]) -> Row:
 
 
 def _leaf(name: str, weight: Weight) -> Row:
-    return Row(
-        name, weight.shape, weight.dtype, weight.values, weight.bytes, weight.nan, weight.infinite, 1, ()
-    )
+    return Row(name, weight.shape, weight.dtype, weight.values, weight.bytes, weight.nan, weight.infinite, 1, ())
 
 
 def _sum(name: str, children: tuple[Row, ...]) -> Row:

@@ -131,9 +131,7 @@ def parameters_of(tensors: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() for name, tensor in tensors.items() if name.rpartition(".")[2] not in STATISTICS)
 
 
-def candidates(
-    tensors: Mapping[str, Tensor], classes: int
-) -> Iterator[tuple[float, registry.Variant, str | None]]:
+def candidates(tensors: Mapping[str, Tensor], classes: int) -> Iterator[tuple[float, registry.Variant, str | None]]:
     """Yield the networks whose stamped parameters, with so many classes, are near those of a table, the nearest first.
 
     The number before each is the difference as a share of the table's.

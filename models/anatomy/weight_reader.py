@@ -251,7 +251,9 @@ def _mapped(whole: Tensor, name: str, row: dict, begin: int) -> Tensor:
     if min(shape, default=0) < 0 or not 0 <= first <= last <= len(whole) - begin:
         raise ValueError(f"{name} lies outside the file")
     if math.prod(shape) * dtype.itemsize != last - first:
-        raise ValueError(f"{name} has {last - first} bytes, which do not make {'×'.join(map(str, shape)) or 'a number'}")
+        raise ValueError(
+            f"{name} has {last - first} bytes, which do not make {'×'.join(map(str, shape)) or 'a number'}"
+        )
     part = whole[begin + first : begin + last]
     if part.storage_offset() % dtype.itemsize:
         part = part.clone()

@@ -1,0 +1,545 @@
+"""What the axes of each tensor of one run mean: batch, channels, rows, columns, frames, tokens.
+
+Every axis is a tuple of factors, and each factor knows where it comes from: the rows of the image, its columns, the
+channels. A reshape splits and joins factors, a permutation moves them. So a map cut into windows still knows that its
+window axis holds rows and columns, and tokens know their grid. Nothing is guessed from sizes: what cannot be followed is
+unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor
+
+Factor = tuple[str, int, Any]
+"""Label ("b", "c", "h", "w", "t", "n" for tokens, "k" for keys, "?"), size, and for "n" the pair (tokens added, factors of
+the grid). Keys are the places that attention compares its places with: they are not counted a second time."""
+Axis = tuple[Factor, ...]
+Axes = tuple[Axis, ...]
+
+PLACES = frozenset("hwtn")
+IMAGE = {3: "chw", 4: "bchw", 5: "bcthw"}
+WORDS = {
+    "b": "batch",
+    "c": "channels",
+    "h": "rows",
+    "w": "columns",
+    "t": "frames",
+    "n": "tokens",
+    "k": "keys",
+    "?": "?",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a tensor's axes mean. ``axes`` has a word for each: batch, channels, rows, columns, frames, tokens, windows
+    (joined with the batch), keys (places that attention compares with), values (channels and places in one), one (a
+    single place), "?".
+
+    ``rows`` and ``columns`` are those of the whole map, wherever its places stand, None where there is none or it is
+    unknown. ``extra``: tokens beside the grid (a class token). ``windows``: parts of the map that stand in the batch axis.
+    """
+
+    axes: tuple[str, ...]
+    rows: int | None = None
+    columns: int | None = None
+    frames: int | None = None
+    channels: int | None = None
+    extra: int = 0
+    windows: int = 1
+
+
+def unknown(size: int) -> Axis:
+    """Return an axis of which nothing is known."""
+    return (("?", size, None),) if size != 1 else ()
+
+
+def size_of(axis: Axis) -> int:
+    """Return the length of an axis."""
+    return math.prod(factor[1] for factor in axis)
+
+
+def labels(axis: Axis) -> set[str]:
+    """Return the labels of an axis' factors."""
+    return {factor[0] for factor in axis}
+
+
+def resized(axis: Axis, size: int) -> Axis:
+    """Return an axis after a window, a slice or a padding changed its length: the same meaning, another size."""
+    if size_of(axis) == size:
+        return axis
+    if len(axis) == 1 and axis[0][0] == "n" and axis[0][2]:
+        extra, grid = axis[0][2]
+        inside = math.prod(factor[1] for factor in grid)
+        if size == inside:
+            return grid
+        return (("n", size, (size - inside, grid) if size > inside else None),)
+    found = labels(axis)
+    if len(found) == 1:
+        return ((found.pop(), size, None),)
+    if found and found <= PLACES:
+        return (("n", size, None),)
+    return unknown(size)
+
+
+def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
+    """Return the axes of a tensor that is read in the same order with another shape."""
+    left = [factor for axis in axes for factor in axis if factor[1] != 1]
+    made: list[Axis] = []
+    for size in shape:
+        axis: list[Factor] = []
+        while size > 1:
+            if not left:
+                return tuple(unknown(length) for length in shape)
+            label, length, detail = left[0]
+            if size % length == 0:
+                axis.append(left.pop(0))
+                size //= length
+            elif length % size == 0 and detail is None:
+                axis.append((label, size, None))
+                left[0] = (label, length // size, None)
+                size = 1
+            else:
+                return tuple(unknown(length) for length in shape)
+        made.append(tuple(axis))
+    return tuple(made) if not left else tuple(unknown(length) for length in shape)
+
+
+def joined(parts: list[Axis | None], sizes: list[int]) -> Axis:
+    """Return the axis along which tensors were laid side by side; None: a tensor made of weights alone."""
+    whole = sum(sizes)
+    known = [part for part in parts if part]
+    kinds = set().union(*map(labels, known)) if known else set()
+    if len(kinds) == 1 and kinds != {"n"} and not (kinds <= PLACES and None in parts):
+        return ((kinds.pop(), whole, None),)
+    if kinds and kinds <= PLACES:
+        maps = [part for part in known if size_of(part) > 1]
+        if len(maps) == 1:
+            axis = maps[0]
+            old = axis[0][2] if len(axis) == 1 and axis[0][0] == "n" else (0, axis)
+            if old is not None:
+                return (("n", whole, (old[0] + whole - size_of(axis), old[1])),)
+        return (("n", whole, None),)
+    return unknown(whole)
+
+
+@lru_cache(maxsize=4096)
+def summary(axes: Axes) -> Layout:
+    """Return what axes mean, in words and numbers."""
+    words: list[str] = []
+    counts = {label: 1 for label in "hwtc"}
+    seen: set[str] = set()
+    extra, windows = 0, 1
+    for place, axis in enumerate(axes):
+        found = labels(axis)
+        seen |= found
+        for label, size, detail in axis:
+            for inner, length, _ in detail[1] if label == "n" and detail else ((label, size, None),):
+                seen.add(inner)
+                if inner in counts:
+                    counts[inner] *= length
+            extra += detail[0] if label == "n" and detail else 0
+        if place == 0 and found & PLACES and len(axes) > 2:
+            windows = math.prod(size for label, size, _ in axis if label in PLACES)
+            words.append("windows")
+        else:
+            words.append(_word(found, place))
+    is_map = bool({"h", "w"} & seen) and "?" not in seen
+    bare = any(label == "n" and not detail for axis in axes for label, _, detail in axis)
+    return Layout(
+        tuple(words),
+        counts["h"] if is_map and not bare and "h" in seen else None,
+        counts["w"] if is_map and not bare and "w" in seen else None,
+        counts["t"] if "t" in seen and "?" not in seen else None,
+        counts["c"] if "c" in seen and "?" not in seen else None,
+        extra,
+        windows,
+    )
+
+
+def _word(found: set[str], place: int) -> str:
+    if not found:
+        return "batch" if place == 0 else "one"
+    if len(found) == 1:
+        return WORDS[next(iter(found))]
+    if "?" in found:
+        return "?"
+    if found <= PLACES:
+        return "tokens"
+    return "values" if found <= PLACES | {"c"} else "?"
+
+
+class Layouts:
+    """Knows what the axes of each tensor of one run mean."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Axes] = {}
+        self._alive: list[Any] = []  # so that an id never names two tensors
+
+    def begin(self, images: list[Any]) -> None:
+        """Start with the images, channels first."""
+        for image in images:
+            names = IMAGE.get(image.ndim)
+            if names:
+                axes = tuple(((name, size, None),) for name, size in zip(names, image.shape, strict=True))
+                self._set(image, axes)
+
+    def of(self, tensor: Tensor) -> Layout | None:
+        """Return what the axes of a tensor mean; None for weights and what is made of them alone."""
+        axes = self._known.get(id(tensor))
+        return None if axes is None else summary(axes)
+
+    def same(self, tensor: Tensor, other: Tensor) -> None:
+        """Take for ``other`` what is known of ``tensor``, whose values it has."""
+        axes = self._known.get(id(tensor))
+        if axes is not None:
+            self._set(other, axes)
+
+    def _set(self, tensor: Tensor, axes: Axes) -> None:
+        self._known[id(tensor)] = axes
+        self._alive.append(tensor)
+
+    def note(self, name: str, args: tuple, kwargs: dict, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        """Follow one call from the tensors that it read to those that it made."""
+        known = self._known
+        first = next((tensor for tensor in inputs if id(tensor) in known), None)
+        if first is None:
+            return
+        rule = RULES.get(name)
+        for number, output in enumerate(outputs):
+            shape = output.shape
+            if rule is not None:
+                try:
+                    axes = rule(known, args, kwargs, shape, number)
+                except (KeyError, IndexError, TypeError, ValueError):
+                    axes = None
+                if axes is None or len(axes) != len(shape):
+                    axes = tuple(map(unknown, shape))
+            elif len(inputs) == 1 and first.shape == shape:
+                axes = known[id(first)]
+            else:
+                axes = _by_shape(known, inputs, shape)
+            self._set(output, axes)
+
+
+Known = dict[int, Axes]
+
+
+def _by_shape(known: Known, inputs: list[Tensor], shape: Sequence[int]) -> Axes:
+    """Return the axes of a value-by-value operation: each axis from an operand that has it in this length."""
+    made: list[Axis] = [()] * len(shape)
+    of_data = [(known[id(tensor)], tensor.shape) for tensor in inputs if id(tensor) in known]
+    for place in range(1, len(shape) + 1):
+        size = shape[-place]
+        for axes, sizes in of_data:
+            if len(sizes) >= place and sizes[-place] == size and axes[-place]:
+                made[-place] = axes[-place]
+                break
+        else:
+            whole = [axes[-place] for axes, sizes in of_data if len(sizes) == len(shape)]
+            made[-place] = resized(whole[0], size) if whole and whole[0] else unknown(size)
+    return tuple(made)
+
+
+def _argument(args: tuple, kwargs: dict, place: int, name: str, default: Any = None) -> Any:
+    return args[place] if len(args) > place else kwargs.get(name, default)
+
+
+def _numbers(args: tuple, kwargs: dict, place: int, name: str) -> tuple[int, ...]:
+    """Return numbers that may be given one by one or as a sequence: permute(0, 2, 1), permute((0, 2, 1))."""
+    if name in kwargs:
+        found = kwargs[name]
+    elif len(args) == place + 1:
+        found = args[place]
+    else:
+        found = args[place:]
+    return tuple(found) if isinstance(found, tuple | list) else (found,)
+
+
+def _reshape(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    return reshaped(known[id(_input(args, kwargs))], shape)
+
+
+def _input(args: tuple, kwargs: dict) -> Tensor:
+    return args[0] if args else kwargs.get("input", kwargs.get("self"))
+
+
+def _permute(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    axes = known[id(_input(args, kwargs))]
+    return tuple(axes[place] for place in _numbers(args, kwargs, 1, "dims"))
+
+
+def _transpose(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    axes = list(known[id(_input(args, kwargs))])
+    one, other = _argument(args, kwargs, 1, "dim0"), _argument(args, kwargs, 2, "dim1")
+    axes[one], axes[other] = axes[other], axes[one]
+    return tuple(axes)
+
+
+def _last_two(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    axes = known[id(args[0])]
+    return (*axes[:-2], axes[-1], axes[-2])
+
+
+def _movedim(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    axes = known[id(_input(args, kwargs))]
+    source, target = (
+        value if isinstance(value, tuple | list) else (value,)
+        for value in (_argument(args, kwargs, 1, "source"), _argument(args, kwargs, 2, "destination"))
+    )
+    count = len(axes)
+    source, target = [at % count for at in source], [at % count for at in target]
+    rest = iter(place for place in range(count) if place not in source)
+    order = [source[target.index(place)] if place in target else next(rest) for place in range(count)]
+    return tuple(axes[place] for place in order)
+
+
+def _window(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    """A pooling or an up-sampling: all axes keep their meaning."""
+    axes = known[id(_input(args, kwargs))]
+    return tuple(resized(axis, size) if axis else unknown(size) for axis, size in zip(axes, shape, strict=True))
+
+
+def _convolution(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    """Channels are made anew; rows and columns keep their meaning, and get it where it was unknown."""
+    axes = known[id(_input(args, kwargs))]
+    if len(axes) != len(shape):
+        return tuple(map(unknown, shape))
+    dims = len(shape) - 2
+    made: list[Axis] = [axes[0], (("c", shape[1], None),)]
+    for axis, size, name in zip(axes[2:], shape[2:], {1: "?", 2: "hw", 3: "thw"}[dims], strict=True):
+        axis = axis if labels(axis) - {"?"} else ((name, size, None),)
+        made.append(resized(axis, size))
+    return tuple(made)
+
+
+def _linear(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    """The last axis is made anew: channels, or again tokens where it mixed those."""
+    axes = known[id(_input(args, kwargs))]
+    last = axes[-1]
+    if last and labels(last) <= PLACES:
+        made = last if size_of(last) == shape[-1] else (("n", shape[-1], None),)
+    else:
+        made = (("c", shape[-1], None),)
+    return (*axes[:-1], made)
+
+
+def _concat(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    tensors = _argument(args, kwargs, 0, "tensors")
+    place = _argument(args, kwargs, 1, "dim", kwargs.get("axis", 0)) % len(shape)
+    axes = [known.get(id(tensor)) for tensor in tensors]
+    made = list(_by_shape(known, list(tensors), shape))
+    made[place] = joined(
+        [None if own is None else own[place] for own in axes], [tensor.shape[place] for tensor in tensors]
+    )
+    return tuple(made)
+
+
+def _stack(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    tensors = _argument(args, kwargs, 0, "tensors")
+    place = _argument(args, kwargs, 1, "dim", 0) % len(shape)
+    axes = list(next(known[id(tensor)] for tensor in tensors if id(tensor) in known))
+    axes.insert(place, unknown(shape[place]))
+    return tuple(axes)
+
+
+def _split(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    axes = known[id(_input(args, kwargs))]
+    return tuple(resized(axis, size) if axis else unknown(size) for axis, size in zip(axes, shape, strict=True))
+
+
+def _without(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    """unbind and select: one axis less."""
+    axes = list(known[id(_input(args, kwargs))])
+    del axes[_argument(args, kwargs, 1, "dim", 0)]
+    return tuple(axes)
+
+
+def _reduce(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
+    axes = known[id(_input(args, kwargs))]
+    over = _argument(args, kwargs, 1, "dim", kwargs.get("axis"))
+    if over is None:
+        over = tuple(range(len(axes)))
+    over = {place % len(axes) for place in (over if isinstance(over, tuple | list) else (over,))}
+    if len(shape) == len(axes):
+        return tuple(
+            (((next(iter(labels(axis)))), 1, None),)
+            if place in over and len(labels(axis)) == 1
+            else ()
+            if place in over
+            else axis
+            for place, axis in enumerate(axes)
+        )
+    return tuple(axis for place, axis in enumerate(axes) if place not in over)
+
+
+def _matmul(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    first = _input(args, kwargs)
+    second = _argument(args, kwargs, 1, "other", kwargs.get("mat2"))
+    made = [unknown(size) for size in shape]
+    for tensor, end in ((second, 2), (first, 2)):
+        axes = known.get(id(tensor))
+        if axes is None:
+            continue
+        for place in range(end + 1, min(len(axes), len(shape)) + 1):
+            if tensor.shape[-place] == shape[-place]:
+                made[-place] = axes[-place]
+    of_first, of_second = known.get(id(first)), known.get(id(second))
+    if of_first is not None and len(shape) >= 2 and first.ndim >= 2:
+        made[-2] = of_first[-2]
+    if of_second is not None and second.ndim >= 2:
+        made[-1] = _keys(of_second[-1]) if len(made) > 1 and labels(made[-2]) & PLACES else of_second[-1]
+    elif second.ndim >= 2:  # a matrix of weights: channels anew
+        made[-1] = (("c", shape[-1], None),)
+    return tuple(made)
+
+
+def _keys(axis: Axis) -> Axis:
+    """Return the axis of places that are compared with places: keys."""
+    return (("k", size_of(axis), None),) if labels(axis) & PLACES else axis
+
+
+def _einsum(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
+    left, _, right = args[0].replace(" ", "").partition("->")
+    tensors = args[1] if len(args) == 2 and isinstance(args[1], tuple | list) else args[1:]
+    if "." in left or not right:
+        return None
+    found: dict[str, Axis] = {}
+    for letters, tensor in zip(left.split(","), tensors, strict=True):
+        for letter, axis in zip(letters, known.get(id(tensor), ()), strict=False):
+            if labels(axis) - {"?"} and letter not in found:
+                compared = any(labels(found[other]) & PLACES for other in right if other in found)
+                found[letter] = _keys(axis) if compared and tensor is not tensors[0] else axis
+    return tuple(found[letter] if letter in found else unknown(size) for letter, size in zip(right, shape, strict=True))
+
+
+def _attention(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
+    if number:
+        return None
+    query = _argument(args, kwargs, 0, "query")
+    return (*known[id(query)][:-1], (("c", shape[-1], None),))
+
+
+def _getitem(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
+    axes = list(known[id(args[0])])
+    index = args[1] if isinstance(args[1], tuple) else (args[1],)
+    plain = sum(part is not None and part is not Ellipsis for part in index)
+    made: list[Axis] = []
+    for part in index:
+        if part is Ellipsis:
+            skipped = len(axes) - plain
+            made += axes[:skipped]
+            del axes[:skipped]
+            continue
+        if part is None:
+            made.append(())
+            continue
+        plain -= 1
+        axis = axes.pop(0)
+        if isinstance(part, int):
+            continue
+        if not isinstance(part, slice):
+            return None
+        made.append(resized(axis, shape[len(made)]) if axis else ())
+    return tuple(made + axes)
+
+
+def _pixel_shuffle(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    axes = known[id(_input(args, kwargs))]
+    return tuple(resized(axis, size) for axis, size in zip(axes, shape, strict=True))
+
+
+def _unfold(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
+    if len(shape) != 3:
+        return None
+    return (known[id(_input(args, kwargs))][0], (("c", shape[1], None),), (("n", shape[2], None),))
+
+
+Rule = Callable[[Known, tuple, dict, Sequence[int], int], "Axes | None"]
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(
+        ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "ravel"), _reshape
+    ),
+    "permute": _permute,
+    **dict.fromkeys(("transpose", "swapaxes", "swapdims"), _transpose),
+    **dict.fromkeys(("T", "mT", "t", "H", "mH"), _last_two),
+    **dict.fromkeys(("movedim", "moveaxis"), _movedim),
+    **dict.fromkeys(
+        (
+            "max_pool1d",
+            "max_pool2d",
+            "max_pool3d",
+            "max_pool2d_with_indices",
+            "avg_pool1d",
+            "avg_pool2d",
+            "avg_pool3d",
+            "adaptive_avg_pool1d",
+            "adaptive_avg_pool2d",
+            "adaptive_avg_pool3d",
+            "adaptive_max_pool2d",
+            "adaptive_max_pool2d_with_indices",
+            "adaptive_max_pool1d",
+            "lp_pool2d",
+            "interpolate",
+            "upsample",
+            "pad",
+            "grid_sample",
+            "fft2",
+            "rfft2",
+            "irfft2",
+        ),
+        _window,
+    ),
+    **dict.fromkeys(
+        (
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+            "deform_conv2d",
+            "_conv2d",
+            "convolution",
+        ),
+        _convolution,
+    ),
+    "linear": _linear,
+    **dict.fromkeys(("cat", "concat", "concatenate"), _concat),
+    "stack": _stack,
+    **dict.fromkeys(("chunk", "split", "split_with_sizes", "tensor_split", "narrow"), _split),
+    **dict.fromkeys(("unbind", "select"), _without),
+    **dict.fromkeys(
+        (
+            "mean",
+            "sum",
+            "amax",
+            "amin",
+            "max",
+            "min",
+            "var",
+            "std",
+            "norm",
+            "vector_norm",
+            "linalg_vector_norm",
+            "logsumexp",
+            "argmax",
+            "prod",
+            "any",
+            "all",
+        ),
+        _reduce,
+    ),
+    **dict.fromkeys(("matmul", "bmm", "mm", "__matmul__"), _matmul),
+    "einsum": _einsum,
+    **dict.fromkeys(("scaled_dot_product_attention", "multi_head_attention_forward"), _attention),
+    "__getitem__": _getitem,
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), _pixel_shuffle),
+    "unfold": _unfold,
+}
