@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from ...errors import UsageError
 from .counting import on_meta
-from .layout import Layout
+from .layout import Axes, Layout, shuffles, summary
 from .trace import Node, trace
 from .untouched import copied, random_state_kept
 from .weight_ledger import RowWeights, WeightLedger
@@ -44,6 +45,8 @@ class Layer:
     is made of weights alone. ``outputs``: the shapes of all outputs, where there is more than one. ``returned``: the row
     around hands on what this one makes. ``layout`` and ``layout_in``: what the axes of the output and of the first input
     mean. ``runs``: of a part that did not run in eval mode, "training" where it runs in training, "never" where not.
+
+    ``origin``: the Python module of the class. ``base``: the layer of torch.nn that it is or is derived from.
 
     A folded row has the id and the reads of the first of its neighbours. Each of the others reads the one before it where
     the first reads (``in_turn``), or they all read the same. Who reads any of them reads the folded row.
@@ -76,6 +79,8 @@ class Layer:
     layout_in: Layout | None = None
     runs: str = ""
     in_turn: bool = False
+    origin: str = ""
+    base: str = ""
 
     @property
     def trainable(self) -> int:
@@ -113,6 +118,7 @@ def layer_settings(module: nn.Module) -> dict[str, Any]:
         "dilation",
         "groups",
         "num_heads",
+        "num_groups",
         "normalized_shape",
         "p",
         "rate",
@@ -125,8 +131,10 @@ def layer_settings(module: nn.Module) -> dict[str, Any]:
             value = tuple(value)
         if isinstance(value, int | float | str | tuple) and not isinstance(value, bool):
             found[name] = value
-    if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Conv1d | nn.Linear):
+    if "bias" in module._parameters:
         found["bias"] = module.bias is not None
+    if isinstance(module, nn.MultiheadAttention):
+        found["batch_first"] = module.batch_first
     return found
 
 
@@ -196,7 +204,7 @@ def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger)
         receptive_field=None if receptive_field is None else receptive_field.size,
         is_global=receptive_field is not None and receptive_field.is_global,
         depth=0 if receptive_field is None else receptive_field.depth,
-        settings=layer_settings(module) if module is not None else dict(node.settings),
+        settings=_settings(node, module),
         executed=True,
         times=1,
         children=tuple(children),
@@ -207,9 +215,40 @@ def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger)
         reads=tuple(None if source is None else source.number for source in node.reads),
         outputs=node.outputs if len(node.outputs) > 1 else (),
         returned=node.returned,
-        layout=node.layouts[1],
-        layout_in=node.layouts[0],
+        layout=_meaning(node.layouts[1]),
+        layout_in=_meaning(node.layouts[0]),
+        origin=origin_of(module) if module is not None else "",
+        base=base_of(type(module)) if module is not None else "",
     )
+
+
+def _settings(node: Node, module: nn.Module | None) -> dict[str, Any]:
+    if module is not None:
+        return layer_settings(module)
+    if node.is_layout and shuffles(*node.layouts):
+        return {**node.settings, "shuffles": "channels"}
+    return dict(node.settings)
+
+
+def _meaning(axes: Axes | None) -> Layout | None:
+    return None if axes is None else summary(axes)
+
+
+PACKAGE = __package__.rsplit(".", 1)[0] + "."
+
+
+def origin_of(module: nn.Module) -> str:
+    """Return the Python module of a layer's class; of the catalogue's own classes its last part: swin."""
+    return type(module).__module__.removeprefix(PACKAGE)
+
+
+@cache
+def base_of(kind: type) -> str:
+    """Return the layer of torch.nn that a class is or is derived from: Conv2d; "" where there is none."""
+    for base in kind.__mro__:
+        if base.__module__.startswith("torch.nn.modules") and base is not nn.Module:
+            return base.__name__
+    return ""
 
 
 def _idle(name: str, module: nn.Module, ledger: WeightLedger) -> Layer:

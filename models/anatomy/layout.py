@@ -16,24 +16,16 @@ from typing import Any
 
 from torch import Tensor
 
-Factor = tuple[str, int, Any]
-"""Label ("b", "c", "h", "w", "t", "n" for tokens, "k" for keys, "?"), size, and for "n" the pair (tokens added, factors of
-the grid). Keys are the places that attention compares its places with: they are not counted a second time."""
+Factor = tuple[str, int, int, Any]
+"""Label ("b", "c", "h", "w", "t", "n" for tokens, "k" for keys, "?"), size, how far apart neighbours were before the axis
+was split, and for "n" the pair (tokens added, factors of the grid). Keys are the places that attention compares its places
+with: they are not counted a second time."""
 Axis = tuple[Factor, ...]
 Axes = tuple[Axis, ...]
 
 PLACES = frozenset("hwtn")
 IMAGE = {3: "chw", 4: "bchw", 5: "bcthw"}
-WORDS = {
-    "b": "batch",
-    "c": "channels",
-    "h": "rows",
-    "w": "columns",
-    "t": "frames",
-    "n": "tokens",
-    "k": "keys",
-    "?": "?",
-}
+WORDS = {"b": "batch", "c": "channels", "h": "rows", "w": "columns", "t": "frames", "n": "tokens", "k": "keys", "?": "?"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,12 @@ class Layout:
 
 def unknown(size: int) -> Axis:
     """Return an axis of which nothing is known."""
-    return (("?", size, None),) if size != 1 else ()
+    return (("?", size, 1, None),) if size != 1 else ()
+
+
+def one_factor(label: str, size: int, grid: Any = None) -> Axis:
+    """Return an axis of one meaning."""
+    return ((label, size, 1, grid),)
 
 
 def size_of(axis: Axis) -> int:
@@ -74,41 +71,70 @@ def resized(axis: Axis, size: int) -> Axis:
     """Return an axis after a window, a slice or a padding changed its length: the same meaning, another size."""
     if size_of(axis) == size:
         return axis
-    if len(axis) == 1 and axis[0][0] == "n" and axis[0][2]:
-        extra, grid = axis[0][2]
+    if len(axis) == 1 and axis[0][0] == "n" and axis[0][3]:
+        extra, grid = axis[0][3]
         inside = math.prod(factor[1] for factor in grid)
         if size == inside:
             return grid
-        return (("n", size, (size - inside, grid) if size > inside else None),)
+        return one_factor("n", size, (size - inside, grid) if size > inside else None)
     found = labels(axis)
     if len(found) == 1:
-        return ((found.pop(), size, None),)
+        return one_factor(found.pop(), size)
     if found and found <= PLACES:
-        return (("n", size, None),)
+        return one_factor("n", size)
     return unknown(size)
 
 
 def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
     """Return the axes of a tensor that is read in the same order with another shape."""
     left = [factor for axis in axes for factor in axis if factor[1] != 1]
+    if not all(shape) or any(factor[1] == 0 for factor in left):
+        return tuple(map(unknown, shape))  # nothing was found in the image, so that there is nothing to be followed
     made: list[Axis] = []
     for size in shape:
         axis: list[Factor] = []
         while size > 1:
             if not left:
                 return tuple(unknown(length) for length in shape)
-            label, length, detail = left[0]
+            label, length, apart, grid = left[0]
             if size % length == 0:
-                axis.append(left.pop(0))
+                _append(axis, left.pop(0))
                 size //= length
-            elif length % size == 0 and detail is None:
-                axis.append((label, size, None))
-                left[0] = (label, length // size, None)
+            elif length % size == 0 and grid is None:
+                _append(axis, (label, size, apart * (length // size), None))
+                left[0] = (label, length // size, apart, None)
                 size = 1
             else:
                 return tuple(unknown(length) for length in shape)
         made.append(tuple(axis))
-    return tuple(made) if not left else tuple(unknown(length) for length in shape)
+    return _patches_as_channels(made) if not left else tuple(unknown(length) for length in shape)
+
+
+def _patches_as_channels(axes: list[Axis]) -> Axes:
+    """Return axes with the places of a patch that stand beside its channels taken for channels, and channels that stand
+    within rows or columns for places: that is what the parts mean from here on.
+    """
+    made = list(axes)
+    for place, axis in enumerate(axes):
+        found = labels(axis)
+        if len(axis) < 2 or "c" not in found or not found <= PLACES | {"c"}:
+            continue
+        others = set().union(*(labels(other) for at, other in enumerate(axes) if at != place))
+        inside = found - {"c"}
+        if inside and inside <= others:
+            made[place] = one_factor("c", size_of(axis))
+        elif len(inside) == 1 and axis[0][0] != "c" and others & PLACES:
+            made[place] = one_factor(inside.pop(), size_of(axis))
+    return tuple(made)
+
+
+def _append(axis: list[Factor], factor: Factor) -> None:
+    """Add a factor to an axis; what was split and stands side by side again is one factor."""
+    label, size, apart, grid = factor
+    if axis and axis[-1][0] == label and axis[-1][2] == size * apart and grid is None and axis[-1][3] is None:
+        axis[-1] = (label, axis[-1][1] * size, apart, None)
+    else:
+        axis.append(factor)
 
 
 def joined(parts: list[Axis | None], sizes: list[int]) -> Axis:
@@ -117,15 +143,15 @@ def joined(parts: list[Axis | None], sizes: list[int]) -> Axis:
     known = [part for part in parts if part]
     kinds = set().union(*map(labels, known)) if known else set()
     if len(kinds) == 1 and kinds != {"n"} and not (kinds <= PLACES and None in parts):
-        return ((kinds.pop(), whole, None),)
+        return one_factor(kinds.pop(), whole)
     if kinds and kinds <= PLACES:
         maps = [part for part in known if size_of(part) > 1]
         if len(maps) == 1:
             axis = maps[0]
-            old = axis[0][2] if len(axis) == 1 and axis[0][0] == "n" else (0, axis)
+            old = axis[0][3] if len(axis) == 1 and axis[0][0] == "n" else (0, axis)
             if old is not None:
-                return (("n", whole, (old[0] + whole - size_of(axis), old[1])),)
-        return (("n", whole, None),)
+                return one_factor("n", whole, (old[0] + whole - size_of(axis), old[1]))
+        return one_factor("n", whole)
     return unknown(whole)
 
 
@@ -139,19 +165,19 @@ def summary(axes: Axes) -> Layout:
     for place, axis in enumerate(axes):
         found = labels(axis)
         seen |= found
-        for label, size, detail in axis:
-            for inner, length, _ in detail[1] if label == "n" and detail else ((label, size, None),):
+        for label, size, _, grid in axis:
+            for inner, length in [part[:2] for part in grid[1]] if grid else [(label, size)]:
                 seen.add(inner)
                 if inner in counts:
                     counts[inner] *= length
-            extra += detail[0] if label == "n" and detail else 0
+            extra += grid[0] if grid else 0
         if place == 0 and found & PLACES and len(axes) > 2:
-            windows = math.prod(size for label, size, _ in axis if label in PLACES)
+            windows = math.prod(factor[1] for factor in axis if factor[0] in PLACES)
             words.append("windows")
         else:
             words.append(_word(found, place))
     is_map = bool({"h", "w"} & seen) and "?" not in seen
-    bare = any(label == "n" and not detail for axis in axes for label, _, detail in axis)
+    bare = any(factor[0] == "n" and not factor[3] for axis in axes for factor in axis)
     return Layout(
         tuple(words),
         counts["h"] if is_map and not bare and "h" in seen else None,
@@ -175,6 +201,17 @@ def _word(found: set[str], place: int) -> str:
     return "values" if found <= PLACES | {"c"} else "?"
 
 
+def shuffles(before: Axes | None, after: Axes | None) -> bool:
+    """Return whether the channels stand in another order afterwards, and everything else as it was."""
+    if before is None or after is None or len(before) != len(after):
+        return False
+    before, after = (tuple(tuple(f for f in axis if f[1] != 1) for axis in axes) for axes in (before, after))
+    moved = [place for place, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+    return len(moved) == 1 and all(
+        labels(axes[moved[0]]) == {"c"} and size_of(axes[moved[0]]) == size_of(before[moved[0]]) for axes in (before, after)
+    )
+
+
 class Layouts:
     """Knows what the axes of each tensor of one run mean."""
 
@@ -187,13 +224,12 @@ class Layouts:
         for image in images:
             names = IMAGE.get(image.ndim)
             if names:
-                axes = tuple(((name, size, None),) for name, size in zip(names, image.shape, strict=True))
+                axes = tuple(one_factor(name, size) for name, size in zip(names, image.shape, strict=True))
                 self._set(image, axes)
 
-    def of(self, tensor: Tensor) -> Layout | None:
-        """Return what the axes of a tensor mean; None for weights and what is made of them alone."""
-        axes = self._known.get(id(tensor))
-        return None if axes is None else summary(axes)
+    def of(self, tensor: Tensor) -> Axes | None:
+        """Return the axes of a tensor; None for weights and what is made of them alone."""
+        return self._known.get(id(tensor))
 
     def same(self, tensor: Tensor, other: Tensor) -> None:
         """Take for ``other`` what is known of ``tensor``, whose values it has."""
@@ -312,9 +348,9 @@ def _convolution(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], 
     if len(axes) != len(shape):
         return tuple(map(unknown, shape))
     dims = len(shape) - 2
-    made: list[Axis] = [axes[0], (("c", shape[1], None),)]
+    made: list[Axis] = [axes[0], one_factor("c", shape[1])]
     for axis, size, name in zip(axes[2:], shape[2:], {1: "?", 2: "hw", 3: "thw"}[dims], strict=True):
-        axis = axis if labels(axis) - {"?"} else ((name, size, None),)
+        axis = axis if labels(axis) - {"?"} else one_factor(name, size)
         made.append(resized(axis, size))
     return tuple(made)
 
@@ -324,9 +360,9 @@ def _linear(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
     axes = known[id(_input(args, kwargs))]
     last = axes[-1]
     if last and labels(last) <= PLACES:
-        made = last if size_of(last) == shape[-1] else (("n", shape[-1], None),)
+        made = last if size_of(last) == shape[-1] else one_factor("n", shape[-1])
     else:
-        made = (("c", shape[-1], None),)
+        made = one_factor("c", shape[-1])
     return (*axes[:-1], made)
 
 
@@ -369,11 +405,8 @@ def _reduce(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
     over = {place % len(axes) for place in (over if isinstance(over, tuple | list) else (over,))}
     if len(shape) == len(axes):
         return tuple(
-            (((next(iter(labels(axis)))), 1, None),)
-            if place in over and len(labels(axis)) == 1
-            else ()
-            if place in over
-            else axis
+            one_factor(next(iter(labels(axis))), 1) if place in over and len(labels(axis)) == 1 else
+            () if place in over else axis
             for place, axis in enumerate(axes)
         )
     return tuple(axis for place, axis in enumerate(axes) if place not in over)
@@ -396,13 +429,13 @@ def _matmul(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
     if of_second is not None and second.ndim >= 2:
         made[-1] = _keys(of_second[-1]) if len(made) > 1 and labels(made[-2]) & PLACES else of_second[-1]
     elif second.ndim >= 2:  # a matrix of weights: channels anew
-        made[-1] = (("c", shape[-1], None),)
+        made[-1] = one_factor("c", shape[-1])
     return tuple(made)
 
 
 def _keys(axis: Axis) -> Axis:
     """Return the axis of places that are compared with places: keys."""
-    return (("k", size_of(axis), None),) if labels(axis) & PLACES else axis
+    return one_factor("k", size_of(axis)) if labels(axis) & PLACES else axis
 
 
 def _einsum(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
@@ -416,14 +449,16 @@ def _einsum(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
             if labels(axis) - {"?"} and letter not in found:
                 compared = any(labels(found[other]) & PLACES for other in right if other in found)
                 found[letter] = _keys(axis) if compared and tensor is not tensors[0] else axis
-    return tuple(found[letter] if letter in found else unknown(size) for letter, size in zip(right, shape, strict=True))
+    return tuple(
+        found[letter] if letter in found else unknown(size) for letter, size in zip(right, shape, strict=True)
+    )
 
 
 def _attention(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
     if number:
         return None
     query = _argument(args, kwargs, 0, "query")
-    return (*known[id(query)][:-1], (("c", shape[-1], None),))
+    return (*known[id(query)][:-1], one_factor("c", shape[-1]))
 
 
 def _getitem(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
@@ -458,7 +493,7 @@ def _pixel_shuffle(known: Known, args: tuple, kwargs: dict, shape: Sequence[int]
 def _unfold(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
     if len(shape) != 3:
         return None
-    return (known[id(_input(args, kwargs))][0], (("c", shape[1], None),), (("n", shape[2], None),))
+    return (known[id(_input(args, kwargs))][0], one_factor("c", shape[1]), one_factor("n", shape[2]))
 
 
 Rule = Callable[[Known, tuple, dict, Sequence[int], int], "Axes | None"]
@@ -472,42 +507,16 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("movedim", "moveaxis"), _movedim),
     **dict.fromkeys(
         (
-            "max_pool1d",
-            "max_pool2d",
-            "max_pool3d",
-            "max_pool2d_with_indices",
-            "avg_pool1d",
-            "avg_pool2d",
-            "avg_pool3d",
-            "adaptive_avg_pool1d",
-            "adaptive_avg_pool2d",
-            "adaptive_avg_pool3d",
-            "adaptive_max_pool2d",
-            "adaptive_max_pool2d_with_indices",
-            "adaptive_max_pool1d",
-            "lp_pool2d",
-            "interpolate",
-            "upsample",
-            "pad",
-            "grid_sample",
-            "fft2",
-            "rfft2",
-            "irfft2",
+            "max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+            "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d",
+            "adaptive_max_pool2d_with_indices", "adaptive_max_pool1d", "lp_pool2d", "interpolate", "upsample", "pad",
+            "grid_sample", "fft2", "rfft2", "irfft2",
         ),
         _window,
     ),
     **dict.fromkeys(
-        (
-            "conv1d",
-            "conv2d",
-            "conv3d",
-            "conv_transpose1d",
-            "conv_transpose2d",
-            "conv_transpose3d",
-            "deform_conv2d",
-            "_conv2d",
-            "convolution",
-        ),
+        ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "deform_conv2d",
+         "_conv2d", "convolution"),
         _convolution,
     ),
     "linear": _linear,
@@ -515,27 +524,8 @@ RULES: dict[str, Rule] = {
     "stack": _stack,
     **dict.fromkeys(("chunk", "split", "split_with_sizes", "tensor_split", "narrow"), _split),
     **dict.fromkeys(("unbind", "select"), _without),
-    **dict.fromkeys(
-        (
-            "mean",
-            "sum",
-            "amax",
-            "amin",
-            "max",
-            "min",
-            "var",
-            "std",
-            "norm",
-            "vector_norm",
-            "linalg_vector_norm",
-            "logsumexp",
-            "argmax",
-            "prod",
-            "any",
-            "all",
-        ),
-        _reduce,
-    ),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "vector_norm", "linalg_vector_norm",
+                     "logsumexp", "argmax", "prod", "any", "all"), _reduce),
     **dict.fromkeys(("matmul", "bmm", "mm", "__matmul__"), _matmul),
     "einsum": _einsum,
     **dict.fromkeys(("scaled_dot_product_attention", "multi_head_attention_forward"), _attention),

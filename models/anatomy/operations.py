@@ -125,6 +125,7 @@ def _over(args: tuple, kwargs: dict) -> dict[str, Any]:
 
 
 def _scalar(args: tuple, kwargs: dict) -> dict[str, Any]:
+    """A number added, taken away, multiplied by; ``from``: the tensor is taken away from the number."""
     numbers = [value for value in args[:2] if isinstance(value, int | float) and not isinstance(value, bool)]
     return {"by": numbers[0]} if numbers else {}
 

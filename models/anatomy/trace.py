@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from . import operations
-from .layout import Layout, Layouts
+from .layout import Axes, Layouts
 from .operations import tensors_in
 from .outputs import tensors_of
 from .receptive_field import ReceptiveField, ReceptiveFields
@@ -53,7 +53,7 @@ class Node:
     macs: int = 0
     returned: bool = False
     receptive_field: ReceptiveField | None = None
-    layouts: tuple[Layout | None, Layout | None] = (None, None)
+    layouts: tuple[Axes | None, Axes | None] = (None, None)
     settings: dict[str, Any] = field(default_factory=dict)
     children: list[Node] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
@@ -102,11 +102,14 @@ EXTRA_RULES: dict[str, Callable[[tuple, Tensor], int]] = {"torchvision::deform_c
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 CLOSED = frozenset(
-    """DropPath StochasticDepth Identity LayerNorm2d GlobalAveragePool MapAverage TokenAverage Affine LayerScale
-    ChannelShuffle LocalResponseNorm BatchNorm2d Lengths ScaledTanh Permute FrozenBatchNorm2d Rearrange Reduce
-    GlobalResponseNorm PassThrough Steps LastState""".split()
+    """DropPath StochasticDepth LayerNorm2d GlobalAveragePool MapAverage TokenAverage Affine LayerScale ChannelShuffle
+    LocalResponseNorm BatchNorm2d Lengths ScaledTanh Permute FrozenBatchNorm2d Rearrange Reduce GlobalResponseNorm Steps
+    PadTo PadShortcut Tokens ClassToken""".split()
 )
 """Classes without submodules that do one thing, which has a phrase of its own: nothing inside them is a row."""
+
+KNOWN = (__package__.rsplit(".", 1)[0] + ".", "torchvision.", "timm.", "einops.")
+"""Whose classes of these names are meant."""
 
 
 def is_plain(module: nn.Module) -> bool:
@@ -118,7 +121,7 @@ def is_plain(module: nn.Module) -> bool:
     if any(child is not None for child in module._modules.values()):
         return False
     kind = type(module)
-    if kind.__name__ in CLOSED:
+    if kind.__name__ in CLOSED and kind.__module__.startswith(KNOWN):
         return True
     return not isinstance(module, CONTAINERS) and any(
         base.__module__.startswith("torch.nn.modules") and base is not nn.Module for base in kind.__mro__
@@ -159,7 +162,7 @@ class _Calls(TorchFunctionMode):
             if name not in operations.LAYOUT:
                 return func(*args)
         elif name in operations.WITHOUT_DATA:
-            return func(*args, **kwargs) if kwargs else func(*args)
+            return self.recorder.quietly(func, args, kwargs or {})
         return self.recorder.call(name, func, args, kwargs or {})
 
 
@@ -294,6 +297,14 @@ class Recorder:
 
     # Calls
 
+    def quietly(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """Run a call that is no row."""
+        self._busy += 1
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self._busy -= 1
+
     def call(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Any:
         """Run one call of PyTorch, and write it down where it works on what came from the image."""
         before = self.macs
@@ -317,9 +328,12 @@ class Recorder:
         if self._busy:
             return result
         word = operations.word_of(name)
-        if word in ("slice", "pad", "roll") and operations.does_nothing(word, args, kwargs, outputs[0]):
-            self._alias(inputs[0], outputs[0])
-            return result
+        if word in ("slice", "pad", "roll"):
+            if operations.does_nothing(word, args, kwargs, outputs[0]):
+                self._alias(inputs[0], outputs[0])
+                return result
+            if word == "slice" and outputs[0].numel() == inputs[0].numel():
+                name = "unsqueeze"  # x[:, None]: all values, in another shape
         if outputs and inputs and outputs[0] is inputs[0] and not operations.changes_in_place(name, kwargs):
             if name in operations.LAYOUT:
                 return result
@@ -333,6 +347,9 @@ class Recorder:
         known = self._made.get(id(tensor))
         if known is not None:
             self._made[id(other)] = (other, known[1])
+            for frame in self.stack:
+                if id(tensor) in frame.entered:
+                    frame.entered.add(id(other))
         self.layouts.same(tensor, other)
 
     def _row(
@@ -421,10 +438,10 @@ class Recorder:
     def _read(self, node: Node, tensors: list[Tensor]) -> None:
         node.inputs = tuple(tuple(tensor.shape) for tensor in tensors)
         node.reads = tuple(self._source(node, tensor) for tensor in tensors)
-        for tensor, source in zip(tensors, node.reads, strict=True):
-            if source is not None:
-                node.layouts = (self.layouts.of(tensor), None)
-                break
+        with_data = [tensor for tensor, source in zip(tensors, node.reads, strict=True) if source is not None]
+        if with_data:
+            largest = with_data[0] if len(with_data) == 1 else max(with_data, key=Tensor.numel)
+            node.layouts = (self.layouts.of(largest), None)
 
     def _source(self, node: Node, tensor: Tensor) -> Node | None:
         """Return the row on ``node``'s level that made a tensor, its parent where the tensor came in from outside.
@@ -439,6 +456,8 @@ class Recorder:
         while (frame := maker.parent) is not None and not (frame.level < len(stack) and stack[frame.level] is frame):
             maker = frame
         frame = frame or self.root
+        if maker.parent is not None and maker.level <= known[1].level and tuple(tensor.shape) not in maker.outputs:
+            maker.outputs = (*maker.outputs, tuple(tensor.shape))  # it came out in an object of the network's own
         if frame is node.parent:
             return maker
         for between in stack[frame.level + 1 :]:

@@ -6,12 +6,12 @@ convolution with the real weights and a real image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from . import ideas, phrases
 from .layer_table import Layer
 
 
@@ -59,107 +59,22 @@ def _step(layer: Layer) -> Step:
     )
 
 
-def _window(layer: Layer) -> str:
-    kernel = layer.settings.get("kernel_size", ())
-    if isinstance(kernel, int):
-        kernel = (kernel, kernel)
-    return "×".join(map(str, kernel))
-
-
-def _stride(layer: Layer) -> int:
-    stride = layer.settings.get("stride", 1)
-    return stride if isinstance(stride, int) else stride[-1]
-
-
-def _convolution(layer: Layer) -> str:
-    groups, channels = layer.settings.get("groups", 1), layer.inputs[0][1]
-    kind = "looks through"
-    if groups > 1:
-        kind = "looks at each channel alone through" if groups == channels else f"looks in {groups} groups through"
-    if _window(layer) in ("1×1", "1"):
-        kind = "mixes the channels of each pixel," if groups == 1 else f"mixes channels within {groups} groups,"
-        text = f"{kind} {channels} → {layer.output[1]}"
-    else:
-        text = f"{kind} a {_window(layer)} window"
-        text += f", {channels} → {layer.output[1]} channels" if channels != layer.output[1] else ""
-    return text + (f", every {_ordinal(_stride(layer))} pixel" if _stride(layer) > 1 else "")
-
-
-def _ordinal(number: int) -> str:
-    return {2: "second", 3: "third"}.get(number, f"{number}th")
-
-
-def _pool(word: str) -> Callable[[Layer], str]:
-    def describe(layer: Layer) -> str:
-        return f"keeps the {word} of each {_window(layer)} window, every {_ordinal(_stride(layer))} pixel"
-
-    return describe
-
-
-PHRASES: dict[str, Callable[[Layer], str]] = {
-    "Conv1d": _convolution,
-    "Conv2d": _convolution,
-    "Conv3d": _convolution,
-    "MaxPool2d": _pool("maximum"),
-    "AvgPool2d": _pool("mean"),
-    "Linear": lambda layer: f"weighs all {layer.inputs[0][-1]} values, {layer.output[-1]} times",
-    "linear": lambda layer: f"weighs values by a matrix, {layer.output[-1]} results",
-    "BatchNorm2d": lambda layer: "brings each channel to mean 0 and standard deviation 1, then scales and shifts it",
-    "LayerNorm": lambda layer: (
-        "brings the channels of each position to mean 0 and standard deviation 1, then scales and shifts"
-    ),
-    "LayerNorm2d": lambda layer: (
-        "brings the channels of each pixel to mean 0 and standard deviation 1, then scales and shifts"
-    ),
-    "GroupNorm": lambda layer: (
-        "brings each group of channels to mean 0 and standard deviation 1, then scales and shifts"
-    ),
-    "LocalResponseNorm": lambda layer: "damps a value by the strength of its neighbour channels",
-    "ReLU": lambda layer: "sets negative values to zero",
-    "ReLU6": lambda layer: "cuts values to the range 0 to 6",
-    "LeakyReLU": lambda layer: "shrinks negative values",
-    "GELU": lambda layer: "lets large values through, bends small ones towards zero",
-    "SiLU": lambda layer: "multiplies each value by its own sigmoid",
-    "Hardswish": lambda layer: "multiplies each value by a ramp, a cheap SiLU",
-    "Sigmoid": lambda layer: "squeezes values into 0 to 1",
-    "Tanh": lambda layer: "squeezes values into -1 to 1",
-    "Softmax": lambda layer: "turns scores into shares that sum to 1",
-    "Dropout": lambda layer: "in training zeroes values at random; now lets all through",
-    "DropPath": lambda layer: "in training leaves the branch out at random; now lets it through",
-    "Flatten": lambda layer: "lays all values out in one row",
-    "Identity": lambda layer: "hands the values on unchanged",
-    "AdaptiveAvgPool2d": lambda layer: f"averages the map down to {layer.output[-2]}×{layer.output[-1]}",
-    "AdaptiveMaxPool2d": lambda layer: f"keeps the maximum on a {layer.output[-2]}×{layer.output[-1]} grid",
-    "GlobalAveragePool": lambda layer: "averages each channel over the whole map",
-    "LSTM": lambda layer: "reads the sequence step by step and keeps a memory",
-    "Rearrange": lambda layer: f"reorders axes: {layer.settings.get('pattern', '')}",
-    "rearrange": lambda layer: f"reorders axes: {layer.settings['pattern']}",
-    "+": lambda layer: "adds a learned table" if "learned" in layer.settings else "adds two branches",
-    "×": lambda layer: "multiplies by a learned scale" if "learned" in layer.settings else "multiplies by a gate",
-    "concat": lambda layer: f"lays {len(layer.inputs)} tensors side by side",
-    "matmul": lambda layer: "multiplies two tensors: each position meets the others",
-    "attention": lambda layer: "weighs all positions by their likeness",
-}
-
-
 def phrase(layer: Layer) -> str:
     """Return what a row does, in one phrase, with its own numbers."""
-    if layer.type in PHRASES and layer.output and (layer.inputs or layer.kind == "operation"):
-        return PHRASES[layer.type](layer)
     if not layer.executed:
-        return "does not run outside training"
-    return _change(layer)
+        return NOT_RUN.get(layer.runs, "does not run in evaluation")
+    own = phrases.of_one_row(layer)
+    if own is not None:
+        return own
+    if layer.kind == "operation":
+        return f"computes {layer.type}; {ideas.change(layer)}"
+    inside = [child for child in layer.children if child.executed]
+    if len(inside) == 1 and ideas.idea_of(layer) is None:
+        return phrase(inside[0])
+    return ideas.block_phrase(layer)
 
 
-def _change(layer: Layer) -> str:
-    """Return how a block changes the size of what goes through."""
-    before, after = (layer.inputs[0][1:] if layer.inputs else ()), layer.output[1:]
-    if before == after:
-        return "keeps the size"
-    if len(before) == 3 and len(after) == 3:
-        sides = "keeps the side" if before[-1] == after[-1] else f"side {before[-1]} → {after[-1]}"
-        return f"{sides}, channels {before[0]} → {after[0]}"
-    return f"{'×'.join(map(str, before))} → {'×'.join(map(str, after))}"
+NOT_RUN = {"training": "does not run outside training", "never": "never runs"}
 
 
 @dataclass(frozen=True)
