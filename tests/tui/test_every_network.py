@@ -36,6 +36,7 @@ async def test_every_tab_of_every_architecture(tmp_path: Path, names: list[str])
                     wanted,
                 )
                 if key == "layers":
+                    assert pane.table.network is not None, f"{wanted}: {pane.words}"
                     assert pane.table.network.parameters == variant.paper_stem.parameters, wanted
                     assert pane.table.network.macs == variant.paper_stem.macs, wanted
                 if key == "walk":

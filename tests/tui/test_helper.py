@@ -95,6 +95,29 @@ def test_a_question_that_takes_for_ever_ends_the_process(monkeypatch: pytest.Mon
         assert listener.answer(number).problem
 
 
+def test_a_question_behind_a_slow_one_is_timed_from_when_its_turn_came() -> None:
+    silent = "import json, time\nprint(json.dumps({'ready': True}), flush=True)\ntime.sleep(600)"
+    with Listener((sys.executable, "-c", silent)) as listener:
+        helper = listener.helper
+        first, _ = helper.ask("layers", network="a"), helper.ask("layers", network="b")
+        deadline = time.monotonic() + PATIENCE_S
+        while helper.state.word != "ready":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process = helper._process
+        assert process is not None
+        for question in helper._open.values():
+            question.asked -= 2 * process_module.TIMEOUT_S
+        assert helper._hear(json.dumps({"id": first, "answer": {}}))
+        helper.check()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        for question in helper._open.values():
+            question.asked -= 2 * process_module.TIMEOUT_S
+        helper.check()
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+
+
 def test_closing_ends_the_process() -> None:
     with Listener() as listener:
         listener.answer(listener.helper.ask("layers", network="a"))

@@ -21,7 +21,8 @@ TRIES = 2
 """A question during which the process died is asked once more; then it is taken for the cause."""
 STARTS = 3
 """Deaths in a row before the first word, after which nothing is started until somebody asks again."""
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
+"""A question that takes longer is given up: a network that never returns. A busy machine needs a minute for a large one."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,9 @@ class Helper:
         with self._guard:
             number = said.get("id")
             question = self._open.pop(number, None) if isinstance(number, int) else None
+            # It answers one question after the other: it begins the next one now.
+            for waiting in self._open.values():
+                waiting.asked = time.monotonic()
         if question is not None:
             value = said.get("answer")
             self._on_answer(
