@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -25,6 +25,8 @@ NEAR = 0.03
 MOST_BUILT = 10
 """So many networks are tried even if none of them is as near as NEAR."""
 SAME_TOTAL = 1e-3
+LEAST_SHARE = 0.1
+"""Of a network of which less than this share fits, no other number of classes is tried."""
 MOST_LEFT = 0.3
 """The share of the values that may be left over where another program's network has auxiliary heads."""
 HOW = ("wholly", "head", "aux", "size", "shapes", "part")
@@ -153,7 +155,20 @@ def candidates(tensors: Mapping[str, Tensor], classes: int) -> Iterator[tuple[fl
 
 
 def fit_to(tensors: Mapping[str, Tensor], build: Build) -> Fit | None:
-    """Return how ``tensors`` fit a network, None where it cannot be built for their classes and channels."""
+    """Return how ``tensors`` fit a network, None where it cannot be built for their classes and channels.
+
+    The last matrix need not be that of the classes: CapsNet ends in pixels. So the network's own classes are tried too.
+    """
+    first: Fit | None = None
+    for classes in dict.fromkeys((build.classes, 0)):
+        fit = _fit_for(tensors, replace(build, classes=classes))
+        if fit is not None and (fit.is_found or fit.share < LEAST_SHARE):
+            return fit
+        first = first or fit
+    return first
+
+
+def _fit_for(tensors: Mapping[str, Tensor], build: Build) -> Fit | None:
     try:
         places = build.places()
     except (ValueError, RuntimeError):

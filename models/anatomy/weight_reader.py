@@ -201,22 +201,28 @@ def _is_harmless(name: str) -> bool:
 
 def _names_asked_for(program: bytes) -> Iterator[str]:
     """The names in the opcodes GLOBAL and STACK_GLOBAL; texts of the latter are the two that were pushed last."""
-    texts: list[str] = []
-    memo: dict[int, str] = {}
     at = 0
     for _ in range(8):  # an old file of torch has several pickles, one behind the other
+        texts: list[str] = []
+        memo: dict[object, str | None] = {}
+        top: str | None = None  # the text that was pushed last, None where it was something else
         try:
             for count, (opcode, argument, position) in enumerate(pickletools.genops(program[at:])):
+                if opcode.name in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
+                    memo[len(memo) if argument is None else argument] = top
+                    continue
                 if opcode.name in ("GLOBAL", "INST"):
                     yield str(argument).replace(" ", ".")
+                    top = None
                 elif opcode.name == "STACK_GLOBAL":
                     yield ".".join(texts[-2:])
-                elif isinstance(argument, str):
-                    texts = [*texts[-1:], argument]
-                elif opcode.name == "MEMOIZE" and texts:
-                    memo[len(memo)] = texts[-1]
-                elif opcode.name in ("BINGET", "LONG_BINGET") and argument in memo:
-                    texts = [*texts[-1:], memo[argument]]
+                    top = None
+                elif opcode.name in ("BINGET", "LONG_BINGET", "GET"):
+                    top = memo.get(argument)
+                else:
+                    top = argument if isinstance(argument, str) else None
+                if top is not None:
+                    texts = [*texts[-1:], top]
                 if count > MOST_OPCODES:
                     return
             at += position + 1  # noqa: F821  pickletools yields at least one opcode, or raises
@@ -244,6 +250,8 @@ def _safetensors(path: Path, size: int, header: int) -> Contents:
 
 def _mapped(whole: Tensor, name: str, row: dict, begin: int) -> Tensor:
     """Return one tensor of a file that is mapped into memory as bytes. ValueError where it is not in the file."""
+    if not isinstance(row["shape"], list):
+        raise ValueError(f"{name} has no list of axes")
     dtype, shape = DTYPES.get(row["dtype"]), tuple(map(int, row["shape"]))
     first, last = map(int, row["data_offsets"])
     if dtype is None:
