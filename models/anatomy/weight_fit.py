@@ -25,8 +25,6 @@ NEAR = 0.03
 MOST_BUILT = 10
 """So many networks are tried even if none of them is as near as NEAR."""
 SAME_TOTAL = 1e-3
-LEAST_SHARE = 0.1
-"""Of a network of which less than this share fits, no other number of classes is tried."""
 MOST_LEFT = 0.3
 """The share of the values that may be left over where another program's network has auxiliary heads."""
 HOW = ("wholly", "head", "aux", "size", "shapes", "part")
@@ -162,7 +160,7 @@ def fit_to(tensors: Mapping[str, Tensor], build: Build) -> Fit | None:
     first: Fit | None = None
     for classes in dict.fromkeys((build.classes, 0)):
         fit = _fit_for(tensors, replace(build, classes=classes))
-        if fit is not None and (fit.is_found or fit.share < LEAST_SHARE):
+        if fit is not None and (fit.is_found or not fit.fitted):
             return fit
         first = first or fit
     return first
