@@ -11,15 +11,21 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.layers import check_whole_patches, margin_allowed
 from support.families import SAMPLED_FAMILIES
-from support.tensors import randomise
 from torch import nn
 
-LARGEST = 60e6
+LARGEST = 30e6
 """Parameters: larger networks have the layout of a smaller one of their family."""
 
 
 TOLD = {"lenet", "alexnet", "nin", "squeezenet", "inception_v3", "xception", "capsnet", "cvt", "cyclemlp"}
 """Families whose paper has convolutions and poolings that leave a margin; their notes say where."""
+
+
+def fill(network: nn.Module) -> None:
+    """Draw what a network begins with as zero, so that no path is closed."""
+    for parameter in network.parameters():
+        if not parameter.any():
+            nn.init.uniform_(parameter, 0.1, 0.5)
 
 
 def unread(network: nn.Module, channels: int, size: int) -> set[int]:
@@ -41,11 +47,11 @@ def layouts(family: registry.Family) -> Iterator[tuple[registry.Variant, str, li
     if made_small:
         smallest = min(made_small, key=lambda variant: variant.paper_stem.macs)
         own = smallest.paper_stem.input[1]
-        yield smallest, "imagenet", [own, own + 1, own + 3]
+        yield smallest, "imagenet", [own, own + 1]
     if larger and larger[0].paper_stem.parameters < LARGEST:
-        yield larger[0], "imagenet", [96, 97, 98, 103]
+        yield larger[0], "imagenet", [98, 103]
         if larger[0].small_stem is not None:
-            yield larger[0], "small", [32, 33, 35]
+            yield larger[0], "small", [33]
 
 
 @pytest.mark.parametrize("name", SAMPLED_FAMILIES)
@@ -60,7 +66,7 @@ def test_pixels_are_read_or_the_note_says_that_they_are_not(name: str) -> None:
                 network = registry.build(variant.name, stem=stem, num_classes=5, image_size=size).eval()
             except ValueError:
                 continue  # refused, as it should be
-            randomise(network)
+            fill(network)
             tried += 1
             rows = unread(network, variant.counts(stem).input[0], size)
             assert told or not rows, f"{variant.name} ({stem}) at {size} pixels does not read {sorted(rows)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +106,8 @@ def test_what_fits_is_taken_and_the_rest_is_told(runs: Path, tmp_path: Path) -> 
     )
     assert "stage1.0.conv1.conv.weight" not in newly_initialised
     assert any("tensors loaded" in line and "and" in line for line in said)
-    assert any(line.startswith("of foreign.pth find no place: stem") and "head.bias" in line for line in said)
+    assert any(line.startswith("of foreign.pth find no place: stem") for line in said)
+    assert any(line.startswith("of foreign.pth are not taken: head.weight, head.bias") for line in said)
     with pytest.raises(UsageError, match=r"init-from: 'foreign.pth' has no weights that fit tiny"):
         planned(network="tiny", init_from=foreign)
 
@@ -283,3 +285,116 @@ def test_what_cannot_grow(runs: Path, tmp_path: Path, network: str, source: str,
         checkpoint.write({"model": built.state_dict(), "network": config, "classes": []}, path)
     with pytest.raises(UsageError, match=message):
         planned(network=network, dataset="digits", stem="small", grow_from=str(path))
+
+
+# -- files of other programs -----------------------------------------------------------------------------------------
+
+
+def begins(runs: Path, path: Path, network: str = "resnet20", **options: Any) -> tuple[set[str], list[str]]:
+    """The parameters that a plan would draw, and what it says."""
+    config, said = planned(network=network, dataset="digits", init_from=str(path), **options)
+    assert config.network.pretrained is not None
+    return set(config.network.pretrained.newly_initialised), said
+
+
+def grey_resnet20(classes: int = 10) -> dict[str, torch.Tensor]:
+    network = registry.build("resnet20", num_classes=classes, in_channels=1, image_size=28)
+    randomise(network)
+    return dict(network.state_dict())
+
+
+FORMS: dict[str, Any] = {
+    "plain": lambda state: state,
+    "half": lambda state: {k: v.half() for k, v in state.items()},
+    "kuangliu": lambda state: {"net": state, "acc": 93.2, "epoch": 5},
+    "module in net": lambda state: {"net": {f"module.{k}": v for k, v in state.items()}},
+    "lightning": lambda state: {
+        "state_dict": {f"model.{k}": v for k, v in state.items()} | {"loss.weight": torch.ones(10)},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(999, 999)}}}],
+    },
+    "lightning, compiled": lambda state: {"state_dict": {f"model._orig_mod.{k}": v for k, v in state.items()}},
+    "nested": lambda state: {"model": {"state_dict": state}},
+    "with an average": lambda state: {"state_dict_ema": {k: v + 1 for k, v in state.items()}, "state_dict": state},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_usual_form_of_a_checkpoint_begins_a_run(runs: Path, tmp_path: Path, form: str) -> None:
+    state, path = grey_resnet20(), tmp_path / "x.pth"
+    torch.save(FORMS[form](state), path)
+    new, said = begins(runs, path)
+    assert new == set() and any("the last layer of x.pth is taken too: its 10 classes have no names" in s for s in said)
+    made, lock = create_run(runs, "resnet20", dataset="digits", init_from=str(path))
+    lock.release()
+    weights = first_weights(made)
+    for name, value in state.items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.allclose(weights[name], value.float(), atol=2e-3), name
+
+
+def test_a_last_layer_of_other_classes_is_left_out_and_said(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"net": grey_resnet20(7)}, path)
+    new, said = begins(runs, path)
+    assert new == {"head.weight", "head.bias"}
+    assert any(line == "of x.pth find no place: head.weight, head.bias" for line in said)
+    torch.save({"net": grey_resnet20()}, path)
+    new, said = begins(runs, path, freeze="backbone")
+    assert new == {"head.weight", "head.bias"}, "else nothing would be left to learn"
+    expected = "of x.pth are not taken: head.weight, head.bias: the last layer, of classes that the file does not name"
+    assert expected in said
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(runs: Path, tmp_path: Path, value: float) -> None:
+    state = grey_resnet20()
+    state["head.bias"][0] = value
+    torch.save(state, tmp_path / "bad.pth")
+    with pytest.raises(UsageError, match=r"^init-from: 'bad.pth' has NaN or infinite values in head.bias; a training"):
+        planned(network="resnet20", dataset="digits", init_from=str(tmp_path / "bad.pth"))
+    state["head.bias"] = torch.full((7,), value)  # what is not loaded does no harm
+    torch.save(state, tmp_path / "bad.pth")
+    new, _ = begins(runs, tmp_path / "bad.pth")
+    assert new == {"head.weight", "head.bias"}
+
+
+def test_torchvisions_names_are_paired_with_ours(runs: Path, tmp_path: Path) -> None:
+    import torchvision
+
+    theirs = torchvision.models.resnet18(num_classes=10)
+    randomise(theirs)
+    torch.save(theirs.state_dict(), tmp_path / "tv.pth")
+    new, said = begins(runs, tmp_path / "tv.pth", "resnet18", stem="imagenet", image_size=64)
+    assert {name.partition(".")[0] for name in new} == {"stem", "head"}, "the images are grey"
+    assert any("the names in tv.pth are those of torchvision:resnet18" in line for line in said)
+    config = run_config.NetworkConfig("resnet18", "imagenet", 3, 64, 10, 0)
+    ours = weight_files.build(config).eval()
+    begin = run_config.weights_source.InitialWeights(
+        "file", "tv.pth", str(tmp_path / "tv.pth"), weight_files.digest(tmp_path / "tv.pth"), (), (), ()
+    )
+    initialise.load_initial_weights(ours, dataclasses.replace(config, pretrained=begin))
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.allclose(ours(images), theirs.eval()(images), rtol=1e-3, atol=1e-3), "the same function"
+
+
+def test_other_names_in_the_same_order_are_paired_and_said(runs: Path, tmp_path: Path) -> None:
+    state = {}
+    for name, value in grey_resnet20().items():
+        module, _, leaf = name.rpartition(".")
+        state[f"{module.replace('.', '_')}_x.{leaf}"] = value
+    torch.save(state, tmp_path / "other.pth")
+    new, said = begins(runs, tmp_path / "other.pth")
+    assert new == set() and any("paired by order and shape, which is no proof" in line for line in said)
+    torch.save(dict(reversed(state.items())), tmp_path / "other.pth")
+    with pytest.raises(UsageError, match="has no weights that fit resnet20"):
+        begins(runs, tmp_path / "other.pth")
+
+
+def test_a_run_of_an_earlier_version_whose_patches_leave_a_margin_still_loads(runs: Path) -> None:
+    config = run_config.NetworkConfig("vit_nano", None, 1, 30, 10, 0)
+    network: Any = weight_files.build(config)
+    assert network.stem.grid == 7
+    with pytest.raises(UsageError, match=r"^image_size: 30 is no multiple of the patch 4; 28 or 32 works$"):
+        planned(network="vit_nano", dataset="digits", image_size=30)
+    with pytest.raises(UsageError, match=r"^image_size: 30 is no multiple of the patch 4; 28 or 32 works$"):
+        registry.build("vit_nano", image_size=30)

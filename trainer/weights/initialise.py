@@ -219,7 +219,11 @@ def _loaded(
 def _check_finite(source: Source, found: Foreign, taken: set[str]) -> None:
     """UsageError where weights that would be loaded are NaN or infinite: nothing can be learned from them."""
     assert source.file is not None
-    bad = [name for name in found.names if name in taken and not bool(found.value(source.file.tensors, name).isfinite().all())]
+    bad = [
+        name
+        for name in found.names
+        if name in taken and not bool(found.value(source.file.tensors, name).isfinite().all())
+    ]
     if bad:
         hint = f"has NaN or infinite values in {_some(bad)}; a training that begins with them learns nothing"
         raise UsageError("init-from", source.name, hint)
