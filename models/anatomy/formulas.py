@@ -74,10 +74,17 @@ def _convolution(layer: Layer) -> list[Formula]:
     weights = f"{height}·{width}·{c_in}/{groups}·{c_out}"
     out_h, out_w = layer.output[2:]
     value = height * width * c_in // groups * c_out
+    images, batch = _batch(layer)
     return [
         Formula("parameters", "k·k·C_in/g·C_out (+ C_out)", weights + (f" + {c_out}" if bias else ""), value + bias),
-        Formula("multiply-adds", "k·k·C_in/g·C_out·H·W", f"{weights}·{out_h}·{out_w}", value * out_h * out_w),
+        Formula("multiply-adds", "k·k·C_in/g·C_out·H·W", f"{weights}·{out_h}·{out_w}{batch}", value * out_h * out_w * images),
     ]
+
+
+def _batch(layer: Layer) -> tuple[int, str]:
+    """Return the length of the batch axis, and how a formula says it: a network may put parts of an image there."""
+    images = layer.output[0] if len(layer.output) > 1 else 1
+    return images, f"·{images} in the batch" if images > 1 else ""
 
 
 def _linear(layer: Layer) -> list[Formula]:
@@ -87,6 +94,7 @@ def _linear(layer: Layer) -> list[Formula]:
     for size in layer.output[1:-1]:
         rows *= size
     places = f"·{rows} positions" if rows > 1 else ""
+    images, batch = _batch(layer)
     return [
         Formula(
             "parameters",
@@ -94,5 +102,5 @@ def _linear(layer: Layer) -> list[Formula]:
             f"{n_in}·{n_out}" + (f" + {bias}" if bias else ""),
             n_in * n_out + bias,
         ),
-        Formula("multiply-adds", "n_in·n_out per position", f"{n_in}·{n_out}{places}", n_in * n_out * rows),
+        Formula("multiply-adds", "n_in·n_out per position", f"{n_in}·{n_out}{places}{batch}", n_in * n_out * rows * images),
     ]

@@ -46,6 +46,7 @@ REASONS = {
     "tokens": "linear layers once instead of for each token",
     "attention": "no attention, which is no layer",
     "products": "no products of two activations, which are no layer",
+    "fixed": "no filters that do not learn",
     "direct": "no weights that are used without a call of their layer",
     "places": "convolutions in classes without Conv in their name at one place only",
     "transposed": "transposed convolutions at each output value instead of each input value",
@@ -147,13 +148,17 @@ def _run(name: str, network: nn.Module, inputs: list[Any], device: str) -> Torch
 
 @dataclass(frozen=True)
 class _Product:
-    """An operation with multiply-adds: in which module it ran, and the weights that one of its factors is made of."""
+    """An operation with multiply-adds: in which module it ran, and the weights that one of its factors is made of.
+
+    ``fixed``: a factor is a table of the network that does not learn, such as the filter of an anti-aliasing layer.
+    """
 
     module: nn.Module
     packet: Any
     transposed: bool
     weights: frozenset[int]
     macs: int
+    fixed: bool
 
 
 class _Products(TorchDispatchMode):
@@ -168,7 +173,7 @@ class _Products(TorchDispatchMode):
         # What is made of weights alone, and of which; kept alive, so that an id never names two tensors.
         self._made_of: dict[int, tuple[Tensor, frozenset[int]]] = {
             id(weight): (weight, frozenset((id(weight),))) for weight in network.parameters()
-        }
+        } | {id(table): (table, frozenset()) for table in network.buffers()}
 
     @contextmanager
     def followed(self) -> Iterator[None]:
@@ -197,9 +202,11 @@ class _Products(TorchDispatchMode):
         macs = multiply_adds(packet, args, kwargs, output)
         if macs:
             factors = args[1:3] if packet in (aten.addmm, aten.baddbmm) else args[:2]
-            weights = frozenset().union(*(self._weights_of(factor) or () for factor in factors))
+            origins = [self._weights_of(factor) for factor in factors]
+            weights = frozenset().union(*(origin or () for origin in origins))
+            fixed = not weights and any(origin is not None for origin in origins)
             transposed = packet is aten.convolution and args[6]
-            self.found.append(_Product(self.running[-1], packet, transposed, weights, macs))
+            self.found.append(_Product(self.running[-1], packet, transposed, weights, macs, fixed))
         return output
 
     def _note_origin(self, inputs: Iterable[Any], output: Any) -> None:
@@ -229,8 +236,8 @@ def _differences(statistics: torchinfo.ModelStatistics, products: _Products) -> 
         counted = [weight for weight in product.weights if theirs.get((module, weight))]
         if counted:
             ours[module, max(counted, key=lambda weight: theirs[module, weight])].append(product)
-        elif product.weights:
-            sums["direct"] += product.macs
+        elif product.weights or product.fixed:
+            sums["fixed" if product.fixed else "direct"] += product.macs
         else:
             sums["attention" if _is_attention(product, products.with_softmax) else "products"] += product.macs
     with_products = {module for module, _ in ours}

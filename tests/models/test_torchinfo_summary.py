@@ -110,6 +110,21 @@ def test_what_happens_outside_of_layers_is_told_apart() -> None:
     }
 
 
+class Blur(nn.Module):
+    """Smooths each channel with a filter that does not learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("filter", torch.full((1, 1, 3, 3), 1 / 9))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.get_buffer("filter").expand(3, 1, 3, 3), groups=3)
+
+
+def test_a_filter_that_does_not_learn_is_no_product_of_activations() -> None:
+    assert reasons(of_own(Blur)) == {"fixed": 3 * 9 * 36}
+
+
 class Tied(nn.Module):
     """Two layers with one weight; the first is called twice."""
 

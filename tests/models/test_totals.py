@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
 
 import cnn_explorer as cx
 import pytest
@@ -14,7 +13,7 @@ import torchvision
 from cnn_explorer.cli import show
 from cnn_explorer.cli.list import as_dict as listed
 from cnn_explorer.cli.show import show_as_dict
-from cnn_explorer.models.anatomy import compare, counting, external, layer_table, server, table_text
+from cnn_explorer.models.anatomy import compare, counting, external, formulas, layer_table, server, table_text
 from cnn_explorer.models.anatomy import torchinfo_summary as torchinfo_summaries
 from cnn_explorer.models.anatomy.external import NetworkSpec
 from cnn_explorer.models.anatomy.layer_table import Layer
@@ -23,6 +22,7 @@ from cnn_explorer.models.catalogue.notes import count_text, quantity
 from cnn_explorer.tui.networks import layer_tree
 from cnn_explorer.tui.networks.selection import NetworkSelection
 from support.families import FAMILIES
+from support.training import call
 from torch import Tensor, nn
 
 SMALLEST = {
@@ -71,8 +71,11 @@ def test_every_place_shows_the_same_totals(name: str) -> None:
         assert sum(count.parameters for count in counted) == stamped.parameters
 
 
-def test_show_ends_with_the_way_to_torchinfo_and_has_one_total(run_cli: Any) -> None:
-    text = run_cli("show", "vit_tiny_16").splitlines()
+def test_show_ends_with_the_way_to_torchinfo_and_has_one_total(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "show", "vit_tiny_16") == 0
+    text = capsys.readouterr().out.splitlines()
     assert text[-1] == "torchinfo's own summary, and what it counts otherwise: show vit_tiny_16 --torchinfo"
     assert [line for line in text if re.match(r"\s*(parameters|Total params)\b.*\d{3}$", line)] == [
         "  parameters     5,717,416"
@@ -299,3 +302,12 @@ def test_the_changes_add_up_to_the_difference_of_the_totals(older: str, newer: s
     moved = sum(change.parameters_after - change.parameters_before for change in changes)
     assert moved == after.parameters - before.parameters
     assert quantity(before.parameters) == table_text.cells(before, 0)[0][3]
+
+
+@pytest.mark.parametrize("name", ["cnn_lstm", "resnet20", "vit_nano"])
+def test_the_formulas_give_the_figures_of_the_row(name: str) -> None:
+    """CNN-LSTM has the strips of an image in the batch axis."""
+    for _, layer in external.anatomy_of(external.network_spec(name)).walk():
+        found = {formula.what: formula.value for formula in formulas.formulas(layer)}
+        if "multiply-adds" in found:
+            assert (found["parameters"], found["multiply-adds"]) == (layer.parameters, layer.macs), layer.name
