@@ -69,7 +69,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Network:
     """A network of the catalogue, as its paper has it.
 
-    ``parameters``: number of trainable values, ``macs``: multiply-adds for one image of the paper's size; both are 0
+    ``parameters``: number of values in all weights, ``macs``: multiply-adds for one image of the paper's size; both are 0
     for a network of your own whose note has not been counted. ``family`` is the architecture (its note), ``year``
     that of the paper.
     """

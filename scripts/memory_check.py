@@ -29,12 +29,12 @@ TEN = [
     ("resnet18", 16),
     ("vgg11_bn", 16),
     ("densenet_bc_100_12", 8),
-    ("mobilenet_v2_100", 16),
-    ("googlenet_bn", 16),
-    ("squeezenet1_1", 32),
-    ("shufflenet_v2_100", 16),
-    ("efficientnet_b0", 8),
-    ("vit_tiny_16", 8),
+    ("mobilenet_v2_100", 8),
+    ("googlenet_bn", 8),
+    ("squeezenet1_1", 8),
+    ("shufflenet_v2_100", 8),
+    ("efficientnet_b0", 4),
+    ("vit_tiny_16", 4),
     ("convnext_tiny", 4),
 ]
 OPTIMIZERS = ("sgd", "adam")

@@ -77,7 +77,9 @@ def _convolution(layer: Layer) -> list[Formula]:
     images, batch = _batch(layer)
     return [
         Formula("parameters", "k·k·C_in/g·C_out (+ C_out)", weights + (f" + {c_out}" if bias else ""), value + bias),
-        Formula("multiply-adds", "k·k·C_in/g·C_out·H·W", f"{weights}·{out_h}·{out_w}{batch}", value * out_h * out_w * images),
+        Formula(
+            "multiply-adds", "k·k·C_in/g·C_out·H·W", f"{weights}·{out_h}·{out_w}{batch}", value * out_h * out_w * images
+        ),
     ]
 
 
@@ -102,5 +104,7 @@ def _linear(layer: Layer) -> list[Formula]:
             f"{n_in}·{n_out}" + (f" + {bias}" if bias else ""),
             n_in * n_out + bias,
         ),
-        Formula("multiply-adds", "n_in·n_out per position", f"{n_in}·{n_out}{places}{batch}", n_in * n_out * rows * images),
+        Formula(
+            "multiply-adds", "n_in·n_out per position", f"{n_in}·{n_out}{places}{batch}", n_in * n_out * rows * images
+        ),
     ]

@@ -59,10 +59,21 @@ def load_script():
 
 
 CHECK = load_script()
-SMALL = [("lenet5", 32), ("resnet20", 8), ("squeezenet1_1", 4), ("vit_nano", 8), ("densenet_bc_100_12", 1), ("capsnet", 2)]
+SMALL = [
+    ("lenet5", 32),
+    ("resnet20", 8),
+    ("squeezenet1_1", 4),
+    ("vit_nano", 8),
+    ("densenet_bc_100_12", 1),
+    ("capsnet", 2),
+]
 MEMORY_CASES = [
     *SMALL,
-    *(pytest.param(name, batch, marks=pytest.mark.slow) for name, largest in CHECK.TEN for batch in (largest // 4, largest)),
+    *(
+        pytest.param(name, batch, marks=pytest.mark.slow)
+        for name, largest in CHECK.TEN
+        for batch in (largest // 4, largest)
+    ),
 ]
 
 
@@ -188,7 +199,7 @@ class InPlace(nn.Module):
 
 
 def frozen(network: nn.Module) -> nn.Module:
-    for parameter in list(network.children())[0].parameters():
+    for parameter in next(network.children()).parameters():
         parameter.requires_grad_(False)
     return network
 
@@ -198,7 +209,9 @@ def frozen(network: nn.Module) -> nn.Module:
     [
         InPlace,
         lambda: frozen(InPlace()),
-        lambda: frozen(nn.Sequential(nn.Sequential(nn.Conv2d(8, 64, 3), nn.ReLU()), nn.Flatten(), nn.Linear(64 * 36, 5))),
+        lambda: frozen(
+            nn.Sequential(nn.Sequential(nn.Conv2d(8, 64, 3), nn.ReLU()), nn.Flatten(), nn.Linear(64 * 36, 5))
+        ),
         lambda: nn.Sequential(*[nn.Conv2d(8, 8, 3, padding=1)] * 4, nn.Flatten(), nn.Linear(512, 5)),
         lambda: OfTorch(),
     ],

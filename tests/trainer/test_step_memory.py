@@ -75,7 +75,9 @@ def real(plan: Plan, config: RunConfig) -> tuple[int, int]:
     counter.hold((images, targets))
     mirrored = config.recipe.tta == "flip"
     with counter:
-        evaluate(session.updater.eval_model, [(images, targets)], session.num_classes, session.precision, mirrored=mirrored)
+        evaluate(
+            session.updater.eval_model, [(images, targets)], session.num_classes, session.precision, mirrored=mirrored
+        )
     return update, counter.peak
 
 
@@ -102,7 +104,9 @@ def test_mirror_images_take_memory_in_the_evaluation(home: Path) -> None:
 
 def test_a_frozen_backbone_has_no_gradients_and_no_state(home: Path) -> None:
     config = planned().config
-    head = tuple(name for name, _ in weight_files.build_on_meta(config.network).named_parameters() if name.startswith(HEAD))
+    head = tuple(
+        name for name, _ in weight_files.build_on_meta(config.network).named_parameters() if name.startswith(HEAD)
+    )
     first = InitialWeights("torchvision", "x", "", newly_initialised=head)
     network = replace(config.network, pretrained=first)
     config = replace(config, network=network)

@@ -146,7 +146,9 @@ def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
         lines.append(f"{name:<11} {quantity(before)} → {quantity(after)} ({change_text(before, after)})")
         learning = [summary.get("trainable", summary["parameters"]) for summary in (older, newer)]
         if key == "parameters" and learning != [before, after]:
-            lines.append(f"{'learning':<11} {quantity(learning[0])} → {quantity(learning[1])} ({change_text(*learning)})")
+            lines.append(
+                f"{'learning':<11} {quantity(learning[0])} → {quantity(learning[1])} ({change_text(*learning)})"
+            )
     lines.append(f"{'depth':<11} {older['depth']} → {newer['depth']} layers with weights on the longest path")
     sees = f"{layer_tree.receptive_field(older)} → {layer_tree.receptive_field(newer)}"
     lines.append(f"{'sees':<11} {sees} (pixels a side of the image)")
