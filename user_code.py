@@ -146,6 +146,11 @@ class _Narration(io.TextIOBase):
             self.write("\n")
 
 
+def prints_dropped() -> contextlib.AbstractContextManager[object]:
+    """Drop what is printed on stdout meanwhile: what a network says in runs that are only timed. stderr is left."""
+    return contextlib.redirect_stdout(io.StringIO())
+
+
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
     """Drop what the person's code prints, in runs of its network that nobody asked for."""

@@ -109,6 +109,7 @@ def start(
 def main() -> None:
     """Run the command line; an error that a person can act on is one line without a traceback."""
     _configure_streams()
+    output.tracebacks_wanted = False
     try:
         sys.exit(_run())
     except (UsageError, WorkError) as error:

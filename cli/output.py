@@ -25,7 +25,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace the file where it 
 
 def _show_tracebacks(wanted: bool) -> bool:
     global tracebacks_wanted
-    tracebacks_wanted = tracebacks_wanted or wanted
+    tracebacks_wanted = wanted
     return wanted
 
 

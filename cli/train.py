@@ -125,6 +125,7 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
     from ..settings import runs_folder
     from ..trainer.devices.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
     from ..trainer.launch.execute import is_alone
+    from ..user_code import prints_dropped
 
     others = OtherWork()
     alone = alone and is_alone(runs_folder(request.run.runs))
@@ -139,13 +140,16 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
     assignment = train_devices.assign_devices(
         request.engine.devices, None if device is None else str(device), len(each)
     )
-    found = [
-        planner.plan(one, log, assignment.of(number, alone=alone and not crowded)) for number, one in enumerate(each)
-    ]
+    with prints_dropped():  # but for those of the first run, which tries the network
+        found = [
+            planner.plan(one, log, assignment.of(number, alone=alone and not crowded))
+            for number, one in enumerate(each)
+        ]
     if crowded and usable_cores() > 1 and any("threads" not in plan.choice.fixed for plan in found):
         log(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
     wanted = request.engine.calibrate
-    return [calibrate.resolve(plan, log, wanted=wanted, measure=measure) for plan in found], assignment
+    with prints_dropped():
+        return [calibrate.resolve(plan, log, wanted=wanted, measure=measure) for plan in found], assignment
 
 
 def _find_rates(request: TrainRequest) -> int:

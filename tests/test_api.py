@@ -365,6 +365,7 @@ def test_an_error_in_the_persons_forward_is_one_line(own: Path) -> None:
             {},
             "no parameters that",
         ),
+        (nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Softmax(1)), {}, "returns probabilities"),
         (nn.Conv2d(1, 10, 3), {"name": "a b"}, "name: 'a b' must be letters"),
         ("lenet5", {"name": "x"}, "is for a network of your own"),
         ("resnt18", {}, "did you mean 'resnet18'"),

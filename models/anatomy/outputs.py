@@ -10,6 +10,8 @@ from torch import Tensor
 
 DEEPEST = 8
 """Levels of containers that are opened: one may hold itself."""
+MOST_NAMED = 6
+"""Tensors that a line names."""
 
 
 def named_tensors(value: Any, name: str = "", level: int = 0) -> Iterator[tuple[str, Tensor]]:
@@ -44,8 +46,11 @@ def describe_outputs(value: Any) -> str:
     """Return a line that names what is in a container, "" for a tensor: "a dict: logits 10, features 64×8×8"."""
     if isinstance(value, Tensor):
         return ""
-    parts = (f"{name} {_shape(tensor)}" for name, tensor in named_tensors(value))
-    return f"a {type(value).__name__}: {', '.join(parts)}"
+    found = list(named_tensors(value))
+    parts = [f"{'' if name.isdigit() else name} {_shape(tensor)}".strip() for name, tensor in found[:MOST_NAMED]]
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}: {', '.join(parts)}{more}"
 
 
 def _shape(tensor: Tensor) -> str:

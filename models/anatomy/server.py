@@ -182,10 +182,11 @@ def _row(layer: Any) -> dict[str, Any]:
     from . import formulas, walk
 
     own = {name: value for name, value in vars(layer).items() if name != "children"}
+    broke_off = layer.executed and not layer.output
     return {
         **own,
-        "phrase": walk.phrase(layer),
-        "formulas": [asdict(formula) for formula in formulas.formulas(layer)],
+        "phrase": "" if broke_off else walk.phrase(layer),
+        "formulas": [] if broke_off else [asdict(formula) for formula in formulas.formulas(layer)],
         "children": [_row(child) for child in layer.children],
     }
 

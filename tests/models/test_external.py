@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import socket
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import cnn_explorer as cx
 import pytest
 import timm
+import torch
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.anatomy import external
+from torchvision import models as zoo
 
 
 def parameters(name: str, **options) -> int:
@@ -89,3 +96,212 @@ def test_shapes_that_are_none(text: str) -> None:
 def test_shapes() -> None:
     assert external.parse_shape("3x224x224") == (3, 224, 224)
     assert external.parse_shape("3×16×112×112") == (3, 16, 112, 112)
+
+
+def test_several_shapes_and_number_formats() -> None:
+    found = external.parse_inputs(["3x32x32", "10", "16:int64"])
+    assert [(one.shape, one.dtype) for one in found] == [((3, 32, 32), ""), ((10,), ""), ((16,), "int64")]
+    assert external.parse_inputs(["16:int64"])[0].dtype == "int64" and external.parse_inputs([]) == ()
+
+
+@pytest.mark.parametrize(
+    "texts", [["10"], ["3x32x32", "1x2x3x4x5"], ["3x32x32", "16:int65"], ["3x32x32", "0"], ["a", "b"]]
+)
+def test_inputs_that_are_none(texts: list[str]) -> None:
+    with pytest.raises(UsageError, match="--input"):
+        external.parse_inputs(texts)
+
+
+OWN = """
+from dataclasses import dataclass
+import torch
+from torch import nn
+
+
+class TwoIn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.words, self.head = nn.Conv2d(3, 4, 3), nn.Embedding(50, 6), nn.Linear(10, 5)
+
+    def forward(self, image, words):
+        both = torch.cat([self.conv(image).mean((2, 3)), self.words(words).mean(1)], 1)
+        return {"logits": self.head(both), "maps": {"first": self.conv(image)}}
+
+
+@dataclass
+class Found:
+    scores: torch.Tensor
+    maps: torch.Tensor
+
+
+class Packs(nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, 4, 3)
+
+    def forward(self, x):
+        maps = super().forward(x)
+        return Found(maps.mean((2, 3)), maps)
+
+
+class Double(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 4, 3), nn.Flatten())
+        self.double()
+
+
+class Nothing(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+class Counts(nn.Module):
+    RUNS = 0
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3 * 41 * 41, 5)
+
+    def forward(self, x):
+        print("it runs")
+        return self.head(x.flatten(1))
+
+
+class Large(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(60_000, 10_000)
+
+    def forward(self, x):
+        return x if x.sum() > 0 else self.head(x)
+
+
+class Window(nn.Sequential):
+    def __init__(self):
+        pool = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 3, 3))
+        super().__init__(pool, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(3 * 9 * 9, 5))
+
+
+def side(image_size):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2 if image_size % 16 == 0 else 7, 5))
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of one's own with ``own_nets.py``, which is the working directory."""
+    (tmp_path / "own_nets.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    yield tmp_path
+    sys.path[:] = before
+    sys.modules.pop("own_nets", None)
+
+
+def traced(name: str, *shapes: str) -> external.Traced:
+    return external.traced_network(external.network_spec(name, inputs=external.parse_inputs(shapes)))
+
+
+def test_several_inputs_and_a_packed_output(own: Path) -> None:
+    found = traced("own_nets.py:TwoIn", "3x32x32", "16:int64")
+    assert found.remarks == ("returns a dict: logits 5, maps.first 4×30×30",)
+    assert found.tree.inputs == ((1, 3, 32, 32), (1, 16)) and found.tree.output == (1, 5)
+    assert [row.name for _, row in found.tree.walk() if row.kind == "module"] == ["", "conv", "words", "head", "conv"]
+    with pytest.raises(UsageError, match=r"takes several inputs; give each its shape.*own_nets.py, line 12"):
+        traced("own_nets:TwoIn", "3x32x32")
+    packed = traced("own_nets:Packs", "3x32x32")
+    assert packed.tree.output == (1, 4) and packed.remarks == ("returns a Found: scores 4, maps 4×30×30",)
+
+
+def test_the_same_from_python(own: Path) -> None:
+    sys.path.insert(0, str(own))
+    module = importlib.import_module("own_nets")
+    found = cx.anatomy(module.TwoIn(), input=((3, 32, 32), "16:int64"))
+    assert found.output == (5,) and "returns a dict: logits 5" in str(found)
+    assert cx.anatomy(module.TwoIn, input=[[3, 32, 32], "16:int64"]).parameters == found.parameters
+    for wrong in (((3, 32, 32), (0,)), ((3, 32, 32), 7), "3x32x32", ((3, 32, 32), "x")):
+        with pytest.raises(UsageError, match="input"):
+            cx.anatomy(module.TwoIn(), input=wrong)  # pyright: ignore[reportArgumentType] what is refused
+
+
+def test_double_precision_and_no_parameters(own: Path) -> None:
+    assert traced("own_nets:Double", "3x8x8").tree.parameters == 112
+    assert traced("own_nets:Nothing", "3x8x8").tree.output == (1, 3)
+
+
+def test_all_sizes_that_work_are_found_in_silence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match=r"squares of 41 pixels work$"):
+        traced("own_nets:Counts", "3x224x224")
+    assert capfd.readouterr().out.count("it runs") == 1
+    with pytest.raises(UsageError, match=r"squares of 40 to 43 pixels work$"):
+        traced("own_nets:Window", "3x64x64")
+    with pytest.raises(UsageError, match=r"squares whose side is a multiple of 16 work: 96 or 112$"):
+        traced("own_nets:side", "3x100x100")
+
+
+def test_the_table_ends_at_the_layer_that_failed(own: Path) -> None:
+    with pytest.raises(external.CannotRun) as caught:
+        traced("own_nets:Window", "3x64x64")
+    tree = caught.value.tree
+    assert tree is not None
+    rows = [(row.name, row.output, row.failed) for _, row in tree.walk()]
+    assert rows[1:4] == [("0", (1, 3, 30, 30), False), ("0.0", (1, 3, 32, 32), False), ("0.1", (1, 3, 30, 30), False)]
+    assert rows[-1] == ("3", (), True) and [failed for *_, failed in rows].count(True) == 1
+    assert "675 = 3×15×15 values arrive, this Linear expects 243 = 3×9×9; write 675" in str(caught.value)
+
+
+def test_a_network_too_large_for_real_numbers_is_not_built_with_them(own: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"cannot be run without real numbers and is too large.*600,010,000 parameters"
+    ):
+        traced("own_nets:Large", "3x8x8")
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network, and no folder to keep weights in."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("there is no network here")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file" / "cache"))
+
+
+SLOW = pytest.mark.slow
+SOME = ("fcn_resnet50", "lraspp_mobilenet_v3_large", "deeplabv3_resnet50")
+
+
+@pytest.mark.usefixtures("cut_off")
+@pytest.mark.parametrize(
+    "name", [*SOME, *(pytest.param(name, marks=SLOW) for name in zoo.list_models() if name not in SOME)]
+)
+def test_every_name_of_torchvision_is_shown_and_downloads_nothing(name: str) -> None:
+    spec = external.network_spec(f"torchvision:{name}")
+    found = external.traced_network(spec)
+    with torch.device("meta"):
+        made = spec.make() if not name.startswith("regnet") else None
+    counted = sum(weight.numel() for weight in made.parameters()) if made is not None else found.tree.parameters
+    assert found.tree.output and found.tree.parameters == counted > 100_000
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_figures_of_torchvision_that_were_missing() -> None:
+    assert parameters("torchvision:regnet_y_400mf") == 4_344_144
+    assert parameters("torchvision:vit_h_14") == 632_045_800
+    assert parameters("torchvision:raft_small") == 990_162
+    vit = external.network_spec("torchvision:vit_b_16", image_size=32)
+    assert external.anatomy_of(vit).parameters == 86_567_656 - 192 * 768
+
+
+def test_clips_take_an_image_size() -> None:
+    spec = external.network_spec("torchvision:r3d_18", image_size=32)
+    assert spec.shape == (3, 16, 32, 32) and external.anatomy_of(spec).parameters == 33_371_472
+
+
+def test_what_the_figures_of_a_detector_depend_on_is_said() -> None:
+    name = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
+    words = "\n".join(external.traced_network(external.network_spec(name)).remarks)
+    assert "multiply-adds depend on how many boxes are kept" in words
+    assert "images of 224×224 are resized to 320×320 first" in words
+    assert "24,400 parameters more than the 19,386,354 that torchvision publishes" in words

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cnn_explorer as cx
 import pytest
-from support.faulty_networks import FAULTY, ODD, Faulty
-from support.training import call
+import torch
+from cnn_explorer.cli import train_command
+from cnn_explorer.errors import UsageError
+from cnn_explorer.models.anatomy import external, server
+from cnn_explorer.models.catalogue import registry
+from cnn_explorer.trainer.planning import planner
+from support.faulty_networks import FAULTY, HEAD, ODD, Faulty, module
+from support.training import asked, call
 
 QUICK = ("--threads", "1", "--device", "cpu", "--no-calibrate", "--plan")
 IMAGE = ("--input", "1x28x28")
@@ -74,5 +83,171 @@ def test_an_odd_network_is_shown_and_planned(
     (folder / f"{name}.py").write_text(ODD[name])
     code, printed, line = said_by(monkeypatch, capsys, "show", f"{name}.py:Net", "--layers", *IMAGE)
     assert (code == 0 and "conv" in printed) or name == "function", line
-    code, printed, line = said_by(monkeypatch, capsys, "train", f"{name}.py:Net", *QUICK)
-    assert code == 0 and "parameters) on digits" in printed, line
+    assert planner.plan(asked(f"{name}.py:Net", recipe={"epochs": 1}), print).config.network.parameters > 0
+
+
+OF_A_FOLDER = (
+    "syntax",
+    "needs_arguments",
+    "endless_recursion",
+    "factory_returns_list",
+    "typo_in_forward",
+    "wrong_linear",
+)
+OF_A_FOLDER += ("exit_in_forward", "returns_nothing", "softmax", "fails_in_training", "dictionary")
+
+
+@pytest.mark.parametrize("name", OF_A_FOLDER)
+def test_a_network_of_the_folder_of_ones_own_architectures_is_told_alike(
+    name: str, folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faulty = FAULTY[name]
+    note = '+++\ntitle = "Odd"\nyear = 2026\ninput = [1, 28, 28]\nclasses = 10\n\n[variants.odd]\n+++\nOdd.\n'
+    (home / "models" / "odd.md").write_text(note)
+    builder = "\ndef odd(num_classes, in_channels, image_size): return Net()\n"
+    if name in ("needs_arguments", "factory_returns_list"):
+        builder = "\nodd = Net\n"
+    (home / "models" / "odd.py").write_text(faulty.text + builder)
+    registry.forget()
+    for words in (("show", "odd"), ("compare", "odd", "tiny"), ("train", "odd", *QUICK)):
+        if faulty.shows and words[0] != "train":
+            continue
+        code, _, line = said_by(monkeypatch, capsys, *words)
+        assert code == 2 and f"(odd.py, line {faulty.line})" in line, line
+    assert not (home / "runs").exists()
+    if not faulty.shows:
+        reply = server.answer(json.dumps({"id": 3, "ask": "layers", "network": "odd"}))
+        told = reply.get("error") or reply["answer"]["problem"]
+        assert reply["id"] == 3 and f"(odd.py, line {faulty.line})" in told and "\n" not in told
+
+
+def test_the_helper_process_gives_the_table_up_to_the_failure(folder: Path) -> None:
+    (folder / "wrong_linear.py").write_text(FAULTY["wrong_linear"].text)
+    question = {"id": 1, "ask": "layers", "network": "wrong_linear.py:Net", "shape": [1, 28, 28]}
+    answer = server.answer(json.dumps(question))["answer"]
+    assert "2704 = 4×26×26 values arrive" in answer["problem"]
+    assert [(row["name"], row["failed"]) for row in answer["tree"]["children"]] == [("conv", False), ("head", True)]
+
+
+def test_show_prints_the_table_up_to_the_failure_and_json_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "wrong_linear.py").write_text(FAULTY["wrong_linear"].text)
+    words = ("show", "wrong_linear.py:Net", *IMAGE)
+    code, printed, _ = said_by(monkeypatch, capsys, *words)
+    rows = [row.split() for row in printed.splitlines() if row.strip()]
+    assert code == 2 and rows[-1][:2] == ["head", "Linear"] and "fails here" in printed
+    assert any(row[:4] == ["conv", "Conv2d", "3×3", "4×26×26"] for row in rows)
+    for more in (("--json",), ("--output", str(folder / "table.txt"))):
+        assert said_by(monkeypatch, capsys, *words, *more)[:2] == (2, "")
+    assert not (folder / "table.txt").exists()
+
+
+def test_traceback_shows_all_of_it_and_the_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "key_error.py").write_text(FAULTY["key_error"].text)
+    for words in (("show", "key_error.py:Net", *IMAGE), ("train", "key_error.py:Net", *QUICK)):
+        assert call(monkeypatch, *words, "--traceback") == 2
+        printed = capsys.readouterr().err
+        assert "Traceback (most recent call last)" in printed and "return self.layers['conv'](x)  # HERE" in printed
+        assert printed.splitlines()[-1].startswith("cnn-explorer: network: 'key_error:Net'")
+        assert call(monkeypatch, *words) == 2
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_fault_of_the_network(folder: Path) -> None:
+    (folder / "interrupted.py").write_text(module(forward="raise KeyboardInterrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        external.anatomy_of(external.network_spec("interrupted.py:Net", shape=(1, 28, 28)))
+
+
+def test_what_a_network_prints_stays_away_from_stdout(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "prints.py").write_text("print('imported')\n" + ODD["prints"])
+    assert call(monkeypatch, "show", "prints.py:Net", "--json", *IMAGE) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["parameters"] == 90
+    assert printed.err.splitlines() == ["imported", "built", "runs"]
+    assert call(monkeypatch, "train", "prints.py:Net", "--json", *QUICK) == 0
+    assert json.loads(capsys.readouterr().out)["network"]["parameters"] == 90
+
+
+def test_real_numbers_and_log_probabilities_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("reads_values", "rates", "log_softmax"):
+        (folder / f"{name}.py").write_text(ODD[name])
+        assert call(monkeypatch, "show", f"{name}.py:Net", *IMAGE) == 0
+        is_told = "traced with real numbers: the forward depends on values" in capsys.readouterr().out
+        assert is_told == (name == "reads_values")
+    planned = planner.plan(asked("log_softmax.py:Net", recipe={"epochs": 1}), print)
+    assert any("returns log-probabilities (log_softmax)" in remark for remark in planned.remarks)
+    planned = planner.plan(asked("rates.py:Net", recipe={"epochs": 1}), print)
+    assert not any("log-prob" in remark for remark in planned.remarks)
+
+
+def test_trying_a_network_changes_nothing_random(folder: Path) -> None:
+    (folder / "reads_values.py").write_text(ODD["reads_values"])
+    state = torch.get_rng_state()
+    external.anatomy_of(external.network_spec("reads_values.py:Net", shape=(1, 28, 28)))
+    planner.plan(asked("reads_values.py:Net", recipe={"epochs": 1}), print)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (("mobile_former_26m", "--batch-size", "1"), True),
+        (("mobile_former_26m", "--batch-size", "5", "--set", "accumulate=4"), True),
+        (("mobile_former_26m", "--batch-size", "6", "--set", "accumulate=3"), False),
+        (("resnet18", "--stem", "imagenet", "--image-size", "28", "--batch-size", "1"), True),
+        (("lenet5", "--batch-size", "1"), False),
+        (("own.py:Net", "--batch-size", "1"), True),
+    ],
+)
+def test_a_single_image_that_a_norm_refuses_is_told_before_there_is_a_run(
+    words: tuple[str, ...], refused: bool, folder: Path, home: Path
+) -> None:
+    (folder / "own.py").write_text(
+        HEAD + "def Net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.BatchNorm1d(10))\n"
+    )
+    request = train_command.from_argv([*words, "--threads", "1", "--device", "cpu", "--epochs", "1"])
+    if not refused:
+        planner.plan(request, print)
+        return
+    with pytest.raises(UsageError, match=r"batch-size: . leaves a single image.* and a norm of .* needs more values"):
+        planner.plan(request, print)
+
+
+@pytest.mark.parametrize("name", ["no_super", "wrong_linear", "exit_in_forward"])
+def test_python_raises_one_line(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faulty = FAULTY[name]
+    (folder / f"{name}.py").write_text(faulty.text)
+    monkeypatch.syspath_prepend(str(folder))
+    made = vars(importlib.import_module(name))["Net"]
+    for network in (f"{name}.py:Net", made):
+        with pytest.raises(UsageError, match=re.escape(f"({name}.py, line {faulty.line})")):
+            cx.anatomy(network, (1, 28, 28))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (":Net", "names no module; write torchvision:NAME"),
+        ("odd_nets:", "has nothing to call named ''; choose one of Net"),
+        ("odd_nets:nothere", "has nothing to call named 'nothere'; choose one of Net"),
+        ("odd_nets.py", "is a file; name the class or function in it: file.py:Net"),
+        ("gone.py:Net", "cannot be imported: there is no file gone.py"),
+        ("timm:nonexist", "is not in timm"),
+        ("json.py:Net", "is the name of another module; rename the file"),
+    ],
+)
+def test_names_that_are_none(
+    name: str, words: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in ("odd_nets.py", "json.py"):
+        (folder / file).write_text("class Net: pass\n")
+    code, _, line = said_by(monkeypatch, capsys, "show", name)
+    assert code == 2 and words in line and not line.rstrip().endswith(";")
