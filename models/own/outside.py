@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from ... import user_code
 from ...errors import UsageError, nearest
@@ -65,6 +67,16 @@ def build(name: str, *, num_classes: int, in_channels: int, image_size: int, fol
         if source == TORCHVISION:
             return _torchvision(name, rest, num_classes, in_channels, image_size)
         return _timm(rest, num_classes, in_channels, image_size)
+
+
+def with_all_weights(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+    """Return the network after lazy layers got their weights, from an image of ``shape``; its mode is as before."""
+    if any(is_lazy(weight) for weight in network.parameters()):
+        training = network.training
+        with torch.no_grad(), user_code.one_line(type(network).__name__, "cannot be run", type(network)):
+            network.eval()(torch.zeros((1, *shape)))
+        network.train(training)
+    return network
 
 
 def made(name: str, given: Mapping[str, object]) -> nn.Module:

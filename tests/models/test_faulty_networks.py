@@ -18,7 +18,7 @@ from cnn_explorer.models.anatomy import external, server
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.planning import planner
 from support.faulty_networks import FAULTY, HEAD, ODD, Faulty, module
-from support.training import asked, call
+from support.training import asked, call, same, weights_of
 
 QUICK = ("--threads", "1", "--device", "cpu", "--no-calibrate", "--plan")
 IMAGE = ("--input", "1x28x28")
@@ -251,3 +251,15 @@ def test_names_that_are_none(
         (folder / file).write_text("class Net: pass\n")
     code, _, line = said_by(monkeypatch, capsys, "show", name)
     assert code == 2 and words in line and not line.rstrip().endswith(";")
+
+
+@pytest.mark.parametrize("name", ["lazy", "shared", "reads_values", "tuple_in_training"])
+def test_an_odd_network_is_trained_and_loaded(
+    name: str, folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / f"{name}.py").write_text(ODD[name])
+    words = ("--threads", "1", "--device", "cpu", "--no-calibrate", "--epochs", "1", "--batch-size", "640")
+    assert call(monkeypatch, "train", f"{name}.py:Net", *words) == 0
+    (run,) = (home / "runs").iterdir()
+    assert json.loads((run / "run.json").read_text())["network"]["name"] == f"{name}:Net"
+    assert same(dict(cx.load(run).state_dict()), weights_of(run, "best"))

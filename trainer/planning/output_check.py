@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ... import user_code
 from ...errors import UsageError
@@ -30,10 +31,16 @@ from .networks import Network
 BATCHES = 2
 BATCH = 2
 LARGE = 20_000_000
-"""Parameters from which on one batch has to do."""
+"""Parameters of the largest network that is tried with real numbers, unless it needs them to be tried at all."""
 TOO_LARGE = 500_000_000
-"""Parameters of a network of which no batch is tried."""
+"""Parameters of a network that is never tried with them."""
+MACS_OF_TWO, MACS_OF_ONE = 300_000_000, 2_000_000_000
+"""Multiply-adds for an image up to which two batches are tried, and up to which one is."""
 TOLERANCE = 1e-3
+PROBABILITIES = (
+    "returns probabilities (rows ≥ 0 that add up to 1), and the loss takes the softmax itself: "
+    "leave the softmax out and return the scores before it"
+)
 
 
 def is_unknown(network: Network) -> bool:
@@ -44,24 +51,57 @@ def is_unknown(network: Network) -> bool:
 
 
 def check(network: Network, config: NetworkConfig, dataset: str, log: Log) -> None:
-    """UsageError where the network of a person cannot be trained as it is; a remark is told to ``log``."""
+    """UsageError where the network of a person cannot be trained as it is; a remark is told to ``log``.
+
+    It is tried without values first, which costs nothing and shows the kind of most faults; then, where that takes no
+    longer than a moment, on random images.
+    """
     if not is_unknown(network) or config.parameters > TOO_LARGE:
         return
-    remark = ""
     with random_state_kept(), user_code.silent():
         torch.manual_seed(0)
-        built = weight_files.build(config).train()
-        trial = _Trial(built, config, dataset)
-        for _ in range(1 if config.parameters > LARGE else BATCHES):
-            with user_code.one_line(config.name, "fails in training", type(built)):
-                images = torch.randn(BATCH, config.in_channels, config.image_size, config.image_size)
-                outputs = built(images)
-            scores = trial.scores(outputs)
-            trial.check_values(scores)
-            trial.check_gradient(outputs, images)
-        remark = trial.remark()
+        macs = _try_without_values(config, dataset)
+        batches = 1 if macs is None else 0 if config.parameters > LARGE else BATCHES if macs <= MACS_OF_TWO else 1
+        if macs is not None and macs > MACS_OF_ONE:
+            batches = 0
+        remark = _try_values(config, dataset, batches) if batches else ""
     if remark:
         log(remark)
+
+
+def _try_without_values(config: NetworkConfig, dataset: str) -> int | None:
+    """Return the multiply-adds for an image; None where the network cannot run without values. UsageError."""
+    try:
+        with torch.device("meta"):
+            built = weight_files.build(config).train()
+            with FlopCounterMode(display=False) as counter:
+                outputs = built(torch.empty(BATCH, config.in_channels, config.image_size, config.image_size))
+    except BaseException as error:  # told by the run with values, which may as well go through
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return None
+    trial = _Trial(built, config, dataset)
+    scores = trial.scores(outputs)
+    trial.check_kind(scores)
+    if not hasattr(built, "training_loss") and type(scores.grad_fn).__name__.startswith("SoftmaxBackward"):
+        raise trial.refused(PROBABILITIES)
+    return counter.get_total_flops() // 2 // BATCH
+
+
+def _try_values(config: NetworkConfig, dataset: str, batches: int) -> str:
+    """Try training steps on random images; return what a person should know, "" for nothing. UsageError."""
+    with user_code.one_line(config.name, "cannot be built"):
+        built = weight_files.build(config).train()
+    trial = _Trial(built, config, dataset)
+    for _ in range(batches):
+        with user_code.one_line(config.name, "fails in training", type(built)):
+            images = torch.randn(BATCH, config.in_channels, config.image_size, config.image_size)
+            outputs = built(images)
+        scores = trial.scores(outputs)
+        trial.check_kind(scores)
+        trial.check_values(scores)
+        trial.check_gradient(outputs, images)
+    return trial.remark()
 
 
 @dataclass
@@ -78,14 +118,17 @@ class _Trial:
         """Return the scores in what the network returned. UsageError unless they are a row for each image."""
         return scores_in(outputs, self.network, self.config.name, self.config.num_classes, self.dataset)
 
-    def check_values(self, scores: Tensor) -> None:
-        """UsageError for scores that cannot be learnt from, and for probabilities."""
+    def check_kind(self, scores: Tensor) -> None:
+        """UsageError for scores that cannot be learnt from."""
         if not scores.is_floating_point():
             raise self.refused(f"returns whole numbers ({_dtype(scores)}); return the scores, without argmax")
-        if not bool(torch.isfinite(scores).all()):
-            raise self.refused("returns infinite scores or NaN for random images")
         if not scores.requires_grad:
             raise self.refused("returns scores without a gradient (detach(), .data or no_grad() in its forward)")
+
+    def check_values(self, scores: Tensor) -> None:
+        """UsageError for infinite scores; note whether they are probabilities or logarithms of such."""
+        if not bool(torch.isfinite(scores).all()):
+            raise self.refused("returns infinite scores or NaN for random images")
         values = scores.detach().double()
         sums_to_one = bool(((values.exp().sum(1) - 1).abs() < TOLERANCE).all())
         self.are_logarithms = self.are_logarithms and sums_to_one and self.config.num_classes > 1
@@ -96,11 +139,7 @@ class _Trial:
         """UsageError where the loss, which may be the network's own, has no gradient or an infinite one."""
         own_loss = getattr(self.network, "training_loss", None)
         if self.are_probabilities and own_loss is None:
-            hint = (
-                "returns probabilities (rows ≥ 0 that add up to 1), and the loss takes the softmax itself: "
-                "leave the softmax out and return the scores before it"
-            )
-            raise self.refused(hint)
+            raise self.refused(PROBABILITIES)
         targets = torch.arange(BATCH) % self.config.num_classes
         with user_code.one_line(self.config.name, "fails in training", type(self.network)):
             if own_loss is None:
@@ -168,7 +207,9 @@ def check_single_image(config: NetworkConfig, recipe: Recipe, ranks: int) -> Non
     try:
         with random_state_kept(), user_code.silent(), torch.no_grad(), torch.device("meta"):
             weight_files.build(config).train()(torch.empty(shape))
-    except Exception as error:  # other faults are told by those who look for them
+    except BaseException as error:  # other faults are told by those who look for them
+        if isinstance(error, KeyboardInterrupt):
+            raise
         if "more than 1 value per channel" in str(error):
             parts = f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else ""
             hint = (

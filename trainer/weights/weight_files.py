@@ -184,7 +184,14 @@ def view_of(checkpoint: Path) -> Callable[[Tensor], Tensor]:
 
 
 def build(config: NetworkConfig) -> nn.Module:
-    """Return the network of a configuration with its chance weights. UsageError where it cannot be built."""
+    """Return the network of a configuration with its chance weights. UsageError where it cannot be built.
+
+    Lazy layers have their weights, for images of the configuration.
+    """
+    return outside.with_all_weights(_built(config), (config.in_channels, config.image_size, config.image_size))
+
+
+def _built(config: NetworkConfig) -> nn.Module:
     if outside.is_outside(config.name):
         sizes = {
             "num_classes": config.num_classes,
