@@ -431,6 +431,22 @@ def wait_for(condition) -> None:
         time.sleep(0.01)
 
 
+def test_charts_are_drawn_for_each_request_and_else_only_for_news(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path, NAMES[0], "finished")
+    run.write(train_record(1))
+    told: list[Drawn] = []
+    reader = ChartReader(told.append, Followers(), every_s=0.0)
+    for drawings in (1, 2):  # an equal request too: what was drawn for the first may have been thrown away
+        wanted = Wanted(tuple(charted(run)), CHARTS, View("step"))
+        for _ in range(3):
+            reader._step(wanted)
+        assert len(told) == drawings
+    run.write(train_record(2))
+    for _ in range(3):
+        reader._step(wanted)
+    assert len(told) == 3 and told[-1].runs[0].records == 2
+
+
 def test_a_long_file_is_sketched_first_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = FakeRun(tmp_path, NAMES[0], "finished")
     lines = [json.dumps(train_record(step, loss=50.0 if step == 4321 else 1.0)) + "\n" for step in range(9000)]

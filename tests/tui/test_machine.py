@@ -6,8 +6,9 @@ import math
 import os
 import subprocess
 import sys
-import threading
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -151,29 +152,40 @@ def test_sparklines_keep_their_width_gaps_and_extremes() -> None:
 
 def test_a_load_is_measured_over_a_stretch_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked twice at once, psutil answers 0 or 100 % whatever the load is."""
+    asked: list[float] = []
+    told: list[Readings] = []
+    monkeypatch.setattr(machine.psutil, "cpu_percent", lambda: asked.append(now) or 50.0)
+    sampler = Sampler(told.append)
+    now = 100.0
+    pause = sampler.step(True, now)
+    assert asked == [100.0] and not told and pause == pytest.approx(machine.FIRST_S)
+    now = 100.1  # woken by somebody
+    assert sampler.step(True, now) == pytest.approx(machine.FIRST_S - 0.1) and asked == [100.0] and not told
+    now = 100.0 + machine.FIRST_S
+    assert sampler.step(True, now) == pytest.approx(machine.EVERY_S) and len(told) == 1
+    now += machine.EVERY_S
+    assert sampler.step(True, now) == pytest.approx(machine.EVERY_S) and len(told) == 2
+
+
+def test_a_sampler_that_pauses_lets_go_of_the_driver_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
 
-    class Wake(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            happened.append("time passes")
-            return False
+    @contextmanager
+    def opened() -> Iterator[None]:
+        happened.append("opened")
+        yield None
+        happened.append("closed")
 
-    monkeypatch.setattr(machine.psutil, "cpu_percent", lambda: happened.append("asked") or 50.0)
-    sampler = Sampler(lambda readings: sampler.stop())
-    sampler._wake = Wake()
-    sampler.want(True)
-    sampler.run()
-    assert happened == ["asked", "time passes", "asked"]
-
-
-def test_only_a_change_wakes_the_sampler() -> None:
-    sampler = Sampler(lambda readings: None)
-    woken = []
-    for wanted in (True, True, False, False, True):
-        sampler._wake.clear()
-        sampler.want(wanted)
-        woken.append(sampler._wake.is_set())
-    assert woken == [True, False, True, False, True]
+    monkeypatch.setattr(machine.machine, "open_nvml", opened)
+    told: list[Readings] = []
+    sampler = Sampler(told.append)
+    for wanted, now in ((False, 0.0), (True, 1.0), (True, 2.0), (False, 3.0), (True, 90.0), (False, 91.0)):
+        if not wanted:
+            assert sampler.step(wanted, now) is None
+        else:
+            sampler.step(wanted, now)
+    assert happened == ["opened", "closed", "opened", "closed"]
+    assert len(told) == 1, "the first step after a pause only begins to measure"
 
 
 def test_the_dot_of_a_product_is_no_full_stop_in_ascii() -> None:

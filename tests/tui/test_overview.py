@@ -38,9 +38,8 @@ def test_at_most_four_drawings_a_second_whatever_is_written_and_asked(tmp_path: 
     reader = reader_of(drawn)
     for tick in range(200):  # two seconds of a clock that goes by hundredths
         run.write(train_record(tick))
-        reader.want(WantedOverview(run.path, SIZES, ChartStyle(ascii=bool(tick % 2))))
         before = len(drawn)
-        wait = reader.step(tick / 100)
+        wait = reader.step(WantedOverview(run.path, SIZES, ChartStyle(ascii=bool(tick % 2))), tick / 100)
         assert wait >= 0 and len(drawn) - before <= 1
     assert 4 <= len(drawn) <= 2 / AT_LEAST_S + 1
     assert "#" in drawn[-1].charts["loss"] or "⠤" in drawn[-1].charts["loss"]
@@ -51,13 +50,13 @@ def test_nothing_is_drawn_again_while_nothing_changes(tmp_path: Path) -> None:
     run.write(train_record(1), eval_record(1, 0.5))
     drawn: list[DrawnOverview] = []
     reader = reader_of(drawn)
-    reader.want(WantedOverview(run.path, SIZES))
+    wanted = WantedOverview(run.path, SIZES)
     for second in range(10):
-        reader.step(float(second))
+        reader.step(wanted, float(second))
     assert len(drawn) == 1
     run.write(eval_record(2, 0.75))
     for second in range(10, 20):
-        reader.step(float(second))
+        reader.step(wanted, float(second))
     assert len(drawn) == 2 and "★ best 75.0 % epoch 2" in drawn[-1].charts["accuracy"]
 
 
@@ -66,8 +65,7 @@ def test_the_run_is_read_by_the_follower_of_all_others_and_left_at_the_end(tmp_p
     run, other = FakeRun(tmp_path, NAME), FakeRun(tmp_path, NAME[:-1] + "b")
     reader = reader_of([], followers)
     for wanted in (run, other):
-        reader.want(WantedOverview(wanted.path, SIZES))
-        reader.step(0.0)
+        reader.step(WantedOverview(wanted.path, SIZES), 0.0)
         assert followers.watched == {wanted.path}
         assert reader._follower is followers.watch(wanted.path, whole=True)
         followers.leave(wanted.path, whole=True)
@@ -83,11 +81,11 @@ def test_a_long_run_is_shown_by_a_sketch_before_all_is_read(tmp_path: Path, monk
     run.write(eval_record(1, 0.5))
     drawn: list[DrawnOverview] = []
     reader = reader_of(drawn)
-    reader.want(WantedOverview(run.path, SIZES))
-    reader.step(0.0)
+    wanted = WantedOverview(run.path, SIZES)
+    reader.step(wanted, 0.0)
     assert "⠤ train" in drawn[0].charts["loss"] and drawn[0].known.records == 0
     for tick in range(1, 100):
-        reader.step(float(tick))
+        reader.step(wanted, float(tick))
     assert drawn[-1].known.records == 2001 and "• validation" in drawn[-1].charts["loss"]
 
 

@@ -254,8 +254,8 @@ async def test_the_strip_samples_only_while_it_is_seen(tmp_path: Path, monkeypat
         screen = await open_runs(pilot, 0)
         strip = screen.query_one(MachineStrip)
         await until(pilot, lambda: strip.readings is not None)
-        strip._sampler._every_s = 0.01
-        strip._sampler._wake.set()
+        strip._sampler._every_s, strip._sampler._due = 0.01, 0.0
+        strip._sampler._loop.wake()
         assert "CPU" in screen_text(app) and "NVML is not available" in screen_text(app)
 
         async def quiet() -> bool:

@@ -4,5 +4,5 @@ In this order: followers, history, series, view, state, chart, plot, braille, ti
 everybody who shows it; its history holds the records as series. A view says how curves are wanted, and the state holds
 what a person chose. From these chart makes the lines of a chart, and plot draws them with the help of the last three.
 The thread that does all this is in reader. Selection, sparkline and export serve the screens around the charts. Imports
-nothing else of tui/, and neither Textual nor torch.
+nothing of tui/ but background_loop, and neither Textual nor torch.
 """

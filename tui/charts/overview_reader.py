@@ -6,7 +6,6 @@ No Textual: the owner is told through a callback, and gives the figures that are
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..background_loop import BREATH_S, BackgroundLoop
 from . import plotext_chart, run_curves
 from .followers import UNREAD, Follower, Followers
 from .history import History
@@ -24,7 +24,6 @@ from .view import Curves
 EVERY_S = 0.5
 AT_LEAST_S = 0.25
 """No two drawings follow one another sooner: at most four are painted a second."""
-BREATH_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -59,39 +58,29 @@ class OverviewReader:
         self._followers = followers
         self._figures = figures
         self._every_s = every_s
-        self._guard = threading.Lock()
-        self._wake = threading.Event()
-        self._wanted = WantedOverview()
+        self._loop = BackgroundLoop(lambda wanted: self.step(wanted, time.monotonic()), WantedOverview())
         self._follower: Follower | None = None
         self._more = False
         self._drawn: tuple[object, ...] = ()
         self._drawn_at = -math.inf
-        self._stopped = False
 
     def want(self, wanted: WantedOverview) -> None:
         """Show this from now on."""
-        with self._guard:
-            self._wanted = wanted
-        self._wake.set()
+        self._loop.want(wanted)
 
     def stop(self) -> None:
         """End :meth:`run`."""
-        self._stopped = True
-        self._wake.set()
+        self._loop.stop()
 
     def run(self) -> None:
         """Run the loop in a thread of its own, until :meth:`stop`."""
         try:
-            while not self._stopped:
-                self._wake.clear()
-                self._wake.wait(self.step(time.monotonic()))
+            self._loop.run()
         finally:
             self._watch(None)
 
-    def step(self, now: float) -> float:
+    def step(self, wanted: WantedOverview, now: float) -> float:
         """Read on, and draw what is new where the last drawing is long enough ago; returns when to come again."""
-        with self._guard:
-            wanted = self._wanted
         follower = self._watch(wanted.path)
         if follower is None:
             return self._every_s

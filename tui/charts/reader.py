@@ -5,12 +5,13 @@ No Textual: the owner is told through a callback.
 
 from __future__ import annotations
 
-import threading
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from ..background_loop import BREATH_S, BackgroundLoop
 from . import chart, plot
 from .chart import ChartLine, ChartRequest
 from .followers import Follower, Followers
@@ -19,7 +20,6 @@ from .markers import Chart
 from .view import Curves, Drawn, Limits, Readout, View, Wanted, Window
 
 AT_MOST_EVERY_S = 0.5
-BREATH_S = 0.005
 MAX_DISTANCE = 0.04
 """The cursor takes a value from at most this far, as a part of what is shown; so points a cell away are met."""
 
@@ -33,9 +33,10 @@ class ChartReader:
         self._on_drawn = on_drawn
         self._followers = followers
         self._every_s = every_s
-        self._guard = threading.Lock()
-        self._wake = threading.Event()
-        self._wanted = Wanted()
+        self._loop = BackgroundLoop(self._step, Wanted())
+        self._answered = self._loop.wanted
+        """What was drawn last, as the object that was asked for: who asks for the same once more gets it once more."""
+        self._drawn_at = -math.inf
         self._watched: dict[Path, Follower] = {}
         self._seen: dict[Path, int] = {}
         """The version of each run that was drawn last."""
@@ -44,18 +45,14 @@ class ChartReader:
         self._lines: dict[str, list[ChartLine]] = {}
         self._x: tuple[object, Limits] | None = None
         self._y: dict[str, tuple[object, Limits]] = {}
-        self._stopped = False
 
     def want(self, wanted: Wanted) -> None:
         """Draw these runs in this view from now on, at once."""
-        with self._guard:
-            self._wanted = wanted
-        self._wake.set()
+        self._loop.want(wanted)
 
     def stop(self) -> None:
         """End :meth:`run`."""
-        self._stopped = True
-        self._wake.set()
+        self._loop.stop()
 
     @property
     def lines(self) -> dict[str, list[ChartLine]]:
@@ -69,25 +66,23 @@ class ChartReader:
 
     def run(self) -> None:
         """Run the loop in a thread of its own, until :meth:`stop`."""
-        drawn_at = 0.0
         try:
-            while not self._stopped:
-                asked = self._wake.is_set()
-                self._wake.clear()
-                with self._guard:
-                    wanted = self._wanted
-                followers = self._watch(wanted)
-                more = self._read(followers)
-                news = [follower for follower in followers if self._seen.get(follower.path) != follower.version]
-                # The sketch of a long file is drawn at once.
-                begun = any(follower.path not in self._seen for follower in news)
-                if asked or begun or (news and (not more or time.monotonic() - drawn_at >= self._every_s)):
-                    self._on_drawn(self._draw(wanted, followers))
-                    drawn_at = time.monotonic()
-                # A breath lets the screen's thread have the interpreter.
-                self._wake.wait(BREATH_S if more else self._every_s)
+            self._loop.run()
         finally:
             self._watch(Wanted())
+
+    def _step(self, wanted: Wanted) -> float:
+        """Read on, and draw where something is new or asked for; returns when to come again."""
+        followers = self._watch(wanted)
+        more = self._read(followers)
+        news = [follower for follower in followers if self._seen.get(follower.path) != follower.version]
+        # The sketch of a long file is drawn at once.
+        begun = any(follower.path not in self._seen for follower in news)
+        due = not more or time.monotonic() - self._drawn_at >= self._every_s
+        if wanted is not self._answered or begun or (news and due):
+            self._on_drawn(self._draw(wanted, followers))
+            self._answered, self._drawn_at = wanted, time.monotonic()
+        return BREATH_S if more else self._every_s
 
     def _watch(self, wanted: Wanted) -> list[Follower]:
         """Return the followers of the runs that are wanted; those of others are left."""

@@ -6,7 +6,7 @@ What runs of this program take is marked with the sign of a training, ►. A fig
 from __future__ import annotations
 
 import contextlib
-import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from ...machine import Gpu
 from ...trainer.common import process
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
+from ..background_loop import BackgroundLoop
 from ..charts.sparkline import sparkline
 
 EVERY_S = 2.0
@@ -67,8 +68,11 @@ class Sampler:
     def __init__(self, on_readings: Callable[[Readings], None], every_s: float = EVERY_S) -> None:
         self._on_readings = on_readings
         self._every_s = every_s
-        self._wake = threading.Event()
-        self._wanted = self._stopped = False
+        self._loop = BackgroundLoop(lambda wanted: self.step(wanted, time.monotonic()), False)
+        self._opened = contextlib.ExitStack()
+        self._nvml: object = None
+        self._due: float | None = None
+        """When the next sample is to be taken; None while paused."""
         self._pids: frozenset[int] = frozenset()
         self._known: dict[int, psutil.Process] = {}
         self._cpu: deque[float] = deque(maxlen=KEPT)
@@ -76,10 +80,7 @@ class Sampler:
 
     def want(self, wanted: bool) -> None:
         """Sample from now on, or pause."""
-        # Woken only by a change: a sample right after another one would measure the load of no time at all.
-        if wanted != self._wanted:
-            self._wanted = wanted
-            self._wake.set()
+        self._loop.want(wanted)
 
     def look_for(self, pids: frozenset[int]) -> None:
         """Count these processes, and what they started, as ours."""
@@ -87,25 +88,30 @@ class Sampler:
 
     def stop(self) -> None:
         """End :meth:`run`."""
-        self._stopped = True
-        self._wake.set()
+        self._loop.stop()
 
     def run(self) -> None:
         """Run the loop in a thread of its own, until :meth:`stop`."""
-        while not self._stopped:
-            if not self._wanted:
-                self._wake.wait()
-                self._wake.clear()
-                continue
-            self._wake.clear()
+        try:
+            self._loop.run()
+        finally:
+            self._opened.close()
+
+    def step(self, wanted: bool, now: float) -> float | None:
+        """Take the sample that is due; returns when to come again, None while paused."""
+        if not wanted:
+            self._opened.close()
+            self._due = None
+            return None
+        if self._due is None:
+            self._nvml = self._opened.enter_context(machine.open_nvml())
             self._start_measuring()
-            pause = min(FIRST_S, self._every_s)
-            with machine.open_nvml() as nvml:
-                while self._wanted and not self._stopped:
-                    if not self._wake.wait(pause):
-                        self._on_readings(self._read(nvml))
-                    self._wake.clear()
-                    pause = self._every_s
+            self._due = now + min(FIRST_S, self._every_s)
+        # Woken too early it takes none: a sample right after another one would measure the load of no time at all.
+        elif now >= self._due:
+            self._on_readings(self._read(self._nvml))
+            self._due = now + self._every_s
+        return self._due - now
 
     def _start_measuring(self) -> None:
         """Ask for the load once: the first answer is empty, and the next one covers the time since then."""

@@ -5,12 +5,12 @@ Only what is on the screen is read, only where the file changed, and a slow disk
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..background_loop import BackgroundLoop
 from ..charts.followers import OUTLINED, Follower, Followers
 
 EVERY_S = 1.0
@@ -35,51 +35,44 @@ class PreviewWatch:
         self._on_previews = on_previews
         self._followers = followers
         self._every_s = every_s
-        self._guard = threading.Lock()
-        self._wake = threading.Event()
-        self._wanted: tuple[Path, ...] = ()
+        self._loop: BackgroundLoop[tuple[Path, ...]] = BackgroundLoop(self._step, ())
         self._watched: dict[Path, Follower] = {}
         self._in_sight: set[Path] = set()
         self._told: dict[Path, int] = {}
         """The version of each run that was told last."""
-        self._stopped = False
 
     def want(self, paths: Sequence[Path]) -> None:
         """Set which runs are on the screen now."""
-        with self._guard:
-            new, self._wanted = set(paths) - set(self._wanted), tuple(paths)
-        if new:
-            self._wake.set()
+        self._loop.want(tuple(paths), at_once=bool(set(paths) - set(self._loop.wanted)))
 
     def stop(self) -> None:
         """End :meth:`run`."""
-        self._stopped = True
-        self._wake.set()
+        self._loop.stop()
 
     def run(self) -> None:
         """Run the loop in a thread of its own, until :meth:`stop`."""
         try:
-            while not self._stopped:
-                self._wake.clear()
-                begun = time.monotonic()
-                changed = self._read_changed()
-                if changed and not self._stopped:
-                    self._on_previews(changed)
-                took = time.monotonic() - begun
-                self._wake.wait(min(max(self._every_s, took / SHARE), LONGEST_S))
+            self._loop.run()
         finally:
             for path in self._watched:
                 self._followers.leave(path, whole=False)
 
-    def _read_changed(self) -> dict[str, RunPreview]:
-        with self._guard:
-            wanted = self._wanted
+    def _step(self, wanted: tuple[Path, ...]) -> float:
+        """Look at the runs and tell what changed; returns when to come again."""
+        begun = time.monotonic()
+        changed = self._read_changed(wanted)
+        if changed and not self._loop.stopped:
+            self._on_previews(changed)
+        took = time.monotonic() - begun
+        return min(max(self._every_s, took / SHARE), LONGEST_S)
+
+    def _read_changed(self, wanted: tuple[Path, ...]) -> dict[str, RunPreview]:
         for path in self._in_sight - set(wanted):
             self._watched[path].out_of_sight()
         self._in_sight = set(wanted) & self._watched.keys()
         changed = {}
         for path in wanted:
-            if self._stopped:
+            if self._loop.stopped:
                 break
             preview = self._again(path)
             self._in_sight.add(path)
@@ -93,7 +86,7 @@ class PreviewWatch:
             self._watched[path] = self._followers.watch(path, whole=False)
         follower = self._watched[path]
         more, recent_s = True, self._every_s / 2
-        while more and not self._stopped:
+        while more and not self._loop.stopped:
             more, recent_s = follower.read(whole=False, recent_s=recent_s), 0.0
         version = follower.version
         if follower.stage < OUTLINED or self._told.get(path) == version:

@@ -5,7 +5,6 @@ A thread of its own reads; it tells its owner through a callback, and only when 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,10 @@ from pathlib import Path
 from ...trainer.analysis.curve_findings import Finding, diagnose_curve
 from ...trainer.runs.run import Run
 from ...trainer.runs.tail import LogBatch, LogTail
+from ..background_loop import BREATH_S, BackgroundLoop
 from ..charts.followers import ALL_READ, OUTLINED, UNREAD, Follower, Followers
 
 EVERY_S = 0.5
-BREATH_S = 0.005
 LOG_BYTES = 1 << 18
 
 
@@ -36,6 +35,18 @@ class RunNews:
     restarted: bool = False
 
 
+@dataclass
+class _Followed:
+    """The run that is being followed, and what its owner was told of it."""
+
+    follower: Follower
+    log: LogTail
+    told: Run | None = None
+    known: tuple[int, int] = (UNREAD, -1)
+    """Stage and version of the follower at the last look."""
+    more: bool = False
+
+
 class RunTail:
     """``on_news`` is called from the thread. Without ``with_log`` the log is not read."""
 
@@ -46,62 +57,50 @@ class RunTail:
         self._followers = followers
         self._with_log = with_log
         self._every_s = every_s
-        self._guard = threading.Lock()
-        self._wake = threading.Event()
-        self._run: Run | None = None
-        self._stopped = False
+        self._loop: BackgroundLoop[Run | None] = BackgroundLoop(self._step, None)
+        self._followed: _Followed | None = None
 
     def follow(self, run: Run | None) -> None:
         """Follow this run from now on, as it stands; None: nothing. Another run is answered at once."""
-        with self._guard:
-            other = (self._run and self._run.path) != (run and run.path)
-            self._run = run
-        if other:
-            self._wake.set()
+        before = self._loop.wanted
+        self._loop.want(run, at_once=(before and before.path) != (run and run.path))
 
     def stop(self) -> None:
         """End :meth:`run`."""
-        self._stopped = True
-        self._wake.set()
+        self._loop.stop()
 
     def run(self) -> None:
         """Run the loop in a thread of its own, until :meth:`stop`."""
-        while not self._stopped:
-            with self._guard:
-                run = self._run
-            if run is None:
-                self._wake.wait(self._every_s)
-                self._wake.clear()
-                continue
-            follower = self._followers.watch(run.path, whole=True)
-            try:
-                self._follow(follower, run)
-            finally:
-                self._followers.leave(run.path, whole=True)
+        try:
+            self._loop.run()
+        finally:
+            self._turn_to(None)
 
-    def _follow(self, follower: Follower, run: Run) -> None:
-        """Read and tell of one run until another one is wanted."""
-        log = LogTail(run.path, LOG_BYTES)
-        told: Run | None = None
-        known = UNREAD, -1
-        more = False
-        while not self._stopped:
-            more = follower.read(whole=True, recent_s=0.0 if more else self._every_s / 2)
-            batch = log.read() if self._with_log else LogBatch([])
-            stage, version = follower.stage, follower.version
-            # While a long history is read its sketch speaks: what a curve says by its first half could be wrong.
-            changed = stage > known[0] or (stage == ALL_READ and version != known[1])
-            restarted = told is None or batch.reset
-            if restarted or batch.lines or changed or _differs(told, run, batch, stage):
-                self._on_news(self._news(run, follower, batch, restarted))
-            told, known = run, (stage, version)
-            self._wake.wait(BREATH_S if more else self._every_s)
-            self._wake.clear()
-            with self._guard:
-                wanted = self._run
-            if wanted is None or wanted.path != run.path:
-                return
-            run = wanted
+    def _step(self, run: Run | None) -> float:
+        """Read on in the run and tell what is new; returns when to come again."""
+        followed = self._turn_to(run.path if run else None)
+        if run is None or followed is None:
+            return self._every_s
+        follower = followed.follower
+        followed.more = follower.read(whole=True, recent_s=0.0 if followed.more else self._every_s / 2)
+        batch = followed.log.read() if self._with_log else LogBatch([])
+        stage, version = follower.stage, follower.version
+        # While a long history is read its sketch speaks: what a curve says by its first half could be wrong.
+        changed = stage > followed.known[0] or (stage == ALL_READ and version != followed.known[1])
+        restarted = followed.told is None or batch.reset
+        if restarted or batch.lines or changed or _differs(followed.told, run, batch, stage):
+            self._on_news(self._news(run, follower, batch, restarted))
+        followed.told, followed.known = run, (stage, version)
+        return BREATH_S if followed.more else self._every_s
+
+    def _turn_to(self, path: Path | None) -> _Followed | None:
+        """Return what is known of the run that is wanted; another one is left."""
+        if self._followed is not None and self._followed.follower.path != path:
+            self._followers.leave(self._followed.follower.path, whole=True)
+            self._followed = None
+        if self._followed is None and path is not None:
+            self._followed = _Followed(self._followers.watch(path, whole=True), LogTail(path, LOG_BYTES))
+        return self._followed
 
     def _news(self, run: Run, follower: Follower, batch: LogBatch, restarted: bool) -> RunNews:
         with follower.guard:

@@ -5,7 +5,6 @@ No Textual here; the thread tells its owner through a callback, and only when so
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from ...errors import UsageError
 from ...trainer.runs.reader import RunCache
 from ...trainer.runs.run import Run
+from ..background_loop import BackgroundLoop
 
 EVERY_S = 1.0
 LONGEST_S = 2.0
@@ -27,30 +27,30 @@ class RunWatch:
         self._cache = RunCache(folder)
         self._on_runs = on_runs
         self._every_s = every_s
-        self._wake = threading.Event()
-        self._stopped = False
+        self._told: tuple[tuple[Run, ...], str] | None = None
+        self._loop = BackgroundLoop(self._step, None)
 
     def nudge(self) -> None:
         """Read the runs at once: something was started or stopped."""
-        self._wake.set()
+        self._loop.wake()
 
     def stop(self) -> None:
         """End :meth:`run`."""
-        self._stopped = True
-        self._wake.set()
+        self._loop.stop()
 
     def run(self) -> None:
         """Run the loop in a thread of its own, until :meth:`stop`."""
-        told: tuple[tuple[Run, ...], str] | None = None
-        while not self._stopped:
-            self._wake.clear()
-            begun = time.monotonic()
-            found = self._look(told[0] if told else ())
-            if found != told and not self._stopped:
-                told = found
-                self._on_runs(*found)
-            took = time.monotonic() - begun
-            self._wake.wait(max(self._every_s, min(took / SHARE, LONGEST_S)))
+        self._loop.run()
+
+    def _step(self, _: None) -> float:
+        """Read the folder and tell what changed; returns when to come again."""
+        begun = time.monotonic()
+        found = self._look(self._told[0] if self._told else ())
+        if found != self._told and not self._loop.stopped:
+            self._told = found
+            self._on_runs(*found)
+        took = time.monotonic() - begun
+        return max(self._every_s, min(took / SHARE, LONGEST_S))
 
     def _look(self, before: tuple[Run, ...]) -> tuple[tuple[Run, ...], str]:
         """Return the runs as they are; the ones known before and the reason where the folder cannot be read."""
