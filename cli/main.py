@@ -1,4 +1,4 @@
-"""The command `cnn-explorer`: parses the words, then imports only what the chosen subcommand needs.
+"""The command `cnn-explorer`: parses the words and imports only what the chosen command needs.
 
 stdout carries data, stderr narration. Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
 """
@@ -10,57 +10,26 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from .. import __version__
 from ..errors import UsageError, WorkError
 from ..trainer.common.text_safe import clean
 from . import output
-from .bench import BenchCommand, bench
-from .help import GroupedGroup
-from .list import list_networks
-from .runs import runs_app
-from .show import compare, lineage, show
-from .train_command import TrainCommand, train
+from .commands import CommandGroup
 
 app = typer.Typer(
     name="cnn-explorer",
-    cls=GroupedGroup,
+    cls=CommandGroup,
     help="Learn, take apart, train and compare image-classification networks. Without a command: the app.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-GROUPS: dict[str, tuple[tuple[str, Callable[..., object] | typer.Typer, type[TyperCommand]], ...]] = {
-    "Learn": (
-        ("list", list_networks, TyperCommand),
-        ("show", show, TyperCommand),
-        ("compare", compare, TyperCommand),
-        ("lineage", lineage, TyperCommand),
-    ),
-    "Train": (
-        ("train", train, TrainCommand),
-        ("runs", runs_app, TyperCommand),
-        ("bench", bench, BenchCommand),
-    ),
-    "Look": (),
-    "Share": (),
-}
-"""The commands under the headings that `--help` shows; a heading without commands is not shown."""
-
-for group, commands in GROUPS.items():
-    for name, command, kind in commands:
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name, rich_help_panel=group)
-        else:
-            app.command(name, cls=kind, rich_help_panel=group)(command)
 
 
 def _print_version(wanted: bool) -> None:
