@@ -9,7 +9,6 @@ import errno
 import io
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,6 @@ import typer
 
 from .. import __version__
 from ..errors import UsageError, WorkError
-from ..trainer.common.text_safe import clean
 from . import output
 from .commands import CommandGroup
 
@@ -81,11 +79,12 @@ def main() -> None:
     output.tracebacks_wanted = False
     try:
         sys.exit(_run())
-    except (UsageError, WorkError) as error:
-        if output.tracebacks_wanted:
-            traceback.print_exception(error.__cause__ or error, file=sys.stderr)
-        print(f"cnn-explorer: {clean(str(error))}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except UsageError as error:
+        _complain(error)
+        sys.exit(2)
+    except WorkError as error:
+        _complain(error)
+        sys.exit(1)
     except BrokenPipeError:
         # `cnn-explorer list | head` closes the pipe early: that is no failure of ours.
         sys.stderr.close()
@@ -96,6 +95,16 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
         print(f"cnn-explorer: {error.strerror}", file=sys.stderr)
         sys.exit(1)
+
+
+def _complain(error: Exception) -> None:
+    from ..trainer.common.text_safe import clean
+
+    if output.tracebacks_wanted:
+        import traceback
+
+        traceback.print_exception(error.__cause__ or error, file=sys.stderr)
+    print(f"cnn-explorer: {clean(str(error))}", file=sys.stderr)
 
 
 def _configure_streams() -> None:

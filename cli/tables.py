@@ -56,7 +56,7 @@ def _lines(
 ) -> list[str]:
     """The rows of ``table``, the first of which names the columns, as lines of at most ``room`` cells if possible."""
     columns = table[0]
-    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    widths = [max(map(_cells, column)) for column in zip(*table, strict=True)]
     right = [name in numbers for name in columns]
     for gap in (WIDE_GAP, NARROW_GAP):
         if _total(widths, gap) <= room:
@@ -89,8 +89,13 @@ def _drawn(table: list[list[str]], widths: Sequence[int], right: Sequence[bool],
     return lines
 
 
+def _cells(text: str) -> int:
+    """Return how many cells a text takes; most are plain ASCII, which needs no look at each letter."""
+    return len(text) if text.isascii() and text.isprintable() else cell_len(text)
+
+
 def _cell(text: str, width: int, right: bool) -> str:
-    space = width - cell_len(text)
+    space = width - _cells(text)
     if space < 0:
         return set_cell_size(text, width - 1) + "…"
     return " " * space + text if right else text + " " * space

@@ -30,9 +30,10 @@ def count_stem(variant: str, stem: str, shape: list[int], classes: int) -> count
     return counting.count(network, (shape[0], shape[1], shape[2]))
 
 
-def as_toml(count: counting.Count) -> list[str]:
+def as_toml(count: counting.Count) -> str:
+    """Return a count as one TOML string without escapes: parameters, multiply-adds, then the stages."""
     stages = "; ".join(f"{s.name} {'x'.join(map(str, s.shape))} {s.parameters} {s.macs}" for s in count.stages)
-    return [f"parameters = {count.parameters}", f"macs = {count.macs}", f"stages = '{stages}'"]
+    return f"'{count.parameters} {count.macs} {stages}'"
 
 
 def stamp(path: Path) -> None:
@@ -40,15 +41,17 @@ def stamp(path: Path) -> None:
     front, body = registry.split_note(path.read_text(encoding="utf-8"), path)
     written = front.split(MARKER)[0].rstrip() + "\n"
     head = tomllib.loads(written)
-    lines = [MARKER]
+    counted: dict[str, list[str]] = {"paper": [], "small": []}
     for name, row in head["variants"].items():
         shape = row.get("input", head.get("input", [3, 224, 224]))
         classes = row.get("classes", head.get("classes", 1000))
-        lines += ["", f"[counts.{name}]", *as_toml(count_stem(name, "imagenet", shape, classes))]
+        counted["paper"].append(f"{name} = {as_toml(count_stem(name, 'imagenet', shape, classes))}")
         small = row.get("small", head.get("small"))
         if small:
-            lines += [f"[counts.{name}.small]", f"input = {small}", "classes = 10"]
-            lines += as_toml(count_stem(name, "small", small, 10))
+            counted["small"].append(f"{name} = {as_toml(count_stem(name, 'small', small, 10))}")
+    lines = [MARKER]
+    for stem, rows in counted.items():
+        lines += ["", f"[counted.{stem}]", *rows] if rows else []
     text = f"{registry.FENCE}\n{written}\n" + "\n".join(lines) + f"\n{registry.FENCE}\n\n{body}"
     if text != path.read_text(encoding="utf-8"):
         path.write_text(text, encoding="utf-8")

@@ -68,6 +68,20 @@ def test_no_torch_and_no_textual_for_text(words: list[str]) -> None:
     assert not loaded & {*HEAVY, "textual"}
 
 
+def test_list_imports_no_other_command() -> None:
+    loaded = modules_after(RUN_COMMAND.format(words=["list"]))
+    own = {name.removeprefix("cnn_explorer.cli.") for name in loaded if name.startswith("cnn_explorer.cli.")}
+    assert "list" in own and not own & {"show", "bench", "runs", "train_command", "train_options"}
+    assert not loaded & {"rich.console", "numpy", "cnn_explorer.trainer.common.text_safe"}
+
+
+def test_the_app_begins_without_what_reads_and_draws_runs() -> None:
+    loaded = modules_after(IMPORT_ALL.format(names=["cnn_explorer.tui.app"]))
+    assert "cnn_explorer.tui.screens.catalogue" in loaded
+    readers = {f"cnn_explorer.tui.charts.{name}" for name in ("followers", "reader", "chart", "history")}
+    assert not loaded & {*readers, "cnn_explorer.trainer.analysis.curve_summary", "numpy", "plotext"}
+
+
 @pytest.mark.parametrize("floor", ["models", "trainer"])
 def test_lower_floors_never_load_textual(floor: str) -> None:
     loaded = modules_after(IMPORT_ALL.format(names=modules_of(floor)))

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,7 +27,6 @@ from textual.screen import Screen
 from .. import settings
 from ..trainer.runs.run import Run
 from ..trainer.runs.states import STATES
-from .charts.followers import Followers
 from .charts.selection import RunSelection
 from .core import key_bindings, saved_state, terminal, themes
 from .core.ascii_filter import AsciiFilter
@@ -43,6 +43,7 @@ from .worker.process import Answer, Helper, HelperState
 from .worker.requests import Questions
 
 if TYPE_CHECKING:
+    from .charts.followers import Followers
     from .launch.form import LaunchRequest
     from .networks.pages import Hit, Page
     from .networks.quiz import Question
@@ -89,8 +90,14 @@ class ExplorerApp(App[None]):
         self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)
         self.questions = Questions(self.helper)
         self.run_watch = RunWatch(self.paths.runs, self._runs_read, watch_every_s)
-        self.followers = Followers()
         self._interrupted = -TWICE_S
+
+    @cached_property
+    def followers(self) -> Followers:
+        """The readers of the runs, for all screens; the first screen needs none."""
+        from .charts.followers import Followers
+
+        return Followers()
 
     # Start and end
 

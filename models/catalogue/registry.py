@@ -24,7 +24,8 @@ from ...errors import UsageError, nearest, nearest_or_all
 if TYPE_CHECKING:
     from torch import nn
 
-NOTES = Path(__file__).resolve().parents[2] / "docs" / "architectures"
+MODELS = Path(__file__).resolve().parents[1]
+NOTES = MODELS.parent / "docs" / "architectures"
 FENCE = "+++"
 
 
@@ -110,7 +111,17 @@ def split_note(text: str, path: Path) -> tuple[str, str]:
     return parts[1], parts[2].lstrip("\n")
 
 
-def _counts(counts: dict[str, Any], shape: list[int], classes: int) -> StemCounts:
+def _counts(head: dict[str, Any], name: str, stem: str, shape: list[int], classes: int) -> StemCounts:
+    """Return what a note counts for a variant with its "paper" or "small" stem.
+
+    It says so in one string, because parsing tables takes long. Version 0.1.0 wrote a table ``counts`` for each variant.
+    """
+    line = head.get("counted", {}).get(stem, {}).get(name)
+    if line is not None:
+        parameters, macs, *stages = line.split(" ", 2)
+        return StemCounts((shape[0], shape[1], shape[2]), classes, int(parameters), int(macs), *stages)
+    counts = head.get("counts", {}).get(name, {})
+    counts = counts.get("small", {}) if stem == "small" else counts
     shape = counts.get("input", shape)
     return StemCounts(
         (shape[0], shape[1], shape[2]),
@@ -122,7 +133,6 @@ def _counts(counts: dict[str, Any], shape: list[int], classes: int) -> StemCount
 
 
 def _variant(name: str, row: dict[str, Any], head: dict[str, Any], family: str) -> Variant:
-    counts = head.get("counts", {}).get(name, {})
     shape = row.get("input", head.get("input", [3, 224, 224]))
     classes = row.get("classes", head.get("classes", 1000))
     small = row.get("small", head.get("small"))
@@ -131,8 +141,8 @@ def _variant(name: str, row: dict[str, Any], head: dict[str, Any], family: str) 
         title=row.get("title", name),
         family=family,
         year=row.get("year", head["year"]),
-        paper_stem=_counts(counts, shape, classes),
-        small_stem=_counts(counts.get("small", {}), small, 10) if small else None,
+        paper_stem=_counts(head, name, "paper", shape, classes),
+        small_stem=_counts(head, name, "small", small, 10) if small else None,
         published=row.get("published", {}),
         recipe={**head.get("recipe", {}), **row.get("recipe", {})},
         tags=tuple(head.get("tags", ())) + tuple(row.get("tags", ())),
@@ -174,7 +184,7 @@ def read_family(path: Path) -> Family:
 
 def _code_path(note: Path) -> Path:
     if note.parent == NOTES:
-        return Path(__file__).resolve().parents[1] / f"{note.stem}.py"
+        return MODELS / f"{note.stem}.py"
     return note.with_suffix(".py")
 
 

@@ -109,6 +109,76 @@ def test_no_note_without_code_and_no_code_without_note() -> None:
     assert {family.name for family in registry.families()} == code
 
 
+HAND_WRITTEN = """+++
+title = "Tiny"
+year = 2020
+input = [3, 40, 40]
+classes = 7
+small = [3, 32, 32]
+
+[variants.tiny]
+[variants.tiny_gray]
+input = [1, 28, 28]
+classes = 10
+small = false
+"""
+BY_THIS_VERSION = """
+[counted.paper]
+tiny = '1234 56789 stem 8x40x40 234 4000; head 7 1000 52789'
+tiny_gray = '99 100 '
+
+[counted.small]
+tiny = '1200 5000 stem 8x32x32 200 4000; head 10 1000 1000'
++++
+"""
+BY_VERSION_0_1_0 = """
+[counts.tiny]
+parameters = 1234
+macs = 56789
+stages = 'stem 8x40x40 234 4000; head 7 1000 52789'
+[counts.tiny.small]
+input = [3, 32, 32]
+classes = 10
+parameters = 1200
+macs = 5000
+stages = 'stem 8x32x32 200 4000; head 10 1000 1000'
+
+[counts.tiny_gray]
+parameters = 99
+macs = 100
+stages = ''
++++
+"""
+
+
+@pytest.mark.parametrize("counted", [BY_THIS_VERSION, BY_VERSION_0_1_0])
+def test_counts_of_a_note_are_read_as_any_version_wrote_them(tmp_path: Path, counted: str) -> None:
+    path = tmp_path / "tiny.md"
+    path.write_text(HAND_WRITTEN + counted)
+    tiny, gray = registry.read_family(path).variants
+    assert (tiny.paper_stem.input, tiny.paper_stem.classes) == ((3, 40, 40), 7)
+    assert (tiny.paper_stem.parameters, tiny.paper_stem.macs) == (1234, 56789)
+    assert tiny.paper_stem.stages() == [("stem", (8, 40, 40), 234, 4000), ("head", (7,), 1000, 52789)]
+    assert tiny.small_stem == registry.StemCounts(
+        (3, 32, 32), 10, 1200, 5000, "stem 8x32x32 200 4000; head 10 1000 1000"
+    )
+    assert gray.small_stem is None and gray.paper_stem == registry.StemCounts((1, 28, 28), 10, 99, 100)
+
+
+def test_stamping_writes_what_the_catalogue_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note of LeNet without its counts gets them back, letter by letter."""
+    monkeypatch.syspath_prepend(str(registry.NOTES.parents[1] / "scripts"))
+    import stamp_notes
+
+    note = registry.NOTES / "lenet.md"
+    stamped = note.read_text()
+    bare = tmp_path / "lenet.md"
+    written, _, counted = stamped.partition(stamp_notes.MARKER)
+    bare.write_text(written + counted[counted.index(registry.FENCE) :])
+    stamp_notes.stamp(bare)
+    assert bare.read_text() == stamped
+
+
 def test_a_note_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
     from cnn_explorer.errors import UsageError
 
@@ -117,6 +187,7 @@ def test_a_note_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
         ("+++\ntitle = \n+++\nx", "not TOML"),
         ("+++\ntitle = 'x'\n+++\nx", "'year'"),
         ("+++\ntitle = 'x'\nyear = 2000\nvariants = 3\n+++\nx", "cannot be used"),
+        ("+++\ntitle = 'x'\nyear = 2000\nvariants.x = {}\ncounted.paper.x = 'many few'\n+++\nx", "cannot be used"),
     ]:
         note = tmp_path / "mine.md"
         note.write_text(text)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from ... import settings
 from ...trainer.runs.run import Run
-from ..charts.followers import Followers
 from ..charts.selection import RunSelection
 from ..runs.watcher import RunWatch
 from ..worker.process import Helper
@@ -19,6 +18,7 @@ from .options import Options
 from .saved_state import SavedState
 
 if TYPE_CHECKING:
+    from ..charts.followers import Followers
     from ..launch.form import LaunchRequest
     from ..networks.pages import Page
     from ..networks.quiz import Question
@@ -46,7 +46,11 @@ class AppProtocol(Protocol):
     helper: Helper
     questions: Questions
     run_watch: RunWatch
-    followers: Followers
+
+    @property
+    def followers(self) -> Followers:
+        """The readers of the runs, for all screens."""
+        ...
 
     @property
     def is_wide(self) -> bool:
