@@ -341,10 +341,14 @@ def tag(
     runs: Folder = None,
 ) -> None:
     """Give a run tags, or take them away."""
-    from ..trainer.runs import annotations
+    from ..trainer.runs import annotations, ids
 
     path = _find(context, run, runs)
-    kept = (annotations.remove_tags if remove else annotations.add_tags)(path, tags)
+    if remove:
+        kept = annotations.remove_tags(path, tags)
+    else:
+        ids.check_new_tags(path, tags)
+        kept = annotations.add_tags(path, tags)
     log(f"{path.name}: {', '.join(kept.tags) or 'no tags'}")
     if as_json:
         _print_run(path)

@@ -438,6 +438,17 @@ def test_export_refuses_what_it_cannot_do(tmp_path):
     assert f"cannot be written: there is no folder {tmp_path / 'missing'}" in str(result.exception)
 
 
+def test_a_tag_that_means_another_run_is_refused_and_nothing_is_written(tmp_path):
+    run, other = finished(tmp_path).path, finished(tmp_path).path
+    result = call(tmp_path, "tag", run.name, "good", other.name[-4:])
+    assert isinstance(result.exception, UsageError)
+    assert f"tag: '{other.name[-4:]}' is a part of the id of {other.name}" in str(result.exception)
+    assert not (run / "notes.json").exists()
+    assert call(tmp_path, "tag", run.name, "good", run.name[-4:]).exit_code == 0
+    assert call(tmp_path, "tag", run.name, "--remove", run.name[-4:]).exit_code == 0
+    assert read_run(run).notes.tags == ("good",)
+
+
 @pytest.mark.parametrize("command", ["show", "watch", "stop", "skip", "resume", "rm", "export"])
 def test_a_wrong_id_names_the_nearest(tmp_path, command):
     name = finished(tmp_path).path.name

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.runs import ids
+from cnn_explorer.trainer.runs import annotations, ids
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +72,39 @@ def test_a_beginning_of_several_names_them(tmp_path):
     make(tmp_path, "20261120-120000-lenet5-mnist-aaaa", "20261120-120001-lenet5-mnist-bbbb")
     with pytest.raises(UsageError, match="fits 2 runs: 20261120-120001-lenet5-mnist-bbbb, 20261120-120000"):
         ids.resolve(tmp_path, "20261120")
+
+
+OLD, NEW = "20261120-120000-lenet5-mnist-aaaa", "20261121-120000-lenet5-mnist-best"
+
+
+def test_a_tag_that_a_later_run_has_as_a_part_of_its_id_names_neither(tmp_path):
+    make(tmp_path, OLD)
+    annotations.add_tags(tmp_path / OLD, ["best", "20261121-12"])
+    assert ids.resolve(tmp_path, "best").name == ids.resolve(tmp_path, "20261121-12").name == OLD
+    make(tmp_path, NEW)
+    for text in ("best", "20261121-12"):
+        with pytest.raises(UsageError, match=f"is a part of the id of {NEW} and a tag of {OLD}; give an id"):
+            ids.resolve(tmp_path, text)
+    assert ids.resolve(tmp_path, NEW).name == ids.resolve(tmp_path, "20261121").name == NEW
+    assert ids.resolve(tmp_path, "last").name == NEW
+
+
+def test_a_tag_of_the_run_whose_id_it_is_a_part_of_names_that_run(tmp_path):
+    make(tmp_path, OLD, NEW)
+    annotations.add_tags(tmp_path / NEW, ["best"])
+    assert ids.resolve(tmp_path, "best").name == NEW
+
+
+@pytest.mark.parametrize("tag", ["best", "mnist-best", "2026", "20261121-12", NEW, " best "])
+def test_a_part_of_the_id_of_another_run_is_no_tag(tmp_path, tag):
+    make(tmp_path, OLD, NEW)
+    with pytest.raises(UsageError, match=r"^tag: .* is a part of the id of .*; choose another word$"):
+        ids.check_new_tags(tmp_path / OLD, ["fine", tag])
+
+
+def test_other_words_and_parts_of_the_own_id_are_tags(tmp_path):
+    make(tmp_path, OLD, NEW)
+    ids.check_new_tags(tmp_path / NEW, ["best", "20261121", "lenet5", "est", "of my thesis"])
 
 
 def test_last_is_the_newest_by_the_time_in_the_name(tmp_path):

@@ -274,6 +274,19 @@ def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path) -> None:
         thread.join(PATIENCE_S)
 
 
+# Tags
+
+
+def test_a_new_tag_that_means_another_run_is_refused_and_an_old_one_is_kept(tmp_path: Path) -> None:
+    run, other = FakeRun(tmp_path, NAMES[0]), FakeRun(tmp_path, NAMES[1])
+    part = other.path.name[-4:]
+    _, problem = actions.annotate(run.path, Notes(("good", part), "a remark"))
+    assert problem and part in problem and not (run.path / "notes.json").exists()
+    write_notes(run.path, Notes((part,), ""))  # as an earlier version took it
+    _, problem = actions.annotate(run.path, Notes((part, "good"), "a remark"))
+    assert not problem and read_notes(run.path) == Notes((part, "good"), "a remark")
+
+
 # Endings
 
 

@@ -1,7 +1,7 @@
 """Names of runs: ``20261120-143022-resnet18-cifar10-7f3a``: time in UTC, network, data set, random ending.
 
 The names sort by time, are safe as file names, and can be shortened: any unique beginning, the ending, or ``last``.
-A tag that only one run has names it as well.
+A tag that only one run has names it as well, unless it is a part of the id of another one.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ...errors import UsageError
-from .annotations import NEWEST, read_notes
+from .annotations import NEWEST, check_tag, read_notes
 
 LONGEST = 128
 # Crockford's digits: no i, l, o, u, so an ending can be read aloud and is never a word such as "last".
@@ -118,8 +118,8 @@ def _endings(name: str) -> list[str]:
 def resolve(runs: Path, text: str) -> Path:
     """Find the run directory that ``text`` names: a whole id, ``last``, a unique beginning or ending, or a unique tag.
 
-    The first of these that fits decides. Raises UsageError when none fits, naming the nearest run, or when several runs
-    fit.
+    The first of these that fits decides. Raises UsageError when none fits, naming the nearest run, when several runs fit,
+    and when a part of the id of one run is a tag of another: a new run may get such an id, and nobody would notice.
     """
     names = run_names(runs)
     if text in names:
@@ -128,21 +128,33 @@ def resolve(runs: Path, text: str) -> Path:
         raise UsageError("run", text, f"is not there: {runs} holds no runs")
     if text == NEWEST:
         return runs / _newest(runs, names)
-    for kind, fitting in _fitting(runs, text, names):
-        if len(fitting) == 1:
-            return runs / fitting[0]
-        if fitting:
-            raise UsageError("run", text, f"{kind} {len(fitting)} runs: {_some(fitting)}; give more of the id")
+    fitting = _with_the_part(text, names)
+    if len(fitting) > 1:
+        raise UsageError("run", text, f"fits {len(fitting)} runs: {_some(fitting)}; give more of the id")
+    tagged = [name for name in names if text in read_notes(runs / name).tags]
+    if fitting and set(tagged) - set(fitting):
+        raise UsageError("run", text, f"is a part of the id of {fitting[0]} and a tag of {_some(tagged)}; give an id")
+    if len(tagged) > 1:
+        raise UsageError("run", text, f"is a tag of {len(tagged)} runs: {_some(tagged)}; give an id")
+    if fitting or tagged:
+        return runs / (fitting or tagged)[0]
     check_id(text)
     raise UsageError("run", text, f"is no run and no tag in {runs}; {_nearest(runs, text, names)}")
 
 
-def _fitting(runs: Path, text: str, names: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the runs that ``text`` fits, kind by kind, the strongest first; tags are read only when they are asked for."""
-    if is_id(text):
-        yield "fits", [name for name in names if name.startswith(text)]
-        yield "fits", [name for name in names if name.endswith("-" + text)]
-    yield "is a tag of", [name for name in names if text in read_notes(runs / name).tags]
+def _with_the_part(text: str, names: list[str]) -> list[str]:
+    """Return the names that begin with ``text``; where there are none, those that end with it."""
+    if not is_id(text):
+        return []
+    return [name for name in names if name.startswith(text)] or [name for name in names if name.endswith("-" + text)]
+
+
+def check_new_tags(path: Path, tags: Iterable[str]) -> None:
+    """Raise UsageError for a tag that the run in ``path`` cannot get: it is a part of the id of another run."""
+    names = [name for name in run_names(path.parent) if name != path.name]
+    for tag in tags:
+        if fitting := _with_the_part(check_tag(tag), names):
+            raise UsageError("tag", tag, f"is a part of the id of {_some(fitting)}; choose another word")
 
 
 def _written_ns(runs: Path, name: str) -> int:

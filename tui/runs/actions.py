@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ...errors import UsageError, WorkError
-from ...trainer.runs.annotations import Notes, check_tag, write_notes
+from ...trainer.runs.annotations import Notes, check_tag, read_notes, write_notes
+from ...trainer.runs.ids import check_new_tags
 from ...trainer.runs.run import Run
 
 Outcome = tuple[str, str]
@@ -60,7 +61,9 @@ def annotate(path: Path, notes: Notes) -> Outcome:
     """Give a run tags and a remark."""
 
     def write() -> None:
-        write_notes(path, Notes(tuple(map(check_tag, notes.tags)), notes.remark))
+        tags = tuple(map(check_tag, notes.tags))
+        check_new_tags(path, set(tags) - set(read_notes(path).tags))
+        write_notes(path, Notes(tags, notes.remark))
 
     return _outcome(write, f"noted on {path.name}")
 
