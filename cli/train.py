@@ -125,10 +125,13 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
     from ..settings import runs_folder
     from ..trainer.devices.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
     from ..trainer.launch.execute import is_alone
+    from ..trainer.runs.ids import run_names
     from ..user_code import prints_dropped
 
+    folder = runs_folder(request.run.runs)
+    run_names(folder)  # reports a folder that is none, before anything is decoded and timed
     others = OtherWork()
-    alone = alone and is_alone(runs_folder(request.run.runs))
+    alone = alone and is_alone(folder)
     threads: Any = request.engine.values.get("threads")
     set_waiting(threads or usable_cores(), alone=alone)
     from ..trainer.planning import calibrate, planner  # bring torch: long enough to see what else the machine is doing
@@ -181,10 +184,8 @@ def _show_plans(request: TrainRequest) -> int:
 def _train_new(request: TrainRequest) -> int:
     """Resolve all, create all, then train them here or in another process."""
     from ..settings import runs_folder
-    from ..trainer.runs.ids import run_names
 
     folder, detach = runs_folder(request.run.runs), request.run.detach
-    run_names(folder)  # reports a folder that is none, before anything is decoded and timed
     plans, assignment = _plans(request, alone=not detach, measure=True)
     from ..trainer.planning import planner
 

@@ -210,11 +210,12 @@ def test_on_a_terminal_a_bar_with_loss_accuracy_speed_and_time_left(home: Path) 
     assert "epoch   3 of 3" in (path / "train.log").read_text()
 
 
+@pytest.mark.parametrize("more", [(), ("--plan",), ("--plan", "--json"), ("--find-lr",), ("--detach",)])
 def test_a_runs_folder_that_is_a_file_is_one_line(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
 ) -> None:
     (home / "runs").write_text("a file")
-    assert call(monkeypatch, "train", "tiny") == 2
+    assert call(monkeypatch, "train", "tiny", *more) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == f"cnn-explorer: --runs: '{home / 'runs'}' is a file, not a folder\n"

@@ -151,6 +151,8 @@ def test_a_file_for_a_folder_is_said(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(UsageError, match="is a file, not a folder"):
         ids.run_names(tmp_path / "runs")
+    with pytest.raises(UsageError, match="a part of this path is a file"):
+        ids.run_names(tmp_path / "runs" / "below")
 
 
 def test_short_names_find_their_runs(tmp_path):

@@ -64,7 +64,10 @@ def run_names(runs: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except NotADirectoryError:
-        raise UsageError("--runs", str(runs), "is a file, not a folder") from None
+        what = (
+            "is a file, not a folder" if os.path.lexists(runs) else "cannot be a folder: a part of this path is a file"
+        )
+        raise UsageError("--runs", str(runs), what) from None
     except OSError as error:
         raise UsageError("--runs", str(runs), f"cannot be read: {error.strerror}") from None
 
