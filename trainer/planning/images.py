@@ -9,7 +9,7 @@ from ..data import dataset_info, datasets
 from ..data.dataset_info import DataInfo
 from ..data.datasets import DataSet
 from .asked import Asked
-from .layout import SMALL_IMAGES
+from .fitted_network import SMALL_IMAGES
 from .networks import Network
 
 

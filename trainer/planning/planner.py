@@ -25,7 +25,7 @@ from ..runs.ids import new_id
 from ..runs.lock import RunLock
 from ..runs.run_writer import RunWriter
 from ..weights import initialise
-from . import engine_choice, images, layout, networks, output_check, recipe_choice
+from . import engine_choice, fitted_network, images, networks, output_check, recipe_choice
 from .asked import Asked, read_file
 from .engine_choice import Choice
 
@@ -73,7 +73,7 @@ def _resolve(asked: Asked, placement: Placement, log: Log) -> Plan:
     recipe = recipe_choice.choose(asked, info.name, network.variant, source, log)
     choice = engine_choice.place(asked, placement, log)
     checkpoints = asked.checkpoints
-    built = layout.fit(network, info, source, stem, size, log)
+    built = fitted_network.fit(network, info, source, stem, size, log)
     output_check.check(network, built.config(network, len(info.classes)), info.name, log)
     data = images.load(asked, info, log)
     fitted = recipe_choice.fit(recipe, data, log)
