@@ -146,7 +146,7 @@ def _create_outside(name: str, stem: str | None, sizes: Mapping[str, int | None]
     from .models.own import outside
 
     if stem is not None:
-        raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one layout")
+        raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one stem")
     if outside.is_own(name):
         return outside.made(name, sizes)
     channels, size, _ = outside.variant(name).paper_stem.input

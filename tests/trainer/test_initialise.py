@@ -163,7 +163,7 @@ def test_the_range_test_leaves_frozen_statistics_alone(
     torch.save({name: value for name, value in weights.items() if "head" not in name}, tmp_path / "backbone.pt")
     made = planner.plan(asked(init_from=str(tmp_path / "backbone.pt"), freeze="backbone"), print)
     sessions = []
-    monkeypatch.setattr(lr_finder, "UPDATES", 3)
+    monkeypatch.setattr(lr_finder, "STEPS", 3)
     monkeypatch.setattr(
         lr_finder, "build_session", lambda *parts: sessions.append(session.build_session(*parts)) or sessions[0]
     )

@@ -73,7 +73,7 @@ def test_updates_are_made_in_training_mode(home: Path, monkeypatch: pytest.Monke
         return session
 
     monkeypatch.setattr(lr_finder, "build_session", left_in_eval_mode)
-    monkeypatch.setattr(lr_finder, "UPDATES", 2)
+    monkeypatch.setattr(lr_finder, "STEPS", 2)
     lr_finder.range_test(made.config, made.data)
     assert modes == [True, True]
 

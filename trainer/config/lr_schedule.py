@@ -19,7 +19,7 @@ ONE_CYCLE_START = 1 / 25
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Return the learning rate of the update number ``step`` (from 0) in a run of ``recipe.epochs`` epochs; never 0."""
+    """Return the learning rate of step number ``step`` (from 0) in a run of ``recipe.epochs`` epochs; never 0."""
     total = recipe.epochs * steps_per_epoch
     if recipe.schedule == "one-cycle":
         return recipe.lr * _one_cycle(step, total, recipe.warmup * steps_per_epoch)

@@ -24,7 +24,7 @@ MIRRORED_MEANS_SOMETHING_ELSE = ("digits", "mnist")
 LONGEST_WARMUP = 0.3
 """Part of a run that a warm-up takes at most, where nobody asks for its length."""
 
-UPDATES_PER_EPOCH = 20
+FEWEST_STEPS = 20
 SMALLEST_BATCH = 16
 """Where nobody asks for a size, batches are made smaller for small data sets, down to this many images."""
 
@@ -156,7 +156,7 @@ def fit_to(resolved: Resolved, images: int) -> tuple[Recipe, str]:
     """Return the recipe for a training split of ``images``, and a remark where something had to be changed, else "".
 
     A batch larger than the training split is an error where somebody asked for it. Where nobody did, it is made so small
-    that an epoch has twenty updates, or that it holds sixteen images, and the rate goes with it unless it was asked
+    that an epoch has twenty steps, or that it holds sixteen images, and the rate goes with it unless it was asked
     for: in proportion for SGD (Goyal et al., arXiv:1706.02677, section 2.1), by the root for the others (Malladi et
     al., arXiv:2205.10287, for Adam; You et al., arXiv:1904.00962, for LAMB).
     """
@@ -168,7 +168,7 @@ def fit_to(resolved: Resolved, images: int) -> tuple[Recipe, str]:
             hint = f"is more than the training split has; the largest that works is {images}"
             raise refused(resolved, "batch_size", hint)
         return recipe, ""
-    largest = max(images // UPDATES_PER_EPOCH, min(SMALLEST_BATCH, max(1, images // 2)))
+    largest = max(images // FEWEST_STEPS, min(SMALLEST_BATCH, max(1, images // 2)))
     if recipe.batch_size <= largest:
         return recipe, ""
     ratio = largest / recipe.batch_size

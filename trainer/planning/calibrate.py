@@ -169,7 +169,7 @@ def _compared(rival: Trial, best: Trial, batch: int) -> tuple[float, float, bool
     """Return the seconds of a step with either, medians of blocks in turns, and whether the rival is certainly
     faster.
     """
-    works = [trial.updates(batch) for trial in (rival, best)]
+    works = [trial.stepper(batch) for trial in (rival, best)]
     repetitions = []
     for trial, work in zip((rival, best), works, strict=True):
         trial.seconds(work)

@@ -1,4 +1,4 @@
-"""The layout in which a network is built for the images of a run: tried out, without memory where that can be."""
+"""A network fitted to the images of a run: its stem and its input, tried out without memory where that can be."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ TRIED = 2
 """Images on which a network is tried."""
 SEVERAL = "its forward takes several inputs, and in training it is given images alone"
 SMALL_IMAGES = 64
-"""Up to this side images are small: a network with a layout for such images is built in that one."""
+"""Up to this side images are small: a network with a stem for such images is built with that one."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a network is built. ``stem`` is None where it has one layout only.
+class FittedNetwork:
+    """How a network is built for a run. ``stem`` is None where it has one stem only.
 
     ``channels`` and ``image_size`` are those of the images that it is given.
     """
@@ -45,7 +45,7 @@ class Layout:
     parameters: int
 
     def config(self, network: Network, classes: int) -> NetworkConfig:
-        """Return what run.json says of the network in this layout, with weights that are drawn."""
+        """Return what run.json says of the network, with weights that are drawn."""
         return NetworkConfig(
             network.variant.name,
             self.stem,
@@ -57,8 +57,10 @@ class Layout:
         )
 
 
-def fit(network: Network, info: DataInfo, source: Source | None, stem: str, size: int | None, log: Log) -> Layout:
-    """Find the layout that fits the images of a data set and the weights to begin with.
+def fit(
+    network: Network, info: DataInfo, source: Source | None, stem: str, size: int | None, log: Log
+) -> FittedNetwork:
+    """Fit the network to the images of a data set and to the weights to begin with.
 
     ``stem`` and ``size`` are what is asked for. What is not the obvious choice is told. UsageError where nothing fits.
     """
@@ -66,19 +68,19 @@ def fit(network: Network, info: DataInfo, source: Source | None, stem: str, size
         log(f"grey images become {source.channels} equal channels, which is what the weights expect")
         info = dataclasses.replace(info, channels=source.channels)
     if network.in_catalogue:
-        layout = _of_catalogue(network, info, stem, size)
-        if layout.stem == "small" and stem == "auto":
+        fitted = _of_catalogue(network, info, stem, size)
+        if fitted.stem == "small" and stem == "auto":
             log(f"{network.variant.name}: the stem for small images; --stem imagenet takes the paper's")
     else:
-        layout = _of_outsider(network, info, size)
-        if layout.channels != info.channels:
-            log(f"grey images become {layout.channels} equal channels, which is what {network.variant.name} takes")
-    if layout.image_size != info.size:
-        log(f"images are resized from {info.size}×{info.size} to {layout.image_size}×{layout.image_size} on the device")
-    return layout
+        fitted = _of_outsider(network, info, size)
+        if fitted.channels != info.channels:
+            log(f"grey images become {fitted.channels} equal channels, which is what {network.variant.name} takes")
+    if fitted.image_size != info.size:
+        log(f"images are resized from {info.size}×{info.size} to {fitted.image_size}×{fitted.image_size} on the device")
+    return fitted
 
 
-def _of_catalogue(network: Network, info: DataInfo, stem: str, size: int | None) -> Layout:
+def _of_catalogue(network: Network, info: DataInfo, stem: str, size: int | None) -> FittedNetwork:
     variant = network.variant
     if stem == "small" and variant.small_stem is None and variant.paper_stem.input[1] > SMALL_IMAGES:
         raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's stem only")
@@ -101,7 +103,7 @@ def _of_catalogue(network: Network, info: DataInfo, stem: str, size: int | None)
 
 def _without_memory(
     variant: registry.Variant, info: DataInfo, stem: str | None, size: int, fall_back: int | None
-) -> Layout:
+) -> FittedNetwork:
     """Build the network without memory and send a shape through it; at its own size where the images' is too small."""
     try:
         network = counting.on_meta(
@@ -115,7 +117,7 @@ def _without_memory(
         ).eval()
         with torch.no_grad():
             network(torch.empty((2, info.channels, size, size), device="meta"))
-        return Layout(stem, info.channels, size, counting.count_parameters(network))
+        return FittedNetwork(stem, info.channels, size, counting.count_parameters(network))
     except UsageError:
         raise
     except (ValueError, RuntimeError) as error:
@@ -124,7 +126,7 @@ def _without_memory(
         raise UsageError("image-size", size, f"does not work for {variant.name}: {error}") from None
 
 
-def _of_outsider(network: Network, info: DataInfo, size: int | None) -> Layout:
+def _of_outsider(network: Network, info: DataInfo, size: int | None) -> FittedNetwork:
     """Return the images with which the network runs, tried out without memory, else with real values.
 
     ``size`` is what was asked for; else it is that of the data, else the network's own. A network that does not take
@@ -162,7 +164,7 @@ class _DoesNotRun(UsageError):
         return error
 
 
-def _tried(network: Network, info: DataInfo, channels: int, size: int, stem: str | None = None) -> Layout:
+def _tried(network: Network, info: DataInfo, channels: int, size: int, stem: str | None = None) -> FittedNetwork:
     """Try the network of a person, or of a library, on two images. UsageError, _DoesNotRun for what it does not take."""
     name, classes = network.variant.name, len(info.classes)
     options = {"num_classes": classes, "in_channels": channels, "image_size": size}
@@ -194,7 +196,7 @@ def _tried(network: Network, info: DataInfo, channels: int, size: int, stem: str
     parameters = counting.count_parameters(ran.network)
     if not counting.count_trainable(ran.network):
         raise UsageError("network", name, "has no parameters that learn")
-    return Layout(stem, channels, size, parameters)
+    return FittedNetwork(stem, channels, size, parameters)
 
 
 def _advice(subject: Subject, broke: traced.BrokeOff) -> str:

@@ -24,7 +24,7 @@ from ..optim.fine_tuning import train_mode
 
 LOWEST = 1e-6
 HIGHEST = 10.0
-UPDATES = 120
+STEPS = 120
 
 BLOWN_UP = 4.0
 """The test ends when the running loss is this many times its smallest value."""
@@ -79,8 +79,8 @@ def range_test(config: RunConfig, data: DataSet) -> RangeTest:
     rates: list[float] = []
     losses: list[float] = []
     running, smallest = 0.0, math.inf
-    for number, (images, targets) in enumerate(itertools.islice(_batches(session.batches), UPDATES)):
-        rate = LOWEST * (HIGHEST / LOWEST) ** (number / (UPDATES - 1))
+    for number, (images, targets) in enumerate(itertools.islice(_batches(session.batches), STEPS)):
+        rate = LOWEST * (HIGHEST / LOWEST) ** (number / (STEPS - 1))
         loss = session.updater(images, targets, rate).loss.item()
         if not math.isfinite(loss):
             return find_range(rates, losses, blew_up=True)

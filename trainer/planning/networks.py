@@ -34,7 +34,7 @@ class Network:
 
     @property
     def in_catalogue(self) -> bool:
-        """Whether it is of the catalogue, so that its layouts are known."""
+        """Whether it is of the catalogue, so that its stems are known."""
         return not outside.is_outside(self.variant.name)
 
 
@@ -61,9 +61,9 @@ def find(name: str, folder: Path | None = None) -> Network:
 
 
 def check_stem(network: Network, name: str, stem: str) -> None:
-    """UsageError for a stem that is asked of a network with one layout, which ``name`` means."""
+    """UsageError for a stem that is asked of a network with one stem, which ``name`` means."""
     if not network.in_catalogue and stem in ("small", "imagenet"):
-        raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one layout")
+        raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one stem")
 
 
 def _store(name: str) -> tuple[Path, Stored]:

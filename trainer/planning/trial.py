@@ -61,7 +61,7 @@ class Trial:
         self.session: Session = build_session(config, self._data, self.device, begun=True)
         make_ready(self.session, config.engine)
 
-    def updates(self, batch: int) -> Callable[[], None]:
+    def stepper(self, batch: int) -> Callable[[], None]:
         """Return a function that makes one step with ``batch`` images, the data path included."""
         recipe = dataclasses.replace(self._recipe, batch_size=batch)
         session = self.session
@@ -70,12 +70,12 @@ class Trial:
         train_mode(session.network)
         count = 0
 
-        def update() -> None:
+        def step() -> None:
             nonlocal count
             session.updater(*batches.batch(epoch, count % batches.steps_per_epoch), TINY_RATE)
             count += 1
 
-        return update
+        return step
 
     def seconds(self, work: Callable[[], None], repetitions: int = 1) -> float:
         """Return the seconds of one call of ``work``, from ``repetitions`` of them, until the device has done them."""
@@ -103,14 +103,14 @@ class Trial:
         """
         whole = self._recipe.batch_size
         batch = min(whole, 2 * self._recipe.accumulate)
-        update = self.updates(batch)
-        seconds = min(self.seconds(update), self.seconds(update))  # the first step is slow in any case
+        step = self.stepper(batch)
+        seconds = min(self.seconds(step), self.seconds(step))  # the first step is slow in any case
         while batch < whole:
             larger = min(whole, int(batch * LONGEST_STEP_S / seconds))
             if larger < MIN_GROWTH * batch and larger < whole:
                 break
             batch = larger
-            seconds = self.seconds(self.updates(batch))
+            seconds = self.seconds(self.stepper(batch))
         return batch
 
     def timing(self, budget_s: float) -> TrialTiming:
@@ -118,11 +118,11 @@ class Trial:
         evaluation.
         """
         batch = self.fitting_batch()
-        update = self.updates(batch)
-        step = statistics.median(blocks(self, update, budget_s))
+        step = self.stepper(batch)
+        step_s = statistics.median(blocks(self, step, budget_s))
         run_evaluation = self.evaluation(batch)
         evaluation_s = min(self.seconds(run_evaluation) for _ in range(2))
-        return TrialTiming(step, batch, evaluation_s / batch)
+        return TrialTiming(step_s, batch, evaluation_s / batch)
 
 
 def blocks(trial: Trial, work: Callable[[], None], budget_s: float) -> list[float]:
