@@ -1,4 +1,4 @@
-"""The `cnn-explorer` command: parse the arguments, then import what the subcommand needs.
+"""The command `cnn-explorer`: find the command that is meant, import what it needs, and parse its arguments.
 
 May import everything. Must not load torch or Textual when it is imported.
 """

@@ -25,9 +25,12 @@ OPTIONS = {
         None,
     ),
     "repeats": (Annotated[int, typer.Option(help="How often each loop is timed, in turns.")], 5),
-    "seconds": (Annotated[float, typer.Option(help="About how long each time; at least one step.")], 0.5),
+    "seconds": (
+        Annotated[float, typer.Option(help="About how many seconds a loop is timed each time; at least one step.")],
+        0.5,
+    ),
     "parts": (
-        Annotated[str, typer.Option(help="Comma-separated, what is measured beside the engine.")],
+        Annotated[str, typer.Option(help="What is measured beside the engine, separated by commas.")],
         "data,canonical,bare,speedups",
     ),
     "as_json": (AsJson, False),

@@ -20,7 +20,7 @@ LIST_SCHEMA = 1
 
 def list_networks(
     tag: Annotated[str | None, typer.Option(help="Only networks with this tag.")] = None,
-    sort: Annotated[str, typer.Option(help="year, params or flops.")] = "year",
+    sort: Annotated[str, typer.Option(help="Order: year, params (parameters) or flops (multiply-adds).")] = "year",
     as_json: AsJson = False,
     output: Output = None,
     force: Force = False,

@@ -179,7 +179,7 @@ def stop(
 
 @runs_app.command()
 def skip(context: typer.Context, run: RunId, wait: Wait = False, as_json: AsJson = False, runs: Folder = None) -> None:
-    """Take a waiting run out of its queue, or end the one that is trained: the queue goes on with the next."""
+    """Take a waiting run out of its queue, or end the one that is being trained; the queue goes on with the next."""
     from ..trainer.runs import requests
 
     _ask(requests.skip, _find(context, run, runs), wait, "was asked to leave its queue", as_json)
@@ -287,7 +287,7 @@ def export(
     ] = None,
     which: Annotated[str, typer.Option("--checkpoint", help="best or last: whose weights safetensors get.")] = "best",
     force: Annotated[bool, typer.Option("--force", help="Replace what exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on what was written.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about what was written.")] = False,
     runs: Folder = None,
 ) -> None:
     """Write the records of a run as CSV or TensorBoard events, or its weights as safetensors."""
@@ -380,7 +380,7 @@ def clone(
     run: RunId,
     runs: Folder = None,
 ) -> None:
-    """Train a new run with the configuration of an earlier one and changes: 'runs clone RUN --lr 0.01 --detach'.
+    """Start a new run with the configuration of an earlier one and changes: 'runs clone RUN --lr 0.01 --detach'.
 
     What follows the RUN are the options of `cnn-explorer train`; 'cnn-explorer train --help' names them.
     """

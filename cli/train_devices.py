@@ -1,5 +1,6 @@
-"""Where the networks of one `cnn-explorer train` go: several processes for one, one process each for several, or ranks that
-torchrun has started already.
+"""Which devices the networks of one `cnn-explorer train` get.
+
+Several processes train one network, one process each trains several, or torchrun has started the ranks already.
 """
 
 from __future__ import annotations

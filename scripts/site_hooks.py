@@ -1,5 +1,7 @@
-"""Hooks of mkdocs: notes and concept pages as the app shows them, README and changelog as pages, anchors as GitHub has them,
-and a page of the Python interface made from its signatures and docstrings.
+"""Hooks of mkdocs: what the site shows beside the pages of docs/.
+
+Notes and concept pages are as the app shows them, README and changelog are pages, anchors are as GitHub has them, and a
+page of the Python interface is made from its signatures and docstrings.
 
 ``mkdocs build --strict`` loads this file (mkdocs.yml). The package has to be installed: `pip install -e '.[docs]'`.
 """

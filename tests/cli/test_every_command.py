@@ -265,13 +265,24 @@ def test_a_word_that_means_several_runs_is_one_line_with_their_names(
     assert (home / "runs" / OTHER).is_dir()
 
 
-def test_an_id_counts_before_a_tag(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_notes(plain(home, OTHER), Notes((NEWEST[-4:], "last")))
+def test_a_whole_id_and_last_count_before_a_tag(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_notes(plain(home, OTHER), Notes((NEWEST, "last")))
     plain(home, NEWEST)
-    for word in (NEWEST[-4:], "last"):
+    for word in (NEWEST, "last"):
         assert call(monkeypatch, "runs", "note", word, f"found by {word}") == 0
     assert read_run(home / "runs" / NEWEST).notes.remark == "found by last"
     assert read_run(home / "runs" / OTHER).notes.remark == ""
+
+
+def test_a_part_of_an_id_that_is_a_tag_of_another_run_is_one_line_with_both(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_notes(plain(home, OTHER), Notes((NEWEST[-4:],)))
+    plain(home, NEWEST)
+    assert call(monkeypatch, "runs", "rm", NEWEST[-4:], "-y") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert OTHER in line and NEWEST in line
+    assert (home / "runs" / OTHER).is_dir() and (home / "runs" / NEWEST).is_dir()
 
 
 def test_several_trainings_are_one_json_object_with_a_list(

@@ -211,7 +211,7 @@ def test_window_gives_means_and_the_first_bad_update() -> None:
     window.add(metrics(1.0, 4))
     window.add(metrics(2.0, 0))
     means = window.close()
-    assert (means.loss, means.accuracy, means.updates, means.bad) == (1.5, 0.5, 2, None)
+    assert (means.loss, means.accuracy, means.steps, means.bad) == (1.5, 0.5, 2, None)
     assert len(window) == 0
     for loss in (1.0, math.inf, math.nan):
         window.add(metrics(loss))

@@ -117,7 +117,7 @@ class NetworkResult:
 
 @dataclass(frozen=True)
 class DataResult:
-    """The data path alone, for one image sizes and of batches."""
+    """The data path alone, for one size of the images and of the batches."""
 
     size: int
     batch_size: int

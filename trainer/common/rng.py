@@ -24,7 +24,7 @@ def generator(seed: int, purpose: str, number: int = 0) -> torch.Generator:
 
 
 def reseed(seed: int, rank: int, step: int) -> None:
-    """Make what layers of one of several ranks draw in an update a function of the seed, the rank and the step.
+    """Make what layers of one of several ranks draw in a step a function of the seed, the rank and the step.
 
     So ranks drop different units, and a checkpoint need not hold the state of each rank's generators.
     """

@@ -20,12 +20,12 @@ COST_SHARE = 0.01
 
 @dataclass(frozen=True)
 class WindowMeans:
-    """Means over ``updates`` steps; ``bad`` is the number (from 0) of the first one whose loss is NaN or infinite."""
+    """Means over as many ``steps``; ``bad`` is the number (from 0) of the first one whose loss is NaN or infinite."""
 
     loss: float
     accuracy: float
     images_per_s: float
-    updates: int
+    steps: int
     bad: int | None
 
 

@@ -69,7 +69,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Shortage:
-    """Memory did not suffice in update ``step`` (from 1), with the batch of ``images`` in ``parts``."""
+    """Memory did not suffice in step ``step`` (from 1), with the batch of ``images`` in ``parts``."""
 
     step: int
     parts: int

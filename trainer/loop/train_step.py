@@ -1,6 +1,6 @@
-"""One update of the weights: forward, loss, backward, clipping, optimiser, moving average.
+"""One step of a training: forward, loss, backward, clipping, optimiser, moving average.
 
-What changes the way an update is made (mixed precision, accumulation) is here and nowhere else; the loop only asks for
+What changes the way a step is made (mixed precision, accumulation) is here and nowhere else; the loop only asks for
 the next one.
 """
 
@@ -35,7 +35,7 @@ def autocast(precision: str, device: torch.device, *, cache: bool = True) -> Pre
 
 
 class StepMetrics(NamedTuple):
-    """Of one update, still on the device: the loss (scalar) and the number of images classified rightly (scalar)."""
+    """Of one step, still on the device: the loss (scalar) and the number of images classified rightly (scalar)."""
 
     loss: Tensor
     correct: Tensor
@@ -95,19 +95,19 @@ class Updater:
         return total / len(targets)
 
     def __call__(self, images: Tensor, targets: Tensor, rate: float) -> StepMetrics:
-        """Make one update at learning rate ``rate`` with images (B, C, H, W) and their targets. Waits for nothing."""
+        """Make one step at learning rate ``rate`` with images (B, C, H, W) and their targets. Waits for nothing."""
         set_rate(self.optimizer, rate)
         metrics = self._passes(images, targets)
         self._apply()
         return metrics
 
     def rehearse(self, images: Tensor, targets: Tensor) -> None:
-        """Run an update up to the gradients, which are dropped: the weights stay as they are."""
+        """Run a step up to the gradients, which are dropped: the weights stay as they are."""
         self._passes(images, targets)
         self._forget_gradients()
 
     def _passes(self, images: Tensor, targets: Tensor) -> StepMetrics:
-        """Return the gradients that the update is made of, and the figures of the weights as they are."""
+        """Return the gradients that the step is made of, and the figures of the weights as they are."""
         self._forget_gradients()
         if self._sam is None:
             return self._gradients(images, targets)
@@ -119,7 +119,7 @@ class Updater:
         return metrics
 
     def _forget_gradients(self) -> None:
-        """Clear the gradients as optimizer.zero_grad() does, without its record for the profiler: 30 µs in every update."""
+        """Clear the gradients as optimizer.zero_grad() does, without its record for the profiler: 30 µs in every step."""
         for parameter in self._parameters:
             parameter.grad = None
 
@@ -168,7 +168,7 @@ class Updater:
             self.average.update()
 
     def gradient_norm(self) -> float:
-        """Return the norm of the last update's gradient, before clipping; waits for the device."""
+        """Return the norm of the last step's gradient, before clipping; waits for the device."""
         norm = self._norm if self._norm is not None else gradient_norm(self.network)
         return norm.item()
 

@@ -195,7 +195,7 @@ class Trainer:
         fetched = time.perf_counter()  # until then the device was waited for, which is no cost of the record
         norm = self.session.updater.gradient_norm()
         self._last = means
-        images = means.updates * self.session.recipe.batch_size
+        images = means.steps * self.session.recipe.batch_size
         for index, value in enumerate((images, means.loss * images, means.accuracy * images)):
             self._epoch_metrics[index] += value
         rate = learning_rate(self.session.recipe, self.step - 1, self._per_epoch)

@@ -28,7 +28,7 @@ class Lamb(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """Make one update with the gradients that are there; parameters without one stay. Waits for nothing."""
+        """Make one step with the gradients that are there; parameters without one stay. Waits for nothing."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

@@ -66,7 +66,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """Make one update with the gradients that are there; parameters without one stay. Waits for nothing."""
+        """Make one step with the gradients that are there; parameters without one stay. Waits for nothing."""
         for group in self.param_groups:
             if group["hidden"]:
                 self._step_hidden(group)

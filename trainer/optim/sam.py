@@ -1,7 +1,7 @@
 """SAM and ASAM: the gradient is taken at the worst point nearby, so that the descent ends in a flat place.
 
 Foret et al., "Sharpness-Aware Minimization", arXiv:2010.01412; Kwon et al., "ASAM", arXiv:2102.11600, which measures the
-neighbourhood of each weight in parts of its size. Both work with any optimiser, and each update takes two passes.
+neighbourhood of each weight in parts of its size. Both work with any optimiser, and each step takes two passes.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class SAM:
 
     @contextmanager
     def perturbed_weights(self) -> Iterator[None]:
-        """Displace the weights inside the block, which lies between the first pass and the update.
+        """Displace the weights inside the block, which lies between the first pass and the step.
 
         Gradients may carry the factor of a scaler, since only their direction counts. Where one of them is infinite, the
-        weights stay, and the second pass finds the same infinity, whereupon the scaler leaves the update out.
+        weights stay, and the second pass finds the same infinity, whereupon the scaler leaves the step out.
         """
         gradients = {p: p.grad for p in self._network.parameters() if p.grad is not None}
         kept = [(p, p.detach().clone()) for p in gradients]

@@ -78,7 +78,7 @@ class TrainStarted(Message):
 
 @dataclass
 class TrainLogged(Message):
-    """`train --detach` tells what it is at: a download, a check."""
+    """`train --detach` tells what it is doing: a download, a check."""
 
     text: str
 

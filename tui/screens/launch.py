@@ -1,5 +1,7 @@
-"""How to train networks: every setting with its value and where it comes from, checked as it is typed. The runs are then
-started as a process of their own."""
+"""The training form: every setting with its value and where it comes from, checked as it is typed.
+
+The runs are then started as a process of their own.
+"""
 
 from __future__ import annotations
 
