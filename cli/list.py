@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -34,6 +33,8 @@ def list_networks(
     chosen.sort(key=SORTS[sort])
     with written_to(output, force=force):
         if as_json:
+            import json
+
             print(json.dumps({"schema": LIST_SCHEMA, "networks": [as_dict(variant) for variant in chosen]}, indent=1))
         else:
             print_list(chosen)
