@@ -14,6 +14,7 @@ from cnn_explorer.models.own import outside
 from cnn_explorer.trainer.config import config_file
 from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.planning import planner
+from safetensors.torch import load_file
 from support.training import call, same, weights_of
 
 QUICK = ("--threads", "1", "--device", "cpu", "--no-calibrate", "--epochs", "1")
@@ -55,6 +56,21 @@ class Forgets(Small):
 class Words(Small):
     def forward(self, x):
         return {"scores": super().forward(x)}
+
+
+class InModule(nn.Module):
+    # All names of weights begin with "module.", as if a wrapper had put that before them.
+    def __init__(self, num_classes):
+        super().__init__()
+        self.module = Small(num_classes)
+
+    def forward(self, x):
+        return self.module(x)
+
+
+class WithoutLength(Small):
+    def __len__(self):
+        raise TypeError("has no length")
 
 
 def hungry(width):
@@ -119,6 +135,17 @@ def test_a_name_of_ones_own_is_trained_resumed_cloned_and_exported(
 
     with pytest.raises(cx.UsageError, match="is stored in the directory of its run alone"):
         outside.build("nets:Small", num_classes=10, in_channels=1, image_size=28)
+
+
+@pytest.mark.parametrize("name", ["InModule", "WithoutLength"])
+def test_unusual_networks_are_trained_loaded_and_exported(
+    nets: Path, home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert call(monkeypatch, "train", f"nets:{name}", *QUICK) == 0
+    run, target = only_run(home), home / "weights.safetensors"
+    assert same(dict(cx.load(run).state_dict()), weights_of(run, "best"))
+    assert call(monkeypatch, "runs", "export", run.name, "--format", "safetensors", "-o", str(target)) == 0
+    assert load_file(target).keys() == weights_of(run, "best").keys()
 
 
 def test_the_weights_of_such_a_run_begin_another(nets: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ class Updater:
         class_weights: Tensor | None = None,
     ) -> None:
         self.network = network
-        self._forward = forward or network
+        self._forward = network if forward is None else forward  # a module may have a length, and that may be 0
         self._quiet = getattr(self._forward, "no_sync", nullcontext)
         self._share = share
         self.optimizer = optimizer

@@ -107,11 +107,13 @@ FACTS = ("network", "classes", "mean", "std", "epoch", "step", "accuracy", "loss
 
 
 def _described(path: Path, tensors: Mapping, facts: Mapping) -> WeightFile:
-    named = weight_tables.unwrapped({str(name): value for name, value in tensors.items() if isinstance(value, Tensor)})
+    named = {str(name): value for name, value in tensors.items() if isinstance(value, Tensor)}
     if not named:
         raise WorkError(f"{path}: holds no weights by name")
     run = path.parent.parent if path.parent.name == "checkpoints" else None
     network = run_config.network_from_dict(facts["network"], run) if facts.get("network") else None
+    if network is None:  # this program writes the names of the network itself, which may have a layer called `module`
+        named = weight_tables.unwrapped(named)
     classes = tuple(map(str, facts.get("classes") or ()))
     mean, std = (tuple(float(value) for value in facts.get(key) or ()) for key in ("mean", "std"))
     return WeightFile(path, named, network, classes, mean, std, dict(facts))
