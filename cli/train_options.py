@@ -144,7 +144,9 @@ def request_of(values: Mapping[str, Any]) -> TrainRequest:
             raise UsageError("no-augment", None, "contradicts --augment; give one of them")
         given["augment"] = []
     assigned = _assigned(values.get("assign") or [])
-    given |= {key: recipe.check(key, value) for key, value in assigned.items()}
+    for old in assigned.keys() & recipe.EARLIER.keys():
+        log(f"{old} is now called {recipe.EARLIER[old]}")
+    given |= {key: recipe.check(key, value) for key, value in recipe.renamed(assigned).items()}
     return TrainRequest.of(*(values.get("names") or ()), **given)
 
 

@@ -166,6 +166,12 @@ def test_an_earlier_name_brings_no_default_and_loses_against_the_new_one(
     assert toy_request(monkeypatch, "--width", "7", "--size", "5") == {"size": 5}
 
 
+def test_an_earlier_key_of_the_recipe_can_still_be_set(capsys: pytest.CaptureFixture[str]) -> None:
+    """0.1.0 had no option for it: `--set` was the one way on the command line."""
+    assert from_argv(["lenet5", "--set", "rest_lr=0.25"]) == TrainRequest.of("lenet5", adamw_lr=0.25)
+    assert "rest_lr is now called adamw_lr" in capsys.readouterr().err
+
+
 def test_earlier_names_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     command = train_options.GroupedCommand("toy", params=options_of({}, TOY.values()), rich_markup_mode=None)
     shown = command.get_help(command.make_context("toy", []))
