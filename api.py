@@ -137,9 +137,13 @@ def create(
 
 def _whole(field: str, value: object) -> int:
     """Return a number above zero of any integer type; UsageError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or value.__index__() < 1:
+    try:
+        number = value.__index__() if isinstance(value, SupportsIndex) and not isinstance(value, bool) else 0
+    except TypeError:  # a tensor has the method, and only a whole number in it has an index
+        number = 0
+    if number < 1:
         raise UsageError(field, value, "must be a whole number above zero")
-    return value.__index__()
+    return number
 
 
 def _create_outside(name: str, stem: str | None, sizes: Mapping[str, int | None]) -> nn.Module:
@@ -178,20 +182,24 @@ def anatomy(
     Raises UsageError where the network cannot take the input, with the layer, the line of your code, what to write
     instead and the sizes that work, and where the network cannot be copied.
     """
+    import torch
+
     from .models.anatomy import external
     from .models.anatomy.table_text import Anatomy
 
     inputs = () if input is None else _inputs(input)
-    if isinstance(network, str):
-        spec = external.network_spec(network, stem=stem, inputs=inputs)
-        traced = external.traced_network(spec)
-        return Anatomy(spec.name, spec.shape, traced.tree, traced.remarks)
-    if stem is not None:
-        raise UsageError("stem", stem, "is for names of the catalogue; a module has the layout that it was made with")
-    inputs = inputs or (external.InputSpec(INPUT),)
-    made = _module(network, inputs[0].shape)
-    traced = external.traced_module(made, inputs)
-    return Anatomy(type(made).__name__, inputs[0].shape, traced.tree, traced.remarks)
+    with torch.inference_mode(False):  # in inference mode torch does not show which operations run
+        if isinstance(network, str):
+            spec = external.network_spec(network, stem=stem, inputs=inputs)
+            traced = external.traced_network(spec)
+            return Anatomy(spec.name, spec.shape, traced.tree, traced.remarks)
+        if stem is not None:
+            hint = "is for names of the catalogue; a module has the layout that it was made with"
+            raise UsageError("stem", stem, hint)
+        inputs = inputs or (external.InputSpec(INPUT),)
+        made = _module(network, inputs[0].shape)
+        traced = external.traced_module(made, inputs)
+        return Anatomy(type(made).__name__, inputs[0].shape, traced.tree, traced.remarks)
 
 
 def _inputs(given: Sequence[Any]) -> tuple[InputSpec, ...]:
@@ -209,12 +217,17 @@ def _inputs(given: Sequence[Any]) -> tuple[InputSpec, ...]:
 
 def _shape(given: Sequence[int], lengths: tuple[int, ...]) -> tuple[int, ...]:
     hint = "must be (channels, height, width), of a clip (channels, frames, height, width)"
-    if isinstance(given, str) or not isinstance(given, Iterable) or len(tuple(given)) not in lengths:
+    if isinstance(given, str) or not isinstance(given, Iterable):
         raise UsageError("input", given, hint)
+    if len(getattr(given, "shape", ())) > 1:  # an image in the place of its shape
+        raise UsageError("input", type(given).__name__, f"is no shape: the shape of one image {hint}")
+    sides = tuple(given)
+    if len(sides) not in lengths:
+        raise UsageError("input", sides, hint)
     try:
-        return tuple(_whole("input", number) for number in given)
+        return tuple(_whole("input", number) for number in sides)
     except UsageError:
-        raise UsageError("input", tuple(given), hint) from None
+        raise UsageError("input", sides, hint) from None
 
 
 def _module(network: Any, shape: tuple[int, ...]) -> nn.Module:
@@ -273,8 +286,8 @@ class TrainOptions(TypedDict, total=False):
     set: Mapping[str, Any]
     pretrained: bool
     weights: str
-    init_from: str
-    grow_from: str
+    init_from: str | Path | Run
+    grow_from: str | Path | Run
     freeze: str
     backbone_lr: float
     layer_decay: float
@@ -377,6 +390,8 @@ def run(name: str | Path = "last", folder: str | Path | None = None) -> Run:
     from .settings import runs_folder
     from .trainer.runs.ids import is_run, resolve
 
+    if not isinstance(name, str | Path):
+        raise UsageError("run", type(name).__name__, "names no run; an id, a directory, a tag or 'last' does")
     path = Path(name)
     if len(path.parts) > 1:
         if not is_run(path):

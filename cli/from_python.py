@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import UsageError, WorkError, nearest
 from ..trainer.launch import spawn
+from ..trainer.launch.run_handle import Run
 from ..user_code import is_library
 
 OTHERS = ("plan", "plot", "find_lr", "detach", "json", "output", "force", "help", "no_augment", "traceback")
@@ -35,6 +36,15 @@ def options() -> dict[str, Any]:
         if flags and not getattr(parameter, "hidden", False):
             found[flags[0].removeprefix("--").replace("-", "_")] = parameter
     return {name: parameter for name, parameter in found.items() if name not in OTHERS}
+
+
+@cache
+def numbers() -> dict[str, type]:
+    """Return which options take one number, by their names in Python: int or float."""
+    from ..trainer.config.request import all_settings
+
+    settings = [defined for _, defined in all_settings().values()]
+    return {defined.name.replace("-", "_"): defined.kind for defined in settings if defined.kind in (int, float)}
 
 
 def words(given: Mapping[str, object]) -> list[str]:
@@ -67,9 +77,24 @@ def _flags(name: str, parameter: Any, value: object) -> list[str]:
         return ["--no-augment"]
     if isinstance(value, bool):
         raise UsageError(name, value, "must be a value, not True or False")
+    if name in numbers():
+        return [f"{flag}={_number(name, value, numbers()[name])}"]
+    if isinstance(value, Run):
+        return [f"{flag}={value.path}"]
     if isinstance(value, list | tuple):
         return [f"{flag}={','.join(map(str, value))}"]
     return [f"{flag}={value}"]
+
+
+def _number(name: str, value: Any, kind: type) -> object:
+    """Return a number as the command takes it, which knows no 2.0 where it wants a whole one. UsageError."""
+    try:
+        found = kind(value)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or (kind is int and not isinstance(value, str) and found != value):
+        raise UsageError(name, value, f"must be {'a whole number' if kind is int else 'a number'}")
+    return found if kind is int else value
 
 
 def begin(network: str, flags: Sequence[str]) -> Path:

@@ -235,6 +235,8 @@ def test_options_become_flags() -> None:
         "--runs=/x y",
     ]
     assert from_python.words({"augment": []}) == ["--no-augment"]
+    assert from_python.words({"epochs": 2.0, "lr": numpy.float32(0.5)}) == ["--epochs=2", "--lr=0.5"]
+    assert from_python.words({"init_from": cx.Run("/runs/a")}) == ["--init-from=/runs/a"]
 
 
 def test_what_a_network_prints_does_not_hide_the_run(home: Path) -> None:
@@ -253,6 +255,9 @@ def test_what_a_network_prints_does_not_hide_the_run(home: Path) -> None:
         ({"channels_last": 1}, cx.UsageError, "True or False"),
         ({"epochs": True}, cx.UsageError, "must be a value"),
         ({"set": "gamma=1"}, cx.UsageError, "dictionary"),
+        ({"epochs": "many"}, cx.UsageError, "^epochs: 'many' must be a whole number"),
+        ({"epochs": 1.5}, cx.UsageError, "^epochs: 1.5 must be a whole number"),
+        ({"lr": [0.1]}, cx.UsageError, r"^lr: \[0.1\] must be a number"),
     ],
 )
 def test_wrong_options_name_what_would_work(given: dict, error: type[Exception], words: str) -> None:
@@ -317,6 +322,12 @@ def test_what_a_run_tells(home: Path) -> None:
         (lambda: wrong.load("bst"), "did you mean 'best'"),
         (run.stop, "nothing to stop"),
         (run.resume, "it is finished"),
+        (
+            lambda: run.inputs(torch.zeros(1, 8, 8)),
+            r"^images: \(1, 8, 8\) must be of shape \(B, C, H, W\) with 1 channel$",
+        ),
+        (lambda: run.inputs(torch.zeros(2, 3, 8, 8)), r"^images: \(2, 3, 8, 8\) must be of shape"),
+        (lambda: wrong.inputs([[0]]), "^images: 'list' is no tensor"),
     ):
         with pytest.raises(cx.UsageError, match=words):
             ask()

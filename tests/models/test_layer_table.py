@@ -8,6 +8,7 @@ from typing import Any
 
 import cnn_explorer as cx
 import pytest
+import torch
 from torch import nn
 
 
@@ -62,6 +63,8 @@ def test_names_callables_and_clips() -> None:
     assert cx.anatomy("torchvision:squeezenet1_1").parameters == 1_235_496
     assert cx.anatomy("resnet18", stem="small").input == (3, 32, 32)
     assert cx.anatomy(nn.Flatten, (3, 4, 4)).output == (48,)
+    with torch.inference_mode():
+        assert cx.anatomy(nn.Conv2d(3, 4, 3), (3, 8, 8)).macs == 4 * 6 * 6 * 27
     assert cx.anatomy(nn.Conv3d(3, 4, 3), (3, 4, 8, 8)).output == (4, 2, 6, 6)
     wrong: Any
     for wrong, words in ((3, "neither a torch.nn.Module"), ("resnt18", "did you mean")):

@@ -186,8 +186,10 @@ def test_an_error_in_the_persons_code_names_its_file_and_line() -> None:
     assert f"(test_untouched.py, line {line})" in str(caught.value)
 
 
-@pytest.mark.parametrize("given", [(3, 32), (3, 0, 32), (3, 32, 32, 32, 32), (3.0, 32, 32)])
-def test_shapes_that_are_none(given: tuple) -> None:
+@pytest.mark.parametrize(
+    "given", [(3, 32), (3, 0, 32), (3, 32, 32, 32, 32), (3.0, 32, 32), torch.zeros(3, 8, 8), torch.rand(3)]
+)
+def test_shapes_that_are_none(given: Any) -> None:
     with pytest.raises(cx.UsageError, match=r"input: .*must be"):
         cx.anatomy(nn.Conv2d(3, 4, 3), given)
 

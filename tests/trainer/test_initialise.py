@@ -60,6 +60,15 @@ def test_the_run_to_begin_with_is_named_by_its_tag(runs: Path) -> None:
     assert config.network.pretrained is not None and config.network.pretrained.name == earlier.name
 
 
+def test_the_run_to_begin_with_is_named_by_its_directory(runs: Path, tmp_path: Path) -> None:
+    earlier = trained(runs)
+    elsewhere = earlier.rename(tmp_path / "moved")
+    begin = planned(network="tiny", init_from=str(elsewhere))[0].network.pretrained
+    assert begin is not None and begin.source == str(elsewhere / "checkpoints" / "best.pt")
+    with pytest.raises(UsageError, match="is no file and no run"):
+        planned(network="tiny", init_from=str(elsewhere / "checkpoints"))
+
+
 def test_a_run_of_the_same_classes_is_taken_over_whole(runs: Path) -> None:
     earlier = trained(runs)
     config, _ = planned(network="tiny", init_from=earlier.name[-4:])

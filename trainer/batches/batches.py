@@ -46,13 +46,18 @@ class InputTransform:
         self._scale = (1 / (255 * deviations)).to(torch.float32).view(-1, 1, 1).to(device)
         self._shift = (-means / deviations).to(torch.float32).view(-1, 1, 1).to(device)
 
+    @property
+    def channels(self) -> int:
+        """The channels that the network takes; of grey images it gets copies."""
+        return len(self._scale)
+
     def normalised(self, images: Tensor) -> Tensor:
         """Return the values 0 … 255 (B, C, H, W) on the device, bytes or floats → float32, (x / 255 - mean) / std.
 
         Grey images get as many equal channels as there are means, for networks that were trained on colour.
         """
-        if images.shape[1] != len(self._scale):
-            images = images.expand(-1, len(self._scale), -1, -1)
+        if images.shape[1] != self.channels:
+            images = images.expand(-1, self.channels, -1, -1)
         return images.to(torch.float32, copy=True).mul_(self._scale).add_(self._shift)
 
     def sized(self, images: Tensor) -> Tensor:

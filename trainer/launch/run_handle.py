@@ -210,10 +210,21 @@ class Run:
             return load_network(self._checkpoint(checkpoint)).network
 
     def inputs(self, images: torch.Tensor) -> torch.Tensor:
-        """Return images (B, C, H, W) with values 0 to 255 as the network takes them: normalised, at its size."""
-        from ..weights.weight_files import view_of
+        """Return images (B, C, H, W) with values 0 to 255 as the network takes them: normalised, at its size.
 
-        return view_of(self._checkpoint("best"))(images)
+        Raises UsageError for what is no such tensor, WorkError where the run has no best checkpoint yet.
+        """
+        import torch
+
+        from ..weights.weight_files import input_transform_of
+
+        transform = input_transform_of(self._checkpoint("best"))
+        if not isinstance(images, torch.Tensor):
+            raise UsageError("images", type(images).__name__, "is no tensor; torch.as_tensor makes one")
+        if images.ndim != 4 or images.shape[1] not in (1, transform.channels):
+            takes = "1 channel" if transform.channels == 1 else f"{transform.channels} channels, or 1"
+            raise UsageError("images", tuple(images.shape), f"must be of shape (B, C, H, W) with {takes}")
+        return transform.sized(transform.normalised(images))
 
     def log(self, lines: int = 20) -> list[str]:
         """Return the last lines of train.log."""

@@ -92,24 +92,29 @@ def _is_of_family(name: str, variant: registry.Variant) -> bool:
 
 
 def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
-    """Return the file of weights that a person names: a file, or the best weights (else the last) of a run; and its
-    short name.
+    """Return the file of weights that a person names: a file, or the best weights (else the last) of a run, also by its
+    directory; and its short name.
     """
     path = Path(value).expanduser().absolute()
     if path.is_file():
         inside = path.parent.name == "checkpoints"
         return path, path.parent.parent.name if inside else path.name
-    if path.suffix in (".pt", ".pth", weight_files.SAFETENSORS) or "/" in value:
-        raise UsageError(flag, value, "is no file and no run")
-    try:
-        run = ids.resolve(runs, value)
-    except UsageError as error:
-        raise UsageError(flag, error.given, error.hint) from None
+    run = path if "/" in value and ids.is_run(path) else _run_of(flag, value, path, runs)
     paths = checkpoint_paths(run)
     for candidate in (paths.best, paths.last):
         if candidate.is_file():
             return candidate, run.name
     raise UsageError(flag, value, "has no weights yet: neither best.pt nor last.pt is written")
+
+
+def _run_of(flag: str, value: str, path: Path, runs: Path) -> Path:
+    """Return the directory of the run that a person names. UsageError."""
+    if path.suffix in (".pt", ".pth", weight_files.SAFETENSORS) or "/" in value:
+        raise UsageError(flag, value, "is no file and no run")
+    try:
+        return ids.resolve(runs, value)
+    except UsageError as error:
+        raise UsageError(flag, error.given, error.hint) from None
 
 
 def _check_growing(variant: registry.Variant, file: WeightFile) -> None:

@@ -17,7 +17,7 @@ import json
 import os
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -169,20 +169,19 @@ def load_network(path: str | os.PathLike) -> Loaded:
         network.load_state_dict(dict(found.tensors))
     except RuntimeError as error:
         raise WorkError(f"{path}: does not fit {found.network.name}: {str(error).splitlines()[-1].strip()}") from None
-    return Loaded(network.eval(), found.classes, _view(found))
+    return Loaded(network.eval(), found.classes, _input_transform(found))
 
 
-def _view(found: WeightFile) -> InputTransform:
+def _input_transform(found: WeightFile) -> InputTransform:
     assert found.network is not None
     if len(found.mean) != found.network.in_channels or len(found.std) != found.network.in_channels:
         raise UsageError("weights", str(found.path), "do not say how images are normalised; best.pt of the run does")
     return InputTransform(found.mean, found.std, found.network.image_size, torch.device("cpu"))
 
 
-def view_of(checkpoint: Path) -> Callable[[Tensor], Tensor]:
-    """Return what makes of images (B, C, H, W) with values 0 … 255 what the network of a checkpoint takes."""
-    input_transform = _view(read(checkpoint))
-    return lambda images: input_transform.sized(input_transform.normalised(images))
+def input_transform_of(checkpoint: Path) -> InputTransform:
+    """Return what makes of images what the network of a checkpoint takes. WorkError where it cannot be read."""
+    return _input_transform(read(checkpoint))
 
 
 def build(config: NetworkConfig) -> nn.Module:
