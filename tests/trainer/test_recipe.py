@@ -244,6 +244,12 @@ def test_the_earlier_name_of_a_field_is_read_for_ever(tmp_path: Path) -> None:
     written = Recipe(adamw_lr=0.5).to_dict()
     assert written["rest_lr"] == 0.5 and "adamw_lr" not in written
     assert recipe.from_dict(written) == recipe.from_dict(recipe.renamed(written)) == Recipe(adamw_lr=0.5)
+    assert list(recipe.renamed(written)) == list(recipe.FIELDS)
+    assert (
+        recipe.renamed({"adamw_lr": 1, "rest_lr": 2})
+        == recipe.renamed({"rest_lr": 2, "adamw_lr": 1})
+        == {"adamw_lr": 1}
+    )
     run = tmp_path / "run.json"
     run.write_text(json.dumps({"recipe": written, "network": {"name": "lenet5"}, "data": {"name": "digits"}}))
     assert config_file.read(run).recipe.values["adamw_lr"] == 0.5

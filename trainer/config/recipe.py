@@ -251,9 +251,10 @@ def stored(values: Mapping[str, T]) -> dict[str, T]:
 
 
 def renamed(values: Mapping[str, T]) -> dict[str, T]:
-    """Return values under the present names of their fields; an earlier name gives way where both are given."""
-    found = {EARLIER[key]: value for key, value in values.items() if key in EARLIER}
-    return found | {key: value for key, value in values.items() if key not in EARLIER}
+    """Return values, in their order, under the present names of their fields; an earlier name gives way where both are
+    given.
+    """
+    return {EARLIER.get(key, key): value for key, value in values.items() if EARLIER.get(key) not in values}
 
 
 def check(key: str, value: object, origin: str = "") -> object:
