@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .train_options import BY_HAND, LazyCommand, options_of, request_of
-
-if TYPE_CHECKING:
-    from ..trainer.config.request import TrainRequest
+from .train_options import BY_HAND, LazyCommand, options_of
 
 
 class TrainCommand(LazyCommand):
@@ -30,9 +26,3 @@ class TrainCommand(LazyCommand):
 
 def train() -> None:
     """Train networks. Ctrl-C writes a checkpoint; 'cnn-explorer runs resume last' goes on from there."""
-
-
-def from_argv(words: Sequence[str]) -> TrainRequest:
-    """Return the request that the words after `cnn-explorer train` ask for; it does what `TrainRequest.to_argv` wrote."""
-    command = TrainCommand("train")
-    return request_of(command.make_context("train", list(words)).params)

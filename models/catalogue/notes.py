@@ -14,13 +14,10 @@ code. It is shown as plain text. Links between notes are written [ResNet](resnet
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
 
 from ...errors import UsageError
 from . import registry
 
-CONCEPTS = registry.NOTES.parent / "concepts"
 MACRO = re.compile(r"\{\{([^{}]+)\}\}")
 BLOCK = re.compile(r"^```block (\S+) (\S+)$", re.MULTILINE)
 
@@ -43,29 +40,6 @@ def count_text(count: int) -> str:
 def shape_text(shape: tuple[int, ...]) -> str:
     """Return a shape as text: (64, 56, 56) as 64×56×56."""
     return "×".join(map(str, shape))
-
-
-@dataclass(frozen=True)
-class ConceptPage:
-    """A concept page: ``name`` is the file's stem, ``title`` its first heading."""
-
-    name: str
-    title: str
-    path: Path
-
-
-def pages() -> list[ConceptPage]:
-    """Return the concept pages, by title."""
-    found = []
-    for path in sorted(CONCEPTS.glob("*.md")):
-        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
-        found.append(ConceptPage(path.stem, first.removeprefix("# ").strip(), path))
-    return sorted(found, key=lambda page: page.title.lower())
-
-
-def page_text(page: ConceptPage) -> str:
-    """Return the Markdown of a concept page with all figures put in."""
-    return fill(page.path.read_text(encoding="utf-8"), page.path.name, None)
 
 
 def render(family: registry.Family) -> str:

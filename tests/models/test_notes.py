@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import notes, registry
+from cnn_explorer.tui.networks import pages
 from torch import nn
 
 FAMILIES = [family.name for family in registry.families()]
@@ -195,26 +196,25 @@ def test_a_note_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
             registry.read_family(note)
 
 
-PAGES = [page.name for page in notes.pages()]
+PAGES = {page.name: page for page in pages.concepts() if page.name != "glossary"}
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_concept_pages_are_filled_and_their_links_lead_somewhere(name: str) -> None:
-    page = next(page for page in notes.pages() if page.name == name)
-    text = notes.page_text(page)
-    assert page.title and "{{" not in text
+    text = pages.text(PAGES[name])
+    assert text.startswith(f"# {PAGES[name].title}\n") and "{{" not in text
     for target in re.findall(r"\]\(([^)#]+\.md)\)", text):
-        assert (page.path.parent / target).resolve().exists(), target
+        assert (pages.CONCEPTS / target).resolve().exists(), target
 
 
 def test_every_concept_has_its_page() -> None:
-    assert len(PAGES) >= 16
+    assert PAGES.keys() == {path.stem for path in pages.CONCEPTS.glob("*.md")} and len(PAGES) >= 16
 
 
 def test_every_command_in_the_notes_can_be_typed() -> None:
     """The commands that notes and pages offer name networks and data sets that exist."""
     known = {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100"}
-    texts = [notes.render(family) for family in registry.families()] + [notes.page_text(page) for page in notes.pages()]
+    texts = [notes.render(family) for family in registry.families()] + [pages.text(page) for page in PAGES.values()]
     commands = [words.split() for text in texts for words in re.findall(r"cnn-explorer train ([^`\n]+)", text)]
     assert len(commands) > len(texts) // 2
     for words in commands:

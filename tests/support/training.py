@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import torch
 from cnn_explorer.cli import main
+from cnn_explorer.cli.train_command import TrainCommand
+from cnn_explorer.cli.train_options import request_of
 from cnn_explorer.trainer.common.progress import ProgressReporter
 from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.config.request import TrainRequest
@@ -216,6 +218,11 @@ def bench(path: Path, lock: RunLock, stop_after: int | None = None) -> Iterator[
         checkpointer = Checkpointer(writer.checkpoints, report, config.checkpoints)
         trainer = Trainer(session, report, checkpointer, lambda: trainer.step == stop_after)
         yield Bench(trainer, session, report, checkpointer, path, lines)
+
+
+def request_of_words(words: Sequence[str]) -> TrainRequest:
+    """Return the request that the words after `cnn-explorer train` ask for; it undoes what `TrainRequest.to_argv` does."""
+    return request_of(TrainCommand("train").make_context("train", list(words)).params)
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cnn_explorer.cli import train_options
-from cnn_explorer.cli.train_command import TrainCommand, from_argv
+from cnn_explorer.cli.train_command import TrainCommand
 from cnn_explorer.cli.train_options import options_of, request_of
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.common.value_checks import Rule
@@ -22,6 +22,7 @@ from cnn_explorer.trainer.config.setting import GROUPS, RECIPE, Needs, Setting, 
 from cnn_explorer.tui.launch import form as form_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.training import request_of_words
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = [defined for _, defined in all_settings().values()]
@@ -104,11 +105,11 @@ def test_a_request_survives_its_words(networks: list[str], values: dict[str, Any
             values.pop(key, None)
     request = TrainRequest.of(*networks, **values)
     assert {defined.key: value for defined, value in request.values()} == values
-    assert from_argv(request.to_argv()[1:]) == request
+    assert request_of_words(request.to_argv()[1:]) == request
 
 
 def test_a_request_for_nothing_asks_for_nothing() -> None:
-    assert from_argv([]) == TrainRequest() == TrainRequest.of(lr=None)
+    assert request_of_words([]) == TrainRequest() == TrainRequest.of(lr=None)
     assert TrainRequest().to_argv() == ["train"]
 
 
@@ -118,13 +119,13 @@ def test_a_key_that_is_no_setting_is_named() -> None:
 
 
 def test_short_ways_to_write_a_recipe() -> None:
-    assert from_argv(["--set", "gamma=0.2", "--set", "augment=['crop']"]).recipe.values == {
+    assert request_of_words(["--set", "gamma=0.2", "--set", "augment=['crop']"]).recipe.values == {
         "gamma": 0.2,
         "augment": ("crop",),
     }
-    assert from_argv(["--no-augment"]) == from_argv(["--augment", "none"]) == TrainRequest.of(augment=[])
-    assert from_argv(["--class-weights", "1,2.5,1"]).recipe.values == {"class_weights": (1.0, 2.5, 1.0)}
-    assert from_argv(["--lr", "0.1", "--set", "lr=0.3"]).recipe.values == {"lr": 0.3}
+    assert request_of_words(["--no-augment"]) == request_of_words(["--augment", "none"]) == TrainRequest.of(augment=[])
+    assert request_of_words(["--class-weights", "1,2.5,1"]).recipe.values == {"class_weights": (1.0, 2.5, 1.0)}
+    assert request_of_words(["--lr", "0.1", "--set", "lr=0.3"]).recipe.values == {"lr": 0.3}
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def test_an_earlier_name_brings_no_default_and_loses_against_the_new_one(
 
 def test_an_earlier_key_of_the_recipe_can_still_be_set(capsys: pytest.CaptureFixture[str]) -> None:
     """0.1.0 had no option for it: `--set` was the one way on the command line."""
-    assert from_argv(["lenet5", "--set", "rest_lr=0.25"]) == TrainRequest.of("lenet5", adamw_lr=0.25)
+    assert request_of_words(["lenet5", "--set", "rest_lr=0.25"]) == TrainRequest.of("lenet5", adamw_lr=0.25)
     assert "rest_lr is now called adamw_lr" in capsys.readouterr().err
 
 
@@ -209,7 +210,7 @@ def test_a_file_makes_the_same_request_as_the_command(tmp_path: Path) -> None:
     )
     words = ["lenet5", "--dataset", "mnist", "--seed", "3", "--stem", "small", "--image-size", "32", "--lr", "0.5"]
     words += ["--validation", "0.2", "--init-from", "last", "--threads", "2", "--checkpoint-minutes", "1.5"]
-    assert dataclasses.replace(config_file.read(path), origin="") == from_argv(words)
+    assert dataclasses.replace(config_file.read(path), origin="") == request_of_words(words)
 
 
 def test_an_earlier_key_of_a_file_works_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rich.markup import escape
 from support.patience import PATIENCE_S
+from support.training import request_of_words
 from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -150,10 +151,8 @@ def test_what_is_taken_over_has_settings_of_its_own(tmp_path: Path) -> None:
 
 def test_the_command_takes_the_words(tmp_path: Path) -> None:
     """What the form hands over comes back as the same request from the command's own reading."""
-    from cnn_explorer.cli.train_command import from_argv
-
     made = form(lr="0.2", augment="translate, cutout", nesterov="no", milestones="0.3, 0.6", threads="1", keep="2")
-    assert from_argv(words(made)[1:]) == form_module.request(made)
+    assert request_of_words(words(made)[1:]) == form_module.request(made)
     filled = fill(made, tmp_path).recipes["lenet5"]
     values = form_module.request(made).recipe.values
     assert values == {key: getattr(filled, key) for key in ("lr", "augment", "nesterov", "milestones")}
