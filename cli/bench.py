@@ -24,13 +24,16 @@ OPTIONS = {
         Annotated[list[str] | None, typer.Argument(metavar="[NAME…]", help="Networks (default: lenet5 and resnet20).")],
         None,
     ),
-    "repeats": (Annotated[int, typer.Option(help="How often each loop is timed, in turns.")], 5),
+    "repeats": (Annotated[int, typer.Option(metavar="N", help="How often each loop is timed, in turns.")], 5),
     "seconds": (
-        Annotated[float, typer.Option(help="About how many seconds a loop is timed each time; at least one step.")],
+        Annotated[
+            float,
+            typer.Option(metavar="NUMBER", help="About how many seconds a loop is timed each time; at least one step."),
+        ],
         0.5,
     ),
     "parts": (
-        Annotated[str, typer.Option(help="What is measured beside the engine, separated by commas.")],
+        Annotated[str, typer.Option(metavar="LIST", help="What is measured beside the engine, separated by commas.")],
         "data,canonical,bare,speedups",
     ),
     "as_json": (AsJson, False),

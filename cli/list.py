@@ -7,19 +7,24 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError, nearest
+from .narrate import log
 from .output import AsJson, Force, Output, written_to
 
 SORTS = {
     "year": lambda variant: (variant.year, variant.family),
     "params": lambda variant: variant.paper_stem.parameters,
-    "flops": lambda variant: variant.paper_stem.macs,
+    "macs": lambda variant: variant.paper_stem.macs,
 }
+EARLIER = {"flops": "macs"}
+"""What 0.1.0 called an order; it counts multiply-adds, of which papers make one floating-point operation or two."""
 LIST_SCHEMA = 1
 
 
 def list_networks(
-    tag: Annotated[str | None, typer.Option(help="Only networks with this tag.")] = None,
-    sort: Annotated[str, typer.Option(help="Order: year, params (parameters) or flops (multiply-adds).")] = "year",
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only networks with this tag.")] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="NAME", help="Order: year, params or macs (of the paper's stem).")
+    ] = "year",
     as_json: AsJson = False,
     output: Output = None,
     force: Force = False,
@@ -27,6 +32,9 @@ def list_networks(
     """List every network with its year, parameters and multiply-adds."""
     from ..models.catalogue import registry
 
+    if sort in EARLIER:
+        log(f"--sort {sort} is now called --sort {EARLIER[sort]}")
+        sort = EARLIER[sort]
     if sort not in SORTS:
         raise UsageError("--sort", sort, f"is unknown; {nearest(sort, SORTS)}")
     chosen = registry.tagged(tag, "--tag")

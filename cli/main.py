@@ -43,15 +43,17 @@ def start(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     theme: Annotated[
-        str | None, typer.Option(help="Colours of the app: dark, light, ansi-dark, high-contrast, colour-blind …")
+        str | None,
+        typer.Option(metavar="NAME", help="Colours of the app: dark, light, ansi-dark, high-contrast, colour-blind …"),
     ] = None,
     color: Annotated[
-        str | None, typer.Option(help="Colours of the terminal: auto, truecolor, 256, 16 or none.")
+        str | None, typer.Option(metavar="NAME", help="Colours of the terminal: auto, truecolor, 256, 16 or none.")
     ] = None,
     ascii_only: Annotated[bool | None, typer.Option("--ascii/--unicode", help="Draw the app in ASCII.")] = None,
     mouse: Annotated[bool, typer.Option("--mouse/--no-mouse", help="Let the app use the mouse.")] = True,
     notify: Annotated[
-        str | None, typer.Option(help="How the terminal announces the end of a run: none, bell or osc9.")
+        str | None,
+        typer.Option(metavar="NAME", help="How the terminal announces the end of a run: none, bell or osc9."),
     ] = None,
     runs: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the runs that the app shows.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder of the data sets, for the app.")] = None,

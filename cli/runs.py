@@ -33,7 +33,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Return when the run has ende
 def list_all(
     context: typer.Context,
     as_json: AsJson = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only this many, the newest.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only this many, the newest.")] = None,
     output: Output = None,
     force: Force = False,
     runs: Folder = None,
@@ -278,14 +278,21 @@ def remove(
 def export(
     context: typer.Context,
     run: RunId,
-    file_format: Annotated[str, typer.Option("--format", help="csv, tensorboard or safetensors.")] = "csv",
+    file_format: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="csv, tensorboard or safetensors.")
+    ] = "csv",
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="File or, for TensorBoard, folder (default: stdout, ID.safetensors, tensorboard/ID)."
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="File or, for TensorBoard, folder (default: stdout, ID.safetensors, tensorboard/ID).",
         ),
     ] = None,
-    which: Annotated[str, typer.Option("--checkpoint", help="best or last: whose weights safetensors get.")] = "best",
+    which: Annotated[
+        str, typer.Option("--checkpoint", metavar="NAME", help="best or last: whose weights safetensors get.")
+    ] = "best",
     force: Annotated[bool, typer.Option("--force", help="Replace what exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about what was written.")] = False,
     runs: Folder = None,

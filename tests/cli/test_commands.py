@@ -91,17 +91,23 @@ def test_list_sorts_and_filters() -> None:
     [
         ("year", lambda network: network["year"]),
         ("params", lambda network: network["forms"]["paper"]["parameters"]),
-        ("flops", lambda network: network["forms"]["paper"]["multiply_adds"]),
+        ("macs", lambda network: network["forms"]["paper"]["multiply_adds"]),
     ],
 )
 def test_each_order_of_the_list_is_by_its_own_figure(sort: str, figure) -> None:
     """SqueezeNet has the fewest parameters of the three and more work than MobileNetV2; AlexNet is the oldest."""
-    three = {"alexnet": "year", "squeezenet1_0": "params", "mobilenet_v2_100": "flops"}
+    three = {"alexnet": "year", "squeezenet1_0": "params", "mobilenet_v2_100": "macs"}
     listed = json.loads(command("list", "--json", "--sort", sort).stdout)["networks"]
     figures = [figure(network) for network in listed]
     assert figures == sorted(figures)
     first = next(network["name"] for network in listed if network["name"] in three)
     assert three[first] == sort
+
+
+def test_the_earlier_name_of_an_order_works_and_is_told() -> None:
+    earlier, now = (command("list", "--sort", name) for name in ("flops", "macs"))
+    assert earlier.stdout == now.stdout and earlier.stderr == "--sort flops is now called --sort macs\n"
+    assert now.stderr == ""
 
 
 def test_no_colour_codes_in_a_pipe(here: Here) -> None:
