@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.config.recipe_layers import Layer
+from cnn_explorer.trainer.config.recipe_layers import RecipeLayer
 from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.planning.asked import Asked, read_file
 
-NOTE = Layer("resnet.md", {"lr": 0.1}, general=True)
+NOTE = RecipeLayer("resnet.md", {"lr": 0.1}, general=True)
 
 
 def file_of(*names: str, complete: bool = False, stored: Path | None = None, **values: object) -> TrainRequest:
@@ -68,14 +68,14 @@ def test_weights_are_those_of_the_request_unless_it_names_none(tmp_path: Path) -
         request = TrainRequest.of("vgg13", config=file, **values)
         asked = Asked(request, read_file(request, lambda line: None))
         assert asked.weights.kind == kind
-        assert asked.recipe_layers(NOTE, None)[-2] == Layer("e.toml", recipe)
+        assert asked.recipe_layers(NOTE, None)[-2] == RecipeLayer("e.toml", recipe)
 
 
 def test_a_whole_recipe_takes_the_place_of_the_note_and_allows_no_other_recipe() -> None:
-    fine_tuning = Layer("fine-tuning", {"epochs": 10}, general=True)
+    fine_tuning = RecipeLayer("fine-tuning", {"epochs": 10}, general=True)
     hand, run = file_of(lr=0.2), file_of(lr=0.2, complete=True)
     flags = TrainRequest.of("resnet18", lr=0.3)
-    last = [Layer("e.toml", {"lr": 0.2}), Layer("", {"lr": 0.3})]
+    last = [RecipeLayer("e.toml", {"lr": 0.2}), RecipeLayer("", {"lr": 0.3})]
     assert Asked(flags, hand).recipe_layers(NOTE, fine_tuning) == [NOTE, fine_tuning, *last]
     assert Asked(flags, run).recipe_layers(NOTE, fine_tuning) == [fine_tuning, *last]
     preset = TrainRequest.of("resnet18", preset="speedrun")

@@ -13,7 +13,7 @@ from cnn_explorer.trainer.batches.batches import InputTransform, TrainingBatches
 from cnn_explorer.trainer.common import rng
 from cnn_explorer.trainer.config import recipe_layers
 from cnn_explorer.trainer.config.recipe import Recipe
-from cnn_explorer.trainer.config.recipe_layers import Layer
+from cnn_explorer.trainer.config.recipe_layers import RecipeLayer
 from cnn_explorer.trainer.data.datasets import LabelledImages
 from cnn_explorer.trainer.loop.evaluate import evaluate
 from cnn_explorer.trainer.loop.train_step import Updater
@@ -144,14 +144,14 @@ def test_the_scores_of_a_image_and_its_mirror_image_are_averaged() -> None:
     assert found.loss != evaluate(net, [(images, targets)], 3).loss
 
 
-def flags(**values: object) -> list[Layer]:
-    return [Layer("", values)]
+def flags(**values: object) -> list[RecipeLayer]:
+    return [RecipeLayer("", values)]
 
 
 def test_digits_are_not_mirrored_at_the_test() -> None:
     with pytest.raises(UsageError, match=r"tta: 'flip' mirrors digits, and a mirrored 3 is no 3"):
         recipe_layers.resolve("mnist", flags(tta="flip"))
-    note = Layer("note.md", {"tta": "flip", "augment": ["flip-alternating"]}, general=True)
+    note = RecipeLayer("note.md", {"tta": "flip", "augment": ["flip-alternating"]}, general=True)
     resolved = recipe_layers.resolve("digits", [note]).recipe
     assert (resolved.tta, resolved.augment) == ("none", ())
     insisted = recipe_layers.resolve("mnist", flags(tta="flip", augment=["flip"])).recipe

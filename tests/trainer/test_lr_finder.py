@@ -113,7 +113,7 @@ def test_it_goes_with_nothing_that_trains(
 
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_named_recipes_can_be_used_on_all_data_and_over_any_note(name: str) -> None:
-    note = recipe_layers.Layer(
+    note = recipe_layers.RecipeLayer(
         "note.md", {"optimizer": "adamw", "lr": 1e-3, "warmup": 5, "augment": ["crop"]}, general=True
     )
     for dataset in (*dataset_info.names(), "folder:/images"):

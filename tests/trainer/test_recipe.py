@@ -10,20 +10,20 @@ from cnn_explorer.errors import UsageError
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config import config_file, recipe, recipe_layers
 from cnn_explorer.trainer.config.recipe import Recipe
-from cnn_explorer.trainer.config.recipe_layers import Layer, Resolved
+from cnn_explorer.trainer.config.recipe_layers import RecipeLayer, Resolved
 from cnn_explorer.trainer.data import dataset_info
 
 DATASETS = [*dataset_info.names(), "folder:/images"]
 
 
-def flags(**values: object) -> Layer:
-    return Layer("", values)
+def flags(**values: object) -> RecipeLayer:
+    return RecipeLayer("", values)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_every_note_has_a_recipe_that_can_be_used(dataset: str) -> None:
     for variant in registry.variants().values():
-        layers = [Layer(f"{variant.family}.md", variant.recipe, general=True)]
+        layers = [RecipeLayer(f"{variant.family}.md", variant.recipe, general=True)]
         resolved = recipe_layers.resolve(dataset, layers)
         assert recipe.from_dict(resolved.recipe.to_dict()) == resolved.recipe
         if dataset in ("digits", "mnist"):
@@ -31,8 +31,8 @@ def test_every_note_has_a_recipe_that_can_be_used(dataset: str) -> None:
 
 
 def test_later_layers_win() -> None:
-    note = Layer("note.md", {"lr": 0.2, "epochs": 7, "batch_size": 32}, general=True)
-    file = Layer("mine.toml", {"epochs": 8, "batch_size": 16})
+    note = RecipeLayer("note.md", {"lr": 0.2, "epochs": 7, "batch_size": 32}, general=True)
+    file = RecipeLayer("mine.toml", {"epochs": 8, "batch_size": 16})
     resolved = recipe_layers.resolve("cifar10", [note, file, flags(batch_size=8)])
     assert (resolved.recipe.lr, resolved.recipe.epochs, resolved.recipe.batch_size) == (0.2, 8, 8)
     assert resolved.recipe.augment == ("crop", "flip")
@@ -46,16 +46,16 @@ def test_later_layers_win() -> None:
 
 
 def test_a_note_may_have_a_table_for_one_data_set() -> None:
-    note = Layer("note.md", {"epochs": 5, "mnist": {"epochs": 3}, "folder": {"lr": 0.5}}, general=True)
+    note = RecipeLayer("note.md", {"epochs": 5, "mnist": {"epochs": 3}, "folder": {"lr": 0.5}}, general=True)
     assert recipe_layers.resolve("mnist", [note]).recipe.epochs == 3
     assert recipe_layers.resolve("digits", [note]).recipe.epochs == 5
     assert recipe_layers.resolve("folder:/cats", [note]).recipe.lr == 0.5
     with pytest.raises(UsageError, match=r"'minst' is no data set.*mnist"):
-        recipe_layers.resolve("mnist", [Layer("note.md", {"minst": {"epochs": 3}})])
+        recipe_layers.resolve("mnist", [RecipeLayer("note.md", {"minst": {"epochs": 3}})])
 
 
 def test_another_optimiser_brings_its_own_rate_and_decay() -> None:
-    note = Layer("note.md", {"lr": 0.1, "weight_decay": 5e-4}, general=True)
+    note = RecipeLayer("note.md", {"lr": 0.1, "weight_decay": 5e-4}, general=True)
     adam = recipe_layers.resolve("cifar10", [note, flags(optimizer="adam")]).recipe
     assert (adam.lr, adam.weight_decay) == (1e-3, 0.0)
     assert recipe_layers.resolve("cifar10", [note, flags(optimizer="adam", lr=0.01)]).recipe.lr == 0.01
@@ -63,14 +63,14 @@ def test_another_optimiser_brings_its_own_rate_and_decay() -> None:
 
 
 def test_the_warm_up_of_a_note_is_cut_for_a_short_run() -> None:
-    note = Layer("note.md", {"warmup": 5}, general=True)
+    note = RecipeLayer("note.md", {"warmup": 5}, general=True)
     assert recipe_layers.resolve("cifar10", [note]).recipe.warmup == 5
     assert recipe_layers.resolve("cifar10", [note, flags(epochs=2)]).recipe.warmup == pytest.approx(0.6)
     assert recipe_layers.resolve("cifar10", [note, flags(epochs=2, warmup=1)]).recipe.warmup == 1
 
 
 def test_digits_are_flipped_only_if_somebody_insists() -> None:
-    note = Layer("note.md", {"augment": ["crop", "flip"]}, general=True)
+    note = RecipeLayer("note.md", {"augment": ["crop", "flip"]}, general=True)
     assert recipe_layers.resolve("mnist", [note]).recipe.augment == ("crop",)
     assert recipe_layers.resolve("mnist", [flags(augment=["crop", "flip"])]).recipe.augment == ("crop", "flip")
     assert recipe_layers.resolve("fashion-mnist", [note]).recipe.augment == ("crop", "flip")
@@ -115,11 +115,11 @@ def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
         "cutout-size has no effect with augment translate; it works with cutout",
     ]
     used = flags(optimizer="muon", adamw_lr=0.1, momentum=0.5, betas=[0.9, 0.9], sam="sam", rho=0.1, augment=["crop"])
-    note = Layer("note.md", {"milestones": [0.1], "eps": 0.1}, general=True)
+    note = RecipeLayer("note.md", {"milestones": [0.1], "eps": 0.1}, general=True)
     assert recipe_layers.remarks(recipe_layers.resolve("digits", [note, used, flags(crop_padding=2)])) == []
-    in_a_file = recipe_layers.resolve("digits", [Layer("mine.toml", {"rho": 0.2})])
+    in_a_file = recipe_layers.resolve("digits", [RecipeLayer("mine.toml", {"rho": 0.2})])
     assert recipe_layers.remarks(in_a_file) == ["rho has no effect with sam none; it works with sam or asam"]
-    whole = Layer("run.json", recipe.Recipe().to_dict())
+    whole = RecipeLayer("run.json", recipe.Recipe().to_dict())
     assert recipe_layers.remarks(recipe_layers.resolve("digits", [whole, flags(rho=0.2)]), flags_only=True) == [
         "rho has no effect with sam none; it works with sam or asam"
     ]
@@ -127,7 +127,7 @@ def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
 
 def test_an_error_names_the_file_it_comes_from() -> None:
     with pytest.raises(UsageError, match=r"^mine.toml: batch_size: 0 must be a number of images, at least 1"):
-        recipe_layers.resolve("cifar10", [Layer("mine.toml", {"batch_size": 0})])
+        recipe_layers.resolve("cifar10", [RecipeLayer("mine.toml", {"batch_size": 0})])
 
 
 def fitted(images: int, **asked: object) -> tuple[Recipe, str]:
@@ -154,7 +154,7 @@ def test_both_rates_of_muon_go_with_the_batch() -> None:
 
 
 def test_what_belongs_to_an_optimiser_goes_with_it() -> None:
-    note = Layer("note.md", {"optimizer": "rmsprop", "momentum": 0.5, "eps": 1e-3}, general=True)
+    note = RecipeLayer("note.md", {"optimizer": "rmsprop", "momentum": 0.5, "eps": 1e-3}, general=True)
     sgd = recipe_layers.resolve("cifar10", [note, flags(optimizer="sgd")]).recipe
     assert (sgd.momentum, sgd.nesterov) == (0.9, True)
     resolved = recipe_layers.resolve("cifar10", [note, flags(optimizer="adam", eps=1e-4)])
@@ -178,10 +178,10 @@ def test_every_value_can_be_set_in_a_note_and_in_a_file(tmp_path: Path) -> None:
         "adamw_lr": 0.5,
         "rho": 0.25,
     }
-    note = recipe_layers.resolve("cifar10", [Layer("note.md", {"cifar10": other}, general=True)]).recipe
+    note = recipe_layers.resolve("cifar10", [RecipeLayer("note.md", {"cifar10": other}, general=True)]).recipe
     path = tmp_path / "mine.toml"
     path.write_text("[recipe]\n" + "".join(f"{key} = {value!r}\n" for key, value in other.items()))
-    file = recipe_layers.resolve("cifar10", [Layer("mine.toml", config_file.read(path).recipe.values)]).recipe
+    file = recipe_layers.resolve("cifar10", [RecipeLayer("mine.toml", config_file.read(path).recipe.values)]).recipe
     for found in (note, file):
         assert {key: recipe.renamed(found.to_dict())[key] for key in other} == other
         assert recipe.from_dict(found.to_dict()) == found
@@ -234,7 +234,7 @@ def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
 
 def test_the_earlier_name_of_a_field_is_read_for_ever(tmp_path: Path) -> None:
     """As a key of a note, of a file by hand and of run.json, and run.json goes on to have the name that 0.1.0 wrote."""
-    note = Layer("note.md", {"optimizer": "muon", "rest_lr": 0.5, "cifar10": {"rest_lr": 0.25}}, general=True)
+    note = RecipeLayer("note.md", {"optimizer": "muon", "rest_lr": 0.5, "cifar10": {"rest_lr": 0.25}}, general=True)
     assert recipe_layers.resolve("cifar10", [note]).recipe.adamw_lr == 0.25
     assert recipe_layers.resolve("mnist", [note]).recipe.adamw_lr == 0.5
     by_hand, said = tmp_path / "mine.toml", []

@@ -59,7 +59,7 @@ def shown(made: LaunchForm, tmp_path: Path) -> dict[str, form_module.FormField]:
 def test_values_and_origins_are_those_of_the_recipe(tmp_path: Path) -> None:
     lines = shown(form("resnet20", dataset="mnist", lr="0.3"), tmp_path)
     note = registry.find("resnet20").recipe
-    expected = recipe_layers.resolve("mnist", [recipe_layers.Layer("resnet.md", note, general=True)]).recipe
+    expected = recipe_layers.resolve("mnist", [recipe_layers.RecipeLayer("resnet.md", note, general=True)]).recipe
     assert lines["epochs"].value == str(expected.epochs)
     assert lines["momentum"].value == f"{expected.momentum:g}"
     assert (lines["lr"].value, lines["lr"].origin) == ("0.3", "you")

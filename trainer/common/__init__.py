@@ -1,4 +1,4 @@
-"""Small means that every folder of trainer/ uses: files, text, processes, progress, checks of values, random states.
+"""Small helpers that every folder of trainer/ uses: files, text, processes, progress, checks of values, random states.
 
 Imports nothing of trainer/. Must not load torch when it is imported.
 """

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...errors import UsageError, nearest
-from .recipe_layers import Layer
+from .recipe_layers import RecipeLayer
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ PRESETS = {
 }
 
 
-def layer(name: str) -> Layer:
+def layer(name: str) -> RecipeLayer:
     """Return the recipe ``name`` as a layer of values; UsageError that names the nearest one."""
     if name not in PRESETS:
         raise UsageError("recipe", name, f"is no recipe of that name; {nearest(name, PRESETS)}")
-    return Layer(f"recipe {name}", PRESETS[name].values, general=True)
+    return RecipeLayer(f"recipe {name}", PRESETS[name].values, general=True)

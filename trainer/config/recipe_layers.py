@@ -54,7 +54,7 @@ BY_SHARPNESS: dict[str, dict[str, object]] = {"none": {}, "sam": {"rho": 0.05}, 
 
 
 @dataclass(frozen=True)
-class Layer:
+class RecipeLayer:
     """Values from one place. ``origin`` names it in error messages; "" stands for the flags of the command line.
 
     ``general``: it speaks of a network on images in general, as a note does, not of the run at hand. Such values give
@@ -78,7 +78,7 @@ class Resolved:
     asked: frozenset[str] = frozenset()
 
 
-def resolve(dataset: str, layers: Sequence[Layer]) -> Resolved:
+def resolve(dataset: str, layers: Sequence[RecipeLayer]) -> Resolved:
     """Put a recipe together for the data set ``dataset`` from the general values and ``layers``, the strongest last.
 
     When a layer changes the optimiser, its rate, decay and moments become the usual ones of that optimiser unless this
@@ -125,7 +125,7 @@ def data_kind(dataset: str) -> str:
     return "folder" if dataset.startswith(dataset_info.FOLDER) else dataset
 
 
-def _own_values(layer: Layer, kind: str) -> dict[str, object]:
+def _own_values(layer: RecipeLayer, kind: str) -> dict[str, object]:
     """Return the values of a layer for one kind of data set: its plain keys, and over them the subtable of that data
     set.
     """

@@ -18,7 +18,7 @@ from . import (
     published_sets,
 )
 from .channel_statistics import ChannelStatistics
-from .decoded_cache import Log, Stored
+from .decoded_cache import Decoded, Log
 from .split import counts_of, hold_out, seeded_keys, shares, validation_size
 
 
@@ -119,7 +119,7 @@ def load(
     return _assemble(entry.name, entry.classes, stored, validation, seed, log)
 
 
-def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, download: bool, log: Log) -> Stored:
+def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, download: bool, log: Log) -> Decoded:
     """Return a published set from its decoded copy, or decoded from its files and then kept."""
     path = dataset_info.cache_path(cache_folder, entry.name)
     found = entry.files_on_disk(data_folder)
@@ -138,7 +138,7 @@ def _named(entry: dataset_info.NamedSet, data_folder: Path, cache_folder: Path, 
 
 
 def _assemble(
-    name: str, classes: tuple[str, ...], stored: Stored, validation: float | None, seed: int, log: Log
+    name: str, classes: tuple[str, ...], stored: Decoded, validation: float | None, seed: int, log: Log
 ) -> DataSet:
     arrays, facts = stored.arrays, stored.facts
     images, labels = arrays["train.images"], arrays["train.labels"]

@@ -38,14 +38,14 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Stored:
+class Decoded:
     """Tensors by name, memory-mapped or in memory, and the ``facts`` kept with them (JSON values)."""
 
     arrays: dict[str, Tensor]
     facts: dict[str, Any]
 
 
-def read(path: Path, key: str | None, log: Log) -> Stored | None:
+def read(path: Path, key: str | None, log: Log) -> Decoded | None:
     """Return the copy at ``path``, or None where there is none, it is damaged, or it was made from something else than
     ``key``.
 
@@ -63,7 +63,7 @@ def read(path: Path, key: str | None, log: Log) -> Stored | None:
                 return None
             _verify(data[: footer["bytes"]], footer["crc"])
             arrays = {name: _array(data, entry) for name, entry in footer["arrays"].items()}
-            return Stored(arrays, footer["facts"])
+            return Decoded(arrays, footer["facts"])
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -150,7 +150,7 @@ class Writer:
             self._memory.setdefault(name, []).append(rows)
         entry["shape"][0] += len(rows)
 
-    def finish(self, key: str, facts: dict[str, Any]) -> Stored:
+    def finish(self, key: str, facts: dict[str, Any]) -> Decoded:
         """Write the footer, put the file in its place and open it; or hand over what is in memory."""
         if self._file is not None:
             try:
@@ -168,7 +168,7 @@ class Writer:
             for name in self._entries
             if name in self._memory
         }
-        return Stored(arrays, facts)
+        return Decoded(arrays, facts)
 
     def _write(self, data: bytes | memoryview) -> None:
         """Write all of ``data``, however little of it the system takes at a time."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .channel_statistics import ChannelStatistics
-from .decoded_cache import Stored
+from .decoded_cache import Decoded
 from .split import counts_of, hold_out, seeded_keys, shares_for_test
 
 FILE = Path(__file__).with_name("digits.npz")
@@ -21,7 +21,7 @@ SPLIT_SEED = 1998
 """Chooses the test split: fixed, so that two runs with different seeds are measured on the same digits."""
 
 
-def load() -> Stored:
+def load() -> Decoded:
     """Return the digits as uint8 (N, 1, 28, 28) with int64 labels: 1,438 to train on, 359 to test on, stratified."""
     images, labels = read()
     scaled = enlarge(images)[:, None]
@@ -34,7 +34,7 @@ def load() -> Stored:
     for part in rows:
         arrays[f"{part}.images"] = torch.from_numpy(scaled[rows[part]])
         arrays[f"{part}.labels"] = torch.from_numpy(labels[rows[part]].astype(np.int64))
-    return Stored(arrays, {"mean": statistics.mean(), "std": statistics.std(), "skipped": []})
+    return Decoded(arrays, {"mean": statistics.mean(), "std": statistics.std(), "skipped": []})
 
 
 def read() -> tuple[np.ndarray, np.ndarray]:

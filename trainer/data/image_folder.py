@@ -22,7 +22,7 @@ import numpy as np
 
 from ...errors import UsageError
 from .channel_statistics import ChannelStatistics
-from .decoded_cache import Log, Stored, Writer, read
+from .decoded_cache import Decoded, Log, Writer, read
 from .folder_scan import Item, Listing, list_folder, shown
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ Batch = tuple[np.ndarray, np.ndarray, list[str]]
 """uint8 (N, C, S, S), int64 (N,), and the files that could not be read, each with the reason."""
 
 
-def load(root: Path, path: Path, size: int, channels: int, log: Log, progress: Progress | None = None) -> Stored:
+def load(root: Path, path: Path, size: int, channels: int, log: Log, progress: Progress | None = None) -> Decoded:
     """Return the images of the folder ``root``, from the decoded copy at ``path`` if nothing has changed since it was
     made.
 
@@ -81,7 +81,7 @@ def listing_key(listing: Listing, size: int, channels: int) -> str:
 
 def _decode(
     listing: Listing, writer: Writer, key: str, size: int, channels: int, log: Log, progress: Progress | None
-) -> Stored:
+) -> Decoded:
     parts = {"train": listing.train, "validation": listing.validation, "test": listing.test}
     total = sum(map(len, parts.values()))
     log(f"decoding {total} images of {shown(str(listing.root))} to {size}x{size}; the result is kept for later runs")

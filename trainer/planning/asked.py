@@ -15,7 +15,7 @@ from ...errors import UsageError
 from ..config import checkpoint_policy, config_file, presets
 from ..config.checkpoint_policy import CheckpointPolicy
 from ..config.config_file import Log
-from ..config.recipe_layers import Layer
+from ..config.recipe_layers import RecipeLayer
 from ..config.request import TrainRequest
 from ..config.weights_source import WeightsRequest
 
@@ -99,7 +99,7 @@ class Asked:
         """How often checkpoints are written. UsageError for a value of a run.json that cannot be."""
         return checkpoint_policy.from_dict({**self.file.checkpoints.values, **self.request.checkpoints.values})
 
-    def recipe_layers(self, of_note: Layer, fine_tuning: Layer | None) -> list[Layer]:
+    def recipe_layers(self, of_note: RecipeLayer, fine_tuning: RecipeLayer | None) -> list[RecipeLayer]:
         """The layers of the recipe, the strongest last; a run.json is complete, so the note has no say beside it."""
         layers = [] if self.file.complete else [of_note]
         if fine_tuning is not None:
@@ -110,7 +110,11 @@ class Asked:
             if self.file.complete:
                 hint = f"and {self.file.origin}, which holds a whole recipe, contradict each other; give one of them"
                 raise UsageError("recipe", preset, hint)
-        return [*layers, Layer(self.file.origin, self.file.recipe.values), Layer("", self.request.recipe.values)]
+        return [
+            *layers,
+            RecipeLayer(self.file.origin, self.file.recipe.values),
+            RecipeLayer("", self.request.recipe.values),
+        ]
 
 
 def _first(value: T | None, otherwise: T | None) -> T | None:

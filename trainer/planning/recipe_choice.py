@@ -6,7 +6,7 @@ from ...models.catalogue.registry import Variant
 from ..common.progress import Log
 from ..config import recipe_layers
 from ..config.recipe import Recipe
-from ..config.recipe_layers import Layer, Resolved
+from ..config.recipe_layers import RecipeLayer, Resolved
 from ..config.run_config import NetworkConfig
 from ..config.weights_source import FINE_TUNING, GROWN
 from ..data.datasets import DataSet
@@ -24,8 +24,8 @@ def choose(asked: Asked, dataset: str, variant: Variant, source: Source | None, 
     """
     fine_tuning = source is not None and source.kind != GROWN
     layers = asked.recipe_layers(
-        Layer(f"{variant.family}.md", variant.recipe, general=True),
-        Layer("fine-tuning", FINE_TUNING, general=True) if fine_tuning else None,
+        RecipeLayer(f"{variant.family}.md", variant.recipe, general=True),
+        RecipeLayer("fine-tuning", FINE_TUNING, general=True) if fine_tuning else None,
     )
     resolved = recipe_layers.resolve(dataset, layers)
     initialise.check_backbone(resolved.recipe, source)

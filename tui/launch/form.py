@@ -172,19 +172,21 @@ def _left_to_train(form: LaunchForm, data: DataInfo, problems: dict[str, str]) -
     return max(left, 0)
 
 
-def _layers(form: LaunchForm, variant: registry.Variant, values: Mapping[str, object]) -> list[recipe_layers.Layer]:
+def _layers(
+    form: LaunchForm, variant: registry.Variant, values: Mapping[str, object]
+) -> list[recipe_layers.RecipeLayer]:
     repeated = form.request.run.get("recipe")
     if isinstance(repeated, dict):
         known = {key: value for key, value in recipe.renamed(repeated).items() if key in recipe.FIELDS}
-        layers = [recipe_layers.Layer("the run", known)]
+        layers = [recipe_layers.RecipeLayer("the run", known)]
     else:
-        layers = [recipe_layers.Layer(f"{variant.family}.md", variant.recipe, general=True)]
+        layers = [recipe_layers.RecipeLayer(f"{variant.family}.md", variant.recipe, general=True)]
         if weights_of(form).kind not in ("", weights_source.GROWN):
-            layers.append(recipe_layers.Layer("fine-tuning", FINE_TUNING, general=True))
+            layers.append(recipe_layers.RecipeLayer("fine-tuning", FINE_TUNING, general=True))
     preset = form.changed.get("preset", AUTO)
     if preset in presets.PRESETS:
         layers.append(presets.layer(preset))
-    return [*layers, recipe_layers.Layer("", values)]
+    return [*layers, recipe_layers.RecipeLayer("", values)]
 
 
 def _data(
