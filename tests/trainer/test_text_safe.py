@@ -37,5 +37,11 @@ def test_cleaned_text_has_no_controls_and_can_be_printed(text):
 @given(st.text(), st.integers(1, 30))
 def test_cut_and_padded_text_has_the_wanted_width(text, cells):
     text = clean(text)
-    assert width(shorten(text, cells)) <= cells
-    assert width(pad(text, cells)) == cells
+    short = shorten(text, cells)
+    if width(text) <= cells:
+        assert short == text
+    else:  # a wide character that does not fit leaves one cell
+        assert cells - 1 <= width(short) <= cells and short.endswith("…") and text.startswith(short[:-1])
+    left, right = pad(text, cells), pad(text, cells, right=True)
+    assert width(left) == width(right) == cells
+    assert left.startswith(short) and right.endswith(short)
