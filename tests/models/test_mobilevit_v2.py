@@ -93,7 +93,7 @@ def test_work_grows_with_the_tokens_not_with_their_square() -> None:
     assert macs(256) == 4 * macs(64) == 4 * 256 * (64 * 129 + 64 * 64)
 
 
-def test_a_image_of_28_pixels_is_stretched_where_patches_do_not_fit() -> None:
+def test_an_image_of_28_pixels_is_stretched_where_patches_do_not_fit() -> None:
     network = mobilevit_v2.mobilevit_v2_nano(image_size=28, in_channels=1).eval()
     shapes = counting.stage_shapes(network, (1, 28, 28))
     assert [shapes[f"stage{number}"][1:] for number in (3, 4, 5)] == [(14, 14), (8, 8), (4, 4)]

@@ -152,7 +152,7 @@ def test_small_stem_has_windows_of_four() -> None:
     assert network.stage1[1].attention.window == 4 and network.stage1[1].attention.shift == 2
 
 
-def test_a_image_need_not_be_square() -> None:
+def test_an_image_need_not_be_square() -> None:
     network = swin.swin_nano().eval()
     with torch.no_grad():
         assert network(torch.randn(2, 3, 40, 24)).shape == (2, 10)

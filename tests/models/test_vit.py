@@ -184,6 +184,6 @@ def test_dropout_acts_in_training_only() -> None:
     assert torch.equal(network.eval()(image), network(image))
 
 
-def test_a_image_of_another_size_is_refused() -> None:
+def test_an_image_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="40×40 pixels, but the network was built for image_size 32"):
         vit.vit_nano()(torch.zeros(1, 3, 40, 40))

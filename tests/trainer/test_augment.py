@@ -235,7 +235,7 @@ def operation(name: str, sign: int, strength: float = 0.5) -> Tensor:
     return randaugment.randaugment(raw(), operations, torch.full((4, 2), sign), strength)
 
 
-def test_randaugment_leaves_a_image_alone_where_identity_is_drawn() -> None:
+def test_randaugment_leaves_an_image_alone_where_identity_is_drawn() -> None:
     assert torch.allclose(operation("identity", 1), raw(), atol=0.05)
 
 

@@ -134,7 +134,7 @@ def test_which_half_begins_mirrored_follows_from_the_seed() -> None:
     assert not torch.equal(first, second)
 
 
-def test_the_scores_of_a_image_and_its_mirror_image_are_averaged() -> None:
+def test_the_scores_of_an_image_and_its_mirror_image_are_averaged() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(8, 3))
     images, targets = torch.randn(20, 1, 2, 4), torch.arange(20) % 3
     scores = (net(images) + net(torch.flip(images, (3,)))) / 2

@@ -160,7 +160,7 @@ def test_parts_are_rows_of_the_same_memory(folders: tuple[Path, Path]) -> None:
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12), st.floats(0, 1))
-def test_shares_are_proportional_and_leave_every_class_a_image(counts: list[int], part: float) -> None:
+def test_shares_are_proportional_and_leave_every_class_an_image(counts: list[int], part: float) -> None:
     held = round(part * sum(counts))
     out = split.shares(counts, held)
     assert all(0 <= gone <= max(0, have - 1) for have, gone in zip(counts, out, strict=True))

@@ -117,7 +117,7 @@ def test_class_folders_alone_are_split_once_and_for_all(tmp_path: Path) -> None:
     assert not torch.equal(one.train.images, two.train.images)
 
 
-def test_a_image_that_is_added_moves_hardly_any_other(tmp_path: Path) -> None:
+def test_an_image_that_is_added_moves_hardly_any_other(tmp_path: Path) -> None:
     root = tmp_path / "birds"
     paint_folder(root, {"owl": 50, "jay": 50})
     before = {item.path for item in list_folder(str(root)).test}
@@ -436,7 +436,7 @@ def test_downscaling_is_antialiased_and_upscaling_interpolates(tmp_path: Path) -
     assert (np.diff(row) >= 0).all() and row[0] == 0 and row[-1] == 255 and len(set(row)) > 3
 
 
-def test_a_image_of_the_right_size_is_not_touched(tmp_path: Path) -> None:
+def test_an_image_of_the_right_size_is_not_touched(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     assert np.array_equal(read_image(tmp_path / "a.png", 16, 3), pixels.transpose(2, 0, 1))
@@ -464,7 +464,7 @@ def test_a_large_photograph_decoded_small_is_close_to_decoding_it_whole(tmp_path
     orientation=st.integers(0, 12),
     harm=st.one_of(st.none(), st.tuples(st.integers(0, 6000), st.binary(max_size=40))),
 )
-def test_any_file_gives_a_image_or_a_reason(
+def test_any_file_gives_an_image_or_a_reason(
     mode: str, kind: str, width: int, height: int, size: int, channels: int, seed: int, orientation: int, harm: tuple | None,
     tmp_path: Path,
 ) -> None:  # fmt: skip

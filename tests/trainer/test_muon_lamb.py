@@ -88,9 +88,18 @@ def test_muon_takes_filters_between_the_first_layer_and_the_classifier() -> None
     assert "fc.weight" in filters[-1] or "head" in filters[-1]
 
 
+def left_over(name: str) -> set[str]:
+    """Return the names of what has more than one axis and is none of Muon's matrices."""
+    network = on_meta(name)
+    return {name for name, parameter in network.named_parameters() if parameter.ndim > 1} - names_of(network)
+
+
 def test_muon_leaves_tables_tokens_depthwise_filters_and_auxiliary_classifiers_alone() -> None:
-    assert all(parameter.ndim == 2 for parameter in _chosen(on_meta("vit_nano")))
-    assert all(parameter.ndim != 4 or parameter.shape[1] > 1 for parameter in _chosen(on_meta("mobilenet_v1")))
+    assert left_over("vit_nano") == {"stem.project.weight", "tokens.class_token", "tokens.positions", "head.weight"}
+    others = {name for name in left_over("swin_nano") if not name.endswith(".bias_table")}
+    assert others == {"stem.conv.weight", "head.weight"} and len(left_over("swin_nano")) == len(others) + 10
+    others = {name for name in left_over("mobilenet_v1") if not name.endswith(".depthwise.conv.weight")}
+    assert others == {"stem.conv.weight", "head.weight"} and len(left_over("mobilenet_v1")) == len(others) + 13
     network = on_meta("googlenet_aux")
     classifiers = {
         name for name, parameter in network.named_parameters() if parameter.ndim == 2 and len(parameter) == 10
@@ -98,13 +107,6 @@ def test_muon_leaves_tables_tokens_depthwise_filters_and_auxiliary_classifiers_a
     assert len(classifiers) == 3
     assert not classifiers & names_of(network)
     assert any(name.startswith("head1") for name in names_of(network)), "its hidden layer is one like others"
-
-
-def _chosen(network: nn.Module) -> list[nn.Parameter]:
-    hidden = hidden_matrices(network)
-    chosen = [parameter for parameter in network.parameters() if id(parameter) in hidden]
-    assert chosen
-    return chosen
 
 
 def test_muon_has_two_rates_and_a_network_without_hidden_layers_is_all_adamw() -> None:
