@@ -205,5 +205,5 @@ def test_a_clone_has_the_configuration_and_the_changes(runs: Path, run: Path, tm
     result = call(runs, "clone", run.name, "--config", "mine.toml")
     assert isinstance(result.exception, UsageError) and "a clone has the configuration" in str(result.exception)
     assert isinstance(call(runs, "clone", run.name, "--lr", "-1").exception, UsageError)
-    assert call(runs, "clone", run.name, "--epoch", "1").exit_code != 0
+    assert call(runs, "clone", run.name, "--epoch", "1").exit_code == 2
     assert len(list(runs.iterdir())) == 2
