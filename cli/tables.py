@@ -22,7 +22,7 @@ LEAST_SHRUNK = 8
 
 
 def console(stream: IO[str] | None = None) -> Console:
-    """A console on ``stream`` (stdout): terminal width on a terminal, practically endless lines in a pipe."""
+    """Return a console on ``stream`` (stdout), as wide as a terminal; in a pipe lines may have any length."""
     from rich.console import Console
 
     target = stream or sys.stdout
@@ -54,7 +54,7 @@ def print_table(
 def _lines(
     table: list[list[str]], numbers: Sequence[str], shrink: str | None, optional: Sequence[str], room: int
 ) -> list[str]:
-    """The rows of ``table``, the first of which names the columns, as lines of at most ``room`` cells if possible."""
+    """Return the rows of ``table``, the first of which names the columns, as lines of at most ``room`` cells if possible."""
     columns = table[0]
     widths = [max(map(_cells, column)) for column in zip(*table, strict=True)]
     right = [name in numbers for name in columns]
@@ -102,7 +102,7 @@ def _cell(text: str, width: int, right: bool) -> str:
 
 
 def _in_blocks(table: list[list[str]], widths: Sequence[int], right: Sequence[bool], room: int) -> list[str]:
-    """As many columns beside the first as fit, below them the next ones beside the first again, and so on."""
+    """Return blocks of columns: as many beside the first as fit, below them the next ones beside the first again."""
     lines: list[str] = []
     at = 1
     while at < len(widths):

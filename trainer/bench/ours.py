@@ -93,7 +93,7 @@ class BatchesOnly:
 
 
 def session_of(config: RunConfig, data: DataSet, existing: TrainingBatches | None = None) -> Session:
-    """A session for ``config``, without validation split. It uses the images of ``existing``, which hold them already."""
+    """Return a session for ``config``, without validation split. It uses the images that ``existing`` already holds."""
     session = build_session(config, data, torch.device(config.engine.device))
     if existing is None:
         return session

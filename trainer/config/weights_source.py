@@ -72,7 +72,7 @@ class InitialWeights:
 
     ``kind`` is "torchvision", "file" (loaded by name and shape) or "grown" (as the model file says). ``name`` is that of
     the weights, for people; ``source`` the URL or the file, ``digest`` the file's SHA-256. ``mean`` and ``std`` are what the
-    weights expect of images, empty where that is not known. ``newly_initialised`` names the parameters that begin by chance.
+    weights expect of images, empty where that is not known. ``newly_initialised`` names the parameters that begin at random.
     """
 
     kind: str

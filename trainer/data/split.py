@@ -55,7 +55,7 @@ def shares(counts: Sequence[int], held: int) -> list[int]:
 
 
 def shares_for_test(counts: Sequence[int]) -> list[int]:
-    """How many of each class are the test split of a set that brings none: a fifth, but one at least, and never all."""
+    """Return how many of each class are the test split of a set that has none: a fifth, at least one, and never all."""
     return [min(max(1, round(TEST_SHARE * count)), max(0, count - 1)) for count in counts]
 
 

@@ -100,7 +100,7 @@ class Asked:
         return checkpoint_policy.from_dict({**self.file.checkpoints.values, **self.request.checkpoints.values})
 
     def recipe_layers(self, of_note: RecipeLayer, fine_tuning: RecipeLayer | None) -> list[RecipeLayer]:
-        """The layers of the recipe, the strongest last; a run.json is complete, so the note has no say beside it."""
+        """Return the layers of the recipe, the strongest last; a run.json is complete, so the note does not count."""
         layers = [] if self.file.complete else [of_note]
         if fine_tuning is not None:
             layers.append(fine_tuning)

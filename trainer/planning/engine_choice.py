@@ -67,7 +67,7 @@ def _log_devices(chosen: Engine, file: TrainRequest, log: Log) -> None:
 
 
 def with_images(choice: Choice, data: DataSet, recipe: Recipe, log: Log) -> Choice:
-    """The images in main memory where the device has no room for them and nobody decided it, which is said."""
+    """Keep the images in main memory where the device has no room for them and nobody decided it; tell it to ``log``."""
     device = torch.device(choice.engine.device)
     if choice.complete or "data_on_device" in choice.fixed or image_placement.fits(data.train, recipe, device):
         return choice

@@ -53,7 +53,7 @@ def check_loss(resolved: Resolved, network: NetworkConfig) -> None:
 
 
 def origins(resolved: Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:
-    """Where each value of the recipe comes from, in words for a person."""
+    """Return where each value of the recipe comes from, in words for a person."""
     by_dataset = recipe_layers.BY_DATASET[recipe_layers.data_kind(dataset)]
     words = {"": engine_choice.FLAG}
     found = {key: words.get(origin, origin) for key, origin in resolved.origins.items()}

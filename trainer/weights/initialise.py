@@ -149,7 +149,7 @@ def check_backbone(chosen: Recipe, source: Source | None) -> None:
 def with_weights(
     config: NetworkConfig, source: Source | None, classes: tuple[str, ...], recipe: Recipe, log: Log
 ) -> NetworkConfig:
-    """The configuration of a network with what run.json says of its first weights; as it is where they are drawn.
+    """Return a network's configuration with what run.json says of its first weights; as it is where they are random.
 
     UsageError where the weights do not fit, and where the recipe would leave nothing to learn.
     """
@@ -165,7 +165,7 @@ def with_weights(
 def _resolve(
     source: Source, config: NetworkConfig, classes: tuple[str, ...], recipe: Recipe, log: Log
 ) -> InitialWeights:
-    """What run.json says of the beginning of a network with this configuration; what begins afresh is told to ``log``.
+    """Return what run.json says of a network's first weights; which of them are newly initialised is told to ``log``.
 
     UsageError where the weights do not fit at all.
     """
@@ -278,7 +278,7 @@ def _entry(name: str) -> registry.Variant:
 
 
 def load_initial_weights(network: nn.Module, config: NetworkConfig) -> None:
-    """Put the first weights that run.json speaks of into a network that has its chance weights, on the CPU.
+    """Put the first weights that run.json names into a network with random initial weights, on the CPU.
 
     WorkError where they are no longer there or no longer the same.
     """

@@ -185,7 +185,7 @@ def input_transform_of(checkpoint: Path) -> InputTransform:
 
 
 def build(config: NetworkConfig) -> nn.Module:
-    """Return the network of a configuration with its chance weights. UsageError where it cannot be built.
+    """Return the network of a configuration with random initial weights. UsageError where it cannot be built.
 
     Lazy layers have their weights, for images of the configuration.
     """
@@ -216,5 +216,5 @@ def _built(config: NetworkConfig) -> nn.Module:
 
 
 def build_on_meta(config: NetworkConfig) -> nn.Module:
-    """The network of a configuration without memory; the random state is not touched. UsageError as `build`."""
+    """Return the network of a configuration without memory; the random state is kept. UsageError as `build`."""
     return counting.on_meta(lambda: build(config))
