@@ -21,7 +21,7 @@ from . import torchvision_names, traced
 from .counting import on_meta
 from .inputs import InputSpec, parse_inputs, parse_shape
 from .layer_table import Layer, analyse_run
-from .traced import CannotRun, Subject, Traced
+from .traced import CannotRun, RunSpec, Traced
 from .untouched import random_state_kept
 
 __all__ = [
@@ -189,7 +189,7 @@ def traced_network(what: NetworkSpec, batch: int = 1) -> Traced:
         return _detector(what, batch)
     known = ":" not in what.name and registry.comes_with_the_program(what.name)
     without_memory = functools.partial(on_meta, what.make)
-    return traced.trace(Subject(what.name, what.all_inputs, without_memory, what.make, what.by_size, known), batch)
+    return traced.trace(RunSpec(what.name, what.all_inputs, without_memory, what.make, what.by_size, known), batch)
 
 
 def anatomy_of(what: NetworkSpec, batch: int = 1) -> Layer:
@@ -202,7 +202,7 @@ def traced_module(network: nn.Module, inputs: tuple[InputSpec, ...], batch: int 
 
     UsageError where it cannot be copied.
     """
-    return traced.trace(traced.subject_of_module(network, inputs), batch)
+    return traced.trace(traced.spec_of_module(network, inputs), batch)
 
 
 def anatomy_of_module(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:

@@ -260,9 +260,10 @@ def _advice_on_operation(failed: _Call, shapes: list[tuple[int, ...]], tree: Lay
         return _advice_on_values("product", first, second[0], tree) if len(second) == 2 else ""
     if name == "convolution":
         groups = int(failed.args[8]) if len(failed.args) > 8 else 1
-        (_, arrives, *_), (_, expected, *_) = shapes[:2]
-        if arrives != expected * groups:
-            return _advice_on_count("convolution", " channels", str(arrives), str(expected * groups))
+        maps, weight = failed.tensors[:2]
+        arrives, expected = maps.size(1), weight.size(1) * groups
+        if arrives != expected:
+            return _advice_on_count("convolution", " channels", str(arrives), str(expected))
     if name in ("view", "_unsafe_view", "reshape", "_reshape_copy"):
         return _advice_on_view(failed.args[1], shapes[0], tree)
     if name in ("add", "sub", "mul", "div") and len(shapes) == 2:

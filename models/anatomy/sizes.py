@@ -7,14 +7,14 @@ from collections.abc import Callable
 from itertools import pairwise
 
 LARGEST = 512
-SECONDS = 1.5
+SECONDS = 2.0
 """Longest search. Edges are looked for a little longer, by halving."""
 COMMON = (28, 32, 64, 96, 128, 160, 192, 224, 256, 299, 384, 512)
 MOST_HALVINGS = 9
 SMALLEST_IMAGE = 8
 
 
-def working_sizes(runs: Callable[[int], bool], around: int, seconds: float = SECONDS) -> list[tuple[int, int]]:
+def working_sizes(runs: Callable[[int], bool], around: int) -> list[tuple[int, int]]:
     """Return the sides of squares that run, as ranges in order; () where none is found.
 
     Common sizes are tried first, then the others, those next to ``around`` first. Where time does not suffice for all
@@ -27,7 +27,7 @@ def working_sizes(runs: Callable[[int], bool], around: int, seconds: float = SEC
             known[size] = runs(size)
         return known[size]
 
-    end = time.monotonic() + seconds
+    end = time.monotonic() + SECONDS
     for size in sorted(range(1, LARGEST + 1), key=lambda size: (size not in COMMON, abs(size - around))):
         if time.monotonic() > end:
             break

@@ -56,7 +56,7 @@ class CannotRun(UsageError):
 
 
 @dataclass(frozen=True)
-class Subject:
+class RunSpec:
     """A network to be run: how it is built without memory and with it, and what it is given.
 
     ``by_size`` builds it for another image size where that makes a difference. ``is_known``: a network of the catalogue,
@@ -96,7 +96,7 @@ class Ran:
 Work = Callable[[nn.Module, list[Any]], Any]
 
 
-def trace(subject: Subject, batch: int = 1) -> Traced:
+def trace(spec: RunSpec, batch: int = 1) -> Traced:
     """Return the table of a network. UsageError where it cannot be built, CannotRun where it cannot be run."""
     returned: list[Any] = []
 
@@ -109,62 +109,65 @@ def trace(subject: Subject, batch: int = 1) -> Traced:
 
     with random_state_kept():
         try:
-            ran = run(subject, batch, work)
+            ran = run(spec, batch, work)
         except BrokeOff as broke:
-            raise _told(subject, broke) from broke.found.error
+            raise _told(spec, broke) from broke.found.error
     output = returned[-1] if returned else None
     if not tensors_of(output):
-        raise UsageError("network", subject.name, _returns_nothing(ran.network, output))
+        raise UsageError("network", spec.name, _returns_nothing(ran.network, output))
     remarks = [REAL_NUMBERS] if ran.device == "cpu" else []
     contents = describe_outputs(output)
     return Traced(ran.result, (*remarks, *([f"returns {contents}"] if contents else [])))
 
 
-def run(subject: Subject, batch: int, work: Work, needs_values: Callable[[nn.Module], bool] | None = None) -> Ran:
+def run(spec: RunSpec, batch: int, work: Work, needs_values: Callable[[nn.Module], bool] | None = None) -> Ran:
     """Let ``work`` run a network in evaluation mode: without values where that goes, else with real ones.
 
     ``needs_values`` tells of a network whether a run without values says too little. UsageError where it cannot be
     built, BrokeOff where it cannot be run. Everything random is changed.
     """
-    network = build(subject)
-    done, error = _attempt(subject, network, batch, "meta", work)
+    network = build(spec)
+    done, error = _attempt(spec, network, batch, "meta", work)
     if error is None and not (needs_values is not None and needs_values(network)):
         return Ran(network, done, "meta")
     if error is not None:
-        found = _failure(subject, network, batch, "meta", error)
-        if found.is_certain or subject.is_known:
+        found = _failure(spec, network, batch, "meta", error)
+        if found.is_certain or spec.is_known:
             raise BrokeOff(found, network, "meta") from error
-        _check_room(subject, network, batch, found)
+        _check_room(spec, network, batch, found)
     torch.manual_seed(0)
-    with user_code.silent(), user_code.one_line(subject.name, "cannot be built"):
-        network = subject.with_values()
-    done, error = _attempt(subject, network, batch, "cpu", work)
+    with user_code.silent(), user_code.one_line(spec.name, "cannot be built"):
+        network = spec.with_values()
+    done, error = _attempt(spec, network, batch, "cpu", work)
     if error is None:
         return Ran(network, done, "cpu")
-    raise BrokeOff(_failure(subject, network, batch, "cpu", error), network, "cpu") from error
+    raise BrokeOff(_failure(spec, network, batch, "cpu", error), network, "cpu") from error
 
 
 def built(name: str, make: Callable[[], nn.Module]) -> nn.Module:
     """Build a network without memory for its weights, and leave everything random as it is. UsageError."""
     with random_state_kept():
-        return build(Subject(name, (), functools.partial(on_meta, make), make))
+        return build(RunSpec(name, (), functools.partial(on_meta, make), make))
 
 
-def build(subject: Subject) -> nn.Module:
+def build(spec: RunSpec) -> nn.Module:
     """Build a network without memory for its weights. UsageError for what its code raises."""
     try:
-        return subject.without_memory()
+        return spec.without_memory()
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | WorkError) or subject.is_known:
+        if isinstance(error, KeyboardInterrupt | WorkError) or (spec.is_known and isinstance(error, UsageError)):
             raise
-    with user_code.silent(), user_code.one_line(subject.name, "cannot be built"):
+        if spec.is_known:
+            hint = f"cannot go through {spec.name}: {user_code.first_line(error)}"
+            raise UsageError("image", spec.text, hint) from error
+    with user_code.silent(), user_code.one_line(spec.name, "cannot be built"):
         try:
             with _WeightsOnMeta() as made:
-                return copied(subject.with_values(), "meta")
+                return copied(spec.with_values(), "meta")
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) or "meta" not in str(error) or made.values > LARGEST_REAL:
                 raise
-        return copied(subject.with_values(), "meta")
+        return copied(spec.with_values(), "meta")
 
 
 class _WeightsOnMeta(TorchFunctionMode):
@@ -189,31 +192,31 @@ class _WeightsOnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _inputs(subject: Subject, network: nn.Module, batch: int, device: str) -> list[Any]:
-    return tensors(subject.inputs, batch, weights_dtype(network), device)
+def _inputs(spec: RunSpec, network: nn.Module, batch: int, device: str) -> list[Any]:
+    return tensors(spec.inputs, batch, weights_dtype(network), device)
 
 
 def _attempt(
-    subject: Subject, network: nn.Module, batch: int, device: str, work: Work
+    spec: RunSpec, network: nn.Module, batch: int, device: str, work: Work
 ) -> tuple[Any, BaseException | None]:
     """Return what ``work`` gave, or what the network raised."""
     try:
-        with _surroundings(subject, device), torch.no_grad():
-            return work(network.eval(), _inputs(subject, network, batch, device)), None
+        with _surroundings(spec, device), torch.no_grad():
+            return work(network.eval(), _inputs(spec, network, batch, device)), None
     except BaseException as error:
         user_code.check_fault(error)
         return None, error
 
 
-def _failure(subject: Subject, network: nn.Module, batch: int, device: str, error: BaseException) -> Failure:
-    return failure.find(network, _inputs(subject, network, batch, device), device) or Failure(error, error)
+def _failure(spec: RunSpec, network: nn.Module, batch: int, device: str, error: BaseException) -> Failure:
+    return failure.find(network, _inputs(spec, network, batch, device), device) or Failure(error, error)
 
 
-def _surroundings(subject: Subject, device: str) -> AbstractContextManager[Any]:
+def _surroundings(spec: RunSpec, device: str) -> AbstractContextManager[Any]:
     """Return what a run needs around it: tensors that the forward makes have no values either; a second run is silent."""
     if device == "cpu":
         return user_code.silent()
-    return contextlib.nullcontext() if subject.is_known else torch.device("meta")
+    return contextlib.nullcontext() if spec.is_known else torch.device("meta")
 
 
 def _returns_nothing(network: nn.Module, output: object) -> str:
@@ -222,31 +225,29 @@ def _returns_nothing(network: nn.Module, output: object) -> str:
     return f"returns {what}" + (f" ({where})" if where else "")
 
 
-def _check_room(subject: Subject, network: nn.Module, batch: int, found: Failure) -> None:
+def _check_room(spec: RunSpec, network: nn.Module, batch: int, found: Failure) -> None:
     """UsageError where a network, or what it is given, is too large to be run with values."""
     parameters = sum(weight.numel() for weight in network.parameters() if not is_lazy(weight))
-    given = batch * sum(math.prod(one.shape) for one in subject.inputs)
+    given = batch * sum(math.prod(one.shape) for one in spec.inputs)
     if parameters > LARGEST_REAL or given > LARGEST_INPUTS:
         what = f"{parameters:,} parameters" if parameters > LARGEST_REAL else f"inputs of {given:,} values"
         hint = f"cannot be run without real numbers and is too large to be run with them ({what}): "
-        raise UsageError("network", subject.name, hint + user_code.describe(found.error, type(network)))
+        raise UsageError("network", spec.name, hint + user_code.describe(found.error, type(network)))
 
 
 # Words
 
 
-def _told(subject: Subject, broke: BrokeOff) -> CannotRun:
+def _told(spec: RunSpec, broke: BrokeOff) -> CannotRun:
     """Return the line for a network that broke off: the layer, what to write, torch's words, the sizes that work."""
     found, network = broke.found, broke.network
-    hint = sizes_that_work(subject, broke)
+    hint = sizes_that_work(spec, broke)
     words = explained(found, network)
     if hint:
         doubled = "smallest that works" in words and "smallest square" in hint
-        told = CannotRun(
-            "image", subject.text, f"cannot go through {subject.name}: {words}{'' if doubled else f'; {hint}'}"
-        )
+        told = CannotRun("image", spec.text, f"cannot go through {spec.name}: {words}{'' if doubled else f'; {hint}'}")
     else:
-        told = CannotRun("network", subject.name, f"cannot be run with {subject.text}: {words}")
+        told = CannotRun("network", spec.name, f"cannot be run with {spec.text}: {words}")
     told.tree = found.tree
     return told
 
@@ -278,18 +279,18 @@ def place_of_forward(network: nn.Module) -> str:
     return user_code.place_of(type(network).forward) or user_code.place_of(type(network))
 
 
-def sizes_that_work(subject: Subject, broke: BrokeOff) -> str:
+def sizes_that_work(spec: RunSpec, broke: BrokeOff) -> str:
     """Return which squares a network takes that broke off, "" where none is found or the size is not the reason."""
-    network, device, shape = broke.network, broke.device, subject.inputs[0].shape
+    network, device, shape = broke.network, broke.device, spec.inputs[0].shape
     is_quick = device == "meta" or sum(weight.numel() for weight in network.parameters()) < LARGEST_SEARCHED
-    if len(subject.inputs) != 1 or len(shape) < 3 or not is_quick or not failure.is_of_size(broke.found.error):
+    if len(spec.inputs) != 1 or len(shape) < 3 or not is_quick or not failure.is_of_size(broke.found.error):
         return ""
 
     def runs(size: int) -> bool:
-        other = InputSpec((*shape[:-2], size, size), subject.inputs[0].dtype)
+        other = InputSpec((*shape[:-2], size, size), spec.inputs[0].dtype)
         try:
             with user_code.silent(), torch.no_grad(), torch.device(device):
-                built = network if subject.by_size is None else subject.by_size(size)
+                built = network if spec.by_size is None else spec.by_size(size)
                 built.eval()(*tensors([other], 1, weights_dtype(built), device))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
@@ -303,6 +304,6 @@ def sizes_that_work(subject: Subject, broke: BrokeOff) -> str:
 # Networks that exist
 
 
-def subject_of_module(network: nn.Module, inputs: tuple[InputSpec, ...]) -> Subject:
+def spec_of_module(network: nn.Module, inputs: tuple[InputSpec, ...]) -> RunSpec:
     """Return a network that exists as what is to be run: copies of it, so that it stays as it was."""
-    return Subject(type(network).__name__, inputs, lambda: copied(network, "meta"), lambda: copied(network, "cpu"))
+    return RunSpec(type(network).__name__, inputs, lambda: copied(network, "meta"), lambda: copied(network, "cpu"))

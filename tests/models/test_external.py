@@ -7,13 +7,14 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cnn_explorer as cx
 import pytest
 import timm
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models.anatomy import external
+from cnn_explorer.models.anatomy import external, sizes
 from torchvision import models as zoo
 
 
@@ -228,7 +229,10 @@ def test_double_precision_and_no_parameters(own: Path) -> None:
     assert traced("own_nets:Nothing", "3x8x8").tree.output == (1, 3)
 
 
-def test_all_sizes_that_work_are_found_in_silence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_all_sizes_that_work_are_found_in_silence(
+    own: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizes, "SECONDS", 600.0)
     with pytest.raises(UsageError, match=r"squares of 41 pixels work$"):
         traced("own_nets:Counts", "3x224x224")
     assert capfd.readouterr().out.count("it runs") == 1
@@ -236,6 +240,29 @@ def test_all_sizes_that_work_are_found_in_silence(own: Path, capfd: pytest.Captu
         traced("own_nets:Window", "3x64x64")
     with pytest.raises(UsageError, match=r"squares whose side is a multiple of 16 work: 96 or 112$"):
         traced("own_nets:side", "3x100x100")
+
+
+@pytest.mark.parametrize(
+    ("working", "words"),
+    [
+        (range(75, 513), "the smallest square that works is 75"),
+        (range(40, 44), "squares of 40 to 43 pixels work"),
+        ([28], "squares of 28 pixels work"),
+        ([*range(20, 30), *range(100, 513)], "squares from 100 pixels work"),
+        ([3, 4], ""),
+        ([], ""),
+    ],
+)
+def test_the_words_for_sizes(working: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "SECONDS", 600.0)
+    assert sizes.words(sizes.working_sizes(lambda size: size in working, 80), 80) == words
+
+
+def test_where_time_is_short_the_edge_is_found_by_halving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "SECONDS", -1.0)
+    tried: list[int] = []
+    found = sizes.working_sizes(lambda size: tried.append(size) or size >= 75, 40)
+    assert found == [(75, 512)] and len(tried) <= 10
 
 
 def test_the_table_ends_at_the_layer_that_failed(own: Path) -> None:

@@ -14,7 +14,7 @@ from ... import user_code
 from ...errors import UsageError
 from ...models.anatomy import counting, traced
 from ...models.anatomy.inputs import InputSpec
-from ...models.anatomy.traced import Subject
+from ...models.anatomy.traced import RunSpec
 from ...models.anatomy.untouched import random_state_kept
 from ...models.catalogue import registry
 from ...models.own import outside
@@ -175,16 +175,16 @@ def _tried(network: Network, info: DataInfo, channels: int, size: int, stem: str
         return outside.build(name, folder=network.own.folder if network.own else None, **options)
 
     image = InputSpec((channels, size, size), "float32")
-    subject = Subject(name, (image,), functools.partial(counting.on_meta, build), build)
+    spec = RunSpec(name, (image,), functools.partial(counting.on_meta, build), build)
     with random_state_kept(), user_code.away_from_stdout():
         try:
             ran = traced.run(
-                subject, TRIED, lambda built, inputs: built(*inputs), lambda built: bool(_other_formats(built))
+                spec, TRIED, lambda built, inputs: built(*inputs), lambda built: bool(_other_formats(built))
             )
         except traced.BrokeOff as broke:
             why = traced.explained(broke.found, broke.network, SEVERAL)
             error = _DoesNotRun("network", name, f"does not take images of {channels}×{size}×{size}: {why}")
-            error.advice = functools.partial(_advice, subject, broke)
+            error.advice = functools.partial(_advice, spec, broke)
             raise error from broke.found.error
     try:
         output_check.scores_in(ran.result, ran.network, name, classes, info.name)
@@ -199,11 +199,11 @@ def _tried(network: Network, info: DataInfo, channels: int, size: int, stem: str
     return FittedNetwork(stem, channels, size, parameters)
 
 
-def _advice(subject: Subject, broke: traced.BrokeOff) -> str:
+def _advice(spec: RunSpec, broke: traced.BrokeOff) -> str:
     """Return what may help a network that does not take the images, "" where nothing is known."""
     for dtype in _other_formats(broke.network):
         return f"it has weights in {dtype}, and images are torch.float32: call .float() of it"
-    sizes = traced.sizes_that_work(subject, broke)
+    sizes = traced.sizes_that_work(spec, broke)
     return f"{sizes} (--image-size)" if sizes else ""
 
 
