@@ -268,7 +268,8 @@ def _advice_on_operation(failed: _Call, shapes: list[tuple[int, ...]], tree: Lay
         return _advice_on_view(failed.args[1], shapes[0], tree)
     if name in ("add", "sub", "mul", "div") and len(shapes) == 2:
         verb = {"add": "added", "sub": "subtracted", "mul": "multiplied", "div": "divided"}[name]
-        return f"{_text(shapes[0][1:])} and {_text(shapes[1][1:])} cannot be {verb}: their shapes must be equal"
+        both = " and ".join(_text(shape[1:]) for shape in shapes)
+        return f"{both} cannot be {verb}: their shapes must be equal"
     if name == "cat":
         joined = " and ".join(_text(shape[1:]) for shape in shapes)
         return f"{joined} cannot be concatenated: they may differ in one axis alone"

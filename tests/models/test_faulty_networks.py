@@ -17,6 +17,7 @@ from cnn_explorer.errors import UsageError
 from cnn_explorer.models.anatomy import external, server
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.planning import planner
+from cnn_explorer.tui.networks import layer_tree
 from support.faulty_networks import FAULTY, HEAD, ODD, Faulty, module
 from support.training import asked, call, same, weights_of
 
@@ -127,6 +128,11 @@ def test_the_helper_process_gives_the_table_up_to_the_failure(folder: Path) -> N
     answer = server.answer(json.dumps(question))["answer"]
     assert "2704 = 4×26×26 values arrive" in answer["problem"]
     assert [(row["name"], row["failed"]) for row in answer["tree"]["children"]] == [("conv", False), ("head", True)]
+    tree = layer_tree.of_network(answer)
+    assert tree.problem == answer["problem"] and [layer_tree.cells(row, set())[1] for row in tree.children] == [
+        "Conv2d",
+        "Linear ← fails here",
+    ]
 
 
 def test_show_prints_the_table_up_to_the_failure_and_json_nothing(
