@@ -291,12 +291,12 @@ def sizes_that_work(spec: RunSpec, broke: BrokeOff) -> str:
         try:
             with user_code.silent(), torch.no_grad(), torch.device(device):
                 built = network if spec.by_size is None else spec.by_size(size)
-                built.eval()(*tensors([other], 1, weights_dtype(built), device))
+                found = tensors_of(built.eval()(*tensors([other], 1, weights_dtype(built), device)))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
             return False
-        return True
+        return bool(found) and found[0].shape[:1] == (1,)  # x.view(-1, 400) may make several images of one
 
     return sizes.words(sizes.working_sizes(runs, shape[-1]), shape[-1])
 

@@ -182,6 +182,11 @@ class Window(nn.Sequential):
         super().__init__(pool, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(3 * 9 * 9, 5))
 
 
+class Views(nn.Module):
+    def forward(self, x):
+        return x.view(-1, 3 * 20 * 20)
+
+
 def side(image_size):
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2 if image_size % 16 == 0 else 7, 5))
 """
@@ -238,6 +243,8 @@ def test_all_sizes_that_work_are_found_in_silence(
     assert capfd.readouterr().out.count("it runs") == 1
     with pytest.raises(UsageError, match=r"squares of 40 to 43 pixels work$"):
         traced("own_nets:Window", "3x64x64")
+    with pytest.raises(UsageError, match=r"write 2352, or x.flatten\(1\).*; squares of 20 pixels work$"):
+        traced("own_nets:Views", "3x28x28")
     with pytest.raises(UsageError, match=r"squares whose side is a multiple of 16 work: 96 or 112$"):
         traced("own_nets:side", "3x100x100")
 
