@@ -57,7 +57,7 @@ class _Call:
 
     function: Any
     name: str
-    args: tuple
+    args: tuple[Any, ...]
     kwargs: dict
 
     @property
