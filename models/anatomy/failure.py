@@ -259,7 +259,7 @@ def _advice_on_operation(failed: _Call, shapes: list[tuple[int, ...]], tree: Lay
         first, second = shapes[-2:]
         return _advice_on_values("product", first, second[0], tree) if len(second) == 2 else ""
     if name == "convolution":
-        groups = int(failed.args[8]) if len(failed.args) > 8 else 1
+        groups = next(iter(failed.args[8:9]), 1)
         maps, weight = failed.tensors[:2]
         arrives, expected = maps.size(1), weight.size(1) * groups
         if arrives != expected:
