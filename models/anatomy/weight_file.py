@@ -251,8 +251,9 @@ def _leaf(name: str, weight: Weight) -> Row:
 
 def _sum(name: str, children: tuple[Row, ...]) -> Row:
     types = {child.dtype for child in children}
-    total = [sum(getattr(child, key) for child in children) for key in ("values", "bytes", "nan", "infinite")]
-    return Row(name, None, types.pop() if len(types) == 1 else "mixed", *total, 1, children)
+    values, size = sum(child.values for child in children), sum(child.bytes for child in children)
+    nan, infinite = sum(child.nan for child in children), sum(child.infinite for child in children)
+    return Row(name, None, types.pop() if len(types) == 1 else "mixed", values, size, nan, infinite, 1, children)
 
 
 def _fold(row: Row) -> Row:

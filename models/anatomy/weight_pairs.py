@@ -201,7 +201,8 @@ def torchvision_with(tensors: Mapping[str, Tensor]) -> str:
     known: dict[str, int] = {}
     for name in zoo.list_models(module=zoo):
         try:
-            known[name] = int(zoo.get_model_weights(name).DEFAULT.meta["num_params"])
+            weights: Any = zoo.get_model_weights(name)  # each has a default, which their common base does not declare
+            known[name] = int(weights.DEFAULT.meta["num_params"])
         except (ValueError, AttributeError, KeyError):
             continue
     nearest = sorted(known, key=lambda name: abs(known[name] - total))[:MOST_BUILT]

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -205,9 +206,11 @@ def _names_asked_for(program: bytes) -> Iterator[str]:
     for _ in range(8):  # an old file of torch has several pickles, one behind the other
         texts: list[str] = []
         memo: dict[object, str | None] = {}
+        end = 0
         top: str | None = None  # the text that was pushed last, None where it was something else
         try:
             for count, (opcode, argument, position) in enumerate(pickletools.genops(program[at:])):
+                end = position or 0
                 if opcode.name in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
                     memo[len(memo) if argument is None else argument] = top
                     continue
@@ -225,7 +228,7 @@ def _names_asked_for(program: bytes) -> Iterator[str]:
                     texts = [*texts[-1:], top]
                 if count > MOST_OPCODES:
                     return
-            at += position + 1  # noqa: F821  pickletools yields at least one opcode, or raises
+            at += end + 1
         except Exception:  # behind the last pickle come numbers, which are none
             return
 
@@ -240,7 +243,7 @@ def _safetensors(path: Path, size: int, header: int) -> Contents:
         rows = json.loads(text)
         words = rows.pop("__metadata__", None) or {}
         begin = 8 + header
-        storage = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
+        storage: Any = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
         whole = torch.empty(0, dtype=torch.uint8).set_(storage)
         tensors = {str(name): _mapped(whole, str(name), row, begin) for name, row in rows.items()}
         return Contents(path, "safetensors", size, tensors, {str(key): str(value) for key, value in words.items()})

@@ -8,12 +8,12 @@ plan says which parameters begin afresh; run.json keeps their names, so that a r
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import UsageError, WorkError
 from ...models.anatomy import transplant
@@ -171,11 +171,11 @@ def _resolve(
     """
     network = weight_files.build_on_meta(config)
     targets = transplant.named_weights(network)
-    found = foreign_names.find(source.file.tensors, config, targets) if source.kind == FILE and source.file else None
-    if source.kind == GROWN:
-        taken = _grow(network, source.file, config)
-    else:
-        taken = _loaded(source, config, found, classes, recipe)
+    found = None
+    if source.kind == FILE and source.file is not None:
+        found = foreign_names.find(source.file.tensors, config, targets)
+    grown = source.kind == GROWN
+    taken = _grow(network, source.file, config) if grown else _loaded(source, config, found, classes, recipe)
     newly_initialised = tuple(name for name, _ in network.named_parameters() if name not in taken)
     if not any(targets[name].ndim > 1 for name in taken):  # a bias that has the right length by chance is no beginning
         raise UsageError(
