@@ -94,7 +94,7 @@ def weights_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in tensors.items() if name.rpartition(".")[2] != COUNTER}
 
 
-def fits(tensors: Mapping[str, Tensor], most: int = 5) -> list[Fit]:
+def fits(tensors: Mapping[str, Tensor], limit: int = 5) -> list[Fit]:
     """Return the networks of the catalogue that fit ``tensors``, the best first; the nearest ones where none fits."""
     own = weights_of(tensors)
     if not any(tensor.ndim > 1 for tensor in own.values()):
@@ -112,7 +112,7 @@ def fits(tensors: Mapping[str, Tensor], most: int = 5) -> list[Fit]:
                 reached = min(reached, distance)
     if any(fit.is_found and fit.by == "name" for fit in found):  # then the order of shapes, which others share, is none
         found = [fit for fit in found if fit.by == "name"]
-    return ranked(found)[:most]
+    return ranked(found)[:limit]
 
 
 def ranked(found: list[Fit]) -> list[Fit]:

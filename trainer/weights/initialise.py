@@ -190,7 +190,7 @@ def _resolve(
     )
     if source.file is not None and found is not None:
         _check_finite(source, found, taken)
-        _tell_of_the_file(source.name, source.file, found, taken, classes, log)
+        _log_use_of_file(source.name, source.file, found, taken, classes, log)
     mean, std = source.mean_and_std
     if len(mean) != config.in_channels or len(std) != config.in_channels:
         mean = std = ()
@@ -234,7 +234,7 @@ def _check_finite(source: Source, found: Foreign, taken: set[str]) -> None:
         raise UsageError("init-from", source.name, hint)
 
 
-def _tell_of_the_file(
+def _log_use_of_file(
     name: str, file: WeightFile, found: Foreign, taken: set[str], classes: tuple[str, ...], log: Log
 ) -> None:
     """Tell what was made of the names and of the last layer of a file, and which of its tensors are not used."""
