@@ -45,12 +45,10 @@ class Autocast(TorchFunctionMode):
         self.copied = 0
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = kwargs or {}
-        if func in LOWER:
-            args, kwargs = tree_map(self._lower, (args, kwargs))
-        elif func in FULL:
-            args, kwargs = tree_map(self._full, (args, kwargs))
-        return func(*args, **kwargs)
+        cast = self._lower if func in LOWER else self._full if func in FULL else None
+        if cast is None:
+            return func(*args, **(kwargs or {}))
+        return func(*tree_map(cast, args), **tree_map(cast, kwargs or {}))
 
     def __exit__(self, *reason: Any) -> None:
         super().__exit__(*reason)

@@ -255,11 +255,11 @@ def test_lazy_weights_have_their_size() -> None:
 def test_in_bf16_a_norm_over_the_channels_stays_in_fp32() -> None:
     """So autocast has it on a GPU: the residual stream of a transformer is fp32, that of a convolutional network bf16."""
 
-    def step(norm: nn.Module) -> tuple[int, int]:
+    def step(norm: nn.Module) -> list[int]:
         def make() -> nn.Module:
             return nn.Sequential(nn.Linear(64, 64, bias=False), norm, nn.Linear(64, 5, bias=False))
 
-        return tuple(step_of(make, (64,), 4096, precision=precision).activations for precision in ("fp32", "bf16"))
+        return [step_of(make, (64,), 4096, precision=precision).activations for precision in ("fp32", "bf16")]
 
     plain, with_norm = step(nn.Identity()), step(nn.LayerNorm(64, device="meta"))
     values = 4096 * 64

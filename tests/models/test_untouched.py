@@ -86,7 +86,8 @@ def test_a_network_stays_as_it_was_bit_for_bit() -> None:
     assert network.calls == 0 and not seen
     assert torch.equal(network.plain, torch.full((4, 1, 1), 2.0)) and network.computed.grad_fn is not None
     weights = 4 * 3 * 9 + 4 + 4 * 4 * 9 + 4 + 4 + 8 + 16 + 4 + 4
-    assert found.parameters == weights - 4  # shared weights count once, a bias that does not learn not at all
+    assert found.parameters == weights  # shared weights count once
+    assert found.trainable == weights - 4  # without the bias that does not learn
     assert found.macs == 14 * 14 * 4 * (27 + 36) + 2 * 16
 
 
