@@ -245,7 +245,8 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
             f"batch {fitting:,} fits into {place} ({quantity(free)}B free)"
         )
     if not memories:
-        print("  training       memory unknown: it needs more than images without values")
+        why = "it depends on the boxes that are kept" if spec.takes_list else "no training step runs without values"
+        print(f"  training       memory unknown: {why}")
     print()
     for title, values in budget(tree).items():
         print(f"{title:>14}  {bar(values)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 
 import cnn_explorer as cx
 import pytest
@@ -21,6 +22,7 @@ from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.catalogue.notes import count_text, quantity
 from cnn_explorer.tui.networks import layer_tree
 from cnn_explorer.tui.networks.selection import NetworkSelection
+from cnn_explorer.tui.widgets import diff_pane
 from support.families import FAMILIES
 from support.training import call
 from torch import Tensor, nn
@@ -121,6 +123,19 @@ def test_nothing_is_called_resized_because_it_is_frozen() -> None:
     frozen = taken_apart(frozen_resnet18, (3, 224, 224))
     whole = taken_apart(lambda: torchvision.models.resnet18(weights=None, num_classes=2), (3, 224, 224))
     assert compare.difference(frozen, whole) == []
+
+
+def test_the_app_says_how_many_learn_where_some_do_not() -> None:
+    frozen, whole = (
+        asdict(compare.summary(name, taken_apart(make, (3, 224, 224)), None))
+        for name, make in (("frozen", frozen_resnet18), ("whole", lambda: torchvision.models.resnet18(weights=None)))
+    )
+    lines = diff_pane.totals(frozen, whole).splitlines()
+    assert lines[0].startswith("parameters  11.2 M → 11.7 M") and lines[1].startswith("learning    1.03 k → 11.7 M")
+    assert "learning" not in diff_pane.totals(whole, whole)
+    node = layer_tree.from_answer(server._row(taken_apart(frozen_resnet18, (3, 224, 224))))
+    assert node.parameters_text == "11.2 M parameters, 1.03 k learn"
+    assert node.children[0].parameters_text == "9.41 k parameters, frozen"
 
 
 @pytest.mark.parametrize(
