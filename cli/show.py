@@ -53,8 +53,17 @@ def show(
             "or a run."
         ),
     ],
+    rows: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ROW]...", help="With --walk: go into this step, by its name or number, down to one output value."
+        ),
+    ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Only the layer table.")] = False,
     walk: Annotated[bool, typer.Option("--walk", help="Only the steps of an image through the network.")] = False,
+    at: Annotated[
+        str | None, typer.Option("--at", help="With --walk ROW: which output value, for example 3,28,28.")
+    ] = None,
     torchinfo: Annotated[
         bool, typer.Option("--torchinfo", help="Only torchinfo's own table, and how its totals compare.")
     ] = False,
@@ -98,6 +107,10 @@ def show(
             image_size=image_size,
             inputs=external.parse_inputs(input_shape or []),
         )
+    if rows and not walk:
+        raise UsageError("ROW", " ".join(rows), "is understood with --walk only")
+    if at is not None and not rows:
+        raise UsageError("--at", at, "needs --walk and a row that opens to one value")
     chosen = {"layers": layers, "walk": walk, "torchinfo": torchinfo or torchinfo_columns is not None, "note": note}
     wanted = {key for key, on in chosen.items() if on} or {"note", "layers", "totals", "hint"}
     traced = summary = None
@@ -126,8 +139,13 @@ def show(
             print_note(name)
         if tree is not None and "layers" in wanted:
             print_layers(tree, depth, size_changes)
-        if tree is not None and "walk" in wanted:
+        if tree is not None and "walk" in wanted and not rows:
             print_walk(tree)
+        for row in rows or ():
+            from . import walk_into
+
+            assert tree is not None
+            walk_into.print_row(spec, tree, row, at)
         if tree is not None and "totals" in wanted:
             print_totals(spec, tree, batch)
         for remark in traced.remarks if traced is not None else ():
@@ -205,22 +223,11 @@ def print_failure(tree: Layer, depth: int) -> None:
 
 def print_walk(tree: Layer) -> None:
     """Print every step of the first level, and each block below it once."""
-    from ..models.anatomy import layer_table, walk
+    from ..models.anatomy import layer_table
     from .tables import print_table
+    from .walk_into import STEP_COLUMNS, step_rows
 
-    rows: list[tuple[str, ...]] = []
-
-    def add(steps: list[walk.Step], indent: str, below: dict[str, Layer]) -> None:
-        for step in steps:
-            times = f" ×{step.times}" if step.times > 1 else ""
-            label = step.name.rsplit(".", 1)[-1] if step.is_module else f"· {step.type}"
-            rows.append((f"{indent}{label}{times}", step.phrase, _shape(step.after)))
-            if step.can_enter and not indent:
-                add(walk.steps(below[step.name]), "  ", below)
-
-    folded = layer_table.fold(tree)
-    add(walk.steps(folded), "", {layer.name: layer for _, layer in folded.walk() if layer.kind == "module"})
-    print_table(("step", "what happens", "output"), rows, shrink="what happens")
+    print_table(STEP_COLUMNS, step_rows(layer_table.fold(tree), levels=2), numbers=("row",), shrink="what happens")
     print()
 
 

@@ -27,7 +27,9 @@ def wrong_with(name: str, expected: dict[str, tuple[int, int | None]]) -> list[s
     spec = external.network_spec(name)
     tree = external.anatomy_of(spec)
     found = [f"{problem.rule}: {problem.row}: {problem.words}" for problem in check.problems(tree)]
-    found += [f"folded {p.rule}: {p.row}: {p.words}" for p in check.problems(layer_table.fold(tree))] if not found else []
+    found += (
+        [f"folded {p.rule}: {p.row}: {p.words}" for p in check.problems(layer_table.fold(tree))] if not found else []
+    )
     if name in expected:
         parameters, macs = expected[name]
         if tree.parameters != parameters or macs not in (None, tree.macs):
@@ -102,7 +104,9 @@ def main() -> None:
             for words in wrong[:4]:
                 print(f"{name}: {words}", flush=True)
         if names:
-            print(f"{source}: {len(names)} networks, " + ", ".join(f"{n} {word}" for word, n in count.items()), flush=True)
+            print(
+                f"{source}: {len(names)} networks, " + ", ".join(f"{n} {word}" for word, n in count.items()), flush=True
+            )
 
 
 if __name__ == "__main__":

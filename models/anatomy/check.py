@@ -8,9 +8,30 @@ from dataclasses import dataclass
 from .layer_table import Layer
 
 GROWS = frozenset(
-    """interpolate upsample Upsample UpsamplingBilinear2d UpsamplingNearest2d conv_transpose1d conv_transpose2d
-    conv_transpose3d ConvTranspose1d ConvTranspose2d ConvTranspose3d pixel_shuffle PixelShuffle pad ZeroPad2d
-    ReflectionPad2d grid_sample repeat repeat_interleave fold Fold expand""".split()
+    [
+        "interpolate",
+        "upsample",
+        "Upsample",
+        "UpsamplingBilinear2d",
+        "UpsamplingNearest2d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "ConvTranspose1d",
+        "ConvTranspose2d",
+        "ConvTranspose3d",
+        "pixel_shuffle",
+        "PixelShuffle",
+        "pad",
+        "ZeroPad2d",
+        "ReflectionPad2d",
+        "grid_sample",
+        "repeat",
+        "repeat_interleave",
+        "fold",
+        "Fold",
+        "expand",
+    ]
 )
 """Rows that may make a map larger."""
 
@@ -76,6 +97,8 @@ def _sides(row: Layer) -> Iterator[Problem]:
 def _may_grow(row: Layer) -> bool:
     if row.type in GROWS:
         return True
+    if row.kind == "operation" and len(row.inputs) > 1 and row.output not in row.inputs:
+        return True  # a column times a row
     padding, kernel = row.settings.get("padding", 0), row.settings.get("kernel_size", 1)
     if isinstance(padding, str):
         return False

@@ -80,12 +80,31 @@ def _maker(rows: dict[int, Layer], row: Layer | None, number: int = 0) -> Layer 
     """Return the row that made an input, None where it came from outside or from weights."""
     if row is None or number >= len(row.reads):
         return None
-    return rows.get(row.reads[number]) if row.reads[number] is not None else None
+    source = row.reads[number]
+    return None if source is None else rows.get(source)
 
 
 PASSES = frozenset(
-    """+ − × ÷ softmax Softmax dropout Dropout reshape permute rearrange masked_fill where slice Identity split clamp
-    pad""".split()
+    [
+        "+",
+        "−",
+        "×",
+        "÷",
+        "softmax",
+        "Softmax",
+        "dropout",
+        "Dropout",
+        "reshape",
+        "permute",
+        "rearrange",
+        "masked_fill",
+        "where",
+        "slice",
+        "Identity",
+        "split",
+        "clamp",
+        "pad",
+    ]
 )
 
 
@@ -138,8 +157,20 @@ def _attention_idea(shares: Layer, roll: Layer | None = None) -> Idea:
     return Idea("attention in windows" if windows > 1 else "attention", words)
 
 
-MEANS = frozenset(("mean", "adaptive_avg_pool2d", "AdaptiveAvgPool2d", "GlobalAveragePool", "avg_pool2d", "adaptive_avg_pool1d",
-                   "SelectAdaptivePool2d", "FastAdaptiveAvgPool2d", "AdaptiveAvgPool1d", "AdaptiveAvgPool3d"))
+MEANS = frozenset(
+    (
+        "mean",
+        "adaptive_avg_pool2d",
+        "AdaptiveAvgPool2d",
+        "GlobalAveragePool",
+        "avg_pool2d",
+        "adaptive_avg_pool1d",
+        "SelectAdaptivePool2d",
+        "FastAdaptiveAvgPool2d",
+        "AdaptiveAvgPool1d",
+        "AdaptiveAvgPool3d",
+    )
+)
 GATES = frozenset(("sigmoid", "Sigmoid", "hardsigmoid", "Hardsigmoid", "HardSigmoid", "SigmoidGate"))
 
 
@@ -147,8 +178,11 @@ def _squeeze(layer: Layer) -> Idea | None:
     """Recognise an average over the map, small layers, a sigmoid, and a product with the input."""
     rows = {row.id: row for row in layer.children if row.executed}
     means = {
-        row.id for row in rows.values()
-        if (row.type in MEANS or row.base in MEANS) and row.layout_in is not None and (row.layout_in.rows or 0) > 1
+        row.id
+        for row in rows.values()
+        if (row.type in MEANS or row.base in MEANS)
+        and row.layout_in is not None
+        and (row.layout_in.rows or 0) > 1
         and shape_size(row.output) == row.output[0] * (row.layout_in.channels or 0)
     }
     for product in rows.values():
@@ -164,8 +198,11 @@ def _squeeze(layer: Layer) -> Idea | None:
                 layers.append(gate)
                 gate = _maker(rows, gate)
             if found and gate is not None and gate.id in means:
-                widths = [row.layout.channels for row in reversed(layers)
-                          if row.parameters and row.layout is not None and row.layout.channels]
+                widths = [
+                    row.layout.channels
+                    for row in reversed(layers)
+                    if row.parameters and row.layout is not None and row.layout.channels
+                ]
                 return _squeeze_idea(gate.layout_in.channels if gate.layout_in else None, [n for n in widths if n])
     return None
 
@@ -176,7 +213,23 @@ def _squeeze_idea(channels: int | None, widths: list[int]) -> Idea:
     return Idea("squeeze-and-excitation", words + (f" ({told})" if widths else ""))
 
 
-ACTIVATIONS = frozenset("ReLU ReLU6 GELU SiLU Hardswish Tanh Sigmoid LeakyReLU ELU Mish relu gelu silu".split())
+ACTIVATIONS = frozenset(
+    [
+        "ReLU",
+        "ReLU6",
+        "GELU",
+        "SiLU",
+        "Hardswish",
+        "Tanh",
+        "Sigmoid",
+        "LeakyReLU",
+        "ELU",
+        "Mish",
+        "relu",
+        "gelu",
+        "silu",
+    ]
+)
 
 
 def _perceptron(layer: Layer) -> Idea | None:
@@ -249,8 +302,8 @@ def _spatial_gate(layer: Layer) -> Idea:
 
 
 def _routing(layer: Layer) -> Idea:
-    softmaxes = [row for _, row in layer.walk() if row.type == "softmax"]
-    into, rounds = layer.output[1], max(len(softmaxes), 1)
+    sums = [row for _, row in layer.walk() if row.type == "einsum" and row.output == layer.output]
+    into, rounds = layer.output[1], max(len(sums), 1)
     words = f"routing by agreement: {layer.inputs[0][1]} capsules vote for {into}, {rounds} rounds"
     return Idea("routing by agreement", words)
 
@@ -279,12 +332,17 @@ def _class_token(layer: Layer) -> Idea:
 
 
 def _cycle(layer: Layer) -> Idea:
-    return Idea("mixing of neighbours", "mixes neighbours along rows, along columns and on the spot; the image decides how much")
+    return Idea(
+        "mixing of neighbours", "mixes neighbours along rows, along columns and on the spot; the image decides how much"
+    )
 
 
 def _staircase(layer: Layer) -> Idea:
-    return Idea("mixing of neighbours", f"mixes channels, each read from another neighbour along one axis, in a staircase: "
-                                        f"{layer.inputs[0][-1]} → {layer.output[-1]}")
+    return Idea(
+        "mixing of neighbours",
+        f"mixes channels, each read from another neighbour along one axis, in a staircase: "
+        f"{layer.inputs[0][-1]} → {layer.output[-1]}",
+    )
 
 
 def _catalogue_squeeze(layer: Layer) -> Idea:
@@ -347,8 +405,12 @@ CATALOGUE: dict[tuple[str, str], Callable[[Layer], Idea]] = {
     ("cvt", "ConvProjection"): _said("", "a depthwise convolution over the map of tokens, then a linear layer on each"),
     ("cvt", "TokenEmbedding"): _said("", "an overlapping convolution makes new tokens"),
     ("mobile_former", "DynamicReLU"): _said("dynamic ReLU", "a ReLU whose two slopes the first token decides", False),
-    ("mobile_former", "MobileToFormer"): _bridge("attention from tokens to pixels", "the tokens collect from the pixels"),
-    ("mobile_former", "FormerToMobile"): _bridge("attention from pixels to tokens", "the pixels collect from the tokens"),
+    ("mobile_former", "MobileToFormer"): _bridge(
+        "attention from tokens to pixels", "the tokens collect from the pixels"
+    ),
+    ("mobile_former", "FormerToMobile"): _bridge(
+        "attention from pixels to tokens", "the pixels collect from the tokens"
+    ),
     ("mobile_former", "Former"): _bridge("attention among tokens", "a transformer block on the learned tokens"),
     ("mobile_former", "Merge"): _said("", "the averaged map and the first token, laid side by side"),
     ("", "ChannelShuffle"): _said("channel shuffle", "shuffles the channels, so that the groups meet", False),
@@ -360,7 +422,9 @@ CATALOGUE: dict[tuple[str, str], Callable[[Layer], Idea]] = {
     ("xception", "SeparableConv"): _said(
         "depthwise separable convolutions", "a depthwise 3×3, then a 1×1 that mixes the channels"
     ),
-    ("squeezenet", "Fire"): _said("fire modules", "squeezes the channels by 1×1, then widens by 1×1 and 3×3 side by side"),
+    ("squeezenet", "Fire"): _said(
+        "fire modules", "squeezes the channels by 1×1, then widens by 1×1 and 3×3 side by side"
+    ),
     ("lenet", "Subsampling"): _said("", "adds up each 2×2 window, scales and shifts the sum, and squashes it"),
     ("lenet", "PartialConv"): _said("", "5×5 convolutions, each of some of the maps only"),
     ("lenet", "DistanceToCodes"): _said("", "scores each class by the distance to its fixed code", False),

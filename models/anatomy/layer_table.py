@@ -169,7 +169,53 @@ def analyse_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) 
 
 def analyse_run(network: nn.Module, *inputs: torch.Tensor | list[torch.Tensor]) -> Layer:
     """Return the layer tree of one run on the inputs given; a detector takes a list of images and real values."""
-    return tree_of(trace(network, *inputs), network)
+    return _with_idle_told(tree_of(trace(network, *inputs), network), network, inputs)
+
+
+def _with_idle_told(tree: Layer, network: nn.Module, inputs: tuple[torch.Tensor | list[torch.Tensor], ...]) -> Layer:
+    """Return the tree with the word for each part that did not run: whether it runs in training. What has no parameters
+    and never runs is left out.
+    """
+    idle = {row.name for _, row in tree.walk() if not row.executed}
+    if not idle:
+        return tree
+    ran = _ran_in_training(network, inputs, idle)
+    if ran is None:
+        return tree
+
+    def told(row: Layer) -> Layer:
+        if not row.executed:
+            return replace(row, runs="training" if row.name in ran else "never")
+        if not row.children:
+            return row
+        children = tuple(told(child) for child in row.children)
+        return replace(row, children=tuple(c for c in children if c.runs != "never" or c.parameters))
+
+    return told(tree)
+
+
+def _ran_in_training(
+    network: nn.Module, inputs: tuple[torch.Tensor | list[torch.Tensor], ...], names: set[str]
+) -> set[str] | None:
+    """Return which of the modules run in training mode, None where the network cannot be run like that."""
+    if not all(isinstance(one, torch.Tensor) for one in inputs):
+        return None
+    ran: set[str] = set()
+    hooks = [
+        module.register_forward_pre_hook(lambda module, args, name=name: ran.add(name))
+        for name, module in network.named_modules()
+        if name in names
+    ]
+    try:
+        with random_state_kept(), torch.no_grad():
+            network.train()(*(torch.cat((one, one)) for one in inputs))
+    except Exception:  # it may want targets, or refuse this image in training: nothing is known then
+        return None
+    finally:
+        network.eval()
+        for hook in hooks:
+            hook.remove()
+    return ran
 
 
 def tree_of(root: Node, network: nn.Module) -> Layer:
@@ -234,7 +280,7 @@ def _meaning(axes: Axes | None) -> Layout | None:
     return None if axes is None else summary(axes)
 
 
-PACKAGE = __package__.rsplit(".", 1)[0] + "."
+PACKAGE = __name__.rsplit(".", 2)[0] + "."
 
 
 def origin_of(module: nn.Module) -> str:

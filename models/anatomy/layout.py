@@ -25,7 +25,16 @@ Axes = tuple[Axis, ...]
 
 PLACES = frozenset("hwtn")
 IMAGE = {3: "chw", 4: "bchw", 5: "bcthw"}
-WORDS = {"b": "batch", "c": "channels", "h": "rows", "w": "columns", "t": "frames", "n": "tokens", "k": "keys", "?": "?"}
+WORDS = {
+    "b": "batch",
+    "c": "channels",
+    "h": "rows",
+    "w": "columns",
+    "t": "frames",
+    "n": "tokens",
+    "k": "keys",
+    "?": "?",
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def resized(axis: Axis, size: int) -> Axis:
     if size_of(axis) == size:
         return axis
     if len(axis) == 1 and axis[0][0] == "n" and axis[0][3]:
-        extra, grid = axis[0][3]
+        _, grid = axis[0][3]
         inside = math.prod(factor[1] for factor in grid)
         if size == inside:
             return grid
@@ -159,7 +168,7 @@ def joined(parts: list[Axis | None], sizes: list[int]) -> Axis:
 def summary(axes: Axes) -> Layout:
     """Return what axes mean, in words and numbers."""
     words: list[str] = []
-    counts = {label: 1 for label in "hwtc"}
+    counts = dict.fromkeys("hwtc", 1)
     seen: set[str] = set()
     extra, windows = 0, 1
     for place, axis in enumerate(axes):
@@ -208,7 +217,8 @@ def shuffles(before: Axes | None, after: Axes | None) -> bool:
     before, after = (tuple(tuple(f for f in axis if f[1] != 1) for axis in axes) for axes in (before, after))
     moved = [place for place, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
     return len(moved) == 1 and all(
-        labels(axes[moved[0]]) == {"c"} and size_of(axes[moved[0]]) == size_of(before[moved[0]]) for axes in (before, after)
+        labels(axes[moved[0]]) == {"c"} and size_of(axes[moved[0]]) == size_of(before[moved[0]])
+        for axes in (before, after)
     )
 
 
@@ -302,7 +312,7 @@ def _reshape(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numb
     return reshaped(known[id(_input(args, kwargs))], shape)
 
 
-def _input(args: tuple, kwargs: dict) -> Tensor:
+def _input(args: tuple, kwargs: dict) -> Any:
     return args[0] if args else kwargs.get("input", kwargs.get("self"))
 
 
@@ -405,8 +415,11 @@ def _reduce(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
     over = {place % len(axes) for place in (over if isinstance(over, tuple | list) else (over,))}
     if len(shape) == len(axes):
         return tuple(
-            one_factor(next(iter(labels(axis))), 1) if place in over and len(labels(axis)) == 1 else
-            () if place in over else axis
+            one_factor(next(iter(labels(axis))), 1)
+            if place in over and len(labels(axis)) == 1
+            else ()
+            if place in over
+            else axis
             for place, axis in enumerate(axes)
         )
     return tuple(axis for place, axis in enumerate(axes) if place not in over)
@@ -449,9 +462,7 @@ def _einsum(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
             if labels(axis) - {"?"} and letter not in found:
                 compared = any(labels(found[other]) & PLACES for other in right if other in found)
                 found[letter] = _keys(axis) if compared and tensor is not tensors[0] else axis
-    return tuple(
-        found[letter] if letter in found else unknown(size) for letter, size in zip(right, shape, strict=True)
-    )
+    return tuple(found[letter] if letter in found else unknown(size) for letter, size in zip(right, shape, strict=True))
 
 
 def _attention(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
@@ -507,16 +518,42 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("movedim", "moveaxis"), _movedim),
     **dict.fromkeys(
         (
-            "max_pool1d", "max_pool2d", "max_pool3d", "max_pool2d_with_indices", "avg_pool1d", "avg_pool2d", "avg_pool3d",
-            "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d",
-            "adaptive_max_pool2d_with_indices", "adaptive_max_pool1d", "lp_pool2d", "interpolate", "upsample", "pad",
-            "grid_sample", "fft2", "rfft2", "irfft2",
+            "max_pool1d",
+            "max_pool2d",
+            "max_pool3d",
+            "max_pool2d_with_indices",
+            "avg_pool1d",
+            "avg_pool2d",
+            "avg_pool3d",
+            "adaptive_avg_pool1d",
+            "adaptive_avg_pool2d",
+            "adaptive_avg_pool3d",
+            "adaptive_max_pool2d",
+            "adaptive_max_pool2d_with_indices",
+            "adaptive_max_pool1d",
+            "lp_pool2d",
+            "interpolate",
+            "upsample",
+            "pad",
+            "grid_sample",
+            "fft2",
+            "rfft2",
+            "irfft2",
         ),
         _window,
     ),
     **dict.fromkeys(
-        ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "deform_conv2d",
-         "_conv2d", "convolution"),
+        (
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+            "deform_conv2d",
+            "_conv2d",
+            "convolution",
+        ),
         _convolution,
     ),
     "linear": _linear,
@@ -524,8 +561,27 @@ RULES: dict[str, Rule] = {
     "stack": _stack,
     **dict.fromkeys(("chunk", "split", "split_with_sizes", "tensor_split", "narrow"), _split),
     **dict.fromkeys(("unbind", "select"), _without),
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "vector_norm", "linalg_vector_norm",
-                     "logsumexp", "argmax", "prod", "any", "all"), _reduce),
+    **dict.fromkeys(
+        (
+            "mean",
+            "sum",
+            "amax",
+            "amin",
+            "max",
+            "min",
+            "var",
+            "std",
+            "norm",
+            "vector_norm",
+            "linalg_vector_norm",
+            "logsumexp",
+            "argmax",
+            "prod",
+            "any",
+            "all",
+        ),
+        _reduce,
+    ),
     **dict.fromkeys(("matmul", "bmm", "mm", "__matmul__"), _matmul),
     "einsum": _einsum,
     **dict.fromkeys(("scaled_dot_product_attention", "multi_head_attention_forward"), _attention),

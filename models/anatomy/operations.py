@@ -8,20 +8,74 @@ from typing import Any
 from torch import Tensor
 
 LAYOUT = frozenset(
-    """view reshape flatten unflatten squeeze unsqueeze view_as reshape_as ravel permute transpose swapaxes swapdims T mT
-    t H mH movedim moveaxis expand expand_as""".split()
+    [
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "squeeze",
+        "unsqueeze",
+        "view_as",
+        "reshape_as",
+        "ravel",
+        "permute",
+        "transpose",
+        "swapaxes",
+        "swapdims",
+        "T",
+        "mT",
+        "t",
+        "H",
+        "mH",
+        "movedim",
+        "moveaxis",
+    ]
 )
 """Calls that only read the same values in another order or another shape; a chain of them is one row."""
 
 UNCHANGED = frozenset(
-    """contiguous to type type_as float half bfloat16 double cpu cuda clone detach data requires_grad_ as_subclass alias
-    real resolve_conj""".split()
+    [
+        "contiguous",
+        "to",
+        "type",
+        "type_as",
+        "float",
+        "half",
+        "bfloat16",
+        "double",
+        "cpu",
+        "cuda",
+        "clone",
+        "detach",
+        "data",
+        "requires_grad_",
+        "as_subclass",
+        "alias",
+        "real",
+        "resolve_conj",
+    ]
 )
 """Calls that hand the values on: no row."""
 
 WITHOUT_DATA = frozenset(
-    """zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_empty new_full new_tensor
-    bernoulli_ size dim numel shape_as_tensor""".split()
+    [
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "full_like",
+        "rand_like",
+        "randn_like",
+        "new_zeros",
+        "new_ones",
+        "new_empty",
+        "new_full",
+        "new_tensor",
+        "bernoulli_",
+        "size",
+        "dim",
+        "numel",
+        "shape_as_tensor",
+    ]
 )
 """Calls that take a tensor's shape or type and none of its values."""
 
@@ -45,8 +99,11 @@ WORDS = {
     "scaled_dot_product_attention": "attention",
     "multi_head_attention_forward": "attention",
     "__iter__": "split",
+    "expand_as": "expand",
 }
-PERMUTING = frozenset("permute transpose swapaxes swapdims T mT t H mH movedim moveaxis".split())
+PERMUTING = frozenset(
+    ["permute", "transpose", "swapaxes", "swapdims", "T", "mT", "t", "H", "mH", "movedim", "moveaxis"]
+)
 
 
 def word_of(name: str) -> str:
@@ -72,10 +129,8 @@ def does_nothing(word: str, args: tuple, kwargs: dict, result: Tensor) -> bool:
 def changes_in_place(name: str, kwargs: dict) -> bool:
     """Return whether a call writes into its first argument."""
     if name.startswith("__"):
-        return (
-            name.startswith("__i")
-            and name not in ("__iter__", "__invert__", "__index__", "__int__")
-            or (name == "__setitem__")
+        return (name.startswith("__i") and name not in ("__iter__", "__invert__", "__index__", "__int__")) or (
+            name == "__setitem__"
         )
     return name.endswith("_") or kwargs.get("inplace") is True
 
@@ -169,8 +224,23 @@ def settings_of(word: str, args: tuple, kwargs: dict) -> dict[str, Any]:
 
 
 HIDDEN_OPERANDS = frozenset(
-    """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear batch_norm layer_norm group_norm
-    instance_norm rms_norm prelu embedding deform_conv2d""".split()
+    [
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "linear",
+        "batch_norm",
+        "layer_norm",
+        "group_norm",
+        "instance_norm",
+        "rms_norm",
+        "prelu",
+        "embedding",
+        "deform_conv2d",
+    ]
 )
 """Calls whose weights are their settings and no input of their own."""
 

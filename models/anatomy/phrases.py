@@ -66,7 +66,7 @@ def _convolution(layer: Layer) -> str:
             return f"mixes the {mixed}, {channels} → {made}{_steps(layer)}"
         return f"mixes channels within {groups} groups, {channels} → {made}{_steps(layer)}"
     padding = layer.settings.get("padding", 0)
-    padded = padding == "same" or not isinstance(padding, str) and max(_pair(padding, 1)) > 0
+    padded = padding == "same" or (not isinstance(padding, str) and max(_pair(padding, 1)) > 0)
     if kernel == stride_of(layer) and groups == 1 and len(kernel) > 1 and not padded:
         return f"turns each {times_text(kernel)} patch into one place, {channels} → {made} channels"
     kind = "looks through"
@@ -123,7 +123,7 @@ def _linear(layer: Layer) -> str:
 
 def _norm(what: str) -> Describe:
     def describe(layer: Layer) -> str:
-        it = "them" if what.startswith("the ") or what.startswith("all ") else "it"
+        it = "them" if what.startswith(("the ", "all ")) else "it"
         after = f", then scales and shifts {it}" if layer.settings.get("bias", True) else f", then scales {it}"
         if not layer.parameters and layer.kind == "module":
             after = ""
@@ -147,8 +147,15 @@ def _group_norm(layer: Layer) -> str:
 
 def _mean(layer: Layer) -> str:
     """Say over what an average or a sum runs, by the axes that are gone."""
-    words = {"mean": "averages", "sum": "adds up", "amax": "keeps the maximum of", "max": "keeps the maximum of",
-             "amin": "keeps the minimum of", "min": "keeps the minimum of", "norm": "takes the length of"}
+    words = {
+        "mean": "averages",
+        "sum": "adds up",
+        "amax": "keeps the maximum of",
+        "max": "keeps the maximum of",
+        "amin": "keeps the minimum of",
+        "min": "keeps the minimum of",
+        "norm": "takes the length of",
+    }
     word = words.get(layer.type, layer.type)
     before, over = layer.layout_in, layer.settings.get("dim")
     if before is None or over is None or "?" in before.axes:
@@ -228,9 +235,11 @@ def _matmul(layer: Layer) -> str:
 
 
 def _softmax(layer: Layer) -> str:
-    return f"turns each {layer.output[-1]} scores into shares that sum to 1" if (
-        layer.settings.get("dim") in (-1, len(layer.output) - 1, None)
-    ) else "turns scores into shares that sum to 1"
+    return (
+        f"turns each {layer.output[-1]} scores into shares that sum to 1"
+        if (layer.settings.get("dim") in (-1, len(layer.output) - 1, None))
+        else "turns scores into shares that sum to 1"
+    )
 
 
 def attention_text(queries: int, keys: int, heads: int | None, windows: int) -> str:
@@ -242,7 +251,7 @@ def attention_text(queries: int, keys: int, heads: int | None, windows: int) -> 
 
 
 def _attention(layer: Layer) -> str:
-    query = layer.inputs[0]
+    query: tuple[int, ...] = layer.inputs[0]
     key = layer.inputs[1] if len(layer.inputs) > 1 else query
     if layer.kind == "operation" and len(query) >= 4:
         windows = layer.layout.windows if layer.layout is not None else 1
@@ -293,8 +302,10 @@ def _axes_text(shape: tuple[int, ...], layout: Layout) -> str:
 
 def _split(layer: Layer) -> str:
     parts = layer.outputs or (layer.output,)
-    return f"divides it into {len(parts)} parts of {times_text(parts[0][1:])}" if len(set(parts)) == 1 else (
-        "divides it into parts of " + " and ".join(times_text(part[1:]) for part in parts[:4])
+    return (
+        f"divides it into {len(parts)} parts of {times_text(parts[0][1:])}"
+        if len(set(parts)) == 1
+        else ("divides it into parts of " + " and ".join(times_text(part[1:]) for part in parts[:4]))
     )
 
 
@@ -339,8 +350,10 @@ def _pattern(layer: Layer) -> str:
         return _reorder(layer)
     told = _reorder(layer)
     pattern = layer.settings.get("pattern")
-    return told if pattern is None or not told.startswith("reads ") or " map " in told or " tokens " in told else (
-        f"reorders axes: {pattern}"
+    return (
+        told
+        if pattern is None or not told.startswith("reads ") or " map " in told or " tokens " in told
+        else (f"reorders axes: {pattern}")
     )
 
 
@@ -378,6 +391,8 @@ SIMPLE = {
     "argmax": "finds the place of the largest value",
     "stack": "stacks tensors along a new axis",
     "repeat": "repeats the values",
+    "expand": "repeats the values",
+    "repeat_interleave": "repeats each value",
     "index_select": "collects values by a fixed list of places",
     "gather": "collects values by an index",
     "assign": "writes values into a part of a tensor",
@@ -389,26 +404,50 @@ SIMPLE = {
     "lstm": "reads the sequence step by step and keeps a memory",
 }
 
+
+def _simple(word: str) -> Describe:
+    return lambda layer: SIMPLE[word]
+
+
 LAYERS: dict[str, Describe] = {
     **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d", "conv1d", "conv2d", "conv3d"), _convolution),
     **dict.fromkeys(
-        ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+        (
+            "ConvTranspose1d",
+            "ConvTranspose2d",
+            "ConvTranspose3d",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+        ),
         _transposed,
     ),
-    **dict.fromkeys(("MaxPool1d", "MaxPool2d", "MaxPool3d", "max_pool1d", "max_pool2d", "max_pool3d"), _pool("maximum")),
+    **dict.fromkeys(
+        ("MaxPool1d", "MaxPool2d", "MaxPool3d", "max_pool1d", "max_pool2d", "max_pool3d"), _pool("maximum")
+    ),
     **dict.fromkeys(("AvgPool1d", "AvgPool2d", "AvgPool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool("mean")),
     **dict.fromkeys(
-        ("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
-         "adaptive_avg_pool3d"), _adaptive("mean"),
+        (
+            "AdaptiveAvgPool1d",
+            "AdaptiveAvgPool2d",
+            "AdaptiveAvgPool3d",
+            "adaptive_avg_pool1d",
+            "adaptive_avg_pool2d",
+            "adaptive_avg_pool3d",
+        ),
+        _adaptive("mean"),
     ),
     **dict.fromkeys(
         ("AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "adaptive_max_pool2d", "adaptive_max_pool1d"),
         _adaptive("maximum"),
     ),
     **dict.fromkeys(("Linear", "linear", "NonDynamicallyQuantizableLinear"), _linear),
-    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "batch_norm"), _norm("each channel")),
-    **dict.fromkeys(("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "instance_norm"),
-                    _norm("each channel of each image")),
+    **dict.fromkeys(
+        ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "batch_norm"), _norm("each channel")
+    ),
+    **dict.fromkeys(
+        ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "instance_norm"), _norm("each channel of each image")
+    ),
     **dict.fromkeys(("LayerNorm", "layer_norm"), _layer_norm),
     **dict.fromkeys(("GroupNorm", "group_norm"), _group_norm),
     **dict.fromkeys(("RMSNorm", "rms_norm"), lambda layer: "scales each vector to root mean square 1"),
@@ -442,11 +481,26 @@ LAYERS: dict[str, Describe] = {
     "LeakyReLU": lambda layer: SIMPLE["leaky_relu"],
     "LogSoftmax": lambda layer: SIMPLE["log_softmax"],
     **{
-        name: (lambda layer, word=name.lower(): SIMPLE[word])
-        for name in ("ReLU", "ReLU6", "ELU", "SELU", "GELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh", "Sigmoid",
-                     "Tanh", "Softplus", "Dropout", "Dropout2d")
+        name: _simple(name.lower())
+        for name in (
+            "ReLU",
+            "ReLU6",
+            "ELU",
+            "SELU",
+            "GELU",
+            "SiLU",
+            "Mish",
+            "Hardswish",
+            "Hardsigmoid",
+            "Hardtanh",
+            "Sigmoid",
+            "Tanh",
+            "Softplus",
+            "Dropout",
+            "Dropout2d",
+        )
     },
-    **{word: (lambda layer, word=word: SIMPLE[word]) for word in SIMPLE},
+    **{word: _simple(word) for word in SIMPLE},
 }
 """By the name of a layer of torch.nn, or of a call."""
 
@@ -474,13 +528,18 @@ LIBRARY: dict[str, Describe] = {
     "Rearrange": _pattern,
     "GlobalResponseNorm": lambda layer: "lets the channels compete by their strength over the whole map",
     "PadTo": _pad,
-    "PadShortcut": lambda layer: f"takes every second pixel and adds channels of zeros, "
-                                 f"{layer.inputs[0][1]} → {layer.output[1]}" if layer.inputs[0] != layer.output
-                                 else "hands the values on unchanged",
-    "Steps": lambda layer: f"cuts the image into a sequence of {layer.output[1]} parts of {times_text(layer.output[2:])}",
+    "PadShortcut": lambda layer: (
+        f"takes every second pixel and adds channels of zeros, {layer.inputs[0][1]} → {layer.output[1]}"
+        if layer.inputs[0] != layer.output
+        else "hands the values on unchanged"
+    ),
+    "Steps": lambda layer: (
+        f"cuts the image into a sequence of {layer.output[1]} parts of {times_text(layer.output[2:])}"
+    ),
     "ClassToken": lambda layer: f"puts a learned class token in front, {layer.inputs[0][1]} → {layer.output[1]} tokens",
-    "Tokens": lambda layer: f"brings in {layer.output[1]} learned tokens of {layer.output[2]} values, "
-                            "the same for every image",
+    "Tokens": lambda layer: (
+        f"brings in {layer.output[1]} learned tokens of {layer.output[2]} values, the same for every image"
+    ),
 }
 """By the name of a class of the catalogue, torchvision or timm that does one thing."""
 

@@ -27,7 +27,7 @@ from ...user_code import first_line
 
 NICENESS = 5
 """The person's typing matters more than a table that is about to appear."""
-LOADED_AT_ONCE = ("compare", "external", "formulas", "layer_table", "memory", "walk")
+LOADED_AT_ONCE = ("compare", "external", "formulas", "layer_table", "memory", "values", "walk")
 TRACED_AT_ONCE = "lenet5"
 LARGEST_BUILT = 160_000_000
 """Parameters of the largest network that is built with weights: 640 MB, for one arithmetic example."""
@@ -92,25 +92,19 @@ def summaries(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
 
 
 def pixel(
-    layer: str, position: list[int], image: list[list[int]], weights: str | None = None, **what: Any
+    layer: str | int, position: list[int], image: list[list[int]], weights: str | None = None, **what: Any
 ) -> dict[str, Any]:
-    """Return the arithmetic of one output value of a convolution, on a real image.
+    """Return the arithmetic of one output value of a row, on a real image.
 
-    ``image`` are grey values 0 to 255, scaled to the size that the network takes. ``weights`` is the best.pt of a run of
-    this network; without it the weights are drawn from a fixed seed.
+    ``layer`` is the number of the row or the name of a module. ``image`` are grey values 0 to 255, scaled to the size that
+    the network takes. ``weights`` is the best.pt of a run of this network; without it the weights are drawn from a fixed
+    seed.
     """
-    from .walk import output_pixel
+    from . import values
 
     network, shape, mean_and_std = _built(json.dumps(what, sort_keys=True), weights)
-    found = output_pixel(network, layer, _as_input(image, shape, mean_and_std), (position[0], position[1], position[2]))
-    return {
-        "layer": found.layer,
-        "position": list(found.position),
-        "window": found.window.tolist(),
-        "kernel": found.kernel.tolist(),
-        "bias": found.bias,
-        "total": found.total,
-    }
+    found = values.output_value(network, layer, as_input(image, shape, mean_and_std), tuple(position))
+    return values.as_dict(found)
 
 
 @lru_cache(maxsize=2)
@@ -118,15 +112,10 @@ def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[
     """Return the network, the shape of its image, and mean and deviation of each channel where it was trained."""
     import torch
 
-    from . import counting, external
+    from . import external
 
     spec = external.network_spec(**_named(json.loads(what)))
-    parameters = counting.count_parameters(counting.on_meta(spec.make))
-    if parameters > LARGEST_BUILT:
-        raise ValueError(f"{spec.name} has {parameters:,} parameters, too many to build it for an example")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = spec.make()
+    network = built_with_seed(spec)
     if weights is None:
         return network, spec.shape, None
     kept = torch.load(weights, map_location="cpu", weights_only=True)
@@ -134,7 +123,21 @@ def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[
     return network, spec.shape, (kept["mean"], kept["std"])
 
 
-def _as_input(image: list[list[int]], shape: tuple[int, ...], mean_and_std: tuple[list, list] | None) -> Any:
+def built_with_seed(spec: Any) -> Any:
+    """Return a network with weights drawn from seed 0. ValueError where it is too large for an example."""
+    import torch
+
+    from . import counting
+
+    parameters = counting.count_parameters(counting.on_meta(spec.make))
+    if parameters > LARGEST_BUILT:
+        raise ValueError(f"{spec.name} has {parameters:,} parameters, too many to build it for an example")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return spec.make()
+
+
+def as_input(image: list[list[int]], shape: tuple[int, ...], mean_and_std: tuple[list, list] | None) -> Any:
     """Return the image as the network expects it (1, C, H, W), normalised as in training, or by itself where there was
     none.
     """
@@ -179,13 +182,17 @@ def _tree(what: dict[str, Any]) -> Any:
 
 
 def _row(layer: Any) -> dict[str, Any]:
-    from . import formulas, walk
+    from . import formulas, values, walk
 
-    own = {name: value for name, value in vars(layer).items() if name != "children"}
+    own = {name: value for name, value in vars(layer).items() if name not in ("children", "layout", "layout_in")}
     broke_off = layer.executed and not layer.output
     return {
         **own,
+        "layout": None if layer.layout is None else vars(layer.layout),
+        "layout_in": None if layer.layout_in is None else vars(layer.layout_in),
         "phrase": "" if broke_off else walk.phrase(layer),
+        "opens": not broke_off and values.opens(layer),
+        "minor": walk.is_minor(layer),
         "formulas": [] if broke_off else [asdict(formula) for formula in formulas.formulas(layer)],
         "children": [_row(child) for child in layer.children],
     }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas
 
 COLUMNS = ("layer", "type", "output", "params", "mult-adds", "field", "bytes")
+NOT_RUN = {"ran": "", "never": " (never run)"}
 LEARNING = "learning"
 """The column behind "params" in the table of a network with frozen weights."""
 NUMBERS = ("params", LEARNING, "mult-adds", "bytes")
@@ -36,7 +37,7 @@ def parameters_text(parameters: int, trainable: int) -> str:
 
 def remarks(layer: Layer) -> str:
     """Return what is said behind the class of a row: that it does not run, and whose weights it has."""
-    words = "" if layer.executed else " (not run in eval)"
+    words = NOT_RUN.get("ran" if layer.executed else layer.runs, " (not run in eval)")
     if layer.shared:
         some = "" if layer.shared == layer.parameters else f"{quantity(layer.shared)} "
         words += f" ({some}weights of {layer.weights_of})"

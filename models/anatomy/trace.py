@@ -102,13 +102,35 @@ EXTRA_RULES: dict[str, Callable[[tuple, Tensor], int]] = {"torchvision::deform_c
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 CLOSED = frozenset(
-    """DropPath StochasticDepth LayerNorm2d GlobalAveragePool MapAverage TokenAverage Affine LayerScale ChannelShuffle
-    LocalResponseNorm BatchNorm2d Lengths ScaledTanh Permute FrozenBatchNorm2d Rearrange Reduce GlobalResponseNorm Steps
-    PadTo PadShortcut Tokens ClassToken""".split()
+    [
+        "DropPath",
+        "StochasticDepth",
+        "LayerNorm2d",
+        "GlobalAveragePool",
+        "MapAverage",
+        "TokenAverage",
+        "Affine",
+        "LayerScale",
+        "ChannelShuffle",
+        "LocalResponseNorm",
+        "BatchNorm2d",
+        "Lengths",
+        "ScaledTanh",
+        "Permute",
+        "FrozenBatchNorm2d",
+        "Rearrange",
+        "Reduce",
+        "GlobalResponseNorm",
+        "Steps",
+        "PadTo",
+        "PadShortcut",
+        "Tokens",
+        "ClassToken",
+    ]
 )
 """Classes without submodules that do one thing, which has a phrase of its own: nothing inside them is a row."""
 
-KNOWN = (__package__.rsplit(".", 1)[0] + ".", "torchvision.", "timm.", "einops.")
+KNOWN = (__name__.rsplit(".", 2)[0] + ".", "torchvision.", "timm.", "einops.")
 """Whose classes of these names are meant."""
 
 
@@ -269,9 +291,9 @@ class Recorder:
             known = self._made.get(id(tensor))
             if known is not None and known[1] is not node and _inside(known[1], node):
                 continue
-            if known is None and id(tensor) not in self.weights:
-                self._made[id(tensor)] = (tensor, node)
-            elif known is not None and getattr(node.module, "inplace", False):
+            if (known is None and id(tensor) not in self.weights) or (
+                known is not None and getattr(node.module, "inplace", False)
+            ):
                 self._made[id(tensor)] = (tensor, node)
             elif tensor is output:
                 other = tensor.detach()
@@ -370,14 +392,14 @@ class Recorder:
         operands = [
             tensor
             for tensor in inputs
-            if id(tensor) in made or not hidden and (tensor.ndim >= 2 or id(tensor) in weights)
+            if id(tensor) in made or (not hidden and (tensor.ndim >= 2 or id(tensor) in weights))
         ]
         self._read(node, operands)
         if len(operands) > len(with_data) and word in ("+", "−", "×", "÷", "matmul", "concat", "einsum"):
             node.settings["learned"] = "yes"  # one side is made of weights alone: a table of positions, a scale
         self._wrote(node, outputs)
-        if in_place and name != "__setitem__" and (base := inputs[0]._base) is not None and id(base) in made:
-            made[id(base)] = (base, node)
+        if in_place and (base := inputs[0]._base) is not None:
+            made[id(base)] = (base, node)  # what is written into a part is written into the whole
         return node
 
     def _operation(self, word: str, settings: dict[str, Any], macs: int) -> Node:

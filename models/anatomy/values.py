@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import operations
+from .layer_table import Layer
 from .trace import Node, Recorder
 
 Position = tuple[int, ...]
@@ -49,6 +50,21 @@ class Value:
     total: float
 
 
+def as_dict(value: Value) -> dict[str, Any]:
+    """Return a value as JSON-able data."""
+    parts = [{"name": part.name, "numbers": part.numbers.tolist()} for part in value.parts]
+    return {
+        "layer": value.layer,
+        "kind": value.kind,
+        "position": list(value.position),
+        "shape": list(value.shape),
+        "parts": parts,
+        "rule": value.rule,
+        "computed": value.computed,
+        "total": value.total,
+    }
+
+
 @dataclass
 class Caught:
     """A row as it ran: the module or the name of the call, what went in and what came out."""
@@ -73,7 +89,7 @@ class _Catching(Recorder):
 
     def _matches(self, node: Node) -> bool:
         return self.caught is None and (
-            node.number == self.wanted or node.is_module and bool(self.wanted_name) and node.name == self.wanted_name
+            node.number == self.wanted or (node.is_module and bool(self.wanted_name) and node.name == self.wanted_name)
         )
 
     def _handed_on(self, node: Node, output: Any, tensors: list[Tensor]) -> Tensor | None:
@@ -128,11 +144,13 @@ def output_value(network: nn.Module, row: int | str, image: Tensor, position: Po
     return value_of(caught, position, row)
 
 
-def opens(layer_type: str, base: str, is_module: bool, has_children: bool) -> bool:
+def opens(layer: Layer) -> bool:
     """Return whether a row opens to one output value."""
-    if is_module:
-        return not has_children and base in MODULES
-    return layer_type in CALLS
+    if not layer.executed:
+        return False
+    if layer.kind == "module":
+        return not layer.children and layer.base in MODULES
+    return layer.type in CALLS
 
 
 def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
@@ -151,10 +169,17 @@ def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
     shape = tuple(output.shape)
     if len(full) != output.ndim or not all(0 <= at < size for at, size in zip(full, shape, strict=True)):
         raise ValueError(f"position: {position} lies outside the output {shape[1:]}")
-    kind, parts, words, computed = rule(caught, full)
+    with torch.no_grad():
+        kind, parts, words, computed = rule(caught, full)
     return Value(
-        name, kind, position, shape, tuple(Part(label, numbers.detach()) for label, numbers in parts), words,
-        float(computed), float(output[full]),
+        name,
+        kind,
+        position,
+        shape,
+        tuple(Part(label, numbers.detach()) for label, numbers in parts),
+        words,
+        float(computed),
+        float(output[full]),
     )
 
 
@@ -307,19 +332,26 @@ def _softmax(caught: Caught, at: Position) -> Found:
 def _binary(word: str) -> Callable[[Caught, Position], Found]:
     def rule(caught: Caught, at: Position) -> Found:
         shape = caught.output.shape
-        one, other = (
-            torch.as_tensor(value, dtype=caught.output.dtype).expand(shape)[at] for value in caught.args[:2]
-        )
+        one, other = (torch.as_tensor(value, dtype=caught.output.dtype).expand(shape)[at] for value in caught.args[:2])
         found = {"+": one + other, "−": one - other, "×": one * other, "÷": one / other}[word]
         name = "sum" if word in "+−" else "product"
-        return name, [("first", one.reshape(1)), ("second", other.reshape(1))], f"{_number(one)} {word} {_number(other)}", found
+        return (
+            name,
+            [("first", one.reshape(1)), ("second", other.reshape(1))],
+            f"{_number(one)} {word} {_number(other)}",
+            found,
+        )
 
     return rule
 
 
 def _mean(caught: Caught, at: Position) -> Found:
     x, over = _argument(caught, 0, "input"), _argument(caught, 1, "dim", caught.kwargs.get("axis"))
-    axes = range(x.ndim) if over is None else [place % x.ndim for place in (over if isinstance(over, tuple | list) else (over,))]
+    axes = (
+        range(x.ndim)
+        if over is None
+        else [place % x.ndim for place in (over if isinstance(over, tuple | list) else (over,))]
+    )
     rest = iter(at)
     kept = caught.output.ndim == x.ndim
     index = tuple(
@@ -356,30 +388,39 @@ def _one(values: Any, place: Any) -> Any:
 
 def _batch_norm(caught: Caught, at: Position) -> Found:
     x = _argument(caught, 0, "input")
-    module = caught.module
+    module: Any = caught.module
     names = ("running_mean", "running_var", "weight", "bias")
+    mean: Any
+    variance: Any
     mean, variance, scale, shift = (
         getattr(module, name, None) if module is not None else _argument(caught, place, name)
         for place, name in enumerate(names, 1)
     )
-    eps = module.eps if module is not None else _argument(caught, 7, "eps", 1e-5)  # pyright: ignore[reportAttributeAccessIssue]
+    eps = module.eps if module is not None else _argument(caught, 7, "eps", 1e-5)
     if mean is None:
         axes = [place for place in range(x.ndim) if place != 1]
         mean, variance = x.mean(axes), x.var(axes, correction=0)
     channel = at[1]
     own = x[at]
     return _normalised(
-        own, own.reshape(1), mean[channel], variance[channel], float(eps), _one(scale, channel), _one(shift, channel),
+        own,
+        own.reshape(1),
+        mean[channel],
+        variance[channel],
+        float(eps),
+        _one(scale, channel),
+        _one(shift, channel),
         "the value; mean and variance are those of training",
     )
 
 
 def _layer_norm(caught: Caught, at: Position) -> Found:
-    x, module = _argument(caught, 0, "input"), caught.module
+    module: Any = caught.module
+    x = _argument(caught, 0, "input")
     shape = _argument(caught, 1, "normalized_shape")
     scale, shift = _argument(caught, 2, "weight"), _argument(caught, 3, "bias")
-    eps = module.eps if module is not None else _argument(caught, 4, "eps", 1e-5)  # pyright: ignore[reportAttributeAccessIssue]
-    if len(shape) == 1 and x.shape[-1] != shape[0] or type(module).__name__ == "LayerNorm2d":
+    eps = module.eps if module is not None else _argument(caught, 4, "eps", 1e-5)
+    if (len(shape) == 1 and x.shape[-1] != shape[0]) or type(module).__name__ == "LayerNorm2d":
         values, own, inner = x[(at[0], slice(None), *at[2:])], x[at], at[1:2]  # channels first
     else:
         outer = len(at) - len(shape)
@@ -391,14 +432,20 @@ def _layer_norm(caught: Caught, at: Position) -> Found:
 
 
 def _group_norm(caught: Caught, at: Position) -> Found:
-    x, groups = _argument(caught, 0, "input"), _argument(caught, 1, "num_groups")
+    x, groups = _argument(caught, 0, "input"), int(_argument(caught, 1, "num_groups"))
     scale, shift = _argument(caught, 2, "weight"), _argument(caught, 3, "bias")
     eps = _argument(caught, 4, "eps", 1e-5)
     width = x.shape[1] // groups
     first = at[1] // width * width
     values = x[at[0], first : first + width]
     return _normalised(
-        x[at], values, values.mean(), values.var(correction=0), eps, _one(scale, at[1]), _one(shift, at[1]),
+        x[at],
+        values,
+        values.mean(),
+        values.var(correction=0),
+        eps,
+        _one(scale, at[1]),
+        _one(shift, at[1]),
         f"the values of channels {first} to {first + width - 1}",
     )
 
@@ -481,7 +528,9 @@ MODULES: dict[str, Rule] = {
 CALLS: dict[str, Rule] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
     **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool2d", "avg_pool3d"), _pooling),
-    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d"), _adaptive),
+    **dict.fromkeys(
+        ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d"), _adaptive
+    ),
     "linear": _linear,
     "batch_norm": _batch_norm,
     "layer_norm": _layer_norm,

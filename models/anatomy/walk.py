@@ -1,18 +1,16 @@
-"""The tensor walk: the steps that an image takes through a network, one phrase each, at three levels.
+"""The tensor walk: the steps that an image takes through a network, one phrase each.
 
-Level one are the parts of the network, level two the layers of a block, level three the arithmetic of one output value of a
-convolution with the real weights and a real image.
+The first level are the parts of the network, the next ones the layers of a block and the operations between them; the last
+one, the arithmetic of one output value with the real weights and a real image, is in values.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-
 from . import ideas, phrases
 from .layer_table import Layer
+from .layout import Layout
 
 
 @dataclass(frozen=True)
@@ -31,14 +29,22 @@ class Step:
     macs: int
     times: int
     can_enter: bool
+    id: int = -1
+    reads: tuple[int | None, ...] = ()
+    layout: Layout | None = None
+    is_minor: bool = False
+
+
+def within(layer: Layer) -> Layer:
+    """Return the row whose children are the steps inside another; wrappers with a single child are seen through."""
+    while len(layer.children) == 1 and layer.children[0].children:
+        layer = layer.children[0]
+    return layer
 
 
 def steps(layer: Layer) -> list[Step]:
-    """Return the steps inside one row of the layer tree, in order; wrappers with a single child are seen through."""
-    inside = layer
-    while len(inside.children) == 1 and inside.children[0].children:
-        inside = inside.children[0]
-    return [_step(child) for child in inside.children if child.executed]
+    """Return the steps inside one row of the layer tree, in order."""
+    return [_step(child) for child in within(layer).children if child.executed]
 
 
 def _step(layer: Layer) -> Step:
@@ -56,6 +62,10 @@ def _step(layer: Layer) -> Step:
         macs=layer.macs,
         times=layer.times,
         can_enter=bool(layer.children),
+        id=layer.id,
+        reads=layer.reads,
+        layout=layer.layout,
+        is_minor=is_minor(layer),
     )
 
 
@@ -77,62 +87,28 @@ def phrase(layer: Layer) -> str:
 NOT_RUN = {"training": "does not run outside training", "never": "never runs"}
 
 
-@dataclass(frozen=True)
-class Pixel:
-    """The arithmetic of one output value: ``window`` and ``kernel`` are (channels of the group, rows, columns).
-
-    The sum of their products, value by value, and the bias make ``total``.
+def is_minor(layer: Layer) -> bool:
+    """Return whether a row is an operation that a reader may skip: a change of layout, an activation, a number multiplied
+    by.
     """
-
-    layer: str
-    position: tuple[int, int, int]
-    window: Tensor
-    kernel: Tensor
-    bias: float
-    total: float
+    return layer.kind == "operation" and not layer.macs and (layer.type in MINOR or "by" in layer.settings)
 
 
-def output_pixel(network: nn.Module, name: str, image: Tensor, position: tuple[int, int, int]) -> Pixel:
-    """Take one output value of the convolution ``name`` apart: channel, row and column of the output in ``position``.
-
-    ``image`` is (1, C, H, W), normalised as the network expects it. ValueError where the layer is no two-dimensional
-    convolution with zero padding, or the position lies outside its output.
-    """
-    layer = dict(network.named_modules()).get(name)
-    if not isinstance(layer, nn.Conv2d) or isinstance(layer.padding, str) or layer.padding_mode != "zeros":
-        raise ValueError(f"layer: {name!r} is not a two-dimensional convolution with zero padding")
-    caught: list[tuple[Tensor, Tensor]] = []
-
-    def catch(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        caught.append((args[0], output))
-
-    hook = layer.register_forward_hook(catch)
-    was_training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(image)
-    finally:
-        hook.remove()
-        network.train(was_training)
-    entering, leaving = caught[0]
-    channel, row, column = position
-    if not all(0 <= at < size for at, size in zip(position, leaving.shape[1:], strict=True)):
-        raise ValueError(f"position: {position} lies outside the output {tuple(leaving.shape[1:])}")
-    window = _window_at(layer, entering, channel, row, column)
-    kernel = layer.weight.detach()[channel]
-    bias = 0.0 if layer.bias is None else float(layer.bias.detach()[channel])
-    return Pixel(name, position, window, kernel, bias, float(leaving[0, channel, row, column]))
-
-
-def _window_at(layer: nn.Conv2d, entering: Tensor, channel: int, row: int, column: int) -> Tensor:
-    """Return the input values under the kernel, zeros where it reaches over the edge: (C_in / groups, kernel, kernel)."""
-    assert not isinstance(layer.padding, str), "refused before"
-    (pad_y, pad_x), (step_y, step_x), (gap_y, gap_x) = layer.padding, layer.stride, layer.dilation
-    padded = nn.functional.pad(entering[0], (pad_x, pad_x, pad_y, pad_y))
-    per_group = layer.in_channels // layer.groups
-    first = channel // (layer.out_channels // layer.groups) * per_group
-    height, width = layer.kernel_size
-    top, left = row * step_y, column * step_x
-    rows = slice(top, top + (height - 1) * gap_y + 1, gap_y)
-    columns = slice(left, left + (width - 1) * gap_x + 1, gap_x)
-    return padded[first : first + per_group, rows, columns]
+MINOR = {
+    *("reshape", "permute", "flatten", "rearrange", "slice", "split", "stack", "repeat", "expand", "pad", "assign"),
+    *("relu", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "dropout"),
+    *(
+        "power",
+        "sqrt",
+        "rsqrt",
+        "exp",
+        "neg",
+        "abs",
+        "clamp",
+        "where",
+        "masked_fill",
+        "log_softmax",
+        "one_hot",
+        "argmax",
+    ),
+}

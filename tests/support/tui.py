@@ -33,7 +33,9 @@ def layers(asked):
         raise ValueError("the image is too small")
     side = asked.get("image_size", 8)
     formula = {"what": "parameters", "general": "k·k·C_in·C_out", "filled": "1·1·5·4", "value": 20}
-    details = {"settings": {"kernel_size": [1, 1]}, "formulas": [formula]}
+    layout = {"axes": ["batch", "channels", "rows", "columns"], "rows": 4, "columns": 4, "frames": None, "channels": 4,
+              "extra": 0, "windows": 1}
+    details = {"settings": {"kernel_size": [1, 1]}, "formulas": [formula], "layout": layout, "opens": True}
     conv = row("body.conv", "Conv2d", [1, 3, side, side], [1, 4, 4, 4], 20, **details)
     plus = row("body", "+", [1, 4, 4, 4], [1, 4, 4, 4], 0, kind="operation")
     body = row("body", "Block", [1, 3, side, side], [1, 4, 4, 4], 20, [conv, plus], times=2)
@@ -64,8 +66,10 @@ def answer(asked):
     if what == "pixel":
         assert len(asked["image"]) == 28
         bias = 0.75 if asked.get("weights", "").endswith("best.pt") and asked["num_classes"] == 10 else 0.25
-        return {"layer": asked["layer"], "position": asked["position"], "window": [[[2.0]]], "kernel": [[[0.5]]],
-                "bias": bias, "total": 1 + bias}
+        parts = [{"name": "values", "numbers": [[[2.0]]]}, {"name": "weights", "numbers": [[[0.5]]]}]
+        return {"layer": asked["layer"], "kind": "convolution", "position": asked["position"], "shape": [1, 4, 4, 4],
+                "parts": parts, "rule": f"the sum of 1 products 1.0000 + bias {bias:.4f}", "computed": 1 + bias,
+                "total": 1 + bias}
 for line in sys.stdin:
     asked = json.loads(line)
     if "die" in asked.get("network", ""):

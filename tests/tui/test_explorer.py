@@ -65,7 +65,7 @@ async def test_walk_goes_into_blocks_and_down_to_one_value(tmp_path: Path) -> No
         await until(pilot, lambda: "bias 0.2500 = 1.2500" in screen_text(app))
         assert view.has_focus
         await pilot.press("down", "right", "full_stop")
-        await until(pilot, lambda: "output channel 1, row 2, column 3" in screen_text(app))
+        await until(pilot, lambda: "channel 1, row 2, column 3" in screen_text(app))
         await pilot.press(*["down"] * 9)
         await until(pilot, lambda: "row 3, column 3" in screen_text(app), "stays inside the output")
         await pilot.press("escape")

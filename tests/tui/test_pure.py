@@ -31,7 +31,7 @@ from cnn_explorer.tui.networks.selection import NetworkSelection
 from cnn_explorer.tui.networks.selection import changed as changed_selection
 from cnn_explorer.tui.screens.bench import WORDS, changed
 from cnn_explorer.tui.screens.help import PLACES
-from cnn_explorer.tui.widgets.pixel_view import PixelSum, lines_of, short
+from cnn_explorer.tui.widgets.pixel_view import PixelSum, lines_of, moved, short
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
@@ -203,8 +203,25 @@ def test_tree_rows_and_budgets() -> None:
     assert "a " in layer_tree.bar(layer_tree.budget(tree, "parameters"), 40)
     parts = [("small", 0.06), ("large", 0.5), ("tiny", 0.04), ("middle", 0.4)]
     assert re.findall(r"[a-z]+|[0-9]+%|…", layer_tree.bar(parts, 40)) == ["large", "50%", "middle", "40%", "…"]
-    assert layer_tree.extent((64, 16, 16)) == (16.0, 64) and layer_tree.extent((56, 56, 96)) == (56.0, 96)
-    assert layer_tree.extent((197, 768)) == (197.0, 768) and layer_tree.extent((1000,)) == (1.0, 1000)
+
+
+def test_bars_are_drawn_of_what_the_axes_mean_and_never_of_sizes_alone() -> None:
+    def layout(*axes: str, **known: int) -> dict:
+        return {"axes": axes, "rows": None, "columns": None, "channels": None, **known}
+
+    last = layout("batch", "rows", "columns", "channels", rows=56, columns=56, channels=96)
+    assert layer_tree.extent(last) == (56.0, 96)
+    assert layer_tree.extent(layout("batch", "tokens", "channels", rows=14, columns=14, channels=192)) == (14.0, 192)
+    assert layer_tree.extent(layout("batch", "channels", channels=1000)) == (1.0, 1000)
+    assert layer_tree.extent(layout("batch", "tokens", "channels", channels=64)) is None
+    assert layer_tree.extent(layout("?", "?")) is None and layer_tree.extent(None) is None
+
+
+def test_minor_operations_can_be_left_out() -> None:
+    relu = vars_of(layer(name="", type="relu", kind="operation", minor=True))
+    tree = layer_tree.from_answer({**vars_of(layer(name="", type="Net")), "children": [vars_of(layer(name="a")), relu]})
+    assert [node.key for node in layer_tree.visible(tree, {"0"})] == ["0", "0.0", "0.1"]
+    assert [node.key for node in layer_tree.visible(tree, {"0"}, without_minor=True)] == ["0", "0.0"]
 
 
 def vars_of(node: layer_tree.LayerNode) -> dict:
@@ -312,6 +329,25 @@ def test_every_key_can_be_typed_in_tmux_and_over_ssh() -> None:
     assert not [key for key in keys if "shift+" in key or key in ("ctrl+b", "ctrl+a", "ctrl+enter")]
 
 
+def test_numbers_of_a_linear_layer_are_listed_as_far_as_there_is_room() -> None:
+    numbers = [0.5] * 2000
+    pixel = PixelSum(
+        "head", "linear", (3,), (("values", numbers), ("weights", numbers)), "the sum + bias", 1.0, ("channels",)
+    )
+    lines = lines_of(pixel, columns=78, rows=17)
+    assert len(lines) <= 17 and max(map(len, lines)) <= 78
+    assert lines[:2] == ["head: channel 3", "the sum + bias = 1.0000"]
+    assert sum(line.startswith("and ") and "more, together" in line for line in lines) == 2
+
+
+def test_the_keys_of_a_value_move_along_what_the_axes_mean() -> None:
+    first, last = ("channels", "rows", "columns"), ("rows", "columns", "channels")
+    assert moved([0, 0, 0], (1, 2, 3), (8, 8, 8), first) == [1, 2, 3]
+    assert moved([0, 0, 0], (1, 2, 3), (8, 8, 8), last) == [2, 3, 1]
+    assert moved([5, 5], (9, 0, -9), (8, 8), ("tokens", "channels")) == [0, 7]
+    assert moved([5], (0, 0, 1), (8,), ("channels",)) == [6]
+
+
 def test_selection_of_another_image() -> None:
     selection = NetworkSelection("lenet5")
     assert changed_selection(selection, "", "", "") == NetworkSelection("lenet5")
@@ -325,10 +361,12 @@ def test_selection_of_another_image() -> None:
 @pytest.mark.parametrize(("channels", "side", "columns", "rows"), [(3, 7, 78, 17), (64, 3, 78, 17), (3, 7, 120, 40)])
 def test_one_value_fits_its_room(channels: int, side: int, columns: int, rows: int) -> None:
     window = [[[-1.25] * side] * side] * channels
-    pixel = PixelSum("stem.0.conv", (0, 28, 56), window, window, 0.0, 0.0)
+    total = 1.5625 * channels * side * side
+    parts = (("values under the kernel", window), ("weights", window))
+    pixel = PixelSum("stem.0.conv", "convolution", (0, 28, 56), parts, "the sum", total)
     lines = lines_of(pixel, columns=columns, rows=rows)
     assert len(lines) <= rows and max(map(len, lines)) <= columns
-    assert f"sum over all channels {1.5625 * channels * side * side:.4f}" in lines[1]
+    assert f"the sum = {total:.4f}" in lines[1]
     assert "channels more" in lines[-1] or rows == 40
     assert [short(value) for value in (0.25, -0.04, 1.85, -1.85, 12.34, -123.4)] == [
         ".25", "-.04", "1.85", "-1.9", "12.3", "-123"

@@ -121,6 +121,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("plus,equals_sign", "depth(1)", "One level more", "layers", "deeper", rank=6),
     Command("minus", "depth(-1)", "One level less", "layers"),
     Command("u", "only_changes", "Only where the size changes", "layers", "size changes", rank=7),
+    Command("o", "without_minor", "Without activations and changes of layout, or with them", "layers"),
     Command("I", "torchinfo", "torchinfo's own summary, and how its totals compare", "layers", "torchinfo", rank=8),
     Command("p", "predict", "A question about this layer", "layers", "predict", rank=9),
     # torchinfo's own summary
@@ -129,7 +130,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("s", "columns", "Which columns are shown", "torchinfo", "columns", rank=6),
     Command("I", "torchinfo", "Back to the layer tree", "torchinfo", "layers", rank=7),
     # The walk
-    Command("right", "into", "Into the block; of a convolution, one output value", "walk", "into", rank=5),
+    Command("right", "into", "Into the block; of a layer, one output value", "walk", "into", rank=5),
     Command("left", "out", "Out of the block", "walk", "out", rank=6),
     Command("h", "hide", "Hide what comes out of the steps to come, or show it", "walk", "hide", rank=7),
     Command("p", "predict", "A question about this step", "walk", "predict", rank=8),

@@ -54,6 +54,13 @@ class LayerNode:
     failed: bool = False
     problem: str = ""
     remarks: tuple[str, ...] = ()
+    id: int = -1
+    reads: tuple[int | None, ...] = ()
+    layout: dict[str, Any] | None = None
+    layout_in: dict[str, Any] | None = None
+    opens: bool = False
+    minor: bool = False
+    runs: str = ""
 
     @property
     def own_parameters(self) -> int:
@@ -73,6 +80,11 @@ class LayerNode:
             some = "" if self.shared == self.parameters else f"{quantity(self.shared)} "
             words += f", {some}weights of {self.weights_of}"
         return words
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What the axes of the output mean, batch axis left out; empty where that is unknown."""
+        return tuple(self.layout["axes"][1:]) if self.layout else ()
 
     @property
     def label(self) -> str:
@@ -118,6 +130,13 @@ def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
         shared=data.get("shared", 0),
         weights_of=data.get("weights_of", ""),
         failed=data.get("failed", False),
+        id=data.get("id", -1),
+        reads=tuple(data.get("reads", ())),
+        layout=data.get("layout"),
+        layout_in=data.get("layout_in"),
+        opens=data.get("opens", data["type"] == "Conv2d"),
+        minor=data.get("minor", False),
+        runs=data.get("runs", ""),
     )
 
 
@@ -132,14 +151,16 @@ def opened_to(tree: LayerNode, depth: int) -> set[str]:
     return {node.key for node in tree.walk() if node.key.count(".") < depth and node.children}
 
 
-def visible(tree: LayerNode, opened: Set[str], *, only_changes: bool = False) -> list[LayerNode]:
+def visible(
+    tree: LayerNode, opened: Set[str], *, only_changes: bool = False, without_minor: bool = False
+) -> list[LayerNode]:
     """Return the visible rows: the children of open ones; with ``only_changes`` those alone whose output has another
-    size.
+    size, with ``without_minor`` none of the operations that only change the layout or bend values.
     """
     rows: list[LayerNode] = []
 
     def add(node: LayerNode) -> None:
-        if not only_changes or node is tree or node.changes_size:
+        if not ((only_changes and node is not tree and not node.changes_size) or (without_minor and node.minor)):
             rows.append(node)
         if node.key in opened:
             for child in node.children:
@@ -157,7 +178,7 @@ def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
     return (
         INDENT * node.key.count(".") + mark + node.label + times,
         (node.type if node.kind == "module" else node.phrase) + (" ← fails here" if node.failed else ""),
-        shape_text(node.output) if node.executed else "training only",
+        shape_text(node.output) if node.executed else "never runs" if node.runs == "never" else "training only",
         quantity(node.own_parameters * node.times) if node.own_parameters else "",
         quantity(node.macs * node.times) if node.macs else "",
         "global" if node.is_global else field,
@@ -227,20 +248,15 @@ def steps(node: LayerNode) -> list[LayerNode]:
     return [child for child in inside.children if child.executed]
 
 
-def extent(shape: tuple[int, ...]) -> tuple[float, int]:
-    """Return the places and channels of a tensor: the side of a map or the number of tokens, and the values at each
-    place.
-
-    Of three axes the odd one out is the channels, wherever it stands: (C, H, W) or (H, W, C).
+def extent(layout: dict[str, Any] | None) -> tuple[float, int] | None:
+    """Return the places and channels of a tensor: the side of its map, or of the grid of its tokens, and the values at
+    each place. None where the meaning of the axes is unknown: nothing is guessed from the sizes.
     """
-    if len(shape) == 3:
-        first, second, third = shape
-        if first == second != third:
-            return float(first), third
-        return math.sqrt(second * third), first
-    if len(shape) == 2:
-        return float(shape[0]), shape[1]
-    return 1.0, math.prod(shape)
+    if layout is None or not layout["channels"]:
+        return None
+    if layout["rows"] is None:
+        return (1.0, layout["channels"]) if not set(layout["axes"]) & {"tokens", "rows", "columns", "?"} else None
+    return math.sqrt(layout["rows"] * (layout["columns"] or 1)), layout["channels"]
 
 
 def size_bar(value: float, largest: float, cells: int) -> str:

@@ -43,6 +43,7 @@ class LayerTree(RowList):
         self.network: LayerNode | None = None
         self.depth = FIRST_DEPTH
         self.only_changes = False
+        self.without_minor = False
         self._opened: set[str] = set()
 
     def show_tree(self, tree: LayerNode | None) -> None:
@@ -52,9 +53,11 @@ class LayerTree(RowList):
         self._rebuild()
 
     def _rebuild(self) -> None:
-        nodes = layer_tree.visible(self.network, self._opened, only_changes=self.only_changes) if self.network else []
+        wanted = {"only_changes": self.only_changes, "without_minor": self.without_minor}
+        nodes = layer_tree.visible(self.network, self._opened, **wanted) if self.network else []
         self.set_rows(
-            Row(node.key, layer_tree.cells(node, self._opened), "plain" if node.executed else "dim") for node in nodes
+            Row(node.key, layer_tree.cells(node, self._opened), "plain" if node.executed and not node.minor else "dim")
+            for node in nodes
         )
 
     @property
@@ -72,7 +75,7 @@ class LayerTree(RowList):
 
     def reveal(self, wanted: LayerNode) -> None:
         """Open what is above a row and put the cursor on it."""
-        self.only_changes = False
+        self.only_changes = self.without_minor = False
         parts = wanted.key.split(".")
         self._opened |= {".".join(parts[:length]) for length in range(1, len(parts))}
         self._rebuild()
@@ -119,6 +122,11 @@ class LayerTree(RowList):
     def action_only_changes(self) -> None:
         """Show only the rows whose output has another size than their input."""
         self.only_changes = not self.only_changes
+        self._rebuild()
+
+    def action_without_minor(self) -> None:
+        """Leave out the operations that only change the layout or bend values, or show them again."""
+        self.without_minor = not self.without_minor
         self._rebuild()
 
 

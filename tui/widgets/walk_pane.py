@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -16,7 +17,7 @@ from ..networks.layer_tree import LayerNode
 from ..networks.selection import NetworkSelection
 from ..runs import weights
 from .pane import Pane, parse_tree
-from .pixel_view import INITIAL, PixelView, parse_pixel
+from .pixel_view import INITIAL, PixelView, moved, parse_pixel
 from .repaint import TextLines
 from .rows import Column, Row, RowList
 
@@ -26,8 +27,8 @@ COLUMNS = (
     Column("step", 18),
     Column("what happens"),
     Column("comes out", 13),
-    Column("space", BAR_CELLS, above=88),
-    Column("channels", BAR_CELLS, above=100),
+    Column("side, log", BAR_CELLS, above=88),
+    Column("channels, log", BAR_CELLS + 1, above=100),
     Column("field", 6, right=True, above=60),
 )
 HIDDEN = "?"
@@ -114,8 +115,9 @@ class WalkPane(Pane):
         nodes = self.steps
         here = cursor or self.table.key
         at = next((place for place, node in enumerate(nodes) if node.key == here), 0)
-        sizes = [layer_tree.extent(node.output) for node in nodes] or [(1.0, 1)]
-        largest = max(space for space, _ in sizes), max(channels for _, channels in sizes)
+        sizes = [layer_tree.extent(node.layout) for node in nodes]
+        known = [size for size in sizes if size is not None] or [(1.0, 1)]
+        largest = max(space for space, _ in known), max(channels for _, channels in known)
         rows = [
             self._row(node, size, largest, self.predicting and place > at)
             for place, (node, size) in enumerate(zip(nodes, sizes, strict=False))
@@ -124,14 +126,17 @@ class WalkPane(Pane):
         self._show_path()
         self._show_detail()
 
-    def _row(self, node: LayerNode, size: tuple[float, int], largest: tuple[float, float], hidden: bool) -> Row:
+    def _row(self, node: LayerNode, size: tuple[float, int] | None, largest: tuple[float, float], hidden: bool) -> Row:
         times = f" ×{node.times}" if node.times > 1 else ""
         mark = "▸ " if node.children else "  "
         comes_out = HIDDEN if hidden else shape_text(node.output)
-        space, channels = ("", "") if hidden else (layer_tree.size_bar(size[i], largest[i], BAR_CELLS) for i in (0, 1))
+        space, channels = "", ""
+        if size is not None and not hidden:
+            space, channels = (layer_tree.size_bar(size[i], largest[i], BAR_CELLS) for i in (0, 1))
         field = "" if hidden else "global" if node.is_global else str(node.receptive_field or "")
         phrase = "" if hidden else node.phrase
-        return Row(node.key, (mark + node.label + times, phrase, comes_out, space, channels, field))
+        cells = (mark + node.label + times, phrase, comes_out, space, channels, field)
+        return Row(node.key, cells, "dim" if node.minor else "plain")
 
     def _show_path(self) -> None:
         names = [self.levels[0].type if self.levels else "", *(node.label for node in self.levels[1:])]
@@ -154,15 +159,16 @@ class WalkPane(Pane):
         self.query_one("#walk-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
 
     def _bars(self, node: LayerNode) -> list[str]:
-        """Draw space and channels before and after, as bars: space shrinks, channels grow."""
-        if not node.inputs:
+        """Draw side and channels before and after, as bars: the side shrinks, channels grow."""
+        before, after = layer_tree.extent(node.layout_in), layer_tree.extent(node.layout)
+        if before is None or after is None:
             return []
-        before, after = layer_tree.extent(node.inputs[0]), layer_tree.extent(node.output)
         lines = []
-        for place, name in enumerate(("space", "channels")):
+        for place, name in enumerate(("side", "channels")):
             largest = max(before[place], after[place], 2)
             bars = [layer_tree.size_bar(value[place], largest, BAR_CELLS) for value in (before, after)]
             lines.append(f"{name:<9}{before[place]:>6.0f} {bars[0]:<{BAR_CELLS}} → {after[place]:>6.0f} {bars[1]}")
+        lines[0] += "  (bars: logarithmic)"
         return lines
 
     # Going in and out
@@ -178,7 +184,7 @@ class WalkPane(Pane):
         self.action_into()
 
     def action_into(self) -> None:
-        """Enter the step under the cursor: the layers of a block, one output value of a convolution."""
+        """Enter the step under the cursor: the layers of a block, one output value of a layer."""
         node = self.step
         if node is None:
             return
@@ -186,7 +192,7 @@ class WalkPane(Pane):
             self.levels.append(node)
             self.table.set_rows(())
             self._rebuild()
-        elif node.type == "Conv2d":
+        elif node.opens:
             self._open_pixel(node)
 
     def go_back(self) -> bool:
@@ -224,9 +230,12 @@ class WalkPane(Pane):
 
     def _open_pixel(self, node: LayerNode) -> None:
         self._pixel_of = node
-        _, height, width = node.output
         # A quarter down the middle there is a stroke in most digits.
-        self._position = [0, height // 4, width // 2]
+        share = {"rows": 4, "columns": 2, "tokens": 3}
+        axes = (*node.axes, *("",) * len(node.output))
+        self._position = [
+            size // share[axis] if axis in share else 0 for axis, size in zip(axes, node.output, strict=False)
+        ]
         self._show_pixel(True)
         self.query_one(PixelView).show_text(self.explorer.questions.waiting_words())
         self.query_one(PixelView).focus()
@@ -246,10 +255,7 @@ class WalkPane(Pane):
         message.stop()
         node = self._pixel_of
         if node is not None:
-            self._position = [
-                min(max(at + by, 0), size - 1)
-                for at, by, size in zip(self._position, message.by, node.output, strict=True)
-            ]
+            self._position = moved(self._position, message.by, node.output, node.axes)
             self._ask_pixel()
 
     def on_pixel_view_other_weights(self, message: PixelView.OtherWeights) -> None:
@@ -266,10 +272,12 @@ class WalkPane(Pane):
         node = self._pixel_of
         if node is not None and self.selection is not None:
             image = digits.image(self.explorer.saved_state.digit)
-            details = {"layer": node.name, "position": list(self._position), "image": image}
+            layer = node.id if node.id >= 0 else node.name
+            details = {"layer": layer, "position": list(self._position), "image": image}
             if self._run is not None:
                 details |= weights.details(self._run)
-            self.ask("pixel", {**self.selection.details(), **details}, parse_pixel, beside=True)
+            parse = functools.partial(parse_pixel, axes=node.axes)
+            self.ask("pixel", {**self.selection.details(), **details}, parse, beside=True)
 
     def export(self) -> Export | None:
         if not self.levels or self.selection is None:
