@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError, WorkError, nearest
+from ..models.catalogue.user_code import is_library
 from ..trainer.launch import spawn
 from ..trainer.launch.run_handle import Run
-from ..user_code import is_library
 
 OTHERS = ("plan", "plot", "find_lr", "detach", "json", "output", "force", "help", "no_augment", "traceback")
 """Options of the command that are nothing for Python, or are written otherwise there."""

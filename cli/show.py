@@ -96,7 +96,7 @@ def show(
             show_weights(name, layers=layers, depth=depth, as_json=as_json)
         return
     from ..models.anatomy import external
-    from ..user_code import away_from_stdout
+    from ..models.catalogue.user_code import away_from_stdout
 
     with away_from_stdout():
         spec = external.network_spec(
@@ -265,7 +265,7 @@ def training_memories(spec: NetworkSpec) -> dict[str, Memory]:
     if spec.takes_list or spec.inputs:
         return {}
     from ..models.anatomy.memory import BYTES
-    from ..user_code import silent
+    from ..models.catalogue.user_code import silent
 
     found = {}
     for precision in BYTES:
@@ -365,7 +365,7 @@ def compare(
         raise UsageError("NAME", " ".join(names), "must be two to four networks")
     from ..models.anatomy import compare as comparing
     from ..models.anatomy import external
-    from ..user_code import away_from_stdout
+    from ..models.catalogue.user_code import away_from_stdout
 
     stem = chosen_stem(stem, small)
     with away_from_stdout():

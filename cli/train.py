@@ -122,11 +122,11 @@ def _train_in_ranks(request: TrainRequest) -> int:
 
 def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, train_devices.DeviceAssignment]:
     """Resolve what was asked for, calibrate and time it: a list of (plan, forecast), and what goes to which device."""
+    from ..models.catalogue.user_code import prints_dropped
     from ..settings import runs_folder
     from ..trainer.devices.hardware import BUSY_CORES, OtherWork, set_waiting, usable_cores
     from ..trainer.launch.execute import is_alone
     from ..trainer.runs.ids import run_names
-    from ..user_code import prints_dropped
 
     folder = runs_folder(request.run.runs)
     run_names(folder)  # reports a folder that is none, before anything is decoded and timed

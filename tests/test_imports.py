@@ -22,7 +22,6 @@ PACKAGES = (
     "settings.py",
     "trainer",
     "tui",
-    "user_code.py",
     "__init__.py",
     "__main__.py",
 )
@@ -197,7 +196,7 @@ def test_an_unknown_file_or_folder_breaks_the_contracts(house: Path) -> None:
 def test_few_modules_lie_flat() -> None:
     flat = {top: {path.stem for path in (ROOT / top).glob("*.py")} - {"__init__"} for top in ("trainer", "tui")}
     assert all(len(names) <= 3 for names in flat.values()), flat
-    allowed = {"__init__", "__main__", "settings", "errors", "machine", "api", "user_code"}
+    allowed = {"__init__", "__main__", "settings", "errors", "machine", "api"}
     assert {path.stem for path in ROOT.glob("*.py")} <= allowed
     from cnn_explorer.models.catalogue import registry
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ... import user_code
 from ...errors import UsageError, nearest
-from ..catalogue import registry
+from ..catalogue import registry, user_code
 from ..own import own_files, stored
 from . import torchvision_names, traced
 from .counting import on_meta

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ... import user_code
+from ..catalogue import user_code
 from .layer_table import Layer, tree_of
 from .trace import Recorder
 from .untouched import copied

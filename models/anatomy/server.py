@@ -23,7 +23,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import IO, Any
 
-from ...user_code import first_line
+from ..catalogue.user_code import first_line
 
 NICENESS = 5
 """The person's typing matters more than a table that is about to appear."""

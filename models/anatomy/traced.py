@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from ... import user_code
 from ...errors import UsageError, WorkError
+from ..catalogue import user_code
 from . import failure, sizes
 from .counting import on_meta
 from .failure import Failure

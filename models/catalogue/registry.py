@@ -18,8 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ... import settings, user_code
+from ... import settings
 from ...errors import UsageError, nearest, nearest_or_all
+from . import user_code
 
 if TYPE_CHECKING:
     from torch import nn

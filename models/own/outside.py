@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ... import user_code
 from ...errors import UsageError, nearest
+from ..catalogue import user_code
 from ..catalogue.registry import StemCounts, Variant
 from . import stored
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from ... import user_code
 from ...errors import UsageError, WorkError
-from ...user_code import PACKAGE, is_library
+from ..catalogue import user_code
+from ..catalogue.user_code import PACKAGE, is_library
 
 FORMS = "write torchvision:NAME, timm:NAME, package.module:callable or file.py:callable"
 LARGEST = 10_000_000

@@ -33,8 +33,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ... import user_code
 from ...errors import UsageError, WorkError, nearest
+from ..catalogue import user_code
 from . import own_files
 
 OWN = "own"

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ... import user_code
 from ...errors import UsageError
+from ..catalogue import user_code
 from . import own_files
 from .stored import CLASSES, CODE, INITIAL, OBJECT, SOURCE, Stored, attribute, known_here, maker_of
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ... import user_code
 from ...errors import UsageError, WorkError
+from ...models.catalogue import user_code
 from ..common import process, progress
 from ..common.files import remove_leftovers
 from ..common.out_of_memory import is_out_of_memory

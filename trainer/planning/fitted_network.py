@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ... import user_code
 from ...errors import UsageError
 from ...models.anatomy import counting, traced
 from ...models.anatomy.inputs import InputSpec
 from ...models.anatomy.traced import RunSpec
 from ...models.anatomy.untouched import random_state_kept
-from ...models.catalogue import registry
+from ...models.catalogue import registry, user_code
 from ...models.own import outside
 from ..common.progress import Log
 from ..config.run_config import NetworkConfig

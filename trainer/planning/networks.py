@@ -13,9 +13,9 @@ from pathlib import Path
 from ...errors import UsageError
 from ...models.catalogue import registry
 from ...models.catalogue.registry import Variant
+from ...models.catalogue.user_code import away_from_stdout
 from ...models.own import outside, stored, storing
 from ...models.own.stored import Stored
-from ...user_code import away_from_stdout
 from ..config.run_config import OWN_FOLDER, OwnNetwork
 
 GIVEN_FOLDER = "stored:"

@@ -15,12 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ... import user_code
 from ...errors import UsageError
 from ...models.anatomy.outputs import named_tensors
 from ...models.anatomy.traced import place_of_forward
 from ...models.anatomy.untouched import random_state_kept
-from ...models.catalogue import registry
+from ...models.catalogue import registry, user_code
 from ..common.progress import Log
 from ..config.recipe import Recipe
 from ..config.run_config import NetworkConfig

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 
-from .errors import UsageError, WorkError
+from ...errors import UsageError, WorkError
 
 PACKAGE = __name__.partition(".")[0]
 LIBRARIES = ("site-packages", "dist-packages")
