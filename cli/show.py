@@ -327,6 +327,7 @@ def show_as_dict(spec: NetworkSpec, traced: Traced, depth: int, batch: int) -> d
 
     tree = traced.tree
     folded = layer_table.fold(tree)
+    earlier = layer_table.as_in_schema_1(folded)
     return {
         "schema": SHOW_SCHEMA,
         "name": spec.name,
@@ -343,8 +344,10 @@ def show_as_dict(spec: NetworkSpec, traced: Traced, depth: int, batch: int) -> d
         "receptive_field": tree.receptive_field,
         "global": tree.is_global,
         "memory": {key: asdict(memory) for key, memory in training_memories(spec).items()},
-        "layers": layer_table.as_dict(layer_table.cut(folded, depth)),
-        "walk": [asdict(step) for step in walk.steps(folded)],
+        "layers": layer_table.as_dict(layer_table.cut(earlier, depth)),
+        "walk": [asdict(step) for step in walk.steps(earlier)],
+        "rows": layer_table.as_dict(layer_table.cut(folded, depth)),
+        "steps": [asdict(step) for step in walk.steps(folded)],
     }
 
 

@@ -398,6 +398,19 @@ def prune(layer: Layer, keep: Callable[[Layer], bool]) -> Layer:
     return replace(layer, children=tuple(c for c in children if c.children or keep(c)))
 
 
+JOINS = ("+", "×", "concat", "matmul", "einsum", "attention")
+
+
+def as_in_schema_1(layer: Layer) -> Layer:
+    """Return the tree with the operations alone that schema 1 of the JSON has: what joins two tensors, and patterns."""
+    children = tuple(as_in_schema_1(child) for child in layer.children if child.kind == "module" or _joins(child))
+    return replace(layer, children=children)
+
+
+def _joins(row: Layer) -> bool:
+    return (row.type in JOINS and len(row.inputs) > 1) or (row.type == "rearrange" and "pattern" in row.settings)
+
+
 def cut(layer: Layer, depth: int) -> Layer:
     """Return the tree down to ``depth`` levels below this row."""
     if depth <= 0:

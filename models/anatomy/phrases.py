@@ -251,8 +251,8 @@ def attention_text(queries: int, keys: int, heads: int | None, windows: int) -> 
 
 
 def _attention(layer: Layer) -> str:
-    query: tuple[int, ...] = layer.inputs[0]
-    key = layer.inputs[1] if len(layer.inputs) > 1 else query
+    query = list(layer.inputs[0])
+    key = list(layer.inputs[1]) if len(layer.inputs) > 1 else query
     if layer.kind == "operation" and len(query) >= 4:
         windows = layer.layout.windows if layer.layout is not None else 1
         return attention_text(query[-2], key[-2], query[-3], windows)
