@@ -115,7 +115,7 @@ def word_of(name: str) -> str:
     return WORDS.get(name.rstrip("_"), name.strip("_"))
 
 
-def does_nothing(word: str, args: tuple, kwargs: dict, result: Tensor) -> bool:
+def does_nothing(word: str, args: tuple[Any, ...], kwargs: dict, result: Tensor) -> bool:
     """Return whether a call hands all values on as they are: padding by nothing, rolling by nothing, a slice of all."""
     if word == "slice":
         index: list[Any] = list(args[1]) if len(args) > 1 and isinstance(args[1], tuple) else list(args[1:])
