@@ -410,7 +410,7 @@ def print_summaries(summaries: list[Any]) -> None:
         *learning,
         ("multiply-adds", *(f"{p.macs:,}" for p in summaries)),
         ("depth (layers)", *(p.depth for p in summaries)),
-        ("receptive field", *(f"{p.receptive_field}{' global' if p.is_global else ''}" for p in summaries)),
+        ("receptive field", *(f"{p.receptive_field or '–'}{' global' if p.is_global else ''}" for p in summaries)),
         (
             f"training, batch {MEMORY_BATCH}",
             *(f"{quantity(p.memory_bytes)}B" if p.memory_bytes else "?" for p in summaries),

@@ -43,7 +43,10 @@ class Count:
 def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     """Build a network without memory and without touching the random state."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return build()
+        network = build()
+    if isinstance(network, nn.Module):
+        network.built_by = build  # pyright: ignore[reportArgumentType]  for what needs values (known_values.py)
+    return network
 
 
 def count_parameters(network: nn.Module) -> int:

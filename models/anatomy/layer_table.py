@@ -31,9 +31,10 @@ class Layer:
     ``name``: qualified name of the module ("" is the network; an operation carries the name of the module it runs in).
     ``kind``: "module" or "operation" (a sum of branches, a concatenation, a product, a matrix product of attention).
     Shapes keep the batch axis. ``parameters`` and ``macs`` include what is below. ``output_bytes``: size of the output.
-    ``receptive_field``: image pixels a side along convolutions and poolings, None before any; ``is_global``: something
-    on the way mixed the whole map. ``depth``: layers with weights on the longest path from the image. ``executed`` is
-    False for parts that do not run in eval mode (auxiliary heads).
+    ``receptive_field``: image pixels a side along paths without a global operation, None where there is none or where
+    ``field_unknown`` says why it cannot be told; ``is_global``: some path reaches every place. ``depth``: layers with
+    weights on the longest path from the image, gates left out. ``executed`` is False for parts that do not run in eval
+    mode (auxiliary heads).
     ``times``: how many equal neighbours this row stands for after folding. ``failed``: the run broke off here.
 
     ``parameters`` are all values of the row's weights, those that are used twice once; ``frozen`` of them do not learn,
@@ -81,6 +82,7 @@ class Layer:
     in_turn: bool = False
     origin: str = ""
     base: str = ""
+    field_unknown: str = ""
 
     @property
     def trainable(self) -> int:
@@ -265,6 +267,7 @@ def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger)
         layout_in=_meaning(node.layouts[0]),
         origin=origin_of(module) if module is not None else "",
         base=base_of(type(module)) if module is not None else "",
+        field_unknown="" if receptive_field is None else receptive_field.unknown,
     )
 
 

@@ -45,9 +45,9 @@ def remarks(layer: Layer) -> str:
 
 
 def field_text(layer: Layer) -> str:
-    """Return the receptive field as the table shows it: ``43``, ``43 global``, or "" before any convolution."""
+    """Return the receptive field as the table shows it: ``43``, ``43 global``, "–" where it cannot be told, or ""."""
     if layer.receptive_field is None:
-        return ""
+        return "–" if layer.field_unknown else ""
     return f"{layer.receptive_field}{' global' if layer.is_global else ''}"
 
 
@@ -101,10 +101,10 @@ class Row:
     in. ``kind``: "module" or "operation". ``level``: depth in the tree, 0 for the whole network. ``input`` and
     ``output``: shapes without the batch axis, () where the part did not run. ``parameters``: number of values in its
     weights, frozen ones included, and ``macs``: multiply-adds for one image; both include what is below.
-    ``output_bytes``: size of the output in bytes. ``receptive_field``: pixels a side, None before any convolution;
-    ``is_global``: something on the way mixed the whole map. ``executed``: False for a part that does not run in
-    evaluation, such as an auxiliary head. ``trainable``: how many of the parameters learn. ``shared``: how many of them
-    an earlier row has as well, and ``weights_of``: its name; they count once in every sum.
+    ``output_bytes``: size of the output in bytes. ``receptive_field``: pixels a side along paths without a global
+    operation, None where there is none; ``is_global``: some path reaches every place. ``executed``: False for a part
+    that does not run in evaluation, such as an auxiliary head. ``trainable``: how many of the parameters learn.
+    ``shared``: how many of them an earlier row has as well, and ``weights_of``: its name; they count once in every sum.
     """
 
     name: str

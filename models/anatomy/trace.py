@@ -211,7 +211,7 @@ class Recorder:
         self.network = network
         self.root = Node("", type(network).__name__, True, module=network)
         self.stack = [self.root]
-        self.fields = ReceptiveFields()
+        self.fields = ReceptiveFields(network)
         self.layouts = Layouts()
         self.weights = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
         self.used: set[int] = set()

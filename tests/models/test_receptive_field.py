@@ -1,0 +1,331 @@
+"""Receptive fields of single operations, of small networks that hold several, and of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from cnn_explorer.models.anatomy import layer_table, lines
+from cnn_explorer.models.anatomy.receptive_field import ReceptiveField
+from cnn_explorer.models.anatomy.trace import trace
+from einops import rearrange
+from support.gradient_probe import extent
+from torch import Tensor, nn
+from torchvision.ops import DeformConv2d
+
+SIDE = 32
+
+
+class Of(nn.Module):
+    """A module whose forward is a function; ``layers`` are its submodules, handed to the function."""
+
+    def __init__(self, function: Callable[..., Any], *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x, *self.layers)
+
+
+def field(module: nn.Module, channels: int = 4, size: tuple[int, int] = (SIDE, SIDE)) -> ReceptiveField:
+    found = trace(module.to("meta").eval(), torch.empty(1, channels, *size, device="meta")).receptive_field
+    assert found is not None
+    return found
+
+
+def conv(kernel: Any, **options: Any) -> nn.Conv2d:
+    return nn.Conv2d(4, 4, kernel, **options)
+
+
+def flat(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)
+
+
+def windows(x: Tensor, side: int) -> Tensor:
+    return rearrange(x, "b c (h y) (w x) -> (b h w) (y x) c", y=side, x=side)
+
+
+def back(x: Tensor, side: int, height: int) -> Tensor:
+    return rearrange(x, "(b h w) (y x) c -> b c (h y) (w x)", y=side, x=side, h=height // side, w=height // side)
+
+
+def attend(x: Tensor) -> Tensor:
+    return (x @ x.transpose(1, 2)).softmax(-1) @ x
+
+
+def two_attentions(x: Tensor, y: Tensor) -> Tensor:
+    """One in windows of 4, one in windows that are shifted by 2."""
+    x = x + back(attend(windows(x, 4)), 4, SIDE)
+    y = x.roll((-2, -2), (2, 3))
+    return x + back(attend(windows(y, 4)), 4, SIDE).roll((2, 2), (2, 3))
+
+
+# what, its field's height and width; the image has 4 channels and 32 × 32 pixels
+LOCAL = {
+    "convolution": (conv(3, padding=1), 3, 3),
+    "convolution without padding": (conv(5), 5, 5),
+    "7×1": (conv((7, 1)), 7, 1),
+    "1×7 after 7×1": (nn.Sequential(conv((7, 1)), conv((1, 7))), 7, 7),
+    "7×1 dilated": (conv((7, 1), dilation=(2, 1)), 13, 1),
+    "grouped": (conv(3, groups=2), 3, 3),
+    "depthwise": (conv(3, groups=4), 3, 3),
+    "stride larger than kernel": (nn.Sequential(conv(2, stride=3), conv(2)), 5, 5),
+    "stride 2 twice": (nn.Sequential(conv(3, stride=2), conv(3, stride=2), conv(3)), 15, 15),
+    "the wider branch": (Of(lambda x, a, b: a(x) + b(x), conv(3, padding=1), conv(7, padding=3)), 7, 7),
+    "concatenated": (
+        Of(lambda x, a, b: torch.cat([a(x), b(x)], 1), conv(3, padding=1), conv((1, 9), padding=(0, 4))), 3, 9),
+    "max pooling": (nn.MaxPool2d(3, 2), 3, 3),
+    "dilated max pooling": (nn.MaxPool2d(3, 1, dilation=2), 5, 5),
+    "average pooling, ceil mode": (nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), conv(3, padding=1)), 6, 6),
+    "pooling 2×1": (nn.Sequential(nn.MaxPool2d((2, 1)), conv(3)), 6, 3),
+    "one-dimensional, along the rows": (
+        Of(lambda x, c: c(rearrange(x, "b c h w -> (b w) c h")), nn.Conv1d(4, 4, 5, padding=2)), 5, 1),
+    "transposed 2×2": (nn.Sequential(conv(2, stride=2), nn.ConvTranspose2d(4, 4, 2, 2), conv(3)), 4, 4),
+    "transposed 3×3": (nn.Sequential(conv(2, stride=2), nn.ConvTranspose2d(4, 4, 3, 2)), 4, 4),
+    "transposed, output padding": (
+        nn.Sequential(conv(3, stride=2, padding=1), nn.ConvTranspose2d(4, 4, 3, 2, 1, output_padding=1), conv(1)), 5, 5),
+    "nearest": (nn.Sequential(conv(2, stride=2), nn.Upsample(scale_factor=2), conv(3)), 4, 4),
+    "bilinear": (nn.Sequential(conv(2, stride=2), nn.Upsample(scale_factor=2, mode="bilinear")), 4, 4),
+    "bilinear, corners": (
+        Of(lambda x: F.interpolate(x[:, :, :17, :17], size=(33, 33), mode="bilinear", align_corners=True)), 2, 2),
+    "bicubic": (nn.Upsample(scale_factor=2, mode="bicubic"), 4, 4),
+    "pixel shuffle": (nn.Sequential(conv(2, stride=2), nn.PixelShuffle(2), nn.Conv2d(1, 1, 3)), 4, 4),
+    "pixel unshuffle": (nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(16, 4, 1)), 2, 2),
+    "channel shuffle": (nn.Sequential(conv(3), nn.ChannelShuffle(2)), 3, 3),
+    "adaptive pooling to a quarter": (nn.AdaptiveAvgPool2d(8), 4, 4),
+    "adaptive pooling, overlapping": (nn.Sequential(nn.AdaptiveAvgPool2d(5)), 8, 8),
+    "every second pixel": (Of(lambda x, c: c(x[:, :, ::2, 1::2]), conv(3)), 5, 5),
+    "patches by rearrange": (
+        Of(lambda x, c: c(rearrange(x, "b c (h y) (w x) -> b (h w) (y x c)", y=8, x=8)), nn.Linear(256, 8)), 8, 8),
+    "patch merging by slices": (
+        Of(lambda x, c: c(torch.cat([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], 1)),
+           nn.Conv2d(16, 4, 3)), 6, 6),
+    "F.unfold": (Of(lambda x, c: c(F.unfold(x, 3, padding=1).transpose(1, 2)), nn.Linear(36, 4)), 3, 3),
+    "F.fold": (Of(lambda x: F.fold(F.unfold(x, 3, padding=1), (SIDE, SIDE), 3, padding=1)), 1, 1),
+    "Tensor.unfold": (Of(lambda x: x.unfold(2, 4, 4).sum(-1)), 4, 1),
+    "chunks joined again": (Of(lambda x, c: c(torch.cat(x.chunk(2, 2), 2)), conv(3)), 3, 3),
+    "rows joined again": (Of(lambda x, c: c(torch.stack([x[:, :, i] for i in range(SIDE)], 2)), conv(3)), 3, 3),
+    "mean over channels": (Of(lambda x, c: c(x.mean(1, keepdim=True)), nn.Conv2d(1, 1, 5, padding=2)), 5, 5),
+    "layer norm over channels": (Of(lambda x, n: n(x.permute(0, 2, 3, 1)), nn.LayerNorm(4)), 1, 1),
+    "batch norm": (nn.Sequential(conv(3), nn.BatchNorm2d(4)), 3, 3),
+    "linear over channels": (Of(lambda x, c: c(x.permute(0, 2, 3, 1)), nn.Linear(4, 4)), 1, 1),
+    "softmax over channels": (Of(lambda x: x.softmax(1)), 1, 1),
+    "flip": (Of(lambda x, c: c(x.flip(3)), conv(3, stride=2)), 3, 3),
+    "rows and columns exchanged": (Of(lambda x, c: c(x.transpose(2, 3)), conv((5, 1))), 1, 5),
+    "rolled": (Of(lambda x, c: c(x.roll(3, 2)), conv(3)), 3, 3),
+    "padded by reflection": (nn.Sequential(nn.ReflectionPad2d(2), conv(5)), 5, 5),
+    "written into channels": (Of(lambda x, c: _shifted(c(x)), conv(3, padding=1)), 5, 3),
+    "a known table": (Of(lambda x: x[:, :, torch.arange(SIDE - 4)] + x[:, :, torch.arange(4, SIDE)]), 5, 1),
+    "attention in windows": (Of(lambda x: back(attend(windows(x, 4)), 4, SIDE)), 4, 4),
+    "attention in shifted windows": (Of(lambda x: two_attentions(x, x)), 8, 8),
+    "in words of four rows": (
+        Of(lambda x, m: m(rearrange(x, "b c (h y) w -> (b h w) y c", y=4)), nn.Linear(4, 4)), 1, 1),
+    "local response norm": (nn.LocalResponseNorm(3), 1, 1),
+    "einsum over channels": (Of(lambda x, c: torch.einsum("bchw,dc->bdhw", x, c.weight[:, :, 0, 0]), conv(1)), 1, 1),
+    "top values of channels": (Of(lambda x: x.topk(2, 1).values), 1, 1),
+}  # fmt: skip
+
+
+def _shifted(x: Tensor) -> Tensor:
+    moved = torch.zeros_like(x)
+    moved[:, ::2, 1:] = x[:, ::2, :-1]
+    moved[:, 1::2, :-1] = x[:, 1::2, 1:]
+    return moved.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_field_of_a_local_operation(name: str) -> None:
+    module, height, width = LOCAL[name]
+    assert field(module) == ReceptiveField(height, width, False, field(module).depth)
+
+
+# what, the field that stays, and that every place is reached
+GLOBAL = {
+    "mean": (Of(lambda x, c: c(x).mean((2, 3)), conv(3)), 3),
+    "amax": (Of(lambda x: x.amax((2, 3))), 1),
+    "sum": (Of(lambda x: x.sum((2, 3))), 1),
+    "standard deviation": (Of(lambda x: x.std((2, 3))), 1),
+    "norm": (Of(lambda x: x.norm(dim=(2, 3))), 1),
+    "adaptive maximum": (nn.Sequential(conv(3), nn.AdaptiveMaxPool2d(1)), 3),
+    "pooling as large as the map": (nn.Sequential(conv(3, padding=1), nn.AvgPool2d(SIDE)), SIDE + 2),
+    "FFT": (Of(lambda x: torch.fft.irfft2(torch.fft.rfft2(x))), 1),
+    "softmax over places": (Of(lambda x: x.flatten(2).softmax(-1)), 1),
+    "cumulated along both axes": (Of(lambda x: x.cumsum(2).cumsum(3)), 1),
+    "group norm": (nn.Sequential(conv(3), nn.GroupNorm(2, 4)), 3),
+    "instance norm": (nn.InstanceNorm2d(4), 1),
+    "layer norm over places": (nn.LayerNorm([4, SIDE, SIDE]), 1),
+    "flattened, linear": (nn.Sequential(conv(3, padding=1), nn.Flatten(), nn.Linear(4 * SIDE**2, 5)), 3),
+    "flattened map of one place": (nn.Sequential(conv(SIDE), nn.Flatten(), nn.Linear(4, 5)), SIDE),
+    "token mixing": (Of(lambda x, m: m(x.flatten(2)), nn.Linear(SIDE**2, SIDE**2)), 1),
+    "token mixing by a convolution": (Of(lambda x, m: m(flat(x)), nn.Conv1d(SIDE**2, 8, 1)), 1),
+    "attention of all": (Of(lambda x: F.scaled_dot_product_attention(flat(x), flat(x), flat(x))), 1),
+    "MultiheadAttention": (
+        Of(lambda x, a: a(flat(x), flat(x), flat(x))[0], nn.MultiheadAttention(4, 2, batch_first=True)), 1),
+    "transformer layer": (Of(lambda x, a: a(flat(x)), nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)), 1),
+    "non-local block": (Of(lambda x: x + (attend(flat(x))).transpose(1, 2).reshape(x.shape)), 1),
+    "class token": (
+        Of(lambda x, c: attend(torch.cat([c.weight.new_zeros(1, 1, 4), flat(c(x))], 1))[:, 0], conv(3, stride=2)), 3),
+    "one window covers the map": (Of(lambda x, c: back(attend(windows(c(x), 8)), 8, 8), conv(4, stride=4)), 4),
+    "axial attention, both axes": (
+        Of(lambda x: attend(rearrange(attend(rearrange(x, "b c h w -> (b h) w c")), "(b h) w c -> (b w) h c", h=SIDE))), 1),
+    "LSTM over all rows": (
+        Of(lambda x, r: r(x.permute(0, 2, 1, 3).flatten(2))[0][:, -1], nn.LSTM(4 * SIDE, 5, batch_first=True)), 1),
+    "GRU's last state": (Of(lambda x, r: r(flat(x[:, :, :4, :4]))[1], nn.GRU(4, 5, batch_first=True)), 1),
+    "einsum over places": (Of(lambda x: torch.einsum("bchw,bdhw->bcd", x, x)), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in GLOBAL if not name.startswith("GRU")])
+def test_an_operation_that_reaches_every_place(name: str) -> None:
+    module, size = GLOBAL[name]
+    found = field(module)
+    assert (found.size, found.is_global, found.unknown) == (size, True, "")
+
+
+# what holds the whole of one axis, or looks twice: the field, and whether all is reached
+class Gate(nn.Module):
+    """Squeeze-and-excitation beside a wider convolution: the gate's branch is the plain one's rival in width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.squeeze = conv(5, padding=2), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.wide(x)
+        return x + y * self.squeeze(y.mean((2, 3)))[:, :, None, None].sigmoid()
+
+
+def coordinate_attention(x: Tensor, c: nn.Module) -> Tensor:
+    return x * c(x.mean(3, keepdim=True)) * c(x.mean(2, keepdim=True))
+
+
+MIXED = {
+    "a gate": (Gate(), 5, True),
+    "attention over channels and places (CBAM)": (
+        Of(lambda x, s: x * s(torch.stack([x.mean(1), x.amax(1)], 1)).sigmoid(), nn.Conv2d(2, 1, 7, padding=3)), 7, False),
+    "strip pooling along the width": (
+        Of(lambda x, c: x + c(x.mean(3, keepdim=True)), conv((3, 1), padding=(1, 0))), 1, False),
+    "coordinate attention": (Of(coordinate_attention, conv(1)), 1, False),
+    "coordinate attention twice": (
+        Of(lambda x, c: coordinate_attention(coordinate_attention(x, c), c), conv(1)), 1, True),
+    "axial attention along the width": (Of(lambda x: attend(rearrange(x, "b c h w -> (b h) w c"))), 1, False),
+    "a part of the map": (Of(lambda x: x[:, :, 4:8, 4:8].mean((2, 3))), 4, False),
+    "two halves pooled": (Of(lambda x: F.adaptive_avg_pool2d(x, 2)), 16, False),
+    "every second place after a 2×2": (
+        Of(lambda x, c: c(x)[:, :, ::2, ::2].mean((2, 3)), conv(2, padding=1)), 2, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_field_and_global_are_two_figures(name: str) -> None:
+    module, size, is_global = MIXED[name]
+    found = field(module)
+    assert (found.size, found.is_global, found.unknown) == (size, is_global, "")
+
+
+UNKNOWN = {
+    "gather": Of(lambda x: x.gather(2, x.long())),
+    "boolean mask": Of(lambda x: torch.masked_select(x, x > 0)),
+    "the largest places": Of(lambda x: x.flatten(2).topk(5, -1).values),
+    "sorted places": Of(lambda x: x.sort(3).values),
+    "spatial transformer": Of(lambda x, c: F.grid_sample(x, c(x).permute(0, 2, 3, 1)), nn.Conv2d(4, 2, 1)),
+    "deformable": Of(lambda x, o, d: d(x, o(x)), nn.Conv2d(4, 18, 3, padding=1), DeformConv2d(4, 4, 3, padding=1)),
+    "rolled over all axes": Of(lambda x: x.roll(3)),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in UNKNOWN if name != "boolean mask"])
+def test_where_the_places_depend_on_values_the_field_is_unknown_and_the_reason_is_said(name: str) -> None:
+    found = field(UNKNOWN[name])
+    assert found.size is None and len(found.unknown.split()) >= 3
+
+
+def test_a_row_says_why_its_field_is_unknown() -> None:
+    layer = layer_table.analyse(nn.Sequential(conv(3), UNKNOWN["spatial transformer"]), (4, 16, 16))
+    assert layer.receptive_field is None and layer.field_unknown == "grid_sample reads places that are computed"
+    assert layer.children[0].receptive_field == 3 and not layer.children[0].field_unknown
+
+
+def test_what_is_made_of_weights_alone_has_no_field() -> None:
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.make, self.conv = Of(lambda x, c: c.weight * 2, conv(1)), conv(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x) + self.make(x).sum()
+
+    layer = layer_table.analyse(Table(), (4, 8, 8))
+    assert [child.receptive_field for child in layer.children if child.name == "make"] == [None]
+    assert layer.receptive_field == 3
+
+
+PROBED = [
+    "convolution", "7×1 dilated", "stride larger than kernel", "stride 2 twice", "the wider branch", "dilated max pooling",
+    "transposed 2×2", "transposed 3×3", "transposed, output padding", "nearest", "bilinear", "pixel shuffle",
+    "pixel unshuffle", "adaptive pooling, overlapping", "patch merging by slices", "rolled", "attention in windows",
+    "attention in shifted windows", "flip", "written into channels",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROBED)
+def test_field_is_the_support_of_the_gradient(name: str) -> None:
+    module, height, width = LOCAL[name]
+    found = [box for box in extent(module, (SIDE, SIDE), 4).values() if box is not None]
+    assert max(bottom - top + 1 for top, bottom, _, _ in found) == height
+    assert max(right - left + 1 for _, _, left, right in found) == width
+
+
+def test_a_field_does_not_depend_on_the_size_of_the_image() -> None:
+    deep = nn.Sequential(*(conv(3, stride=2, padding=1) for _ in range(5)), conv(3, padding=1))
+    assert {field(deep, size=(side, side)).size for side in (8, 32, 200)} == {127}
+
+
+def test_gates_are_no_part_of_the_depth() -> None:
+    assert layer_table.analyse_variant("se_resnet50").depth == 50
+
+
+def test_lines_join_only_where_their_places_lie_side_by_side() -> None:
+    fine, coarse = lines.Line(8, 1, 1, (0,), (0,)), lines.Line(8, 1, 2, (0,), (3,))
+    assert lines.hull(fine, coarse) is None
+    assert lines.hull(coarse, coarse._replace(lo=(-4,))) == lines.Line(8, 1, 2, (-4,), (3,))
+
+
+# variant, layer, field, global
+NAMED = [
+    ("resnet50_v1", "stage4", 483, False),
+    ("se_resnet18", "stage1", 43, True), ("se_resnet18", "stage2", 99, True),
+    ("se_resnet18", "stage3", 211, True), ("se_resnet18", "stage4", 435, True),
+    ("mobile_former_26m", "stage1", 15, True), ("mobile_former_26m", "stage4", 327, True),
+    ("channel_boosted_cnn", "booster", 15, False),
+    ("cyclemlp_b1", "stage4", 367, True),
+    ("convnext_tiny", "stage1", 76, False), ("convnext_tiny", "stage4", 1688, False), ("convnext_tiny", "head", 1688, True),
+    ("swin_tiny", "stage1.0", 28, False), ("swin_tiny", "stage1.1", 56, False),
+    ("swin_tiny", "stage3", 840, False), ("swin_tiny", "stage4", 952, True),
+    ("nat_tiny", "stage1.0", 31, False), ("nat_tiny", "stage2", 279, False),
+    ("mixer_s16", "blocks.0", 16, True), ("resmlp_s12", "blocks.0", 16, True), ("gmlp_ti16", "blocks.0", 16, True),
+    ("mobilevit_v2_050", "stage2", 19, False), ("mobilevit_v2_050", "stage3", 43, True),
+    ("cvt_13", "stage1", 15, True), ("cvt_13", "head", 391, True),
+    ("vit_tiny_16", "tokens", 16, False), ("vit_tiny_16", "head", 16, True),
+    ("capsnet", "primary", 17, False), ("lenet5", "s4", 16, False), ("lenet5", "c5", 16, True),
+    ("dinat_tiny", "stage1.0", 31, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("variant", "name", "size", "is_global"), NAMED)
+def test_fields_of_the_catalogue(variant: str, name: str, size: int, is_global: bool) -> None:
+    layer = next(layer for _, layer in _tree(variant).walk() if layer.name == name and layer.kind == "module")
+    assert (layer.receptive_field, layer.is_global, layer.field_unknown) == (size, is_global, "")
+
+
+TREES: dict[str, layer_table.Layer] = {}
+
+
+def _tree(variant: str) -> layer_table.Layer:
+    if variant not in TREES:
+        TREES[variant] = layer_table.analyse_variant(variant)
+    return TREES[variant]

@@ -1,0 +1,203 @@
+"""What a place of a map really depends on: the support of its gradient, found without any rule of the receptive field.
+
+The network runs on the CPU in double precision with positive weights and without anything by which a gradient could
+vanish: activations are the identity, norms divide by a constant, pooling averages, softmax passes its scores on. All
+weights of a layer are equal, so one channel is computed for each group, which makes the largest networks small.
+
+``held``: what a mean over the whole map made, or attention between all tokens, counts as a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+PASSED_ON = {
+    "relu", "relu_", "gelu", "silu", "silu_", "hardswish", "hardsigmoid", "hardtanh", "hardtanh_", "relu6", "sigmoid",
+    "tanh", "leaky_relu", "elu", "mish", "softplus", "prelu", "dropout", "celu", "selu", "sigmoid_", "logsigmoid",
+}  # fmt: skip
+NORMS = {"layer_norm", "batch_norm", "group_norm", "instance_norm", "normalize", "local_response_norm", "rms_norm"}
+
+
+SUMS = {"add", "add_", "__add__", "__radd__", "__iadd__", "mul", "mul_", "__mul__", "__rmul__", "__imul__"}
+
+
+def _thin(function: Callable[..., Tensor], *values: Any) -> Tensor:
+    """Compute once what is the same along an axis, such as the channels that one expanded value stands for."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    given = next((value for value in values if isinstance(value, tuple)), range(len(shape)))
+    same = [a for a in given if all(_is_same(t.expand(shape) if len(tensors) > 1 else t, a) for t in tensors)]
+    cut = [t.expand(shape) if len(tensors) > 1 else t for t in tensors]
+    for axis in same:
+        cut = [tensor.narrow(axis, 0, 1) for tensor in cut]
+    made = function(*cut)
+    return made.expand(*(shape[a] if a in same else -1 for a in range(len(shape))))
+
+
+def _is_same(tensor: Tensor, axis: int) -> bool:
+    return tensor.shape[axis] == 1 or tensor.stride(axis) == 0
+
+
+def rescaled(x: Tensor) -> Tensor:
+    """Divide by the mean, as a constant, so that values stay in range through hundreds of layers."""
+    return x / x.detach().abs().mean().clamp_min(1e-30)
+
+
+class Positive(TorchFunctionMode):
+    """Replaces what could hide a dependence, and computes layers with equal weights once for each group."""
+
+    def __init__(self, held: bool, detached: Callable[[str, tuple, dict], bool] = lambda name, args, kwargs: False):
+        super().__init__()
+        self.held, self.detached, self.has_held = held, detached, False
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        made = self.replaced(func, name, args, kwargs)
+        constant = (
+            self.held
+            and isinstance(made, Tensor)
+            and (_is_global_mean(name, args, kwargs) or self.detached(name, args, kwargs))
+        )
+        self.has_held |= constant
+        return made.detach() if constant else made
+
+    def replaced(self, func: Any, name: str, args: tuple, kwargs: dict) -> Any:
+        if name in PASSED_ON:
+            return args[0]
+        if name in SUMS and len(args) == 2 and isinstance(args[1], Tensor):
+            return _thin(torch.add if "add" in name else torch.mul, *args)
+        if name in NORMS:
+            return _thin(rescaled, args[0])
+        if name in ("softmax", "log_softmax"):
+            return torch.where(args[0] == -torch.inf, 0.0, args[0] - args[0].detach() + 1)
+        if name == "maximum":
+            return args[0] + args[1]
+        if name in ("conv1d", "conv2d", "conv_transpose2d"):
+            return _convolution(func, *args, **kwargs)
+        if name == "linear":
+            one = args[0][..., :1] if args[0].stride(-1) == 0 else args[0].mean(-1, keepdim=True)
+            return one.expand(*args[0].shape[:-1], args[1].shape[0])
+        if name == "max_pool2d":
+            return _thin(lambda x: _average(x, *args[1:], **kwargs), args[0], (1,))
+        if name == "scaled_dot_product_attention":
+            return self.attention(*args)
+        return func(*args, **kwargs)
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
+        """Each query meets the sum of keys and values, which is a constant where it is held."""
+        self.has_held = True
+        met = k.mean((-2, -1), keepdim=True) + v.mean(-2, keepdim=True)
+        return q.mean(-1, keepdim=True) * (met.detach() if self.held else met)
+
+
+def _is_global_mean(name: str, args: Any, kwargs: dict) -> bool:
+    if name == "mean":
+        axes = args[1] if len(args) > 1 else kwargs.get("dim")
+        return isinstance(axes, tuple | list) and len(axes) == 2 and args[0].ndim == 4
+    return name == "adaptive_avg_pool2d" and args[1] in (1, (1, 1))
+
+
+def _convolution(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *args: Any, **kwargs: Any) -> Tensor:
+    transposed = func.__name__ == "conv_transpose2d"
+    place = 3  # of groups, behind stride, padding and dilation or output padding
+    groups = kwargs.pop("groups", args[place] if len(args) > place else 1)
+    args = (*args[:place], groups, *args[place + 1 :]) if len(args) > place else args
+    if len(args) <= place:
+        kwargs["groups"] = groups
+    spatial = weight.shape[2:]
+    out = weight.shape[1] * groups if transposed else weight.shape[0]
+    if x.stride(1) == 0 or groups == 1:  # all channels of the output are the same
+        thin = x[:, :1] if x.stride(1) == 0 else x.mean(1, keepdim=True)
+        ones = torch.full((1, 1, *spatial), 1 / spatial.numel(), dtype=x.dtype)
+        if len(args) > place:
+            args = (*args[:place], 1, *args[place + 1 :])
+        else:
+            kwargs["groups"] = 1
+        return func(thin, ones, None, *args, **kwargs).expand(-1, out, *(-1,) * len(spatial))
+    thin = x.unflatten(1, (groups, -1)).mean(2)
+    ones = torch.full((groups, 1, *spatial), 1 / spatial.numel(), dtype=x.dtype)
+    made = func(thin, ones, None, *args, **kwargs)
+    return made.unsqueeze(2).expand(-1, -1, out // groups, *made.shape[2:]).flatten(1, 2)
+
+
+def _average(
+    x: Tensor, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, *args: Any, **options: Any
+) -> Tensor:
+    ceil = options.get("ceil_mode", args[0] if args else False)
+    if dilation not in (1, (1, 1), [1, 1]):
+        sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+        ones = torch.ones(x.shape[1], 1, *sides, dtype=x.dtype)
+        return torch.conv2d(x, ones, None, stride or kernel, padding, dilation, x.shape[1])
+    return F.avg_pool2d(x, kernel, stride, padding, ceil)
+
+
+def without_memory(network: nn.Module) -> nn.Module:
+    """Give all parameters and buffers one positive value that takes no memory; tables of whole numbers stay."""
+    value = torch.tensor(0.5, dtype=torch.double)
+    for module in network.modules():
+        for name, tensor in module._parameters.items():
+            if tensor is not None:
+                module._parameters[name] = nn.Parameter(value.expand(tensor.shape), requires_grad=False)
+        for name, tensor in module._buffers.items():
+            if tensor is not None and tensor.is_floating_point():
+                module._buffers[name] = value.expand(tensor.shape)
+            elif tensor is not None and tensor.is_meta:
+                module._buffers[name] = torch.zeros((), dtype=tensor.dtype).expand(tensor.shape)
+        for name, tensor in list(vars(module).items()):
+            if isinstance(tensor, Tensor) and tensor.is_floating_point():
+                setattr(module, name, value.expand(tensor.shape))
+    return network.eval()
+
+
+@contextmanager
+def outputs_of(network: nn.Module, names: list[str]) -> Iterator[dict[str, Tensor]]:
+    """Collect what the named submodules return."""
+    found: dict[str, Tensor] = {}
+    hooks = []
+    for name in names:
+
+        def keep(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
+            found[name] = output[0] if isinstance(output, tuple) else output
+
+        hooks.append(network.get_submodule(name).register_forward_hook(keep))
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def touched(values: Tensor, image: Tensor) -> tuple[int, int, int, int] | None:
+    """Return first and last row, first and last column of the image on which the sum of ``values`` depends."""
+    (gradient,) = torch.autograd.grad(values.sum(), image, retain_graph=True, allow_unused=True)
+    if gradient is None:
+        return None
+    depends = (gradient != 0).flatten(0, -3).any(0)
+    rows, columns = depends.any(1).nonzero().ravel(), depends.any(0).nonzero().ravel()
+    if not len(rows):
+        return None
+    return int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
+
+
+def extent(
+    module: nn.Module, size: tuple[int, int], channels: int = 1, held: bool = True
+) -> dict[tuple[int, int], Any]:
+    """Return the rows and columns of the image on which each place near the middle of the output depends.
+
+    ``module`` maps (1, channels, H, W) to (1, C, H', W').
+    """
+    image = torch.ones(1, channels, *size, dtype=torch.double, requires_grad=True)
+    with Positive(held):
+        output = without_memory(module)(image)
+    height, width = output.shape[-2:]
+    near = [(height // 2 + i, width // 2 + j) for i in range(-2, 2) for j in range(-2, 2)]
+    inside = [(y, x) for y, x in near if 0 <= y < height and 0 <= x < width]
+    return {place: touched(output[..., place[0], place[1]], image) for place in inside}
