@@ -133,7 +133,10 @@ def count_layers(layer: Layer) -> dict[str, LayerCount]:
     return found
 
 
-IGNORED = ("Identity", "Dropout", "DropPath", "StochasticDepth", "Flatten", "Permute", "rearrange")
+IGNORED = frozenset(
+    "Identity Dropout DropPath StochasticDepth Flatten Permute rearrange flatten reshape permute slice split".split()
+)
+"""What computes nothing in evaluation, or only moves values."""
 
 
 def difference(older: Layer, newer: Layer) -> list[Change]:

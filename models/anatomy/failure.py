@@ -171,7 +171,8 @@ def _marked(layer: Layer, failed: str, operation: _Call | None) -> Layer:
     is_last = open_here and layer.name == failed
     if is_last and operation is not None:
         children.append(_operation_row(layer, operation))
-    return replace(layer, children=tuple(children), failed=is_last and operation is None)
+    macs = 0 if open_here else layer.macs  # what a row has not finished cannot be counted
+    return replace(layer, macs=macs, children=tuple(children), failed=is_last and operation is None)
 
 
 def _operation_row(layer: Layer, operation: _Call) -> Layer:

@@ -53,8 +53,8 @@ def test_every_place_shows_the_same_totals(monkeypatch: pytest.MonkeyPatch, name
             continue
         stamped = variant.counts(stem)
         spec = external.network_spec(name, stem=stem)
-        tree = external.anatomy_of(spec)
-        shown = show_as_dict(spec, tree, 1, 1)
+        traced = external.traced_network(spec)
+        tree, shown = traced.tree, show_as_dict(spec, traced, 1, 1)
         in_list = listed(variant)["forms"][form]
         of_torchinfo = torchinfo_summaries.summarise(spec)
         in_app = layer_tree.from_answer(server.layers(network=name, stem=stem)["tree"])
@@ -334,4 +334,6 @@ def test_the_formulas_give_the_figures_of_the_row(name: str) -> None:
     for _, layer in external.anatomy_of(external.network_spec(name)).walk():
         found = {formula.what: formula.value for formula in formulas.formulas(layer)}
         if "multiply-adds" in found:
-            assert (found["parameters"], found["multiply-adds"]) == (layer.parameters, layer.macs), layer.name
+            assert found["multiply-adds"] == layer.macs, layer.name
+        if "parameters" in found:
+            assert found["parameters"] == layer.parameters, layer.name

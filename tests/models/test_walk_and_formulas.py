@@ -66,27 +66,6 @@ def test_a_learned_table_is_not_called_a_branch() -> None:
     assert phrases[0] == "adds a learned table" and set(phrases[1:]) == {"adds two branches"}
 
 
-CONVOLUTIONS = [
-    {"kernel_size": 3},
-    {"kernel_size": 3, "stride": 2, "padding": 1},
-    {"kernel_size": 3, "padding": 2, "dilation": 2},
-    {"kernel_size": (1, 5), "padding": (0, 2), "bias": False},
-    {"kernel_size": 3, "groups": 2, "padding": 1},
-]
-
-
-@pytest.mark.parametrize("options", CONVOLUTIONS, ids=str)
-def test_one_output_value_is_the_sum_of_its_window(options: dict) -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(4, 6, **options))
-    image = torch.randn(1, 4, 9, 9)
-    output = network(image)
-    for position in [(0, 0, 0), (5, output.shape[2] - 1, 1), (3, 2, output.shape[3] - 1)]:
-        pixel = walk.output_pixel(network, "0", image, position)
-        assert pixel.total == pytest.approx(output[0][position].item(), abs=1e-5)
-        assert (pixel.window * pixel.kernel).sum().item() + pixel.bias == pytest.approx(pixel.total, abs=1e-5)
-
-
 def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Path) -> None:
     torch.manual_seed(5)
     network = registry.build("lenet5", num_classes=7)
@@ -99,16 +78,7 @@ def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Pa
     entering = (torch.tensor(image, dtype=torch.float32)[None, None] / 255 - 0.2) / 0.4
     expected = network.get_submodule(name)(entering)[0, 1, 2, 3].item()
     assert trained["total"] == pytest.approx(expected, abs=1e-5)
-    assert server.pixel(**asked)["kernel"] != trained["kernel"]
-
-
-def test_a_pixel_needs_a_convolution_and_a_place() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
-    image = torch.randn(1, 1, 4, 4)
-    with pytest.raises(ValueError, match="'2' is not a two-dimensional convolution"):
-        walk.output_pixel(network, "2", image, (0, 0, 0))
-    with pytest.raises(ValueError, match="outside the output"):
-        walk.output_pixel(network, "0", image, (0, 2, 0))
+    assert server.pixel(**asked)["parts"][1] != trained["parts"][1], "without the run's weights others are drawn"
 
 
 def leaves(name: str, **options) -> list[Layer]:
