@@ -422,6 +422,10 @@ def _differences_of_lists(old: list, new: list, free: frozenset[str], where: str
 
 CALIBRATED_WITH = "2.14."
 COUNTED = re.compile(r".*\.rates had \d+ items")
+CORRECTED = re.compile(
+    r".*(\.memory\.\w+\.\w+|\.memory_bytes|\.receptive_field|\.is_global) was (\d+ and is \d+|(True|False) and is)"
+)
+"""Figures that 0.1.0 got wrong: its model of memory and its receptive fields. Their keys and types stay."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -433,6 +437,8 @@ def test_a_reader_of_json_finds_what_it_found(user: Path, monkeypatch, capsys, n
     new = json.loads(capsys.readouterr().out.replace(str(user), HOME))
     free = frozenset(SENTENCES | MEASURED.get(name.split("-")[0], set()))
     found = differences(read_json(f"json/{name}.json"), new, free)
+    if name.partition("-")[0] in ("show", "compare"):
+        found = [line for line in found if not CORRECTED.match(line)]
     if not torch.__version__.startswith(CALIBRATED_WITH):
         # A calibration is remembered for one version of torch, and the test of learning rates ends where the loss does.
         found = [line for line in found if ".calibration." not in line and not COUNTED.match(line)]
