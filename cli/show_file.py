@@ -26,7 +26,7 @@ def means_weights(name: str) -> bool:
 
     if Path(name).suffix.lower() in SUFFIXES:
         return True
-    if ":" in name:
+    if ":" in name or name.endswith(".py"):
         return False
     try:
         registry.find(name)

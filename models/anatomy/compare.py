@@ -134,7 +134,20 @@ def count_layers(layer: Layer) -> dict[str, LayerCount]:
 
 
 IGNORED = frozenset(
-    "Identity Dropout DropPath StochasticDepth Flatten Permute rearrange flatten reshape permute slice split".split()
+    [
+        "Identity",
+        "Dropout",
+        "DropPath",
+        "StochasticDepth",
+        "Flatten",
+        "Permute",
+        "rearrange",
+        "flatten",
+        "reshape",
+        "permute",
+        "slice",
+        "split",
+    ]
 )
 """What computes nothing in evaluation, or only moves values."""
 

@@ -216,8 +216,9 @@ def test_counts_equal_the_oracle(entry: dict) -> None:
     if (list(counts.input), counts.classes) != (entry["input"], entry["num_classes"]):
         channels, size, _ = entry["input"]
         options = {"num_classes": entry["num_classes"], "in_channels": channels, "image_size": size}
-        network = counting.on_meta(lambda: registry.build(entry["variant"], **options))
-        count = counting.count(network, tuple(entry["input"]))
+        with layers.margin_allowed():  # ViTs with patches of 14 and 28 pixels at 384
+            network = counting.on_meta(lambda: registry.build(entry["variant"], **options))
+            count = counting.count(network, tuple(entry["input"]))
         parameters, macs = count.parameters, count.macs
     assert parameters == entry["params"]
     assert entry["macs"] in (None, macs)

@@ -12,14 +12,13 @@ from pathlib import Path
 import cnn_explorer as cx
 import pytest
 import torch
-from cnn_explorer.cli import train_command
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.anatomy import external, server
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.planning import planner
 from cnn_explorer.tui.networks import layer_tree
 from support.faulty_networks import FAULTY, HEAD, ODD, Faulty, module
-from support.training import asked, call, same, weights_of
+from support.training import asked, call, request_of_words, same, weights_of
 
 QUICK = ("--threads", "1", "--device", "cpu", "--no-calibrate", "--plan")
 IMAGE = ("--input", "1x28x28")
@@ -127,10 +126,12 @@ def test_the_helper_process_gives_the_table_up_to_the_failure(folder: Path) -> N
     question = {"id": 1, "ask": "layers", "network": "wrong_linear.py:Net", "shape": [1, 28, 28]}
     answer = server.answer(json.dumps(question))["answer"]
     assert "2704 = 4×26×26 values arrive" in answer["problem"]
-    assert [(row["name"], row["failed"]) for row in answer["tree"]["children"]] == [("conv", False), ("head", True)]
+    rows = [(row["name"] or row["type"], row["failed"]) for row in answer["tree"]["children"]]
+    assert rows == [("conv", False), ("flatten", False), ("head", True)]
     tree = layer_tree.of_network(answer)
     assert tree.problem == answer["problem"] and [layer_tree.cells(row, set())[1] for row in tree.children] == [
         "Conv2d",
+        "lays all values out in one row",
         "Linear ← fails here",
     ]
 
@@ -219,7 +220,7 @@ def test_a_single_image_that_a_norm_refuses_is_told_before_there_is_a_run(
     (folder / "own.py").write_text(
         HEAD + "def Net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.BatchNorm1d(10))\n"
     )
-    request = train_command.from_argv([*words, "--threads", "1", "--device", "cpu", "--epochs", "1"])
+    request = request_of_words([*words, "--threads", "1", "--device", "cpu", "--epochs", "1"])
     if not refused:
         planner.plan(request, print)
         return

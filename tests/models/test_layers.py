@@ -113,5 +113,6 @@ def test_arguments_are_checked_by_name() -> None:
 def test_frozen_weights_are_not_counted_as_trainable() -> None:
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 5))
     network[0].requires_grad_(False)
-    assert counting.count_parameters(network) == 4 * 5 + 5
+    assert counting.count_trainable(network) == 4 * 5 + 5
+    assert counting.count_parameters(network) == 3 * 4 + 4 + 4 * 5 + 5
     assert counting.count_parameters(nn.Sequential(network[1], network[1])) == 4 * 5 + 5, "shared weights count once"

@@ -35,8 +35,11 @@ def test_same_function_as_torchvision() -> None:
 
 
 def test_same_function_as_timm_with_a_patch_that_does_not_divide() -> None:
+    """Only runs of 0.1.0 have such networks; new ones are refused."""
     reference = timm.create_model("vit_tiny_patch16_224", img_size=40, num_classes=10)
-    assert_same_function(registry.build("vit_tiny_16", num_classes=10, image_size=40), reference, (3, 40, 40))
+    with margin_allowed():
+        ours = registry.build("vit_tiny_16", num_classes=10, image_size=40)
+    assert_same_function(ours, reference, (3, 40, 40))
 
 
 def _change_activation(network: Any) -> None:

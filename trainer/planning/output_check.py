@@ -92,6 +92,17 @@ def _try_values(config: NetworkConfig, dataset: str, batches: int) -> str:
     with user_code.one_line(config.name, "cannot be built"):
         built = weight_files.build(config).train()
     trial = _Trial(built, config, dataset)
+    try:
+        _train_a_little(trial, batches)
+    except UsageError as error:
+        if not isinstance(error.__cause__, torch.OutOfMemoryError):
+            raise
+        return ""  # the training has smaller parts of a batch for that, and words of its own
+    return trial.remark()
+
+
+def _train_a_little(trial: _Trial, batches: int) -> None:
+    built, config = trial.network, trial.config
     for _ in range(batches):
         with user_code.one_line(config.name, "fails in training", type(built)):
             images = torch.randn(BATCH, config.in_channels, config.image_size, config.image_size)
@@ -100,7 +111,6 @@ def _try_values(config: NetworkConfig, dataset: str, batches: int) -> str:
         trial.check_kind(scores)
         trial.check_values(scores)
         trial.check_gradient(outputs, images)
-    return trial.remark()
 
 
 @dataclass

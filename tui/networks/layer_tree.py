@@ -61,6 +61,7 @@ class LayerNode:
     opens: bool = False
     minor: bool = False
     runs: str = ""
+    field_unknown: str = ""
 
     @property
     def own_parameters(self) -> int:
@@ -137,6 +138,7 @@ def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
         opens=data.get("opens", data["type"] == "Conv2d"),
         minor=data.get("minor", False),
         runs=data.get("runs", ""),
+        field_unknown=data.get("field_unknown", ""),
     )
 
 
@@ -174,16 +176,22 @@ def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
     """Return layer, class, output, parameters, multiply-adds, receptive field, and memory of the output."""
     mark = (OPENED if node.key in opened else CLOSED) if node.children else LEAF
     times = f" ×{node.times}" if node.times > 1 else ""
-    field = "" if node.receptive_field is None else str(node.receptive_field)
     return (
         INDENT * node.key.count(".") + mark + node.label + times,
         (node.type if node.kind == "module" else node.phrase) + (" ← fails here" if node.failed else ""),
         shape_text(node.output) if node.executed else "never runs" if node.runs == "never" else "training only",
         quantity(node.own_parameters * node.times) if node.own_parameters else "",
         quantity(node.macs * node.times) if node.macs else "",
-        "global" if node.is_global else field,
+        field_text(node),
         memory_text(node.output_bytes) if node.output_bytes else "",
     )
+
+
+def field_text(node: LayerNode) -> str:
+    """Return the receptive field of a row in six columns: "43", "483 g" where it is global too, "–" where unknown."""
+    if node.receptive_field is None:
+        return "global" if node.is_global else "–" if node.field_unknown else ""
+    return f"{node.receptive_field} g" if node.is_global else str(node.receptive_field)
 
 
 def memory_text(size: float) -> str:
@@ -195,9 +203,9 @@ def memory_text(size: float) -> str:
 
 
 def receptive_field(summary: dict[str, Any]) -> str:
-    """Return the side of the image's part that a value of the last map sees, and whether a layer follows that sees all."""
+    """Return the receptive field of the last row that has one, and whether some path reaches every place."""
     side = summary["receptive_field"]
-    return f"{side}{', then all' if summary['is_global'] else ''}" if side else "all"
+    return f"{side}{', and global' if summary['is_global'] else ''}" if side else "global"
 
 
 def budget(tree: LayerNode, what: str) -> list[tuple[str, float]]:

@@ -139,7 +139,7 @@ class LayersPane(Pane):
     BINDINGS: ClassVar = key_bindings.bindings(
         "layers", [command for command in key_bindings.COMMANDS if command.action in ("predict", "torchinfo")]
     )
-    TERMS: ClassVar = ("▸", "▾", "×N", "+", "×", "concat", "global", "training only", "work", "training memory")
+    TERMS: ClassVar = ("▸", "▾", "×N", "+", "×", "concat", "g", "training only", "work", "training memory")
 
     def __init__(self) -> None:
         super().__init__("layers")
@@ -306,6 +306,8 @@ class LayersPane(Pane):
             if node.frozen or node.shared:
                 lines.append(node.parameters_text)
             lines += layer_tree.formula_lines(node)
+            if node.field_unknown:
+                lines.append(f"field unknown: {node.field_unknown}")
         self.query_one("#layers-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
 
     @property

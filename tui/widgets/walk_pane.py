@@ -27,8 +27,8 @@ COLUMNS = (
     Column("step", 18),
     Column("what happens"),
     Column("comes out", 13),
-    Column("side, log", BAR_CELLS, above=88),
-    Column("channels, log", BAR_CELLS + 1, above=100),
+    Column("space", BAR_CELLS, above=88),
+    Column("channels", BAR_CELLS, above=100),
     Column("field", 6, right=True, above=60),
 )
 HIDDEN = "?"
@@ -47,7 +47,7 @@ class WalkPane(Pane):
     """``levels`` are the rows one has gone into, from the network down."""
 
     BINDINGS: ClassVar = key_bindings.bindings("walk")
-    TERMS: ClassVar = ("▸", "×N", "+", "×", "concat", "global", "?")
+    TERMS: ClassVar = ("▸", "×N", "+", "×", "concat", "g", "?")
 
     def __init__(self) -> None:
         super().__init__("walk")
@@ -133,7 +133,7 @@ class WalkPane(Pane):
         space, channels = "", ""
         if size is not None and not hidden:
             space, channels = (layer_tree.size_bar(size[i], largest[i], BAR_CELLS) for i in (0, 1))
-        field = "" if hidden else "global" if node.is_global else str(node.receptive_field or "")
+        field = "" if hidden else layer_tree.field_text(node)
         phrase = "" if hidden else node.phrase
         cells = (mark + node.label + times, phrase, comes_out, space, channels, field)
         return Row(node.key, cells, "dim" if node.minor else "plain")
