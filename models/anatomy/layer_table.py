@@ -200,7 +200,8 @@ def _ran_in_training(
     network: nn.Module, inputs: tuple[torch.Tensor | list[torch.Tensor], ...], names: set[str]
 ) -> set[str] | None:
     """Return which of the modules run in training mode, None where the network cannot be run like that."""
-    if not all(isinstance(one, torch.Tensor) for one in inputs):
+    tensors = [one for one in inputs if isinstance(one, torch.Tensor)]
+    if len(tensors) < len(inputs):
         return None
     ran: set[str] = set()
     hooks = [
@@ -210,7 +211,7 @@ def _ran_in_training(
     ]
     try:
         with random_state_kept(), torch.no_grad():
-            network.train()(*(torch.cat((one, one)) for one in inputs))
+            network.train()(*(torch.cat((one, one)) for one in tensors))
     except Exception:  # it may want targets, or refuse this image in training: nothing is known then
         return None
     finally:

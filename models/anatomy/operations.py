@@ -118,8 +118,9 @@ def word_of(name: str) -> str:
 def does_nothing(word: str, args: tuple[Any, ...], kwargs: dict, result: Tensor) -> bool:
     """Return whether a call hands all values on as they are: padding by nothing, rolling by nothing, a slice of all."""
     if word == "slice":
-        index: list[Any] = list(args[1]) if len(args) > 1 and isinstance(args[1], tuple) else list(args[1:])
-        return result.shape == args[0].shape and all(part is Ellipsis or isinstance(part, slice) for part in index)
+        source, *rest = args
+        index = rest[0] if rest and isinstance(rest[0], tuple) else rest
+        return result.shape == source.shape and all(part is Ellipsis or isinstance(part, slice) for part in index)
     if word in ("pad", "roll"):
         by = args[1] if len(args) > 1 else kwargs.get("pad", kwargs.get("shifts"))
         return not any(by if isinstance(by, list | tuple) else (by,))
