@@ -21,7 +21,7 @@ from cnn_explorer.trainer.runs.reader import MetricsTail, list_runs, newest_metr
 from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
 from cnn_explorer.trainer.weights.checkpoint import CheckpointError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.training import bench, create_run, status_of
 
@@ -86,6 +86,7 @@ CHANGES = st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.binary(max_size=
 
 
 @given(CHANGES, st.integers(0, len(WHOLE)), st.booleans())
+@example([(WHOLE.rindex(b"archive/version"), b"\n")], 0, True)  # a line break in the name of a part
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_changed_checkpoint_is_refused_or_unchanged(tmp_path: Path, changes, end: int, repair: bool) -> None:
     data = bytearray(WHOLE)

@@ -23,6 +23,7 @@ import torch
 from ...errors import WorkError
 from ..common.files import open_regular, sync_folder
 from ..common.out_of_memory import is_out_of_memory
+from ..common.text_safe import clean
 from ..runs.run_writer import CheckpointPaths
 
 SCHEMA = 1
@@ -170,7 +171,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict:
         with open(open_regular(path), "rb") as file, zipfile.ZipFile(file) as container:
             damaged = container.testzip()
         if damaged is not None:
-            raise CheckpointError(f"{path.name} is damaged: {damaged} has changed")
+            raise CheckpointError(f"{path.name} is damaged: {clean(damaged)} has changed")
         state = torch.load(path, map_location=device, weights_only=True)
     except (FileNotFoundError, CheckpointError):
         raise
