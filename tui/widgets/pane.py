@@ -73,7 +73,9 @@ class Pane(Vertical):
         ticket = self._wanted[question] = object()
 
         def listener(reply: Reply) -> None:
-            if self.selection is not selection or self._wanted[question] is not ticket or not self.is_attached:
+            if self.selection is not selection or self._wanted[question] is not ticket:
+                return
+            if not (self.is_attached and self.app.is_running):  # the screen or the app is being taken down
                 return
             self.waiting = self.waiting and beside
             if reply.problem:
