@@ -10,8 +10,8 @@ from ..errors import UsageError
 from .output import print_json
 
 if TYPE_CHECKING:
-    from ..models.anatomy.weight_file import WeightFile
-    from ..models.anatomy.weight_fit import Fit
+    from ..models.anatomy.saved_weights.weight_file import WeightFile
+    from ..models.anatomy.saved_weights.weight_fit import Fit
     from ..trainer.runs.run import Run
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".onnx", ".pkl", ".h5", ".npz", ".tar")
@@ -39,7 +39,7 @@ def show_weights(name: str, *, layers: bool, depth: int, as_json: bool) -> None:
     """Print what is in the file or run called ``name``: all of it, or the tree of names alone. UsageError where nothing
     can be read.
     """
-    from ..models.anatomy import weight_file
+    from ..models.anatomy.saved_weights import weight_file
 
     run, path = located(name)
     described = weight_file.describe(path) if path is not None else None
@@ -155,7 +155,7 @@ def _not_finite(file: WeightFile) -> str:
 
 def print_tree(file: WeightFile, depth: int) -> None:
     """Print the names as a tree, ``depth`` levels deep, equal neighbours folded."""
-    from ..models.anatomy import weight_file
+    from ..models.anatomy.saved_weights import weight_file
     from ..models.catalogue.notes import quantity, shape_text
     from ..trainer.common.text_safe import clean
     from .tables import print_table

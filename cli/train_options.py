@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,9 +66,9 @@ class LazyCommand(GroupedCommand):
     def params(self, values: list[Any]) -> None:
         pass  # those of the function that typer has read: none
 
+    @abstractmethod
     def make_options(self) -> list[Any]:
         """Return the arguments and options, made anew."""
-        raise NotImplementedError
 
 
 def options_of(by_hand: Mapping[str, tuple[Any, object]], settings: Iterable[Setting]) -> list[Any]:

@@ -135,6 +135,8 @@ PLANTED = {
     "models/catalogue/notes.py": "from ..anatomy import counting",
     "models/own/own_files.py": "from ..anatomy import trace",
     "models/anatomy/trace.py": "from ...trainer.config import recipe",
+    "models/anatomy/fields/lines.py": "from ....trainer.config import recipe",
+    "models/anatomy/saved_weights/weight_fit.py": "from ....trainer.config import recipe",
     "trainer/common/files.py": "from ..runs import run",
     "trainer/runs/run.py": "from ..data import split",
     "trainer/data/split.py": "from ..config import recipe",

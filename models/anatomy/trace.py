@@ -23,10 +23,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from . import operations
+from .fields.receptive_field import ReceptiveField, ReceptiveFields
 from .layout import Axes, Layouts
 from .operations import tensors_in
 from .outputs import tensors_of
-from .receptive_field import ReceptiveField, ReceptiveFields
 
 aten = torch.ops.aten
 

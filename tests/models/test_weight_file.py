@@ -18,7 +18,13 @@ import timm
 import torch
 import torchvision
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models.anatomy import weight_file, weight_fit, weight_pairs, weight_reader, weight_tables
+from cnn_explorer.models.anatomy.saved_weights import (
+    weight_file,
+    weight_fit,
+    weight_pairs,
+    weight_reader,
+    weight_tables,
+)
 from cnn_explorer.models.catalogue import registry
 from safetensors.torch import save_file
 from torch import Tensor, nn

@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError, WorkError
-from ...models.anatomy import counting, weight_tables
+from ...models.anatomy import counting
+from ...models.anatomy.saved_weights import weight_tables
 from ...models.catalogue import registry
 from ...models.layers import margin_allowed
 from ...models.own import outside

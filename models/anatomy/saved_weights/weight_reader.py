@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import UsageError
+from ....errors import UsageError
 
 LONGEST_HEADER = 100_000_000
 """Bytes: what safetensors itself allows."""

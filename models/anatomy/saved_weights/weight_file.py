@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import UsageError
+from ....errors import UsageError
 from . import weight_fit, weight_pairs, weight_reader, weight_tables
 from .weight_fit import Fit
 from .weight_reader import Contents

@@ -6,7 +6,7 @@ largest over all places inside a large image, so a field may be larger than the 
 path reaches every place.
 
 For each tensor it is known which place of the image each value belongs to (spans.py) and which pixels a place sees
-(lines.py). What an operation makes of that stands in field_rules.py.
+(lines.py). What an operation makes of that stands in the files of rules.
 """
 
 from __future__ import annotations
@@ -14,11 +14,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from . import field_rules, lines, spans
-from .known_values import KnownValues
+from . import (  # noqa: F401  importing the rules registers them
+    lines,
+    rules_by_value,
+    rules_moving,
+    rules_over_axes,
+    rules_picking,
+    rules_windows,
+    rules_writing,
+    spans,
+)
+from .rules import Call
 from .terms import Seen, Term
+from .tracked import ConstantInputError, Tracked
 
 
 @dataclass(frozen=True)
@@ -42,15 +52,8 @@ class ReceptiveField:
         return None if self.unknown else max(self.height, self.width)
 
 
-class ReceptiveFields:
+class ReceptiveFields(Tracked):
     """Knows what each tensor of one run has seen of the image."""
-
-    def __init__(self, network: nn.Module) -> None:
-        # Tensors are kept alive while their fields are known, so that an id never names two of them.
-        self._known: dict[int, tuple[Tensor, Seen]] = {}
-        self.values = KnownValues(network)
-        self.kept: dict[tuple, tuple[Tensor, spans.Span]] = {}
-        """Spans behind a table of indices, which is kept alive with them."""
 
     def begin(self, images: list[Any]) -> None:
         """Start with the images: each value has seen itself."""
@@ -62,7 +65,7 @@ class ReceptiveFields:
                 columns = spans.grid(image.ndim, image.ndim - 1, width)
                 row_line = lines.image_line(height)
                 term = Term(rows, row_line, columns, row_line if height == width else lines.image_line(width))
-                self._known[id(image)] = (image, Seen((term,), False, 0))
+                self.keep(image, Seen((term,), False, 0))
 
     def of(self, tensor: Tensor) -> ReceptiveField | None:
         """Return the receptive field of a tensor; None for weights and what is made of them alone."""
@@ -71,38 +74,18 @@ class ReceptiveFields:
             return None
         return ReceptiveField(*seen.field, seen.is_global, seen.depth, seen.unknown)
 
-    def seen(self, tensor: Any) -> Seen | None:
-        """Return what a tensor depends on; None where it does not depend on the image."""
-        known = self._known.get(id(tensor))
-        return known[1] if known else None
-
-    def keep(self, tensor: Tensor, seen: Seen) -> None:
-        """Write down what a tensor depends on."""
-        self._known[id(tensor)] = (tensor, seen)
-
     def note(self, packet: Any, args: tuple, kwargs: dict, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         """Follow one operation from the tensors that it read to those that it made."""
-        known = self._known
-        if not any(id(tensor) in known for tensor in inputs):
+        if not any(id(tensor) in self._known for tensor in inputs):
             self.values.note(packet, args, kwargs, outputs)
             return
-        rule = field_rules.RULES.get(packet) or field_rules.rule_for(packet)
-        made = rule(self, packet, args, kwargs, inputs, outputs)
-        if isinstance(made, Seen):
-            for tensor in outputs:
-                known[id(tensor)] = (tensor, made)
-        else:
-            for tensor, seen in zip(outputs, made, strict=False):
-                if seen is not None:
-                    known[id(tensor)] = (tensor, seen)
+        call = Call(packet, args, kwargs, inputs, outputs)
+        try:
+            made = rules_by_value.rule_for(packet)(self, call)
+        except ConstantInputError:
+            made = rules_by_value.without_rule(self, call)
+        for tensor, seen in zip(outputs, [made] * len(outputs) if isinstance(made, Seen) else made, strict=False):
+            if seen is not None:
+                self.keep(tensor, seen)
         if outputs[0] is args[0] and outputs[0]._base is not None:
-            field_rules.write_through(self, outputs[0])
-
-
-def tensors_in(values: Any) -> list[Tensor]:
-    """Return the tensors in arguments or results, lists and tuples of them included (quicker than a general tree walk)."""
-    if isinstance(values, Tensor):
-        return [values]
-    if isinstance(values, list | tuple):
-        return [tensor for value in values for tensor in tensors_in(value)]
-    return []
+            rules_writing.write_through(self, outputs[0])
