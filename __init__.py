@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from .api import run as run
     from .api import runs as runs
     from .api import train as train
-
-__version__ = "0.2.0"
+    from .settings import VERSION as __version__
 
 __all__ = [
     "Anatomy",
@@ -60,6 +59,8 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that there
             from importlib import import_module
 
             # By its name: pytest reads this file a second time under another one.
+            if name == "__version__":
+                return import_module("cnn_explorer.settings").VERSION
             return getattr(import_module("cnn_explorer.api"), name)
         raise AttributeError(f"module 'cnn_explorer' has no attribute {name!r}")
 

@@ -15,6 +15,8 @@ import platformdirs
 from .errors import UsageError
 
 APP = "cnn-explorer"
+VERSION = "0.2.0"
+"""Of the program. It stands here, below all who need it; `cnn_explorer.__version__` is the same."""
 FOLDER_KEYS = ("runs", "data", "state", "cache", "models")
 OTHER_KEYS = ("theme", "color", "ascii", "quiz", "notify")
 

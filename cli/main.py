@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
+from .. import settings
 from ..errors import UsageError, WorkError
 from . import output
 from .commands import CommandGroup
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"cnn-explorer {__version__}")
+        print(f"cnn-explorer {settings.VERSION}")
         raise typer.Exit()
 
 

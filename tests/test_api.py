@@ -142,11 +142,9 @@ def test_every_name_is_there_and_documented() -> None:
 
 
 def test_the_version_can_be_read_without_running_the_file() -> None:
-    tree = ast.parse((Path(cx.__file__).parent / "__init__.py").read_text())
+    tree = ast.parse((Path(cx.__file__).parent / "settings.py").read_text())
     values = [
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__"
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "VERSION"
     ]
     assert [ast.literal_eval(value) for value in values] == [cx.__version__]
 

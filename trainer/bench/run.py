@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ... import __version__
 from ...errors import UsageError, WorkError, nearest
+from ...settings import VERSION
 from ..config.recipe_layers import data_kind
 from ..config.request import TrainRequest
 from ..config.run_config import RunConfig
@@ -283,5 +283,5 @@ def _machine(config: RunConfig) -> dict[str, object]:
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "cnn_explorer": __version__,
+        "cnn_explorer": VERSION,
     }

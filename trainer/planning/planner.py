@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from ... import __version__
+from ... import settings
 from ..config.engine_config import Engine
 from ..config.request import Placement, TrainRequest
 from ..config.run_config import RunConfig
@@ -96,7 +96,7 @@ def create(
     ``more`` are further keys of run.json.
     """
     run_id = new_id(config.network.name, config.data.name, datetime.now(UTC))
-    versions = {"cnn_explorer": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
+    versions = {"cnn_explorer": settings.VERSION, "torch": str(torch.__version__), "python": platform.python_version()}
     lock = RunLock.acquire(runs / run_id)
     try:
         words = networks.named(argv, config.network.name)
