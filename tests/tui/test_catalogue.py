@@ -125,6 +125,19 @@ async def test_layer_table_comes_from_the_helper(tmp_path: Path) -> None:
         assert screen.focused is screen.table
 
 
+@pytest.mark.parametrize("columns", [80, 160, 212, 240])
+async def test_the_layer_table_has_all_its_columns_however_wide_the_terminal(tmp_path: Path, columns: int) -> None:
+    """A second pane comes only where it takes no column from the first."""
+    app = make_app(tmp_path)
+    async with app.run_test(size=(columns, 30)) as pilot:
+        screen = catalogue(app)
+        await pilot.press("2")
+        await until(pilot, lambda: screen.query(LayersPane) and screen.query_one(LayersPane).table.rows)
+        await pilot.pause()
+        text = screen_text(app)
+        assert "field" in text and "memory" in text
+
+
 async def test_death_of_the_helper_is_told_and_healed(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=WIDE) as pilot:

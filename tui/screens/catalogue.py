@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..widgets.text_view import TextView
 
 DELAY_S = 0.08
+TWO_PANES = 212
+"""From so many columns on each of two panes beside the list shows all its columns."""
 """A text follows the cursor this long after it came to rest: who runs down the list is not slowed by what is passed."""
 
 
@@ -151,9 +153,13 @@ class CatalogueScreen(BaseScreen):
     def _tab_picked(self, message: Tabs.Picked) -> None:
         self.action_tab(message.key)
 
+    @property
+    def _has_room_for_two(self) -> bool:
+        return self.app.size.width >= TWO_PANES
+
     def on_resize(self) -> None:
-        if bool(self.panes.companion) != self.explorer.is_huge and self.panes.pane is not None:
-            self.panes.show_tab(self.panes.current, two=self.explorer.is_huge)
+        if bool(self.panes.companion) != self._has_room_for_two and self.panes.pane is not None:
+            self.panes.show_tab(self.panes.current, two=self._has_room_for_two)
 
     # What the app tells
 
@@ -178,7 +184,7 @@ class CatalogueScreen(BaseScreen):
         inside = self.focused is not None and self.panes in self.focused.ancestors
         self._reading = inside or self.has_class("-reading") or not self.explorer.is_wide
         self.explorer.saved_state.tab = key
-        self.panes.show_tab(key, two=self.explorer.is_huge)
+        self.panes.show_tab(key, two=self._has_room_for_two)
 
     def action_filter(self) -> None:
         self.remove_class("-reading")

@@ -168,7 +168,7 @@ class WalkPane(Pane):
             largest = max(before[place], after[place], 2)
             bars = [layer_tree.size_bar(value[place], largest, BAR_CELLS) for value in (before, after)]
             lines.append(f"{name:<9}{before[place]:>6.0f} {bars[0]:<{BAR_CELLS}} → {after[place]:>6.0f} {bars[1]}")
-        lines[0] += "  (bars: logarithmic)"
+        lines[0] += "  (log bars)"
         return lines
 
     # Going in and out
