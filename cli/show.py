@@ -28,17 +28,20 @@ MEMORY_BATCH = 64
 
 Stem = Annotated[
     str | None,
-    typer.Option("--stem", help="imagenet (the paper's, the default) or small (for images up to 64 pixels)."),
+    typer.Option(
+        "--stem", metavar="NAME", help="imagenet (the paper's, the default) or small (for images up to 64 pixels)."
+    ),
 ]
 Small = Annotated[bool, typer.Option("--small", hidden=True)]
-ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, help="Side of the image in pixels.")]
-Channels = Annotated[int | None, typer.Option("--channels", min=1, help="Channels of the image.")]
-Classes = Annotated[int | None, typer.Option("--classes", min=1, help="Number of classes.")]
-Batch = Annotated[int, typer.Option("--batch", min=1, help="Images in a batch, for shapes and memory.")]
+ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, metavar="N", help="Side of the image in pixels.")]
+Channels = Annotated[int | None, typer.Option("--channels", min=1, metavar="N", help="Channels of the image.")]
+Classes = Annotated[int | None, typer.Option("--classes", min=1, metavar="N", help="Number of classes.")]
+Batch = Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images in a batch, for shapes and memory.")]
 Input = Annotated[
     list[str] | None,
     typer.Option(
         "--input",
+        metavar="SHAPE",
         help="Shape of one input, 3x16x112x112; again for a network with several, each of one to four axes; "
         "16:int64 is one of whole numbers.",
     ),
@@ -49,20 +52,22 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
+            metavar="NAME",
             help="A network, torchvision:NAME, timm:NAME, package.module:callable, file.py:callable, a file of weights, "
-            "or a run."
+            "or a run.",
         ),
     ],
     rows: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ROW]...", help="With --walk: go into this step, by its name or number, down to one output value."
+            metavar="[ROW…]", help="With --walk: go into this step, by its name or number, down to one output value."
         ),
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Only the layer table.")] = False,
     walk: Annotated[bool, typer.Option("--walk", help="Only the steps of an image through the network.")] = False,
     at: Annotated[
-        str | None, typer.Option("--at", help="With --walk ROW: which output value, for example 3,28,28.")
+        str | None,
+        typer.Option("--at", metavar="PLACE", help="With --walk ROW: which output value, for example 3,28,28."),
     ] = None,
     torchinfo: Annotated[
         bool, typer.Option("--torchinfo", help="Only torchinfo's own table, and how its totals compare.")
@@ -70,7 +75,9 @@ def show(
     torchinfo_columns: Annotated[
         str | None,
         typer.Option(
-            "--torchinfo-columns", help="Its columns, for example input_size,output_size,num_params,mult_adds."
+            "--torchinfo-columns",
+            metavar="LIST",
+            help="Its columns, for example input_size,output_size,num_params,mult_adds.",
         ),
     ] = None,
     note: Annotated[bool, typer.Option("--note", help="Only the note.")] = False,
@@ -81,7 +88,9 @@ def show(
     classes: Classes = None,
     batch: Batch = 1,
     input_shape: Input = None,
-    depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of the layer tree and of torchinfo's.")] = 3,
+    depth: Annotated[
+        int, typer.Option("--depth", min=1, metavar="N", help="Levels of the layer tree and of torchinfo's.")
+    ] = 3,
     size_changes: Annotated[bool, typer.Option("--size-changes", help="Only rows where the size changes.")] = False,
     as_json: AsJson = False,
     output: Output = None,
@@ -352,7 +361,7 @@ def show_as_dict(spec: NetworkSpec, traced: Traced, depth: int, batch: int) -> d
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(help="Two to four networks.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Two to four networks.")],
     stem: Stem = None,
     small: Small = False,
     image_size: ImageSize = None,

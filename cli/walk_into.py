@@ -38,12 +38,14 @@ def print_row(spec: NetworkSpec, tree: Layer, wanted: str, at: str | None) -> No
     from ..models.anatomy import walk
 
     row = found(tree, wanted)
+    opens_to_steps = at is None and row.children and walk.steps(row)
+    value = None if opens_to_steps else one_value(spec, row, at)
     print(f"{row.name or spec.name}  {row.type}: {walk.phrase(row)}\n")
-    if at is None and row.children and walk.steps(row):
-        print_table(STEP_COLUMNS, step_rows(row, levels=1), numbers=("row",), shrink="what happens")
-        print()
+    if value is not None:
+        print_value(value, row)
         return
-    print_value(one_value(spec, row, at), row)
+    print_table(STEP_COLUMNS, step_rows(row, levels=1), numbers=("row",), shrink="what happens")
+    print()
 
 
 def found(tree: Layer, wanted: str) -> Layer:
@@ -52,7 +54,8 @@ def found(tree: Layer, wanted: str) -> Layer:
     for row in rows:
         if str(row.id) == wanted or (row.kind == "module" and row.name == wanted):
             return row
-    raise UsageError("ROW", wanted, f"is no row; {nearest(wanted, [row.name for row in rows if row.name])}")
+    near = nearest(wanted, [row.name for row in rows if row.name])
+    raise UsageError("ROW", wanted, f"is no row; {near or 'the tables of --layers and --walk name and number them'}")
 
 
 def one_value(spec: NetworkSpec, row: Layer, at: str | None) -> Value:
@@ -60,9 +63,13 @@ def one_value(spec: NetworkSpec, row: Layer, at: str | None) -> Value:
     from ..models.anatomy import server, values
     from ..tui.networks import digits
 
-    position = tuple(size // 2 for size in row.output[1:]) if at is None else parsed(at)
     if not values.opens(row):
         raise UsageError("ROW", row.name or str(row.id), f"is a {row.type}, which does not open to one output value")
+    sizes = row.output[1:]
+    position = tuple(size // 2 for size in sizes) if at is None else parsed(at)
+    if len(position) != len(sizes) or any(place >= size for place, size in zip(position, sizes, strict=True)):
+        last = ",".join(str(size - 1) for size in sizes)
+        raise UsageError("--at", at, f"lies outside the output of {row.name or row.id}, whose last place is {last}")
     try:
         network = server.built_with_seed(spec)
         return values.output_value(network, row.id, server.as_input(digits.image(0), spec.shape, None), position)
