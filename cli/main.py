@@ -134,6 +134,7 @@ def _run() -> int:
         message = getattr(error, "format_message", None)
         if message is None:
             if type(error).__name__ == "Abort":
+                print("cnn-explorer: interrupted", file=sys.stderr)
                 return 130
             raise
         raise UsageError("command line", None, f"{message()} {_help_hint(error)}") from None

@@ -23,7 +23,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import IO, Any
 
-from ..catalogue.user_code import first_line
+from ..catalogue.user_code import describe, first_line, place
 
 NICENESS = 5
 """The person's typing matters more than a table that is about to appear."""
@@ -221,7 +221,8 @@ def answer(line: str) -> dict[str, Any]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's own model file may raise anything, and even leave
-        return {"id": number, "error": first_line(error) or type(error).__name__}
+        words = describe(error) if place(error) else first_line(error)
+        return {"id": number, "error": words or type(error).__name__}
 
 
 def serve(questions: IO[str], answers: IO[str]) -> None:

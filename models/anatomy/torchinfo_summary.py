@@ -24,6 +24,7 @@ from torchinfo.formatting import FormattingOptions
 from torchinfo.layer_info import LayerInfo, prod
 
 from ...errors import UsageError, nearest
+from ..catalogue import user_code
 from ..catalogue.notes import quantity
 from .counting import on_meta
 from .external import NetworkSpec, anatomy_of
@@ -101,7 +102,8 @@ def summarise(spec: NetworkSpec, batch: int = 1) -> TorchinfoSummary:
             return _run_on_cpu(spec, batch)
         try:
             return _run(spec.name, on_meta(spec.make), _inputs(spec, batch, "meta"), "meta")
-        except (Exception, SystemExit) as error:  # a person's own network may raise anything, and even leave
+        except BaseException as error:  # a person's own network may raise anything, and even leave
+            user_code.check_fault(error)
             anatomy_of(spec, batch)  # where the network cannot run at all, this says why
             return _run_on_cpu(spec, batch, error)
 
@@ -110,11 +112,10 @@ def _run_on_cpu(spec: NetworkSpec, batch: int, earlier: BaseException | None = N
     torch.manual_seed(0)
     try:
         return _run(spec.name, spec.make(), _inputs(spec, batch, "cpu"), "cpu")
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        user_code.check_fault(error)
         cause = error.__cause__ or (earlier and earlier.__cause__) or error
-        lines = str(cause).strip().splitlines()
-        reason = f"{type(cause).__name__}: {lines[0]}" if lines else type(cause).__name__
-        raise UsageError("network", spec.name, f"cannot be run by torchinfo: {reason}") from error
+        raise UsageError("network", spec.name, f"cannot be run by torchinfo: {user_code.describe(cause)}") from error
 
 
 def _inputs(spec: NetworkSpec, batch: int, device: str) -> list[Any]:

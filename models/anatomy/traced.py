@@ -29,7 +29,7 @@ from .inputs import LARGEST_REAL as LARGEST_INPUTS
 from .inputs import InputSpec, tensors, weights_dtype
 from .layer_table import Layer, analyse_run
 from .outputs import describe_outputs, tensors_of
-from .untouched import copied, random_state_kept
+from .untouched import check_followed, copied, random_state_kept
 
 LARGEST_REAL = 500_000_000
 """Parameters of the largest network that is built with values: 2 GB."""
@@ -101,6 +101,7 @@ def trace(spec: RunSpec, batch: int = 1) -> Traced:
     returned: list[Any] = []
 
     def work(network: nn.Module, inputs: list[Any]) -> Layer:
+        check_followed(network, spec.name)
         hook = network.register_forward_hook(lambda module, args, output: returned.append(output))
         try:
             return analyse_run(network, *inputs)
@@ -126,6 +127,18 @@ def run(spec: RunSpec, batch: int, work: Work, needs_values: Callable[[nn.Module
     ``needs_values`` tells of a network whether a run without values says too little. UsageError where it cannot be
     built, BrokeOff where it cannot be run. Everything random is changed.
     """
+    try:
+        return _run(spec, batch, work, needs_values)
+    except BrokeOff:
+        raise
+    except BaseException as error:  # what the person wrote over: parameters(), named_modules(), __getattr__
+        user_code.check_fault(error)
+        if spec.is_known:
+            raise
+        raise UsageError("network", spec.name, f"cannot be run: {user_code.describe(error)}") from error
+
+
+def _run(spec: RunSpec, batch: int, work: Work, needs_values: Callable[[nn.Module], bool] | None) -> Ran:
     network = build(spec)
     done, error = _attempt(spec, network, batch, "meta", work)
     if error is None and not (needs_values is not None and needs_values(network)):

@@ -36,9 +36,7 @@ def copied(network: nn.Module, device: str) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     modules = list(network.modules())
-    if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
-        hint = "is compiled by torch.jit, so its layers cannot be followed; give the module that it was made from"
-        raise UsageError("network", type(network).__name__, hint)
+    check_followed(network, type(network).__name__)
     for module in modules:
         for tensor in (*module._parameters.values(), *module._buffers.values()):
             if tensor is not None and id(tensor) not in memo:
@@ -55,6 +53,13 @@ def copied(network: nn.Module, device: str) -> nn.Module:
     for module in modules:
         _give_hooks_of_torch(module, memo)
     return made
+
+
+def check_followed(network: nn.Module, name: str) -> None:
+    """UsageError where a part of a network is compiled by torch.jit, which takes no hooks."""
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        hint = "is compiled by torch.jit, so its layers cannot be followed; give the module that it was made from"
+        raise UsageError("network", name, hint)
 
 
 class _Twins(TorchFunctionMode):

@@ -103,6 +103,8 @@ def build(folder: Path, given: Mapping[str, object]) -> nn.Module:
 
 def call(name: str, maker: Callable[..., Any], given: Mapping[str, object]) -> nn.Module:
     """Let a class or function make a network from those of ``given`` that it takes. UsageError for what goes wrong."""
+    if isinstance(maker, nn.Module):
+        raise UsageError("network", name, "is a network already; name the class or function that makes it")
     if not callable(maker):
         raise UsageError("network", name, f"is a {type(maker).__name__}, which cannot be called")
     named, takes_any = _parameters(maker)

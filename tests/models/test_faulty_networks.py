@@ -53,6 +53,10 @@ def check_line(line: str, faulty: Faulty, name: str, words: str) -> None:
     assert not re.search(r"[;:.]$|\.;|;;", line), line
 
 
+RETURN_NO_TENSOR = ("returns_nothing", "returns_a_word", "yields")
+"""Run all the same, so that torchinfo has a table of them."""
+
+
 @pytest.mark.parametrize("name", [name for name, faulty in FAULTY.items() if not faulty.shows])
 def test_show_tells_a_faulty_network_in_one_line(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -62,6 +66,9 @@ def test_show_tells_a_faulty_network_in_one_line(
     code, _, line = said_by(monkeypatch, capsys, "show", f"{name}.py:Net", *IMAGE)
     assert code == 2
     check_line(line, faulty, name, faulty.show)
+    code, printed, line = said_by(monkeypatch, capsys, "show", f"{name}.py:Net", "--torchinfo", *IMAGE)
+    if name not in RETURN_NO_TENSOR:
+        assert code == 2 and printed == "" and f"({name}.py, line {faulty.line})" in line, line
 
 
 @pytest.mark.parametrize("name", FAULTY)
@@ -228,7 +235,25 @@ def test_a_single_image_that_a_norm_refuses_is_told_before_there_is_a_run(
         planner.plan(request, print)
 
 
-@pytest.mark.parametrize("name", ["no_super", "wrong_linear", "exit_in_forward"])
+def test_a_network_of_torch_jit_is_trained_and_not_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "def Net():\n    return torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)))\n"
+    (folder / "compiled.py").write_text(HEAD + text)
+    code, _, line = said_by(monkeypatch, capsys, "show", "compiled.py:Net", *IMAGE)
+    assert code == 2 and "'compiled:Net' is compiled by torch.jit" in line
+    assert said_by(monkeypatch, capsys, "train", "compiled.py:Net", *QUICK)[0] == 0
+
+
+def test_the_helper_process_names_the_place_of_any_error(folder: Path) -> None:
+    (folder / "over.py").write_text(FAULTY["parameters_written_over"].text)
+    for ask, more in (("layers", {}), ("memory", {"batch": 2}), ("torchinfo", {"depth": 3, "columns": []})):
+        question = {"id": 1, "ask": ask, "network": "over.py:Net", "shape": [1, 28, 28], **more}
+        told = server.answer(json.dumps(question))["error"]
+        assert f"(over.py, line {FAULTY['parameters_written_over'].line})" in told and "\n" not in told
+
+
+@pytest.mark.parametrize("name", ["no_super", "wrong_linear", "exit_in_forward", "parameters_written_over"])
 def test_python_raises_one_line(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faulty = FAULTY[name]
     (folder / f"{name}.py").write_text(faulty.text)
@@ -248,6 +273,7 @@ def test_python_raises_one_line(name: str, folder: Path, monkeypatch: pytest.Mon
         ("odd_nets.py", "is a file; name the class or function in it: file.py:Net"),
         ("gone.py:Net", "cannot be imported: there is no file gone.py"),
         ("timm:nonexist", "is not in timm"),
+        ("ready.py:net", "is a network already; name the class or function that makes it"),
         ("json.py:Net", "is the name of another module; rename the file"),
     ],
 )
@@ -256,6 +282,7 @@ def test_names_that_are_none(
 ) -> None:
     for file in ("odd_nets.py", "json.py"):
         (folder / file).write_text("class Net: pass\n")
+    (folder / "ready.py").write_text(HEAD + "net = nn.Flatten()\n")
     code, _, line = said_by(monkeypatch, capsys, "show", name)
     assert code == 2 and words in line and not line.rstrip().endswith(";")
 

@@ -185,6 +185,12 @@ FAULTY = {
         module("self.a = nn.Conv2d(1, 4, 29)", "return self.a(x)  # HERE"),
         "a map of 28×28 arrives, too small for this Conv2d",
     ),
+    "leaves_like_a_generator": Faulty(module(CONV, "raise GeneratorExit('odd')  # HERE"), "GeneratorExit: odd"),
+    "parameters_written_over": Faulty(
+        module(CONV, f"return {POOLED}")
+        + "    def parameters(self, recurse=True):\n        raise RuntimeError('no parameters')  # HERE\n",
+        "cannot be run: RuntimeError: no parameters",
+    ),
     # in training alone
     "fails_in_training": Faulty(
         module(CONV, f"if self.training:\n    raise ZeroDivisionError('odd')  # HERE\nreturn {POOLED}"),
@@ -236,6 +242,12 @@ FAULTY = {
     ),
     "a_map": Faulty(
         module(CONV, "return self.conv(x)", at_forward="  # HERE"), "", "returns 2×4×26×26 for 2 images", shows=True
+    ),
+    "nothing_learns": Faulty(
+        module(CONV + "\nself.requires_grad_(False)", f"return {POOLED}", at_forward="  # HERE"),
+        "",
+        "has no parameters that learn",
+        shows=True,
     ),
     "wrong_loss": Faulty(
         module(CONV, f"return {POOLED}")

@@ -194,7 +194,7 @@ def _tried(network: Network, info: DataInfo, channels: int, size: int, stem: str
         raise UsageError("network", name, hint) from None
     parameters = counting.count_parameters(ran.network)
     if not counting.count_trainable(ran.network):
-        raise UsageError("network", name, "has no parameters that learn")
+        raise UsageError("network", name, "has no parameters that learn" + output_check.where(ran.network))
     return FittedNetwork(stem, channels, size, parameters)
 
 

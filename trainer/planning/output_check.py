@@ -174,7 +174,7 @@ class _Trial:
 
     def refused(self, hint: str) -> UsageError:
         """Return the error with the line of the forward."""
-        return UsageError("network", self.config.name, hint + _where(self.network))
+        return UsageError("network", self.config.name, hint + where(self.network))
 
 
 def scores_in(outputs: object, network: nn.Module, name: str, classes: int, dataset: str) -> Tensor:
@@ -186,20 +186,21 @@ def scores_in(outputs: object, network: nn.Module, name: str, classes: int, data
         keys = [key for key, _ in named_tensors(outputs) if key]
         hint = f"; return one of its values ({', '.join(keys[:4])})" if keys else ""
         needed = "to be trained it must return scores of shape (batch, classes)"
-        raise UsageError("network", name, f"returns {what}; {needed}{hint}{_where(network)}")
+        raise UsageError("network", name, f"returns {what}; {needed}{hint}{where(network)}")
     if outputs.ndim != 2 or len(outputs) != BATCH:
         shape = "×".join(map(str, outputs.shape)) or "one value"
         needed = "to be trained it must return scores of shape (batch, classes)"
-        raise UsageError("network", name, f"returns {shape} for {BATCH} images; {needed}{_where(network)}")
+        raise UsageError("network", name, f"returns {shape} for {BATCH} images; {needed}{where(network)}")
     if outputs.shape[1] != classes:
         hint = f"returns {outputs.shape[1]} scores for an image, and {dataset} has {classes} classes"
-        raise UsageError("network", name, hint + _where(network))
+        raise UsageError("network", name, hint + where(network))
     return outputs
 
 
-def _where(network: nn.Module) -> str:
-    where = place_of_forward(network)
-    return f" ({where})" if where else ""
+def where(network: nn.Module) -> str:
+    """Return the line of the forward for the end of a message, "" for a network of a library."""
+    place = place_of_forward(network)
+    return f" ({place})" if place else ""
 
 
 def _dtype(tensor: Tensor) -> str:
