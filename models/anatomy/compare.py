@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import nn
+
 from .layer_table import Layer
 from .memory import Memory
 
@@ -87,17 +89,24 @@ OPERATION_WORDS = {
 }
 
 
+MODULES = {name.lower(): name for name, value in vars(nn).items() if isinstance(value, type)}
+"""The layers of torch.nn by the name that the function has which does the same: maxpool2d, relu."""
+
+
 def kind_of(layer: Layer) -> str:
     """Return the name under which a leaf is counted: "Conv2d 3×3", "Conv2d 3×3 depthwise", "Linear", "+ (sum of
     branches)".
     """
+    kind = layer.type
     if layer.kind == "operation":
-        return OPERATION_WORDS.get(layer.type, layer.type)
+        if layer.type in OPERATION_WORDS:
+            return OPERATION_WORDS[layer.type]
+        kind = MODULES.get(layer.type.replace("_", ""), layer.type)  # F.max_pool2d does what nn.MaxPool2d does
     kernel = layer.settings.get("kernel_size")
     if kernel is None:
-        return layer.type
+        return kind
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-    text = f"{layer.type} {'×'.join(map(str, sides))}"
+    text = f"{kind} {'×'.join(map(str, sides))}"
     groups = layer.settings.get("groups", 1)
     if groups > 1:
         text += " depthwise" if layer.inputs and groups == layer.inputs[0][1] else " grouped"

@@ -283,3 +283,24 @@ def test_unknown_precision_and_optimizer_are_named() -> None:
         memory.training_memory(network, (1, 28, 28), 1, "fp8")
     with pytest.raises(ValueError, match="optimizer: 'sdg'"):
         memory.training_memory(network, (1, 28, 28), 1, optimizer="sdg")
+
+
+class _Calls(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(F.relu(self.conv(x)), 2).flatten(1)
+
+
+def test_a_function_is_counted_as_the_layer_that_does_the_same() -> None:
+    modules = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+    older, newer = (layer_table.analyse(network, (3, 8, 8)) for network in (modules, _Calls()))
+    assert compare.difference(older, newer) == []
+    assert {"ReLU", "MaxPool2d 2×2"} <= compare.count_layers(newer).keys()
+    wider = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.MaxPool2d(2))
+    assert {change.kind for change in compare.difference(layer_table.analyse(wider, (3, 8, 8)), newer)} == {
+        "GELU",
+        "ReLU",
+    }
