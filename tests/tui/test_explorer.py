@@ -530,7 +530,7 @@ async def test_ascii_draws_nothing_else(tmp_path: Path) -> None:
 
 async def test_two_panes_stand_side_by_side_where_there_is_room(tmp_path: Path) -> None:
     app = make_app(tmp_path)
-    async with app.run_test(size=(180, 50)) as pilot:
+    async with app.run_test(size=(220, 50)) as pilot:
         screen = catalogue(app)
         await pilot.press("2")
         await until(pilot, lambda: len(screen.panes.shown) == 2)
