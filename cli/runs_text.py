@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from ..models.catalogue.share_text import share_text
 from ..trainer.analysis.curve_findings import Finding
 from ..trainer.common.number_text import NONE, percent, rough_duration
 from ..trainer.common.text_safe import clean, pad, width
@@ -220,7 +221,7 @@ def _head(run: Run, screen: Screen) -> list[tuple[str, str]]:
     elif run.ended_early:
         state += f": ended early, after {run.epoch or 0} of {run.epochs} epochs"
     elif run.live:
-        done = f"{100 * run.progress:.0f} %" if run.progress is not None else ""
+        done = share_text(run.progress) if run.progress is not None else ""
         left = f"{rough_duration(run.eta_s)} left" if run.eta_s is not None else ""
         state += ": " + ", ".join(part for part in (run.phase, done, left) if part) if run.phase or done else ""
     rows = [("state", state)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError, nearest
+from ..models.catalogue.share_text import share_text
 from .narrate import log
 from .output import AsJson, Force, Output, Traceback, written_to
 
@@ -315,7 +316,7 @@ def bar(values: list[tuple[str, int]]) -> str:
     room = max(20, shutil.get_terminal_size((80, 24)).columns - 16 - 12 * 4)
     parts = sorted(values, key=lambda item: -item[1])[:4]
     texts = [
-        f"{name} {'█' * max(1, round(room * value / whole))} {100 * value / whole:.0f} %"
+        f"{name} {'█' * max(1, round(room * value / whole))} {share_text(value / whole)}"
         for name, value in parts
         if value
     ]
@@ -408,7 +409,7 @@ def print_summaries(summaries: list[Any]) -> None:
     def largest(parts: tuple, index: int) -> str:
         whole = sum(part[index] for part in parts) or 1
         name, *values = max(parts, key=lambda part: part[index])
-        return f"{name} {100 * values[index - 1] / whole:.0f} %"
+        return f"{name} {share_text(values[index - 1] / whole)}"
 
     learning = []
     if any(p.trainable != p.parameters for p in summaries):

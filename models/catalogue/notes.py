@@ -17,6 +17,7 @@ import re
 
 from ...errors import UsageError
 from . import registry
+from .share_text import share_text
 
 MACRO = re.compile(r"\{\{([^{}]+)\}\}")
 BLOCK = re.compile(r"^```block (\S+) (\S+)$", re.MULTILINE)
@@ -88,7 +89,7 @@ def _share(_: registry.Family | None, what: str, name: str, *stages: str) -> str
     counts = registry.find(name).counts("small" if "small" in stages else "imagenet")
     rows = {stage: {"params": parameters, "macs": macs}[what] for stage, _, parameters, macs in counts.stages()}
     part = sum(rows[stage] for stage in stages if stage != "small")
-    return f"{100 * part / sum(rows.values()):.0f} %"
+    return share_text(part / sum(rows.values()))
 
 
 def _stages(_: registry.Family | None, name: str, stem: str = "imagenet") -> str:

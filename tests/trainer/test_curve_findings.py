@@ -135,7 +135,7 @@ def overfitted(newest: float, train: float = 0.1) -> CurveSummary:
 def test_overfitting_names_both_losses() -> None:
     assert rules(overfitted(0.56))[0] == "Over-fitting"
     words = text(overfitted(0.56), "Over-fitting")
-    assert "epoch 2 (0.5)" in words and "12% higher" in words and "from 0.5 to 0.1" in words
+    assert "epoch 2 (0.5)" in words and "12 % higher" in words and "from 0.5 to 0.1" in words
     assert "Over-fitting" not in rules(overfitted(0.54))
     assert "Over-fitting" not in rules(overfitted(0.56, train=0.6))
 

@@ -72,7 +72,7 @@ def test_a_card_is_told_in_one_line_with_what_runs_take(monkeypatch: pytest.Monk
     readings = read_once(frozenset({os.getpid()}))
     line = machine.lines(readings, 48)[1]
     assert line.startswith("GPU0 ") and width(line) <= 48
-    for part in ("87%", "21/141G ►18G", "512 W", "61 °C"):
+    for part in ("87 %", "21/141G ►18G", "512 W", "61 °C"):
         assert part in line
     assert "512/700 W" in machine.lines(readings, 100)[1] and "card 0" in machine.lines(readings, 100)[1]
 
@@ -126,7 +126,7 @@ def test_what_runs_take_is_marked_only_where_it_can_be_seen() -> None:
     busy = Readings(Sample(0.5, 0.45, 12 * GIB, 128 * GIB, 3 * GIB, None), (0.1, 0.5), {})
     assert "►" not in machine.lines(idle, 60)[0]
     line = machine.lines(busy, 60)[0]
-    assert "50% ►45%" in line and "RAM 12/128G ►3.0G" in line
+    assert "50 % ►45 %" in line and "RAM 12/128G ►3.0G" in line
     assert machine.lines(None, 60) == ["reading the machine …"]
 
 

@@ -294,7 +294,7 @@ async def test_every_tab_of_a_run_on_a_small_terminal(tmp_path: Path) -> None:
         await pilot.press("4")
         await until(pilot, lambda: "[10]" in screen_text(app))
         await pilot.press("G")
-        await until(pilot, lambda: "3 taken for 5: 7 times, 41.2% of them" in screen_text(app))
+        await until(pilot, lambda: "3 taken for 5: 7 times, 41.2 % of them" in screen_text(app))
         await pilot.press("5")
         await until(pilot, lambda: "last line" in screen_text(app))
         assert "100 %" in screen_text(app) and "50 %" not in screen_text(app)

@@ -201,9 +201,9 @@ def test_confusion_counts_of_any_kind_are_survived(confusion: object) -> None:
 def test_confusion_is_a_matrix_with_the_pairs_below() -> None:
     lines = classes.confusion_lines(classes.matrix(CONFUSION), ["cat", "dog", "cow"])
     assert any("[9]" in line and line.startswith("cat") for line in lines)
-    assert "  dog taken for cat: 3 times, 30.0% of them" in lines
-    assert lines.index("  dog taken for cat: 3 times, 30.0% of them") < lines.index(
-        "  cat taken for dog: 1 times, 10.0% of them"
+    assert "  dog taken for cat: 3 times, 30.0 % of them" in lines
+    assert lines.index("  dog taken for cat: 3 times, 30.0 % of them") < lines.index(
+        "  cat taken for dog: 1 times, 10.0 % of them"
     )
     many = [[int(row == column) for column in range(200)] for row in range(200)]
     assert classes.confusion_lines(many, []) == ["nothing was confused"]

@@ -224,4 +224,4 @@ async def test_ctrl_c_ends_only_when_pressed_twice(tmp_path: Path) -> None:
 
 
 def test_a_bar_has_its_percentage() -> None:
-    assert run_table.bar(0.5, 10) == "█████░░░░░ 50%"
+    assert run_table.bar(0.5, 10) == "█████░░░░░ 50 %"

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...models.catalogue.share_text import share_text
 from ..common.number_text import percent
 from .best import merit
 from .curve_summary import CurvePoint, CurveSummary
@@ -138,8 +139,8 @@ def _overfitting(summary: CurveSummary) -> Finding | None:
         return None
     text = (
         f"Over-fitting: validation loss was lowest at epoch {lowest.epoch:.0f} ({lowest.loss:.3g}) and is {newest.loss:.3g} "
-        f"now, {newest.loss / lowest.loss - 1:.0%} higher, while training loss fell from {then.loss:.3g} to {now.loss:.3g}. "
-        "Augmentation, weight decay or more images help."
+        f"now, {share_text(newest.loss / lowest.loss - 1)} higher, while training loss fell from {then.loss:.3g} to "
+        f"{now.loss:.3g}. Augmentation, weight decay or more images help."
     )
     return Finding("Over-fitting", text, OVERFITTING)
 

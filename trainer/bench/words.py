@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...models.catalogue.share_text import share_text
 from .results import BARE, CANONICAL, CANONICAL_WORKERS, DataResult, NetworkResult, Speedup
 
 NOTICED = 0.02
@@ -21,7 +22,7 @@ def about_network(found: NetworkResult) -> list[str]:
     if found.canonical is not None:
         parts.append(f"trains {times(found.times(found.canonical) or 0)} as fast as with the DataLoader loop")
     if BARE in found.loops:
-        parts.append(f"reaches {100 * (found.times(BARE) or 0):.0f} % of the speed of the loop by hand")
+        parts.append(f"reaches {share_text(found.times(BARE) or 0)} of the speed of the loop by hand")
     if parts:
         lines.append(f"{name} {' and '.join(parts)}.")
     if found.speedups:

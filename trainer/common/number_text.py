@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from ...models.catalogue.share_text import share_text
+
 NONE = "–"
 """What stands where a figure is missing."""
 
 
 def percent(share: float | None, missing: str = NONE) -> str:
     """Write a share, 0.9731, as ``97.3 %``; ``missing`` for None and for what is no share."""
-    figure = percentage(share, "")
-    return f"{figure} %" if figure else missing
+    return share_text(abs(share), 1) if share is not None and percentage(share) else missing
 
 
 def percentage(share: float | None, missing: str = "") -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...models.catalogue.share_text import share_text
 from . import braille, markers, plot, series
 from .braille import DOTS_ACROSS
 from .history import History
@@ -159,7 +160,8 @@ def _title(
     if best:
         (epoch, value), run = max(best, key=lambda one: one[0][1])
         whose = markers.marker(run.slot, "train", view.ascii) + " " if several else ""
-        spans.append((f"  {markers.sign('best', view.ascii)} {whose}best {value:.1%} epoch {epoch:g}", AXIS))
+        accuracy = share_text(value, 1, tight=True)
+        spans.append((f"  {markers.sign('best', view.ascii)} {whose}best {accuracy} epoch {epoch:g}", AXIS))
     width = request.size[0] - 1  # the sign of the chosen chart stands before it
     if not several and found:
         for role in dict.fromkeys(line.role for line in found):

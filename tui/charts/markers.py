@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...models.catalogue.share_text import share_text
 from . import ticks
 
 GUTTER = 7
@@ -102,7 +103,9 @@ def words(name: str, title: ChartRow, lines: Sequence[str], size: tuple[int, int
 
 def value_text(value: float, metric: str) -> str:
     """Return a value as the crosshair shows it."""
-    return f"{value:.2%}" if metric == "accuracy" else f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    if metric == "accuracy":
+        return share_text(value, 2, tight=True)
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def place_text(x: float, axis: str) -> str:

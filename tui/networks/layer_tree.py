@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...models.catalogue.notes import quantity, shape_text
+from ...models.catalogue.share_text import share_text
 
 OPENED, CLOSED, LEAF = "▾ ", "▸ ", "  "
 INDENT = "  "
@@ -226,14 +227,15 @@ def bar(shares: list[tuple[str, float]], cells: int) -> str:
     kept: list[int] = []
     used = 0
     for place in sorted(range(len(shares)), key=lambda place: -shares[place][1]):
-        size = len(shares[place][0]) + len(" 100% ")
+        size = len(shares[place][0]) + len(" 100 % ")
         if kept and used + size + len(kept) > 0.7 * cells:
             break
         kept.append(place)
         used += size
     room = max(cells - used - 1, len(kept))
     parts = [
-        f"{name} {'█' * max(int(share * room), 1)} {share:.0%}" for name, share in map(shares.__getitem__, sorted(kept))
+        f"{name} {'█' * max(int(share * room), 1)} {share_text(share)}"
+        for name, share in map(shares.__getitem__, sorted(kept))
     ]
     return " ".join(parts) + (" …" if len(kept) < len(shares) else "")
 

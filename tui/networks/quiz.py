@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ...models.catalogue.notes import quantity, shape_text
 from ...models.catalogue.registry import Variant
+from ...models.catalogue.share_text import share_text
 from . import conv_lab
 from .conv_lab import ConvSetting
 from .layer_tree import LayerNode
@@ -96,7 +97,7 @@ def _heaviest_stage(variant: Variant, others: Sequence[Variant], rng: random.Ran
     shown = ranked[:MOST_OPTIONS]
     options = sorted((stage for stage, _ in shown), key=[stage for stage, _ in shares].index)
     total = sum(amount for _, amount in shares)
-    because = ", ".join(f"{stage} {amount / total:.0%}" for stage, amount in ranked[:3])
+    because = ", ".join(f"{stage} {share_text(amount / total)}" for stage, amount in ranked[:3])
     text = f"Where in {variant.name} {'do the' if what == 'parameters' else 'is'} {words}"
     return Question(
         f"{text} {'sit' if what == 'parameters' else 'done'}?", tuple(options), options.index(ranked[0][0]), because

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...models.catalogue.share_text import share_text
 from ...trainer.common.text_safe import pad, shorten, width
 from ...trainer.runs.run import number
 
@@ -126,6 +127,6 @@ def _pairs(confusion: list[list[int]], names: Sequence[str]) -> list[str]:
         if count > 0:
             share = count / max(sum(confusion[place]), 1)
             lines.append(
-                f"  {_name(place, names)} taken for {_name(other, names)}: {count:,} times, {share:.1%} of them"
+                f"  {_name(place, names)} taken for {_name(other, names)}: {count:,} times, {share_text(share, 1)} of them"
             )
     return lines if len(lines) > 1 else ["nothing was confused"]

@@ -15,6 +15,7 @@ import psutil
 
 from ... import machine
 from ...machine import Gpu
+from ...models.catalogue.share_text import share_text
 from ...trainer.common import process
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
@@ -166,10 +167,10 @@ def lines(readings: Readings | None, width: int) -> list[str]:
     if readings is None:
         return ["reading the machine …"]
     newest = readings.newest
-    ours = f" {OURS}{newest.ours_cpu:.0%}" if newest.ours_cpu >= 0.005 else ""
+    ours = f" {OURS}{share_text(newest.ours_cpu)}" if newest.ours_cpu >= 0.005 else ""
     memory = f"RAM {_of(newest.memory_used, newest.memory_total)}"
     taken = f" {OURS}{_gib(newest.ours_memory)}" if newest.ours_memory >= GIB // 20 else ""
-    found = [_line("CPU", readings.cpu, f"{newest.cpu:4.0%}{ours}  {memory}{taken}", width)]
+    found = [_line("CPU", readings.cpu, f"{share_text(newest.cpu):>5}{ours}  {memory}{taken}", width)]
     if newest.gpus is None:
         return [*found, "no NVIDIA GPU: NVML is not available here"]
     if not newest.gpus:
@@ -182,7 +183,7 @@ def _gpu_line(gpu: Gpu, readings: Readings, width: int) -> str:
     mine = readings.newest.ours_on.get(gpu.index)
     limit = f"/{gpu.power_limit_watts:.0f}" if gpu.power_limit_watts is not None and width >= 60 else ""
     parts = [
-        f"{NONE:>4}" if gpu.utilisation is None else f"{gpu.utilisation:4.0%}",
+        f"{NONE:>5}" if gpu.utilisation is None else f"{share_text(gpu.utilisation):>5}",
         _of(used, gpu.memory_total) + ("" if mine is None else f" {OURS}{_gib(mine) if mine else ''}"),
         f"{NONE} W" if gpu.power_watts is None else f"{gpu.power_watts:.0f}{limit} W",
         f"{NONE} °C" if gpu.temperature is None else f"{gpu.temperature:.0f} °C",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...models.catalogue.share_text import share_text
 from ...trainer.common.number_text import clock, percent, percentage
 from ...trainer.runs.run import Run
 from ...trainer.runs.states import STATES
@@ -92,7 +93,7 @@ def bar(part: float | None, cells: int = BAR_CELLS) -> str:
     if part is None:
         return ""
     full = int(part * cells)
-    return "█" * full + "░" * (cells - full) + f" {part:.0%}"
+    return "█" * full + "░" * (cells - full) + f" {share_text(part)}"
 
 
 def headline(run: Run) -> str:

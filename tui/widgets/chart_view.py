@@ -20,6 +20,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ...models.catalogue.share_text import share_text
 from ..charts import markers
 from ..charts.markers import AXIS, BADGE, BLANK, FIRST_LINE_TONE, MUTED, TITLE, Chart, ChartRow
 from ..charts.view import AXIS_LABELS, TITLES, ChartedRun, View
@@ -210,7 +211,7 @@ class ChartLegend(Widget):
         words = [f"over {AXIS_LABELS[view.axis]}"]
         words += [f"smoothing {view.smoothing:g}"] if view.smoothing else []
         words += [view.window.text] if view.window.text else []
-        words += [f"reading {progress:.0%}"] if progress < 1 else []
+        words += [f"reading {share_text(progress)}"] if progress < 1 else []
         words += [page] if page else []
         text = Text(" " + " · ".join(words), no_wrap=True, overflow="ellipsis")
         styles = line_styles(self.app.theme)

@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from ...models.catalogue import registry
 from ...models.catalogue.notes import quantity
+from ...models.catalogue.share_text import share_text
 from ..core import key_bindings, screen_export
 from ..core.messages import AskForName
 from ..core.screen_export import Export
@@ -162,4 +163,4 @@ def change_text(before: float, after: float) -> str:
     if not before:
         return "new"
     ratio = after / before
-    return f"×{ratio:.1f}" if ratio >= 2 else f"{100 * (ratio - 1):+.0f} %".replace("-", "−")
+    return f"×{ratio:.1f}" if ratio >= 2 else share_text(ratio - 1, signed=True).replace("-", "−")
