@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import UsageError, nearest
-from ..trainer.runs.reader import Run, read_run
+from ..trainer.runs.reader import RunSnapshot, read_run
 from ..trainer.runs.states import STATES
 from ..tui.charts import plotext_chart, run_curves
 from ..tui.charts.followers import Follower
@@ -136,7 +136,7 @@ def follow(path: Path, stream: TextIO) -> bool:
         time.sleep(EVERY_S)
 
 
-def _with_standing(plotter: Plotter, run: Run, stream: TextIO) -> list[str]:
+def _with_standing(plotter: Plotter, run: RunSnapshot, stream: TextIO) -> list[str]:
     """Return the lines of the chart, as far as there is one, and how the run stands."""
     lines = []
     if plotter.has_values(plotter.metric, plotter.runs[0]):

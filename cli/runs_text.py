@@ -22,7 +22,7 @@ from ..trainer.common.number_text import NONE, percent, rough_duration
 from ..trainer.common.text_safe import clean, pad, width
 from ..trainer.config.recipe import renamed
 from ..trainer.runs.ids import short_names
-from ..trainer.runs.reader import NewestMetrics, Run, number
+from ..trainer.runs.reader import NewestMetrics, RunSnapshot, number
 from ..trainer.runs.run_writer import checkpoint_paths
 from ..trainer.runs.states import STATES
 
@@ -64,7 +64,7 @@ class _Column:
         self.width = max(map(width, [self.title, *self.cells]))
 
 
-def table(runs: Sequence[Run], screen: Screen) -> str:
+def table(runs: Sequence[RunSnapshot], screen: Screen) -> str:
     """Return the runs as a table that fits ``screen``; on a wide one, and in a pipe, with whole ids and more columns."""
     now = datetime.now(UTC)
     names = {run.id: run.id for run in runs}
@@ -123,30 +123,30 @@ def _lines(columns: list[_Column], states: list[str], screen: Screen) -> Iterabl
         yield line if screen.signs else line.replace("…", "~").replace(NONE, "-")
 
 
-def state_words(run: Run, screen: Screen) -> str:
+def state_words(run: RunSnapshot, screen: Screen) -> str:
     """Return the symbol and word: ``► training``."""
     state = STATES[run.state]
     return f"{state.symbol if screen.signs else state.plain} {state.name}"
 
 
-def epochs(run: Run) -> str:
+def epochs(run: RunSnapshot) -> str:
     """Return the epochs as text: ``14/30``"""
     if run.epochs is None:
         return NONE if run.epoch is None else str(run.epoch)
     return f"{run.epoch if run.epoch is not None else 0}/{run.epochs}"
 
 
-def age(run: Run, now: datetime) -> float | None:
+def age(run: RunSnapshot, now: datetime) -> float | None:
     """Return the seconds since the run was created."""
     return (now - run.created).total_seconds() if run.created else None
 
 
-def short_result(run: Run) -> str:
+def short_result(run: RunSnapshot) -> str:
     """Return a short result: ``resnet18 on cifar10, finished``"""
     return f"{run.network or 'unknown network'} on {run.dataset or 'unknown data'}, {run.state}"
 
 
-def result(run: Run) -> str:
+def result(run: RunSnapshot) -> str:
     """Return the result: ``20261120-…-7f3a  finished: test accuracy 82.0 %, validation 83.0 % (epoch 14)``"""
     metrics = [] if run.test_accuracy is None else [f"test accuracy {percent(run.test_accuracy)}"]
     if run.best_accuracy is not None:
@@ -175,12 +175,12 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _left(run: Run) -> str:
+def _left(run: RunSnapshot) -> str:
     return rough_duration(run.eta_s) if run.live and run.eta_s is not None else ""
 
 
 def details(
-    run: Run, metrics: NewestMetrics, log: Sequence[str], screen: Screen, findings: Sequence[Finding] = ()
+    run: RunSnapshot, metrics: NewestMetrics, log: Sequence[str], screen: Screen, findings: Sequence[Finding] = ()
 ) -> str:
     """Return the page of one run."""
     parts: list[tuple[str, list[tuple[str, str]] | list[str]]] = [
@@ -213,7 +213,7 @@ def _row(row: tuple[str, str] | str, screen: Screen) -> list[str]:
     return wrap.wrap(value) or [first.rstrip()]
 
 
-def _head(run: Run, screen: Screen) -> list[tuple[str, str]]:
+def _head(run: RunSnapshot, screen: Screen) -> list[tuple[str, str]]:
     now = datetime.now(UTC)
     state = state_words(run, screen)
     if run.reason:
@@ -284,7 +284,7 @@ def _value(value: object) -> str:
     return NONE if value is None else clean(str(value))
 
 
-def _metrics(run: Run, metrics: NewestMetrics) -> list[tuple[str, str]]:
+def _metrics(run: RunSnapshot, metrics: NewestMetrics) -> list[tuple[str, str]]:
     rows = [
         (name, measured(record))
         for name, record in (("training", metrics.train), ("validation", metrics.validation), ("test", metrics.test))
@@ -318,7 +318,7 @@ def measured(record: dict) -> str:
     return ", ".join(shown)
 
 
-def _classes(run: Run, metrics: NewestMetrics, screen: Screen) -> list[tuple[str, str]]:
+def _classes(run: RunSnapshot, metrics: NewestMetrics, screen: Screen) -> list[tuple[str, str]]:
     record = metrics.test or metrics.validation
     values = record.get("per_class")
     if not isinstance(values, list):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..trainer.common.json_safe import encode_json
 from ..trainer.common.number_text import percent, rough_duration
-from ..trainer.runs.reader import MetricsTail, Run, number, read_run, summary
+from ..trainer.runs.reader import MetricsTail, RunSnapshot, number, read_run, summary
 from ..trainer.runs.states import STATES
 from .runs_text import measured
 
@@ -102,7 +102,7 @@ class _Lines:
             return ""
         return ": ".join(str(record[key]) for key in ("name", "detail") if record.get(key))
 
-    def of_training(self, run: Run) -> str:
+    def of_training(self, run: RunSnapshot) -> str:
         """Return how far the training is, in the middle of an epoch."""
         left = f"; {rough_duration(run.eta_s)} left" if run.eta_s is not None else ""
         return f"epoch {_plain(self.train.get('epoch'))}: train {measured(_brief(self.train, speed=True))}{left}"
@@ -118,7 +118,7 @@ def _plain(value: object) -> str:
     return "?" if finite is None else f"{finite:.5g}"
 
 
-def standing(run: Run) -> str:
+def standing(run: RunSnapshot) -> str:
     """Return the state in words, with what belongs to it at the end."""
     words = run.state
     if run.live:

@@ -12,7 +12,7 @@ from .output import print_json
 if TYPE_CHECKING:
     from ..models.anatomy.saved_weights.weight_file import WeightFile
     from ..models.anatomy.saved_weights.weight_fit import Fit
-    from ..trainer.runs.run import Run
+    from ..trainer.runs.run import RunSnapshot
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".onnx", ".pkl", ".h5", ".npz", ".tar")
 COLUMNS = ("tensor", "shape", "type", "values", "bytes")
@@ -58,7 +58,7 @@ def show_weights(name: str, *, layers: bool, depth: int, as_json: bool) -> None:
         print_fits(described)
 
 
-def located(name: str) -> tuple[Run | None, Path | None]:
+def located(name: str) -> tuple[RunSnapshot | None, Path | None]:
     """Return the run that is named, if any, and the file to look into: of a run its best weights, else the last ones."""
     path = Path(name).expanduser()
     if not path.is_dir() and (path.exists() or "/" in name or path.suffix.lower() in SUFFIXES):
@@ -82,12 +82,12 @@ def _run_of(name: str) -> Path | None:
         return None
 
 
-def _checkpoints(run: Run) -> list[dict[str, object]]:
+def _checkpoints(run: RunSnapshot) -> list[dict[str, object]]:
     files = sorted((run.path / "checkpoints").glob("*.pt"))
     return [{"file": file.name, "size": file.stat().st_size} for file in files]
 
 
-def print_run(run: Run, path: Path | None) -> None:
+def print_run(run: RunSnapshot, path: Path | None) -> None:
     """Print what a run directory holds and which of its files is looked into."""
     from ..models.catalogue.notes import quantity
 

@@ -97,16 +97,16 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], dev
 def _train_in_ranks(request: TrainRequest) -> int:
     """Train as one of several processes that torchrun has started."""
     from ..settings import runs_folder
-    from ..trainer.config.request import Placement
+    from ..trainer.config.request import MachineShare
     from ..trainer.runs.reader import read_run
 
     folder = runs_folder(request.run.runs)
 
-    def create(placement: Placement) -> tuple:
+    def create(share: MachineShare) -> tuple:
         from ..trainer.launch import torchrun
         from ..trainer.planning import planner
 
-        made = planner.plan(request, log, placement)
+        made = planner.plan(request, log, share)
         log(planner.summary(made.config))
         return planner.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..trainer.config.request import Placement, TrainRequest
+    from ..trainer.config.request import MachineShare, TrainRequest
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class DeviceAssignment:
         """The devices on which several networks are trained side by side; none where there is one network or device."""
         return self.devices if self.networks > 1 and len(self.devices) > 1 else ()
 
-    def of(self, number: int, *, alone: bool) -> Placement:
+    def of(self, number: int, *, alone: bool) -> MachineShare:
         """Return the place of network ``number`` (from 0)."""
-        from ..trainer.config.request import Placement
+        from ..trainer.config.request import MachineShare
 
         if not self.devices:
-            return Placement(alone=alone)
+            return MachineShare(alone=alone)
         if self.networks == 1:
-            return Placement(self.devices, len(self.devices), alone=alone)
+            return MachineShare(self.devices, len(self.devices), alone=alone)
         own = self.devices[number % len(self.devices)]
-        return Placement((own,), min(len(self.devices), self.networks), alone=alone)
+        return MachineShare((own,), min(len(self.devices), self.networks), alone=alone)
 
 
 def assign_devices(wanted: str | None, device: str | None, networks: int) -> DeviceAssignment:
@@ -61,13 +61,13 @@ def train_as_rank(path: Path, devices: list[str]) -> int:
 
 
 def train_under_torchrun(
-    request: TrainRequest, folder: Path, create: Callable[[Placement], tuple]
+    request: TrainRequest, folder: Path, create: Callable[[MachineShare], tuple]
 ) -> tuple[int, Path | None]:
     """Train one network in the ranks of which this process is one; returns the exit code, and on rank 0 the run's folder.
 
     ``create`` takes the place of the run and gives the new run with its lock.
     """
-    from ..trainer.config.request import Placement
+    from ..trainer.config.request import MachineShare
     from ..trainer.devices import process_group
     from ..trainer.launch import spawn, torchrun
 
@@ -86,7 +86,7 @@ def train_under_torchrun(
             return before, spawn.prepare_resume(before)
         any_device = request.engine.values.get("device", "auto") in ("auto", "cuda")
         devices = (str(process_group.own_device(group)),) if any_device else ()
-        return create(Placement(devices, group.local_world, group.world))
+        return create(MachineShare(devices, group.local_world, group.world))
 
     group = process_group.join()
     return _execute(group, begin)

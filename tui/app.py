@@ -25,7 +25,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from .. import settings
-from ..trainer.runs.run import Run
+from ..trainer.runs.run import RunSnapshot
 from ..trainer.runs.states import STATES
 from .charts.selection import RunSelection
 from .core import key_bindings, saved_state, terminal, themes
@@ -84,7 +84,7 @@ class ExplorerApp(App[None]):
             self.saved_state.sort = next(iter(catalogue_list.ORDERS))
         if self.saved_state.view not in catalogue_list.VIEWS:
             self.saved_state.view = next(iter(catalogue_list.VIEWS))
-        self.runs: tuple[Run, ...] = ()
+        self.runs: tuple[RunSnapshot, ...] = ()
         self.runs_problem = ""
         self.run_selection = RunSelection(self.saved_state.marked, self.saved_state.pinned)
         self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)
@@ -170,7 +170,7 @@ class ExplorerApp(App[None]):
     def _helper_changed(self, state: HelperState) -> None:
         self.post_message(HelperChanged(state))
 
-    def _runs_read(self, runs: tuple[Run, ...], problem: str) -> None:
+    def _runs_read(self, runs: tuple[RunSnapshot, ...], problem: str) -> None:
         self.post_message(RunsRead(runs, problem))
 
     def on_runs_read(self, message: RunsRead) -> None:
@@ -181,7 +181,7 @@ class ExplorerApp(App[None]):
         for run in notifications.ended(before, self.runs):
             self._notify_end(run)
 
-    def _notify_end(self, run: Run) -> None:
+    def _notify_end(self, run: RunSnapshot) -> None:
         """Show that a run has ended, here and, if wanted, by a notification of the terminal."""
         sentence = notifications.sentence(run)
         self.show_message(sentence, "information" if STATES[run.state].good else "error")
@@ -236,7 +236,7 @@ class ExplorerApp(App[None]):
         return self.size.width >= HUGE
 
     @property
-    def live_runs(self) -> list[Run]:
+    def live_runs(self) -> list[RunSnapshot]:
         """The runs that a process works on or will."""
         return [run for run in self.runs if run.live]
 

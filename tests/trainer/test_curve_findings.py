@@ -24,7 +24,7 @@ from cnn_explorer.trainer.analysis.curve_summary import (
     read_curve_summary,
 )
 from cnn_explorer.trainer.runs.annotations import Notes
-from cnn_explorer.trainer.runs.run import Run
+from cnn_explorer.trainer.runs.run import RunSnapshot
 from cnn_explorer.tui.charts.history import History
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -227,12 +227,12 @@ def test_any_figures_give_one_to_three_sentences(train, validation, classes, ima
 # The summary
 
 
-def run_of(path: Path, **status: object) -> Run:
+def run_of(path: Path, **status: object) -> RunSnapshot:
     config = {
         "data": {"name": "digits", "validation": 300, "classes": list("0123456789")},
         "recipe": {"epochs": 9, "lr": 0.1},
     }
-    return Run(path.name, path, config, dict(status), Notes(), "training")
+    return RunSnapshot(path.name, path, config, dict(status), Notes(), "training")
 
 
 def test_a_million_records_stay_few_points_with_the_right_means() -> None:

@@ -260,7 +260,7 @@ def test_a_damaged_best_checkpoint_costs_the_best_weights_only(home: Path, monke
     with monkeypatch.context() as patch:
         stop_at(patch, 60)
         run_to_end(path, lock)
-    monkeypatch.setattr("cnn_explorer.trainer.loop.trainer.Best.beaten_by", lambda self, evaluation: False)
+    monkeypatch.setattr("cnn_explorer.trainer.loop.trainer.BestEvaluation.beaten_by", lambda self, evaluation: False)
     checkpoint_paths(path).best.write_bytes(b"garbage")
     code, lines = resume(path)
     assert code == 0

@@ -30,7 +30,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_models(folder / "models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CNN_EXPLORER_MODELS", str(folder / "models"))
-        patch.setattr("cnn_explorer.trainer.loop.trainer.Best.beaten_by", lambda self, evaluation: False)
+        patch.setattr("cnn_explorer.trainer.loop.trainer.BestEvaluation.beaten_by", lambda self, evaluation: False)
         registry.forget()
         path, lock = create_run(folder / "runs", "tiny", recipe={"epochs": 2, "ema": 0.9})
         assert execute_run(path, lock, log=lambda line: None) == 0

@@ -13,7 +13,7 @@ import pytest
 import torch
 from cnn_explorer.cli.train_devices import DeviceAssignment
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.config.request import Placement, TrainRequest
+from cnn_explorer.trainer.config.request import MachineShare, TrainRequest
 from cnn_explorer.trainer.devices import device_list, gpus, hardware
 from cnn_explorer.trainer.planning import planner
 from test_machine import fake_nvml
@@ -121,9 +121,9 @@ def test_processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_network_on_all_devices_and_several_on_one_each() -> None:
-    assert DeviceAssignment((), 2).of(1, alone=True) == Placement() and DeviceAssignment((), 2).beside == ()
+    assert DeviceAssignment((), 2).of(1, alone=True) == MachineShare() and DeviceAssignment((), 2).beside == ()
     together = DeviceAssignment(("cuda:0", "cuda:2"), 1)
-    assert together.of(0, alone=False) == Placement(("cuda:0", "cuda:2"), 2, alone=False) and together.beside == ()
+    assert together.of(0, alone=False) == MachineShare(("cuda:0", "cuda:2"), 2, alone=False) and together.beside == ()
     beside = DeviceAssignment(("cuda:0", "cuda:2"), 3)
     assert [beside.of(number, alone=True).devices for number in range(3)] == [("cuda:0",), ("cuda:2",), ("cuda:0",)]
     assert beside.beside == ("cuda:0", "cuda:2")
@@ -132,10 +132,10 @@ def test_one_network_on_all_devices_and_several_on_one_each() -> None:
 def test_a_run_has_all_cores_unless_another_one_is_under_way(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
 
-    def threads(*placement: Placement) -> int:
-        return planner.plan(TrainRequest.of("tiny", device="cpu"), print, *placement).config.engine.threads
+    def threads(*share: MachineShare) -> int:
+        return planner.plan(TrainRequest.of("tiny", device="cpu"), print, *share).config.engine.threads
 
-    assert (threads(), threads(Placement()), threads(Placement(alone=False))) == (4, 4, 3)
+    assert (threads(), threads(MachineShare()), threads(MachineShare(alone=False))) == (4, 4, 3)
 
 
 def test_cores_are_shared_out_among_the_processes_of_a_plan(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_cores_are_shared_out_among_the_processes_of_a_plan(home: Path, monkeypa
 
     def planned(**options):
         return planner.plan(
-            TrainRequest.of("tiny", **options), said.append, Placement(("cpu", "cpu"), sharing=2)
+            TrainRequest.of("tiny", **options), said.append, MachineShare(("cpu", "cpu"), sharing=2)
         ).config
 
     config = planned()

@@ -9,7 +9,7 @@ import pytest
 from cnn_explorer.trainer.analysis.best import merit
 from cnn_explorer.trainer.common import number_text
 from cnn_explorer.trainer.loop.evaluate import Evaluation
-from cnn_explorer.trainer.loop.trainer import Best
+from cnn_explorer.trainer.loop.trainer import BestEvaluation
 from cnn_explorer.tui.charts.history import History
 from support.tui import eval_record
 
@@ -63,6 +63,6 @@ def test_the_star_and_the_weights_that_are_kept_agree(order: list[tuple[float, f
     for epoch, (accuracy, loss) in enumerate(order, 1):
         history.add([eval_record(epoch, accuracy, loss=loss)])
         if best is None or best.beaten_by(Evaluation(loss, accuracy, [], [], 1)):
-            best = Best(accuracy, loss, epoch, step=epoch)
+            best = BestEvaluation(accuracy, loss, epoch, step=epoch)
     assert best is not None and history.best("epoch") == (best.epoch, best.accuracy)
     assert best.epoch == order.index((0.95, 3.0)) + 1

@@ -14,7 +14,7 @@ import torch
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.loop import checkpointer, trainer
 from cnn_explorer.trainer.loop.evaluate import Evaluation
-from cnn_explorer.trainer.loop.trainer import Best, Diverged, Stopped
+from cnn_explorer.trainer.loop.trainer import BestEvaluation, Diverged, Stopped
 from cnn_explorer.trainer.runs.run_writer import RunWriteError, RunWriter, checkpoint_paths
 from cnn_explorer.trainer.weights import checkpoint
 from support.training import bench, create_run, records_of, same, status_of, weights_of
@@ -134,7 +134,7 @@ def test_the_best_checkpoint_is_the_best_evaluation(home: Path) -> None:
 
 
 def test_of_equal_accuracies_the_smaller_loss_is_better() -> None:
-    best = Best(0.9, 0.5, epoch=1, step=10)
+    best = BestEvaluation(0.9, 0.5, epoch=1, step=10)
     assert best.beaten_by(Evaluation(0.4, 0.9, [], [], 1))
     assert best.beaten_by(Evaluation(0.9, 0.91, [], [], 1))
     assert not best.beaten_by(Evaluation(0.6, 0.9, [], [], 1))

@@ -12,7 +12,7 @@ from cnn_explorer.tui.charts import plotext_chart, run_curves
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.plotext_chart import ChartData, ChartStyle, Line
 from cnn_explorer.tui.charts.run_curves import PlottedRun
-from cnn_explorer.tui.charts.series import Curve
+from cnn_explorer.tui.charts.series import PlottedCurve
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.tui import eval_record, train_record
@@ -43,7 +43,7 @@ def line_of(data: ChartData, role: str) -> Line:
 @example([1.0, math.inf, 2.0], 3)
 def test_the_reduction_keeps_extremes_and_gaps_within_its_columns(values: list[float], columns: int) -> None:
     x, y = np.arange(len(values), dtype=float), np.array(values, dtype=float)
-    found = run_curves.reduce(Curve(x, y, y, y), 0.0, max(len(values) - 1.0, 1.0), columns)
+    found = run_curves.reduce(PlottedCurve(x, y, y, y), 0.0, max(len(values) - 1.0, 1.0), columns)
     numbers = [value for value in values if math.isfinite(value)]
     assert len(found) <= columns
     assert bool(len(found)) == bool(numbers)
@@ -60,7 +60,7 @@ def test_the_reduction_keeps_extremes_and_gaps_within_its_columns(values: list[f
 
 def test_a_wide_gap_stays_a_gap_however_few_columns_there_are() -> None:
     y = np.concatenate([np.ones(40), np.full(40, np.inf), np.ones(40)])
-    found = run_curves.reduce(Curve(np.arange(120.0), y, y, y), 0.0, 119.0, 12)
+    found = run_curves.reduce(PlottedCurve(np.arange(120.0), y, y, y), 0.0, 119.0, 12)
     assert found.broken.sum() == 1
     xs, ys = run_curves._joined(found, found.mean)
     assert sum(map(math.isnan, ys)) == 1 and len(xs) == len(ys) == len(found) + 1

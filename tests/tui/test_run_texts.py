@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.trainer.runs.annotations import Notes, read_notes, write_notes
 from cnn_explorer.trainer.runs.reader import list_runs, read_run
-from cnn_explorer.trainer.runs.run import Run
+from cnn_explorer.trainer.runs.run import RunSnapshot
 from cnn_explorer.trainer.runs.states import STATES
 from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.selection import RunSelection
@@ -27,10 +27,10 @@ from support.tui import FakeRun, eval_record, train_record
 NAMES = [f"20261120-14302{number}-lenet5-digits-{'abcdefgh'[number]}f3a" for number in range(8)]
 
 
-def run_of(name: str = NAMES[0], state: str = "finished", **status: object) -> Run:
+def run_of(name: str = NAMES[0], state: str = "finished", **status: object) -> RunSnapshot:
     """A run that exists in memory alone."""
     config = {"network": {"name": "lenet5"}, "data": {"name": "digits"}, "recipe": {"epochs": 10}}
-    return Run(name, Path("/runs") / name, config, dict(status), Notes(), state)
+    return RunSnapshot(name, Path("/runs") / name, config, dict(status), Notes(), state)
 
 
 # The list

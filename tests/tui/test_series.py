@@ -10,7 +10,7 @@ from cnn_explorer.tui.charts import braille, markers, plot, series
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.plot import PlotLayer, Scene
 from cnn_explorer.tui.charts.reader import window_limits
-from cnn_explorer.tui.charts.series import Curve, Track
+from cnn_explorer.tui.charts.series import PlottedCurve, Track
 from cnn_explorer.tui.charts.view import METRICS, Window
 from cnn_explorer.tui.widgets.chart_view import changes
 from hypothesis import example, given, settings
@@ -22,12 +22,12 @@ finite = st.floats(-1e6, 1e6)
 SIZE = (40, 10)
 
 
-def curve_of(points: list[tuple[float, float]]) -> Curve:
+def curve_of(points: list[tuple[float, float]]) -> PlottedCurve:
     """A curve as a track gives it: in order of x, NaN and infinities as gaps."""
     kept = sorted((point for point in points if math.isfinite(point[0])), key=lambda point: point[0])
     x = np.array([x for x, _ in kept], dtype=float)
     y = np.array([y if math.isfinite(y) else math.inf for _, y in kept], dtype=float)
-    return Curve(x, y, y, y)
+    return PlottedCurve(x, y, y, y)
 
 
 def test_a_column_tells_missing_from_not_a_number() -> None:
@@ -122,7 +122,7 @@ def test_smoothing_is_debiased_steps_over_gaps_and_follows_the_distance() -> Non
     assert gap.mean[2] == pytest.approx((0.25 * 0.5 * 1.0 + 0.5 * 3.0) / (0.25 * 0.5 + 0.5))
     x = np.array([0.0, 1.0, 101.0])
     y = np.array([0.0, 0.0, 8.0])
-    after_a_pause = series.smoothed(Curve(x, y, y, y, 1.0), 0.9)
+    after_a_pause = series.smoothed(PlottedCurve(x, y, y, y, 1.0), 0.9)
     assert after_a_pause.mean[-1] == pytest.approx(8.0, rel=1e-3)
     assert series.smoothed(flat, 0.0) is flat
 
@@ -162,7 +162,7 @@ def test_a_line_goes_on_to_the_edge_of_a_part() -> None:
 def test_logarithms_leave_gaps_where_there_is_nothing_above_zero() -> None:
     x = np.arange(3.0)
     found = braille.logarithms(
-        Curve(x, np.array([-1.0, 0.0, 1.0]), np.array([10.0, 0.0, 100.0]), np.array([1.0, 0, 10]))
+        PlottedCurve(x, np.array([-1.0, 0.0, 1.0]), np.array([10.0, 0.0, 100.0]), np.array([1.0, 0, 10]))
     )
     assert found.low.tolist() == [0.0, math.inf, 0.0]
     assert found.high.tolist() == [1.0, math.inf, 2.0]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.trainer.runs import reader
-from cnn_explorer.trainer.runs.run import Run
+from cnn_explorer.trainer.runs.run import RunSnapshot
 from support.patience import PATIENCE_S
 from support.terminal import FIRST_NETWORK, InTerminal
 from support.tui import FakeRun
@@ -42,7 +42,7 @@ def test_ends_when_the_line_drops_and_leaves_the_run_alone(tmp_path: Path) -> No
 def test_a_training_started_in_the_app_outlives_its_terminal(tmp_path: Path) -> None:
     """From the keyboard to a finished run: the line drops in the middle, the run goes on, the next start shows it."""
 
-    def runs() -> list[Run]:
+    def runs() -> list[RunSnapshot]:
         return reader.list_runs(tmp_path / "runs") if (tmp_path / "runs").is_dir() else []
 
     def wait_for(condition: Callable[[], bool]) -> None:

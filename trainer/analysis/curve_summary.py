@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ..runs.run import Run, number, whole
+from ..runs.run import RunSnapshot, number, whole
 from ..runs.tail import TRAIN, MetricsTail, skim
 
 MOST_POINTS = 2000
@@ -139,14 +139,14 @@ class CurveSummaryBuilder:
             self.points = [_average(pair) for pair in pairs]
             self._each *= 2
 
-    def summary(self, run: Run) -> CurveSummary:
+    def summary(self, run: RunSnapshot) -> CurveSummary:
         """Return the summary so far of the run that wrote the records."""
         train = self.points + ([_average(self._waiting)] if self._waiting else [])
         return curve_summary_of(run, train, self.evaluations, self.diverged_step)
 
 
 def curve_summary_of(
-    run: Run, train: Sequence[CurvePoint], evaluations: Evaluations, diverged_step: int | None
+    run: RunSnapshot, train: Sequence[CurvePoint], evaluations: Evaluations, diverged_step: int | None
 ) -> CurveSummary:
     """Put together what the records and the configuration of a run say."""
     data, recipe, network = (_part(run.config, key) for key in ("data", "recipe", "network"))
@@ -174,7 +174,7 @@ def diverged_step(record: dict) -> int | None:
     return (whole(record.get("step")) or 0) if isinstance(loss, float) and not math.isfinite(loss) else None
 
 
-def read_curve_summary(run: Run) -> CurveSummary:
+def read_curve_summary(run: RunSnapshot) -> CurveSummary:
     """Summarise the curves of a run as its files stand now.
 
     All evaluations are read; of a long history of training records those before the last megabyte are sampled.
@@ -224,6 +224,6 @@ def _part(values: dict, key: str) -> dict:
     return part if isinstance(part, dict) else {}
 
 
-def _diverged_by_status(run: Run) -> int | None:
+def _diverged_by_status(run: RunSnapshot) -> int | None:
     """Return the step at which a run diverged by its own account, where no record shows it."""
     return (whole(run.status.get("step")) or 0) if run.state == "diverged" else None

@@ -207,7 +207,7 @@ class TrainRequest:
 
 
 @dataclass(frozen=True)
-class Placement:
+class MachineShare:
     """What one network has of a machine on which others may be trained at the same time.
 
     ``devices`` holds a device for each process that is to train it, empty where the request decides. ``sharing`` counts

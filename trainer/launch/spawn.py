@@ -22,7 +22,7 @@ from ..runs.ids import check_id, is_run
 from ..runs.lock import RunLock
 from ..runs.log_file import open_log
 from ..runs.reader import read_run
-from ..runs.run import Run
+from ..runs.run import RunSnapshot
 from ..runs.run_writer import RunWriter
 
 _started: list[subprocess.Popen] = []
@@ -117,7 +117,7 @@ def prepare_resume(path: Path) -> RunLock:
     return lock
 
 
-def _check_resumable(run: Run, *, locked: bool = False) -> None:
+def _check_resumable(run: RunSnapshot, *, locked: bool = False) -> None:
     """Refuse a run that cannot be resumed. ``locked``: by us, so a state that looks alive was left by a crashed process."""
     if not run.config:
         raise UsageError("run", run.id, "cannot be resumed: its run.json is missing or damaged")

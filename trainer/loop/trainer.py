@@ -51,7 +51,7 @@ class Diverged(Exception):
 
 
 @dataclass(frozen=True)
-class Best:
+class BestEvaluation:
     """The best evaluation so far; of equal accuracies the one with the smaller loss."""
 
     accuracy: float
@@ -89,7 +89,7 @@ class Trainer:
         self.session = session
         self.step = 0
         self.evaluated = 0
-        self.best: Best | None = None
+        self.best: BestEvaluation | None = None
         self.ended_early = False
         self._report = report
         self._checkpointer = checkpointer
@@ -239,7 +239,7 @@ class Trainer:
             self._record_evaluation(evaluation, number)
             line = f"; validation loss {evaluation.loss:.4f}, accuracy {percent(evaluation.accuracy)}"
             if improved:
-                self.best = Best(evaluation.accuracy, evaluation.loss, number, self.step)
+                self.best = BestEvaluation(evaluation.accuracy, evaluation.loss, number, self.step)
                 line += " (best)"
         self.evaluated = number
         if improved or not len(self.session.validation):
@@ -256,7 +256,7 @@ class Trainer:
             if len(self.session.validation):
                 evaluation = self._evaluate()
                 self._record_evaluation(evaluation, epoch)
-                self.best = Best(evaluation.accuracy, evaluation.loss, epoch, self.step)
+                self.best = BestEvaluation(evaluation.accuracy, evaluation.loss, epoch, self.step)
             self._checkpointer.offer_best(self._best_state() | {"epoch": epoch})
         self.ended_early = True
         self._report.event("ended_early", f"after step {self.step} of {self.total}", self.step)
@@ -383,7 +383,7 @@ class Trainer:
             raise ValueError(f"it is of step {self.step}, and the run has {self.total}")
         self.ended_early = bool(state.get("ended_early"))
         updater.accumulate = int(state.get("accumulate", updater.accumulate))
-        self.best = None if state["best"] is None else Best(**state["best"])
+        self.best = None if state["best"] is None else BestEvaluation(**state["best"])
         self._report.continue_from(float(state["elapsed"]))
 
     def _best_state(self) -> dict:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from ...errors import UsageError
-from ..batches import placement as image_placement
+from ..batches import placement
 from ..common.progress import Log
 from ..config import engine_config
 from ..config.engine_config import Engine
 from ..config.recipe import Recipe
-from ..config.request import Placement, TrainRequest
+from ..config.request import MachineShare, TrainRequest
 from ..data.datasets import DataSet
 from ..devices import gpus, hardware
 from .asked import Asked
@@ -41,16 +41,16 @@ class Choice:
         return frozenset(key for key, origin in self.origins.items() if origin != DEFAULT)
 
 
-def place(asked: Asked, placement: Placement, log: Log) -> Choice:
-    """Choose the engine on the devices and with the cores of a placement; what else uses these devices is told."""
+def place(asked: Asked, share: MachineShare, log: Log) -> Choice:
+    """Choose the engine on the devices and with the cores of its share; what else uses these devices is told."""
     flags = dict(asked.request.engine.values)
-    if placement.devices:
-        flags["device"] = placement.devices[0]
-    choice = choose(flags, asked.file, alone=placement.alone, log=log)
+    if share.devices:
+        flags["device"] = share.devices[0]
+    choice = choose(flags, asked.file, alone=share.alone, log=log)
     threads = choice.engine.threads
     if "threads" not in choice.fixed:
-        threads = max(1, threads // placement.sharing)
-    devices = placement.devices if len(placement.devices) > 1 else ()
+        threads = max(1, threads // share.sharing)
+    devices = share.devices if len(share.devices) > 1 else ()
     engine = dataclasses.replace(choice.engine, devices=devices, threads=threads)
     _log_devices(engine, asked.file, log)
     return dataclasses.replace(choice, engine=engine)
@@ -69,9 +69,9 @@ def _log_devices(chosen: Engine, file: TrainRequest, log: Log) -> None:
 def with_images(choice: Choice, data: DataSet, recipe: Recipe, log: Log) -> Choice:
     """Keep the images in main memory where the device has no room for them and nobody decided it; tell it to ``log``."""
     device = torch.device(choice.engine.device)
-    if choice.complete or "data_on_device" in choice.fixed or image_placement.fits(data.train, recipe, device):
+    if choice.complete or "data_on_device" in choice.fixed or placement.fits(data.train, recipe, device):
         return choice
-    size = image_placement.size(data.train, recipe) / 1e9
+    size = placement.size(data.train, recipe) / 1e9
     log(f"the images ({size:.1f} GB) stay in main memory, from where each batch is copied to {device}")
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
 

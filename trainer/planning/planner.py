@@ -17,7 +17,7 @@ import torch
 
 from ... import settings
 from ..config.engine_config import Engine
-from ..config.request import Placement, TrainRequest
+from ..config.request import MachineShare, TrainRequest
 from ..config.run_config import RunConfig
 from ..data.datasets import DataSet
 from ..devices import process_group
@@ -48,7 +48,7 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
 
-def plan(request: TrainRequest, log: Log, placement: Placement = Placement()) -> Plan:  # noqa: B008 - it is frozen
+def plan(request: TrainRequest, log: Log, share: MachineShare = MachineShare()) -> Plan:  # noqa: B008 - it is frozen
     """Resolve a request for one network; what a person should know is told to ``log``.
 
     Raises UsageError naming the field at fault, WorkError where the data cannot be had.
@@ -60,10 +60,10 @@ def plan(request: TrainRequest, log: Log, placement: Placement = Placement()) ->
         log(line)
 
     asked = Asked(request, read_file(request, remark))
-    return dataclasses.replace(_resolve(asked, placement, remark), remarks=tuple(remarks))
+    return dataclasses.replace(_resolve(asked, share, remark), remarks=tuple(remarks))
 
 
-def _resolve(asked: Asked, placement: Placement, log: Log) -> Plan:
+def _resolve(asked: Asked, share: MachineShare, log: Log) -> Plan:
     """Resolve one thing after the other; of several mistakes a person hears of the one that is found first here."""
     network = networks.find(asked.network, asked.stored)
     networks.check_stem(network, asked.network, asked.stem)
@@ -71,7 +71,7 @@ def _resolve(asked: Asked, placement: Placement, log: Log) -> Plan:
     stem, size = initialise.stem_and_size_of(source, asked.stem, asked.image_size)
     info = images.describe(asked, network, stem, size)
     recipe = recipe_choice.choose(asked, info.name, network.variant, source, log)
-    choice = engine_choice.place(asked, placement, log)
+    choice = engine_choice.place(asked, share, log)
     checkpoints = asked.checkpoints
     built = fitted_network.fit(network, info, source, stem, size, log)
     output_check.check(network, built.config(network, len(info.classes)), info.name, log)
@@ -80,7 +80,7 @@ def _resolve(asked: Asked, placement: Placement, log: Log) -> Plan:
     config = built.config(network, len(data.classes))
     config = initialise.with_weights(config, source, data.classes, fitted, log)
     recipe_choice.check_loss(recipe, config)
-    ranks = max(placement.ranks, len(choice.engine.devices))
+    ranks = max(share.ranks, len(choice.engine.devices))
     process_group.check_batch(fitted.batch_size, ranks)
     output_check.check_single_image(config, fitted, ranks)
     choice = engine_choice.with_images(choice, data, fitted, log)

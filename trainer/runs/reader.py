@@ -18,7 +18,7 @@ from .annotations import notes_from
 from .ids import age_key, is_run, run_names
 from .liveness import infer_state
 from .lock import is_locked
-from .run import Run, number, summary
+from .run import RunSnapshot, number, summary
 from .states import ENDED
 from .tail import (
     Batch,
@@ -38,8 +38,8 @@ __all__ = [
     "LogTail",
     "MetricsTail",
     "NewestMetrics",
-    "Run",
     "RunCache",
+    "RunSnapshot",
     "infer_state",
     "last_log_lines",
 ]
@@ -52,12 +52,12 @@ CREATING_S = 10.0
 _FILES = ("run.json", "status.json", "notes.json")
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> RunSnapshot:
     """Return the run in the directory ``path``; never raises on what is in it, or when it is not there."""
     return _assemble(path, _load(str(path)))
 
 
-def list_runs(runs: Path) -> list[Run]:
+def list_runs(runs: Path) -> list[RunSnapshot]:
     """Return all runs in the folder ``runs``, newest first; none when it does not exist. UsageError when it cannot be
     read.
     """
@@ -71,7 +71,7 @@ class RunCache:
         self.runs = runs
         self._known: dict[str, _Files] = {}
 
-    def read(self) -> list[Run]:
+    def read(self) -> list[RunSnapshot]:
         """Return all runs, newest first, as they are now. Raises UsageError when the folder cannot be read."""
         found = {name: _load(f"{self.runs}/{name}", self._known.get(name)) for name in run_names(self.runs)}
         self._known = found
@@ -146,10 +146,10 @@ def _read_json(path: str) -> tuple[dict | None, str]:
     return (cleaned, "") if isinstance(cleaned, dict) else (None, "is damaged")
 
 
-def _assemble(path: Path, files: _Files) -> Run:
+def _assemble(path: Path, files: _Files) -> RunSnapshot:
     files, state, reason = _resolve_state(path, files)
     notes = notes_from(files.values[2])
-    return Run(path.name, path, _dict(files.values[0]), files.status, notes, state, reason, files.problems)
+    return RunSnapshot(path.name, path, _dict(files.values[0]), files.status, notes, state, reason, files.problems)
 
 
 def _resolve_state(path: Path, files: _Files) -> tuple[_Files, str, str]:

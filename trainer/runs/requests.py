@@ -18,7 +18,7 @@ from ..common import process
 from ..common.files import open_regular
 from .lock import is_locked
 from .reader import read_run
-from .run import Run
+from .run import RunSnapshot
 
 STOP = "stop"
 FINISH = "finish"
@@ -112,7 +112,7 @@ def _leave(path: Path, what: str) -> bool:
     return True
 
 
-def _terminate(run: Run) -> bool:
+def _terminate(run: RunSnapshot) -> bool:
     status = run.status
     if status.get("host") != process.host() or status.get("boot_id") != process.boot_id() or run.pid is None:
         return False

@@ -16,7 +16,7 @@ _PHASE = re.compile(r"epoch (\d{1,9}) of (\d{1,9})")
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSnapshot:
     """A run as it stood when it was read. All strings are cleaned for showing; missing figures are None.
 
     ``config`` is run.json and ``status`` status.json, each {} where it cannot be read; ``state`` is one of states.STATES;
@@ -159,7 +159,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def summary(run: Run) -> dict:
+def summary(run: RunSnapshot) -> dict:
     """Return a run as plain JSON-able data; the keys are documented in docs/run-directory.md and stay as they are."""
     created = run.created
     return {

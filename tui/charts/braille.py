@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .series import Curve, Floats
+from .series import Floats, PlottedCurve
 
 DOTS_ACROSS, DOTS_DOWN = 2, 4
 # Unicode, "Braille Patterns": the bit of each dot of a cell, by row and column.
@@ -40,7 +40,7 @@ class Stroke:
         return float(np.min(self.low[self.placed])), float(np.max(self.high[self.placed]))
 
 
-def logarithms(curve: Curve) -> Curve:
+def logarithms(curve: PlottedCurve) -> PlottedCurve:
     """Return log10 of the values; those that are not positive become gaps."""
 
     def log(values: Floats) -> Floats:
@@ -50,7 +50,7 @@ def logarithms(curve: Curve) -> Curve:
     # Of a row with values on both sides of zero the positive part is kept.
     low = np.where((curve.low <= 0) & (curve.high > 0), np.where(curve.mean > 0, curve.mean, curve.high), curve.low)
     mean = np.where((curve.mean <= 0) & (curve.high > 0), curve.high, curve.mean)
-    return Curve(curve.x, log(low), log(curve.high), log(mean), curve.spacing)
+    return PlottedCurve(curve.x, log(low), log(curve.high), log(mean), curve.spacing)
 
 
 def columns_of(x: Floats, low: float, high: float, columns: int) -> NDArray[np.int64]:
@@ -63,7 +63,7 @@ def columns_of(x: Floats, low: float, high: float, columns: int) -> NDArray[np.i
     return np.where(x < low, -1, np.where(x > high, columns, np.clip(found, 0, columns - 1)))
 
 
-def stroke(curve: Curve, low: float, high: float, columns: int) -> Stroke:
+def stroke(curve: PlottedCurve, low: float, high: float, columns: int) -> Stroke:
     """Return the curve between ``low`` and ``high`` of the x axis, smallest and largest value for each of ``columns``."""
     found_low, found_high = np.full(columns, np.nan), np.full(columns, np.nan)
     joined, placed = np.zeros(columns, dtype=bool), np.zeros(columns, dtype=bool)

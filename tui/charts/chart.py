@@ -14,7 +14,7 @@ from .braille import DOTS_ACROSS
 from .history import History
 from .markers import AXIS, BADGE, GUTTER, MUTED, SMALLEST, TITLE, Chart, ChartRow
 from .plot import PlotLayer, PlotPoint, Scene
-from .series import Curve
+from .series import PlottedCurve
 from .view import SPLITS, TITLES, ChartedRun, Curves, Limits, Readout, View
 
 ROOM = 0.06
@@ -28,7 +28,7 @@ class ChartLine:
 
     run: ChartedRun
     role: str
-    curve: Curve
+    curve: PlottedCurve
     best: tuple[float, float] | None = None
     """Place and height of the star, where this line has one."""
 

@@ -17,9 +17,9 @@ from ...trainer.analysis.curve_summary import (
     curve_summary_of,
     diverged_step,
 )
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from . import series
-from .series import Curve, Floats, Track
+from .series import Floats, PlottedCurve, Track
 from .view import AXES, METRICS, SPLITS, Curves
 
 
@@ -81,7 +81,7 @@ class History:
         """Place on an axis and accuracy of the best validation; None before the first one."""
         return (_number(self._best.get(axis)), _number(self._best.get("accuracy"))) if self._best else None
 
-    def curve(self, metric: str, split: str, axis: str) -> Curve:
+    def curve(self, metric: str, split: str, axis: str) -> PlottedCurve:
         """Return one curve; ``split`` is "train" or one of the evaluated ones."""
         if split != "train":
             return self.evals[split].curve(metric, axis)
@@ -90,7 +90,7 @@ class History:
             return read
         rest = self.sketch.curve(metric, axis)
         after = rest.x > read.x[-1] if len(read) else np.ones(len(rest), dtype=bool)
-        return Curve(
+        return PlottedCurve(
             np.concatenate([read.x, rest.x[after]]),
             np.concatenate([read.low, rest.low[after]]),
             np.concatenate([read.high, rest.high[after]]),
@@ -136,7 +136,7 @@ class History:
         values = values[np.isfinite(values)]
         return (values[np.arange(count) * len(values) // count] if len(values) > count else values).tolist()
 
-    def curve_summary(self, run: Run, evaluations: Evaluations) -> CurveSummary:
+    def curve_summary(self, run: RunSnapshot, evaluations: Evaluations) -> CurveSummary:
         """Summarise the run so far. ``evaluations`` may be further than the training records that were read so far."""
         step = self._sketched_step if self.diverged_step is None else self.diverged_step
         return curve_summary_of(run, self._course(), evaluations, step)

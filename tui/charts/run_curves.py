@@ -19,7 +19,7 @@ from ...trainer.common.number_text import percent
 from . import braille
 from .history import History
 from .plotext_chart import GAP, ChartData, Line
-from .series import Curve, Floats
+from .series import Floats, PlottedCurve
 from .view import TITLES
 
 EVALUATED = ("loss", "accuracy")
@@ -64,7 +64,7 @@ class Marks:
     diverged: float | None = None
 
 
-def reduce(curve: Curve, low: float, high: float, columns: int) -> Reduced:
+def reduce(curve: PlottedCurve, low: float, high: float, columns: int) -> Reduced:
     """Return the curve from ``low`` to ``high`` of the x axis in at most ``columns`` rows. No extreme is lost."""
     finite = np.isfinite(curve.low) & np.isfinite(curve.high)
     inside = finite & (curve.x >= low) & (curve.x <= high)
@@ -102,7 +102,11 @@ def chart_data(metric: str, runs: Sequence[PlottedRun], columns: int, *, empty: 
 
 
 def _lines(
-    metric: str, run: PlottedRun, curves: tuple[Curve, Curve], marked: Marks, place: tuple[float, float, int]
+    metric: str,
+    run: PlottedRun,
+    curves: tuple[PlottedCurve, PlottedCurve],
+    marked: Marks,
+    place: tuple[float, float, int],
 ) -> list[Line]:
     """Return the lines of one run."""
     slot, alone = run.slot, run.slot is None
@@ -124,7 +128,7 @@ def _lines(
     return lines
 
 
-def marks(metric: str, run: PlottedRun, train: Curve) -> Marks:
+def marks(metric: str, run: PlottedRun, train: PlottedCurve) -> Marks:
     """Return the single values of a metric."""
     gaps = np.flatnonzero(np.isinf(train.low))
     diverged = float(train.x[gaps[0]]) if metric == "loss" and len(gaps) else None
@@ -147,13 +151,13 @@ def best_point(points: Sequence[CurvePoint]) -> CurvePoint | None:
     return max(measured, key=lambda point: merit(point.accuracy, point.loss), default=None)
 
 
-def validation(metric: str, evaluations: Evaluations) -> Curve:
+def validation(metric: str, evaluations: Evaluations) -> PlottedCurve:
     """Return the validation curve of a metric, with gaps where it was no number."""
     points = [point for point in evaluations.points if math.isfinite(point.epoch)] if metric in EVALUATED else []
     points.sort(key=lambda point: point.epoch)
     values = np.array([getattr(point, metric) for point in points], dtype=np.float64)
     values = np.where(np.isfinite(values), values, np.inf)
-    return Curve(np.array([point.epoch for point in points], dtype=np.float64), values, values, values)
+    return PlottedCurve(np.array([point.epoch for point in points], dtype=np.float64), values, values, values)
 
 
 def as_dict(metric: str, run: PlottedRun, columns: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from . import markers
 from .view import ChartedRun
 
@@ -49,7 +49,7 @@ class RunSelection:
         marker = markers.marker(self._slots[run_id], "train", ascii) if run_id in self._slots else " "
         return marker + (PINNED if run_id == self.pinned else "")
 
-    def charted(self, runs: Sequence[Run], selected: str) -> tuple[ChartedRun, ...]:
+    def charted(self, runs: Sequence[RunSnapshot], selected: str) -> tuple[ChartedRun, ...]:
         """Return what to draw: the selected run first, then the pinned one and the marked ones, as far as they exist."""
         known = {run.id: run for run in runs}
         wanted = dict.fromkeys(name for name in (selected, self.pinned, *self.marked) if name in known)

@@ -24,7 +24,7 @@ _PLAIN_TYPES = frozenset((int, float, type(None)))
 
 
 @dataclass(frozen=True)
-class Curve:
+class PlottedCurve:
     """One metric over one axis, all of the same length (n,); ``spacing`` is the usual distance of two records."""
 
     x: Floats
@@ -117,7 +117,7 @@ class Track:
         """Memory that the columns take."""
         return sum(part.nbytes for part in (self._x, self._values, self._tail_x, self._tail))
 
-    def curve(self, metric: str, axis: str) -> Curve:
+    def curve(self, metric: str, axis: str) -> PlottedCurve:
         """Return one metric over an axis, in the order of the axis, without the records that lack either."""
         place = self.metrics.index(metric)
         x = self.axis(axis)
@@ -128,7 +128,7 @@ class Track:
         if len(x) > 1 and (np.diff(x) < 0).any():
             order = np.argsort(x, kind="stable")
             x, values = x[order], values[:, order]
-        return Curve(x, values[LOW], values[HIGH], values[MEAN], self._spacing(x))
+        return PlottedCurve(x, values[LOW], values[HIGH], values[MEAN], self._spacing(x))
 
     def _spacing(self, x: Floats) -> float:
         steps = np.diff(x[-_FOR_SPACING:])
@@ -177,7 +177,7 @@ def block_means(values: Floats, by: int) -> Floats:
     return np.where(count > 0, total, np.nan)
 
 
-def smoothed(curve: Curve, weight: float) -> Curve:
+def smoothed(curve: PlottedCurve, weight: float) -> PlottedCurve:
     """Return the exponential moving average of ``curve``; the past has the ``weight`` from one record to the next.
 
     That holds at the usual distance of two records; over a longer one the past counts less, weight^(distance / usual
@@ -194,7 +194,7 @@ def smoothed(curve: Curve, weight: float) -> Curve:
         added = np.where(finite, 1.0 - weight, 0.0)
         total = scan(keep, np.where(finite, curve.mean, 0.0) * added)
         average = np.where(finite, total / scan(keep, added), np.inf)
-    return Curve(curve.x, average, average, average, curve.spacing)
+    return PlottedCurve(curve.x, average, average, average, curve.spacing)
 
 
 def scan(keep: Floats, added: Floats) -> Floats:

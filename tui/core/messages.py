@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..launch.commands import Device, Preview
 from ..worker.process import Answer, HelperState
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class RunsRead(Message):
     """The runs folder was read and something changed; ``problem`` says why it could not be read."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[RunSnapshot, ...]
     problem: str = ""
 
     def can_replace(self, message: Message) -> bool:

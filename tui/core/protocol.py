@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ... import settings
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..charts.selection import RunSelection
 from ..runs.watcher import RunWatch
 from ..worker.process import Helper
@@ -40,7 +40,7 @@ class AppProtocol(Protocol):
     options: Options
     paths: AppPaths
     saved_state: SavedState
-    runs: tuple[Run, ...]
+    runs: tuple[RunSnapshot, ...]
     runs_problem: str
     run_selection: RunSelection
     helper: Helper

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import UsageError, WorkError
 from ...trainer.runs.annotations import Notes, check_tag, read_notes, write_notes
 from ...trainer.runs.ids import check_new_tags
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 
 Outcome = tuple[str, str]
 """What happened, and what went wrong ("" if nothing)."""
@@ -68,6 +68,6 @@ def annotate(path: Path, notes: Notes) -> Outcome:
     return _outcome(write, f"noted on {path.name}")
 
 
-def stop_all(runs: Iterable[Run]) -> list[str]:
+def stop_all(runs: Iterable[RunSnapshot]) -> list[str]:
     """Ask all these runs to stop; the problems."""
     return [problem for run in runs if (problem := stop(run.path)[1])]

@@ -17,7 +17,7 @@ from ... import machine
 from ...machine import Gpu
 from ...models.catalogue.share_text import share_text
 from ...trainer.common import process
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 from ..background_loop import BackgroundLoop
 from ..charts.sparkline import sparkline
@@ -57,7 +57,7 @@ class Readings:
     gpus: dict[int, tuple[float, ...]]
 
 
-def processes_of(runs: Iterable[Run]) -> frozenset[int]:
+def processes_of(runs: Iterable[RunSnapshot]) -> frozenset[int]:
     """Return the process ids of the runs that go on here, on this machine."""
     here = process.host()
     return frozenset(run.pid for run in runs if run.live and run.pid is not None and run.host == here)

@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 from ...trainer.common.number_text import percent
 from ...trainer.common.text_safe import clean, shorten
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 
 LONGEST = 120
 
 
-def ended(before: Iterable[Run], after: Iterable[Run]) -> list[Run]:
+def ended(before: Iterable[RunSnapshot], after: Iterable[RunSnapshot]) -> list[RunSnapshot]:
     """Return the runs that were alive and are over now."""
     alive = {run.id for run in before if run.live}
     return [run for run in after if run.id in alive and not run.live]
 
 
-def sentence(run: Run) -> str:
+def sentence(run: RunSnapshot) -> str:
     """Return the end of a run in a sentence: ``✓ lenet5 on digits finished: test accuracy 97.8 %``"""
     text = f"{STATES[run.state].symbol} {run.network or run.id} on {run.dataset or 'unknown data'} {run.state}"
     if run.error or run.reason:

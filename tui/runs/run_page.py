@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...trainer.common.text_safe import clean
 from ...trainer.config.recipe import renamed
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 
 STAGES = ("queued", "starting", "training", "testing", "finished")
@@ -27,7 +27,7 @@ MOST_ITEMS = 20
 LONG_NUMBER = 10_000
 
 
-def stages(run: Run) -> str:
+def stages(run: RunSnapshot) -> str:
     """Return the way of a run with the place where it is: ``✓ queued  [◐ starting: compiling]  training  testing
     finished``.
     """
@@ -46,7 +46,7 @@ def stages(run: Run) -> str:
     return "  ".join(words)
 
 
-def setup(run: Run) -> list[tuple[str, str]]:
+def setup(run: RunSnapshot) -> list[tuple[str, str]]:
     """Name and value of everything that decides a run, in sections; a section begins with (its name, "")."""
     rows = [("run", ""), *_head(run)]
     for part in PARTS:
@@ -60,7 +60,7 @@ def setup(run: Run) -> list[tuple[str, str]]:
     return [*rows, ("files", ""), *files(run.path)]
 
 
-def _head(run: Run) -> Iterator[tuple[str, str]]:
+def _head(run: RunSnapshot) -> Iterator[tuple[str, str]]:
     yield "id", run.id
     if run.created:
         yield "created", f"{run.created.astimezone():%Y-%m-%d %H:%M:%S}"

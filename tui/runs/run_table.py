@@ -8,7 +8,7 @@ from typing import Any
 
 from ...models.catalogue.share_text import share_text
 from ...trainer.common.number_text import clock, percent, percentage
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 from ..charts.sparkline import sparkline
 from ..charts.view import Curves
@@ -18,7 +18,7 @@ BAR_CELLS = 20
 CURVE_CELLS = 10
 
 
-def matching(runs: Sequence[Run], text: str) -> list[Run]:
+def matching(runs: Sequence[RunSnapshot], text: str) -> list[RunSnapshot]:
     """Return the runs that have every word of ``text`` in their id, network, data set, state, tags or remark."""
     words = text.lower().split()
     if not words:
@@ -26,18 +26,18 @@ def matching(runs: Sequence[Run], text: str) -> list[Run]:
     return [run for run in runs if all(word in _haystack(run) for word in words)]
 
 
-def _haystack(run: Run) -> str:
+def _haystack(run: RunSnapshot) -> str:
     return " ".join((run.id, run.network, run.dataset, run.state, *run.notes.tags, run.notes.remark)).lower()
 
 
-def progress_text(run: Run) -> str:
+def progress_text(run: RunSnapshot) -> str:
     """Return where a run stands: its epoch, what it is starting with, or the word for its state."""
     if run.state == "training" and run.epoch is not None and run.epochs is not None:
         return f"epoch {run.epoch}/{run.epochs}"
     return run.phase if run.state == "starting" and run.phase else run.state
 
 
-ORDERS: dict[str, Callable[[Run], Any]] = {
+ORDERS: dict[str, Callable[[RunSnapshot], Any]] = {
     "newest": lambda run: 0,
     "best accuracy": lambda run: math.inf if run.best_accuracy is None else -run.best_accuracy,
     "network": lambda run: run.network.lower(),
@@ -49,12 +49,12 @@ ORDERS: dict[str, Callable[[Run], Any]] = {
 """Names of the orders of the list and what each sorts by; within, the newest comes first."""
 
 
-def ordered(runs: Sequence[Run], order: str) -> list[Run]:
+def ordered(runs: Sequence[RunSnapshot], order: str) -> list[RunSnapshot]:
     """Return the runs, which come newest first, in an order; an unknown one is that in which they came."""
     return sorted(runs, key=ORDERS.get(order, ORDERS["newest"]))
 
 
-def cells(run: Run, sign: str = "", preview: RunPreview | None = None) -> tuple[str, ...]:
+def cells(run: RunSnapshot, sign: str = "", preview: RunPreview | None = None) -> tuple[str, ...]:
     """Return a run as the list shows it, in the order of COLUMNS. ``sign`` tells whether it is marked or pinned."""
     preview = preview or RunPreview()
     return (
@@ -81,7 +81,7 @@ def pace(images_per_s: float) -> str:
     return f"{images_per_s:.0f}" if images_per_s >= 10 else f"{images_per_s:.1f}"
 
 
-def tone(run: Run) -> str:
+def tone(run: RunSnapshot) -> str:
     """Return how a run is coloured; the sign and the word say the same."""
     if run.live:
         return "good"
@@ -96,7 +96,7 @@ def bar(part: float | None, cells: int = BAR_CELLS) -> str:
     return "█" * full + "░" * (cells - full) + f" {share_text(part)}"
 
 
-def headline(run: Run) -> str:
+def headline(run: RunSnapshot) -> str:
     """Return the state, phase, progress and time left in one line."""
     parts = [f"{STATES[run.state].symbol} {run.state}", "ended early, as asked" if run.ended_early else ""]
     if run.live:
@@ -109,7 +109,7 @@ def headline(run: Run) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def figures(run: Run, curves: Curves | None) -> str:
+def figures(run: RunSnapshot, curves: Curves | None) -> str:
     """Return the newest figures of a run in one line; what it came to stands first, because a narrow line ends early."""
     parts = []
     if run.best_accuracy is not None:

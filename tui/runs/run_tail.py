@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...trainer.analysis.curve_findings import Finding, diagnose_curve
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.tail import LogBatch, LogTail
 from ..background_loop import BREATH_S, BackgroundLoop
 from ..charts.followers import ALL_READ, OUTLINED, UNREAD, Follower, Followers
@@ -41,7 +41,7 @@ class _Followed:
 
     follower: Follower
     log: LogTail
-    told: Run | None = None
+    told: RunSnapshot | None = None
     known: tuple[int, int] = (UNREAD, -1)
     """Stage and version of the follower at the last look."""
     more: bool = False
@@ -57,10 +57,10 @@ class RunTail:
         self._followers = followers
         self._with_log = with_log
         self._every_s = every_s
-        self._loop: BackgroundLoop[Run | None] = BackgroundLoop(self._step, None)
+        self._loop: BackgroundLoop[RunSnapshot | None] = BackgroundLoop(self._step, None)
         self._followed: _Followed | None = None
 
-    def follow(self, run: Run | None) -> None:
+    def follow(self, run: RunSnapshot | None) -> None:
         """Follow this run from now on, as it stands; None: nothing. Another run is answered at once."""
         before = self._loop.wanted
         self._loop.want(run, at_once=(before and before.path) != (run and run.path))
@@ -76,7 +76,7 @@ class RunTail:
         finally:
             self._turn_to(None)
 
-    def _step(self, run: Run | None) -> float:
+    def _step(self, run: RunSnapshot | None) -> float:
         """Read on in the run and tell what is new; returns when to come again."""
         followed = self._turn_to(run.path if run else None)
         if run is None or followed is None:
@@ -102,7 +102,7 @@ class RunTail:
             self._followed = _Followed(self._followers.watch(path, whole=True), LogTail(path, LOG_BYTES))
         return self._followed
 
-    def _news(self, run: Run, follower: Follower, batch: LogBatch, restarted: bool) -> RunNews:
+    def _news(self, run: RunSnapshot, follower: Follower, batch: LogBatch, restarted: bool) -> RunNews:
         with follower.guard:
             evaluations, history, stage = follower.evaluations, follower.history, follower.stage
             summary = history.curve_summary(run, evaluations) if history is not None and stage >= OUTLINED else None
@@ -111,6 +111,6 @@ class RunTail:
         return RunNews(run.path, findings, per_class, test, tuple(batch.lines), batch.unfinished, restarted)
 
 
-def _differs(told: Run | None, run: Run, batch: LogBatch, stage: int) -> bool:
+def _differs(told: RunSnapshot | None, run: RunSnapshot, batch: LogBatch, stage: int) -> bool:
     """Return whether there is something to say although nothing was written: a bar that moved, or a run that ended."""
     return stage >= OUTLINED and (bool(batch.unfinished) or (told is not None and told.state != run.state))

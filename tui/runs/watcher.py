@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ...trainer.runs.reader import RunCache
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..background_loop import BackgroundLoop
 
 EVERY_S = 1.0
@@ -23,11 +23,13 @@ SHARE = 0.1
 class RunWatch:
     """Reads the folder again and again. ``on_runs`` gets the runs, newest first, and a problem or ""."""
 
-    def __init__(self, folder: Path, on_runs: Callable[[tuple[Run, ...], str], None], every_s: float = EVERY_S) -> None:
+    def __init__(
+        self, folder: Path, on_runs: Callable[[tuple[RunSnapshot, ...], str], None], every_s: float = EVERY_S
+    ) -> None:
         self._cache = RunCache(folder)
         self._on_runs = on_runs
         self._every_s = every_s
-        self._told: tuple[tuple[Run, ...], str] | None = None
+        self._told: tuple[tuple[RunSnapshot, ...], str] | None = None
         self._loop = BackgroundLoop(self._step, None)
 
     def nudge(self) -> None:
@@ -52,7 +54,7 @@ class RunWatch:
         took = time.monotonic() - begun
         return max(self._every_s, min(took / SHARE, LONGEST_S))
 
-    def _look(self, before: tuple[Run, ...]) -> tuple[tuple[Run, ...], str]:
+    def _look(self, before: tuple[RunSnapshot, ...]) -> tuple[tuple[RunSnapshot, ...], str]:
         """Return the runs as they are; the ones known before and the reason where the folder cannot be read."""
         try:
             return tuple(self._cache.read()), ""

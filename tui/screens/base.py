@@ -10,7 +10,7 @@ from textual.app import ComposeResult, SystemCommand
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings
 from ..core.key_bindings import Command
 from ..core.protocol import AppProtocol
@@ -54,7 +54,7 @@ class BaseScreen(Screen[None]):
 
     # What the app tells its screens
 
-    def runs_changed(self, runs: Sequence[Run]) -> None:
+    def runs_changed(self, runs: Sequence[RunSnapshot]) -> None:
         """Update what is shown: the runs on this machine changed."""
         self.update_status()
 

@@ -15,7 +15,7 @@ from textual.timer import Timer
 from ...errors import UsageError
 from ...models.catalogue import registry
 from ...models.catalogue.registry import STEMS, Variant
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings
 from ..core.screen_export import Export
 from ..networks.selection import NetworkSelection
@@ -168,7 +168,7 @@ class CatalogueScreen(BaseScreen):
         for panes in self.query(NetworkPanes):
             panes.helper_changed()
 
-    def runs_changed(self, runs: Sequence[Run]) -> None:
+    def runs_changed(self, runs: Sequence[RunSnapshot]) -> None:
         super().runs_changed(runs)
         for panes in self.query(NetworkPanes):
             panes.runs_changed(runs)

@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
@@ -24,7 +24,7 @@ class LeaveScreen(Dialog[str]):
 
     HEADING = "Quit"
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[RunSnapshot]) -> None:
         super().__init__()
         self._runs = list(runs)
 

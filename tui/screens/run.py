@@ -9,7 +9,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.widget import Widget
 
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 from ..charts.view import Curves
 from ..core import key_bindings, screen_export
@@ -56,7 +56,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
     def __init__(self, run_id: str) -> None:
         super().__init__()
         self.run_id = run_id
-        self._run: Run | None = None
+        self._run: RunSnapshot | None = None
         self._gone = False
         self._awaited = run_id not in {run.id for run in self.explorer.runs}
         """Whether the run was started just now, and the list of runs is yet to be read again."""
@@ -110,13 +110,13 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         return self.query_one(Tabs)
 
     @property
-    def selected(self) -> Run | None:
+    def selected(self) -> RunSnapshot | None:
         """The run that is shown, as it is or was."""
         return self._run
 
     # What is known
 
-    def runs_changed(self, runs: Sequence[Run]) -> None:
+    def runs_changed(self, runs: Sequence[RunSnapshot]) -> None:
         super().runs_changed(runs)
         found = next((run for run in runs if run.id == self.run_id), None)
         self._gone = found is None and bool(self._run)
@@ -217,7 +217,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             elif self._news is not None and isinstance(pane, LineView):
                 pane.set_lines(self._lines(pane.id or "", run, self._news))
 
-    def _lines(self, name: str, run: Run, news: RunNews) -> list[str]:
+    def _lines(self, name: str, run: RunSnapshot, news: RunNews) -> list[str]:
         if name == "log":
             return [*self._log, news.unfinished] if news.unfinished else self._log
         return classes.confusion_lines(classes.matrix(news.test), run.classes)

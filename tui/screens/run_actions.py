@@ -12,7 +12,7 @@ from textual import work
 from ...errors import UsageError
 from ...models.catalogue import registry
 from ...trainer.runs.annotations import Notes
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..core.messages import RunCommandDone
 from ..launch.form import LaunchRequest
 from ..runs import actions
@@ -21,7 +21,7 @@ from .base import BaseScreen
 from .confirm import ConfirmScreen
 from .run_notes import RunNotesScreen
 
-_APPLIES: Mapping[str, Callable[[Run], bool]] = {
+_APPLIES: Mapping[str, Callable[[RunSnapshot], bool]] = {
     "stop": lambda run: run.live and run.state != "queued",
     "keep_best": lambda run: run.state in ("starting", "training"),
     "skip": lambda run: run.state == "queued",
@@ -40,7 +40,7 @@ class RunActions(BaseScreen):
     """A screen with a run: ``selected``, and ``show_run`` to paint it again."""
 
     @property
-    def selected(self) -> Run | None:
+    def selected(self) -> RunSnapshot | None:
         """The run that commands concern; None where there is none."""
         return None
 
@@ -84,7 +84,7 @@ class RunActions(BaseScreen):
         self.app.push_screen(ConfirmScreen(f"{word} {run.id}?", detail, word.lower()), answered)
 
     @work(thread=True, group="control", exit_on_error=False, description="does something with a run")
-    def control(self, action: Callable[..., Outcome], run: Run, *arguments: object) -> None:
+    def control(self, action: Callable[..., Outcome], run: RunSnapshot, *arguments: object) -> None:
         """Do it in a thread; what came of it is told."""
         text, problem = action(run.path, *arguments)
         self.post_message(RunCommandDone(text, problem))
@@ -100,7 +100,7 @@ class RunActions(BaseScreen):
         if run is not None:
             self.app.push_screen(RunNotesScreen(run.id, run.notes, field), lambda notes: self._noted(run, notes))
 
-    def _noted(self, run: Run, notes: Notes | None) -> None:
+    def _noted(self, run: RunSnapshot, notes: Notes | None) -> None:
         if notes is not None and notes != run.notes:
             self.control(actions.annotate, run, notes)
 

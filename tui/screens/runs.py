@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 from ..charts.view import Curves
 from ..core import key_bindings, screen_export
@@ -69,7 +69,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._wanted = run_id
         self._timer: Timer | None = None
         self._previews: dict[str, RunPreview] = {}
-        self._known_rows: dict[str, tuple[tuple[Run, str, RunPreview | None], Row]] = {}
+        self._known_rows: dict[str, tuple[tuple[RunSnapshot, str, RunPreview | None], Row]] = {}
         self._watch = PreviewWatch(self._post_previews, explorer.followers)
         self._tail = RunTail(self._post_news, explorer.followers, with_log=False)
         # Held here, because to look for them at every key and every record costs more than what they do.
@@ -115,14 +115,14 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._machine.resume()
 
     @property
-    def selected(self) -> Run | None:
+    def selected(self) -> RunSnapshot | None:
         """The run under the cursor."""
         key = self.table.key
         return next((run for run in self.explorer.runs if run.id == key), None)
 
     # The list
 
-    def runs_changed(self, runs: Sequence[Run]) -> None:
+    def runs_changed(self, runs: Sequence[RunSnapshot]) -> None:
         super().runs_changed(runs)
         if not self.table.is_attached:
             return
@@ -156,7 +156,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
             return "no run has all these words"
         return "no runs; `t` on an architecture starts one"
 
-    def _row(self, run: Run) -> Row:
+    def _row(self, run: RunSnapshot) -> Row:
         sign = self.explorer.run_selection.sign(run.id, ascii=self.explorer.options.ascii)
         preview = self._previews.get(run.id)
         known = self._known_rows.get(run.id)
@@ -263,7 +263,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._headline.update(headline)
         self._figures.update(figures)
 
-    def _known(self, run: Run) -> Curves | None:
+    def _known(self, run: RunSnapshot) -> Curves | None:
         return next((self.charts.known(one) for one in self.charts.runs if one.path == run.path), None)
 
     @on(ChartGrid.Read)

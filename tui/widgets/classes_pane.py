@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from ...trainer.common.number_text import NONE, percentage
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..charts.sparkline import sparkline
 from ..core import screen_export
 from ..core.screen_export import Export
@@ -47,7 +47,7 @@ class ClassesPane(Vertical):
         """The rows."""
         return self.query_one(RowList)
 
-    def show(self, run: Run, news: RunNews) -> None:
+    def show(self, run: RunSnapshot, news: RunNews) -> None:
         """Show what is known of a run."""
         self._rows = classes.rows(run.classes, news.per_class, news.test)
         self._fill()

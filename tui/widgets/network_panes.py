@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from textual.widget import Widget
 
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..core.screen_export import Export
 from ..networks.selection import NetworkSelection
 from .pane import Pane
@@ -78,7 +78,7 @@ class NetworkPanes(Tabs):
             if isinstance(pane, Pane):
                 pane.helper_changed()
 
-    def runs_changed(self, runs: Sequence[Run]) -> None:
+    def runs_changed(self, runs: Sequence[RunSnapshot]) -> None:
         """Update what is shown: the runs on this machine changed."""
         pane = self.pane_of("runs")
         if isinstance(pane, Pane) and pane.is_mounted:

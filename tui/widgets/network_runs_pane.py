@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...trainer.common.number_text import percentage
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 from ..core import screen_export
 from ..core.screen_export import Export
@@ -51,14 +51,14 @@ class NetworkRunsPane(Pane):
     def fill(self, selection: NetworkSelection) -> None:
         self.runs_changed(self.explorer.runs)
 
-    def runs_changed(self, runs: Sequence[Run]) -> None:
+    def runs_changed(self, runs: Sequence[RunSnapshot]) -> None:
         """Update what is shown: the runs on this machine changed."""
         name = self.selection.network if self.selection else ""
         rows = [self._row(run) for run in runs if run.network == name]
         self.table.opens = bool(rows)
         self.table.set_rows(rows)
 
-    def _row(self, run: Run) -> Row:
+    def _row(self, run: RunSnapshot) -> Row:
         best, test = percentage(run.best_accuracy), percentage(run.test_accuracy)
         tone = run_table.tone(run)
         cells = (STATES[run.state].symbol, run.dataset, run_table.progress_text(run), best, test, run.id)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from textual.containers import Vertical
 from textual.widget import Widget
 
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..core.protocol import AppProtocol
 from ..core.screen_export import Export
 from ..networks import layer_tree
@@ -92,7 +92,7 @@ class Pane(Vertical):
         if self.waiting:
             self.wait(self.explorer.questions.waiting_words())
 
-    def runs_changed(self, runs: Sequence[Run]) -> None:
+    def runs_changed(self, runs: Sequence[RunSnapshot]) -> None:
         """Update what is shown: the runs on this machine changed."""
 
     def wait(self, words: str) -> None:

@@ -10,7 +10,7 @@ from textual.app import RenderResult
 from textual.widget import Widget
 
 from ...trainer.common.text_safe import shorten, width
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 from ..core.key_bindings import Command
 from ..worker.process import HelperState
@@ -18,7 +18,7 @@ from ..worker.process import HelperState
 SMALLEST = (60, 15)
 
 
-def runs_text(runs: Sequence[Run]) -> str:
+def runs_text(runs: Sequence[RunSnapshot]) -> str:
     """Return how many runs there are, and how many of them are alive, with sign and word: ``3 runs · ► 1 training``."""
     if not runs:
         return "no runs"

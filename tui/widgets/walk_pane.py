@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...models.catalogue.notes import quantity, shape_text
-from ...trainer.runs.run import Run
+from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import digits, layer_tree, quiz
@@ -55,7 +55,7 @@ class WalkPane(Pane):
         self.predicting = False
         self._position = [0, 0, 0]
         self._pixel_of: LayerNode | None = None
-        self._run: Run | None = None
+        self._run: RunSnapshot | None = None
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="walk-path")
