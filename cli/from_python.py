@@ -147,6 +147,8 @@ def _error(lines: list[str], code: int) -> Exception:
     if code != 2:
         return WorkError(text)
     field, colon, hint = text.partition(": ")
+    if field.startswith("--"):
+        field = field[2:].replace("-", "_")
     return UsageError(field, None, hint) if colon else UsageError("train", None, text)
 
 

@@ -82,7 +82,7 @@ def main() -> None:
     try:
         sys.exit(_run())
     except UsageError as error:
-        _complain(error)
+        _complain(_with_its_flag(error, sys.argv[1:]))
         sys.exit(2)
     except WorkError as error:
         _complain(error)
@@ -97,6 +97,16 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
         print(f"cnn-explorer: {error.strerror}", file=sys.stderr)
         sys.exit(1)
+
+
+def _with_its_flag(error: UsageError, words: list[str]) -> UsageError:
+    """Return the error with its field as the flag that was given, ``--lr`` for lr: a file has keys, and Python arguments."""
+    flag = "--" + error.field.replace("_", "-")
+    if not any(word.partition("=")[0] == flag for word in words):
+        return error
+    named = UsageError(flag, error.given, error.hint)
+    named.__cause__ = error.__cause__ or error  # a traceback that was asked for is the one of what went wrong
+    return named
 
 
 def _complain(error: Exception) -> None:

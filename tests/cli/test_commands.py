@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,6 +68,20 @@ def test_a_process_leaves_with_the_code_of_a_mistake() -> None:
     done = command("frobnicate")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("cnn-explorer: ") and done.stderr.count("\n") == 1
+
+
+def test_a_bad_value_is_told_under_the_flag_or_the_key_that_held_it(here: Here, tmp_path: Path) -> None:
+    def told(*words: str) -> str:
+        return here(*words).stderr.removeprefix("cnn-explorer: ")
+
+    file = tmp_path / "mine.toml"
+    file.write_text("[recipe]\nlr = -1\n")
+    assert told("train", "lenet", "--plan", "--lr", "-1").startswith("--lr: -1.0 must")
+    assert told("train", "lenet", "--plan", "--batch-size=0").startswith("--batch-size: 0 must")
+    assert told("show", "lenet", "--stem", "nope").startswith("--stem: 'nope' is unknown")
+    assert told("train", "lenet", "--plan", "--set", "lr=-2").startswith("lr: -2 must")
+    assert re.search(r"(?<!-)\blr: ", told("train", "lenet", "--plan", "--config", str(file)))
+    assert told("train", "nope", "--plan", "--lr", "0.1").startswith("network: 'nope'")
 
 
 def test_list_as_text_and_json_agree() -> None:
