@@ -26,8 +26,8 @@ from .trainer.launch.run_handle import Best, Curve, Records, Run, RunState
 if TYPE_CHECKING:
     from torch import nn
 
-    from .models.anatomy.inputs import InputSpec
-    from .models.anatomy.table_text import Anatomy, Row
+    from .models.anatomy.forward.inputs import InputSpec
+    from .models.anatomy.rows.table_text import Anatomy, Row
 
 __all__ = [
     "Anatomy",
@@ -55,7 +55,7 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that there
     def __getattr__(name):
         """Fetch the classes whose file loads torch when somebody asks for them."""
         if name in ("Anatomy", "Row"):
-            from .models.anatomy import table_text
+            from .models.anatomy.rows import table_text
 
             return getattr(table_text, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -184,8 +184,8 @@ def anatomy(
     """
     import torch
 
-    from .models.anatomy import external
-    from .models.anatomy.table_text import Anatomy
+    from .models.anatomy.outside import external
+    from .models.anatomy.rows.table_text import Anatomy
 
     inputs = () if input is None else _inputs(input)
     with torch.inference_mode(False):  # in inference mode torch does not show which operations run
@@ -204,7 +204,7 @@ def anatomy(
 
 def _inputs(given: Sequence[Any]) -> tuple[InputSpec, ...]:
     """Return the inputs that a shape, or several of them, stand for. UsageError for anything else."""
-    from .models.anatomy.inputs import InputSpec, parse_inputs
+    from .models.anatomy.forward.inputs import InputSpec, parse_inputs
 
     several = not isinstance(given, str) and isinstance(given, Iterable) and list(given)
     if not several or not all(isinstance(one, str | list | tuple) for one in several):
@@ -236,7 +236,7 @@ def _module(network: Any, shape: tuple[int, ...]) -> nn.Module:
     """
     from torch import nn
 
-    from .models.anatomy.traced import built
+    from .models.anatomy.outside.traced import built
     from .models.own import stored
 
     if isinstance(network, nn.Module):

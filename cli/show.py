@@ -19,10 +19,10 @@ from .output import AsJson, Force, Output, Traceback, written_to
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..models.anatomy.external import NetworkSpec, Traced
-    from ..models.anatomy.layer_table import Layer
-    from ..models.anatomy.memory import Memory
-    from ..models.anatomy.torchinfo_summary import TorchinfoSummary
+    from ..models.anatomy.outside.external import NetworkSpec, Traced
+    from ..models.anatomy.rows.layer_table import Layer
+    from ..models.anatomy.totals.memory import Memory
+    from ..models.anatomy.totals.torchinfo_summary import TorchinfoSummary
 
 SHOW_SCHEMA = 1
 MEMORY_BATCH = 64
@@ -105,7 +105,7 @@ def show(
         with written_to(output, force=force):
             show_weights(name, layers=layers, depth=depth, as_json=as_json)
         return
-    from ..models.anatomy import external
+    from ..models.anatomy.outside import external
     from ..models.catalogue.user_code import away_from_stdout
 
     with away_from_stdout():
@@ -126,7 +126,7 @@ def show(
     traced = summary = None
     columns: Sequence[str] = ()
     if "torchinfo" in wanted and not as_json:
-        from ..models.anatomy import torchinfo_summary
+        from ..models.anatomy.totals import torchinfo_summary
 
         columns = torchinfo_summary.parse_columns(torchinfo_columns)
         with away_from_stdout():
@@ -218,7 +218,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def print_layers(tree: Layer, depth: int, size_changes: bool) -> None:
     """Print the folded layer table, ``depth`` levels deep."""
-    from ..models.anatomy.table_text import NUMBERS, cells, columns
+    from ..models.anatomy.rows.table_text import NUMBERS, cells, columns
     from .tables import print_table
 
     print_table(columns(tree), cells(tree, depth, size_changes), numbers=NUMBERS, shrink="type")
@@ -233,7 +233,7 @@ def print_failure(tree: Layer, depth: int) -> None:
 
 def print_walk(tree: Layer) -> None:
     """Print every step of the first level, and each block below it once."""
-    from ..models.anatomy import layer_table
+    from ..models.anatomy.rows import layer_table
     from .tables import print_table
     from .walk_into import STEP_COLUMNS, step_rows
 
@@ -244,8 +244,8 @@ def print_walk(tree: Layer) -> None:
 def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     """Print sums, budget bars and the memory of training."""
     from ..machine import room_for_training
-    from ..models.anatomy.memory import largest_batch
-    from ..models.anatomy.table_text import field_text, parameters_text
+    from ..models.anatomy.rows.table_text import field_text, parameters_text
+    from ..models.anatomy.totals.memory import largest_batch
     from ..models.catalogue.notes import quantity
 
     print(f"{spec.name} for {_shape(spec.shape)}, batch {batch}")
@@ -274,7 +274,7 @@ def training_memories(spec: NetworkSpec) -> dict[str, Memory]:
     """Return the memory of a training step at batch 64 in both precisions; empty where training needs more than images."""
     if spec.takes_list or spec.inputs:
         return {}
-    from ..models.anatomy.memory import BYTES
+    from ..models.anatomy.totals.memory import BYTES
     from ..models.catalogue.user_code import silent
 
     found = {}
@@ -291,7 +291,8 @@ def training_memories(spec: NetworkSpec) -> dict[str, Memory]:
 
 def training_memory(spec: NetworkSpec, precision: str, batch: int) -> Memory:
     """Return the memory of a training step at ``batch`` images."""
-    from ..models.anatomy import counting, memory
+    from ..models.anatomy import counting
+    from ..models.anatomy.totals import memory
 
     return memory.training_memory(counting.on_meta(spec.make), spec.shape, batch, precision)
 
@@ -325,7 +326,7 @@ def bar(values: list[tuple[str, int]]) -> str:
 
 def print_torchinfo(summary: TorchinfoSummary, depth: int, columns: Sequence[str]) -> None:
     """Print torchinfo's own table, and how its totals compare with ours."""
-    from ..models.anatomy import torchinfo_summary
+    from ..models.anatomy.totals import torchinfo_summary
 
     print(torchinfo_summary.table_text(summary, depth, columns))
     print("\n".join(torchinfo_summary.explanation(summary)))
@@ -333,7 +334,8 @@ def print_torchinfo(summary: TorchinfoSummary, depth: int, columns: Sequence[str
 
 def show_as_dict(spec: NetworkSpec, traced: Traced, depth: int, batch: int) -> dict[str, Any]:
     """Return what `show --json` prints; documented in docs/json.md, stable under its schema number."""
-    from ..models.anatomy import layer_table, walk
+    from ..models.anatomy.rows import layer_table
+    from ..models.anatomy.words import walk
 
     tree = traced.tree
     folded = layer_table.fold(tree)
@@ -376,8 +378,8 @@ def compare(
     """Compare two to four networks side by side; of two also show the difference, by kind of layer."""
     if not 2 <= len(names) <= 4:
         raise UsageError("NAME", " ".join(names), "must be two to four networks")
-    from ..models.anatomy import compare as comparing
-    from ..models.anatomy import external
+    from ..models.anatomy.outside import external
+    from ..models.anatomy.totals import compare as comparing
     from ..models.catalogue.user_code import away_from_stdout
 
     stem = chosen_stem(stem, small)

@@ -8,8 +8,8 @@ from ..errors import UsageError, nearest
 from .tables import print_table
 
 if TYPE_CHECKING:
-    from ..models.anatomy.external import NetworkSpec
-    from ..models.anatomy.layer_table import Layer
+    from ..models.anatomy.outside.external import NetworkSpec
+    from ..models.anatomy.rows.layer_table import Layer
     from ..models.anatomy.values import Value
 
 STEP_COLUMNS = ("row", "step", "what happens", "output", "reads")
@@ -18,7 +18,7 @@ NUMBERS_SHOWN = 8
 
 def step_rows(layer: Layer, levels: int, indent: str = "") -> list[tuple[str, ...]]:
     """Return the steps inside a row, ``levels`` levels of them, as cells of the table."""
-    from ..models.anatomy import walk
+    from ..models.anatomy.words import walk
 
     inside = walk.within(layer)
     below = {child.id: child for child in inside.children}
@@ -35,7 +35,7 @@ def step_rows(layer: Layer, levels: int, indent: str = "") -> list[tuple[str, ..
 
 def print_row(spec: NetworkSpec, tree: Layer, wanted: str, at: str | None) -> None:
     """Print the steps inside a row, or one output value of a row that has none."""
-    from ..models.anatomy import walk
+    from ..models.anatomy.words import walk
 
     row = found(tree, wanted)
     opens_to_steps = at is None and row.children and walk.steps(row)

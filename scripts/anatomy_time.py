@@ -18,7 +18,11 @@ import sys
 
 MEASURE = """
 import json, resource, sys
-from cnn_explorer.models.anatomy import external, layer_table
+try:
+    from cnn_explorer.models.anatomy.outside import external
+    from cnn_explorer.models.anatomy.rows import layer_table
+except ImportError:  # an older version, in which they lay flat
+    from cnn_explorer.models.anatomy import external, layer_table
 from cnn_explorer.models.catalogue import registry
 names = sys.argv[1:] or list(registry.variants())
 def seconds(name):

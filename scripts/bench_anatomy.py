@@ -10,7 +10,8 @@ import statistics
 import sys
 import time
 
-from cnn_explorer.models.anatomy import external, layer_table
+from cnn_explorer.models.anatomy.outside import external
+from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.catalogue import registry
 
 

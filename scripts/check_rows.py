@@ -15,8 +15,9 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from cnn_explorer.models.anatomy import check, external, layer_table
 from cnn_explorer.models.anatomy.counting import count_parameters, on_meta
+from cnn_explorer.models.anatomy.outside import external
+from cnn_explorer.models.anatomy.rows import check, layer_table
 from cnn_explorer.models.catalogue import registry
 
 ORACLE = Path(__file__).resolve().parents[1] / "tests" / "models" / "oracle.json"

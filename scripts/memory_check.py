@@ -4,7 +4,7 @@ usage: python scripts/memory_check.py [NAME:BATCH ...]
 
 For each network, at two batch sizes and with two optimisers: the estimate, which comes from a step without memory; the
 peak that torch's own MemTracker counts in a real step; that of our own count of storages that are alive
-(models/anatomy/live_bytes.py); and the allocator's, which also sees what kernels take for themselves while they run.
+(models/anatomy/totals/live_bytes.py); and the allocator's, which also sees what kernels take for themselves while they run.
 Exit code 1 where the estimate is more than 5 % off MemTracker's.
 """
 
@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from cnn_explorer.models.anatomy import counting, memory
-from cnn_explorer.models.anatomy.live_bytes import LiveBytes
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.totals import memory
+from cnn_explorer.models.anatomy.totals.live_bytes import LiveBytes
 from cnn_explorer.models.catalogue import registry
 from torch import Tensor, nn
 from torch.distributed._tools.mem_tracker import MemTracker

@@ -20,7 +20,8 @@ from typing import Any
 from unittest import mock
 
 import torch
-from cnn_explorer.models.anatomy import counting, layer_table
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.dinat import DiNAT
 from cnn_explorer.models.swin import WindowAttention

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 from cnn_explorer.cli import main
-from cnn_explorer.models.anatomy import external
+from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.catalogue import registry
 
 ROOT = Path(__file__).resolve().parent.parent

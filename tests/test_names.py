@@ -65,7 +65,7 @@ EXCEPTIONS = {
     "SHARPNESS": "sharpness-aware minimisation is the method's own name",
     "BY_SHARPNESS": "sharpness-aware minimisation is the method's own name",
     "FORMS": "what version 0.1.0 called the stems, still read by `registry.build` and written by `list --json`",
-    "Memory": "the memory of one training step, in models/anatomy/memory.py",
+    "Memory": "the memory of one training step, in models/anatomy/totals/memory.py",
 }
 EXCEPTIONS_IN = {
     ("models/catalogue/registry.py", "form"): "the earlier name of `stem`, which `build` still takes",

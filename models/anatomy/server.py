@@ -27,7 +27,7 @@ from ..catalogue.user_code import describe, first_line, place
 
 NICENESS = 5
 """The person's typing matters more than a table that is about to appear."""
-LOADED_AT_ONCE = ("compare", "external", "formulas", "layer_table", "memory", "values", "walk")
+LOADED_AT_ONCE = ("totals.compare", "totals.memory", "outside.external", "words.formulas", "words.walk", "values")
 TRACED_AT_ONCE = "lenet5"
 LARGEST_BUILT = 160_000_000
 """Parameters of the largest network that is built with weights: 640 MB, for one arithmetic example."""
@@ -39,7 +39,8 @@ def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
 
     Of a network that breaks off it is the tree up to there, with the ``problem``.
     """
-    from . import external, layer_table
+    from .outside import external
+    from .rows import layer_table
 
     problem, remarks = "", ()
     try:
@@ -55,8 +56,9 @@ def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
 
 def memory(batch: int, **what: Any) -> dict[str, Any]:
     """Return the memory of training at ``batch`` images, with SGD with momentum, in each precision."""
-    from . import counting, external
-    from .memory import BYTES, training_memory
+    from . import counting
+    from .outside import external
+    from .totals.memory import BYTES, training_memory
 
     spec = external.network_spec(**_named(what))
     return {
@@ -68,7 +70,7 @@ def memory(batch: int, **what: Any) -> dict[str, Any]:
 
 def diff(older: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
     """Return what was added, removed or resized between two networks, and the summary of each."""
-    from . import compare
+    from .totals import compare
 
     before, after = _tree(older), _tree(newer)
     changes = [{**asdict(change), "verdict": change.verdict} for change in compare.difference(before, after)]
@@ -80,8 +82,10 @@ def diff(older: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
 
 def summaries(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
     """Return the figures of several networks, side by side."""
-    from . import compare, counting, external
-    from .memory import training_memory
+    from . import counting
+    from .outside import external
+    from .totals import compare
+    from .totals.memory import training_memory
 
     found = []
     for what in networks:
@@ -112,7 +116,7 @@ def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[
     """Return the network, the shape of its image, and mean and deviation of each channel where it was trained."""
     import torch
 
-    from . import external
+    from .outside import external
 
     spec = external.network_spec(**_named(json.loads(what)))
     network = built_with_seed(spec)
@@ -153,7 +157,7 @@ def as_input(image: list[list[int]], shape: tuple[int, ...], mean_and_std: tuple
 
 def torchinfo(depth: int, columns: list[str], **what: Any) -> dict[str, Any]:
     """Return torchinfo's own table at a depth and with the columns asked for, and how its totals compare with ours."""
-    from . import torchinfo_summary
+    from .totals import torchinfo_summary
 
     summary = _summarised(json.dumps(what, sort_keys=True))
     return {
@@ -166,7 +170,8 @@ def torchinfo(depth: int, columns: list[str], **what: Any) -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def _summarised(what: str) -> Any:
     """Return torchinfo's summary of a network; another depth or other columns need no other run."""
-    from . import external, torchinfo_summary
+    from .outside import external
+    from .totals import torchinfo_summary
 
     return torchinfo_summary.summarise(external.network_spec(**_named(json.loads(what))))
 
@@ -176,13 +181,14 @@ def _named(what: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tree(what: dict[str, Any]) -> Any:
-    from . import external
+    from .outside import external
 
     return external.anatomy_of(external.network_spec(**_named(what)))
 
 
 def _row(layer: Any) -> dict[str, Any]:
-    from . import formulas, values, walk
+    from . import values
+    from .words import formulas, walk
 
     own = {name: value for name, value in vars(layer).items() if name not in ("children", "layout", "layout_in")}
     broke_off = layer.executed and not layer.output

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import operations
-from .layer_table import Layer
-from .trace import Node, Recorder
+from .rows import operations
+from .rows.layer_table import Layer
+from .rows.trace import Node, Recorder
 
 Position = tuple[int, ...]
 

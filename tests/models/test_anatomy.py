@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from cnn_explorer.models.anatomy import counting, layer_table
-from cnn_explorer.models.anatomy.layer_table import Layer
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.rows import layer_table
+from cnn_explorer.models.anatomy.rows.layer_table import Layer
 from cnn_explorer.models.catalogue import registry
 from torch import Tensor, nn
 

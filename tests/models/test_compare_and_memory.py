@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.models.anatomy import compare, counting, layer_table, memory
-from cnn_explorer.models.anatomy.live_bytes import LiveBytes
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.rows import layer_table
+from cnn_explorer.models.anatomy.totals import compare, memory
+from cnn_explorer.models.anatomy.totals.live_bytes import LiveBytes
 from cnn_explorer.models.catalogue import lineage, registry
 from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.request import TrainRequest

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 import torch
 from cnn_explorer.models import layers
-from cnn_explorer.models.anatomy import counting, trace
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.rows import trace
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.catalogue.declaration import Declaration, Stage
 from sklearn.datasets import load_digits

@@ -14,7 +14,7 @@ import pytest
 import timm
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models.anatomy import external, sizes
+from cnn_explorer.models.anatomy.outside import external, sizes
 from torchvision import models as zoo
 
 

@@ -13,7 +13,8 @@ import cnn_explorer as cx
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models.anatomy import external, server
+from cnn_explorer.models.anatomy import server
+from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.planning import planner
 from cnn_explorer.tui.networks import layer_tree

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import torchvision
 from cnn_explorer.models import inception_v3
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import transplant
+from cnn_explorer.models.anatomy.saved_weights.transplant import transplant
 from cnn_explorer.models.catalogue import registry
 from support.same_function import assert_comparison_can_fail, assert_same_function, relative_difference
 from support.tensors import gradient, randomise

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from cnn_explorer.models.anatomy import layer_table
 from cnn_explorer.models.anatomy.fields import lines
 from cnn_explorer.models.anatomy.fields.receptive_field import ReceptiveField
-from cnn_explorer.models.anatomy.trace import trace
+from cnn_explorer.models.anatomy.rows import layer_table
+from cnn_explorer.models.anatomy.rows.trace import trace
 from einops import rearrange
 from support.gradient_probe import extent
 from torch import Tensor, nn

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from cnn_explorer.models.anatomy import check, counting, external, layer_table
-from cnn_explorer.models.anatomy.layer_table import Layer
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.outside import external
+from cnn_explorer.models.anatomy.rows import check, layer_table
+from cnn_explorer.models.anatomy.rows.layer_table import Layer
 from cnn_explorer.models.catalogue import registry
 from einops import rearrange
 from torch import Tensor, nn

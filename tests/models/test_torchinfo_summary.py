@@ -9,10 +9,10 @@ import pytest
 import torch
 import torchinfo
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models.anatomy import external
-from cnn_explorer.models.anatomy import torchinfo_summary as summaries
-from cnn_explorer.models.anatomy.external import NetworkSpec
-from cnn_explorer.models.anatomy.torchinfo_summary import TorchinfoSummary
+from cnn_explorer.models.anatomy.outside import external
+from cnn_explorer.models.anatomy.outside.external import NetworkSpec
+from cnn_explorer.models.anatomy.totals import torchinfo_summary as summaries
+from cnn_explorer.models.anatomy.totals.torchinfo_summary import TorchinfoSummary
 from cnn_explorer.models.catalogue import registry
 from support.families import FAMILIES
 from torch import Tensor, nn

@@ -14,10 +14,14 @@ import torchvision
 from cnn_explorer.cli import show
 from cnn_explorer.cli.list import as_dict as listed
 from cnn_explorer.cli.show import show_as_dict
-from cnn_explorer.models.anatomy import compare, counting, external, formulas, layer_table, server, table_text
-from cnn_explorer.models.anatomy import torchinfo_summary as torchinfo_summaries
-from cnn_explorer.models.anatomy.external import NetworkSpec
-from cnn_explorer.models.anatomy.layer_table import Layer
+from cnn_explorer.models.anatomy import counting, server
+from cnn_explorer.models.anatomy.outside import external
+from cnn_explorer.models.anatomy.outside.external import NetworkSpec
+from cnn_explorer.models.anatomy.rows import layer_table, table_text
+from cnn_explorer.models.anatomy.rows.layer_table import Layer
+from cnn_explorer.models.anatomy.totals import compare
+from cnn_explorer.models.anatomy.totals import torchinfo_summary as torchinfo_summaries
+from cnn_explorer.models.anatomy.words import formulas
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.catalogue.notes import count_text, quantity
 from cnn_explorer.tui.networks import layer_tree

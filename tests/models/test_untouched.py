@@ -12,8 +12,8 @@ import cnn_explorer as cx
 import numpy
 import pytest
 import torch
-from cnn_explorer.models.anatomy import external
-from cnn_explorer.models.anatomy.layer_table import analyse
+from cnn_explorer.models.anatomy.outside import external
+from cnn_explorer.models.anatomy.rows.layer_table import analyse
 from cnn_explorer.models.catalogue import registry
 from torch import nn
 

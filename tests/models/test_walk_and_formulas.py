@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cnn_explorer.models.anatomy import counting, formulas, layer_table, server, walk
-from cnn_explorer.models.anatomy.layer_table import Layer
+from cnn_explorer.models.anatomy import counting, server
+from cnn_explorer.models.anatomy.rows import layer_table
+from cnn_explorer.models.anatomy.rows.layer_table import Layer
+from cnn_explorer.models.anatomy.words import formulas, walk
 from cnn_explorer.models.catalogue import registry
 from torch import nn
 

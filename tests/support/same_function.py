@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from cnn_explorer.models.anatomy.transplant import Pair, named_weights, transplant
+from cnn_explorer.models.anatomy.saved_weights.transplant import Pair, named_weights, transplant
 from torch import Tensor, nn
 
 from .tensors import randomise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from cnn_explorer.models.anatomy.transplant import essential_shape, named_weights
+from cnn_explorer.models.anatomy.saved_weights.transplant import essential_shape, named_weights
 from torch import Tensor, nn
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from cnn_explorer.errors import UsageError
-from cnn_explorer.models.anatomy.transplant import depends_on_classes
+from cnn_explorer.models.anatomy.saved_weights.transplant import depends_on_classes
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.launch.execute import execute_run

@@ -23,7 +23,7 @@ import torchvision
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models import convnext, swin, vgg, vit
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.transplant import named_weights
+from cnn_explorer.models.anatomy.saved_weights.transplant import named_weights
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.batches.batches import InputTransform
 from cnn_explorer.trainer.config import run_config, weights_source

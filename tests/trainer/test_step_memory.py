@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from cnn_explorer.models.anatomy import counting, memory
-from cnn_explorer.models.anatomy.live_bytes import LiveBytes
+from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.totals import memory
+from cnn_explorer.models.anatomy.totals.live_bytes import LiveBytes
 from cnn_explorer.trainer.batches.batches import evaluation_batches, evaluation_size
 from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.config.run_config import RunConfig

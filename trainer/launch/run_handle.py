@@ -203,7 +203,7 @@ class Run:
         A network of your own is built by running the code in the run's directory: load only runs that you trust. Random
         states stay as they were. Raises WorkError where there is no such checkpoint yet or it cannot be read.
         """
-        from ...models.anatomy.untouched import random_state_kept
+        from ...models.anatomy.forward.untouched import random_state_kept
         from ..weights.weight_files import load_network
 
         with random_state_kept():

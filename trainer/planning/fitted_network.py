@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from ...errors import UsageError
-from ...models.anatomy import counting, traced
-from ...models.anatomy.inputs import InputSpec
-from ...models.anatomy.traced import RunSpec
-from ...models.anatomy.untouched import random_state_kept
+from ...models.anatomy import counting
+from ...models.anatomy.forward.inputs import InputSpec
+from ...models.anatomy.forward.untouched import random_state_kept
+from ...models.anatomy.outside import traced
+from ...models.anatomy.outside.traced import RunSpec
 from ...models.catalogue import registry, user_code
 from ...models.own import outside
 from ..common.progress import Log

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...errors import UsageError
-from ...models.anatomy.outputs import named_tensors
-from ...models.anatomy.traced import place_of_forward
-from ...models.anatomy.untouched import random_state_kept
+from ...models.anatomy.forward.outputs import named_tensors
+from ...models.anatomy.forward.untouched import random_state_kept
+from ...models.anatomy.outside.traced import place_of_forward
 from ...models.catalogue import registry, user_code
 from ..common.progress import Log
 from ..config.recipe import Recipe

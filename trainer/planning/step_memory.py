@@ -1,7 +1,7 @@
 """Memory of a run on one device: the update and the evaluation as they will be, run on tensors without memory.
 
 It is the trainer's own update that runs, so that the moving average, SAM's copy of the weights, parts of a batch, frozen
-weights and what an optimiser keeps and computes with are counted as they come (models/anatomy/live_bytes.py).
+weights and what an optimiser keeps and computes with are counted as they come (models/anatomy/totals/live_bytes.py).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ...models.anatomy.autocast import Autocast, keep_recurrent_layers
-from ...models.anatomy.live_bytes import LiveBytes
-from ...models.anatomy.memory import as_on_device
+from ...models.anatomy.totals.autocast import Autocast, keep_recurrent_layers
+from ...models.anatomy.totals.live_bytes import LiveBytes
+from ...models.anatomy.totals.memory import as_on_device
 from ..batches.batches import EVALUATION_PIXELS
 from ..config.run_config import RunConfig
 from ..loop.evaluate import scores_of

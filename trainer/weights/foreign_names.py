@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ...models.anatomy import transplant
-from ...models.anatomy.saved_weights import weight_fit, weight_pairs, weight_tables
+from ...models.anatomy.saved_weights import transplant, weight_fit, weight_pairs, weight_tables
 from ...models.catalogue import registry
 from ...models.own import outside
 from ..config.run_config import NetworkConfig

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ...errors import UsageError, WorkError
-from ...models.anatomy import transplant
+from ...models.anatomy.saved_weights import transplant
 from ...models.catalogue import registry
 from ...models.own import outside
 from ..config.recipe import OF_BACKBONE, Recipe, field_name

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError, WorkError
-from ...models.anatomy import counting, transplant
+from ...models.anatomy import counting
+from ...models.anatomy.saved_weights import transplant
 from ...models.catalogue import registry
 from . import checkpoint
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from ...catalogue import registry
-from .. import transplant
-from ..transplant import STATISTICS
-from . import weight_pairs, weight_tables
+from . import transplant, weight_pairs, weight_tables
+from .transplant import STATISTICS
 
 COUNTER = "num_batches_tracked"
 """A buffer that holds no weights: networks fit without it."""

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...catalogue.registry import Variant
-from .. import transplant
 from ..counting import on_meta
-from . import weight_tables
+from . import transplant, weight_tables
 
 MOST_NAMES = 4
 """So many networks of timm are tried whose names are like that of a network of the catalogue."""

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ..catalogue import user_code
-from .layer_table import Layer, tree_of
-from .trace import Recorder
-from .untouched import copied
+from ...catalogue import user_code
+from ..forward.untouched import copied
+from ..rows.layer_table import Layer, tree_of
+from ..rows.trace import Recorder
 
 aten = torch.ops.aten
 LARGEST_REPEATED = 200_000_000

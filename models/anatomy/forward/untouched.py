@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.overrides import TorchFunctionMode
 
-from ...errors import UsageError
-from ..catalogue import user_code
+from ....errors import UsageError
+from ...catalogue import user_code
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 

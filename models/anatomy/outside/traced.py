@@ -20,16 +20,16 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from ...errors import UsageError, WorkError
-from ..catalogue import user_code
+from ....errors import UsageError, WorkError
+from ...catalogue import user_code
+from ..counting import on_meta
+from ..forward.inputs import LARGEST_REAL as LARGEST_INPUTS
+from ..forward.inputs import InputSpec, tensors, weights_dtype
+from ..forward.outputs import describe_outputs, tensors_of
+from ..forward.untouched import check_followed, copied, random_state_kept
+from ..rows.layer_table import Layer, analyse_run
 from . import failure, sizes
-from .counting import on_meta
 from .failure import Failure
-from .inputs import LARGEST_REAL as LARGEST_INPUTS
-from .inputs import InputSpec, tensors, weights_dtype
-from .layer_table import Layer, analyse_run
-from .outputs import describe_outputs, tensors_of
-from .untouched import check_followed, copied, random_state_kept
 
 LARGEST_REAL = 500_000_000
 """Parameters of the largest network that is built with values: 2 GB."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import UsageError, nearest
+from ....errors import UsageError, nearest
 
 DTYPES = {
     name: getattr(torch, name)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from ..catalogue.frames import data_frame
-from ..catalogue.notes import quantity, shape_text
+from ...catalogue.frames import data_frame
+from ...catalogue.notes import quantity, shape_text
 from .layer_table import Layer, cut, fold, prune
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..axes.layout import Layout
+from ..rows.layer_table import Layer
 from . import ideas, phrases
-from .layer_table import Layer
-from .layout import Layout
 
 
 @dataclass(frozen=True)

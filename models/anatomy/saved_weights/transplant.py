@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .counting import on_meta
+from ..counting import on_meta
 
 STATISTICS = ("running_mean", "running_var")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .layer_table import Layer
-from .layout import Layout
+from ..axes.layout import Layout
+from ..rows.layer_table import Layer
 
 Describe = Callable[[Layer], str]
 

@@ -22,11 +22,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from ..axes.layout import Axes, Layouts
+from ..fields.receptive_field import ReceptiveField, ReceptiveFields
+from ..forward.outputs import tensors_of
 from . import operations
-from .fields.receptive_field import ReceptiveField, ReceptiveFields
-from .layout import Axes, Layouts
 from .operations import tensors_in
-from .outputs import tensors_of
 
 aten = torch.ops.aten
 
@@ -130,7 +130,7 @@ CLOSED = frozenset(
 )
 """Classes without submodules that do one thing, which has a phrase of its own: nothing inside them is a row."""
 
-KNOWN = (__name__.rsplit(".", 2)[0] + ".", "torchvision.", "timm.", "einops.")
+KNOWN = (__name__.rsplit(".", 3)[0] + ".", "torchvision.", "timm.", "einops.")
 """Whose classes of these names are meant."""
 
 

@@ -23,14 +23,14 @@ from torchinfo.enums import ColumnSettings, RowSettings, Units
 from torchinfo.formatting import FormattingOptions
 from torchinfo.layer_info import LayerInfo, prod
 
-from ...errors import UsageError, nearest
-from ..catalogue import user_code
-from ..catalogue.notes import quantity
-from .counting import on_meta
-from .external import NetworkSpec, anatomy_of
-from .inputs import tensors
-from .trace import multiply_adds
-from .untouched import random_state_kept
+from ....errors import UsageError, nearest
+from ...catalogue import user_code
+from ...catalogue.notes import quantity
+from ..counting import on_meta
+from ..forward.inputs import tensors
+from ..forward.untouched import random_state_kept
+from ..outside.external import NetworkSpec, anatomy_of
+from ..rows.trace import multiply_adds
 
 aten = torch.ops.aten
 SOFTMAX = (aten._softmax, aten._safe_softmax)

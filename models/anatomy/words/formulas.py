@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .layer_table import Layer
+from ..rows.layer_table import Layer
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ...errors import UsageError, nearest
+from ....errors import UsageError, nearest
 
 IMAGE = (3, 224, 224)
 CLIP_SIZE = (112, 112)

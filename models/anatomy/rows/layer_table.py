@@ -14,11 +14,11 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ...errors import UsageError
-from .counting import on_meta
-from .layout import Axes, Layout, shuffles, summary
+from ....errors import UsageError
+from ..axes.layout import Axes, Layout, shuffles, summary
+from ..counting import on_meta
+from ..forward.untouched import copied, random_state_kept
 from .trace import Node, trace
-from .untouched import copied, random_state_kept
 from .weight_ledger import RowWeights, WeightLedger
 
 SCHEMA = 1
@@ -284,7 +284,7 @@ def _meaning(axes: Axes | None) -> Layout | None:
     return None if axes is None else summary(axes)
 
 
-PACKAGE = __name__.rsplit(".", 2)[0] + "."
+PACKAGE = __name__.rsplit(".", 3)[0] + "."
 
 
 def origin_of(module: nn.Module) -> str:
@@ -451,7 +451,7 @@ def from_dict(data: dict[str, Any]) -> Layer:
 
 def analyse_variant(name: str, stem: str | None = None, batch: int = 1, **arguments: Any) -> Layer:
     """Return the layer tree of a catalogue network; ``arguments`` as for ``registry.build``."""
-    from ..catalogue import registry
+    from ...catalogue import registry
 
     variant = registry.find(name)
     channels = arguments.get("in_channels") or variant.counts(stem).input[0]

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ...errors import UsageError, nearest
-from ..catalogue import registry, user_code
-from ..own import own_files, stored
+from ....errors import UsageError, nearest
+from ...catalogue import registry, user_code
+from ...own import own_files, stored
+from ..counting import on_meta
+from ..forward.inputs import InputSpec, parse_inputs, parse_shape
+from ..forward.untouched import random_state_kept
+from ..rows.layer_table import Layer, analyse_run
 from . import torchvision_names, traced
-from .counting import on_meta
-from .inputs import InputSpec, parse_inputs, parse_shape
-from .layer_table import Layer, analyse_run
 from .traced import CannotRun, RunSpec, Traced
-from .untouched import random_state_kept
 
 __all__ = [
     "CannotRun",
