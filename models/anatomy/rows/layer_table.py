@@ -15,7 +15,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ....errors import UsageError
-from ..axes.layout import Axes, Layout, shuffles, summary
+from ..axes.factors import Axes
+from ..axes.layout import Layout, shuffles, summary
 from ..counting import on_meta
 from ..forward.untouched import copied, random_state_kept
 from .trace import Node, trace

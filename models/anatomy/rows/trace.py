@@ -22,7 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from ..axes.layout import Axes, Layouts
+from ..axes.factors import Axes
+from ..axes.tracked import Layouts
 from ..fields.receptive_field import ReceptiveField, ReceptiveFields
 from ..forward.outputs import tensors_of
 from . import operations

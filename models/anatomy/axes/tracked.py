@@ -1,0 +1,66 @@
+"""What is known of the axes of each tensor of one run, carried on from call to call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from . import rules_computing, rules_moving
+from .factors import Axes, one_factor, unknown
+from .rules import Rule, by_shape
+
+IMAGE = {3: "chw", 4: "bchw", 5: "bcthw"}
+RULES: dict[str, Rule] = {**rules_moving.RULES, **rules_computing.RULES}
+
+
+class Layouts:
+    """Knows what the axes of each tensor of one run mean."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Axes] = {}
+        self._alive: list[Any] = []  # so that an id never names two tensors
+
+    def begin(self, images: list[Any]) -> None:
+        """Start with the images, channels first."""
+        for image in images:
+            names = IMAGE.get(image.ndim)
+            if names:
+                axes = tuple(one_factor(name, size) for name, size in zip(names, image.shape, strict=True))
+                self._set(image, axes)
+
+    def of(self, tensor: Tensor) -> Axes | None:
+        """Return the axes of a tensor; None for weights and what is made of them alone."""
+        return self._known.get(id(tensor))
+
+    def same(self, tensor: Tensor, other: Tensor) -> None:
+        """Take for ``other`` what is known of ``tensor``, whose values it has."""
+        axes = self._known.get(id(tensor))
+        if axes is not None:
+            self._set(other, axes)
+
+    def _set(self, tensor: Tensor, axes: Axes) -> None:
+        self._known[id(tensor)] = axes
+        self._alive.append(tensor)
+
+    def note(self, name: str, args: tuple, kwargs: dict, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        """Follow one call from the tensors that it read to those that it made."""
+        known = self._known
+        first = next((tensor for tensor in inputs if id(tensor) in known), None)
+        if first is None:
+            return
+        rule = RULES.get(name)
+        for number, output in enumerate(outputs):
+            shape = output.shape
+            if rule is not None:
+                try:
+                    axes = rule(known, args, kwargs, shape, number)
+                except (KeyError, IndexError, TypeError, ValueError):
+                    axes = None
+                if axes is None or len(axes) != len(shape):
+                    axes = tuple(map(unknown, shape))
+            elif len(inputs) == 1 and first.shape == shape:
+                axes = known[id(first)]
+            else:
+                axes = by_shape(known, inputs, shape)
+            self._set(output, axes)
