@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..models.anatomy.outside.external import NetworkSpec, Traced
-    from ..models.anatomy.rows.layer_table import Layer
+    from ..models.anatomy.rows.layer import Layer
     from ..models.anatomy.totals.memory import Memory
     from ..models.anatomy.totals.torchinfo_summary import TorchinfoSummary
 
@@ -233,11 +233,11 @@ def print_failure(tree: Layer, depth: int) -> None:
 
 def print_walk(tree: Layer) -> None:
     """Print every step of the first level, and each block below it once."""
-    from ..models.anatomy.rows import layer_table
+    from ..models.anatomy.rows import folding
     from .tables import print_table
     from .walk_into import STEP_COLUMNS, step_rows
 
-    print_table(STEP_COLUMNS, step_rows(layer_table.fold(tree), levels=2), numbers=("row",), shrink="what happens")
+    print_table(STEP_COLUMNS, step_rows(folding.fold(tree), levels=2), numbers=("row",), shrink="what happens")
     print()
 
 
@@ -334,12 +334,12 @@ def print_torchinfo(summary: TorchinfoSummary, depth: int, columns: Sequence[str
 
 def show_as_dict(spec: NetworkSpec, traced: Traced, depth: int, batch: int) -> dict[str, Any]:
     """Return what `show --json` prints; documented in docs/json.md, stable under its schema number."""
-    from ..models.anatomy.rows import layer_table
+    from ..models.anatomy.rows import folding, layer_json
     from ..models.anatomy.words import walk
 
     tree = traced.tree
-    folded = layer_table.fold(tree)
-    earlier = layer_table.as_in_schema_1(folded)
+    folded = folding.fold(tree)
+    earlier = layer_json.as_in_schema_1(folded)
     return {
         "schema": SHOW_SCHEMA,
         "name": spec.name,
@@ -356,9 +356,9 @@ def show_as_dict(spec: NetworkSpec, traced: Traced, depth: int, batch: int) -> d
         "receptive_field": tree.receptive_field,
         "global": tree.is_global,
         "memory": {key: asdict(memory) for key, memory in training_memories(spec).items()},
-        "layers": layer_table.as_dict(layer_table.cut(earlier, depth)),
+        "layers": layer_json.as_dict(folding.cut(earlier, depth)),
         "walk": [asdict(step) for step in walk.steps(earlier)],
-        "rows": layer_table.as_dict(layer_table.cut(folded, depth)),
+        "rows": layer_json.as_dict(folding.cut(folded, depth)),
         "steps": [asdict(step) for step in walk.steps(folded)],
     }
 

@@ -9,7 +9,7 @@ from .tables import print_table
 
 if TYPE_CHECKING:
     from ..models.anatomy.outside.external import NetworkSpec
-    from ..models.anatomy.rows.layer_table import Layer
+    from ..models.anatomy.rows.layer import Layer
     from ..models.anatomy.values import Value
 
 STEP_COLUMNS = ("row", "step", "what happens", "output", "reads")

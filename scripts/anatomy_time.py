@@ -20,14 +20,15 @@ MEASURE = """
 import json, resource, sys
 try:
     from cnn_explorer.models.anatomy.outside import external
-    from cnn_explorer.models.anatomy.rows import layer_table
+    from cnn_explorer.models.anatomy.rows.folding import fold
 except ImportError:  # an older version, in which they lay flat
-    from cnn_explorer.models.anatomy import external, layer_table
+    from cnn_explorer.models.anatomy import external
+    from cnn_explorer.models.anatomy.layer_table import fold
 from cnn_explorer.models.catalogue import registry
 names = sys.argv[1:] or list(registry.variants())
 def seconds(name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    layer_table.fold(external.anatomy_of(external.network_spec(name)))
+    fold(external.anatomy_of(external.network_spec(name)))
     return resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
 for name in names[:3]:
     seconds(name)

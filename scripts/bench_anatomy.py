@@ -11,13 +11,13 @@ import sys
 import time
 
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows import layer_table
+from cnn_explorer.models.anatomy.rows import folding
 from cnn_explorer.models.catalogue import registry
 
 
 def seconds(name: str) -> float:
     begun = time.perf_counter()
-    layer_table.fold(external.anatomy_of(external.network_spec(name)))
+    folding.fold(external.anatomy_of(external.network_spec(name)))
     return time.perf_counter() - begun
 
 

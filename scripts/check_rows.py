@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cnn_explorer.models.anatomy.counting import count_parameters, on_meta
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows import check, layer_table
+from cnn_explorer.models.anatomy.rows import check, folding
 from cnn_explorer.models.catalogue import registry
 
 ORACLE = Path(__file__).resolve().parents[1] / "tests" / "models" / "oracle.json"
@@ -28,9 +28,7 @@ def wrong_with(name: str, expected: dict[str, tuple[int, int | None]]) -> list[s
     spec = external.network_spec(name)
     tree = external.anatomy_of(spec)
     found = [f"{problem.rule}: {problem.row}: {problem.words}" for problem in check.problems(tree)]
-    found += (
-        [f"folded {p.rule}: {p.row}: {p.words}" for p in check.problems(layer_table.fold(tree))] if not found else []
-    )
+    found += [f"folded {p.rule}: {p.row}: {p.words}" for p in check.problems(folding.fold(tree))] if not found else []
     if name in expected:
         parameters, macs = expected[name]
         if tree.parameters != parameters or macs not in (None, tree.macs):

@@ -40,7 +40,7 @@ def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
     Of a network that breaks off it is the tree up to there, with the ``problem``.
     """
     from .outside import external
-    from .rows import layer_table
+    from .rows import folding, layer_json
 
     problem, remarks = "", ()
     try:
@@ -50,8 +50,8 @@ def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
         if error.tree is None:
             raise
         tree, problem = error.tree, str(error)
-    row = _row(layer_table.fold(tree) if folded else tree)
-    return {"schema": layer_table.SCHEMA, "tree": row, "problem": problem, "remarks": list(remarks)}
+    row = _row(folding.fold(tree) if folded else tree)
+    return {"schema": layer_json.SCHEMA, "tree": row, "problem": problem, "remarks": list(remarks)}
 
 
 def memory(batch: int, **what: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .rows import operations
-from .rows.layer_table import Layer
+from .rows.layer import Layer
 from .rows.trace import Node, Recorder
 
 Position = tuple[int, ...]

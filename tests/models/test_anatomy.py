@@ -9,8 +9,8 @@ import pytest
 import torch
 import torchvision
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.rows import layer_table
-from cnn_explorer.models.anatomy.rows.layer_table import Layer
+from cnn_explorer.models.anatomy.rows import folding, layer_json, layer_table
+from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
 from torch import Tensor, nn
 
@@ -176,7 +176,7 @@ def test_weights_used_without_their_module_do_not_count_as_idle() -> None:
 
 
 def test_equal_blocks_fold_and_keep_the_last_receptive_field() -> None:
-    folded = layer_table.fold(layer_table.analyse_variant("resnet50"))
+    folded = folding.fold(layer_table.analyse_variant("resnet50"))
     stage = row(folded, "stage3")
     assert [(child.times, child.parameters) for child in stage.children][1][0] == 5
     assert stage.children[-1].receptive_field == stage.receptive_field
@@ -184,16 +184,16 @@ def test_equal_blocks_fold_and_keep_the_last_receptive_field() -> None:
 
 
 def test_only_rows_that_change_the_size_survive_the_filter() -> None:
-    kept = layer_table.prune(layer_table.analyse_variant("resnet18"), lambda layer: layer.changes_size)
+    kept = folding.prune(layer_table.analyse_variant("resnet18"), lambda layer: layer.changes_size)
     leaves = [layer for _, layer in kept.walk() if not layer.children]
     assert leaves and all(layer.changes_size for layer in leaves)
     assert "stage1" not in {layer.name for _, layer in kept.walk()}
 
 
 def test_depth_cut_and_json_round_trip() -> None:
-    layer = layer_table.cut(layer_table.analyse_variant("resnet18", stem="small"), 2)
+    layer = folding.cut(layer_table.analyse_variant("resnet18", stem="small"), 2)
     assert max(depth for depth, _ in layer.walk()) == 2
-    assert layer_table.from_dict(json.loads(json.dumps(layer_table.as_dict(layer)))) == layer
+    assert layer_json.from_dict(json.loads(json.dumps(layer_json.as_dict(layer)))) == layer
 
 
 def test_the_random_state_is_left_alone() -> None:

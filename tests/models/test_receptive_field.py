@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from cnn_explorer.models.anatomy.fields import lines
 from cnn_explorer.models.anatomy.fields.receptive_field import ReceptiveField
 from cnn_explorer.models.anatomy.rows import layer_table
+from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.rows.trace import trace
 from einops import rearrange
 from support.gradient_probe import extent
@@ -323,10 +324,10 @@ def test_fields_of_the_catalogue(variant: str, name: str, size: int, is_global: 
     assert (layer.receptive_field, layer.is_global, layer.field_unknown) == (size, is_global, "")
 
 
-TREES: dict[str, layer_table.Layer] = {}
+TREES: dict[str, Layer] = {}
 
 
-def _tree(variant: str) -> layer_table.Layer:
+def _tree(variant: str) -> Layer:
     if variant not in TREES:
         TREES[variant] = layer_table.analyse_variant(variant)
     return TREES[variant]

@@ -13,8 +13,8 @@ import torch
 import torchvision
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows import check, layer_table
-from cnn_explorer.models.anatomy.rows.layer_table import Layer
+from cnn_explorer.models.anatomy.rows import check, folding, layer_table
+from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
 from einops import rearrange
 from torch import Tensor, nn
@@ -195,7 +195,7 @@ def test_layers_of_torch_show_nothing_inside() -> None:
 
 
 def test_equal_blocks_fold_and_chain() -> None:
-    folded = layer_table.fold(layer_table.analyse_variant("resnet50"))
+    folded = folding.fold(layer_table.analyse_variant("resnet50"))
     stage = next(row for row in folded.children if row.name == "stage3")
     first, others = stage.children
     assert (others.times, others.reads, others.in_turn) == (5, (first.id,), True)
@@ -211,7 +211,7 @@ def test_equal_branches_fold_where_all_read_the_same() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.cat([part(x) for part in self.parts], 1)
 
-    branch, concat = layer_table.fold(analysed(Wide, (3, 4, 4))).children
+    branch, concat = folding.fold(analysed(Wide, (3, 4, 4))).children
     assert (branch.times, branch.in_turn, branch.reads) == (4, False, (0,))
     assert concat.reads == (branch.id,) * 4
 
@@ -251,7 +251,7 @@ SAMPLE = (
 @pytest.mark.parametrize("name", [name for name in SAMPLE if name in registry.variants()])
 def test_rows_of_the_catalogue_chain(name: str) -> None:
     tree = layer_table.analyse_variant(name)
-    assert check.problems(tree) == [] and check.problems(layer_table.fold(tree)) == []
+    assert check.problems(tree) == [] and check.problems(folding.fold(tree)) == []
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_rows_of_the_catalogue_chain(name: str) -> None:
 )
 def test_rows_of_other_networks_chain(name: str) -> None:
     tree = external.anatomy_of(external.network_spec(f"torchvision:{name}"))
-    assert check.problems(tree) == [] and check.problems(layer_table.fold(tree)) == []
+    assert check.problems(tree) == [] and check.problems(folding.fold(tree)) == []
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ from cnn_explorer.cli.show import show_as_dict
 from cnn_explorer.models.anatomy import counting, server
 from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.anatomy.outside.external import NetworkSpec
-from cnn_explorer.models.anatomy.rows import layer_table, table_text
-from cnn_explorer.models.anatomy.rows.layer_table import Layer
+from cnn_explorer.models.anatomy.rows import folding, layer_json, table_text
+from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.totals import compare
 from cnn_explorer.models.anatomy.totals import torchinfo_summary as torchinfo_summaries
 from cnn_explorer.models.anatomy.words import formulas
@@ -111,7 +111,7 @@ def test_frozen_weights_are_parameters_that_do_not_learn() -> None:
     assert (table["input"]["params"], table["input"]["learning"]) == ("11.2 M", "1.03 k")
     assert table["relu"]["learning"] == ""
     assert table_text.columns(taken_apart(torchvision.models.resnet18, (3, 224, 224))) == table_text.COLUMNS
-    through_json = layer_table.from_dict(json.loads(json.dumps(layer_table.as_dict(tree))))
+    through_json = layer_json.from_dict(json.loads(json.dumps(layer_json.as_dict(tree))))
     assert [layer.trainable for _, layer in through_json.walk()] == [layer.trainable for _, layer in tree.walk()]
 
 
@@ -224,7 +224,7 @@ def test_untying_weights_is_no_change_of_size() -> None:
 
 def test_shared_and_repeated_blocks_fold_only_with_their_like() -> None:
     block = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU())
-    folded = layer_table.fold(taken_apart(lambda: nn.Sequential(*[block] * 4)))
+    folded = folding.fold(taken_apart(lambda: nn.Sequential(*[block] * 4)))
     assert [(layer.times, layer.weights_of) for layer in folded.children] == [(1, ""), (3, "0")]
     assert sum(layer.own_parameters * layer.times for layer in folded.children) == folded.parameters
 

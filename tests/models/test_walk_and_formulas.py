@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from cnn_explorer.models.anatomy import counting, server
-from cnn_explorer.models.anatomy.rows import layer_table
-from cnn_explorer.models.anatomy.rows.layer_table import Layer
+from cnn_explorer.models.anatomy.rows import folding, layer_table
+from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.words import formulas, walk
 from cnn_explorer.models.catalogue import registry
 from torch import nn
 
 
 def test_a_walk_hands_shapes_on_without_a_gap() -> None:
-    steps = walk.steps(layer_table.fold(layer_table.analyse_variant("resnet18")))
+    steps = walk.steps(folding.fold(layer_table.analyse_variant("resnet18")))
     assert [step.name for step in steps] == ["stem", "stage1", "stage2", "stage3", "stage4", "pool", "head"]
     for before, after in itertools.pairwise(steps):
         assert before.after == after.before

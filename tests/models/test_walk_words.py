@@ -10,7 +10,7 @@ import torchvision
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.anatomy.rows import layer_table
-from cnn_explorer.models.anatomy.rows.layer_table import Layer
+from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.words import formulas, walk
 from cnn_explorer.models.catalogue import registry
 from torch import Tensor, nn

@@ -26,7 +26,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class LayerNode:
-    """A row of the tree; see models/anatomy/rows/layer_table.py for the meaning. Shapes are without the batch axis.
+    """A row of the tree; see models/anatomy/rows/layer.py for the meaning. Shapes are without the batch axis.
 
     ``key`` is unique in its tree: a bare operation has the name of the module it runs in. The network itself has
     ``remarks``, and a ``problem`` where its run broke off.

@@ -19,7 +19,8 @@ from ...own import own_files, stored
 from ..counting import on_meta
 from ..forward.inputs import InputSpec, parse_inputs, parse_shape
 from ..forward.untouched import random_state_kept
-from ..rows.layer_table import Layer, analyse_run
+from ..rows.layer import Layer
+from ..rows.layer_table import analyse_run
 from . import torchvision_names, traced
 from .traced import CannotRun, RunSpec, Traced
 

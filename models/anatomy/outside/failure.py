@@ -18,7 +18,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from ...catalogue import user_code
 from ..forward.untouched import copied
-from ..rows.layer_table import Layer, tree_of
+from ..rows.layer import Layer
+from ..rows.layer_tree import tree_of
 from ..rows.trace import Recorder
 
 aten = torch.ops.aten

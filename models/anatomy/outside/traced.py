@@ -27,7 +27,8 @@ from ..forward.inputs import LARGEST_REAL as LARGEST_INPUTS
 from ..forward.inputs import InputSpec, tensors, weights_dtype
 from ..forward.outputs import describe_outputs, tensors_of
 from ..forward.untouched import check_followed, copied, random_state_kept
-from ..rows.layer_table import Layer, analyse_run
+from ..rows.layer import Layer
+from ..rows.layer_table import analyse_run
 from . import failure, sizes
 from .failure import Failure
 

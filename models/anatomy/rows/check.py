@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .layer_table import Layer
+from .layer import Layer
 
 GROWS = frozenset(
     [

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ...catalogue.frames import data_frame
 from ...catalogue.notes import quantity, shape_text
-from .layer_table import Layer, cut, fold, prune
+from .folding import cut, fold, prune
+from .layer import Layer
 
 if TYPE_CHECKING:
     import pandas

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ..rows.layer_table import Layer
+from ..rows.layer import Layer
 from .memory import Memory
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..rows.layer_table import Layer
+from ..rows.layer import Layer
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..rows.layer_table import Layer
+from ..rows.layer import Layer
 from .phrases import attention_text, in_catalogue, kernel_of, of_one_row, shape_size, times_text
 
 MOST_IDEAS, MOST_PARTS = 3, 6

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..axes.layout import Layout
-from ..rows.layer_table import Layer
+from ..rows.layer import Layer
 
 Describe = Callable[[Layer], str]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..axes.layout import Layout
-from ..rows.layer_table import Layer
+from ..rows.layer import Layer
 from . import ideas, phrases
 
 

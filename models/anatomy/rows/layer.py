@@ -1,0 +1,96 @@
+"""One row of the layer table with all rows below it: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..axes.layout import Layout
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of the layer table.
+
+    ``name``: qualified name of the module ("" is the network; an operation carries the name of the module it runs in).
+    ``kind``: "module" or "operation" (a sum of branches, a concatenation, a product, a matrix product of attention).
+    Shapes keep the batch axis. ``parameters`` and ``macs`` include what is below. ``output_bytes``: size of the output.
+    ``receptive_field``: image pixels a side along paths without a global operation, None where there is none or where
+    ``field_unknown`` says why it cannot be told; ``is_global``: some path reaches every place. ``depth``: layers with
+    weights on the longest path from the image, gates left out. ``executed`` is False for parts that do not run in eval
+    mode (auxiliary heads).
+    ``times``: how many equal neighbours this row stands for after folding. ``failed``: the run broke off here.
+
+    ``parameters`` are all values of the row's weights, those that are used twice once; ``frozen`` of them do not learn,
+    and ``shared`` of them belong to an earlier row too, ``weights_of``, and are counted there: the whole is the sum of
+    what each row has of its own.
+
+    ``id``: number of the row, unique in its tree, 0 for the network, -1 for what did not run. ``reads``: for each input
+    the id of the row that made it: one of the same level, or the row around for what came in from outside; None for what
+    is made of weights alone. ``outputs``: the shapes of all outputs, where there is more than one. ``returned``: the row
+    around hands on what this one makes. ``layout`` and ``layout_in``: what the axes of the output and of the first input
+    mean. ``runs``: of a part that did not run in eval mode, "training" where it runs in training, "never" where not.
+
+    ``origin``: the Python module of the class. ``base``: the layer of torch.nn that it is or is derived from.
+
+    A folded row has the id and the reads of the first of its neighbours. Each of the others reads the one before it where
+    the first reads (``in_turn``), or they all read the same. Who reads any of them reads the folded row.
+    """
+
+    name: str
+    kind: str
+    type: str
+    inputs: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+    output_bytes: int
+    receptive_field: int | None
+    is_global: bool
+    depth: int
+    settings: dict[str, Any]
+    executed: bool
+    times: int
+    children: tuple[Layer, ...]
+    frozen: int = 0
+    shared: int = 0
+    weights_of: str = ""
+    failed: bool = False
+    id: int = -1
+    reads: tuple[int | None, ...] = ()
+    outputs: tuple[tuple[int, ...], ...] = ()
+    returned: bool = False
+    layout: Layout | None = None
+    layout_in: Layout | None = None
+    runs: str = ""
+    in_turn: bool = False
+    origin: str = ""
+    base: str = ""
+    field_unknown: str = ""
+
+    @property
+    def trainable(self) -> int:
+        """How many of the parameters learn."""
+        return self.parameters - self.frozen
+
+    @property
+    def own_parameters(self) -> int:
+        """The parameters without those that an earlier row has counted."""
+        return self.parameters - self.shared
+
+    @property
+    def short_name(self) -> str:
+        """The last part of the qualified name."""
+        return self.name.rsplit(".", 1)[-1]
+
+    @property
+    def changes_size(self) -> bool:
+        """Whether the output differs in shape from the first input."""
+        return not self.inputs or self.inputs[0] != self.output
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Layer]]:
+        """Yield this row and all below it, with their depths, in order of execution."""
+        yield depth, self
+        for child in self.children:
+            yield from child.walk(depth + 1)
