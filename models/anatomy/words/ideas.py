@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..rows.layer import Layer
-from .phrases import attention_text, in_catalogue, kernel_of, of_one_row, shape_size, times_text
+from .phrases import in_catalogue, of_one_row
+from .phrases_of_layers import attention_text
+from .quantities import kernel_of, shape_size, times_text
 
 MOST_IDEAS, MOST_PARTS = 3, 6
 

@@ -1,0 +1,94 @@
+"""Phrases of arithmetic without a layer: sums and products of branches, averages over axes, products of matrices."""
+
+from __future__ import annotations
+
+from ..rows.layer import Layer
+from .quantities import Describe, shape_size, times_text
+
+
+def _mean(layer: Layer) -> str:
+    """Say over what an average or a sum runs, by the axes that are gone."""
+    words = {
+        "mean": "averages",
+        "sum": "adds up",
+        "amax": "keeps the maximum of",
+        "max": "keeps the maximum of",
+        "amin": "keeps the minimum of",
+        "min": "keeps the minimum of",
+        "norm": "takes the length of",
+    }
+    word = words.get(layer.type, layer.type)
+    before, over = layer.layout_in, layer.settings.get("dim")
+    if before is None or over is None or "?" in before.axes:
+        return f"{word} {times_text(layer.inputs[0][1:])} values, {times_text(layer.output[1:]) or '1'} left"
+    places = over if isinstance(over, tuple | list) else (over,)
+    gone = [before.axes[place] for place in places if -len(before.axes) <= place < len(before.axes)]
+    if gone and set(gone) <= {"rows", "columns", "tokens", "frames"}:
+        whole = set(gone) >= {"rows", "columns"} or "tokens" in gone
+        return f"{word} each channel over {'all places' if whole else 'the ' + ' and '.join(gone)}"
+    if gone == ["channels"]:
+        return f"{word} the channels of each place"
+    return f"{word} the {' and '.join(gone) or 'values'}"
+
+
+def _by(layer: Layer) -> str | None:
+    number = layer.settings.get("by")
+    return None if number is None else f"{number:.4g}"
+
+
+def _sum(layer: Layer) -> str:
+    if (number := _by(layer)) is not None:
+        return f"adds {number}"
+    if "learned" in layer.settings:
+        return "adds a learned table"
+    return "adds a tensor to itself" if len(layer.inputs) < 2 else "adds two branches"
+
+
+def _difference(layer: Layer) -> str:
+    if (number := _by(layer)) is not None:
+        return f"takes the difference with {number}"
+    return "subtracts a learned table" if "learned" in layer.settings else "subtracts one branch from the other"
+
+
+def _product(layer: Layer) -> str:
+    if (number := _by(layer)) is not None:
+        return f"multiplies every value by {number}"
+    if "learned" in layer.settings:
+        return "multiplies by a learned scale"
+    if len(layer.inputs) > 1 and layer.inputs[0] != layer.inputs[1]:
+        smaller = min(layer.inputs, key=lambda shape: shape_size(shape))
+        return f"multiplies by {times_text(smaller[1:] or smaller)} factors"
+    return "multiplies two branches, value by value"
+
+
+def _quotient(layer: Layer) -> str:
+    number = _by(layer)
+    return f"divides by {number}" if number is not None else "divides value by value"
+
+
+def _matmul(layer: Layer) -> str:
+    if layer.layout is not None and "keys" in layer.layout.axes:
+        return f"compares {layer.output[-2]} places with {layer.output[-1]}: queries · keys"
+    if "learned" in layer.settings:
+        return f"weighs values by a learned matrix, {layer.output[-1]} results"
+    return f"multiplies two matrices, {times_text(layer.output[-2:])} results"
+
+
+def _softmax(layer: Layer) -> str:
+    return (
+        f"turns each {layer.output[-1]} scores into shares that sum to 1"
+        if (layer.settings.get("dim") in (-1, len(layer.output) - 1, None))
+        else "turns scores into shares that sum to 1"
+    )
+
+
+PHRASES: dict[str, Describe] = {
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "norm"), _mean),
+    **dict.fromkeys(("Softmax", "softmax"), _softmax),
+    "+": _sum,
+    "−": _difference,
+    "×": _product,
+    "÷": _quotient,
+    "matmul": _matmul,
+    "einsum": lambda layer: f"multiplies and adds up by the rule {layer.settings.get('equation', '')}".rstrip(),
+}
