@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..axes.layout import Layout
 from ..rows.layer import Layer
 from . import ideas, phrases
+from .change import change
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def phrase(layer: Layer) -> str:
     if own is not None:
         return own
     if layer.kind == "operation":
-        return f"computes {layer.type}; {ideas.change(layer)}"
+        return f"computes {layer.type}; {change(layer)}"
     inside = [child for child in layer.children if child.executed]
     if len(inside) == 1 and ideas.idea_of(layer) is None:
         return phrase(inside[0])
