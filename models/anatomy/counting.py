@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..catalogue.declaration import Stage
+from .meta.meta_device import Meta
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Count:
 
 def on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     """Build a network without memory and without touching the random state."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    with torch.random.fork_rng(devices=[]), Meta("meta"):
         network = build()
     if isinstance(network, nn.Module):
         network.built_by = build  # pyright: ignore[reportArgumentType]  for what needs values (known_values.py)

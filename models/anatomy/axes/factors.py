@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 Factor = tuple[str, int, int, Any]
@@ -39,6 +40,7 @@ def labels(axis: Axis) -> set[str]:
     return {factor[0] for factor in axis}
 
 
+@lru_cache(maxsize=4096)
 def resized(axis: Axis, size: int) -> Axis:
     """Return an axis after a window, a slice or a padding changed its length: the same meaning, another size."""
     if size_of(axis) == size:
@@ -57,6 +59,7 @@ def resized(axis: Axis, size: int) -> Axis:
     return unknown(size)
 
 
+@lru_cache(maxsize=4096)
 def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
     """Return the axes of a tensor that is read in the same order with another shape."""
     left = [factor for axis in axes for factor in axis if factor[1] != 1]

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..meta import known_shapes
+from ..meta.meta_device import Meta
+
 COUNTED = {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool}
 MOST = 2**22
 """Values of the largest table that is computed."""
@@ -67,7 +70,7 @@ def tables_of(network: nn.Module) -> dict[int, Tensor]:
     build = getattr(network, "built_by", None)
     if build is None:
         return {}
-    with torch.random.fork_rng(devices=[]), torch.device("meta"), _Values():
+    with torch.random.fork_rng(devices=[]), Meta("meta", sees_all=True), _Values():
         again = build()
     found = {}
     for module, other in zip(network.modules(), again.modules(), strict=False):
@@ -109,7 +112,7 @@ class _Values(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        made = func(*args, **kwargs)
+        made, _ = known_shapes.run(func, args, kwargs)
         outputs = list(made) if isinstance(made, list | tuple) else [made]
         first = outputs[0] if outputs else None
         if isinstance(first, Tensor) and first.dtype in COUNTED and first.is_meta and first.numel() <= MOST:

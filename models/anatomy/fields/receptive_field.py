@@ -72,7 +72,9 @@ class ReceptiveFields(Tracked):
         seen = self.seen(tensor)
         if seen is None:
             return None
-        return ReceptiveField(*seen.field, seen.is_global, seen.depth, seen.unknown)
+        if seen.told is None:
+            seen.told = ReceptiveField(*seen.field, seen.is_global, seen.depth, seen.unknown)
+        return seen.told
 
     def note(self, packet: Any, args: tuple, kwargs: dict, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         """Follow one operation from the tensors that it read to those that it made."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,16 +38,17 @@ class Seen:
     """What the values of one tensor depend on: the sum of its ``terms``.
 
     ``is_global``: besides, some path reached every place. ``before``: what entered the operation; its field stays where
-    no local term is left.
+    no local term is left. ``told``: the same in figures, once somebody asked.
     """
 
-    __slots__ = ("_field", "before", "depth", "is_global", "terms", "unknown")
+    __slots__ = ("_field", "before", "depth", "is_global", "terms", "told", "unknown")
 
     def __init__(
         self, terms: tuple[Term, ...], is_global: bool, depth: int, before: Sequence[Seen] = (), unknown: str = ""
     ) -> None:
         self.terms, self.is_global, self.depth, self.before, self.unknown = terms, is_global, depth, before, unknown
         self._field: tuple[int, int] | None = None
+        self.told: Any = None
 
     @property
     def field(self) -> tuple[int, int]:

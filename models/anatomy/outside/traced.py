@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from ....errors import UsageError, WorkError
 from ...catalogue import user_code
 from ..counting import on_meta
+from ..forward.garbage import search_put_off
 from ..forward.inputs import LARGEST_REAL as LARGEST_INPUTS
 from ..forward.inputs import InputSpec, tensors, weights_dtype
 from ..forward.outputs import describe_outputs, tensors_of
@@ -140,8 +141,9 @@ def run(spec: RunSpec, batch: int, work: Work, needs_values: Callable[[nn.Module
 
 
 def _run(spec: RunSpec, batch: int, work: Work, needs_values: Callable[[nn.Module], bool] | None) -> Ran:
-    network = build(spec)
-    done, error = _attempt(spec, network, batch, "meta", work)
+    with search_put_off():
+        network = build(spec)
+        done, error = _attempt(spec, network, batch, "meta", work)
     if error is None and not (needs_values is not None and needs_values(network)):
         return Ran(network, done, "meta")
     if error is not None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..forward.untouched import random_state_kept
+from ..meta.known_shapes import KnownShapes
 from .layer import Layer
 
 
@@ -47,7 +48,7 @@ def _ran_in_training(
         if name in names
     ]
     try:
-        with random_state_kept(), torch.no_grad():
+        with random_state_kept(), torch.no_grad(), KnownShapes():
             network.train()(*(torch.cat((one, one)) for one in tensors))
     except Exception:  # it may want targets, or refuse this image in training: nothing is known then
         return None

@@ -15,6 +15,19 @@ from .trace import Node
 from .weight_ledger import RowWeights, WeightLedger
 
 PACKAGE = __name__.rsplit(".", 3)[0] + "."
+SETTINGS = (
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "num_heads",
+    "num_groups",
+    "normalized_shape",
+    "p",
+    "rate",
+    "pattern",
+)
 
 
 def tree_of(root: Node, network: nn.Module) -> Layer:
@@ -32,7 +45,7 @@ def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger)
         children += [
             _idle(f"{prefix}{name}", child, ledger)
             for name, child in module.named_children()
-            if f"{prefix}{name}" not in ran and not any(id(weight) in used for weight in child.parameters())
+            if f"{prefix}{name}" not in ran and used.isdisjoint(ledger.weights(child))
         ]
     if module is not None:
         ledger.enter(node.name, module)
@@ -106,24 +119,20 @@ def _idle(name: str, module: nn.Module, ledger: WeightLedger) -> Layer:
     )
 
 
+@cache
+def _settings_of_class(kind: type) -> tuple[str, ...]:
+    """Return the settings that are more than plain attributes of a layer: of its class, or made by its __getattr__."""
+    if kind.__getattr__ is not nn.Module.__getattr__:  # pyright: ignore[reportFunctionMemberAccess]
+        return SETTINGS
+    return tuple(name for name in SETTINGS if hasattr(kind, name))
+
+
 def layer_settings(module: nn.Module) -> dict[str, Any]:
     """Return the kernel, stride, padding, dilation, groups and the like of one layer, as far as it has them."""
-    names = (
-        "kernel_size",
-        "stride",
-        "padding",
-        "dilation",
-        "groups",
-        "num_heads",
-        "num_groups",
-        "normalized_shape",
-        "p",
-        "rate",
-        "pattern",
-    )
+    own, of_class = vars(module), _settings_of_class(type(module))
     found = {}
-    for name in names:
-        value = getattr(module, name, None)
+    for name in SETTINGS:
+        value = getattr(module, name, None) if name in of_class else own.get(name)
         if isinstance(value, torch.Size):
             value = tuple(value)
         if isinstance(value, int | float | str | tuple) and not isinstance(value, bool):

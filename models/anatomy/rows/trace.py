@@ -20,16 +20,17 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
 from ..axes.factors import Axes
 from ..axes.tracked import Layouts
 from ..fields.receptive_field import ReceptiveField, ReceptiveFields
 from ..forward.outputs import tensors_of
+from ..meta import known_shapes
 from . import operations
 from .operations import tensors_in
 
 aten = torch.ops.aten
+DisableTorchFunction = torch._C.DisableTorchFunction
 
 
 @dataclass(eq=False)
@@ -68,12 +69,6 @@ class Node:
         return self.outputs[0] if self.outputs else ()
 
 
-def _deform_conv_macs(args: tuple, output: Tensor) -> int:
-    """Count multiply-adds of a deformable convolution, one kernel window for each output value: the counter has no rule."""
-    weight = args[1]
-    return output.numel() * weight[0].numel()
-
-
 def _same(x: Tensor) -> Tensor:
     return torch.empty_like(x)
 
@@ -98,8 +93,6 @@ def _fits(packet: Any, args: tuple) -> bool:
     """Return whether the shapes of an operation that takes a shortcut fit: of the others PyTorch has seen to that."""
     return packet is not aten.native_layer_norm or args[0].shape[-len(args[1]) :] == tuple(args[1])
 
-
-EXTRA_RULES: dict[str, Callable[[tuple, Tensor], int]] = {"torchvision::deform_conv2d": _deform_conv_macs}
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 CLOSED = frozenset(
@@ -200,8 +193,11 @@ class _Operations(TorchDispatchMode):
         kwargs = kwargs or {}
         packet = func._overloadpacket
         shortcut = SHAPE_PRESERVING.get(packet)
-        output = shortcut(args[0]) if shortcut and args[0].is_meta and _fits(packet, args) else func(*args, **kwargs)
-        self.recorder.note(packet, args, kwargs, output)
+        if shortcut and args[0].is_meta and _fits(packet, args):
+            output, macs = shortcut(args[0]), 0
+        else:
+            output, macs = known_shapes.run(func, args, kwargs)
+        self.recorder.note(packet, args, kwargs, output, macs)
         return output
 
 
@@ -253,25 +249,32 @@ class Recorder:
             tensors = tensors_in(args)
             if kwargs:
                 tensors += tensors_in(kwargs)
-            if not name:
-                self.root.inputs = tuple(tuple(t.shape) for t in tensors)
-                self.root.reads = (None,) * len(tensors)
-                self._busy += self._plain[id(module)]
-                self.root.layouts = (self.layouts.of(tensors[0]) if tensors else None, None)
-                return
-            parent = self.stack[-1]
-            self.count += 1
-            node = Node(name, type(module).__name__, True, self.count, parent, parent.level + 1, module=module)
-            self._read(node, tensors)
-            node.entered = {id(tensor) for tensor in tensors}
-            node.macs = -self.macs
-            parent.children.append(node)
-            self.stack.append(node)
-            self._busy += self._plain[id(module)]
+            with DisableTorchFunction():  # what is asked of a tensor here is no call of the network
+                self._enter(name, module, tensors)
 
         return enter
 
+    def _enter(self, name: str, module: nn.Module, tensors: list[Tensor]) -> None:
+        self._busy += self._plain[id(module)]
+        if not name:
+            self.root.inputs = tuple(tuple(t.shape) for t in tensors)
+            self.root.reads = (None,) * len(tensors)
+            self.root.layouts = (self.layouts.of(tensors[0]) if tensors else None, None)
+            return
+        parent = self.stack[-1]
+        self.count += 1
+        node = Node(name, type(module).__name__, True, self.count, parent, parent.level + 1, module=module)
+        self._read(node, tensors)
+        node.entered = {id(tensor) for tensor in tensors}
+        node.macs = -self.macs
+        parent.children.append(node)
+        self.stack.append(node)
+
     def _after(self, module: nn.Module, args: tuple, output: Any) -> Any:
+        with DisableTorchFunction():
+            return self._leave(module, output)
+
+    def _leave(self, module: nn.Module, output: Any) -> Tensor | None:
         node = self.stack[-1]
         self._busy -= self._plain[id(module)]
         if node is self.root:
@@ -298,7 +301,7 @@ class Recorder:
                 self._made[id(tensor)] = (tensor, node)
             elif tensor is output:
                 other = tensor.detach()
-                self.layouts.same(tensor, other)
+                self._alias(tensor, other)
                 self._made[id(other)] = (other, node)
                 return other
         return None
@@ -436,7 +439,7 @@ class Recorder:
         self._read(node, inputs)
         self._wrote(node, tensors_in(results))
 
-    def note(self, packet: Any, args: tuple, kwargs: dict, output: Any) -> None:
+    def note(self, packet: Any, args: tuple, kwargs: dict, output: Any, macs: int) -> None:
         """Follow one basic operation; one that no call in Python announced (of compiled code) is a row as well."""
         tensors = tensors_in(output)
         if not tensors:
@@ -444,9 +447,11 @@ class Recorder:
         inputs = tensors_in(args)
         if kwargs:
             inputs += tensors_in(tuple(kwargs.values()))
-        self.used |= {id(t) for t in inputs} & self.weights
+        weights = self.weights
+        for tensor in inputs:
+            if id(tensor) in weights:
+                self.used.add(id(tensor))
         self.fields.note(packet, args, kwargs, inputs, tensors)
-        macs = multiply_adds(packet, args, kwargs, output)
         self.macs += macs
         if not self._busy:
             name = packet._qualified_op_name.split("::")[-1]
@@ -534,14 +539,6 @@ def _join(first: Node, second: Node) -> None:
     if first.type != second.type:
         second.type = "rearrange"
         second.settings = {}
-
-
-def multiply_adds(packet: Any, args: tuple, kwargs: dict, output: Any) -> int:
-    """Return the multiply-adds of one operation, 0 for what has none."""
-    if packet in flop_registry:
-        return int(flop_registry[packet](*args, **kwargs, out_val=output)) // 2
-    rule = EXTRA_RULES.get(packet._qualified_op_name)
-    return rule(args, output) if rule else 0
 
 
 def trace(network: nn.Module, *inputs: Tensor | list[Tensor]) -> Node:

@@ -30,25 +30,47 @@ class WeightLedger:
     def __init__(self) -> None:
         self._owners: dict[int, str] = {}
         self._rows: dict[tuple[type, frozenset[int]], str] = {}
+        self._weights: dict[int, dict[int, nn.Parameter]] = {}
 
     def look_up(self, module: nn.Module) -> RowWeights:
         """Return what is known of the weights of ``module``."""
-        weights = [weight for weight in module.parameters() if not is_lazy(weight)]
-        shared = [weight for weight in weights if id(weight) in self._owners]
+        weights = self.weights(module)
+        shared = [number for number in weights if number in self._owners]
         owner = ""
         if shared:
-            alike = type(module), frozenset(map(id, weights))
-            owner = self._rows.get(alike, self._owners[id(shared[0])])
+            alike = type(module), frozenset(weights)
+            owner = self._rows.get(alike, self._owners[shared[0]])
+        sizes = {number: weight.numel() for number, weight in weights.items()}
         return RowWeights(
-            parameters=sum(weight.numel() for weight in weights),
-            frozen=sum(weight.numel() for weight in weights if not weight.requires_grad),
-            shared=sum(weight.numel() for weight in shared),
+            parameters=sum(sizes.values()),
+            frozen=sum(sizes[number] for number, weight in weights.items() if not weight.requires_grad),
+            shared=sum(sizes[number] for number in shared),
             weights_of=owner,
         )
 
     def enter(self, name: str, module: nn.Module) -> None:
         """Count the weights of ``module`` as those of the row ``name``, unless an earlier one has them."""
-        weights = [weight for weight in module.parameters() if not is_lazy(weight)]
-        for weight in weights:
-            self._owners.setdefault(id(weight), name)
-        self._rows.setdefault((type(module), frozenset(map(id, weights))), name)
+        weights = self.weights(module)
+        for number in weights:
+            self._owners.setdefault(number, name)
+        self._rows.setdefault((type(module), frozenset(weights)), name)
+
+    def weights(self, module: nn.Module) -> dict[int, nn.Parameter]:
+        """Return the weights of ``module`` by their id, each once, in the order of ``parameters()``; lazy ones left out.
+
+        Those of a module are put together from those of the modules in it, so that nothing is walked twice.
+        """
+        found = self._weights.get(id(module))
+        if found is None:
+            kind = type(module)
+            if kind.parameters is nn.Module.parameters and kind.named_parameters is nn.Module.named_parameters:
+                own = (weight for weight in module._parameters.values() if weight is not None)
+                found = {id(weight): weight for weight in own if not is_lazy(weight)}
+                self._weights[id(module)] = found
+                for child in module._modules.values():
+                    if child is not None:
+                        found.update(self.weights(child))
+            else:
+                found = {id(weight): weight for weight in module.parameters() if not is_lazy(weight)}
+            self._weights[id(module)] = found
+        return found

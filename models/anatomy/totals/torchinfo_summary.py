@@ -3,7 +3,7 @@
 Both are counted in the same run, so that the two can be held against each other weight by weight. torchinfo looks at
 layers: of a convolution it counts weights times output places, of any other layer its weights once for each entry of the
 first axis, biases and the weights of normalisation included. What happens between layers it cannot see. Ours are the
-products that were computed (``trace.multiply_adds``).
+products that were computed (multiply_adds.py).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from ...catalogue.notes import quantity
 from ..counting import on_meta
 from ..forward.inputs import tensors
 from ..forward.untouched import random_state_kept
+from ..meta.multiply_adds import multiply_adds
 from ..outside.external import NetworkSpec, anatomy_of
-from ..rows.trace import multiply_adds
 
 aten = torch.ops.aten
 SOFTMAX = (aten._softmax, aten._safe_softmax)
