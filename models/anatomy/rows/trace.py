@@ -29,7 +29,6 @@ from ..meta import known_shapes
 from . import operations
 from .operations import tensors_in
 
-aten = torch.ops.aten
 DisableTorchFunction = torch._C.DisableTorchFunction
 
 
@@ -67,31 +66,6 @@ class Node:
     def output(self) -> tuple[int, ...]:
         """Shape of the first output, () where there is none."""
         return self.outputs[0] if self.outputs else ()
-
-
-def _same(x: Tensor) -> Tensor:
-    return torch.empty_like(x)
-
-
-def _same_with_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(x), x.new_empty(0), x.new_empty(0)
-
-
-# PyTorch works out the shapes of these in Python, slowly; in eval mode they leave the shape as it is.
-SHAPE_PRESERVING: dict[Any, Callable] = {
-    aten.relu: _same,
-    aten.gelu: _same,
-    aten.silu: _same,
-    aten.hardtanh: _same,
-    aten.native_batch_norm: _same_with_statistics,
-    aten._native_batch_norm_legit_no_training: _same_with_statistics,
-    aten.native_layer_norm: _same_with_statistics,
-}
-
-
-def _fits(packet: Any, args: tuple) -> bool:
-    """Return whether the shapes of an operation that takes a shortcut fit: of the others PyTorch has seen to that."""
-    return packet is not aten.native_layer_norm or args[0].shape[-len(args[1]) :] == tuple(args[1])
 
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -191,13 +165,8 @@ class _Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        packet = func._overloadpacket
-        shortcut = SHAPE_PRESERVING.get(packet)
-        if shortcut and args[0].is_meta and _fits(packet, args):
-            output, macs = shortcut(args[0]), 0
-        else:
-            output, macs = known_shapes.run(func, args, kwargs)
-        self.recorder.note(packet, args, kwargs, output, macs)
+        output, macs = known_shapes.run(func, args, kwargs)
+        self.recorder.note(func._overloadpacket, args, kwargs, output, macs)
         return output
 
 
