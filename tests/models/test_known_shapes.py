@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from cnn_explorer.models.anatomy import known_shapes
+from cnn_explorer.models.anatomy.meta import known_shapes
 from cnn_explorer.models.anatomy.counting import on_meta
-from cnn_explorer.models.anatomy.known_shapes import KnownShapes
+from cnn_explorer.models.anatomy.meta.known_shapes import KnownShapes
 from torch import nn
 
 
