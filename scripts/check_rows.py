@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from cnn_explorer.models.anatomy.counting import count_parameters, on_meta
-from cnn_explorer.models.anatomy.outside import external
+from cnn_explorer.models.anatomy.outside import external, traced
 from cnn_explorer.models.anatomy.rows import check, folding
 from cnn_explorer.models.catalogue import registry
 
@@ -33,7 +33,7 @@ def wrong_with(name: str, expected: dict[str, tuple[int, int | None]]) -> list[s
         parameters, macs = expected[name]
         if tree.parameters != parameters or macs not in (None, tree.macs):
             found.append(f"sum: {tree.parameters} parameters, {tree.macs} multiply-adds; recorded {parameters}, {macs}")
-    elif tree.parameters != count_parameters(on_meta(spec.make)):
+    elif tree.parameters != count_parameters(traced.built(name, spec.make)):
         found.append("sum: parameters")
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..axes.layout import Layout
 from .layer import Layer
 
 GROWS = frozenset(
@@ -89,9 +90,16 @@ def _sides(row: Layer) -> Iterator[Problem]:
     before, after = row.layout_in, row.layout
     if before is None or after is None or any(_may_grow(below) for _, below in row.walk()):
         return
+    if row.kind == "operation" and _values(before) == _values(after):
+        return  # channels are moved apart into places, as a pixel shuffle does
     for name, old, new in (("rows", before.rows, after.rows), ("columns", before.columns, after.columns)):
         if old and new and new > old:
             yield Problem("grows", f"{row.name or 'network'} {row.type}", f"{name} {old} → {new}")
+
+
+def _values(layout: Layout) -> int:
+    """Return how many values a map has, without those beside its grid."""
+    return (layout.rows or 1) * (layout.columns or 1) * (layout.frames or 1) * (layout.channels or 1)
 
 
 def _may_grow(row: Layer) -> bool:
