@@ -1,11 +1,16 @@
-"""Hold the receptive fields that the layer tables tell against the support of the gradient, for each stage of a network.
+"""Hold the receptive fields that the layer tables tell against the support of the gradient, stage by stage.
 
-usage: python scripts/receptive_field_probe.py [--highest PIXELS] [NAME ...]
+usage: python scripts/receptive_field_probe.py [--catalogue] [--torchvision] [--timm] [--highest PIXELS] [NAME ...]
 
-Without names all variants of the catalogue. The image is as wide as need be and as high as the largest field (at most
---highest pixels): a stage agrees where the number of image rows that a place in the middle depends on is the field of the
-table, gates held constant, and where all rows are reached without holding them if the table says "global", and no more
-than the field otherwise. What cannot be held against the gradient is listed with the reason.
+Without arguments all variants of the catalogue. --torchvision takes torchvision's classification networks, --timm a
+sample of timm's over all kinds; NAME may also be "torchvision:NAME" or "timm:NAME".
+
+The field of a stage agrees where it is the number of image rows that a place in the middle depends on, gates held
+constant, on an image high enough to hold it (at most --highest pixels). "Global" agrees where a place depends on all of
+the image at the size of the table, and on more than its field on the high image; "global along the width" where it
+depends on all columns and not on all rows. States: "agrees"; "global agrees", where no field can be held against the
+gradient, since no place is left or attention cannot be held constant; "exception", with a reason; "beyond": the field is
+larger than the image; "differs".
 """
 
 from __future__ import annotations
@@ -13,62 +18,82 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
+from cnn_explorer.models import nat
 from cnn_explorer.models.anatomy import counting
+from cnn_explorer.models.anatomy.outside import external, traced
 from cnn_explorer.models.anatomy.rows import layer_table
+from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.models.dinat import DiNAT
 from cnn_explorer.models.swin import WindowAttention
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.gradient_probe import (  # pyright: ignore[reportMissingImports]  the path of the tests
     Positive,
+    constant,
     outputs_of,
     touched,
     without_memory,
 )
 
+Size = tuple[int, int]
 WIDTH = 32
 WIDER = {"inception_v3": 128, "xception": 64, "alexnet": 96}
-FIXED = {"vit", "mixer", "gmlp", "resmlp"}
-"""Families whose patches are all that is local, so that the image they are built for is large enough."""
-WINDOWS = {"channel_boosted_cnn": 4, "mobilevit_v2": 2}
-"""How many places in a row are probed where neighbours do not see equally far."""
+FIXED = {"vit", "mixer", "gmlp", "resmlp", "capsnet", "cnn_lstm"}
+"""Families that are probed at the size of the table, where all that is local fits into the image."""
+SQUARE = {"channel_boosted_cnn"}
+"""Families that enlarge a map to a square."""
 NEIGHBOURS = {"nat", "dinat"}
+PLACES = {"channel_boosted_cnn": 4, "mobilevit_v2": 2}
+"""How many places in a row are probed where neighbours do not see equally far."""
+OUTSIDE_WIDTH, OUTSIDE_PLACES, OUTSIDE_ROWS = 128, 4, 8
 
 EXCEPTIONS = {
-    (
-        "swin",
-        "stage4",
-    ): "at the usual size one window covers the whole map, on the larger image of the probe it does not",
-    (
-        "swin_v2",
-        "stage4",
-    ): "at the usual size one window covers the whole map, on the larger image of the probe it does not",
-    ("nat", "stage4"): "at the usual size one neighbourhood covers the whole map, on a larger image it does not",
-    ("dinat", "stage2"): "the distance of neighbours follows from the size of the image",
-    ("dinat", "stage3"): "the distance of neighbours follows from the size of the image",
-    ("dinat", "stage4"): "the distance of neighbours follows from the size of the image",
-    ("capsnet", "classes"): "routing by agreement divides by lengths; the gradient is no measure of it",
-    ("capsnet", "decoder"): "the decoder draws the image from the capsule of one class",
-    ("channel_boosted_cnn", "stage1"): "the network itself stops the gradient behind the booster",
-    ("channel_boosted_cnn", "stage2"): "the network itself stops the gradient behind the booster",
-    ("channel_boosted_cnn", "stage3"): "the network itself stops the gradient behind the booster",
-    ("cnn_lstm", "frames"): "an image is cut into strips, whose border is real",
-    ("cnn_lstm", "reader"): "an image is cut into strips, whose border is real",
+    ("cnn_lstm", "frames"): "an image is cut into strips; the field is told as inside a strip without a border",
+    ("cnn_lstm_patches", "frames"): "an image is cut into patches; the field is told as inside one without a border",
 }
+"""Variant and stage whose field is not compared, and why."""
+
+TIMM = {
+    "convolutions": (
+        "resnet26d", "seresnet50", "ecaresnet26t", "resnest14d", "skresnet18", "res2net50_26w_4s", "regnetx_002",
+        "regnety_002", "densenet121", "dla34", "dpn48b", "hrnet_w18_small", "vgg11_bn", "vovnet39a", "ese_vovnet19b_dw",
+        "cspresnet50", "cspdarknet53", "darknet53", "selecsls42", "repvgg_a0", "mobileone_s0", "hardcorenas_a",
+        "mnasnet_050", "mobilenetv2_050", "mobilenetv3_small_050", "fbnetc_100", "efficientnet_b0", "efficientnetv2_rw_t",
+        "tinynet_e", "ghostnet_100", "ghostnetv2_100", "lcnet_050", "hgnet_tiny", "xception41", "inception_v4",
+        "inception_resnet_v2", "rexnet_100", "nfnet_l0", "convnext_atto", "convnextv2_atto", "inception_next_tiny",
+        "mambaout_femto", "starnet_s1", "fasternet_t0", "repghostnet_050", "mobilenetv4_conv_small",
+    ),
+    "windows": (
+        "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "maxvit_rmlp_pico_rw_256", "coatnet_nano_rw_224",
+        "nest_tiny", "twins_svt_small", "hiera_tiny_224", "davit_tiny",
+    ),
+    "neighbourhood and convolutional attention": (
+        "halonet26t", "lambda_resnet26t", "botnet26t_256", "focalnet_tiny_srf", "volo_d1_224", "outlook_attn"
+    ),
+    "attention of all": (
+        "vit_tiny_patch16_224", "deit3_small_patch16_224", "cait_xxs24_224", "pvt_v2_b0", "xcit_nano_12_p16_224",
+        "levit_128s", "efficientformer_l1", "edgenext_xx_small", "mobilevit_xxs", "mobilevitv2_050", "fastvit_t8",
+        "coat_tiny", "convit_tiny", "crossvit_tiny_240", "tnt_s_legacy_patch16_224", "visformer_tiny", "pit_ti_224",
+        "gcvit_xxtiny", "repvit_m0_9", "efficientvit_b0", "mvitv2_tiny", "beit_base_patch16_224",
+    ),
+    "mixers": ("mixer_s32_224", "gmixer_12_224", "resmlp_12_224", "gmlp_ti16_224", "convmixer_768_32", "sequencer2d_s"),
+    "poolformers": ("poolformer_s12", "poolformerv2_s12", "caformer_s18", "convformer_s18"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``state`` is "agrees", "differs", "exception" or "beyond" (the field is larger than the largest image)."""
+    """What the table told of a stage, what the gradient says or the reason why nothing is compared, and the state."""
 
     variant: str
     stage: str
@@ -77,144 +102,314 @@ class Verdict:
     state: str
 
 
-def family_of(name: str) -> str:
-    return registry.find(name).family
+@dataclass
+class Subject:
+    """A network to be probed: ``build(size)`` makes it without memory for images of a size, ``usual`` is the table's.
+
+    ``covered``: submodules that see all of the map at the usual size and only a part of a larger one.
+    """
+
+    name: str
+    channels: int
+    usual: Size
+    rows: list[Layer]
+    build: Callable[[Size], nn.Module]
+    family: str = ""
+    places: int = 1
+    covered: list[str] = field(default_factory=list)
 
 
-def network_for(name: str, family: str, size: int) -> nn.Module:
-    """Build a network without memory; where tables of neighbours are read, with their values."""
-    if family in NEIGHBOURS:
-        usual, original = registry.find(name).counts(None).input[1], DiNAT.dilations
-        with mock.patch.object(
-            DiNAT, "dilations", lambda net, depth, side, kernel: original(net, depth, side * usual // size, kernel)
-        ):
-            return without_memory(registry.build(name, image_size=size))
-    image_size = None if family in FIXED else size
-    return without_memory(counting.on_meta(lambda: registry.build(name, image_size=image_size)))
+def told(layer: Layer) -> str:
+    """Return field and reach as the table words them."""
+    along = f" global along the {layer.global_along}" if layer.global_along else ""
+    return f"{layer.receptive_field}{' global' if layer.is_global else along}"
 
 
-def detached_by(family: str):
+# Networks of the catalogue
+
+
+def catalogue_subject(name: str) -> Subject:
+    family = registry.find(name).family
+    tree = layer_table.analyse_variant(name)
+    declared: Any = counting.on_meta(lambda: registry.build(name)).declaration
+    stages = [layer for stage in declared.stages for layer in stage.layers[-1:]]
+    rows = {layer.name: layer for _, layer in tree.walk() if layer.name in stages and layer.kind == "module"}
+    usual = registry.find(name).counts(None).input[1:]
+    attentions = {layer.name: layer.inputs[0] for _, layer in tree.walk() if layer.type in ATTENTIONS}
+    covered = [n for n, shape in attentions.items() if _window(name, n) >= shape[1]]
+
+    def build(size: Size) -> nn.Module:
+        side = None if family in FIXED or family in NEIGHBOURS else size[0]
+        if family in NEIGHBOURS:  # their tables of indices are read
+            return _with_neighbours(without_memory(registry.build(name)), usual[0], size)
+        return without_memory(counting.on_meta(lambda: registry.build(name, image_size=side)))
+
+    places = max((_window(name, n) for n in attentions), default=PLACES.get(family, 1))
+    there = [row for row in rows.values() if row.receptive_field is not None]
+    return Subject(
+        name, registry.find(name).counts(None).input[0], (usual[0], usual[1]), there, build, family,
+        1 if family in NEIGHBOURS else places, covered,
+    )  # fmt: skip
+
+
+ATTENTIONS = ("WindowAttention", "ScaledCosineAttention", "NeighbourhoodAttention")
+
+
+def _window(variant: str, name: str) -> int:
+    """Return the side of the windows or neighbourhoods of one attention, 0 where neighbours are not adjacent."""
+    module = counting.on_meta(lambda: registry.build(variant)).get_submodule(name)
+    if isinstance(module, WindowAttention):
+        return module.window
+    assert isinstance(module, nat.NeighbourhoodAttention)
+    return module.kernel_size if module.dilation == 1 else 0
+
+
+def _with_neighbours(network: nn.Module, usual: int, size: Size) -> nn.Module:
+    """Let the neighbourhoods of a network keep their distances on an image of another size."""
+    network.image_size = mock.ANY  # pyright: ignore[reportAttributeAccessIssue]  it takes squares alone otherwise
+    for module in network.modules():
+        if isinstance(module, nat.NeighbourhoodAttention):
+            side = round(module.index.numel() ** 0.5) // module.kernel_size
+            rows, columns = (length * side // usual for length in size)
+            down, across = (nat.neighbours(n, module.kernel_size, module.dilation) for n in (rows, columns))
+            module.index = (down[:, None, :, None] * columns + across[None, :, None, :]).flatten()
+            module.steps = torch.zeros_like(module.index)
+    return network
+
+
+# Networks of others
+
+
+def outside_subject(name: str) -> Subject:
+    spec = external.network_spec(name)
+    tree = external.anatomy_of(spec)
+    made = traced.built(name, spec.make)
+    windows = [int(w) for m in made.modules() for w in (getattr(m, "window_size", 0),) if isinstance(w, int)]
+
+    def build(size: Size) -> nn.Module:
+        return without_memory(_for_size(spec, size))
+
+    channels, *usual = spec.shape
+    rows = spread([layer for depth, layer in tree.walk() if depth in (1, 2, 3) and has_places(layer)])
+    rows += [layer for layer in tree.children[-1:] if layer.kind == "module" and layer.receptive_field is not None]
+    return Subject(
+        name, channels, (usual[0], usual[1]), rows, build, places=max([OUTSIDE_PLACES, *windows])
+    )  # fmt: skip
+
+
+def _for_size(spec: external.NetworkSpec, size: Size) -> nn.Module:
+    """Build a network for another size of the image, where it has a setting for that."""
+    if size != spec.shape[1:] and spec.name.startswith("timm:"):
+        import timm
+
+        try:
+            return counting.on_meta(
+                lambda: timm.create_model(spec.name.partition(":")[2], pretrained=False, img_size=size)
+            )
+        except TypeError:
+            pass
+    return traced.built(spec.name, spec.make)
+
+
+def has_places(layer: Layer) -> bool:
+    """Return whether a row is a module with a map whose places can be found."""
+    layout = layer.layout
+    if not layer.executed or layer.kind != "module" or layer.receptive_field is None or layout is None:
+        return False
+    return (layout.rows or 0) > 1 and layout.windows == 1 and "batch" in layout.axes
+
+
+def spread(rows: list[Layer]) -> list[Layer]:
+    """Return the last row of each field, and of these as many as are probed, evenly spread."""
+    last = list({told(layer): layer for layer in rows}.values())
+    step = max(1, -(-len(last) // OUTSIDE_ROWS))
+    return last[::-1][::step][::-1]
+
+
+# The probe
+
+
+@dataclass(frozen=True)
+class Reach:
+    """For one stage the rows and columns of the image that its places depend on, at most."""
+
+    rows: int
+    columns: int
+
+
+def reaches(subject: Subject, size: Size, held: bool, covered: bool = False) -> tuple[dict[str, Reach], bool]:
+    """Return how far each stage sees on an image of a size, and whether something was held constant."""
+    network = subject.build(size)
+    image = torch.ones(1, subject.channels, *size, dtype=torch.double, requires_grad=True)
+    modules = dict(network.named_modules())
+    mixing = [m for n, m in modules.items() if held and n.endswith("mix_tokens")]
+    mixing += [modules[name] for name in subject.covered] if covered else []
+    hooks = [module.register_forward_hook(lambda m, args, output: constant(output)) for module in mixing]
+    names = [layer.name for layer in subject.rows]
+    with outputs_of(network, names) as outputs, Positive(held, detached_by(subject.family)) as mode:
+        try:
+            network(image)
+        except (RuntimeError, IndexError, ValueError, AssertionError):  # the head does not fit; the stages have run
+            if not outputs:
+                raise
+    for hook in hooks:
+        hook.remove()
+    found = {}
+    for layer in subject.rows:
+        if isinstance(outputs.get(layer.name), Tensor):
+            boxes = [touched(values, image) for values in places(layer, outputs[layer.name], size, subject.places)]
+            there = [box for box in boxes if box is not None]
+            found[layer.name] = Reach(
+                max((bottom - top + 1 for top, bottom, _, _ in there), default=0),
+                max((right - left + 1 for _, _, left, right in there), default=0),
+            )
+    return found, mode.has_held or bool(mixing)
+
+
+def detached_by(family: str) -> Callable[[str, tuple, dict], bool]:
     def is_constant(called: str, args: tuple, kwargs: dict) -> bool:
         return family == "mobilevit_v2" and called == "sum" and bool(kwargs.get("keepdim"))
 
     return is_constant
 
 
-def run(network: nn.Module, family: str, stages: list[str], size: tuple[int, int], held: bool):
-    channels = registry.find(VARIANT[0]).counts(None).input[0]
-    image = torch.ones(1, channels, *size, dtype=torch.double, requires_grad=True)
-    mixing = [module for name, module in network.named_modules() if held and name.endswith("mix_tokens")]
-    hooks = [module.register_forward_hook(lambda m, a, output: output.detach()) for module in mixing]
-    with outputs_of(network, stages) as found, Positive(held, detached_by(family)) as mode:
-        try:
-            network(image)
-        except (RuntimeError, IndexError, ValueError):  # the head does not fit; the stages have run
-            if not found:
-                raise
-            if len(found) < len(stages) and size[1] < size[0] <= 512:
-                return run(network, family, stages, (size[0], size[0]), held)
-    for hook in hooks:
-        hook.remove()
-    return image, found, mode.has_held or bool(mixing)
-
-
-VARIANT = [""]
-
-
-def places(output: Tensor, network: nn.Module, rows: int, columns: int, count: int) -> list[Tensor]:
-    """Return the values at some places in the middle of a stage's output, all channels of each."""
-    declared: Any = network.declaration
-    if output.ndim == 4:
-        last = declared.feature_axes == "hwc"
-        y, x = (1, 2) if last else (2, 3)
+def places(layer: Layer, output: Tensor, size: Size, count: int) -> list[Tensor]:
+    """Return the values at some places in the middle of a stage's output, all channels of each; of all where none are."""
+    layout = layer.layout
+    assert layout is not None
+    axes = layout.axes
+    if not has_places(layer) or output.ndim != len(axes):
+        return [output]
+    if "rows" in axes and "columns" in axes:
+        y, x = axes.index("rows"), axes.index("columns")
         middle, column = output.shape[y] // 2, output.shape[x] // 2
         found = [min(output.shape[y] - 1, middle + i) for i in range(count)]
-        return [output.select(y, at).select(x - 1, column) for at in dict.fromkeys(found)]
-    tokens = output.shape[1]
-    prefix = tokens % 2 if declared.prefix_tokens else 0
-    grid = tokens - prefix
-    width = max(1, round((grid * columns / rows) ** 0.5))
-    height = grid // width
-    return [output[:, prefix + (height // 2) * width + width // 2]]
+        return [output.select(y, at).select(x - (x > y), column) for at in dict.fromkeys(found)]
+    along = axes.index("tokens") if "tokens" in axes else 1
+    tokens = output.shape[along] - layout.extra
+    width = max(1, round((tokens * size[1] / size[0]) ** 0.5))
+    return [output.select(along, layout.extra + tokens // width // 2 * width + width // 2)]
 
 
-def window(network: nn.Module) -> int:
-    """Return the side of a Swin's windows, after which the view of tokens repeats."""
-    return next(module.window for module in network.modules() if isinstance(module, WindowAttention))
+def is_all(reached: int, side: int) -> bool:
+    """Return whether a place sees the whole side, but for pixels at the border that strides leave out."""
+    return reached >= side - side // 28
 
 
 def verdicts(name: str, highest: int) -> list[Verdict]:
-    VARIANT[0] = name
-    family = family_of(name)
-    tree = layer_table.analyse_variant(name)
-    declared: Any = counting.on_meta(lambda: registry.build(name)).declaration
-    stages = [layer for stage in declared.stages for layer in stage.layers[-1:]]
-    rows = {layer.name: layer for _, layer in tree.walk() if layer.name in stages and layer.kind == "module"}
-    told = [layer for name_, layer in rows.items() if layer.receptive_field is not None and len(layer.output) >= 3]
-    largest = max((layer.receptive_field or 0 for layer in told), default=1)
-    usual = registry.find(name).counts(None).input[1]
-    highest = 320 if family in NEIGHBOURS else highest
-    high = min(highest, -(-(largest + 64) // 32) * 32)
-    size = (
-        (usual, usual)
-        if family in FIXED
-        else (high, high)
-        if family in NEIGHBOURS
-        else (max(high, WIDTH), WIDER.get(family, WIDTH))
-    )
-    network = network_for(name, family, size[0])
-    results = []
-    stage_names = [layer.name for layer in told]
-    image, held, has_held = run(network, family, stage_names, size, True)
-    free_image, free, _ = run(network, family, stage_names, size, False) if has_held else (image, held, False)
-    size = (int(image.shape[2]), int(image.shape[3]))
-    for layer in told:
-        if layer.name not in held:
-            continue
-        says = f"{layer.receptive_field}{' global' if layer.is_global else ''}"
-        if reason := EXCEPTIONS.get((family, layer.name.split(".")[0])):
-            results.append(Verdict(name, layer.name, says, reason, "exception"))
-            continue
-        if layer.output[-1] == 1 and len(layer.output) == 4:
-            continue
-        if (layer.receptive_field or 0) >= size[0] and family not in FIXED:
-            results.append(Verdict(name, layer.name, says, "", "beyond"))
-            continue
-        count = window(network) if "swin" in family else WINDOWS.get(family, 1)
-        seen = [touched(v, image) for v in places(held[layer.name], network, *size, count)]
-        local = max((s[1] - s[0] + 1 for s in seen if s is not None), default=0)
-        all_rows = touched(places(free[layer.name], network, *size, 1)[0], free_image)
-        reached = 0 if all_rows is None else all_rows[1] - all_rows[0] + 1
-        is_global = reached >= size[0] - 8 and size[0] - 8 > local
-        found = f"{local}{' global' if is_global else ''}"
-        results.append(Verdict(name, layer.name, says, found, "agrees" if says == found else "differs"))
-    return results
+    """Return a verdict for each stage of a network."""
+    subject = outside_subject(name) if ":" in name else catalogue_subject(name)
+    at_home, _ = reaches(subject, subject.usual, False)
+    size = high_size(subject, highest)
+    try:
+        beside, has_held = reaches(subject, size, True, covered=True)
+        free = reaches(subject, size, False)[0] if has_held else beside
+    except (RuntimeError, IndexError, ValueError, AssertionError):
+        if ":" not in name:
+            raise
+        size = subject.usual
+        beside, free = reaches(subject, size, True)[0], at_home
+    return [
+        verdict(subject, layer, size, at_home[layer.name], beside.get(layer.name), free.get(layer.name))
+        for layer in subject.rows
+        if layer.name in at_home
+    ]
+
+
+def high_size(subject: Subject, highest: int) -> Size:
+    """Return the size of an image that holds the largest field."""
+    if subject.family in FIXED:
+        return subject.usual
+    local = [layer.receptive_field or 0 for layer in subject.rows]
+    margin = 64 + 32 * (subject.places if subject.places > OUTSIDE_PLACES else 0)
+    if not subject.family:
+        side = subject.usual[0] if subject.places > OUTSIDE_PLACES else 32
+        return (min(highest, -(-(max(local) + margin) // side) * side), max(side, OUTSIDE_WIDTH))
+    high = max(min(highest, -(-(max(local) + margin) // 32) * 32), WIDTH)
+    if subject.family in NEIGHBOURS:
+        return (-(-high // subject.usual[0]) * subject.usual[0], subject.usual[1])
+    return (high, high if subject.family in SQUARE else WIDER.get(subject.family, WIDTH))
+
+
+def verdict(
+    subject: Subject, layer: Layer, size: Size, home: Reach, beside: Reach | None, free: Reach | None
+) -> Verdict:
+    """Return whether field and reach of one stage are what the gradient says."""
+    says = told(layer)
+    rows, columns = is_all(home.rows, subject.usual[0]), is_all(home.columns, subject.usual[1])
+    local = layer.receptive_field or 0
+    if layer.is_global:
+        reach = " global" if rows and columns else f" of {home.rows}×{home.columns}"
+    elif layer.global_along:
+        axis = "width" if columns and not rows else "height" if rows and not columns else "both"
+        reach = f" global along the {axis}"
+    elif size != subject.usual and free is not None and free.rows > local:
+        reach = f" global, {free.rows} rows"
+    else:
+        reach = ""
+    as_told = says == f"{local}{reach}"
+
+    def result(found: str, state: str) -> Verdict:
+        return Verdict(subject.name, layer.name, says, found, state if as_told else "differs")
+
+    if reason := EXCEPTIONS.get((subject.name, layer.name)):
+        return result(reason if as_told else reach, "exception")
+    if not has_places(layer) or beside is None:
+        return result(f"{local}{reach}", "global agrees")
+    if local >= size[0] and subject.family not in FIXED:
+        return result(f"{local}{reach}", "beyond")
+    if layer.is_global and not subject.family and (is_all(beside.rows, size[0]) or not beside.rows):
+        return result(f"{local}{reach}", "global agrees")
+    found = f"{beside.rows}{reach}"
+    return Verdict(subject.name, layer.name, says, found, "agrees" if says == found else "differs")
+
+
+def names_of(options: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the networks asked for, by their source."""
+    sources = {"named": list(options.names)} if options.names else {}
+    if options.catalogue or not (options.names or options.torchvision or options.timm):
+        sources["catalogue"] = list(registry.variants())
+    if options.torchvision:
+        import torchvision.models as zoo
+
+        sources["torchvision"] = [f"torchvision:{name}" for name in zoo.list_models(zoo)]
+    if options.timm:
+        sources |= {f"timm, {kind}": [f"timm:{name}" for name in names] for kind, names in TIMM.items()}
+    return sources
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*")
+    for source in ("--catalogue", "--torchvision", "--timm"):
+        parser.add_argument(source, action="store_true")
     parser.add_argument("--highest", type=int, default=5000)
     options = parser.parse_args()
-    states: Counter[str] = Counter()
-    agree = []
-    for name in options.names or list(registry.variants()):
-        begun = time.perf_counter()
-        try:
-            found = verdicts(name, options.highest)
-        except Exception as error:
-            print(f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", flush=True)
-            states["failed"] += 1
-            continue
-        counted = Counter(v.state for v in found)
-        states.update(counted)
-        if not counted["differs"]:
-            agree.append(name)
-        print(f"{name}: {dict(counted)} in {time.perf_counter() - begun:.1f} s", flush=True)
-        for verdict in found:
-            if verdict.state == "differs":
-                print(f"    {verdict.stage}: told {verdict.told}, found {verdict.found}", flush=True)
-    print(f"{len(agree)} variants agree; stages: {dict(states)}")
+    warnings.simplefilter("ignore")
+    for source, names in names_of(options).items():
+        states: Counter[str] = Counter()
+        networks: Counter[str] = Counter()
+        for name in names:
+            word, found = probed(name, options.highest)
+            networks[word] += 1
+            states.update(v.state for v in found)
+        print(f"{source}: {len(names)} networks, {dict(networks)}; stages: {dict(states)}", flush=True)
+
+
+def probed(name: str, highest: int) -> tuple[str, list[Verdict]]:
+    """Probe one network, print what is worth reading, and return "agree", "differ" or "not probed"."""
+    begun = time.perf_counter()
+    try:
+        found = verdicts(name, highest)
+    except Exception as error:
+        print(f"{name}: not probed: {type(error).__name__}: {str(error).partition(chr(10))[0][:160]}", flush=True)
+        return "not probed", []
+    counted = Counter(v.state for v in found)
+    print(f"{name}: {dict(counted)} in {time.perf_counter() - begun:.1f} s", flush=True)
+    for one in found:
+        if one.state in ("differs", "exception"):
+            print(f"    {one.stage}: told {one.told}, {one.state}: {one.found}", flush=True)
+    return "differ" if counted["differs"] else "agree", found
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """What a place of a map really depends on: the support of its gradient, found without any rule of the receptive field.
 
 The network runs on the CPU in double precision with positive weights and without anything by which a gradient could
-vanish: activations are the identity, norms divide by a constant, pooling averages, softmax passes its scores on. All
-weights of a layer are equal, so one channel is computed for each group, which makes the largest networks small.
+vanish: activations are the identity, norms divide by a constant, pooling averages, softmax passes its scores on. On its
+way back a gradient is set to one wherever it is not zero, since after hundreds of layers its tail would be too small for
+a number. All weights of a layer are equal, so one channel is computed for each group, which makes the largest networks
+small.
 
 ``held``: what a mean over the whole map made, or attention between all tokens, counts as a constant.
 """
@@ -45,9 +47,21 @@ def _is_same(tensor: Tensor, axis: int) -> bool:
     return tensor.shape[axis] == 1 or tensor.stride(axis) == 0
 
 
+class _Support(torch.autograd.Function):
+    """The identity; on the way back the gradient becomes one wherever it is not zero."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return (gradients[0] != 0).to(gradients[0].dtype)
+
+
 def rescaled(x: Tensor) -> Tensor:
     """Divide by the mean, as a constant, so that values stay in range through hundreds of layers."""
-    return x / x.detach().abs().mean().clamp_min(1e-30)
+    return _Support.apply(x) / x.detach().abs().mean().clamp_min(1e-30)  # pyright: ignore[reportOptionalOperand]
 
 
 class Positive(TorchFunctionMode):
@@ -77,7 +91,18 @@ class Positive(TorchFunctionMode):
         if name in NORMS:
             return _thin(rescaled, args[0])
         if name in ("softmax", "log_softmax"):
-            return torch.where(args[0] == -torch.inf, 0.0, args[0] - args[0].detach() + 1)
+            return _thin(_passed_on, args[0])
+        if name == "detach":  # a network that lets no gradient through depends on the image all the same
+            return args[0]
+        if name == "masked_fill":
+            return _thin(lambda x, mask: x.masked_fill(mask, args[2]), *args[:2])
+        if name in ("matmul", "__matmul__", "bmm"):
+            return _product(*args)
+        if name == "index_select":
+            return _selected(*args)
+        if name == "__getitem__" and isinstance(args[1], Tensor) and not args[0].requires_grad and not any(args[0].stride()):
+            shape = torch.empty(args[0].shape, device="meta")[args[1].to("meta")].shape
+            return args[0].flatten()[:1].view((1,) * len(shape)).expand(shape)
         if name == "maximum":
             return args[0] + args[1]
         if name in ("conv1d", "conv2d", "conv_transpose2d"):
@@ -96,6 +121,40 @@ class Positive(TorchFunctionMode):
         self.has_held = True
         met = k.mean((-2, -1), keepdim=True) + v.mean(-2, keepdim=True)
         return q.mean(-1, keepdim=True) * (met.detach() if self.held else met)
+
+
+def _passed_on(scores: Tensor) -> Tensor:
+    return torch.where(scores == -torch.inf, 0.0, scores - scores.detach() + 1)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply matrices, computing once what is the same along an axis."""
+    if a.ndim < 2 or b.ndim < 2:
+        return torch.matmul(a, b)
+    shape = (*torch.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    a, b = a.expand(*shape[:-2], *a.shape[-2:]), b.expand(*shape[:-2], *b.shape[-2:])
+    if _is_same(a, -1) and _is_same(b, -2):
+        a, b = a[..., :1], b[..., :1, :]
+    a = a[..., :1, :] if _is_same(a, -2) else a
+    b = b[..., :1] if _is_same(b, -1) else b
+    for axis in range(len(shape) - 2):
+        if _is_same(a, axis) and _is_same(b, axis):
+            a, b = a.narrow(axis, 0, 1), b.narrow(axis, 0, 1)
+    return torch.matmul(a, b).expand(shape)
+
+
+def _selected(x: Tensor, axis: int, index: Tensor) -> Tensor:
+    shape = [len(index) if a == axis % x.ndim else length for a, length in enumerate(x.shape)]
+    for a in range(x.ndim):
+        if a != axis % x.ndim and _is_same(x, a):
+            x = x.narrow(a, 0, 1)
+    return torch.index_select(x, axis, index).expand(shape)
+
+
+def constant(x: Tensor) -> Tensor:
+    """Return the same values, which depend on nothing, also while ``Positive`` is at work."""
+    with torch._C.DisableTorchFunction():
+        return x.detach()
 
 
 def _is_global_mean(name: str, args: Any, kwargs: dict) -> bool:
@@ -121,10 +180,11 @@ def _convolution(func: Any, x: Tensor, weight: Tensor, bias: Any = None, *args: 
             args = (*args[:place], 1, *args[place + 1 :])
         else:
             kwargs["groups"] = 1
-        return func(thin, ones, None, *args, **kwargs).expand(-1, out, *(-1,) * len(spatial))
+        made: Any = _Support.apply(func(thin, ones, None, *args, **kwargs))
+        return made.expand(-1, out, *(-1,) * len(spatial))
     thin = x.unflatten(1, (groups, -1)).mean(2)
     ones = torch.full((groups, 1, *spatial), 1 / spatial.numel(), dtype=x.dtype)
-    made = func(thin, ones, None, *args, **kwargs)
+    made: Any = _Support.apply(func(thin, ones, None, *args, **kwargs))
     return made.unsqueeze(2).expand(-1, -1, out // groups, *made.shape[2:]).flatten(1, 2)
 
 
@@ -141,8 +201,9 @@ def _average(
 
 def without_memory(network: nn.Module) -> nn.Module:
     """Give all parameters and buffers one positive value that takes no memory; tables of whole numbers stay."""
-    value = torch.tensor(0.5, dtype=torch.double)
+    usual, small = torch.tensor(0.5, dtype=torch.double), torch.tensor(0.01, dtype=torch.double)
     for module in network.modules():
+        value = small if isinstance(module, nn.RNNBase) else usual  # so that its gates are not saturated
         for name, tensor in module._parameters.items():
             if tensor is not None:
                 module._parameters[name] = nn.Parameter(value.expand(tensor.shape), requires_grad=False)
@@ -177,6 +238,8 @@ def outputs_of(network: nn.Module, names: list[str]) -> Iterator[dict[str, Tenso
 
 def touched(values: Tensor, image: Tensor) -> tuple[int, int, int, int] | None:
     """Return first and last row, first and last column of the image on which the sum of ``values`` depends."""
+    if not values.requires_grad:
+        return None
     (gradient,) = torch.autograd.grad(values.sum(), image, retain_graph=True, allow_unused=True)
     if gradient is None:
         return None

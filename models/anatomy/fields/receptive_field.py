@@ -37,7 +37,8 @@ class ReceptiveField:
 
     ``height`` and ``width``: the field in image pixels. ``is_global``: some path reaches every place. ``depth``: layers
     with weights on the longest path from the image; a gate's own layers do not count beside the path that it weighs.
-    ``unknown``: why no field can be told, "" where one can.
+    ``unknown``: why no field can be told, "" where one can. ``global_along``: "height", "width" or "height and width"
+    where paths reach the whole of one axis each and not every place: a row of pixels, say; otherwise "".
     """
 
     height: int
@@ -45,6 +46,7 @@ class ReceptiveField:
     is_global: bool = False
     depth: int = 0
     unknown: str = ""
+    global_along: str = ""
 
     @property
     def size(self) -> int | None:
@@ -73,7 +75,7 @@ class ReceptiveFields(Tracked):
         if seen is None:
             return None
         if seen.told is None:
-            seen.told = ReceptiveField(*seen.field, seen.is_global, seen.depth, seen.unknown)
+            seen.told = ReceptiveField(*seen.field, seen.is_global, seen.depth, seen.unknown, seen.global_along)
         return seen.told
 
     def note(self, packet: Any, args: tuple, kwargs: dict, inputs: list[Tensor], outputs: list[Tensor]) -> None:

@@ -63,6 +63,14 @@ class Seen:
             self._field = (max(height for height, _ in local), max(width for _, width in local))
         return self._field
 
+    @property
+    def global_along(self) -> str:
+        """The axes of the image that are reached as a whole, each by itself, where not every place is reached."""
+        if self.is_global or self.unknown:
+            return ""
+        whole = {"height": any(t.rows is None for t in self.terms), "width": any(t.columns is None for t in self.terms)}
+        return " and ".join(axis for axis, is_whole in whole.items() if is_whole)
+
 
 def extent(span: Span, line: Line | None) -> int:
     """Return how many pixels the value with the widest view sees along one axis."""

@@ -36,6 +36,7 @@ def _folded(layer: Layer) -> tuple[Layer, tuple]:
                     times=first.times + 1,
                     receptive_field=child.receptive_field,
                     is_global=child.is_global,
+                    global_along=child.global_along,
                     depth=child.depth,
                     returned=first.returned or child.returned,
                     in_turn=in_turn,

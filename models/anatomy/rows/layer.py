@@ -17,8 +17,9 @@ class Layer:
     ``kind``: "module" or "operation" (a sum of branches, a concatenation, a product, a matrix product of attention).
     Shapes keep the batch axis. ``parameters`` and ``macs`` include what is below. ``output_bytes``: size of the output.
     ``receptive_field``: image pixels a side along paths without a global operation, None where there is none or where
-    ``field_unknown`` says why it cannot be told; ``is_global``: some path reaches every place. ``depth``: layers with
-    weights on the longest path from the image, gates left out. ``executed`` is False for parts that do not run in eval
+    ``field_unknown`` says why it cannot be told; ``is_global``: some path reaches every place. ``global_along``:
+    "height", "width" or "height and width" where a path reaches the whole of an axis and not every place. ``depth``:
+    layers with weights on the longest path from the image, gates left out. ``executed`` is False for parts that do not run in eval
     mode (auxiliary heads).
     ``times``: how many equal neighbours this row stands for after folding. ``failed``: the run broke off here.
 
@@ -68,6 +69,7 @@ class Layer:
     origin: str = ""
     base: str = ""
     field_unknown: str = ""
+    global_along: str = ""
 
     @property
     def trainable(self) -> int:

@@ -78,6 +78,7 @@ def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger)
         origin=origin_of(module) if module is not None else "",
         base=base_of(type(module)) if module is not None else "",
         field_unknown="" if receptive_field is None else receptive_field.unknown,
+        global_along="" if receptive_field is None else receptive_field.global_along,
     )
 
 
