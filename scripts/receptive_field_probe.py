@@ -131,12 +131,14 @@ def told(layer: Layer) -> str:
 def catalogue_subject(name: str) -> Subject:
     family = registry.find(name).family
     tree = layer_table.analyse_variant(name)
-    declared: Any = counting.on_meta(lambda: registry.build(name)).declaration
+    made = counting.on_meta(lambda: registry.build(name))
+    declared: Any = made.declaration
     stages = [layer for stage in declared.stages for layer in stage.layers[-1:]]
     rows = {layer.name: layer for _, layer in tree.walk() if layer.name in stages and layer.kind == "module"}
     usual = registry.find(name).counts(None).input[1:]
-    attentions = {layer.name: layer.inputs[0] for _, layer in tree.walk() if layer.type in ATTENTIONS}
-    covered = [n for n, shape in attentions.items() if _window(name, n) >= shape[1]]
+    sides = {layer.name: layer.inputs[0][1] for _, layer in tree.walk() if layer.type in ATTENTIONS}
+    windows = {attention: _window(made.get_submodule(attention)) for attention in sides}
+    covered = [attention for attention, side in sides.items() if windows[attention] >= side]
 
     def build(size: Size) -> nn.Module:
         side = None if family in FIXED or family in NEIGHBOURS else size[0]
@@ -144,7 +146,7 @@ def catalogue_subject(name: str) -> Subject:
             return _with_neighbours(without_memory(registry.build(name)), usual[0], size)
         return without_memory(counting.on_meta(lambda: registry.build(name, image_size=side)))
 
-    places = max((_window(name, n) for n in attentions), default=PLACES.get(family, 1))
+    places = max(windows.values(), default=PLACES.get(family, 1))
     there = [row for row in rows.values() if row.receptive_field is not None]
     return Subject(
         name, registry.find(name).counts(None).input[0], (usual[0], usual[1]), there, build, family,
@@ -155,9 +157,8 @@ def catalogue_subject(name: str) -> Subject:
 ATTENTIONS = ("WindowAttention", "ScaledCosineAttention", "NeighbourhoodAttention")
 
 
-def _window(variant: str, name: str) -> int:
+def _window(module: nn.Module) -> int:
     """Return the side of the windows or neighbourhoods of one attention, 0 where neighbours are not adjacent."""
-    module = counting.on_meta(lambda: registry.build(variant)).get_submodule(name)
     if isinstance(module, WindowAttention):
         return module.window
     assert isinstance(module, nat.NeighbourhoodAttention)
@@ -184,13 +185,15 @@ def outside_subject(name: str) -> Subject:
     spec = external.network_spec(name)
     tree = external.anatomy_of(spec)
     made = traced.built(name, spec.make)
-    windows = [int(w) for m in made.modules() for w in (getattr(m, "window_size", 0),) if isinstance(w, int)]
+    windows = [max(_pair(getattr(module, "window_size", 0))) for module in made.modules()]
 
     def build(size: Size) -> nn.Module:
         return without_memory(_for_size(spec, size))
 
     channels, *usual = spec.shape
-    rows = spread([layer for depth, layer in tree.walk() if depth in (1, 2, 3) and has_places(layer)])
+    times = Counter(layer.name for _, layer in tree.walk() if layer.kind == "module")
+    rows = [r for depth, r in tree.walk() if depth in (1, 2, 3) and has_places(r) and times[r.name] == 1]
+    rows = spread(rows)
     rows += [layer for layer in tree.children[-1:] if layer.kind == "module" and layer.receptive_field is not None]
     return Subject(
         name, channels, (usual[0], usual[1]), rows, build, places=max([OUTSIDE_PLACES, *windows])
@@ -209,6 +212,10 @@ def _for_size(spec: external.NetworkSpec, size: Size) -> nn.Module:
         except TypeError:
             pass
     return traced.built(spec.name, spec.make)
+
+
+def _pair(value: Any) -> Size:
+    return (value[0], value[-1]) if isinstance(value, tuple | list) and value else (value, value) if isinstance(value, int) else (0, 0)
 
 
 def has_places(layer: Layer) -> bool:

@@ -28,6 +28,7 @@ NORMS = {"layer_norm", "batch_norm", "group_norm", "instance_norm", "normalize",
 
 
 SUMS = {"add", "add_", "__add__", "__radd__", "__iadd__", "mul", "mul_", "__mul__", "__rmul__", "__imul__"}
+SCALED = SUMS | {"sub", "sub_", "__sub__", "div", "div_", "__div__", "__truediv__", "true_divide"}
 
 
 def _thin(function: Callable[..., Tensor], *values: Any) -> Tensor:
@@ -88,6 +89,10 @@ class Positive(TorchFunctionMode):
             return args[0]
         if name in SUMS and len(args) == 2 and isinstance(args[1], Tensor):
             return _thin(torch.add if "add" in name else torch.mul, *args)
+        if name in SCALED and len(args) == 2 and isinstance(args[0], Tensor) and isinstance(args[1], int | float):
+            return _thin(lambda x: func(x, args[1], **kwargs), args[0])
+        if name in ("group_norm", "instance_norm"):
+            return self.norm_over_places(args[0])
         if name in NORMS:
             return _thin(rescaled, args[0])
         if name in ("softmax", "log_softmax"):
@@ -115,6 +120,12 @@ class Positive(TorchFunctionMode):
         if name == "scaled_dot_product_attention":
             return self.attention(*args)
         return func(*args, **kwargs)
+
+    def norm_over_places(self, x: Tensor) -> Tensor:
+        """Each value meets the mean of all places, which is a constant where it is held."""
+        self.has_held = True
+        mean = x.mean(tuple(range(1, x.ndim)), keepdim=True)
+        return _thin(rescaled, x) + (mean.detach() if self.held else mean)
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
         """Each query meets the sum of keys and values, which is a constant where it is held."""
