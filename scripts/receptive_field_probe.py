@@ -185,7 +185,8 @@ def outside_subject(name: str) -> Subject:
     spec = external.network_spec(name)
     tree = external.anatomy_of(spec)
     made = traced.built(name, spec.make)
-    windows = [max(_pair(getattr(module, "window_size", 0))) for module in made.modules()]
+    sides = [getattr(module, "window_size", 0) for module in made.modules()]
+    windows = [max(side) if isinstance(side, tuple | list) else side for side in sides if side]
 
     def build(size: Size) -> nn.Module:
         return without_memory(_for_size(spec, size))
@@ -212,10 +213,6 @@ def _for_size(spec: external.NetworkSpec, size: Size) -> nn.Module:
         except TypeError:
             pass
     return traced.built(spec.name, spec.make)
-
-
-def _pair(value: Any) -> Size:
-    return (value[0], value[-1]) if isinstance(value, tuple | list) and value else (value, value) if isinstance(value, int) else (0, 0)
 
 
 def has_places(layer: Layer) -> bool:

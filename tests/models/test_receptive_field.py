@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models.anatomy.fields import lines
 from cnn_explorer.models.anatomy.fields.receptive_field import ReceptiveField
-from cnn_explorer.models.anatomy.rows import layer_table
+from cnn_explorer.models.anatomy.rows import layer_table, table_text
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.rows.trace import trace
 from einops import rearrange
@@ -176,19 +176,17 @@ GLOBAL = {
         Of(lambda x: attend(rearrange(attend(rearrange(x, "b c h w -> (b h) w c")), "(b h) w c -> (b w) h c", h=SIDE))), 1),
     "LSTM over all rows": (
         Of(lambda x, r: r(x.permute(0, 2, 1, 3).flatten(2))[0][:, -1], nn.LSTM(4 * SIDE, 5, batch_first=True)), 1),
-    "GRU's last state": (Of(lambda x, r: r(flat(x[:, :, :4, :4]))[1], nn.GRU(4, 5, batch_first=True)), 1),
     "einsum over places": (Of(lambda x: torch.einsum("bchw,bdhw->bcd", x, x)), 1),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in GLOBAL if not name.startswith("GRU")])
+@pytest.mark.parametrize("name", GLOBAL)
 def test_an_operation_that_reaches_every_place(name: str) -> None:
     module, size = GLOBAL[name]
     found = field(module)
     assert (found.size, found.is_global, found.unknown) == (size, True, "")
 
 
-# what holds the whole of one axis, or looks twice: the field, and whether all is reached
 class Gate(nn.Module):
     """Squeeze-and-excitation beside a wider convolution: the gate's branch is the plain one's rival in width."""
 
@@ -205,45 +203,108 @@ def coordinate_attention(x: Tensor, c: nn.Module) -> Tensor:
     return x * c(x.mean(3, keepdim=True)) * c(x.mean(2, keepdim=True))
 
 
+# what, the field, whether every place is reached, and the axes that are reached as a whole where not
 MIXED = {
-    "a gate": (Gate(), 5, True),
+    "a gate": (Gate(), 5, True, ""),
     "attention over channels and places (CBAM)": (
-        Of(lambda x, s: x * s(torch.stack([x.mean(1), x.amax(1)], 1)).sigmoid(), nn.Conv2d(2, 1, 7, padding=3)), 7, False),
+        Of(lambda x, s: x * s(torch.stack([x.mean(1), x.amax(1)], 1)).sigmoid(), nn.Conv2d(2, 1, 7, padding=3)),
+        7, False, ""),
     "strip pooling along the width": (
-        Of(lambda x, c: x + c(x.mean(3, keepdim=True)), conv((3, 1), padding=(1, 0))), 1, False),
-    "coordinate attention": (Of(coordinate_attention, conv(1)), 1, False),
+        Of(lambda x, c: x + c(x.mean(3, keepdim=True)), conv((3, 1), padding=(1, 0))), 1, False, "width"),
+    "coordinate attention": (Of(coordinate_attention, conv(1)), 1, False, "height and width"),
     "coordinate attention twice": (
-        Of(lambda x, c: coordinate_attention(coordinate_attention(x, c), c), conv(1)), 1, True),
-    "axial attention along the width": (Of(lambda x: attend(rearrange(x, "b c h w -> (b h) w c"))), 1, False),
-    "a part of the map": (Of(lambda x: x[:, :, 4:8, 4:8].mean((2, 3))), 4, False),
-    "two halves pooled": (Of(lambda x: F.adaptive_avg_pool2d(x, 2)), 16, False),
+        Of(lambda x, c: coordinate_attention(coordinate_attention(x, c), c), conv(1)), 1, True, ""),
+    "axial attention along the width": (
+        Of(lambda x: rearrange(attend(rearrange(x, "b c h w -> (b h) w c")), "h w c -> 1 c h w")), 1, False, "width"),
+    "a part of the map": (Of(lambda x: x[:, :, 4:8, 4:8].mean((2, 3))), 4, False, ""),
+    "two halves pooled": (Of(lambda x: F.adaptive_avg_pool2d(x, 2)), 16, False, ""),
     "every second place after a 2×2": (
-        Of(lambda x, c: c(x)[:, :, ::2, ::2].mean((2, 3)), conv(2, padding=1)), 2, True),
+        Of(lambda x, c: c(x)[:, :, ::2, ::2].mean((2, 3)), conv(2, padding=1)), 2, True, ""),
+    "strip pooling along the height": (
+        Of(lambda x, c: x + c(x.mean(2, keepdim=True)), conv((1, 3), padding=(0, 1))), 1, False, "height"),
+    "strip pooling, then a convolution": (
+        Of(lambda x, a, b: b(x + a(x.mean(3, keepdim=True))), conv(1), conv(5)), 5, False, "width"),
+    "strips of both axes, one after the other": (
+        Of(lambda x, c: x + c(c(x.mean(3, keepdim=True)).mean(2, keepdim=True)), conv(1)), 1, True, ""),
+    "pooling to one column": (nn.Sequential(conv(3), nn.AdaptiveAvgPool2d((None, 1)), conv(1)), 3, False, "width"),
+    "a gate for each row": (Of(lambda x, c: x * c(x).mean(3, keepdim=True), conv(7, padding=3)), 1, False, "width"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MIXED)
 def test_field_and_global_are_two_figures(name: str) -> None:
-    module, size, is_global = MIXED[name]
+    module, size, is_global, along = MIXED[name]
     found = field(module)
-    assert (found.size, found.is_global, found.unknown) == (size, is_global, "")
+    assert (found.size, found.is_global, found.global_along, found.unknown) == (size, is_global, along, "")
+
+
+@pytest.mark.parametrize("name", [name for name in MIXED if MIXED[name][3]])
+def test_what_is_global_along_an_axis_is_the_support_of_the_gradient(name: str) -> None:
+    module, _, _, along = MIXED[name]
+    height, width = seen_by_the_gradient(module)
+    assert (height >= SIDE - 4, width >= SIDE - 4) == ("height" in along, "width" in along)
+
+
+def seen_by_the_gradient(module: nn.Module, held: bool = False) -> tuple[int, int]:
+    """Return on how many rows and columns of the image a place in the middle depends, at most."""
+    found = [box for box in extent(module, (SIDE, SIDE), 4, held=held).values() if box is not None]
+    return max(b - a + 1 for a, b, _, _ in found), max(b - a + 1 for _, _, a, b in found)
+
+
+def test_a_table_words_what_is_global_along_one_axis() -> None:
+    strip = layer_table.analyse(nn.Sequential(conv(3), nn.AdaptiveAvgPool2d((None, 1))), (4, 16, 16))
+    assert [table_text.field_text(row) for row in strip.children] == ["3", "3 global along the width"]
+    assert table_text.field_text(layer_table.analyse(Gate(), (4, 16, 16))) == "5 global"
 
 
 UNKNOWN = {
     "gather": Of(lambda x: x.gather(2, x.long())),
     "boolean mask": Of(lambda x: torch.masked_select(x, x > 0)),
+    "indexed by a boolean mask": Of(lambda x: x[x > 0]),
     "the largest places": Of(lambda x: x.flatten(2).topk(5, -1).values),
     "sorted places": Of(lambda x: x.sort(3).values),
     "spatial transformer": Of(lambda x, c: F.grid_sample(x, c(x).permute(0, 2, 3, 1)), nn.Conv2d(4, 2, 1)),
     "deformable": Of(lambda x, o, d: d(x, o(x)), nn.Conv2d(4, 18, 3, padding=1), DeformConv2d(4, 4, 3, padding=1)),
     "rolled over all axes": Of(lambda x: x.roll(3)),
 }
+REAL = {
+    "boolean mask": "masked_select picks places by their values",
+    "indexed by a boolean mask": "indexing picks places by their values",
+}
+"""What runs on real numbers alone, since its size depends on values."""
 
 
-@pytest.mark.parametrize("name", [name for name in UNKNOWN if name != "boolean mask"])
+@pytest.mark.parametrize("name", [name for name in UNKNOWN if name not in REAL])
 def test_where_the_places_depend_on_values_the_field_is_unknown_and_the_reason_is_said(name: str) -> None:
     found = field(UNKNOWN[name])
     assert found.size is None and len(found.unknown.split()) >= 3
+
+
+@pytest.mark.parametrize(("name", "reason"), REAL.items())
+def test_a_boolean_mask_made_of_the_image_picks_places_by_their_values(name: str, reason: str) -> None:
+    layer = layer_table.analyse(nn.Sequential(conv(3), UNKNOWN[name]), (4, 16, 16))
+    assert (layer.receptive_field, layer.is_global, layer.field_unknown) == (None, False, reason)
+
+
+def test_a_mask_that_only_weighs_or_fills_leaves_the_field_as_it_is() -> None:
+    masked = Of(lambda x, a, b: torch.where(a(x) > 0, b(x), 0.0), conv(3, padding=1), conv(5, padding=2))
+    assert field(masked).size == 5
+    filled = Of(lambda x, a, b: a(x).masked_fill(b(x) > 0, 0.0), conv(3, padding=1), conv(5, padding=2))
+    assert field(filled).size == 5 and field(Of(lambda x, c: c(x) * (x > 0), conv(3, padding=1))).size == 3
+
+
+def test_a_mask_of_known_values_is_a_table() -> None:
+    chosen = torch.arange(SIDE) % 2 == 0
+    found = field(Of(lambda x, c: c(x[:, :, chosen]), conv(3)))
+    assert (found.height, found.width, found.unknown) == (5, 3, "")
+
+
+def test_a_deformable_convolution_beside_a_plain_one_makes_the_sum_unknown() -> None:
+    layer = layer_table.analyse(nn.Sequential(conv(3), UNKNOWN["deformable"], conv(3)), (4, 16, 16))
+    assert layer.children[0].receptive_field == 3
+    assert [row.receptive_field for row in layer.children[1:]] == [None, None]
+    reason = "deform_conv2d reads places that are computed"
+    assert [row.field_unknown for row in layer.children] == ["", reason, reason]
 
 
 def test_a_row_says_why_its_field_is_unknown() -> None:

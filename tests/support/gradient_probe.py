@@ -105,7 +105,12 @@ class Positive(TorchFunctionMode):
             return _product(*args)
         if name == "index_select":
             return _selected(*args)
-        if name == "__getitem__" and isinstance(args[1], Tensor) and not args[0].requires_grad and not any(args[0].stride()):
+        if (
+            name == "__getitem__"
+            and isinstance(args[1], Tensor)
+            and not args[0].requires_grad
+            and not any(args[0].stride())
+        ):
             shape = torch.empty(args[0].shape, device="meta")[args[1].to("meta")].shape
             return args[0].flatten()[:1].view((1,) * len(shape)).expand(shape)
         if name == "maximum":

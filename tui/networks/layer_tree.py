@@ -63,6 +63,7 @@ class LayerNode:
     minor: bool = False
     runs: str = ""
     field_unknown: str = ""
+    global_along: str = ""
 
     @property
     def own_parameters(self) -> int:
@@ -140,6 +141,7 @@ def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
         minor=data.get("minor", False),
         runs=data.get("runs", ""),
         field_unknown=data.get("field_unknown", ""),
+        global_along=data.get("global_along", ""),
     )
 
 

@@ -308,6 +308,8 @@ class LayersPane(Pane):
             lines += layer_tree.formula_lines(node)
             if node.field_unknown:
                 lines.append(f"field unknown: {node.field_unknown}")
+            if node.global_along:
+                lines.append(f"global along the {node.global_along}, beside the field of {node.receptive_field} pixels")
         self.query_one("#layers-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
 
     @property

@@ -47,13 +47,15 @@ for _packet in operation(
     RULES[_packet] = pointwise
 
 
+REASONS = {"nonzero": BY_VALUE, "masked_select": BY_VALUE, "deform_conv2d": "reads places that are computed"}
+"""Why no rule can tell what some operations read."""
+
+
 def without_rule(fields: Tracked, call: Call) -> Seen:
     """No rule tells which places this operation reads."""
     sources = [seen for tensor in call.inputs if (seen := fields.seen(tensor)) is not None]
-    reason = (
-        BY_VALUE if name_of(call.packet) in ("nonzero", "masked_select") else "has no rule that tells what it reads"
-    )
-    return unknown(sources, f"{name_of(call.packet)} {reason}")
+    name = name_of(call.packet)
+    return unknown(sources, f"{name} {REASONS.get(name, 'has no rule that tells what it reads')}")
 
 
 @rule(*operation("new_zeros", "new_empty", "new_full", "new_ones", "zeros_like", "ones_like", "empty_like", "full_like",

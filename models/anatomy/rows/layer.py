@@ -19,8 +19,8 @@ class Layer:
     ``receptive_field``: image pixels a side along paths without a global operation, None where there is none or where
     ``field_unknown`` says why it cannot be told; ``is_global``: some path reaches every place. ``global_along``:
     "height", "width" or "height and width" where a path reaches the whole of an axis and not every place. ``depth``:
-    layers with weights on the longest path from the image, gates left out. ``executed`` is False for parts that do not run in eval
-    mode (auxiliary heads).
+    layers with weights on the longest path from the image, gates left out. ``executed`` is False for parts that do not
+    run in eval mode (auxiliary heads).
     ``times``: how many equal neighbours this row stands for after folding. ``failed``: the run broke off here.
 
     ``parameters`` are all values of the row's weights, those that are used twice once; ``frozen`` of them do not learn,

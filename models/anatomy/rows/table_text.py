@@ -46,10 +46,13 @@ def remarks(layer: Layer) -> str:
 
 
 def field_text(layer: Layer) -> str:
-    """Return the receptive field as the table shows it: ``43``, ``43 global``, "–" where it cannot be told, or ""."""
+    """Return the receptive field as the table shows it: ``43``, ``43 global``, ``43 global along the width`` where one
+    axis is reached as a whole, "–" where it cannot be told, or "".
+    """
     if layer.receptive_field is None:
         return "–" if layer.field_unknown else ""
-    return f"{layer.receptive_field}{' global' if layer.is_global else ''}"
+    along = f" global along the {layer.global_along}" if layer.global_along else ""
+    return f"{layer.receptive_field}{' global' if layer.is_global else along}"
 
 
 def describe(layer: Layer) -> str:
