@@ -10,7 +10,7 @@ from .tables import print_table
 if TYPE_CHECKING:
     from ..models.anatomy.outside.external import NetworkSpec
     from ..models.anatomy.rows.layer import Layer
-    from ..models.anatomy.values import Value
+    from ..models.anatomy.values.one_value import Value
 
 STEP_COLUMNS = ("row", "step", "what happens", "output", "reads")
 NUMBERS_SHOWN = 8
@@ -60,10 +60,11 @@ def found(tree: Layer, wanted: str) -> Layer:
 
 def one_value(spec: NetworkSpec, row: Layer, at: str | None) -> Value:
     """Return one output value of a row, of weights drawn from seed 0 and a scanned digit; by default in the middle."""
-    from ..models.anatomy import server, values
+    from ..models.anatomy import server
+    from ..models.anatomy.values import one_value as opened
     from ..tui.networks import digits
 
-    if not values.opens(row):
+    if not opened.opens(row):
         raise UsageError("ROW", row.name or str(row.id), f"is a {row.type}, which does not open to one output value")
     sizes = row.output[1:]
     position = tuple(size // 2 for size in sizes) if at is None else parsed(at)
@@ -72,7 +73,7 @@ def one_value(spec: NetworkSpec, row: Layer, at: str | None) -> Value:
         raise UsageError("--at", at, f"lies outside the output of {row.name or row.id}, whose last place is {last}")
     try:
         network = server.built_with_seed(spec)
-        return values.output_value(network, row.id, server.as_input(digits.image(0), spec.shape, None), position)
+        return opened.output_value(network, row.id, server.as_input(digits.image(0), spec.shape, None), position)
     except ValueError as error:
         raise UsageError("ROW", row.name or str(row.id), str(error)) from None
 

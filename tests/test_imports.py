@@ -144,6 +144,7 @@ PLANTED = {
     "models/anatomy/outside/traced.py": "from ..totals import memory",
     "models/anatomy/totals/compare.py": "from .. import server",
     "models/anatomy/saved_weights/weight_fit.py": "from ..totals import compare",
+    "models/anatomy/values/windows.py": "from ..words import walk",
     "trainer/common/files.py": "from ..runs import run",
     "trainer/runs/run.py": "from ..data import split",
     "trainer/data/split.py": "from ..config import recipe",

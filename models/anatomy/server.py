@@ -27,7 +27,14 @@ from ..catalogue.user_code import describe, first_line, place
 
 NICENESS = 5
 """The person's typing matters more than a table that is about to appear."""
-LOADED_AT_ONCE = ("totals.compare", "totals.memory", "outside.external", "words.formulas", "words.walk", "values")
+LOADED_AT_ONCE = (
+    "totals.compare",
+    "totals.memory",
+    "outside.external",
+    "values.one_value",
+    "words.formulas",
+    "words.walk",
+)
 TRACED_AT_ONCE = "lenet5"
 LARGEST_BUILT = 160_000_000
 """Parameters of the largest network that is built with weights: 640 MB, for one arithmetic example."""
@@ -104,11 +111,11 @@ def pixel(
     the network takes. ``weights`` is the best.pt of a run of this network; without it the weights are drawn from a fixed
     seed.
     """
-    from . import values
+    from .values import one_value
 
     network, shape, mean_and_std = _built(json.dumps(what, sort_keys=True), weights)
-    found = values.output_value(network, layer, as_input(image, shape, mean_and_std), tuple(position))
-    return values.as_dict(found)
+    found = one_value.output_value(network, layer, as_input(image, shape, mean_and_std), tuple(position))
+    return one_value.as_dict(found)
 
 
 @lru_cache(maxsize=2)
@@ -187,7 +194,7 @@ def _tree(what: dict[str, Any]) -> Any:
 
 
 def _row(layer: Any) -> dict[str, Any]:
-    from . import values
+    from .values import one_value
     from .words import formulas, walk
 
     own = {name: value for name, value in vars(layer).items() if name not in ("children", "layout", "layout_in")}
@@ -197,7 +204,7 @@ def _row(layer: Any) -> dict[str, Any]:
         "layout": None if layer.layout is None else vars(layer.layout),
         "layout_in": None if layer.layout_in is None else vars(layer.layout_in),
         "phrase": "" if broke_off else walk.phrase(layer),
-        "opens": not broke_off and values.opens(layer),
+        "opens": not broke_off and one_value.opens(layer),
         "minor": walk.is_minor(layer),
         "formulas": [] if broke_off else [asdict(formula) for formula in formulas.formulas(layer)],
         "children": [_row(child) for child in layer.children],

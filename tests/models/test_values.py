@@ -7,8 +7,8 @@ import random
 import pytest
 import torch
 from cnn_explorer.models import layers
-from cnn_explorer.models.anatomy import values
 from cnn_explorer.models.anatomy.rows import layer_table
+from cnn_explorer.models.anatomy.values import one_value as values
 from cnn_explorer.models.catalogue import registry
 from torch import Tensor, nn
 from torch.nn import functional as F

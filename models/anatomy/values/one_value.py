@@ -1,0 +1,152 @@
+"""One output value of a row, with the numbers that it is made of: convolutions, linear layers, poolings, normalisations,
+attention, matrix products, softmax, sums and products.
+
+The network runs on a real image with real weights. What is added up here is computed anew from the numbers shown, and
+``total`` is what the layer itself gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..rows.layer import Layer
+from .attention import attention, multi_head
+from .caught import Catching, Caught, Found, Position
+from .norms import batch_norm, group_norm, layer_norm
+from .products import binary, linear, matmul, mean_or_sum, softmax
+from .windows import adaptive, convolution, pooling
+
+
+@dataclass(frozen=True)
+class Part:
+    """Numbers with a name: the values under a kernel, the weights, the shares of attention."""
+
+    name: str
+    numbers: Tensor
+
+
+@dataclass(frozen=True)
+class Value:
+    """One output value. ``parts`` are the numbers, ``rule`` says how they make ``total``, with the sums in between.
+
+    ``position`` is its place in the output, batch axis left out where there is one image. ``kind`` names the family:
+    convolution, linear, maximum, mean, normalisation, attention, product, softmax, sum. ``computed`` is what the parts
+    give.
+    """
+
+    layer: str
+    kind: str
+    position: Position
+    shape: tuple[int, ...]
+    parts: tuple[Part, ...]
+    rule: str
+    computed: float
+    total: float
+
+
+def as_dict(value: Value) -> dict[str, Any]:
+    """Return a value as JSON-able data."""
+    parts = [{"name": part.name, "numbers": part.numbers.tolist()} for part in value.parts]
+    return {
+        "layer": value.layer,
+        "kind": value.kind,
+        "position": list(value.position),
+        "shape": list(value.shape),
+        "parts": parts,
+        "rule": value.rule,
+        "computed": value.computed,
+        "total": value.total,
+    }
+
+
+def output_value(network: nn.Module, row: int | str, image: Tensor, position: Position) -> Value:
+    """Take one output value of a row apart; ``row`` is its number in the layer table or the name of a module.
+
+    ``image`` is (1, C, H, W), normalised as the network expects it. ValueError where the row has no single value to be
+    shown, or the position lies outside its output.
+    """
+    was_training = network.training
+    network.eval()
+    try:
+        catching = Catching(network, row if isinstance(row, int) else -1, row if isinstance(row, str) else "")
+        caught = catching.catch(image)
+    finally:
+        network.train(was_training)
+    if caught is None:
+        raise ValueError(f"layer: {row!r} is no row that runs")
+    return value_of(caught, position, row)
+
+
+def opens(layer: Layer) -> bool:
+    """Return whether a row opens to one output value."""
+    if not layer.executed:
+        return False
+    if layer.kind == "module":
+        return not layer.children and layer.base in MODULES
+    return layer.type in CALLS
+
+
+def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
+    """Return one output value of a row that ran."""
+    output = caught.output[0] if isinstance(caught.output, tuple | list) else caught.output
+    rule = None
+    if caught.module is not None:
+        rule = next((MODULES[base.__name__] for base in type(caught.module).__mro__ if base.__name__ in MODULES), None)
+    else:
+        rule = CALLS.get(caught.call)
+    name = caught.name or type(caught.module).__name__
+    if rule is None or not isinstance(output, Tensor) or not output.is_floating_point():
+        kinds = "convolutions, linear layers, poolings, normalisations, attention, products and sums do"
+        raise ValueError(f"layer: {row or name!r} does not open to one value; {kinds}")
+    full = position if len(position) == output.ndim else (0, *position)
+    shape = tuple(output.shape)
+    if len(full) != output.ndim or not all(0 <= at < size for at, size in zip(full, shape, strict=True)):
+        raise ValueError(f"position: {position} lies outside the output {shape[1:]}")
+    with torch.no_grad():
+        kind, parts, words, computed = rule(caught, full)
+    return Value(
+        name,
+        kind,
+        position,
+        shape,
+        tuple(Part(label, numbers.detach()) for label, numbers in parts),
+        words,
+        float(computed),
+        float(output[full]),
+    )
+
+
+Rule = Callable[[Caught, Position], Found]
+MODULES: dict[str, Rule] = {
+    **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d"), convolution),
+    **dict.fromkeys(("MaxPool1d", "MaxPool2d", "MaxPool3d"), pooling),
+    **dict.fromkeys(("AvgPool2d", "AvgPool3d"), pooling),
+    **dict.fromkeys(("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool2d"), adaptive),
+    "Linear": linear,
+    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"), batch_norm),
+    "LayerNorm": layer_norm,
+    "GroupNorm": group_norm,
+    "Softmax": softmax,
+    "MultiheadAttention": multi_head,
+}
+CALLS: dict[str, Rule] = {
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution),
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool2d", "avg_pool3d"), pooling),
+    **dict.fromkeys(
+        ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d"), adaptive
+    ),
+    "linear": linear,
+    "batch_norm": batch_norm,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "attention": attention,
+    "matmul": matmul,
+    "softmax": softmax,
+    **dict.fromkeys(("mean", "sum"), mean_or_sum),
+    **{word: binary(word) for word in "+−×÷"},
+}
