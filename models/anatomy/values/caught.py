@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from ..rows import operations
 from ..rows.trace import Node, Recorder
@@ -18,7 +20,11 @@ Found = tuple[str, list[tuple[str, Tensor]], str, float | Tensor]
 
 @dataclass
 class Caught:
-    """A row as it ran: the module or the name of the call, what went in and what came out."""
+    """A row as it ran: the module or the name of the call, what went in and what came out.
+
+    ``inner``: of a layer with a forward of its own, such as a convolution that normalises its weights first, the call
+    that made the output.
+    """
 
     name: str
     module: nn.Module | None
@@ -26,6 +32,21 @@ class Caught:
     args: tuple
     kwargs: dict = field(default_factory=dict)
     output: Any = None
+    inner: Caught | None = None
+
+
+REVERSED = re.compile("__r[a-z]+__|rsub")
+"""Names of calls whose first argument stands behind the sign: 1 - x."""
+
+
+def _kept(values: Any) -> Any:
+    """Return copies of the tensors in arguments or results, which a later operation may write into."""
+    return tree_map_only(Tensor, Tensor.clone, values)
+
+
+def has_own_forward(module: nn.Module) -> bool:
+    """Return whether a layer does not run what torch.nn wrote for its kind."""
+    return not type(module).forward.__module__.startswith("torch.nn.")
 
 
 class Catching(Recorder):
@@ -37,6 +58,8 @@ class Catching(Recorder):
         super().__init__(network)
         self.wanted, self.wanted_name = number, name
         self.caught: Caught | None = None
+        self._entering: dict[int, tuple[tuple, dict]] = {}  # what went into the row, while it runs
+        self._inner: Caught | None = None  # the last call inside it
 
     def _matches(self, node: Node) -> bool:
         return self.caught is None and (
@@ -44,12 +67,12 @@ class Catching(Recorder):
         )
 
     def _handed_on(self, node: Node, output: Any, tensors: list[Tensor]) -> Tensor | None:
-        if self._matches(node) and node.module is not None:
-            self.caught = Caught(node.name, node.module, "", *self._entering.pop(node.number, ((), {})), output)
-        self._entering.pop(node.number, None)
+        entered = self._entering.pop(node.number, None)
+        if entered is not None and self._matches(node) and node.module is not None:
+            self.caught = Caught(node.name, node.module, "", *entered, _kept(output))
+            if has_own_forward(node.module) and self._inner is not None and self._inner.output is output:
+                self.caught.inner = replace(self._inner, name=node.name, output=self.caught.output)
         return super()._handed_on(node, output, tensors)
-
-    _entering: dict[int, tuple[tuple, dict]]
 
     def _before(self, name: str) -> Callable:
         enter = super()._before(name)
@@ -58,21 +81,26 @@ class Catching(Recorder):
             enter(module, args, kwargs)
             node = self.stack[-1]
             if name and self._matches(node):
-                kept = tuple(value.clone() if isinstance(value, Tensor) else value for value in args)
-                self._entering[node.number] = (kept, dict(kwargs))
+                self._entering[node.number] = (_kept(args), _kept(kwargs))
 
         return also
 
     def call(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Any:
         before = self.count
+        may_be_wanted = self.caught is None and self.wanted == before + 1
+        kept = (_kept(args), _kept(kwargs)) if may_be_wanted or self._entering else ((), {})
+        if REVERSED.fullmatch(name) and len(kept[0]) == 2:
+            kept = (kept[0][::-1], kept[1])  # 1 - x arrives as x and 1
         result = super().call(name, func, args, kwargs)
-        if self.count > before and self.caught is None and self.wanted == self.count:
-            self.caught = Caught(self.stack[-1].name, None, operations.word_of(name), args, kwargs, result)
+        found = Caught(self.stack[-1].name, None, operations.word_of(name), *kept, result)
+        if may_be_wanted and self.wanted == self.count > before:
+            self.caught = replace(found, output=_kept(result))
+        elif self._entering:
+            self._inner = found
         return result
 
     def catch(self, image: Tensor) -> Caught | None:
         """Run once and return the row, None where it does not run."""
-        self._entering = {}
         self.run(image)
         return self.caught
 

@@ -38,7 +38,7 @@ def batch_norm(caught: Caught, at: Position) -> Found:
         for place, name in enumerate(names, 1)
     )
     eps = module.eps if module is not None else argument(caught, 7, "eps", 1e-5)
-    if mean is None:
+    if mean is None or (module is None and argument(caught, 5, "training", False)):
         axes = [place for place in range(x.ndim) if place != 1]
         mean, variance = x.mean(axes), x.var(axes, correction=0)
     channel = at[1]

@@ -1,5 +1,5 @@
 """One output value of a row, with the numbers that it is made of: convolutions, linear layers, poolings, normalisations,
-attention, matrix products, softmax, sums and products.
+activations, attention, recurrent layers, matrix products, softmax, sums and products.
 
 The network runs on a real image with real weights. What is added up here is computed anew from the numbers shown, and
 ``total`` is what the layer itself gave.
@@ -7,6 +7,7 @@ The network runs on a real image with real weights. What is added up here is com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..rows.layer import Layer
+from . import activations, recurrent
 from .attention import attention, multi_head
-from .caught import Catching, Caught, Found, Position
+from .caught import Catching, Caught, Found, Position, has_own_forward
 from .norms import batch_norm, group_norm, layer_norm
 from .products import binary, linear, matmul, mean_or_sum, softmax
 from .windows import adaptive, convolution, pooling
@@ -35,8 +37,8 @@ class Value:
     """One output value. ``parts`` are the numbers, ``rule`` says how they make ``total``, with the sums in between.
 
     ``position`` is its place in the output, batch axis left out where there is one image. ``kind`` names the family:
-    convolution, linear, maximum, mean, normalisation, attention, product, softmax, sum. ``computed`` is what the parts
-    give.
+    convolution, linear, maximum, mean, normalisation, activation, attention, recurrent, product, softmax, sum.
+    ``computed`` is what the parts give.
     """
 
     layer: str
@@ -87,13 +89,15 @@ def opens(layer: Layer) -> bool:
     if not layer.executed:
         return False
     if layer.kind == "module":
-        return not layer.children and layer.base in MODULES
+        return not layer.children and (layer.base in MODULES or layer.type in BY_CALL)
     return layer.type in CALLS
 
 
 def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
     """Return one output value of a row that ran."""
     output = caught.output[0] if isinstance(caught.output, tuple | list) else caught.output
+    if caught.inner is not None and caught.inner.call in CALLS:
+        caught = caught.inner
     rule = None
     if caught.module is not None:
         rule = next((MODULES[base.__name__] for base in type(caught.module).__mro__ if base.__name__ in MODULES), None)
@@ -101,14 +105,19 @@ def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
         rule = CALLS.get(caught.call)
     name = caught.name or type(caught.module).__name__
     if rule is None or not isinstance(output, Tensor) or not output.is_floating_point():
-        kinds = "convolutions, linear layers, poolings, normalisations, attention, products and sums do"
+        kinds = "convolutions, linear layers, poolings, normalisations, activations, attention, LSTMs and sums do"
         raise ValueError(f"layer: {row or name!r} does not open to one value; {kinds}")
     full = position if len(position) == output.ndim else (0, *position)
     shape = tuple(output.shape)
     if len(full) != output.ndim or not all(0 <= at < size for at, size in zip(full, shape, strict=True)):
         raise ValueError(f"position: {position} lies outside the output {shape[1:]}")
-    with torch.no_grad():
-        kind, parts, words, computed = rule(caught, full)
+    try:
+        with torch.no_grad():
+            kind, parts, words, computed = rule(caught, full)
+    except (IndexError, KeyError, TypeError, AttributeError, RuntimeError):
+        raise ValueError(f"layer: {row or name!r} is called in a way that does not open to one value") from None
+    if not _agree(float(computed), float(output[full]), parts):
+        raise ValueError(f"layer: {row or name!r} does not open to one value: {_own_way(caught)}")
     return Value(
         name,
         kind,
@@ -121,25 +130,47 @@ def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
     )
 
 
+def _agree(computed: float, total: float, parts: list[tuple[str, Tensor]]) -> bool:
+    """Return whether the numbers shown make what the layer gave, up to rounding."""
+    if math.isnan(computed) or math.isnan(total):
+        return math.isnan(computed) and math.isnan(total)
+    largest = max(
+        (float(numbers.nan_to_num(0, 0, 0).abs().max()) for _, numbers in parts if numbers.numel()), default=0
+    )
+    coarse = any(numbers.dtype in (torch.float16, torch.bfloat16) for _, numbers in parts)
+    close = 3e-2 if coarse else 1e-3
+    return math.isclose(computed, total, rel_tol=close, abs_tol=close * min(largest, 1.0))
+
+
+def _own_way(caught: Caught) -> str:
+    if caught.module is not None and has_own_forward(caught.module):
+        return f"{type(caught.module).__name__} has a forward of its own, which computes something else"
+    return "it computes something else than its usual formula"
+
+
 Rule = Callable[[Caught, Position], Found]
+BY_CALL = ("GlobalAveragePool", "MapAverage", "TokenAverage", "LayerScale")
+"""Layers outside torch.nn that are one call, which opens."""
 MODULES: dict[str, Rule] = {
     **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d"), convolution),
     **dict.fromkeys(("MaxPool1d", "MaxPool2d", "MaxPool3d"), pooling),
-    **dict.fromkeys(("AvgPool2d", "AvgPool3d"), pooling),
-    **dict.fromkeys(("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveMaxPool2d"), adaptive),
+    **dict.fromkeys(("AvgPool1d", "AvgPool2d", "AvgPool3d"), pooling),
+    **dict.fromkeys(("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d"), adaptive),
+    **dict.fromkeys(("AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d"), adaptive),
     "Linear": linear,
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"), batch_norm),
     "LayerNorm": layer_norm,
     "GroupNorm": group_norm,
     "Softmax": softmax,
     "MultiheadAttention": multi_head,
+    **activations.MODULES,
+    **recurrent.MODULES,
 }
 CALLS: dict[str, Rule] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution),
-    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool2d", "avg_pool3d"), pooling),
-    **dict.fromkeys(
-        ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool2d"), adaptive
-    ),
+    **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"), pooling),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"), adaptive),
+    **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"), adaptive),
     "linear": linear,
     "batch_norm": batch_norm,
     "layer_norm": layer_norm,
@@ -149,4 +180,5 @@ CALLS: dict[str, Rule] = {
     "softmax": softmax,
     **dict.fromkeys(("mean", "sum"), mean_or_sum),
     **{word: binary(word) for word in "+−×÷"},
+    **activations.CALLS,
 }

@@ -22,8 +22,13 @@ def matmul(caught: Caught, at: Position) -> Found:
     first, second = argument(caught, 0, "input"), argument(caught, 1, "other")
     second = second if second is not None else caught.kwargs["mat2"]
     shape = caught.output.shape
-    rows = first.expand(*shape[:-2], *first.shape[-2:])[(*at[:-2], at[-2])]
-    columns = second.expand(*shape[:-2], *second.shape[-2:])[(*at[:-2], slice(None), at[-1])]
+    if second.ndim == 1:
+        rows, columns = first[at] if first.ndim > 1 else first, second
+    elif first.ndim == 1:
+        rows, columns = first, second[(*at[:-1], slice(None), at[-1])]
+    else:
+        rows = first.expand(*shape[:-2], *first.shape[-2:])[(*at[:-2], at[-2])]
+        columns = second.expand(*shape[:-2], *second.shape[-2:])[(*at[:-2], slice(None), at[-1])]
     products = (rows * columns).sum()
     return "product", [("row", rows), ("column", columns)], f"the sum of {rows.numel()} products", products
 
@@ -41,7 +46,9 @@ def softmax(caught: Caught, at: Position) -> Found:
 def binary(word: str) -> Callable[[Caught, Position], Found]:
     def rule(caught: Caught, at: Position) -> Found:
         shape = caught.output.shape
-        one, other = (torch.as_tensor(value, dtype=caught.output.dtype).expand(shape)[at] for value in caught.args[:2])
+        pair = (*caught.args, *(caught.kwargs[name] for name in ("other", "value") if name in caught.kwargs))[:2]
+        one, other = (torch.as_tensor(value, dtype=caught.output.dtype).expand(shape)[at] for value in pair)
+        other = other * caught.kwargs.get("alpha", 1)
         found = {"+": one + other, "−": one - other, "×": one * other, "÷": one / other}[word]
         name = "sum" if word in "+−" else "product"
         return (
