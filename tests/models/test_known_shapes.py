@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from cnn_explorer.models.anatomy.meta import known_shapes
 from cnn_explorer.models.anatomy.counting import on_meta
+from cnn_explorer.models.anatomy.meta import known_shapes
 from cnn_explorer.models.anatomy.meta.known_shapes import KnownShapes
 from torch import nn
 
