@@ -16,7 +16,7 @@ import typer
 
 from .. import settings
 from ..errors import UsageError, WorkError
-from . import output
+from . import messages, output
 from .commands import CommandGroup
 
 app = typer.Typer(
@@ -82,13 +82,14 @@ def main() -> None:
     try:
         sys.exit(_run())
     except UsageError as error:
-        _complain(_with_its_flag(error, sys.argv[1:]))
+        _complain(messages.with_its_flag(error, sys.argv[1:]))
         sys.exit(2)
     except WorkError as error:
         _complain(error)
         sys.exit(1)
     except BrokenPipeError:
         # `cnn-explorer list | head` closes the pipe early: that is no failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
@@ -97,16 +98,6 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
         print(f"cnn-explorer: {error.strerror}", file=sys.stderr)
         sys.exit(1)
-
-
-def _with_its_flag(error: UsageError, words: list[str]) -> UsageError:
-    """Return the error with its field as the flag that was given, ``--lr`` for lr: a file has keys, and Python arguments."""
-    flag = "--" + error.field.replace("_", "-")
-    if not any(word.partition("=")[0] == flag for word in words):
-        return error
-    named = UsageError(flag, error.given, error.hint)
-    named.__cause__ = error.__cause__ or error  # a traceback that was asked for is the one of what went wrong
-    return named
 
 
 def _complain(error: Exception) -> None:
@@ -139,18 +130,16 @@ def _run() -> int:
     """Parse and run; the parser's own complaints become one line as well."""
     try:
         result = app(standalone_mode=False)
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, BrokenPipeError):  # the parser makes exit code 1 of it
+            raise leaving.__context__ from None
+        raise
     except Exception as error:
-        # The parser's exceptions live in different modules from one typer to the next; what they have in common is this.
-        message = getattr(error, "format_message", None)
-        if message is None:
-            if type(error).__name__ == "Abort":
-                print("cnn-explorer: interrupted", file=sys.stderr)
-                return 130
+        if type(error).__name__ == "Abort":
+            print("cnn-explorer: interrupted", file=sys.stderr)
+            return 130
+        told = messages.of_parser(error)
+        if told is None:
             raise
-        raise UsageError("command line", None, f"{message()} {_help_hint(error)}") from None
+        raise told from None
     return result if isinstance(result, int) else 0
-
-
-def _help_hint(error: Exception) -> str:
-    context = getattr(error, "ctx", None)
-    return f"`{context.command_path if context else 'cnn-explorer'} --help` tells what there is"

@@ -377,7 +377,8 @@ def compare(
 ) -> None:
     """Compare two to four networks side by side; of two also show the difference, by kind of layer."""
     if not 2 <= len(names) <= 4:
-        raise UsageError("NAME", " ".join(names), "must be two to four networks")
+        count = "is one network" if len(names) == 1 else f"are {len(names)} networks"
+        raise UsageError("NAME", " ".join(names), f"{count}; name two to four networks")
     from ..models.anatomy.outside import external
     from ..models.anatomy.totals import compare as comparing
     from ..models.catalogue.user_code import away_from_stdout

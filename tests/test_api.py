@@ -263,6 +263,22 @@ def test_wrong_options_name_what_would_work(given: dict, error: type[Exception],
         cx.train("lenet5", **given)
 
 
+@pytest.mark.parametrize(
+    ("given", "field", "words"),
+    [
+        ({"lr": -1}, "lr", "^lr: -1.0 must be above 0"),
+        ({"batch_size": 0}, "batch_size", "^batch_size: 0 must be a number of images, at least 1"),
+    ],
+)
+def test_what_the_process_of_its_own_refuses_names_the_argument(
+    home: Path, given: dict, field: str, words: str
+) -> None:
+    with pytest.raises(cx.UsageError, match=words) as caught:
+        cx.train("lenet5", **given)
+    assert caught.value.field == field
+    assert cx.runs() == []
+
+
 # Training
 
 

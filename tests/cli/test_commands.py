@@ -40,15 +40,18 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["frobnicate"], "No such command 'frobnicate'"),
+        (["frobnicate"], "COMMAND: 'frobnicate' is unknown; choose one of bench, compare, "),
+        (["runs", "resme"], "COMMAND: 'resme' is unknown; did you mean 'resume'"),
+        (["runs", "show"], "RUN: is missing; "),
         (["list", "--sort", "yaer"], "did you mean 'year'"),
         (["list", "--tag", "residul"], "did you mean 'residual'"),
         (["show", "resnt18"], "did you mean 'resnet18'"),
-        (["show"], "Missing argument"),
+        (["show"], "NAME: is missing; "),
         (["show", "lenet5", "--image-size", "0"], "--image-size"),
         (["show", "lenet5", "--image-size", "3"], "smallest that works is 12"),
         (["show", "lenet5", "--input", "28"], "3x224x224"),
-        (["compare", "lenet5"], "two to four networks"),
+        (["compare", "lenet5"], "NAME: 'lenet5' is one network; name two to four networks"),
+        (["compare", *"abcde"], "NAME: 'a b c d e' are 5 networks; name two to four networks"),
         (["train", "lenet5", "--epochs", "many"], "--epochs"),
         (["train", "resnt18"], "did you mean 'resnet18'"),
         (["train", "lenet5", "--dataset", "digts"], "did you mean 'digits'"),
@@ -82,6 +85,47 @@ def test_a_bad_value_is_told_under_the_flag_or_the_key_that_held_it(here: Here, 
     assert told("train", "lenet", "--plan", "--set", "lr=-2").startswith("lr: -2 must")
     assert re.search(r"(?<!-)\blr: ", told("train", "lenet", "--plan", "--config", str(file)))
     assert told("train", "nope", "--plan", "--lr", "0.1").startswith("network: 'nope'")
+    assert told("show", "lenet", "--input", "1x3x3").startswith("--input: '1x3x3' cannot go through lenet5: too small")
+    assert told("show", "lenet", "--image-size", "3").startswith("--image-size: 3 cannot go through lenet5: too small")
+    planned = told("train", "lenet", "--plan", "--image-size=3")
+    assert planned.startswith("--image-size: 3 does not work for lenet5: too small for two")
+
+
+def test_a_bad_value_of_an_earlier_option_is_told_under_the_present_one(here: Here) -> None:
+    *_, last = here("train", "lenet", "--plan", "--rest-lr", "-1").stderr.splitlines()
+    assert last.startswith("cnn-explorer: --adamw-lr: -1.0 must")
+    *_, last = here("train", "lenet", "--plan", "--set", "adamw_lr=-1").stderr.splitlines()
+    assert last.startswith("cnn-explorer: adamw-lr: -1 must")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["runs", "--limit", "x"], "--limit: 'x' must be a whole number"),
+        (["runs", "--limit", "0"], "--limit: 0 must be 1 or more"),
+        (["bench", "--seconds=x"], "--seconds: 'x' must be a number"),
+        (["train", "lenet5", "--device"], "--device: needs a value"),
+        (["train", "lenet5", "--epoch", "3"], "--epoch: there is no such option; did you mean '--epochs'"),
+        (["show", "lenet5", "--stm=small"], "--stm: there is no such option; did you mean '--stem'"),
+        (["list", "--json=1"], "--json: takes no value"),
+        (["lineage", "lenet5"], "command line: 'lenet5' is more than this command takes; "),
+    ],
+)
+def test_what_the_parser_refuses_is_told_under_its_flag(here: Here, words: list[str], told: str) -> None:
+    done = here(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"cnn-explorer: {told}")
+
+
+def test_a_pipe_that_is_closed_early_is_no_failure() -> None:
+    """The list of all networks is larger than the buffer of a stream."""
+    shown = subprocess.Popen(
+        [sys.executable, "-m", "cnn_explorer", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    )
+    assert shown.stdout and shown.stderr
+    shown.stdout.close()
+    told = shown.stderr.read()
+    assert (shown.wait(), told) == (0, b"")
 
 
 def test_list_as_text_and_json_agree() -> None:

@@ -123,7 +123,8 @@ def _without_memory(
     except (ValueError, RuntimeError) as error:
         if fall_back is not None and fall_back > size:
             return _without_memory(variant, info, stem, fall_back, None)
-        raise UsageError("image-size", size, f"does not work for {variant.name}: {error}") from None
+        why = str(error).removeprefix(f"image_size: {size} is ")
+        raise UsageError("image-size", size, f"does not work for {variant.name}: {why}") from None
 
 
 def _of_outsider(network: Network, info: DataInfo, size: int | None) -> FittedNetwork:

@@ -174,8 +174,9 @@ def build(spec: RunSpec) -> nn.Module:
         if isinstance(error, KeyboardInterrupt | WorkError) or (spec.is_known and isinstance(error, UsageError)):
             raise
         if spec.is_known:
-            hint = f"cannot go through {spec.name}: {user_code.first_line(error)}"
-            raise UsageError("image", spec.text, hint) from error
+            side = spec.inputs[0].shape[-1]
+            why = user_code.first_line(error).removeprefix(f"image_size: {side} is ")
+            raise UsageError("input", spec.text, f"cannot go through {spec.name}: {why}") from error
     with user_code.silent(), user_code.one_line(spec.name, "cannot be built"):
         try:
             with _WeightsOnMeta() as made:
@@ -261,7 +262,7 @@ def _told(spec: RunSpec, broke: BrokeOff) -> CannotRun:
     words = explained(found, network)
     if hint:
         doubled = "smallest that works" in words and "smallest square" in hint
-        told = CannotRun("image", spec.text, f"cannot go through {spec.name}: {words}{'' if doubled else f'; {hint}'}")
+        told = CannotRun("input", spec.text, f"cannot go through {spec.name}: {words}{'' if doubled else f'; {hint}'}")
     else:
         told = CannotRun("network", spec.name, f"cannot be run with {spec.text}: {words}")
     told.tree = found.tree
