@@ -10,7 +10,7 @@ from ..errors import UsageError
 from .output import print_json
 
 if TYPE_CHECKING:
-    from ..models.anatomy.saved_weights.weight_file import WeightFile
+    from ..models.anatomy.saved_weights.weight_file import DescribedFile
     from ..models.anatomy.saved_weights.weight_fit import Fit
     from ..trainer.runs.run import RunSnapshot
 
@@ -98,7 +98,7 @@ def print_run(run: RunSnapshot, path: Path | None) -> None:
     print(f"\n{path}" if path else "")
 
 
-def print_summary(file: WeightFile) -> None:
+def print_summary(file: DescribedFile) -> None:
     """Print totals, types, what stands beside the weights, and what is not finite."""
     from ..models.catalogue.notes import quantity
 
@@ -142,7 +142,7 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _not_finite(file: WeightFile) -> str:
+def _not_finite(file: DescribedFile) -> str:
     if not file.looked_at:
         return "not counted in a file of this size"
     found = file.not_finite
@@ -153,7 +153,7 @@ def _not_finite(file: WeightFile) -> str:
     return f"{nan:,} NaN, {infinite:,} infinite, in {_tensors(len(found))}: {names}"
 
 
-def print_tree(file: WeightFile, depth: int) -> None:
+def print_tree(file: DescribedFile, depth: int) -> None:
     """Print the names as a tree, ``depth`` levels deep, equal neighbours folded."""
     from ..models.anatomy.saved_weights import weight_file
     from ..models.catalogue.notes import quantity, shape_text
@@ -169,7 +169,7 @@ def print_tree(file: WeightFile, depth: int) -> None:
     print()
 
 
-def print_fits(file: WeightFile) -> None:
+def print_fits(file: DescribedFile) -> None:
     """Print whose network of the catalogue fits, ranked, and the commands that use the file."""
     found = [fit for fit in file.fits if fit.is_found]
     if not found:
@@ -190,7 +190,7 @@ def print_fits(file: WeightFile) -> None:
     _line("", f"cnn-explorer show {best.network}" + stem)
 
 
-def _quoted(file: WeightFile) -> str:
+def _quoted(file: DescribedFile) -> str:
     return shlex.quote(str(file.path))
 
 

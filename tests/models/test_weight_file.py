@@ -30,7 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 
-def described(path: Path, state: object, **options: Any) -> weight_file.WeightFile:
+def described(path: Path, state: object, **options: Any) -> weight_file.DescribedFile:
     torch.save(state, path, **options)
     return weight_file.describe(path)
 

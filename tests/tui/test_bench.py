@@ -150,7 +150,7 @@ def test_numbers_are_written_as_in_a_book() -> None:
         and conv_lab.number_text(-7.5) == "−7.50"
     )
     assert (
-        conv_lab.written_out([conv_lab.Term(0, 0, 0, 5.0, -1.0), conv_lab.Term(0, 0, 1, None, 2.0)])
+        conv_lab.written_out([conv_lab.Product(0, 0, 0, 5.0, -1.0), conv_lab.Product(0, 0, 1, None, 2.0)])
         == "−5 = 5·(−1) + pad·2"
     )
     assert conv_lab.formula(ConvSetting(size=7, dilation=2), 8).endswith("= ⌊(8 + 2·0 − 2·(7 − 1) − 1)/1⌋ + 1 = −4")

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from cnn_explorer.tui.charts import plotext_chart, ticks
-from cnn_explorer.tui.charts.plotext_chart import ChartData, Line
+from cnn_explorer.tui.charts.plotext_chart import ChartData, PlottedLine
 from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -64,14 +64,14 @@ class ChartApp(App):
 
 HARD_LINES = {
     "nothing": (),
-    "only gaps": (Line("train", [1, 2], [math.nan, math.nan]),),
-    "infinities": (Line("train", [1, 2, 3], [math.inf, 1.0, -math.inf]),),
-    "one point": (Line("train", [5], [1.0]), Line("validation", [5], [1.0], "validation")),
-    "zero and below": (Line("train", [1, 2, 3], [0.0, -1.0, 1.0]), Line("best", [2], [0.5], "best")),
-    "all below zero": (Line("train", [1, 2], [-1.0, -2.0]),),
-    "huge": (Line("train", [0, 1e300], [1e300, -1e300]),),
-    "a gap in the middle": (Line("train", [1, 2, 3, 4], [1.0, math.nan, math.nan, 2.0]),),
-    "uneven": (Line("train", [1, 2, 3], [1.0]),),
+    "only gaps": (PlottedLine("train", [1, 2], [math.nan, math.nan]),),
+    "infinities": (PlottedLine("train", [1, 2, 3], [math.inf, 1.0, -math.inf]),),
+    "one point": (PlottedLine("train", [5], [1.0]), PlottedLine("validation", [5], [1.0], "validation")),
+    "zero and below": (PlottedLine("train", [1, 2, 3], [0.0, -1.0, 1.0]), PlottedLine("best", [2], [0.5], "best")),
+    "all below zero": (PlottedLine("train", [1, 2], [-1.0, -2.0]),),
+    "huge": (PlottedLine("train", [0, 1e300], [1e300, -1e300]),),
+    "a gap in the middle": (PlottedLine("train", [1, 2, 3, 4], [1.0, math.nan, math.nan, 2.0]),),
+    "uneven": (PlottedLine("train", [1, 2, 3], [1.0]),),
 }
 
 
@@ -89,7 +89,7 @@ async def test_chart_never_raises(name: str, log: bool) -> None:
 
 
 async def test_chart_draws_the_curve_again_only_for_new_data() -> None:
-    data = ChartData("loss", "epoch", (Line("train", [1, 2, 3], [3.0, 2.0, 1.0]),))
+    data = ChartData("loss", "epoch", (PlottedLine("train", [1, 2, 3], [3.0, 2.0, 1.0]),))
     app = ChartApp(data)
     async with app.run_test(size=(60, 15)) as pilot:
         chart = app.query_one(LossChart)
@@ -99,6 +99,6 @@ async def test_chart_draws_the_curve_again_only_for_new_data() -> None:
         chart.refresh()
         await pilot.pause()
         assert chart.render() is first
-        chart.show(ChartData("loss", "epoch", (Line("train", [1, 2, 3], [1.0, 2.0, 3.0]),), log=True))
+        chart.show(ChartData("loss", "epoch", (PlottedLine("train", [1, 2, 3], [1.0, 2.0, 3.0]),), log=True))
         assert chart.render() is not first
         assert str(chart.render()).startswith("loss (log) over epoch  ⠤ train")

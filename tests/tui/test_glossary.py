@@ -57,8 +57,8 @@ def test_an_entry_is_read_with_its_names_and_its_continuation() -> None:
         "# Title\n\nSome words.\n\n- **best %** (`best`, top): the highest\n  so far.\n- **◆**: marked.\n- no entry\n"
     )
     assert glossary.parse(source) == [
-        glossary.Entry("best %", ("best", "top"), "the highest so far."),
-        glossary.Entry("◆", (), "marked."),
+        glossary.GlossaryEntry("best %", ("best", "top"), "the highest so far."),
+        glossary.GlossaryEntry("◆", (), "marked."),
     ]
 
 

@@ -18,7 +18,7 @@ from cnn_explorer.trainer.config import recipe, recipe_layers
 from cnn_explorer.trainer.data.dataset_info import DataInfo
 from cnn_explorer.tui.launch import commands, hints
 from cnn_explorer.tui.launch import form as form_module
-from cnn_explorer.tui.launch.commands import Call, CommandOutcome, Device, LaunchCommand, Preview
+from cnn_explorer.tui.launch.commands import CommandCall, CommandOutcome, Device, LaunchCommand, Preview
 from cnn_explorer.tui.launch.form import LaunchForm, LaunchRequest, fill, settings, words
 from cnn_explorer.tui.launch.values import stepped
 from cnn_explorer.tui.screens.launch import LaunchScreen
@@ -296,7 +296,9 @@ def test_a_plan_is_read(tmp_path: Path, monkeypatch) -> None:
 
 def test_a_call_can_be_ended(tmp_path: Path, monkeypatch) -> None:
     heard = threading.Event()
-    call = Call(script(tmp_path, "echo begun >&2; exec sleep 600", monkeypatch).command(), lambda text: heard.set())
+    call = CommandCall(
+        script(tmp_path, "echo begun >&2; exec sleep 600", monkeypatch).command(), lambda text: heard.set()
+    )
     ended: list[CommandOutcome] = []
     thread = threading.Thread(target=lambda: ended.append(commands.start(call)))
     thread.start()
@@ -336,12 +338,12 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[LaunchCommand]:
     """Requests that would have been started; each gives the id RUN. Plans are answered at once."""
     started: list[LaunchCommand] = []
 
-    def call_start(request: LaunchCommand, hear) -> Call:
+    def call_start(request: LaunchCommand, hear) -> CommandCall:
         started.append(request)
-        return Call([])
+        return CommandCall([])
 
     monkeypatch.setattr(commands, "call_start", call_start)
-    monkeypatch.setattr(commands, "call_plan", lambda request: Call([]))
+    monkeypatch.setattr(commands, "call_plan", lambda request: CommandCall([]))
     monkeypatch.setattr(commands, "start", lambda call: CommandOutcome((RUN,)))
     monkeypatch.setattr(commands, "plan", lambda call: Preview(PLAN))
     monkeypatch.setattr(commands, "devices", lambda: (Device("cuda:0", "a GPU, 20 GiB free, nobody uses it"),))

@@ -11,7 +11,7 @@ from cnn_explorer.trainer.runs.annotations import Notes, read_notes
 from cnn_explorer.tui.app import ExplorerApp
 from cnn_explorer.tui.core.options import Options
 from cnn_explorer.tui.launch import commands
-from cnn_explorer.tui.launch.commands import Call, Preview
+from cnn_explorer.tui.launch.commands import CommandCall, Preview
 from cnn_explorer.tui.runs import actions, machine
 from cnn_explorer.tui.screens.confirm import ConfirmScreen
 from cnn_explorer.tui.screens.launch import LaunchScreen
@@ -187,7 +187,7 @@ async def test_what_a_live_run_can_be_asked(tmp_path: Path, monkeypatch, key: st
 
 async def test_clone_opens_the_launch_dialog_with_what_the_run_had(tmp_path: Path, monkeypatch) -> None:
     run = trained(tmp_path)
-    monkeypatch.setattr(commands, "call_plan", lambda request: Call([]))
+    monkeypatch.setattr(commands, "call_plan", lambda request: CommandCall([]))
     monkeypatch.setattr(commands, "plan", lambda call: Preview())
     monkeypatch.setattr(commands, "devices", lambda: ())
     app = make_app(tmp_path)

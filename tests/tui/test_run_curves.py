@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cnn_explorer.tui.charts import plotext_chart, run_curves
 from cnn_explorer.tui.charts.history import History
-from cnn_explorer.tui.charts.plotext_chart import ChartData, ChartStyle, Line
+from cnn_explorer.tui.charts.plotext_chart import ChartData, ChartStyle, PlottedLine
 from cnn_explorer.tui.charts.run_curves import PlottedRun
 from cnn_explorer.tui.charts.series import PlottedCurve
 from hypothesis import example, given
@@ -35,7 +35,7 @@ test_record.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
 RUN = (*(train_record(step, 2 / (1 + step)) for step in range(1, 300)), eval_record(1, 0.5), eval_record(2, 0.8, 0.6))
 
 
-def line_of(data: ChartData, role: str) -> Line:
+def line_of(data: ChartData, role: str) -> PlottedLine:
     return next(line for line in data.lines if line.role == role)
 
 

@@ -23,7 +23,7 @@ from ..config.run_config import NetworkConfig
 from ..data.dataset_info import DataInfo
 from ..weights.initialise import Source
 from . import output_check
-from .networks import Network
+from .networks import PlannedNetwork
 
 TRIED = 2
 """Images on which a network is tried."""
@@ -44,7 +44,7 @@ class FittedNetwork:
     image_size: int
     parameters: int
 
-    def config(self, network: Network, classes: int) -> NetworkConfig:
+    def config(self, network: PlannedNetwork, classes: int) -> NetworkConfig:
         """Return what run.json says of the network, with weights that are drawn."""
         return NetworkConfig(
             network.variant.name,
@@ -58,7 +58,7 @@ class FittedNetwork:
 
 
 def fit(
-    network: Network, info: DataInfo, source: Source | None, stem: str, size: int | None, log: Log
+    network: PlannedNetwork, info: DataInfo, source: Source | None, stem: str, size: int | None, log: Log
 ) -> FittedNetwork:
     """Fit the network to the images of a data set and to the weights to begin with.
 
@@ -80,7 +80,7 @@ def fit(
     return fitted
 
 
-def _of_catalogue(network: Network, info: DataInfo, stem: str, size: int | None) -> FittedNetwork:
+def _of_catalogue(network: PlannedNetwork, info: DataInfo, stem: str, size: int | None) -> FittedNetwork:
     variant = network.variant
     if stem == "small" and variant.small_stem is None and variant.paper_stem.input[1] > SMALL_IMAGES:
         raise UsageError("stem", stem, f"does not exist for {variant.name}, which has the paper's stem only")
@@ -127,7 +127,7 @@ def _without_memory(
         raise UsageError("image-size", size, f"does not work for {variant.name}: {why}") from None
 
 
-def _of_outsider(network: Network, info: DataInfo, size: int | None) -> FittedNetwork:
+def _of_outsider(network: PlannedNetwork, info: DataInfo, size: int | None) -> FittedNetwork:
     """Return the images with which the network runs, tried out without memory, else with real values.
 
     ``size`` is what was asked for; else it is that of the data, else the network's own. A network that does not take
@@ -165,7 +165,7 @@ class _DoesNotRun(UsageError):
         return error
 
 
-def _tried(network: Network, info: DataInfo, channels: int, size: int, stem: str | None = None) -> FittedNetwork:
+def _tried(network: PlannedNetwork, info: DataInfo, channels: int, size: int, stem: str | None = None) -> FittedNetwork:
     """Try the network of a person, or of a library, on two images. UsageError, _DoesNotRun for what it does not take."""
     name, classes = network.variant.name, len(info.classes)
     options = {"num_classes": classes, "in_channels": channels, "image_size": size}

@@ -10,10 +10,10 @@ from ..data.dataset_info import DataInfo
 from ..data.datasets import DataSet
 from .asked import Asked
 from .fitted_network import SMALL_IMAGES
-from .networks import Network
+from .networks import PlannedNetwork
 
 
-def describe(asked: Asked, network: Network, stem: str, size: int | None) -> DataInfo:
+def describe(asked: Asked, network: PlannedNetwork, stem: str, size: int | None) -> DataInfo:
     """Return what the data set is; without a size, a person's own images are scaled to what the network's stem is for."""
     if asked.dataset.startswith(dataset_info.FOLDER) and size is None:
         variant = network.variant

@@ -23,7 +23,7 @@ GIVEN_FOLDER = "stored:"
 
 
 @dataclass(frozen=True)
-class Network:
+class PlannedNetwork:
     """A network that can be trained: its entry in the catalogue, or what takes the place of one.
 
     ``own`` is where a person's own network is stored, None for all others.
@@ -38,14 +38,14 @@ class Network:
         return not outside.is_outside(self.variant.name)
 
 
-def find(name: str, folder: Path | None = None) -> Network:
+def find(name: str, folder: Path | None = None) -> PlannedNetwork:
     """Return the network that ``name`` means; ``folder`` is where a run, which is repeated, keeps it. UsageError.
 
     A ``package.module:callable`` is stored in a folder of this process first, so that what is tried out is what a run
     gets. ``stored:FOLDER`` names a network that Python has stored there.
     """
     if not outside.is_outside(name):
-        return Network(registry.find(name))
+        return PlannedNetwork(registry.find(name))
     if name.startswith(GIVEN_FOLDER):
         folder = Path(name.removeprefix(GIVEN_FOLDER)).absolute()
         what = stored.read(folder)
@@ -56,11 +56,11 @@ def find(name: str, folder: Path | None = None) -> Network:
         folder, what = _store(name)
         name = what.name  # of a file, its module
     else:
-        return Network(outside.variant(name))
-    return Network(outside.variant(name), OwnNetwork(folder, what.path, what.kind, what.pickled))
+        return PlannedNetwork(outside.variant(name))
+    return PlannedNetwork(outside.variant(name), OwnNetwork(folder, what.path, what.kind, what.pickled))
 
 
-def check_stem(network: Network, name: str, stem: str) -> None:
+def check_stem(network: PlannedNetwork, name: str, stem: str) -> None:
     """UsageError for a stem that is asked of a network with one stem, which ``name`` means."""
     if not network.in_catalogue and stem in ("small", "imagenet"):
         raise UsageError("stem", stem, f"is for networks of the catalogue; {name} has one stem")

@@ -25,7 +25,7 @@ from ..config.recipe import Recipe
 from ..config.run_config import NetworkConfig
 from ..loop.evaluate import scores_of
 from ..weights import weight_files
-from .networks import Network
+from .networks import PlannedNetwork
 
 BATCHES = 2
 BATCH = 2
@@ -42,14 +42,14 @@ PROBABILITIES = (
 )
 
 
-def is_unknown(network: Network) -> bool:
+def is_unknown(network: PlannedNetwork) -> bool:
     """Return whether a network is a person's own, handed over, of a file, or of the folder of their architectures."""
     if network.in_catalogue:
         return not registry.comes_with_the_program(network.variant.name)
     return network.own is not None
 
 
-def check(network: Network, config: NetworkConfig, dataset: str, log: Log) -> None:
+def check(network: PlannedNetwork, config: NetworkConfig, dataset: str, log: Log) -> None:
     """UsageError where the network of a person cannot be trained as it is; a remark is told to ``log``.
 
     It is tried without values first, which costs nothing and shows the kind of most faults; then, where that takes no

@@ -66,7 +66,9 @@ def svg_text(found: Mapping[str, Sequence[ChartLine]], view: View, x: Limits) ->
     return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>", ""])
 
 
-def _head(metric: str, lines: Sequence[ChartLine], view: View, scene: Scene, entries: Sequence[Entry]) -> Iterator[str]:
+def _head(
+    metric: str, lines: Sequence[ChartLine], view: View, scene: Scene, entries: Sequence[LegendEntry]
+) -> Iterator[str]:
     title = TITLES[metric] + (" (log)" if scene.log else "") + f" over {AXIS_LABELS[view.axis]}"
     dashes = {line.role for line in lines} & {"validation"}
     title += " (dashed: validation)" if dashes else ""
@@ -93,7 +95,7 @@ def _panel(lines: Sequence[ChartLine], scene: Scene) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """An entry of the legend: a stroke at ``x`` in a row (from 0), and the text behind it."""
 
     layer: PlotLayer
@@ -102,10 +104,10 @@ class Entry:
     row: int
 
 
-def _legend(lines: Sequence[ChartLine], scene: Scene) -> list[Entry]:
+def _legend(lines: Sequence[ChartLine], scene: Scene) -> list[LegendEntry]:
     """Return an entry for each run, or for each curve of a single one, in as many rows as it takes."""
     several = len({line.run for line in lines}) > 1
-    entries: list[Entry] = []
+    entries: list[LegendEntry] = []
     x, row = LEFT, 0
     for line, layer in zip(lines, scene.layers, strict=True):
         if line.role == "raw" or (several and line.role != "train"):
@@ -116,7 +118,7 @@ def _legend(lines: Sequence[ChartLine], scene: Scene) -> list[Entry]:
         wide = STROKE + LETTER * text_safe.width(text)
         if x > LEFT and x + wide > LEFT + COLUMNS:
             x, row = LEFT, row + 1
-        entries.append(Entry(layer, text, x, row))
+        entries.append(LegendEntry(layer, text, x, row))
         x += wide + 16
     return entries
 

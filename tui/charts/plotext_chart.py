@@ -52,7 +52,7 @@ TERMINAL_RUNS: tuple[Colour, ...] = (6, 3, 2, 5, 4, 1)
 
 
 @dataclass(frozen=True)
-class Line:
+class PlottedLine:
     """One curve. ``role`` says how it is drawn: a key of SIGNS. "raw" lies behind the others.
 
     ``slot`` is the number of the run where there are several, whose sign and colour the line then has.
@@ -85,7 +85,7 @@ class ChartData:
 
     title: str
     x_label: str
-    lines: tuple[Line, ...]
+    lines: tuple[PlottedLine, ...]
     log: bool = False
     shares: bool = False
     y_range: tuple[float, float] | None = None
@@ -101,7 +101,7 @@ class ChartStyle:
     colours: Mapping[str, Colour] | None = None
     runs: tuple[Colour, ...] = ()
 
-    def colour(self, line: Line) -> Colour | None:
+    def colour(self, line: PlottedLine) -> Colour | None:
         """Return the colour of a line; None without colours."""
         if self.colours is None:
             return None
@@ -141,9 +141,9 @@ def draw(figure: Any, data: ChartData, size: tuple[int, int], style: ChartStyle)
     return "\n".join([*title, plotted])
 
 
-def _prepared(line: Line, log: bool) -> Line:
+def _prepared(line: PlottedLine, log: bool) -> PlottedLine:
     ys = log_values(line.ys) if log else sanitise(line.ys)
-    return Line(line.label, line.xs, ys, line.role, line.slot)
+    return PlottedLine(line.label, line.xs, ys, line.role, line.slot)
 
 
 def _why_empty(data: ChartData) -> str:
@@ -152,7 +152,7 @@ def _why_empty(data: ChartData) -> str:
     return data.empty
 
 
-def _title(data: ChartData, lines: Sequence[Line], style: ChartStyle, columns: int, max_count: int) -> list[str]:
+def _title(data: ChartData, lines: Sequence[PlottedLine], style: ChartStyle, columns: int, max_count: int) -> list[str]:
     """Return name, axis and legend in up to ``max_count`` lines: ``loss (log) over epochs  ⠤ train  • validation``.
 
     Where not all has room, first the name of the axis is left out, then what is last in the legend.
@@ -201,7 +201,9 @@ def _code(colour: Colour | None) -> str:
     return f"38;5;{colour}" if isinstance(colour, int) else "38;2;{};{};{}".format(*colour)
 
 
-def _plotted(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[int, int], style: ChartStyle) -> str:
+def _plotted(
+    figure: Any, data: ChartData, lines: Sequence[PlottedLine], size: tuple[int, int], style: ChartStyle
+) -> str:
     columns, rows = size
     figure.clear_figure()
     figure.plotsize(columns, rows)
@@ -219,7 +221,7 @@ def _plotted(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[in
     return _CODES.sub("", drawn) if style.colours is None else drawn
 
 
-def _plot_line(figure: Any, line: Line, style: ChartStyle, max_signs: int) -> None:
+def _plot_line(figure: Any, line: PlottedLine, style: ChartStyle, max_signs: int) -> None:
     xs, ys = list(line.xs), list(line.ys)
     sign, colour = line.sign(style.ascii), style.colour(line)
     several = line.slot is not None
@@ -236,7 +238,7 @@ def _plot_line(figure: Any, line: Line, style: ChartStyle, max_signs: int) -> No
         figure.scatter(xs[::every], ys[::every], marker=sign, color=colour)
 
 
-def _axes(figure: Any, data: ChartData, lines: Sequence[Line], size: tuple[int, int]) -> None:
+def _axes(figure: Any, data: ChartData, lines: Sequence[PlottedLine], size: tuple[int, int]) -> None:
     columns, rows = size
     low, high = _widened(data.y_range or finite_range(lines) or (0.0, 1.0))
     figure.ylim(low, high)
@@ -276,7 +278,7 @@ def log_values(values: Sequence[float]) -> list[float]:
     return [math.log10(value) if 0 < value < math.inf else GAP for value in values]
 
 
-def finite_range(lines: Sequence[Line]) -> tuple[float, float] | None:
+def finite_range(lines: Sequence[PlottedLine]) -> tuple[float, float] | None:
     """Return the smallest and largest finite y of all lines; None where there is none."""
     values = [y for line in lines for y in line.ys if math.isfinite(y)]
     return (min(values), max(values)) if values else None

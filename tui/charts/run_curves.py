@@ -18,7 +18,7 @@ from ...trainer.analysis.curve_summary import CurvePoint, Evaluations
 from ...trainer.common.number_text import percent
 from . import braille
 from .history import History
-from .plotext_chart import GAP, ChartData, Line
+from .plotext_chart import GAP, ChartData, PlottedLine
 from .series import Floats, PlottedCurve
 from .view import TITLES
 
@@ -95,7 +95,7 @@ def chart_data(metric: str, runs: Sequence[PlottedRun], columns: int, *, empty: 
     places += [np.array([one.test[0]]) for one in found if one.test]
     known = np.concatenate(places) if places else np.empty(0)
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    lines: list[Line] = []
+    lines: list[PlottedLine] = []
     for (run, curve), evaluated, marked in zip(curves, held_out, found, strict=True):
         lines += _lines(metric, run, (curve, evaluated), marked, (low, high, columns))
     return ChartData(TITLES[metric], "epochs", tuple(lines), shares=metric == "accuracy", empty=empty)
@@ -107,24 +107,24 @@ def _lines(
     curves: tuple[PlottedCurve, PlottedCurve],
     marked: Marks,
     place: tuple[float, float, int],
-) -> list[Line]:
+) -> list[PlottedLine]:
     """Return the lines of one run."""
     slot, alone = run.slot, run.slot is None
     train, evaluated = (reduce(curve, *place) for curve in curves)
     lines = []
     if alone and len(train) and np.isfinite(curves[0].low).sum() >= RAW_FROM * len(train):
-        lines.append(Line("raw", *_band(train), "raw"))
-    lines.append(Line("train" if alone else run.label, *_joined(train, train.mean), "train", slot))
-    lines.append(Line("validation" if alone else "", *_joined(evaluated, evaluated.mean), "validation", slot))
+        lines.append(PlottedLine("raw", *_band(train), "raw"))
+    lines.append(PlottedLine("train" if alone else run.label, *_joined(train, train.mean), "train", slot))
+    lines.append(PlottedLine("validation" if alone else "", *_joined(evaluated, evaluated.mean), "validation", slot))
     if marked.test:
         words = f"test {_text(marked.test[1], metric)}" if alone else ""
-        lines.append(Line(words, [marked.test[0]], [marked.test[1]], "test", slot))
+        lines.append(PlottedLine(words, [marked.test[0]], [marked.test[1]], "test", slot))
     if marked.best:
         words = f"best {_text(marked.best[1], metric)} epoch {marked.best[0]:g}" if alone else ""
-        lines.append(Line(words, [marked.best[0]], [marked.best[1]], "best", slot))
+        lines.append(PlottedLine(words, [marked.best[0]], [marked.best[1]], "best", slot))
     if marked.diverged is not None and len(train):
         words = f"no number at epoch {marked.diverged:.3g}" if alone else ""
-        lines.append(Line(words, [marked.diverged], [float(np.max(train.high))], "diverged", slot))
+        lines.append(PlottedLine(words, [marked.diverged], [float(np.max(train.high))], "diverged", slot))
     return lines
 
 

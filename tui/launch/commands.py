@@ -93,7 +93,7 @@ def _words(gpu: machine.Gpu) -> str:
     return f"{gpu.name}, {free} free, " + (f"used by {', '.join(users)}" if users else "nobody uses it")
 
 
-class Call:
+class CommandCall:
     """One run of the command, which another thread may end. What it says on stderr goes to ``hear``, piece by piece."""
 
     def __init__(self, command: Sequence[str], hear: Callable[[str], None] = lambda text: None) -> None:
@@ -163,17 +163,17 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def call_start(request: LaunchCommand, hear: Callable[[str], None]) -> Call:
+def call_start(request: LaunchCommand, hear: Callable[[str], None]) -> CommandCall:
     """Return the call that starts a run, or a queue of runs, in the background."""
-    return Call(request.command("--detach"), hear)
+    return CommandCall(request.command("--detach"), hear)
 
 
-def call_plan(request: LaunchCommand) -> Call:
+def call_plan(request: LaunchCommand) -> CommandCall:
     """Return the call that tells what would be trained and how long it would take."""
-    return Call(request.command("--plan", "--json"))
+    return CommandCall(request.command("--plan", "--json"))
 
 
-def start(call: Call) -> CommandOutcome:
+def start(call: CommandCall) -> CommandOutcome:
     """Run it and wait until the command has checked what it can and let go of the runs. Never raises."""
     try:
         code, said, complained = call.run()
@@ -185,7 +185,7 @@ def start(call: Call) -> CommandOutcome:
     return CommandOutcome(problem=_problem(complained, code))
 
 
-def plan(call: Call) -> Preview:
+def plan(call: CommandCall) -> Preview:
     """Run it and read its answer. Never raises."""
     try:
         code, said, complained = call.run()

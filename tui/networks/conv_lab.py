@@ -41,7 +41,7 @@ class ConvSetting:
 
 
 @dataclass(frozen=True)
-class Term:
+class Product:
     """One product: the value at (``channel``, ``row``, ``column``) of the input, None for padding, times ``weight``."""
 
     channel: int
@@ -189,7 +189,7 @@ def make_input(image: Channel, channels: int) -> list[Channel]:
     return made[:channels]
 
 
-def terms(setting: ConvSetting, inputs: list[Channel], output: int, row: int, column: int) -> list[Term]:
+def terms(setting: ConvSetting, inputs: list[Channel], output: int, row: int, column: int) -> list[Product]:
     """Return the products that are added up for one output value, padding included."""
     s = setting.resolved
     side = len(inputs[0])
@@ -205,7 +205,7 @@ def terms(setting: ConvSetting, inputs: list[Channel], output: int, row: int, co
                 if s.kind == "transposed" and not inside:
                     continue
                 value = inputs[channel][at[0]][at[1]] if inside else None
-                found.append(Term(channel, at[0], at[1], value, weight))
+                found.append(Product(channel, at[0], at[1], value, weight))
     return found
 
 
@@ -246,7 +246,7 @@ def convolve(setting: ConvSetting, inputs: list[Channel], output: int) -> Channe
     return made
 
 
-def written_out(found: list[Term], max_terms: int = 9) -> str:
+def written_out(found: list[Product], max_terms: int = 9) -> str:
     """Return the sum with its numbers, the first products in full: ``6 = 12·1 + 3·(−2) + …``."""
     shown = [
         f"{part(term.value) if term.value is not None else 'pad'}·{part(term.weight)}" for term in found[:max_terms]

@@ -17,7 +17,7 @@ ENTRY = re.compile(r"- \*\*(?P<term>[^*]+)\*\*(?: \((?P<names>[^)]*)\))?: (?P<te
 
 
 @dataclass(frozen=True)
-class Entry:
+class GlossaryEntry:
     """A term with its other names and its sentence."""
 
     term: str
@@ -30,18 +30,18 @@ class Entry:
         return " ".join((*signs, self.term if name in signs else name))
 
 
-def parse(source: str) -> list[Entry]:
+def parse(source: str) -> list[GlossaryEntry]:
     """Read the entries of a glossary in their order; all other lines are skipped."""
     entries = []
     for block in re.split(r"\n(?!  )", source):
         if found := ENTRY.fullmatch(" ".join(block.split())):
             names = tuple(name.strip("` ") for name in (found["names"] or "").split(",") if name.strip())
-            entries.append(Entry(found["term"], names, found["text"].replace("`", "")))
+            entries.append(GlossaryEntry(found["term"], names, found["text"].replace("`", "")))
     return entries
 
 
 @lru_cache(maxsize=1)
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[GlossaryEntry, ...]:
     """Return all entries; none where the file cannot be read."""
     try:
         return tuple(parse(PATH.read_text(encoding="utf-8", errors="replace")))
@@ -50,15 +50,15 @@ def entries() -> tuple[Entry, ...]:
 
 
 @lru_cache(maxsize=1)
-def _by_name() -> dict[str, Entry]:
-    named: dict[str, Entry] = {}
+def _by_name() -> dict[str, GlossaryEntry]:
+    named: dict[str, GlossaryEntry] = {}
     for entry in entries():
         for name in entry.names:
             named.setdefault(name, entry)
     return named | {entry.term: entry for entry in entries()}
 
 
-def find(name: str) -> Entry | None:
+def find(name: str) -> GlossaryEntry | None:
     """Look up a term, or one of its other names."""
     return _by_name().get(name)
 

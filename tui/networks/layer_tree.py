@@ -15,7 +15,7 @@ INDENT = "  "
 
 
 @dataclass(frozen=True)
-class Formula:
+class FilledFormula:
     """A formula in letters and with the numbers of a layer put in."""
 
     what: str
@@ -47,7 +47,7 @@ class LayerNode:
     times: int
     phrase: str
     settings: dict[str, Any] = field(default_factory=dict)
-    formulas: tuple[Formula, ...] = ()
+    formulas: tuple[FilledFormula, ...] = ()
     children: tuple[LayerNode, ...] = ()
     frozen: int = 0
     shared: int = 0
@@ -127,7 +127,7 @@ def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
         times=data["times"],
         phrase=data["phrase"],
         settings=data["settings"],
-        formulas=tuple(Formula(**formula) for formula in data["formulas"]),
+        formulas=tuple(FilledFormula(**formula) for formula in data["formulas"]),
         children=tuple(from_answer(child, f"{key}.{number}") for number, child in enumerate(data["children"])),
         frozen=data.get("frozen", 0),
         shared=data.get("shared", 0),

@@ -21,7 +21,7 @@ NARROWEST_CELL = 10
 
 
 @dataclass(frozen=True)
-class Span:
+class TextSpan:
     """A piece of a line. ``kind`` names its style; ``link`` is the number of the link it belongs to, or None."""
 
     text: str
@@ -29,7 +29,7 @@ class Span:
     link: int | None = None
 
 
-TextLine = tuple[Span, ...]
+TextLine = tuple[TextSpan, ...]
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ class _Maker:
         elif token.type in ("bullet_list_open", "ordered_list_open"):
             self._list(token, inside, columns, prefix)
         elif token.type == "blockquote_open":
-            self.blocks(inside, columns - INDENT, (*prefix, Span("▏ ", "quote")))
+            self.blocks(inside, columns - INDENT, (*prefix, TextSpan("▏ ", "quote")))
         elif token.type in ("fence", "code_block"):
             self._code(token.content, prefix)
         elif token.type == "table_open":
             self._table(inside, columns, prefix)
         elif token.type == "hr":
-            self._add(prefix, [Span("─" * columns, "rule")])
+            self._add(prefix, [TextSpan("─" * columns, "rule")])
             self._blank(prefix)
         elif token.content:
             self._add_wrapped([_Run(clean(token.content), "plain", None)], columns, prefix)
@@ -138,7 +138,7 @@ class _Maker:
         if self.lines and self.lines[-1] and level <= 2:
             self._blank(prefix)
         self.headings.append(Heading(text, level, len(self.lines)))
-        mark = (Span("▌ ", kind),) if level == 2 else ()
+        mark = (TextSpan("▌ ", kind),) if level == 2 else ()
         self._add_wrapped(runs, columns - 2 * len(mark), (*prefix, *mark))
         self._blank(prefix)
 
@@ -149,24 +149,24 @@ class _Maker:
             end = _closing(inside, place)
             mark = "• " if number is None else f"{number}. "
             first = len(self.lines)
-            below = (*prefix, Span(" " * len(mark)))
+            below = (*prefix, TextSpan(" " * len(mark)))
             self.blocks(inside[place + 1 : end], columns - len(mark), below)
             if first < len(self.lines):
                 # The first line of an item carries the mark in the place of its indentation.
                 line = self.lines[first]
-                self.lines[first] = (*prefix, Span(mark, "mark"), *line[len(below) :])
+                self.lines[first] = (*prefix, TextSpan(mark, "mark"), *line[len(below) :])
             place = end + 1
             number = None if number is None else number + 1
         self._blank(prefix)
 
     def _code(self, content: str, prefix: TextLine) -> None:
         for line in content.rstrip("\n").split("\n"):
-            self._add(prefix, [Span("  " + clean(line.expandtabs(4)), "block")])
+            self._add(prefix, [TextSpan("  " + clean(line.expandtabs(4)), "block")])
         self._blank(prefix)
 
     # Lines
 
-    def _add(self, prefix: TextLine, spans: Iterable[Span]) -> None:
+    def _add(self, prefix: TextLine, spans: Iterable[TextSpan]) -> None:
         line = (*prefix, *spans)
         for span in line:
             if span.link is not None:
@@ -227,7 +227,7 @@ class _Maker:
         for number, row in enumerate(rows):
             self._table_row(row, widths, right, prefix, head=number == 0)
             if number == 0:
-                self._add(prefix, [Span("─" * (sum(widths) + 2 * (len(widths) - 1)), "rule")])
+                self._add(prefix, [TextSpan("─" * (sum(widths) + 2 * (len(widths) - 1)), "rule")])
         self._blank(prefix)
 
     def _table_row(
@@ -238,13 +238,13 @@ class _Maker:
             runs = [_Run(run.text, "strong" if head and run.link is None else run.kind, run.link) for run in cell]
             cells.append(wrap(runs, cell_width) or [()])
         for level in range(max(map(len, cells), default=0)):
-            spans: list[Span] = []
+            spans: list[TextSpan] = []
             for index, cell_width in enumerate(widths):
                 lines = cells[index] if index < len(cells) else [()]
                 line = lines[level] if level < len(lines) else ()
                 blanks = " " * (cell_width - sum(width(span.text) for span in line))
-                filled = (Span(blanks), *line) if right.get(index) else (*line, Span(blanks))
-                spans += [*filled, Span("  ")] if index < len(widths) - 1 else filled
+                filled = (TextSpan(blanks), *line) if right.get(index) else (*line, TextSpan(blanks))
+                spans += [*filled, TextSpan("  ")] if index < len(widths) - 1 else filled
             self._add(prefix, spans)
 
 
@@ -346,10 +346,10 @@ def _cut(word: list[_Run], columns: int) -> Iterable[_Run]:
 
 def _join(runs: Sequence[_Run]) -> TextLine:
     """Return the runs as spans, equal neighbours in one."""
-    spans: list[Span] = []
+    spans: list[TextSpan] = []
     for run in runs:
         if spans and (spans[-1].kind, spans[-1].link) == (run.kind, run.link):
-            spans[-1] = Span(spans[-1].text + run.text, run.kind, run.link)
+            spans[-1] = TextSpan(spans[-1].text + run.text, run.kind, run.link)
         else:
-            spans.append(Span(run.text, run.kind, run.link))
+            spans.append(TextSpan(run.text, run.kind, run.link))
     return tuple(spans)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...errors import WorkError
 from ...trainer.common.text_safe import clean
-from .markdown import Span, TextLine
+from .markdown import TextLine, TextSpan
 
 KINDS = {
     "Keyword": "keyword",
@@ -110,12 +110,12 @@ def _is_variant(node: ast.Assign) -> bool:
 def _coloured(text: str) -> list[TextLine]:
     from pygments.lexers.python import PythonLexer
 
-    lines: list[list[Span]] = [[]]
+    lines: list[list[TextSpan]] = [[]]
     for token, value in PythonLexer(stripnl=False, ensurenl=False).get_tokens(text):
         kind = next((KINDS[part] for part in reversed(tuple(token)) if part in KINDS), "plain")
         for number, piece in enumerate(value.split("\n")):
             if number:
                 lines.append([])
             if piece:
-                lines[-1].append(Span(clean(piece.expandtabs(4)), kind))
+                lines[-1].append(TextSpan(clean(piece.expandtabs(4)), kind))
     return [tuple(line) for line in lines]

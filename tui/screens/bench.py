@@ -249,7 +249,7 @@ class BenchScreen(BaseScreen):
         lines = ["".join(f"{conv_lab.number_text(value):>{4 if whole else 6}}" for value in row) for row in rows]
         return Text("\n".join(lines), no_wrap=True)
 
-    def _words(self, found: list[conv_lab.Term]) -> list[str]:
+    def _words(self, found: list[conv_lab.Product]) -> list[str]:
         row, column = self.place
         resolved = self.setting.resolved
         seen = conv_lab.channels_of(self.setting, self.channel)

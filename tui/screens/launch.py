@@ -18,12 +18,12 @@ from textual.worker import get_current_worker
 
 from ...errors import UsageError
 from ...trainer.data.dataset_info import DataInfo
-from ..charts.plotext_chart import ChartData, Line
+from ..charts.plotext_chart import ChartData, PlottedLine
 from ..core import key_bindings
 from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainLogged, TrainRefused, TrainStarted
 from ..core.protocol import AppProtocol
 from ..launch import commands, form, hints, values
-from ..launch.commands import Call, Device, LaunchCommand
+from ..launch.commands import CommandCall, Device, LaunchCommand
 from ..launch.form import Filled, FormField, LaunchForm, LaunchRequest
 from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
@@ -58,8 +58,8 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self._everything = False
         self._devices: tuple[Device, ...] = ()
         self._plan_timer: Timer | None = None
-        self._plan_call: Call | None = None
-        self._start_call: Call | None = None
+        self._plan_call: CommandCall | None = None
+        self._start_call: CommandCall | None = None
         self._title = ""
 
     # Layout
@@ -159,7 +159,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         epochs = recipe.epochs if recipe else 1
         xs = [epochs * index / len(rates) for index in range(len(rates))]
         title = f"learning rate of {name}" if len(self.filled.recipes) > 1 else "learning rate"
-        self.query_one("#rate-chart", LossChart).show(ChartData(title, "epochs", (Line("", xs, rates),)))
+        self.query_one("#rate-chart", LossChart).show(ChartData(title, "epochs", (PlottedLine("", xs, rates),)))
 
     @work(thread=True, exclusive=True, group="devices", exit_on_error=False, description="looks for GPUs")
     def _find_devices(self) -> None:
@@ -270,7 +270,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self._read_plan(self._plan_call)
 
     @work(thread=True, group="plan", exit_on_error=False, description="asks how long a training would take")
-    def _read_plan(self, call: Call) -> None:
+    def _read_plan(self, call: CommandCall) -> None:
         found = commands.plan(call)
         if not call.cancelled:
             self.post_message(PlanRead(found))
@@ -310,7 +310,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         self.post_message(TrainLogged(text))
 
     @work(thread=True, exclusive=True, group="launch", exit_on_error=False, description="starts runs")
-    def _start(self, call: Call) -> None:
+    def _start(self, call: CommandCall) -> None:
         outcome = commands.start(call)
         problem = "not started" if call.cancelled else outcome.problem
         self.post_message(TrainStarted(outcome.run_ids) if outcome.run_ids else TrainRefused(problem))

@@ -55,7 +55,7 @@ class Beside:
 
 
 @dataclass(frozen=True)
-class WeightFile:
+class DescribedFile:
     """A file of weights, described. ``key``: where the weights are in it; ``prefix``: what stands before all names.
 
     ``facts``: single values beside them, such as the epoch. ``network``: which network a file of this program says it
@@ -95,7 +95,7 @@ class WeightFile:
         return [weight for weight in self.weights if weight.nan or weight.infinite]
 
 
-def describe(path: Path) -> WeightFile:
+def describe(path: Path) -> DescribedFile:
     """Return what is in a file of weights. UsageError in one line where it is none."""
     contents = weight_reader.read(path)
     found = weight_tables.tables(contents.state)
@@ -111,7 +111,7 @@ def describe(path: Path) -> WeightFile:
         prefix += fits[0].prefix
     torchvision = "" if fits and fits[0].is_found else weight_pairs.torchvision_with(weight_fit.weights_of(tensors))
     network = facts.pop("network", None)
-    return WeightFile(
+    return DescribedFile(
         path,
         contents.format,
         contents.size,
@@ -207,7 +207,7 @@ def _not_finite(tensor: Tensor) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Row:
+class WeightRow:
     """A row of the tree of names: a module with all below it, or a tensor with its shape. ``times``: equal neighbours."""
 
     name: str
@@ -218,21 +218,21 @@ class Row:
     nan: int
     infinite: int
     times: int
-    children: tuple[Row, ...]
+    children: tuple[WeightRow, ...]
 
-    def walk(self, level: int = 0) -> Iterator[tuple[int, Row]]:
+    def walk(self, level: int = 0) -> Iterator[tuple[int, WeightRow]]:
         """Yield this row and all below it with their levels."""
         yield level, self
         for child in self.children:
             yield from child.walk(level + 1)
 
 
-def tree(file: WeightFile) -> Row:
+def tree(file: DescribedFile) -> WeightRow:
     """Return the names as a tree by their dots, equal neighbours folded into one row, as in the layer table."""
     return _fold(_node("", [(weight.name.split("."), weight) for weight in file.weights]))
 
 
-def _node(name: str, inside: list[tuple[list[str], Weight]]) -> Row:
+def _node(name: str, inside: list[tuple[list[str], Weight]]) -> WeightRow:
     groups: dict[str, list[tuple[list[str], Weight]]] = {}
     for parts, weight in inside:
         groups.setdefault(parts[0], []).append((parts[1:], weight))
@@ -245,19 +245,19 @@ def _node(name: str, inside: list[tuple[list[str], Weight]]) -> Row:
     return _sum(name, tuple(children))
 
 
-def _leaf(name: str, weight: Weight) -> Row:
-    return Row(name, weight.shape, weight.dtype, weight.values, weight.bytes, weight.nan, weight.infinite, 1, ())
+def _leaf(name: str, weight: Weight) -> WeightRow:
+    return WeightRow(name, weight.shape, weight.dtype, weight.values, weight.bytes, weight.nan, weight.infinite, 1, ())
 
 
-def _sum(name: str, children: tuple[Row, ...]) -> Row:
+def _sum(name: str, children: tuple[WeightRow, ...]) -> WeightRow:
     types = {child.dtype for child in children}
     values, size = sum(child.values for child in children), sum(child.bytes for child in children)
     nan, infinite = sum(child.nan for child in children), sum(child.infinite for child in children)
-    return Row(name, None, types.pop() if len(types) == 1 else "mixed", values, size, nan, infinite, 1, children)
+    return WeightRow(name, None, types.pop() if len(types) == 1 else "mixed", values, size, nan, infinite, 1, children)
 
 
-def _fold(row: Row) -> Row:
-    children: list[Row] = []
+def _fold(row: WeightRow) -> WeightRow:
+    children: list[WeightRow] = []
     for child in map(_fold, row.children):
         before = children[-1] if children else None
         if before is not None and child.children and replace(before, name="", times=1) == replace(child, name=""):
@@ -267,12 +267,12 @@ def _fold(row: Row) -> Row:
     return replace(row, children=tuple(children))
 
 
-def cut(row: Row, depth: int) -> Row:
+def cut(row: WeightRow, depth: int) -> WeightRow:
     """Return the tree down to ``depth`` levels below this row."""
     return replace(row, children=tuple(cut(child, depth - 1) for child in row.children) if depth > 0 else ())
 
 
-def as_dict(file: WeightFile) -> dict[str, Any]:
+def as_dict(file: DescribedFile) -> dict[str, Any]:
     """Return the description as JSON has it (docs/json.md)."""
     return {
         "schema": 1,
