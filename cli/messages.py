@@ -20,7 +20,8 @@ def with_its_flag(error: UsageError, words: list[str]) -> UsageError:
     flag = "--" + error.field.replace("_", "-")
     given = error.given
     if flag == "--input" and flag not in typed and "--image-size" in typed:
-        flag, given = "--image-size", int(str(given).rpartition("x")[2])
+        side = str(given).rpartition("x")[2]
+        flag, given = "--image-size", int(side) if side.isdecimal() else given
     if typed.isdisjoint((flag, *_earlier_names(flag))):
         return error
     named = UsageError(flag, given, error.hint)
