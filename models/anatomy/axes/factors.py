@@ -59,6 +59,22 @@ def resized(axis: Axis, size: int) -> Axis:
     return unknown(size)
 
 
+def holds_places_of_channels(axes: Sequence[Axis], place: int) -> bool:
+    """Return whether an axis holds places, and another one their channels, or what may be channels.
+
+    Only then do weights along it mix places. Where no other axis has channels, the places of a one-channel image are
+    plain values: all of them in one row, or a row of the image as a step of a sequence.
+    """
+    axis = axes[place]
+    others = [other for at, other in enumerate(axes) if at != place % len(axes)]
+    return bool(axis) and labels(axis) <= PLACES and any(labels(other) & {"c", "?"} for other in map(_long, others))
+
+
+def _long(axis: Axis) -> Axis:
+    """Return the factors of an axis that are longer than one."""
+    return tuple(factor for factor in axis if factor[1] != 1)
+
+
 @lru_cache(maxsize=4096)
 def reshaped(axes: Axes, shape: Sequence[int]) -> Axes:
     """Return the axes of a tensor that is read in the same order with another shape."""
@@ -90,6 +106,8 @@ def _patches_as_channels(axes: list[Axis]) -> Axes:
     within rows or columns for places: that is what the parts mean from here on.
     """
     made = list(axes)
+    if _are_patches(axes):
+        made[2] = one_factor("c", size_of(axes[2]))
     for place, axis in enumerate(axes):
         found = labels(axis)
         if len(axis) < 2 or "c" not in found or not found <= PLACES | {"c"}:
@@ -101,6 +119,15 @@ def _patches_as_channels(axes: list[Axis]) -> Axes:
         elif len(inside) == 1 and axis[0][0] != "c" and others & PLACES:
             made[place] = one_factor(inside.pop(), size_of(axis))
     return tuple(made)
+
+
+def _are_patches(axes: list[Axis]) -> bool:
+    """Return whether these are the patches of a one-channel image, each with its places in a row: nothing else has the
+    part of the channels.
+    """
+    if len(axes) != 3 or any(labels(axis) & {"c", "?"} for axis in axes):
+        return False
+    return bool(labels(axes[2])) and labels(axes[2]) <= labels(axes[1]) <= PLACES
 
 
 def _append(axis: list[Factor], factor: Factor) -> None:

@@ -23,11 +23,12 @@ WORDS = {
 @dataclass(frozen=True)
 class Layout:
     """What a tensor's axes mean. ``axes`` has a word for each: batch, channels, rows, columns, frames, tokens, windows
-    (joined with the batch), keys (places that attention compares with), values (channels and places in one), one (a
-    single place), "?".
+    (joined with the batch), keys (places that attention compares with), values (channels and places in one, or all places
+    of one channel), one (a single place), "?".
 
     ``rows`` and ``columns`` are those of the whole map, wherever its places stand, None where there is none or it is
     unknown. ``extra``: tokens beside the grid (a class token). ``windows``: parts of the map that stand in the batch axis.
+    ``apart``: how many places lie from one place of a window to the next, 1 for neighbours.
     """
 
     axes: tuple[str, ...]
@@ -37,6 +38,12 @@ class Layout:
     channels: int | None = None
     extra: int = 0
     windows: int = 1
+    apart: int = 1
+
+    def mixes_places(self, axis: int) -> bool:
+        """Return whether weights along an axis mix the places of each channel."""
+        others = [word for place, word in enumerate(self.axes) if place != axis % len(self.axes)]
+        return self.axes[axis] in ("tokens", "rows", "columns", "frames") and bool({"channels", "?"} & set(others))
 
 
 @lru_cache(maxsize=4096)
@@ -55,11 +62,14 @@ def summary(axes: Axes) -> Layout:
                 if inner in counts:
                     counts[inner] *= length
             extra += grid[0] if grid else 0
-        if place == 0 and found & PLACES and len(axes) > 2:
+        if place == 0 and found & PLACES and len(axes) > 2 and _are_windows(found, axes[1:]):
             windows = math.prod(factor[1] for factor in axis if factor[0] in PLACES)
             words.append("windows")
         else:
             words.append(_word(found, place))
+    alone = words[0] == "batch" and set(words[1:-1]) <= {"one"}
+    if len(words) > 1 and alone and words[-1] in ("tokens", "rows", "columns"):
+        words[-1] = "values"  # nothing else is there to be the channels
     is_map = bool({"h", "w"} & seen) and "?" not in seen
     bare = any(factor[0] == "n" and not factor[3] for axis in axes for factor in axis)
     return Layout(
@@ -70,7 +80,32 @@ def summary(axes: Axes) -> Layout:
         counts["c"] if "c" in seen and "?" not in seen else None,
         extra,
         windows,
+        _apart(axes) if windows > 1 else 1,
     )
+
+
+def _are_windows(found: set[str], others: Axes) -> bool:
+    """Return whether the places in the batch axis are parts of a map: not the rows of an image as the steps of a sequence,
+    each with its columns as values.
+    """
+    inside = set().union(*map(labels, others))
+    return bool("b" in found or inside & (found | {"c", "?"}))
+
+
+def _apart(axes: Axes) -> int:
+    """Return how many places of the map lie from one place inside a window to the next.
+
+    After a merging of patches neighbours of the map are already two apart, wherever they stand.
+    """
+    inside: dict[str, int] = {}
+    nearest: dict[str, int] = {}
+    for place, axis in enumerate(axes):
+        for label, size, apart, _ in axis:
+            if label in PLACES and size > 1:
+                nearest[label] = min(apart, nearest.get(label, apart))
+                if place:
+                    inside[label] = min(apart, inside.get(label, apart))
+    return min((apart // nearest[label] for label, apart in inside.items()), default=1)
 
 
 def _word(found: set[str], place: int) -> str:

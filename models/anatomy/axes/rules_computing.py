@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .factors import PLACES, Axes, Axis, labels, one_factor, resized, size_of, unknown
+from .factors import PLACES, Axes, Axis, holds_places_of_channels, labels, one_factor, resized, size_of, unknown
 from .rules import Known, Rule, argument, first_input
 
 
@@ -22,7 +22,8 @@ def _convolution(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], 
     dims = len(shape) - 2
     made: list[Axis] = [axes[0], one_factor("c", shape[1])]
     for axis, size, name in zip(axes[2:], shape[2:], {1: "?", 2: "hw", 3: "thw"}[dims], strict=True):
-        axis = axis if labels(axis) - {"?"} else one_factor(name, size)
+        was_values = dims > 1 and labels(axis) == {"c"} and size_of(axis) > 1  # a linear layer made this map
+        axis = axis if labels(axis) - {"?"} and not was_values else one_factor(name, size)
         made.append(resized(axis, size))
     return tuple(made)
 
@@ -31,11 +32,23 @@ def _linear(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
     """The last axis is made anew: channels, or again tokens where it mixed those."""
     axes = known[id(first_input(args, kwargs))]
     last = axes[-1]
-    if last and labels(last) <= PLACES:
+    if holds_places_of_channels(axes, -1):
         made = last if size_of(last) == shape[-1] else one_factor("n", shape[-1])
     else:
         made = one_factor("c", shape[-1])
     return (*axes[:-1], made)
+
+
+def _recurrent(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
+    """A recurrent layer keeps the steps of its sequence and makes the values of each anew; its states have no steps."""
+    axes = known[id(args[0])]
+    if number and len(shape) == 3:  # layers first, then the batch
+        return (unknown(shape[0]), axes[0 if args[-1] is True else 1], one_factor("c", shape[-1]))
+    return (*axes[:-1], one_factor("c", shape[-1]))
+
+
+def _added_product(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    return _matmul(known, args[1:], {}, shape, number)
 
 
 def _reduce(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
@@ -145,6 +158,8 @@ RULES: dict[str, Rule] = {
         _convolution,
     ),
     "linear": _linear,
+    **dict.fromkeys(("gru", "lstm", "rnn_tanh", "rnn_relu"), _recurrent),
+    **dict.fromkeys(("gru_cell", "lstm_cell", "rnn_tanh_cell", "rnn_relu_cell"), _recurrent),
     **dict.fromkeys(
         (
             "mean",
@@ -167,6 +182,7 @@ RULES: dict[str, Rule] = {
         _reduce,
     ),
     **dict.fromkeys(("matmul", "bmm", "mm", "__matmul__"), _matmul),
+    **dict.fromkeys(("addmm", "baddbmm"), _added_product),
     "einsum": _einsum,
     **dict.fromkeys(("scaled_dot_product_attention", "multi_head_attention_forward"), _attention),
 }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .factors import Axes, Axis, joined, one_factor, reshaped, resized, unknown
+from .factors import PLACES, Axes, Axis, Factor, joined, labels, one_factor, reshaped, resized, unknown
 from .rules import Known, Rule, argument, by_shape, first_input, numbers
 
 
 def _reshape(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
-    return reshaped(known[id(first_input(args, kwargs))], shape)
+    axes = known[id(first_input(args, kwargs))]
+    if len(axes) == 2 and len(shape) == 4 and labels(axes[1]) == {"c"} and shape[2] == shape[3] > 1:
+        return (axes[0], *(one_factor(label, size) for label, size in zip("chw", shape[1:], strict=True)))
+    return reshaped(axes, shape)
 
 
 def _permute(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
@@ -47,9 +50,10 @@ def _concat(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
     place = argument(args, kwargs, 1, "dim", kwargs.get("axis", 0)) % len(shape)
     axes = [known.get(id(tensor)) for tensor in tensors]
     made = list(by_shape(known, list(tensors), shape))
-    made[place] = joined(
-        [None if own is None else own[place] for own in axes], [tensor.shape[place] for tensor in tensors]
-    )
+    parts = [None if own is None else own[place] for own in axes]
+    if place == 0 and len(shape) > 1 and all(part is not None and labels(part) <= {"b"} for part in parts):
+        parts = [one_factor("b", tensor.shape[0]) for tensor in tensors]
+    made[place] = joined(parts, [tensor.shape[place] for tensor in tensors])
     return tuple(made)
 
 
@@ -103,9 +107,39 @@ def _pixel_shuffle(known: Known, args: tuple, kwargs: dict, shape: Sequence[int]
 
 
 def _unfold(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
+    if len(shape) == first_input(args, kwargs).ndim + 1:
+        return _strips(known, args, kwargs, shape)
     if len(shape) != 3:
         return None
-    return (known[id(first_input(args, kwargs))][0], one_factor("c", shape[1]), one_factor("n", shape[2]))
+    axes = known[id(first_input(args, kwargs))]
+    sides = _window_counts(args, kwargs)
+    made = tuple(factor for axis, side in zip(axes[2:], sides, strict=True) for factor in resized(axis, side))
+    places = made if {factor[0] for factor in made} <= PLACES else one_factor("n", shape[2])
+    return (axes[0], one_factor("c", shape[1]), places)
+
+
+def _window_counts(args: tuple, kwargs: dict) -> list[int]:
+    """Return how many windows ``F.unfold`` cuts along rows and columns."""
+    names = {"kernel_size": None, "dilation": 1, "padding": 0, "stride": 1}
+    given = [argument(args, kwargs, place, name, usual) for place, (name, usual) in enumerate(names.items(), 1)]
+    kernel, dilation, padding, stride = ((one, one) if isinstance(one, int) else tuple(one) for one in given)
+    sides = first_input(args, kwargs).shape[2:]
+    return [(sides[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
+
+
+def _strips(known: Known, args: tuple, kwargs: dict, shape: Sequence[int]) -> Axes:
+    """``Tensor.unfold``: one axis is cut into strips, whose places become a last axis."""
+    axes = list(known[id(first_input(args, kwargs))])
+    place = argument(args, kwargs, 1, "dimension") % len(axes)
+    size, step = argument(args, kwargs, 2, "size"), argument(args, kwargs, 3, "step")
+    axis, count = axes[place], shape[place]
+    if size != step or len(axis) != 1 or axis[0][3] is not None:
+        axes[place] = resized(axis, count)
+        return (*axes, one_factor("c", size) if size != step else unknown(size))
+    label, _, apart, _ = axis[0]
+    strips: Factor = (label, count, apart * size, None)
+    axes[place] = (strips,) if count > 1 else ()
+    return (*axes, ((label, size, apart, None),))
 
 
 RULES: dict[str, Rule] = {

@@ -237,10 +237,13 @@ def stack(fields: Tracked, call: Call) -> Seen:
 
 
 def _beside(fields: Tracked, parts: list[tuple[Tensor, Seen | None]], axis: int) -> Seen:
-    """Return what tensors laid side by side depend on. Where no places lie along the axis (channels), all on all."""
+    """Return what tensors laid side by side depend on. Where no places lie along the axis (channels), all on all;
+    not so in the batch, along which nothing mixes.
+    """
     sources = [seen for _, seen in parts if seen is not None]
     spans_ = [span for seen in sources for term in seen.terms for span in (term.rows, term.columns) if span is not None]
-    if not any(axis in span.axes or not span.axes for span in spans_):
+    differ = len({seen.terms for seen in sources}) > 1
+    if not any(axis in span.axes or not span.axes for span in spans_) and not (axis == 0 and differ):
         return made(sources, [seen.terms for seen in sources])
     length = sum(tensor.shape[axis] for tensor, _ in parts)
     terms, start = [], 0

@@ -24,7 +24,7 @@ from .rules import (
     unknown,
 )
 from .spans import Span
-from .terms import Seen, Term, reduced
+from .terms import Seen, Term, over_channels, reduced
 from .tracked import Tracked
 
 
@@ -98,7 +98,7 @@ def convolution(fields: Tracked, call: Call) -> Seen:
     ):
         return quick
     if has_place(seen, (1,)) and groups < image.shape[1]:
-        seen = over(seen, (1,))
+        seen = made([seen], [[less for term in seen.terms if (less := over_channels(term, 1)) is not None]])
     if transposed:
         axes = range(2, 2 + n)
         taps = [

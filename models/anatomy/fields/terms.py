@@ -185,7 +185,24 @@ def reduced(term: Term, axes: tuple[int, ...]) -> Term | None:
     columns, column_line = _reduced_axis(term.columns, term.column_line, axes)
     if any(span is not None and span.last is not span.first and spans.ends(span) is None for span in (rows, columns)):
         return None
+    if rows is None and columns is not None and not columns.axes:
+        columns, column_line = as_map(columns, column_line)
+    elif columns is None and rows is not None and not rows.axes:
+        rows, row_line = as_map(rows, row_line)
     return Term(rows, row_line, columns, column_line)
+
+
+def over_channels(term: Term, axis: int) -> Term | None:
+    """Return the term of values that are made of all channels, along which places lie.
+
+    Rows alone as channels are a window as high as they are: the columns stay apart. So the extent is kept, all or not.
+    """
+    rows, columns = term.rows, term.columns
+    if rows is None or columns is None or (axis in rows.axes) == (axis in columns.axes):
+        return reduced(term, (axis,))
+    if axis in rows.axes:
+        return Term(spans.reduced(rows, (axis,)), term.row_line, columns, term.column_line)
+    return Term(rows, term.row_line, spans.reduced(columns, (axis,)), term.column_line)
 
 
 def _reduced_axis(span: Span | None, line: Line | None, axes: tuple[int, ...]) -> Axis:

@@ -26,11 +26,14 @@ def attention_idea(shares: Layer, roll: Layer | None = None) -> Idea:
     if layout is not None and "channels" in layout.axes[-2:]:
         words = f"attention among the {keys} channels" + (f", {heads} heads" if heads and heads > 1 else "")
         return Idea("attention among channels", words)
-    words = attention_text(queries, keys, heads, windows)
+    apart = layout.apart if layout is not None else 1
+    words = attention_text(queries, keys, heads, windows, apart)
     if windows > 1 and roll is not None and roll.settings.get("shifts"):
         by = times_text([abs(number) for number in roll.settings["shifts"]])
         return Idea("attention in shifted windows", f"{words}; the windows are shifted by {by} places")
-    return Idea("attention in windows" if windows > 1 else "attention", words)
+    if windows > 1:
+        return Idea("attention in grids" if apart > 1 else "attention in windows", words)
+    return Idea("attention", words)
 
 
 def squeeze_idea(channels: int | None, widths: list[int]) -> Idea:
@@ -42,10 +45,9 @@ def squeeze_idea(channels: int | None, widths: list[int]) -> Idea:
 
 def mlp_idea(layer: Layer) -> Idea:
     """Return the idea of an MLP: over the places of each channel, or on each place."""
-    axes = layer.layout_in.axes if layer.layout_in is not None else ()
     widths = [layer.inputs[0][-1]]
     widths += [row.output[-1] for row in layer.children if row.base == "Linear"]
     told = " → ".join(map(str, widths))
-    if axes and axes[-1] in ("tokens", "rows", "columns"):
+    if layer.layout_in is not None and layer.layout_in.mixes_places(-1):
         return Idea("token mixing", f"token mixing: an MLP over the places of each channel, {told}")
     return Idea("MLP", f"an MLP on each place, {told}")

@@ -29,8 +29,7 @@ def of_operation(layer: Layer) -> Idea | None:
 
 def token_mixing(layer: Layer) -> Idea | None:
     """Return the idea of a linear layer that mixes places, None where it mixes channels."""
-    axes = layer.layout_in.axes if layer.layout_in is not None else ()
-    if axes and axes[-1] in ("tokens", "rows", "columns"):
+    if layer.layout_in is not None and layer.layout_in.mixes_places(-1):
         return Idea("token mixing", of_one_row(layer) or "mixes the tokens of each channel")
     return None
 

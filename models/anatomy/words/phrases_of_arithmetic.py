@@ -26,6 +26,8 @@ def _mean(layer: Layer) -> str:
     if gone and set(gone) <= {"rows", "columns", "tokens", "frames"}:
         whole = set(gone) >= {"rows", "columns"} or "tokens" in gone
         return f"{word} each channel over {'all places' if whole else 'the ' + ' and '.join(gone)}"
+    if gone == ["values"] or (gone == ["channels"] and before.axes == ("batch", "channels")):
+        return f"{word} all values"
     if gone == ["channels"]:
         return f"{word} the channels of each place"
     return f"{word} the {' and '.join(gone) or 'values'}"

@@ -13,7 +13,7 @@ def _convolution(layer: Layer) -> str:
         if groups == 1:
             mixed = "channels of each pixel"
             if layer.layout_in is not None and layer.layout_in.axes[1] in ("tokens", "rows", "columns"):
-                mixed = "places of each channel"
+                mixed = "places of each channel" if layer.layout_in.mixes_places(1) else "values of each place"
             return f"mixes the {mixed}, {channels} → {made}{_steps(layer)}"
         return f"mixes channels within {groups} groups, {channels} → {made}{_steps(layer)}"
     padding = layer.settings.get("padding", 0)
@@ -66,9 +66,11 @@ def _adaptive(word: str) -> Describe:
 
 def _linear(layer: Layer) -> str:
     entering, leaving = layer.inputs[0][-1], layer.output[-1]
-    axes = layer.layout_in.axes if layer.layout_in is not None else ()
-    if axes and axes[-1] in ("tokens", "rows", "columns", "frames"):
-        return f"mixes the {axes[-1]} of each channel, {entering} → {leaving}{_bias(layer)}"
+    before = layer.layout_in
+    if before is not None and before.mixes_places(-1):
+        return f"mixes the {before.axes[-1]} of each channel, {entering} → {leaving}{_bias(layer)}"
+    if before is not None and before.axes[-2:] == ("rows", "columns"):
+        return f"weighs the {entering} values of each row, {leaving} times{_bias(layer)}"
     if len(layer.inputs[0]) > 2:
         where = "place" if layer.layout is not None and layer.layout.rows else "vector"
         return f"weighs the {entering} values of each {where}, {leaving} times{_bias(layer)}"
@@ -105,10 +107,13 @@ def _group_norm(layer: Layer) -> str:
     return norm(f"each of {groups} groups of channels" if groups else "each group of channels")(layer)
 
 
-def attention_text(queries: int, keys: int, heads: int | None, windows: int) -> str:
-    """Return what attention does, in words: over how many places, how many heads, in how many windows."""
+def attention_text(queries: int, keys: int, heads: int | None, windows: int, apart: int = 1) -> str:
+    """Return what attention does, in words: over how many places, how many heads, in how many windows or grids of places
+    that lie ``apart``.
+    """
     among = f"among the {keys} places" if queries == keys else f"of {queries} places to {keys}"
-    where = f" of each of {windows} windows" if windows > 1 else ""
+    where = f" of each of {windows} {'grids' if apart > 1 else 'windows'}" if windows > 1 else ""
+    where += f" ({apart} places apart)" if windows > 1 and apart > 1 else ""
     told = f", {heads} heads" if heads and heads > 1 else ""
     return f"attention {among}{where}{told}"
 
@@ -117,8 +122,8 @@ def _attention(layer: Layer) -> str:
     query = list(layer.inputs[0])
     key = list(layer.inputs[1]) if len(layer.inputs) > 1 else query
     if layer.kind == "operation" and len(query) >= 4:
-        windows = layer.layout.windows if layer.layout is not None else 1
-        return attention_text(query[-2], key[-2], query[-3], windows)
+        windows, apart = (layer.layout.windows, layer.layout.apart) if layer.layout is not None else (1, 1)
+        return attention_text(query[-2], key[-2], query[-3], windows, apart)
     return attention_text(query[-2], key[-2], layer.settings.get("num_heads"), 1)
 
 

@@ -45,7 +45,6 @@ SIMPLE = {
     "assign": "writes values into a part of a tensor",
     "pixel_shuffle": "reads channels as neighbouring pixels, a larger map",
     "pixel_unshuffle": "reads neighbouring pixels as channels, a smaller map",
-    "unfold": "lays the window around each place out as channels",
     "grid_sample": "samples the map at computed places",
     "one_hot": "turns a class into a vector with a single 1",
     "lstm": "reads the sequence step by step and keeps a memory",
