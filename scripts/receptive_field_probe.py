@@ -250,7 +250,8 @@ def reaches(subject: Subject, size: Size, held: bool, covered: bool = False) -> 
     mixing += [modules[name] for name in subject.covered] if covered else []
     hooks = [module.register_forward_hook(lambda m, args, output: constant(output)) for module in mixing]
     names = [layer.name for layer in subject.rows]
-    with outputs_of(network, names) as outputs, Positive(held, detached_by(subject.family)) as mode:
+    is_dense = subject.family == "densenet"
+    with outputs_of(network, names) as outputs, Positive(held, detached_by(subject.family), is_dense) as mode:
         try:
             network(image)
         except (RuntimeError, IndexError, ValueError, AssertionError):  # the head does not fit; the stages have run

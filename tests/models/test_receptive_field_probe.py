@@ -60,5 +60,5 @@ def test_a_table_that_is_wrong_differs(
 
 
 def test_a_gradient_does_not_vanish_in_hundreds_of_layers(probe: Any) -> None:
-    deep = nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(800)))
-    assert set(extent(deep, (1700, 4)).values()) >= {(49, 1649, 0, 3)}
+    deep = nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(350)))
+    assert extent(deep, (750, 1))[375, 0] == (25, 725, 0, 0)  # the outermost row has a weight of 9 to the power of -350

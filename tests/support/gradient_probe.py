@@ -68,9 +68,17 @@ def rescaled(x: Tensor) -> Tensor:
 class Positive(TorchFunctionMode):
     """Replaces what could hide a dependence, and computes layers with equal weights once for each group."""
 
-    def __init__(self, held: bool, detached: Callable[[str, tuple, dict], bool] = lambda name, args, kwargs: False):
+    def __init__(
+        self,
+        held: bool,
+        detached: Callable[[str, tuple, dict], bool] = lambda name, args, kwargs: False,
+        sums: bool = False,
+    ) -> None:
+        """``detached`` tells what else counts as constant where ``held``. ``sums``: whatever is laid side by side as
+        channels is read as a whole by all that comes behind, so its sum stands for all of it.
+        """
         super().__init__()
-        self.held, self.detached, self.has_held = held, detached, False
+        self.held, self.detached, self.sums, self.has_held = held, detached, sums, False
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
@@ -91,6 +99,8 @@ class Positive(TorchFunctionMode):
             return _thin(torch.add if "add" in name else torch.mul, *args)
         if name in SCALED and len(args) == 2 and isinstance(args[0], Tensor) and isinstance(args[1], int | float):
             return _thin(lambda x: func(x, args[1], **kwargs), args[0])
+        if self.sums and name == "cat" and 1 in (*args[1:], kwargs.get("dim")) and all(_is_same(x, 1) for x in args[0]):
+            return sum(x[:, :1] for x in args[0]).expand(-1, sum(x.shape[1] for x in args[0]), -1, -1)
         if name in ("group_norm", "instance_norm"):
             return self.norm_over_places(args[0])
         if name in NORMS:
