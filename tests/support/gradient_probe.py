@@ -100,7 +100,8 @@ class Positive(TorchFunctionMode):
         if name in SCALED and len(args) == 2 and isinstance(args[0], Tensor) and isinstance(args[1], int | float):
             return _thin(lambda x: func(x, args[1], **kwargs), args[0])
         if self.sums and name == "cat" and 1 in (*args[1:], kwargs.get("dim")) and all(_is_same(x, 1) for x in args[0]):
-            return sum(x[:, :1] for x in args[0]).expand(-1, sum(x.shape[1] for x in args[0]), -1, -1)
+            thin = torch.cat([x[:, :1] for x in args[0]], 1).mean(1, keepdim=True)
+            return thin.expand(-1, sum(x.shape[1] for x in args[0]), -1, -1)
         if name in ("group_norm", "instance_norm"):
             return self.norm_over_places(args[0])
         if name in NORMS:
@@ -110,7 +111,8 @@ class Positive(TorchFunctionMode):
         if name == "detach":  # a network that lets no gradient through depends on the image all the same
             return args[0]
         if name == "masked_fill":
-            return _thin(lambda x, mask: x.masked_fill(mask, args[2]), *args[:2])
+            x, mask, value = args
+            return _thin(lambda x, mask: x.masked_fill(mask, value), x, mask)
         if name in ("matmul", "__matmul__", "bmm"):
             return _product(*args)
         if name == "index_select":
