@@ -176,6 +176,9 @@ GLOBAL = {
         Of(lambda x: attend(rearrange(attend(rearrange(x, "b c h w -> (b h) w c")), "(b h) w c -> (b w) h c", h=SIDE))), 1),
     "LSTM over all rows": (
         Of(lambda x, r: r(x.permute(0, 2, 1, 3).flatten(2))[0][:, -1], nn.LSTM(4 * SIDE, 5, batch_first=True)), 1),
+    "GRU's last state": (Of(lambda x, r: r(flat(F.avg_pool2d(x, 8)))[1], nn.GRU(4, 5, batch_first=True)), 8),
+    "LSTM of two directions": (
+        Of(lambda x, r: r(flat(F.avg_pool2d(x, 8)))[0], nn.LSTM(4, 5, batch_first=True, bidirectional=True)), 8),
     "einsum over places": (Of(lambda x: torch.einsum("bchw,bdhw->bcd", x, x)), 1),
 }  # fmt: skip
 
@@ -272,6 +275,46 @@ REAL = {
     "indexed by a boolean mask": "indexing picks places by their values",
 }
 """What runs on real numbers alone, since its size depends on values."""
+
+
+# what reads an axis step by step: field, global, along
+RECURRENT = {
+    "GRU along each row": (
+        Of(lambda x, r: _map(r(rearrange(x, "b c h w -> (b h) w c"))[0]), nn.GRU(4, 4, batch_first=True)),
+        1, False, "width"),
+    "LSTM along each row, two directions": (
+        Of(lambda x, r: _map(r(rearrange(x, "b c h w -> (b h) w c"))[0]),
+           nn.LSTM(4, 2, batch_first=True, bidirectional=True)), 1, False, "width"),
+    "GRU over words of four pixels": (
+        Of(lambda x, r: _map(r(rearrange(x, "b c h (w p) -> (b h w) p c", p=4))[0].flatten(0, 1).unflatten(0, (SIDE, -1))),
+           nn.GRU(4, 4, batch_first=True)), 4, False, ""),
+    "LSTM over strips of four rows": (
+        Of(lambda x, r: r(rearrange(x, "b c (t p) w -> (b t) (p w) c", p=4))[0][:, -1], nn.LSTM(4, 5, batch_first=True)),
+        1, False, "width"),
+}  # fmt: skip
+
+
+def _map(x: Tensor) -> Tensor:
+    return rearrange(x, "h w c -> 1 c h w")
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recurrent_layer_sees_the_steps_that_it_reads(name: str) -> None:
+    module, size, is_global, along = RECURRENT[name]
+    found = field(module)
+    assert (found.size, found.is_global, found.global_along, found.unknown) == (size, is_global, along, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "height", "width"),
+    [("GRU over words of four pixels", 1, 4), ("LSTM along each row, two directions", 1, SIDE)],
+)
+def test_the_gradient_reaches_the_steps_that_a_recurrent_layer_reads(name: str, height: int, width: int) -> None:
+    assert seen_by_the_gradient(RECURRENT[name][0]) == (height, width)
+
+
+def test_the_depth_of_a_recurrent_layer_is_that_of_its_steps() -> None:
+    assert field(Of(lambda x, r: r(flat(F.avg_pool2d(x, 8)))[1], nn.GRU(4, 5, batch_first=True))).depth >= 16
 
 
 @pytest.mark.parametrize("name", [name for name in UNKNOWN if name not in REAL])

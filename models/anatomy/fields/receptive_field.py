@@ -93,3 +93,8 @@ class ReceptiveFields(Tracked):
                 self.keep(tensor, seen)
         if outputs[0] is args[0] and outputs[0]._base is not None:
             rules_writing.write_through(self, outputs[0])
+
+    def note_call(self, name: str, args: tuple, outputs: list[Tensor]) -> None:
+        """Follow one call of PyTorch as a whole, where its basic operations tell less than it does."""
+        if name in rules_over_axes.RECURRENT:
+            rules_over_axes.recurrent(self, args, outputs)

@@ -123,6 +123,29 @@ def attention(fields: Tracked, call: Call) -> Seen:
     return made(sources or [s for t in call.inputs if (s := fields.seen(t))], terms, everywhere=everywhere)
 
 
+RECURRENT = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu"])
+"""Calls that read a sequence step by step. PyTorch takes them apart into single steps before a rule sees them."""
+
+
+def recurrent(fields: Tracked, args: tuple, outputs: list[Tensor]) -> None:
+    """Say of what a recurrent call made that each step meets the whole sequence, and the last state nothing else.
+
+    How deep it is stays as its single steps told.
+    """
+    if len(args) < 9 or isinstance(args[2], Tensor) or (seen := fields.seen(args[0])) is None:
+        return  # a packed sequence, whose steps stand in one row
+    features = args[0].ndim - 1
+    axis = 1 if args[8] and features == 2 else 0
+    seen = over(seen, (features,))
+    whole = over(seen, (axis,))
+    last = moved(whole, spans.permuted, (1, 0, 2)) if axis else whole
+    for number, output in enumerate(outputs):
+        told = fields.seen(output)
+        now = beside_all(seen, (axis,)) if number == 0 else last
+        depth = told.depth if told is not None else now.depth + 1
+        fields.keep(output, Seen(now.terms, now.is_global, depth, now.before, now.unknown))
+
+
 @rule(*operation("_native_multi_head_attention", "_transformer_encoder_layer_fwd"))
 def fused_layer(fields: Tracked, call: Call) -> Seen:
     """A whole attention layer in one operation: (B, tokens, width)."""

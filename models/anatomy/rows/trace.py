@@ -311,6 +311,7 @@ class Recorder:
         outputs = [result] if isinstance(result, Tensor) else tensors_in(result)
         if not outputs and name != "__setitem__":
             return result
+        self.fields.note_call(name, args, outputs)
         inputs = tensors_in(args)
         if kwargs:
             inputs += tensors_in(kwargs)
