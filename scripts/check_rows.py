@@ -3,7 +3,8 @@
 usage: python scripts/check_rows.py [--catalogue] [--torchvision] [--timm COUNT] [--seed N] [--largest MILLIONS] [NAME ...]
 
 All 228 networks of the catalogue, every name of torchvision, and COUNT of timm's, drawn with the seed among those with at
-most MILLIONS of parameters. Prints what is wrong, what cannot be traced and why, and a line of sums for each source.
+most MILLIONS of parameters. Prints what is wrong, what cannot be traced and why, and a line of sums for each source. The
+exit code is 1 where anything is wrong or cannot be traced.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -69,7 +71,7 @@ def timm_names(count: int, seed: int, largest: float) -> list[str]:
     return chosen
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--catalogue", action="store_true")
@@ -89,6 +91,7 @@ def main() -> None:
     if options.timm:
         sources["timm"] = timm_names(options.timm, options.seed, options.largest)
     expected = recorded()
+    faults = 0
     for source, names in sources.items():
         count: Counter[str] = Counter()
         for name in names:
@@ -102,11 +105,13 @@ def main() -> None:
             count["wrong" if wrong else "right"] += 1
             for words in wrong[:4]:
                 print(f"{name}: {words}", flush=True)
+        faults += len(names) - count["right"]
         if names:
             print(
                 f"{source}: {len(names)} networks, " + ", ".join(f"{n} {word}" for word, n in count.items()), flush=True
             )
+    return int(faults > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

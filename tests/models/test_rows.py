@@ -268,6 +268,39 @@ def test_rows_of_every_network_chain(name: str) -> None:
     assert load_script().wrong_with(name, load_script().recorded()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", torchvision.models.list_models())
+def test_rows_of_every_network_of_torchvision_chain(name: str) -> None:
+    assert load_script().wrong_with(f"torchvision:{name}", {}) == []
+
+
+@pytest.mark.slow
+def test_rows_of_three_hundred_networks_of_timm_chain() -> None:
+    pytest.importorskip("timm")
+    script = load_script()
+    names = script.timm_names(300, seed=1, largest=200)
+    assert len(names) == 300
+    assert {name: wrong for name in names if (wrong := script.wrong_with(name, {}))} == {}
+
+
+def test_the_script_fails_where_a_row_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    script = load_script()
+    monkeypatch.setattr("sys.argv", ["check_rows.py", "lenet5"])
+    assert script.main() == 0
+    monkeypatch.setattr(script, "recorded", lambda: {"lenet5": (1, 1)})
+    assert script.main() == 1
+    assert "recorded 1, 1" in capsys.readouterr().out
+
+
+def test_channels_moved_apart_into_places_may_grow() -> None:
+    class Up(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return rearrange(x, "b (c y x) h w -> b c (h y) (w x)", y=2, x=2)
+
+    tree = analysed(Up, (4, 6, 6))
+    assert tree.output == (1, 1, 12, 12) and check.problems(tree) == []
+
+
 def load_script():
     path = Path(__file__).resolve().parents[2] / "scripts" / "check_rows.py"
     spec = importlib.util.spec_from_file_location("check_rows", path)

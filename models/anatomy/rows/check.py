@@ -90,11 +90,13 @@ def _sides(row: Layer) -> Iterator[Problem]:
     before, after = row.layout_in, row.layout
     if before is None or after is None or any(_may_grow(below) for _, below in row.walk()):
         return
-    if row.kind == "operation" and _values(before) == _values(after):
-        return  # channels are moved apart into places, as a pixel shuffle does
-    for name, old, new in (("rows", before.rows, after.rows), ("columns", before.columns, after.columns)):
-        if old and new and new > old:
-            yield Problem("grows", f"{row.name or 'network'} {row.type}", f"{name} {old} → {new}")
+    for name, old, new in _grown(before, after):
+        yield Problem("grows", f"{row.name or 'network'} {row.type}", f"{name} {old} → {new}")
+
+
+def _grown(before: Layout, after: Layout) -> list[tuple[str, int, int]]:
+    sides = (("rows", before.rows, after.rows), ("columns", before.columns, after.columns))
+    return [(name, old, new) for name, old, new in sides if old and new and new > old]
 
 
 def _values(layout: Layout) -> int:
@@ -105,6 +107,10 @@ def _values(layout: Layout) -> int:
 def _may_grow(row: Layer) -> bool:
     if row.type in GROWS:
         return True
+    before, after = row.layout_in, row.layout
+    if row.kind == "operation" and before is not None and after is not None and _grown(before, after):
+        if _values(before) == _values(after):
+            return True  # channels are moved apart into places, as a pixel shuffle does
     if row.kind == "operation" and len(row.inputs) > 1 and row.output not in row.inputs:
         return True  # a column times a row
     padding, kernel = row.settings.get("padding", 0), row.settings.get("kernel_size", 1)
