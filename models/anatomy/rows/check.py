@@ -99,6 +99,13 @@ def _grown(before: Layout, after: Layout) -> list[tuple[str, int, int]]:
     return [(name, old, new) for name, old, new in sides if old and new and new > old]
 
 
+def _moves_apart(before: Layout | None, after: Layout | None) -> bool:
+    """Return whether channels became places, as in a pixel shuffle: the map grew, and no value came in."""
+    if before is None or after is None:
+        return False
+    return bool(_grown(before, after)) and _values(before) == _values(after)
+
+
 def _values(layout: Layout) -> int:
     """Return how many values a map has, without those beside its grid."""
     return (layout.rows or 1) * (layout.columns or 1) * (layout.frames or 1) * (layout.channels or 1)
@@ -107,10 +114,8 @@ def _values(layout: Layout) -> int:
 def _may_grow(row: Layer) -> bool:
     if row.type in GROWS:
         return True
-    before, after = row.layout_in, row.layout
-    if row.kind == "operation" and before is not None and after is not None and _grown(before, after):
-        if _values(before) == _values(after):
-            return True  # channels are moved apart into places, as a pixel shuffle does
+    if row.kind == "operation" and _moves_apart(row.layout_in, row.layout):
+        return True
     if row.kind == "operation" and len(row.inputs) > 1 and row.output not in row.inputs:
         return True  # a column times a row
     padding, kernel = row.settings.get("padding", 0), row.settings.get("kernel_size", 1)
