@@ -281,7 +281,7 @@ def test_a_value_is_right_where_a_later_row_writes_into_it() -> None:
     image = torch.randn(1, 3, 8, 8)
     conv = network.conv(image)
     rows = [row for row in layer_table.analyse(network, (3, 8, 8)).children if values.opens(row)]
-    kinds = "Conv2d ReLU − + − avg_pool2d leaky_relu + ÷ × sigmoid"
+    kinds = "Conv2d ReLU − + − avg_pool2d leaky_relu + rdiv × sigmoid"
     assert [row.type for row in rows] == kinds.split()
     for row in rows:
         for position in places(row.output[1:], 4):

@@ -96,13 +96,11 @@ def opens(layer: Layer) -> bool:
 def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
     """Return one output value of a row that ran."""
     output = caught.output[0] if isinstance(caught.output, tuple | list) else caught.output
-    if caught.inner is not None and caught.inner.call in CALLS:
-        caught = caught.inner
-    rule = None
-    if caught.module is not None:
-        rule = next((MODULES[base.__name__] for base in type(caught.module).__mro__ if base.__name__ in MODULES), None)
-    else:
-        rule = CALLS.get(caught.call)
+    rule = _rule_of(caught)
+    inner = caught.inner
+    of_call = CALLS.get(inner.call) if inner is not None else None
+    if inner is not None and of_call is not None and (of_call is rule or type(caught.module).__name__ in BY_CALL):
+        caught, rule = inner, of_call
     name = caught.name or type(caught.module).__name__
     if rule is None or not isinstance(output, Tensor) or not output.is_floating_point():
         kinds = "convolutions, linear layers, poolings, normalisations, activations, attention, LSTMs and sums do"
@@ -130,13 +128,18 @@ def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
     )
 
 
+def _rule_of(caught: Caught) -> Rule | None:
+    if caught.module is None:
+        return CALLS.get(caught.call)
+    return next((MODULES[base.__name__] for base in type(caught.module).__mro__ if base.__name__ in MODULES), None)
+
+
 def _agree(computed: float, total: float, parts: list[tuple[str, Tensor]]) -> bool:
     """Return whether the numbers shown make what the layer gave, up to rounding."""
     if math.isnan(computed) or math.isnan(total):
         return math.isnan(computed) and math.isnan(total)
-    largest = max(
-        (float(numbers.nan_to_num(0, 0, 0).abs().max()) for _, numbers in parts if numbers.numel()), default=0
-    )
+    sizes = [float(numbers.detach().nan_to_num(0, 0, 0).abs().max()) for _, numbers in parts if numbers.numel()]
+    largest = max(sizes, default=0.0)
     coarse = any(numbers.dtype in (torch.float16, torch.bfloat16) for _, numbers in parts)
     close = 3e-2 if coarse else 1e-3
     return math.isclose(computed, total, rel_tol=close, abs_tol=close * min(largest, 1.0))
@@ -180,5 +183,6 @@ CALLS: dict[str, Rule] = {
     "softmax": softmax,
     **dict.fromkeys(("mean", "sum"), mean_or_sum),
     **{word: binary(word) for word in "+−×÷"},
+    "rdiv": binary("÷"),
     **activations.CALLS,
 }
