@@ -24,6 +24,19 @@ class WorkError(RuntimeError):
     """The request was right and the work failed: a full disk, a held lock, no network. Exit code 1."""
 
 
+SPELLED_WITH_A_VOWEL = tuple("AEFHILMNORSX")
+"""Capitals whose names begin with a vowel: an LSTM, an RNN, but a UNet."""
+
+
+def with_article(word: str) -> str:
+    """Return a word behind its article: an int, a list, an LSTM, a UNet, a NoneType."""
+    if word[:2].isupper():
+        vowel = word.startswith(SPELLED_WITH_A_VOWEL)
+    else:
+        vowel = word.lower().startswith(tuple("aeiou")) and not word.lower().startswith(("uni", "use", "ut"))
+    return f"{'an' if vowel else 'a'} {word}"
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return the choice most like ``name``, as words for a hint: ``did you mean 'resnet18'?`` or the list of choices."""
     known = sorted(choices)

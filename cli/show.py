@@ -248,7 +248,7 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     from ..models.anatomy.totals.memory import largest_batch
     from ..models.catalogue.notes import quantity
 
-    print(f"{spec.name} for {_shape(spec.shape)}, batch {batch}")
+    print(f"{spec.name} for {' and '.join(_shape(one.shape) for one in spec.all_inputs)}, batch {batch}")
     print(f"  parameters     {parameters_text(tree.parameters, tree.trainable)}")
     print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
     print(f"  depth          {tree.depth} layers with weights on the longest path")
@@ -272,7 +272,7 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
 
 def training_memories(spec: NetworkSpec) -> dict[str, Memory]:
     """Return the memory of a training step at batch 64 in both precisions; empty where training needs more than images."""
-    if spec.takes_list or spec.inputs:
+    if spec.takes_list:
         return {}
     from ..models.anatomy.totals.memory import BYTES
     from ..models.catalogue.user_code import silent
@@ -294,7 +294,7 @@ def training_memory(spec: NetworkSpec, precision: str, batch: int) -> Memory:
     from ..models.anatomy import counting
     from ..models.anatomy.totals import memory
 
-    return memory.training_memory(counting.on_meta(spec.make), spec.shape, batch, precision)
+    return memory.training_memory(counting.on_meta(spec.make), spec.shape, batch, precision, inputs=spec.inputs)
 
 
 def budget(tree: Layer) -> dict[str, list[tuple[str, int]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError, nearest
+from ..errors import UsageError, nearest, with_article
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def one_value(spec: NetworkSpec, row: Layer, at: str | None) -> Value:
     from ..tui.networks import digits
 
     if not opened.opens(row):
-        raise UsageError("ROW", row.name or str(row.id), f"is a {row.type}, which does not open to one output value")
+        raise UsageError(
+            "ROW", row.name or str(row.id), f"is {with_article(row.type)}, which does not open to one output value"
+        )
     sizes = row.output[1:]
     position = tuple(size // 2 for size in sizes) if at is None else parsed(at)
     if len(position) != len(sizes) or any(place >= size for place, size in zip(position, sizes, strict=True)):

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ... import settings
-from ...errors import UsageError, nearest, nearest_or_all
+from ...errors import UsageError, nearest, nearest_or_all, with_article
 from . import user_code
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def _built_by_user(variant: Variant, builder: Callable[..., Any], options: dict[
         made = builder(**options)
     if not hasattr(made, "named_modules"):  # asked without torch
         where = user_code.place_of(builder)
-        hint = f"made a {type(made).__name__}, not a torch.nn.Module"
+        hint = f"made {with_article(type(made).__name__)}, not a torch.nn.Module"
         raise UsageError("network", variant.name, f"{hint} ({where})" if where else hint)
     return made
 

@@ -33,7 +33,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import UsageError, WorkError, nearest
+from ...errors import UsageError, WorkError, nearest, with_article
 from ..catalogue import user_code
 from . import own_files
 
@@ -97,7 +97,7 @@ def build(folder: Path, given: Mapping[str, object]) -> nn.Module:
     if stored.kind == "callable":
         made = call(stored.name, made, given)
     if not isinstance(made, nn.Module):
-        raise UsageError("network", stored.name, f"is a {type(made).__name__}, not a torch.nn.Module")
+        raise UsageError("network", stored.name, f"is {with_article(type(made).__name__)}, not a torch.nn.Module")
     return made
 
 
@@ -106,7 +106,7 @@ def call(name: str, maker: Callable[..., Any], given: Mapping[str, object]) -> n
     if isinstance(maker, nn.Module):
         raise UsageError("network", name, "is a network already; name the class or function that makes it")
     if not callable(maker):
-        raise UsageError("network", name, f"is a {type(maker).__name__}, which cannot be called")
+        raise UsageError("network", name, f"is {with_article(type(maker).__name__)}, which cannot be called")
     named, takes_any = _parameters(maker)
     options = {key: value for key, value in given.items() if value is not None and (takes_any or key in named)}
     words = " with " + ", ".join(f"{key}={value}" for key, value in options.items()) if options else ""
@@ -114,7 +114,7 @@ def call(name: str, maker: Callable[..., Any], given: Mapping[str, object]) -> n
         made = _call(maker, options, named)
     if not isinstance(made, nn.Module):
         where = user_code.place_of(maker)
-        hint = f"made a {type(made).__name__}, not a torch.nn.Module"
+        hint = f"made {with_article(type(made).__name__)}, not a torch.nn.Module"
         raise UsageError("network", name, f"{hint} ({where})" if where else hint)
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import cnn_explorer as cx
 import pytest
 import timm
 import torch
-from cnn_explorer.errors import UsageError
+from cnn_explorer.cli import show
+from cnn_explorer.errors import UsageError, with_article
 from cnn_explorer.models.anatomy.outside import external, sizes
+from torch import nn
 from torchvision import models as zoo
 
 
@@ -117,6 +119,7 @@ OWN = """
 from dataclasses import dataclass
 import torch
 from torch import nn
+from torch import nn
 
 
 class TwoIn(nn.Module):
@@ -216,6 +219,42 @@ def test_several_inputs_and_a_packed_output(own: Path) -> None:
         traced("own_nets:TwoIn", "3x32x32")
     packed = traced("own_nets:Packs", "3x32x32")
     assert packed.tree.output == (1, 4) and packed.remarks == ("returns a Found: scores 4, maps 4×30×30",)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_memory_of_a_network_with_several_inputs(own: Path, precision: str) -> None:
+    spec = external.network_spec("own_nets.py:TwoIn", inputs=external.parse_inputs(["3x32x32", "16:int64"]))
+    at_once = show.training_memory(spec, precision, 1)
+    assert at_once.weights >= at_once.gradients == 4 * (4 * 27 + 4 + 50 * 6 + 10 * 5 + 5)
+    image, maps = 4 * 3 * 32 * 32, (4 if precision == "fp32" else 2) * 4 * 30 * 30
+    assert at_once.peak > at_once.weights + image + maps
+    [more, most] = (show.training_memory(spec, precision, batch).peak for batch in (11, 21))
+    assert most - more >= 10 * (image + 8 * 16 + maps)  # both inputs grow with the batch
+
+
+def test_show_tells_the_memory_of_several_inputs(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = external.network_spec("own_nets.py:TwoIn", inputs=external.parse_inputs(["3x32x32", "16:int64"]))
+    show.print_totals(spec, external.anatomy_of(spec), 1)
+    said = capsys.readouterr().out
+    assert "TwoIn for 3×32×32 and 16, batch 1" in said
+    assert "at batch 64 in fp32" in said and "at batch 64 in bf16" in said
+
+
+@pytest.mark.parametrize("given", [(1, 3, 32, 32), [1, 3, 32, 32]])
+def test_a_batch_axis_in_a_shape_is_told(given: Sequence[int]) -> None:
+    with pytest.raises(UsageError, match="the batch axis is left out of a shape: 3x32x32 is one image"):
+        cx.anatomy(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), input=given)
+    with pytest.raises(UsageError) as other:
+        cx.anatomy(nn.Sequential(nn.Conv2d(3, 4, 3)), input=(4, 32, 32))
+    assert "batch axis" not in str(other.value)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["an int", "a list", "an LSTM", "a UNet", "a NoneType", "an Identity", "an RNN", "a GRU", "a ReLU", "an Unflatten"],
+)
+def test_the_article_of_a_word(word: str) -> None:
+    assert with_article(word.split()[1]) == word
 
 
 def test_the_same_from_python(own: Path) -> None:

@@ -384,7 +384,7 @@ def test_a_callable_gets_what_it_has_parameters_for() -> None:
         stored.call("x", wrong, given)
     with pytest.raises(cx.UsageError, match="cannot be built: SystemExit: 0"):
         stored.call("x", lambda: sys.exit(0), given)
-    with pytest.raises(cx.UsageError, match="made a int"):
+    with pytest.raises(cx.UsageError, match="made an int"):
         stored.call("x", lambda: 3, given)
 
 

@@ -322,7 +322,7 @@ def test_a_layer_with_a_forward_of_its_own_shows_what_it_computes_or_does_not_op
 
 
 @pytest.mark.parametrize(
-    "name", ["torchvision:mobilenet_v3_small", "torchvision:shufflenet_v2_x0_5", "timm:resnetv2_50", "timm:mixnet_s"]
+    "name", ["torchvision:mobilenet_v3_small", "torchvision:shufflenet_v2_x0_5", "timm:resnetv2_50"]
 )
 def test_every_kind_of_row_that_opens_in_a_network_from_outside(name: str) -> None:
     if name.startswith("timm:"):

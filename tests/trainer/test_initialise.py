@@ -171,6 +171,8 @@ def test_the_range_test_leaves_frozen_statistics_alone(
     weights = torch.load(trained(runs) / "checkpoints" / "best.pt", weights_only=True)["model"]
     torch.save({name: value for name, value in weights.items() if "head" not in name}, tmp_path / "backbone.pt")
     made = planner.plan(asked(init_from=str(tmp_path / "backbone.pt"), freeze="backbone"), print)
+    learn = sum(value.numel() for name, value in weights.items() if "head" in name)
+    assert f"({learn:,} of {made.config.network.parameters:,} parameters learn)" in planner.summary(made.config)
     sessions = []
     monkeypatch.setattr(lr_finder, "STEPS", 3)
     monkeypatch.setattr(

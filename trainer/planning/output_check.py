@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...errors import UsageError
+from ...errors import UsageError, with_article
 from ...models.anatomy.forward.outputs import named_tensors
 from ...models.anatomy.forward.untouched import random_state_kept
 from ...models.anatomy.outside.traced import place_of_forward
@@ -182,7 +182,7 @@ def scores_in(outputs: object, network: nn.Module, name: str, classes: int, data
     if isinstance(outputs, tuple) and outputs:
         outputs = outputs[0]
     if not isinstance(outputs, Tensor):
-        what = "nothing (its forward has no return)" if outputs is None else f"a {type(outputs).__name__}"
+        what = "nothing (its forward has no return)" if outputs is None else with_article(type(outputs).__name__)
         keys = [key for key, _ in named_tensors(outputs) if key]
         hint = f"; return one of its values ({', '.join(keys[:4])})" if keys else ""
         needed = "to be trained it must return scores of shape (batch, classes)"

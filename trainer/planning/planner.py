@@ -16,15 +16,17 @@ from pathlib import Path
 import torch
 
 from ... import settings
+from ...models.anatomy import counting, traced
 from ..config.engine_config import Engine
 from ..config.request import MachineShare, TrainRequest
 from ..config.run_config import RunConfig
 from ..data.datasets import DataSet
 from ..devices import process_group
+from ..optim import fine_tuning
 from ..runs.ids import new_id
 from ..runs.lock import RunLock
 from ..runs.run_writer import RunWriter
-from ..weights import initialise
+from ..weights import initialise, weight_files
 from . import engine_choice, fitted_network, images, networks, output_check, recipe_choice
 from .asked import Asked, read_file
 from .engine_choice import Choice
@@ -122,12 +124,22 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def _parameters(config: RunConfig) -> str:
+    """Return how many parameters the network has, and how many of them learn where the backbone is frozen."""
+    network, first = config.network, config.network.pretrained
+    if config.recipe.freeze != "backbone" or first is None:
+        return f"{network.parameters:,} parameters"
+    built = traced.built(network.name, lambda: weight_files.build(network))
+    fine_tuning.freeze(built, first.newly_initialised)
+    return f"{counting.count_trainable(built):,} of {network.parameters:,} parameters learn"
+
+
 def summary(config: RunConfig) -> str:
     """Return what will be trained, on what and how, in one line."""
     network, data, plan = config.network, config.data, config.recipe
     steps = data.train // plan.batch_size
     return (
-        f"{network.name} ({network.parameters:,} parameters) on {data.name}: {data.train:,} images to train on, "
+        f"{network.name} ({_parameters(config)}) on {data.name}: {data.train:,} images to train on, "
         f"{data.validation:,} to validate, {data.test:,} to test; {plan.optimizer}, lr {plan.lr:g} {plan.schedule}, "
         f"{_counted(plan.epochs, 'epoch')} of {_counted(steps, 'step')} of {plan.batch_size}; {_where(config.engine)}"
     )

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...errors import UsageError, WorkError
+from ...errors import UsageError, WorkError, with_article
 from ...models.anatomy import counting
 from ...models.anatomy.saved_weights import weight_tables
 from ...models.catalogue import registry
@@ -92,7 +92,7 @@ def _read_torch(path: Path) -> WeightFile:
     except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError, KeyError, ValueError) as error:
         raise WorkError(f"{path}: cannot be read: {checkpoint.why_unreadable(error)}") from None
     if not isinstance(state, dict):
-        raise WorkError(f"{path}: holds a {type(state).__name__}, not weights by name")
+        raise WorkError(f"{path}: holds {with_article(type(state).__name__)}, not weights by name")
     if isinstance(state.get("model"), dict) and any(isinstance(value, Tensor) for value in state["model"].values()):
         if state.get("schema") == checkpoint.SCHEMA:
             state = checkpoint.read(path)  # which also looks at the checksums

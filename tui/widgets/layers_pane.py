@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.widget import Widget
 
+from ...errors import with_article
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import layer_tree, quiz
@@ -219,7 +220,7 @@ class LayersPane(Pane):
         if found is not None or name == self.selection.network:
             self.table.reveal(found or tree)
         elif name:
-            self.explorer.show_message(f"no layer of {self.selection.network} is a {name}")
+            self.explorer.show_message(f"no layer of {self.selection.network} is {with_article(name)}")
         else:
             self.explorer.show_message("the cursor was above the first class of the file; ] goes to the next one")
 

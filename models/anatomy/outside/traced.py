@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from ....errors import UsageError, WorkError
+from ....errors import UsageError, WorkError, with_article
 from ...catalogue import user_code
 from ..counting import on_meta
 from ..forward.garbage import search_put_off
@@ -237,7 +237,11 @@ def _surroundings(spec: RunSpec, device: str) -> AbstractContextManager[Any]:
 
 
 def _returns_nothing(network: nn.Module, output: object) -> str:
-    what = "nothing (its forward has no return)" if output is None else f"a {type(output).__name__} without a tensor"
+    what = (
+        "nothing (its forward has no return)"
+        if output is None
+        else f"{with_article(type(output).__name__)} without a tensor"
+    )
     where = place_of_forward(network)
     return f"returns {what}" + (f" ({where})" if where else "")
 
@@ -259,14 +263,25 @@ def _told(spec: RunSpec, broke: BrokeOff) -> CannotRun:
     """Return the line for a network that broke off: the layer, what to write, torch's words, the sizes that work."""
     found, network = broke.found, broke.network
     hint = sizes_that_work(spec, broke)
+    batch_axis = _batch_axis(spec)
     words = explained(found, network)
     if hint:
         doubled = "smallest that works" in words and "smallest square" in hint
-        told = CannotRun("input", spec.text, f"cannot go through {spec.name}: {words}{'' if doubled else f'; {hint}'}")
+        told = CannotRun(
+            "input", spec.text, f"cannot go through {spec.name}: {words}{'' if doubled else f'; {hint}'}{batch_axis}"
+        )
     else:
-        told = CannotRun("network", spec.name, f"cannot be run with {spec.text}: {words}")
+        told = CannotRun("network", spec.name, f"cannot be run with {spec.text}: {words}{batch_axis}")
     told.tree = found.tree
     return told
+
+
+def _batch_axis(spec: RunSpec) -> str:
+    """Return the hint for who wrote a batch of one image: the batch axis is left out."""
+    shape = spec.inputs[0].shape
+    if len(spec.inputs) != 1 or len(shape) != 4 or shape[0] != 1:
+        return ""
+    return f"; the batch axis is left out of a shape: {'x'.join(map(str, shape[1:]))} is one image"
 
 
 def explained(found: Failure, network: nn.Module, several: str = SEVERAL) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ....errors import UsageError
+from ....errors import UsageError, with_article
 from . import weight_fit, weight_pairs, weight_reader, weight_tables
 from .weight_fit import Fit
 from .weight_reader import Contents
@@ -135,7 +135,7 @@ def without_names(state: object, found: list[Table]) -> str:
         return "holds the state of an optimiser alone, not weights by name"
     what = type(state).__name__
     keys = ", ".join(map(str, list(state)[:5])) if isinstance(state, dict) else ""
-    return f"holds a {what}{f' with {keys}' if keys else ''}, not weights by name"
+    return f"holds {with_article(what)}{f' with {keys}' if keys else ''}, not weights by name"
 
 
 def _taken_off(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:

@@ -9,7 +9,7 @@ a convolution.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from .autocast import Autocast, keep_recurrent_layers
+from .inputs import InputSpec, tensors
 from .live_bytes import LiveBytes
 
 STATE_COPIES = {
@@ -101,9 +102,15 @@ def as_on_device() -> Iterator[None]:
 
 
 def training_memory(
-    network: nn.Module, shape: tuple[int, ...], batch: int, precision: str = "fp32", optimizer: str = "sgd"
+    network: nn.Module,
+    shape: tuple[int, ...],
+    batch: int,
+    precision: str = "fp32",
+    optimizer: str = "sgd",
+    inputs: Sequence[InputSpec] = (),
 ) -> Memory:
-    """Return the memory of one training step at ``batch`` images of ``shape`` (C, H, W).
+    """Return the memory of one training step at ``batch`` images of ``shape`` (C, H, W); ``inputs`` are those of a
+    network that takes something else.
 
     ``network`` lives on the meta device; its mode is changed and it gets gradients. "bf16" means autocast: weights,
     gradients and optimiser state stay fp32, activations and a second copy of the weights are bf16.
@@ -113,20 +120,20 @@ def training_memory(
     if optimizer not in STATE_COPIES:
         raise ValueError(f"optimizer: {optimizer!r} is unknown; choose one of {', '.join(STATE_COPIES)}")
     network.train()
-    images = torch.empty((batch, *shape), device="meta")
+    given = tensors(inputs or (InputSpec(shape),), batch, torch.float32, "meta")
     if any(map(is_lazy, network.parameters())):
         with torch.no_grad():
-            network(images)
+            network(*given)
     counter = LiveBytes()
     weights = counter.hold(network.parameters())
-    standing = counter.hold([*network.buffers(), images]) + weights
+    standing = counter.hold([*network.buffers(), *given]) + weights
     cast = nullcontext()
     if precision == "bf16":
         keep_recurrent_layers(network)
         cast = Autocast(torch.bfloat16)
     with counter, as_on_device():
         with cast:
-            loss = loss_of(network, images)
+            loss = loss_of(network, *given)
         copies = cast.copied if isinstance(cast, Autocast) else 0
         activations, largest = counter.live - standing - copies, counter.largest
         if loss.requires_grad:
@@ -136,9 +143,9 @@ def training_memory(
     return Memory(batch, precision, weights + copies, gradients, state, activations, largest, counter.peak + state)
 
 
-def loss_of(network: nn.Module, images: Tensor) -> Tensor:
+def loss_of(network: nn.Module, images: Tensor, *others: Tensor) -> Tensor:
     """Return the loss of a training step: the network's own, else the cross-entropy of its scores, else a sum."""
-    outputs: Any = network(images)
+    outputs: Any = network(images, *others)
     targets = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     own = getattr(network, "training_loss", None)
     if own is not None:
