@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from .help import GroupedGroup
+from .narrate import log
 
 GROUPS = {
     "Learn": ("list", "show", "compare", "lineage"),
@@ -81,6 +82,14 @@ class CommandGroup(GroupedGroup):
     def __init__(self, *words: Any, **values: Any) -> None:
         super().__init__(*words, **values)
         self.commands: Any = Commands()
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; Ctrl-C in one that has nothing else to say about it is one line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            log("cnn-explorer: interrupted")
+            raise typer.Exit(130) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands without building these."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import shutil
@@ -17,7 +18,7 @@ from .narrate import log
 from .output import AsJson, Force, Output, Traceback, written_to
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..models.anatomy.outside.external import NetworkSpec, Traced
     from ..models.anatomy.rows.layer import Layer
@@ -108,7 +109,7 @@ def show(
     from ..models.anatomy.outside import external
     from ..models.catalogue.user_code import away_from_stdout
 
-    with away_from_stdout():
+    with their_code(name):
         spec = external.network_spec(
             name,
             stem=chosen_stem(stem, small),
@@ -129,11 +130,11 @@ def show(
         from ..models.anatomy.totals import torchinfo_summary
 
         columns = torchinfo_summary.parse_columns(torchinfo_columns)
-        with away_from_stdout():
+        with their_code(name):
             summary = torchinfo_summary.summarise(spec, batch)
     if as_json or wanted - {"note", "torchinfo", "hint"}:
         try:
-            with away_from_stdout():
+            with their_code(name):
                 traced = external.traced_network(spec, batch)
         except external.CannotRun as error:
             if error.tree is not None and not as_json and output is None:
@@ -164,6 +165,16 @@ def show(
             print_torchinfo(summary, depth, columns)
         if "hint" in wanted:
             print(f"torchinfo's own summary, and what it counts otherwise: show {name} --torchinfo")
+
+
+@contextlib.contextmanager
+def their_code(name: str) -> Iterator[None]:
+    """Run the code of a network from elsewhere: its prints go to stderr, and one line is told where it runs for long."""
+    from ..models.catalogue.user_code import away_from_stdout
+    from .long_runs import told_when_long
+
+    with away_from_stdout(), told_when_long(name):
+        yield
 
 
 def chosen_stem(stem: str | None, small: bool) -> str:
@@ -384,7 +395,7 @@ def compare(
     from ..models.catalogue.user_code import away_from_stdout
 
     stem = chosen_stem(stem, small)
-    with away_from_stdout():
+    with their_code(" and ".join(names)):
         specs = [
             external.network_spec(name, stem=stem, num_classes=classes, in_channels=channels, image_size=image_size)
             for name in names

@@ -66,6 +66,15 @@ def place(error: BaseException) -> str:
     return found
 
 
+def place_running(frame: FrameType | None) -> str:
+    """Return ``net.py, line 12``: where in the person's code a thread is at this moment; "" where in none."""
+    while frame is not None:
+        if _is_theirs(frame):
+            return f"{_name(frame.f_code.co_filename)}, line {frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
 def place_of(owner: object) -> str:
     """Return ``net.py, line 3``: where a class or function of the person is defined; "" for all others."""
     if str(getattr(owner, "__module__", PACKAGE)).partition(".")[0] == PACKAGE:

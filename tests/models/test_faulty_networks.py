@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import cnn_explorer as cx
 import pytest
 import torch
+from cnn_explorer.cli import long_runs
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.anatomy import server
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.catalogue import registry
+from cnn_explorer.models.catalogue import registry, user_code
 from cnn_explorer.trainer.planning import planner
 from cnn_explorer.tui.networks import layer_tree
 from support.faulty_networks import FAULTY, HEAD, ODD, Faulty, module
@@ -177,9 +180,53 @@ def test_ctrl_c_is_no_fault_of_the_network(folder: Path) -> None:
         external.anatomy_of(external.network_spec("interrupted.py:Net", shape=(1, 28, 28)))
 
 
+@pytest.mark.parametrize("command", ["show", "compare"])
+def test_ctrl_c_is_one_line_and_130(
+    folder: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "interrupted.py").write_text(module(forward="raise KeyboardInterrupt"))
+    assert call(monkeypatch, command, "interrupted:Net", *(["lenet5"] if command == "compare" else [])) == 130
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err == "cnn-explorer: interrupted\n"
+
+
+class Listening(io.StringIO):
+    """A stream that knows when something was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def write(self, text: str) -> int:
+        count = super().write(text)
+        if text.endswith("\n"):
+            self.written.set()
+        return count
+
+
+def test_a_network_that_runs_for_long_is_told_with_its_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "patient.py").write_text("def runs(event):\n    return event.wait(60)\n")
+    stream = Listening()
+    monkeypatch.setattr(long_runs, "SECONDS", 0.01)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.syspath_prepend(str(folder))
+    runs = importlib.import_module("patient").runs
+    with long_runs.told_when_long("patient.py:Net"), user_code.silent():
+        assert runs(stream.written)
+    assert stream.getvalue() == "patient.py:Net has been running for 0 s, now at patient.py, line 2; Ctrl-C stops it\n"
+    stream.written.clear()
+    with long_runs.told_when_long("resnet18"):
+        assert not stream.written.wait(0.1)
+    monkeypatch.setattr(long_runs, "SECONDS", 3600.0)
+    with long_runs.told_when_long("patient.py:Net"):
+        [timer] = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert timer.finished.is_set()
+
+
 def test_what_a_network_prints_stays_away_from_stdout(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(long_runs, "SECONDS", 3600.0)  # a busy machine is no reason to say more
     (folder / "prints.py").write_text("print('imported')\n" + ODD["prints"])
     assert call(monkeypatch, "show", "prints.py:Net", "--json", *IMAGE) == 0
     printed = capsys.readouterr()
