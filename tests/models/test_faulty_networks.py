@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import io
 import json
 import re
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import cnn_explorer as cx
 import pytest
@@ -190,37 +189,39 @@ def test_ctrl_c_is_one_line_and_130(
     assert printed.out == "" and printed.err == "cnn-explorer: interrupted\n"
 
 
-class Listening(io.StringIO):
-    """A stream that knows when something was written."""
+class Clock:
+    """A timer that rings when the test lets it."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = threading.Event()
+    made: ClassVar[list[Clock]] = []
 
-    def write(self, text: str) -> int:
-        count = super().write(text)
-        if text.endswith("\n"):
-            self.written.set()
-        return count
+    def __init__(self, seconds: float, ring: Callable[[], None]) -> None:
+        self.ring, self.is_running, self.daemon = ring, False, False
+        self.made.append(self)
+
+    def start(self) -> None:
+        self.is_running = True
+
+    def cancel(self) -> None:
+        self.is_running = False
 
 
-def test_a_network_that_runs_for_long_is_told_with_its_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "patient.py").write_text("def runs(event):\n    return event.wait(60)\n")
-    stream = Listening()
-    monkeypatch.setattr(long_runs, "SECONDS", 0.01)
-    monkeypatch.setattr(sys, "stderr", stream)
+def test_a_network_that_runs_for_long_is_told_with_its_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "patient.py").write_text("def runs(passes):\n    return passes()\n")
     monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(long_runs.threading, "Timer", Clock)
+    monkeypatch.setattr(Clock, "made", [])
     runs = importlib.import_module("patient").runs
     with long_runs.told_when_long("patient.py:Net"), user_code.silent():
-        assert runs(stream.written)
-    assert stream.getvalue() == "patient.py:Net has been running for 0 s, now at patient.py, line 2; Ctrl-C stops it\n"
-    stream.written.clear()
+        [clock] = Clock.made
+        assert clock.is_running and clock.daemon
+        runs(clock.ring)
+    assert not clock.is_running
+    told = "patient.py:Net has been running for 10 s, now at patient.py, line 2; Ctrl-C stops it\n"
+    assert capsys.readouterr() == ("", told)
     with long_runs.told_when_long("resnet18"):
-        assert not stream.written.wait(0.1)
-    monkeypatch.setattr(long_runs, "SECONDS", 3600.0)
-    with long_runs.told_when_long("patient.py:Net"):
-        [timer] = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
-    assert timer.finished.is_set()
+        assert Clock.made == [clock]
 
 
 def test_what_a_network_prints_stays_away_from_stdout(
