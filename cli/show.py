@@ -107,7 +107,6 @@ def show(
             show_weights(name, layers=layers, depth=depth, as_json=as_json)
         return
     from ..models.anatomy.outside import external
-    from ..models.catalogue.user_code import away_from_stdout
 
     with their_code(name):
         spec = external.network_spec(
@@ -392,7 +391,6 @@ def compare(
         raise UsageError("NAME", " ".join(names), f"{count}; name two to four networks")
     from ..models.anatomy.outside import external
     from ..models.anatomy.totals import compare as comparing
-    from ..models.catalogue.user_code import away_from_stdout
 
     stem = chosen_stem(stem, small)
     with their_code(" and ".join(names)):
