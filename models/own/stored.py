@@ -166,6 +166,10 @@ def look_up(module: ModuleType, qualname: str, name: str) -> Any:
     """Return what ``qualname`` names in a module; UsageError with the nearest name."""
     found = attribute(module, qualname)
     if not callable(found):
+        if found is not None:
+            kind = type(found).__name__
+            told = f"{qualname} is of type {kind}, and not a class or function that makes a network"
+            raise UsageError("network", name, told)
         choices = [word for word, value in vars(module).items() if callable(value) and not word.startswith("_")]
         raise UsageError("network", name, f"has nothing to call named {qualname!r}; {nearest(qualname, choices)}")
     return found

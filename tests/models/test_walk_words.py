@@ -232,3 +232,123 @@ def test_torch_is_not_asked_for_random_numbers() -> None:
     before = torch.get_rng_state()
     layer_table.analyse_variant("googlenet_aux")
     assert torch.equal(before, torch.get_rng_state())
+
+
+class _Flat(nn.Sequential):
+    def __init__(self, channels: int) -> None:
+        super().__init__(nn.Linear(784 * channels, 64), nn.Linear(64, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.view(len(x), -1)).mean(1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_perceptron_weighs_all_values_whether_the_image_has_one_channel_or_three(channels: int) -> None:
+    tree = analysed(lambda: _Flat(channels), (channels, 28, 28))
+    assert [walk.phrase(row) for row in tree.children] == [
+        "lays all values out in one row",
+        f"weighs all {784 * channels} values, 64 times + bias",
+        "weighs all 64 values, 10 times + bias",
+        "averages all 10 values",
+    ]
+
+
+def test_a_linear_layer_over_the_places_of_each_channel_still_mixes_tokens() -> None:
+    class Mixer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Linear(64, 64)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.mix(x.flatten(2))
+
+    assert walk.phrase(analysed(Mixer, (4, 8, 8)).children[-1]) == "mixes the tokens of each channel, 64 → 64 + bias"
+
+
+@pytest.mark.parametrize("layer", [nn.GRU, nn.LSTM, nn.RNN])
+def test_what_a_recurrent_layer_makes_of_a_step_is_no_row_of_the_image(layer: type) -> None:
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps = layer(28, 32, batch_first=True)
+            self.head = nn.Linear(32, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.steps(x.squeeze(1))[0][:, -1])
+
+    assert walk.phrase(analysed(Rows, (1, 28, 28)).children[-1]) == "weighs all 32 values, 10 times + bias"
+
+
+def test_values_read_as_a_matrix_are_no_parts_of_the_channels() -> None:
+    tree = analysed(lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.Unflatten(1, (2, 3))), (3, 2, 2))
+    assert walk.phrase(tree.children[-1]) == "lays the 6 values out as 2×3"
+
+
+def test_a_map_laid_out_by_view_does_not_join_parts_of_channels() -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.view(-1, 90) * 2
+
+    assert walk.phrase(analysed(Net, (10, 3, 3)).children[0]) == "lays all values out in one row"
+
+
+def test_a_table_that_nobody_learns_is_not_called_learned() -> None:
+    class Tables(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.learned = nn.Parameter(torch.zeros(4, 8, 8))
+            self.register_buffer("waves", torch.zeros(4, 8, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x + self.learned.flip(0).relu()
+            x = x + self.waves
+            x = x - torch.ones(4, 8, 8, device=x.device)
+            return x * torch.linspace(0, 1, 8, device=x.device).expand(4, 8, 8)
+
+    assert [walk.phrase(row) for row in analysed(Tables, (4, 8, 8)).children] == [
+        "adds a learned table",
+        "adds a fixed table",
+        "subtracts a fixed table",
+        "multiplies by fixed factors",
+    ]
+
+
+SAID = {
+    "shuffles the 4 channels, so that the groups meet": nn.ChannelShuffle(2),
+    "keeps the length of the values of each 2×2 window, every second pixel": nn.LPPool2d(2, 2),
+    "keeps the mean of each window of 2, every second pixel": nn.AvgPool1d(2),
+    "looks through a window of 3, 8 → 4 channels": nn.Conv1d(8, 4, 3),
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_layers_of_torch_are_told_by_what_they_do(said: str) -> None:
+    layer = SAID[said]
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x[:, 0] if "1d" in type(layer).__name__ else x)
+
+    rows = analysed(Net, (4, 8, 8)).children
+    assert walk.phrase(rows[-1]) == said
+
+
+OPERATIONS_SAID = {
+    "mirrors the map": lambda x: x.flip(3),
+    "takes the variance of each channel over all places": lambda x: x.var((2, 3)),
+    "keeps a smooth maximum of each channel over all places": lambda x: x.logsumexp((2, 3)),
+    "turns the map into its frequencies: each is made of all places": torch.fft.rfft2,
+}
+
+
+@pytest.mark.parametrize("said", OPERATIONS_SAID)
+def test_operations_are_told_by_what_they_do(said: str) -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return OPERATIONS_SAID[said](x)
+
+    assert walk.phrase(analysed(Net, (4, 8, 8)).children[0]) == said

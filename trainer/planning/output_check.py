@@ -129,6 +129,10 @@ class _Trial:
 
     def check_kind(self, scores: Tensor) -> None:
         """UsageError for scores that cannot be learnt from."""
+        if scores.is_complex():
+            raise self.refused(
+                f"returns complex numbers ({_dtype(scores)}); return real scores, their abs() for example"
+            )
         if not scores.is_floating_point():
             raise self.refused(f"returns whole numbers ({_dtype(scores)}); return the scores, without argmax")
         if not scores.requires_grad:

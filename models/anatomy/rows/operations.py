@@ -199,7 +199,22 @@ SETTINGS: dict[str, Callable[[tuple, dict], dict[str, Any]]] = {
     "linear": _linear,
     **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool),
     **dict.fromkeys(
-        ("mean", "sum", "amax", "amin", "max", "min", "softmax", "log_softmax", "norm", "var", "std"), _over
+        (
+            "mean",
+            "sum",
+            "amax",
+            "amin",
+            "max",
+            "min",
+            "softmax",
+            "log_softmax",
+            "norm",
+            "var",
+            "std",
+            "logsumexp",
+            "prod",
+        ),
+        _over,
     ),
     **dict.fromkeys(("+", "−", "×", "÷", "power"), _scalar),
     "concat": lambda args, kwargs: _named(args, kwargs, dim=1),

@@ -180,6 +180,8 @@ class Recorder:
         self.fields = ReceptiveFields(network)
         self.layouts = Layouts()
         self.weights = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
+        # Parameters and what is made of them without the image, kept so that an id never names two of them.
+        self._learned = {id(tensor): tensor for tensor in network.parameters()}
         self.used: set[int] = set()
         self.hooks: list[Any] = []
         self.macs = 0
@@ -316,11 +318,13 @@ class Recorder:
         if kwargs:
             inputs += tensors_in(kwargs)
         if name in operations.UNCHANGED:
+            self._note_learned(inputs, outputs)
             for output in outputs:
                 if inputs and output is not inputs[0]:
                     self._alias(inputs[0], output)
             return result
         self.layouts.note(name.rstrip("_") if name[0] != "_" else name, args, kwargs, inputs, outputs)
+        self._note_learned(inputs, outputs)
         if self._busy:
             return result
         word = operations.word_of(name)
@@ -338,6 +342,11 @@ class Recorder:
             outputs = [result]
         self._row(name, args, kwargs, inputs, outputs, self.macs - before)
         return result
+
+    def _note_learned(self, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        """Remember what is made of parameters and not of the image."""
+        if any(id(tensor) in self._learned for tensor in inputs) and not any(map(self.layouts.of, inputs)):
+            self._learned.update((id(output), output) for output in outputs)
 
     def _alias(self, tensor: Tensor, other: Tensor) -> None:
         known = self._made.get(id(tensor))
@@ -369,8 +378,10 @@ class Recorder:
             if id(tensor) in made or (not hidden and (tensor.ndim >= 2 or id(tensor) in weights))
         ]
         self._read(node, operands)
-        if len(operands) > len(with_data) and word in ("+", "−", "×", "÷", "matmul", "concat", "einsum"):
-            node.settings["learned"] = "yes"  # one side is made of weights alone: a table of positions, a scale
+        alone = [tensor for tensor in operands if id(tensor) not in made]
+        if alone and word in ("+", "−", "×", "÷", "matmul", "concat", "einsum"):
+            # One side is made without the image: a learned table of positions, a scale, or a grid of coordinates.
+            node.settings["learned" if any(id(tensor) in self._learned for tensor in alone) else "fixed"] = "yes"
         self._wrote(node, outputs)
         if in_place and (base := inputs[0]._base) is not None:
             made[id(base)] = (base, node)  # what is written into a part is written into the whole

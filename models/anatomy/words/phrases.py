@@ -11,18 +11,19 @@ from . import phrases_of_arithmetic, phrases_of_layers, phrases_of_moves, phrase
 from .phrases_of_layers import norm
 from .quantities import Describe, times_text
 
+
+def _shuffle(layer: Layer) -> str:
+    return f"shuffles the {layer.output[1]} channels, so that the groups meet"
+
+
 LAYERS: dict[str, Describe] = {
     **phrases_of_layers.PHRASES,
     **phrases_of_arithmetic.PHRASES,
     **phrases_of_moves.PHRASES,
     **phrases_without_numbers.PHRASES,
+    **dict.fromkeys(("ChannelShuffle", "channel_shuffle"), _shuffle),
 }
 """By the name of a layer of torch.nn, or of a call."""
-
-
-def _shuffle(layer: Layer) -> str:
-    return f"shuffles the {layer.output[1]} channels, so that the groups meet"
-
 
 LIBRARY: dict[str, Describe] = {
     "DropPath": lambda layer: "in training leaves the branch out at random; now lets it through",

@@ -16,6 +16,10 @@ def _mean(layer: Layer) -> str:
         "amin": "keeps the minimum of",
         "min": "keeps the minimum of",
         "norm": "takes the length of",
+        "var": "takes the variance of",
+        "std": "takes the standard deviation of",
+        "logsumexp": "keeps a smooth maximum of",
+        "prod": "multiplies",
     }
     word = words.get(layer.type, layer.type)
     before, over = layer.layout_in, layer.settings.get("dim")
@@ -26,8 +30,8 @@ def _mean(layer: Layer) -> str:
     if gone and set(gone) <= {"rows", "columns", "tokens", "frames"}:
         whole = set(gone) >= {"rows", "columns"} or "tokens" in gone
         return f"{word} each channel over {'all places' if whole else 'the ' + ' and '.join(gone)}"
-    if gone == ["values"] or (gone == ["channels"] and before.axes == ("batch", "channels")):
-        return f"{word} all values"
+    if gone in (["channels"], ["values"]) and len(before.axes) == 2:
+        return f"{word} all {layer.inputs[0][-1]} values"
     if gone == ["channels"]:
         return f"{word} the channels of each place"
     return f"{word} the {' and '.join(gone) or 'values'}"
@@ -43,13 +47,19 @@ def _sum(layer: Layer) -> str:
         return f"adds {number}"
     if "learned" in layer.settings:
         return "adds a learned table"
+    if "fixed" in layer.settings:
+        return "adds a fixed table"
     return "adds a tensor to itself" if len(layer.inputs) < 2 else "adds two branches"
 
 
 def _difference(layer: Layer) -> str:
     if (number := _by(layer)) is not None:
         return f"takes the difference with {number}"
-    return "subtracts a learned table" if "learned" in layer.settings else "subtracts one branch from the other"
+    for kind in ("learned", "fixed"):
+        if kind in layer.settings:
+            first = layer.reads[:1] == (None,)
+            return f"takes the difference with a {kind} table" if first else f"subtracts a {kind} table"
+    return "subtracts one branch from the other"
 
 
 def _product(layer: Layer) -> str:
@@ -57,6 +67,8 @@ def _product(layer: Layer) -> str:
         return f"multiplies every value by {number}"
     if "learned" in layer.settings:
         return "multiplies by a learned scale"
+    if "fixed" in layer.settings:
+        return "multiplies by fixed factors"
     if len(layer.inputs) > 1 and layer.inputs[0] != layer.inputs[1]:
         smaller = min(layer.inputs, key=lambda shape: shape_size(shape))
         return f"multiplies by {times_text(smaller[1:] or smaller)} factors"
@@ -78,14 +90,14 @@ def _matmul(layer: Layer) -> str:
 
 def _softmax(layer: Layer) -> str:
     return (
-        f"turns each {layer.output[-1]} scores into shares that sum to 1"
+        f"turns every {layer.output[-1]} scores into shares that sum to 1"
         if (layer.settings.get("dim") in (-1, len(layer.output) - 1, None))
         else "turns scores into shares that sum to 1"
     )
 
 
 PHRASES: dict[str, Describe] = {
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "norm"), _mean),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "norm", "var", "std", "logsumexp", "prod"), _mean),
     **dict.fromkeys(("Softmax", "softmax"), _softmax),
     "+": _sum,
     "−": _difference,

@@ -24,7 +24,7 @@ def _convolution(layer: Layer) -> str:
     if groups > 1:
         alone = groups == channels
         kind = "looks at each channel alone through" if alone else f"looks in {groups} groups through"
-    text = f"{kind} a {times_text(kernel)} window"
+    text = f"{kind} a {_window(kernel)}"
     dilation = max(pair(layer.settings.get("dilation", 1), 1))
     text += f" with gaps (dilation {dilation})" if dilation > 1 else ""
     text += f", {channels} → {made} channels" if channels != made else ""
@@ -42,14 +42,14 @@ def _steps(layer: Layer) -> str:
 
 def _transposed(layer: Layer) -> str:
     return (
-        f"spreads each value over a {times_text(kernel_of(layer))} window, "
+        f"spreads each value over a {_window(kernel_of(layer))}, "
         f"{layer.inputs[0][1]} → {layer.output[1]} channels; {sides(layer.layout_in, layer.layout) or 'a larger map'}"
     )
 
 
 def _pool(word: str) -> Describe:
     def describe(layer: Layer) -> str:
-        return f"keeps the {word} of each {times_text(kernel_of(layer))} window{_steps(layer)}"
+        return f"keeps the {word} of each {_window(kernel_of(layer))}{_steps(layer)}"
 
     return describe
 
@@ -79,6 +79,10 @@ def _linear(layer: Layer) -> str:
 
 def _bias(layer: Layer) -> str:
     return " + bias" if layer.settings.get("bias") else ""
+
+
+def _window(kernel: tuple[int, ...]) -> str:
+    return f"{times_text(kernel)} window" if len(kernel) > 1 else f"window of {kernel[0]}"
 
 
 def norm(what: str) -> Describe:
@@ -149,6 +153,7 @@ PHRASES: dict[str, Describe] = {
     **dict.fromkeys(
         ("MaxPool1d", "MaxPool2d", "MaxPool3d", "max_pool1d", "max_pool2d", "max_pool3d"), _pool("maximum")
     ),
+    **dict.fromkeys(("LPPool1d", "LPPool2d", "lp_pool1d", "lp_pool2d"), _pool("length of the values")),
     **dict.fromkeys(("AvgPool1d", "AvgPool2d", "AvgPool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool("mean")),
     **dict.fromkeys(
         (

@@ -35,6 +35,18 @@ SIMPLE = {
     "where": "chooses between two values by a mask",
     "normalize": "scales each vector to length 1",
     "cumsum": "adds up along an axis",
+    "flip": "mirrors the map",
+    "sign": "keeps the signs alone",
+    "gt": "asks of each value whether it is larger",
+    "lt": "asks of each value whether it is smaller",
+    "sort": "sorts the values",
+    "topk": "keeps the largest values",
+    "affine_grid": "computes the places where the map is to be sampled",
+    "max_unpool2d": "puts each value back where the maximum was, zeros elsewhere",
+    **dict.fromkeys(("fft_fft2", "fft_rfft2"), "turns the map into its frequencies: each is made of all places"),
+    **dict.fromkeys(
+        ("fft_ifft2", "fft_irfft2"), "turns frequencies back into a map: each place is made of all of them"
+    ),
     "argmax": "finds the place of the largest value",
     "stack": "stacks tensors along a new axis",
     "repeat": "repeats the values",
@@ -58,6 +70,7 @@ def _simple(word: str) -> Describe:
 PHRASES: dict[str, Describe] = {
     **dict.fromkeys(("RMSNorm", "rms_norm"), lambda layer: "scales each vector to root mean square 1"),
     "Identity": lambda layer: "hands the values on unchanged",
+    "MaxUnpool2d": lambda layer: SIMPLE["max_unpool2d"],
     **dict.fromkeys(("LSTM", "GRU", "RNN"), lambda layer: SIMPLE["lstm"]),
     "LocalResponseNorm": lambda layer: "damps a value by the strength of its neighbour channels",
     "PReLU": lambda layer: "shrinks negative values by a learned factor",
