@@ -171,7 +171,8 @@ def look_up(module: ModuleType, qualname: str, name: str) -> Any:
             told = f"{qualname} is of type {kind}, and not a class or function that makes a network"
             raise UsageError("network", name, told)
         choices = [word for word, value in vars(module).items() if callable(value) and not word.startswith("_")]
-        raise UsageError("network", name, f"has nothing to call named {qualname!r}; {nearest(qualname, choices)}")
+        hint = nearest(qualname, choices) if choices else ""
+        raise UsageError("network", name, f"has nothing to call named {qualname!r}" + (f"; {hint}" if hint else ""))
     return found
 
 

@@ -323,6 +323,7 @@ def test_python_raises_one_line(name: str, folder: Path, monkeypatch: pytest.Mon
         ("gone.py:Net", "cannot be imported: there is no file gone.py"),
         ("timm:nonexist", "is not in timm"),
         ("ready.py:net", "is a network already; name the class or function that makes it"),
+        ("ready.py:three", "three is of type int, and not a class or function that makes a network"),
         ("json.py:Net", "is the name of another module; rename the file"),
     ],
 )
@@ -331,7 +332,7 @@ def test_names_that_are_none(
 ) -> None:
     for file in ("odd_nets.py", "json.py"):
         (folder / file).write_text("class Net: pass\n")
-    (folder / "ready.py").write_text(HEAD + "net = nn.Flatten()\n")
+    (folder / "ready.py").write_text(HEAD + "net = nn.Flatten()\nthree = 3\n")
     code, _, line = said_by(monkeypatch, capsys, "show", name)
     assert code == 2 and words in line and not line.rstrip().endswith(";")
 

@@ -77,6 +77,11 @@ LOCAL = {
     "depthwise": (conv(3, groups=4), 3, 3),
     "stride larger than kernel": (nn.Sequential(conv(2, stride=3), conv(2)), 5, 5),
     "stride 2 twice": (nn.Sequential(conv(3, stride=2), conv(3, stride=2), conv(3)), 15, 15),
+    "parts of the channels moved up and down": (
+        Of(lambda x: torch.cat([x[:, :2], x[:, 2:3].roll(2, 2), x[:, 3:].roll(-2, 2)], 1).sum(1, keepdim=True)),
+        5,
+        1,
+    ),
     "the wider branch": (Of(lambda x, a, b: a(x) + b(x), conv(3, padding=1), conv(7, padding=3)), 7, 7),
     "concatenated": (
         Of(lambda x, a, b: torch.cat([a(x), b(x)], 1), conv(3, padding=1), conv((1, 9), padding=(0, 4))), 3, 9),
@@ -375,6 +380,7 @@ PROBED = [
     "transposed 2×2", "transposed 3×3", "transposed, output padding", "nearest", "bilinear", "pixel shuffle",
     "pixel unshuffle", "adaptive pooling, overlapping", "patch merging by slices", "rolled", "attention in windows",
     "attention in shifted windows", "flip", "written into channels",
+    "parts of the channels moved up and down",
 ]  # fmt: skip
 
 

@@ -93,21 +93,34 @@ def _extent(span: Span, line: Line) -> int:
 
 def joined(sources: Iterable[Sequence[Term]]) -> tuple[tuple[Term, ...], bool]:
     """Return the terms of values that depend on all of ``sources``, and whether together they reach every place."""
-    found: list[Term] = []
+    every = [term for terms in sources for term in terms]
+    found = _merged(every)
+    if len(found) > 1 and len(every) > 2:
+        # A map that was rolled joins another rolled one, but not what a plain map and a third have become.
+        again = _merged(sorted(every, key=_is_plain))
+        found = again if len(again) < len(found) else found
     reaches_all = False
-    for terms in sources:
-        for term in terms:
-            for i, other in enumerate(found):
-                one = _one_term(other, term)
-                if one is not None:
-                    found[i] = one
-                    break
-            else:
-                found.append(term)
     if any(term.rows is None and term.columns is None for term in found):
         found = [term for term in found if term.rows is not None or term.columns is not None]
         reaches_all = True
     return tuple(found), reaches_all
+
+
+def _merged(terms: Iterable[Term]) -> list[Term]:
+    found: list[Term] = []
+    for term in terms:
+        for i, other in enumerate(found):
+            one = _one_term(other, term)
+            if one is not None:
+                found[i] = one
+                break
+        else:
+            found.append(term)
+    return found
+
+
+def _is_plain(term: Term) -> bool:
+    return all(span is None or span.plain >= 0 for span in (term.rows, term.columns))
 
 
 def _one_term(a: Term, b: Term) -> Term | None:
