@@ -337,6 +337,13 @@ def test_layers_of_torch_are_told_by_what_they_do(said: str) -> None:
     assert walk.phrase(rows[-1]) == said
 
 
+def test_a_batch_norm_of_timm_with_its_activation_is_told_as_a_norm() -> None:
+    timm = pytest.importorskip("timm")
+    tree = analysed(lambda: timm.create_model("resnetv2_50", pretrained=False), (3, 64, 64))
+    norm = next(row for _, row in tree.walk() if row.type == "BatchNormAct2d")
+    assert walk.phrase(norm).startswith("brings each channel to mean 0 and standard deviation 1")
+
+
 OPERATIONS_SAID = {
     "mirrors the map": lambda x: x.flip(3),
     "takes the variance of each channel over all places": lambda x: x.var((2, 3)),

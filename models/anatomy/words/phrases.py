@@ -37,6 +37,7 @@ LIBRARY: dict[str, Describe] = {
     "ChannelShuffle": _shuffle,
     "LocalResponseNorm": lambda layer: "damps a value by the strength of its neighbour channels",
     "BatchNorm2d": lambda layer: norm("each channel")(layer),
+    "BatchNormAct2d": lambda layer: f"{norm('each channel')(layer)}; an activation follows",
     "FrozenBatchNorm2d": lambda layer: "scales and shifts each channel by fixed numbers",
     "ScaledTanh": lambda layer: "squeezes values into -1.7159 to 1.7159",
     "Lengths": lambda layer: f"takes the length of each of {layer.output[-1]} capsules as its score",
