@@ -297,6 +297,7 @@ def test_a_table_that_nobody_learns_is_not_called_learned() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.learned = nn.Parameter(torch.zeros(4, 8, 8))
+            self.waves: Tensor
             self.register_buffer("waves", torch.zeros(4, 8, 8))
 
         def forward(self, x: Tensor) -> Tensor:

@@ -181,7 +181,7 @@ class Recorder:
         self.layouts = Layouts()
         self.weights = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
         # Parameters and what is made of them without the image, kept so that an id never names two of them.
-        self._learned = {id(tensor): tensor for tensor in network.parameters()}
+        self._learned: dict[int, Tensor] = {id(tensor): tensor for tensor in network.parameters()}
         self.used: set[int] = set()
         self.hooks: list[Any] = []
         self.macs = 0
