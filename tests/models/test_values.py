@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -210,7 +211,7 @@ class Reads(nn.Module):
         ({"num_layers": 3}, True),
     ],
 )
-def test_a_recurrent_layer_opens_to_one_value(kind: type[nn.RNNBase], options: dict, begins: bool) -> None:
+def test_a_recurrent_layer_opens_to_one_value(kind: Any, options: dict, begins: bool) -> None:
     torch.manual_seed(3)
     network = Reads(kind(11, 5, **options), begins).eval()
     image = torch.randn(1, 4, 10, 11)
