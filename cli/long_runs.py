@@ -8,12 +8,12 @@ import threading
 from collections.abc import Iterator
 
 SECONDS = 10.0
-"""How long a network is built or run until the line is told."""
+"""How long a network is built or run until the line is written."""
 
 
 @contextlib.contextmanager
-def told_when_long(name: str) -> Iterator[None]:
-    """Tell on stderr that the network runs, and at which line of its code, once it has run for ``SECONDS``.
+def noted_when_long(name: str) -> Iterator[None]:
+    """Say on stderr that the network runs, and at which line of its code, once it has run for ``SECONDS``.
 
     Networks of the catalogue are left out: they end.
     """
@@ -22,7 +22,7 @@ def told_when_long(name: str) -> Iterator[None]:
         return
     ours, stream = threading.get_ident(), sys.stderr  # the stream is another one while a network is silenced
 
-    def tell() -> None:
+    def write_line() -> None:
         from ..models.catalogue.user_code import place_running
 
         where = place_running(sys._current_frames().get(ours))
@@ -30,7 +30,7 @@ def told_when_long(name: str) -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError):
             print(line, file=stream, flush=True)
 
-    timer = threading.Timer(SECONDS, tell)
+    timer = threading.Timer(SECONDS, write_line)
     timer.daemon = True
     timer.start()
     try:

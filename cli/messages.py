@@ -45,8 +45,8 @@ def of_parser(error: Exception) -> UsageError | None:
     The parser's exceptions live in different modules from one typer to the next; what they have in common is
     ``format_message``, and each kind has attributes of its own.
     """
-    say: Any = getattr(error, "format_message", None)
-    if say is None:
+    message_of: Any = getattr(error, "format_message", None)
+    if message_of is None:
         return None
     context = getattr(error, "ctx", None)
     help_hint = f"`{context.command_path if context else 'cnn-explorer'} --help` tells what there is"
@@ -56,17 +56,17 @@ def of_parser(error: Exception) -> UsageError | None:
         likely = nearest(str(option), _options(context)) or help_hint
         return UsageError(str(option), None, f"there is no such option; {likely}")
     if kind == "BadOptionUsage" and option:
-        return UsageError(str(option), None, "needs a value" if "requires" in say() else "takes no value")
+        return UsageError(str(option), None, "needs a value" if "requires" in message_of() else "takes no value")
     if kind == "MissingParameter" and parameter is not None:
         return UsageError(_name(parameter), None, f"is missing; {help_hint}")
     if parameter is not None:
-        return UsageError(_name(parameter), None, _plain(str(getattr(error, "message", say()))))
-    if (found := _NO_COMMAND.fullmatch(say())) and context is not None:
+        return UsageError(_name(parameter), None, _plain(str(getattr(error, "message", message_of()))))
+    if (found := _NO_COMMAND.fullmatch(message_of())) and context is not None:
         known = context.command.list_commands(context)
         return UsageError("COMMAND", found["given"], f"is unknown; {nearest(found['given'], known)}")
-    if found := _TOO_MANY.fullmatch(say()):
+    if found := _TOO_MANY.fullmatch(message_of()):
         return UsageError("command line", found["given"], f"is more than this command takes; {help_hint}")
-    return UsageError("command line", None, f"{say()} {help_hint}")
+    return UsageError("command line", None, f"{message_of()} {help_hint}")
 
 
 def _options(context: Any) -> list[str]:

@@ -170,9 +170,9 @@ def show(
 def their_code(name: str) -> Iterator[None]:
     """Run the code of a network from elsewhere: its prints go to stderr, and one line is told where it runs for long."""
     from ..models.catalogue.user_code import away_from_stdout
-    from .long_runs import told_when_long
+    from .long_runs import noted_when_long
 
-    with away_from_stdout(), told_when_long(name):
+    with away_from_stdout(), noted_when_long(name):
         yield
 
 

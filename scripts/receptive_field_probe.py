@@ -103,7 +103,7 @@ class Verdict:
 
 
 @dataclass
-class Subject:
+class Probed:
     """A network to be probed: ``build(size)`` makes it without memory for images of a size, ``usual`` is the table's.
 
     ``covered``: submodules that see all of the map at the usual size and only a part of a larger one.
@@ -128,7 +128,7 @@ def told(layer: Layer) -> str:
 # Networks of the catalogue
 
 
-def catalogue_subject(name: str) -> Subject:
+def catalogue_network(name: str) -> Probed:
     family = registry.find(name).family
     tree = layer_table.analyse_variant(name)
     made = counting.on_meta(lambda: registry.build(name))
@@ -148,7 +148,7 @@ def catalogue_subject(name: str) -> Subject:
 
     places = max(windows.values(), default=PLACES.get(family, 1))
     there = [row for row in rows.values() if row.receptive_field is not None]
-    return Subject(
+    return Probed(
         name, registry.find(name).counts(None).input[0], (usual[0], usual[1]), there, build, family,
         1 if family in NEIGHBOURS else places, covered,
     )  # fmt: skip
@@ -181,7 +181,7 @@ def _with_neighbours(network: nn.Module, usual: int, size: Size) -> nn.Module:
 # Networks of others
 
 
-def outside_subject(name: str) -> Subject:
+def outside_network(name: str) -> Probed:
     spec = external.network_spec(name)
     tree = external.anatomy_of(spec)
     made = traced.built(name, spec.make)
@@ -196,7 +196,7 @@ def outside_subject(name: str) -> Subject:
     rows = [r for depth, r in tree.walk() if depth in (1, 2, 3) and has_places(r) and times[r.name] == 1]
     rows = spread(rows)
     rows += [layer for layer in tree.children[-1:] if layer.kind == "module" and layer.receptive_field is not None]
-    return Subject(
+    return Probed(
         name, channels, (usual[0], usual[1]), rows, build, places=max([OUTSIDE_PLACES, *windows])
     )  # fmt: skip
 
@@ -234,24 +234,24 @@ def spread(rows: list[Layer]) -> list[Layer]:
 
 
 @dataclass(frozen=True)
-class Reach:
+class Support:
     """For one stage the rows and columns of the image that its places depend on, at most."""
 
     rows: int
     columns: int
 
 
-def reaches(subject: Subject, size: Size, held: bool, covered: bool = False) -> tuple[dict[str, Reach], bool]:
+def supports(probed: Probed, size: Size, held: bool, covered: bool = False) -> tuple[dict[str, Support], bool]:
     """Return how far each stage sees on an image of a size, and whether something was held constant."""
-    network = subject.build(size)
-    image = torch.ones(1, subject.channels, *size, dtype=torch.double, requires_grad=True)
+    network = probed.build(size)
+    image = torch.ones(1, probed.channels, *size, dtype=torch.double, requires_grad=True)
     modules = dict(network.named_modules())
     mixing = [m for n, m in modules.items() if held and n.endswith("mix_tokens")]
-    mixing += [modules[name] for name in subject.covered] if covered else []
+    mixing += [modules[name] for name in probed.covered] if covered else []
     hooks = [module.register_forward_hook(lambda m, args, output: constant(output)) for module in mixing]
-    names = [layer.name for layer in subject.rows]
-    is_dense = subject.family == "densenet"
-    with outputs_of(network, names) as outputs, Positive(held, detached_by(subject.family), is_dense) as mode:
+    names = [layer.name for layer in probed.rows]
+    is_dense = probed.family == "densenet"
+    with outputs_of(network, names) as outputs, Positive(held, detached_by(probed.family), is_dense) as mode:
         try:
             network(image)
         except (RuntimeError, IndexError, ValueError, AssertionError):  # the head does not fit; the stages have run
@@ -260,11 +260,11 @@ def reaches(subject: Subject, size: Size, held: bool, covered: bool = False) -> 
     for hook in hooks:
         hook.remove()
     found = {}
-    for layer in subject.rows:
+    for layer in probed.rows:
         if isinstance(outputs.get(layer.name), Tensor):
-            boxes = [touched(values, image) for values in places(layer, outputs[layer.name], size, subject.places)]
+            boxes = [touched(values, image) for values in places(layer, outputs[layer.name], size, probed.places)]
             there = [box for box in boxes if box is not None]
-            found[layer.name] = Reach(
+            found[layer.name] = Support(
                 max((bottom - top + 1 for top, bottom, _, _ in there), default=0),
                 max((right - left + 1 for _, _, left, right in there), default=0),
             )
@@ -303,70 +303,70 @@ def is_all(reached: int, side: int) -> bool:
 
 def verdicts(name: str, highest: int) -> list[Verdict]:
     """Return a verdict for each stage of a network."""
-    subject = outside_subject(name) if ":" in name else catalogue_subject(name)
-    at_home, _ = reaches(subject, subject.usual, False)
-    size = high_size(subject, highest)
+    probed = outside_network(name) if ":" in name else catalogue_network(name)
+    at_home, _ = supports(probed, probed.usual, False)
+    size = high_size(probed, highest)
     try:
-        beside, has_held = reaches(subject, size, True, covered=True)
-        free = reaches(subject, size, False)[0] if has_held else beside
+        beside, has_held = supports(probed, size, True, covered=True)
+        free = supports(probed, size, False)[0] if has_held else beside
     except (RuntimeError, IndexError, ValueError, AssertionError):
         if ":" not in name:
             raise
-        size = subject.usual
-        beside, free = reaches(subject, size, True)[0], at_home
+        size = probed.usual
+        beside, free = supports(probed, size, True)[0], at_home
     return [
-        verdict(subject, layer, size, at_home[layer.name], beside.get(layer.name), free.get(layer.name))
-        for layer in subject.rows
+        verdict(probed, layer, size, at_home[layer.name], beside.get(layer.name), free.get(layer.name))
+        for layer in probed.rows
         if layer.name in at_home
     ]
 
 
-def high_size(subject: Subject, highest: int) -> Size:
+def high_size(probed: Probed, highest: int) -> Size:
     """Return the size of an image that holds the largest field."""
-    if subject.family in FIXED:
-        return subject.usual
-    local = [layer.receptive_field or 0 for layer in subject.rows]
-    margin = 64 + 32 * (subject.places if subject.places > OUTSIDE_PLACES else 0)
-    if not subject.family:
-        side = subject.usual[0] if subject.places > OUTSIDE_PLACES else 32
+    if probed.family in FIXED:
+        return probed.usual
+    local = [layer.receptive_field or 0 for layer in probed.rows]
+    margin = 64 + 32 * (probed.places if probed.places > OUTSIDE_PLACES else 0)
+    if not probed.family:
+        side = probed.usual[0] if probed.places > OUTSIDE_PLACES else 32
         return (min(highest, -(-(max(local) + margin) // side) * side), max(side, OUTSIDE_WIDTH))
     high = max(min(highest, -(-(max(local) + margin) // 32) * 32), WIDTH)
-    if subject.family in NEIGHBOURS:
-        return (-(-high // subject.usual[0]) * subject.usual[0], subject.usual[1])
-    return (high, high if subject.family in SQUARE else WIDER.get(subject.family, WIDTH))
+    if probed.family in NEIGHBOURS:
+        return (-(-high // probed.usual[0]) * probed.usual[0], probed.usual[1])
+    return (high, high if probed.family in SQUARE else WIDER.get(probed.family, WIDTH))
 
 
 def verdict(
-    subject: Subject, layer: Layer, size: Size, home: Reach, beside: Reach | None, free: Reach | None
+    probed: Probed, layer: Layer, size: Size, home: Support, beside: Support | None, free: Support | None
 ) -> Verdict:
     """Return whether field and reach of one stage are what the gradient says."""
     says = told(layer)
-    rows, columns = is_all(home.rows, subject.usual[0]), is_all(home.columns, subject.usual[1])
+    rows, columns = is_all(home.rows, probed.usual[0]), is_all(home.columns, probed.usual[1])
     local = layer.receptive_field or 0
     if layer.is_global:
-        reach = " global" if rows and columns else f" of {home.rows}×{home.columns}"
+        extra = " global" if rows and columns else f" of {home.rows}×{home.columns}"
     elif layer.global_along:
         axis = "width" if columns and not rows else "height" if rows and not columns else "both"
-        reach = f" global along the {axis}"
-    elif size != subject.usual and free is not None and free.rows > local:
-        reach = f" global, {free.rows} rows"
+        extra = f" global along the {axis}"
+    elif size != probed.usual and free is not None and free.rows > local:
+        extra = f" global, {free.rows} rows"
     else:
-        reach = ""
-    as_told = says == f"{local}{reach}"
+        extra = ""
+    as_told = says == f"{local}{extra}"
 
     def result(found: str, state: str) -> Verdict:
-        return Verdict(subject.name, layer.name, says, found, state if as_told else "differs")
+        return Verdict(probed.name, layer.name, says, found, state if as_told else "differs")
 
-    if reason := EXCEPTIONS.get((subject.name, layer.name)):
-        return result(reason if as_told else reach, "exception")
+    if reason := EXCEPTIONS.get((probed.name, layer.name)):
+        return result(reason if as_told else extra, "exception")
     if not has_places(layer) or beside is None:
-        return result(f"{local}{reach}", "global agrees")
-    if local >= size[0] and subject.family not in FIXED:
-        return result(f"{local}{reach}", "beyond")
-    if layer.is_global and not subject.family and (is_all(beside.rows, size[0]) or not beside.rows):
-        return result(f"{local}{reach}", "global agrees")
-    found = f"{beside.rows}{reach}"
-    return Verdict(subject.name, layer.name, says, found, "agrees" if says == found else "differs")
+        return result(f"{local}{extra}", "global agrees")
+    if local >= size[0] and probed.family not in FIXED:
+        return result(f"{local}{extra}", "beyond")
+    if layer.is_global and not probed.family and (is_all(beside.rows, size[0]) or not beside.rows):
+        return result(f"{local}{extra}", "global agrees")
+    found = f"{beside.rows}{extra}"
+    return Verdict(probed.name, layer.name, says, found, "agrees" if says == found else "differs")
 
 
 def names_of(options: argparse.Namespace) -> dict[str, list[str]]:

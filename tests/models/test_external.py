@@ -119,7 +119,6 @@ OWN = """
 from dataclasses import dataclass
 import torch
 from torch import nn
-from torch import nn
 
 
 class TwoIn(nn.Module):

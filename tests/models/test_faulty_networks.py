@@ -213,14 +213,14 @@ def test_a_network_that_runs_for_long_is_told_with_its_line(
     monkeypatch.setattr(long_runs.threading, "Timer", Clock)
     monkeypatch.setattr(Clock, "made", [])
     runs = importlib.import_module("patient").runs
-    with long_runs.told_when_long("patient.py:Net"), user_code.silent():
+    with long_runs.noted_when_long("patient.py:Net"), user_code.silent():
         [clock] = Clock.made
         assert clock.is_running and clock.daemon
         runs(clock.ring)
     assert not clock.is_running
     told = "patient.py:Net has been running for 10 s, now at patient.py, line 2; Ctrl-C stops it\n"
     assert capsys.readouterr() == ("", told)
-    with long_runs.told_when_long("resnet18"):
+    with long_runs.noted_when_long("resnet18"):
         assert Clock.made == [clock]
 
 

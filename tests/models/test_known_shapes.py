@@ -92,7 +92,7 @@ def test_values_on_the_cpu_are_computed():
     "fill",
     [
         lambda: nn.init.kaiming_uniform_(torch.empty(3)),
-        lambda: nn.init.kaiming_uniform_(torch.empty(3, 3), mode="wrong"),
+        lambda: nn.init.kaiming_uniform_(torch.empty(3, 3), mode="wrong"),  # pyright: ignore[reportArgumentType]
         lambda: nn.init.normal_(torch.empty(3), std=-1.0),
         lambda: nn.Parameter(torch.empty(3)).zero_(),
     ],

@@ -53,9 +53,9 @@ def test_fields_of_the_stages_are_what_the_gradient_says(probe: Any, name: str) 
 def test_a_table_that_is_wrong_differs(
     probe: Any, monkeypatch: pytest.MonkeyPatch, name: str, stage: str, change: dict[str, Any]
 ) -> None:
-    subject = probe.catalogue_subject(name)
-    subject.rows = [replace(row, **change) if row.name == stage else row for row in subject.rows]
-    monkeypatch.setattr(probe, "catalogue_subject", lambda _: subject)
+    probed = probe.catalogue_network(name)
+    probed.rows = [replace(row, **change) if row.name == stage else row for row in probed.rows]
+    monkeypatch.setattr(probe, "catalogue_network", lambda _: probed)
     assert [verdict.stage for verdict in probe.verdicts(name, 5000) if verdict.state == "differs"] == [stage]
 
 

@@ -111,8 +111,8 @@ class Positive(TorchFunctionMode):
         if name == "detach":  # a network that lets no gradient through depends on the image all the same
             return args[0]
         if name == "masked_fill":
-            x, mask, value = args
-            return _thin(lambda x, mask: x.masked_fill(mask, value), x, mask)
+            value: Any = args[-1]
+            return _thin(lambda x, mask: x.masked_fill(mask, value), args[0], args[1])
         if name in ("matmul", "__matmul__", "bmm"):
             return _product(*args)
         if name == "index_select":

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from ... import settings
-from ...models.anatomy import counting, traced
+from ...models.anatomy import counting
+from ...models.anatomy.outside import traced
 from ..config.engine_config import Engine
 from ..config.request import MachineShare, TrainRequest
 from ..config.run_config import RunConfig

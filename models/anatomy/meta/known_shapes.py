@@ -52,10 +52,10 @@ def _fits(packet: Any, args: tuple) -> bool:
 class Known(NamedTuple):
     """What a call gave: shape, stride and type of each tensor, the tuple or list that they came in, the work.
 
-    ``forms`` is None where it gave its first argument, into which it wrote.
+    ``shaped`` is None where it gave its first argument, into which it wrote.
     """
 
-    forms: tuple[tuple[Sequence[int], Sequence[int], torch.dtype], ...] | None
+    shaped: tuple[tuple[Sequence[int], Sequence[int], torch.dtype], ...] | None
     packed: type | None
     macs: int
 
@@ -82,9 +82,9 @@ def run(func: Any, args: tuple, kwargs: dict) -> tuple[Any, int]:
     key = _key(func, args, kwargs)
     known = None if key is None else KNOWN.get(key)
     if known is not None:
-        if known.forms is None:
+        if known.shaped is None:
             return args[0], known.macs
-        made = [torch.empty_strided(size, stride, dtype=dtype, device="meta") for size, stride, dtype in known.forms]
+        made = [torch.empty_strided(size, stride, dtype=dtype, device="meta") for size, stride, dtype in known.shaped]
         return (made[0] if known.packed is None else known.packed(made)), known.macs
     output = func(*args, **kwargs)
     macs = multiply_adds(packet, args, kwargs, output)
@@ -152,5 +152,5 @@ def _remember(key: tuple, args: tuple, output: Any, macs: int) -> None:
         return
     if any(one.layout is not torch.strided or one.storage_offset() for one in tensors):
         return
-    forms = tuple((one.shape, one.stride(), one.dtype) for one in tensors)
-    KNOWN[key] = Known(forms, type(output) if tensors is output else None, macs)
+    shaped = tuple((one.shape, one.stride(), one.dtype) for one in tensors)
+    KNOWN[key] = Known(shaped, type(output) if tensors is output else None, macs)

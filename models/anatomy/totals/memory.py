@@ -21,8 +21,8 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from ..forward.inputs import InputSpec, tensors
 from .autocast import Autocast, keep_recurrent_layers
-from .inputs import InputSpec, tensors
 from .live_bytes import LiveBytes
 
 STATE_COPIES = {

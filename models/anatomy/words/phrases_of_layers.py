@@ -82,7 +82,7 @@ def _bias(layer: Layer) -> str:
 
 
 def _window(kernel: tuple[int, ...]) -> str:
-    return f"{times_text(kernel)} window" if len(kernel) > 1 else f"window of {kernel[0]}"
+    return f"window of {times_text(kernel)}" if len(kernel) == 1 else f"{times_text(kernel)} window"
 
 
 def norm(what: str) -> Describe:
