@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..trainer.runs.requests import Stop
 
 runs_app = typer.Typer(
-    cls=GroupedGroup, help="List runs, or show, plot, watch, stop, skip, resume, remove and export one."
+    cls=GroupedGroup, help="List runs, show them, or stop, resume and export one."
 )
 
 RunId = Annotated[
@@ -68,7 +68,7 @@ def show(
     force: Force = False,
     runs: Folder = None,
 ) -> None:
-    """Show a run: configuration, figures, accuracy of each class, the end of its log."""
+    """Show the configuration, figures and last log lines of a run."""
     from ..trainer.analysis.curve_findings import diagnose_curve
     from ..trainer.analysis.curve_summary import read_curve_summary
     from ..trainer.runs.reader import last_log_lines, newest_metrics, read_run, summary
@@ -106,7 +106,7 @@ def plot(
     force: Force = False,
     runs: Folder = None,
 ) -> None:
-    """Draw the curves of one or more runs in the terminal, over epochs."""
+    """Draw the curves of runs in the terminal, over epochs."""
     from . import runs_plot
 
     runs_plot.check_metric(metric)
@@ -135,7 +135,10 @@ def watch(
     ] = False,
     runs: Folder = None,
 ) -> None:
-    """Follow a run in plain text until it ends; Ctrl-C leaves the run alone. Exit code 1 if it fails."""
+    """Follow a run in plain text until it ends.
+
+    Ctrl-C leaves the run alone. Exit code 1 if it fails.
+    """
     from .runs_watch import follow, follow_records
 
     if plot and as_json:
@@ -165,7 +168,10 @@ def stop(
     as_json: AsJson = False,
     runs: Folder = None,
 ) -> None:
-    """Ask a run to write a checkpoint and end; 'runs resume' goes on from there."""
+    """Ask a run to write a checkpoint and end.
+
+    'runs resume' goes on from there.
+    """
     from ..trainer.runs import requests
 
     path = _find(context, run, runs)
@@ -179,7 +185,10 @@ def stop(
 
 @runs_app.command()
 def skip(context: typer.Context, run: RunId, wait: Wait = False, as_json: AsJson = False, runs: Folder = None) -> None:
-    """Take a waiting run out of its queue, or end the one that is being trained; the queue goes on with the next."""
+    """Skip a run of a queue, waiting or in training.
+
+    A waiting run is taken out; the one that is being trained ends, and the queue goes on with the next.
+    """
     from ..trainer.runs import requests
 
     _ask(requests.skip, _find(context, run, runs), wait, "was asked to leave its queue", as_json)
@@ -214,7 +223,10 @@ def resume(
     as_json: AsJson = False,
     runs: Folder = None,
 ) -> None:
-    """Go on with a run that was stopped, failed or crashed, from its last checkpoint."""
+    """Go on with a run from its last checkpoint.
+
+    It may have been stopped, have failed or have crashed.
+    """
     from ..trainer.devices.process_group import ranked
     from ..trainer.launch import logout, spawn
     from . import train_devices
@@ -256,7 +268,10 @@ def remove(
     as_json: AsJson = False,
     runs: Folder = None,
 ) -> None:
-    """Remove a run with its checkpoints; never one that is running."""
+    """Remove a run with its checkpoints.
+
+    One that is running is never removed.
+    """
     from ..trainer.launch import spawn
     from ..trainer.runs.reader import read_run
     from . import runs_text
@@ -297,7 +312,10 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about what was written.")] = False,
     runs: Folder = None,
 ) -> None:
-    """Write the records of a run as CSV or TensorBoard events, or its weights as safetensors."""
+    """Export the records of a run, or its weights.
+
+    Records are written as CSV or TensorBoard events, weights as safetensors.
+    """
     from ..trainer.common import output_file
     from ..trainer.export import records
 
@@ -387,9 +405,10 @@ def clone(
     run: RunId,
     runs: Folder = None,
 ) -> None:
-    """Start a new run with the configuration of an earlier one and changes: 'runs clone RUN --lr 0.01 --detach'.
+    """Start a run with the configuration of an earlier one and changes.
 
-    What follows the RUN are the options of `cnn-explorer train`; 'cnn-explorer train --help' names them.
+    What follows the RUN are options of 'cnn-explorer train', which change its configuration: 'runs clone RUN --lr 0.01
+    --detach'. They include --json and -o; 'cnn-explorer train --help' names them all. --runs stands before the RUN.
     """
     from ..trainer.launch.clone import words
     from .train_command import TrainCommand

@@ -99,7 +99,10 @@ def show(
     force: Force = False,
     show_traceback: Traceback = False,
 ) -> None:
-    """Explain a network and take it apart: note, layers, exact parameters and multiply-adds. Or say what a file holds."""
+    """Explain a network and take it apart, or say what a file holds.
+
+    Of a network: its note, its layers, its exact parameters and multiply-adds.
+    """
     from .show_file import means_weights, show_weights
 
     if means_weights(name):
@@ -385,7 +388,10 @@ def compare(
     force: Force = False,
     show_traceback: Traceback = False,
 ) -> None:
-    """Compare two to four networks side by side; of two also show the difference, by kind of layer."""
+    """Compare two to four networks side by side.
+
+    Of two, also show the difference by kind of layer.
+    """
     if not 2 <= len(names) <= 4:
         count = "is one network" if len(names) == 1 else f"are {len(names)} networks"
         raise UsageError("NAME", " ".join(names), f"{count}; name two to four networks")

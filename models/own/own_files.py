@@ -310,6 +310,10 @@ def _instead_of_loaded(folder: Path, names: list[str], known: dict[str, ModuleTy
             sys.path.append(str(folder))
 
 
+_files: dict[str, Path] = {}
+"""Files as they were named, with the folder that was the present one then: a file may change it when it is imported."""
+
+
 def split_name(name: str) -> tuple[str, str]:
     """Split ``package.module:callable`` or ``folder/file.py:callable`` into the module and what it should hold.
 
@@ -322,7 +326,10 @@ def split_name(name: str) -> tuple[str, str]:
         return source, qualname
     path = Path(source).expanduser().absolute()
     if not path.is_file():
+        path = _files.get(source, path)
+    if not path.is_file():
         raise UsageError("network", name, f"cannot be imported: there is no file {source}")
+    _files[source] = path
     parts, folder = [path.stem], path.parent
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)

@@ -123,6 +123,14 @@ def attention(fields: Tracked, call: Call) -> Seen:
     return made(sources or [s for t in call.inputs if (s := fields.seen(t))], terms, everywhere=everywhere)
 
 
+@rule(*operation("affine_grid_generator"))
+def affine_grid(fields: Tracked, call: Call) -> Seen:
+    """Each place of the grid is made of all values of its matrix."""
+    seen = over(fields.entering(call.args[0]), tuple(range(1, call.args[0].ndim)))
+    terms = with_axes(seen, call.args[0], call.outputs[0].ndim)
+    return made([seen], [terms])
+
+
 RECURRENT = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu"])
 """Calls that read a sequence step by step. PyTorch takes them apart into single steps before a rule sees them."""
 

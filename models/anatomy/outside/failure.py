@@ -128,15 +128,15 @@ def _failure(
     layer = f"{title} was given {given}" if given else title
     advice = _advice(failed, str(repeated or error), tree) if failed is not None and is_of_size(error) else ""
     shown = tree if tree is not None and tree.children else None
-    return Failure(error, repeated or error, layer, advice, shown, repeated is not None)
+    is_known = is_layer and bool(advice) and _is_too_large(module)  # the shapes alone say it
+    return Failure(error, repeated or error, layer, advice, shown, repeated is not None or is_known)
 
 
 def _repeat(failed: _Call) -> BaseException | None:
     """Return the error of the same call with zeros on the CPU; None where there is none, or the tensors are too large."""
-    module = failed.function if isinstance(failed.function, nn.Module) else None
-    weights = [] if module is None else [*module.parameters(), *module.buffers()]
-    if sum(tensor.numel() for tensor in (*failed.tensors, *weights)) > LARGEST_REPEATED:
+    if _is_too_large(failed):
         return None
+    module = failed.function if isinstance(failed.function, nn.Module) else None
     args, kwargs = tree_map(_zeros, (failed.args, failed.kwargs))
     function = failed.function if module is None else copied(module, "cpu").forward
     try:
@@ -145,6 +145,12 @@ def _repeat(failed: _Call) -> BaseException | None:
     except Exception as error:
         return error
     return None
+
+
+def _is_too_large(failed: _Call) -> bool:
+    module = failed.function
+    weights = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else []
+    return sum(tensor.numel() for tensor in (*failed.tensors, *weights)) > LARGEST_REPEATED
 
 
 def _zeros(value: Any) -> Any:

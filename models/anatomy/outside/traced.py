@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -116,6 +117,8 @@ def trace(spec: RunSpec, batch: int = 1) -> Traced:
         except BrokeOff as broke:
             raise _told(spec, broke) from broke.found.error
     output = returned[-1] if returned else None
+    if inspect.iscoroutine(output):  # the forward is async; nobody will wait for it
+        output.close()
     if not tensors_of(output):
         raise UsageError("network", spec.name, _returns_nothing(ran.network, output))
     remarks = [REAL_NUMBERS] if ran.device == "cpu" else []

@@ -11,7 +11,7 @@ from torch import nn
 from ..axes.factors import Axes
 from ..axes.layout import Layout, shuffles, summary
 from .layer import Layer
-from .trace import Node
+from .trace import COMPUTED_WEIGHTS, Node
 from .weight_ledger import RowWeights, WeightLedger
 
 PACKAGE = __name__.rsplit(".", 3)[0] + "."
@@ -45,7 +45,7 @@ def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger)
         children += [
             _idle(f"{prefix}{name}", child, ledger)
             for name, child in module.named_children()
-            if f"{prefix}{name}" not in ran and used.isdisjoint(ledger.weights(child))
+            if name != COMPUTED_WEIGHTS and f"{prefix}{name}" not in ran and used.isdisjoint(ledger.weights(child))
         ]
     if module is not None:
         ledger.enter(node.name, module)

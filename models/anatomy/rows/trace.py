@@ -17,6 +17,7 @@ from typing import Any
 import einops.einops
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -102,13 +103,23 @@ KNOWN = (__name__.rsplit(".", 3)[0] + ".", "torchvision.", "timm.", "einops.")
 """Whose classes of these names are meant."""
 
 
+COMPUTED_WEIGHTS = "parametrizations"
+"""The submodule in which PyTorch computes a weight: weight_norm, spectral_norm. It is no step of the network."""
+
+
+def type_of(module: nn.Module) -> str:
+    """Return the name of a module's class; of one with computed weights that of the class that was written."""
+    kind = type(module)
+    return (kind.__mro__[1] if is_parametrized(module) else kind).__name__
+
+
 def is_plain(module: nn.Module) -> bool:
     """Return whether a module is a layer such as Linear, inside which nothing is shown: one of torch.nn, or one derived
     from it, without submodules.
     """
     if isinstance(module, nn.MultiheadAttention):
         return True
-    if any(child is not None for child in module._modules.values()):
+    if any(child is not None for name, child in module._modules.items() if name != COMPUTED_WEIGHTS):
         return False
     kind = type(module)
     if kind.__name__ in CLOSED and kind.__module__.startswith(KNOWN):
@@ -194,6 +205,8 @@ class Recorder:
     def run(self, *inputs: Tensor | list[Tensor]) -> Node:
         """Run one forward pass in the mode that the network is in."""
         for name, module in self.network.named_modules():
+            if COMPUTED_WEIGHTS in name.split("."):
+                continue
             self._plain[id(module)] = is_plain(module)
             self.hooks.append(module.register_forward_pre_hook(self._before(name), with_kwargs=True))
             self.hooks.append(module.register_forward_hook(self._after))
@@ -234,7 +247,7 @@ class Recorder:
             return
         parent = self.stack[-1]
         self.count += 1
-        node = Node(name, type(module).__name__, True, self.count, parent, parent.level + 1, module=module)
+        node = Node(name, type_of(module), True, self.count, parent, parent.level + 1, module=module)
         self._read(node, tensors)
         node.entered = {id(tensor) for tensor in tensors}
         node.macs = -self.macs
@@ -382,6 +395,8 @@ class Recorder:
         if alone and word in ("+", "−", "×", "÷", "matmul", "concat", "einsum"):
             # One side is made without the image: a learned table of positions, a scale, or a grid of coordinates.
             node.settings["learned" if any(id(tensor) in self._learned for tensor in alone) else "fixed"] = "yes"
+        if word == "matmul" and _are_shares(node.reads[0] if node.reads else None):
+            node.settings["shares"] = "yes"
         self._wrote(node, outputs)
         if in_place and (base := inputs[0]._base) is not None:
             made[id(base)] = (base, node)  # what is written into a part is written into the whole
@@ -475,6 +490,16 @@ class Recorder:
                 between.inputs = (*between.inputs, tuple(tensor.shape))
                 between.reads = (*between.reads, maker if between.parent is frame else between.parent)
         return node.parent
+
+
+def _are_shares(node: Node | None) -> bool:
+    """Return whether a row makes shares along its last axis: a softmax, with dropout behind it or not."""
+    while node is not None and node.type.lower() == "dropout" and node.reads:
+        node = node.reads[0]
+    if node is None or node.type.lower() != "softmax":
+        return False
+    axis = node.settings.get("dim") if node.module is None else getattr(node.module, "dim", None)
+    return axis in (-1, len(node.output) - 1)
 
 
 def _inside(node: Node, module: Node) -> bool:

@@ -85,6 +85,8 @@ def _matmul(layer: Layer) -> str:
         return f"compares {layer.output[-2]} places with {layer.output[-1]}: queries · keys"
     if "learned" in layer.settings:
         return f"weighs values by a learned matrix, {layer.output[-1]} results"
+    if "shares" in layer.settings:
+        return "adds up the values with these shares"
     return f"multiplies two matrices, {times_text(layer.output[-2:])} results"
 
 
