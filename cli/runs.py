@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from ..trainer.runs.requests import Stop
 
-runs_app = typer.Typer(
-    cls=GroupedGroup, help="List runs, show them, or stop, resume and export one."
-)
+runs_app = typer.Typer(cls=GroupedGroup, help="List runs, show them, or stop, resume and export one.")
 
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="A run: its id, a unique beginning or ending of it, its tag, or 'last'.")

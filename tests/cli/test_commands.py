@@ -277,3 +277,15 @@ def test_output_for_which_there_is_no_room_is_one_line() -> None:
         arguments = [sys.executable, "-m", "cnn_explorer", "list"]
         done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "cnn-explorer: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", [(), ("runs",)])
+def test_sentences_of_the_help_fit_into_80_columns(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = command(*words, "--help").stdout
+    assert "show" in shown and "..." not in shown
+
+
+def test_the_help_of_clone_says_how_options_of_train_are_given() -> None:
+    shown = command("runs", "clone", "--help").stdout
+    assert "--json" in shown and " -o" in shown and "--lr 0.01" in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -347,3 +348,33 @@ def test_an_odd_network_is_trained_and_loaded(
     (run,) = (home / "runs").iterdir()
     assert json.loads((run / "run.json").read_text())["network"]["name"] == f"{name}:Net"
     assert same(dict(cx.load(run).state_dict()), weights_of(run, "best"))
+
+
+def test_show_of_a_file_that_changes_the_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "moves.py").write_text("import os\nos.chdir('/')\n" + HEAD + "Net = lambda: nn.Conv2d(1, 4, 3)\n")
+    code, printed, line = said_by(monkeypatch, capsys, "show", "moves.py:Net", "--layers", *IMAGE)
+    assert code == 0 and "4×26×26" in printed, line
+
+
+def test_show_of_a_layer_too_large_to_be_run_says_what_arrives(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = module("self.first = nn.Linear(784, 28)\nself.wide = nn.Linear(10**7, 10**7)",
+                  "return self.wide(self.first(x.flatten(1)))")  # fmt: skip
+    (folder / "wide.py").write_text(text)
+    code, printed, line = said_by(monkeypatch, capsys, "show", "wide.py:Net", *IMAGE)
+    assert code == 2 and "28 values arrive, this Linear expects 10000000" in line
+    assert re.search(r"first +Linear +28 ", printed) and re.search(r"wide +Linear ← fails here", printed)
+
+
+def test_an_async_forward_is_one_line_without_warnings(folder: Path) -> None:
+    text = module("self.head = nn.Linear(28, 10)", "return self.head(x)").replace("def forward", "async def forward")
+    (folder / "waits.py").write_text(text)
+    words = [sys.executable, "-m", "cnn_explorer", "show", "waits.py:Net", *IMAGE]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "cnn-explorer: network: 'waits:Net' returns a coroutine without a tensor (waits.py, line 8)"
+    ]

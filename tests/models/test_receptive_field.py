@@ -441,3 +441,14 @@ def _tree(variant: str) -> Layer:
     if variant not in TREES:
         TREES[variant] = layer_table.analyse_variant(variant)
     return TREES[variant]
+
+
+def test_a_grid_made_of_a_global_vector_is_global_and_keeps_its_field() -> None:
+    found = field(Of(lambda x, c, m: F.affine_grid(m(c(x).mean((2, 3))).view(-1, 2, 3), [1, 4, SIDE, SIDE], False),
+                     conv(5), nn.Linear(4, 6)))  # fmt: skip
+    assert (found.size, found.is_global, found.unknown) == (5, True, "")
+
+
+def test_a_running_sum_along_the_rows_reaches_the_width_alone() -> None:
+    found = field(Of(lambda x, c: c(x).cumsum(3), conv(3)))
+    assert (found.size, found.is_global, found.global_along) == (3, False, "width")

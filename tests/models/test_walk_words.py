@@ -15,6 +15,7 @@ from cnn_explorer.models.anatomy.words import formulas, walk
 from cnn_explorer.models.catalogue import registry
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 
 
 def analysed(network, shape: tuple[int, ...]) -> Layer:
@@ -360,3 +361,30 @@ def test_operations_are_told_by_what_they_do(said: str) -> None:
             return OPERATIONS_SAID[said](x)
 
     assert walk.phrase(analysed(Net, (4, 8, 8)).children[0]) == said
+
+
+def test_attention_by_hand_adds_up_the_values_with_the_shares_and_no_other_product_does() -> None:
+    class ByHand(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = x.flatten(2).transpose(1, 2)
+            shares = F.dropout((tokens @ tokens.mT).softmax(-1), 0.1, self.training)
+            return (shares @ tokens) @ tokens.mT
+
+    said = [walk.phrase(row) for row in analysed(ByHand, (8, 4, 4)).children if row.type == "matmul"]
+    assert said[1] == "adds up the values with these shares"
+    assert "shares" not in said[0] and "shares" not in said[2]
+
+
+def test_a_layer_with_a_computed_weight_is_told_as_the_layer_that_was_written() -> None:
+    def make() -> nn.Module:
+        first = parametrizations.weight_norm(nn.Conv2d(1, 8, 3))
+        return nn.Sequential(first, parametrizations.spectral_norm(nn.Conv2d(8, 8, 3, bias=False)))
+
+    tree = analysed(make, (1, 28, 28))
+    assert [(row.type, row.children) for row in tree.children] == [("Conv2d", ()), ("Conv2d", ())]
+    assert [walk.phrase(row) for row in tree.children] == [
+        "looks through a 3×3 window, 1 → 8 channels",
+        "looks through a 3×3 window",
+    ]
+    assert [row.parameters for row in tree.children] == [8 + 72 + 8, 576]
+    assert tree.children[1].reads == (tree.children[0].id,)

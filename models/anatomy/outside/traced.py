@@ -117,8 +117,8 @@ def trace(spec: RunSpec, batch: int = 1) -> Traced:
         except BrokeOff as broke:
             raise _told(spec, broke) from broke.found.error
     output = returned[-1] if returned else None
-    if inspect.iscoroutine(output):  # the forward is async; nobody will wait for it
-        output.close()
+    for coroutine in filter(inspect.iscoroutine, returned):  # the forward is async; nobody will wait for it
+        coroutine.close()
     if not tensors_of(output):
         raise UsageError("network", spec.name, _returns_nothing(ran.network, output))
     remarks = [REAL_NUMBERS] if ran.device == "cpu" else []
