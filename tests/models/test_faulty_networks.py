@@ -376,5 +376,5 @@ def test_an_async_forward_is_one_line_without_warnings(folder: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "cnn-explorer: network: 'waits:Net' returns a coroutine without a tensor (waits.py, line 8)"
+        "cnn-explorer: network: 'waits:Net' returns a coroutine without a tensor (waits.py, line 9)"
     ]
