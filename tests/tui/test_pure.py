@@ -358,6 +358,19 @@ def test_selection_of_another_image() -> None:
             changed_selection(selection, *typed)
 
 
+@pytest.mark.parametrize(("columns", "rows", "drawn"), [(78, 17, False), (110, 40, True), (110, 11, False)])
+def test_a_large_kernel_shows_its_numbers(columns: int, rows: int, drawn: bool) -> None:
+    """9×9, as in CapsNet: as a window beside a kernel where there is room, else as two lists."""
+    window = [[[0.25] * 9] * 9]
+    parts = (("values under the kernel", window), ("weights", window))
+    pixel = PixelSum("conv1.0", "convolution", (0, 5, 5), parts, "the sum + bias", 5.0625)
+    lines = lines_of(pixel, columns=columns, rows=rows)
+    assert len(lines) <= rows and max(map(len, lines)) <= columns
+    numbers = " ".join(lines).replace("0.25", ".25").count(".25")
+    assert numbers == 162 if drawn else numbers >= 2 * (columns // 7)
+    assert any(line.startswith("values under the kernel: 81") for line in lines) is not drawn
+
+
 @pytest.mark.parametrize(("channels", "side", "columns", "rows"), [(3, 7, 78, 17), (64, 3, 78, 17), (3, 7, 120, 40)])
 def test_one_value_fits_its_room(channels: int, side: int, columns: int, rows: int) -> None:
     window = [[[-1.25] * side] * side] * channels

@@ -17,7 +17,6 @@ CELL, NARROW_CELL = 7, 5
 TIMES = "   ×"
 FOOT_LINES = 1
 CHANNELS_SHOWN = 3
-WIDEST_KERNEL = 7
 
 
 Numbers = list[Any]
@@ -120,8 +119,15 @@ def lines_of(pixel: PixelSum, weights: str = INITIAL, columns: int = 120, rows: 
     lines = [part for line in lines for part in wrap(line, max(columns, 20)) or [""]]
     is_map = pixel.kind == "convolution" and isinstance(pixel.parts[0][1][0][0], list)
     room = max(rows - len(lines), 1)
-    body = _channels(pixel, columns, room) if is_map else _numbers(pixel, columns, room)
+    drawn = is_map and _kernel_fits(pixel, columns, room)
+    body = _channels(pixel, columns, room) if drawn else _numbers(pixel, columns, room)
     return [*lines, *body]
+
+
+def _kernel_fits(pixel: PixelSum, columns: int, rows: int) -> bool:
+    """Return whether the window of one channel and its kernel have room side by side."""
+    kernel = pixel.parts[1][1][0]
+    return 2 * len(kernel[0]) * NARROW_CELL + len(TIMES) <= columns and len(kernel) + 2 + FOOT_LINES <= rows
 
 
 def _cell(value: float, cell: int) -> str:
@@ -136,8 +142,7 @@ def _channels(pixel: PixelSum, columns: int, rows: int) -> list[str]:
         for values, factors in zip(window, kernel, strict=True)
     ]
     high, side = len(window[0]), len(window[0][0])
-    wide = side > WIDEST_KERNEL
-    shown = 0 if wide else min(max((rows - FOOT_LINES) // (high + 2), 1), CHANNELS_SHOWN)
+    shown = min(max((rows - FOOT_LINES) // (high + 2), 1), CHANNELS_SHOWN)
     cell = CELL if 2 * side * CELL + len(TIMES) <= columns else NARROW_CELL
 
     def line(values: list[float]) -> str:
