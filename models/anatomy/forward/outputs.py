@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ....errors import with_article
+
 DEEPEST = 8
 """Levels of containers that are opened: one may hold itself."""
 MOST_NAMED = 6
@@ -49,8 +51,7 @@ def describe_outputs(value: Any) -> str:
     found = list(named_tensors(value))
     parts = [f"{'' if name.isdigit() else name} {_shape(tensor)}".strip() for name, tensor in found[:MOST_NAMED]]
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    kind = type(value).__name__
-    return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}: {', '.join(parts)}{more}"
+    return f"{with_article(type(value).__name__)}: {', '.join(parts)}{more}"
 
 
 def _shape(tensor: Tensor) -> str:
