@@ -34,6 +34,7 @@ from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.swin import WindowAttention
+from cnn_explorer.models.swin_v2 import ScaledCosineAttention
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -106,7 +107,8 @@ class Verdict:
 class Probed:
     """A network to be probed: ``build(size)`` makes it without memory for images of a size, ``usual`` is the table's.
 
-    ``covered``: submodules that see all of the map at the usual size and only a part of a larger one.
+    ``covered``: submodules that see all of the map at the usual size and only a part of a larger one. ``width``: the
+    least width of a high image on which no window is narrower than at the usual size.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Probed:
     family: str = ""
     places: int = 1
     covered: list[str] = field(default_factory=list)
+    width: int = WIDTH
 
 
 def told(layer: Layer) -> str:
@@ -139,6 +142,8 @@ def catalogue_network(name: str) -> Probed:
     sides = {layer.name: layer.inputs[0][1] for _, layer in tree.walk() if layer.type in ATTENTIONS}
     windows = {attention: _window(made.get_submodule(attention)) for attention in sides}
     covered = [attention for attention, side in sides.items() if windows[attention] >= side]
+    shrinking = [a for a in sides if a not in covered and isinstance(made.get_submodule(a), ScaledCosineAttention)]
+    width = max([windows[a] * usual[0] // sides[a] for a in shrinking], default=WIDER.get(family, WIDTH))
 
     def build(size: Size) -> nn.Module:
         side = None if family in FIXED or family in NEIGHBOURS else size[0]
@@ -150,7 +155,7 @@ def catalogue_network(name: str) -> Probed:
     there = [row for row in rows.values() if row.receptive_field is not None]
     return Probed(
         name, registry.find(name).counts(None).input[0], (usual[0], usual[1]), there, build, family,
-        1 if family in NEIGHBOURS else places, covered,
+        1 if family in NEIGHBOURS else places, covered, max(width, WIDTH),
     )  # fmt: skip
 
 
@@ -333,7 +338,7 @@ def high_size(probed: Probed, highest: int) -> Size:
     high = max(min(highest, -(-(max(local) + margin) // 32) * 32), WIDTH)
     if probed.family in NEIGHBOURS:
         return (-(-high // probed.usual[0]) * probed.usual[0], probed.usual[1])
-    return (high, high if probed.family in SQUARE else WIDER.get(probed.family, WIDTH))
+    return (high, high if probed.family in SQUARE else probed.width)
 
 
 def verdict(
