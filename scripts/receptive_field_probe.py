@@ -20,8 +20,9 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,7 +34,7 @@ from cnn_explorer.models.anatomy.outside import external, traced
 from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.models.swin import WindowAttention
+from cnn_explorer.models.swin import SwinTransformer, WindowAttention
 from cnn_explorer.models.swin_v2 import ScaledCosineAttention
 from torch import Tensor, nn
 
@@ -149,7 +150,8 @@ def catalogue_network(name: str) -> Probed:
         side = None if family in FIXED or family in NEIGHBOURS else size[0]
         if family in NEIGHBOURS:  # their tables of indices are read
             return _with_neighbours(without_memory(registry.build(name)), usual[0], size)
-        return without_memory(counting.on_meta(lambda: registry.build(name, image_size=side)))
+        with narrow_windows():
+            return without_memory(counting.on_meta(lambda: registry.build(name, image_size=side)))
 
     places = max(windows.values(), default=PLACES.get(family, 1))
     there = [row for row in rows.values() if row.receptive_field is not None]
@@ -157,6 +159,18 @@ def catalogue_network(name: str) -> Probed:
         name, registry.find(name).counts(None).input[0], (usual[0], usual[1]), there, build, family,
         1 if family in NEIGHBOURS else places, covered, max(width, WIDTH),
     )  # fmt: skip
+
+
+@contextmanager
+def narrow_windows() -> Iterator[None]:
+    """Build Swins with one channel a head: a place sees as far, in a small part of the time and memory."""
+    built = SwinTransformer.__init__
+
+    def init(self: SwinTransformer, size: Any, **options: Any) -> None:
+        built(self, replace(size, width=size.heads[0]), **options)
+
+    with mock.patch.object(SwinTransformer, "__init__", init):
+        yield
 
 
 ATTENTIONS = ("WindowAttention", "ScaledCosineAttention", "NeighbourhoodAttention")
@@ -177,7 +191,11 @@ def _with_neighbours(network: nn.Module, usual: int, size: Size) -> nn.Module:
         if isinstance(module, nat.NeighbourhoodAttention):
             side = round(module.index.numel() ** 0.5) // module.kernel_size
             rows, columns = (length * side // usual for length in size)
-            down, across = (nat.neighbours(n, module.kernel_size, module.dilation) for n in (rows, columns))
+            down = nat.neighbours(rows, module.kernel_size, module.dilation)
+            if columns < side:  # rows are counted: on a narrow image each column is its own neighbour
+                across = torch.arange(columns)[:, None].expand(-1, module.kernel_size)
+            else:
+                across = nat.neighbours(columns, module.kernel_size, module.dilation)
             module.index = (down[:, None, :, None] * columns + across[None, :, None, :]).flatten()
             module.steps = torch.zeros_like(module.index)
     return network
@@ -337,7 +355,7 @@ def high_size(probed: Probed, highest: int) -> Size:
         return (min(highest, -(-(max(local) + margin) // side) * side), max(side, OUTSIDE_WIDTH))
     high = max(min(highest, -(-(max(local) + margin) // 32) * 32), WIDTH)
     if probed.family in NEIGHBOURS:
-        return (-(-high // probed.usual[0]) * probed.usual[0], probed.usual[1])
+        return (-(-high // probed.usual[0]) * probed.usual[0], WIDTH)
     return (high, high if probed.family in SQUARE else probed.width)
 
 
