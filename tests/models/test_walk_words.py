@@ -81,6 +81,7 @@ def test_what_cannot_be_followed_is_unknown_and_told_as_a_shape() -> None:
         ("resmlp_s12", "blocks", "token mixing"),
         ("gmlp_s16", "blocks.0.gate", "spatial gating"),
         ("capsnet", "classes", "routing by agreement: 1152 capsules vote for 10, 3 rounds"),
+        ("nat_tiny", "stem", "two 3×3 convolutions; side 224 → 56"),
         ("nat_tiny", "stage1.0.attention", "attention of each of 3136 places to its 7×7 neighbours"),
         ("shufflenet_v1_100_g3", "stage2", "channel shuffle"),
         ("mobilevit_v2_050", "stage3", "separable attention"),

@@ -81,4 +81,6 @@ def _parts(layer: Layer) -> str:
     kernels = [kernel_of(row) for row in rows if row.base.startswith("Conv") or row.type.startswith("conv")]
     if not kernels or len(kernels) > 2:
         return ""
+    if len(kernels) == 2 and kernels[0] == kernels[1]:
+        return f"two {times_text(kernels[0])} convolutions; "
     return " and ".join(f"{times_text(kernel)} convolution" for kernel in kernels) + "; "
