@@ -77,6 +77,17 @@ def start(
 
 def main() -> None:
     """Run the command line; an error that a person can act on is one line without a traceback."""
+    try:
+        _run_to_exit()
+    except SystemExit as leaving:
+        # A rank of several is not to be taken down in the usual way. Whoever is none has not even imported this module.
+        if group := sys.modules.get(f"{__package__.rpartition('.')[0]}.trainer.devices.process_group"):
+            code = leaving.code
+            group.leave_if_joined(code if isinstance(code, int) else int(code is not None))
+        raise
+
+
+def _run_to_exit() -> None:
     _configure_streams()
     output.tracebacks_wanted = False
     try:

@@ -152,3 +152,22 @@ def test_stopped_resumed_killed_and_resumed_alone_the_weights_are_those_of_one_p
     assert steps == sorted(set(steps)) and steps[-1] == 240
     assert len(records_of(path, "eval")) == 13
     assert "Traceback" not in (path / "train.log").read_text()
+
+
+LEAVING = """
+import atexit, sys
+from cnn_explorer.trainer.devices import process_group
+class Loud:
+    def __del__(self):
+        print("taken down")
+loud = Loud()
+atexit.register(print, "handler")
+process_group._joined = sys.argv[1] == "rank"
+process_group.leave_if_joined(3)
+"""
+
+
+@pytest.mark.parametrize(("who", "told", "code"), [("rank", "handler\n", 3), ("alone", "handler\ntaken down\n", 0)])
+def test_python_is_not_taken_down_under_the_threads_of_a_rank(who: str, told: str, code: int) -> None:
+    ended = subprocess.run([sys.executable, "-c", LEAVING, who], capture_output=True, text=True)
+    assert (ended.stdout, ended.returncode) == (told, code), ended.stderr

@@ -9,7 +9,10 @@ agree, a checkpoint holds nothing of a rank, and a run can go on with another nu
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -200,7 +203,29 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=TIMEOUT)
     local_rank = int(environment.get("LOCAL_RANK", rank))
+    global _joined
+    _joined = True
     return Ranks(rank, world, local_rank, int(environment.get("LOCAL_WORLD_SIZE", world)))
+
+
+_joined = False
+
+
+def leave_if_joined(code: int) -> None:
+    """End this process now if it has been a rank; return otherwise.
+
+    Threads of the process group are still at work then. When Python is taken down, one that lets go of its last tensor asks
+    for Python's lock and is ended in the middle of C++, which aborts the process: the run is done, and the job counts as
+    failed. So the handlers for the end are run, and Python is not taken down.
+    """
+    if not _joined:
+        return
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def own_device(group: Group) -> str:
