@@ -182,7 +182,7 @@ def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
     return (
         INDENT * node.key.count(".") + mark + node.label + times,
         (node.type if node.kind == "module" else node.phrase) + (" ← fails here" if node.failed else ""),
-        shape_text(node.output) if node.executed else "never runs" if node.runs == "never" else "training only",
+        output_text(node) if node.executed else "never runs" if node.runs == "never" else "training only",
         quantity(node.own_parameters * node.times) if node.own_parameters else "",
         quantity(node.macs * node.times) if node.macs else "",
         field_text(node),
@@ -195,6 +195,11 @@ def field_text(node: LayerNode) -> str:
     if node.receptive_field is None:
         return "global" if node.is_global else "–" if node.field_unknown else ""
     return f"{node.receptive_field} g" if node.is_global else str(node.receptive_field)
+
+
+def output_text(node: LayerNode) -> str:
+    """Return the shape of what comes out, batch axis left out, in words where that is one value, such as a class."""
+    return shape_text(node.output) or ("one value" if node.output_bytes else "")
 
 
 def memory_text(size: float) -> str:
