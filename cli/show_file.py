@@ -104,6 +104,8 @@ def print_summary(file: DescribedFile) -> None:
 
     where = f" under {file.key!r}" if file.key else ""
     _line("file", f"{file.path.name}, {quantity(file.size)}B, {_format(file.format)}")
+    alike = sum((beside.tensors, beside.values) == (len(file.weights), file.values) for beside in file.beside)
+    where += f", the first of {alike + 1} such tables" if alike else ""
     _line("weights", f"{_tensors(len(file.weights))}{where}, {file.values:,} values")
     _line("types", ", ".join(f"{dtype} {quantity(size)}B" for dtype, size in file.bytes_by_type.items()))
     if file.prefix:
