@@ -94,7 +94,7 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def usual_prefix(tensors: Mapping[str, Tensor]) -> str:
-    """Return what programs put before all names, "" where the names have nothing in common: ``model.``, ``backbone.net.``."""
+    """Return what programs put before all names, such as ``backbone.net.``; "" where the names share nothing."""
     prefix = ""
     while tensors:
         firsts = {name.removeprefix(prefix).partition(".")[0] for name in tensors}
