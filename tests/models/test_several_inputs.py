@@ -27,7 +27,7 @@ class Two(nn.Module):
 @pytest.fixture(autouse=True)
 def two_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = NetworkSpec("own:Two", Two, (3, 8, 8), inputs=(InputSpec((3, 8, 8)), InputSpec((500,))))
-    monkeypatch.setattr(external, "network_spec", lambda **what: spec)
+    monkeypatch.setattr(external, "network_spec", lambda *names, **what: spec)
     monkeypatch.setattr("cnn_explorer.machine.room_for_training", lambda: ("here", 10_000_000))
 
 
@@ -38,7 +38,7 @@ def test_the_memory_of_a_network_with_several_inputs_counts_them_all() -> None:
     weights = (4 * 27 + 4 + 756 * 10 + 10) * 4
     read = 64 * (3 * 64 + 500) * 4
     assert plain["weights"] == weights and plain["peak"] > 3 * weights + read
-    spec = external.network_spec(network="own:Two")
+    spec = external.network_spec("own:Two")
     assert plain["peak"] == show.training_memory(spec, "fp32", 64).peak
     assert show.training_memory(spec, "fp32", plain["fits"]).peak <= 10_000_000
     assert show.training_memory(spec, "fp32", plain["fits"] + 1).peak > 10_000_000
@@ -49,7 +49,7 @@ def test_the_figures_beside_others_name_all_inputs(capsys: pytest.CaptureFixture
     [row] = server.summaries([{"network": "own:Two"}], 64)["summaries"]
     assert row["inputs"] == ((3, 8, 8), (500,))
     assert row["memory_bytes"] == server.memory(64, network="own:Two")["memory"][0]["peak"]
-    spec = external.network_spec(network="own:Two")
+    spec = external.network_spec("own:Two")
     summary = show_summary(spec)
     show.print_summaries([summary])
     assert "3×8×8 and 500" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -21,6 +22,8 @@ def linear(caught: Caught, at: Position) -> Found:
 def bilinear(caught: Caught, at: Position) -> Found:
     names = ("input1", "input2", "weight", "bias")
     given = {**dict(zip(names, caught.args, strict=False)), **caught.kwargs}
+    weight: Any
+    bias: Any
     weight, bias = (
         given.get(name) if caught.module is None else getattr(caught.module, name) for name in ("weight", "bias")
     )
