@@ -259,7 +259,7 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     from ..machine import room_for_training
     from ..models.anatomy.rows.table_text import field_text, parameters_text
     from ..models.anatomy.totals.memory import largest_batch
-    from ..models.catalogue.notes import quantity
+    from ..models.catalogue.notes import memory_text
 
     print(f"{spec.name} for {' and '.join(_shape(one.shape) for one in spec.all_inputs)}, batch {batch}")
     print(f"  parameters     {parameters_text(tree.parameters, tree.trainable)}")
@@ -271,8 +271,8 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     for precision, memory in memories.items():
         fitting = largest_batch(memory, functools.partial(training_memory, spec, precision), free)
         print(
-            f"  training       {quantity(memory.peak)}B at batch {memory.batch} in {precision}, SGD with momentum; "
-            f"batch {fitting:,} fits into {place} ({quantity(free)}B free)"
+            f"  training       {memory_text(memory.peak)} at batch {memory.batch} in {precision}, SGD with momentum; "
+            f"batch {fitting:,} fits into {place} ({memory_text(free)} free)"
         )
     if not memories:
         why = "it depends on the boxes that are kept" if spec.takes_list else "no training step runs without values"
@@ -421,7 +421,7 @@ def compare(
 
 
 def print_summaries(summaries: list[Any]) -> None:
-    from ..models.catalogue.notes import quantity
+    from ..models.catalogue.notes import memory_text
     from .tables import print_table
 
     def largest(parts: tuple, index: int) -> str:
@@ -433,7 +433,7 @@ def print_summaries(summaries: list[Any]) -> None:
     if any(p.trainable != p.parameters for p in summaries):
         learning = [("of which learn", *(f"{p.trainable:,}" for p in summaries))]
     rows = [
-        ("image", *(_shape(p.input) for p in summaries)),
+        ("image", *(" and ".join(map(_shape, p.inputs)) for p in summaries)),
         ("parameters", *(f"{p.parameters:,}" for p in summaries)),
         *learning,
         ("multiply-adds", *(f"{p.macs:,}" for p in summaries)),
@@ -441,7 +441,7 @@ def print_summaries(summaries: list[Any]) -> None:
         ("receptive field", *(f"{p.receptive_field or '–'}{' global' if p.is_global else ''}" for p in summaries)),
         (
             f"training, batch {MEMORY_BATCH}",
-            *(f"{quantity(p.memory_bytes)}B" if p.memory_bytes else "?" for p in summaries),
+            *(memory_text(p.memory_bytes) if p.memory_bytes else "?" for p in summaries),
         ),
         ("most parameters", *(largest(p.parts, 1) for p in summaries)),
         ("most work", *(largest(p.parts, 2) for p in summaries)),

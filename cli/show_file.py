@@ -89,10 +89,10 @@ def _checkpoints(run: RunSnapshot) -> list[dict[str, object]]:
 
 def print_run(run: RunSnapshot, path: Path | None) -> None:
     """Print what a run directory holds and which of its files is looked into."""
-    from ..models.catalogue.notes import quantity
+    from ..models.catalogue.notes import memory_text
 
     _line("run", f"{run.id}: {run.network or 'a network'} on {run.dataset or 'no data set'}, {run.state}")
-    files = ", ".join(f"{row['file']} {quantity(float(str(row['size'])))}B" for row in _checkpoints(run))
+    files = ", ".join(f"{row['file']} {memory_text(float(str(row['size'])))}" for row in _checkpoints(run))
     _line("checkpoints", files or "none yet")
     _line("", f"its curves: cnn-explorer runs show {run.id}")
     print(f"\n{path}" if path else "")
@@ -100,12 +100,14 @@ def print_run(run: RunSnapshot, path: Path | None) -> None:
 
 def print_summary(file: DescribedFile) -> None:
     """Print totals, types, what stands beside the weights, and what is not finite."""
-    from ..models.catalogue.notes import quantity
+    from ..models.catalogue.notes import memory_text
 
     where = f" under {file.key!r}" if file.key else ""
-    _line("file", f"{file.path.name}, {quantity(file.size)}B, {_format(file.format)}")
+    _line("file", f"{file.path.name}, {memory_text(file.size)}, {_format(file.format)}")
+    alike = sum((beside.tensors, beside.values) == (len(file.weights), file.values) for beside in file.beside)
+    where += f", the first of {alike + 1} such tables" if alike else ""
     _line("weights", f"{_tensors(len(file.weights))}{where}, {file.values:,} values")
-    _line("types", ", ".join(f"{dtype} {quantity(size)}B" for dtype, size in file.bytes_by_type.items()))
+    _line("types", ", ".join(f"{dtype} {memory_text(size)}" for dtype, size in file.bytes_by_type.items()))
     if file.prefix:
         _line("prefix", f"{file.prefix} stands before the names")
     if file.network:
@@ -156,7 +158,7 @@ def _not_finite(file: DescribedFile) -> str:
 def print_tree(file: DescribedFile, depth: int) -> None:
     """Print the names as a tree, ``depth`` levels deep, equal neighbours folded."""
     from ..models.anatomy.saved_weights import weight_file
-    from ..models.catalogue.notes import quantity, shape_text
+    from ..models.catalogue.notes import memory_text, shape_text
     from ..trainer.common.text_safe import clean
     from .tables import print_table
 
@@ -164,7 +166,7 @@ def print_tree(file: DescribedFile, depth: int) -> None:
     for level, row in weight_file.cut(weight_file.tree(file), depth).walk():
         label = "  " * level + (clean(row.name) or "all") + (f" ×{row.times}" if row.times > 1 else "")
         shape = "" if row.shape is None else shape_text(row.shape) or "1"
-        rows.append((label, shape, row.dtype, f"{row.values:,}", f"{quantity(row.bytes)}B"))
+        rows.append((label, shape, row.dtype, f"{row.values:,}", memory_text(row.bytes)))
     print_table(COLUMNS, rows, numbers=COLUMNS[3:], shrink="tensor")
     print()
 

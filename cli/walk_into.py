@@ -26,8 +26,11 @@ def step_rows(layer: Layer, levels: int, indent: str = "") -> list[tuple[str, ..
     for step in walk.steps(layer):
         times = f" ×{step.times}" if step.times > 1 else ""
         label = step.name.rsplit(".", 1)[-1] if step.is_module else f"· {step.type}"
+        one = "one value" if below[step.id].output_bytes else ""
         reads = ", ".join("input" if read == inside.id else str(read) for read in step.reads if read is not None)
-        rows.append((str(step.id), f"{indent}{label}{times}", step.phrase, "×".join(map(str, step.after)), reads))
+        rows.append(
+            (str(step.id), f"{indent}{label}{times}", step.phrase, "×".join(map(str, step.after)) or one, reads)
+        )
         if step.can_enter and levels > 1:
             rows += step_rows(below[step.id], levels - 1, indent + "  ")
     return rows
@@ -97,8 +100,8 @@ def print_value(value: Value, row: Layer) -> None:
     for part in value.parts:
         numbers = part.numbers.flatten().tolist()
         shape = "×".join(map(str, part.numbers.shape))
-        shown = " ".join(f"{number:.4f}" for number in numbers[:NUMBERS_SHOWN])
+        shown = " ".join(f"{number:z.4f}" for number in numbers[:NUMBERS_SHOWN])
         more = f" … and {len(numbers) - NUMBERS_SHOWN} more" if len(numbers) > NUMBERS_SHOWN else ""
         print(f"  {part.name}{f' ({shape})' if len(numbers) > 1 else ''}: {shown}{more}")
-    print(f"  {value.rule} = {value.computed:.4f}")
-    print(f"  the layer itself gives {value.total:.4f}\n")
+    print(f"  {value.rule} = {value.computed:z.4f}")
+    print(f"  the layer itself gives {value.total:z.4f}\n")

@@ -1,7 +1,7 @@
 """Exact parameters and multiply-adds of any network, counted on the meta device: no memory, no arithmetic, no RNG.
 
 Multiply-adds are those of convolutions, linear layers and attention's matrix products at batch 1 in eval mode, the
-convention of the papers; FlopCounterMode counts two operations for each. Counting on meta matters: on the CPU fused
+convention of the papers; PyTorch's counter has two operations for each. Counting on meta matters: on the CPU fused
 attention and the LSTM kernel are invisible to the counter (PyTorch 2.x).
 """
 
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..catalogue.declaration import Stage
 from .meta.meta_device import Meta
+from .meta.multiply_adds import flop_counter
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def module_macs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), flop_counter() as counter:
             network(image)
     finally:
         network.train(was_training)

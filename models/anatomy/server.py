@@ -62,17 +62,25 @@ def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
 
 
 def memory(batch: int, **what: Any) -> dict[str, Any]:
-    """Return the memory of training at ``batch`` images, with SGD with momentum, in each precision."""
+    """Return the memory of training at ``batch`` images, with SGD with momentum, in each precision, and how many images
+    ``fit`` into what is free here.
+    """
+    from ...machine import room_for_training
     from . import counting
     from .outside import external
-    from .totals.memory import BYTES, training_memory
+    from .totals.memory import BYTES, Memory, largest_batch, training_memory
 
     spec = external.network_spec(**_named(what))
-    return {
-        "memory": [
-            asdict(training_memory(counting.on_meta(spec.make), spec.shape, batch, precision)) for precision in BYTES
-        ]
-    }
+    _, free = room_for_training()
+    found = []
+    for precision in BYTES:
+
+        def at(images: int, precision: str = precision) -> Memory:
+            return training_memory(counting.on_meta(spec.make), spec.shape, images, precision, inputs=spec.inputs)
+
+        first = at(batch)
+        found.append({**asdict(first), "fits": largest_batch(first, at, free)})
+    return {"memory": found, "free": free}
 
 
 def diff(older: dict[str, Any], newer: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +105,7 @@ def summaries(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
     found = []
     for what in networks:
         spec = external.network_spec(**_named(what))
-        needed = training_memory(counting.on_meta(spec.make), spec.shape, batch)
+        needed = training_memory(counting.on_meta(spec.make), spec.shape, batch, inputs=spec.inputs)
         found.append(asdict(compare.summary(what["network"], external.anatomy_of(spec), needed)))
     return {"summaries": found}
 

@@ -33,6 +33,12 @@ def quantity(value: float) -> str:
     return f"{value:.0f}"
 
 
+def memory_text(size: float) -> str:
+    """Return bytes in three figures, in powers of ten: 4.60 GB, 262 kB, 512 B."""
+    text = quantity(size)
+    return f"{text}B" if " " in text else f"{text} B"
+
+
 def count_text(count: int) -> str:
     """Return a count that the catalogue has, as :func:`quantity`; "–" where the note was not stamped."""
     return quantity(count) if count else "–"

@@ -452,3 +452,61 @@ def test_a_grid_made_of_a_global_vector_is_global_and_keeps_its_field() -> None:
 def test_a_running_sum_along_the_rows_reaches_the_width_alone() -> None:
     found = field(Of(lambda x, c: c(x).cumsum(3), conv(3)))
     assert (found.size, found.is_global, found.global_along) == (3, False, "width")
+
+
+class AfterOneAxis(nn.Module):
+    """Reads whole rows or columns of the image, then looks through windows."""
+
+    def __init__(self, mix: Callable[[Tensor], Tensor], after: nn.Module) -> None:
+        super().__init__()
+        self.mix, self.after = mix, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.after(self.mix(x))
+
+
+ONES = torch.ones(15, 15)
+ONE_AXIS = {
+    "linear over columns": (lambda x: F.linear(x, ONES.to(x.device)), nn.Conv2d(1, 1, (3, 5)), "width", 3),
+    "linear over rows": (lambda x: F.linear(x.mT, ONES.to(x.device)).mT, nn.Conv2d(1, 1, (3, 5)), "height", 5),
+    "mean over rows": (lambda x: x.mean(2), nn.Conv1d(1, 1, 7), "height", 7),
+    "mean over columns": (
+        lambda x: x.mean(3, keepdim=True),
+        nn.Sequential(nn.Conv2d(1, 1, (3, 1)), nn.Conv2d(1, 1, (3, 1))),
+        "width",
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ONE_AXIS)
+def test_windows_after_one_axis_was_read_as_a_whole_widen_the_other_one(name: str) -> None:
+    mix, after, along, expected = ONE_AXIS[name]
+    network = AfterOneAxis(mix, after).eval()
+    for weight in network.parameters():
+        nn.init.constant_(weight, 0.5)
+    tree = layer_table.analyse(network, (1, 15, 15))
+    assert (tree.receptive_field, tree.is_global, tree.global_along) == (expected, False, along)
+    image = torch.ones(1, 1, 15, 15, requires_grad=True)
+    output = network(image)
+    output.flatten()[output.numel() // 2].backward()
+    assert image.grad is not None
+    rows, columns = (len(places.unique()) for places in image.grad[0, 0].nonzero(as_tuple=True))
+    assert (rows, columns) == ((expected, 15) if along == "width" else (15, expected))
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_all_recurrent_layers_see_the_same(batch_first: bool) -> None:
+    class Reads(nn.Module):
+        def __init__(self, layer: nn.Module) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x[:, 0] if batch_first else x[:, 0].transpose(0, 1))[0]
+
+    found = set()
+    for kind in (nn.LSTM, nn.GRU, nn.RNN):
+        tree = layer_table.analyse(Reads(kind(16, 5, 2, batch_first=batch_first)), (3, 16, 16))
+        found.add((tree.receptive_field, tree.is_global, tree.field_unknown))
+    assert found == {(1, True, "")}

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from cnn_explorer.models import layers
+import torchvision
+from cnn_explorer.models import alexnet, layers
 from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.values import one_value as values
@@ -66,6 +67,18 @@ MAPS = [
     nn.Softplus(0.7, 1.5),
     nn.Softsign(),
     nn.GLU(dim=1),
+    nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1),
+    nn.ConvTranspose2d(4, 6, (2, 3), stride=(1, 3), groups=2, dilation=2, bias=False),
+    nn.ConvTranspose2d(4, 2, 2, stride=3),
+    nn.RMSNorm(11),
+    nn.RMSNorm((10, 11), eps=0.1),
+    nn.RMSNorm(11, elementwise_affine=False),
+    nn.LocalResponseNorm(2, alpha=0.3, beta=0.6, k=1.5),
+    nn.LocalResponseNorm(3),
+    alexnet.LocalResponseNorm(alpha=0.3),
+    nn.InstanceNorm2d(4),
+    nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+    torchvision.ops.FrozenBatchNorm2d(4),
 ]
 
 
@@ -282,7 +295,7 @@ def test_a_value_is_right_where_a_later_row_writes_into_it() -> None:
     image = torch.randn(1, 3, 8, 8)
     conv = network.conv(image)
     rows = [row for row in layer_table.analyse(network, (3, 8, 8)).children if values.opens(row)]
-    kinds = "Conv2d ReLU − + − avg_pool2d leaky_relu + rdiv × sigmoid"
+    kinds = "Conv2d ReLU − + − avg_pool2d leaky_relu + ÷ × sigmoid"
     assert [row.type for row in rows] == kinds.split()
     for row in rows:
         for position in places(row.output[1:], 4):

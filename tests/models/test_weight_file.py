@@ -17,6 +17,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from cnn_explorer.cli import show_file
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.anatomy.saved_weights import (
     weight_file,
@@ -127,6 +128,22 @@ def test_every_usual_form_is_understood(tmp_path: Path, form: str) -> None:
     assert (found.key, found.prefix) == (key, prefix)
     best = found.fits[0]
     assert (best.network, best.how, best.by, best.fitted) == ("resnet20", "wholly", "name", best.places)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "backbone.", "net.", "module.backbone.net."])
+def test_what_stands_before_all_names_is_told_where_no_network_fits(tmp_path: Path, prefix: str) -> None:
+    own = nn.Sequential(nn.Conv2d(3, 7, 3), nn.Linear(7, 13)).state_dict()
+    assert described(tmp_path / "x.pt", {prefix + name: value for name, value in own.items()}).prefix == prefix
+    mixed = {prefix + name: value for name, value in own.items()} | {"head.weight": torch.ones(2, 2)}
+    assert described(tmp_path / "x.pt", mixed).prefix == ""
+
+
+def test_several_checkpoints_in_one_file_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    states = [nn.Linear(3, 2).state_dict() for _ in range(3)]
+    found = described(tmp_path / "x.pt", {f"fold{n}": {"model": state} for n, state in enumerate(states)})
+    assert [beside.key for beside in found.beside] == ["fold1.model", "fold2.model"]
+    show_file.print_summary(found)
+    assert "2 tensors under 'fold0.model', the first of 3 such tables, 8 values" in capsys.readouterr().out
 
 
 def test_what_stands_beside_the_weights(tmp_path: Path) -> None:
@@ -415,6 +432,8 @@ def test_what_holds_no_weights_by_name(tmp_path: Path) -> None:
     for state, told in [
         (torch.ones(3), "one tensor of shape (3,) without a name"),
         ({"epoch": 3, "name": "x"}, "holds a dict with epoch, name, not weights by name"),
+        ({}, "is empty: it holds no weights"),
+        ([], "is empty: it holds no weights"),
         ([1, 2], "holds a list, not weights by name"),
         ({"optimizer": {"state": {0: {"m": torch.ones(3)}}}}, "the state of an optimiser alone"),
     ]:

@@ -209,10 +209,10 @@ def gpu(index: int, name: str = "a GPU", *pids: int) -> machine.Gpu:
 @pytest.mark.parametrize(
     ("visible", "names", "expected"),
     [
-        (None, "aa", ["a, 20 GiB free, nobody uses it", "a, 20 GiB free, used by"]),
+        (None, "aa", ["a, 21.5 GB free, nobody uses it", "a, 21.5 GB free, used by"]),
         (None, "ab", ["a,", "b,"]),
-        ("1", "aa", ["a, 20 GiB free, used by"]),
-        ("GPU-1abc,0", "aa", ["a, 20 GiB free, used by", "a, 20 GiB free, nobody"]),
+        ("1", "aa", ["a, 21.5 GB free, used by"]),
+        ("GPU-1abc,0", "aa", ["a, 21.5 GB free, used by", "a, 21.5 GB free, nobody"]),
         ("", "aa", []),
         ("0", "ab", []),
     ],

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ... import machine
+from ...models.catalogue.notes import memory_text
 from ...trainer.common import text_safe
-from ..networks.layer_tree import memory_text
 from ..worker.process import python_module
 
 LONGEST_TEXT = 1 << 20

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...models.catalogue.notes import quantity, shape_text
+from ...models.catalogue.notes import memory_text, quantity, shape_text
 from ...trainer.common.number_text import about, duration, speed
 from ...trainer.runs.run import number
 from ..charts.sparkline import sparkline
-from ..networks.layer_tree import memory_text
 from . import form
 from .commands import Device, Preview
 from .form import Filled

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...models.catalogue.notes import quantity, shape_text
+from ...models.catalogue.notes import memory_text, quantity, shape_text
 from ...models.catalogue.share_text import share_text
 
 OPENED, CLOSED, LEAF = "▾ ", "▸ ", "  "
@@ -182,7 +182,7 @@ def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
     return (
         INDENT * node.key.count(".") + mark + node.label + times,
         (node.type if node.kind == "module" else node.phrase) + (" ← fails here" if node.failed else ""),
-        shape_text(node.output) if node.executed else "never runs" if node.runs == "never" else "training only",
+        output_text(node) if node.executed else "never runs" if node.runs == "never" else "training only",
         quantity(node.own_parameters * node.times) if node.own_parameters else "",
         quantity(node.macs * node.times) if node.macs else "",
         field_text(node),
@@ -197,12 +197,9 @@ def field_text(node: LayerNode) -> str:
     return f"{node.receptive_field} g" if node.is_global else str(node.receptive_field)
 
 
-def memory_text(size: float) -> str:
-    """Return the bytes in powers of 1024: 256 KiB."""
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}"
-    return f"{size:.0f} B"
+def output_text(node: LayerNode) -> str:
+    """Return the shape of what comes out, batch axis left out, in words where that is one value, such as a class."""
+    return shape_text(node.output) or ("one value" if node.output_bytes else "")
 
 
 def receptive_field(summary: dict[str, Any]) -> str:

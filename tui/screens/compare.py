@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from ...models.catalogue import registry
-from ...models.catalogue.notes import count_text, quantity, shape_text
+from ...models.catalogue.notes import count_text, memory_text, quantity, shape_text
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import layer_tree, quiz
@@ -117,7 +117,7 @@ class CompareScreen(BaseScreen):
         if not self._summaries:
             return rows
         sees = [layer_tree.receptive_field(summary) for summary in self._summaries]
-        memory = [layer_tree.memory_text(p["memory_bytes"]) for p in self._summaries]
+        memory = [memory_text(p["memory_bytes"]) for p in self._summaries]
         if any(p.get("trainable", p["parameters"]) != p["parameters"] for p in self._summaries):
             rows.append(Row("learning", ("of which learn", *(quantity(p["trainable"]) for p in self._summaries))))
         return [

@@ -9,10 +9,11 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...errors import with_article
+from ...models.catalogue.notes import memory_text
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import layer_tree, quiz
-from ..networks.layer_tree import LayerNode, memory_text
+from ..networks.layer_tree import LayerNode
 from ..networks.selection import NetworkSelection
 from ..networks.torchinfo_text import parse_torchinfo
 from .pane import Pane, parse_tree
@@ -343,5 +344,8 @@ class LayersPane(Pane):
 
 def memory_line(value: dict[str, Any]) -> str:
     """Return the answer to "memory" in one line."""
-    parts = [f"{memory_text(row['peak'])} in {row['precision']}" for row in value["memory"]]
+    parts = []
+    for row in value["memory"]:
+        fits = f" ({row['fits']:,} fit here)" if "fits" in row else ""
+        parts.append(f"{memory_text(row['peak'])} in {row['precision']}{fits}")
     return f"training   batch {value['memory'][0]['batch']}: " + ", ".join(parts)

@@ -98,7 +98,7 @@ INITIAL = "weights as drawn for training (seed 0)"
 def short(value: float) -> str:
     """Return a number in four characters, where that is possible: .25, -.04, 1.85, -1.9, 12.3."""
     for digits in (2, 1, 0):
-        text = f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 and digits else f"{value:.{digits}f}"
+        text = f"{value:z.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 and digits else f"{value:z.{digits}f}"
         if len(text) < NARROW_CELL:
             return text
     return text
@@ -111,7 +111,7 @@ def lines_of(pixel: PixelSum, weights: str = INITIAL, columns: int = 120, rows: 
     """
     lines = [
         f"{pixel.layer}: {place_text(pixel)}",
-        f"{pixel.rule} = {pixel.total:.4f}",
+        f"{pixel.rule} = {pixel.total:z.4f}",
         weights,
         "the image is a scanned digit scaled to the network's size",
         "",
@@ -131,7 +131,7 @@ def _kernel_fits(pixel: PixelSum, columns: int, rows: int) -> bool:
 
 
 def _cell(value: float, cell: int) -> str:
-    return f"{value:{cell}.2f}" if cell == CELL else f"{short(value):>{cell}}"
+    return f"{value:z{cell}.2f}" if cell == CELL else f"{short(value):>{cell}}"
 
 
 def _channels(pixel: PixelSum, columns: int, rows: int) -> list[str]:
@@ -153,10 +153,10 @@ def _channels(pixel: PixelSum, columns: int, rows: int) -> list[str]:
         lines.append(f"input channel {number}: values under the kernel × weights")
         for value_row, weight_row in zip(values, factors, strict=True):
             lines.append(f"{line(value_row)}{TIMES}{line(weight_row)}")
-        lines.append(f"{'':{CELL}}sum of the products: {sums[number]:.4f}")
+        lines.append(f"{'':{CELL}}sum of the products: {sums[number]:z.4f}")
     rest = max(len(window) - shown, 0)
     if rest:
-        lines.append(f"and {rest} channel{'s' if rest > 1 else ''} more, together {sum(sums[len(sums) - rest :]):.4f}")
+        lines.append(f"and {rest} channel{'s' if rest > 1 else ''} more, together {sum(sums[len(sums) - rest :]):z.4f}")
     return lines
 
 
@@ -174,7 +174,7 @@ def _numbers(pixel: PixelSum, columns: int, rows: int) -> list[str]:
             "".join(_cell(value, cell) for value in shown[at : at + across]) for at in range(0, len(shown), across)
         ]
         if len(values) > len(shown):
-            lines.append(f"and {len(values) - len(shown)} more, together {sum(values[len(shown) :]):.4f}")
+            lines.append(f"and {len(values) - len(shown)} more, together {sum(values[len(shown) :]):z.4f}")
     return lines
 
 

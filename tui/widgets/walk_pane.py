@@ -129,7 +129,7 @@ class WalkPane(Pane):
     def _row(self, node: LayerNode, size: tuple[float, int] | None, largest: tuple[float, float], hidden: bool) -> Row:
         times = f" ×{node.times}" if node.times > 1 else ""
         mark = "▸ " if node.children else "  "
-        comes_out = HIDDEN if hidden else shape_text(node.output)
+        comes_out = HIDDEN if hidden else layer_tree.output_text(node)
         space, channels = "", ""
         if size is not None and not hidden:
             space, channels = (layer_tree.size_bar(size[i], largest[i], BAR_CELLS) for i in (0, 1))
@@ -153,7 +153,7 @@ class WalkPane(Pane):
             figures += [f"{quantity(node.macs)} MACs"] if node.macs else []
             # In full: the column has room for its beginning.
             lines += [node.phrase] if node.phrase else []
-            lines.append("  ".join([f"{inputs} → {shape_text(node.output)}", *figures]))
+            lines.append("  ".join([f"{inputs} → {layer_tree.output_text(node)}", *figures]))
             lines += self._bars(node)
             lines += layer_tree.formula_lines(node)
         self.query_one("#walk-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))

@@ -67,7 +67,7 @@ def summary(axes: Axes) -> Layout:
             words.append("windows")
         else:
             words.append(_word(found, place))
-    alone = words[0] == "batch" and set(words[1:-1]) <= {"one"}
+    alone = words[:1] == ["batch"] and set(words[1:-1]) <= {"one"}
     if len(words) > 1 and alone and words[-1] in ("tokens", "rows", "columns"):
         words[-1] = "values"  # nothing else is there to be the channels
     is_map = bool({"h", "w"} & seen) and "?" not in seen

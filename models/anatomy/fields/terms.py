@@ -52,15 +52,19 @@ class Seen:
 
     @property
     def field(self) -> tuple[int, int]:
-        """Height and width of the widest local view."""
+        """Height and width of the widest local view; where every path reaches one axis as a whole, along the other one.
+
+        An axis along which no view is left keeps what entered.
+        """
         if self._field is None:
-            local = [
-                (extent(term.rows, term.row_line), extent(term.columns, term.column_line))
-                for term in self.terms
-                if term.rows is not None and term.columns is not None
-            ]
-            local = local or [seen.field for seen in self.before] or [(1, 1)]
-            self._field = (max(height for height, _ in local), max(width for _, width in local))
+            terms = [term for term in self.terms if term.is_local] or self.terms
+            before = [seen.field for seen in self.before] or [(1, 1)]
+            heights = [extent(term.rows, term.row_line) for term in terms if term.rows is not None]
+            widths = [extent(term.columns, term.column_line) for term in terms if term.columns is not None]
+            self._field = (
+                max(heights or [height for height, _ in before]),
+                max(widths or [width for _, width in before]),
+            )
         return self._field
 
     @property

@@ -75,7 +75,7 @@ def _layer(node: Node, network: nn.Module, used: set[int], ledger: WeightLedger)
         returned=node.returned,
         layout=_meaning(node.layouts[1]),
         layout_in=_meaning(node.layouts[0]),
-        origin=origin_of(module) if module is not None else "",
+        origin=_origin(node),
         base=base_of(type(module)) if module is not None else "",
         field_unknown="" if receptive_field is None else receptive_field.unknown,
         global_along="" if receptive_field is None else receptive_field.global_along,
@@ -88,6 +88,12 @@ def _settings(node: Node, module: nn.Module | None) -> dict[str, Any]:
     if node.is_layout and shuffles(*node.layouts):
         return {**node.settings, "shuffles": "channels"}
     return dict(node.settings)
+
+
+def _origin(node: Node) -> str:
+    """Return where the class of a row is written; of a sum by a rule, whose meaning the network knows, that around it."""
+    around = node.parent if node.type == "einsum" and node.parent is not None else node
+    return origin_of(around.module) if around.module is not None else ""
 
 
 def _meaning(axes: Axes | None) -> Layout | None:

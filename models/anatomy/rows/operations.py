@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -83,12 +84,32 @@ WORDS = {
     **dict.fromkeys(("add", "__add__", "__radd__", "__iadd__"), "+"),
     **dict.fromkeys(("sub", "subtract", "__sub__", "__rsub__", "__isub__", "rsub"), "−"),
     **dict.fromkeys(("mul", "multiply", "__mul__", "__rmul__", "__imul__"), "×"),
-    **dict.fromkeys(("div", "divide", "true_divide", "__truediv__", "__rtruediv__", "__itruediv__", "__div__"), "÷"),
+    **dict.fromkeys(
+        (
+            "div",
+            "divide",
+            "true_divide",
+            "__truediv__",
+            "__rtruediv__",
+            "__itruediv__",
+            "__div__",
+            "__rdiv__",
+            "__idiv__",
+        ),
+        "÷",
+    ),
+    **dict.fromkeys(("floor_divide", "__floordiv__", "__rfloordiv__", "__ifloordiv__"), "floor_divide"),
+    **dict.fromkeys(("remainder", "fmod", "__mod__", "__rmod__", "__imod__"), "remainder"),
+    **dict.fromkeys(("bitwise_and", "logical_and", "__and__", "__rand__", "__iand__"), "and"),
+    **dict.fromkeys(("bitwise_or", "logical_or", "__or__", "__ror__", "__ior__"), "or"),
+    **dict.fromkeys(("bitwise_xor", "logical_xor", "__xor__", "__rxor__", "__ixor__"), "xor"),
+    **dict.fromkeys(("bitwise_left_shift", "__lshift__", "__rlshift__", "__ilshift__"), "shift"),
+    **dict.fromkeys(("bitwise_right_shift", "__rshift__", "__rrshift__", "__irshift__"), "shift"),
     **dict.fromkeys(("matmul", "bmm", "mm", "mv", "__matmul__", "__rmatmul__", "dot"), "matmul"),
     **dict.fromkeys(("cat", "concat", "concatenate"), "concat"),
     **dict.fromkeys(("chunk", "split", "split_with_sizes", "tensor_split", "unbind", "hsplit", "vsplit"), "split"),
     **dict.fromkeys(("__getitem__", "narrow", "select"), "slice"),
-    **dict.fromkeys(("__pow__", "__rpow__", "pow", "square"), "power"),
+    **dict.fromkeys(("__pow__", "__rpow__", "__ipow__", "pow", "float_power", "square"), "power"),
     **dict.fromkeys(("linalg_vector_norm", "vector_norm"), "norm"),
     **dict.fromkeys(("pad", "_pad"), "pad"),
     **dict.fromkeys(("interpolate", "upsample"), "interpolate"),
@@ -101,6 +122,8 @@ WORDS = {
     "__iter__": "split",
     "expand_as": "expand",
 }
+REFLECTED = re.compile("rsub|__r(add|sub|mul|div|truediv|floordiv|mod|pow|matmul|and|or|xor|lshift|rshift)__")
+"""Names of calls whose first argument stands behind the sign: 1 - x."""
 PERMUTING = frozenset(
     ["permute", "transpose", "swapaxes", "swapdims", "T", "mT", "t", "H", "mH", "movedim", "moveaxis"]
 )
@@ -181,8 +204,9 @@ def _over(args: tuple, kwargs: dict) -> dict[str, Any]:
 
 
 def _scalar(args: tuple, kwargs: dict) -> dict[str, Any]:
-    """A number added, taken away, multiplied by; ``from``: the tensor is taken away from the number."""
-    numbers = [value for value in args[:2] if isinstance(value, int | float) and not isinstance(value, bool)]
+    """A number added, taken away, multiplied by."""
+    given = (*args, *(kwargs[name] for name in ("other", "exponent") if name in kwargs))[:2]
+    numbers = [value for value in given if isinstance(value, int | float) and not isinstance(value, bool)]
     return {"by": numbers[0]} if numbers else {}
 
 
@@ -216,7 +240,7 @@ SETTINGS: dict[str, Callable[[tuple, dict], dict[str, Any]]] = {
         ),
         _over,
     ),
-    **dict.fromkeys(("+", "−", "×", "÷", "power"), _scalar),
+    **dict.fromkeys(("+", "−", "×", "÷", "power", "floor_divide", "remainder"), _scalar),
     "concat": lambda args, kwargs: _named(args, kwargs, dim=1),
     "roll": lambda args, kwargs: _named(args, kwargs, shifts=1, dims=2),
     "pad": lambda args, kwargs: _named(args, kwargs, pad=1, mode=2),
@@ -237,6 +261,16 @@ def settings_of(word: str, args: tuple, kwargs: dict) -> dict[str, Any]:
         return rule(args, kwargs)
     except (KeyError, IndexError, TypeError, AttributeError):
         return {}
+
+
+def settings_of_call(name: str, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """Return the settings of a call by its own name, which says on which side of the sign the tensor stands."""
+    found = settings_of(word_of(name), args, kwargs)
+    if name.strip("_") == "square":
+        found["by"] = 2
+    if "by" in found and (REFLECTED.fullmatch(name) or not isinstance(args[0], Tensor)):
+        found["reflected"] = "yes"
+    return found
 
 
 HIDDEN_OPERANDS = frozenset(

@@ -381,7 +381,7 @@ class Recorder:
         word = operations.word_of(name)
         if in_place:
             outputs = [inputs[0]]
-        node = self._operation(word, operations.settings_of(word, args, kwargs), macs)
+        node = self._operation(word, operations.settings_of_call(name, args, kwargs), macs)
         node.is_layout = name in operations.LAYOUT
         hidden = word in operations.HIDDEN_OPERANDS
         weights = self.weights

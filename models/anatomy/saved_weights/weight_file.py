@@ -107,8 +107,8 @@ def describe(path: Path) -> DescribedFile:
     tensors = weight_tables.unwrapped(table.tensors)
     prefix = _taken_off(table.tensors, tensors)
     fits = weight_fit.fits(tensors)
-    if fits and fits[0].is_found:
-        prefix += fits[0].prefix
+    found_by_name = bool(fits) and fits[0].is_found and fits[0].by == "name"
+    prefix += fits[0].prefix if found_by_name else weight_tables.usual_prefix(tensors)
     torchvision = "" if fits and fits[0].is_found else weight_pairs.torchvision_with(weight_fit.weights_of(tensors))
     network = facts.pop("network", None)
     return DescribedFile(
@@ -133,6 +133,8 @@ def without_names(state: object, found: list[Table]) -> str:
         return f"holds one tensor of shape {tuple(state.shape)} without a name"
     if found:
         return "holds the state of an optimiser alone, not weights by name"
+    if isinstance(state, dict | list | tuple) and not state:
+        return "is empty: it holds no weights"
     what = type(state).__name__
     keys = ", ".join(map(str, list(state)[:5])) if isinstance(state, dict) else ""
     return f"holds {with_article(what)}{f' with {keys}' if keys else ''}, not weights by name"

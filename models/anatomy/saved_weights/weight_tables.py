@@ -15,6 +15,9 @@ from torch import Tensor
 WRAPPERS = ("module.", "_orig_mod.", "module.")
 """What DistributedDataParallel and torch.compile put before all names, in the order in which they are taken off."""
 
+HOLDERS = frozenset(("model", "backbone", "net", "network", "base_model", "encoder", "trunk"))
+"""Attributes in which programs usually hold a whole network."""
+
 USUAL_KEYS = ("model", "state_dict", "net", "model_state_dict", "model_state", "network", "weights", "params")
 """The keys under which programs keep a network's weights, the likeliest first."""
 
@@ -88,6 +91,17 @@ def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if kept and all(name.startswith(wrapper) for name in kept):
             kept = {name.removeprefix(wrapper): value for name, value in kept.items()}
     return kept
+
+
+def usual_prefix(tensors: Mapping[str, Tensor]) -> str:
+    """Return what programs put before all names, such as ``backbone.net.``; "" where the names share nothing."""
+    prefix = ""
+    while tensors:
+        firsts = {name.removeprefix(prefix).partition(".")[0] for name in tensors}
+        if len(firsts) > 1 or not firsts <= HOLDERS or any(name == prefix + min(firsts) for name in tensors):
+            break
+        prefix += f"{firsts.pop()}."
+    return prefix
 
 
 def prefixes(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -14,7 +14,8 @@ from .memory import Memory
 class NetworkSummary:
     """The figures of one network: ``parts`` are its top-level parts as (name, parameters, multiply-adds).
 
-    ``trainable`` of the ``parameters`` learn. Shared weights count once, in the part that has them first.
+    ``input`` is the first of its ``inputs``. ``trainable`` of the ``parameters`` learn. Shared weights count once, in
+    the part that has them first.
     """
 
     name: str
@@ -27,6 +28,7 @@ class NetworkSummary:
     memory_bytes: int
     parts: tuple[tuple[str, int, int], ...]
     trainable: int
+    inputs: tuple[tuple[int, ...], ...] = ()
 
 
 def summary(name: str, layer: Layer, memory: Memory | None) -> NetworkSummary:
@@ -45,6 +47,7 @@ def summary(name: str, layer: Layer, memory: Memory | None) -> NetworkSummary:
         memory_bytes=0 if memory is None else memory.peak,
         parts=parts,
         trainable=layer.trainable,
+        inputs=tuple(shape[1:] for shape in layer.inputs),
     )
 
 

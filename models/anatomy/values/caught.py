@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -33,10 +32,6 @@ class Caught:
     kwargs: dict = field(default_factory=dict)
     output: Any = None
     inner: Caught | None = None
-
-
-REVERSED = re.compile("__r[a-z]+__|rsub")
-"""Names of calls whose first argument stands behind the sign: 1 - x."""
 
 
 def _kept(values: Any) -> Any:
@@ -89,7 +84,7 @@ class Catching(Recorder):
         before = self.count
         may_be_wanted = self.caught is None and self.wanted == before + 1
         kept = (_kept(args), _kept(kwargs)) if may_be_wanted or self._entering else ((), {})
-        if REVERSED.fullmatch(name) and len(kept[0]) == 2:
+        if operations.REFLECTED.fullmatch(name) and len(kept[0]) == 2:
             kept = (kept[0][::-1], kept[1])  # 1 - x arrives as x and 1
         result = super().call(name, func, args, kwargs)
         found = Caught(self.stack[-1].name, None, operations.word_of(name), *kept, result)
@@ -115,7 +110,7 @@ def argument(caught: Caught, place: int, name: str, default: Any = None) -> Any:
 
 
 def number(value: float | Tensor) -> str:
-    return f"{float(value):.4f}"
+    return f"{float(value):z.4f}"
 
 
 def as_tuple(value: Any, count: int) -> tuple[int, ...]:

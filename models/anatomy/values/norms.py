@@ -89,3 +89,21 @@ def group_norm(caught: Caught, at: Position) -> Found:
         _one(shift, at[1]),
         f"the values of channels {first} to {first + width - 1}",
     )
+
+
+def instance_norm(caught: Caught, at: Position) -> Found:
+    x, module = argument(caught, 0, "input"), caught.module
+    names = ("running_mean", "running_var", "weight", "bias")
+    mean, variance, scale, shift = (argument(caught, place, name) for place, name in enumerate(names, 1))
+    values, channel = x[at[:2]], at[1]
+    own_statistics = argument(caught, 5, "use_input_stats", True) if module is None else mean is None
+    return _normalised(
+        x[at],
+        values,
+        values.mean() if own_statistics else mean[channel],
+        values.var(correction=0) if own_statistics else variance[channel],
+        float(argument(caught, 7, "eps", 1e-5)),
+        _one(scale, channel),
+        _one(shift, channel),
+        "the values of this channel" if own_statistics else "the channel; mean and variance are those of training",
+    )

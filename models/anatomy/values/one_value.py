@@ -1,5 +1,5 @@
 """One output value of a row, with the numbers that it is made of: convolutions, linear layers, poolings, normalisations,
-activations, attention, recurrent layers, matrix products, softmax, sums and products.
+activations, attention with its masks, recurrent layers, matrix products, softmax, sums and products.
 
 The network runs on a real image with real weights. What is added up here is computed anew from the numbers shown, and
 ``total`` is what the layer itself gave.
@@ -17,10 +17,14 @@ from torch import Tensor, nn
 
 from ..rows.layer import Layer
 from . import activations, recurrent
-from .attention import attention, multi_head
+from .attention import attention
 from .caught import Catching, Caught, Found, Position, has_own_forward
-from .norms import batch_norm, group_norm, layer_norm
-from .products import binary, linear, matmul, mean_or_sum, softmax
+from .choices import masked_fill, where
+from .multi_head import multi_head
+from .norms import batch_norm, group_norm, instance_norm, layer_norm
+from .products import bilinear, binary, einsum, linear, matmul, mean_or_sum, softmax
+from .strengths import response_norm, rms_norm, unit_length
+from .transposed import transposed
 from .windows import adaptive, convolution, pooling
 
 
@@ -37,7 +41,8 @@ class Value:
     """One output value. ``parts`` are the numbers, ``rule`` says how they make ``total``, with the sums in between.
 
     ``position`` is its place in the output, batch axis left out where there is one image. ``kind`` names the family:
-    convolution, linear, maximum, mean, normalisation, activation, attention, recurrent, product, softmax, sum.
+    convolution, transposed convolution, linear, maximum, mean, normalisation, activation, attention, recurrent, product,
+    softmax, sum, choice.
     ``computed`` is what the parts give.
     """
 
@@ -89,7 +94,7 @@ def opens(layer: Layer) -> bool:
     if not layer.executed:
         return False
     if layer.kind == "module":
-        return not layer.children and (layer.base in MODULES or layer.type in BY_CALL)
+        return not layer.children and (layer.base in MODULES or layer.type in (*BY_CALL, *WHOLE))
     return layer.type in CALLS
 
 
@@ -154,16 +159,24 @@ def _own_way(caught: Caught) -> str:
 Rule = Callable[[Caught, Position], Found]
 BY_CALL = ("GlobalAveragePool", "MapAverage", "TokenAverage", "LayerScale")
 """Layers outside torch.nn that are one call, which opens."""
+WHOLE = ("LocalResponseNorm", "FrozenBatchNorm2d")
+"""Layers outside torch.nn that open as those of torch.nn do."""
 MODULES: dict[str, Rule] = {
     **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d"), convolution),
     **dict.fromkeys(("MaxPool1d", "MaxPool2d", "MaxPool3d"), pooling),
     **dict.fromkeys(("AvgPool1d", "AvgPool2d", "AvgPool3d"), pooling),
     **dict.fromkeys(("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d"), adaptive),
     **dict.fromkeys(("AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d"), adaptive),
+    **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), transposed),
     "Linear": linear,
+    "Bilinear": bilinear,
+    "FrozenBatchNorm2d": batch_norm,
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"), batch_norm),
     "LayerNorm": layer_norm,
     "GroupNorm": group_norm,
+    **dict.fromkeys(("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"), instance_norm),
+    "RMSNorm": rms_norm,
+    "LocalResponseNorm": response_norm,
     "Softmax": softmax,
     "MultiheadAttention": multi_head,
     **activations.MODULES,
@@ -174,15 +187,23 @@ CALLS: dict[str, Rule] = {
     **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"), pooling),
     **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"), adaptive),
     **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"), adaptive),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), transposed),
     "linear": linear,
+    "bilinear": bilinear,
     "batch_norm": batch_norm,
     "layer_norm": layer_norm,
     "group_norm": group_norm,
+    "instance_norm": instance_norm,
+    "rms_norm": rms_norm,
+    "local_response_norm": response_norm,
+    "normalize": unit_length,
+    "masked_fill": masked_fill,
+    "where": where,
+    "einsum": einsum,
     "attention": attention,
     "matmul": matmul,
     "softmax": softmax,
     **dict.fromkeys(("mean", "sum"), mean_or_sum),
     **{word: binary(word) for word in "+−×÷"},
-    "rdiv": binary("÷"),
     **activations.CALLS,
 }

@@ -1,8 +1,9 @@
-"""One output value of linear layers, matrix products, softmax, sums, products and means."""
+"""One output value of linear layers, matrix products, softmax, sums, products and averages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -18,6 +19,22 @@ def linear(caught: Caught, at: Position) -> Found:
     return "linear", [("values", values), ("weights", factors)], words, products + (added or 0.0)
 
 
+def bilinear(caught: Caught, at: Position) -> Found:
+    names = ("input1", "input2", "weight", "bias")
+    given = {**dict(zip(names, caught.args, strict=False)), **caught.kwargs}
+    weight: Any
+    bias: Any
+    weight, bias = (
+        given.get(name) if caught.module is None else getattr(caught.module, name) for name in ("weight", "bias")
+    )
+    first, second, factors = given["input1"][at[:-1]], given["input2"][at[:-1]], weight[at[-1]]
+    products = first @ factors @ second
+    added = float(bias[at[-1]]) if bias is not None else None
+    words = f"the sum of {factors.numel()} products first · weight · second {number(products)}" + plus(added)
+    parts = [("first values", first), ("second values", second), ("weights of their products", factors)]
+    return "linear", parts, words, products + (added or 0.0)
+
+
 def matmul(caught: Caught, at: Position) -> Found:
     first, second = argument(caught, 0, "input"), argument(caught, 1, "other")
     second = second if second is not None else caught.kwargs["mat2"]
@@ -31,6 +48,29 @@ def matmul(caught: Caught, at: Position) -> Found:
         columns = second.expand(*shape[:-2], *second.shape[-2:])[(*at[:-2], slice(None), at[-1])]
     products = (rows * columns).sum()
     return "product", [("row", rows), ("column", columns)], f"the sum of {rows.numel()} products", products
+
+
+def einsum(caught: Caught, at: Position) -> Found:
+    """Return one value of a sum of products by a rule such as bij,bjk->bik."""
+    rule, *operands = caught.args
+    operands = operands[0] if isinstance(operands[0], list | tuple) else operands
+    entering, arrow, leaving = rule.replace(" ", "").partition("->")
+    if not arrow or "." in rule:
+        raise ValueError(f"layer: the rule {rule} does not open to one value")
+    fixed = dict(zip(leaving, at, strict=True))
+    summed = [letter for letter in dict.fromkeys(entering) if letter not in fixed and letter != ","]
+    factors = []
+    for letters, tensor in zip(entering.split(","), operands, strict=True):
+        own = [letter for letter in letters if letter not in fixed]
+        cut = tensor[tuple(fixed.get(letter, slice(None)) for letter in letters)]
+        cut = cut.permute([own.index(letter) for letter in summed if letter in own])
+        sizes = iter(cut.shape)
+        factors.append(cut.reshape([next(sizes) if letter in own else 1 for letter in summed]))
+    factors = torch.broadcast_tensors(*factors)
+    products = torch.stack(factors).prod(0)
+    names = ("first", "second", "third", "fourth")[: len(factors)]
+    words = f"the sum of {products.numel()} products" if summed else "the product"
+    return "product", list(zip(names, factors, strict=True)), words, products.sum()
 
 
 def softmax(caught: Caught, at: Position) -> Found:

@@ -116,6 +116,18 @@ def _linear(layer: Layer) -> list[Formula]:
     return [parameters, work] if layer.kind == "module" else [work]
 
 
+def _bilinear(layer: Layer) -> list[Formula]:
+    sizes = (layer.inputs[0][-1], layer.inputs[-1][-1], layer.output[-1])
+    bias = sizes[-1] if layer.settings.get("bias") else 0
+    rows, weights = math.prod(layer.output[:-1]), math.prod(sizes)
+    places = f"·{rows} positions" if rows > 1 else ""
+    filled = _dot(sizes) + (f" + {bias}" if bias else "")
+    return [
+        Formula("parameters", "n_1·n_2·n_out (+ n_out)", filled, weights + bias),
+        Formula("multiply-adds", "n_1·n_2·n_out per position", f"{_dot(sizes)}{places}", weights * rows),
+    ]
+
+
 def _norm(layer: Layer) -> list[Formula]:
     if not layer.parameters:
         return []
@@ -190,6 +202,7 @@ RULES: dict[str, Callable[[Layer], list[Formula]]] = {
     ),
     **dict.fromkeys(("Linear", "linear"), _linear),
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm"), _norm),
+    "Bilinear": _bilinear,
     "matmul": _matmul,
     "attention": _attention,
     "MultiheadAttention": _multi_head,

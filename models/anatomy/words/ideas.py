@@ -6,6 +6,9 @@ told by its parts, or by the change of shape: neutral words that are true.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
+
 from ..rows.layer import Layer
 from .change import change
 from .idea import Idea
@@ -14,7 +17,8 @@ from .ideas_by_structure import of_operation, recognised, token_mixing
 from .phrases import in_catalogue, of_one_row
 from .quantities import kernel_of, times_text
 
-MOST_IDEAS, MOST_PARTS = 3, 6
+MOST_IDEAS, MOST_PARTS, MOST_WINDOWS = 3, 6, 4
+NUMBERS = {2: "two", 3: "three", 4: "four"}
 
 
 def idea_of(layer: Layer) -> Idea | None:
@@ -74,13 +78,28 @@ def block_phrase(layer: Layer) -> str:
 
 
 def _parts(layer: Layer) -> str:
-    """Return the convolutions of a small block in words, "" where there is more to it."""
-    rows = [row for row in layer.children if row.executed]
-    if any(row.children and idea_of(row) is None for row in rows):
+    """Return the convolutions and poolings of a small block in words, "" where there is more to it."""
+    told = [part for part in map(_part, _leaves(layer)) if part]
+    if not any(part.endswith("convolution") for part in told) or len(told) > MOST_WINDOWS:
         return ""
-    kernels = [kernel_of(row) for row in rows if row.base.startswith("Conv") or row.type.startswith("conv")]
-    if not kernels or len(kernels) > 2:
-        return ""
-    if len(kernels) == 2 and kernels[0] == kernels[1]:
-        return f"two {times_text(kernels[0])} convolutions; "
-    return " and ".join(f"{times_text(kernel)} convolution" for kernel in kernels) + "; "
+    groups = [(part, len(list(equal))) for part, equal in groupby(told)]
+    words = [part if count == 1 else f"{NUMBERS[count]} {part}s" for part, count in groups]
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) + "; "
+
+
+def _leaves(layer: Layer) -> Iterator[Layer]:
+    """Yield the rows inside a block without parts of their own; what has an idea of its own is told by that."""
+    for row in layer.children:
+        if row.executed and not row.children:
+            yield row
+        elif row.executed and idea_of(row) is None:
+            yield from _leaves(row)
+
+
+def _part(row: Layer) -> str:
+    kind = row.base or row.type
+    if kind.lower().startswith("conv"):
+        return f"{times_text(kernel_of(row))} convolution"
+    if kind.lower().startswith(("maxpool", "max_pool", "avgpool", "avg_pool")):
+        return f"{times_text(kernel_of(row))} pooling"
+    return ""

@@ -25,6 +25,13 @@ LAYERS: dict[str, Describe] = {
 }
 """By the name of a layer of torch.nn, or of a call."""
 
+ROUTING = {
+    "jidk,bik->bjid": "each capsule votes for each class: what it sees, times a learned matrix",
+    "bji,bjid->bjd": "routing by agreement: adds up the votes of all capsules, each by its share",
+    "bjid,bjd->bji": "routing by agreement: compares each vote with the sum; what agrees gets a larger share",
+}
+"""By the rule of a sum of products in models/capsnet.py."""
+
 LIBRARY: dict[str, Describe] = {
     "DropPath": lambda layer: "in training leaves the branch out at random; now lets it through",
     "StochasticDepth": lambda layer: "in training leaves the branch out at random; now lets it through",
@@ -71,6 +78,8 @@ def of_one_row(layer: Layer) -> str | None:
     """Return the phrase of a row that has one of its own, None where what is inside has to tell."""
     if not layer.output or not (layer.inputs or layer.kind == "operation"):
         return None
+    if layer.origin == "capsnet" and layer.settings.get("equation") in ROUTING:
+        return ROUTING[layer.settings["equation"]]
     if layer.kind == "operation":
         return LAYERS[layer.type](layer) if layer.type in LAYERS else None
     if layer.type in LIBRARY and (in_catalogue(layer) or layer.origin.startswith(FROM_LIBRARIES)):

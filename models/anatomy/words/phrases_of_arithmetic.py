@@ -54,7 +54,7 @@ def _sum(layer: Layer) -> str:
 
 def _difference(layer: Layer) -> str:
     if (number := _by(layer)) is not None:
-        return f"takes the difference with {number}"
+        return f"subtracts every value from {number}" if "reflected" in layer.settings else f"subtracts {number}"
     for kind in ("learned", "fixed"):
         if kind in layer.settings:
             first = layer.reads[:1] == (None,)
@@ -77,7 +77,33 @@ def _product(layer: Layer) -> str:
 
 def _quotient(layer: Layer) -> str:
     number = _by(layer)
+    if number is not None and "reflected" in layer.settings:
+        return f"divides {number} by every value"
     return f"divides by {number}" if number is not None else "divides value by value"
+
+
+def _power(layer: Layer) -> str:
+    number = _by(layer)
+    if number is None:
+        return "raises each value to the power of another"
+    if "reflected" in layer.settings:
+        return f"raises {number} to the power of every value"
+    return "squares every value" if number == "2" else f"raises every value to the power of {number}"
+
+
+def _whole_quotient(layer: Layer) -> str:
+    return f"{_quotient(layer)}, rounded down"
+
+
+def _remainder(layer: Layer) -> str:
+    number = _by(layer)
+    if number is not None and "reflected" in layer.settings:
+        return f"keeps what is left of {number} after dividing it by every value"
+    return (
+        f"keeps what is left after dividing by {number}"
+        if number
+        else "keeps what is left after dividing value by value"
+    )
 
 
 def _matmul(layer: Layer) -> str:
@@ -105,6 +131,9 @@ PHRASES: dict[str, Describe] = {
     "−": _difference,
     "×": _product,
     "÷": _quotient,
+    "power": _power,
+    "floor_divide": _whole_quotient,
+    "remainder": _remainder,
     "matmul": _matmul,
     "einsum": lambda layer: f"multiplies and adds up by the rule {layer.settings.get('equation', '')}".rstrip(),
 }

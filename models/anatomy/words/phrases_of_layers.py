@@ -77,6 +77,11 @@ def _linear(layer: Layer) -> str:
     return f"weighs all {entering} values, {leaving} times{_bias(layer)}"
 
 
+def _bilinear(layer: Layer) -> str:
+    first, second = (shape[-1] for shape in layer.inputs[:2])
+    return f"weighs all products of {first} values with {second} others, {layer.output[-1]} times{_bias(layer)}"
+
+
 def _bias(layer: Layer) -> str:
     return " + bias" if layer.settings.get("bias") else ""
 
@@ -171,6 +176,7 @@ PHRASES: dict[str, Describe] = {
         _adaptive("maximum"),
     ),
     **dict.fromkeys(("Linear", "linear", "NonDynamicallyQuantizableLinear"), _linear),
+    "Bilinear": _bilinear,
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "batch_norm"), norm("each channel")),
     **dict.fromkeys(
         ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "instance_norm"), norm("each channel of each image")

@@ -1,0 +1,61 @@
+"""What the helper process says of a network with several inputs: its memory, what fits, its figures beside others."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cnn_explorer.cli import show
+from cnn_explorer.models.anatomy import server
+from cnn_explorer.models.anatomy.forward.inputs import InputSpec
+from cnn_explorer.models.anatomy.outside import external
+from cnn_explorer.models.anatomy.outside.external import NetworkSpec
+from cnn_explorer.tui.widgets.layers_pane import memory_line
+from torch import Tensor, nn
+
+
+class Two(nn.Module):
+    """Reads an image and a row of numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4 * 64 + 500, 10)
+
+    def forward(self, image: Tensor, numbers: Tensor) -> Tensor:
+        return self.head(torch.cat([self.conv(image).flatten(1), numbers], 1))
+
+
+@pytest.fixture(autouse=True)
+def two_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = NetworkSpec("own:Two", Two, (3, 8, 8), inputs=(InputSpec((3, 8, 8)), InputSpec((500,))))
+    monkeypatch.setattr(external, "network_spec", lambda *names, **what: spec)
+    monkeypatch.setattr("cnn_explorer.machine.room_for_training", lambda: ("here", 10_000_000))
+
+
+def test_the_memory_of_a_network_with_several_inputs_counts_them_all() -> None:
+    answer = server.memory(64, network="own:Two")
+    plain, half = answer["memory"]
+    assert plain == {**plain, "precision": "fp32", "batch": 64} and half["precision"] == "bf16"
+    weights = (4 * 27 + 4 + 756 * 10 + 10) * 4
+    read = 64 * (3 * 64 + 500) * 4
+    assert plain["weights"] == weights and plain["peak"] > 3 * weights + read
+    spec = external.network_spec("own:Two")
+    assert plain["peak"] == show.training_memory(spec, "fp32", 64).peak
+    assert show.training_memory(spec, "fp32", plain["fits"]).peak <= 10_000_000
+    assert show.training_memory(spec, "fp32", plain["fits"] + 1).peak > 10_000_000
+    assert f"({plain['fits']:,} fit here)" in memory_line(answer)
+
+
+def test_the_figures_beside_others_name_all_inputs(capsys: pytest.CaptureFixture[str]) -> None:
+    [row] = server.summaries([{"network": "own:Two"}], 64)["summaries"]
+    assert row["inputs"] == ((3, 8, 8), (500,))
+    assert row["memory_bytes"] == server.memory(64, network="own:Two")["memory"][0]["peak"]
+    spec = external.network_spec("own:Two")
+    summary = show_summary(spec)
+    show.print_summaries([summary])
+    assert "3×8×8 and 500" in capsys.readouterr().out
+
+
+def show_summary(spec: NetworkSpec) -> object:
+    from cnn_explorer.models.anatomy.totals import compare
+
+    return compare.summary(spec.name, external.anatomy_of(spec), None)
