@@ -495,6 +495,12 @@ def test_windows_after_one_axis_was_read_as_a_whole_widen_the_other_one(name: st
     assert (rows, columns) == ((expected, 15) if along == "width" else (15, expected))
 
 
+def test_a_mean_over_all_places_keeps_the_field_behind_shifted_windows() -> None:
+    tree = layer_table.analyse_variant("swin_nano")
+    fields = {layer.name or layer.type: layer.receptive_field for _, layer in tree.walk()}
+    assert fields["mean"] == fields["head"] == fields["stage4"] == 48
+
+
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_all_recurrent_layers_see_the_same(batch_first: bool) -> None:
     class Reads(nn.Module):

@@ -52,12 +52,13 @@ class Seen:
 
     @property
     def field(self) -> tuple[int, int]:
-        """Height and width of the widest local view; where every path reaches one axis as a whole, along the other one.
+        """Height and width of the widest local view; where every path reaches one axis alone as a whole, along the other one.
 
         An axis along which no view is left keeps what entered.
         """
         if self._field is None:
-            terms = [term for term in self.terms if term.is_local] or self.terms
+            along_one = () if self.is_global else self.terms
+            terms = [term for term in self.terms if term.is_local] or along_one
             before = [seen.field for seen in self.before] or [(1, 1)]
             heights = [extent(term.rows, term.row_line) for term in terms if term.rows is not None]
             widths = [extent(term.columns, term.column_line) for term in terms if term.columns is not None]
