@@ -52,7 +52,7 @@ class Seen:
 
     @property
     def field(self) -> tuple[int, int]:
-        """Height and width of the widest local view; where every path reaches one axis alone as a whole, along the other one.
+        """Height and width of the widest local view; where all paths reach one axis alone as a whole, along the other.
 
         An axis along which no view is left keeps what entered.
         """
