@@ -45,6 +45,7 @@ from .worker.requests import Questions
 if TYPE_CHECKING:
     from .charts.followers import Followers
     from .launch.form import LaunchRequest
+    from .launch.kept_forms import KeptForms
     from .networks.pages import Hit, Page
     from .networks.quiz import Question
 
@@ -98,6 +99,13 @@ class ExplorerApp(App[None]):
         from .charts.followers import Followers
 
         return Followers()
+
+    @cached_property
+    def kept_forms(self) -> KeptForms:
+        """The changes of training forms that were left; the first screen needs none."""
+        from .launch.kept_forms import KeptForms
+
+        return KeptForms()
 
     # Start and end
 

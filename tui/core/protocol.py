@@ -20,6 +20,7 @@ from .saved_state import SavedState
 if TYPE_CHECKING:
     from ..charts.followers import Followers
     from ..launch.form import LaunchRequest
+    from ..launch.kept_forms import KeptForms
     from ..networks.pages import Page
     from ..networks.quiz import Question
 
@@ -50,6 +51,11 @@ class AppProtocol(Protocol):
     @property
     def followers(self) -> Followers:
         """The readers of the runs, for all screens."""
+        ...
+
+    @property
+    def kept_forms(self) -> KeptForms:
+        """The changes of training forms that were left."""
         ...
 
     @property

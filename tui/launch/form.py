@@ -30,7 +30,7 @@ from ...trainer.config.setting import GROUPS
 from ...trainer.config.weights_source import FINE_TUNING
 from ...trainer.data import dataset_info, split
 from ...trainer.data.dataset_info import DataInfo
-from .values import AUTO, definition, usual, value_text, wrong
+from .values import AUTO, definition, in_app, key_of, told, usual, value_text, wrong
 
 CURVE_POINTS = 120
 MOST_NETWORKS = 20
@@ -84,7 +84,7 @@ class LaunchForm:
 class FormField:
     """One line: ``origin`` says where the value comes from ("you", a note, "default"), ``problem`` what is wrong.
 
-    ``hint`` says what the setting means and takes.
+    ``remark`` says what is unusual about a value that is taken, ``hint`` what the setting means and takes.
     """
 
     key: str
@@ -92,6 +92,13 @@ class FormField:
     value: str
     origin: str = ""
     problem: str = ""
+    remark: str = ""
+
+    def shown(self, resolved: Mapping[str, str]) -> str:
+        """Return the value as it stands in its line: ``auto: cpu`` where it is known what "auto" stands for."""
+        is_open = self.value == AUTO or (self.key == "warmup" and self.value == "0")
+        meant = resolved.get(self.key, "") if is_open and not self.problem else ""
+        return f"{self.value}: {meant}" if meant else self.value
 
     @property
     def hint(self) -> str:
@@ -110,7 +117,9 @@ class Filled:
     data: DataInfo | None
     problems: Mapping[str, str]
     training_images: int = 0
-    """Images to train on, as many as are left after a part is held out; 0 where that is not known."""
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    """``training_images`` are as many as are left after a part is held out; 0 where that is not known. ``remarks`` say by
+    key what is unusual about a changed value."""
 
 
 Folders = Mapping[str, DataInfo | UsageError]
@@ -143,7 +152,8 @@ def fill(
     try:
         _weights(form)
     except UsageError as error:
-        problems.setdefault(error.field.replace("-", "_"), _hint(error))
+        key = key_of(error.field)
+        problems.setdefault(key, told(key, error))
     values = _recipe_values(form, problems)
     images = _left_to_train(form, data, problems) if data else 0
     recipes: dict[str, Recipe] = {}
@@ -153,9 +163,19 @@ def fill(
             found = recipe_layers.resolve(form.dataset if data else "digits", _layers(form, variant, values))
             recipes[variant.name] = recipe_layers.fit_to(found, images)[0] if images else found.recipe
             origins[variant.name] = found.origins
+            if data is not None:
+                recipe_layers.check_classes(found, data.classes)
         except UsageError as error:
-            problems.setdefault(error.field.rpartition(": ")[2].replace("-", "_"), _hint(error))
-    return Filled(recipes, origins, data, problems, images)
+            key = key_of(error.field)
+            problems.setdefault(key, told(key, error))
+    return Filled(recipes, origins, data, problems, images, _remarks(form, problems))
+
+
+def _remarks(form: LaunchForm, problems: Mapping[str, str]) -> dict[str, str]:
+    """Return what is unusual about the changed values that are taken."""
+    plain = [key for key in form.changed if key not in ("networks", "dataset") and key not in problems]
+    found = {key: definition(key).unusual(definition(key).parse(form.changed[key])) for key in plain}
+    return {key: words for key, words in found.items() if words}
 
 
 def _left_to_train(form: LaunchForm, data: DataInfo, problems: dict[str, str]) -> int:
@@ -202,7 +222,7 @@ def _data(
             raise found
         return found
     except UsageError as error:
-        problems["dataset"] = _hint(error)
+        problems["dataset"] = told("dataset", error)
         return None
 
 
@@ -212,7 +232,7 @@ def _variants(form: LaunchForm, problems: dict[str, str]) -> list[registry.Varia
         try:
             found.append(registry.find(name))
         except UsageError as error:
-            problems["networks"] = f"{name!r} {error.hint}"
+            problems["networks"] = f"{name!r} {in_app(error.hint)}"
     if len(form.networks) > MOST_NETWORKS:
         problems["networks"] = f"at most {MOST_NETWORKS} at once"
     return found
@@ -226,12 +246,8 @@ def _recipe_values(form: LaunchForm, problems: dict[str, str]) -> dict[str, obje
             try:
                 values[key] = recipe.check(key, definition(key).parse(form.changed[key]))
             except UsageError as error:
-                problems[key] = error.hint
+                problems[key] = told(key, error)
     return values
-
-
-def _hint(error: UsageError) -> str:
-    return f"{error.given!r} {error.hint}" if error.given is not None else error.hint
 
 
 def settings(form: LaunchForm, filled: Filled, everything: bool = False) -> list[FormField]:
@@ -256,7 +272,7 @@ def _plain(form: LaunchForm, filled: Filled, key: str) -> FormField:
         value = _of_run(form, key) or usual(key)
     origin = "you" if key in form.changed else "the run" if form.request.run else ""
     title = key if key == "networks" else definition(key).words
-    return FormField(key, title, value, origin, filled.problems.get(key, ""))
+    return FormField(key, title, value, origin, filled.problems.get(key, ""), filled.remarks.get(key, ""))
 
 
 IN_RUN = {
@@ -288,7 +304,8 @@ def _of_recipe(form: LaunchForm, filled: Filled, key: str) -> FormField:
     origins = {found.get(key, "default") or "you" for found in filled.origins.values()}
     shown = values[0] if len(set(values)) == 1 else " · ".join(values)
     origin = origins.pop() if len(origins) == 1 else "each its own"
-    return FormField(key, title, shown, "" if origin == "default" else origin, filled.problems.get(key, ""))
+    problem, remark = filled.problems.get(key, ""), filled.remarks.get(key, "")
+    return FormField(key, title, shown, "" if origin == "default" else origin, problem, remark)
 
 
 def _matters(form: LaunchForm, filled: Filled, key: str) -> bool:

@@ -9,6 +9,7 @@ from typing import ClassVar, cast
 from textual.app import ComposeResult, SystemCommand
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widgets import Input
 
 from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings
@@ -89,6 +90,13 @@ class BaseScreen(Screen[None]):
         ]
         return key_bindings.unshadowed(found, places)
 
+    def _offered(self) -> tuple[Command, ...]:
+        """Return the commands whose keys work now: in a line in which one types, letters are text."""
+        found, focused = self.active_commands(), self.focused
+        if not isinstance(focused, Input):
+            return found
+        return key_bindings.while_typing(found, focused._bindings.key_to_bindings, getattr(focused, "PLACES", ()))
+
     def owner_of(self, command: Command) -> DOMNode | None:
         """Return who does it: the nearest to the focus, from there up to the app, that has such an action."""
         start = self.focused or self
@@ -112,4 +120,4 @@ class BaseScreen(Screen[None]):
     def update_keys(self) -> None:
         """Show at the foot what can be done now."""
         for line in self.query(KeyLine):
-            line.show(self.active_commands())
+            line.show(self._offered())
