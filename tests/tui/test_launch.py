@@ -84,6 +84,7 @@ def test_settings_without_an_effect_are_left_out(tmp_path: Path) -> None:
         ("lr", "1e300", "1e+300 must be at most 1e+30"),
         ("class_weights", "1,2", "1, 2 must be 10 numbers, one for each class"),
         ("class_weights", "1,2,3,4,5,6,7,8,9,0", "0 must be above 0"),
+        ("layer_decay", "0.5", "0.5 needs weights to begin with: pretrained, init-from or grow-from"),
         ("betas", "0.9", "must be a list of 2 numbers"),
         ("augment", "crop, flop", "did you mean 'flip'"),
         ("augment", "crop, translate", "shifts twice"),

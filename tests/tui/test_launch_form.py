@@ -346,24 +346,17 @@ def test_what_the_form_takes_the_command_takes_too(key: str, typed: str) -> None
         assert key in {defined.key for defined, _ in asked.values()}, "what was typed is handed over"
 
 
-OF_THIS_MACHINE = (
-    "device",
-    "devices",
-    "cuda_graphs",
-    "tf32",
-    "pretrained",
-    "weights",
-    "init_from",
-    "grow_from",
-    "threads",
+TOLD_BY_THE_PLAN = (
+    *("image_size", "device", "devices", "cuda_graphs", "tf32", "threads"),
+    *("pretrained", "weights", "init_from", "grow_from"),
 )
-"""Whether these can be had is found out by the command, whose refusal stands at the setting."""
+"""What only the command can find out, with torch and on this machine; its refusal stands at the setting."""
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key not in (*OF_THIS_MACHINE, "networks", "dataset")])
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in (*TOLD_BY_THE_PLAN, "networks", "dataset")])
 def test_what_the_form_takes_the_start_takes_too(key: str, home: Path) -> None:
     taken = 0
-    for typed in ("0", "1", "0.5", "-1", "1e9", "1e300", "7", "1,2", "0.3, 0.6", "yes", "balanced", "none", "nan"):
+    for typed in ("0", "0.5", "-1", "1e9", "1e300", "1", "1,2", "0.3, 0.6", "yes", "balanced", "none"):
         made = form().with_value(key, typed)
         filled = fill(made, Path("/nonexistent"))
         if not filled.problems:
@@ -373,7 +366,8 @@ def test_what_the_form_takes_the_start_takes_too(key: str, home: Path) -> None:
             with pytest.raises(UsageError):
                 values = form_module.definition(key).parse(typed)
                 planner.plan(TrainRequest.of("lenet5", **{key: values}), lambda line: None)
-    assert taken or key in ("preset", "stem", "precision", "optimizer", "schedule", "sam", "sampling", "augment", "tta")
+    names = ("preset", "stem", "precision", "optimizer", "schedule")
+    assert taken or key in names, "of the others some value is right"
 
 
 # Timing and starting

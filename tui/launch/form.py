@@ -165,6 +165,8 @@ def fill(
             origins[variant.name] = found.origins
             if data is not None:
                 recipe_layers.check_classes(found, data.classes)
+            if not begins_with_weights(form):
+                recipe_layers.check_backbone(found.recipe)
         except UsageError as error:
             key = key_of(error.field)
             problems.setdefault(key, told(key, error))
@@ -311,9 +313,7 @@ def _of_recipe(form: LaunchForm, filled: Filled, key: str) -> FormField:
 def _matters(form: LaunchForm, filled: Filled, key: str) -> bool:
     """Return whether a field has an effect in any of the recipes."""
     if key in recipe.OF_BACKBONE:
-        repeated = form.request.run.get("network")
-        begun = isinstance(repeated, Mapping) and bool(repeated.get("pretrained"))
-        return begun or bool(weights_of(form).kind)
+        return begins_with_weights(form)
     needs = definition(key).needs
     return needs is None or any(needs.met_by(getattr(found, needs.key)) for found in filled.recipes.values())
 
@@ -340,6 +340,13 @@ def weights_of(form: LaunchForm) -> weights_source.WeightsRequest:
         return _weights(form)
     except UsageError:
         return weights_source.WeightsRequest()
+
+
+def begins_with_weights(form: LaunchForm) -> bool:
+    """Return whether the run would load its first weights."""
+    repeated = form.request.run.get("network")
+    begun = isinstance(repeated, Mapping) and bool(repeated.get("pretrained"))
+    return bool(weights_of(form).kind) or (begun and form.changed.get("pretrained") != "no")
 
 
 def _weights(form: LaunchForm) -> weights_source.WeightsRequest:
