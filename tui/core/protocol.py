@@ -43,6 +43,7 @@ class AppProtocol(Protocol):
     saved_state: SavedState
     runs: tuple[RunSnapshot, ...]
     runs_problem: str
+    runs_are_read: bool
     run_selection: RunSelection
     helper: Helper
     questions: Questions

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from ...trainer.runs.run import RunSnapshot
-from ..core import key_bindings
+from ..core import breakpoints, key_bindings
 from ..core.key_bindings import Command
 from ..core.protocol import AppProtocol
 from ..core.screen_export import Export
@@ -37,6 +37,7 @@ class BaseScreen(Screen[None]):
         return cast(AppProtocol, self.app)
 
     def compose(self) -> ComposeResult:
+        breakpoints.fit(self)
         yield TopLine(self.HEADING)
         yield from self.compose_body()
         yield KeyLine()
@@ -69,7 +70,8 @@ class BaseScreen(Screen[None]):
 
     def update_status(self) -> None:
         """Show at the top what goes on in the background."""
-        parts = [helper_text(self.explorer.helper.state), runs_text(self.explorer.runs)]
+        runs = runs_text(self.explorer.runs) if self.explorer.runs_are_read else "reading the runs …"
+        parts = [helper_text(self.explorer.helper.state), runs]
         # A loop and not query_one: what other threads tell may come while the screen is being closed.
         for line in self.query(TopLine):
             line.show(status="  ".join(part for part in parts if part))

@@ -128,8 +128,8 @@ class CatalogueScreen(BaseScreen):
         selection = self.selection
         if selection is not None and self.is_mounted:
             self.panes.show_selection(selection)
-        else:
-            self._title()
+        elif self.is_mounted:
+            self.panes.show_nothing()
 
     def read_pane(self) -> None:
         """Bring the pane to the front and the keyboard into it."""

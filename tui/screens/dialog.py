@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
-from ..core import key_bindings
+from ..core import breakpoints, key_bindings
 from ..core.key_bindings import Command
 from ..widgets.shell import KeyLine
 
@@ -23,6 +23,7 @@ class Dialog(ModalScreen[Result]):
     HEADING: ClassVar = ""
 
     def compose(self) -> ComposeResult:
+        breakpoints.fit(self)
         with VerticalScroll(id="dialog", can_focus=False) as box:
             box.border_title = self.HEADING
             yield from self.compose_dialog()
