@@ -44,7 +44,7 @@ from .worker.requests import Questions
 
 if TYPE_CHECKING:
     from .charts.followers import Followers
-    from .launch.form import LaunchRequest
+    from .launch.form_values import LaunchRequest
     from .launch.kept_forms import KeptForms
     from .networks.pages import Hit, Page
     from .networks.quiz import Question

@@ -19,7 +19,7 @@ from .saved_state import SavedState
 
 if TYPE_CHECKING:
     from ..charts.followers import Followers
-    from ..launch.form import LaunchRequest
+    from ..launch.form_values import LaunchRequest
     from ..launch.kept_forms import KeptForms
     from ..networks.pages import Page
     from ..networks.quiz import Question

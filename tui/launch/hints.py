@@ -12,7 +12,7 @@ from ..charts.sparkline import sparkline
 from ..networks.layer_tree import memory_text
 from . import form
 from .commands import Device, Preview
-from .form import Filled
+from .form_values import Filled
 from .resolved import READING
 from .values import in_app, key_of
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .form import LaunchForm, LaunchRequest
+from .form_values import LaunchForm, LaunchRequest
 
 
 class KeptForms:

@@ -12,7 +12,8 @@ from ...trainer.config import engine_config, weights_source
 from ...trainer.config.engine_config import TIMED_AT_START
 from ...trainer.config.lr_schedule import ONE_CYCLE_RISE
 from ...trainer.config.recipe import Recipe
-from .form import Filled, LaunchForm, weights_of
+from .form import weights_of
+from .form_values import Filled, LaunchForm
 from .values import value_text
 
 READING = "reading …"

@@ -288,7 +288,7 @@ class CatalogueScreen(BaseScreen):
 
     def action_train(self) -> None:
         if self.variant is not None:
-            from ..launch.form import LaunchRequest
+            from ..launch.form_values import LaunchRequest
 
             marked = tuple(self.catalogue_list.marked)
             networks = marked if self.variant.name in marked else (self.variant.name,)

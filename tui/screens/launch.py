@@ -25,7 +25,7 @@ from ..core.key_bindings import Command
 from ..core.messages import DevicesFound, FolderRead
 from ..launch import commands, explained, form, hints, resolved, values
 from ..launch.commands import Device
-from ..launch.form import Filled, FormField, LaunchForm, LaunchRequest
+from ..launch.form_values import Filled, FormField, LaunchForm, LaunchRequest
 from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
 from .launch_commands import LaunchCommands
@@ -45,7 +45,7 @@ class LaunchScreen(LaunchCommands):
 
     BINDINGS: ClassVar = key_bindings.bindings("launch")
     PLACES: ClassVar = ("launch", "dialog")
-    TERMS: ClassVar = ("✗", *form.TITLES)
+    TERMS: ClassVar = ("✗", "!", *form.TITLES)
 
     def __init__(self, request: LaunchRequest) -> None:
         super().__init__()

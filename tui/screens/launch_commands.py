@@ -15,7 +15,7 @@ from ..core.messages import PlanRead, TrainLogged, TrainRefused, TrainStarted
 from ..core.protocol import AppProtocol
 from ..launch import commands, form, hints
 from ..launch.commands import CommandCall, LaunchCommand, Preview
-from ..launch.form import Filled, LaunchForm
+from ..launch.form_values import Filled, LaunchForm
 from .dialog import Dialog
 
 DELAY_S = 0.7

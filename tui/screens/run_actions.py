@@ -14,7 +14,7 @@ from ...models.catalogue import registry
 from ...trainer.runs.annotations import Notes
 from ...trainer.runs.run import RunSnapshot
 from ..core.messages import RunCommandDone
-from ..launch.form import LaunchRequest
+from ..launch.form_values import LaunchRequest
 from ..runs import actions
 from ..runs.actions import Outcome
 from .base import BaseScreen
