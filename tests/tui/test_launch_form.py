@@ -15,7 +15,7 @@ from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.config import recipe
 from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.planning import planner
-from cnn_explorer.tui.launch import commands, explained, hints, resolved
+from cnn_explorer.tui.launch import commands, explained, hints, resolved, values
 from cnn_explorer.tui.launch import form as form_module
 from cnn_explorer.tui.launch.commands import CommandOutcome, LaunchCommand, Preview
 from cnn_explorer.tui.launch.form import LaunchForm, LaunchRequest, fill, settings
@@ -292,6 +292,26 @@ async def test_what_the_command_refuses_stands_at_its_setting(
     assert hints.refused(Preview(problem="no colon")) == ("", "") == hints.refused(Preview(PLAN))
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (
+            "'x' is unknown; `cnn-explorer list` names them all",
+            "'x' is unknown; the list of architectures has them all",
+        ),
+        (
+            "--set accumulate=4 works them off in parts, or --stem small",
+            "accumulate 4 works them off in parts, or stem small",
+        ),
+        ("give --batch-size or --recipe", "give batch size or recipe"),
+        ("--no-such-option stays", "--no-such-option stays"),
+    ],
+)
+def test_what_the_command_says_is_told_in_the_words_of_the_app(told: str, words: str) -> None:
+    assert values.in_app(told) == words
+    assert words in hints.estimate(Preview(PLAN | {"warnings": [told]}))
+
+
 # Wrong and absurd values
 
 
@@ -364,8 +384,8 @@ def test_what_the_form_takes_the_start_takes_too(key: str, home: Path) -> None:
             planner.plan(form_module.request(made), lambda line: None)
         elif key in filled.problems:
             with pytest.raises(UsageError):
-                values = form_module.definition(key).parse(typed)
-                planner.plan(TrainRequest.of("lenet5", **{key: values}), lambda line: None)
+                value = form_module.definition(key).parse(typed)
+                planner.plan(TrainRequest.of("lenet5", **{key: value}), lambda line: None)
     names = ("preset", "stem", "precision", "optimizer", "schedule")
     assert taken or key in names, "of the others some value is right"
 

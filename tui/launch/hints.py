@@ -66,7 +66,7 @@ def estimate(preview: Preview) -> str:
     if len(found) > 1 and None not in seconds:
         lines.append(f"          {duration(sum(filter(None, seconds)))} for all {len(found)}")
     warnings = [text for plan in found for text in plan.get("warnings", ()) if isinstance(text, str)]
-    return "\n".join([*lines, *(f"warning   {text}" for text in warnings)])
+    return "\n".join([*lines, *(f"warning   {in_app(text)}" for text in warnings)])
 
 
 def _part(plan: dict[str, Any], key: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from ...errors import UsageError
@@ -16,6 +17,8 @@ from ...trainer.data import dataset_info, split
 
 AUTO = "auto"
 LONGEST_GIVEN = 40
+ASSIGNED = re.compile(r"--set ([a-z_]+)=([^\s,;]+)")
+OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 USUAL = {"seed": "0"} | {key: f"{getattr(CheckpointPolicy, key):g}" for key in checkpoint_policy.KEYS}
 """What stands in the form where nothing is said, if it is not "auto"."""
 
@@ -49,8 +52,16 @@ def told(key: str, error: UsageError) -> str:
 
 
 def in_app(words: str) -> str:
-    """Return what is said of a wrong name, in the words of the app, which has a list of all networks itself."""
-    return words.replace(registry.NAMES_THEM_ALL, "the list of architectures has them all")
+    """Return what the command says in the words of the app: it has a list of all networks, and settings for options."""
+    words = words.replace(registry.NAMES_THEM_ALL, "the list of architectures has them all")
+    words = ASSIGNED.sub(lambda found: f"{_words_of(found[1], found[1])} {found[2]}", words)
+    return OPTION.sub(lambda found: _words_of(found[1], found[0]), words)
+
+
+def _words_of(name: str, otherwise: str) -> str:
+    """Return what the form calls a setting."""
+    defined = all_settings().get(key_of(name))
+    return defined[1].words if defined is not None else otherwise
 
 
 def wrong(key: str, text: str) -> str:

@@ -16,6 +16,7 @@ from ..core.protocol import AppProtocol
 from ..launch import commands, form, hints
 from ..launch.commands import CommandCall, LaunchCommand, Preview
 from ..launch.form_values import Filled, LaunchForm
+from ..launch.values import in_app
 from .dialog import Dialog
 
 DELAY_S = 0.7
@@ -131,5 +132,5 @@ class LaunchCommands(Dialog[tuple[str, ...]]):
 
     def on_train_refused(self, message: TrainRefused) -> None:
         self._start_call = None
-        self.query_one("#outcome", Static).update(message.problem)
+        self.query_one("#outcome", Static).update(in_app(message.problem))
         self.plan_later()
