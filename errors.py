@@ -37,15 +37,25 @@ def with_article(word: str) -> str:
     return f"{'an' if vowel else 'a'} {word}"
 
 
+SURE = 0.6
+"""From this likeness on a name is taken for a misspelt one, however it begins."""
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return the choice most like ``name``, as words for a hint: ``did you mean 'resnet18'?`` or the list of choices."""
     known = sorted(choices)
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.55)
+    close = [match for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.55) if _alike(name, match)]
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
     if len(known) <= 12:
         return "choose one of " + ", ".join(known)
     return ""
+
+
+def _alike(name: str, match: str) -> bool:
+    """Return whether a match of few letters begins as the name does: 'abc' does not mean 'lamb'."""
+    ratio = difflib.SequenceMatcher(None, name.lower(), match).ratio()
+    return ratio >= SURE or name[:1].lower() == match[:1]
 
 
 def nearest_or_all(name: str, choices: Iterable[str]) -> str:

@@ -44,7 +44,8 @@ from .worker.requests import Questions
 
 if TYPE_CHECKING:
     from .charts.followers import Followers
-    from .launch.form import LaunchRequest
+    from .launch.form_values import LaunchRequest
+    from .launch.kept_forms import KeptForms
     from .networks.pages import Hit, Page
     from .networks.quiz import Question
 
@@ -86,6 +87,7 @@ class ExplorerApp(App[None]):
             self.saved_state.view = next(iter(catalogue_list.VIEWS))
         self.runs: tuple[RunSnapshot, ...] = ()
         self.runs_problem = ""
+        self.runs_are_read = False
         self.run_selection = RunSelection(self.saved_state.marked, self.saved_state.pinned)
         self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)
         self.questions = Questions(self.helper)
@@ -99,6 +101,13 @@ class ExplorerApp(App[None]):
 
         return Followers()
 
+    @cached_property
+    def kept_forms(self) -> KeptForms:
+        """The changes of training forms that were left; the first screen needs none."""
+        from .launch.kept_forms import KeptForms
+
+        return KeptForms()
+
     # Start and end
 
     def on_mount(self) -> None:
@@ -107,14 +116,14 @@ class ExplorerApp(App[None]):
         themes.register(self)
         self.theme = self._first_theme()
         self.push_screen(CatalogueScreen(), callback=None)
+        if self.saved_state.screen == "runs":
+            self.action_show_runs()
         self.call_after_refresh(self._begin_background)
 
     def _begin_background(self) -> None:
         self.watch_runs()
         self.set_timer(HELPER_AFTER_S, self.helper.start)
         self.set_interval(5.0, self.helper.check)
-        if self.saved_state.screen == "runs":
-            self.action_show_runs()
 
     @work(thread=True, exclusive=True, group="runs", exit_on_error=False, description="watches the runs folder")
     def watch_runs(self) -> None:
@@ -174,7 +183,7 @@ class ExplorerApp(App[None]):
         self.post_message(RunsRead(runs, problem))
 
     def on_runs_read(self, message: RunsRead) -> None:
-        before = self.runs
+        before, self.runs_are_read = self.runs, True
         self.runs, self.runs_problem = message.runs, message.problem
         for screen in self.base_screens:
             screen.runs_changed(self.runs)

@@ -221,6 +221,9 @@ def tagged(tag: str | None, field: str) -> list[Variant]:
     return [variant for variant in variants().values() if tag is None or tag in variant.tags]
 
 
+NAMES_THEM_ALL = "`cnn-explorer list` names them all"
+
+
 @cache
 def _aliases() -> dict[str, str]:
     names: dict[str, str] = {}
@@ -245,7 +248,7 @@ def find(name: str) -> Variant:
     for candidate in (plain, plain.replace("_", "")):
         if candidate in known:
             return variants()[known[candidate]]
-    hint = ("is unknown;", nearest(plain, known), "`cnn-explorer list` names them all")
+    hint = ("is unknown;", nearest(plain, known), NAMES_THEM_ALL)
     raise UsageError("network", name, " ".join(filter(None, hint)))
 
 

@@ -87,3 +87,14 @@ def test_a_whole_recipe_takes_the_place_of_the_note_and_allows_no_other_recipe()
     ]
     with pytest.raises(UsageError, match=r"recipe: 'speedrun' and e\.toml, which holds a whole recipe, contradict"):
         Asked(preset, run).recipe_layers(NOTE, None)
+
+
+def test_an_unusual_value_is_told_once_for_request_and_file_and_never_for_a_run_that_is_repeated() -> None:
+    file = file_of("lenet5", lr=1e8, weight_decay=1e9)
+    lines = Asked(TrainRequest.of(lr=1e9, epochs=3), file).unusual()
+    assert lines == [
+        "lr 1e+09 is unusual; people train with 1e-06 to 10",
+        "weight-decay 1e+09 is unusual; people train with at most 1",
+    ]
+    assert Asked(TrainRequest.of(lr=0.1), file_of("lenet5", lr=1e8)).unusual() == []
+    assert Asked(TrainRequest(), dataclasses.replace(file, complete=True)).unusual() == []

@@ -188,3 +188,11 @@ def test_bf16_is_known_from_the_words_of_the_processor(
     (tmp_path / "cpuinfo").write_text(f"processor : 0\n{text}")
     monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
     assert hardware.has_bf16(torch.device("cpu")) is able
+
+
+def test_a_rate_with_which_nobody_trains_is_told(home: Path) -> None:
+    said: list[str] = []
+    plan = planner.plan(asked(recipe={"lr": 1e9}), said.append)
+    assert "lr 1e+09 is unusual; people train with 1e-06 to 10" in said
+    assert "lr 1e+09 is unusual; people train with 1e-06 to 10" in plan.remarks
+    assert not any("unusual" in line for line in planned(recipe={"lr": 0.5}).remarks)

@@ -14,8 +14,10 @@ from cnn_explorer.cli import train_options
 from cnn_explorer.cli.train_command import TrainCommand
 from cnn_explorer.cli.train_options import options_of, request_of
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.common.value_checks import Rule
+from cnn_explorer.trainer.common.value_checks import LARGEST, Rule
 from cnn_explorer.trainer.config import config_file, recipe
+from cnn_explorer.trainer.config.checkpoint_policy import CheckpointPolicy
+from cnn_explorer.trainer.config.engine_config import Engine
 from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.request import TrainRequest, all_settings, of_groups
 from cnn_explorer.trainer.config.setting import GROUPS, RECIPE, Needs, Setting, setting, settings_of, without_effect
@@ -69,8 +71,8 @@ def values_of(defined: Setting) -> st.SearchStrategy:
     rule = defined.rule
     low, high = max(rule.low, rule.above), min(rule.high, rule.below)
     number = st.floats(
-        None if low < -1e300 else low,
-        None if high > 1e300 else high,
+        max(low, -LARGEST),
+        min(high, LARGEST),
         exclude_min=rule.above > -1e300,
         exclude_max=rule.below < 1e300,
         allow_nan=False,
@@ -106,6 +108,42 @@ def test_a_request_survives_its_words(networks: list[str], values: dict[str, Any
     request = TrainRequest.of(*networks, **values)
     assert {defined.key: value for defined, value in request.values()} == values
     assert request_of_words(request.to_argv()[1:]) == request
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("lr", 1e9, "1e+09 is unusual; people train with 1e-06 to 10"),
+        ("lr", 1e-9, "1e-09 is unusual; people train with 1e-06 to 10"),
+        ("lr", 0.1, ""),
+        ("weight_decay", 1e9, "1e+09 is unusual; people train with at most 1"),
+        ("weight_decay", 0.0, ""),
+        ("clip_norm", 0.0, ""),
+        ("class_weights", (1.0, 5000.0), "5,000 is unusual; people train with 0.001 to 1,000"),
+        ("class_weights", "balanced", ""),
+        ("image_size", 30_000, "30,000 is unusual; people train with at most 1,024"),
+        ("minutes", 5.0, ""),
+    ],
+)
+def test_a_value_with_which_nobody_trains_is_remarked_on(key: str, value: Any, words: str) -> None:
+    assert all_settings()[key][1].unusual(value) == words
+
+
+@pytest.mark.parametrize("defined", SETTINGS, ids=lambda defined: defined.key)
+def test_no_default_is_unusual(defined: Setting) -> None:
+    kind = next(
+        kind
+        for kind in (Recipe, Engine, CheckpointPolicy)
+        if defined.key in settings_of(kind) or kind is CheckpointPolicy
+    )
+    assert defined.unusual(getattr(kind, defined.key, None)) == ""
+
+
+def test_numbers_beyond_single_precision_are_refused() -> None:
+    for key in ("lr", "weight_decay", "eps", "class_weights"):
+        value = (1e300,) if key == "class_weights" else 1e300
+        with pytest.raises(UsageError, match="must be at most 1e\\+30"):
+            all_settings()[key][1].check(value)
 
 
 def test_a_request_for_nothing_asks_for_nothing() -> None:

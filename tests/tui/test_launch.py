@@ -21,7 +21,6 @@ from cnn_explorer.tui.launch import form as form_module
 from cnn_explorer.tui.launch.commands import CommandCall, CommandOutcome, Device, LaunchCommand, Preview
 from cnn_explorer.tui.launch.form import LaunchForm, LaunchRequest, fill, settings, words
 from cnn_explorer.tui.launch.values import stepped
-from cnn_explorer.tui.screens.launch import LaunchScreen
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets.loss_chart import LossChart
@@ -29,20 +28,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rich.markup import escape
+from support.launch_form import PLAN, RUN, answered, open_launch, said, type_value
 from support.patience import PATIENCE_S
 from support.training import request_of_words
 from support.tui import FakeRun, catalogue, make_app, screen_text, until
-from textual.pilot import Pilot
-from textual.widgets import Input, Static
 
 SIZE = (100, 30)
-RUN = "20261120-143022-lenet5-digits-7f3a"
-PLAN = {
-    "schema": 1,
-    "engine": {"device": "cpu", "precision": "fp32", "channels_last": True, "compile": False},
-    "estimate": {"seconds_per_epoch": 4.25, "seconds": 130.0, "images_per_s": 15030.0, "memory": 2048},
-    "warnings": ["an epoch takes hours; the small stem does not"],
-}
 
 
 def form(*networks: str, dataset: str = "digits", **changed: str) -> LaunchForm:
@@ -88,12 +79,19 @@ def test_settings_without_an_effect_are_left_out(tmp_path: Path) -> None:
         ("lr", "-3", "must be above 0"),
         ("lr", "fast", "must be a number"),
         ("epochs", "2.5", "must be a whole number"),
-        ("optimizer", "sdg", "did you mean 'sgd'"),
+        ("optimizer", "sdg", "'sdg' is unknown; did you mean 'sgd'"),
+        ("optimizer", "abc", "'abc' is unknown; choose one of adam, adamw, lamb"),
+        ("lr", "1e300", "1e+300 must be at most 1e+30"),
+        ("class_weights", "1,2", "1, 2 must be 10 numbers, one for each class"),
+        ("class_weights", "1,2,3,4,5,6,7,8,9,0", "0 must be above 0"),
+        ("layer_decay", "0.5", "0.5 needs weights to begin with: pretrained, init-from or grow-from"),
+        ("betas", "0.9", "must be a list of 2 numbers"),
         ("augment", "crop, flop", "did you mean 'flip'"),
         ("augment", "crop, translate", "shifts twice"),
         ("batch_size", "99999", "the largest that works is 1294"),
-        ("nesterov", "perhaps", "must be true or false"),
+        ("nesterov", "perhaps", "'perhaps' must be yes or no"),
         ("networks", "lenet6", "or 'lenet5'"),
+        ("networks", "qqqq", "'qqqq' is unknown; the list of architectures has them all"),
         ("dataset", "mnits", "did you mean 'mnist'"),
         ("dataset", "folder:", "which folder?"),
         ("seed", "-1", "at least 0"),
@@ -102,7 +100,7 @@ def test_settings_without_an_effect_are_left_out(tmp_path: Path) -> None:
         ("device", "gpu", "there are auto, cpu"),
         ("precision", "bf61", "did you mean 'bf16'"),
         ("preset", "sprint", "did you mean 'speedrun'"),
-        ("compile", "maybe", "must be true or false"),
+        ("compile", "maybe", "'maybe' must be yes or no"),
         ("freeze", "bone", "did you mean 'none'"),
         ("stem", "big", "choose one of"),
         ("threads", "0", "at least 1"),
@@ -335,40 +333,8 @@ def test_the_form_needs_no_torch() -> None:
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> list[LaunchCommand]:
-    """Requests that would have been started; each gives the id RUN. Plans are answered at once."""
-    started: list[LaunchCommand] = []
-
-    def call_start(request: LaunchCommand, hear) -> CommandCall:
-        started.append(request)
-        return CommandCall([])
-
-    monkeypatch.setattr(commands, "call_start", call_start)
-    monkeypatch.setattr(commands, "call_plan", lambda request: CommandCall([]))
-    monkeypatch.setattr(commands, "start", lambda call: CommandOutcome((RUN,)))
-    monkeypatch.setattr(commands, "plan", lambda call: Preview(PLAN))
-    monkeypatch.setattr(commands, "devices", lambda: (Device("cuda:0", "a GPU, 20 GiB free, nobody uses it"),))
-    return started
-
-
-async def open_launch(pilot: Pilot) -> LaunchScreen:
-    await pilot.press("t")
-    screen = pilot.app.screen
-    assert isinstance(screen, LaunchScreen)
-    await until(pilot, lambda: screen.table.rows)
-    return screen
-
-
-async def type_value(pilot: Pilot, screen: LaunchScreen, key: str, text: str) -> None:
-    assert screen.table.go_to(key)
-    await pilot.press("enter")
-    entry = screen.query_one("#entry", Input)
-    assert entry.has_focus
-    entry.value = ""
-    await pilot.press(*text)
-
-
-def said(screen: LaunchScreen, name: str) -> str:
-    return str(screen.query_one(name, Static).render())
+    """Requests that would have been started."""
+    return answered(monkeypatch)
 
 
 async def test_a_run_is_started_as_it_is_and_shown(tmp_path: Path, requests: list[LaunchCommand]) -> None:
@@ -405,7 +371,7 @@ async def test_settings_are_changed_typed_and_taken_back(tmp_path: Path, request
         await pilot.press("-", "-", "delete")
         assert screen.form.dataset == "digits"
         await type_value(pilot, screen, "lr", "0.x")
-        assert "lr: must be a number" in said(screen, "#entry-problem")
+        assert "lr: '0.x' must be a number" in said(screen, "#entry-problem")
         await pilot.press("backspace", *"25", "enter")
         assert not said(screen, "#entry-problem") and screen.table.has_focus
         await pilot.press("v")

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from cnn_explorer.trainer.config.request import all_settings
 from cnn_explorer.trainer.runs.annotations import Notes, read_notes, write_notes
 from cnn_explorer.trainer.runs.reader import list_runs, read_run
 from cnn_explorer.trainer.runs.run import RunSnapshot
@@ -162,6 +163,34 @@ def test_setup_names_everything_and_every_file(tmp_path: Path) -> None:
     assert rows["images"] == "123,456" and rows["weights source"] == "torchvision"
     assert str(tmp_path / NAMES[0] / "checkpoints/best.pt") in rows["best.pt"]
     assert run_page.setup(run_of())[0] == ("run", "")
+
+
+def test_setup_has_the_names_of_the_form_and_leaves_out_what_changes_nothing() -> None:
+    recipe = {
+        "optimizer": "sgd",
+        "momentum": 0.9,
+        "betas": [0.9, 0.999],
+        "eps": 1e-8,
+        "tta": "flip",
+        "augment": ["cutout"],
+    }
+    config = {
+        "network": {"in_channels": 1, "num_classes": 10, "image_size": 28, "stem": "small"},
+        "data": {"name": "digits", "validation": 144, "held_out": 0.1, "train": 1294},
+        "recipe": recipe | {"cutout_size": 8, "crop_padding": 4, "rest_lr": 0.1},
+        "engine": {"channels_last": True},
+        "checkpoints": {"minutes": 5.0, "keep": 2},
+    }
+    run = RunSnapshot(NAMES[0], Path("/runs") / NAMES[0], config, {}, Notes(), "finished")
+    rows = dict(run_page.setup(run))
+    assert not {"betas", "eps", "crop padding", "AdamW lr", "rest lr"} & rows.keys()
+    assert (rows["momentum"], rows["cutout size"]) == ("0.9", "8")
+    settings = ("image_size", "stem", "dataset", "validation", "tta", "augment", "channels_last", "minutes", "keep")
+    assert {all_settings()[key][1].words for key in settings} <= rows.keys()
+    assert (rows["validation split"], rows["validation images"], rows["classes"]) == ("0.1", "144", "10")
+    config["recipe"] = recipe | {"optimizer": "adamw"}
+    rows = dict(run_page.setup(RunSnapshot(NAMES[0], Path("/runs"), config, {}, Notes(), "finished")))
+    assert "betas" in rows and "momentum" not in rows
 
 
 CONFUSION = {"per_class": [0.9, 0.5, None], "confusion": [[9, 1, 0], [3, 5, 2], [0, 0, 0]]}

@@ -19,7 +19,7 @@ from cnn_explorer.tui.charts.view import ChartedRun
 from cnn_explorer.tui.core.saved_state import SavedState
 from cnn_explorer.tui.launch import commands
 from cnn_explorer.tui.runs.machine import Readings, Sample, Sampler
-from cnn_explorer.tui.screens import launch
+from cnn_explorer.tui.screens import launch_commands
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
@@ -97,7 +97,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(tmp_path / "none.toml"))
     monkeypatch.chdir(tmp_path)
     # Neither this machine's speed nor its GPUs belong into an image.
-    monkeypatch.setattr(launch, "DELAY_S", 600.0)
+    monkeypatch.setattr(launch_commands, "DELAY_S", 600.0)
     monkeypatch.setattr(commands, "devices", lambda: ())
     run = FakeRun(Path("runs"), "20261120-143022-first_a-digits-7f3a", "finished", network="first_a")
     run.curve(300)

@@ -8,12 +8,18 @@ from pathlib import Path
 
 from ...errors import UsageError, nearest
 
+LARGEST = 1e30
+"""Of numbers that are no whole ones: single precision computes with nothing much larger."""
+LONG_NUMBER = 1e9
+"""From here on a number is written as 1e+09, and not with all its digits."""
+
 
 @dataclass(frozen=True)
 class Rule:
     """What a field takes: one of ``choices``, or numbers from ``low`` to ``high`` (``above``, ``below``: these excluded).
 
     ``length`` is that of a list, where it is fixed. ``or_numbers``: a list of numbers may stand in the place of a choice.
+    ``usual`` are the smallest and the largest number that people train with; others are taken, and remarked on.
     """
 
     low: float = -math.inf
@@ -23,12 +29,23 @@ class Rule:
     choices: tuple[str, ...] = ()
     length: int | None = None
     or_numbers: bool = False
+    usual: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def words(self) -> str:
         """The bounds as words: ``at least 0 and below 1``; "" where there are none."""
         bounds = (("at least", self.low), ("above", self.above), ("at most", self.high), ("below", self.below))
         return " and ".join(f"{word} {_plain(bound)}" for word, bound in bounds if math.isfinite(bound))
+
+    def unusual(self, value: object) -> str:
+        """Return what is unusual about a value that the field takes: ``1e+09 is unusual; people train with at most 1``."""
+        numbers = value if isinstance(value, tuple | list) else (value,)
+        low, high = self.usual
+        for number in numbers:
+            if isinstance(number, int | float) and number != 0 and not low <= number <= high:
+                span = f"{_plain(low)} to {_plain(high)}" if low > 0 else f"at most {_plain(high)}"
+                return f"{_plain(number)} is unusual; people train with {span}"
+        return ""
 
 
 def checked(name: str, value: object, rule: Rule, kind: type, unit: str = "") -> object:
@@ -83,6 +100,8 @@ def _number(name: str, value: object, rule: Rule, kind: type, unit: str = "") ->
         raise UsageError(name, value, f"must be {wanted}")
     if not _finite(value):
         raise UsageError(name, value, "must be finite")
+    if kind is float and abs(value) > LARGEST:
+        raise UsageError(name, value, f"must be at most {_plain(LARGEST)}")
     if kind is int and value != int(value):
         raise UsageError(name, value, f"must be {wanted}")
     if value <= rule.above or value >= rule.below or not rule.low <= value <= rule.high:
@@ -105,7 +124,7 @@ def _choices_hint(given: str, rule: Rule) -> str:
 
 
 def _plain(bound: float) -> str:
-    """Return a bound as it is written by hand: 1,000,000, not 1e+06, and 2^63."""
+    """Return a number as it is written by hand: 1,000,000, not 1e+06, and 2^63."""
     if bound == 2**63:
         return "2^63"
-    return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"
+    return f"{int(bound):,}" if bound == int(bound) and abs(bound) < LONG_NUMBER else f"{bound:g}"

@@ -13,6 +13,8 @@ from .setting import ENGINE, setting, settings_of
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 MOST_THREADS = 4096
+TIMED_AT_START = "is done when the run starts"
+"""Why a plan has no calibration of a run whose start makes one."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ class Recipe:
     optimizer: str = setting(
         "sgd", "Algorithm that updates the weights.", RECIPE, Rule(choices=OPTIMIZERS), page="optimisers"
     )
-    lr: float = setting(0.05, "Learning rate at its peak.", RECIPE, Rule(above=0), page="learning-rate")
+    lr: float = setting(
+        0.05, "Learning rate at its peak.", RECIPE, Rule(above=0, usual=(1e-6, 10)), page="learning-rate"
+    )
     momentum: float = setting(
         0.9,
         "Part of the previous step that is kept.",
@@ -69,7 +71,7 @@ class Recipe:
         1e-8,
         "Number added to the denominator of a step.",
         RECIPE,
-        Rule(above=0),
+        Rule(above=0, usual=(1e-12, 1)),
         needs=_optimizer("adam", "adamw", "rmsprop", "lamb", "muon"),
         page="optimisers",
     )
@@ -77,14 +79,14 @@ class Recipe:
         5e-4,
         "How strongly the weights are pulled towards 0; norms, biases, tokens and scales are left alone.",
         RECIPE,
-        Rule(low=0),
+        Rule(low=0, usual=(0, 1)),
         page="overfitting",
     )
     adamw_lr: float = setting(
         1e-3,
         "Peak learning rate of the parameters that Muon leaves to AdamW.",
         RECIPE,
-        Rule(above=0),
+        Rule(above=0, usual=(1e-6, 1)),
         needs=_optimizer("muon"),
         page="optimisers",
         aliases=("rest-lr",),
@@ -92,10 +94,20 @@ class Recipe:
         title="AdamW lr",
     )
     sam: str = setting(
-        "none", "Look for flat minima, which takes two passes per step.", RECIPE, Rule(choices=SHARPNESS), title="SAM"
+        "none",
+        "Look for flat minima, which takes two passes per step.",
+        RECIPE,
+        Rule(choices=SHARPNESS),
+        page="optimisers",
+        title="SAM",
     )
     rho: float = setting(
-        0.05, "Radius of the neighbourhood that SAM looks at.", RECIPE, Rule(above=0), needs=Needs("sam", SHARPNESS[1:])
+        0.05,
+        "Radius of the neighbourhood that SAM looks at.",
+        RECIPE,
+        Rule(above=0, usual=(1e-4, 10)),
+        needs=Needs("sam", SHARPNESS[1:]),
+        page="optimisers",
     )
     schedule: str = setting(
         "one-cycle",
@@ -128,7 +140,9 @@ class Recipe:
         needs=Needs("schedule", ("step",)),
         page="learning-rate",
     )
-    epochs: int = setting(20, "Passes over the training images.", RECIPE, Rule(low=1, high=10**6), page="overfitting")
+    epochs: int = setting(
+        20, "Passes over the training images.", RECIPE, Rule(low=1, high=10**6, usual=(0, 5000)), page="overfitting"
+    )
     batch_size: int = setting(
         128, "Images per step; images that fill no batch wait for the next epoch.", RECIPE, Rule(low=1), unit="images"
     )
@@ -146,7 +160,7 @@ class Recipe:
         "none",
         "Weight of each class in the loss; balanced gives all classes equal shares.",
         RECIPE,
-        Rule(choices=BALANCE, above=0, or_numbers=True),
+        Rule(choices=BALANCE, above=0, usual=(0.001, 1000), or_numbers=True),
         page="class-imbalance",
     )
     sampling: str = setting(
@@ -157,7 +171,11 @@ class Recipe:
         page="class-imbalance",
     )
     clip_norm: float = setting(
-        0.0, "Largest norm of the gradient; 0 leaves it as it is.", RECIPE, Rule(low=0), page="vanishing-gradients"
+        0.0,
+        "Largest norm of the gradient; 0 leaves it as it is.",
+        RECIPE,
+        Rule(low=0, usual=(0.001, 1000)),
+        page="vanishing-gradients",
     )
     ema: float = setting(
         0.0,
@@ -180,6 +198,7 @@ class Recipe:
         Rule(low=1, high=64),
         unit="pixels",
         needs=_augment("crop"),
+        page="overfitting",
     )
     translate_pixels: int = setting(
         2,
@@ -188,12 +207,24 @@ class Recipe:
         Rule(low=1, high=64),
         unit="pixels",
         needs=_augment("translate"),
+        page="overfitting",
     )
     cutout_size: int = setting(
-        8, "Side of the square that cutout blanks.", RECIPE, Rule(low=1), unit="pixels", needs=_augment("cutout")
+        8,
+        "Side of the square that cutout blanks.",
+        RECIPE,
+        Rule(low=1, usual=(0, 512)),
+        unit="pixels",
+        needs=_augment("cutout"),
+        page="overfitting",
     )
     jitter_strength: float = setting(
-        0.4, "How strongly jitter changes the colours.", RECIPE, Rule(above=0, high=1), needs=_augment("jitter")
+        0.4,
+        "How strongly jitter changes the colours.",
+        RECIPE,
+        Rule(above=0, high=1),
+        needs=_augment("jitter"),
+        page="overfitting",
     )
     randaugment_strength: float = setting(
         0.5,
@@ -201,6 +232,7 @@ class Recipe:
         RECIPE,
         Rule(above=0, high=1),
         needs=_augment("randaugment"),
+        page="overfitting",
         title="RandAugment strength",
     )
     tta: str = setting(

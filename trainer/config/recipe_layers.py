@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import UsageError, nearest
 from ..data import dataset_info
-from .recipe import FIELDS, FLIPS, Recipe, check, check_together, field_name, renamed
+from .recipe import FIELDS, FLIPS, OF_BACKBONE, Recipe, check, check_together, field_name, renamed
 from .setting import without_effect
 
 MIRRORED_MEANS_SOMETHING_ELSE = ("digits", "mnist")
@@ -143,6 +143,14 @@ def refused(resolved: Resolved, key: str, hint: str) -> UsageError:
     value = getattr(resolved.recipe, key)
     name = field_name(key, resolved.origins[key])
     return UsageError(name, list(value) if isinstance(value, tuple) else value, hint)
+
+
+def check_backbone(recipe: Recipe) -> None:
+    """Raise UsageError where a recipe without weights to begin with freezes or slows down loaded ones."""
+    for key in OF_BACKBONE:
+        if getattr(recipe, key) != getattr(Recipe, key):
+            hint = "needs weights to begin with: pretrained, init-from or grow-from"
+            raise UsageError(field_name(key, ""), getattr(recipe, key), hint)
 
 
 def check_classes(resolved: Resolved, classes: Sequence[str]) -> None:

@@ -90,6 +90,10 @@ class Setting:
         name = f"{origin}: {self.key}" if origin else self.name
         return checked(name, value, self.rule, self.kind, self.unit)
 
+    def unusual(self, value: object) -> str:
+        """Return what is unusual about a value that the setting takes; "" where nothing is."""
+        return self.rule.unusual(value)
+
     def parse(self, text: str) -> object:
         """Return a typed text in the type of the setting as far as it can be read so; `check` refuses the rest."""
         if self.kind is bool:

@@ -99,6 +99,16 @@ class Asked:
         """How often checkpoints are written. UsageError for a value of a run.json that cannot be."""
         return checkpoint_policy.from_dict({**self.file.checkpoints.values, **self.request.checkpoints.values})
 
+    def unusual(self) -> list[str]:
+        """Return a line for each value with which hardly anybody trains. Those of a run.json were told when it began."""
+        told = (
+            {}
+            if self.file.complete
+            else {defined.name: defined.unusual(value) for defined, value in self.file.values()}
+        )
+        told |= {defined.name: defined.unusual(value) for defined, value in self.request.values()}
+        return [f"{name} {words}" for name, words in told.items() if words]
+
     def recipe_layers(self, of_note: RecipeLayer, fine_tuning: RecipeLayer | None) -> list[RecipeLayer]:
         """Return the layers of the recipe, the strongest last; a run.json is complete, so the note does not count."""
         layers = [] if self.file.complete else [of_note]

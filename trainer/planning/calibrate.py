@@ -18,6 +18,7 @@ import torch
 
 from ..common.out_of_memory import release
 from ..common.progress import Log
+from ..config.engine_config import TIMED_AT_START
 from ..config.run_config import RunConfig
 from ..devices import hardware
 from . import calibration_store, estimate
@@ -136,7 +137,7 @@ def _refusal(forecast: Forecast, options: list, *, forced: bool, measure: bool) 
     cost = len(options) * (SETTING_UP_S + 2 * (ROUNDS + 1) * max(BLOCK_S, forecast.timing.step_s))
     if cost > MIN_SPEEDUP * found.seconds:
         return "the run is too short for it to pay"
-    return "" if measure else "is done when the run starts"
+    return "" if measure else TIMED_AT_START
 
 
 def _try_all(plan: Plan, forecast: Forecast, options: list[dict[str, object]]) -> list[Candidate]:

@@ -63,6 +63,8 @@ def plan(request: TrainRequest, log: Log, share: MachineShare = MachineShare()) 
         log(line)
 
     asked = Asked(request, read_file(request, remark))
+    for line in asked.unusual():
+        remark(line)
     return dataclasses.replace(_resolve(asked, share, remark), remarks=tuple(remarks))
 
 

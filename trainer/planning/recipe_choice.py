@@ -10,7 +10,6 @@ from ..config.recipe_layers import RecipeLayer, Resolved
 from ..config.run_config import NetworkConfig
 from ..config.weights_source import FINE_TUNING, GROWN
 from ..data.datasets import DataSet
-from ..weights import initialise
 from ..weights.initialise import Source
 from . import engine_choice
 from .asked import Asked
@@ -28,7 +27,8 @@ def choose(asked: Asked, dataset: str, variant: Variant, source: Source | None, 
         RecipeLayer("fine-tuning", FINE_TUNING, general=True) if fine_tuning else None,
     )
     resolved = recipe_layers.resolve(dataset, layers)
-    initialise.check_backbone(resolved.recipe, source)
+    if source is None:
+        recipe_layers.check_backbone(resolved.recipe)
     for line in recipe_layers.remarks(resolved, flags_only=asked.file.complete):
         log(line)
     return resolved

@@ -19,7 +19,7 @@ from ...errors import UsageError, WorkError
 from ...models.anatomy.saved_weights import transplant
 from ...models.catalogue import registry
 from ...models.own import outside
-from ..config.recipe import OF_BACKBONE, Recipe, field_name
+from ..config.recipe import Recipe
 from ..config.run_config import NetworkConfig
 from ..config.weights_source import FILE, GROWN, TORCHVISION, InitialWeights, WeightsRequest
 from ..runs import ids
@@ -136,14 +136,6 @@ def stem_and_size_of(source: Source | None, stem: str, size: int | None) -> tupl
     if source.published is not None and stem == "small":
         raise UsageError("stem", stem, f"has no published weights; {source.name} are of the paper's stem, imagenet")
     return source.stem if stem == "auto" and source.stem else stem, size or source.size
-
-
-def check_backbone(chosen: Recipe, source: Source | None) -> None:
-    """Raise UsageError for a recipe that freezes or slows down loaded weights where there are none."""
-    for key in OF_BACKBONE:
-        if source is None and getattr(chosen, key) != getattr(Recipe, key):
-            hint = "needs weights to begin with: --pretrained, --init-from or --grow-from"
-            raise UsageError(field_name(key, ""), getattr(chosen, key), hint)
 
 
 def with_weights(

@@ -6,8 +6,8 @@ A letter means the same wherever it works.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from textual.binding import Binding, BindingType
 
@@ -190,6 +190,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("minus", "change(-1)", "The value before", "bench"),
     Command("full_stop", "channel(1)", "The next output channel", "bench", "channel", rank=8),
     Command("comma", "channel(-1)", "The output channel before", "bench"),
+    # The line in which a list is filtered
+    Command("enter", "keep", "Keep the filter", "filter", "keep", rank=2, palette=False),
+    Command("escape", "drop", "Drop the filter", "filter", "drop", rank=3, palette=False),
+    Command("down", "move(1)", "Down in the list", "filter", "down", rank=4, palette=False),
+    Command("up", "move(-1)", "Up in the list", "filter", "up", rank=5, palette=False),
     # The list of runs
     Command("slash", "filter", "Filter the list as you type", "runs", "filter", rank=15),
     # Charts, wherever the focus is
@@ -298,11 +303,20 @@ COMMANDS: tuple[Command, ...] = (
         rank=2,
         palette=False,
     ),
+    Command("escape", "cancel", "Close; the changes are kept", "launch", "close", rank=2, palette=False),
     Command("enter", "type_value", "Type a value", "launch", "type", rank=1, palette=False),
     Command("plus,equals_sign,right", "change(1)", "The next value", "launch", "change", rank=2, palette=False),
     Command("minus,left", "change(-1)", "The value before", "launch", palette=False),
     Command(
         "delete,backspace", "reset", "Take the change of the setting back", "launch", "undo", rank=4, palette=False
+    ),
+    # The line of the form in which a value is typed
+    Command("enter", "submit", "Keep what was typed", "entry", "keep", rank=1, palette=False),
+    Command("escape", "cancel", "Take back what was typed", "entry", "take back", rank=2, palette=False),
+    # The form
+    Command("U", "reset_all", "Take all changes back", "launch", "undo all", rank=6, palette=False),
+    Command(
+        "i", "explain", "The page about this setting; escape comes back", "launch", "explain", rank=3, palette=False
     ),
     Command(
         "v", "everything", "All settings, or only those that have an effect", "launch", "all", rank=5, palette=False
@@ -324,6 +338,27 @@ def unshadowed(found: Iterable[Command], places: Sequence[str]) -> tuple[Command
             kept.remove(command)
         taken.update(command.keys.split(","))
     return tuple(kept)
+
+
+def while_typing(found: Iterable[Command], taken: Collection[str], places: Sequence[str]) -> tuple[Command, ...]:
+    """Return the commands that work while something is typed, with the keys that are left to them.
+
+    A key that types a letter does nothing else then, nor do those that the line takes for itself (``taken``), unless they
+    are commands of the line: those of ``places``.
+    """
+    kept = []
+    for command in found:
+        keys = [key for key in command.keys.split(",") if not _types(key) and key not in taken]
+        if command.where in places or command.priority:
+            kept.append(command)
+        elif keys:
+            kept.append(replace(command, keys=",".join(keys)))
+    return tuple(kept)
+
+
+def _types(key: str) -> bool:
+    """Return whether a key types a letter: ``t``, ``number_sign``, ``space``."""
+    return key == "space" or (key_name(key).isascii() and len(key_name(key)) == 1)
 
 
 def bindings(place: str, commands: Iterable[Command] = COMMANDS) -> list[BindingType]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from ...trainer.runs.run import RunSnapshot
-from ..launch.commands import Device, Preview
+from ..launch.commands import CommandCall, Device, Preview
 from ..worker.process import Answer, HelperState
 
 if TYPE_CHECKING:
@@ -88,9 +88,10 @@ class TrainLogged(Message):
 
 @dataclass
 class PlanRead(Message):
-    """`train --plan` came back."""
+    """`train --plan` came back from a call."""
 
     preview: Preview
+    call: CommandCall
 
 
 @dataclass

@@ -19,7 +19,8 @@ from .saved_state import SavedState
 
 if TYPE_CHECKING:
     from ..charts.followers import Followers
-    from ..launch.form import LaunchRequest
+    from ..launch.form_values import LaunchRequest
+    from ..launch.kept_forms import KeptForms
     from ..networks.pages import Page
     from ..networks.quiz import Question
 
@@ -42,6 +43,7 @@ class AppProtocol(Protocol):
     saved_state: SavedState
     runs: tuple[RunSnapshot, ...]
     runs_problem: str
+    runs_are_read: bool
     run_selection: RunSelection
     helper: Helper
     questions: Questions
@@ -50,6 +52,11 @@ class AppProtocol(Protocol):
     @property
     def followers(self) -> Followers:
         """The readers of the runs, for all screens."""
+        ...
+
+    @property
+    def kept_forms(self) -> KeptForms:
+        """The changes of training forms that were left."""
         ...
 
     @property

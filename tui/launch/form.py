@@ -6,12 +6,9 @@ what is shown is what will be trained. Only what was changed is handed to the co
 
 from __future__ import annotations
 
-import dataclasses
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ...errors import UsageError
 from ...models.catalogue import registry
@@ -30,7 +27,9 @@ from ...trainer.config.setting import GROUPS
 from ...trainer.config.weights_source import FINE_TUNING
 from ...trainer.data import dataset_info, split
 from ...trainer.data.dataset_info import DataInfo
-from .values import AUTO, definition, usual, value_text, wrong
+from .form_values import Filled, FormField, LaunchForm
+from .form_values import LaunchRequest as LaunchRequest
+from .values import AUTO, definition, in_app, key_of, told, usual, value_text, wrong
 
 CURVE_POINTS = 120
 MOST_NETWORKS = 20
@@ -44,73 +43,6 @@ PLAIN = tuple(
 """Settings outside the recipe, below it."""
 TITLES = ("networks", *(definition(key).words for key in (*TOP[1:], *recipe.FIELDS, *PLAIN)))
 """What the lines of the form are called, rare ones included."""
-
-
-@dataclass(frozen=True)
-class LaunchRequest:
-    """What a training is asked for with: networks, and the run.json of a run that is to be repeated with changes."""
-
-    networks: tuple[str, ...]
-    dataset: str = "digits"
-    config: Path | None = None
-    run: Mapping[str, Any] = field(default_factory=dict)
-    """The contents of ``config``."""
-
-
-@dataclass(frozen=True)
-class LaunchForm:
-    """A request, and the settings that were changed, as text by key."""
-
-    request: LaunchRequest
-    changed: Mapping[str, str] = field(default_factory=dict)
-
-    def with_value(self, key: str, text: str) -> LaunchForm:
-        """Return the form with another value; an empty text takes the change back."""
-        rest = {name: value for name, value in self.changed.items() if name != key}
-        return dataclasses.replace(self, changed=rest | {key: text.strip()} if text.strip() else rest)
-
-    @property
-    def networks(self) -> tuple[str, ...]:
-        """The names as they are written."""
-        return tuple(self.changed["networks"].split()) if "networks" in self.changed else self.request.networks
-
-    @property
-    def dataset(self) -> str:
-        """The data set as `train` takes it."""
-        return self.changed.get("dataset", self.request.dataset)
-
-
-@dataclass(frozen=True)
-class FormField:
-    """One line: ``origin`` says where the value comes from ("you", a note, "default"), ``problem`` what is wrong.
-
-    ``hint`` says what the setting means and takes.
-    """
-
-    key: str
-    title: str
-    value: str
-    origin: str = ""
-    problem: str = ""
-
-    @property
-    def hint(self) -> str:
-        """What the setting means, in a sentence, and what it takes."""
-        if self.key == "networks":
-            return "Networks to train, separated by blanks."
-        return definition(self.key).sentence
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A form as far as it makes sense: recipes by network, the data set, and what is wrong by key."""
-
-    recipes: Mapping[str, Recipe]
-    origins: Mapping[str, Mapping[str, str]]
-    data: DataInfo | None
-    problems: Mapping[str, str]
-    training_images: int = 0
-    """Images to train on, as many as are left after a part is held out; 0 where that is not known."""
 
 
 Folders = Mapping[str, DataInfo | UsageError]
@@ -143,7 +75,8 @@ def fill(
     try:
         _weights(form)
     except UsageError as error:
-        problems.setdefault(error.field.replace("-", "_"), _hint(error))
+        key = key_of(error.field)
+        problems.setdefault(key, told(key, error))
     values = _recipe_values(form, problems)
     images = _left_to_train(form, data, problems) if data else 0
     recipes: dict[str, Recipe] = {}
@@ -153,9 +86,21 @@ def fill(
             found = recipe_layers.resolve(form.dataset if data else "digits", _layers(form, variant, values))
             recipes[variant.name] = recipe_layers.fit_to(found, images)[0] if images else found.recipe
             origins[variant.name] = found.origins
+            if data is not None:
+                recipe_layers.check_classes(found, data.classes)
+            if not begins_with_weights(form):
+                recipe_layers.check_backbone(found.recipe)
         except UsageError as error:
-            problems.setdefault(error.field.rpartition(": ")[2].replace("-", "_"), _hint(error))
-    return Filled(recipes, origins, data, problems, images)
+            key = key_of(error.field)
+            problems.setdefault(key, told(key, error))
+    return Filled(recipes, origins, data, problems, images, _remarks(form, problems))
+
+
+def _remarks(form: LaunchForm, problems: Mapping[str, str]) -> dict[str, str]:
+    """Return what is unusual about the changed values that are taken."""
+    plain = [key for key in form.changed if key not in ("networks", "dataset") and key not in problems]
+    found = {key: definition(key).unusual(definition(key).parse(form.changed[key])) for key in plain}
+    return {key: words for key, words in found.items() if words}
 
 
 def _left_to_train(form: LaunchForm, data: DataInfo, problems: dict[str, str]) -> int:
@@ -202,7 +147,7 @@ def _data(
             raise found
         return found
     except UsageError as error:
-        problems["dataset"] = _hint(error)
+        problems["dataset"] = told("dataset", error)
         return None
 
 
@@ -212,7 +157,7 @@ def _variants(form: LaunchForm, problems: dict[str, str]) -> list[registry.Varia
         try:
             found.append(registry.find(name))
         except UsageError as error:
-            problems["networks"] = f"{name!r} {error.hint}"
+            problems["networks"] = f"{name!r} {in_app(error.hint)}"
     if len(form.networks) > MOST_NETWORKS:
         problems["networks"] = f"at most {MOST_NETWORKS} at once"
     return found
@@ -226,12 +171,8 @@ def _recipe_values(form: LaunchForm, problems: dict[str, str]) -> dict[str, obje
             try:
                 values[key] = recipe.check(key, definition(key).parse(form.changed[key]))
             except UsageError as error:
-                problems[key] = error.hint
+                problems[key] = told(key, error)
     return values
-
-
-def _hint(error: UsageError) -> str:
-    return f"{error.given!r} {error.hint}" if error.given is not None else error.hint
 
 
 def settings(form: LaunchForm, filled: Filled, everything: bool = False) -> list[FormField]:
@@ -256,7 +197,7 @@ def _plain(form: LaunchForm, filled: Filled, key: str) -> FormField:
         value = _of_run(form, key) or usual(key)
     origin = "you" if key in form.changed else "the run" if form.request.run else ""
     title = key if key == "networks" else definition(key).words
-    return FormField(key, title, value, origin, filled.problems.get(key, ""))
+    return FormField(key, title, value, origin, filled.problems.get(key, ""), filled.remarks.get(key, ""))
 
 
 IN_RUN = {
@@ -288,15 +229,14 @@ def _of_recipe(form: LaunchForm, filled: Filled, key: str) -> FormField:
     origins = {found.get(key, "default") or "you" for found in filled.origins.values()}
     shown = values[0] if len(set(values)) == 1 else " · ".join(values)
     origin = origins.pop() if len(origins) == 1 else "each its own"
-    return FormField(key, title, shown, "" if origin == "default" else origin, filled.problems.get(key, ""))
+    problem, remark = filled.problems.get(key, ""), filled.remarks.get(key, "")
+    return FormField(key, title, shown, "" if origin == "default" else origin, problem, remark)
 
 
 def _matters(form: LaunchForm, filled: Filled, key: str) -> bool:
     """Return whether a field has an effect in any of the recipes."""
     if key in recipe.OF_BACKBONE:
-        repeated = form.request.run.get("network")
-        begun = isinstance(repeated, Mapping) and bool(repeated.get("pretrained"))
-        return begun or bool(weights_of(form).kind)
+        return begins_with_weights(form)
     needs = definition(key).needs
     return needs is None or any(needs.met_by(getattr(found, needs.key)) for found in filled.recipes.values())
 
@@ -323,6 +263,13 @@ def weights_of(form: LaunchForm) -> weights_source.WeightsRequest:
         return _weights(form)
     except UsageError:
         return weights_source.WeightsRequest()
+
+
+def begins_with_weights(form: LaunchForm) -> bool:
+    """Return whether the run would load its first weights."""
+    repeated = form.request.run.get("network")
+    begun = isinstance(repeated, Mapping) and bool(repeated.get("pretrained"))
+    return bool(weights_of(form).kind) or (begun and form.changed.get("pretrained") != "no")
 
 
 def _weights(form: LaunchForm) -> weights_source.WeightsRequest:

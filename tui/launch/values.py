@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from ...errors import UsageError
+from ...models.catalogue import registry
+from ...trainer.common import text_safe
 from ...trainer.config import checkpoint_policy, recipe
 from ...trainer.config.checkpoint_policy import CheckpointPolicy
-from ...trainer.config.request import place_of
+from ...trainer.config.request import all_settings, place_of
 from ...trainer.config.setting import Setting
-from ...trainer.data import dataset_info
+from ...trainer.data import dataset_info, split
 
 AUTO = "auto"
+LONGEST_GIVEN = 40
+ASSIGNED = re.compile(r"--set ([a-z_]+)=([^\s,;]+)")
+OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 USUAL = {"seed": "0"} | {key: f"{getattr(CheckpointPolicy, key):g}" for key in checkpoint_policy.KEYS}
 """What stands in the form where nothing is said, if it is not "auto"."""
 
@@ -27,6 +33,37 @@ def usual(key: str) -> str:
     return USUAL.get(key, AUTO)
 
 
+def key_of(name: str) -> str:
+    """Return the key of the setting that an error names: an option, or a key of a file."""
+    name = name.rpartition(": ")[2]
+    if name == "network":
+        return "networks"
+    return next((key for key, (_, defined) in all_settings().items() if name in (defined.name, key)), name)
+
+
+def told(key: str, error: UsageError) -> str:
+    """Return what is wrong with a setting in the words of the form: with what was given, and yes and no for a switch."""
+    if error.given is None:
+        return error.hint
+    kind = all_settings()[key][1].kind if key in all_settings() else str
+    hint = "must be yes or no" if kind is bool and not isinstance(error.given, bool) else error.hint
+    given = value_text(error.given) if isinstance(error.given, list | tuple | int | float) else repr(error.given)
+    return f"{text_safe.shorten(given, LONGEST_GIVEN)} {hint}"
+
+
+def in_app(words: str) -> str:
+    """Return what the command says in the words of the app: it has a list of all networks, and settings for options."""
+    words = words.replace(registry.NAMES_THEM_ALL, "the list of architectures has them all")
+    words = ASSIGNED.sub(lambda found: f"{_words_of(found[1], found[1])} {found[2]}", words)
+    return OPTION.sub(lambda found: _words_of(found[1], found[0]), words)
+
+
+def _words_of(name: str, otherwise: str) -> str:
+    """Return what the form calls a setting."""
+    defined = all_settings().get(key_of(name))
+    return defined[1].words if defined is not None else otherwise
+
+
 def wrong(key: str, text: str) -> str:
     """Return what is wrong with a setting outside the recipe; "" where nothing is."""
     if text == AUTO and usual(key) == AUTO:
@@ -34,13 +71,13 @@ def wrong(key: str, text: str) -> str:
     if key == "device":
         kind, _, number = text.partition(":")
         right = kind in ("cpu", "cuda", "mps") and (not number or number.isdecimal())
-        return "" if right else "there are auto, cpu, cuda, cuda:NUMBER and mps"
+        return "" if right else f"{text!r} is no device; there are auto, cpu, cuda, cuda:NUMBER and mps"
     try:
         value = definition(key).check(definition(key).parse(text))
+        if key == "validation":
+            split.validation_size(value, 1)
     except UsageError as error:
-        return error.hint
-    if key == "validation" and value >= 1 and value != int(value):
-        return "a share below 1, a number of images, or 0 for none"
+        return told(key, error)
     return ""
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...trainer.common.text_safe import clean
-from ...trainer.config.recipe import renamed
+from ...trainer.config.recipe import SETTINGS, renamed
+from ...trainer.config.request import all_settings
+from ...trainer.config.setting import Needs
 from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 
@@ -22,6 +24,18 @@ FILES = (
     ("checkpoints/best.pt", "the best weights"),
     ("checkpoints/last.pt", "where it would go on"),
 )
+WORDS = {
+    ("network", "in_channels"): "channels",
+    ("network", "num_classes"): "classes",
+    ("data", "train"): "training images",
+    ("data", "validation"): "validation images",
+    ("data", "test"): "test images",
+    ("data", "size"): "size of the images",
+    ("data", "folder"): "folder",
+}
+"""What run.json names in the words of a program."""
+SETTING_OF = {("data", "held_out"): "validation", ("data", "name"): "dataset"}
+"""Settings that run.json has under another name."""
 NONE = "–"
 MOST_ITEMS = 20
 LONG_NUMBER = 10_000
@@ -52,7 +66,7 @@ def setup(run: RunSnapshot) -> list[tuple[str, str]]:
     for part in PARTS:
         values = run.config.get(part)
         if isinstance(values, dict) and values:
-            rows += [(part, ""), *_flat(renamed(values) if part == "recipe" else values)]
+            rows += [(part, ""), *_flat(_with_effect(values) if part == "recipe" else values, part=part)]
     known = {*PARTS, "schema", "id", "created", "argv", "host"}
     others = {key: value for key, value in run.config.items() if key not in known}
     if others:
@@ -77,10 +91,34 @@ def _head(run: RunSnapshot) -> Iterator[tuple[str, str]]:
         yield "problem", problem
 
 
-def _flat(values: dict, before: str = "") -> Iterator[tuple[str, str]]:
+def _with_effect(values: dict) -> dict:
+    """Return the values of a recipe, under their present names, that change anything: SGD has no betas."""
+    known = renamed(values)
+    useless = [
+        key
+        for key, defined in SETTINGS.items()
+        if defined.needs is not None and not _meets(defined.needs, known.get(defined.needs.key))
+    ]
+    return {key: value for key, value in known.items() if key not in useless}
+
+
+def _meets(needs: Needs, value: object) -> bool:
+    return value is None or needs.met_by(tuple(value) if isinstance(value, list) else value)
+
+
+def _name(part: str, key: str) -> str:
+    """Return the name of a value of run.json, the same as in the training form where it is a setting."""
+    if (part, key) in WORDS:
+        return WORDS[part, key]
+    defined = all_settings().get(SETTING_OF.get((part, key), key))
+    return defined[1].words if defined is not None else key.replace("_", " ")
+
+
+def _flat(values: dict, before: str = "", part: str = "") -> Iterator[tuple[str, str]]:
     """Yield the items of a part of run.json; those of a part within it have both names."""
     for key, value in values.items():
-        name = f"{before}{key}".replace("_", " ")
+        is_setting = not before or before == "checkpoints "
+        name = _name(part, key) if is_setting else f"{before}{key}".replace("_", " ")
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{before}{key} ")
         else:

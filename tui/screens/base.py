@@ -9,9 +9,10 @@ from typing import ClassVar, cast
 from textual.app import ComposeResult, SystemCommand
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widgets import Input
 
 from ...trainer.runs.run import RunSnapshot
-from ..core import key_bindings
+from ..core import breakpoints, key_bindings
 from ..core.key_bindings import Command
 from ..core.protocol import AppProtocol
 from ..core.screen_export import Export
@@ -36,6 +37,7 @@ class BaseScreen(Screen[None]):
         return cast(AppProtocol, self.app)
 
     def compose(self) -> ComposeResult:
+        breakpoints.fit(self)
         yield TopLine(self.HEADING)
         yield from self.compose_body()
         yield KeyLine()
@@ -68,7 +70,8 @@ class BaseScreen(Screen[None]):
 
     def update_status(self) -> None:
         """Show at the top what goes on in the background."""
-        parts = [helper_text(self.explorer.helper.state), runs_text(self.explorer.runs)]
+        runs = runs_text(self.explorer.runs) if self.explorer.runs_are_read else "reading the runs …"
+        parts = [helper_text(self.explorer.helper.state), runs]
         # A loop and not query_one: what other threads tell may come while the screen is being closed.
         for line in self.query(TopLine):
             line.show(status="  ".join(part for part in parts if part))
@@ -88,6 +91,13 @@ class BaseScreen(Screen[None]):
             if command.action != self.LEADS_HERE and self._works(command)
         ]
         return key_bindings.unshadowed(found, places)
+
+    def _offered(self) -> tuple[Command, ...]:
+        """Return the commands whose keys work now: in a line in which one types, letters are text."""
+        found, focused = self.active_commands(), self.focused
+        if not isinstance(focused, Input):
+            return found
+        return key_bindings.while_typing(found, focused._bindings.key_to_bindings, getattr(focused, "PLACES", ()))
 
     def owner_of(self, command: Command) -> DOMNode | None:
         """Return who does it: the nearest to the focus, from there up to the app, that has such an action."""
@@ -112,4 +122,4 @@ class BaseScreen(Screen[None]):
     def update_keys(self) -> None:
         """Show at the foot what can be done now."""
         for line in self.query(KeyLine):
-            line.show(self.active_commands())
+            line.show(self._offered())

@@ -128,8 +128,8 @@ class CatalogueScreen(BaseScreen):
         selection = self.selection
         if selection is not None and self.is_mounted:
             self.panes.show_selection(selection)
-        else:
-            self._title()
+        elif self.is_mounted:
+            self.panes.show_nothing()
 
     def read_pane(self) -> None:
         """Bring the pane to the front and the keyboard into it."""
@@ -288,7 +288,7 @@ class CatalogueScreen(BaseScreen):
 
     def action_train(self) -> None:
         if self.variant is not None:
-            from ..launch.form import LaunchRequest
+            from ..launch.form_values import LaunchRequest
 
             marked = tuple(self.catalogue_list.marked)
             networks = marked if self.variant.name in marked else (self.variant.name,)

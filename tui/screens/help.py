@@ -35,6 +35,8 @@ PLACES = {
     "charts": "charts",
     "grid": "in a chart",
     "lines": "in the log and the files",
+    "filter": "in the line of the filter",
+    "entry": "where a value is typed",
     "runs": "runs",
     "run": "with a run",
     "one-run": "one run",

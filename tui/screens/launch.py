@@ -5,8 +5,9 @@ The runs are then started as a process of their own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from rich.markup import escape
 from textual import on, work
@@ -20,19 +21,17 @@ from ...errors import UsageError
 from ...trainer.data.dataset_info import DataInfo
 from ..charts.plotext_chart import ChartData, PlottedLine
 from ..core import key_bindings
-from ..core.messages import DevicesFound, FolderRead, PlanRead, TrainLogged, TrainRefused, TrainStarted
-from ..core.protocol import AppProtocol
-from ..launch import commands, form, hints, values
-from ..launch.commands import CommandCall, Device, LaunchCommand
-from ..launch.form import Filled, FormField, LaunchForm, LaunchRequest
+from ..core.key_bindings import Command
+from ..core.messages import DevicesFound, FolderRead
+from ..launch import commands, explained, form, hints, resolved, values
+from ..launch.commands import Device
+from ..launch.form_values import Filled, FormField, LaunchForm, LaunchRequest
 from ..widgets.loss_chart import LossChart
 from ..widgets.rows import Column, Row, RowList
-from .dialog import Dialog
+from .launch_commands import LaunchCommands
 
 COLUMNS = (Column("setting", 22), Column("value"), Column("from", 19, above=54))
 LOOK_S = 0.3
-DELAY_S = 0.7
-"""Nothing was changed for so long: now it pays to ask how long a training would take."""
 
 
 class FormFieldList(RowList):
@@ -41,52 +40,57 @@ class FormFieldList(RowList):
     PLACES: ClassVar = ("list",)
 
 
-class LaunchScreen(Dialog[tuple[str, ...]]):
-    """Ends with the ids of the runs that were started."""
+class LaunchScreen(LaunchCommands):
+    """Ends with the ids of the runs that were started. However it is left, the app keeps its changes for the next time."""
 
     BINDINGS: ClassVar = key_bindings.bindings("launch")
     PLACES: ClassVar = ("launch", "dialog")
-    TERMS: ClassVar = ("✗", *form.TITLES)
+    TERMS: ClassVar = ("✗", "!", *form.TITLES)
 
     def __init__(self, request: LaunchRequest) -> None:
         super().__init__()
-        self.form = LaunchForm(request)
+        self.form = self.explorer.kept_forms.form(request)
         self.filled = Filled({}, {}, None, {})
         self._lines: dict[str, FormField] = {}
         self._folders: dict[str, DataInfo | UsageError] = {}
         self._looked: Timer | None = None
         self._everything = False
-        self._devices: tuple[Device, ...] = ()
-        self._plan_timer: Timer | None = None
-        self._plan_call: CommandCall | None = None
-        self._start_call: CommandCall | None = None
-        self._title = ""
+        self._devices: tuple[Device, ...] | None = None
+        self._titles = ("", "")
+        self._before: LaunchForm | None = None
+        """The form as it was before a value was typed."""
+        self._typed_key = ""
 
     # Layout
 
     def compose_dialog(self) -> ComposeResult:
         with Horizontal(id="launch-board"):
             yield FormFieldList(COLUMNS, id="settings")
-            yield LossChart(ascii=self._explorer.options.ascii, id="rate-chart")
+            yield LossChart(ascii=self.explorer.options.ascii, id="rate-chart")
         with Horizontal(id="launch-entry"):
             yield Static("", id="entry-title", markup=False)
             yield Input(id="entry", compact=True)
         yield Static("", id="entry-problem", classes="problem", markup=False)
+        yield Static("", id="entry-remark", markup=False)
         yield Static("", id="setting-hint", markup=False)
         yield Static("", id="launch-facts", markup=False)
         yield Static("", id="estimate", markup=False)
         yield Static("", id="outcome", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#launch-entry").display = False
+        super().on_mount()
         self.table.focus()
         self._update()
         self._find_devices()
 
-    def on_unmount(self) -> None:
-        if self._plan_call is not None:
-            self._plan_call.cancel()
+    def active_commands(self) -> tuple[Command, ...]:
+        places = (*(("entry",) if self._is_typing else ()), *self.PLACES)
+        listed = [command for command in key_bindings.of(*places) if command.action != "app.focus_next"]
+        found = key_bindings.unshadowed(listed, places)
+        if not self._is_typing:
+            return found
+        return key_bindings.while_typing(found, self.query_one("#entry", Input)._bindings.key_to_bindings, ("entry",))
 
     @property
     def table(self) -> FormFieldList:
@@ -94,53 +98,67 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         return self.query_one(FormFieldList)
 
     @property
-    def _explorer(self) -> AppProtocol:
-        return cast(AppProtocol, self.app)
-
-    @property
     def _device_names(self) -> tuple[str, ...]:
-        return tuple(device.name for device in self._devices)
+        return tuple(device.name for device in self._devices or ())
 
     # What is chosen
 
     def _update(self) -> None:
-        """Show what follows from the form."""
-        places = self._explorer.paths
+        """Show what follows from the form, and keep it."""
+        places = self.explorer.paths
+        self.explorer.kept_forms.keep(self.form)
         self.filled = form.fill(self.form, places.data, places.cache, self._folders)
         self._look_later()
-        lines = form.settings(self.form, self.filled, self._everything)
-        self._lines = {setting.key: setting for setting in lines}
-        self.table.set_rows(map(self._row, lines))
-        self._show_title()
-        self._show_problem()
+        self.plan_later()
+        self._show_titles()
+        self._show_lines()
         self._show_facts()
         self._show_rate()
-        self._plan_later()
 
-    def _show_title(self) -> None:
+    def planned(self) -> None:
+        self._show_lines()
+
+    def _show_lines(self) -> None:
+        """Show the settings, with what is known of the plan."""
+        lines = form.settings(self.form, self.filled, self._everything)
+        field, problem = hints.refused(self.preview)
+        self._lines = {
+            line.key: replace(line, problem=line.problem or (problem if line.key == field else "")) for line in lines
+        }
+        plans = hints.plans(self.preview)
+        meant = resolved.known(self.form, self.filled, plans, reading=self.is_planning)
+        self.table.set_rows(self._row(line, line.shown(meant)) for line in self._lines.values())
+        self._show_words()
+
+    def _show_titles(self) -> None:
         title = f"Train {' '.join(self.form.networks)}" + (" again, with changes" if self.form.request.config else "")
-        if title != self._title:  # a title that is set paints the whole dialog
-            self._title = title
-            self.query_one("#dialog").border_title = escape(title)
+        count = len(self.form.changed)
+        words = "1 change kept · U takes it back" if count == 1 else f"{count} changes kept · U takes them back"
+        kept = words if count else ""
+        before, self._titles = self._titles, (title, kept)
+        if self._titles != before:  # a title that is set paints the whole dialog
+            dialog = self.query_one("#dialog")
+            dialog.border_title, dialog.border_subtitle = escape(title), kept
 
-    def _row(self, setting: FormField) -> Row:
-        sign = "✗ " if setting.problem else ""
+    def _row(self, setting: FormField, value: str) -> Row:
+        sign = "✗ " if setting.problem else "! " if setting.remark else ""
         origin = setting.origin
         if setting.key == "dataset" and self.filled.data is not None:
             origin = "on disk" if self.filled.data.on_disk else "is downloaded first"
         elif setting.key == "dataset" and not setting.problem:
             origin = "is looked at …"
-        tone = "bad" if setting.problem else "plain"
-        return Row(setting.key, (setting.title, sign + setting.value, origin), tones={1: tone, 2: "dim"})
+        tone = "bad" if setting.problem else "warn" if setting.remark else "plain"
+        return Row(setting.key, (setting.title, sign + value, origin), tones={1: tone, 2: "dim"})
 
-    def _show_problem(self) -> None:
-        """Show what is wrong with the setting under the cursor, or with the first one that is wrong, or its hint."""
-        wrong = [setting for setting in self._lines.values() if setting.problem]
-        here = [setting for setting in wrong if setting.key == self.table.key]
-        text = "".join(f"{setting.title}: {setting.problem}" for setting in (here or wrong)[:1])
-        self._show_line("#entry-problem", text)
-        here_now = self._lines.get(self.table.key)
-        self._show_line("#setting-hint", "" if text or here_now is None else here_now.hint)
+    def _show_words(self) -> None:
+        """Show what the setting under the cursor means, and what is wrong or unusual with it, or with the first such."""
+        here = self._lines.get(self.table.key)
+        lines = ([here] if here is not None else []) + list(self._lines.values())
+        wrong = next((f"{line.title}: {line.problem}" for line in lines if line.problem), "")
+        unusual = next((f"{line.title}: {line.remark}" for line in lines if line.remark), "")
+        self._show_line("#entry-problem", wrong)
+        self._show_line("#entry-remark", "" if wrong else unusual)
+        self._show_line("#setting-hint", here.hint if here is not None else "")
 
     def _show_line(self, selector: str, text: str) -> None:
         """Show a line, which takes no room where there is nothing to say."""
@@ -193,7 +211,9 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
 
     @on(RowList.Moved, "#settings")
     def _moved(self) -> None:
-        self._show_problem()
+        if self._is_typing and self.table.key != self._typed_key:  # another row was clicked
+            self._close_entry()
+        self._show_words()
 
     @on(RowList.Chosen, "#settings")
     def _chosen(self) -> None:
@@ -202,6 +222,7 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
     def action_type_value(self) -> None:
         """Open the line in which the setting under the cursor is typed."""
         setting = self._lines[self.table.key]
+        self._before, self._typed_key = self.form, setting.key
         self.query_one("#entry-title", Static).update(f"{setting.title} ")
         self.query_one("#launch-entry").display = True
         entry = self.query_one("#entry", Input)
@@ -209,18 +230,25 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
             entry.value = form.typed_value(self.form, setting)
         entry.focus()
         entry.action_end()
+        self.update_keys()
 
     @on(Input.Changed, "#entry")
     def _typed(self, message: Input.Changed) -> None:
-        self._set(self.table.key, message.value)
+        if self._is_typing:
+            self._set(self._typed_key, message.value)
 
     @on(Input.Submitted, "#entry")
     def _entered(self) -> None:
         self._close_entry()
 
+    @property
+    def _is_typing(self) -> bool:
+        return self.query_one("#launch-entry").display
+
     def _close_entry(self) -> None:
         self.query_one("#launch-entry").display = False
         self.table.focus()
+        self.update_keys()
 
     def _set(self, key: str, text: str) -> None:
         self.form = self.form.with_value(key, text)
@@ -237,52 +265,28 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         """Take the change of the setting under the cursor back."""
         self._set(self.table.key, "")
 
+    def action_reset_all(self) -> None:
+        """Take all changes back."""
+        self.form = LaunchForm(self.form.request)
+        self._update()
+
     def action_everything(self) -> None:
         """Show all settings, or only those that have an effect."""
         self._everything = not self._everything
         self._update()
 
     def action_cancel(self) -> None:
-        if self.query_one("#launch-entry").display:
+        if self._is_typing:
             self._close_entry()
-        elif self._start_call is not None:
-            self._start_call.cancel()
+            if self._before is not None and self._before != self.form:
+                self.form = self._before
+                self._update()
+        elif self.is_starting:
+            self.end_start()
         else:
             super().action_cancel()
 
-    # How long it would take
-
-    def _plan_later(self) -> None:
-        if self._plan_timer is not None:
-            self._plan_timer.stop()
-        if self._plan_call is not None:
-            self._plan_call.cancel()
-        data = self.filled.data
-        if self.filled.problems or data is None or not data.on_disk:
-            wait = "" if data is None or data.on_disk else "how long it takes is known once the data is here"
-            self.query_one("#estimate", Static).update(wait)
-            return
-        self.query_one("#estimate", Static).update("a few batches are timed …")
-        self._plan_timer = self.set_timer(DELAY_S, self._ask_plan)
-
-    def _ask_plan(self) -> None:
-        self._plan_call = commands.call_plan(self._request())
-        self._read_plan(self._plan_call)
-
-    @work(thread=True, group="plan", exit_on_error=False, description="asks how long a training would take")
-    def _read_plan(self, call: CommandCall) -> None:
-        found = commands.plan(call)
-        if not call.cancelled:
-            self.post_message(PlanRead(found))
-
-    def on_plan_read(self, message: PlanRead) -> None:
-        self.query_one("#estimate", Static).update(hints.estimate(message.preview))
-
-    def _request(self) -> LaunchCommand:
-        places = self._explorer.paths
-        return LaunchCommand(tuple(form.words(self.form)), places.runs, places.data)
-
-    # Starting
+    # Help
 
     def action_help(self) -> None:
         """Show the keys of the form, and what its settings mean."""
@@ -291,37 +295,27 @@ class LaunchScreen(Dialog[tuple[str, ...]]):
         listed = key_bindings.unshadowed(key_bindings.of(*self.PLACES), self.PLACES)
         self.app.push_screen(HelpScreen("train", listed, terms(self)))
 
+    def action_explain(self) -> None:
+        """Open the page about the setting under the cursor over the form; escape comes back to it."""
+        from .page import PageScreen
+
+        page, words = explained.page_of(self.table.key, self.form.networks)
+        if page is None:
+            self.explorer.show_message("there is no page about this setting")
+        else:
+            self.app.push_screen(PageScreen(page, words))
+
+    # Starting
+
     def action_submit(self) -> None:
-        if self._start_call is not None:
+        if self.is_starting:
             return
         if self.filled.problems:
             self.table.go_to(next(iter(self.filled.problems)))
             if "dataset" in self.filled.problems:  # what was wrong with a folder may have been mended meanwhile
                 self._folders.clear()
                 self._update()
-            self._show_problem()
+            self._show_words()
             return
-        self._explorer.saved_state.dataset = self.form.dataset
-        self.query_one("#outcome", Static).update("checking and starting; this takes some seconds …")
-        self._start_call = commands.call_start(self._request(), self._heard)
-        self._start(self._start_call)
-
-    def _heard(self, text: str) -> None:
-        self.post_message(TrainLogged(text))
-
-    @work(thread=True, exclusive=True, group="launch", exit_on_error=False, description="starts runs")
-    def _start(self, call: CommandCall) -> None:
-        outcome = commands.start(call)
-        problem = "not started" if call.cancelled else outcome.problem
-        self.post_message(TrainStarted(outcome.run_ids) if outcome.run_ids else TrainRefused(problem))
-
-    def on_train_logged(self, message: TrainLogged) -> None:
-        if self._start_call is not None:
-            self.query_one("#outcome", Static).update(message.text)
-
-    def on_train_started(self, message: TrainStarted) -> None:
-        self.dismiss(message.run_ids)
-
-    def on_train_refused(self, message: TrainRefused) -> None:
-        self._start_call = None
-        self.query_one("#outcome", Static).update(message.problem)
+        self.explorer.saved_state.dataset = self.form.dataset
+        self.start_runs()

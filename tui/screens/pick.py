@@ -11,6 +11,8 @@ from textual.widgets import Input
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
+NO_NAME = "no name has all these words"
+
 
 class PickScreen(Dialog[str]):
     """Ends with the name that was chosen."""
@@ -21,7 +23,7 @@ class PickScreen(Dialog[str]):
 
     def compose_dialog(self) -> ComposeResult:
         yield Input(placeholder="type a part of the name", compact=True, id="pick-text")
-        yield RowList((Column(""),), self._rows(""), cursor=self._current, titles=False, id="pick-rows")
+        yield RowList((Column(""),), self._rows(""), cursor=self._current, titles=False, empty=NO_NAME, id="pick-rows")
 
     def on_mount(self) -> None:
         super().on_mount()

@@ -71,7 +71,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             "overview": ("Overview", self._make_overview),
             "charts": ("Charts", self._make_charts),
             "classes": ("Classes", ClassesPane),
-            "confusion": ("Confusion", lambda: LineView(empty="reading …", id="confusion")),
+            "confusion": ("Confusion", lambda: LineView(empty="there is no test yet", id="confusion")),
             "log": ("Log", lambda: LineView(follows=True, empty="nothing was printed yet", id="log")),
             "setup": ("Setup", lambda: LineView(id="setup")),
         }

@@ -14,7 +14,8 @@ from ...models.catalogue import registry
 from ...trainer.runs.annotations import Notes
 from ...trainer.runs.run import RunSnapshot
 from ..core.messages import RunCommandDone
-from ..launch.form import LaunchRequest
+from ..launch.form_values import LaunchRequest
+from ..launch.values import in_app
 from ..runs import actions
 from ..runs.actions import Outcome
 from .base import BaseScreen
@@ -141,7 +142,7 @@ class RunActions(BaseScreen):
         try:
             registry.find(request.networks[0])
         except UsageError as error:
-            self.explorer.show_message(str(error), "error")
+            self.explorer.show_message(in_app(str(error)), "error")
         else:
             self.explorer.open_launch(request)
 

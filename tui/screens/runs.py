@@ -73,7 +73,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._watch = PreviewWatch(self._post_previews, explorer.followers)
         self._tail = RunTail(self._post_news, explorer.followers, with_log=False)
         # Held here, because to look for them at every key and every record costs more than what they do.
-        self.table = RowList(COLUMNS, empty="no runs; `t` on an architecture starts one")
+        self.table = RowList(COLUMNS, empty="reading …")
         self.filter = FilterInput("network, data set, state, id, tag, remark …")
         self.charts = ChartGrid(explorer.saved_state, explorer.followers, ascii=explorer.options.ascii)
         self._list_pane, self._panes = Frame(id="list-pane"), Frame(id="panes")
@@ -142,18 +142,22 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         cursor = self._wanted if self._wanted in known else None
         if cursor:
             self._wanted = ""
-        if rows != list(self.table.rows) or cursor:
-            self.table.empty = explorer.runs_problem or self._empty()
+        empty = explorer.runs_problem or self._empty()
+        if rows != list(self.table.rows) or cursor or empty != self.table.empty:
+            self.table.empty = empty
             self.table.set_rows(rows, cursor)
             self.update_keys()
             self._look()
         words = f"{len(rows)} of {len(explorer.runs)}" if self.filter.value else str(len(rows))
+        words = words if explorer.runs_are_read else "reading …"
         title = f"Runs · {words} · {order if order in run_table.ORDERS else 'newest'}"
         self._list_pane.entitle(title, str(explorer.paths.runs))
 
     def _empty(self) -> str:
         if self.explorer.runs:
             return "no run has all these words"
+        if not self.explorer.runs_are_read:
+            return "reading …"
         return "no runs; `t` on an architecture starts one"
 
     def _row(self, run: RunSnapshot) -> Row:
@@ -259,7 +263,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         """Draw the lines above the charts."""
         run = self.selected
         headline, figures = (run_table.headline(run), run_table.figures(run, self._known(run))) if run else ("", "")
-        self._panes.entitle(run.id if run else "")
+        self._panes.entitle(run.id if run else "the marked runs" if self.explorer.run_selection.marked else "")
         self._headline.update(headline)
         self._figures.update(figures)
 

@@ -60,6 +60,8 @@ class CatalogueList(Vertical):
         self._saved_state = saved_state
         self._variants: tuple[Variant, ...] = tuple(registry.variants().values())
         self.marked: list[str] = []
+        self._before = saved_state.network
+        """The network that had the cursor before a filter left none."""
         self.border_title = "Architectures"
 
     def compose(self) -> ComposeResult:
@@ -115,7 +117,7 @@ class CatalogueList(Vertical):
     def refresh_rows(self, cursor: str = "") -> None:
         """Show what the filter, the order, the view and the marks ask for, the cursor on a network if one is named."""
         self.table.columns = TREE_COLUMNS if self._saved_state.view == "tree" else COLUMNS
-        self.table.set_rows(self._rows(self.filter.value), cursor or self._saved_state.network or None)
+        self.table.set_rows(self._rows(self.filter.value), cursor or self._saved_state.network or self._before or None)
         self._show_chart()
         self._count()
 
@@ -224,6 +226,7 @@ class CatalogueList(Vertical):
     def _moved(self, message: RowList.Moved) -> None:
         message.stop()
         self._saved_state.network = message.key
+        self._before = message.key or self._before
         self.post_message(self.Moved(message.key))
 
     @on(RowList.Chosen)

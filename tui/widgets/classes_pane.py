@@ -38,7 +38,7 @@ class ClassesPane(Vertical):
         self._rows: list[ClassRow] = []
 
     def compose(self) -> ComposeResult:
-        table = RowList(COLUMNS, empty="accuracies of the classes come with the first evaluation")
+        table = RowList(COLUMNS, empty="reading …")
         table.opens = False
         yield table
 
@@ -50,6 +50,7 @@ class ClassesPane(Vertical):
     def show(self, run: RunSnapshot, news: RunNews) -> None:
         """Show what is known of a run."""
         self._rows = classes.rows(run.classes, news.per_class, news.test)
+        self.table.empty = "accuracies of the classes come with the first evaluation"
         self._fill()
 
     def action_order(self) -> None:

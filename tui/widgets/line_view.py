@@ -32,7 +32,8 @@ class LineView(ScrollView, LineDrawn, can_focus=True):
         self._pairs: tuple[tuple[str, str], ...] | None = None
         self._heads: set[int] = set()
         self._follows = follows
-        self._empty = empty
+        self._empty = "reading …" if empty else ""
+        self._when_read = empty
         self._at_end = True
         self._measuring = False
 
@@ -40,7 +41,7 @@ class LineView(ScrollView, LineDrawn, can_focus=True):
 
     def set_lines(self, lines: Sequence[str]) -> None:
         """Show these lines; those that are too long are cut, and left and right scroll to the rest."""
-        self._pairs, self._heads = None, set()
+        self._pairs, self._heads, self._empty = None, set(), self._when_read
         self._replace(list(lines))
 
     def set_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:

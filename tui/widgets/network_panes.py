@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual.app import ComposeResult
 from textual.widget import Widget
+from textual.widgets import Static
 
 from ...trainer.runs.run import RunSnapshot
 from ..core.screen_export import Export
@@ -13,6 +15,7 @@ from .pane import Pane
 from .tabs import Tabs
 
 NAMES = {"note": "Note", "layers": "Layers", "walk": "Walk", "code": "Code", "diff": "Diff", "runs": "Runs"}
+NOTHING = "No network has all these words; escape drops the filter."
 BESIDE = {"note": "layers"}
 """What stands beside a tab where there is room for two; the note, beside all others."""
 
@@ -50,12 +53,17 @@ class NetworkPanes(Tabs):
     def __init__(self, current: str, *, id: str) -> None:
         super().__init__({key: (name, lambda key=key: make(key)) for key, name in NAMES.items()}, current, id=id)
 
+    def compose(self) -> ComposeResult:
+        yield from super().compose()
+        yield Static(NOTHING, id="no-network", markup=False)
+
     def show_tab(self, key: str, *, two: bool) -> None:
         """Show a tab, and beside it another where ``two`` have room."""
         self.show(key, BESIDE.get(key, "note") if two else "")
 
     def show_selection(self, selection: NetworkSelection) -> None:
         """Fill the visible panes with a network."""
+        self.remove_class("-nothing")
         for pane in self.shown:
             if isinstance(pane, Pane):
                 pane.show(selection)
@@ -63,10 +71,20 @@ class NetworkPanes(Tabs):
         if (self.border_title, self.border_subtitle) != (title, selection.facts()):
             self.border_title, self.border_subtitle = title, selection.facts()
 
+    def show_nothing(self) -> None:
+        """Cover the panes: there is no network of which they could speak. What they show stays for its return."""
+        self.add_class("-nothing")
+        self.border_title, self.border_subtitle = "", ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no network is shown."""
+        return self.has_class("-nothing")
+
     @property
     def target(self) -> Widget | None:
         """The widget of the current pane that takes the keyboard."""
-        return self.pane.target if isinstance(self.pane, Pane) else None
+        return self.pane.target if isinstance(self.pane, Pane) and not self.is_empty else None
 
     def go_back(self) -> bool:
         """Go one step back inside the current pane; return whether there was one."""
@@ -86,4 +104,4 @@ class NetworkPanes(Tabs):
 
     def export(self) -> Export | None:
         """Return what the current pane shows."""
-        return self.pane.export() if isinstance(self.pane, Pane) else None
+        return self.pane.export() if isinstance(self.pane, Pane) and not self.is_empty else None

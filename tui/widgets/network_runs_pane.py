@@ -26,6 +26,7 @@ COLUMNS = (
     Column("test %", 6, right=True),
     Column("run"),
 )
+NO_RUNS = "no runs of this network; `t` starts one"
 
 
 class NetworkRunsPane(Pane):
@@ -37,7 +38,7 @@ class NetworkRunsPane(Pane):
         super().__init__("network-runs")
 
     def compose(self) -> ComposeResult:
-        yield RowList(COLUMNS, empty="no runs of this network; `t` starts one")
+        yield RowList(COLUMNS, empty="reading …")
 
     @property
     def table(self) -> RowList:
@@ -56,6 +57,7 @@ class NetworkRunsPane(Pane):
         name = self.selection.network if self.selection else ""
         rows = [self._row(run) for run in runs if run.network == name]
         self.table.opens = bool(rows)
+        self.table.empty = NO_RUNS if self.explorer.runs_are_read else "reading …"
         self.table.set_rows(rows)
 
     def _row(self, run: RunSnapshot) -> Row:

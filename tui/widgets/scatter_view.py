@@ -105,7 +105,7 @@ class ScatterView(LineDrawn, can_focus=True):
         if y == height - 2:
             return self._ticks_line(plot, axis, width)
         if y == height - 1 or not plot.points:
-            text = self.key if plot.points else "nothing to show"
+            text = self.key if plot.points else "no network has all these words"
             return Strip([Segment(text if y in (1, height - 1) else "", axis)]).adjust_cell_length(width, base)
         label = next((text for row, text in plot.y_ticks if row == y - 1), "")
         segments = [Segment(f"{label:>{LABEL_CELLS}}│", axis)]
