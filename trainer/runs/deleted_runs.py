@@ -177,10 +177,12 @@ def find(runs: Path, text: str) -> DeletedRun:
     newest: dict[str, DeletedRun] = {}
     for one in found:
         newest.setdefault(one.id, one)
-    if not found:
-        raise UsageError("run", text, f"is not in the bin, which is empty: {runs / BIN}")
     if text in newest:
         return newest[text]
+    if is_id(text) and is_run(runs / text):
+        raise UsageError("run", text, f"was not deleted: it is in {runs}")
+    if not found:
+        raise UsageError("run", text, f"is not in the bin, which is empty: {runs / BIN}")
     if text == NEWEST:
         return found[0]
     fitting = with_the_part(text, list(newest))
