@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from textual import events
+from textual.widgets import Input
 
 from ...errors import UsageError
 from ...models.catalogue import registry
@@ -54,6 +55,8 @@ class RunActions(BaseScreen):
 
     def on_key(self, event: events.Key) -> None:
         """Say why a command does nothing with this run; Textual skips the keys of what does not apply in silence."""
+        if isinstance(self.focused, Input):
+            return  # what is typed means nothing here
         for command in key_bindings.of("one-run"):
             told = event.key in command.keys.split(",") and command.action in refusals.COMMANDS
             if told and not self.check_action(command.action, ()) and (text := self.refusal(command.action)):
