@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cnn_explorer.tui.networks import pages
 from cnn_explorer.tui.screens.launch import LaunchScreen
 from support import reporting_app
 from support.patience import PATIENCE_S
@@ -92,6 +93,34 @@ async def test_a_text_in_one_write(folder: Path, text: str) -> None:
         assert seen(app, TEXTS[text]) == TEXTS[text]
         assert (app.saved_state.view, app.theme, app.saved_state.quiz) == before
     assert nothing_happened(folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "stack"),
+    [
+        ("watch runs", ["CatalogueScreen", "RunsScreen"]),
+        ("convolution bench", ["CatalogueScreen", "BenchScreen"]),
+        ("no command is called so", ["CatalogueScreen", "CommandPalette"]),
+    ],
+)
+async def test_enter_takes_what_the_palette_found_for_these_words(folder: Path, words: str, stack: list[str]) -> None:
+    app = make_app(folder)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app.runs)
+        await write(pilot, f"{CTRL_P}{words}\r")
+        assert [type(screen).__name__ for screen in app.screen_stack[1:]] == stack
+
+
+async def test_arrows_and_enter_choose_among_what_the_search_found(folder: Path) -> None:
+    hits = pages.search("dropout")
+    app: Any = make_app(folder)
+    async with app.run_test(size=SIZE) as pilot:
+        chosen: list[Any] = []
+        app._found = chosen.append
+        await write(pilot, f"{CTRL_F}dropout\x1b[B\x1b[B\r")
+        assert chosen == [(hits[2], "dropout")] and hits[0] != hits[2]
+        await write(pilot, f"{CTRL_F}dropout\r")
+        assert chosen[1:] == [(hits[0], "dropout")]
 
 
 async def chunks_in_the_app(folder: Path, seed: int, count: int) -> None:
