@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from cnn_explorer import tui
 from cnn_explorer.tui.app import ExplorerApp
 from cnn_explorer.tui.core.protocol import AppPaths
 
@@ -24,6 +25,7 @@ from support.typing_model import more_observed, observed
 class ReportingApp(ExplorerApp):
     """The app with an ear for a signal."""
 
+    CSS_PATH = Path(tui.__file__).with_name("app.tcss")
     report = Path()
 
     def on_mount(self) -> None:
