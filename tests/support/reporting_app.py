@@ -29,7 +29,7 @@ class ReportingApp(ExplorerApp):
     report = Path()
 
     def on_mount(self) -> None:
-        super().on_mount()
+        # Textual calls the handler of the class above as well.
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._asked)
 
     def _asked(self) -> None:
