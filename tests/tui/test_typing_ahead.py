@@ -175,8 +175,9 @@ class Reported:
 
 @pytest.fixture
 def busy(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Processes that do nothing but compute, as many as the parameter says."""
-    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(request.param)]
+    """Processes that do nothing but compute, as many as the parameter says, for as long as this one lives."""
+    code = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+    burners = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(request.param)]
     yield
     for burner in burners:
         burner.kill()
