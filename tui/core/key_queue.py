@@ -122,16 +122,16 @@ class KeyQueue:
         try:
             while self._waiting:
                 if self._waits(self._waiting[0]):
-                    await self._wait_for_rest(self._waiting[0])
+                    await self._wait_for_rest()
                 if self._waiting:
                     self._hand_on(self._waiting.popleft())
         finally:
             self._task = None
 
-    async def _wait_for_rest(self, event: Input | None = None) -> None:
-        """Wait until the app rests, for ``event`` if that is to be passed on then, or give up."""
+    async def _wait_for_rest(self) -> None:
+        """Wait until the app rests, or give up."""
         turns = 0
-        while self._busy(event) is not None:
+        while self._busy(self._waiting[0] if self._waiting else None) is not None:
             naps = URGENT_NAPS if any(map(self._is_urgent, self._waiting)) else PATIENT_NAPS
             if turns > QUICK_TURNS + naps:
                 self._give_up()
