@@ -224,7 +224,7 @@ async def test_a_key_that_does_nothing_with_a_run_says_why(tmp_path: Path, state
 
 async def test_where_a_key_does_something_nothing_is_said(tmp_path: Path) -> None:
     FakeRun(tmp_path / "runs", FIRST, "stopped")
-    app = make_app(tmp_path)
+    app: Any = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         await open_runs(pilot)
         await pilot.press("D", "escape", "m", "p", "U")
