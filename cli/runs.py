@@ -1,4 +1,4 @@
-"""`cnn-explorer runs …`: list, show, plot, watch, stop, skip, resume, remove and export runs, without torch."""
+"""`cnn-explorer runs …`: lists, shows, stops, resumes, removes and exports runs, without torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def list_all(
     force: Force = False,
     runs: Folder = None,
 ) -> None:
-    """List runs, newest first; with a command: show, plot, watch, stop, skip, resume, remove or export one."""
+    """List runs, newest first; with a command: show, plot, watch, stop, skip, resume, remove, restore or export one."""
     context.obj = runs
     if context.invoked_subcommand is not None:
         given = {"--json": as_json, "--limit": limit is not None, "--output": output is not None, "--force": force}
@@ -263,28 +263,66 @@ def remove(
     context: typer.Context,
     run: RunId,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    for_good: Annotated[bool, typer.Option("--for-good", help="Delete it at once, without the bin.")] = False,
     as_json: AsJson = False,
     runs: Folder = None,
 ) -> None:
     """Remove a run with its checkpoints.
 
-    One that is running is never removed.
+    It stays in the bin for seven days, from which 'runs restore' brings it back. One that is running is never removed.
     """
-    from ..trainer.launch import spawn
-    from ..trainer.runs.reader import read_run
-    from . import runs_text
+    from . import runs_bin
 
-    path = _find(context, run, runs)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("--yes", None, "is needed to remove a run where nobody can be asked")
-        question = f"Remove {path.name} ({runs_text.short_result(read_run(path))}, {runs_text.size_on_disk(path)})?"
-        if not typer.confirm(question, err=True):
-            raise typer.Exit(1)
-    spawn.remove(path.parent, path.name)
-    log(f"removed {path.name}")
+    runs_bin.remove(_find(context, run, runs), yes=yes, for_good=for_good, as_json=as_json)
+
+
+runs_app.command("delete", hidden=True)(remove)  # the word that the app has for it
+
+
+@runs_app.command()
+def restore(
+    context: typer.Context,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run in the bin: its id, a unique beginning or ending of it, or 'last' deleted."
+        ),
+    ],
+    as_json: AsJson = False,
+    runs: Folder = None,
+) -> None:
+    """Bring a removed run back from the bin, under the same id."""
+    from ..trainer.runs import deleted_runs
+
+    path = deleted_runs.restore(_folder(context, runs), run)
+    log(f"{path.name} is back: {path}")
     if as_json:
-        print_json({"schema": 1, "id": path.name, "path": str(path), "removed": True})
+        _print_run(path)
+
+
+@runs_app.command("bin")
+def list_bin(
+    context: typer.Context,
+    empty: Annotated[bool, typer.Option("--empty", help="Delete all that is in the bin, for good.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    output: Output = None,
+    force: Force = False,
+    runs: Folder = None,
+) -> None:
+    """List the removed runs that 'runs restore' can bring back.
+
+    They stay for seven days. What is older is deleted when the next run is removed or a training starts.
+    """
+    from . import runs_bin
+
+    folder = _folder(context, runs)
+    if yes and not empty:
+        raise UsageError("--yes", None, "answers the question of --empty, which is not given")
+    with written_to(output, force=force):
+        if empty:
+            runs_bin.empty(folder, yes=yes)
+        runs_bin.show(folder, as_json=as_json)
 
 
 @runs_app.command()

@@ -92,6 +92,8 @@ class ExplorerApp(App[None]):
         self.helper = Helper(self._helper_answered, self._helper_changed, helper_command)
         self.questions = Questions(self.helper)
         self.run_watch = RunWatch(self.paths.runs, self._runs_read, watch_every_s)
+        self.deleted: list[str] = []
+        self.run_commands = asyncio.Lock()
         self._interrupted = -TWICE_S
 
     @cached_property
@@ -447,9 +449,21 @@ class ExplorerApp(App[None]):
 
     def _left(self, choice: str | None) -> None:
         if choice == "stop":
-            self._stop_all()
+            self._ask_to_stop_all()
         elif choice == "leave":
             self.end()
+
+    def _ask_to_stop_all(self) -> None:
+        from .screens.confirm import ConfirmScreen
+
+        count = len(self.live_runs)
+        question = f"Stop {'this run' if count == 1 else f'these {count} runs'} and quit?"
+        detail = "Each ends its step and writes a checkpoint; `cnn-explorer runs resume` goes on from there."
+        self.push_screen(ConfirmScreen(question, detail, "stop and quit"), self._stop_and_quit)
+
+    def _stop_and_quit(self, agreed: bool | None) -> None:
+        if agreed:
+            self._stop_all()
 
     @work(thread=True, group="control", exit_on_error=False, description="stops the runs")
     def _stop_all(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 import typer
 from cnn_explorer.cli import main
 from cnn_explorer.trainer.config.setting import GROUPS
+from cnn_explorer.trainer.runs import deleted_runs
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.trainer.runs.reader import read_run
 from cnn_explorer.trainer.runs.run_writer import Notes, RunWriter, write_notes
@@ -33,7 +34,19 @@ def command_names(command: Any, words: str = "") -> dict[str, Any]:
 
 
 COMMANDS = command_names(typer.main.get_command(main.app))
-PRODUCING = {"list", "show", "compare", "lineage", "train", "bench", "runs", "runs show", "runs plot", "runs export"}
+PRODUCING = {
+    "list",
+    "show",
+    "compare",
+    "lineage",
+    "train",
+    "bench",
+    "runs",
+    "runs show",
+    "runs plot",
+    "runs export",
+    "runs bin",
+}
 QUICK = ("--threads", "1", "--no-calibrate")
 BENCH = ("bench", "tiny", "--parts", "", "--repeats", "1", "--seconds", "0.01", *QUICK)
 
@@ -140,6 +153,21 @@ def with_a_grave(home: Path) -> None:
     (home / "runs" / f".removed-{NEWEST}").write_text("a file")
 
 
+def without_a_bin(home: Path) -> None:
+    finished(home)
+    (home / "runs" / deleted_runs.BIN).write_text("a file")
+
+
+def deleted(home: Path) -> None:
+    finished(home)
+    deleted_runs.delete(home / "runs", NEWEST)
+
+
+def deleted_but_held(home: Path) -> None:
+    deleted(home)
+    LOCKS.append(RunLock.acquire(deleted_runs.in_bin(home / "runs")[0].path))
+
+
 def failed(home: Path) -> None:
     plain(home, NEWEST, "failed")
 
@@ -193,8 +221,17 @@ CASES: list[tuple[str, Callable[[Path], None], tuple[str, ...], int]] = [
     ("runs resume", stopped_but_held, ("runs", "resume", "last"), 1),
     ("runs resume", finished, ("runs", "resume", "last"), 2),
     ("runs rm", finished, ("runs", "rm", "last", "-y"), 0),
-    ("runs rm", with_a_grave, ("runs", "rm", "last", "-y"), 1),
+    ("runs rm", without_a_bin, ("runs", "rm", "last", "-y"), 1),
     ("runs rm", live, ("runs", "rm", "last", "-y"), 2),
+    ("runs delete", finished, ("runs", "delete", "last", "-y", "--for-good"), 0),
+    ("runs delete", with_a_grave, ("runs", "delete", "last", "-y", "--for-good"), 1),
+    ("runs delete", live, ("runs", "delete", "last", "-y", "--for-good"), 2),
+    ("runs restore", deleted, ("runs", "restore", "last"), 0),
+    ("runs restore", deleted_but_held, ("runs", "restore", "last"), 1),
+    ("runs restore", finished, ("runs", "restore", NEWEST), 2),
+    ("runs bin", deleted, ("runs", "bin", "--empty", "-y"), 0),
+    ("runs bin", deleted_but_held, ("runs", "bin", "--empty", "-y"), 1),
+    ("runs bin", deleted, ("runs", "bin", "--empty"), 2),
     ("runs export", finished, ("runs", "export", "last"), 0),
     ("runs export", finished, ("runs", "export", "last", "-o", GONE), 1),
     ("runs export", finished, ("runs", "export", "last", "--json"), 2),

@@ -383,8 +383,9 @@ def test_rm_asks_and_needs_somebody_to_ask(tmp_path, monkeypatch):
 
 def test_rm_on_a_terminal_takes_no_for_an_answer(tmp_path):
     writer = finished(tmp_path)
-    assert b"Remove" in on_terminal(["runs", "rm", "last", "--runs", str(tmp_path)], b"n\n")
-    assert writer.path.exists()
+    for answer in (b"n\n", b"\n"):
+        assert b"Remove" in on_terminal(["runs", "rm", "last", "--runs", str(tmp_path)], answer)
+        assert writer.path.exists()
     on_terminal(["runs", "rm", "last", "--runs", str(tmp_path)], b"y\n")
     assert not writer.path.exists()
 

@@ -15,7 +15,7 @@ from cnn_explorer.errors import WorkError
 from cnn_explorer.trainer.export.records import write_csv
 from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
-from cnn_explorer.trainer.runs import requests
+from cnn_explorer.trainer.runs import deleted_runs, requests
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.trainer.runs.reader import MetricsTail, list_runs, newest_metrics, read_run, skim
 from cnn_explorer.trainer.runs.run_writer import RunWriter, checkpoint_paths
@@ -52,7 +52,7 @@ def test_a_folder_that_is_a_link_is_not_followed(stranger: Path, name: str) -> N
         assert not requests._leave(stranger, requests.STOP)
     assert sorted(found.name for found in elsewhere.iterdir()) == [".last.pt.1.tmp", "finish", "last.pt", "stop"]
     assert all(found.read_text() == "precious" for found in elsewhere.iterdir())
-    spawn.remove(stranger.parent, stranger.name)
+    deleted_runs.remove(stranger.parent, stranger.name)
     assert len(list(elsewhere.iterdir())) == 4
 
 

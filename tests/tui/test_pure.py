@@ -288,6 +288,17 @@ def test_export_as_table_json_and_file(tmp_path: Path) -> None:
         screen_export.write(tmp_path / "missing", "x", "txt", "")
 
 
+def test_an_export_never_takes_the_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "cnn-explorer-x.txt").symlink_to("nowhere")
+    for number in range(2, 1000):
+        (tmp_path / f"cnn-explorer-x-{number}.txt").touch()
+    with pytest.raises(WorkError, match="999 files"):
+        screen_export.write(tmp_path, "x", "txt", "new")
+    assert not any(found.is_file() and found.read_text() for found in tmp_path.iterdir())
+    (tmp_path / "cnn-explorer-x-7.txt").unlink()
+    assert screen_export.write(tmp_path, "x", "txt", "new").name == "cnn-explorer-x-7.txt"
+
+
 @given(st.text())
 def test_ascii_keeps_the_width(text: str) -> None:
     drawn = ascii_filter.plain(text)

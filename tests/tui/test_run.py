@@ -112,7 +112,7 @@ async def test_marked_and_pinned_runs_are_drawn_with_the_one_under_the_cursor(tm
         assert [run.pinned for run in screen.charts.runs if run.path.name == FIRST] == [True]
         assert [row.cells[0] != "" for row in screen.table.rows] == [True, True]
         await until(pilot, lambda: "(pinned)" in screen_text(app))
-        await pilot.press("u")
+        await pilot.press("U")
         await until(pilot, lambda: [run.path.name for run in screen.charts.runs] == [FIRST])
     assert app.saved_state.marked == []
 
@@ -145,7 +145,7 @@ async def test_delete_asks_and_never_offers_a_running_one(tmp_path: Path) -> Non
         await pilot.press("D")
         assert app.screen is screen
         await pilot.press("j", "D")
-        assert isinstance(app.screen, ConfirmScreen) and "cannot be undone" in screen_text(app)
+        assert isinstance(app.screen, ConfirmScreen) and "in the bin" in screen_text(app)
         await pilot.press("escape", "D", "y")
         await until(pilot, lambda: names(screen) == [SECOND])
         assert not (tmp_path / "runs" / FIRST).exists()

@@ -201,7 +201,9 @@ async def test_quit_and_stop_asks_all_runs(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: app.live_runs)
-        await pilot.press("q", "j", "enter")
+        await pilot.press("q", "j", "enter", "enter")
+        assert app.is_running and not (run.path / "control" / "stop").exists(), "Enter alone stops nothing"
+        await pilot.press("q", "j", "enter", "y")
         await until(pilot, lambda: not app.is_running)
     assert (run.path / "control" / "stop").exists()
 

@@ -1,4 +1,4 @@
-"""Starts runs in processes of their own, resumes and removes them.
+"""Starts runs in processes of their own, and resumes them.
 
 A started run outlives the terminal: it has its own session, SIGHUP is blocked, its output goes to train.log, and the lock of
 the run is handed down to it, so that the run counts as alive from the first instant.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from pathlib import Path
 from ...errors import UsageError, WorkError
 from ..common import process
 from ..runs import requests
-from ..runs.ids import check_id, is_run
 from ..runs.lock import RunLock
 from ..runs.log_file import open_log
 from ..runs.reader import read_run
@@ -154,28 +152,3 @@ def resume(
         lock.release()
         raise
     return 0
-
-
-def remove(runs: Path, run_id: str) -> None:
-    """Delete the run directory ``runs/run_id`` with its checkpoints. It vanishes from lists at once, then from the disk.
-
-    Raises UsageError for anything but a run directly inside ``runs`` and for a run that is alive, WorkError when the folder
-    cannot be written.
-    """
-    path = runs / check_id(run_id)
-    if not is_run(path):
-        raise UsageError("run", run_id, f"is no run directory in {runs}")
-    run = read_run(path)
-    if run.live:
-        raise UsageError("run", run_id, f"cannot be removed: it is {run.state}; stop it first")
-    grave = runs / f".removed-{run_id}"
-    with RunLock.acquire(path):
-        try:
-            shutil.rmtree(grave, ignore_errors=True)
-            os.rename(path, grave)
-        except OSError as error:
-            raise WorkError(f"run {run_id}: cannot be removed: {error.strerror}") from None
-    try:
-        shutil.rmtree(grave)
-    except OSError as error:
-        raise WorkError(f"run {run_id}: taken off the list, but {grave} is left over: {error.strerror}") from None

@@ -24,6 +24,7 @@ from ..config.run_config import RunConfig
 from ..data.datasets import DataSet
 from ..devices import process_group
 from ..optim import fine_tuning
+from ..runs import deleted_runs
 from ..runs.ids import new_id
 from ..runs.lock import RunLock
 from ..runs.run_writer import RunWriter
@@ -98,8 +99,9 @@ def create(
 ) -> tuple[Path, RunLock]:
     """Make the run directory in the state *queued*; returns it with its lock, held. WorkError where that fails.
 
-    ``more`` are further keys of run.json.
+    ``more`` are further keys of run.json. What has been in the bin for long enough is deleted first: it makes room.
     """
+    deleted_runs.empty_old(runs)
     run_id = new_id(config.network.name, config.data.name, datetime.now(UTC))
     versions = {"cnn_explorer": settings.VERSION, "torch": str(torch.__version__), "python": platform.python_version()}
     lock = RunLock.acquire(runs / run_id)

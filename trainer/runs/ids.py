@@ -131,21 +131,21 @@ def resolve(runs: Path, text: str) -> Path:
         raise UsageError("run", text, f"is not there: {runs} holds no runs")
     if text == NEWEST:
         return runs / _newest(runs, names)
-    fitting = _with_the_part(text, names)
+    fitting = with_the_part(text, names)
     if len(fitting) > 1:
-        raise UsageError("run", text, f"fits {len(fitting)} runs: {_some(fitting)}; give more of the id")
+        raise UsageError("run", text, f"fits {len(fitting)} runs: {some(fitting)}; give more of the id")
     tagged = [name for name in names if text in read_notes(runs / name).tags]
     if fitting and set(tagged) - set(fitting):
-        raise UsageError("run", text, f"is a part of the id of {fitting[0]} and a tag of {_some(tagged)}; give an id")
+        raise UsageError("run", text, f"is a part of the id of {fitting[0]} and a tag of {some(tagged)}; give an id")
     if len(tagged) > 1:
-        raise UsageError("run", text, f"is a tag of {len(tagged)} runs: {_some(tagged)}; give an id")
+        raise UsageError("run", text, f"is a tag of {len(tagged)} runs: {some(tagged)}; give an id")
     if fitting or tagged:
         return runs / (fitting or tagged)[0]
     check_id(text)
     raise UsageError("run", text, f"is no run and no tag in {runs}; {_nearest(runs, text, names)}")
 
 
-def _with_the_part(text: str, names: list[str]) -> list[str]:
+def with_the_part(text: str, names: list[str]) -> list[str]:
     """Return the names that begin with ``text``; where there are none, those that end with it."""
     if not is_id(text):
         return []
@@ -156,8 +156,8 @@ def check_new_tags(path: Path, tags: Iterable[str]) -> None:
     """Raise UsageError for a tag that the run in ``path`` cannot get: it is a part of the id of another run."""
     names = [name for name in run_names(path.parent) if name != path.name]
     for tag in tags:
-        if fitting := _with_the_part(check_tag(tag), names):
-            raise UsageError("tag", tag, f"is a part of the id of {_some(fitting)}; choose another word")
+        if fitting := with_the_part(check_tag(tag), names):
+            raise UsageError("tag", tag, f"is a part of the id of {some(fitting)}; choose another word")
 
 
 def _written_ns(runs: Path, name: str) -> int:
@@ -171,7 +171,8 @@ def _newest(runs: Path, names: list[str]) -> str:
     return max(names, key=lambda name: age_key(name, _written_ns(runs, name)))
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """Return the newest three of the names, and whether there are more."""
     shown = sorted(names, reverse=True)[:3]
     return ", ".join(shown) + (" …" if len(names) > len(shown) else "")
 

@@ -31,15 +31,15 @@ class RunLock:
         _held.add(self)
 
     @classmethod
-    def acquire(cls, path: Path, wait_s: float = 2.0) -> RunLock:
-        """Take the lock of the run directory ``path``, which is made when it does not exist.
+    def acquire(cls, path: Path, wait_s: float = 2.0, *, create: bool = True) -> RunLock:
+        """Take the lock of the run directory ``path``, which is made when it does not exist, unless ``create`` is False.
 
         Tries for ``wait_s`` seconds, because a reader's probe holds it for an instant. Raises WorkError when another
         process keeps it or the folder cannot be written.
         """
         deadline = time.monotonic() + wait_s
         while True:
-            descriptor = _open(path)
+            descriptor = _open(path, create)
             try:
                 taken = _try_exclusive(descriptor)
             except WorkError:
@@ -137,9 +137,10 @@ def is_locked(path: Path | str) -> bool | None:
     return False
 
 
-def _open(path: Path) -> int:
+def _open(path: Path, create: bool) -> int:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        if create:
+            path.mkdir(parents=True, exist_ok=True)
         return open_regular(path / NAME, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise WorkError(f"run directory {path}: cannot be locked: {error.strerror}") from None

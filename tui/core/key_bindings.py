@@ -243,7 +243,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "o", "order", "Order by age, accuracy, network, data set, state, time left or tags", "runs", "order", rank=28
     ),
-    Command("u", "unmark", "Remove all marks and the pin", "runs", "unmark", rank=29),
+    Command("U", "unmark", "Remove all marks and the pin", "runs", "unmark", rank=29),
     Command("M", "machine", "What the machine is doing, shown or hidden", "runs", "machine", rank=31),
     # One run, in the list or on its own screen
     Command("s", "stop", "Stop this run; a checkpoint is written", "one-run", "stop", rank=9),
@@ -259,7 +259,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("t", "train", "Train this network again", "one-run", "train", rank=30),
     Command("n", "edit_notes('remark')", "A remark on this run", "one-run", "remark", rank=32),
     Command("number_sign", "edit_notes('tags')", "Tags of this run", "one-run", "tags", rank=33),
-    Command("D,delete", "delete", "Delete this run with its checkpoints", "one-run", "delete", rank=39),
+    Command("D,delete", "delete", "Delete this run; it stays in the bin for seven days", "one-run", "delete", rank=39),
+    Command("u", "undelete", "Bring back the run deleted last, or one from the bin", "one-run"),
     # The screen of one run
     Command("1", "tab('overview')", "The overview: loss and accuracy at a glance", "run", "overview", rank=7),
     Command("2", "tab('charts')", "The charts: cursor, zoom, grid, many runs", "run", "charts", rank=7),
@@ -290,8 +291,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("escape", "cancel", "Close without doing anything", "dialog", "cancel", rank=2, palette=False),
     Command("ctrl+c", "app.interrupt", "Quit, pressed twice", "dialog", priority=True, palette=False),
     Command("tab", "app.focus_next", "Next field", "dialog", "next field", rank=3, palette=False),
+    Command("enter,n", "submit", "No: leave it as it is", "confirm", "no", rank=1, palette=False),
     Command("y", "agree", "Yes", "confirm", "yes", rank=3, palette=False),
-    Command("n", "cancel", "No", "confirm", "no", rank=4, palette=False),
+    Command("enter,u", "submit", "Bring the run back", "bin", "bring back", rank=1, palette=False),
     Command("question_mark,q", "cancel", "Close the help", "help", "close", rank=0, palette=False),
     Command("ctrl+s", "submit", "Start from any field", "launch", "start", rank=0, palette=False),
     Command(

@@ -14,8 +14,10 @@ from weakref import WeakSet
 
 from textual import events
 from textual.app import App
+from textual.command import CommandPalette
 from textual.message import Message
 from textual.message_pump import MessagePump
+from textual.screen import Screen
 
 QUICK_TURNS = 200
 NAP_S = 0.01
@@ -67,7 +69,7 @@ class KeyQueue:
 
     def put(self, event: Input) -> None:
         """Pass an event on: now, or in its turn."""
-        if self._task is None and (not self._waits(event) or self._busy() is None):
+        if self._task is None and (not self._waits(event) or self._busy(event) is None):
             self._hand_on(event)
             return
         self._waiting.append(event)
@@ -129,7 +131,7 @@ class KeyQueue:
     async def _wait_for_rest(self) -> None:
         """Wait until the app rests, or give up."""
         turns = 0
-        while self._busy() is not None:
+        while self._busy(self._waiting[0] if self._waiting else None) is not None:
             naps = URGENT_NAPS if any(map(self._is_urgent, self._waiting)) else PATIENT_NAPS
             if turns > QUICK_TURNS + naps:
                 self._give_up()
@@ -137,17 +139,17 @@ class KeyQueue:
             turns += 1
             await asyncio.sleep(0 if turns <= QUICK_TURNS else NAP_S)
 
-    def _busy(self) -> MessagePump | None:
-        """Return one that has something to do yet, or None."""
+    def _busy(self, event: Input | None = None) -> MessagePump | None:
+        """Return one that has something to do yet before ``event``, or None."""
         if self._app._exit:
             return None
         # The one that was busy a moment ago is looked at first: mostly it still is, and the others need no look.
         if self._last is None or self._last in self._stuck or rests(self._last):
-            self._last = next(self._all_busy(), None)
+            self._last = next(self._all_busy(event), None)
         return self._last
 
-    def _all_busy(self) -> Iterator[MessagePump]:
-        """Yield those that have something to do, without those that were given up."""
+    def _all_busy(self, event: Input | None = None) -> Iterator[MessagePump]:
+        """Yield those that have something to do before ``event``, without those that were given up."""
         for pump in [pump for pump in self._stuck if rests(pump)]:
             self._stuck.discard(pump)
         for pump in (self._app, *self._app._registry):
@@ -157,6 +159,15 @@ class KeyQueue:
         # What is to be done after the next paint: a tab whose pane was made just now takes the focus then.
         if stack and stack[-1]._callbacks and stack[-1] not in self._stuck:
             yield stack[-1]
+        # Enter would choose from what was found for the words before.
+        if stack and isinstance(event, events.Key) and not event.is_printable and self._searches(stack[-1]):
+            yield stack[-1]
+
+    def _searches(self, screen: Screen[Any]) -> bool:
+        """Return whether this is the palette, which still looks for what was typed."""
+        if not isinstance(screen, CommandPalette):
+            return False
+        return any(worker.node is screen and not worker.is_finished for worker in self._app.workers)
 
     def _give_up(self) -> None:
         """Give up a widget that hangs: do not wait for it again before it rests, and let the app go on."""

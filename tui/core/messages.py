@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -117,10 +118,10 @@ class TrainRefused(Message):
 
 
 @dataclass
-class RunCommandDone(Message):
-    """Something was done with a run (``problem`` empty) or not; ``text`` says what happened."""
+class BinRead(Message):
+    """The bin was read: its runs by their ids, each with the time until which it is kept, or what is wrong with it."""
 
-    text: str
+    runs: Mapping[str, tuple[RunSnapshot, datetime]]
     problem: str = ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,6 +49,10 @@ class AppProtocol(Protocol):
     helper: Helper
     questions: Questions
     run_watch: RunWatch
+    deleted: list[str]
+    """Ids of the runs that were deleted since the app started, the last one last."""
+    run_commands: asyncio.Lock
+    """Held while something is done with a run: one thing after the other, in the order of the keys."""
 
     @property
     def followers(self) -> Followers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,11 +56,10 @@ def table(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> E
 def write(folder: Path, name: str, suffix: str, contents: str) -> Path:
     """Write a file that does not exist yet, `cnn-explorer-NAME.txt`; a number is added where it does. Raises WorkError."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80] or "export"
-    for number in range(1, 1000):
-        ending = "" if number == 1 else f"-{number}"
-        path = folder / f"cnn-explorer-{plain}{ending}.{suffix}"
-        if not path.exists():
-            break
+    names = (f"cnn-explorer-{plain}{ending}.{suffix}" for ending in ("", *(f"-{number}" for number in range(2, 1000))))
+    path = next((folder / name for name in names if not os.path.lexists(folder / name)), None)
+    if path is None:
+        raise WorkError(f"{folder} has 999 files of the name cnn-explorer-{plain}.{suffix}; move some of them away")
     try:
         replace_file(path, contents.encode(), sync=False)
     except OSError as error:

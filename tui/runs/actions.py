@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ...errors import UsageError, WorkError
+from ...trainer.runs import deleted_runs
 from ...trainer.runs.annotations import Notes, check_tag, read_notes, write_notes
 from ...trainer.runs.ids import check_new_tags
 from ...trainer.runs.run import RunSnapshot
@@ -51,10 +52,15 @@ def resume(path: Path) -> Outcome:
 
 
 def delete(path: Path) -> Outcome:
-    """Delete a run with its checkpoints; refused while it is alive."""
-    from ...trainer.launch.spawn import remove
+    """Move a run with its checkpoints into the bin; refused while it is alive."""
+    days = f"{deleted_runs.DAYS} days"
+    text = f"{path.name} is deleted; u brings it back, within {days}"
+    return _outcome(lambda: deleted_runs.delete(path.parent, path.name), text)
 
-    return _outcome(lambda: remove(path.parent, path.name), f"{path.name} is deleted")
+
+def restore(path: Path) -> Outcome:
+    """Bring a run back from the bin."""
+    return _outcome(lambda: deleted_runs.restore(path.parent, path.name), f"{path.name} is back")
 
 
 def annotate(path: Path, notes: Notes) -> Outcome:

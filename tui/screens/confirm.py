@@ -12,7 +12,7 @@ from .dialog import Dialog
 
 
 class ConfirmScreen(Dialog[bool]):
-    """Ends with True when ``word`` was agreed to."""
+    """Ends with True when ``word`` was agreed to, by the letter alone: Enter is pressed without reading."""
 
     BINDINGS: ClassVar = key_bindings.bindings("confirm")
     PLACES: ClassVar = ("confirm", "dialog")
@@ -24,10 +24,10 @@ class ConfirmScreen(Dialog[bool]):
     def compose_dialog(self) -> ComposeResult:
         yield Static(self._question, markup=False)
         yield Static(self._detail, markup=False)
-        yield Static(f"\ny or enter: {self._word}    esc: leave it as it is", markup=False)
+        yield Static(f"\ny: {self._word}    enter, n or esc: leave it as it is", markup=False)
 
     def action_submit(self) -> None:
-        self.dismiss(True)
+        self.dismiss(False)
 
     def action_agree(self) -> None:
         self.dismiss(True)

@@ -146,7 +146,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         run = self._run
         texts = {"#headline": "reading …" if self._awaited else "there is no such run", "#stages": "", "#figures": ""}
         if run is not None:
-            headline = run_table.headline(run) if not self._gone else "deleted; what was read last is shown"
+            headline = run_table.headline(run) if not self._gone else self._words_when_gone()
             texts = {
                 "#headline": headline,
                 "#stages": run_page.stages(run),
@@ -248,6 +248,13 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         if self._gone and action in OF_FILES:
             return False
         return super().check_action(action, parameters)
+
+    def refusal(self, command: str) -> str:
+        return f"{self.run_id}: {self._words_when_gone()}" if self._gone else super().refusal(command)
+
+    def _words_when_gone(self) -> str:
+        back = "; u brings it back" if self.run_id in self.explorer.deleted else ""
+        return f"deleted; what was read last is shown{back}"
 
     def action_order(self) -> None:
         for pane in self.query(ClassesPane):

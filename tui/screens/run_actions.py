@@ -1,22 +1,25 @@
 """What can be done with the selected run, the same on the list of runs and on the screen of one run.
 
-Everything that cannot be taken back asks first. A command is there only where it would do something.
+What ends or deletes something asks first. A command is offered only where it would do something; elsewhere its key says why.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from textual import work
+from textual import events
+from textual.widgets import Input
 
 from ...errors import UsageError
 from ...models.catalogue import registry
 from ...trainer.runs.annotations import Notes
 from ...trainer.runs.run import RunSnapshot
-from ..core.messages import RunCommandDone
+from ..core import key_bindings
 from ..launch.form_values import LaunchRequest
 from ..launch.values import in_app
-from ..runs import actions
+from ..runs import actions, refusals
 from ..runs.actions import Outcome
 from .base import BaseScreen
 from .confirm import ConfirmScreen
@@ -51,6 +54,20 @@ class RunActions(BaseScreen):
             return run is not None and _APPLIES[action](run)
         return super().check_action(action, parameters)
 
+    def on_key(self, event: events.Key) -> None:
+        """Say why a command does nothing with this run; Textual skips the keys of what does not apply in silence."""
+        if isinstance(self.focused, Input):
+            return  # what is typed means nothing here
+        for command in key_bindings.of("one-run"):
+            told = event.key in command.keys.split(",") and command.action in refusals.COMMANDS
+            if told and not self.check_action(command.action, ()) and (text := self.refusal(command.action)):
+                self.explorer.show_message(text, "warning")
+
+    def refusal(self, command: str) -> str:
+        """Return why a command that does not apply does nothing; "" where there is no run."""
+        run = self.selected
+        return refusals.reason(command, run) if run is not None else ""
+
     def action_stop(self) -> None:
         detail = "It ends its step and writes a checkpoint; `r` goes on from there."
         self._ask(actions.stop, "Stop", detail)
@@ -65,13 +82,26 @@ class RunActions(BaseScreen):
         self._ask(actions.skip, "Skip", "It leaves its queue, which goes on with the next; `r` resumes it later.")
 
     def action_delete(self) -> None:
-        detail = "Its figures, log, notes and checkpoints are removed from the disk. This cannot be undone."
+        detail = "It stays in the bin with its checkpoints and notes for seven days; until then `u` brings it back."
         self._ask(actions.delete, "Delete", detail)
+
+    def action_undelete(self) -> None:
+        """Bring back the run that was deleted last; when none was deleted since the app started, ask which one."""
+        if self.explorer.deleted:
+            self._restore(self.explorer.deleted.pop())
+            return
+        from .run_bin import RunBinScreen
+
+        self.app.push_screen(RunBinScreen(self.explorer.paths.runs), self._restore)
+
+    def _restore(self, run_id: str | None) -> None:
+        if run_id:
+            self.control(actions.restore, self.explorer.paths.runs / run_id)
 
     def action_resume(self) -> None:
         run = self.selected
         if run is not None:
-            self.control(actions.resume, run)
+            self.control(actions.resume, run.path)
 
     def _ask(self, action: Callable[..., Outcome], word: str, detail: str) -> None:
         run = self.selected
@@ -80,18 +110,24 @@ class RunActions(BaseScreen):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.control(action, run)
+                self.control(action, run.path)
 
         self.app.push_screen(ConfirmScreen(f"{word} {run.id}?", detail, word.lower()), answered)
 
-    @work(thread=True, group="control", exit_on_error=False, description="does something with a run")
-    def control(self, action: Callable[..., Outcome], run: RunSnapshot, *arguments: object) -> None:
-        """Do it in a thread; what came of it is told."""
-        text, problem = action(run.path, *arguments)
-        self.post_message(RunCommandDone(text, problem))
+    def control(self, action: Callable[..., Outcome], path: Path, *arguments: object) -> None:
+        """Do it in a thread, when what was asked before is done; what came of it is told."""
+        if action is actions.delete:
+            self.explorer.deleted.append(path.name)  # at once: `u` may have been typed ahead
+        work = self._control(action, path, *arguments)
+        # For the app and not for this screen, which may be closed before its turn comes.
+        self.app.run_worker(work, group="control", exit_on_error=False, description="does something with a run")
 
-    def on_run_command_done(self, message: RunCommandDone) -> None:
-        self.explorer.show_message(message.problem or message.text, "error" if message.problem else "information")
+    async def _control(self, action: Callable[..., Outcome], path: Path, *arguments: object) -> None:
+        async with self.explorer.run_commands:
+            text, problem = await asyncio.to_thread(action, path, *arguments)
+        if problem and action is actions.delete and path.name in self.explorer.deleted:
+            self.explorer.deleted.remove(path.name)
+        self.explorer.show_message(problem or text, "error" if problem else "information")
         self.explorer.run_watch.nudge()
 
     # Notes
@@ -103,7 +139,7 @@ class RunActions(BaseScreen):
 
     def _noted(self, run: RunSnapshot, notes: Notes | None) -> None:
         if notes is not None and notes != run.notes:
-            self.control(actions.annotate, run, notes)
+            self.control(actions.annotate, run.path, notes)
 
     # Marks
 

@@ -24,6 +24,7 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
         super().__init__()
         self._hits: list[Hit] = []
         self._timer: Timer | None = None
+        self._searched = ""
 
     def compose_dialog(self) -> ComposeResult:
         yield Input(placeholder="words", compact=True, id="search-words")
@@ -41,10 +42,10 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
     def _typed(self) -> None:
         if self._timer is not None:
             self._timer.stop()
-        self._timer = self.set_timer(DELAY_S, self._search)
+        self._timer = self.set_timer(DELAY_S, self._catch_up)
 
     def _search(self) -> None:
-        words = self.query_one(Input).value
+        words = self._searched = self.query_one(Input).value
         self._hits = pages.search(words)
         self._table.empty = "nothing has these words" if words.strip() else ""
         rows = [Row(str(place), (hit.page.title, hit.text)) for place, hit in enumerate(self._hits)]
@@ -52,10 +53,17 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
         count = f"{len(self._hits)}{'+' if len(self._hits) == pages.MOST_HITS else ''}"
         self.query_one("#dialog").border_subtitle = f"{count} lines" if words.strip() else ""
 
+    def _catch_up(self) -> None:
+        """Search for what was typed just now, before something is chosen from what was found."""
+        if self.query_one(Input).value != self._searched:
+            self._search()
+
     def key_down(self) -> None:
+        self._catch_up()
         self._table.action_cursor_down()
 
     def key_up(self) -> None:
+        self._catch_up()
         self._table.action_cursor_up()
 
     @on(RowList.Chosen)
@@ -64,7 +72,7 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
-        self._search()
+        self._catch_up()
         self.action_submit()
 
     def action_submit(self) -> None:

@@ -1,0 +1,51 @@
+"""The app, which writes what a test asks about itself: `python reporting_app.py FOLDER FILE`.
+
+At SIGUSR1 it writes `typing_model.observed` as JSON into FILE, once everything that was typed so far has been handled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cnn_explorer import tui
+from cnn_explorer.tui.app import ExplorerApp
+from cnn_explorer.tui.core.protocol import AppPaths
+
+from support.tui import HELPER_COMMAND
+from support.typing_model import more_observed, observed
+
+
+class ReportingApp(ExplorerApp):
+    """The app with an ear for a signal."""
+
+    CSS_PATH = Path(tui.__file__).with_name("app.tcss")
+    report = Path()
+
+    def on_mount(self) -> None:
+        # Textual calls the handler of the class above as well.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._asked)
+
+    def _asked(self) -> None:
+        self.run_worker(self._write(), exit_on_error=False)
+
+    async def _write(self) -> None:
+        await self.key_queue.done()
+        beside = self.report.with_suffix(".new")
+        beside.write_text(json.dumps(observed(self) | more_observed(self)))
+        os.replace(beside, self.report)
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    app = ReportingApp(
+        AppPaths(folder / "runs", folder / "data", folder / "state", folder / "cache"), helper_command=HELPER_COMMAND
+    )
+    ReportingApp.report = Path(sys.argv[2])
+    app.run()
