@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cnn_explorer.tui.charts.plotext_chart import ChartStyle, new_figure
 from cnn_explorer.tui.core.options import Options
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.overview_pane import OverviewPane
+from cnn_explorer.tui.widgets.tabs import Tabs
 from support.tui import FakeRun, eval_record, make_app, screen_text, train_record, until
 from textual.pilot import Pilot
 
@@ -129,6 +131,31 @@ async def test_the_tab_that_a_person_chose_is_the_one_shown_next_time(tmp_path: 
         await open_overview(pilot, app)
         await pilot.press("6", "escape", "enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.tabs.current == "setup")
+
+
+@pytest.mark.parametrize(
+    ("saved", "opened"),
+    [
+        ({"run_tab": "charts"}, "overview"),
+        ({"run_tab": "log"}, "log"),
+        ({"run_tab": 5}, "overview"),
+        ({"run_pane": "charts", "run_tab": "log"}, "charts"),
+    ],
+)
+async def test_the_tab_that_version_0_1_remembered_opens_what_took_its_place(
+    tmp_path: Path, saved: dict, opened: str
+) -> None:
+    FakeRun(tmp_path / "runs", NAME, "finished").curve(10)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "app.json").write_text(json.dumps(saved))
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("w")
+        await until(pilot, lambda: app.runs)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.query(Tabs))
+        await until(pilot, lambda: app.screen.tabs.pane is not None)
+        assert app.screen.tabs.current == opened == app.saved_state.run_pane
 
 
 async def test_the_overview_in_ascii_has_nothing_else(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             yield TextLines(id="stages")
             yield TextLines(id="figures")
             yield ReadingView()
-            yield Tabs(makers, self.explorer.saved_state.run_tab, id="run-tabs")
+            yield Tabs(makers, self.explorer.saved_state.run_pane, id="run-tabs")
 
     def _make_charts(self) -> ChartGrid:
         explorer = self.explorer
@@ -184,7 +184,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self.action_tab(message.key)
 
     def action_tab(self, key: str) -> None:
-        self.explorer.saved_state.run_tab = key
+        self.explorer.saved_state.run_pane = key
         companion = COMPANIONS.get(key, "charts") if self.explorer.is_huge else ""
         self.tabs.show(key, companion)
         self._entitle()
