@@ -53,6 +53,12 @@ TWICE_S = 2.0
 MOST_THREADS = 64
 HELPER_AFTER_S = 0.3
 """The helper process is started this long after the first paint: loading torch would slow it."""
+CHARTS_AFTER_S = 3.0
+"""What draws charts is loaded so long after the first paint, before anybody opens a form or a run."""
+
+
+def _import_charts() -> None:
+    from .screens import launch, run  # noqa: F401
 
 
 class ExplorerApp(App[None]):
@@ -91,6 +97,7 @@ class ExplorerApp(App[None]):
         self.questions = Questions(self.helper)
         self.run_watch = RunWatch(self.paths.runs, self._runs_read, watch_every_s)
         self._interrupted = -TWICE_S
+        self._charts_loaded = False
 
     @cached_property
     def followers(self) -> Followers:
@@ -112,6 +119,7 @@ class ExplorerApp(App[None]):
     def _begin_background(self) -> None:
         self.watch_runs()
         self.set_timer(HELPER_AFTER_S, self.helper.start)
+        self.set_timer(CHARTS_AFTER_S, self._load_charts_early)
         self.set_interval(5.0, self.helper.check)
         if self.saved_state.screen == "runs":
             self.action_show_runs()
@@ -120,6 +128,16 @@ class ExplorerApp(App[None]):
     def watch_runs(self) -> None:
         """Follow the runs folder until the app ends."""
         self.run_watch.run()
+
+    @work(group="load charts", exit_on_error=False, description="loads what draws charts")
+    async def _load_charts_early(self) -> None:
+        await self.load_charts()
+
+    async def load_charts(self) -> None:
+        """Import what draws charts, in a thread: the first run or form that is opened must not hold up the keyboard."""
+        if not self._charts_loaded:
+            await asyncio.to_thread(_import_charts)
+            self._charts_loaded = True
 
     def end(self) -> None:
         """Leave, whatever runs."""
@@ -322,6 +340,7 @@ class ExplorerApp(App[None]):
             screen.go_to(run_id)
         else:
             self.push_screen(RunsScreen(run_id or self.saved_state.run))
+            self._load_charts_early()
         self.saved_state.screen = "runs"
 
     def open_run(self, run_id: str) -> None:

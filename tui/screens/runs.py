@@ -195,7 +195,8 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._timer = self.set_timer(DELAY_S, self.follow_selected)
 
     @on(RowList.Chosen)
-    def _opened(self, message: RowList.Chosen) -> None:
+    async def _opened(self, message: RowList.Chosen) -> None:
+        await self.explorer.load_charts()
         self.explorer.open_run(message.key)
 
     # What threads read
