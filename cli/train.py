@@ -165,7 +165,7 @@ def _find_rates(request: TrainRequest) -> int:
     if request.run.json:
         _print_json([find_lr.as_dict(*pair) for pair in found], "tests")
     else:
-        _emit("\n".join(find_lr.as_text(*pair) for pair in found))
+        _emit("\n".join(find_lr.as_text(*pair, sys.stdout) for pair in found))
     return 0
 
 

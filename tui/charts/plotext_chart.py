@@ -37,6 +37,7 @@ SIGN_COLUMNS = 4
 GAP = math.nan
 _IN_ASCII = str.maketrans("─│┌┐└┘├┤┬┴┼·…›", "-|+++++++++.~>")
 _CODES = re.compile(r"\x1b\[[0-9;]*m")
+_PALETTE_CODE = re.compile(r"(?<=\x1b\[)38;5;(\d|1[0-5])(?=m)")
 
 Colour = tuple[int, int, int] | int
 """Red, green and blue; or the number of one of the terminal's own sixteen colours."""
@@ -85,6 +86,7 @@ class PlottedLine:
 class ChartData:
     """What one chart shows. ``log`` asks for a logarithmic y axis, ``shares`` for one in per cent.
 
+    ``log_x``: the places on the x axis are log10 of what its numbers say.
     ``y_range`` fixes the axis. ``empty`` is shown instead of a chart without values.
     """
 
@@ -92,6 +94,7 @@ class ChartData:
     x_label: str
     lines: tuple[PlottedLine, ...]
     log: bool = False
+    log_x: bool = False
     shares: bool = False
     y_range: tuple[float, float] | None = None
     note: str = ""
@@ -210,7 +213,12 @@ def _code(colour: Colour | None) -> str:
     """Return the numbers of the escape sequence for a colour."""
     if colour is None:
         return ""
-    return f"38;5;{colour}" if isinstance(colour, int) else "38;2;{};{};{}".format(*colour)
+    return _palette_code(colour) if isinstance(colour, int) else "38;2;{};{};{}".format(*colour)
+
+
+def _palette_code(number: int) -> str:
+    """Return the numbers for one of sixteen colours as each terminal knows them: 36, or 96 for a bright one."""
+    return str(30 + number if number < 8 else 82 + number)
 
 
 def _plotted(
@@ -232,7 +240,10 @@ def _plotted(
     drawn = figure.build().rstrip("\n")
     if style.ascii:
         drawn = _ascii(drawn)
-    return _CODES.sub("", drawn) if style.colours is None else drawn
+    if style.colours is None:
+        return _CODES.sub("", drawn)
+    # plotext writes them as numbers of 256 colours, which a terminal with sixteen does not know.
+    return _PALETTE_CODE.sub(lambda found: _palette_code(int(found[1])), drawn)
 
 
 def _plot_places(figure: Any, line: PlottedLine, style: ChartStyle, middle: float) -> None:
@@ -270,8 +281,7 @@ def _axes(figure: Any, data: ChartData, lines: Sequence[PlottedLine], size: tupl
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
     left, right = _widened((min(xs), max(xs)))
     figure.xlim(left, right)
-    positions = ticks.nice_ticks(left, right, max(columns // 12, 2))
-    figure.xticks(positions, ticks.tick_texts(positions))
+    figure.xticks(*ticks.value_ticks(left, right, max(columns // 12, 2), log=data.log_x))
 
 
 def _ascii(text: str) -> str:

@@ -15,7 +15,7 @@ from ..charts.view import Curves
 from ..core import key_bindings, screen_export
 from ..core.messages import RunNewsRead
 from ..core.screen_export import Export
-from ..runs import classes, run_page, run_table
+from ..runs import classes, run_data, run_page, run_table
 from ..runs.run_tail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.classes_pane import ClassesPane
@@ -263,15 +263,21 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             return None
         if isinstance(pane, ClassesPane):
             return pane.export()
+        findings = self._news.findings if self._news else ()
+        data = run_data.of_run(run, findings)
         if isinstance(pane, LineView):
-            return Export(f"{run.id}-{self.tabs.current}", "\n".join(pane.lines))
+            lines = self._line_data(pane.id or "", run) or data
+            return Export(f"{run.id}-{self.tabs.current}", "\n".join(pane.lines), lines)
         rows = [[name, value] for name, value in run_page.setup(run) if value]
-        sentences = [finding.text for finding in self._news.findings] if self._news else []
-        page = screen_export.table(run.id, ["name", "value"], rows)
-        text = "\n".join([run_table.headline(run), *sentences, "", page.text])
-        if isinstance(pane, OverviewPane):
-            return Export(run.id, f"{text}\n\n{pane.export().text}", page.data)
-        if isinstance(pane, ChartGrid):
+        words = [run_table.headline(run), *(finding.text for finding in findings), ""]
+        text = "\n".join([*words, screen_export.table_text(["name", "value"], rows)])
+        if isinstance(pane, OverviewPane | ChartGrid):
             curves = pane.export()
-            return Export(run.id, f"{text}\n\n{curves.text}", page.data, curves.more)
-        return Export(run.id, text, page.data)
+            return Export(run.id, f"{text}\n\n{curves.text}", lambda: data | {"curves": curves.made()}, curves.more)
+        return Export(run.id, text, data)
+
+    def _line_data(self, name: str, run: RunSnapshot) -> object:
+        """Return the data of a tab of lines; None where these are those of the run."""
+        if name == "confusion":
+            return run_data.of_confusion(classes.matrix(self._news.test) if self._news else (), run.classes)
+        return {"lines": list(self._log)} if name == "log" else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -431,8 +431,13 @@ class ChartGrid(Widget, can_focus=True):
 
             return export.csv_text(lines, view, x) if kind == "csv" else export.svg_text(lines, view, x)
 
+        def data() -> dict[str, Any]:
+            from ..charts import chart_data
+
+            return chart_data.of_charts(lines, view, x)
+
         more = {
             "csv": ("CSV: every value of the charts in sight", partial(make, "csv")),
             "charts.svg": ("the charts in sight as an SVG image", partial(make, "svg")),
         }
-        return Export("curves", text, more=more)
+        return Export("curves", text, data, more)

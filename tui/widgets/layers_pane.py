@@ -11,7 +11,7 @@ from textual.widget import Widget
 from ...errors import with_article
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import layer_tree, quiz
+from ..networks import layer_tree, network_data, quiz
 from ..networks.layer_tree import LayerNode, memory_text
 from ..networks.selection import NetworkSelection
 from ..networks.torchinfo_text import parse_torchinfo
@@ -338,7 +338,9 @@ class LayersPane(Pane):
             return None
         nodes = list(tree.walk())
         rows = [layer_tree.cells(node, {node.key for node in nodes}) for node in nodes]
-        return screen_export.table(f"layers-{self.selection.network}", [column.title for column in COLUMNS], rows)
+        data = [network_data.of_layer(node, node.key.count(".")) for node in nodes]
+        columns = [column.title for column in COLUMNS]
+        return screen_export.table(f"layers-{self.selection.network}", columns, rows, data)
 
 
 def memory_line(value: dict[str, Any]) -> str:
