@@ -318,7 +318,7 @@ class ExplorerApp(App[None]):
             self.run_watch.nudge()
             self.action_show_runs(run_ids[0])
             if len(run_ids) == 1:
-                self.open_run(run_ids[0])
+                self.open_run(run_ids[0], "overview")
 
     def _show(self, kind: type[BaseScreen]) -> BaseScreen | None:
         """Go to the screen of this kind, if it is open."""
@@ -343,8 +343,8 @@ class ExplorerApp(App[None]):
             self._load_charts_early()
         self.saved_state.screen = "runs"
 
-    def open_run(self, run_id: str) -> None:
-        """Show one run."""
+    def open_run(self, run_id: str, pane: str = "") -> None:
+        """Show one run, in the tab ``pane`` or else in the one that was chosen last."""
         from .screens.run import RunScreen
 
         screen = self._show(RunScreen)
@@ -353,7 +353,7 @@ class ExplorerApp(App[None]):
         if screen is not None:
             self.pop_screen()
         self.saved_state.run = run_id
-        self.push_screen(RunScreen(run_id))
+        self.push_screen(RunScreen(run_id, pane or self.saved_state.run_pane))
 
     def action_show_catalogue(self) -> None:
         """Go to the architectures."""

@@ -133,6 +133,21 @@ async def test_the_tab_that_a_person_chose_is_the_one_shown_next_time(tmp_path: 
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.tabs.current == "setup")
 
 
+async def test_a_training_that_is_started_opens_the_overview_whatever_was_chosen_before(tmp_path: Path) -> None:
+    FakeRun(tmp_path / "runs", NAME, alive=True).curve(10)
+    app = make_app(tmp_path)
+    app.saved_state.run_pane = "log"
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        app._launched((NAME,))
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.query(OverviewPane))
+        assert app.screen.tabs.current == "overview" and app.saved_state.run_pane == "log"
+        await until(pilot, lambda: "loss over epochs" in screen_text(app))
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.query(Tabs))
+        assert app.screen.tabs.current == "log", "what a person chose holds for runs that are opened"
+
+
 @pytest.mark.parametrize(
     ("saved", "opened"),
     [

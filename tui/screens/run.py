@@ -40,7 +40,7 @@ OF_FILES = ("stop", "keep_best", "skip", "resume", "delete", "clone", "edit_note
 
 
 class RunScreen(RunActions, ChartCommands, BaseScreen):
-    """The run ``run_id``; what was known last stays on the screen when its directory vanishes."""
+    """The run ``run_id``, first in the tab ``pane``; what was known last stays on the screen when its directory vanishes."""
 
     PLACE = "run"
     PLACES: ClassVar = ("one-run", "charts")
@@ -53,9 +53,10 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
     ]
     CSS_PATH = "run.tcss"
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, pane: str) -> None:
         super().__init__()
         self.run_id = run_id
+        self._first_pane = pane
         self._run: RunSnapshot | None = None
         self._gone = False
         self._awaited = run_id not in {run.id for run in self.explorer.runs}
@@ -80,7 +81,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             yield TextLines(id="stages")
             yield TextLines(id="figures")
             yield ReadingView()
-            yield Tabs(makers, self.explorer.saved_state.run_pane, id="run-tabs")
+            yield Tabs(makers, self._first_pane, id="run-tabs")
 
     def _make_charts(self) -> ChartGrid:
         explorer = self.explorer
@@ -185,6 +186,9 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
 
     def action_tab(self, key: str) -> None:
         self.explorer.saved_state.run_pane = key
+        self._show_tab(key)
+
+    def _show_tab(self, key: str) -> None:
         companion = COMPANIONS.get(key, "charts") if self.explorer.is_huge else ""
         self.tabs.show(key, companion)
         self._entitle()
@@ -198,7 +202,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self._fill()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self.action_tab, self.tabs.current)
+        self.call_after_refresh(self._show_tab, self.tabs.current)
 
     def _fill(self) -> None:
         """Put what is known into the visible panes."""
