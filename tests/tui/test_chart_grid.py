@@ -600,6 +600,19 @@ def test_labels_that_are_too_long_lose_their_space_and_are_never_cut(low: float,
     assert ticks.fitting(["1", "0.1234567"], 6) == ["1", ""]
 
 
+@pytest.mark.parametrize(
+    ("x", "roles"),
+    [(0.2, ["train"]), (0.6, ["train", "validation"]), (1.5, ["train", "validation"]), (3.4, ["train", "validation"])],
+)
+def test_there_is_no_validation_before_the_first_nor_long_after_the_last(x: float, roles: list[str]) -> None:
+    history = History()
+    history.add([train_record(step) for step in range(500)])
+    history.add([eval_record(1, 0.5), eval_record(2, 0.6), eval_record(3, 0.7)])
+    found = chart_module.lines("loss", [(ChartedRun(Path("run"), "run", 0), history)], View())
+    assert [one.role for one in chart_module.readouts(found, x, 0.1)] == roles
+    assert [one.role for one in chart_module.readouts(found, 3.9, 0.1)] == ["train"]
+
+
 async def test_the_cursor_names_the_test_at_its_epoch_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path, count=300)
     run.write(eval_record(3, 0.6, 0.5), eval_record(3, 0.65, 0.45) | {"split": "test", "best_epoch": 2})

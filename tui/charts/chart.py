@@ -63,8 +63,9 @@ def has_positive(found: Sequence[ChartLine]) -> bool:
 
 
 def readouts(found: Sequence[ChartLine], x: float, max_distance: float) -> list[Readout]:
-    """Return the value of each line at the record nearest to ``x``; none of a line that ends ``max_distance`` or more
-    before it.
+    """Return the value of each line at the record nearest to ``x``.
+
+    Where a line has not begun or has ended there is none, from ``max_distance`` or half a step of its records on.
     """
     result = []
     for line in sorted(found, key=lambda line: line.run.slot):
@@ -72,7 +73,7 @@ def readouts(found: Sequence[ChartLine], x: float, max_distance: float) -> list[
         xs, ys = line.curve.x[kept], line.curve.mean[kept]
         if line.role == "raw" or not len(xs):
             continue
-        distance = max(max_distance, 2 * line.curve.spacing)
+        distance = max(max_distance, line.curve.spacing / 2)
         if not xs[0] - distance <= x <= xs[-1] + distance:
             continue
         place = int(np.argmin(np.abs(xs - x)))
