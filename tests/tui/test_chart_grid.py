@@ -613,6 +613,14 @@ def test_there_is_no_validation_before_the_first_nor_long_after_the_last(x: floa
     assert [one.role for one in chart_module.readouts(found, 3.9, 0.1)] == ["train"]
 
 
+def cells_between(chart: markers.Chart, cursor: float | None, x: float) -> int:
+    """How many cells the cursor of a chart is right of a place."""
+    assert cursor is not None
+    here, there = chart.cell_of(cursor), chart.cell_of(x)
+    assert here is not None and there is not None
+    return here - there
+
+
 async def test_the_cursor_names_the_test_at_its_epoch_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path, count=300)
     run.write(eval_record(3, 0.6, 0.5), eval_record(3, 0.65, 0.45) | {"split": "test", "best_epoch": 2})
@@ -623,7 +631,7 @@ async def test_the_cursor_names_the_test_at_its_epoch_alone(tmp_path: Path) -> N
         await until(pilot, lambda: "val. 1" not in screen_text(app) and "val. 0.5" in screen_text(app))
         assert "test 0" not in screen_text(app) and "over epochs · at epoch" in screen_text(app)
         chart = grid.drawn.charts["loss"]
-        cells = chart.cell_of(grid.state.cursor) - chart.cell_of(2.0)
+        cells = cells_between(chart, grid.state.cursor, 2.0)
         await pilot.press(*["left"] * cells)
         await until(pilot, lambda: "test 0.45 (weights of epoch 2)" in screen_text(app))
         assert "· val. 1 · test 0.45" in screen_text(app)
@@ -639,7 +647,7 @@ async def test_a_narrow_grid_leaves_out_whole_values_with_a_sign(tmp_path: Path)
         grid = await shown(pilot, run)
         chart = grid.drawn.charts["loss"]
         await pilot.press("left")
-        cells = chart.cell_of(grid.state.cursor) - chart.cell_of(2.0)
+        cells = cells_between(chart, grid.state.cursor, 2.0)
         await pilot.press(*["left"] * cells)
         await until(pilot, lambda: " ›" in screen_text(app))
         titles = [row for row in screen_text(app).splitlines() if "accuracy train" in row]
