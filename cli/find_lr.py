@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from ..tui.charts import plotext_chart
+from ..tui.charts.plotext_chart import ChartData, PlottedLine
+from . import runs_plot
 
 if TYPE_CHECKING:
     from ..trainer.planning.lr_finder import RangeTest
     from ..trainer.planning.planner import Plan
 
-HEIGHT = 18
-WIDEST = 100
 TALLEST = 1.5
 """The axis ends at this many times the first loss: what lies above has blown up, however far."""
 
@@ -34,32 +35,26 @@ def as_dict(plan: Plan, found: RangeTest) -> dict[str, object]:
     }
 
 
-def as_text(plan: Plan, found: RangeTest) -> str:
-    """Return the chart and what follows from it, without colour codes."""
+def as_text(plan: Plan, found: RangeTest, stream: TextIO) -> str:
+    """Return the chart, as ``stream`` can show it, and what follows from it."""
     recipe = plan.config.recipe
     title = f"{plan.config.network.name} on {plan.config.data.name}, {recipe.optimizer}, batches of {recipe.batch_size}"
-    chart = _chart(found) if len(found.rates) > 1 else "the loss is no finite number from the first steps on"
+    chart = "the loss is no finite number from the first steps on"
+    if len(found.rates) > 1:
+        figure, size = plotext_chart.new_figure(), runs_plot.size_of(stream)
+        chart = plotext_chart.draw(figure, chart_data(found), size, runs_plot.style_of(stream))
     asked = f"; the run would take {recipe.lr:g}"
-    return f"{title}: loss over learning rate\n{chart}\n{found.verdict}{asked}\n"
+    return f"{title}\n{chart}\n{found.verdict}{asked}\n"
 
 
-def _chart(found: RangeTest) -> str:
-    """Return the smoothed losses over the logarithm of the rate, with a line at the suggestion."""
-    import plotext
-
+def chart_data(found: RangeTest) -> ChartData:
+    """Return the smoothed losses over the logarithm of the rate, with a star at the suggestion."""
     powers = [math.log10(rate) for rate in found.rates]
     top = TALLEST * found.smoothed[0]
-    low = min(found.smoothed)
-    ticks = range(math.ceil(powers[0]), math.floor(powers[-1]) + 1)
-    plotext.clear_figure()
-    try:
-        plotext.theme("clear")
-        plotext.plotsize(min(WIDEST, shutil.get_terminal_size().columns), HEIGHT)
-        plotext.xticks(list(ticks), [f"1e{power}" for power in ticks])
-        plotext.ylim(low, max(top, low + 1e-9))
-        if found.suggested is not None:
-            plotext.vline(math.log10(found.suggested))
-        plotext.plot(powers, [min(loss, top) for loss in found.smoothed], marker="braille")
-        return "\n".join(line.rstrip() for line in plotext.uncolorize(plotext.build()).splitlines())
-    finally:
-        plotext.clear_figure()
+    losses = [min(loss, top) for loss in found.smoothed]
+    lines = [PlottedLine("", powers, losses, "train")]
+    if found.suggested is not None:
+        power = math.log10(found.suggested)
+        nearest = min(range(len(powers)), key=lambda place: abs(powers[place] - power))
+        lines.append(PlottedLine(f"suggested {found.suggested:.2g}", [power], [losses[nearest]], "best"))
+    return ChartData("loss", "the learning rate", tuple(lines), log_x=True)

@@ -129,8 +129,12 @@ def watch(
         bool, typer.Option("--json", help="Print one JSON object per line: records, then the run.")
     ] = False,
     plot: Annotated[
-        bool, typer.Option("--plot", help="Draw its loss: in place on a terminal, once at its end in a pipe.")
+        bool, typer.Option("--plot", help="Draw its curve: in place on a terminal, once at its end in a pipe.")
     ] = False,
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What --plot draws (default: loss), named as for `runs plot`."),
+    ] = None,
     runs: Folder = None,
 ) -> None:
     """Follow a run in plain text until it ends.
@@ -141,12 +145,18 @@ def watch(
 
     if plot and as_json:
         raise UsageError("--plot", None, "draws a chart, and --json prints records; give one of them")
+    if metric is not None and not plot:
+        raise UsageError("--metric", metric, "says what --plot draws; give both")
+    if metric is not None:
+        from . import runs_plot
+
+        runs_plot.check_metric(metric)
     path = _find(context, run, runs)
     try:
         if plot:
             from . import runs_plot
 
-            good = runs_plot.follow(path, sys.stdout)
+            good = runs_plot.follow(path, sys.stdout, metric or "loss")
         else:
             good = (follow_records if as_json else follow)(path, lambda line: print(line, flush=True))
     except KeyboardInterrupt:

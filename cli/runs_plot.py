@@ -121,9 +121,9 @@ def style_of(stream: TextIO) -> ChartStyle:
     return ChartStyle(not screen.signs, colours, plotext_chart.TERMINAL_RUNS)
 
 
-def follow(path: Path, stream: TextIO) -> bool:
-    """Draw the loss of a run until it ends; return whether it ended well. In a pipe, one chart at the end."""
-    plotter, screen = Plotter([path]), _InPlace(stream)
+def follow(path: Path, stream: TextIO, metric: str = "loss") -> bool:
+    """Draw a metric of a run until it ends; return whether it ended well. In a pipe, one chart at the end."""
+    plotter, screen = Plotter([path], metric), _InPlace(stream)
     drawn: object = None
     while True:
         run = read_run(path)  # before the records: those that precede the end are then all read

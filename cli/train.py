@@ -30,7 +30,8 @@ def train(values: Mapping[str, Any]) -> None:
 
     listed = values["devices"].split(",") if values["devices"] else []
     if values["as_rank"]:
-        raise typer.Exit(train_devices.train_as_rank(Path(values["as_rank"]), listed))
+        draw = _training_plot() if values["plot"] else None
+        raise typer.Exit(train_devices.train_as_rank(Path(values["as_rank"]), listed, draw))
     if values["run_ids"]:
         raise typer.Exit(
             _train_created(runs_folder(values["runs"]), values["run_ids"], values["lock_fds"] or [], listed)
@@ -110,7 +111,8 @@ def _train_in_ranks(request: TrainRequest) -> int:
         log(planner.summary(made.config))
         return planner.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
 
-    code, path = train_devices.train_under_torchrun(request, folder, create)
+    draw = _training_plot() if request.run.plot else None
+    code, path = train_devices.train_under_torchrun(request, folder, create, draw)
     if path is not None and request.run.plot:
         _print_plots([path], request.run)
     if path is not None and request.run.json:
@@ -165,7 +167,7 @@ def _find_rates(request: TrainRequest) -> int:
     if request.run.json:
         _print_json([find_lr.as_dict(*pair) for pair in found], "tests")
     else:
-        _emit("\n".join(find_lr.as_text(*pair) for pair in found))
+        _emit("\n".join(find_lr.as_text(*pair, sys.stdout) for pair in found))
     return 0
 
 
@@ -217,14 +219,14 @@ def _print_plan(plan, forecast, in_full: bool) -> None:
 
 def _discard(created: list) -> None:
     """Take back the runs of a queue that could not be created as a whole."""
-    from ..trainer.launch import spawn
+    from ..trainer.runs import deleted_runs
     from ..trainer.runs.run_writer import RunWriter
 
     for path, lock in created:
         with RunWriter.open(path, lock) as writer:
             writer.status(state="failed", error="the queue could not be created", exit=1)
         lock.release()
-        spawn.remove(path.parent, path.name)
+        deleted_runs.remove(path.parent, path.name)
 
 
 def _detached(paths: list[Path], locks: list, beside: tuple[str, ...], options: RunOptions) -> int:
@@ -252,7 +254,7 @@ def _here(paths: list[Path], locks: list, beside: tuple[str, ...], options: RunO
     from ..trainer.launch.execute import execute_queue
     from ..trainer.runs.reader import read_run
 
-    draw = _training_plot() if options.plot and sys.stderr.isatty() else None
+    draw = _training_plot() if options.plot else None
     codes = device_queue.train(paths, locks, beside, log=log) if beside else execute_queue(paths, locks, draw=draw)
     found = [read_run(path) for path in paths if path.is_dir()]  # one that was taken out of the line may be removed
     if options.plot:
@@ -264,7 +266,10 @@ def _here(paths: list[Path], locks: list, beside: tuple[str, ...], options: RunO
     return INTERRUPTED if INTERRUPTED in codes else max(codes)
 
 
-def _training_plot() -> Callable[[Path], str]:
+def _training_plot() -> Callable[[Path], str] | None:
+    """Return what draws a training above its progress bar; None where there is no bar."""
+    if not sys.stderr.isatty():
+        return None
     from . import runs_plot
 
     return runs_plot.TrainingPlot()

@@ -17,6 +17,9 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from ..trainer.config.request import MachineShare, TrainRequest
 
+Draw = Callable[[Path], str]
+"""Returns the chart of a run."""
+
 
 @dataclass(frozen=True)
 class DeviceAssignment:
@@ -51,17 +54,17 @@ def assign_devices(wanted: str | None, device: str | None, networks: int) -> Dev
     return DeviceAssignment(device_list.choose(wanted, device), networks)
 
 
-def train_as_rank(path: Path, devices: list[str]) -> int:
-    """Run one of the processes that our own launcher starts."""
+def train_as_rank(path: Path, devices: list[str], draw: Draw | None = None) -> int:
+    """Run one of the processes that our own launcher starts; ``draw`` returns the chart above the progress bar."""
     from ..trainer.devices import process_group
     from ..trainer.launch import execute, local_ranks
 
     lock = local_ranks.adopt_lock(path)
-    return execute.execute_rank(path, lock, process_group.join(), devices, launched=True)
+    return execute.execute_rank(path, lock, process_group.join(), devices, launched=True, draw=draw)
 
 
 def train_under_torchrun(
-    request: TrainRequest, folder: Path, create: Callable[[MachineShare], tuple]
+    request: TrainRequest, folder: Path, create: Callable[[MachineShare], tuple], draw: Draw | None = None
 ) -> tuple[int, Path | None]:
     """Train one network in the ranks of which this process is one; returns the exit code, and on rank 0 the run's folder.
 
@@ -89,7 +92,7 @@ def train_under_torchrun(
         return create(MachineShare(devices, group.local_world, group.world))
 
     group = process_group.join()
-    return _execute(group, begin)
+    return _execute(group, begin, draw)
 
 
 def resume_under_torchrun(path: Path) -> tuple[int, Path | None]:
@@ -105,10 +108,10 @@ def resume_under_torchrun(path: Path) -> tuple[int, Path | None]:
     return _execute(process_group.join(), begin)
 
 
-def _execute(group, begin: Callable[[], tuple]) -> tuple[int, Path | None]:
+def _execute(group, begin: Callable[[], tuple], draw: Draw | None = None) -> tuple[int, Path | None]:
     from ..trainer.launch import execute, torchrun
 
     path, lock = torchrun.resolve_run(group, begin)
-    code = execute.execute_rank(path, lock, group)
+    code = execute.execute_rank(path, lock, group, draw=draw)
     sys.stderr.flush()
     return code, path if group.first else None

@@ -54,6 +54,12 @@ TWICE_S = 2.0
 MOST_THREADS = 64
 HELPER_AFTER_S = 0.3
 """The helper process is started this long after the first paint: loading torch would slow it."""
+CHARTS_AFTER_S = 3.0
+"""What draws charts is loaded so long after the first paint, before anybody opens a form or a run."""
+
+
+def _import_charts() -> None:
+    from .screens import launch, run  # noqa: F401
 
 
 class ExplorerApp(App[None]):
@@ -95,6 +101,7 @@ class ExplorerApp(App[None]):
         self.deleted: list[str] = []
         self.run_commands = asyncio.Lock()
         self._interrupted = -TWICE_S
+        self._charts_loaded = False
 
     @cached_property
     def followers(self) -> Followers:
@@ -125,12 +132,23 @@ class ExplorerApp(App[None]):
     def _begin_background(self) -> None:
         self.watch_runs()
         self.set_timer(HELPER_AFTER_S, self.helper.start)
+        self.set_timer(CHARTS_AFTER_S, self._load_charts_early)
         self.set_interval(5.0, self.helper.check)
 
     @work(thread=True, exclusive=True, group="runs", exit_on_error=False, description="watches the runs folder")
     def watch_runs(self) -> None:
         """Follow the runs folder until the app ends."""
         self.run_watch.run()
+
+    @work(group="load charts", exit_on_error=False, description="loads what draws charts")
+    async def _load_charts_early(self) -> None:
+        await self.load_charts()
+
+    async def load_charts(self) -> None:
+        """Import what draws charts, in a thread: the first run or form that is opened must not hold up the keyboard."""
+        if not self._charts_loaded:
+            await asyncio.to_thread(_import_charts)
+            self._charts_loaded = True
 
     def end(self) -> None:
         """Leave, whatever runs."""
@@ -311,7 +329,7 @@ class ExplorerApp(App[None]):
             self.run_watch.nudge()
             self.action_show_runs(run_ids[0])
             if len(run_ids) == 1:
-                self.open_run(run_ids[0])
+                self.open_run(run_ids[0], "overview")
 
     def _show(self, kind: type[BaseScreen]) -> BaseScreen | None:
         """Go to the screen of this kind, if it is open."""
@@ -333,10 +351,11 @@ class ExplorerApp(App[None]):
             screen.go_to(run_id)
         else:
             self.push_screen(RunsScreen(run_id or self.saved_state.run))
+            self._load_charts_early()
         self.saved_state.screen = "runs"
 
-    def open_run(self, run_id: str) -> None:
-        """Show one run."""
+    def open_run(self, run_id: str, pane: str = "") -> None:
+        """Show one run, in the tab ``pane`` or else in the one that was chosen last."""
         from .screens.run import RunScreen
 
         screen = self._show(RunScreen)
@@ -345,7 +364,7 @@ class ExplorerApp(App[None]):
         if screen is not None:
             self.pop_screen()
         self.saved_state.run = run_id
-        self.push_screen(RunScreen(run_id))
+        self.push_screen(RunScreen(run_id, pane or self.saved_state.run_pane))
 
     def action_show_catalogue(self) -> None:
         """Go to the architectures."""

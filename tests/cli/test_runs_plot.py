@@ -83,6 +83,8 @@ def test_json_is_data_and_a_file_gets_the_chart(runs: Path, tmp_path: Path) -> N
         (("plot", ONE, "--metric", "grad_norm"), "--metric loss or accuracy or images_per_s has some"),
         (("plot", "nothing"), "run: 'nothing' is no run"),
         (("watch", ONE, "--plot", "--json"), "--plot: draws a chart, and --json prints records"),
+        (("watch", ONE, "--metric", "loss"), "--metric: 'loss' says what --plot draws; give both"),
+        (("watch", ONE, "--plot", "--metric", "los"), "--metric: 'los' is unknown; did you mean 'loss'?"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(runs: Path, words: tuple[str, ...], told: str) -> None:
@@ -113,8 +115,49 @@ def test_watch_draws_in_place_on_a_terminal(tmp_path: Path) -> None:
         terminal.read_until(b"finished")
         assert terminal.wait() == 0
         assert re.search(rb"\x1b\[\d+F\x1b\[J", terminal.seen), "the chart before is painted over"
-        assert b"\x1b[38;5;" in terminal.seen
+        assert b"\x1b[36m" in terminal.seen and b"\x1b[38;" not in terminal.seen
     writer.lock.release()
+
+
+def test_watch_draws_the_metric_that_is_asked_for(runs: Path) -> None:
+    done = plot(runs, "watch", ONE, "--plot", "--metric", "accuracy")
+    assert done.returncode == 0 and done.stdout.startswith("accuracy over epochs")
+    assert "★ best 75.0 % epoch 2" in done.stdout and done.stdout.splitlines()[-1] == "finished"
+    assert plot(runs, "watch", ONE, "--plot", "--metric", "lr").stdout == "finished\n"
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_in_the_locale_c_a_chart_is_ascii(runs: Path, locale: str) -> None:
+    cleared = {"PYTHONIOENCODING": "", "PYTHONUTF8": ""}
+    done = plot(runs, "plot", ONE, **cleared, LC_ALL=locale)
+    assert done.returncode == 0 and done.stdout.isascii() and "* best 0.5 epoch 2" in done.stdout
+    assert "★ best 0.5 epoch 2" in plot(runs, "plot", ONE, **cleared, LC_ALL="C.UTF-8").stdout
+
+
+def test_no_color_leaves_out_colours_on_a_terminal(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, coloured in (("", True), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", value)
+        with InTerminal(tmp_path, command=("-m", "cnn_explorer", "runs", "plot", ONE, OTHER)) as terminal:
+            terminal.read_until(b"loss over epochs")
+            assert terminal.wait() == 0
+        assert (b"\x1b[" in terminal.seen) == coloured
+
+
+@pytest.mark.parametrize("words", [("plot", ONE), ("plot", ONE, OTHER, "--json"), ("watch", ONE, "--plot")])
+def test_a_pipe_that_nobody_reads_is_no_failure(runs: Path, words: tuple[str, ...]) -> None:
+    assert into_closed_pipe("runs", *words, "--runs", str(runs)) == (0, "")
+
+
+def into_closed_pipe(*words: str) -> tuple[int, str]:
+    """Return the exit code and stderr of a command whose stdout nobody reads any more."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        command = [sys.executable, "-m", "cnn_explorer", *words]
+        done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
+    finally:
+        os.close(write_end)
+    return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize("words", [("--plan",), ("--find-lr",), ("--detach",)])
@@ -132,13 +175,18 @@ def test_train_plot_draws_once_in_a_pipe_and_keeps_json_whole(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("loss over epochs") == 1 and "\x1b" not in done.stdout + done.stderr
     assert "finished: test accuracy" in done.stdout.splitlines()[-1]
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert json.loads(done.stdout)["state"] == "finished"
     assert done.stderr.count("loss over epochs") == 1
+    code, said = into_closed_pipe(*command[3:])
+    assert code == 0 and "Traceback" not in said and "BrokenPipe" not in said
 
 
-def test_train_plot_draws_above_the_bar_on_a_terminal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("devices", ["cpu", "cpu,cpu"])
+def test_train_plot_draws_above_the_bar_on_a_terminal(tmp_path: Path, devices: str) -> None:
     words = ("train", "lenet5", "--dataset", "digits", "--epochs", "3", "--no-calibrate", "--plot")
+    words += ("--devices", devices, "--threads", "1")
     with InTerminal(tmp_path, command=("-m", "cnn_explorer", *words)) as terminal:
         terminal.read_until(b"finished: test accuracy")
         assert terminal.wait() == 0

@@ -13,7 +13,7 @@ import pytest
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.common import process
 from cnn_explorer.trainer.launch import spawn
-from cnn_explorer.trainer.runs import requests
+from cnn_explorer.trainer.runs import deleted_runs, requests
 from cnn_explorer.trainer.runs.lock import RunLock, is_locked
 from cnn_explorer.trainer.runs.reader import MetricsTail, last_log_lines, read_run
 from cnn_explorer.trainer.runs.run_writer import RunWriter
@@ -314,14 +314,14 @@ def test_resume_detached_starts_a_process(runs, python, monkeypatch):
 def test_a_run_is_removed(runs):
     path = ended(runs, state="stopped")
     (path / "checkpoints" / "last.pt").write_bytes(b"x" * 1000)
-    spawn.remove(runs, "a-run")
+    deleted_runs.remove(runs, "a-run")
     assert list(runs.iterdir()) == []
 
 
 def test_a_running_run_is_not_removed(runs):
     path, lock = create(runs, "a-run")
     with pytest.raises(UsageError, match="cannot be removed: it is queued"):
-        spawn.remove(runs, "a-run")
+        deleted_runs.remove(runs, "a-run")
     assert (path / "run.json").exists()
     lock.release()
 
@@ -329,7 +329,7 @@ def test_a_running_run_is_not_removed(runs):
 def test_a_locked_run_is_not_removed_whatever_its_status(runs):
     path = ended(runs, state="stopped")
     with RunLock.acquire(path), pytest.raises(WorkError, match="holds its lock"):
-        spawn.remove(runs, "a-run")
+        deleted_runs.remove(runs, "a-run")
     assert (path / "run.json").exists()
 
 
@@ -343,7 +343,7 @@ def test_only_runs_directly_in_the_folder_are_removed(runs, tmp_path):
     (runs / "documents" / "letter.txt").touch()
     for name in ("link", "documents", "../outside", "..", ".", "", str(outside), "missing"):
         with pytest.raises(UsageError):
-            spawn.remove(runs, name)
+            deleted_runs.remove(runs, name)
     assert (outside / "run.json").exists()
     assert (runs / "documents" / "letter.txt").exists()
 
@@ -353,7 +353,7 @@ def test_removing_follows_no_links_inside(runs, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").touch()
     (path / "checkpoints" / "link").symlink_to(tmp_path / "precious")
-    spawn.remove(runs, "a-run")
+    deleted_runs.remove(runs, "a-run")
     assert (tmp_path / "precious" / "thesis.txt").exists()
 
 

@@ -85,9 +85,10 @@ def test_the_command_draws_the_losses_and_makes_no_run(
     assert call(monkeypatch, "train", "tiny", "--find-lr", "--threads", "1") == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert lines[0] == "tiny on digits, sgd, batches of 64: loss over learning rate"
+    assert lines[0] == "tiny on digits, sgd, batches of 64"
     assert lines[-1].startswith("suggested learning rate 0.") and "the run would take 0.05" in lines[-1]
-    assert "1e-3" in lines[-2] and max(map(len, lines[1:-1])) <= 80
+    assert lines[1].startswith("loss over the learning rate  ★ suggested 0.")
+    assert "1e-6" in lines[-2] and "0.01" in lines[-2] and max(map(len, lines[1:-1])) <= 80
     assert "\x1b" not in out
     assert not (home / "runs").exists()
 

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from cnn_explorer.trainer.common import text_safe
 from cnn_explorer.tui.charts import chart as chart_module
-from cnn_explorer.tui.charts import export, followers, markers
+from cnn_explorer.tui.charts import export, followers, markers, plot, ticks
 from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.reader import ChartReader
@@ -101,7 +101,7 @@ async def test_a_grid_shows_all_metrics_of_a_run(tmp_path: Path) -> None:
         text = screen_text(app)
         for title in ("loss", "accuracy", "learning rate", "gradient norm", "images/s"):
             assert title in text
-        assert "★ best 70.0% epoch 2" in text and "─ train" in text and "┄○ validation" in text
+        assert "★ best 70.0 % epoch 2" in text and "─ train" in text and "┄○ validation" in text
         assert "over epochs" in text
         assert any("\u2800" < letter <= "\u28ff" for letter in text)
 
@@ -202,20 +202,20 @@ async def test_the_cursor_shows_the_values_of_all_curves(tmp_path: Path) -> None
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, runs[0])
         await pilot.press("left")
-        await until(pilot, lambda: "train 0.27" in screen_text(app) and "train 50.00%" in screen_text(app))
+        await until(pilot, lambda: "train 0.27" in screen_text(app) and "train 50.00 %" in screen_text(app))
         assert "val. 1" in screen_text(app)
         await pilot.press("ctrl+left", "home")
-        await until(pilot, lambda: re.search("loss step [0-9] ", screen_text(app)))
+        await until(pilot, lambda: re.search("over steps · at step [0-9] ", screen_text(app)))
         assert grid.go_back() and grid.state.cursor is None
         await until(pilot, lambda: "val. 1" not in screen_text(app))
         grid.show(charted(*runs))
         await idle(pilot)
         await pilot.press("right")
-        await until(pilot, lambda: "●0.27" in screen_text(app) and "◆0.27" in screen_text(app))
+        await until(pilot, lambda: re.search("train ●0.27.* ◆0.27.* val. ○1 ◇1", screen_text(app)))
         runs[0].write(*(full_record(step) for step in range(200, 400)))
         await until(pilot, lambda: grid.drawn.extent and grid.drawn.extent[1] == 399)
         await pilot.press("end")
-        await until(pilot, lambda: "●0.03" in screen_text(app) and "◆0" not in screen_text(app))
+        await until(pilot, lambda: "train ●0.03" in screen_text(app) and "◆0" not in screen_text(app))
 
 
 async def test_one_chart_takes_the_room_and_gives_it_back(tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ async def test_export_as_text_csv_and_svg(tmp_path: Path) -> None:
         assert {row["smoothing"] for row in rows if row["curve"] == "train"} == {"0.6", "0"}
         tree = ElementTree.fromstring(shown_now.more["charts.svg"][1]())
         words = [text.text or "" for text in tree.iter("{http://www.w3.org/2000/svg}text")]
-        assert "●○ lenet5" in words and sum(word == "★" for word in words) == 2
+        assert "●○ lenet5" in words and {word for word in words if word[:1] == "★"} == {"★●", "★◆"}
         assert any(path.get("stroke-dasharray") for path in tree.iter("{http://www.w3.org/2000/svg}path"))
 
 
@@ -510,3 +510,146 @@ def test_a_legend_without_room_ends_with_a_whole_entry(tmp_path: Path) -> None:
         ["─", "train"],
         ["─", "train", f"┄{markers.marker(run.slot, 'validation')}", "validation"],
     ]
+
+
+# The test, per cent
+
+
+def with_test(best_epoch: object = 1, epoch: float = 3) -> History:
+    """A history of three evaluations and a test."""
+    history = History()
+    history.add([train_record(step, accuracy=step / 400) for step in range(301)])
+    history.add([eval_record(1, 0.9, 0.4), eval_record(2, 0.7, 0.5), eval_record(3, 0.8, 0.6)])
+    history.add([eval_record(3, 0.875, 0.45) | {"split": "test", "epoch": epoch, "best_epoch": best_epoch}])
+    return history
+
+
+def scene_of(metric: str, histories: list[History], view: View, x: tuple[float, float] = (0.0, 3.0)) -> plot.Scene:
+    runs = [(ChartedRun(Path(f"run-{slot}"), f"run {slot}", slot), history) for slot, history in enumerate(histories)]
+    return chart_module.scene(metric, chart_module.lines(metric, runs, view), view, x, 80, None)
+
+
+@pytest.mark.parametrize(
+    ("axis", "x", "place"), [("epoch", (0, 3), 1), ("step", (0, 300), 100), ("time", (0, 150), 50)]
+)
+def test_the_test_stands_where_its_weights_do_with_a_sign_of_its_own(axis: str, x: tuple, place: float) -> None:
+    for ascii, sign in ((False, "✚"), (True, "+")):
+        view = View(axis, ascii=ascii)
+        (point,) = [one for one in scene_of("loss", [with_test()], view, x).points if one.sign == sign]
+        assert (point.x, point.y, point.mark) == (place, 0.45, "")
+    (last,) = [one for one in scene_of("loss", [with_test(3)], View(axis), x).points if one.sign == "✚"]
+    assert last.x == 3 * place
+
+
+@pytest.mark.parametrize("ascii", [False, True])
+def test_the_signs_of_several_runs_carry_the_marker_of_their_run(ascii: bool) -> None:
+    histories = [with_test(), with_test(2)]
+    scene = scene_of("accuracy", histories, View(ascii=ascii))
+    marks = {point.sign + point.mark: point.x for point in scene.points}
+    assert marks == ({"*A": 1, "+A": 1, "*B": 1, "+B": 2} if ascii else {"★●": 1, "✚●": 1, "★◆": 1, "✚◆": 2})
+    drawn = plot.draw("accuracy", scene, markers.text_row([], 47), (47, 14))
+    text = "\n".join(row.text for row in drawn.rows)
+    assert ("+B" if ascii else "✚◆") in text
+    scene = scene_of("loss", [with_test(3), with_test(2)], View(ascii=ascii))
+    at_the_edge = "\n".join(row.text for row in plot.draw("loss", scene, markers.text_row([], 47), (47, 14)).rows)
+    assert ("A+" if ascii else "●✚") in at_the_edge, "at the right edge the marker stands before the sign"
+
+
+def test_the_svg_image_has_the_test_with_its_sign_and_in_its_place() -> None:
+    view, svg = View(ascii=True), "{http://www.w3.org/2000/svg}"
+    for histories in ([with_test()], [with_test(), with_test(2)]):
+        runs = [
+            (ChartedRun(Path(f"run-{slot}"), f"run {slot}", slot), history) for slot, history in enumerate(histories)
+        ]
+        found = {"accuracy": chart_module.lines("accuracy", runs, view)}
+        tree = ElementTree.fromstring(export.svg_text(found, view, (0.0, 3.0)))
+        texts = [(text.text or "", float(text.get("x", 0))) for text in tree.iter(f"{svg}text")]
+        places = dict(text for text in texts if text[0].startswith("✚") and "test" not in text[0])
+        wanted = {"✚": 1} if len(histories) == 1 else {"✚●": 1, "✚◆": 2}
+        assert places == {
+            sign: pytest.approx(export.LEFT + export.COLUMNS * epoch / 3, abs=0.1) for sign, epoch in wanted.items()
+        }
+        assert any("✚: test" in text for text, _ in texts)
+        assert {text for text, _ in texts if text.endswith("%")} >= {"20 %", "80 %"}
+        assert "0.8" not in [text for text, _ in texts]
+    zoomed = export.svg_text(found, view, (2.5, 3.0))
+    assert "✚●" not in zoomed, "outside of what is shown"
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_the_axis_of_the_accuracy_is_in_per_cent_as_its_title(log: bool) -> None:
+    view = View(log=frozenset({"accuracy"}) if log else frozenset())
+    run, history = ChartedRun(Path("run"), "run", 0), with_test()
+    found = chart_module.lines("accuracy", [(run, history)], view)
+    request = chart_module.ChartRequest("accuracy", (60, 16), (0.0, 3.0))
+    drawn = chart_module.chart(request, found, [history.summary(run.path)], view)
+    labels = [row.text[: markers.GUTTER - 1].strip() for row in drawn.rows[1:-1]]
+    assert {"10 %" if log else "50 %"} < set(labels), labels
+    assert all(label.endswith(" %") for label in labels if label)
+    assert "best 90.0 % epoch 1" in drawn.rows[0].text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [(0.0, 1.0, ["0 %", "50 %", "100 %"]), (0.9973, 0.9976, ["99.74%", "99.76%"]), (0.99512, 0.99516, None)],
+)
+def test_labels_that_are_too_long_lose_their_space_and_are_never_cut(low: float, high: float, labels) -> None:
+    positions, texts = ticks.value_ticks(low, high, 3, shares=True)
+    fitted = ticks.fitting(texts, markers.GUTTER - 1)
+    assert fitted == (labels or [""] * len(positions))
+    assert ticks.fitting(["1", "0.1234567"], 6) == ["1", ""]
+
+
+@pytest.mark.parametrize(
+    ("x", "roles"),
+    [(0.2, ["train"]), (0.6, ["train", "validation"]), (1.5, ["train", "validation"]), (3.4, ["train", "validation"])],
+)
+def test_there_is_no_validation_before_the_first_nor_long_after_the_last(x: float, roles: list[str]) -> None:
+    history = History()
+    history.add([train_record(step) for step in range(500)])
+    history.add([eval_record(1, 0.5), eval_record(2, 0.6), eval_record(3, 0.7)])
+    found = chart_module.lines("loss", [(ChartedRun(Path("run"), "run", 0), history)], View())
+    assert [one.role for one in chart_module.readouts(found, x, 0.1)] == roles
+    assert [one.role for one in chart_module.readouts(found, 3.9, 0.1)] == ["train"]
+
+
+def cells_between(chart: markers.Chart, cursor: float | None, x: float) -> int:
+    """How many cells the cursor of a chart is right of a place."""
+    assert cursor is not None
+    here, there = chart.cell_of(cursor), chart.cell_of(x)
+    assert here is not None and there is not None
+    return here - there
+
+
+async def test_the_cursor_names_the_test_at_its_epoch_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path, count=300)
+    run.write(eval_record(3, 0.6, 0.5), eval_record(3, 0.65, 0.45) | {"split": "test", "best_epoch": 2})
+    app = GridApp()
+    async with app.run_test(size=(120, 20)) as pilot:
+        grid = await shown(pilot, run)
+        await pilot.press("z", "left")
+        await until(pilot, lambda: "val. 1" not in screen_text(app) and "val. 0.5" in screen_text(app))
+        assert "test 0" not in screen_text(app) and "over epochs · at epoch" in screen_text(app)
+        chart = grid.drawn.charts["loss"]
+        cells = cells_between(chart, grid.state.cursor, 2.0)
+        await pilot.press(*["left"] * cells)
+        await until(pilot, lambda: "test 0.45 (weights of epoch 2)" in screen_text(app))
+        assert "· val. 1 · test 0.45" in screen_text(app)
+        await pilot.press("left")
+        await until(pilot, lambda: "test 0.45" not in screen_text(app))
+
+
+async def test_a_narrow_grid_leaves_out_whole_values_with_a_sign(tmp_path: Path) -> None:
+    run = make_run(tmp_path, count=300)
+    run.write(eval_record(2, 0.65, 0.45) | {"split": "test", "best_epoch": 2})
+    app = GridApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = await shown(pilot, run)
+        chart = grid.drawn.charts["loss"]
+        await pilot.press("left")
+        cells = cells_between(chart, grid.state.cursor, 2.0)
+        await pilot.press(*["left"] * cells)
+        await until(pilot, lambda: " ›" in screen_text(app))
+        titles = [row for row in screen_text(app).splitlines() if "accuracy train" in row]
+        assert re.search(r"loss train 0\.2\d+ val\. 1 › ", titles[0]), titles
+        assert re.search(r"accuracy train 50\.00 % val\. 70\.00 %", titles[0]), titles

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cnn_explorer.tui.charts import state
-from cnn_explorer.tui.charts.markers import MUTED, Chart, ChartRow, line_tone
+from cnn_explorer.tui.charts.markers import Chart, ChartRow, line_tone
 from cnn_explorer.tui.charts.state import ChartState, Grid
 from cnn_explorer.tui.charts.view import AXES, METRICS, SMOOTHINGS, WINDOWS, Readout, View, Window
 from hypothesis import given
@@ -162,14 +164,54 @@ def test_the_cursor_stays_over_the_data() -> None:
     assert hovering.without_cursor() == ChartState()
 
 
-def test_the_values_under_the_cursor_stand_behind_the_nearest_place() -> None:
+WIDE = 200
+
+
+def words(entries: list[tuple[str, int]]) -> str:
+    return "".join(text for text, _ in entries)
+
+
+def test_every_value_under_the_cursor_has_its_word_and_of_several_runs_its_sign() -> None:
     found = [Readout(0, "train", 41.0, 0.25), Readout(1, "validation", 39.5, 0.5)]
-    view = View("step")
-    assert state.readout(found, 40.0, "accuracy", view, several=True) == [
-        ("step 40", MUTED),
-        (" ●25.00%", line_tone(0, "train")),
-        (" ◇50.00%", line_tone(1, "validation")),
+    accuracy = replace(CHART, name="accuracy")
+    assert state.readout(found, 40.0, accuracy, View("step"), several=True, width=WIDE) == [
+        ("train ●25.00 %", line_tone(0, "train")),
+        (" · val. ◇50.00 %", line_tone(1, "validation")),
     ]
-    alone = state.readout(found[1:], 40.0, "accuracy", view, several=False)
-    assert alone[1] == (" val. 50.00%", line_tone(1, "validation", several=False))
-    assert state.readout([], 40.0, "accuracy", view, several=True) == []
+    found = [Readout(0, "train", 40.0, 0.25), Readout(0, "validation", 40.0, 0.5), Readout(1, "train", 40.0, 0.75)]
+    for ascii, shown in ((True, "train A 0.25 B 0.75 · val. a 0.5"), (False, "train ●0.25 ◆0.75 · val. ○0.5")):
+        assert words(state.readout(found, 40.0, CHART, View("step", ascii=ascii), True, WIDE)) == shown
+    found = [found[0], Readout(1, "validation", 39.5, 0.5)]
+    alone = state.readout(found[1:], 40.0, accuracy, View("step"), several=False, width=WIDE)
+    assert alone == [("val. 50.00 %", line_tone(1, "validation", several=False))]
+    assert state.readout([], 40.0, CHART, View("step"), several=True, width=WIDE) == []
+
+
+@pytest.mark.parametrize(("cursor", "told"), [(25.0, True), (21.0, True), (15.0, False), (35.0, False), (95.0, False)])
+def test_the_test_is_told_in_its_own_cell_and_nowhere_else(cursor: float, told: bool) -> None:
+    found = [Readout(0, "train", cursor, 0.25), Readout(0, "test", 23.0, 0.0613, weights_epoch=32.0)]
+    shown = words(state.readout(found, cursor, CHART, View(), several=False, width=WIDE))
+    assert shown == "train 0.25" + (" · test 0.0613 (weights of epoch 32)" if told else "")
+    several = words(state.readout(found, cursor, CHART, View(), several=True, width=WIDE))
+    assert ("test ✚●0.0613" in several) == told
+
+
+@given(st.integers(0, 80), st.booleans())
+def test_values_without_room_are_left_out_whole_with_a_sign(width: int, ascii: bool) -> None:
+    found = [Readout(0, role, 25.0, 0.125) for role in ("train", "validation", "test")]
+    entries = ["train 0.125", "val. 0.125", "test 0.125"]
+    shown = words(state.readout(found, 25.0, CHART, View(ascii=ascii), several=False, width=width))
+    more = " >" if ascii else " ›"
+    assert len(shown) <= max(width, len(more))
+    possible = [" · ".join(entries), " ".join(entries), *(" ".join(entries[:count]) + more for count in range(3))]
+    assert shown in possible
+    # What is left out would not have fitted.
+    count = shown.count("0.125")
+    assert count == 3 or len(" ".join(entries[: count + 1]) + (more if count < 2 else "")) > width
+
+
+def test_the_place_of_the_cursor_is_that_of_the_nearest_values_but_not_of_the_test() -> None:
+    found = [Readout(0, "train", 41.0, 0.25), Readout(1, "validation", 39.5, 0.5), Readout(0, "test", 40.0, 1.0)]
+    assert state.cursor_text(found, 40.0, "step") == "at step 40"
+    assert state.cursor_text(found[:2], 40.4, "epoch") == "at epoch 41"
+    assert state.cursor_text([], 40.0, "images") == "at 40 images"

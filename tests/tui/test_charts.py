@@ -50,6 +50,31 @@ def test_ticks_between_the_smallest_numbers_there_are() -> None:
     assert ticks.nice_ticks(0, 5e-324, 7) == [0.0]
 
 
+@pytest.mark.parametrize(
+    ("positions", "texts"),
+    [
+        ([1.2, 1.225, 1.25], ["1.200", "1.225", "1.250"]),
+        ([99.74, 99.76], ["99.74", "99.76"]),
+        ([10_000, 12_500, 15_000], ["10k", "12.5k", "15k"]),
+        ([0, 1_500_000, 3_000_000], ["0", "1.5e6", "3e6"]),
+        ([1_225_000, 1_250_000], ["1225000", "1250000"]),
+        ([0, 2.5e-5, 5e-5], ["0", "2.5e-5", "5e-5"]),
+        ([0.0, 0.5, 1.0], ["0", "0.5", "1"]),
+        ([7.0], ["7"]),
+    ],
+)
+def test_a_label_says_the_place_of_its_tick_and_not_one_near_it(positions: list[float], texts: list[str]) -> None:
+    assert ticks.tick_texts(positions) == texts
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9), st.integers(2, 8))
+def test_labels_are_in_order_and_no_two_are_equal(low: float, span: float, max_count: int) -> None:
+    positions = ticks.nice_ticks(low, low + span, max_count)
+    texts = ticks.tick_texts(positions)
+    if span > 1e-4 * abs(low):
+        assert len(set(texts)) == len(positions)
+
+
 class ChartApp(App):
     def __init__(self, data: ChartData) -> None:
         super().__init__()

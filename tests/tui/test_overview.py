@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from cnn_explorer.tui.app import ExplorerApp
 from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.overview_reader import AT_LEAST_S, DrawnOverview, OverviewReader, WantedOverview
 from cnn_explorer.tui.charts.plotext_chart import ChartStyle, new_figure
 from cnn_explorer.tui.core.options import Options
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.overview_pane import OverviewPane
+from cnn_explorer.tui.widgets.tabs import Tabs
 from support.tui import FakeRun, eval_record, make_app, screen_text, train_record, until
 from textual.pilot import Pilot
 
@@ -111,7 +114,7 @@ async def test_the_overview_is_shown_first_follows_the_run_and_leads_to_the_char
         await until(pilot, lambda: "─ train" in screen_text(app) and "1: overview by plotext" in screen_text(app))
         painted = pane.paints
         run.write(eval_record(3, 0.875))
-        await until(pilot, lambda: "★ best 87.5%" in screen_text(app))
+        await until(pilot, lambda: "★ best 87.5 %" in screen_text(app))
         assert pane.paints == painted, "a hidden overview is not drawn"
         await pilot.press("1")
         await until(pilot, lambda: "★ best 87.5 % epoch 3" in screen_text(app))
@@ -129,6 +132,51 @@ async def test_the_tab_that_a_person_chose_is_the_one_shown_next_time(tmp_path: 
         await open_overview(pilot, app)
         await pilot.press("6", "escape", "enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.tabs.current == "setup")
+
+
+def tab_of(app: ExplorerApp) -> str:
+    """The tab of the run that is shown."""
+    return app.screen.query_one(Tabs).current
+
+
+async def test_a_training_that_is_started_opens_the_overview_whatever_was_chosen_before(tmp_path: Path) -> None:
+    FakeRun(tmp_path / "runs", NAME, alive=True).curve(10)
+    app = make_app(tmp_path)
+    app.saved_state.run_pane = "log"
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        app._launched((NAME,))
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.query(OverviewPane))
+        assert tab_of(app) == "overview" and app.saved_state.run_pane == "log"
+        await until(pilot, lambda: "loss over epochs" in screen_text(app))
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.query(Tabs))
+        assert tab_of(app) == "log", "what a person chose holds for runs that are opened"
+
+
+@pytest.mark.parametrize(
+    ("saved", "opened"),
+    [
+        ({"run_tab": "charts"}, "overview"),
+        ({"run_tab": "log"}, "log"),
+        ({"run_tab": 5}, "overview"),
+        ({"run_pane": "charts", "run_tab": "log"}, "charts"),
+    ],
+)
+async def test_the_tab_that_version_0_1_remembered_opens_what_took_its_place(
+    tmp_path: Path, saved: dict, opened: str
+) -> None:
+    FakeRun(tmp_path / "runs", NAME, "finished").curve(10)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "app.json").write_text(json.dumps(saved))
+    app = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("w")
+        await until(pilot, lambda: app.runs)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.query(Tabs))
+        await until(pilot, lambda: app.screen.query_one(Tabs).pane is not None)
+        assert tab_of(app) == opened == app.saved_state.run_pane
 
 
 async def test_the_overview_in_ascii_has_nothing_else(tmp_path: Path) -> None:

@@ -279,9 +279,10 @@ def test_points_in_no_room_are_no_error() -> None:
 
 
 def test_export_as_table_json_and_file(tmp_path: Path) -> None:
-    made = screen_export.table("a/b c", ("name", "value"), [("x", "1"), ("longer", "2")])
+    data = [{"name": "x", "value": 1}, {"name": "longer", "value": 2}]
+    made = screen_export.table("a/b c", ("name", "value"), [("x", "1"), ("longer", "2")], data)
     assert made.text.splitlines() == ["name    value", "x       1", "longer  2"]
-    assert json.loads(made.json())["data"] == [{"name": "x", "value": "1"}, {"name": "longer", "value": "2"}]
+    assert json.loads(made.json()) == {"schema": 2, "name": "a/b c", "data": data}
     first, second = (screen_export.write(tmp_path, made.name, "txt", made.text) for _ in range(2))
     assert first.name == "cnn-explorer-a-b-c.txt" and second.name == "cnn-explorer-a-b-c-2.txt"
     with pytest.raises(WorkError, match="cannot be written"):

@@ -127,8 +127,10 @@ def test_ascii_without_colour_tells_the_lines_apart(size: tuple[int, int], sever
 def test_colours_are_those_of_the_look_and_accuracy_is_in_per_cent() -> None:
     data = run_curves.chart_data("accuracy", [plotted(*RUN)], 70)
     drawn = plotext_chart.draw(plotext_chart.new_figure(), data, (80, 20), COLOURED)
-    codes = set(re.findall(r"\x1b\[38;5;(\d+)m", drawn))
-    assert codes and codes <= {str(colour) for colour in plotext_chart.TERMINAL_COLOURS.values()}
+    codes = set(map(int, re.findall(r"\x1b\[(\d+)m", drawn))) - {0, 1}
+    numbers = {code - 30 if code < 38 else code - 82 for code in codes}
+    assert numbers and numbers <= set(plotext_chart.TERMINAL_COLOURS.values())
+    assert "38;" not in drawn and "48;" not in drawn, "a terminal of sixteen colours knows no others"
     plain = plotext_chart.draw(plotext_chart.new_figure(), data, (80, 20), ChartStyle())
     assert re.sub(r"\x1b\[[0-9;]*m", "", drawn) == plain
     assert re.search(r"^ *80 %┤", plain, re.M)

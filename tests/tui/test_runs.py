@@ -75,7 +75,7 @@ async def test_curves_follow_the_file(tmp_path: Path) -> None:
         await until(pilot, lambda: known(screen).records == 33)
         await until(pilot, lambda: image(screen, "loss") != before)
         assert known(screen).best == (1.0, 0.77)
-        assert "★ best 77.0% epoch 1" in image(screen, "accuracy")
+        assert "★ best 77.0 % epoch 1" in image(screen, "accuracy")
         await until(pilot, lambda: "loss 0.5" in screen_text(app))
 
 

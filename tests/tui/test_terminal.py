@@ -122,3 +122,46 @@ asyncio.run(main())
     early, later = json.loads(done.stdout)
     assert not HEAVY & set(early)
     assert not HEAVY & set(later)
+
+
+def test_what_draws_charts_is_loaded_beside_the_thread_of_the_screen(tmp_path: Path) -> None:
+    """A run that is opened in the moment in which the runs appear, and a form some time after the start."""
+    code = """
+import asyncio, json, sys, threading
+from pathlib import Path
+
+class Recorder:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("textual_plotext", "cnn_explorer.tui.screens.run", "cnn_explorer.tui.screens.launch"):
+            loaded[name.rpartition(".")[2]] = threading.current_thread() is threading.main_thread()
+
+loaded = {}
+sys.meta_path.insert(0, Recorder())
+from cnn_explorer.tui import app as module
+from support.tui import FakeRun, make_app, until
+
+async def main():
+    folder = Path(sys.argv[1])
+    FakeRun(folder / "runs", "20261120-143022-lenet5-digits-7f3a", "finished").curve(10)
+    if sys.argv[2] == "form":
+        module.CHARTS_AFTER_S = 0.01
+    app = make_app(folder)
+    async with app.run_test(size=(80, 24)) as pilot:
+        if sys.argv[2] == "run":
+            await until(pilot, lambda: app.runs)
+            await pilot.press("w", "enter", "3")
+            await until(pilot, lambda: type(app.screen).__name__ == "RunScreen" and app.screen.tabs.current == "classes")
+        else:
+            await until(pilot, lambda: app._charts_loaded)
+            await pilot.press("t")
+            await until(pilot, lambda: type(app.screen).__name__ == "LaunchScreen")
+    print(json.dumps(loaded))
+
+asyncio.run(main())
+"""
+    for what in ("run", "form"):
+        command = [sys.executable, "-c", code, str(tmp_path / what), what]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert json.loads(done.stdout) == {"textual_plotext": False, "run": False, "launch": False}

@@ -123,7 +123,7 @@ def _here_or_in_ranks(path: Path, lock: RunLock, context: ExecutionContext) -> i
     threads = min(config.engine.threads, max(1, hardware.usable_cores() // len(devices)))
     with _log_file_of(path, wanted=not context.detached) as stream:
         log = progress.progress_reporter(context.log, stream).log
-        return local_ranks.train(path, lock, devices, threads, context.signals, log)
+        return local_ranks.train(path, lock, devices, threads, context.signals, log, plot=context.draw is not None)
 
 
 def _config(path: Path) -> run_config.RunConfig | None:
@@ -135,7 +135,13 @@ def _config(path: Path) -> run_config.RunConfig | None:
 
 
 def execute_rank(
-    path: Path, lock: RunLock | None, group: Group, devices: Sequence[str] = (), *, launched: bool = False
+    path: Path,
+    lock: RunLock | None,
+    group: Group,
+    devices: Sequence[str] = (),
+    *,
+    launched: bool = False,
+    draw: Callable[[Path], str] | None = None,
 ) -> int:
     """Train the run as one rank of a job of torch.distributed; returns the exit code, 0 for a stop as well.
 
@@ -143,7 +149,7 @@ def execute_rank(
     gives the lock and is the one that writes and speaks.
     """
     with StopSignals(patient=True) as signals:
-        context = ExecutionContext(signals, None, log_file.is_log(path), tuple(devices), group, launched)
+        context = ExecutionContext(signals, None, log_file.is_log(path), tuple(devices), group, launched, draw)
         code = _accompany(path, context) if lock is None else train_here(path, lock, context)
         if code == 1:
             # The others may be gone, or wait for this one: nothing is said goodbye to.

@@ -31,15 +31,27 @@ POLL_S = 0.05
 EXIT_CODES = {"finished": 0, "stopped": INTERRUPTED}
 
 
-def train(path: Path, lock: RunLock, devices: Sequence[str], threads: int, signals: StopSignals, log: Log) -> int:
-    """Train the run in ``path``, whose lock is held, with one process for each of ``devices``; returns the exit code."""
+def train(
+    path: Path,
+    lock: RunLock,
+    devices: Sequence[str],
+    threads: int,
+    signals: StopSignals,
+    log: Log,
+    *,
+    plot: bool = False,
+) -> int:
+    """Train the run in ``path``, whose lock is held, with one process for each of ``devices``; returns the exit code.
+
+    ``plot``: the first of them draws the loss above its progress bar.
+    """
     try:
         for device in devices:
             hardware.choose_device(device)
     except UsageError as error:
         return resolve_end(path, lock, f"{error}; 'runs resume' takes --devices", signals, log)
     failures: list[BaseException] = []
-    arguments = ["--as-rank", str(path), "--devices", ",".join(devices)]
+    arguments = ["--as-rank", str(path), "--devices", ",".join(devices), *(["--plot"] if plot else [])]
 
     def launch() -> None:
         try:

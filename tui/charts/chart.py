@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,8 @@ class ChartLine:
     curve: PlottedCurve
     best: tuple[float, float] | None = None
     """Place and height of the star, where this line has one."""
+    weights_epoch: float | None = None
+    """Of a test: the epoch of the weights that were tested."""
 
 
 def painted_order(runs: Sequence[ChartedRun]) -> list[ChartedRun]:
@@ -50,7 +52,8 @@ def lines(metric: str, runs: Sequence[tuple[ChartedRun, History]], view: View) -
         front.append(ChartLine(run, "train", curve))
         for split in SPLITS:
             best = histories[run].best(view.axis) if (metric, split) == ("accuracy", "validation") else None
-            front.append(ChartLine(run, split, histories[run].curve(metric, split, view.axis), best))
+            epoch = histories[run].tested_epoch if split == "test" else None
+            front.append(ChartLine(run, split, histories[run].curve(metric, split, view.axis), best, epoch))
     return [line for line in raw + front if np.isfinite(line.curve.low).any()]
 
 
@@ -60,8 +63,9 @@ def has_positive(found: Sequence[ChartLine]) -> bool:
 
 
 def readouts(found: Sequence[ChartLine], x: float, max_distance: float) -> list[Readout]:
-    """Return the value of each line at the record nearest to ``x``; none of a line that ends ``max_distance`` or more
-    before it.
+    """Return the value of each line at the record nearest to ``x``.
+
+    Where a line has not begun or has ended there is none, from ``max_distance`` or half a step of its records on.
     """
     result = []
     for line in sorted(found, key=lambda line: line.run.slot):
@@ -69,11 +73,11 @@ def readouts(found: Sequence[ChartLine], x: float, max_distance: float) -> list[
         xs, ys = line.curve.x[kept], line.curve.mean[kept]
         if line.role == "raw" or not len(xs):
             continue
-        distance = max(max_distance, 2 * line.curve.spacing)
+        distance = max(max_distance, line.curve.spacing / 2)
         if not xs[0] - distance <= x <= xs[-1] + distance:
             continue
         place = int(np.argmin(np.abs(xs - x)))
-        result.append(Readout(line.run.slot, line.role, float(xs[place]), float(ys[place])))
+        result.append(Readout(line.run.slot, line.role, float(xs[place]), float(ys[place]), line.weights_epoch))
     return result
 
 
@@ -101,20 +105,33 @@ def scene(
             line.role,
             braille.stroke(braille.logarithms(line.curve) if log else line.curve, *x, columns),
             markers.line_tone(line.run.slot, line.role, several),
-            signs=several or line.role != "train",
+            signs=line.role != "test" and (several or line.role != "train"),
         )
         for line in found
     )
     y = y_limits(layers, metric, log, y_before)
-    best, diverged = (markers.sign(name, view.ascii) for name in ("best", "diverged"))
     points = []
     for line, layer in zip(found, layers, strict=True):
-        if line.best and math.isfinite(line.best[0]) and (line.best[1] > 0 or not log):
-            points.append(PlotPoint(line.best[0], math.log10(line.best[1]) if log else line.best[1], layer.tone, best))
+        mark = markers.marker(line.run.slot, "train", view.ascii) if several else ""
+        points += [
+            PlotPoint(x, math.log10(value) if log else value, layer.tone, markers.sign(name, view.ascii), mark)
+            for name, x, value in _places(line)
+            if value > 0 or not log
+        ]
         gaps = np.flatnonzero(np.isinf(line.curve.low))
         if metric == "loss" and line.role == "train" and len(gaps):
-            points.append(PlotPoint(float(line.curve.x[gaps[0]]), y[0], layer.tone, diverged))
-    return Scene(layers, tuple(points), x, y, log, view.axis, view.ascii)
+            sign = markers.sign("diverged", view.ascii)
+            points.append(PlotPoint(float(line.curve.x[gaps[0]]), y[0], layer.tone, sign, mark))
+    return Scene(layers, tuple(points), x, y, log, view.axis, view.ascii, shares=metric == "accuracy")
+
+
+def _places(line: ChartLine) -> Iterator[tuple[str, float, float]]:
+    """Yield the name, place and value of what is marked on a line: the best epoch, the test."""
+    if line.best and math.isfinite(line.best[0]):
+        yield "best", *line.best
+    if line.role == "test":
+        tested = zip(line.curve.x.tolist(), line.curve.mean.tolist(), strict=True)
+        yield from (("test", x, value) for x, value in tested if math.isfinite(value))
 
 
 @dataclass(frozen=True)
@@ -144,7 +161,7 @@ def _title(
     request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Curves], view: View, log: bool
 ) -> ChartRow:
     """Name, what the lines are, the best epoch, and badges: ``loss (log) ─ train ┄○ validation``."""
-    metric = request.metric
+    metric, width = request.metric, request.size[0] - 1  # the sign of the chosen chart stands before it
     spans = [(TITLES[metric], TITLE)]
     if metric in view.log:
         spans.append((" (log)", TITLE) if log else (" (no value above zero: no log axis)", MUTED))
@@ -155,20 +172,29 @@ def _title(
         for run, curves in runs.items():
             if curves.diverged_step is not None:
                 sign = markers.marker(run.slot, "train", view.ascii) + " " if several else ""
-                spans += [(" ", MUTED), (f"{sign}diverged at step {curves.diverged_step:,}", BADGE)]
+                spans.append((f" {sign}diverged at step {curves.diverged_step:,}", BADGE))
     best = [(curves.best, run) for run, curves in runs.items() if metric == "accuracy" and curves.best]
     if best:
         (epoch, value), run = max(best, key=lambda one: one[0][1])
-        whose = markers.marker(run.slot, "train", view.ascii) + " " if several else ""
-        accuracy = share_text(value, 1, tight=True)
-        spans.append((f"  {markers.sign('best', view.ascii)} {whose}best {accuracy} epoch {epoch:g}", AXIS))
-    width = request.size[0] - 1  # the sign of the chosen chart stands before it
-    if not several and found:
-        for role in dict.fromkeys(line.role for line in found):
-            sign = markers.marker(found[0].run.slot, role, view.ascii)
-            stroke = {"train": "─", "validation": f"┄{sign}", "raw": "┈"}.get(role, sign)
-            text = f"  {sign if view.ascii else stroke} {role}"
-            # What has no room is left out whole: the chart beside it names the same curves.
-            if sum(len(part) for part, _ in spans) + len(text) <= width:
-                spans.append((text, markers.line_tone(found[0].run.slot, role, several=False)))
+        sign = markers.run_sign(run.slot, "best", view.ascii) if several else markers.sign("best", view.ascii)
+        spans.append((f"  {sign} best {share_text(value, 1)} epoch {epoch:g}", AXIS))
+    spans = markers.fitted(spans, width, view.ascii)
+    for text, tone in _legend(found, several, view.ascii):
+        # What has no room is left out whole: the chart beside it names the same curves.
+        if sum(len(part) for part, _ in spans) + len(text) <= width:
+            spans.append((text, tone))
     return markers.text_row(spans, request.size[0])
+
+
+def _legend(found: Sequence[ChartLine], several: bool, ascii: bool) -> Iterator[tuple[str, int]]:
+    """Yield what the curves of a single run are; of several, the line above the charts names the runs."""
+    roles = dict.fromkeys(line.role for line in found)
+    if several:
+        if "test" in roles:
+            yield f"  {markers.sign('test', ascii)} test", AXIS
+        return
+    for role in roles:
+        slot = found[0].run.slot
+        sign = markers.marker(slot, role, ascii)
+        stroke = {"train": "─", "validation": f"┄{sign}", "raw": "┈"}.get(role, sign)
+        yield f"  {sign if ascii else stroke} {role}", markers.line_tone(slot, role, several=False)

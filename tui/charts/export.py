@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -49,8 +49,8 @@ def csv_text(found: Mapping[str, Sequence[ChartLine]], view: View, x: Limits) ->
 
 
 def svg_text(found: Mapping[str, Sequence[ChartLine]], view: View, x: Limits) -> str:
-    """Return the charts below one another as an SVG image."""
-    parts, height = [], 0
+    """Return the charts below one another as an SVG image, with the signs of Unicode: it goes to no terminal."""
+    parts, height, view = [], 0, replace(view, ascii=False)
     for metric, lines in found.items():
         scene = chart.scene(metric, lines, view, x, COLUMNS, None)
         entries = _legend(lines, scene)
@@ -72,11 +72,13 @@ def _head(
     title = TITLES[metric] + (" (log)" if scene.log else "") + f" over {AXIS_LABELS[view.axis]}"
     dashes = {line.role for line in lines} & {"validation"}
     title += " (dashed: validation)" if dashes else ""
+    title += f" ({markers.sign('test')}: test)" if any(line.role == "test" for line in lines) else ""
     yield f'<text x="{LEFT}" y="16" font-weight="bold">{escape(title)}</text>'
     for entry in entries:
         y = 31 + ROW * entry.row
-        yield f'<path d="M{entry.x} {y}h{STROKE - 4}" {_style(entry.layer)}/>'
-        yield f'<text x="{entry.x + STROKE}" y="{y + 4}" fill="{_colour(entry.layer)}">{escape(entry.text)}</text>'
+        if entry.layer.role != "test":
+            yield f'<path d="M{entry.x} {y}h{STROKE - 4}" {_style(entry.layer)}/>'
+        yield f'<text x="{entry.x + STROKE}" y="{y + 4}" fill="{_colour(entry.layer.tone)}">{escape(entry.text)}</text>'
 
 
 def _panel(lines: Sequence[ChartLine], scene: Scene) -> Iterator[str]:
@@ -90,8 +92,10 @@ def _panel(lines: Sequence[ChartLine], scene: Scene) -> Iterator[str]:
             yield f'<path d="{path}" {_style(layer)}/>'
         yield from _signs(layer, scene, markers.marker(layer.slot, layer.role))
     for point in scene.points:
-        across = LEFT + _part(point.x, scene.x) * COLUMNS
-        yield f'<text x="{across:.1f}" y="{_y(point.y, scene) + 4:.1f}" text-anchor="middle">{point.sign}</text>'
+        if scene.x[0] <= point.x <= scene.x[1]:
+            across = LEFT + _part(point.x, scene.x) * COLUMNS
+            place = f'x="{across:.1f}" y="{_y(point.y, scene) + 4:.1f}" text-anchor="middle"'
+            yield f'<text {place} fill="{_colour(point.tone)}">{point.sign}{point.mark}</text>'
 
 
 @dataclass(frozen=True)
@@ -139,14 +143,14 @@ def _y(value: float, scene: Scene) -> float:
     return TOP + (1 - _part(value, scene.y)) * _down()
 
 
-def _colour(layer: PlotLayer) -> str:
-    return COLOURS[(layer.tone - markers.FIRST_LINE_TONE) // 2 % len(COLOURS)]
+def _colour(tone: int) -> str:
+    return COLOURS[(tone - markers.FIRST_LINE_TONE) // 2 % len(COLOURS)]
 
 
 def _style(layer: PlotLayer) -> str:
     dash = f' stroke-dasharray="{DASHES[layer.role]}"' if layer.role in DASHES else ""
     faint = ' opacity="0.4"' if layer.role == "raw" else ""
-    return f'fill="none" stroke="{_colour(layer)}" stroke-width="1.5"{dash}{faint}'
+    return f'fill="none" stroke="{_colour(layer.tone)}" stroke-width="1.5"{dash}{faint}'
 
 
 def _path(stroke: Stroke, scene: Scene) -> str:
@@ -170,17 +174,13 @@ def _signs(layer: PlotLayer, scene: Scene, sign: str) -> Iterator[str]:
     columns = np.flatnonzero(layer.stroke.placed)
     for column in columns[:: max(len(columns) // 12, 1)].tolist():
         y = _y(float(layer.stroke.low[column] / 2 + layer.stroke.high[column] / 2), scene)
-        text = f'text-anchor="middle" fill="{_colour(layer)}" font-size="10"'
+        text = f'text-anchor="middle" fill="{_colour(layer.tone)}" font-size="10"'
         yield f'<text x="{LEFT + column + 0.5:g}" y="{y + 3.5:.1f}" {text}>{sign}</text>'
 
 
 def _ticks(scene: Scene) -> Iterator[str]:
     low, high = scene.y
-    if scene.log:
-        positions, labels = ticks.log_ticks(low, high, 6)
-    else:
-        positions = ticks.nice_ticks(low, high, 6)
-        labels = ticks.tick_texts(positions)
+    positions, labels = ticks.value_ticks(low, high, 6, log=scene.log, shares=scene.shares)
     for place, label in zip(positions, labels, strict=True):
         y = _y(place, scene)
         yield f'<path d="M{LEFT} {y:.1f}h{COLUMNS}" stroke="#ddd"/>'

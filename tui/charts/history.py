@@ -81,6 +81,12 @@ class History:
         """Place on an axis and accuracy of the best validation; None before the first one."""
         return (_number(self._best.get(axis)), _number(self._best.get("accuracy"))) if self._best else None
 
+    @property
+    def tested_epoch(self) -> float | None:
+        """The epoch of the weights that were tested; None before the test."""
+        epoch = _number(self.evaluations.test.get("best_epoch"))
+        return epoch if math.isfinite(epoch) else None
+
     def curve(self, metric: str, split: str, axis: str) -> PlottedCurve:
         """Return one curve; ``split`` is "train" or one of the evaluated ones."""
         if split != "train":

@@ -10,11 +10,11 @@ from . import ticks
 
 GUTTER = 7
 SMALLEST = (20, 5)
-MARKERS = ("●○", "◆◇", "▲△", "■□", "▼▽", "◉◎", "◈⬦", "▶▷")
+MARKERS = ("●○", "◆◇", "▲△", "■□", "▼▽", "◉◎", "◈◊", "▶▷")
 """Of each slot: the marker of its training curve and that of its validation curve."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-SIGNS = {"best": "★*", "diverged": "✗!", "test": "✚+"}
-"""Signs of places, and what they are in ASCII."""
+SIGNS = {"best": "★*", "diverged": "✗!", "test": "✚+", "more": "›>"}
+"""Signs of places and of what is left out, and what they are in ASCII."""
 COLOURS = 7
 BLANK, AXIS, TITLE, BADGE, MUTED = range(5)
 FIRST_LINE_TONE = 16
@@ -42,6 +42,25 @@ def marker(slot: int, role: str, ascii: bool = False) -> str:
 def sign(name: str, ascii: bool = False) -> str:
     """Return the sign of a place."""
     return SIGNS[name][ascii]
+
+
+def run_sign(slot: int, role: str, ascii: bool = False) -> str:
+    """Return the sign of a curve or a place where there are several runs: that of a place has the run's marker behind."""
+    return sign(role, ascii) + marker(slot, "train", ascii) if role in SIGNS else marker(slot, role, ascii)
+
+
+def fitted(entries: Sequence[tuple[str, int]], width: int, ascii: bool = False) -> list[tuple[str, int]]:
+    """Return the entries that fit into ``width`` as a whole; where some do not, a sign at the end says so."""
+    if sum(len(text) for text, _ in entries) <= width:
+        return list(entries)
+    more = f" {sign('more', ascii)}"
+    kept, room = [], width - len(more)
+    for text, tone in entries:
+        room -= len(text)
+        if room < 0:
+            break
+        kept.append((text, tone))
+    return [*kept, (more, MUTED)]
 
 
 @dataclass(frozen=True)
@@ -104,7 +123,7 @@ def words(name: str, title: ChartRow, lines: Sequence[str], size: tuple[int, int
 def value_text(value: float, metric: str) -> str:
     """Return a value as the crosshair shows it."""
     if metric == "accuracy":
-        return share_text(value, 2, tight=True)
+        return share_text(value, 2)
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 

@@ -68,6 +68,21 @@ class OverviewReader:
         """Show this from now on."""
         self._loop.want(wanted)
 
+    def data(self) -> dict[str, Any]:
+        """Return the curves that are shown as numbers. For any thread."""
+        follower, wanted = self._follower, self._loop.wanted
+        if follower is None:
+            return {}
+        with follower.guard:
+            run = PlottedRun("", follower.history or History(), follower.evaluations)
+            return {
+                "axis": "epoch",
+                **{
+                    metric: run_curves.as_dict(metric, run, plotext_chart.canvas_columns(width))
+                    for metric, (width, _) in wanted.sizes
+                },
+            }
+
     def stop(self) -> None:
         """End :meth:`run`."""
         self._loop.stop()

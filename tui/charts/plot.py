@@ -35,17 +35,21 @@ class PlotLayer:
 
 @dataclass(frozen=True)
 class PlotPoint:
-    """A place that is marked with a sign: the best epoch, or where a run diverged."""
+    """A place that is marked with a sign: the best epoch, the test, or where a run diverged.
+
+    ``mark`` stands beside the sign: the marker of its run, where there are several.
+    """
 
     x: float
     y: float
     tone: int
     sign: str
+    mark: str = ""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a chart is drawn from; ``y`` are the limits, log10 of them where ``log``."""
+    """What a chart is drawn from; ``y`` are the limits, log10 of them where ``log``. ``shares``: they are in per cent."""
 
     layers: tuple[PlotLayer, ...]
     points: tuple[PlotPoint, ...]
@@ -54,6 +58,7 @@ class Scene:
     log: bool = False
     axis: str = "step"
     ascii: bool = False
+    shares: bool = False
 
 
 def draw(name: str, scene: Scene, title: ChartRow, size: tuple[int, int], positive: bool = True) -> Chart:
@@ -65,7 +70,7 @@ def draw(name: str, scene: Scene, title: ChartRow, size: tuple[int, int], positi
     bar = "|" if scene.ascii else "│"
     rows = [title]
     for number in range(down):
-        left = f"{labels.get(number, '')[: GUTTER - 1]:>{GUTTER - 1}}{bar}"
+        left = f"{labels.get(number, ''):>{GUTTER - 1}}{bar}"
         body = "".join(characters[number].tolist())
         rows.append(ChartRow(left + body, bytes([AXIS]) * GUTTER + tones[number].tobytes()))
     rows.append(_x_labels(scene, width, across))
@@ -120,18 +125,16 @@ def _points(scene: Scene, across: int, down: int) -> list[tuple[int, int, str, i
         column = int(braille.columns_of(np.array([point.x]), *scene.x, across)[0])
         row = int(braille.rows_of(np.array([point.y]), *scene.y, down * DOTS_DOWN)[0]) // DOTS_DOWN
         if 0 <= column < across and 0 <= row < down:
+            beside = column + 1 if column + 1 < across else column - 1
+            found += [(row, beside, mark, point.tone) for mark in point.mark if beside >= 0]
             found.append((row, column, point.sign, point.tone))
     return found
 
 
 def _y_labels(scene: Scene, down: int) -> dict[int, str]:
     low, high = scene.y
-    limit = max(down // 3, 2)
-    if scene.log:
-        positions, labels = ticks.log_ticks(low, high, limit)
-    else:
-        positions = ticks.nice_ticks(low, high, limit)
-        labels = ticks.tick_texts(positions)
+    positions, labels = ticks.value_ticks(low, high, max(down // 3, 2), log=scene.log, shares=scene.shares)
+    labels = ticks.fitting(labels, GUTTER - 1)
     rows = braille.rows_of(np.array(positions), low, high, down * DOTS_DOWN) // DOTS_DOWN
     return {int(row): label for row, label in zip(rows, labels, strict=True) if 0 <= row < down}
 

@@ -35,8 +35,9 @@ LEGEND_PART = 4
 SIGN_COLUMNS = 4
 """The signs on a line are at least about so many columns apart, so that the line between them is seen."""
 GAP = math.nan
-_IN_ASCII = str.maketrans("─│┌┐└┘├┤┬┴┼·…", "-|+++++++++.~")
+_IN_ASCII = str.maketrans("─│┌┐└┘├┤┬┴┼·…›", "-|+++++++++.~>")
 _CODES = re.compile(r"\x1b\[[0-9;]*m")
+_PALETTE_CODE = re.compile(r"(?<=\x1b\[)38;5;(\d|1[0-5])(?=m)")
 
 Colour = tuple[int, int, int] | int
 """Red, green and blue; or the number of one of the terminal's own sixteen colours."""
@@ -75,11 +76,17 @@ class PlottedLine:
             return markers.marker(self.slot, self.role, ascii)
         return SIGNS[self.role][ascii]
 
+    @property
+    def is_shared_sign(self) -> bool:
+        """Whether the legend names the sign for all runs: each has it with its own marker beside."""
+        return self.slot is not None and self.role in UNJOINED
+
 
 @dataclass(frozen=True)
 class ChartData:
     """What one chart shows. ``log`` asks for a logarithmic y axis, ``shares`` for one in per cent.
 
+    ``log_x``: the places on the x axis are log10 of what its numbers say.
     ``y_range`` fixes the axis. ``empty`` is shown instead of a chart without values.
     """
 
@@ -87,6 +94,7 @@ class ChartData:
     x_label: str
     lines: tuple[PlottedLine, ...]
     log: bool = False
+    log_x: bool = False
     shares: bool = False
     y_range: tuple[float, float] | None = None
     note: str = ""
@@ -155,20 +163,27 @@ def _why_empty(data: ChartData) -> str:
 def _title(data: ChartData, lines: Sequence[PlottedLine], style: ChartStyle, columns: int, max_count: int) -> list[str]:
     """Return name, axis and legend in up to ``max_count`` lines: ``loss (log) over epochs  ⠤ train  • validation``.
 
-    Where not all has room, first the name of the axis is left out, then what is last in the legend.
+    Where not all has room, first the name of the axis is left out, then what is last in the legend, with a sign for it.
     """
     name = data.title + (" (log)" if data.log else "")
     legend = [(_cut(data.note, columns - 2), "1;7")] if data.note else []
-    for line in sorted(lines, key=lambda line: line.role == "raw"):
+    for line in sorted(lines, key=lambda line: (line.role == "raw", line.is_shared_sign)):
         if line.label:
             label = f"{line.sign(style.ascii)} {line.label}"
-            legend.append((_ascii(label) if style.ascii else label, _code(style.colour(line))))
+            code = "" if line.is_shared_sign else _code(style.colour(line))
+            legend.append((_ascii(label) if style.ascii else label, code))
     if data.x_label:
         long = f"{name} over {data.x_label}"
         rows, whole = _packed([(_cut(long, columns), "1"), *legend], style, columns, max_count)
         if whole:
             return rows
-    return _packed([(_cut(name, columns), "1"), *legend], style, columns, max_count)[0]
+    parts = [(_cut(name, columns), "1"), *legend]
+    rows, whole = _packed(parts, style, columns, max_count)
+    if whole:
+        return rows
+    more = f" {markers.sign('more', style.ascii)}"
+    rows = _packed(parts, style, columns - len(more), max_count)[0]
+    return [*rows[:-1], rows[-1] + more] if rows else []
 
 
 def _packed(
@@ -198,7 +213,12 @@ def _code(colour: Colour | None) -> str:
     """Return the numbers of the escape sequence for a colour."""
     if colour is None:
         return ""
-    return f"38;5;{colour}" if isinstance(colour, int) else "38;2;{};{};{}".format(*colour)
+    return _palette_code(colour) if isinstance(colour, int) else "38;2;{};{};{}".format(*colour)
+
+
+def _palette_code(number: int) -> str:
+    """Return the numbers for one of sixteen colours as each terminal knows them: 36, or 96 for a bright one."""
+    return str(30 + number if number < 8 else 82 + number)
 
 
 def _plotted(
@@ -212,16 +232,29 @@ def _plotted(
         paint("default")
     figure.xaxes(True, False)
     figure.yaxes(True, False)
-    for line in sorted(lines, key=lambda line: line.role != "raw"):
-        _plot_line(figure, line, style, max(columns // SIGN_COLUMNS, 1))
+    xs = [x for line in lines for x in line.xs if math.isfinite(x)]
+    middle = min(xs) / 2 + max(xs) / 2
+    for line in sorted(lines, key=lambda line: (line.role != "raw", line.is_shared_sign)):
+        _plot_line(figure, line, style, max(columns // SIGN_COLUMNS, 1), middle)
     _axes(figure, data, lines, size)
     drawn = figure.build().rstrip("\n")
     if style.ascii:
         drawn = _ascii(drawn)
-    return _CODES.sub("", drawn) if style.colours is None else drawn
+    if style.colours is None:
+        return _CODES.sub("", drawn)
+    # plotext writes them as numbers of 256 colours, which a terminal with sixteen does not know.
+    return _PALETTE_CODE.sub(lambda found: _palette_code(int(found[1])), drawn)
 
 
-def _plot_line(figure: Any, line: PlottedLine, style: ChartStyle, max_signs: int) -> None:
+def _plot_places(figure: Any, line: PlottedLine, style: ChartStyle, middle: float) -> None:
+    """Set the sign of a place with the marker of its run beside it, towards the middle of the chart."""
+    sign, run = line.sign(style.ascii), markers.marker(line.slot or 0, "train", style.ascii)
+    for x, y in zip(line.xs, line.ys, strict=True):
+        text, side = (sign + run, "left") if x <= middle else (run + sign, "right")
+        figure.text(text, x=x, y=y, color=style.colour(line), alignment=side)
+
+
+def _plot_line(figure: Any, line: PlottedLine, style: ChartStyle, max_signs: int, middle: float) -> None:
     xs, ys = list(line.xs), list(line.ys)
     sign, colour = line.sign(style.ascii), style.colour(line)
     several = line.slot is not None
@@ -233,7 +266,9 @@ def _plot_line(figure: Any, line: PlottedLine, style: ChartStyle, max_signs: int
         stroke = "-" if line.role == "validation" and not several else sign
     if line.role not in UNJOINED:
         figure.plot(xs, ys, marker=stroke, color=colour)
-    if line.role in POINTS or several:
+    if line.is_shared_sign:
+        _plot_places(figure, line, style, middle)
+    elif line.role in POINTS or several:
         every = -(-len(xs) // max_signs)
         figure.scatter(xs[::every], ys[::every], marker=sign, color=colour)
 
@@ -242,19 +277,11 @@ def _axes(figure: Any, data: ChartData, lines: Sequence[PlottedLine], size: tupl
     columns, rows = size
     low, high = _widened(data.y_range or finite_range(lines) or (0.0, 1.0))
     figure.ylim(low, high)
-    max_count = max(rows // 3, 3)
-    positions = ticks.nice_ticks(low, high, max_count)
-    labels = ticks.tick_texts(positions)
-    if data.shares:
-        labels = [f"{text} %" for text in ticks.tick_texts([100 * place for place in positions])]
-    if data.log:
-        positions, labels = ticks.log_ticks(low, high, max_count)
-    figure.yticks(positions, labels)
+    figure.yticks(*ticks.value_ticks(low, high, max(rows // 3, 3), log=data.log, shares=data.shares))
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
     left, right = _widened((min(xs), max(xs)))
     figure.xlim(left, right)
-    positions = ticks.nice_ticks(left, right, max(columns // 12, 2))
-    figure.xticks(positions, ticks.tick_texts(positions))
+    figure.xticks(*ticks.value_ticks(left, right, max(columns // 12, 2), log=data.log_x))
 
 
 def _ascii(text: str) -> str:

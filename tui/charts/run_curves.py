@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from .view import TITLES
 
 EVALUATED = ("loss", "accuracy")
 """The metrics that an evaluation measures; the others are of the training alone."""
+SHARED_SIGNS = {"best": "best", "test": "test", "diverged": "no number"}
+"""What the signs mean that stand beside the markers of several runs."""
 RAW_FROM = 2
 """From so many records a column on, their smallest and largest are drawn behind their mean."""
 
@@ -98,7 +100,20 @@ def chart_data(metric: str, runs: Sequence[PlottedRun], columns: int, *, empty: 
     lines: list[PlottedLine] = []
     for (run, curve), evaluated, marked in zip(curves, held_out, found, strict=True):
         lines += _lines(metric, run, (curve, evaluated), marked, (low, high, columns))
+    lines = _with_signs_named(lines)
     return ChartData(TITLES[metric], "epochs", tuple(lines), shares=metric == "accuracy", empty=empty)
+
+
+def _with_signs_named(lines: Sequence[PlottedLine]) -> list[PlottedLine]:
+    """Give the first line of each sign that several runs share the word for it, which the legend then has once."""
+    named: set[str] = set()
+    result = []
+    for line in lines:
+        if line.is_shared_sign and line.role not in named:
+            named.add(line.role)
+            line = replace(line, label=SHARED_SIGNS[line.role])
+        result.append(line)
+    return result
 
 
 def _lines(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import markers
-from .markers import MUTED, Chart
-from .view import AXES, METRICS, SMOOTHINGS, TITLES, WINDOWS, Limits, Readout, View, Window
+from .markers import Chart
+from .view import AXES, METRICS, SMOOTHINGS, SPLITS, TITLES, WINDOWS, Limits, Readout, View, Window
 
 CLOSEST = 1e-9
 """The smallest part of the data that can be zoomed into."""
 WIDEST, LEAST_WIDTH, LEAST_HEIGHT = 3, 34, 8
 SHORT = {"validation": "val."}
+ROLES = ("train", *SPLITS)
+GAPS = (" · ", " ")
+"""What stands between the values under the cursor: where they have room, and where they have not."""
 
 
 @dataclass(frozen=True)
@@ -237,14 +240,34 @@ def _within(start: float, span: float, extent: Limits) -> Window:
     return _between(start, start + span)
 
 
-def readout(found: Sequence[Readout], cursor: float, metric: str, view: View, several: bool) -> list[tuple[str, int]]:
-    """Return the values under the cursor as words and tones for the title of a chart; ``several``: of more than one run."""
-    if not found:
-        return []
-    nearest = min(found, key=lambda one: abs(one.x - cursor)).x
-    spans = [(markers.place_text(nearest, view.axis), MUTED)]
-    for one in found:
-        name = markers.marker(one.slot, one.role, view.ascii) if several else f"{SHORT.get(one.role, one.role)} "
-        tone = markers.line_tone(one.slot, one.role, several)
-        spans.append((f" {name}{markers.value_text(one.value, metric)}", tone))
-    return spans
+def readout(
+    found: Sequence[Readout], cursor: float, chart: Chart, view: View, several: bool, width: int
+) -> list[tuple[str, int]]:
+    """Return the values under the cursor as words and tones, in ``width`` cells of the title of a chart.
+
+    ``several``: of more than one run. A test has a value in its own cell alone: there is none beside it.
+    """
+    here = chart.cell_of(cursor)
+    shown = [one for one in found if one.role != "test" or chart.cell_of(one.x) == here]
+    shown.sort(key=lambda one: ROLES.index(one.role))
+    apart, close = (list(_entries(shown, chart.name, view.ascii, several, gap)) for gap in GAPS)
+    fits = sum(len(text) for text, _ in apart) <= width
+    return apart if fits else markers.fitted(close, width, view.ascii)
+
+
+def _entries(shown: Sequence[Readout], metric: str, ascii: bool, several: bool, gap: str) -> Iterator[tuple[str, int]]:
+    """Yield each value with its word, which the first of several runs has for all: ``train ●0.21 ◆0.3 · val. ○0.4``."""
+    role = ""
+    for one in shown:
+        word = "" if one.role == role else f"{gap if role else ''}{SHORT.get(one.role, one.role)}"
+        sign = markers.run_sign(one.slot, one.role, ascii) + " " * ascii if several else ""
+        weights = "" if one.weights_epoch is None else f" (weights of epoch {one.weights_epoch:g})"
+        text = f"{word} {sign}{markers.value_text(one.value, metric)}{weights}"
+        yield text, markers.line_tone(one.slot, one.role, several)
+        role = one.role
+
+
+def cursor_text(found: Sequence[Readout], cursor: float, axis: str) -> str:
+    """Return where the values under the cursor lie: the nearest of their places in words."""
+    nearest = min((one.x for one in found if one.role != "test"), key=lambda x: abs(x - cursor), default=cursor)
+    return f"at {markers.place_text(nearest, axis)}"

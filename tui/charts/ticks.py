@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 LARGEST_POWER = 307
 """Powers of ten beyond it are no numbers any more; a logarithmic axis has no ticks there."""
+MOST_DIGITS, LONGEST = 8, 12
+"""Of a label behind the point, and in all; where that does not tell ticks apart, they are rounded."""
 
 
 def nice_ticks(low: float, high: float, max_count: int) -> list[float]:
@@ -43,27 +45,60 @@ def log_ticks(low: float, high: float, max_count: int = 5) -> tuple[list[float],
 
 
 def tick_text(value: float) -> str:
-    """Return a number for an axis, at most six characters or so: 0.05, 1.2, 30k, 1e-05."""
+    """Return a number for an axis, in at most six characters or so: 0.05, 1.2, 12.5k, 1e-5, 2.5e6."""
     if value == 0:
         return "0"
     size = abs(value)
     if size >= 1e6 or size < 1e-3:
-        return f"{value:.0e}"
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
     if size >= 1e4:
-        return f"{value / 1000:.0f}k"
+        return f"{value / 1000:.4g}k"
     if size >= 1e3:
         return f"{value:.0f}"
     return f"{value:.3g}"
 
 
 def tick_texts(positions: Sequence[float]) -> list[str]:
-    """Return the numbers for an axis, with as many digits as it takes to tell neighbours apart."""
+    """Return the numbers for an axis, with as many digits as it takes for each to be its place and not near it."""
     texts = [tick_text(place) for place in positions]
-    if len(set(texts)) == len(texts):
-        return texts
     step = min((b - a for a, b in itertools.pairwise(positions)), default=0.0)
-    digits = min(max(-math.floor(math.log10(step)), 0), 6) if step > 0 else 0
-    return [f"{place:.{digits}f}" for place in positions]
+    if all(_reads_as(text, place, step) for text, place in zip(texts, positions, strict=True)):
+        return texts
+    for digits in range(MOST_DIGITS + 1):
+        longer = [f"{place:.{digits}f}" for place in positions]
+        if all(_reads_as(text, place, step) for text, place in zip(longer, positions, strict=True)):
+            return longer if max(map(len, longer)) <= LONGEST else texts
+    return texts
+
+
+def _reads_as(text: str, place: float, step: float) -> bool:
+    """Return whether a label says its place, to a hundredth of what lies between two; a single one to its three digits."""
+    said = 1000 * float(text[:-1]) if text.endswith("k") else float(text)
+    return abs(said - place) <= (step / 100 if step > 0 else abs(place) / 100)
+
+
+def value_ticks(
+    low: float, high: float, max_count: int, *, log: bool = False, shares: bool = False
+) -> tuple[list[float], list[str]]:
+    """Return the positions and labels of ticks for an axis of values, which are log10 of them where ``log``.
+
+    The labels of ``shares``, 0 to 1, are in per cent.
+    """
+    if log:
+        positions, labels = log_ticks(low + 2 * shares, high + 2 * shares, max_count)
+        positions = [place - 2 * shares for place in positions]
+    else:
+        positions = nice_ticks(low, high, max_count)
+        labels = tick_texts([100 * place for place in positions] if shares else positions)
+    return positions, [f"{label} %" for label in labels] if shares else labels
+
+
+def fitting(labels: Sequence[str], width: int) -> list[str]:
+    """Return the labels for an axis that has ``width`` cells for them; one that is longer is left out, not cut."""
+    if any(len(label) > width for label in labels):
+        labels = [label.replace(" %", "%") for label in labels]
+    return [label if len(label) <= width else "" for label in labels]
 
 
 def time_unit(seconds: float) -> tuple[float, str]:

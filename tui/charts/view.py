@@ -109,6 +109,8 @@ class Readout:
     role: str
     x: float
     value: float
+    weights_epoch: float | None = None
+    """Of a test: the epoch of the weights that were tested."""
 
 
 @dataclass(frozen=True)

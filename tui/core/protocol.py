@@ -97,6 +97,9 @@ class AppProtocol(Protocol):
     def open_launch(self, request: LaunchRequest) -> None:
         """Ask how to train networks."""
 
+    async def load_charts(self) -> None:
+        """Load what a run needs to be shown, without holding up the keyboard."""
+
     def open_run(self, run_id: str) -> None:
         """Show one run."""
 

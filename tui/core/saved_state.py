@@ -22,7 +22,7 @@ class SavedState:
     sort: str = "year"
     view: str = "list"
     run: str = ""
-    run_tab: str = "overview"
+    run_pane: str = "overview"
     run_order: str = "newest"
     machine: bool = True
     marked: list[str] = field(default_factory=list)
@@ -48,11 +48,17 @@ def load(folder: Path) -> SavedState:
     if not isinstance(values, dict):
         return SavedState()
     state = SavedState()
+    values.setdefault("run_pane", _run_pane_of_0_1(values.get("run_tab")))
     for known in fields(SavedState):
         value, default = values.get(known.name), getattr(state, known.name)
         if type(value) is type(default):
             setattr(state, known.name, value)
     return state
+
+
+def _run_pane_of_0_1(tab: object) -> object:
+    """Return what version 0.1 saved as ``run_tab``: "charts" was its first tab, in whose place the overview stands."""
+    return "overview" if tab == "charts" else tab
 
 
 def save(folder: Path, state: SavedState) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +11,16 @@ from typing import Any
 
 from ...errors import WorkError
 from ...trainer.common.files import replace_file
+from ...trainer.common.json_safe import encode_json
 from ...trainer.common.text_safe import width
 
-SCHEMA = 1
+SCHEMA = 2
+"""In schema 1 a table was a list of what stood in its cells, as text."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """``name`` becomes part of the file's name; ``data`` can be written as JSON.
+    """``name`` becomes part of the file's name; ``data`` can be written as JSON, or is a function that makes it then.
 
     ``more``: further files by their suffix, each with what it is and how it is made. That may take a while, so it is done in
     a thread when it was chosen.
@@ -30,11 +31,15 @@ class Export:
     data: Any = None
     more: Mapping[str, tuple[str, Callable[[], str]]] = field(default_factory=dict)
 
+    def made(self) -> Any:
+        """Return the data, made now where a function makes it."""
+        return self.data() if callable(self.data) else self.data
+
     def json(self) -> str:
-        """Return the data, or the text where there is nothing else."""
-        return json.dumps(
-            {"schema": SCHEMA, "name": self.name, "data": self.text if self.data is None else self.data}, indent=1
-        )
+        """Return the data, or the text where there is nothing else; NaN and infinities are null."""
+        data = self.made()
+        whole = {"schema": SCHEMA, "name": self.name, "data": self.text if data is None else data}
+        return encode_json(whole, indent=1).decode()
 
 
 def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -47,9 +52,8 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def table(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Export:
-    """Return a table as text, and as a list of objects."""
-    data = [{column: cell.strip() for column, cell in zip(columns, row, strict=False) if column} for row in rows]
+def table(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], data: Any) -> Export:
+    """Return a table as text, and ``data`` that it was made of."""
     return Export(name, table_text(columns, rows), data)
 
 

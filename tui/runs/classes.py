@@ -19,14 +19,19 @@ MOST_PAIRS = 40
 class ClassRow:
     """Accuracies between 0 and 1, NaN where a class has no image. ``course`` is the validation, evaluation by evaluation.
 
-    ``taken_for`` says with what the test confused the class most.
+    ``mistaken``: for which class the test took it most, and how often.
     """
 
     place: int
     name: str
     course: tuple[float, ...]
     test: float = math.nan
-    taken_for: str = ""
+    mistaken: tuple[str, int] | None = None
+
+    @property
+    def taken_for(self) -> str:
+        """For what the test took it most, as the table shows it."""
+        return f"{self.mistaken[0]} {self.mistaken[1]}×" if self.mistaken else ""
 
     @property
     def now(self) -> float:
@@ -49,7 +54,7 @@ def rows(names: Sequence[str], per_class: Sequence[tuple[float, tuple[float, ...
         name = names[place] if place < len(names) else str(place)
         course = tuple(values[place] if place < len(values) else math.nan for _, values in per_class)
         own = tested[place] if place < len(tested) else math.nan
-        found.append(ClassRow(place, name, course, own, _taken_for(place, confusion, names)))
+        found.append(ClassRow(place, name, course, own, _mistaken(place, confusion, names)))
     return found
 
 
@@ -69,14 +74,14 @@ def matrix(test: dict) -> list[list[int]]:
     return [[cell if isinstance(cell, int) and not isinstance(cell, bool) else 0 for cell in row] for row in value]
 
 
-def _taken_for(place: int, confusion: list[list[int]], names: Sequence[str]) -> str:
+def _mistaken(place: int, confusion: list[list[int]], names: Sequence[str]) -> tuple[str, int] | None:
     if place >= len(confusion):
-        return ""
+        return None
     wrong = [(count, -other) for other, count in enumerate(confusion[place]) if other != place and count > 0]
     if not wrong:
-        return ""
+        return None
     count, other = max(wrong)
-    return f"{_name(-other, names)} {count}×"
+    return _name(-other, names), count
 
 
 def _name(place: int, names: Sequence[str]) -> str:

@@ -342,7 +342,10 @@ class BenchScreen(BaseScreen):
         values = self._values()
         text = str(self.query_one("#bench-words", Static).render())
         rows = [(WORDS[name], values[name]) for name in WORDS]
-        data = {"setting": values, "output": self._output, "window": list(self.place)}
+        resolved = self.setting.resolved
+        setting = {name: getattr(resolved, name) for name in WORDS if hasattr(resolved, name)}
+        setting |= {"image": self.image, "digit": self.explorer.saved_state.digit}
+        data = {"setting": setting, "output": self._output, "window": list(self.place)}
         return Export("convolution", screen_export.table_text(("setting", "value"), rows) + "\n\n" + text, data)
 
 

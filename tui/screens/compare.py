@@ -13,7 +13,7 @@ from ...models.catalogue import registry
 from ...models.catalogue.notes import count_text, memory_text, quantity, shape_text
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import layer_tree, quiz
+from ..networks import layer_tree, network_data, quiz
 from ..networks.selection import NetworkSelection
 from ..widgets.repaint import TextLines
 from ..widgets.rows import Column, Row, RowList
@@ -143,4 +143,8 @@ class CompareScreen(BaseScreen):
         self.explorer.ask_person(lambda rng: quiz.about_network(rng.choice(variants), variants, rng))
 
     def export(self) -> Export:
-        return screen_export.table("compare", ["", *self._names], [row.cells for row in self.table.rows])
+        known = {summary["name"]: summary for summary in self._summaries}
+        variants = [network_data.of_variant(registry.variants()[name]) for name in self._names]
+        data = [variant | {"stem": self._stem, "anatomy": known.get(variant["name"])} for variant in variants]
+        rows = [row.cells for row in self.table.rows]
+        return screen_export.table("compare", ["", *self._names], rows, {"networks": data})

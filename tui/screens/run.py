@@ -15,7 +15,7 @@ from ..charts.view import Curves
 from ..core import key_bindings, screen_export
 from ..core.messages import RunNewsRead
 from ..core.screen_export import Export
-from ..runs import classes, run_page, run_table
+from ..runs import classes, run_data, run_page, run_table
 from ..runs.run_tail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.classes_pane import ClassesPane
@@ -40,7 +40,7 @@ OF_FILES = ("stop", "keep_best", "skip", "resume", "delete", "clone", "edit_note
 
 
 class RunScreen(RunActions, ChartCommands, BaseScreen):
-    """The run ``run_id``; what was known last stays on the screen when its directory vanishes."""
+    """The run ``run_id``, first in the tab ``pane``; what was known last stays on the screen when its directory vanishes."""
 
     PLACE = "run"
     PLACES: ClassVar = ("one-run", "charts")
@@ -53,9 +53,10 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
     ]
     CSS_PATH = "run.tcss"
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, pane: str) -> None:
         super().__init__()
         self.run_id = run_id
+        self._first_pane = pane
         self._run: RunSnapshot | None = None
         self._gone = False
         self._awaited = run_id not in {run.id for run in self.explorer.runs}
@@ -80,7 +81,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             yield TextLines(id="stages")
             yield TextLines(id="figures")
             yield ReadingView()
-            yield Tabs(makers, self.explorer.saved_state.run_tab, id="run-tabs")
+            yield Tabs(makers, self._first_pane, id="run-tabs")
 
     def _make_charts(self) -> ChartGrid:
         explorer = self.explorer
@@ -184,7 +185,10 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self.action_tab(message.key)
 
     def action_tab(self, key: str) -> None:
-        self.explorer.saved_state.run_tab = key
+        self.explorer.saved_state.run_pane = key
+        self._show_tab(key)
+
+    def _show_tab(self, key: str) -> None:
         companion = COMPANIONS.get(key, "charts") if self.explorer.is_huge else ""
         self.tabs.show(key, companion)
         self._entitle()
@@ -198,7 +202,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self._fill()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self.action_tab, self.tabs.current)
+        self.call_after_refresh(self._show_tab, self.tabs.current)
 
     def _fill(self) -> None:
         """Put what is known into the visible panes."""
@@ -270,15 +274,21 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             return None
         if isinstance(pane, ClassesPane):
             return pane.export()
+        findings = self._news.findings if self._news else ()
+        data = run_data.of_run(run, findings)
         if isinstance(pane, LineView):
-            return Export(f"{run.id}-{self.tabs.current}", "\n".join(pane.lines))
+            lines = self._line_data(pane.id or "", run) or data
+            return Export(f"{run.id}-{self.tabs.current}", "\n".join(pane.lines), lines)
         rows = [[name, value] for name, value in run_page.setup(run) if value]
-        sentences = [finding.text for finding in self._news.findings] if self._news else []
-        page = screen_export.table(run.id, ["name", "value"], rows)
-        text = "\n".join([run_table.headline(run), *sentences, "", page.text])
-        if isinstance(pane, OverviewPane):
-            return Export(run.id, f"{text}\n\n{pane.export().text}", page.data)
-        if isinstance(pane, ChartGrid):
+        words = [run_table.headline(run), *(finding.text for finding in findings), ""]
+        text = "\n".join([*words, screen_export.table_text(["name", "value"], rows)])
+        if isinstance(pane, OverviewPane | ChartGrid):
             curves = pane.export()
-            return Export(run.id, f"{text}\n\n{curves.text}", page.data, curves.more)
-        return Export(run.id, text, page.data)
+            return Export(run.id, f"{text}\n\n{curves.text}", lambda: data | {"curves": curves.made()}, curves.more)
+        return Export(run.id, text, data)
+
+    def _line_data(self, name: str, run: RunSnapshot) -> object:
+        """Return the data of a tab of lines; None where these are those of the run."""
+        if name == "confusion":
+            return run_data.of_confusion(classes.matrix(self._news.test) if self._news else (), run.classes)
+        return {"lines": list(self._log)} if name == "log" else None

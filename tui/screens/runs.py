@@ -17,7 +17,7 @@ from ..core import key_bindings, screen_export
 from ..core.messages import RunNewsRead, RunPreviewsRead
 from ..core.screen_export import Export
 from ..networks import catalogue_list
-from ..runs import machine, run_table
+from ..runs import machine, run_data, run_table
 from ..runs.run_previews import PreviewWatch, RunPreview
 from ..runs.run_tail import RunNews, RunTail
 from ..widgets.chart_grid import ChartCommands, ChartGrid
@@ -199,7 +199,8 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._timer = self.set_timer(DELAY_S, self.follow_selected)
 
     @on(RowList.Chosen)
-    def _opened(self, message: RowList.Chosen) -> None:
+    async def _opened(self, message: RowList.Chosen) -> None:
+        await self.explorer.load_charts()
         self.explorer.open_run(message.key)
 
     # What threads read
@@ -315,8 +316,16 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         if self.charts.has_focus:
             return curves
         columns = [column.title or ("mark", "sign")[place % 2] for place, column in enumerate(COLUMNS)]
-        table = screen_export.table("runs", columns, [row.cells for row in self.table.rows])
-        return Export("runs", table.text, {"runs": table.data}, curves.more)
+        chosen, known = self.explorer.run_selection, {run.id: run for run in self.explorer.runs}
+        runs = [known[row.key] for row in self.table.rows if row.key in known]
+        data = [
+            run_data.of_row(
+                run, self._previews.get(run.id), marked=run.id in chosen.marked, pinned=run.id == chosen.pinned
+            )
+            for run in runs
+        ]
+        table = screen_export.table("runs", columns, [row.cells for row in self.table.rows], {"runs": data})
+        return Export("runs", table.text, table.data, curves.more)
 
     def go_back(self) -> bool:
         if self.charts.has_focus and self.charts.go_back():

@@ -16,7 +16,7 @@ from ...models.catalogue.registry import Variant
 from ..core import screen_export
 from ..core.saved_state import SavedState
 from ..core.screen_export import Export
-from ..networks import catalogue_list
+from ..networks import catalogue_list, network_data
 from .filter_input import FilterInput
 from .rows import Column, Row, RowList
 
@@ -203,7 +203,9 @@ class CatalogueList(Vertical):
     def export(self) -> Export:
         """Return the list as it is shown."""
         columns = [title or "marked" for title in catalogue_list.COLUMN_TITLES]
-        return screen_export.table("architectures", columns, [row.cells for row in self.table.rows])
+        shown, variants = [row.key for row in self.table.rows], registry.variants()
+        data = [network_data.of_variant(variants[key], marked=key in self.marked) for key in shown if key in variants]
+        return screen_export.table("architectures", columns, [row.cells for row in self.table.rows], data)
 
     # Messages from inside
 

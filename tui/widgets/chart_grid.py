@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -21,7 +21,7 @@ from ..charts import state as chart_state
 from ..charts.followers import Followers
 from ..charts.markers import Chart
 from ..charts.state import ChartState, Grid
-from ..charts.view import METRICS, TITLES, ChartedRun, Curves, Drawn, Wanted
+from ..charts.view import METRICS, TITLES, ChartedRun, Curves, Drawn, Readout, Wanted
 from ..core import key_bindings
 from ..core.messages import AskForCharts
 from ..core.saved_state import SavedState
@@ -75,7 +75,9 @@ class ChartGrid(Widget, can_focus=True):
         "●",
         "○",
         "★",
+        "✚",
         "✗",
+        "›",
     )
     DEFAULT_CSS = """
     ChartGrid { height: 1fr; width: 1fr; layout: vertical; }
@@ -279,13 +281,15 @@ class ChartGrid(Widget, can_focus=True):
             if view.metric in drawn.charts:
                 view.show(drawn.charts[view.metric])
         self._show_cursor()
-        self._show_legend()
         self.post_message(self.Read(self, drawn.runs))
 
     def _show_legend(self) -> None:
         state, found = self.state, self.arrangement
         page = f"page {state.page(found) + 1} of {found.pages}" if found.pages > 1 else ""
-        self._legend.update_legend(self._runs, state.view(self._ascii), self.drawn.progress, page)
+        place = ""
+        if state.cursor is not None and self.drawn.charts:
+            place = chart_state.cursor_text(self._values(state.metric, state.cursor), state.cursor, state.axis)
+        self._legend.update_legend(self._runs, state.view(self._ascii), self.drawn.progress, [place, page])
 
     # The cursor
 
@@ -293,11 +297,17 @@ class ChartGrid(Widget, can_focus=True):
         cursor = self._state.cursor
         for view in self._views:
             cell = view.chart.cell_of(cursor) if view.chart and cursor is not None else None
-            view.point(cell, self._readout(view.metric, cursor) if cell is not None and cursor is not None else ())
+            view.point(cell, () if cell is None or cursor is None else self._readout(view, cursor))
+        self._show_legend()
 
-    def _readout(self, metric: str, cursor: float) -> list[tuple[str, int]]:
-        found = self._reader.values(metric, cursor) if self._reader is not None else []
-        return chart_state.readout(found, cursor, metric, self.state.view(self._ascii), len(self._runs) > 1)
+    def _readout(self, view: ChartView, cursor: float) -> list[tuple[str, int]]:
+        found, several = self._values(view.metric, cursor), len(self._runs) > 1
+        if view.chart is None or not found:
+            return []
+        return chart_state.readout(found, cursor, view.chart, self.state.view(self._ascii), several, view.readout_width)
+
+    def _values(self, metric: str, cursor: float) -> list[Readout]:
+        return self._reader.values(metric, cursor) if self._reader is not None else []
 
     @property
     def _chart(self) -> Chart | None:
@@ -421,8 +431,13 @@ class ChartGrid(Widget, can_focus=True):
 
             return export.csv_text(lines, view, x) if kind == "csv" else export.svg_text(lines, view, x)
 
+        def data() -> dict[str, Any]:
+            from ..charts import chart_data
+
+            return chart_data.of_charts(lines, view, x)
+
         more = {
             "csv": ("CSV: every value of the charts in sight", partial(make, "csv")),
             "charts.svg": ("the charts in sight as an SVG image", partial(make, "svg")),
         }
-        return Export("curves", text, more=more)
+        return Export("curves", text, data, more)

@@ -107,6 +107,11 @@ class ChartView(LineDrawn):
             self.refresh(Region(0, 0, self.size.width, 1))
         self.cursor, self._readout = cell, tuple(readout)
 
+    @property
+    def readout_width(self) -> int:
+        """Cells of the title for the values under the cursor, behind the sign of the chosen chart and the name."""
+        return self.size.width - len(TITLES[self.metric]) - 2
+
     # Drawing
 
     def render_line(self, y: int) -> Strip:
@@ -143,8 +148,7 @@ class ChartView(LineDrawn):
         sign = "▸" if self.chosen else " "
         width = self.size.width
         if self._readout:
-            name = TITLES[self.metric]
-            spans = [(f"{name} ", TITLE), *self._readout]
+            spans = [(f"{TITLES[self.metric]} ", TITLE), *self._readout]
             text = "".join(part for part, _ in spans)
             tones = b"".join(bytes([tone]) * len(part) for part, tone in spans)
         text = (sign + text)[:width].ljust(width)
@@ -206,14 +210,14 @@ class ChartLegend(Widget):
         self.text = Text()
         self._ascii = ascii
 
-    def update_legend(self, runs: Sequence[ChartedRun], view: View, progress: float, page: str) -> None:
-        """Describe these runs, of which the part ``progress`` has been read; ``page``: the page of charts, or ""."""
-        words = [f"over {AXIS_LABELS[view.axis]}"]
+    def update_legend(self, runs: Sequence[ChartedRun], view: View, progress: float, places: Sequence[str]) -> None:
+        """Describe these runs, of which the part ``progress`` has been read; ``places``: of the cursor, of the page."""
+        words = [f"over {AXIS_LABELS[view.axis]}", *places[:1]]
         words += [f"smoothing {view.smoothing:g}"] if view.smoothing else []
         words += [view.window.text] if view.window.text else []
         words += [f"reading {share_text(progress)}"] if progress < 1 else []
-        words += [page] if page else []
-        text = Text(" " + " · ".join(words), no_wrap=True, overflow="ellipsis")
+        words += places[1:]
+        text = Text(" " + " · ".join(filter(None, words)), no_wrap=True, overflow="ellipsis")
         styles = line_styles(self.app.theme)
         for run in runs if len(runs) > 1 else ():
             signs = markers.marker(run.slot, "train", self._ascii) + markers.marker(run.slot, "validation", self._ascii)

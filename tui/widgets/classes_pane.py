@@ -12,7 +12,7 @@ from ...trainer.runs.run import RunSnapshot
 from ..charts.sparkline import sparkline
 from ..core import screen_export
 from ..core.screen_export import Export
-from ..runs import classes
+from ..runs import classes, run_data
 from ..runs.classes import ClassRow
 from ..runs.run_tail import RunNews
 from .rows import Column, Row, RowList
@@ -63,9 +63,10 @@ class ClassesPane(Vertical):
 
     def export(self) -> Export:
         """Return the table."""
-        return screen_export.table(
-            "classes", [column.title or "bar" for column in COLUMNS], [row.cells for row in self.table.rows]
-        )
+        rows = classes.worst_first(self._rows) if self.worst_first else self._rows
+        columns = [column.title or "bar" for column in COLUMNS]
+        data = [run_data.of_class(row) for row in rows]
+        return screen_export.table("classes", columns, [row.cells for row in self.table.rows], data)
 
 
 def cells(row: ClassRow) -> tuple[str, ...]:

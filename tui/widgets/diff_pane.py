@@ -41,6 +41,7 @@ class DiffPane(Pane):
     def __init__(self) -> None:
         super().__init__("diff")
         self._chosen: dict[str, str] = {}
+        self._difference: dict[str, Any] = {}
 
     def compose(self) -> ComposeResult:
         yield Static("", id="diff-heading", markup=False)
@@ -102,6 +103,7 @@ class DiffPane(Pane):
         self.query_one("#diff-totals", TextLines).update("")
 
     def ready(self, question: str, value: Any) -> None:
+        self._difference = {"networks": value["summaries"], "changes": value["changes"]}
         self.table.empty = "the same layers, as often and as big"
         self.table.set_rows(
             Row(
@@ -124,9 +126,8 @@ class DiffPane(Pane):
         if self.selection is None or not self.table.rows:
             return None
         name = f"diff-{self.other}-{self.selection.network}"
-        return screen_export.table(
-            name, [column.title or "change" for column in COLUMNS], [row.cells for row in self.table.rows]
-        )
+        columns = [column.title or "change" for column in COLUMNS]
+        return screen_export.table(name, columns, [row.cells for row in self.table.rows], self._difference)
 
 
 class DiffList(RowList):

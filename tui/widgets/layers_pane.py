@@ -12,7 +12,7 @@ from ...errors import with_article
 from ...models.catalogue.notes import memory_text
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import layer_tree, quiz
+from ..networks import layer_tree, network_data, quiz
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import NetworkSelection
 from ..networks.torchinfo_text import parse_torchinfo
@@ -339,7 +339,9 @@ class LayersPane(Pane):
             return None
         nodes = list(tree.walk())
         rows = [layer_tree.cells(node, {node.key for node in nodes}) for node in nodes]
-        return screen_export.table(f"layers-{self.selection.network}", [column.title for column in COLUMNS], rows)
+        data = [network_data.of_layer(node, node.key.count(".")) for node in nodes]
+        columns = [column.title for column in COLUMNS]
+        return screen_export.table(f"layers-{self.selection.network}", columns, rows, data)
 
 
 def memory_line(value: dict[str, Any]) -> str:

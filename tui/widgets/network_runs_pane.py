@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from ...trainer.common.number_text import percentage
-from ...trainer.runs.run import RunSnapshot
+from ...trainer.runs.run import RunSnapshot, summary
 from ...trainer.runs.states import STATES
 from ..core import screen_export
 from ..core.screen_export import Export
@@ -75,4 +75,6 @@ class NetworkRunsPane(Pane):
 
     def export(self) -> Export | None:
         rows = [row.cells for row in self.table.rows]
-        return screen_export.table("runs", [column.title or "sign" for column in COLUMNS], rows) if rows else None
+        keys = {row.key for row in self.table.rows}
+        data = {"runs": [summary(run) for run in self.explorer.runs if run.id in keys]}
+        return screen_export.table("runs", [column.title or "sign" for column in COLUMNS], rows, data) if rows else None

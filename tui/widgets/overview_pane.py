@@ -145,6 +145,6 @@ class OverviewPane(Widget, can_focus=True):
         self.post_message(self.Read(self.known))
 
     def export(self) -> Export:
-        """Return the charts as text."""
+        """Return the charts as text, and their curves as data."""
         drawings = [chart.plain.rstrip() for chart in self._charts.values()]
-        return Export("curves", "\n\n".join(drawings) + "\n")
+        return Export("curves", "\n\n".join(drawings) + "\n", self._reader.data if self._reader else None)

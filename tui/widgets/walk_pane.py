@@ -12,7 +12,7 @@ from ...models.catalogue.notes import quantity, shape_text
 from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import digits, layer_tree, quiz
+from ..networks import digits, layer_tree, network_data, quiz
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import NetworkSelection
 from ..runs import weights
@@ -283,4 +283,7 @@ class WalkPane(Pane):
         if not self.levels or self.selection is None:
             return None
         rows = [row.cells for row in self.table.rows]
-        return screen_export.table(f"walk-{self.selection.network}", [column.title for column in COLUMNS], rows)
+        hidden = {row.key for row in self.table.rows if HIDDEN in row.cells}
+        data = [network_data.of_step(node, hidden=node.key in hidden) for node in self.steps]
+        columns = [column.title for column in COLUMNS]
+        return screen_export.table(f"walk-{self.selection.network}", columns, rows, data)
