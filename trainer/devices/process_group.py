@@ -9,7 +9,10 @@ agree, a checkpoint holds nothing of a rank, and a run can go on with another nu
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -25,6 +28,9 @@ TIMEOUT = timedelta(hours=1)
 
 SYNC_S = 0.1
 LONGEST_SYNC_STEPS = 256
+
+MOST_PER_CORE = 4
+"""So many processes may share a core: slower, but a run of more ranks than there are cores can go on."""
 
 LOST = "another process of the run has ended; 'cnn-explorer runs resume' goes on from the last checkpoint"
 
@@ -169,6 +175,15 @@ class SyncSchedule:
         return bool(any_stop), bool(first_due)
 
 
+def quiet(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return variables that keep torch, where it is loaded later, from warnings that do not concern the person.
+
+    At every start it would advise to leave out the search for parameters without a gradient; whether a network of one's
+    own has some may differ from step to step.
+    """
+    return {} if "TORCH_CPP_LOG_LEVEL" in environment else {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+
+
 def ranked(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether torchrun, or another launcher with its variables, started this process as one of several."""
     try:
@@ -189,6 +204,7 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
     """
     if not ranked(environment):
         return ALONE
+    os.environ.update(quiet())
     import torch
     import torch.distributed as dist
     from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage] not in its __all__
@@ -200,7 +216,29 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=TIMEOUT)
     local_rank = int(environment.get("LOCAL_RANK", rank))
+    global _joined
+    _joined = True
     return Ranks(rank, world, local_rank, int(environment.get("LOCAL_WORLD_SIZE", world)))
+
+
+_joined = False
+
+
+def leave_if_joined(code: int) -> None:
+    """End this process now if it has been a rank; return otherwise.
+
+    Threads of the process group are still at work then. When Python is taken down, one that lets go of its last tensor asks
+    for Python's lock and is ended in the middle of C++, which aborts the process: the run is done, and the job counts as
+    failed. So the handlers for the end are run, and Python is not taken down.
+    """
+    if not _joined:
+        return
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def own_device(group: Group) -> str:
