@@ -19,6 +19,9 @@ from ..errors import UsageError, WorkError
 from . import messages, output
 from .commands import CommandGroup
 
+LONGEST_LINE = 1500
+"""Characters of a complaint: whoever gave a text of a megabyte need not read it again."""
+
 app = typer.Typer(
     name="cnn-explorer",
     cls=CommandGroup,
@@ -77,6 +80,17 @@ def start(
 
 def main() -> None:
     """Run the command line; an error that a person can act on is one line without a traceback."""
+    try:
+        _run_to_exit()
+    except SystemExit as leaving:
+        # A rank of several is not to be taken down in the usual way. Whoever is none has not even imported this module.
+        if group := sys.modules.get(f"{__package__.rpartition('.')[0]}.trainer.devices.process_group"):
+            code = leaving.code
+            group.leave_if_joined(code if isinstance(code, int) else int(code is not None))
+        raise
+
+
+def _run_to_exit() -> None:
     _configure_streams()
     output.tracebacks_wanted = False
     try:
@@ -93,10 +107,10 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
-        print(f"cnn-explorer: {error.strerror}", file=sys.stderr)
+        # A file that the system refuses at a call where nobody expects it: a bad disk, a server that is away, no room.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
+        _complain(messages.of_system(error))
         sys.exit(1)
 
 
@@ -107,7 +121,8 @@ def _complain(error: Exception) -> None:
         import traceback
 
         traceback.print_exception(error.__cause__ or error, file=sys.stderr)
-    print(f"cnn-explorer: {clean(str(error))}", file=sys.stderr)
+    line = clean(str(error))
+    print(f"cnn-explorer: {line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + '…'}", file=sys.stderr)
 
 
 def _configure_streams() -> None:

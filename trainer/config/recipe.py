@@ -190,7 +190,12 @@ class Recipe:
         needs=_augment("translate"),
     )
     cutout_size: int = setting(
-        8, "Side of the square that cutout blanks.", RECIPE, Rule(low=1), unit="pixels", needs=_augment("cutout")
+        8,
+        "Side of the square that cutout blanks.",
+        RECIPE,
+        Rule(low=1, high=65_536),
+        unit="pixels",
+        needs=_augment("cutout"),
     )
     jitter_strength: float = setting(
         0.4, "How strongly jitter changes the colours.", RECIPE, Rule(above=0, high=1), needs=_augment("jitter")

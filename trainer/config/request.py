@@ -57,7 +57,7 @@ class DataRequest:
         None,
         "Side of the images that the network sees; others are resized.",
         DATA,
-        Rule(low=1),
+        Rule(low=1, high=65_536),
         unit="pixels",
         page="image-size",
     )

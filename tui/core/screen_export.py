@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ def write(folder: Path, name: str, suffix: str, contents: str) -> Path:
     for number in range(1, 1000):
         ending = "" if number == 1 else f"-{number}"
         path = folder / f"cnn-explorer-{plain}{ending}.{suffix}"
-        if not path.exists():
+        if not os.path.exists(path):
             break
     try:
         replace_file(path, contents.encode(), sync=False)
