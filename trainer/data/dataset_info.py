@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ... import settings
 from ...errors import UsageError, nearest
-from .folder_scan import DEFAULT_IMAGE_SIZE, absolute, list_folder, shown
+from .folder_scan import DEFAULT_IMAGE_SIZE, absolute, in_full, list_folder, shown
 
 FOLDER = "folder:"
 CACHE_SUFFIX = ".images"
@@ -165,7 +165,7 @@ def find(name: str) -> NamedSet:
     for entry in NAMED.values():
         if _letters(entry.name) == plain:
             return entry
-    if os.path.isdir(os.path.expanduser(name)):
+    if os.path.isdir(os.path.expanduser(name)):  # False for what can be no path
         raise UsageError("dataset", name, f"is a folder; write {FOLDER}{name}")
     hint = nearest(name, [*NAMED, FOLDER + "PATH"])
     known = f"there are {', '.join(NAMED)} and {FOLDER}PATH"
@@ -214,9 +214,10 @@ def describe(
 
 def _describe_folder(name: str, image_size: int | None, channels: int | None, stop: Callable[[], bool]) -> DataInfo:
     size, channels = check_image_size(image_size), check_channels(channels)
-    listing = list_folder(name.removeprefix(FOLDER), stop)
+    text = name.removeprefix(FOLDER)
+    listing = list_folder(text, stop)
     return DataInfo(
-        FOLDER + str(listing.root),
+        FOLDER + in_full(text),
         f"images in {shown(listing.root.name)}",
         channels,
         size,

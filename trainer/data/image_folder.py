@@ -8,6 +8,8 @@ resized to the asked size with antialiasing (bilinear, as torchvision's transfor
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
 import os
 import time
 import warnings
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -44,29 +46,76 @@ NOT_IMAGES = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 USUAL = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 Progress = Callable[[int, int], None]
-Batch = tuple[np.ndarray, np.ndarray, list[str]]
-"""uint8 (N, C, S, S), int64 (N,), and the files that could not be read, each with the reason."""
+HEIC = frozenset({".heic", ".heif"})
+PLUGIN = "pillow_heif"
+"""What Pillow needs for photos of telephones; taken where it is installed."""
+
+FEWEST_LEVELS = 32
+"""A 16-bit image that has fewer of the 256 grey levels is told of: little is left of what it shows."""
+
+PLAN_BYTES = 512 << 20
+"""What a plan decodes at most, as decoded images; of more it takes the names of the files alone."""
 
 
-def load(root: Path, path: Path, size: int, channels: int, log: Log, progress: Progress | None = None) -> Decoded:
-    """Return the images of the folder ``root``, from the decoded copy at ``path`` if nothing has changed since it was
-    made.
+class Batch(NamedTuple):
+    """Images uint8 (N, C, S, S), labels int64 (N,), the files that could not be read, each with the reason, and the
+    16-bit files of which little is left.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    failed: list[str]
+    narrow: list[str]
+
+
+def load(
+    text: str,
+    path: Path,
+    size: int,
+    channels: int,
+    log: Log,
+    progress: Progress | None = None,
+    classes: Sequence[str] = (),
+    most_bytes: int | None = None,
+) -> Decoded:
+    """Return the images of a folder, from the decoded copy at ``path`` if nothing has changed since it was made.
 
     Arrays `train.images`, `train.labels` and so on for test and, where the folder has one, validation. Facts: classes,
-    mean, std, skipped. UsageError naming "dataset" when the folder is no data set.
+    mean, std, skipped. Where more than ``most_bytes`` would have to be decoded, the images are black and nothing is
+    known of the files but their names; the fact ``undecoded`` says so. UsageError naming "dataset" when the folder is no
+    data set.
     """
-    listing = list_folder(str(root))
+    listing = list_folder(text, classes=classes)
     for remark in listing.remarks:
         log(remark)
     key = listing_key(listing, size, channels)
     stored = read(path, key, log)
+    total = len(listing.train) + len(listing.validation) + len(listing.test)
+    if stored is None and most_bytes is not None and total * channels * size**2 > most_bytes:
+        log(f"{total:,} images are not decoded for a plan: their numbers are those of the files")
+        return _undecoded(listing, size, channels)
     if stored is None:
         with Writer(path, log) as writer, warnings.catch_warnings():
             # Pillow warns of odd EXIF data and very large images; what matters is whether it can read the file.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             stored = _decode(listing, writer, key, size, channels, log, progress)
+    _report_narrow(stored.facts.get("narrow", []), total, log)
     _report(stored.facts["skipped"], log)
     return stored
+
+
+def _undecoded(listing: Listing, size: int, channels: int) -> Decoded:
+    """Return black images that take no memory, with the labels of the files."""
+    import torch
+
+    black = torch.zeros((1, channels, size, size), dtype=torch.uint8)
+    arrays = {}
+    for part, items in (("train", listing.train), ("validation", listing.validation), ("test", listing.test)):
+        if items:
+            arrays[f"{part}.images"] = black.expand(len(items), -1, -1, -1)
+            arrays[f"{part}.labels"] = torch.tensor([item.label for item in items])
+    even = {"mean": [0.5] * channels, "std": [0.25] * channels}
+    return Decoded(arrays, {"classes": listing.classes, **even, "skipped": [], "undecoded": True})
 
 
 def listing_key(listing: Listing, size: int, channels: int) -> str:
@@ -88,18 +137,20 @@ def _decode(
     progress_log = _ProgressLog(total, log, progress)
     statistics = ChannelStatistics(channels)
     skipped: list[str] = []
+    narrow: list[str] = []
     labels: dict[str, np.ndarray] = {}
     pool = _workers()
     try:
         for part, items in parts.items():
             kept = [np.zeros(0, np.int64)]
-            for images, numbers, failed in _batches(pool, listing.root, items, size, channels):
+            for images, numbers, failed, few_levels in _batches(pool, listing.root, items, size, channels):
                 if part == "train":
                     statistics.add(images)
                 if len(images):
                     writer.add(f"{part}.images", images)
                 kept.append(numbers)
                 skipped += failed
+                narrow += few_levels
                 progress_log.more(len(images) + len(failed))
             labels[part] = np.concatenate(kept)
     finally:
@@ -109,6 +160,7 @@ def _decode(
         if len(numbers):
             writer.add(f"{part}.labels", numbers)
     facts = {"classes": listing.classes, "mean": statistics.mean(), "std": statistics.std(), "skipped": skipped}
+    facts["narrow"] = narrow
     progress_log.done()
     return writer.finish(key, facts)
 
@@ -138,21 +190,26 @@ def _read_batch(root: Path, items: Sequence[Item], size: int, channels: int) -> 
     images = np.empty((len(items), channels, size, size), np.uint8)
     labels: list[int] = []
     failed: list[str] = []
+    narrow: list[str] = []
     for item in items:
         try:
-            images[len(labels)] = read_image(root / item.path, size, channels)
+            images[len(labels)], levels = _read_with_levels(root / item.path, size, channels)
         except Exception as error:
             # A broken file raises anything, struct.error and KeyError included.
-            failed.append(f"{shown(item.path)} ({shown(_reason(error))})")
+            failed.append(f"{shown(item.path)} ({shown(_reason(error, item.path))})")
         else:
             labels.append(item.label)
-    return images[: len(labels)], np.array(labels, np.int64), failed
+            if levels is not None and levels < FEWEST_LEVELS:
+                narrow.append(shown(item.path))
+    return Batch(images[: len(labels)], np.array(labels, np.int64), failed, narrow)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: str) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
+        if os.path.splitext(path)[1].lower() in HEIC and not _has_plugin():
+            return f"HEIC needs the package {PLUGIN.replace('_', '-')}: pip install {PLUGIN.replace('_', '-')}"
         return "not an image that Pillow knows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -162,13 +219,23 @@ def _reason(error: Exception) -> str:
 
 def read_image(path: Path, size: int, channels: int) -> np.ndarray:
     """Read and scale one file: uint8 (C, size, size), C being 3 (RGB) or 1 (grey). Raises whatever Pillow raises."""
+    return _read_with_levels(path, size, channels)[0]
+
+
+def _read_with_levels(path: Path, size: int, channels: int) -> tuple[np.ndarray, int | None]:
+    """Return a file as `read_image`, and how many of 256 grey levels a 16-bit image spans; None for others."""
     from PIL import Image
 
     with Image.open(path, formats=_formats()) as file:
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; twice the asked size is left for the antialiasing.
         file.draft(None, (2 * size, 2 * size))
-        image = flatten(_upright(file), "RGB" if channels == 3 else "L")
-    return np.asarray(square(image, size)).reshape(size, size, channels).transpose(2, 0, 1)
+        upright = _upright(file)
+        image = flatten(upright, "RGB" if channels == 3 else "L")
+        levels = None
+        if upright.mode.startswith("I"):
+            low, high = image.convert("L").getextrema()
+            levels = int(high) - int(low) + 1
+    return np.asarray(square(image, size)).reshape(size, size, channels).transpose(2, 0, 1), levels
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
@@ -238,9 +305,15 @@ def _formats() -> tuple[str, ...]:
     from PIL import Image
 
     Image.init()
+    if _has_plugin():
+        importlib.import_module(PLUGIN).register_heif_opener()
     known = [name for name in Image.ID if name not in NOT_IMAGES]
     # Pillow asks the formats one after another: the usual ones first saves a third of the time of a small image.
     return tuple(sorted(known, key=lambda name: USUAL.index(name) if name in USUAL else len(USUAL)))
+
+
+def _has_plugin() -> bool:
+    return importlib.util.find_spec(PLUGIN) is not None
 
 
 def _check(listing: Listing, labels: dict[str, np.ndarray], skipped: Sequence[str]) -> None:
@@ -253,9 +326,19 @@ def _check(listing: Listing, labels: dict[str, np.ndarray], skipped: Sequence[st
         raise UsageError("dataset", f"folder:{listing.root}", f"has no readable image to test on{example}")
 
 
+def _report_narrow(narrow: Sequence[str], total: int, log: Log) -> None:
+    if narrow:
+        which = (
+            f"one 16-bit image, {narrow[0]}," if len(narrow) == 1 else f"{len(narrow)} of {total} images are 16-bit and"
+        )
+        verb = "keeps" if len(narrow) == 1 else "keep"
+        log(f"{which} {verb} fewer than {FEWEST_LEVELS} of 256 grey levels; stretch such images over 0 to 65,535 first")
+
+
 def _report(skipped: Sequence[str], log: Log) -> None:
     if skipped:
-        some = "; ".join(skipped[:3]) + ("; …" if len(skipped) > 3 else "")
+        more = "; … (`train --plan --json` names them all)"
+        some = "; ".join(skipped[:3]) + (more if len(skipped) > 3 else "")
         files = (
             "one file could not be read and was"
             if len(skipped) == 1
