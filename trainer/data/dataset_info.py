@@ -79,9 +79,19 @@ class NamedSet:
         found = tuple(path if os.path.isfile(path) else path.with_name(path.name + ".gz") for path in plain)
         return found if all(map(os.path.isfile, found)) else ()
 
+    def missing(self, data_folder: Path) -> tuple[str, ...]:
+        """Return the names of the files that are neither in their folder nor, as one archive, beside it."""
+        ending = ".gz" if self.archive is None else ""
+        folder = data_folder / self.folder
+        return tuple(
+            name
+            for name in self.files
+            if not os.path.isfile(folder / name) and not (ending and os.path.isfile(folder / (name + ending)))
+        )
+
     def by_hand(self, data_folder: Path) -> str:
-        """Return what a person without a network can do, as half a sentence."""
-        files = ", ".join(self.files)
+        """Return what a person without a network can do, as half a sentence; only files that are missing are named."""
+        files = ", ".join(self.missing(data_folder) or self.files)
         if self.archive is None:
             return f"put {files} (each may end in .gz) into {data_folder / self.folder}"
         return f"put {self.archive} into {data_folder}, or its files ({files}) into {data_folder / self.folder}"
