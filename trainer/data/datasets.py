@@ -60,8 +60,8 @@ class LabelledImages:
 class DataSet:
     """``mean`` and ``std`` are those of each channel, in 0 … 1, over the whole training set with the validation split.
 
-    ``skipped`` names the files of a folder that could not be read, each with the reason; None where they were not
-    opened, and the images are black.
+    ``skipped`` names the files of a folder that could not be read, each with the reason. ``decoded`` false: no file
+    was opened, and the images are black.
     """
 
     name: str
@@ -71,7 +71,8 @@ class DataSet:
     test: LabelledImages
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    skipped: tuple[str, ...] | None = ()
+    skipped: tuple[str, ...] = ()
+    decoded: bool = True
 
     @property
     def channels(self) -> int:
@@ -162,7 +163,8 @@ def _assemble(
         LabelledImages(arrays["test.images"], arrays["test.labels"]),
         tuple(facts["mean"]),
         tuple(facts["std"]),
-        None if facts.get("undecoded") else tuple(facts["skipped"]),
+        tuple(facts["skipped"]),
+        not facts.get("undecoded"),
     )
 
 

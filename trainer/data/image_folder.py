@@ -233,8 +233,8 @@ def _read_with_levels(path: Path, size: int, channels: int) -> tuple[np.ndarray,
         image = flatten(upright, "RGB" if channels == 3 else "L")
         levels = None
         if upright.mode.startswith("I"):
-            low, high = image.convert("L").getextrema()
-            levels = int(high) - int(low) + 1
+            values = np.asarray(image.convert("L"))
+            levels = int(values.max()) - int(values.min()) + 1
     return np.asarray(square(image, size)).reshape(size, size, channels).transpose(2, 0, 1), levels
 
 

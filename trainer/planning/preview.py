@@ -32,7 +32,7 @@ def as_dict(plan: Plan, forecast: Forecast) -> dict[str, object]:
         "network": values["network"],
         "data": values["data"],
         "images_per_class": class_counts(plan.data),
-        "skipped": None if plan.data.skipped is None else list(plan.data.skipped),
+        "skipped": list(plan.data.skipped) if plan.data.decoded else None,
         "recipe": values["recipe"],
         "origins": {"recipe": stored(plan.origins), "engine": dict(plan.choice.origins)},
         "lr_curve": lr_curve(plan),
