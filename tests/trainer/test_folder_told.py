@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cnn_explorer.trainer.data import datasets, image_folder
+from cnn_explorer.trainer.data import datasets, image_file, image_folder
 from PIL import Image
 from support.patience import PATIENCE_S
 from support.training import call
@@ -89,7 +89,7 @@ def test_a_plan_opens_no_image_of_a_set_that_is_very_large(
     words = ("train", "tiny", "--dataset", f"folder:{pets}", "--epochs", "1", "--batch-size", "2", *QUICK)
     monkeypatch.setattr("cnn_explorer.trainer.planning.images.PLAN_BYTES", 20 * 3 * 32**2 - 1)
     with monkeypatch.context() as patch:
-        patch.setattr(image_folder, "_read_with_levels", None)
+        patch.setattr(image_folder, "read_with_levels", None)
         assert call(monkeypatch, *words, "--validation", "0", "--plan", "--json") == 0
     shown = capsys.readouterr()
     plan = json.loads(shown.out)
@@ -118,7 +118,7 @@ def test_a_photo_of_a_telephone_names_the_package_that_reads_it(
     pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (pets / "train/cat/photo.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
-    monkeypatch.setattr(image_folder, "PLUGIN", "a_plugin_nobody_has")
+    monkeypatch.setattr(image_file, "PLUGIN", "a_plugin_nobody_has")
     data, _ = load(pets, tmp_path / "cache")
     assert data.skipped == (
         "train/cat/photo.HEIC (HEIC needs the package a-plugin-nobody-has: pip install a-plugin-nobody-has)",
@@ -130,10 +130,10 @@ def test_the_plugin_is_taken_where_it_is_installed(tmp_path: Path, monkeypatch: 
         "registered = []\ndef register_heif_opener():\n    registered.append(1)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(image_folder, "PLUGIN", "heif_for_tests")
-    image_folder._formats.cache_clear()
-    image_folder._formats()
-    image_folder._formats.cache_clear()
+    monkeypatch.setattr(image_file, "PLUGIN", "heif_for_tests")
+    image_file.formats.cache_clear()
+    image_file.formats()
+    image_file.formats.cache_clear()
     assert sys.modules["heif_for_tests"].registered == [1]
 
 

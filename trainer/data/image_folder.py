@@ -1,24 +1,19 @@
 """One's own images: every file that Pillow can read becomes a square uint8 image; the rest is named and skipped.
 
-How an image is read: turned as its EXIF orientation says; transparent parts laid on white; 16-bit grey by its upper
-eight bits; the first frame of an animation; then RGB (or grey). How it is scaled: the centred square on its short side,
-resized to the asked size with antialiasing (bilinear, as torchvision's transforms do).
+image_file.py says how a file is read and scaled.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import os
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,9 +21,9 @@ from ...errors import UsageError
 from .channel_statistics import ChannelStatistics
 from .decoded_cache import Decoded, Log, Writer, read
 from .folder_scan import Item, Listing, list_folder, shown
+from .image_file import formats, read_image, read_with_levels, reason
 
-if TYPE_CHECKING:
-    from PIL import Image
+__all__ = ["PLAN_BYTES", "Batch", "listing_key", "load", "read_image"]
 
 LAYOUT_VERSION = 1
 """Part of the key of the decoded copies: to be raised when images come out differently than before."""
@@ -40,21 +35,14 @@ BATCH_BYTES = 4 << 20
 AHEAD = 32
 LOG_EVERY_S = 10.0
 
-# Formats that Pillow would hand to another program (EPS to Ghostscript), or of which it knows the header alone.
-NOT_IMAGES = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
-
-USUAL = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-
-Progress = Callable[[int, int], None]
-HEIC = frozenset({".heic", ".heif"})
-PLUGIN = "pillow_heif"
-"""What Pillow needs for photos of telephones; taken where it is installed."""
-
 FEWEST_LEVELS = 32
 """A 16-bit image that has fewer of the 256 grey levels is told of: little is left of what it shows."""
 
 PLAN_BYTES = 512 << 20
 """What a plan decodes at most, as decoded images; of more it takes the names of the files alone."""
+
+
+Progress = Callable[[int, int], None]
 
 
 class Batch(NamedTuple):
@@ -167,7 +155,7 @@ def _decode(
 
 def _workers() -> ThreadPoolExecutor:
     """Start threads that decode: Pillow does not hold Python's lock. At most one for each core this process may use."""
-    _formats()
+    formats()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return ThreadPoolExecutor(max(1, min(usable, 16)), thread_name_prefix="decode")
 
@@ -193,127 +181,15 @@ def _read_batch(root: Path, items: Sequence[Item], size: int, channels: int) -> 
     narrow: list[str] = []
     for item in items:
         try:
-            images[len(labels)], levels = _read_with_levels(root / item.path, size, channels)
+            images[len(labels)], levels = read_with_levels(root / item.path, size, channels)
         except Exception as error:
             # A broken file raises anything, struct.error and KeyError included.
-            failed.append(f"{shown(item.path)} ({shown(_reason(error, item.path))})")
+            failed.append(f"{shown(item.path)} ({shown(reason(error, item.path))})")
         else:
             labels.append(item.label)
             if levels is not None and levels < FEWEST_LEVELS:
                 narrow.append(shown(item.path))
     return Batch(images[: len(labels)], np.array(labels, np.int64), failed, narrow)
-
-
-def _reason(error: Exception, path: str) -> str:
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        if os.path.splitext(path)[1].lower() in HEIC and not _has_plugin():
-            return f"HEIC needs the package {PLUGIN.replace('_', '-')}: pip install {PLUGIN.replace('_', '-')}"
-        return "not an image that Pillow knows"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error).strip()
-    return text.splitlines()[0][:100] if text else type(error).__name__
-
-
-def read_image(path: Path, size: int, channels: int) -> np.ndarray:
-    """Read and scale one file: uint8 (C, size, size), C being 3 (RGB) or 1 (grey). Raises whatever Pillow raises."""
-    return _read_with_levels(path, size, channels)[0]
-
-
-def _read_with_levels(path: Path, size: int, channels: int) -> tuple[np.ndarray, int | None]:
-    """Return a file as `read_image`, and how many of 256 grey levels a 16-bit image spans; None for others."""
-    from PIL import Image
-
-    with Image.open(path, formats=_formats()) as file:
-        # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; twice the asked size is left for the antialiasing.
-        file.draft(None, (2 * size, 2 * size))
-        upright = _upright(file)
-        image = flatten(upright, "RGB" if channels == 3 else "L")
-        levels = None
-        if upright.mode.startswith("I"):
-            values = np.asarray(image.convert("L"))
-            levels = int(values.max()) - int(values.min()) + 1
-    return np.asarray(square(image, size)).reshape(size, size, channels).transpose(2, 0, 1), levels
-
-
-def square(image: Image.Image, size: int) -> Image.Image:
-    """Resize ``image`` until its short side is ``size``, and take the middle: in one step, so that the part
-    that is cut off is never computed.
-    """
-    from PIL import Image
-
-    width, height = image.size
-    side = min(width, height)
-    if width == height == size:
-        return image
-    left, top = (width - side) / 2, (height - side) / 2
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
-
-
-def flatten(image: Image.Image, mode: str) -> Image.Image:
-    """Return ``image`` of any mode as ``mode`` ("RGB" or "L"), 8 bits a value, nothing transparent."""
-    from PIL import Image
-
-    if image.mode.startswith(("I", "F")):
-        image = _eight_bits(image)
-    if _is_transparent(image):
-        # Premultiplied modes have one way out only, and palettes with a transparent colour go through RGBA as well.
-        opaque = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque)
-    if image.mode not in ("RGB", "L", "1"):
-        image = image.convert("RGB")
-    return image.convert(mode)
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    palette = image.palette.mode if image.mode == "P" and image.palette is not None else ""
-    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info or "A" in palette
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return 16-bit, 32-bit and floating-point grey as 8 bits. The scale follows from the mode or the largest value:
-    up to 1 (floating point only), up to 255, up to 65,535, or anything; so it is the same for most of a data set.
-    """
-    from PIL import Image
-
-    values = np.nan_to_num(np.asarray(image).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max())
-    if image.mode.startswith("I;16"):
-        full = 65535.0
-    elif image.mode == "F" and top <= 1.0:
-        full = 1.0
-    else:
-        full = next((full for full in (255.0, 65535.0) if top <= full), top)
-    return Image.fromarray(np.clip(values * (255.0 / full), 0, 255).round().astype(np.uint8))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    from PIL import ImageOps
-
-    image.load()
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        # Broken EXIF data does not make the image unreadable.
-        return image
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    from PIL import Image
-
-    Image.init()
-    if _has_plugin():
-        importlib.import_module(PLUGIN).register_heif_opener()
-    known = [name for name in Image.ID if name not in NOT_IMAGES]
-    # Pillow asks the formats one after another: the usual ones first saves a third of the time of a small image.
-    return tuple(sorted(known, key=lambda name: USUAL.index(name) if name in USUAL else len(USUAL)))
-
-
-def _has_plugin() -> bool:
-    return importlib.util.find_spec(PLUGIN) is not None
 
 
 def _check(listing: Listing, labels: dict[str, np.ndarray], skipped: Sequence[str]) -> None:
