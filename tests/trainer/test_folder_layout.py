@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.errors import UsageError
@@ -186,7 +187,7 @@ def test_a_run_of_an_earlier_version_on_numbered_classes_is_resumed(
 
 def test_the_decoded_copy_knows_the_order_of_the_classes(tmp_path: Path) -> None:
     root, cache = numbered(tmp_path / "digits"), tmp_path / "cache"
-    options = {"image_size": 8, "validation": 0}
+    options: dict[str, Any] = {"image_size": 8, "validation": 0}
     new = datasets.load(f"folder:{root}", cache, cache, **options)
     old = datasets.load(f"folder:{root}", cache, cache, classes=("1", "10", "2"), **options)
     assert old.classes == ("1", "10", "2") and old.train.images.equal(new.train.images)

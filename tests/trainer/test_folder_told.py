@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def load(root: Path, cache: Path, **options: object) -> tuple[datasets.DataSet, list[str]]:
+def load(root: Path, cache: Path, **options: Any) -> tuple[datasets.DataSet, list[str]]:
     said: list[str] = []
     return datasets.load(f"folder:{root}", cache, cache, image_size=8, log=said.append, **options), said
 
