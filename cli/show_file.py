@@ -62,7 +62,8 @@ def show_weights(name: str, *, layers: bool, depth: int, as_json: bool) -> None:
 
 def located(name: str) -> tuple[RunSnapshot | None, Path | None]:
     """Return the run that is named, if any, and the file to look into: of a run its best weights, else the last ones."""
-    path = typed_path(name, "file")
+    typed_path(name, "file")
+    path = Path(name).expanduser()  # told as it was written
     if not os.path.isdir(path) and (os.path.exists(path) or "/" in name or path.suffix.lower() in SUFFIXES):
         return None, path
     from ..trainer.runs.reader import read_run

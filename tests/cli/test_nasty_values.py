@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 from cnn_explorer.cli import main
 from cnn_explorer.trainer.runs.run_writer import RunWriter
+from cnn_explorer.trainer.weights import checkpoint
 from support.training import call
 
 RUN = "20261120-143024-tiny-digits-9f3a"
@@ -257,4 +259,38 @@ def test_no_folder_in_the_settings_ends_in_a_traceback(
             if (fault := fault_of(words, monkeypatch, capsys)) is not None:
                 faults[f"{value[:40]} {words}"] = fault
     settings._read.cache_clear()
+    assert not faults
+
+
+RUN_FILES = {
+    "data no table": '{"network": {"name": "tiny"}, "data": 3, "recipe": {}}',
+    "data a list": '{"network": {"name": "tiny"}, "data": ["classes"], "recipe": {}}',
+    "network no table": '{"network": [], "data": {}, "recipe": {}}',
+    "recipe no table": '{"network": {"name": "tiny"}, "data": {"name": "digits"}, "recipe": "fast"}',
+    "names no texts": '{"network": {"name": 7}, "data": {"name": {}}, "recipe": {"epochs": "many"}}',
+    "nothing": "{}",
+    "deep": '{"recipe": {}, "data": ' + "[" * 900 + "]" * 900 + "}",
+}
+OF_RUN = (
+    ("runs",),
+    ("runs", "show", RUN),
+    ("runs", "plot", RUN),
+    ("runs", "export", RUN),
+    ("runs", "export", RUN, "--format", "safetensors", "--force"),
+    ("runs", "clone", RUN, "--plan", *QUICK),
+    ("runs", "resume", RUN),
+    ("show", RUN),
+)
+
+
+@pytest.mark.parametrize("contents", RUN_FILES.values(), ids=RUN_FILES)
+def test_no_run_json_ends_in_a_traceback(
+    contents: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run)
+    path = run / "runs" / RUN
+    checkpoint.write({"model": {"layer.weight": torch.ones(3)}}, path / "checkpoints" / "best.pt")
+    (path / "status.json").write_text('{"schema": 1, "state": "stopped"}')
+    (path / "run.json").write_text(contents)
+    faults = {words: fault for words in OF_RUN if (fault := fault_of(words, monkeypatch, capsys)) is not None}
     assert not faults

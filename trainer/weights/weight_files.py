@@ -141,7 +141,8 @@ def export_weights(run: Path, which: str = "best") -> bytes:
 
     weights = read(getattr(checkpoint_paths(run), which))
     config = read_config(run)
-    known = {"network": config.get("network"), "classes": (config.get("data") or {}).get("classes")}
+    data = config.get("data")  # of a run.json that somebody has written to it may be anything
+    known = {"network": config.get("network"), "classes": data.get("classes") if isinstance(data, dict) else None}
     facts = {"schema": SCHEMA, "run": run.name} | known | dict(weights.facts)
     metadata = {"format": "pt", "cnn_explorer": encode_json(facts).decode()}
     # A copy of each: safetensors takes no two names for the same memory and nothing that is not contiguous.
