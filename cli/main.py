@@ -83,7 +83,7 @@ def main() -> None:
     try:
         _run_to_exit()
     except SystemExit as leaving:
-        # A rank of several is not to be taken down in the usual way. Whoever is none has not even imported this module.
+        # A rank of several is not to be taken down in the usual way; commands without ranks do not import the module.
         if group := sys.modules.get(f"{settings.__name__.rpartition('.')[0]}.trainer.devices.process_group"):
             code = leaving.code
             group.leave_if_joined(code if isinstance(code, int) else int(code is not None))
