@@ -17,7 +17,20 @@ class UsageError(ValueError):
         self.field = field
         self.given = given
         self.hint = hint
-        super().__init__(f"{field}: {given!r} {hint}" if given is not None else f"{field}: {hint}")
+        super().__init__(f"{field}: {shown(given)} {hint}" if given is not None else f"{field}: {hint}")
+
+
+LONGEST_SHOWN = 300
+"""Characters of a value that a message repeats."""
+
+
+def shown(given: object) -> str:
+    """Return what was given as a message repeats it: of a long value its beginning, of what has no text its kind."""
+    try:
+        text = repr(given)
+    except (RecursionError, ValueError):  # nested thousands deep; a whole number with thousands of digits
+        return with_article(type(given).__name__)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text):,} characters)"
 
 
 class WorkError(RuntimeError):
@@ -44,6 +57,7 @@ SURE = 0.6
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return the choice most like ``name``, as words for a hint: ``did you mean 'resnet18'?`` or the list of choices."""
     known = sorted(choices)
+    name = name[:LONGEST_SHOWN]  # the comparison takes a minute for a text of a megabyte
     close = [match for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.55) if _alike(name, match)]
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"

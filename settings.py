@@ -21,27 +21,70 @@ FOLDER_KEYS = ("runs", "data", "state", "cache", "models")
 OTHER_KEYS = ("theme", "color", "ascii", "quiz", "notify")
 
 
+LONGEST_NAME = 255
+"""Bytes of one part of a path: more are taken by no usual file system."""
+LONGEST_PATH = 4095
+LARGEST_TEXT = 16 << 20
+"""Bytes of a file of settings; whoever names /dev/zero hears of it."""
+
+
+def typed_path(text: str | os.PathLike, field: str) -> Path:
+    """Return a path that a person wrote as an absolute one; ``~`` is a home folder. UsageError names ``field``.
+
+    Whatever a person may name goes through here: what no file can be called is told before anything is looked for.
+    """
+    name = os.fspath(text)
+    if "\0" in name:
+        raise UsageError(field, name, "holds a NUL character, which no path may")
+    try:
+        path = Path(name).expanduser().absolute()
+        parts = [len(os.fsencode(part)) for part in path.parts]
+    except RuntimeError:
+        raise UsageError(
+            field, name, "begins with a user who does not exist here; ./~… is a file of that name"
+        ) from None
+    except UnicodeEncodeError:
+        raise UsageError(field, name, "holds half a character, which no path may") from None
+    except OSError as error:  # of the present folder
+        raise UsageError(field, name, f"cannot be found: the present folder is gone ({error.strerror})") from None
+    if max(parts) > LONGEST_NAME or sum(parts) + len(parts) > LONGEST_PATH:
+        hint = f"is too long: a path has at most {LONGEST_PATH} bytes, and each name in it {LONGEST_NAME}"
+        raise UsageError(field, name, hint)
+    return path
+
+
+def read_text(path: Path, field: str) -> str:
+    """Return the text of a file that a person names. FileNotFoundError where there is none; else UsageError."""
+    try:
+        with open(path, "rb") as file:
+            contents = file.read(LARGEST_TEXT + 1)
+        if len(contents) > LARGEST_TEXT:
+            raise UsageError(field, str(path), f"cannot be read: it has more than {LARGEST_TEXT >> 20} MB")
+        return contents.decode("utf-8")
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UsageError(field, str(path), f"cannot be read: {reason}") from None
+
+
 def config_file() -> Path:
     """Return the settings file: ``CNN_EXPLORER_CONFIG`` or config.toml in the user's configuration folder; need not
     exist.
     """
     given = os.environ.get("CNN_EXPLORER_CONFIG")
-    return Path(given).expanduser() if given else platformdirs.user_config_path(APP) / "config.toml"
+    return typed_path(given, "CNN_EXPLORER_CONFIG") if given else platformdirs.user_config_path(APP) / "config.toml"
 
 
 @cache
 def _read(path: Path) -> dict:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, "config file")
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            "config file", str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from None
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("config file", str(path), f"is not TOML: {error}") from None
     for key, value in values.items():
         if key not in FOLDER_KEYS + OTHER_KEYS:
@@ -57,8 +100,14 @@ def setting(key: str, default: object = None) -> object:
 
 
 def _folder(key: str, flag: Path | str | None, default: Path | None) -> Path | None:
-    chosen = flag or os.environ.get(f"CNN_EXPLORER_{key.upper()}") or setting(key) or default
-    return None if chosen is None else Path(str(chosen)).expanduser().absolute()
+    variable = f"CNN_EXPLORER_{key.upper()}"
+    if flag:
+        return typed_path(flag, f"--{key}")
+    if given := os.environ.get(variable):
+        return typed_path(given, variable)
+    if given := setting(key):
+        return typed_path(str(given), f"config file: {key}")
+    return None if default is None else default.absolute()
 
 
 def runs_folder(flag: Path | str | None = None) -> Path:

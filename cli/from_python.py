@@ -103,6 +103,9 @@ def begin(network: str, flags: Sequence[str]) -> Path:
     That process does what `cnn-explorer train --detach` does, so nothing of it touches this one. UsageError and
     WorkError carry the line that the command would print.
     """
+    for word in (network, *flags):
+        if "\0" in word:
+            raise UsageError("train", word, "holds a NUL character, which no word of a command may")
     command = [sys.executable, *spawn.search_path_flags(), "-m", "cnn_explorer", "train", "--detach", "--json"]
     child = subprocess.Popen(
         [*command, *flags, "--", network],

@@ -19,6 +19,9 @@ from ..errors import UsageError, WorkError
 from . import messages, output
 from .commands import CommandGroup
 
+LONGEST_LINE = 1500
+"""Characters of a complaint: whoever gave a text of a megabyte need not read it again."""
+
 app = typer.Typer(
     name="cnn-explorer",
     cls=CommandGroup,
@@ -104,10 +107,10 @@ def _run_to_exit() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
-        print(f"cnn-explorer: {error.strerror}", file=sys.stderr)
+        # A file that the system refuses at a call where nobody expects it: a bad disk, a server that is away, no room.
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
+        _complain(messages.of_system(error))
         sys.exit(1)
 
 
@@ -118,7 +121,8 @@ def _complain(error: Exception) -> None:
         import traceback
 
         traceback.print_exception(error.__cause__ or error, file=sys.stderr)
-    print(f"cnn-explorer: {clean(str(error))}", file=sys.stderr)
+    line = clean(str(error))
+    print(f"cnn-explorer: {line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + '…'}", file=sys.stderr)
 
 
 def _configure_streams() -> None:

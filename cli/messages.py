@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
-from ..errors import UsageError, nearest
+from ..errors import UsageError, WorkError, nearest, shown
 
 KINDS = {"int": "a whole number", "float": "a number"}
+QUOTE = "'"
 _NO_KIND = re.compile(r"(?P<given>.+) is not a valid (?P<kind>int|float)( range)?\.", re.DOTALL)
 _NO_COMMAND = re.compile(r"No such command '(?P<given>.*)'\..*", re.DOTALL)
 _TOO_MANY = re.compile(r"Got unexpected extra arguments? ?\(?s?\)? ?\((?P<given>.*)\)\.?", re.DOTALL)
-_OUTSIDE = re.compile(r"(?P<given>.+) is not in the range x>=(?P<least>\S+)\.")
+_OUTSIDE = re.compile(r"(?P<given>.+) is not in the range (x>=(?P<least>\S+)|(?P<low>\S+)<=x<=(?P<high>\d+))\.")
 
 
 def with_its_flag(error: UsageError, words: list[str]) -> UsageError:
@@ -69,6 +71,14 @@ def of_parser(error: Exception) -> UsageError | None:
     return UsageError("command line", None, f"{message_of()} {help_hint}")
 
 
+def of_system(error: OSError) -> WorkError:
+    """Return what the system refused as one line with the file, where it names one."""
+    reason = error.strerror or str(error) or type(error).__name__
+    told = WorkError(f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, str | bytes) else reason)
+    told.__cause__ = error
+    return told
+
+
 def _options(context: Any) -> list[str]:
     """Return the options of a command that its help shows."""
     found = context.command.get_params(context) if context is not None else []
@@ -84,7 +94,8 @@ def _name(parameter: Any) -> str:
 def _plain(message: str) -> str:
     """Return the parser's words for a wrong number as ours; other words as they are."""
     if found := _NO_KIND.fullmatch(message):
-        return f"{found['given']} must be {KINDS[found['kind']]}"
+        return f"{shown(found['given'].strip(QUOTE))} must be {KINDS[found['kind']]}"
     if found := _OUTSIDE.fullmatch(message):
-        return f"{found['given']} must be {found['least']} or more"
+        bounds = f"{found['least']} or more" if found["least"] else f"from {found['low']} to {int(found['high']):,}"
+        return f"{found['given']} must be {bounds}"
     return message.rstrip(".")

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 SHOW_SCHEMA = 1
 MEMORY_BATCH = 64
+LARGEST_IMAGE = 65_536
+MOST_CLASSES = 10_000_000
+LARGEST_BATCH = 1_000_000
+"""Beyond these the numbers of values would no longer fit into 64 bits, and there are no such images."""
 
 Stem = Annotated[
     str | None,
@@ -35,10 +39,17 @@ Stem = Annotated[
     ),
 ]
 Small = Annotated[bool, typer.Option("--small", hidden=True)]
-ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, metavar="N", help="Side of the image in pixels.")]
-Channels = Annotated[int | None, typer.Option("--channels", min=1, metavar="N", help="Channels of the image.")]
-Classes = Annotated[int | None, typer.Option("--classes", min=1, metavar="N", help="Number of classes.")]
-Batch = Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Images in a batch, for shapes and memory.")]
+
+
+def _count(flag: str, most: int, words: str) -> Any:
+    """Return an option for a number from 1 to ``most``."""
+    return typer.Option(flag, min=1, max=most, metavar="N", help=words)
+
+
+ImageSize = Annotated[int | None, _count("--image-size", LARGEST_IMAGE, "Side of the image in pixels.")]
+Channels = Annotated[int | None, _count("--channels", LARGEST_IMAGE, "Channels of the image.")]
+Classes = Annotated[int | None, _count("--classes", MOST_CLASSES, "Number of classes.")]
+Batch = Annotated[int, _count("--batch", LARGEST_BATCH, "Images in a batch, for shapes and memory.")]
 Input = Annotated[
     list[str] | None,
     typer.Option(

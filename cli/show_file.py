@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..settings import typed_path
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def means_weights(name: str) -> bool:
         registry.find(name)
         return False
     except UsageError:
-        return "/" in name or Path(name).exists() or _run_of(name) is not None
+        return "/" in name or os.path.exists(name) or _run_of(name) is not None
 
 
 def show_weights(name: str, *, layers: bool, depth: int, as_json: bool) -> None:
@@ -60,16 +62,17 @@ def show_weights(name: str, *, layers: bool, depth: int, as_json: bool) -> None:
 
 def located(name: str) -> tuple[RunSnapshot | None, Path | None]:
     """Return the run that is named, if any, and the file to look into: of a run its best weights, else the last ones."""
-    path = Path(name).expanduser()
-    if not path.is_dir() and (path.exists() or "/" in name or path.suffix.lower() in SUFFIXES):
+    typed_path(name, "file")
+    path = Path(name).expanduser()  # told as it was written
+    if not os.path.isdir(path) and (os.path.exists(path) or "/" in name or path.suffix.lower() in SUFFIXES):
         return None, path
     from ..trainer.runs.reader import read_run
 
-    run = path if path.is_dir() else _run_of(name)
-    if run is None or not (run / "run.json").is_file():
+    run = path if os.path.isdir(path) else _run_of(name)
+    if run is None or not os.path.isfile(run / "run.json"):
         raise UsageError("file", name, "is a folder without a run; name a file of weights or the directory of a run")
     candidates = (run / "checkpoints" / "best.pt", run / "checkpoints" / "last.pt")
-    return read_run(run.absolute()), next((file for file in candidates if file.is_file()), None)
+    return read_run(run.absolute()), next((file for file in candidates if os.path.isfile(file)), None)
 
 
 def _run_of(name: str) -> Path | None:

@@ -105,10 +105,11 @@ def _train_in_ranks(request: TrainRequest) -> int:
 
     def create(share: MachineShare) -> tuple:
         from ..trainer.launch import torchrun
-        from ..trainer.planning import planner
+        from ..trainer.planning import planner, preview
 
         made = planner.plan(request, log, share)
-        log(planner.summary(made.config))
+        for line in (planner.summary(made.config), *preview.class_lines(made)):
+            log(line)
         return planner.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
 
     draw = _training_plot() if request.run.plot else None
@@ -208,7 +209,8 @@ def _print_plan(plan, forecast, in_full: bool) -> None:
     """Print what will be trained and how long that takes; ``in_full`` with the recipe and its learning-rate curve."""
     from ..trainer.planning import planner, preview
 
-    log(planner.summary(plan.config))
+    for line in (planner.summary(plan.config), *preview.class_lines(plan)):
+        log(line)
     for line in preview.recipe_lines(plan) if in_full else []:
         log(line)
     if forecast.estimate is not None:
@@ -308,6 +310,8 @@ def _print_results(found: list) -> None:
     from ..trainer.common.number_text import percent
     from .runs_text import result
 
+    if not found:  # its directory is gone, which was told
+        return
     if len(found) == 1:
         _emit(result(found[0]) + "\n")
         return

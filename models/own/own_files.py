@@ -22,6 +22,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from ...errors import UsageError, WorkError
+from ...settings import typed_path
 from ..catalogue import user_code
 from ..catalogue.user_code import PACKAGE, is_library
 
@@ -324,10 +325,10 @@ def split_name(name: str) -> tuple[str, str]:
     if not source.endswith(".py"):
         source, _, qualname = name.partition(":")
         return source, qualname
-    path = Path(source).expanduser().absolute()
-    if not path.is_file():
+    path = typed_path(source, "network")
+    if not os.path.isfile(path):
         path = _files.get(source, path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError("network", name, f"cannot be imported: there is no file {source}")
     _files[source] = path
     parts, folder = [path.stem], path.parent

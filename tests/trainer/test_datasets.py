@@ -475,6 +475,18 @@ def test_without_network_and_data_one_clear_error(name: str, tmp_path: Path) -> 
     assert str(tmp_path / "nowhere" / entry.folder) in message
     assert all(file in message for file in entry.files) and (entry.archive or ".gz") in message
     assert socket.getdefaulttimeout() == before
+    assert not (tmp_path / "nowhere").exists(), "no empty folder is left"
+
+
+@pytest.mark.usefixtures("no_network")
+def test_of_a_set_of_which_a_file_is_missing_that_one_is_named(folders: tuple[Path, Path]) -> None:
+    gone, *there = IDX_FILES
+    (folders[0] / "MNIST/raw" / gone).unlink()
+    with pytest.raises(WorkError) as caught:
+        datasets.load("mnist", *folders)
+    told = str(caught.value)
+    assert f"as a whole ({gone} missing)" in told and f"put {gone} (each may end in .gz) into " in told
+    assert not any(name in told for name in there)
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])

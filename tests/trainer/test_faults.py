@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -10,11 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.trainer.launch import spawn
 from cnn_explorer.trainer.launch.execute import execute_run
 from cnn_explorer.trainer.loop.trainer import Stopped, Trainer
+from cnn_explorer.trainer.runs import annotations, ids
 from cnn_explorer.trainer.runs.reader import read_run
-from support.training import create_run, records_of, same, status_of, weights_of
+from cnn_explorer.trainer.runs.run_writer import write_notes
+from support.training import call, create_run, records_of, same, status_of, weights_of
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], None]) -> None:
@@ -137,3 +142,76 @@ def test_other_processes_leave_a_run_alone_while_it_is_trained(home: Path, monke
     assert "cannot be removed: it is training" in second
     assert "another process holds its lock" in third
     assert same(weights_of(path), weights_of(whole[0]))
+
+
+def test_kept_checkpoints_that_the_disk_refused_are_told_at_the_end(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = create_run(home / "runs", recipe={"epochs": 5}, checkpoints={"keep": 3})
+    replace = os.replace
+
+    def refusing(source: str, target: str) -> None:
+        if "epoch-0004" in str(target):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refusing)
+    code, lines = train(path, lock)
+    assert code == 0
+    assert "of the 3 checkpoints to be kept, that of epoch 4 is missing" in lines
+    assert sorted(file.name for file in (path / "checkpoints").glob("epoch-*")) == [
+        f"epoch-000{number}.pt" for number in (2, 3, 5)
+    ]
+
+
+def test_where_all_kept_checkpoints_are_there_nothing_is_said(home: Path) -> None:
+    path, lock = create_run(home / "runs", recipe={"epochs": 2}, checkpoints={"keep": 3})
+    code, lines = train(path, lock)
+    assert code == 0 and not any("to be kept" in line for line in lines)
+
+
+def test_a_folder_in_the_place_of_a_request_stops_a_run_and_keeps_nobody_from_resuming_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = create_run(home / "runs", recipe={"epochs": 2})
+    with monkeypatch.context() as patch:
+        at_step(patch, 5, (path / "control" / "stop").mkdir)
+        assert train(path, lock)[0] == 130
+    assert train(path, spawn.prepare_resume(path))[0] == 0
+
+
+def test_a_folder_with_something_in_it_is_left_and_named(home: Path) -> None:
+    path, lock = create_run(home / "runs")
+    lock.release()
+    inside = path / "control" / "finish" / "mine.txt"
+    inside.parent.mkdir()
+    inside.write_text("mine")
+    with pytest.raises(WorkError, match="finish is a folder and is not empty; remove it"):
+        spawn.prepare_resume(path)
+    assert inside.read_text() == "mine"
+
+
+def test_a_tag_with_a_character_that_nobody_sees_is_shown_named_as_shown_and_taken_away(home: Path) -> None:
+    path, lock = create_run(home / "runs")
+    lock.release()
+    write_notes(path, annotations.Notes(("be\u200bst", "good"), "a\u2060b"))
+    found = read_run(path)
+    assert found.notes == annotations.Notes((r"be\u200bst", "good"), r"a\u2060b")
+    assert ids.resolve(home / "runs", r"be\u200bst") == path
+    annotations.remove_tags(path, [r"be\u200bst"])
+    assert read_run(path).notes.tags == ("good",)
+    with pytest.raises(UsageError, match="has a character that nobody sees"):
+        annotations.add_tags(path, ["bett\u200ber"])
+
+
+@pytest.mark.parametrize("name", ["/dev/of/a/disk", None])
+def test_an_error_of_the_system_where_nobody_expects_one_is_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str | None
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", name)
+
+    monkeypatch.setattr("cnn_explorer.trainer.runs.reader.list_runs", refuse)
+    assert call(monkeypatch, "runs") == 1
+    where = "" if name is None else f"{name}: "
+    assert capsys.readouterr().err == f"cnn-explorer: {where}Input/output error\n"

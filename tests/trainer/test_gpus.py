@@ -114,8 +114,9 @@ def test_processes_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
     assert device_list.choose("3", "cpu") == ("cpu",) * 3
     assert device_list.choose("cpu,cpu", None) == ("cpu", "cpu")
-    with pytest.raises(UsageError, match="must be at least 1 and at most 4: the cores of this machine are 4"):
-        device_list.choose("5", "cpu")
+    assert device_list.choose("16", "cpu") == ("cpu",) * 16, "ranks may share a core: a run of another machine goes on"
+    with pytest.raises(UsageError, match="must be at least 1 and at most 16: that is 4 for each core of this machine"):
+        device_list.choose("17", "cpu")
     with pytest.raises(UsageError, match="means GPUs, and there are none"):
         device_list.choose("all", "cpu")
 

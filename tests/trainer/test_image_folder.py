@@ -487,7 +487,7 @@ def test_any_file_gives_an_image_or_a_reason(
         data = data[:at] + garbage + (data[at + len(garbage) :] if seed % 2 else b"")
     path = tmp_path / "file"
     path.write_bytes(data)
-    images, labels, failed = _read_batch(tmp_path, [Item("file", 7, 0, 0)], size, channels)
+    images, labels, failed, _ = _read_batch(tmp_path, [Item("file", 7, 0, 0)], size, channels)
     assert images.shape == (len(labels), channels, size, size) and images.dtype == np.uint8
     assert len(labels) + len(failed) == 1
     assert all(line.startswith("file (") and line.isprintable() for line in failed)
@@ -516,7 +516,7 @@ def test_garbage_never_raises(data: bytes, head: bytes, tmp_path: Path) -> None:
     from cnn_explorer.trainer.data.image_folder import _read_batch
 
     (tmp_path / "file.jpg").write_bytes(head + data)
-    images, labels, failed = _read_batch(tmp_path, [Item("file.jpg", 0, 0, 0)], 8, 3)
+    images, labels, failed, _ = _read_batch(tmp_path, [Item("file.jpg", 0, 0, 0)], 8, 3)
     assert len(images) == len(labels) == 1 - len(failed)
 
 

@@ -262,6 +262,7 @@ def test_numbers():
     [
         ({"epoch": 7, "phase": "epoch 3 of 30"}, 7),
         ({"phase": "epoch 3 of 30"}, 3),
+        ({"phase": "epoch 3 of 30", "progress": 0.09}, 3),
         ({"phase": "compiling", "progress": 0.1}, 3),
         ({"progress": 7}, 30),
         ({}, None),
@@ -270,3 +271,13 @@ def test_numbers():
 def test_the_epoch_is_found_where_it_is(writer, status, epoch):
     writer.status(state="training", **status)
     assert read_run(writer.path).epoch == epoch
+
+
+def test_a_killed_run_and_a_stopped_one_at_the_same_step_have_the_same_epoch(writer):
+    writer.status(state="training", phase="epoch 3 of 30", progress=0.09)
+    writer.lock.release()
+    killed = read_run(writer.path)
+    writer.status(state="stopped", phase="")
+    stopped = read_run(writer.path)
+    assert (killed.state, stopped.state) == ("crashed", "stopped")
+    assert killed.epoch == stopped.epoch == 2

@@ -18,6 +18,12 @@ ATTACKS = {
     "lone \ud83d end": "lone  end",
     "\ufeffmark\u2028line": "mark line",
     "naïve 猫 👩‍🔬": "naïve 猫 👩‍🔬",
+    "be\u200bst": r"be\u200bst",
+    "be\u200dst \ufe0f": r"be\u200dst \ufe0f",
+    "\u3164": r"\u3164",
+    "so\xadft \U000e0041": r"so\xadft \U000e0041",
+    "é\u200d\u200dé": r"é\u200d\u200dé",
+    "سلام\u200cها 1\ufe0f\u20e3 👁\ufe0f\u200d🗨": "سلام\u200cها 1\ufe0f\u20e3 👁\ufe0f\u200d🗨",
 }
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ...errors import UsageError, WorkError
+from ...settings import typed_path
 from .files import replace_file, write_all
 
 
@@ -15,23 +16,30 @@ def check_target(target: Path, *, force: bool, folder: bool = False) -> Path:
     Nothing that exists is replaced without ``force``; ``folder`` says what is written. What is neither file nor folder,
     such as /dev/null or a pipe, holds nothing that could be lost.
     """
-    path = target.expanduser().absolute()
+    path = typed_path(target, "--output")
     if is_stream(path):
         if folder:
             raise UsageError("--output", str(target), "is not a folder")
         return path
-    if path.exists() and path.is_dir() != folder:
-        raise UsageError("--output", str(target), "is a folder" if path.is_dir() else "is a file, not a folder")
-    if not folder and not path.parent.is_dir():
+    if os.path.exists(path) and os.path.isdir(path) != folder:
+        raise UsageError("--output", str(target), "is a file, not a folder" if folder else "is a folder")
+    if not folder and not os.path.isdir(path.parent):
         raise UsageError("--output", str(target), f"cannot be written: there is no folder {path.parent}")
-    if path.exists() and not force and not (folder and not any(path.iterdir())):
+    if os.path.exists(path) and not force and not (folder and _is_empty(path)):
         raise UsageError("--output", str(target), "exists; --force replaces it")
     return path
 
 
 def is_stream(path: Path) -> bool:
     """Return whether a path is a device, a pipe or a socket: written into, never replaced by a file."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not os.listdir(folder)
+    except OSError as error:
+        raise UsageError("--output", str(folder), f"cannot be read: {error.strerror}") from None
 
 
 def save(target: Path, contents: bytes) -> None:

@@ -16,8 +16,17 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"  # the short ones
 )
 # Control characters, lone surrogates (which cannot be encoded), marks that reverse the direction of writing, and the
-# byte-order mark. Joiners stay: names in several scripts, and emoji, need them.
+# byte-order mark.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+# Characters that take no room or are blank, so that two names look alike: they are shown as escapes. Joiners and variation
+# selectors stay where names in several scripts, and emoji, need them.
+_JOINERS = "\u200c\u200d"
+_SELECTORS = "\ufe00-\ufe0f"
+_HIDDEN = re.compile(
+    f"[{_JOINERS}{_SELECTORS}\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u2065\u206a-\u206f"
+    "\u3164\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_KEYCAP = "\u20e3"
 _HUGE = 10**300
 _LONG_DIGITS = 300
 _LONG = re.compile(rb"[0-9]{%d}" % _LONG_DIGITS)
@@ -25,11 +34,36 @@ _BLANKS = re.compile("[\t\n\v\f\r\u2028\u2029]+")
 
 
 def clean(text: str) -> str:
-    """Return ``text`` as one line without escape sequences and controls; line breaks and tabs become one space."""
-    if text.isprintable():  # the usual case, decided in C
-        return text
-    text = _ESCAPES.sub("", text)
-    return _UNSAFE.sub("", _BLANKS.sub(" ", text))
+    """Return ``text`` as one line without escape sequences and controls; line breaks and tabs become one space.
+
+    A character that nobody sees is shown as an escape, ``\\u200b``.
+    """
+    if not text.isprintable():  # mostly it is, which is decided in C
+        text = _UNSAFE.sub("", _BLANKS.sub(" ", _ESCAPES.sub("", text)))
+    return text if text.isascii() or not _HIDDEN.search(text) else _with_hidden_shown(text)
+
+
+def has_hidden(text: str) -> bool:
+    """Return whether ``text`` has a character that nobody sees and that changes nothing of the others."""
+    return not text.isascii() and _with_hidden_shown(text) != text
+
+
+def _with_hidden_shown(text: str) -> str:
+    shown: list[str] = []
+    for place, character in enumerate(text):
+        hidden = _HIDDEN.fullmatch(character) and not _is_needed(character, shown[-1:], text[place + 1 : place + 2])
+        shown.append(character.encode("unicode_escape").decode() if hidden else character)
+    return "".join(shown)
+
+
+def _is_needed(character: str, before: list[str], after: str) -> bool:
+    """Return whether a joiner or a variation selector stands where it changes what is seen: not among ASCII letters."""
+    if not before or len(before[0]) > 1 or before[0] in _JOINERS:  # nothing, an escape, a joiner
+        return False
+    if character in _JOINERS:
+        return not before[0].isascii() and bool(after) and not after.isascii() and not _HIDDEN.fullmatch(after)
+    is_selector = "\ufe00" <= character <= "\ufe0f" and not _HIDDEN.fullmatch(before[0])
+    return is_selector and (not before[0].isascii() or after == _KEYCAP)
 
 
 def is_harmless(json_text: bytes, longest_line: int = _LONG_DIGITS) -> bool:
@@ -65,7 +99,7 @@ def log_line(line: str) -> str:
 
     Progress bars print ``\\r 10 %\\r 20 %``; only what was written last is still to be seen.
     """
-    if line.isprintable():
+    if line.isascii() and line.isprintable():
         return line
     segments = [segment for segment in _ESCAPES.sub("", line).split("\r") if segment]
     return clean(segments[-1].expandtabs(4)) if segments else ""

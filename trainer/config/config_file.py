@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...errors import UsageError, nearest, nearest_or_all
+from ...settings import read_text, typed_path
 from . import checkpoint_policy, engine_config, recipe, weights_source
 from .request import (
     CheckpointRequest,
@@ -55,16 +56,20 @@ def read(path: Path | None, log: Log = lambda line: None) -> TrainRequest:
     """
     if path is None:
         return TrainRequest()
+    file = typed_path(path, "config")
     try:
-        text = path.expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise UsageError("config", str(path), f"cannot be read: {reason}") from None
+        text = read_text(file, "config")
+    except FileNotFoundError as error:
+        raise UsageError("config", str(path), f"cannot be read: {error.strerror}") from None
     if text.lstrip().startswith("{"):
-        return _from_run(_json(text, path), path.expanduser())
+        return _from_run(_json(text, path), file)
+    return _by_hand(_toml(text, path), file.name, log)
+
+
+def _toml(text: str, path: Path) -> dict:
     try:
-        return _by_hand(tomllib.loads(text), path.name, log)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         raise UsageError("config", str(path), f"is not TOML: {error}") from None
 
 

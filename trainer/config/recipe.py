@@ -213,7 +213,7 @@ class Recipe:
         8,
         "Side of the square that cutout blanks.",
         RECIPE,
-        Rule(low=1, usual=(0, 512)),
+        Rule(low=1, high=65_536, usual=(0, 512)),
         unit="pixels",
         needs=_augment("cutout"),
         page="overfitting",

@@ -57,7 +57,7 @@ class DataRequest:
         None,
         "Side of the images that the network sees; others are resized.",
         DATA,
-        Rule(low=1, usual=(0, 1024)),
+        Rule(low=1, high=65_536, usual=(0, 1024)),
         unit="pixels",
         page="image-size",
     )

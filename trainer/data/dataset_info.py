@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ... import settings
 from ...errors import UsageError, nearest
-from .folder_scan import DEFAULT_IMAGE_SIZE, absolute, list_folder, shown
+from .folder_scan import DEFAULT_IMAGE_SIZE, absolute, in_full, list_folder, shown
 
 FOLDER = "folder:"
 CACHE_SUFFIX = ".images"
@@ -79,9 +79,19 @@ class NamedSet:
         found = tuple(path if os.path.isfile(path) else path.with_name(path.name + ".gz") for path in plain)
         return found if all(map(os.path.isfile, found)) else ()
 
+    def missing(self, data_folder: Path) -> tuple[str, ...]:
+        """Return the names of the files that are neither in their folder nor, as one archive, beside it."""
+        ending = ".gz" if self.archive is None else ""
+        folder = data_folder / self.folder
+        return tuple(
+            name
+            for name in self.files
+            if not os.path.isfile(folder / name) and not (ending and os.path.isfile(folder / (name + ending)))
+        )
+
     def by_hand(self, data_folder: Path) -> str:
-        """Return what a person without a network can do, as half a sentence."""
-        files = ", ".join(self.files)
+        """Return what a person without a network can do, as half a sentence; only files that are missing are named."""
+        files = ", ".join(self.missing(data_folder) or self.files)
         if self.archive is None:
             return f"put {files} (each may end in .gz) into {data_folder / self.folder}"
         return f"put {self.archive} into {data_folder}, or its files ({files}) into {data_folder / self.folder}"
@@ -165,7 +175,7 @@ def find(name: str) -> NamedSet:
     for entry in NAMED.values():
         if _letters(entry.name) == plain:
             return entry
-    if os.path.isdir(os.path.expanduser(name)):
+    if os.path.isdir(os.path.expanduser(name)):  # False for what can be no path
         raise UsageError("dataset", name, f"is a folder; write {FOLDER}{name}")
     hint = nearest(name, [*NAMED, FOLDER + "PATH"])
     known = f"there are {', '.join(NAMED)} and {FOLDER}PATH"
@@ -214,9 +224,10 @@ def describe(
 
 def _describe_folder(name: str, image_size: int | None, channels: int | None, stop: Callable[[], bool]) -> DataInfo:
     size, channels = check_image_size(image_size), check_channels(channels)
-    listing = list_folder(name.removeprefix(FOLDER), stop)
+    text = name.removeprefix(FOLDER)
+    listing = list_folder(text, stop)
     return DataInfo(
-        FOLDER + str(listing.root),
+        FOLDER + in_full(text),
         f"images in {shown(listing.root.name)}",
         channels,
         size,

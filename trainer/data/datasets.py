@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,8 @@ class LabelledImages:
 class DataSet:
     """``mean`` and ``std`` are those of each channel, in 0 … 1, over the whole training set with the validation split.
 
-    ``skipped`` names the files of a folder that could not be read, each with the reason.
+    ``skipped`` names the files of a folder that could not be read, each with the reason. ``decoded`` false: no file
+    was opened, and the images are black.
     """
 
     name: str
@@ -71,6 +72,7 @@ class DataSet:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     skipped: tuple[str, ...] = ()
+    decoded: bool = True
 
     @property
     def channels(self) -> int:
@@ -92,6 +94,8 @@ def load(
     channels: int | None = None,
     validation: float | None = None,
     seed: int = 0,
+    classes: Sequence[str] = (),
+    most_bytes: int | None = None,
     download: bool = True,
     log: Log = lambda line: None,
     progress: Callable[[int, int], None] | None = None,
@@ -102,17 +106,19 @@ def load(
     decoded copy is kept in ``cache_folder``. ``image_size`` (default 32) and ``channels`` (default 3) hold for folders:
     a named set keeps its own size. ``validation`` is a share (0 < v < 1), a number of images, or 0 for none; by
     default 5,000 of a training set of 50,000 or more and a tenth of a smaller one. It is stratified and chosen by
-    ``seed``; the test split is the same whatever the seed. ``log`` gets a line on what takes long or is out of the
-    ordinary, ``progress`` the number of images decoded and their total.
+    ``seed``; the test split is the same whatever the seed. ``classes`` are those of a run on a folder that goes on,
+    ``most_bytes`` what may be decoded of a folder (see `image_folder.load`).
+    ``log`` gets a line on what takes long or is out of the ordinary, ``progress`` the number of images decoded and
+    their total.
 
     UsageError: no such set, a folder that is none, a validation split that cannot be. WorkError: the data cannot be had.
     """
     if name.startswith(dataset_info.FOLDER):
-        root = dataset_info.absolute(name.removeprefix(dataset_info.FOLDER))
+        text = dataset_info.in_full(name.removeprefix(dataset_info.FOLDER))
         size, planes = dataset_info.check_image_size(image_size), dataset_info.check_channels(channels)
         path = dataset_info.cache_path(cache_folder, name, size, planes)
-        stored = image_folder.load(root, path, size, planes, log, progress)
-        return _assemble(dataset_info.FOLDER + str(root), tuple(stored.facts["classes"]), stored, validation, seed, log)
+        stored = image_folder.load(text, path, size, planes, log, progress, classes, most_bytes)
+        return _assemble(dataset_info.FOLDER + text, tuple(stored.facts["classes"]), stored, validation, seed, log)
     entry = dataset_info.find(name)
     dataset_info.check_channels(channels, entry)
     stored = digits.load() if entry.name == "digits" else _named(entry, data_folder, cache_folder, download, log)
@@ -158,6 +164,7 @@ def _assemble(
         tuple(facts["mean"]),
         tuple(facts["std"]),
         tuple(facts["skipped"]),
+        not facts.get("undecoded"),
     )
 
 

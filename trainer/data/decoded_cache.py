@@ -9,6 +9,8 @@ images are then kept in memory, for this run only.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import struct
@@ -33,6 +35,8 @@ CHECKED_AT_MOST = 1 << 30
 _END = struct.Struct("<QI8s")
 _LETTERS = b"CNNXPICS"
 _STALE_S = 3600
+_FRESH_S = 60
+TEMPORARY = ".tmp"
 
 Log = Callable[[str], None]
 
@@ -50,8 +54,9 @@ def read(path: Path, key: str | None, log: Log) -> Decoded | None:
     ``key``.
 
     With ``key`` None any whole copy will do. The tensors are mapped copy-on-write: nothing is read before it is used,
-    and writing to them changes this process's memory, never the file.
+    and writing to them changes this process's memory, never the file. What killed processes left beside it is removed.
     """
+    _remove_left(path.parent)
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -117,11 +122,13 @@ class Writer:
         self._file: BinaryIO | None = None
         self._written = 0
         self._crcs: list[int] = []
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_stale(path)
+            _remove_left(path.parent)
             self._file = open(self._temporary, "w+b", buffering=0)  # noqa: SIM115 (closed by __exit__)
+            with contextlib.suppress(OSError):  # some file systems have no locks
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._explain(error)
 
@@ -215,11 +222,25 @@ class Writer:
         self._log(f"the decoded images cannot be kept in {self.path.parent} ({error.strerror or error}); using memory")
 
 
-def _remove_stale(path: Path) -> None:
-    """Remove what a killed process left: a copy in the making is written to all the time, so an old one is dead."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
+def _remove_left(folder: Path) -> None:
+    """Remove copies in the making of which nobody holds the lock: whoever made them was killed."""
+    with contextlib.suppress(OSError):
+        for left in folder.glob(f".*{TEMPORARY}"):
+            if _is_left(left):
+                left.unlink(missing_ok=True)
+
+
+def _is_left(path: Path) -> bool:
+    """Return whether nobody writes a copy any more. OSError where that cannot be found out.
+
+    Version 0.1.0 takes no lock, and some file systems have none, but a copy in the making is written to all the time.
+    """
+    silent = time.time() - path.stat().st_mtime
+    with open(path, "rb") as file:
         try:
-            if time.time() - left.stat().st_mtime > _STALE_S:
-                left.unlink()
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
         except OSError:
-            continue
+            return silent > _STALE_S
+    return silent > _FRESH_S

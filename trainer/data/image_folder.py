@@ -1,8 +1,6 @@
 """One's own images: every file that Pillow can read becomes a square uint8 image; the rest is named and skipped.
 
-How an image is read: turned as its EXIF orientation says; transparent parts laid on white; 16-bit grey by its upper
-eight bits; the first frame of an animation; then RGB (or grey). How it is scaled: the centred square on its short side,
-resized to the asked size with antialiasing (bilinear, as torchvision's transforms do).
+image_file.py says how a file is read and scaled.
 """
 
 from __future__ import annotations
@@ -14,9 +12,8 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,9 +21,9 @@ from ...errors import UsageError
 from .channel_statistics import ChannelStatistics
 from .decoded_cache import Decoded, Log, Writer, read
 from .folder_scan import Item, Listing, list_folder, shown
+from .image_file import formats, read_image, read_with_levels, reason
 
-if TYPE_CHECKING:
-    from PIL import Image
+__all__ = ["PLAN_BYTES", "Batch", "listing_key", "load", "read_image"]
 
 LAYOUT_VERSION = 1
 """Part of the key of the decoded copies: to be raised when images come out differently than before."""
@@ -38,35 +35,75 @@ BATCH_BYTES = 4 << 20
 AHEAD = 32
 LOG_EVERY_S = 10.0
 
-# Formats that Pillow would hand to another program (EPS to Ghostscript), or of which it knows the header alone.
-NOT_IMAGES = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
+FEWEST_LEVELS = 32
+"""A 16-bit image that has fewer of the 256 grey levels is told of: little is left of what it shows."""
 
-USUAL = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+PLAN_BYTES = 512 << 20
+"""What a plan decodes at most, as decoded images; of more it takes the names of the files alone."""
+
 
 Progress = Callable[[int, int], None]
-Batch = tuple[np.ndarray, np.ndarray, list[str]]
-"""uint8 (N, C, S, S), int64 (N,), and the files that could not be read, each with the reason."""
 
 
-def load(root: Path, path: Path, size: int, channels: int, log: Log, progress: Progress | None = None) -> Decoded:
-    """Return the images of the folder ``root``, from the decoded copy at ``path`` if nothing has changed since it was
-    made.
+class Batch(NamedTuple):
+    """Images uint8 (N, C, S, S), labels int64 (N,), the files that could not be read, each with the reason, and the
+    16-bit files of which little is left.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    failed: list[str]
+    narrow: list[str]
+
+
+def load(
+    text: str,
+    path: Path,
+    size: int,
+    channels: int,
+    log: Log,
+    progress: Progress | None = None,
+    classes: Sequence[str] = (),
+    most_bytes: int | None = None,
+) -> Decoded:
+    """Return the images of a folder, from the decoded copy at ``path`` if nothing has changed since it was made.
 
     Arrays `train.images`, `train.labels` and so on for test and, where the folder has one, validation. Facts: classes,
-    mean, std, skipped. UsageError naming "dataset" when the folder is no data set.
+    mean, std, skipped. Where more than ``most_bytes`` would have to be decoded, the images are black and nothing is
+    known of the files but their names; the fact ``undecoded`` says so. UsageError naming "dataset" when the folder is no
+    data set.
     """
-    listing = list_folder(str(root))
+    listing = list_folder(text, classes=classes)
     for remark in listing.remarks:
         log(remark)
     key = listing_key(listing, size, channels)
     stored = read(path, key, log)
+    total = len(listing.train) + len(listing.validation) + len(listing.test)
+    if stored is None and most_bytes is not None and total * channels * size**2 > most_bytes:
+        log(f"{total:,} images are not decoded for a plan: their numbers are those of the files")
+        return _undecoded(listing, size, channels)
     if stored is None:
         with Writer(path, log) as writer, warnings.catch_warnings():
             # Pillow warns of odd EXIF data and very large images; what matters is whether it can read the file.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             stored = _decode(listing, writer, key, size, channels, log, progress)
+    _report_narrow(stored.facts.get("narrow", []), total, log)
     _report(stored.facts["skipped"], log)
     return stored
+
+
+def _undecoded(listing: Listing, size: int, channels: int) -> Decoded:
+    """Return black images that take no memory, with the labels of the files."""
+    import torch
+
+    black = torch.zeros((1, channels, size, size), dtype=torch.uint8)
+    arrays = {}
+    for part, items in (("train", listing.train), ("validation", listing.validation), ("test", listing.test)):
+        if items:
+            arrays[f"{part}.images"] = black.expand(len(items), -1, -1, -1)
+            arrays[f"{part}.labels"] = torch.tensor([item.label for item in items])
+    even = {"mean": [0.5] * channels, "std": [0.25] * channels}
+    return Decoded(arrays, {"classes": listing.classes, **even, "skipped": [], "undecoded": True})
 
 
 def listing_key(listing: Listing, size: int, channels: int) -> str:
@@ -88,18 +125,20 @@ def _decode(
     progress_log = _ProgressLog(total, log, progress)
     statistics = ChannelStatistics(channels)
     skipped: list[str] = []
+    narrow: list[str] = []
     labels: dict[str, np.ndarray] = {}
     pool = _workers()
     try:
         for part, items in parts.items():
             kept = [np.zeros(0, np.int64)]
-            for images, numbers, failed in _batches(pool, listing.root, items, size, channels):
+            for images, numbers, failed, few_levels in _batches(pool, listing.root, items, size, channels):
                 if part == "train":
                     statistics.add(images)
                 if len(images):
                     writer.add(f"{part}.images", images)
                 kept.append(numbers)
                 skipped += failed
+                narrow += few_levels
                 progress_log.more(len(images) + len(failed))
             labels[part] = np.concatenate(kept)
     finally:
@@ -109,13 +148,14 @@ def _decode(
         if len(numbers):
             writer.add(f"{part}.labels", numbers)
     facts = {"classes": listing.classes, "mean": statistics.mean(), "std": statistics.std(), "skipped": skipped}
+    facts["narrow"] = narrow
     progress_log.done()
     return writer.finish(key, facts)
 
 
 def _workers() -> ThreadPoolExecutor:
     """Start threads that decode: Pillow does not hold Python's lock. At most one for each core this process may use."""
-    _formats()
+    formats()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return ThreadPoolExecutor(max(1, min(usable, 16)), thread_name_prefix="decode")
 
@@ -138,109 +178,18 @@ def _read_batch(root: Path, items: Sequence[Item], size: int, channels: int) -> 
     images = np.empty((len(items), channels, size, size), np.uint8)
     labels: list[int] = []
     failed: list[str] = []
+    narrow: list[str] = []
     for item in items:
         try:
-            images[len(labels)] = read_image(root / item.path, size, channels)
+            images[len(labels)], levels = read_with_levels(root / item.path, size, channels)
         except Exception as error:
             # A broken file raises anything, struct.error and KeyError included.
-            failed.append(f"{shown(item.path)} ({shown(_reason(error))})")
+            failed.append(f"{shown(item.path)} ({shown(reason(error, item.path))})")
         else:
             labels.append(item.label)
-    return images[: len(labels)], np.array(labels, np.int64), failed
-
-
-def _reason(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image that Pillow knows"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error).strip()
-    return text.splitlines()[0][:100] if text else type(error).__name__
-
-
-def read_image(path: Path, size: int, channels: int) -> np.ndarray:
-    """Read and scale one file: uint8 (C, size, size), C being 3 (RGB) or 1 (grey). Raises whatever Pillow raises."""
-    from PIL import Image
-
-    with Image.open(path, formats=_formats()) as file:
-        # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; twice the asked size is left for the antialiasing.
-        file.draft(None, (2 * size, 2 * size))
-        image = flatten(_upright(file), "RGB" if channels == 3 else "L")
-    return np.asarray(square(image, size)).reshape(size, size, channels).transpose(2, 0, 1)
-
-
-def square(image: Image.Image, size: int) -> Image.Image:
-    """Resize ``image`` until its short side is ``size``, and take the middle: in one step, so that the part
-    that is cut off is never computed.
-    """
-    from PIL import Image
-
-    width, height = image.size
-    side = min(width, height)
-    if width == height == size:
-        return image
-    left, top = (width - side) / 2, (height - side) / 2
-    return image.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
-
-
-def flatten(image: Image.Image, mode: str) -> Image.Image:
-    """Return ``image`` of any mode as ``mode`` ("RGB" or "L"), 8 bits a value, nothing transparent."""
-    from PIL import Image
-
-    if image.mode.startswith(("I", "F")):
-        image = _eight_bits(image)
-    if _is_transparent(image):
-        # Premultiplied modes have one way out only, and palettes with a transparent colour go through RGBA as well.
-        opaque = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque)
-    if image.mode not in ("RGB", "L", "1"):
-        image = image.convert("RGB")
-    return image.convert(mode)
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    palette = image.palette.mode if image.mode == "P" and image.palette is not None else ""
-    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info or "A" in palette
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return 16-bit, 32-bit and floating-point grey as 8 bits. The scale follows from the mode or the largest value:
-    up to 1 (floating point only), up to 255, up to 65,535, or anything; so it is the same for most of a data set.
-    """
-    from PIL import Image
-
-    values = np.nan_to_num(np.asarray(image).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max())
-    if image.mode.startswith("I;16"):
-        full = 65535.0
-    elif image.mode == "F" and top <= 1.0:
-        full = 1.0
-    else:
-        full = next((full for full in (255.0, 65535.0) if top <= full), top)
-    return Image.fromarray(np.clip(values * (255.0 / full), 0, 255).round().astype(np.uint8))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    from PIL import ImageOps
-
-    image.load()
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        # Broken EXIF data does not make the image unreadable.
-        return image
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    from PIL import Image
-
-    Image.init()
-    known = [name for name in Image.ID if name not in NOT_IMAGES]
-    # Pillow asks the formats one after another: the usual ones first saves a third of the time of a small image.
-    return tuple(sorted(known, key=lambda name: USUAL.index(name) if name in USUAL else len(USUAL)))
+            if levels is not None and levels < FEWEST_LEVELS:
+                narrow.append(shown(item.path))
+    return Batch(images[: len(labels)], np.array(labels, np.int64), failed, narrow)
 
 
 def _check(listing: Listing, labels: dict[str, np.ndarray], skipped: Sequence[str]) -> None:
@@ -253,9 +202,19 @@ def _check(listing: Listing, labels: dict[str, np.ndarray], skipped: Sequence[st
         raise UsageError("dataset", f"folder:{listing.root}", f"has no readable image to test on{example}")
 
 
+def _report_narrow(narrow: Sequence[str], total: int, log: Log) -> None:
+    if narrow:
+        which = (
+            f"one 16-bit image, {narrow[0]}," if len(narrow) == 1 else f"{len(narrow)} of {total} images are 16-bit and"
+        )
+        verb = "keeps" if len(narrow) == 1 else "keep"
+        log(f"{which} {verb} fewer than {FEWEST_LEVELS} of 256 grey levels; stretch such images over 0 to 65,535 first")
+
+
 def _report(skipped: Sequence[str], log: Log) -> None:
     if skipped:
-        some = "; ".join(skipped[:3]) + ("; …" if len(skipped) > 3 else "")
+        more = "; … (`train --plan --json` names them all)"
+        some = "; ".join(skipped[:3]) + (more if len(skipped) > 3 else "")
         files = (
             "one file could not be read and was"
             if len(skipped) == 1

@@ -121,10 +121,14 @@ def _download(entry: NamedSet, data_folder: Path, download: bool, log: Log) -> N
         raise _not_there(entry, data_folder, "downloading is switched off")
     place = data_folder / entry.folder
     log(f"unpacking {entry.archive}" if unpack_only else f"downloading {entry.name} to {place}")
+    new = [folder for folder in (place, *place.parents) if not folder.exists()]
     try:
         with _patience(ANSWER_WITHIN_S), _progress_logged(entry.name, log):
             source(data_folder, train=True, download=True)
     except _FAILURES as error:
+        for folder in new:  # torchvision makes them first
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # refuses a folder with something in it
         raise _not_there(entry, data_folder, error) from None
 
 
@@ -155,8 +159,10 @@ def _is_whole(archive: Path, md5: str) -> bool:
 def _not_there(entry: NamedSet, data_folder: Path, cause: object) -> WorkError:
     reason = " ".join(str(cause).split())
     reason = reason if len(reason) <= 200 else reason[:199] + "…"
+    missing = entry.missing(data_folder)
+    part = "" if len(missing) == len(entry.files) else f" as a whole ({', '.join(missing)} missing)"
     return WorkError(
-        f"{entry.name} is not in {data_folder} and could not be fetched ({reason}); {entry.by_hand(data_folder)},"
+        f"{entry.name} is not in {data_folder}{part} and could not be fetched ({reason}); {entry.by_hand(data_folder)},"
         " or take --dataset digits, which needs no download"
     )
 

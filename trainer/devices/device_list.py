@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ...errors import UsageError
 from . import gpus, hardware
+from .process_group import MOST_PER_CORE
 
 ALL = "all"
+LONGEST_NAME = 20
 
 
 def choose(wanted: str, device: str | None) -> tuple[str, ...]:
@@ -15,6 +17,8 @@ def choose(wanted: str, device: str | None) -> tuple[str, ...]:
     """
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     if not names:
+        raise UsageError("devices", wanted, "must be a number, a list such as 0,2,3, or all")
+    if any(len(name) > LONGEST_NAME for name in names):
         raise UsageError("devices", wanted, "must be a number, a list such as 0,2,3, or all")
     if len(names) > 1 or not (names[0] == ALL or names[0].isdecimal()):
         return _listed(names, wanted, device)
@@ -38,9 +42,10 @@ def _emptiest(count: str, wanted: str) -> tuple[str, ...]:
 
 
 def _processes(count: int, wanted: str, kind: str) -> tuple[str, ...]:
-    limit = 1 if kind == "mps" else hardware.usable_cores()
+    cores = hardware.usable_cores()
+    limit = 1 if kind == "mps" else MOST_PER_CORE * cores
     if not 1 <= count <= limit:
-        what = "there is one GPU" if kind == "mps" else f"the cores of this machine are {limit}"
+        what = "there is one GPU" if kind == "mps" else f"that is {MOST_PER_CORE} for each core of this machine"
         raise UsageError("devices", wanted, f"must be at least 1 and at most {limit}: {what}")
     return (kind,) * count
 

@@ -29,6 +29,9 @@ TIMEOUT = timedelta(hours=1)
 SYNC_S = 0.1
 LONGEST_SYNC_STEPS = 256
 
+MOST_PER_CORE = 4
+"""So many processes may share a core: slower, but a run of more ranks than there are cores can go on."""
+
 LOST = "another process of the run has ended; 'cnn-explorer runs resume' goes on from the last checkpoint"
 
 
@@ -172,6 +175,15 @@ class SyncSchedule:
         return bool(any_stop), bool(first_due)
 
 
+def quiet(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return variables that keep torch, where it is loaded later, from warnings that do not concern the person.
+
+    At every start it would advise to leave out the search for parameters without a gradient; whether a network of one's
+    own has some may differ from step to step.
+    """
+    return {} if "TORCH_CPP_LOG_LEVEL" in environment else {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+
+
 def ranked(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether torchrun, or another launcher with its variables, started this process as one of several."""
     try:
@@ -192,6 +204,7 @@ def join(environment: Mapping[str, str] = os.environ) -> Group:
     """
     if not ranked(environment):
         return ALONE
+    os.environ.update(quiet())
     import torch
     import torch.distributed as dist
     from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage] not in its __all__

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import UsageError
+from ...settings import typed_path
 from ..common import output_file
 from ..runs.reader import MetricsTail, read_run
 
@@ -34,7 +35,7 @@ def check_target(target: Path, run: Path, *, force: bool, folder: bool = False) 
 
     Nothing that exists is replaced without ``force``, nothing in the run directory at all; ``folder`` says what is written.
     """
-    if target.expanduser().resolve().is_relative_to(run.resolve()):
+    if typed_path(target, "--output").resolve().is_relative_to(run.resolve()):
         raise UsageError("--output", str(target), "lies in the run directory, which belongs to the training alone")
     return output_file.check_target(target, force=force, folder=folder)
 

@@ -300,5 +300,5 @@ def _write_end_state(path: Path, report: Report, outcome: RunOutcome, *, quiet: 
         report.log(f"cnn-explorer: run {path.name}: {outcome.state}: {outcome.error}")
     if outcome.state == "stopped":
         report.log(f"stopped; 'cnn-explorer runs resume {path.name}' goes on")
-    if lost or not written:
+    if (lost or not written) and not report.is_gone():
         report.log(f"the disk did not take everything: {lost} records are lost, the end state is {outcome.state}")

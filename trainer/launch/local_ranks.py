@@ -111,6 +111,7 @@ def _environment(threads: int) -> Iterator[None]:
     """Set the variables that the ranks' libraries read; Python looks for modules where this process does."""
     here = os.getcwd() in sys.path or "" in sys.path
     wanted = {"OMP_NUM_THREADS": str(threads), "PYTHONFAULTHANDLER": "1"} | ({} if here else {"PYTHONSAFEPATH": "1"})
+    wanted |= process_group.quiet()
     before = {key: os.environ.get(key) for key in wanted}
     os.environ.update(wanted)
     try:
@@ -138,6 +139,8 @@ def _ask_to_stop(path: Path, asked: set[int]) -> set[int]:
 
 def resolve_end(path: Path, lock: RunLock, error: str, signals: StopSignals, log: Log) -> int:
     """Write the end that a process could not write, with the ``error`` that it could not know; returns the exit code."""
+    if not path.is_dir():  # the first rank noticed that, and told it
+        return 1
     with RunWriter.open(path, lock) as writer:
         status = writer.current_status()
         state = status.get("state")
@@ -168,6 +171,6 @@ def _why(failure: BaseException | None, devices: Sequence[str]) -> str:
     how = f"exit code {found.exitcode}"
     if found.exitcode < 0:
         how = signal.Signals(-found.exitcode).name
-    hint = "; the system does that when main memory runs out" if how == "SIGKILL" else ""
+    hint = "; somebody did that, or the system, as it does when main memory runs out" if how == "SIGKILL" else ""
     where = devices[rank] if rank < len(devices) else "?"
     return f"the process of rank {rank} ({where}) was ended by {how}{hint}"

@@ -71,6 +71,16 @@ class Checkpointer:
         self._report.event("checkpoint", what, step)
         return True
 
+    def log_missing(self, epochs: int) -> None:
+        """Say which of the checkpoints that were to be kept are not there, after ``epochs`` of training."""
+        wanted = range(max(1, epochs - self._policy.keep + 1), epochs + 1) if self._policy.keep else ()
+        there = {number for number, _ in self.paths.kept()}
+        if missing := [str(number) for number in wanted if number not in there]:
+            which = (
+                f"that of epoch {missing[0]} is" if len(missing) == 1 else f"those of epochs {', '.join(missing)} are"
+            )
+            self._report.log(f"of the {len(wanted)} checkpoints to be kept, {which} missing")
+
     def _log_failure(self, error: OSError, step: int) -> None:
         reason = error.strerror or str(error)
         if not self.trouble:
@@ -104,6 +114,9 @@ class NullCheckpointer(Checkpointer):
     def save(self, state: Callable[[], dict], step: int, epoch: int | None = None) -> bool:
         """Leave it to rank 0."""
         return True
+
+    def log_missing(self, epochs: int) -> None:
+        """Leave it to rank 0."""
 
     def best(self, device: torch.device) -> dict | None:
         """Return None: the weights come from rank 0."""

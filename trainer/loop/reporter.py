@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 
 from ..common.progress import ProgressReporter
 from ..runs import requests
-from ..runs.run_writer import RunWriteError, RunWriter
+from ..runs.run_writer import RunGone, RunWriteError, RunWriter
 from ..runs.tail import NewestMetrics
 
 BACKLOG = 100_000
@@ -52,7 +53,7 @@ class Report:
         self._begun = time.monotonic()
 
     def record(self, record: dict) -> None:
-        """Append to metrics.jsonl."""
+        """Append to metrics.jsonl. RunGone where there is no run directory any more."""
         once = _once(record)
         if once and once in self._known:
             return
@@ -72,8 +73,21 @@ class Report:
 
     def end(self) -> int:
         """Try once more to write what waits; returns the number of records that are lost."""
-        self._flush()
+        with contextlib.suppress(RunGone):
+            self._flush()
         return len(self._waiting)
+
+    def is_gone(self) -> bool:
+        """Return whether there is no run directory any more."""
+        try:
+            self.check_place()
+        except RunGone:
+            return True
+        return False
+
+    def check_place(self) -> None:
+        """Raise RunGone where there is no run directory any more."""
+        self._writer.check_place()
 
     def event(self, name: str, detail: str, step: int) -> None:
         """Append an event record."""

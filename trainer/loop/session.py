@@ -163,6 +163,7 @@ def load_data(config: RunConfig, log: Callable[[str], None]) -> DataSet:
         image_size=wanted.size if wanted.name.startswith("folder:") else None,
         validation=wanted.held_out,
         seed=config.seed,
+        classes=wanted.classes,
         log=log,
     )
     for part in ("train", "validation", "test"):

@@ -123,6 +123,7 @@ class Trainer:
                 else:
                     self._train_epoch()
             self._insist_on_checkpoint()
+            self._checkpointer.log_missing(self.evaluated)
         except Stopped:
             if not self._checkpointer.save(self.state, self.step):
                 self._report.log(f"what was trained since the last checkpoint is lost: {self._checkpointer.trouble}")
@@ -144,6 +145,7 @@ class Trainer:
                 raise WorkError(
                     f"the weights could not be written: {self._checkpointer.trouble}; make room, and resume the run"
                 )
+            self._report.check_place()
             self._report.status(phase="waiting for the disk")
             time.sleep(RETRY_S)
             self._checkpointer.save(self.state, self.step)

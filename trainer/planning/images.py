@@ -8,6 +8,7 @@ from ..config.run_config import DataConfig
 from ..data import dataset_info, datasets
 from ..data.dataset_info import DataInfo
 from ..data.datasets import DataSet
+from ..data.image_folder import PLAN_BYTES
 from .asked import Asked
 from .fitted_network import SMALL_IMAGES
 from .networks import PlannedNetwork
@@ -32,6 +33,7 @@ def load(asked: Asked, info: DataInfo, log: Log) -> DataSet:
         image_size=info.size,
         validation=asked.held_out,
         seed=asked.seed,
+        most_bytes=PLAN_BYTES if asked.request.run.plan else None,
         log=log,
     )
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..common.json_safe import short
+from ..common.text_safe import clean
 from ..config import engine_config
 from ..config.lr_schedule import curve
 from ..config.recipe import renamed, stored
+from ..data.dataset_info import FOLDER
+from ..data.datasets import DataSet
+from ..data.split import counts_of
 from .engine_choice import DEFAULT
 from .estimate import Estimate, Forecast
 from .planner import Plan, summary
 
+CLASSES_TOLD = 20
 CURVE_POINTS = 120
 CURVE_HEIGHT = 9
 CURVE_WIDTH = 72
@@ -26,6 +31,8 @@ def as_dict(plan: Plan, forecast: Forecast) -> dict[str, object]:
     return {
         "network": values["network"],
         "data": values["data"],
+        "images_per_class": class_counts(plan.data),
+        "skipped": list(plan.data.skipped) if plan.data.decoded else None,
         "recipe": values["recipe"],
         "origins": {"recipe": stored(plan.origins), "engine": dict(plan.choice.origins)},
         "lr_curve": lr_curve(plan),
@@ -36,6 +43,22 @@ def as_dict(plan: Plan, forecast: Forecast) -> dict[str, object]:
         "remarks": list(plan.remarks),
         "warnings": list(forecast.warnings),
     }
+
+
+def class_counts(data: DataSet) -> dict[str, list[int]]:
+    """Return how many images of each class a split has, in the order of the classes."""
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {name: counts_of(split.labels.tolist(), len(data.classes)) for name, split in splits.items()}
+
+
+def class_lines(plan: Plan) -> list[str]:
+    """Return a line with the classes of a person's own images, and how many images of each are trained on."""
+    if not plan.config.data.name.startswith(FOLDER):
+        return []
+    counts = class_counts(plan.data)["train"]
+    told = [f"{clean(name)} {count:,}" for name, count in zip(plan.data.classes, counts, strict=True)]
+    more = f", and {len(told) - CLASSES_TOLD} more" if len(told) > CLASSES_TOLD else ""
+    return [f"{len(told)} classes, with images to train on: {', '.join(told[:CLASSES_TOLD])}{more}"]
 
 
 def _estimate(estimate: Estimate | None) -> dict[str, object] | None:
@@ -60,6 +83,7 @@ def as_lines(plan: Plan, forecast: Forecast) -> list[str]:
     estimate = forecast.estimate
     return [
         summary(plan.config),
+        *class_lines(plan),
         "",
         *_table(renamed(plan.config.recipe.to_dict()), plan.origins),
         "",

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import UsageError, WorkError
 from ..common.files import read_bytes, replace_file
 from ..common.json_safe import encode_json
-from ..common.text_safe import clean
+from ..common.text_safe import clean, has_hidden
 
 NEWEST = "last"
 """Names the newest run in every command, so it is no tag."""
@@ -56,11 +56,12 @@ def add_tags(path: Path, tags: Iterable[str]) -> Notes:
 def remove_tags(path: Path, tags: Iterable[str]) -> Notes:
     """Take ``tags`` from the run; returns what it has now. UsageError for a tag that it does not have."""
     kept, gone = read_notes(path), [clean(tag.strip()) for tag in tags]
+    shown = [clean(tag) for tag in kept.tags]  # a tag is named as it is shown
     for tag in gone:
-        if tag not in kept.tags:
-            has = f"it has {', '.join(kept.tags)}" if kept.tags else "it has none"
+        if tag not in shown:
+            has = f"it has {', '.join(shown)}" if shown else "it has none"
             raise UsageError("tag", tag, clean(f"is no tag of {path.name}; {has}"))
-    changed = Notes(tuple(tag for tag in kept.tags if tag not in gone), kept.remark)
+    changed = Notes(tuple(tag for tag in kept.tags if clean(tag) not in gone), kept.remark)
     write_notes(path, changed)
     return changed
 
@@ -76,11 +77,14 @@ def set_remark(path: Path, text: str) -> Notes:
 
 
 def check_tag(tag: str) -> str:
-    """Return ``tag`` without blanks around it. UsageError where it is empty, too long, or has a comma or line break.
+    """Return ``tag`` without blanks around it. UsageError where it is empty, too long, or has a comma, a line break or
+    a character that nobody sees.
 
     ``last`` is refused as well: it names the newest run, so that it could never name the run that has the tag.
     """
     plain = clean(tag.strip())
+    if has_hidden(tag):
+        raise UsageError("tag", plain[:LONGEST_TAG], "has a character that nobody sees; leave it out")
     if not plain or len(plain) > LONGEST_TAG or "," in plain or "\n" in plain:
         raise UsageError("tag", tag[:LONGEST_TAG], f"must have 1 to {LONGEST_TAG} characters and no comma")
     if plain == NEWEST:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...errors import UsageError
+from ..common.text_safe import clean
 from .annotations import NEWEST, check_tag, read_notes
 
 LONGEST = 128
@@ -134,7 +135,7 @@ def resolve(runs: Path, text: str) -> Path:
     fitting = with_the_part(text, names)
     if len(fitting) > 1:
         raise UsageError("run", text, f"fits {len(fitting)} runs: {some(fitting)}; give more of the id")
-    tagged = [name for name in names if text in read_notes(runs / name).tags]
+    tagged = [name for name in names if text in map(clean, read_notes(runs / name).tags)]  # as they are shown
     if fitting and set(tagged) - set(fitting):
         raise UsageError("run", text, f"is a part of the id of {fitting[0]} and a tag of {some(tagged)}; give an id")
     if len(tagged) > 1:

@@ -18,6 +18,9 @@ class NullRunWriter(RunWriter):
     def record(self, record: dict) -> None:
         """Drop a record."""
 
+    def check_place(self) -> None:
+        """Do nothing: rank 0 notices."""
+
     def status(self, **changes: object) -> None:
         """Drop a state."""
 

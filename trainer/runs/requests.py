@@ -90,9 +90,22 @@ def forget_requests(path: Path) -> None:
     """Take back what a run was asked before: it is to go on. Raises WorkError where the folder cannot be written."""
     try:
         for what in (STOP, FINISH):
-            (_folder(path) / what).unlink(missing_ok=True)
+            _take_away(_folder(path) / what)
     except OSError as error:
         raise WorkError(f"run {path.name}: {path / 'control'} cannot be written: {error.strerror}") from None
+
+
+def _take_away(request: Path) -> None:
+    """Remove a request; somebody may have left a folder of that name. OSError where there is something in it."""
+    try:
+        request.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):  # the second is macOS's word for a folder
+        if not request.is_dir():
+            raise
+        try:
+            request.rmdir()
+        except OSError as error:
+            raise OSError(error.errno, f"{request.name} is a folder and is not empty; remove it") from None
 
 
 def _folder(path: Path) -> Path:

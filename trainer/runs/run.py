@@ -89,12 +89,15 @@ class RunSnapshot:
 
     @property
     def epoch(self) -> int | None:
-        """The epoch that runs or ran last: from ``epoch`` of the status, else its phase, else its progress."""
+        """The epoch that runs, or the last whole one: from ``epoch`` of the status, else its phase, else its progress.
+
+        The phase of a run that was killed still says which epoch ran; a run that was stopped at the same step has none.
+        """
         given = number(self.status.get("epoch"))
         if given is not None:
             return math.floor(given)
         found = _PHASE.search(self.phase)
-        if found:
+        if found and (self.live or self.progress is None):
             return int(found[1])
         if self.epochs is None:
             return None

@@ -6,6 +6,7 @@ files stay whole, and the caller can go on and try again with the next record.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -25,8 +26,8 @@ from .ids import check_id
 from .lock import RunLock
 from .states import ENDED
 
-__all__ = ["CheckpointPaths", "DiskFull", "Notes", "RunWriteError", "RunWriter", "checkpoint_paths", "read_config"]
-__all__ += ["read_notes", "timestamp", "write_notes"]
+__all__ = ["CheckpointPaths", "DiskFull", "Notes", "RunGone", "RunWriteError", "RunWriter", "checkpoint_paths"]
+__all__ += ["read_config", "read_notes", "timestamp", "write_notes"]
 
 SCHEMA = 1
 LARGEST_JSON = 16 << 20
@@ -96,6 +97,10 @@ def read_config(path: Path) -> dict:
     return config
 
 
+class RunGone(WorkError):
+    """The run directory was removed or renamed, or its disk is no longer there: nobody would find what is trained."""
+
+
 class RunWriter:
     """The one writer of a run directory; ``lock`` is held by the caller and stays held after :meth:`close`."""
 
@@ -105,6 +110,7 @@ class RunWriter:
         self.config = config
         self.checkpoints = checkpoint_paths(path)
         self._status = status
+        self._place = _place_of(path)
         self._guard = threading.Lock()
         self._torn = False
         self._metrics = _append(path / "metrics.jsonl")
@@ -157,7 +163,9 @@ class RunWriter:
         """Append one record to metrics.jsonl with a single write; numbers of numpy and torch are taken as they come.
 
         Raises DiskFull or RunWriteError; the file is then as it was, or ends in a torn line that the next record closes off.
+        Raises RunGone.
         """
+        self.check_place()
         line = encode_record(record) + b"\n"
         if self._torn:
             line = b"\n" + line
@@ -169,6 +177,16 @@ class RunWriter:
             self._take_back(written)
             raise DiskFull(f"run {self.path.name}: no room left for metrics.jsonl")
         self._torn = False
+
+    def check_place(self) -> None:
+        """Raise RunGone where the directory is no longer at its place.
+
+        Files that are open could be written to for ever. A server that does not answer is no proof of anything.
+        """
+        with contextlib.suppress(OSError):
+            if _place_of(self.path) == self._place:
+                return
+            raise RunGone(f"its directory is gone from {self.path}: it was removed or renamed, or its disk is away")
 
     def _take_back(self, written: int) -> None:
         """Cut off the part of a record that a full disk took, so that readers never see it."""
@@ -194,7 +212,10 @@ class RunWriter:
             data = encode_json(updated)
             ended = updated.get("state") in ENDED
             try:
+                self.check_place()
                 replace_file(self.path / "status.json", data, sync=ended)
+            except RunGone as error:  # another run may be there by now
+                raise RunWriteError(f"run {self.path.name}: {error}") from None
             except OSError as error:
                 if not (ended and error.errno in _FULL):
                     raise _write_error(self.path, error) from None
@@ -296,6 +317,15 @@ def _make_folders(path: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if folder.is_symlink():
             raise OSError(errno.ELOOP, f"{folder.name} is a link, which is not followed")
+
+
+def _place_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a directory from another one of the same name; None where there is none. OSError."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _append(path: Path) -> int:

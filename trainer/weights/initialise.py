@@ -8,6 +8,7 @@ plan says which parameters begin afresh; run.json keeps their names, so that a r
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from ...errors import UsageError, WorkError
 from ...models.anatomy.saved_weights import transplant
 from ...models.catalogue import registry
 from ...models.own import outside
+from ...settings import typed_path
 from ..config.recipe import Recipe
 from ..config.run_config import NetworkConfig
 from ..config.weights_source import FILE, GROWN, TORCHVISION, InitialWeights, WeightsRequest
@@ -95,8 +97,8 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
     """Return the file of weights that a person names: a file, or the best weights (else the last) of a run, also by its
     directory; and its short name.
     """
-    path = Path(value).expanduser().absolute()
-    if path.is_file():
+    path = typed_path(value, flag)
+    if os.path.isfile(path):
         inside = path.parent.name == "checkpoints"
         return path, path.parent.parent.name if inside else path.name
     run = path if "/" in value and ids.is_run(path) else _run_of(flag, value, path, runs)

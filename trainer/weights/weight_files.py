@@ -15,8 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +30,7 @@ from ...models.layers import margin_allowed
 from ...models.own import outside
 from ..batches.batches import InputTransform
 from ..common.json_safe import encode_json
+from ..common.out_of_memory import is_out_of_memory
 from ..config import run_config
 from ..config.run_config import NetworkConfig
 from ..runs.run_writer import checkpoint_paths, read_config
@@ -89,7 +88,9 @@ def _read_torch(path: Path) -> WeightFile:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
-    except (OSError, RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError, KeyError, ValueError) as error:
+    except Exception as error:  # a file that is no archive can make torch raise anything
+        if is_out_of_memory(error):
+            raise
         raise WorkError(f"{path}: cannot be read: {checkpoint.why_unreadable(error)}") from None
     if not isinstance(state, dict):
         raise WorkError(f"{path}: holds {with_article(type(state).__name__)}, not weights by name")
@@ -140,7 +141,8 @@ def export_weights(run: Path, which: str = "best") -> bytes:
 
     weights = read(getattr(checkpoint_paths(run), which))
     config = read_config(run)
-    known = {"network": config.get("network"), "classes": (config.get("data") or {}).get("classes")}
+    data = config.get("data")  # of a run.json that somebody has written to it may be anything
+    known = {"network": config.get("network"), "classes": data.get("classes") if isinstance(data, dict) else None}
     facts = {"schema": SCHEMA, "run": run.name} | known | dict(weights.facts)
     metadata = {"format": "pt", "cnn_explorer": encode_json(facts).decode()}
     # A copy of each: safetensors takes no two names for the same memory and nothing that is not contiguous.

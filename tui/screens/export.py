@@ -9,7 +9,8 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
-from ...errors import WorkError
+from ...errors import UsageError, WorkError
+from ...settings import typed_path
 from ..core import screen_export
 from ..core.screen_export import Export
 from ..widgets.rows import Column, Row, RowList
@@ -59,7 +60,12 @@ class ExportScreen(Dialog[str]):
 
     def action_submit(self) -> None:
         suffix = self.query_one(RowList).key
-        self._write(suffix, Path(self.query_one("#export-folder", Input).value).expanduser())
+        try:
+            folder = typed_path(self.query_one("#export-folder", Input).value, "folder")
+        except UsageError as error:
+            self._ended("", str(error))
+        else:
+            self._write(suffix, folder)
 
     @work(thread=True, exclusive=True, group="export", exit_on_error=False, description="writes a file")
     def _write(self, suffix: str, folder: Path) -> None:

@@ -1,0 +1,166 @@
+"""What is told of a folder of images before anything is trained, and what decoding leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cnn_explorer.trainer.data import datasets, image_file, image_folder
+from PIL import Image
+from support.patience import PATIENCE_S
+from support.training import call
+
+QUICK = ("--threads", "1", "--no-calibrate", "--device", "cpu")
+
+
+def grey16(path: Path, low: int, high: int) -> None:
+    """A 16-bit image whose values rise from ``low`` to ``high``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.linspace(low, high, 256).reshape(16, 16).astype(np.uint16)).save(path)
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """12 cats and 3 dogs to train on, 2 of each to test on."""
+    for part, label, number in (("train", "cat", 12), ("train", "dog", 3), ("test", "cat", 2), ("test", "dog", 2)):
+        for image in range(number):
+            path = tmp_path / "pets" / part / label / f"{image}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 9), (image, 50, 99)).save(path)
+    return tmp_path / "pets"
+
+
+def load(root: Path, cache: Path, **options: Any) -> tuple[datasets.DataSet, list[str]]:
+    said: list[str] = []
+    return datasets.load(f"folder:{root}", cache, cache, image_size=8, log=said.append, **options), said
+
+
+def test_classes_and_their_counts_stand_in_the_plan_and_before_a_run(
+    home: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "2 classes, with images to train on: cat 11, dog 3"  # a cat is held out for validation
+    words = ("train", "tiny", "--dataset", f"folder:{pets}", "--epochs", "1", "--batch-size", "2", *QUICK)
+    assert call(monkeypatch, *words, "--validation", "1", "--plan") == 0
+    assert line in capsys.readouterr().out.splitlines()
+    assert call(monkeypatch, *words, "--validation", "1") == 0
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_of_many_classes_the_first_are_named_in_the_order_of_numbers(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in range(1, 23):
+        for image in range(3):
+            path = tmp_path / "many" / str(label) / f"{image}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (9, 9), (label, image, 99)).save(path)
+    words = ("train", "tiny", "--dataset", f"folder:{tmp_path / 'many'}", "--validation", "0", "--batch-size", "4")
+    assert call(monkeypatch, *words, *QUICK, "--plan") == 0
+    told = "22 classes, with images to train on: " + ", ".join(f"{label} 2" for label in range(1, 21)) + ", and 2 more"
+    assert told in capsys.readouterr().out.splitlines()
+
+
+def test_the_json_of_a_plan_has_all_counts_and_all_files_that_cannot_be_read(
+    home: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(7):
+        (pets / f"train/dog/broken{number}.jpg").write_text("no image")
+    words = ("train", "tiny", "--dataset", f"folder:{pets}", "--validation", "0", "--batch-size", "2", *QUICK)
+    assert call(monkeypatch, *words, "--plan", "--json") == 0
+    shown = capsys.readouterr()
+    plan = json.loads(shown.out)
+    assert plan["images_per_class"] == {"train": [12, 3], "validation": [0, 0], "test": [2, 2]}
+    assert plan["skipped"] == [f"train/dog/broken{n}.jpg (not an image that Pillow knows)" for n in range(7)]
+    assert "7 files could not be read and were skipped" in shown.err and "--plan --json` names them all" in shown.err
+
+
+def test_a_plan_opens_no_image_of_a_set_that_is_very_large(
+    home: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pets / "train/dog/broken.jpg").write_text("no image")
+    words = ("train", "tiny", "--dataset", f"folder:{pets}", "--epochs", "1", "--batch-size", "2", *QUICK)
+    monkeypatch.setattr("cnn_explorer.trainer.planning.images.PLAN_BYTES", 20 * 3 * 32**2 - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(image_folder, "read_with_levels", None)
+        assert call(monkeypatch, *words, "--validation", "0", "--plan", "--json") == 0
+    shown = capsys.readouterr()
+    plan = json.loads(shown.out)
+    assert plan["images_per_class"]["train"] == [12, 4] and plan["skipped"] is None
+    assert "20 images are not decoded for a plan: their numbers are those of the files" in shown.err
+    assert not list((home / "cache").glob("**/*"))
+    assert call(monkeypatch, *words, "--validation", "0") == 0, "a training opens them"
+    capsys.readouterr()
+    assert call(monkeypatch, *words, "--validation", "0", "--plan", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["skipped"]) == 1, "then a plan takes the copy"
+
+
+def test_images_of_16_bits_with_few_levels_are_told_of(tmp_path: Path) -> None:
+    for label in ("ill", "well"):
+        for image in range(6):
+            grey16(tmp_path / "xray" / label / f"{image}.png", 940, 1060)
+    grey16(tmp_path / "xray/ill/wide.png", 0, 65535)
+    Image.new("L", (9, 9), 7).save(tmp_path / "xray/ill/flat.png")
+    for _ in ("decoded", "from the copy"):
+        _, said = load(tmp_path / "xray", tmp_path / "cache")
+        told = "12 of 14 images are 16-bit and keep fewer than 32 of 256 grey levels; "
+        assert told + "stretch such images over 0 to 65,535 first" in said
+
+
+def test_a_photo_of_a_telephone_names_the_package_that_reads_it(
+    pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pets / "train/cat/photo.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    monkeypatch.setattr(image_file, "PLUGIN", "a_plugin_nobody_has")
+    data, _ = load(pets, tmp_path / "cache")
+    assert data.skipped == (
+        "train/cat/photo.HEIC (HEIC needs the package a-plugin-nobody-has: pip install a-plugin-nobody-has)",
+    )
+
+
+def test_the_plugin_is_taken_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "heif_for_tests.py").write_text(
+        "registered = []\ndef register_heif_opener():\n    registered.append(1)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(image_file, "PLUGIN", "heif_for_tests")
+    image_file.formats.cache_clear()
+    image_file.formats()
+    image_file.formats.cache_clear()
+    assert sys.modules["heif_for_tests"].registered == [1]
+
+
+def test_what_a_killed_decoder_left_is_removed_by_the_next_that_looks_and_not_while_it_lives(
+    pets: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    script = """
+    import sys, time
+    from pathlib import Path
+    import numpy as np
+    from cnn_explorer.trainer.data.decoded_cache import Writer
+    with Writer(Path(sys.argv[1]) / "another.images", print) as writer:
+        writer.add("train.images", np.zeros((100, 3, 8, 8), np.uint8))
+        print("ready", flush=True)
+        time.sleep(3600)
+    """
+    words = [sys.executable, "-c", textwrap.dedent(script), str(cache)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as decoder:
+        assert decoder.stdout is not None and decoder.stdout.readline() == "ready\n"
+        (left,) = cache.glob(".*.tmp")
+        long_ago = time.time() - 7200
+        os.utime(left, (long_ago, long_ago))
+        load(pets, cache)
+        assert left.exists(), "it is slow, but alive"
+        decoder.send_signal(signal.SIGKILL)
+        decoder.wait(PATIENCE_S)
+    load(pets, cache)
+    assert not left.exists(), "although the copy that was asked for is there"

@@ -1,0 +1,214 @@
+"""What the folders of one's own images are, splits or classes: told from their names and what folders they hold.
+
+No file is opened. Splits may be called `train` and `test`, `training_set` and `test_set`, `seg_train` and `seg_test`,
+`train` and `dev`. Folders under other names that hold the same class folders are neither guessed to be splits nor taken
+for classes: a person says which. A folder that holds nothing but another one is looked into.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from ...errors import UsageError
+
+CLASSES = "classes:"
+"""Before a path: every folder in it is a class, whatever it is called and holds."""
+
+PART_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""What a split is called, whatever stands beside it."""
+
+WORDS = {word: part for part, words in PART_NAMES.items() for word in words}
+WORDS |= {"dev": "validation", "eval": "test", "evaluation": "test", "holdout": "test", "heldout": "test"}
+"""Words in the names of splits: `Test-Set`, `seg_train`, `dev`."""
+
+FILLERS = ("dataset", "set", "data", "images", "image", "imgs", "img", "pictures", "photos", "split", "folder")
+"""Words beside them that say nothing."""
+
+_SUFFIXES = """.apng .avif .bmp .cur .dds .dib .fits .gif .heic .heif .icns .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .jpx
+.mpo .msp .pbm .pcx .pgm .png .pnm .ppm .psd .qoi .ras .rgb .sgi .svg .tga .tif .tiff .webp .xbm .xpm"""
+
+SUFFIXES = frozenset(_SUFFIXES.split())
+"""Files of these names are taken for images, and files without a suffix; those that cannot be read are reported."""
+
+MOST_COMPARED = 100
+ALIKE = 2
+"""So many class folders have to be the same for two folders to look like splits of one set, and half of the fewer."""
+
+
+def shown(name: str) -> str:
+    """Return ``name`` as it may be printed and stored: bytes that are no UTF-8 and control characters are escaped."""
+    readable = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in readable)
+
+
+def natural(name: str) -> tuple:
+    """Return a key by which names are sorted as people do: 2 before 10, a2 before a10."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part), name
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The folders below ``root``, which a person wrote as ``text``; paths are below the root, "" is the root itself."""
+
+    root: Path
+    text: str
+
+    def wrong(self, hint: str) -> NoReturn:
+        """Raise the UsageError for this folder."""
+        raise UsageError("dataset", f"folder:{self.text}", hint)
+
+    def inside(self, path: str) -> list[str]:
+        """Return the paths of the visible folders in a folder, sorted. UsageError."""
+        folder = self.root / path
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries if is_visible(entry.name) and entry.is_dir())
+        except FileNotFoundError:
+            self.wrong(f"does not exist ({shown(str(folder))})")
+        except NotADirectoryError:
+            self.wrong("is a file, not a folder")
+        except (OSError, ValueError) as error:
+            self.wrong(f"cannot be read: {error}")
+        return [f"{path}/{name}" if path else name for name in names]
+
+    def holds_images(self, path: str) -> bool:
+        """Return whether an image lies in a folder itself, by its name."""
+        try:
+            return any(os.path.splitext(name)[1].lower() in SUFFIXES for name in os.listdir(self.root / path))
+        except OSError:
+            return False
+
+
+def is_visible(name: str) -> bool:
+    """Return whether a file or folder counts; those of macOS and hidden ones do not."""
+    return not name.startswith(".") and name != "__MACOSX"
+
+
+@dataclass
+class Layout:
+    """The class folders of each part, or those of all images where there are no parts. ``folders`` are the parts' own."""
+
+    folders: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def find_layout(tree: Tree, *, all_classes: bool = False, as_before: bool = False) -> Layout:
+    """Return what the folders are. UsageError where they could be splits as well as classes.
+
+    ``all_classes``: a person has said that they are classes. ``as_before``: as version 0.1.0 read them, which knew the
+    splits by their exact names, looked into nothing and doubted nothing.
+    """
+    found = Layout()
+    top = "" if all_classes or as_before else _unwrapped(tree, "")
+    if top:
+        found.remarks.append(f"the images lie in {shown(top)}")
+    folders = tree.inside(top)
+    parts = {} if all_classes else _by_exact_names(tree, folders)
+    if not parts and not (all_classes or as_before):
+        parts = _by_words(folders)
+        if not parts:
+            _check_not_alike(tree, folders)
+    if not parts:
+        found.classes = folders
+        return found
+    for folder in folders:
+        if folder not in parts.values():
+            found.remarks.append(f"the folder {shown(folder)} is none of train, validation and test and was left out")
+    if "test" not in parts and "validation" in parts:
+        parts["test"] = parts.pop("validation")
+        found.remarks.append(f"there is no test split: {shown(parts['test'])} is taken for it")
+    found.folders = parts if as_before else {part: _unwrapped(tree, folder) for part, folder in parts.items()}
+    found.parts = {part: tree.inside(folder) for part, folder in found.folders.items()}
+    if len(parts) > 1 and not found.parts["train"]:
+        where = found.folders["train"]
+        tree.wrong(f"has no class folders in {shown(where)}; put the images of each class into a folder of its own")
+    return found
+
+
+def _unwrapped(tree: Tree, path: str) -> str:
+    """Return the folder that lies in a folder alone, and so on; a training split and a class are not looked into."""
+    while True:
+        inside = tree.inside(path)
+        if len(inside) != 1 or tree.holds_images(path) or _name(inside[0]).lower() in PART_NAMES["train"]:
+            return path
+        if tree.holds_images(inside[0]) or not tree.inside(inside[0]):
+            return path
+        path = inside[0]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _by_exact_names(tree: Tree, folders: Sequence[str]) -> dict[str, str]:
+    """Return the folder of each part by the usual names; empty where the folders may be classes."""
+    parts: dict[str, str] = {}
+    for part, known in PART_NAMES.items():
+        for folder in folders:
+            if _name(folder).lower() in known:
+                parts.setdefault(part, folder)
+    if len(parts) < 2:
+        # A lone train/ with folders in it is a part; "train" among other folders may as well be a class.
+        alone = list(parts) == ["train"] and len(folders) == 1
+        return parts if alone and tree.inside(parts["train"]) else {}
+    if "train" not in parts:
+        tree.wrong(f"has {' and '.join(sorted(map(shown, parts.values())))} but no train")
+    return parts
+
+
+def _by_words(folders: Iterable[str]) -> dict[str, str]:
+    """Return the folder of each part by a word in its name, where the names are otherwise alike; else empty."""
+    groups: dict[tuple[str, ...], dict[str, str]] = {}
+    for folder in folders:
+        part, rest = _reading(_name(folder))
+        if part:
+            groups.setdefault(rest, {}).setdefault(part, folder)
+    fitting = [parts for parts in groups.values() if "train" in parts and len(parts) > 1]
+    return fitting[0] if len(fitting) == 1 else {}
+
+
+def _reading(name: str) -> tuple[str, tuple[str, ...]]:
+    """Return which part a name means, "" for none or several, and the other words in it: seg_train is train and seg."""
+    words = re.findall(r"[a-z]+|\d+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    found = [part for word in words if (part := _part_of(word))]
+    rest = tuple(word for word in words if not _part_of(word) and word not in FILLERS)
+    return (found[0], rest) if len(found) == 1 else ("", rest)
+
+
+def _part_of(word: str) -> str:
+    """Return the part that a word means, ``testset`` as well as ``test``; "" for none."""
+    endings = (word.removesuffix(filler) for filler in FILLERS)
+    return WORDS.get(word) or next((WORDS[ending] for ending in endings if ending in WORDS), "")
+
+
+def _check_not_alike(tree: Tree, folders: Sequence[str]) -> None:
+    """Raise UsageError where two folders hold the same folders: these may be the classes, or parts of a class."""
+    some = sorted(folders, key=natural)[:MOST_COMPARED]
+    inside = {folder: {_name(path) for path in tree.inside(folder)} for folder in some}
+    compared = [folder for folder, names in inside.items() if len(names) >= ALIKE]
+    for number, first in enumerate(compared):
+        for second in compared[number + 1 :]:
+            both = inside[first] & inside[second]
+            if len(both) >= ALIKE and 2 * len(both) >= min(len(inside[first]), len(inside[second])):
+                _refuse(tree, first, second, sorted(both, key=natural))
+
+
+def _refuse(tree: Tree, first: str, second: str, both: Sequence[str]) -> NoReturn:
+    names = ", ".join(map(shown, both[:3])) + (", …" if len(both) > 3 else "")
+    one, other = shown(first), shown(second)
+    tree.wrong(
+        f"is not clear: {one} and {other} both hold {names}. If these are the classes, rename {one} and {other} to train "
+        f"and test; if {one} and {other} are the classes, write folder:{CLASSES}{shown(tree.text)}"
+    )
