@@ -15,7 +15,7 @@ BOUND_REACHED = 0.01
 ABOVE_CHANCE, FAR, FEWEST_LIVE = 0.3, 0.25, 4
 LUCK, MOST_LUCK, LUCK_UNKNOWN = 3, 0.1, 0.03
 SHORT, FITTED = 0.4, 0.9
-SWALLOWED, UNFOUND = 0.9, 0.3
+SWALLOWED, UNFOUND, HALF_WAY = 0.9, 0.3, 0.5
 EVEN = 0.1
 FULL, EMPTY = 0.99, 0.01
 SETTLED, SETTLED_BY = 3, 0.02
@@ -113,7 +113,7 @@ def one_class(summary: CurveSummary) -> Finding | None:
     uneven = largest >= chance + ABOVE_CHANCE * (1 - chance)
     if (
         uneven
-        and macro <= chance + UNFOUND * (1 - chance)
+        and macro <= chance + HALF_WAY * (1 - chance)
         and accuracy <= largest + 2 * standard_error(largest, summary.images)
     ):
         text = (

@@ -108,7 +108,8 @@ def evaluate(
         losses.append(torch.zeros((), device=device))
         facts.append(torch.zeros(3, device=device))
     sums = torch.cat([torch.stack(losses).sum()[None], torch.stack(facts).sum(0)])
-    return _summary(*group.sum(sums).tolist(), group.sum(confusion).tolist())
+    loss, squares, no_probabilities, outside = group.sum(sums).tolist()
+    return _summary(loss, squares, no_probabilities, outside, group.sum(confusion).tolist())
 
 
 def _facts(scores: Tensor, targets: Tensor) -> Tensor:

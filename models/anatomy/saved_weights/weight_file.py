@@ -105,11 +105,10 @@ def describe(path: Path) -> DescribedFile:
     facts = {name: value for name, value in _facts(contents).items() if name not in table.tensors}
     looked_at = contents.size <= MOST_LOOKED_AT
     tensors = weight_tables.unwrapped(table.tensors)
-    prefix = _taken_off(table.tensors, tensors)
     fits = weight_fit.fits(tensors)
-    if fits and fits[0].is_found:
-        prefix += fits[0].prefix
-    torchvision = "" if fits and fits[0].is_found else weight_pairs.torchvision_with(weight_fit.weights_of(tensors))
+    is_found = bool(fits) and fits[0].is_found
+    prefix = _before_all(table.tensors, tensors, fits[0].prefix if is_found else "")
+    torchvision = "" if is_found else weight_pairs.torchvision_with(weight_fit.weights_of(tensors))
     network = facts.pop("network", None)
     return DescribedFile(
         path,
@@ -138,9 +137,13 @@ def without_names(state: object, found: list[Table]) -> str:
     return f"holds {with_article(what)}{f' with {keys}' if keys else ''}, not weights by name"
 
 
-def _taken_off(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:
-    first, short = next(iter(before), ""), next(iter(after), "")
-    return first.removesuffix(short)
+def _before_all(names: Mapping[str, Tensor], unwrapped: Mapping[str, Tensor], prefix: str) -> str:
+    """Return what stands before the names in a file: wrappers, and the ``prefix`` that is left where they are gone."""
+    for name, short in zip(names, unwrapped, strict=True):
+        rest = short.removeprefix(prefix)
+        if short.startswith(prefix) and name.endswith(rest):
+            return name.removesuffix(rest)
+    return ""
 
 
 def _merged(found: list[Table]) -> list[Table]:
