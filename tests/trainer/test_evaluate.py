@@ -51,13 +51,18 @@ def test_outputs_that_are_no_scores_are_noticed() -> None:
     scores, targets = drawn()
     assert evaluated(scores, targets).outputs == ""
     assert evaluated(scores.softmax(1), targets).outputs == PROBABILITIES
-    assert evaluated(scores.softmax(1).bfloat16().float(), targets).outputs == PROBABILITIES
     assert evaluated(scores.sigmoid(), targets).outputs == BOUNDED
     almost = scores.softmax(1)
     almost[11, 0] += 3  # a single image in the last batch
     assert evaluated(almost, targets).outputs == ""
     assert evaluated(scores.log_softmax(1), targets).outputs == ""
     assert "outputs" not in evaluated(scores.softmax(1), targets).figures(own_loss=True)
+
+
+def test_a_dead_network_whose_constants_lie_there_by_chance_is_none_of_them() -> None:
+    targets = drawn()[1]
+    assert evaluated(torch.tensor([[0.51, 0.495, 0.0]]).expand(12, 3), targets).outputs == ""
+    assert evaluated(torch.tensor([[0.9, 0.4, 0.2]]).expand(12, 3), targets).outputs == ""
 
 
 def test_without_images_nothing_is_known() -> None:

@@ -16,8 +16,10 @@ from ..devices.process_group import ALONE, Group
 
 PROBABILITIES, BOUNDED = "probabilities", "0 to 1"
 """Outputs that are ≥ 0 and add up to 1 for every image; those that all lie within 0 … 1. Scores are neither."""
-ROUNDING = 0.01
-"""How far rows of probabilities may be from 1 in half precision."""
+ROUNDING = 1e-4
+"""How far rows of probabilities may be from 1; autocast computes a softmax in single precision."""
+VARIES = 0.05
+"""Variance, summed over the classes, from which on outputs within 0 … 1 are no constants that lie there by chance."""
 
 
 @dataclass(frozen=True)
@@ -106,20 +108,29 @@ def evaluate(
         device = next((weight.device for weight in network.parameters()), None)
         confusion = torch.zeros((num_classes, num_classes), dtype=torch.int64, device=device)
         losses.append(torch.zeros((), device=device))
-        facts.append(torch.zeros(3, device=device))
+        facts.append(torch.zeros(4 + num_classes, device=device))
     sums = torch.cat([torch.stack(losses).sum()[None], torch.stack(facts).sum(0)])
-    loss, squares, no_probabilities, outside = group.sum(sums).tolist()
-    return _summary(loss, squares, no_probabilities, outside, group.sum(confusion).tolist())
+    return _summary(group.sum(sums).tolist(), group.sum(confusion).tolist())
 
 
 def _facts(scores: Tensor, targets: Tensor) -> Tensor:
     """Return sums over a batch, on the device: of squared losses, of rows that are no probabilities, of rows that leave
-    0 … 1.
+    0 … 1, of squared scores, and of the scores of each class.
     """
     losses = F.cross_entropy(scores, targets, reduction="none")
     outside = ((scores < 0) | (scores > 1) | ~scores.isfinite()).any(1)
     no_probabilities = outside | ((scores.sum(1) - 1).abs() > ROUNDING)
-    return torch.stack([losses.square().sum(), no_probabilities.sum().float(), outside.sum().float()])
+    single = (losses.square().sum(), no_probabilities.sum().float(), outside.sum().float(), scores.square().sum())
+    return torch.cat([torch.stack(single), scores.sum(0)])
+
+
+def _kind_of_outputs(no_probabilities: float, outside: float, squares: float, sums: list[float], count: int) -> str:
+    if outside or len(sums) < 2:
+        return ""
+    if not no_probabilities:
+        return PROBABILITIES
+    variance = squares / count - sum((total / count) ** 2 for total in sums)
+    return BOUNDED if variance >= VARIES else ""
 
 
 def _confusion(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
@@ -130,9 +141,9 @@ def _confusion(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
     return counts.scatter_add_(0, pairs, torch.ones_like(pairs)).view(num_classes, num_classes)
 
 
-def _summary(
-    loss: float, squares: float, no_probabilities: float, outside: float, confusion: list[list[int]]
-) -> Evaluation:
+def _summary(sums: list[float], confusion: list[list[int]]) -> Evaluation:
+    """Return what the sums over all images say: of the losses, and of what `_facts` adds up."""
+    loss, squares, no_probabilities, outside, squared_scores, *scores = sums
     right = [row[index] for index, row in enumerate(confusion)]
     count = sum(sum(row) for row in confusion)
     per_class = [hits / sum(row) if sum(row) else None for hits, row in zip(right, confusion, strict=True)]
@@ -140,5 +151,5 @@ def _summary(
         return Evaluation(math.nan, math.nan, per_class, confusion, 0)
     variance = max(squares / count - (loss / count) ** 2, 0.0)
     error = math.sqrt(variance / count) if math.isfinite(variance) else math.nan
-    outputs = "" if outside or len(confusion) < 2 else BOUNDED if no_probabilities else PROBABILITIES
+    outputs = _kind_of_outputs(no_probabilities, outside, squared_scores, scores, count)
     return Evaluation(loss / count, sum(right) / count, per_class, confusion, count, error, outputs)

@@ -74,7 +74,13 @@ def check_finite(file: WeightFile, names: Sequence[str], option: str, name: str)
 
 
 def log_use_of_file(
-    source: Source, file: WeightFile, found: Foreign, taken: set[str], classes: tuple[str, ...], log: Log
+    source: Source,
+    file: WeightFile,
+    found: Foreign,
+    taken: set[str],
+    classes: tuple[str, ...],
+    recipe: Recipe,
+    log: Log,
 ) -> None:
     """Tell what was made of the names and of the last layer of a file, and which of its tensors are not used."""
     name = source.name
@@ -83,7 +89,10 @@ def log_use_of_file(
     left_out = [found.names[target] for target in found.names if target not in taken]
     if left_out:
         whose = "of other classes" if file.classes else "of classes that the file does not name"
-        whose = "which --no-keep-head leaves out" if source.keep_head is False else f"{whose}; --keep-head takes it too"
+        if source.keep_head is False:
+            whose = "which --no-keep-head leaves out"
+        elif recipe.freeze == "none":  # else nothing would be left to learn
+            whose += "; --keep-head takes it too"
         log(f"of {name} are not taken: {some(left_out)}: the last layer, {whose}")
     elif source.keep_head and file.classes and file.classes != classes:
         log(f"the last layer of {name} is kept: its classes {some(file.classes)} are taken for {some(classes)}")

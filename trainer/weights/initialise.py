@@ -177,7 +177,7 @@ def _resolve(
         names = [found.names[name] for name in found.names if name in taken] if found else list(source.file.tensors)
         chosen_weights.check_finite(source.file, names, "grow-from" if grown else "init-from", source.name)
     if source.file is not None and found is not None:
-        chosen_weights.log_use_of_file(source, source.file, found, taken, classes, log)
+        chosen_weights.log_use_of_file(source, source.file, found, taken, classes, recipe, log)
     mean, std = source.mean_and_std
     if len(mean) != config.in_channels or len(std) != config.in_channels:
         mean = std = ()
