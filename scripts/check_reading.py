@@ -155,6 +155,8 @@ def train(job: Job, folder: Path) -> dict[str, Any] | None:
     path, lock = planner.create(config, folder / "runs", request.to_argv())
     execute_run(path, lock, log=lambda line: None)
     run = read_run(path)
+    if run.state == "stopped":  # by a signal; the next call trains it anew
+        raise SystemExit(130)
     findings = diagnose_curve(read_curve_summary(run))
     newest = newest_metrics(path)
     return {

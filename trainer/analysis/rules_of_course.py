@@ -30,7 +30,8 @@ def rate_never_fell(summary: CurveSummary) -> Finding | None:
     found, rate, now = accuracies(summary), summary.rate, summary.rate_now
     if not summary.over or not rate or now is None or now < STILL_HIGH * rate or len(found) < FEWEST_WITH_RATE:
         return None
-    if not (summary.complete or summary.schedule == "constant") or _nothing_to_gain(summary, best(found).accuracy):
+    ended = summary.complete or summary.schedule == "constant"
+    if not ended or _nothing_to_gain(summary, best(found).accuracy) or still_improving(summary):
         return None
     text = (
         f"The rate never fell: it was {now:g} at the end, and {rate:g} at its peak. At a high rate the weights keep "
@@ -67,7 +68,8 @@ def still_improving(summary: CurveSummary) -> Finding | None:
     top, third = best(found), max(1, len(found) // 3)
     newest = found[-max(1, len(found) // 10) :]
     before = max(point.accuracy for point in found[:-third])
-    if top not in newest or top.accuracy - before < max(GAIN, 2 * standard_error(top.accuracy, summary.images)):
+    # One standard error, as both are accuracies on the same images.
+    if top not in newest or top.accuracy - before < max(GAIN, standard_error(top.accuracy, summary.images)):
         return None
     of = f" of {summary.epochs}" if summary.epochs else ""
     text = (
