@@ -151,7 +151,7 @@ def _unfound(summary: CurveSummary) -> str:
         if math.isfinite(value) and value <= UNFOUND
     ]
     shown = [f"{_name(summary, index)} {percent(value)}" for value, index in sorted(values)[:MOST_NAMED]]
-    return f"; right are of {', '.join(shown)}" if shown else ""
+    return f"; of {', '.join(shown)} are right" if shown else ""
 
 
 def _name(summary: CurveSummary, index: int | None) -> str:

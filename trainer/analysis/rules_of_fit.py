@@ -32,14 +32,18 @@ def overfitting(summary: CurveSummary) -> Finding | None:
         advice += " The best weights so far are kept: ending the run here loses nothing."
     text = (
         f"Over-fitting: validation loss was lowest at epoch {lowest.epoch:.0f} ({lowest.loss:.3g}) and is {newest.loss:.3g} "
-        f"{'at the end' if summary.over else 'now'}, {share_text(newest.loss / lowest.loss - 1)} higher, while training "
-        f"loss fell from {then.loss:.3g} to {now.loss:.3g}. {advice}"
+        f"{'at the end' if summary.over else 'now'}{_higher(newest.loss, lowest.loss)}, while training loss fell from "
+        f"{then.loss:.3g} to {now.loss:.3g}. {advice}"
     )
     return Finding("Over-fitting", text, OVERFITTING)
 
 
 def _is_worse(summary: CurveSummary, lowest: float, newest: float) -> bool:
     return newest >= WORSE * lowest and newest - lowest >= WORSE_BY
+
+
+def _higher(loss: float, than: float) -> str:
+    return f", {share_text(loss / than - 1)} higher" if than > 0 else ""
 
 
 def gap(summary: CurveSummary) -> Finding | None:
