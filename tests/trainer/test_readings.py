@@ -303,6 +303,9 @@ def test_what_is_advised_depends_on_whether_the_run_is_over() -> None:
 def test_more_epochs_are_advised_with_the_command_and_only_at_the_end() -> None:
     improving = {"held_out": [0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.93, 0.95]}
     assert "More epochs" not in reading(run(**improving, over=False))
+    assert reading(run(held_out=[0.5, 0.6, 0.7, 0.9, 0.95, 0.96, 0.98, 0.99], images=144)).endswith(
+        "gained 3.0 points."
+    )
     assert reading(run(**improving, train_longer="cnn-explorer runs clone x")).endswith(
         "More epochs may gain more (cnn-explorer runs clone x)."
     )
@@ -322,7 +325,7 @@ def test_softmax_in_evaluation_alone_is_told_apart() -> None:
 
 def test_a_class_is_named_and_its_advice_fits_the_shares() -> None:
     uneven = reading(run(accuracy=[0.95] * 8, held_out=[0.95] * 8, answers=ALL_CAT, **two(images=100)))
-    assert "100.0 % of the validation images are taken for cat" in uneven and "dog 0.0 %" in uneven
+    assert "100.0 % of the validation images are taken for cat" in uneven and "0.0 % of dog are right" in uneven
     assert "--class-weights balanced" in uneven and "learning rate" not in uneven
     even = reading(run([2.0] * 8, [0.2] * 8, [0.1] * 8, answers=ONE_OF_TEN))
     assert "learning rate ten times smaller" in even and "--class-weights" not in even

@@ -150,8 +150,8 @@ def _unfound(summary: CurveSummary) -> str:
         for index, value in enumerate(summary.answers.per_class)
         if math.isfinite(value) and value <= UNFOUND
     ]
-    shown = [f"{_name(summary, index)} {percent(value)}" for value, index in sorted(values)[:MOST_NAMED]]
-    return f"; of {', '.join(shown)} are right" if shown else ""
+    shown = [f"{percent(value)} of {_name(summary, index)}" for value, index in sorted(values)[:MOST_NAMED]]
+    return f"; {', '.join(shown)} are right" if shown else ""
 
 
 def _name(summary: CurveSummary, index: int | None) -> str:

@@ -76,11 +76,11 @@ def still_improving(summary: CurveSummary) -> Finding | None:
         f"Still improving: the best validation accuracy, {percent(top.accuracy)}, came at epoch {top.epoch:.0f}{of}, and "
         f"the last {count_text(third, 'evaluation')} gained {100 * (top.accuracy - before):.1f} points."
     )
-    return Finding("Still improving", text + _longer(summary), CURVES)
+    return Finding("Still improving", text + _longer(summary, top.accuracy), CURVES)
 
 
-def _longer(summary: CurveSummary) -> str:
-    if not summary.over:
+def _longer(summary: CurveSummary, accuracy: float) -> str:
+    if not summary.over or _nothing_to_gain(summary, accuracy):
         return ""
     command = f" ({summary.train_longer})" if summary.train_longer else ""
     return f" More epochs may gain more{command}."
