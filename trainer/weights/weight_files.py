@@ -61,7 +61,7 @@ def read(path: Path) -> WeightFile:
     """Return the weights in a file: safetensors, or what torch.save wrote. WorkError where it cannot be read or holds
     none.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # which also takes names that no file can have
         raise WorkError(f"{path}: is not there")
     try:
         contents = weight_reader.read(path)
