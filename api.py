@@ -288,6 +288,7 @@ class TrainOptions(TypedDict, total=False):
     weights: str
     init_from: str | Path | Run
     grow_from: str | Path | Run
+    keep_head: bool
     freeze: str
     backbone_lr: float
     layer_decay: float

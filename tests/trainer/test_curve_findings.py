@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cnn_explorer.cli.runs import runs_app
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.trainer.analysis import curve_findings, curve_summary
+from cnn_explorer.trainer.analysis import curve_findings, curve_summary, finding
 from cnn_explorer.trainer.analysis.curve_findings import diagnose_curve
 from cnn_explorer.trainer.analysis.curve_summary import (
     MOST_PER_CLASS,
@@ -167,10 +167,10 @@ def test_still_improving_and_plateau_exclude_each_other() -> None:
     assert "75.0 %" in words and "epoch 6 of 6" in words and "last 2 evaluations gained 10.0 points" in words
     assert "More epochs" in words
     flat = [*better[:4], (1.0, 0.65), (1.0, 0.6505)]
-    told = summary([1.0] * 6, [0.65] * 6, flat)
+    told = summary([1.0] * 6, [0.82] * 6, flat)
     assert "Plateau" in rules(told) and "Still improving" not in rules(told)
     assert "65.0 % of epoch 4" in text(told, "Plateau")
-    assert "Plateau" not in rules(summary([1.0] * 6, [0.65] * 6, [*better[:4], (1.0, 0.65), (1.0, 0.652)]))
+    assert "Plateau" not in rules(summary([1.0] * 6, [0.82] * 6, [*better[:4], (1.0, 0.65), (1.0, 0.652)]))
     assert "Plateau" not in rules(summary([0.1] * 6, [1.0] * 6, [(0.1, 0.996)] * 6))
 
 
@@ -198,12 +198,14 @@ def test_a_run_without_fault_gets_its_figures() -> None:
 
 def test_every_rule_and_threshold_is_stated_in_the_concept_page() -> None:
     page = (CONCEPTS / "reading-curves.md").read_text(encoding="utf-8")
-    source = Path(curve_findings.__file__).read_text(encoding="utf-8")
+    folder = Path(curve_findings.__file__).parent
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
     stated = re.findall(r"^## (.+)$", page, re.MULTILINE)
     assert set(re.findall(r'Finding\("([^"]+)"', source)) == set(stated)
-    for number in ("0.97", "five points", "1.5 times", "0.1 more", "0.3 more", "10 %", "80 %", "99.5 %", "twenty"):
-        assert number in page
-    for name in (curve_findings.CURVES, curve_findings.RATE, curve_findings.OVERFITTING, curve_findings.VALIDATION):
+    thresholds = ("0.97", "five points", "1.5 times", "0.1 more", "0.3 more", "10 %", "80 %", "99.5 %", "twenty times")
+    for number in (*thresholds, "0.02", "three wrong", "2 points", "25 points", "40 points", "0.01", "fewer than 100"):
+        assert number in " ".join(page.split()), number
+    for name in (finding.CURVES, finding.RATE, finding.OVERFITTING, finding.VALIDATION, finding.IMBALANCE):
         text = (CONCEPTS / f"{name}.md").read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+\.md)", text):
             assert (CONCEPTS / target).is_file(), f"{name} links to {target}"

@@ -1,4 +1,4 @@
 """Summaries and diagnoses of a run's curves, the same for the command line and the app.
 
-May import runs/ and common/. Must not load torch.
+May import config/, runs/ and common/. Must not load torch.
 """

@@ -6,10 +6,13 @@ A million training records become at most a few thousand means; the evaluations 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ..runs.run import RunSnapshot, number, whole
+from ..common.text_safe import clean
+from ..runs import train_longer
+from ..runs.run import RunSnapshot, number, part, whole
 from ..runs.tail import TRAIN, MetricsTail, skim
 
 MOST_POINTS = 2000
@@ -17,15 +20,39 @@ MOST_PER_CLASS = 64
 LARGE = 8 << 20
 """From this size of metrics.jsonl on, the training records are sampled at first and only the newest are read whole."""
 NEAR_END = 1 << 20
+LONGEST_NAME = 30
+MARKS = re.compile(r"[\[\]`*<>\\]")
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Loss and accuracy at a moment of the training; ``epoch`` counts passes made, NaN stands for what is not known."""
+    """Loss and accuracy at a moment of the training; ``epoch`` counts passes made, NaN stands for what is not known.
+
+    ``loss_error`` is the standard error of the loss of an evaluation, NaN where the record does not tell it.
+    """
 
     epoch: float
     loss: float
     accuracy: float
+    loss_error: float = math.nan
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the newest evaluation of the validation split tells beside loss and accuracy.
+
+    ``largest_class`` is the share of the images that are of the most frequent class, ``most_predicted`` the share that
+    is taken for one class, ``taken_for`` the number of that class. ``outputs`` is "probabilities" or "0 to 1" where the
+    network returns such in the place of scores. ``not_a_number``: the loss was NaN or infinite. NaN, None, "" and
+    false where the record tells nothing of it.
+    """
+
+    per_class: tuple[float, ...] = ()
+    largest_class: float = math.nan
+    most_predicted: float = math.nan
+    taken_for: int | None = None
+    outputs: str = ""
+    not_a_number: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,6 +60,7 @@ class CurveSummary:
     """The course of a run. ``train`` are means over equally many records, ``validation`` one point an evaluation.
 
     ``epochs`` and ``rate`` are the recipe's, ``images`` the size of the validation split; None where that is not known.
+    ``rate_now`` is the learning rate of the newest step. ``train_longer`` is the command that goes on from the end.
     """
 
     classes: int
@@ -43,6 +71,18 @@ class CurveSummary:
     validation: tuple[CurvePoint, ...] = ()
     diverged_step: int | None = None
     over: bool = False
+    answers: Answers = Answers()
+    names: tuple[str, ...] = ()
+    optimizer: str = ""
+    schedule: str = ""
+    rate_now: float | None = None
+    ema: float = 0.0
+    train_longer: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run made all the passes of its recipe."""
+        return self.over and self.epochs is not None and self.trained >= self.epochs * (1 - 1e-6)
 
     @property
     def trained(self) -> float:
@@ -84,12 +124,14 @@ class Evaluations:
     """Gathers the evaluations of a run, in the order in which they were written.
 
     ``points`` are those of the validation; ``per_class`` are (epoch, accuracy of each class) of up to MOST_PER_CLASS of
-    them, the first and the newest among them; ``test`` is the record of the test, {} before it.
+    them, the first and the newest among them; ``test`` is the record of the test, {} before it. ``answers`` are those of
+    the newest evaluation.
     """
 
     points: list[CurvePoint] = field(default_factory=list)
     per_class: list[tuple[float, tuple[float, ...]]] = field(default_factory=list)
     test: dict = field(default_factory=dict)
+    answers: Answers = Answers()
 
     def add(self, record: dict) -> None:
         """Take in one more record; those of other kinds are passed over."""
@@ -100,6 +142,7 @@ class Evaluations:
         elif record.get("split") == "validation":
             point = _point(record)
             self.points.append(point)
+            self.answers = _answers(record)
             values = record.get("per_class")
             if isinstance(values, list):
                 self.per_class.append((point.epoch, tuple(map(_or_nan, values))))
@@ -114,6 +157,7 @@ class CurveSummaryBuilder:
     points: list[CurvePoint] = field(default_factory=list)
     evaluations: Evaluations = field(default_factory=Evaluations)
     diverged_step: int | None = None
+    rate_now: float | None = None
     _each: int = 1
     _waiting: list[CurvePoint] = field(default_factory=list)
 
@@ -128,6 +172,7 @@ class CurveSummaryBuilder:
     def _train(self, record: dict) -> None:
         if self.diverged_step is None:
             self.diverged_step = diverged_step(record)
+        self.rate_now = number(record.get("lr"))
         point = _point(record)
         if math.isfinite(point.epoch):
             self._waiting.append(point)
@@ -142,14 +187,18 @@ class CurveSummaryBuilder:
     def summary(self, run: RunSnapshot) -> CurveSummary:
         """Return the summary so far of the run that wrote the records."""
         train = self.points + ([_average(self._waiting)] if self._waiting else [])
-        return curve_summary_of(run, train, self.evaluations, self.diverged_step)
+        return curve_summary_of(run, train, self.evaluations, self.diverged_step, self.rate_now)
 
 
 def curve_summary_of(
-    run: RunSnapshot, train: Sequence[CurvePoint], evaluations: Evaluations, diverged_step: int | None
+    run: RunSnapshot,
+    train: Sequence[CurvePoint],
+    evaluations: Evaluations,
+    diverged_step: int | None,
+    rate_now: float | None = None,
 ) -> CurveSummary:
     """Put together what the records and the configuration of a run say."""
-    data, recipe, network = (_part(run.config, key) for key in ("data", "recipe", "network"))
+    data, recipe, network = (part(run.config, key) for key in ("data", "recipe", "network"))
     return CurveSummary(
         classes=len(run.classes) or whole(network.get("num_classes")) or 0,
         epochs=run.epochs,
@@ -159,6 +208,13 @@ def curve_summary_of(
         validation=tuple(evaluations.points),
         diverged_step=diverged_step if diverged_step is not None else _diverged_by_status(run),
         over=not run.live,
+        answers=evaluations.answers,
+        names=tuple(_name(name) for name in run.classes),
+        optimizer=_word(recipe.get("optimizer")),
+        schedule=_word(recipe.get("schedule")),
+        rate_now=rate_now,
+        ema=number(recipe.get("ema")) or 0.0,
+        train_longer=train_longer.command(run),
     )
 
 
@@ -206,7 +262,29 @@ def _training_before(first: Sequence[dict], records: Sequence[dict]) -> list[dic
 
 
 def _point(record: dict) -> CurvePoint:
-    return CurvePoint(*(_or_nan(record.get(key)) for key in ("epoch", "loss", "accuracy")))
+    return CurvePoint(*(_or_nan(record.get(key)) for key in ("epoch", "loss", "accuracy", "loss_error")))
+
+
+def _answers(record: dict) -> Answers:
+    values, loss = record.get("per_class"), record.get("loss")
+    return Answers(
+        tuple(map(_or_nan, values)) if isinstance(values, list) else (),
+        _or_nan(record.get("largest_class")),
+        _or_nan(record.get("most_predicted")),
+        whole(record.get("most_predicted_class")),
+        _word(record.get("outputs")),
+        isinstance(loss, float) and not math.isfinite(loss),
+    )
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _name(name: str) -> str:
+    """Return the name of a class as a sentence can hold it: in one line, without marks of Markdown, not too long."""
+    shown = MARKS.sub("", clean(name))
+    return shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 1] + "…"
 
 
 def _or_nan(value: object) -> float:
@@ -217,11 +295,6 @@ def _or_nan(value: object) -> float:
 def _average(points: Sequence[CurvePoint]) -> CurvePoint:
     """Return the later epoch with the means of loss and accuracy."""
     return CurvePoint(points[-1].epoch, mean(point.loss for point in points), mean(point.accuracy for point in points))
-
-
-def _part(values: dict, key: str) -> dict:
-    part = values.get(key)
-    return part if isinstance(part, dict) else {}
 
 
 def _diverged_by_status(run: RunSnapshot) -> int | None:

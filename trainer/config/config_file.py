@@ -6,7 +6,7 @@ By hand:
     dataset = "cifar10"
     seed = 1
     stem = "small"            # and image_size, validation
-    pretrained = true         # or weights, init_from, grow_from
+    pretrained = true         # or weights, init_from, grow_from; keep_head
 
     [recipe]
     lr = 0.1
@@ -46,7 +46,7 @@ from .setting import Setting
 Log = Callable[[str], None]
 
 TOP = ("network", "dataset", "seed", "stem", "image_size", "validation", "recipe", "engine", "checkpoints")
-TOP += tuple(weights_source.BY_FLAG)
+TOP += tuple(weights_source.SETTINGS)
 
 
 def read(path: Path | None, log: Log = lambda line: None) -> TrainRequest:

@@ -50,6 +50,13 @@ class WeightsRequest:
         metavar="RUN|FILE",
         rare=True,
     )
+    keep_head: bool | None = setting(
+        None,
+        "Keep the last layer of the weights too; without either, only where its classes are the same.",
+        WEIGHTS,
+        page="transfer-learning",
+        rare=True,
+    )
     digest: str = ""
 
     @property
@@ -73,6 +80,7 @@ class InitialWeights:
     ``kind`` is "torchvision", "file" (loaded by name and shape) or "grown" (as the model file says). ``name`` is that of
     the weights, for people; ``source`` the URL or the file, ``digest`` the file's SHA-256. ``mean`` and ``std`` are what the
     weights expect of images, empty where that is not known. ``newly_initialised`` names the parameters that begin at random.
+    ``keep_head`` is what was asked for of the last layer, None for nothing.
     """
 
     kind: str
@@ -82,6 +90,7 @@ class InitialWeights:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     newly_initialised: tuple[str, ...] = ()
+    keep_head: bool | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return the values as JSON has them."""
@@ -89,6 +98,8 @@ class InitialWeights:
             key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()
         }
         values["fresh"] = values.pop("newly_initialised")  # the key of run.json
+        if self.keep_head is None:  # run.json is as before where nobody asks for it
+            del values["keep_head"]
         return values
 
 
@@ -100,20 +111,31 @@ def from_dict(values: Mapping | None) -> InitialWeights | None:
     if kind not in BY_FLAG.values():
         raise ValueError(f"weights of the kind {kind!r} are unknown")
     mean, std = (tuple(float(value) for value in values.get(key) or ()) for key in ("mean", "std"))
-    return InitialWeights(kind, name, source, digest, mean, std, tuple(map(str, values.get("fresh") or ())))
+    fresh = tuple(map(str, values.get("fresh") or ()))
+    return InitialWeights(kind, name, source, digest, mean, std, fresh, _yes_or_no(values.get("keep_head")))
+
+
+def _yes_or_no(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def asked(values: Mapping[str, object], origin: str = "") -> WeightsRequest:
-    """Return the weights that some of the keys pretrained, weights, init_from and grow_from ask for.
+    """Return the weights that some of the keys pretrained, weights, init_from, grow_from and keep_head ask for.
 
     A key that is missing or None asks for nothing. UsageError where two contradict each other.
     """
     known = {key: SETTINGS[key].check(value, origin) for key in SETTINGS if (value := values.get(key)) is not None}
-    wanted = [key for key, value in known.items() if value is not False]
+    wanted = [key for key, value in known.items() if key in BY_FLAG and value is not False]
     if len({BY_FLAG[key] for key in wanted}) > 1:
         hint = f"contradicts {_name(wanted[-1], origin)}; give one of them"
         raise UsageError(_name(wanted[0], origin), None, hint)
     return WeightsRequest(**known)
+
+
+def check_head(request: WeightsRequest) -> None:
+    """Raise UsageError where a last layer is asked for and there are no weights that have one."""
+    if request.keep_head is not None and request.kind not in (TORCHVISION, FILE):
+        raise UsageError("keep-head", None, "needs weights with a last layer: --init-from or --pretrained")
 
 
 def of_run(pretrained: object) -> WeightsRequest:
@@ -124,10 +146,11 @@ def of_run(pretrained: object) -> WeightsRequest:
     value, digest = pretrained.get("name" if kind == TORCHVISION else "source"), pretrained.get("digest", "")
     if kind not in BY_FLAG.values() or not isinstance(value, str) or not isinstance(digest, str):
         return WeightsRequest()
+    keep_head = _yes_or_no(pretrained.get("keep_head"))
     if kind == TORCHVISION:
-        return WeightsRequest(pretrained=True, weights=value or None, digest=digest)
+        return WeightsRequest(pretrained=True, weights=value or None, keep_head=keep_head, digest=digest)
     if kind == FILE:
-        return WeightsRequest(init_from=value, digest=digest)
+        return WeightsRequest(init_from=value, keep_head=keep_head, digest=digest)
     return WeightsRequest(grow_from=value, digest=digest)
 
 

@@ -27,7 +27,7 @@ from ..config import run_config
 from ..devices import hardware, process_group
 from ..devices.process_group import ALONE, Group
 from ..loop.reporter import Report
-from ..runs import log_file, reader, requests
+from ..runs import log_file, reader, requests, train_longer
 from ..runs.lock import RunLock
 from ..runs.null_writer import NullRunWriter
 from ..runs.run_writer import RunWriter, read_config
@@ -298,6 +298,8 @@ def _write_end_state(path: Path, report: Report, outcome: RunOutcome, *, quiet: 
     lost = report.end()
     if outcome.error and not quiet:
         report.log(f"cnn-explorer: run {path.name}: {outcome.state}: {outcome.error}")
+    if outcome.state == "finished" and (command := train_longer.command(reader.read_run(path))):
+        report.log(f"finished; '{command}' trains it longer")
     if outcome.state == "stopped":
         report.log(f"stopped; 'cnn-explorer runs resume {path.name}' goes on")
     if (lost or not written) and not report.is_gone():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ...errors import UsageError, WorkError
 from ..common import process
-from ..runs import requests
+from ..runs import requests, train_longer
 from ..runs.lock import RunLock
 from ..runs.log_file import open_log
 from ..runs.reader import read_run
@@ -120,7 +120,9 @@ def _check_resumable(run: RunSnapshot, *, locked: bool = False) -> None:
     if not run.config:
         raise UsageError("run", run.id, "cannot be resumed: its run.json is missing or damaged")
     if run.state == "finished":
-        raise UsageError("run", run.id, "cannot be resumed: it is finished")
+        raise UsageError(
+            "run", run.id, f"cannot be resumed: it is finished; '{train_longer.command(run)}' trains it longer"
+        )
     if run.live and not locked:
         where = f" on {run.host}" if run.host and run.host != process.host() else ""
         raise UsageError("run", run.id, f"cannot be resumed: it is {run.state}{where}; stop it first")

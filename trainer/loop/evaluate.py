@@ -1,4 +1,4 @@
-"""How good a network is: loss, accuracy, accuracy per class and confusion counts on one part of a data set."""
+"""How good a network is on one part of a data set: loss, accuracy, accuracy per class, confusion counts, kind of outputs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,58 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..common.json_safe import short
 from ..devices.process_group import ALONE, Group
+
+PROBABILITIES, BOUNDED = "probabilities", "0 to 1"
+"""Outputs that are ≥ 0 and add up to 1 for every image; those that all lie within 0 … 1. Scores are neither."""
+ROUNDING = 1e-4
+"""How far rows of probabilities may be from 1; autocast computes a softmax in single precision."""
+VARIES = 0.05
+"""Variance, summed over the classes, from which on outputs within 0 … 1 are no constants that lie there by chance."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``loss`` is the mean cross-entropy in nats. ``confusion[i][j]`` counts images of class i taken for class j."""
+    """``loss`` is the mean cross-entropy in nats. ``confusion[i][j]`` counts images of class i taken for class j.
+
+    ``loss_error`` is the standard error of the loss, NaN where it is not known. ``outputs`` is PROBABILITIES or BOUNDED
+    where the network returns such in the place of scores, else "".
+    """
 
     loss: float
     accuracy: float
     per_class: list[float | None]
     confusion: list[list[int]]
     count: int
+    loss_error: float = math.nan
+    outputs: str = ""
+
+    @property
+    def largest_class(self) -> float:
+        """The share of the images that are of the most frequent class; NaN without images."""
+        return max(map(sum, self.confusion)) / self.count if self.count else math.nan
+
+    @property
+    def most_predicted(self) -> tuple[int, float]:
+        """The class for which most images are taken, and the share of these images; NaN without images."""
+        taken = [sum(column) for column in zip(*self.confusion, strict=True)]
+        index = max(range(len(taken)), key=lambda column: taken[column])
+        return index, taken[index] / self.count if self.count else math.nan
+
+    def figures(self, *, own_loss: bool) -> dict[str, object]:
+        """Return what a record keeps of it beside loss and accuracy, for those who read the curve.
+
+        With a loss of its own a network may return what it likes, so nothing is said of its outputs.
+        """
+        taken_for, share = self.most_predicted
+        found: dict[str, object] = {
+            "loss_error": short(self.loss_error),
+            "largest_class": short(self.largest_class),
+            "most_predicted": short(share),
+            "most_predicted_class": taken_for,
+        }
+        return found | ({"outputs": self.outputs} if self.outputs and not own_loss else {})
 
 
 def scores_of(outputs: Tensor | tuple) -> Tensor:
@@ -48,6 +88,7 @@ def evaluate(
     training = network.training
     network.eval()
     losses: list[Tensor] = []
+    facts: list[Tensor] = []
     confusion: Tensor | None = None
     try:
         # no_grad instead of inference_mode: a table that a network makes and keeps here must be fit for training.
@@ -58,6 +99,7 @@ def evaluate(
                     if mirrored:
                         scores = (scores + scores_of(network(images.flip(3))).float()) / 2
                 losses.append(F.cross_entropy(scores, targets, reduction="sum"))
+                facts.append(_facts(scores, targets))
                 counts = _confusion(scores.argmax(1), targets, num_classes)
                 confusion = counts if confusion is None else confusion + counts
     finally:
@@ -66,7 +108,29 @@ def evaluate(
         device = next((weight.device for weight in network.parameters()), None)
         confusion = torch.zeros((num_classes, num_classes), dtype=torch.int64, device=device)
         losses.append(torch.zeros((), device=device))
-    return _summary(group.sum(torch.stack(losses).sum()).item(), group.sum(confusion).tolist())
+        facts.append(torch.zeros(4 + num_classes, device=device))
+    sums = torch.cat([torch.stack(losses).sum()[None], torch.stack(facts).sum(0)])
+    return _summary(group.sum(sums).tolist(), group.sum(confusion).tolist())
+
+
+def _facts(scores: Tensor, targets: Tensor) -> Tensor:
+    """Return sums over a batch, on the device: of squared losses, of rows that are no probabilities, of rows that leave
+    0 … 1, of squared scores, and of the scores of each class.
+    """
+    losses = F.cross_entropy(scores, targets, reduction="none")
+    outside = ((scores < 0) | (scores > 1) | ~scores.isfinite()).any(1)
+    no_probabilities = outside | ((scores.sum(1) - 1).abs() > ROUNDING)
+    single = (losses.square().sum(), no_probabilities.sum().float(), outside.sum().float(), scores.square().sum())
+    return torch.cat([torch.stack(single), scores.sum(0)])
+
+
+def _kind_of_outputs(no_probabilities: float, outside: float, squares: float, sums: list[float], count: int) -> str:
+    if outside or len(sums) < 2:
+        return ""
+    if not no_probabilities:
+        return PROBABILITIES
+    variance = squares / count - sum((total / count) ** 2 for total in sums)
+    return BOUNDED if variance >= VARIES else ""
 
 
 def _confusion(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
@@ -77,10 +141,15 @@ def _confusion(predicted: Tensor, targets: Tensor, num_classes: int) -> Tensor:
     return counts.scatter_add_(0, pairs, torch.ones_like(pairs)).view(num_classes, num_classes)
 
 
-def _summary(loss: float, confusion: list[list[int]]) -> Evaluation:
+def _summary(sums: list[float], confusion: list[list[int]]) -> Evaluation:
+    """Return what the sums over all images say: of the losses, and of what `_facts` adds up."""
+    loss, squares, no_probabilities, outside, squared_scores, *scores = sums
     right = [row[index] for index, row in enumerate(confusion)]
     count = sum(sum(row) for row in confusion)
     per_class = [hits / sum(row) if sum(row) else None for hits, row in zip(right, confusion, strict=True)]
     if not count:
         return Evaluation(math.nan, math.nan, per_class, confusion, 0)
-    return Evaluation(loss / count, sum(right) / count, per_class, confusion, count)
+    variance = max(squares / count - (loss / count) ** 2, 0.0)
+    error = math.sqrt(variance / count) if math.isfinite(variance) else math.nan
+    outputs = _kind_of_outputs(no_probabilities, outside, squared_scores, scores, count)
+    return Evaluation(loss / count, sum(right) / count, per_class, confusion, count, error, outputs)

@@ -314,6 +314,7 @@ class Trainer:
                 "loss": short(evaluation.loss),
                 "accuracy": evaluation.accuracy,
                 "per_class": evaluation.per_class,
+                **evaluation.figures(own_loss=hasattr(self.session.network, "training_loss")),
             }
         )
 

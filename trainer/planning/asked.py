@@ -6,6 +6,7 @@ Only the engine looks at both: what an earlier run's device could do may be impo
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -92,7 +93,10 @@ class Asked:
     @property
     def weights(self) -> WeightsRequest:
         """The weights to begin with."""
-        return self.request.weights if self.request.weights.kind else self.file.weights
+        request = self.request.weights
+        if request.kind or request.keep_head is None:
+            return request if request.kind else self.file.weights
+        return dataclasses.replace(self.file.weights, keep_head=request.keep_head)
 
     @property
     def checkpoints(self) -> CheckpointPolicy:

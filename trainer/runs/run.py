@@ -39,16 +39,16 @@ class RunSnapshot:
 
     @property
     def network(self) -> str:
-        return _text(_part(self.config, "network").get("name"))
+        return _text(part(self.config, "network").get("name"))
 
     @property
     def dataset(self) -> str:
-        return _text(_part(self.config, "data").get("name"))
+        return _text(part(self.config, "data").get("name"))
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, or nothing where run.json has no proper list of them."""
-        classes = _part(self.config, "data").get("classes")
+        classes = part(self.config, "data").get("classes")
         return tuple(map(str, classes)) if isinstance(classes, list) else ()
 
     @cached_property
@@ -85,7 +85,7 @@ class RunSnapshot:
     @property
     def epochs(self) -> int | None:
         """Number of epochs of the recipe."""
-        return whole(_part(self.config, "recipe").get("epochs"))
+        return whole(part(self.config, "recipe").get("epochs"))
 
     @property
     def epoch(self) -> int | None:
@@ -107,11 +107,11 @@ class RunSnapshot:
     @property
     def best_accuracy(self) -> float | None:
         """Best accuracy on the validation split, 0 to 1."""
-        return number(_part(self.status, "best").get("accuracy"))
+        return number(part(self.status, "best").get("accuracy"))
 
     @property
     def best_epoch(self) -> int | None:
-        return whole(_part(self.status, "best").get("epoch"))
+        return whole(part(self.status, "best").get("epoch"))
 
     @property
     def ended_early(self) -> bool:
@@ -153,9 +153,10 @@ def parse_time(value: object) -> datetime | None:
         return None
 
 
-def _part(values: dict, key: str) -> dict:
-    part = values.get(key)
-    return part if isinstance(part, dict) else {}
+def part(values: dict, key: str) -> dict:
+    """Return the table under a key of a file; {} where there is none."""
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,42 +20,19 @@ from ...models.anatomy.saved_weights import transplant
 from ...models.catalogue import registry
 from ...models.own import outside
 from ...settings import typed_path
+from ..config import weights_source
 from ..config.recipe import Recipe
 from ..config.run_config import NetworkConfig
 from ..config.weights_source import FILE, GROWN, TORCHVISION, InitialWeights, WeightsRequest
 from ..runs import ids
 from ..runs.run_writer import checkpoint_paths
-from . import foreign_names, torchvision_weights, weight_files
-from .foreign_names import Foreign
-from .torchvision_weights import Published
+from . import chosen_weights, foreign_names, torchvision_weights, weight_files
+from .source import Source
 from .weight_files import WeightFile
 
+__all__ = ["Source", "check_backbone", "find", "load_initial_weights", "stem_and_size_of", "with_weights"]
+
 Log = Callable[[str], None]
-SHOWN = 6
-"""So many names are told of what begins afresh or finds no place."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """The weights to begin with: torchvision's or a file's, and the stem and image size that suit them.
-
-    ``stem``, ``size`` (pixels a side) and ``channels`` are None where nothing is known of them.
-    """
-
-    kind: str
-    name: str
-    published: Published | None = None
-    file: WeightFile | None = None
-    digest: str = ""
-    stem: str | None = None
-    size: int | None = None
-    channels: int | None = None
-
-    @property
-    def mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """How the weights expect images to be normalised; empty where that is not known."""
-        known = self.published or self.file
-        return (known.mean, known.std) if known is not None else ((), ())
 
 
 def find(asked: WeightsRequest, variant: registry.Variant, runs: Path, log: Log) -> Source | None:
@@ -64,6 +40,12 @@ def find(asked: WeightsRequest, variant: registry.Variant, runs: Path, log: Log)
 
     UsageError and WorkError as in torchvision_weights.py.
     """
+    weights_source.check_head(asked)
+    source = _find(asked, variant, runs, log)
+    return source and dataclasses.replace(source, keep_head=asked.keep_head)
+
+
+def _find(asked: WeightsRequest, variant: registry.Variant, runs: Path, log: Log) -> Source | None:
     if not asked.kind:
         return None
     if asked.kind == TORCHVISION:
@@ -152,7 +134,8 @@ def with_weights(
     begin = _resolve(source, config, classes, recipe, log)
     if recipe.freeze == "backbone" and not begin.newly_initialised:
         hint = f"would leave nothing to learn: all weights of {config.name} are loaded, the last layer's too"
-        raise UsageError("freeze", recipe.freeze, f"{hint}, as the classes are the same")
+        why = "--no-keep-head begins with a new one" if source.keep_head is None else "leave out --keep-head"
+        raise UsageError("freeze", recipe.freeze, f"{hint}; {why}")
     return dataclasses.replace(config, pretrained=begin)
 
 
@@ -169,7 +152,9 @@ def _resolve(
     if source.kind == FILE and source.file is not None:
         found = foreign_names.find(source.file.tensors, config, targets)
     grown = source.kind == GROWN
-    taken = _grow(network, source.file, config) if grown else _loaded(source, config, found, classes, recipe)
+    taken = (
+        _grow(network, source.file, config) if grown else chosen_weights.names(source, config, found, classes, recipe)
+    )
     newly_initialised = tuple(name for name, _ in network.named_parameters() if name not in taken)
     if not any(targets[name].ndim > 1 for name in taken):  # a bias that has the right length by chance is no beginning
         raise UsageError(
@@ -180,75 +165,22 @@ def _resolve(
     new = sum(tensor.numel() for name, tensor in targets.items() if name in newly_initialised)
     log(
         f"weights of {source.name}: {len(taken)} of {len(targets)} tensors loaded; "
-        f"{new:,} of {config.parameters:,} parameters are new: {_some(newly_initialised)}"
+        f"{new:,} of {config.parameters:,} parameters are new: {chosen_weights.some(newly_initialised)}"
     )
+    if source.file is not None:
+        names = [found.names[name] for name in found.names if name in taken] if found else list(source.file.tensors)
+        chosen_weights.check_finite(source.file, names, "grow-from" if grown else "init-from", source.name)
     if source.file is not None and found is not None:
-        _check_finite(source, found, taken)
-        _log_use_of_file(source.name, source.file, found, taken, classes, log)
+        chosen_weights.log_use_of_file(source, source.file, found, taken, classes, recipe, log)
     mean, std = source.mean_and_std
     if len(mean) != config.in_channels or len(std) != config.in_channels:
         mean = std = ()
     if source.published is not None:
-        return InitialWeights(source.kind, source.name, source.published.url, "", mean, std, newly_initialised)
-    assert source.file is not None
-    return InitialWeights(source.kind, source.name, str(source.file.path), source.digest, mean, std, newly_initialised)
-
-
-def _some(names: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "") or "none"
-
-
-def _loaded(
-    source: Source, config: NetworkConfig, found: Foreign | None, classes: tuple[str, ...], recipe: Recipe
-) -> set[str]:
-    """Names of the weights that the source gives: all that fit, except those of other classes' last layer.
-
-    A file that does not name its classes gives its last layer where all else fits too, and something is left to learn.
-    """
-    head = transplant.depends_on_classes(builder(config))
-    if source.published is not None:
-        pairs = torchvision_weights.pair_up(source.published, builder(config), config.image_size)
-        return {pair.target for pair in pairs} - head
-    assert source.file is not None and found is not None
-    same = bool(classes) and source.file.classes == classes
-    unnamed = not source.file.classes and found.is_whole and recipe.freeze != "backbone"
-    return found.names.keys() - (frozenset() if same or unnamed else head)
-
-
-def _check_finite(source: Source, found: Foreign, taken: set[str]) -> None:
-    """UsageError where weights that would be loaded are NaN or infinite: nothing can be learned from them."""
-    assert source.file is not None
-    bad = [
-        name
-        for name in found.names
-        if name in taken and not bool(found.value(source.file.tensors, name).isfinite().all())
-    ]
-    if bad:
-        hint = f"has NaN or infinite values in {_some(bad)}; a training that begins with them learns nothing"
-        raise UsageError("init-from", source.name, hint)
-
-
-def _log_use_of_file(
-    name: str, file: WeightFile, found: Foreign, taken: set[str], classes: tuple[str, ...], log: Log
-) -> None:
-    """Tell what was made of the names and of the last layer of a file, and which of its tensors are not used."""
-    if found.by != "name":
-        log(f"the names in {name} are {found.words}")
-    left_out = [found.names[target] for target in found.names if target not in taken]
-    if left_out:
-        whose = "of other classes" if file.classes else "of classes that the file does not name"
-        log(f"of {name} are not taken: {_some(left_out)}: the last layer, {whose}")
-    elif not file.classes and found.is_whole:
-        log(f"the last layer of {name} is taken too: its {len(classes)} classes have no names in the file")
-    used = set(found.names.values())
-    unused = [key for key in file.tensors if key not in used and not key.endswith("num_batches_tracked")]
-    if unused:
-        log(f"of {name} find no place: {_some(unused)}")
-
-
-def builder(config: NetworkConfig) -> Callable[[int], nn.Module]:
-    """Return what makes the network of a configuration for another number of classes."""
-    return lambda classes: weight_files.build(dataclasses.replace(config, num_classes=classes))
+        place, digest = source.published.url, ""
+    else:
+        assert source.file is not None
+        place, digest = str(source.file.path), source.digest
+    return InitialWeights(source.kind, source.name, place, digest, mean, std, newly_initialised, source.keep_head)
 
 
 def _grow(network: nn.Module, file: WeightFile | None, config: NetworkConfig) -> set[str]:
@@ -281,7 +213,9 @@ def load_initial_weights(network: nn.Module, config: NetworkConfig) -> None:
     if start.kind == TORCHVISION:
         chosen = torchvision_weights.find(_entry(config.name), start.name)
         torchvision_weights.fetch(chosen, lambda line: None)
-        torchvision_weights.copy_into(network, chosen, builder(config), config.image_size, start.newly_initialised)
+        torchvision_weights.copy_into(
+            network, chosen, chosen_weights.builder(config), config.image_size, start.newly_initialised
+        )
         return
     path = Path(start.source)
     if path.is_file() and weight_files.digest(path) != start.digest:

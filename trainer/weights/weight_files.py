@@ -18,19 +18,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import UsageError, WorkError, with_article
+from ...errors import UsageError, WorkError
 from ...models.anatomy import counting
-from ...models.anatomy.saved_weights import weight_tables
+from ...models.anatomy.saved_weights import weight_file, weight_reader, weight_tables
+from ...models.anatomy.saved_weights.weight_reader import Contents
 from ...models.catalogue import registry
 from ...models.layers import margin_allowed
 from ...models.own import outside
 from ..batches.batches import InputTransform
 from ..common.json_safe import encode_json
-from ..common.out_of_memory import is_out_of_memory
 from ..config import run_config
 from ..config.run_config import NetworkConfig
 from ..runs.run_writer import checkpoint_paths, read_config
@@ -60,51 +61,57 @@ def read(path: Path) -> WeightFile:
     """Return the weights in a file: safetensors, or what torch.save wrote. WorkError where it cannot be read or holds
     none.
     """
+    if not os.path.exists(path):  # which also takes names that no file can have
+        raise WorkError(f"{path}: is not there")
     try:
-        return _read_safetensors(path) if path.suffix == SAFETENSORS else _read_torch(path)
-    except FileNotFoundError:
-        raise WorkError(f"{path}: is not there") from None
+        contents = weight_reader.read(path)
+        if FACTS_KEY in contents.metadata:
+            return _described(path, _tables_of(path, contents), json.loads(contents.metadata[FACTS_KEY]))
+        state = contents.state
+        if _is_own(state):
+            return _own_checkpoint(path, state)
+        return _described(path, _tables_of(path, contents), _foreign_facts(state))
+    except UsageError as error:
+        raise WorkError(f"{path}: {error.hint}") from None
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise WorkError(f"{path}: cannot be read: {str(error).splitlines()[0][:200]}") from None
 
 
-def _read_safetensors(path: Path) -> WeightFile:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            words = file.metadata() or {}
-    except FileNotFoundError:
-        raise
-    except (OSError, SafetensorError) as error:
-        raise WorkError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
-    facts = json.loads(words["cnn_explorer"]) if "cnn_explorer" in words else {}
-    return _described(path, tensors, facts)
+def _tables_of(path: Path, contents: Contents) -> Mapping[str, Tensor]:
+    """Return the weights by name of what a file holds; WorkError where it holds none."""
+    found = weight_tables.tables(contents.state)
+    table = weight_tables.network_table(found)
+    if table is None:
+        raise WorkError(f"{path}: {weight_file.without_names(contents.state, found)}")
+    return table.tensors
 
 
-def _read_torch(path: Path) -> WeightFile:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a file that is no archive can make torch raise anything
-        if is_out_of_memory(error):
-            raise
-        raise WorkError(f"{path}: cannot be read: {checkpoint.why_unreadable(error)}") from None
-    if not isinstance(state, dict):
-        raise WorkError(f"{path}: holds {with_article(type(state).__name__)}, not weights by name")
-    if isinstance(state.get("model"), dict) and any(isinstance(value, Tensor) for value in state["model"].values()):
-        if state.get("schema") == checkpoint.SCHEMA:
-            state = checkpoint.read(path)  # which also looks at the checksums
-        # A checkpoint to go on from has the moving average apart; it is what was evaluated.
-        average = state.get("average")
-        tensors = average["network"] if average else state["model"]
-        return _described(path, tensors, {key: value for key, value in state.items() if key in FACTS})
-    table = weight_tables.network_table(weight_tables.tables(state))
-    return _described(path, {} if table is None else table.tensors, {})
+def _is_own(state: object) -> TypeGuard[dict]:
+    """Return whether a file is a checkpoint of this program: others keep weights under ``model`` as well."""
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        return False
+    network = state.get("network")
+    return isinstance(network, dict) and "name" in network and "num_classes" in network
 
 
+def _own_checkpoint(path: Path, state: dict) -> WeightFile:
+    if state.get("schema") == checkpoint.SCHEMA:
+        state = checkpoint.read(path)  # which also looks at the checksums
+    # A checkpoint to go on from has the moving average apart; it is what was evaluated.
+    average = state.get("average")
+    tensors = average["network"] if average else state["model"]
+    return _described(path, tensors, {key: value for key, value in state.items() if key in FACTS})
+
+
+def _foreign_facts(state: object) -> dict[str, object]:
+    """Return what another program says of its classes; nothing else can be relied on to mean what it means here."""
+    classes = state.get("classes") if isinstance(state, dict) else None
+    named = isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)
+    return {"classes": list(classes)} if named and classes else {}
+
+
+FACTS_KEY = "cnn_explorer"
+"""The key in the metadata of safetensors under which this program says what the weights are."""
 FACTS = ("network", "classes", "mean", "std", "epoch", "step", "accuracy", "loss")
 
 
@@ -144,7 +151,7 @@ def export_weights(run: Path, which: str = "best") -> bytes:
     data = config.get("data")  # of a run.json that somebody has written to it may be anything
     known = {"network": config.get("network"), "classes": data.get("classes") if isinstance(data, dict) else None}
     facts = {"schema": SCHEMA, "run": run.name} | known | dict(weights.facts)
-    metadata = {"format": "pt", "cnn_explorer": encode_json(facts).decode()}
+    metadata = {"format": "pt", FACTS_KEY: encode_json(facts).decode()}
     # A copy of each: safetensors takes no two names for the same memory and nothing that is not contiguous.
     return save({name: tensor.contiguous().clone() for name, tensor in weights.tensors.items()}, metadata)
 

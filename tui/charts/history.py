@@ -17,7 +17,7 @@ from ...trainer.analysis.curve_summary import (
     curve_summary_of,
     diverged_step,
 )
-from ...trainer.runs.run import RunSnapshot
+from ...trainer.runs.run import RunSnapshot, number
 from . import series
 from .series import Floats, PlottedCurve, Track
 from .view import AXES, METRICS, SPLITS, Curves
@@ -145,7 +145,7 @@ class History:
     def curve_summary(self, run: RunSnapshot, evaluations: Evaluations) -> CurveSummary:
         """Summarise the run so far. ``evaluations`` may be further than the training records that were read so far."""
         step = self._sketched_step if self.diverged_step is None else self.diverged_step
-        return curve_summary_of(run, self._course(), evaluations, step)
+        return curve_summary_of(run, self._course(), evaluations, step, number(self._last.get("lr")))
 
     def _course(self) -> list[CurvePoint]:
         """Return the training so far as means over equally many rows, few enough for the sentences."""

@@ -273,8 +273,11 @@ def begins_with_weights(form: LaunchForm) -> bool:
 
 
 def _weights(form: LaunchForm) -> weights_source.WeightsRequest:
-    given = {key: form.changed[key] for key in weights_source.BY_FLAG if form.changed.get(key, AUTO) != AUTO}
-    return weights_source.asked({key: definition(key).parse(text) for key, text in given.items()})
+    given = {key: form.changed[key] for key in weights_source.SETTINGS if form.changed.get(key, AUTO) != AUTO}
+    found = weights_source.asked({key: definition(key).parse(text) for key, text in given.items()})
+    if not form.request.run:  # one that is repeated may have weights of its own
+        weights_source.check_head(found)
+    return found
 
 
 def request(form: LaunchForm) -> TrainRequest:

@@ -105,11 +105,12 @@ def describe(path: Path) -> DescribedFile:
     facts = {name: value for name, value in _facts(contents).items() if name not in table.tensors}
     looked_at = contents.size <= MOST_LOOKED_AT
     tensors = weight_tables.unwrapped(table.tensors)
-    prefix = _taken_off(table.tensors, tensors)
     fits = weight_fit.fits(tensors)
-    found_by_name = bool(fits) and fits[0].is_found and fits[0].by == "name"
-    prefix += fits[0].prefix if found_by_name else weight_tables.usual_prefix(tensors)
-    torchvision = "" if fits and fits[0].is_found else weight_pairs.torchvision_with(weight_fit.weights_of(tensors))
+    is_found = bool(fits) and fits[0].is_found
+    found_by_name = is_found and fits[0].by == "name"
+    inside = fits[0].prefix if found_by_name else weight_tables.usual_prefix(tensors)
+    prefix = _before_all(table.tensors, tensors, inside)
+    torchvision = "" if is_found else weight_pairs.torchvision_with(weight_fit.weights_of(tensors))
     network = facts.pop("network", None)
     return DescribedFile(
         path,
@@ -140,9 +141,13 @@ def without_names(state: object, found: list[Table]) -> str:
     return f"holds {with_article(what)}{f' with {keys}' if keys else ''}, not weights by name"
 
 
-def _taken_off(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:
-    first, short = next(iter(before), ""), next(iter(after), "")
-    return first.removesuffix(short)
+def _before_all(names: Mapping[str, Tensor], unwrapped: Mapping[str, Tensor], prefix: str) -> str:
+    """Return what stands before the names in a file: wrappers, and the ``prefix`` that is left where they are gone."""
+    for name, short in zip(names, unwrapped, strict=True):
+        rest = short.removeprefix(prefix)
+        if short.startswith(prefix) and name.endswith(rest):
+            return name.removesuffix(rest)
+    return ""
 
 
 def _merged(found: list[Table]) -> list[Table]:

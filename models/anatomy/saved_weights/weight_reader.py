@@ -6,6 +6,7 @@ and what is damaged or made to do harm, is an error of one line that says what i
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import os
@@ -90,8 +91,10 @@ def read(path: Path) -> Contents:
     if start[8:9] == b"{" and header <= max(size, LONGEST_HEADER):
         return _safetensors(path, size, header)
     for signature, what in SIGNATURES:
-        if start.lstrip().startswith(signature):
+        if start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(signature):
             raise _fault(path, what)
+    if _is_text(start):
+        raise _fault(path, "is text, not a file of weights; was the download refused?")
     if path.suffix.lower() == ".safetensors":
         raise _fault(path, "is no file of safetensors: it does not begin with a header")
     if path.suffix.lower() == ".onnx" or b"pytorch" in start or b"onnx" in start:
@@ -99,6 +102,15 @@ def read(path: Path) -> Contents:
     if start.startswith(b"\x80"):
         return _old_pickle(path, size)
     raise _fault(path, "is no file of weights: neither what torch.save writes nor safetensors")
+
+
+def _is_text(start: bytes) -> bool:
+    """Return whether a file begins with words: a letter that is cut off at the end is left out."""
+    try:
+        words = codecs.getincrementaldecoder("utf-8")().decode(start.removeprefix(codecs.BOM_UTF8))
+    except UnicodeDecodeError:
+        return False
+    return words != "" and all(letter.isprintable() or letter.isspace() for letter in words)
 
 
 def _fault(path: Path, hint: str) -> UsageError:

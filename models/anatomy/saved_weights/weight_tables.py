@@ -18,10 +18,14 @@ WRAPPERS = ("module.", "_orig_mod.", "module.")
 HOLDERS = frozenset(("model", "backbone", "net", "network", "base_model", "encoder", "trunk"))
 """Attributes in which programs usually hold a whole network."""
 
+INNER_WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""What torch puts before the names of a part that is compiled, sharded or computed again; no layer is called so."""
+
 USUAL_KEYS = ("model", "state_dict", "net", "model_state_dict", "model_state", "network", "weights", "params")
 """The keys under which programs keep a network's weights, the likeliest first."""
 
 DEEPEST, MOST_TABLES, MOST_VALUES = 5, 64, 100_000
+MOST_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def network_table(found: list[Table]) -> Table | None:
 
 def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the names without what DistributedDataParallel and torch.compile put before all of them."""
-    kept = dict(tensors)
+    kept = _without_inner(tensors)
     for wrapper in WRAPPERS:
         if kept and all(name.startswith(wrapper) for name in kept):
             kept = {name.removeprefix(wrapper): value for name, value in kept.items()}
@@ -104,13 +108,23 @@ def usual_prefix(tensors: Mapping[str, Tensor]) -> str:
     return prefix
 
 
+def _without_inner(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the names without the wrappers of parts, the tensors as they are where two would have the same name then."""
+    found: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        for wrapper in INNER_WRAPPERS:
+            name = name.replace(f".{wrapper}", ".").removeprefix(wrapper)
+        found[name] = value
+    return found if len(found) == len(tensors) else dict(tensors)
+
+
 def prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Return what may stand before the names of a network: "" and the first one to three parts that many names share.
+    """Return what may stand before the names of a network: "" and the first one to five parts that many names share.
 
     A table may hold more than the network: Lightning keeps its loss beside ``model.``.
     """
     found = [""]
-    for _ in range(3):
+    for _ in range(MOST_PARTS):
         rests = (name.removeprefix(found[-1]) for name in tensors if name.startswith(found[-1]))
         firsts = Counter(rest.partition(".")[0] for rest in rests if "." in rest)
         first, times = firsts.most_common(1)[0] if firsts else ("", 0)
