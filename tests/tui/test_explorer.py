@@ -208,7 +208,7 @@ async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> Non
         assert before is not None
         assert f"{before.name} → resnet18" in screen_text(app)
         assert "+ added" in screen_text(app) and "Conv2d 3×3" in screen_text(app)
-        await pilot.press("d", *"lenet5", "enter")
+        await pilot.press("A", *"lenet5", "enter")
         await until(pilot, lambda: "lenet5 → resnet18" in screen_text(app))
         assert pane.other.startswith("lenet5")
 

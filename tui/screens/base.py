@@ -82,6 +82,8 @@ class BaseScreen(Screen[None]):
     def active_commands(self) -> tuple[Command, ...]:
         """Return the commands that work now, where the focus is."""
         places = list(dict.fromkeys((*getattr(self.focused, "PLACES", ()), self.PLACE, *self.PLACES, "app")))
+        if getattr(self.focused, "TAKES_LETTERS", False):
+            places = places[:1]  # the letters of the other places would be typed
         found = [
             command
             for command in key_bindings.of(*places)

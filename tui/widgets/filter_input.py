@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import Input
+
+from ..core import key_bindings
 
 
 class FilterInput(Input):
     """Hidden until it is opened. Enter keeps the filter, escape drops it; up and down move in the list meanwhile."""
 
-    BINDINGS: ClassVar = [
-        Binding("escape", "drop", show=False),
-        Binding("enter", "keep", show=False),
-        Binding("up", "move(-1)", show=False),
-        Binding("down", "move(1)", show=False),
-    ]
+    BINDINGS: ClassVar = key_bindings.bindings("filter")
+    PLACES: ClassVar = ("filter",)
+    TAKES_LETTERS = True
 
     class Left(Message):
         """Typing is over; the list should have the focus again."""
