@@ -10,7 +10,7 @@ from . import ticks
 
 GUTTER = 7
 SMALLEST = (20, 5)
-MARKERS = ("●○", "◆◇", "▲△", "■□", "▼▽", "◉◎", "◈⬦", "▶▷")
+MARKERS = ("●○", "◆◇", "▲△", "■□", "▼▽", "◉◎", "◈◊", "▶▷")
 """Of each slot: the marker of its training curve and that of its validation curve."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SIGNS = {"best": "★*", "diverged": "✗!", "test": "✚+"}

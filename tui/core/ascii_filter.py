@@ -24,7 +24,7 @@ KNOWN = {
     **dict.fromkeys("▲▴↑⌃", "^"),
     **dict.fromkeys("▼▾↓⌄", "v"),
     **dict.fromkeys("•·∙⋅‧◦", "."),
-    **dict.fromkeys("◆◇◈◉●○◌", "o"),
+    **dict.fromkeys("◆◇◈◊◉●○◌", "o"),
     **dict.fromkeys("–—−‐‑", "-"),
     **dict.fromkeys("“”„″", '"'),
     **dict.fromkeys("‘’‚′", "'"),

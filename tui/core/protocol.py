@@ -48,6 +48,11 @@ class AppProtocol(Protocol):
     run_watch: RunWatch
 
     @property
+    def signs_line(self) -> str:
+        """The words of the first start on the signs in use; "" where they were read."""
+        ...
+
+    @property
     def followers(self) -> Followers:
         """The readers of the runs, for all screens."""
         ...

@@ -33,6 +33,7 @@ class SavedState:
     charts: str = ""
     dataset: str = "digits"
     theme: str = ""
+    signs: dict[str, str] = field(default_factory=dict)
     digit: int = 0
     asked: int = 0
     right: int = 0

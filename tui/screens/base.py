@@ -16,6 +16,7 @@ from ..core.key_bindings import Command
 from ..core.protocol import AppProtocol
 from ..core.screen_export import Export
 from ..widgets.shell import KeyLine, TooSmall, TopLine, helper_text, runs_text
+from ..widgets.signs_line import SignsLine
 from ..worker.process import HelperState
 
 
@@ -39,6 +40,7 @@ class BaseScreen(Screen[None]):
         yield TopLine(self.HEADING)
         yield from self.compose_body()
         yield KeyLine()
+        yield SignsLine()
         yield TooSmall()
 
     def compose_body(self) -> ComposeResult:
@@ -51,6 +53,7 @@ class BaseScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.runs_changed(self.explorer.runs)
+        self.show_signs(self.explorer.signs_line)
 
     # What the app tells its screens
 
@@ -65,6 +68,11 @@ class BaseScreen(Screen[None]):
     def helper_changed(self, state: HelperState) -> None:
         """Update what is shown: the helper process started, got ready or ended."""
         self.update_status()
+
+    def show_signs(self, line: str) -> None:
+        """Show the line of the first start above the keys, or hide it."""
+        for widget in self.query(SignsLine):
+            widget.show(line)
 
     def update_status(self) -> None:
         """Show at the top what goes on in the background."""
