@@ -20,6 +20,7 @@ class SavedState:
     network: str = ""
     tab: str = "note"
     sort: str = "year"
+    sort_reversed: bool = False
     view: str = "list"
     run: str = ""
     run_tab: str = "overview"

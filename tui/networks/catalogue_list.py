@@ -57,9 +57,13 @@ class Entry:
 COLUMN_TITLES = ("", "year", "network", "params", "MACs", "small stem", "tags")
 
 
-def ordered(variants: Sequence[Variant], order: str) -> list[Variant]:
-    """Return the networks in one of ORDERS; equal ones stay in the order of the catalogue."""
-    return sorted(variants, key=ORDERS[order].key)
+ORDER_OF_TITLE = {"year": "year", "network": "name", "params": "params", "MACs": "macs", "tags": "tag"}
+"""What a click on a column title sorts by."""
+
+
+def ordered(variants: Sequence[Variant], order: str, turned: bool = False) -> list[Variant]:
+    """Return the networks in one of ORDERS, or in it ``turned`` round; equal ones stay in the order of the catalogue."""
+    return sorted(variants, key=ORDERS[order].key, reverse=turned)
 
 
 def following(name: str, names: Collection[str]) -> str:
@@ -88,12 +92,12 @@ def _haystack(variant: Variant) -> str:
     return " ".join(parts).lower()
 
 
-def entries(variants: Sequence[Variant], order: str, marked: Collection[str] = ()) -> list[Entry]:
+def entries(variants: Sequence[Variant], order: str, marked: Collection[str] = (), turned: bool = False) -> list[Entry]:
     """Return the lines of the list, with headings where the order has groups."""
     lines: list[Entry] = []
     group: str | None = None
     year: int | None = None
-    for variant in ordered(variants, order):
+    for variant in ordered(variants, order, turned):
         title = ORDERS[order].group(variant)
         if title and title != group:
             lines.append(Entry("", ("", "", title, "", "", "", "")))
