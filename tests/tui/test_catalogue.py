@@ -379,3 +379,20 @@ async def test_the_cursor_of_a_dialog_stays_in_sight(tmp_path: Path, size: tuple
         await until(pilot, lambda: "lines" in screen_text(app))
         await pilot.press(*["down"] * 30)
         await until(pilot, lambda: "▶" in screen_text(app), "a line that was found")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 45)])
+async def test_the_chart_explains_its_signs_cuts_no_title_and_tells_what_is_missing(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("v", "v")
+        await until(pilot, lambda: "1998" in screen_text(app) and "MACs over year" in screen_text(app))
+        for words in ("· one", "• several", "◉ cursor", "◆ marked"):
+            assert words in screen_text(app)
+        catalogue(app).go_to("vit_nano")
+        for _ in range(3):
+            await pilot.press("x")
+        await until(pilot, lambda: "without a figure)" in " ".join(screen_text(app).replace("│", " ").split()))
+        await until(pilot, lambda: "vit_nano: no published top-1 %" in screen_text(app))

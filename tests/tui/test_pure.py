@@ -36,6 +36,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+EVERYTHING = list(registry.variants().values())
+
 SETTINGS_STRATEGY = st.builds(
     ConvSetting,
     kind=st.sampled_from(conv_lab.KINDS),
@@ -381,3 +383,25 @@ def test_one_value_fits_its_room(channels: int, side: int, columns: int, rows: i
     assert [short(value) for value in (0.25, -0.04, 1.85, -1.85, 12.34, -123.4)] == [
         ".25", "-.04", "1.85", "-1.9", "12.3", "-123"
     ]  # fmt: skip
+
+
+def test_a_family_stands_in_the_tree_for_the_paper_and_not_for_the_nano_form_of_this_program() -> None:
+    shown = {registry.variants()[entry.name].family: entry.name for entry in catalogue_list.tree_entries(EVERYTHING)}
+    assert {"vit": "vit_base_16", "mixer": "mixer_b16", "cvt": "cvt_13", "vgg": "vgg16"}.items() <= shown.items()
+    for family in registry.families():
+        if any("nano" not in variant.tags for variant in family.variants):
+            assert "nano" not in registry.variants()[shown[family.name]].tags
+    nano = [variant for variant in EVERYTHING if "nano" in variant.tags]
+    assert "vit_nano" in {entry.name for entry in catalogue_list.tree_entries(nano)}, "where nothing else is shown"
+    assert "vit_nano" in {entry.name for entry in catalogue_list.tree_entries(EVERYTHING, ["vit_nano"])}
+
+
+def test_the_years_of_the_chart_begin_with_the_first_network() -> None:
+    ticks = scatter.place(EVERYTHING, "year and MACs", 60, 20).x_ticks
+    assert ticks[0] == (0, "1998") and "2015" in dict(ticks).values()
+
+
+def test_a_network_without_a_figure_says_which_one_is_missing() -> None:
+    vit_nano, lenet = registry.variants()["vit_nano"], registry.variants()["lenet5"]
+    assert scatter.without_figure("MACs and accuracy", vit_nano) == "no published top-1 %"
+    assert scatter.without_figure("year and MACs", lenet) == ""

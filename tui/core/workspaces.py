@@ -12,7 +12,7 @@ PLACES = {
     "filter": "while filtering",
     "text": "in a text",
     "found": "in a text that was searched",
-    "chart": "in the chart of all networks",
+    "chart": "in the chart of networks",
     "layers": "in the layer table",
     "torchinfo": "in torchinfo's summary",
     "walk": "in the walk",

@@ -126,11 +126,16 @@ def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[st
 def tree_entries(variants: Sequence[Variant], marked: Collection[str] = (), chosen: str = "") -> list[Entry]:
     """Return the family tree: each family under the first parent that its note names, others in brackets.
 
-    A family stands for its first network among ``variants``, but for ``chosen`` or else a marked one where it has that;
-    families without a network are left out, their children move up.
+    A family stands for its canonical network, but for ``chosen`` or else a marked one where it has that, and for its first
+    where ``variants`` lack the canonical one; families without a network are left out, their children move up.
     """
+
+    def rank(variant: Variant) -> tuple[bool, bool, bool]:
+        canonical = registry.family(variant.family).canonical.name
+        return variant.name != chosen, variant.name not in marked, variant.name != canonical
+
     first: dict[str, Variant] = {}
-    for variant in sorted(variants, key=lambda variant: (variant.name != chosen, variant.name not in marked)):
+    for variant in sorted(variants, key=rank):
         first.setdefault(variant.family, variant)
     families = [family for family in registry.families() if family.name in first]
     parent = {family.name: next((name for name in family.builds_on if name in first), "") for family in families}

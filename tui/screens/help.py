@@ -77,7 +77,8 @@ class HelpScreen(Dialog[None]):
                 if command.where == place:
                     rows += self._folded(command.action + place, command.shown_keys, command.help)
         rows.append(Row("mouse", ("mouse",), tone="head", selectable=False))
-        rows += self._folded("click", "click", "All of it works without a mouse; shift and drag selects text")
+        clicks = "An entry of the foot line does what its key does, a column title sorts; shift and drag selects text"
+        rows += self._folded("click", "click", clicks)
         rows += self._legend()
         yield HelpRows((Column("", KEY_CELLS), Column("")), rows, titles=False, id="help-rows")
 
