@@ -11,7 +11,7 @@ import inspect
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,6 @@ from textual.color import Color
 from textual.dom import DOMNode
 from textual.filter import LineFilter
 from textual.message import Message
-from textual.screen import Screen
 
 from .. import settings
 from ..trainer.runs.run import RunSnapshot
@@ -48,6 +47,7 @@ from .worker.requests import Questions
 
 if TYPE_CHECKING:
     from .charts.followers import Followers
+    from .core.palette import PaletteEntry
     from .launch.form import LaunchRequest
     from .networks.pages import Hit, Page
     from .networks.quiz import Question
@@ -72,7 +72,7 @@ class ExplorerApp(App[None]):
     BINDINGS: ClassVar = [*key_bindings.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
     HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
     VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall"), (32, "-high")]
-    ENABLE_COMMAND_PALETTE = True
+    ENABLE_COMMAND_PALETTE = False  # there is one of our own, which finds networks, runs and concepts, too
 
     def __init__(
         self,
@@ -512,12 +512,33 @@ class ExplorerApp(App[None]):
         self._interrupted = now
         self.show_message("Ctrl+C once more to quit; runs go on without the app")
 
-    def get_system_commands(self, screen: Screen):
-        """Fill the palette from the table of the keys."""
-        for base in self.base_screens[-1:]:
-            for command in base.active_commands():
-                if command.palette:
-                    yield base.palette_entry(command)
+    def action_command_palette(self) -> None:
+        """Go to a network, a run or a concept by its name, or do a command of the screen."""
+        from .core import palette
+        from .screens.palette import PaletteScreen
+
+        screen = self.screen
+        if isinstance(screen, BaseScreen):
+            commands = screen.active_commands()
+            owners = {command.action: screen.owner_of(command) for command in commands}
+            listed = palette.entries(commands, self.runs)
+            self.push_screen(PaletteScreen(listed), lambda entry: self._go_to(entry, owners))
+
+    async def _go_to(self, entry: PaletteEntry | None, owners: Mapping[str, DOMNode | None]) -> None:
+        """Do what was chosen in the palette; ``owners`` are those of the actions of the screen."""
+        if entry is None:
+            return
+        if entry.kind == "command":
+            await self.run_action(entry.key, default_namespace=owners.get(entry.key) or self)
+        elif entry.kind == "network":
+            screen = self._show(CatalogueScreen)
+            if isinstance(screen, CatalogueScreen):
+                screen.open_network(entry.key)
+        elif entry.kind == "run":
+            self.action_show_runs(entry.key)
+            self.open_run(entry.key)
+        else:
+            self.open_page(f"../concepts/{entry.key}.md")
 
 
 def run(options: Options | None = None, runs: Path | None = None, data: Path | None = None) -> int:

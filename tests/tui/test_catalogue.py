@@ -19,7 +19,6 @@ from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.rows import RowList
 from cnn_explorer.tui.widgets.text_view import TextView
 from support.tui import FakeRun, catalogue, make_app, screen_text, until
-from textual.command import CommandList
 from textual.widgets import Input
 
 WIDE, NARROW = (120, 40), (80, 24)
@@ -284,7 +283,7 @@ async def test_palette_runs_a_command(tmp_path: Path) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("ctrl+p")
         await pilot.press(*"order by year")
-        await until(pilot, lambda: app.screen.query_one(CommandList).option_count == 1)
+        await until(pilot, lambda: len(app.screen.query_one(RowList).rows) == 1)
         await pilot.press("enter")
         await until(pilot, lambda: app.saved_state.sort == "family")
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar, cast
 
-from textual.app import ComposeResult, SystemCommand
+from textual.app import ComposeResult
 from textual.dom import DOMNode
 from textual.screen import Screen
 
@@ -110,14 +109,6 @@ class BaseScreen(Screen[None]):
         name, _, arguments = command.action.partition("(")
         owner = self.owner_of(command)
         return owner is not None and bool(owner.check_action(name, (arguments.rstrip(")").strip("'"),)))
-
-    def palette_entry(self, command: Command) -> SystemCommand:
-        """Return a command as the palette lists it: what it does, its key, and how to do it."""
-        run = partial(self._run_command, command.action, self.owner_of(command))
-        return SystemCommand(command.help, command.shown_keys, run)
-
-    async def _run_command(self, action: str, owner: DOMNode | None) -> None:
-        await self.app.run_action(action, default_namespace=owner)
 
     def update_keys(self) -> None:
         """Show at the foot what can be done now."""

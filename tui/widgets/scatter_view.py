@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -77,8 +76,9 @@ class ScatterView(LineDrawn, can_focus=True):
     def _title_of(self, missing: int) -> list[str]:
         """Return the lines above the points: what the axes are, and how many networks have no figure."""
         x_axis, y_axis = PAIRS[self.pair]
-        words = f"{y_axis.title} over {x_axis.title}" + (f"  ({missing} without a figure)" if missing else "")
-        return textwrap.wrap(words, max(self.size.width, 20)) or [""]
+        words = [f"{y_axis.title} over {x_axis.title}"] + ([f"({missing} without a figure)"] if missing else [])
+        line = "  ".join(words)
+        return [line] if len(line) <= self.size.width else words
 
     def _cursor_words(self) -> str:
         """Return what the cursor is on, or why it is not to be seen."""
