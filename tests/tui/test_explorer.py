@@ -538,3 +538,12 @@ async def test_two_panes_stand_side_by_side_where_there_is_room(tmp_path: Path) 
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: len(screen.panes.shown) == 1)
         assert isinstance(screen.panes.pane, LayersPane)
+
+
+async def test_a_message_covers_the_frame_at_the_foot_and_no_line_of_text(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(120, 30), notifications=True) as pilot:
+        app.show_message("a short message")
+        await until(pilot, lambda: "a short message" in screen_text(app))
+        toast = app.screen.query_one("Toast")
+        assert (toast.region.y, toast.region.height) == (28, 1)

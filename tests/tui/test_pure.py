@@ -21,6 +21,7 @@ from cnn_explorer.tui.networks import (
     conv_lab,
     digits,
     layer_tree,
+    pages,
     quiz,
     scatter,
 )
@@ -405,3 +406,36 @@ def test_a_network_without_a_figure_says_which_one_is_missing() -> None:
     vit_nano, lenet = registry.variants()["vit_nano"], registry.variants()["lenet5"]
     assert scatter.without_figure("MACs and accuracy", vit_nano) == "no published top-1 %"
     assert scatter.without_figure("year and MACs", lenet) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (17_700 * 2**30, "17.3 TiB"),
+        (5 * 2**50, "5 PiB"),
+        (1010 * 2**20, "1,010 MiB"),
+        (2**30 - 1, "1 GiB"),
+        (900, "900 B"),
+    ],
+)
+def test_memory_is_told_in_a_unit_that_needs_no_power_of_ten(size: int, text: str) -> None:
+    assert layer_tree.memory_text(size) == text
+
+
+def test_an_excerpt_shows_the_word_that_was_found() -> None:
+    line = (
+        "Against over-fitting, the strongest first: more images, augmentation, weight decay, and then dropout at last"
+    )
+    hit = pages.Hit(pages.Page("concept", "x", "X"), 1, line)
+    shown = pages.excerpt(hit, "dropout", 60)
+    assert shown.startswith("…") and "dropout" in shown[:60] and shown.endswith("at last")
+    assert pages.excerpt(hit, "against", 60) == line
+    assert pages.excerpt(hit, "dropout", 200) == line
+
+
+def test_the_marks_of_emphasis_are_no_part_of_what_search_shows() -> None:
+    assert (
+        pages.MARKS.sub("", "raw *Dropout* and **bold** `code`, 3 * 4, a*b") == "raw Dropout and bold code, 3 * 4, a*b"
+    )
+    shown = [hit.text for hit in pages.search("dropout")]
+    assert shown and not [text for text in shown if "*Dropout*" in text]

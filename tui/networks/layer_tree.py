@@ -199,9 +199,11 @@ def field_text(node: LayerNode) -> str:
 
 def memory_text(size: float) -> str:
     """Return the bytes in powers of 1024: 256 KiB."""
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}"
+    for unit, power in (("PiB", 5), ("TiB", 4), ("GiB", 3), ("MiB", 2), ("KiB", 1)):
+        # From 1000 on three figures are not enough: 1023.7 MiB is 1 GiB.
+        if size >= 1023.5 * 1024 ** (power - 1):
+            number = size / 1024**power
+            return f"{number:,.0f} {unit}" if number >= 1000 else f"{number:.3g} {unit}"
     return f"{size:.0f} B"
 
 
