@@ -158,7 +158,8 @@ class ExplorerApp(App[None]):
     def _watch_theme(self, theme_name: str) -> None:
         super()._watch_theme(theme_name)
         if self._colourless:
-            self._colourless.base = Color.parse(self.theme_variables["background"]).brightness
+            theme = self.current_theme
+            self._colourless.base = Color.parse(theme.background or ("black" if theme.dark else "white")).brightness
 
     @property
     def signs_line(self) -> str:

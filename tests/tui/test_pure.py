@@ -297,6 +297,10 @@ def test_ascii_keeps_the_width(text: str) -> None:
     assert (drawn.isascii() and len(drawn) == width(text)) or any(width(character) == 0 for character in text)
 
 
+def test_ascii_keeps_the_points_of_the_chart_apart() -> None:
+    assert len(set(ascii_filter.plain("·•◉◆"))) == 4
+
+
 def test_ascii_keeps_states_apart() -> None:
     signs = [ascii_filter.plain(state.symbol) for state in STATES.values()]
     assert len(set(signs)) == len(signs)

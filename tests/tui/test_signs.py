@@ -262,6 +262,8 @@ def test_without_colours_none_is_sent_and_the_cursor_is_reversed(tmp_path: Path,
         assert app.wait() == 0
     assert colour_codes(app.seen) == []
     assert re.search(rb"\x1b\[[0-9;]*\b7m[^\x1b]*lenet5", app.seen), "the cursor"
+    assert b"alexnet" in app.seen
+    assert not re.search(rb"\x1b\[[0-9;]*\b7m[^\x1b]*alexnet", app.seen), "all but the cursor is as it is"
 
 
 def test_with_colours_some_are_sent(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ..core.palette import PaletteEntry
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
-COLUMNS = (Column("", 8), Column(""), Column("", 30, above=60))
+COLUMNS = (Column("", 8), Column(""), Column("", 20))
 
 
 class PaletteScreen(Dialog[PaletteEntry]):
