@@ -71,8 +71,10 @@ def _choice(key: str, flag: str | None, choices: Collection[str], default: str) 
 
 
 def _switch(key: str, flag: bool | None, *, default: bool | None) -> bool | None:
-    value = settings.setting(key, default) if flag is None else flag
-    if value is not default and not isinstance(value, bool):
+    value = settings.setting(key) if flag is None else flag
+    if value is None:
+        return default
+    if not isinstance(value, bool):
         raise UsageError(f"config file: {key}", value, "must be true or false")
     return value
 
