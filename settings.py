@@ -18,7 +18,7 @@ APP = "cnn-explorer"
 VERSION = "0.2.0"
 """Of the program. It stands here, below all who need it; `cnn_explorer.__version__` is the same."""
 FOLDER_KEYS = ("runs", "data", "state", "cache", "models")
-OTHER_KEYS = ("theme", "color", "ascii", "quiz", "notify")
+OTHER_KEYS = ("theme", "color", "ascii", "signs", "quiz", "notify")
 
 
 LONGEST_NAME = 255

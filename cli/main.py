@@ -52,6 +52,9 @@ def start(
     color: Annotated[
         str | None, typer.Option(metavar="NAME", help="Colours of the terminal: auto, truecolor, 256, 16 or none.")
     ] = None,
+    signs: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Signs of the app: unicode, shades (no braille) or ascii.")
+    ] = None,
     ascii_only: Annotated[bool | None, typer.Option("--ascii/--unicode", help="Draw the app in ASCII.")] = None,
     mouse: Annotated[bool, typer.Option("--mouse/--no-mouse", help="Let the app use the mouse.")] = True,
     notify: Annotated[
@@ -65,7 +68,7 @@ def start(
     if context.invoked_subcommand is None:
         from ..tui.core import options
 
-        chosen = options.resolve(theme, color, ascii_only, mouse, notify)
+        chosen = options.resolve(theme, color, ascii_only, mouse, notify, signs)
         # Textual reads the number of colours when it is imported.
         options.set_colours(chosen)
         from ..tui.app import run

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -19,21 +20,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import work
 from textual.app import App
 from textual.binding import Binding
+from textual.color import Color
 from textual.dom import DOMNode
 from textual.filter import LineFilter
 from textual.message import Message
-from textual.screen import Screen
 
 from .. import settings
 from ..trainer.runs.run import RunSnapshot
 from ..trainer.runs.states import STATES
 from .charts.selection import RunSelection
-from .core import key_bindings, saved_state, terminal, themes
+from .core import key_bindings, saved_state, signs, terminal, themes
 from .core.ascii_filter import AsciiFilter
+from .core.colourless import Colourless
 from .core.key_queue import KeyQueue, is_input
 from .core.messages import Answered, AskForCharts, AskForColumns, AskForName, HelperChanged, RunsRead, TerminalGone
 from .core.options import THEMES, Options
 from .core.protocol import AppPaths
+from .core.shades_filter import ShadesFilter
 from .networks import catalogue_list
 from .runs import notifications
 from .runs.watcher import RunWatch
@@ -44,12 +47,18 @@ from .worker.requests import Questions
 
 if TYPE_CHECKING:
     from .charts.followers import Followers
+    from .core.palette import PaletteEntry
     from .launch.form_values import LaunchRequest
     from .launch.kept_forms import KeptForms
     from .networks.pages import Hit, Page
     from .networks.quiz import Question
 
 WIDE, HUGE = 100, 160
+SIGN_FILTERS: dict[str, tuple[LineFilter, ...]] = {
+    "unicode": (),
+    "shades": (ShadesFilter(),),
+    "ascii": (AsciiFilter(),),
+}
 TWICE_S = 2.0
 MOST_THREADS = 64
 HELPER_AFTER_S = 0.3
@@ -70,7 +79,7 @@ class ExplorerApp(App[None]):
     BINDINGS: ClassVar = [*key_bindings.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
     HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
     VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall"), (32, "-high")]
-    ENABLE_COMMAND_PALETTE = True
+    ENABLE_COMMAND_PALETTE = False  # there is one of our own, which finds networks, runs and concepts, too
 
     def __init__(
         self,
@@ -78,15 +87,20 @@ class ExplorerApp(App[None]):
         helper_command: tuple[str, ...] = (),
         watch_every_s: float = 1.0,
         options: Options | None = None,
+        facts: signs.TerminalFacts | None = None,
     ) -> None:
         super().__init__()
         self.key_queue = KeyQueue(self, super().post_message, self._keys_dropped)
         self.animation_level = "none"
         self.options = options or Options()
         self.rng = random.Random()
-        self._ascii = AsciiFilter() if self.options.ascii else None
+        self._fitting = signs.fitting(facts or signs.TerminalFacts())
         self.paths = paths or AppPaths()
         self.saved_state = saved_state.load(self.paths.state)
+        asked = self.options.asked_signs
+        self.options = self.options.drawn_with(signs.chosen(asked, self.saved_state.signs, self._fitting))
+        self._tells_signs = facts is not None and not asked and self._fitting.signs not in self.saved_state.signs
+        self._colourless = Colourless() if self.no_color else None
         if self.saved_state.sort not in catalogue_list.ORDERS:
             self.saved_state.sort = next(iter(catalogue_list.ORDERS))
         if self.saved_state.view not in catalogue_list.VIEWS:
@@ -157,6 +171,7 @@ class ExplorerApp(App[None]):
     def on_unmount(self) -> None:
         self.run_watch.stop()
         self.helper.close()
+        self._signs_read()
         self.saved_state.marked, self.saved_state.pinned = self.run_selection.marked, self.run_selection.pinned
         saved_state.save(self.paths.state, self.saved_state)
 
@@ -166,8 +181,43 @@ class ExplorerApp(App[None]):
         return next(theme for theme in wanted if theme in THEMES)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        filters = super().get_line_filters()
-        return [*filters, self._ascii] if self._ascii else filters
+        filters = [self._colourless] if self._colourless else super().get_line_filters()
+        return [*filters, *SIGN_FILTERS[self.options.signs]]
+
+    def _watch_theme(self, theme_name: str) -> None:
+        super()._watch_theme(theme_name)
+        if self._colourless:
+            theme = self.current_theme
+            self._colourless.base = Color.parse(theme.background or ("black" if theme.dark else "white")).brightness
+
+    @property
+    def signs_line(self) -> str:
+        """The words of the first start on the signs in use; "" where they were read."""
+        return signs.line(self.options.signs, self._fitting, "U") if self._tells_signs else ""
+
+    def _signs_read(self) -> None:
+        """Say no more about the signs in such a terminal."""
+        if self._tells_signs:
+            self._tells_signs = False
+            self.saved_state.signs.setdefault(self._fitting.signs, self.options.signs)
+            for screen in self.base_screens:
+                screen.show_signs("")
+
+    def action_next_signs(self) -> None:
+        """Change to the next kind of signs, and remember it."""
+        chosen = catalogue_list.following(self.options.signs, signs.SIGNS)
+        self.options = self.options.drawn_with(chosen)
+        self.saved_state.signs[self._fitting.signs] = chosen
+        for screen in self.screen_stack:
+            for node in screen.walk_children(with_self=True):
+                draw_in_letters = getattr(node, "draw_in_letters", None)
+                if draw_in_letters is not None:
+                    draw_in_letters(self.options.ascii)
+                node.refresh()
+        self.run_selection_changed()
+        for screen in self.base_screens:
+            screen.show_signs(self.signs_line)
+        self.show_message(f"signs: {chosen}  {signs.SAMPLES[chosen]}")
 
     # What comes from the keyboard
 
@@ -442,6 +492,9 @@ class ExplorerApp(App[None]):
     async def action_back(self) -> None:
         """Go one step back, in the screen or to the one before it."""
         screen = self.screen
+        if self._tells_signs:
+            self._signs_read()
+            return
         if isinstance(screen, BaseScreen) and screen.go_back():
             return
         if len(self.base_screens) > 1:
@@ -502,12 +555,33 @@ class ExplorerApp(App[None]):
         self._interrupted = now
         self.show_message("Ctrl+C once more to quit; runs go on without the app")
 
-    def get_system_commands(self, screen: Screen):
-        """Fill the palette from the table of the keys."""
-        for base in self.base_screens[-1:]:
-            for command in base.active_commands():
-                if command.palette:
-                    yield base.palette_entry(command)
+    def action_command_palette(self) -> None:
+        """Go to a network, a run or a concept by its name, or do a command of the screen."""
+        from .core import palette
+        from .screens.palette import PaletteScreen
+
+        screen = self.screen
+        if isinstance(screen, BaseScreen):
+            commands = screen.active_commands()
+            owners = {command.action: screen.owner_of(command) for command in commands}
+            listed = palette.entries(commands, self.runs)
+            self.push_screen(PaletteScreen(listed), lambda entry: self._go_to(entry, owners))
+
+    async def _go_to(self, entry: PaletteEntry | None, owners: Mapping[str, DOMNode | None]) -> None:
+        """Do what was chosen in the palette; ``owners`` are those of the actions of the screen."""
+        if entry is None:
+            return
+        if entry.kind == "command":
+            await self.run_action(entry.key, default_namespace=owners.get(entry.key) or self)
+        elif entry.kind == "network":
+            screen = self._show(CatalogueScreen)
+            if isinstance(screen, CatalogueScreen):
+                screen.open_network(entry.key)
+        elif entry.kind == "run":
+            self.action_show_runs(entry.key)
+            self.open_run(entry.key)
+        else:
+            self.open_page(f"../concepts/{entry.key}.md")
 
 
 def run(options: Options | None = None, runs: Path | None = None, data: Path | None = None) -> int:
@@ -520,7 +594,7 @@ def run(options: Options | None = None, runs: Path | None = None, data: Path | N
     registry.variants()
     terminal.check()
     paths = AppPaths(settings.runs_folder(runs), settings.data_folder(data))
-    app = ExplorerApp(paths, options=options)
+    app = ExplorerApp(paths, options=options, facts=signs.facts(os.environ))
     with terminal.watchdog(app):
         app.run(mouse=app.options.mouse)
     return app.return_code or 0

@@ -23,6 +23,10 @@ MACRO = re.compile(r"\{\{([^{}]+)\}\}")
 BLOCK = re.compile(r"^```block (\S+) (\S+)$", re.MULTILINE)
 
 
+TERA = 0.9995e12
+"""From here on three figures of gigabytes are not enough."""
+
+
 def quantity(value: float) -> str:
     """Return a count in three figures with its unit, as the papers print it: 61.7 k, 11.7 M, 1.81 G."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
@@ -34,8 +38,8 @@ def quantity(value: float) -> str:
 
 
 def memory_text(size: float) -> str:
-    """Return bytes in three figures, in powers of ten: 4.60 GB, 262 kB, 512 B."""
-    text = quantity(size)
+    """Return bytes in three figures, in powers of ten: 17.7 TB, 4.60 GB, 262 kB, 512 B."""
+    text = quantity(size) if size < TERA else quantity(size / 1000).replace("G", "T")
     return f"{text}B" if " " in text else f"{text} B"
 
 

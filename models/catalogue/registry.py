@@ -102,6 +102,17 @@ class Family:
     note_path: Path
     code_path: Path
     body: str = field(repr=False, default="")
+    named_canonical: str = ""
+
+    @property
+    def canonical(self) -> Variant:
+        """The variant that stands for the family: the one that its note names so, or that its name is an alias of, else
+        the first that is no nano form, which is this program's own.
+        """
+        named = (self.named_canonical, self.aliases.get(self.name))
+        found = [variant for variant in self.variants if variant.name in named]
+        papers = [variant for variant in self.variants if "nano" not in variant.tags]
+        return next(iter([*sorted(found, key=lambda variant: named.index(variant.name)), *papers, *self.variants]))
 
 
 def split_note(text: str, path: Path) -> tuple[str, str]:
@@ -172,6 +183,7 @@ def read_family(path: Path) -> Family:
             note_path=path,
             code_path=_code_path(path),
             body=body,
+            named_canonical=head.get("canonical", ""),
         )
     except KeyError as error:
         raise UsageError("note", str(path), f"lacks the key {error.args[0]!r} in its front matter") from None

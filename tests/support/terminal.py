@@ -11,6 +11,7 @@ import struct
 import sys
 import termios
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from cnn_explorer.models.catalogue import registry
@@ -21,11 +22,17 @@ FIRST_NETWORK = next(iter(registry.variants())).encode()
 
 
 class InTerminal:
-    """The app as a child on a pty of its own."""
+    """The app as a child on a pty of its own. ``more`` are further variables of its environment."""
 
-    def __init__(self, folder: Path, term: str = "xterm-256color", command: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        term: str = "xterm-256color",
+        command: tuple[str, ...] = (),
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         names = {f"CNN_EXPLORER_{name}": str(folder / name.lower()) for name in ("RUNS", "DATA", "STATE", "CONFIG")}
-        environment = os.environ | names | {"TERM": term}
+        environment = os.environ | names | {"TERM": term} | dict(more or {})
         environment.pop("COLORTERM", None)
         arguments = [sys.executable, *(command or ("-m", "cnn_explorer"))]
         self.seen = b""

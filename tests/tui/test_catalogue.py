@@ -19,7 +19,6 @@ from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.rows import RowList
 from cnn_explorer.tui.widgets.text_view import TextView
 from support.tui import FakeRun, catalogue, make_app, screen_text, until
-from textual.command import CommandList
 from textual.widgets import Input
 
 WIDE, NARROW = (120, 40), (80, 24)
@@ -284,7 +283,7 @@ async def test_palette_runs_a_command(tmp_path: Path) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("ctrl+p")
         await pilot.press(*"order by year")
-        await until(pilot, lambda: app.screen.query_one(CommandList).option_count == 1)
+        await until(pilot, lambda: len(app.screen.query_one(RowList).rows) == 1)
         await pilot.press("enter")
         await until(pilot, lambda: app.saved_state.sort == "family")
 
@@ -379,3 +378,20 @@ async def test_the_cursor_of_a_dialog_stays_in_sight(tmp_path: Path, size: tuple
         await until(pilot, lambda: "lines" in screen_text(app))
         await pilot.press(*["down"] * 30)
         await until(pilot, lambda: "▶" in screen_text(app), "a line that was found")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 45)])
+async def test_the_chart_explains_its_signs_cuts_no_title_and_tells_what_is_missing(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("v", "v")
+        await until(pilot, lambda: "1998" in screen_text(app) and "MACs over year" in screen_text(app))
+        for words in ("· one", "• several", "◉ cursor", "◆ marked"):
+            assert words in screen_text(app)
+        catalogue(app).go_to("vit_nano")
+        for _ in range(3):
+            await pilot.press("x")
+        await until(pilot, lambda: "without a figure)" in " ".join(screen_text(app).replace("│", " ").split()))
+        await until(pilot, lambda: "vit_nano: no published top-1 %" in screen_text(app))

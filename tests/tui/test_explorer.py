@@ -208,7 +208,7 @@ async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> Non
         assert before is not None
         assert f"{before.name} → resnet18" in screen_text(app)
         assert "+ added" in screen_text(app) and "Conv2d 3×3" in screen_text(app)
-        await pilot.press("d", *"lenet5", "enter")
+        await pilot.press("A", *"lenet5", "enter")
         await until(pilot, lambda: "lenet5 → resnet18" in screen_text(app))
         assert pane.other.startswith("lenet5")
 
@@ -538,3 +538,12 @@ async def test_two_panes_stand_side_by_side_where_there_is_room(tmp_path: Path) 
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: len(screen.panes.shown) == 1)
         assert isinstance(screen.panes.pane, LayersPane)
+
+
+async def test_a_message_covers_the_frame_at_the_foot_and_no_line_of_text(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=(120, 30), notifications=True) as pilot:
+        app.show_message("a short message")
+        await until(pilot, lambda: "a short message" in screen_text(app))
+        toast = app.screen.query_one("Toast")
+        assert (toast.region.y, toast.region.height) == (28, 1)

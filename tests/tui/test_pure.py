@@ -15,11 +15,13 @@ from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.trainer.data import digits as trainer_digits
 from cnn_explorer.trainer.runs.states import STATES
 from cnn_explorer.tui.core import ascii_filter, key_bindings, options, screen_export
+from cnn_explorer.tui.core.workspaces import PLACES
 from cnn_explorer.tui.networks import (
     catalogue_list,
     conv_lab,
     digits,
     layer_tree,
+    pages,
     quiz,
     scatter,
 )
@@ -30,11 +32,12 @@ from cnn_explorer.tui.networks.conv_lab import KERNELS, ConvSetting
 from cnn_explorer.tui.networks.selection import NetworkSelection
 from cnn_explorer.tui.networks.selection import changed as changed_selection
 from cnn_explorer.tui.screens.bench import WORDS, changed
-from cnn_explorer.tui.screens.help import PLACES
 from cnn_explorer.tui.widgets.pixel_view import PixelSum, lines_of, moved, short
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
+
+EVERYTHING = list(registry.variants().values())
 
 SETTINGS_STRATEGY = st.builds(
     ConvSetting,
@@ -306,6 +309,10 @@ def test_ascii_keeps_the_width(text: str) -> None:
     assert (drawn.isascii() and len(drawn) == width(text)) or any(width(character) == 0 for character in text)
 
 
+def test_ascii_keeps_the_points_of_the_chart_apart() -> None:
+    assert len(set(ascii_filter.plain("·•◉◆"))) == 4
+
+
 def test_ascii_keeps_states_apart() -> None:
     signs = [ascii_filter.plain(state.symbol) for state in STATES.values()]
     assert len(set(signs)) == len(signs)
@@ -327,10 +334,7 @@ def test_options_come_from_flag_then_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_no_key_is_bound_twice_in_one_place() -> None:
-    without_help = {"confirm", "help"}
-    assert set(PLACES) == {command.where for command in key_bindings.COMMANDS} - without_help, (
-        "the help names each place"
-    )
+    assert set(PLACES) == {command.where for command in key_bindings.COMMANDS}, "the help names each place"
     for place in {command.where for command in key_bindings.COMMANDS}:
         keys = [key for command in key_bindings.of(place) for key in command.keys.split(",")]
         assert len(keys) == len(set(keys)), place
@@ -396,3 +400,58 @@ def test_one_value_fits_its_room(channels: int, side: int, columns: int, rows: i
     assert [short(value) for value in (0.25, -0.04, 1.85, -1.85, 12.34, -123.4)] == [
         ".25", "-.04", "1.85", "-1.9", "12.3", "-123"
     ]  # fmt: skip
+
+
+def test_a_family_stands_in_the_tree_for_the_paper_and_not_for_the_nano_form_of_this_program() -> None:
+    shown = {registry.variants()[entry.name].family: entry.name for entry in catalogue_list.tree_entries(EVERYTHING)}
+    assert {"vit": "vit_base_16", "mixer": "mixer_b16", "cvt": "cvt_13", "vgg": "vgg16"}.items() <= shown.items()
+    for family in registry.families():
+        if any("nano" not in variant.tags for variant in family.variants):
+            assert "nano" not in registry.variants()[shown[family.name]].tags
+    nano = [variant for variant in EVERYTHING if "nano" in variant.tags]
+    assert "vit_nano" in {entry.name for entry in catalogue_list.tree_entries(nano)}, "where nothing else is shown"
+    assert "vit_nano" in {entry.name for entry in catalogue_list.tree_entries(EVERYTHING, ["vit_nano"])}
+
+
+def test_the_years_of_the_chart_begin_with_the_first_network() -> None:
+    ticks = scatter.place(EVERYTHING, "year and MACs", 60, 20).x_ticks
+    assert ticks[0] == (0, "1998") and "2015" in dict(ticks).values()
+
+
+def test_a_network_without_a_figure_says_which_one_is_missing() -> None:
+    vit_nano, lenet = registry.variants()["vit_nano"], registry.variants()["lenet5"]
+    assert scatter.without_figure("MACs and accuracy", vit_nano) == "no published top-1 %"
+    assert scatter.without_figure("year and MACs", lenet) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (17_700 * 2**30, "17.3 TiB"),
+        (5 * 2**50, "5 PiB"),
+        (1010 * 2**20, "1,010 MiB"),
+        (2**30 - 1, "1 GiB"),
+        (900, "900 B"),
+    ],
+)
+def test_memory_is_told_in_a_unit_that_needs_no_power_of_ten(size: int, text: str) -> None:
+    assert layer_tree.memory_text(size) == text
+
+
+def test_an_excerpt_shows_the_word_that_was_found() -> None:
+    line = (
+        "Against over-fitting, the strongest first: more images, augmentation, weight decay, and then dropout at last"
+    )
+    hit = pages.Hit(pages.Page("concept", "x", "X"), 1, line)
+    shown = pages.excerpt(hit, "dropout", 60)
+    assert shown.startswith("…") and "dropout" in shown[:60] and shown.endswith("at last")
+    assert pages.excerpt(hit, "against", 60) == line
+    assert pages.excerpt(hit, "dropout", 200) == line
+
+
+def test_the_marks_of_emphasis_are_no_part_of_what_search_shows() -> None:
+    assert (
+        pages.MARKS.sub("", "raw *Dropout* and **bold** `code`, 3 * 4, a*b") == "raw Dropout and bold code, 3 * 4, a*b"
+    )
+    shown = [hit.text for hit in pages.search("dropout")]
+    assert shown and not [text for text in shown if "*Dropout*" in text]

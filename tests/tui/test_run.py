@@ -398,7 +398,7 @@ async def test_a_run_that_dies_vanishes_or_is_nothing_stays_readable(tmp_path: P
         await until(pilot, lambda: "epoch 3 of 10" in screen_text(app))
         assert run.lock is not None
         run.lock.release()
-        await until(pilot, lambda: "nobody holds the lock" in screen_text(app))
+        await until(pilot, lambda: "its process is gone" in screen_text(app))
         await pilot.press("2")
         await until(pilot, lambda: "step 199" in screen_text(app))
         shutil.rmtree(run.path)

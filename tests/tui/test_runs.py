@@ -129,7 +129,7 @@ async def test_crash_is_inferred_and_resume_is_offered(tmp_path: Path, monkeypat
     async with app.run_test(size=SIZE, notifications=True) as pilot:
         screen = await open_runs(pilot)
         text = screen_text(app)
-        assert "crashed" in text and "nobody holds the lock" in text and "r resume" in text and "s stop" not in text
+        assert "crashed" in text and "its process is gone" in text and "r resume" in text and "s stop" not in text
         await pilot.press("s", "r")
         await until(pilot, lambda: asked == [FIRST])
         await until(pilot, lambda: "goes on" in screen_text(app))

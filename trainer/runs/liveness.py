@@ -37,7 +37,7 @@ def _why_dead(status: dict, locked: bool | None, touched: float | None, now: flo
     same_host = status.get("host") == process.host()
     same_boot = boot == here if boot and here else same_host
     if locked is False and (same_boot or not status.get("host")):
-        return "its process is gone: nobody holds the lock"
+        return "its process is gone: it may have been killed, or have run out of memory"
     if same_host and not same_boot:
         return "the machine was restarted"
     if same_host:

@@ -30,7 +30,7 @@ from . import chosen_weights, foreign_names, torchvision_weights, weight_files
 from .source import Source
 from .weight_files import WeightFile
 
-__all__ = ["Source", "check_backbone", "find", "load_initial_weights", "stem_and_size_of", "with_weights"]
+__all__ = ["Source", "find", "load_initial_weights", "stem_and_size_of", "with_weights"]
 
 Log = Callable[[str], None]
 

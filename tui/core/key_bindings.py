@@ -25,6 +25,7 @@ KEY_NAMES = {
     "plus": "+",
     "minus": "-",
     "full_stop": ".",
+    "colon": ":",
     "comma": ",",
     "pageup": "page up",
     "pagedown": "page down",
@@ -73,15 +74,24 @@ COMMANDS: tuple[Command, ...] = (
     Command("q", "leave", "Quit; runs go on without the app", "app", "quit", rank=40),
     Command("ctrl+c", "interrupt", "Quit, pressed twice", "app", priority=True, palette=False),
     Command("ctrl+z", "suspend_process", "Put the app to sleep; `fg` wakes it", "app", priority=True),
-    Command("ctrl+p", "command_palette", "All commands by name", "app", "commands", rank=60, palette=False),
+    Command(
+        "ctrl+p,colon",
+        "command_palette",
+        "Go to a network, a run or a concept by its name, or do any command",
+        "app",
+        "commands",
+        rank=60,
+        palette=False,
+    ),
     Command("w", "show_runs", "Watch runs", "app", "runs", rank=12),
     Command("a", "show_catalogue", "The architectures", "app", "architectures", rank=13),
     Command("b", "show_bench", "The convolution bench", "app", "bench", rank=35),
     Command("C", "show_concepts", "The concept pages", "app", "concepts", rank=36),
-    Command("ctrl+f", "search", "Search all notes and concepts", "app", "search", rank=34),
+    Command("ctrl+f,L", "search", "Look up words in all notes and concepts", "app", "search", rank=34),
     Command("y", "copy", "Copy what is shown to the clipboard", "app", "copy", rank=37),
     Command("e", "export", "Write what is shown to a file: text, JSON or SVG", "app", "export", rank=38),
     Command("T", "next_theme", "Other colours", "app", "colours", rank=61),
+    Command("U", "next_signs", "Other signs: Unicode, shades or ASCII", "app", "signs", rank=61),
     Command("Q", "toggle_questions", "Questions on or off", "app", rank=62),
     Command("escape", "back", "Back", "app", "back", rank=45, palette=False),
     # Lists
@@ -92,6 +102,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("ctrl+d,pagedown", "page_down", "A page down", "list", palette=False),
     Command("ctrl+u,pageup", "page_up", "A page up", "list", palette=False),
     Command("enter", "choose", "Open what the cursor is on", "list", "open", rank=5, palette=False),
+    # The line in which a list is filtered
+    Command("enter", "keep", "Keep the filter and go to the list", "filter", "keep the filter", rank=1, palette=False),
+    Command("escape", "drop", "Drop the filter", "filter", "drop it", rank=2, palette=False),
+    Command("down", "move(1)", "The next line of the list", "filter", "next line", rank=3, palette=False),
+    Command("up", "move(-1)", "The line before", "filter", "line before", rank=4, palette=False),
     # Text
     Command("j,down", "scroll_line_down", "Down", "text", palette=False),
     Command("k,up", "scroll_line_up", "Up", "text", palette=False),
@@ -99,14 +114,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("G,end", "scroll_last", "To the end", "text", palette=False),
     Command("ctrl+d,pagedown,space", "scroll_page_down", "A page down", "text", palette=False),
     Command("ctrl+u,pageup", "scroll_page_up", "A page up", "text", palette=False),
-    Command("slash", "app.search", "Search all notes and concepts", "text", "search", rank=8, palette=False),
-    Command("n", "next_match", "The next line with the words searched for", "text", palette=False),
-    Command("N", "previous_match", "The line with the words before", "text", palette=False),
     Command("right_square_bracket", "next_link", "The next link", "text", palette=False),
     Command("left_square_bracket", "previous_link", "The link before", "text", palette=False),
     Command("enter", "follow_link", "Follow the link", "text", "follow link", rank=5, palette=False),
     Command("left", "scroll_left", "To the left, where a diagram is wider than the screen", "text", palette=False),
     Command("right", "scroll_right", "To the right", "text", palette=False),
+    # A text that is a page of its own, in which search finds lines
+    Command("slash", "app.search", "Look up words in all notes and concepts", "found", "search", rank=8, palette=False),
+    Command("n", "next_match", "The next line with the words searched for", "found", palette=False),
+    Command("N", "previous_match", "The line with the words before", "found", palette=False),
     # The points
     Command("right", "go(1,0)", "The next network along the x axis", "chart", palette=False),
     Command("left", "go(-1,0)", "The network before it", "chart", palette=False),
@@ -121,7 +137,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("plus,equals_sign", "depth(1)", "One level more", "layers", "deeper", rank=6),
     Command("minus", "depth(-1)", "One level less", "layers"),
     Command("u", "only_changes", "Only where the size changes", "layers", "size changes", rank=7),
-    Command("o", "without_minor", "Without activations and changes of layout, or with them", "layers"),
+    Command("O", "without_minor", "Without activations and changes of layout, or with them", "layers"),
     Command("I", "torchinfo", "torchinfo's own summary, and how its totals compare", "layers", "torchinfo", rank=8),
     Command("p", "predict", "A question about this layer", "layers", "predict", rank=9),
     # torchinfo's own summary
@@ -154,7 +170,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("right", "side(8)", "To the right", "code", palette=False),
     Command("enter", "pick", "The layers of this class", "code", "its layers", rank=5),
     # The difference
-    Command("d", "other", "Compare with another network", "diff", "another", rank=5),
+    Command("A", "other", "Compare with another network", "diff", "another", rank=5),
     # The catalogue
     Command("t", "train", "Train this network", "catalogue", "train", rank=10),
     Command("slash", "filter", "Filter the list as you type", "catalogue", "filter", rank=11),
@@ -191,10 +207,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("full_stop", "channel(1)", "The next output channel", "bench", "channel", rank=8),
     Command("comma", "channel(-1)", "The output channel before", "bench"),
     # The line in which a list is filtered
-    Command("enter", "keep", "Keep the filter", "filter", "keep", rank=2, palette=False),
-    Command("escape", "drop", "Drop the filter", "filter", "drop", rank=3, palette=False),
-    Command("down", "move(1)", "Down in the list", "filter", "down", rank=4, palette=False),
-    Command("up", "move(-1)", "Up in the list", "filter", "up", rank=5, palette=False),
     # The list of runs
     Command("slash", "filter", "Filter the list as you type", "runs", "filter", rank=15),
     # Charts, wherever the focus is

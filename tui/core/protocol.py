@@ -55,6 +55,11 @@ class AppProtocol(Protocol):
     """Held while something is done with a run: one thing after the other, in the order of the keys."""
 
     @property
+    def signs_line(self) -> str:
+        """The words of the first start on the signs in use; "" where they were read."""
+        ...
+
+    @property
     def followers(self) -> Followers:
         """The readers of the runs, for all screens."""
         ...

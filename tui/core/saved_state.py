@@ -20,6 +20,7 @@ class SavedState:
     network: str = ""
     tab: str = "note"
     sort: str = "year"
+    sort_reversed: bool = False
     view: str = "list"
     run: str = ""
     run_pane: str = "overview"
@@ -33,6 +34,7 @@ class SavedState:
     charts: str = ""
     dataset: str = "digits"
     theme: str = ""
+    signs: dict[str, str] = field(default_factory=dict)
     digit: int = 0
     asked: int = 0
     right: int = 0

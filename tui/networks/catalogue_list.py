@@ -57,9 +57,13 @@ class Entry:
 COLUMN_TITLES = ("", "year", "network", "params", "MACs", "small stem", "tags")
 
 
-def ordered(variants: Sequence[Variant], order: str) -> list[Variant]:
-    """Return the networks in one of ORDERS; equal ones stay in the order of the catalogue."""
-    return sorted(variants, key=ORDERS[order].key)
+ORDER_OF_TITLE = {"year": "year", "network": "name", "params": "params", "MACs": "macs", "tags": "tag"}
+"""What a click on a column title sorts by."""
+
+
+def ordered(variants: Sequence[Variant], order: str, turned: bool = False) -> list[Variant]:
+    """Return the networks in one of ORDERS, or in it ``turned`` round; equal ones stay in the order of the catalogue."""
+    return sorted(variants, key=ORDERS[order].key, reverse=turned)
 
 
 def following(name: str, names: Collection[str]) -> str:
@@ -88,12 +92,12 @@ def _haystack(variant: Variant) -> str:
     return " ".join(parts).lower()
 
 
-def entries(variants: Sequence[Variant], order: str, marked: Collection[str] = ()) -> list[Entry]:
+def entries(variants: Sequence[Variant], order: str, marked: Collection[str] = (), turned: bool = False) -> list[Entry]:
     """Return the lines of the list, with headings where the order has groups."""
     lines: list[Entry] = []
     group: str | None = None
     year: int | None = None
-    for variant in ordered(variants, order):
+    for variant in ordered(variants, order, turned):
         title = ORDERS[order].group(variant)
         if title and title != group:
             lines.append(Entry("", ("", "", title, "", "", "", "")))
@@ -122,11 +126,16 @@ def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[st
 def tree_entries(variants: Sequence[Variant], marked: Collection[str] = (), chosen: str = "") -> list[Entry]:
     """Return the family tree: each family under the first parent that its note names, others in brackets.
 
-    A family stands for its first network among ``variants``, but for ``chosen`` or else a marked one where it has that;
-    families without a network are left out, their children move up.
+    A family stands for its canonical network, but for ``chosen`` or else a marked one where it has that, and for its first
+    where ``variants`` lack the canonical one; families without a network are left out, their children move up.
     """
+
+    def rank(variant: Variant) -> tuple[bool, bool, bool]:
+        canonical = registry.family(variant.family).canonical.name
+        return variant.name != chosen, variant.name not in marked, variant.name != canonical
+
     first: dict[str, Variant] = {}
-    for variant in sorted(variants, key=lambda variant: (variant.name != chosen, variant.name not in marked)):
+    for variant in sorted(variants, key=rank):
         first.setdefault(variant.family, variant)
     families = [family for family in registry.families() if family.name in first]
     parent = {family.name: next((name for name in family.builds_on if name in first), "") for family in families}

@@ -15,7 +15,9 @@ from . import catalogue_list, glossary
 CONCEPTS = registry.NOTES.parent / "concepts"
 MOST_HITS = 200
 LINK = re.compile(r"\[([^\]\n]*)\]\([^)\n]*\)")
-MARKS = re.compile(r"\*\*|`")
+MARKS = re.compile(r"\*\*|`|(?<![\w*])\*(?=[^\s*])|(?<=[^\s*])\*(?![\w*])")
+BEFORE_HIT = 24
+"""Characters of a line that are shown before the first word that was found."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,17 @@ def _hits(page: Page, wanted: list[str]) -> Iterator[Hit]:
         low = line.lower()
         if any(word in low for word in wanted) and all(word in low or word in title for word in wanted):
             yield Hit(page, number, line.strip())
+
+
+def excerpt(hit: Hit, words: str, cells: int) -> str:
+    """Return as much of the line as has room in ``cells``, so that the first of the words is in sight."""
+    low = hit.text.lower()
+    found = [place for word in words.lower().split() if (place := low.find(word)) >= 0]
+    start = max(min(found, default=0) - BEFORE_HIT, 0)
+    if not start or len(hit.text) <= cells:
+        return hit.text
+    start = low.rfind(" ", 0, start) + 1 or start
+    return f"…{hit.text[start:]}"
 
 
 @lru_cache(maxsize=256)

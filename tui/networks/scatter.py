@@ -102,7 +102,15 @@ def _ticks(axis: Axis, low: float, high: float, max_count: int) -> list[tuple[fl
     if axis.log:
         return [(at, axis.text(10**at)) for at in ticks.log_ticks(low, high, max(max_count, 2))[0]]
     whole = [at for at in ticks.nice_ticks(low, high, max(max_count, 2)) if at == int(at)]
-    return [(at, axis.text(at)) for at in whole]
+    # The first year is one of its own: where the story begins. A round one too close to it gives way when drawn.
+    first = [low] if axis is YEAR and low == int(low) and low not in whole else []
+    return [(at, axis.text(at)) for at in [*first, *whole]]
+
+
+def without_figure(pair: str, variant: Variant) -> str:
+    """Say why a network has no point; "" where it has one."""
+    lacking = [axis.title for axis in PAIRS[pair] if not math.isfinite(_scaled(axis, variant))]
+    return f"no {' and no '.join(lacking)}" if lacking else ""
 
 
 def neighbour(plot: Plot, name: str, step: tuple[int, int]) -> str:

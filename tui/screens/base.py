@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar, cast
 
-from textual.app import ComposeResult, SystemCommand
+from textual.app import ComposeResult
 from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Input
@@ -17,6 +16,7 @@ from ..core.key_bindings import Command
 from ..core.protocol import AppProtocol
 from ..core.screen_export import Export
 from ..widgets.shell import KeyLine, TooSmall, TopLine, helper_text, runs_text
+from ..widgets.signs_line import SignsLine
 from ..worker.process import HelperState
 
 
@@ -41,6 +41,7 @@ class BaseScreen(Screen[None]):
         yield TopLine(self.HEADING)
         yield from self.compose_body()
         yield KeyLine()
+        yield SignsLine()
         yield TooSmall()
 
     def compose_body(self) -> ComposeResult:
@@ -53,6 +54,7 @@ class BaseScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.runs_changed(self.explorer.runs)
+        self.show_signs(self.explorer.signs_line)
 
     # What the app tells its screens
 
@@ -67,6 +69,11 @@ class BaseScreen(Screen[None]):
     def helper_changed(self, state: HelperState) -> None:
         """Update what is shown: the helper process started, got ready or ended."""
         self.update_status()
+
+    def show_signs(self, line: str) -> None:
+        """Show the line of the first start above the keys, or hide it."""
+        for widget in self.query(SignsLine):
+            widget.show(line)
 
     def update_status(self) -> None:
         """Show at the top what goes on in the background."""
@@ -85,6 +92,8 @@ class BaseScreen(Screen[None]):
     def active_commands(self) -> tuple[Command, ...]:
         """Return the commands that work now, where the focus is."""
         places = list(dict.fromkeys((*getattr(self.focused, "PLACES", ()), self.PLACE, *self.PLACES, "app")))
+        if getattr(self.focused, "TAKES_LETTERS", False):
+            places = places[:1]  # the letters of the other places would be typed
         found = [
             command
             for command in key_bindings.of(*places)
@@ -110,14 +119,6 @@ class BaseScreen(Screen[None]):
         name, _, arguments = command.action.partition("(")
         owner = self.owner_of(command)
         return owner is not None and bool(owner.check_action(name, (arguments.rstrip(")").strip("'"),)))
-
-    def palette_entry(self, command: Command) -> SystemCommand:
-        """Return a command as the palette lists it: what it does, its key, and how to do it."""
-        run = partial(self._run_command, command.action, self.owner_of(command))
-        return SystemCommand(command.help, command.shown_keys, run)
-
-    async def _run_command(self, action: str, owner: DOMNode | None) -> None:
-        await self.app.run_action(action, default_namespace=owner)
 
     def update_keys(self) -> None:
         """Show at the foot what can be done now."""

@@ -301,6 +301,11 @@ class CatalogueScreen(BaseScreen):
             return False
         return super().check_action(action, parameters)
 
+    def open_network(self, name: str) -> None:
+        """Put the cursor on a network and the keyboard into its pane."""
+        self.go_to(name)
+        self.read_pane()
+
     def open_note(self, family: str, words: str = "", back: Page | None = None) -> None:
         """Show the note of a family, at the first place of ``words``; escape leads to the page ``back``."""
         if back is not None:

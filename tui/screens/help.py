@@ -10,39 +10,15 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from ..core import key_bindings
+from ..core import key_bindings, workspaces
 from ..core.key_bindings import Command
+from ..core.workspaces import PLACES
 from ..networks import glossary
 from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
 KEY_CELLS, FRAME_CELLS, WIDEST = 20, 10, 76
 """Cells of the keys, of what frames the rows, and of the dialog at its widest."""
-PLACES = {
-    "app": "everywhere",
-    "list": "in a list",
-    "text": "in a text",
-    "chart": "in the chart of all networks",
-    "layers": "in the layer table",
-    "torchinfo": "in torchinfo's summary",
-    "walk": "in the walk",
-    "pixel": "at one output value",
-    "code": "in the model file",
-    "diff": "in the difference",
-    "catalogue": "architectures",
-    "compare": "comparing",
-    "bench": "convolution bench",
-    "charts": "charts",
-    "grid": "in a chart",
-    "lines": "in the log and the files",
-    "filter": "in the line of the filter",
-    "entry": "where a value is typed",
-    "runs": "runs",
-    "run": "with a run",
-    "one-run": "one run",
-    "launch": "train",
-    "dialog": "in a dialog",
-}
 
 
 def terms(screen: Screen) -> tuple[str, ...]:
@@ -53,6 +29,33 @@ def terms(screen: Screen) -> tuple[str, ...]:
     ]
     columns = [title for node in nodes if isinstance(node, RowList) for title in node.column_titles]
     return tuple(dict.fromkeys((*columns, *(term for node in nodes for term in getattr(node, "TERMS", ())))))
+
+
+class HelpRows(RowList):
+    """Rows to read: the keys of a list scroll them, since there is nothing to choose."""
+
+    opens = False
+
+    def _scroll(self, lines: int) -> None:
+        self.scroll_to(y=self.scroll_offset.y + lines, animate=False)
+
+    def action_cursor_down(self) -> None:
+        self._scroll(1)
+
+    def action_cursor_up(self) -> None:
+        self._scroll(-1)
+
+    def action_cursor_first(self) -> None:
+        self.scroll_to(y=0, animate=False)
+
+    def action_cursor_last(self) -> None:
+        self._scroll(len(self.rows))
+
+    def action_page_down(self) -> None:
+        self._scroll(max(self._page - 1, 1))
+
+    def action_page_up(self) -> None:
+        self._scroll(-max(self._page - 1, 1))
 
 
 class HelpScreen(Dialog[None]):
@@ -68,15 +71,16 @@ class HelpScreen(Dialog[None]):
     def compose_dialog(self) -> ComposeResult:
         rows: list[Row] = []
         places = list(dict.fromkeys(command.where for command in self._listed))
-        for place in sorted(places, key=lambda place: place == "app"):
+        for place in workspaces.ordered(places):
             rows.append(Row(place, (PLACES.get(place, place),), tone="head", selectable=False))
             for command in self._listed:
                 if command.where == place:
                     rows += self._folded(command.action + place, command.shown_keys, command.help)
         rows.append(Row("mouse", ("mouse",), tone="head", selectable=False))
-        rows += self._folded("click", "click", "All of it works without a mouse; shift and drag selects text")
+        clicks = "An entry of the foot line does what its key does, a column title sorts; shift and drag selects text"
+        rows += self._folded("click", "click", clicks)
         rows += self._legend()
-        yield RowList((Column("", KEY_CELLS), Column("")), rows, titles=False, id="help-rows")
+        yield HelpRows((Column("", KEY_CELLS), Column("")), rows, titles=False, id="help-rows")
 
     def _legend(self) -> list[Row]:
         found = glossary.legend(self._terms)
@@ -89,7 +93,9 @@ class HelpScreen(Dialog[None]):
         """Return the rows of one command: keys and words go on in the next line where they are too long for theirs."""
         room = min(self.app.size.width, WIDEST) - KEY_CELLS - FRAME_CELLS
         lines = zip_longest(wrap(keys, KEY_CELLS - 2), wrap(text, max(room, 20)), fillvalue="")
-        return [Row(f"{name}{number}", (f"  {left}", right)) for number, (left, right) in enumerate(lines)]
+        return [
+            Row(f"{name}{number}", (f"  {left}", right), selectable=False) for number, (left, right) in enumerate(lines)
+        ]
 
     def on_mount(self) -> None:
         super().on_mount()

@@ -26,6 +26,7 @@ from ..widgets.machine_strip import MachineStrip
 from ..widgets.reading_view import ReadingView
 from ..widgets.repaint import Frame, TextLines
 from ..widgets.rows import Column, Row, RowList
+from ..widgets.sorted_rows import SortedRows
 from ..widgets.text_view import TextView
 from .base import BaseScreen
 from .run_actions import RunActions
@@ -73,7 +74,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._watch = PreviewWatch(self._post_previews, explorer.followers)
         self._tail = RunTail(self._post_news, explorer.followers, with_log=False)
         # Held here, because to look for them at every key and every record costs more than what they do.
-        self.table = RowList(COLUMNS, empty="reading …")
+        self.table = SortedRows(COLUMNS, empty="reading …")
         self.filter = FilterInput("network, data set, state, id, tag, remark …")
         self.charts = ChartGrid(explorer.saved_state, explorer.followers, ascii=explorer.options.ascii)
         self._list_pane, self._panes = Frame(id="list-pane"), Frame(id="panes")
@@ -143,14 +144,15 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         if cursor:
             self._wanted = ""
         empty = explorer.runs_problem or self._empty()
-        if rows != list(self.table.rows) or cursor or empty != self.table.empty:
+        if rows != list(self.table.given) or cursor or empty != self.table.empty:
             self.table.empty = empty
             self.table.set_rows(rows, cursor)
             self.update_keys()
             self._look()
         words = f"{len(rows)} of {len(explorer.runs)}" if self.filter.value else str(len(rows))
         words = words if explorer.runs_are_read else "reading …"
-        title = f"Runs · {words} · {order if order in run_table.ORDERS else 'newest'}"
+        order = self.table.order_words or (order if order in run_table.ORDERS else "newest")
+        title = f"Runs · {words} · {order}"
         self._list_pane.entitle(title, str(explorer.paths.runs))
 
     def _empty(self) -> str:
@@ -197,6 +199,11 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         if self._timer is not None:
             self._timer.stop()
         self._timer = self.set_timer(DELAY_S, self.follow_selected)
+
+    @on(RowList.TitlePicked)
+    def _sorted(self) -> None:
+        self._fill()
+        self._look()
 
     @on(RowList.Chosen)
     async def _opened(self, message: RowList.Chosen) -> None:
@@ -298,6 +305,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     def action_order(self) -> None:
         saved_state = self.explorer.saved_state
         saved_state.run_order = catalogue_list.following(saved_state.run_order, list(run_table.ORDERS))
+        self.table.unsort()
         self._fill()
         self.explorer.show_message(f"order: {saved_state.run_order}")
 

@@ -13,6 +13,7 @@ from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
 DELAY_S = 0.12
+PAGE_CELLS = 22
 
 
 class SearchScreen(Dialog[tuple[Hit, str]]):
@@ -28,7 +29,7 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
 
     def compose_dialog(self) -> ComposeResult:
         yield Input(placeholder="words", compact=True, id="search-words")
-        yield RowList((Column("page", 22), Column("line")), titles=False, id="search-rows", empty="")
+        yield RowList((Column("page", PAGE_CELLS), Column("line")), titles=False, id="search-rows", empty="")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -48,7 +49,10 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
         words = self._searched = self.query_one(Input).value
         self._hits = pages.search(words)
         self._table.empty = "nothing has these words" if words.strip() else ""
-        rows = [Row(str(place), (hit.page.title, hit.text)) for place, hit in enumerate(self._hits)]
+        room = self._table.size.width - PAGE_CELLS - 4
+        rows = [
+            Row(str(place), (hit.page.title, pages.excerpt(hit, words, room))) for place, hit in enumerate(self._hits)
+        ]
         self._table.set_rows(rows, "0")
         count = f"{len(self._hits)}{'+' if len(self._hits) == pages.MOST_HITS else ''}"
         self.query_one("#dialog").border_subtitle = f"{count} lines" if words.strip() else ""

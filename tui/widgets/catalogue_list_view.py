@@ -108,7 +108,8 @@ class CatalogueList(Vertical):
         if self._saved_state.view == "tree":
             lines = catalogue_list.tree_entries(chosen, self.marked, self._saved_state.network)
         else:
-            lines = catalogue_list.entries(chosen, self._saved_state.sort, self.marked)
+            saved_state = self._saved_state
+            lines = catalogue_list.entries(chosen, saved_state.sort, self.marked, saved_state.sort_reversed)
         return [
             Row(entry.name, entry.cells, tones=TONES) if entry.name else Row("", entry.cells, "head", selectable=False)
             for entry in lines
@@ -126,8 +127,9 @@ class CatalogueList(Vertical):
         count = f"{total} networks" if shown == total else f"{shown} of {total} networks"
         if self._saved_state.view == "tree":
             count = f"{len(self.table.rows)} families, {count}"
+        turned = ", reversed" if self._saved_state.sort_reversed else ""
         how = (
-            catalogue_list.ORDERS[self._saved_state.sort].words
+            catalogue_list.ORDERS[self._saved_state.sort].words + turned
             if self._saved_state.view == "list"
             else catalogue_list.VIEWS[self._saved_state.view]
         )
@@ -168,7 +170,10 @@ class CatalogueList(Vertical):
 
     def next_order(self) -> None:
         """Sort by the next order."""
-        self._saved_state.sort = catalogue_list.following(self._saved_state.sort, catalogue_list.ORDERS)
+        self._sort(catalogue_list.following(self._saved_state.sort, catalogue_list.ORDERS), turned=False)
+
+    def _sort(self, order: str, turned: bool) -> None:
+        self._saved_state.sort, self._saved_state.sort_reversed = order, turned
         self.refresh_rows()
 
     def toggle_mark(self) -> str:
@@ -223,6 +228,15 @@ class CatalogueList(Vertical):
             self.table.action_cursor_down()
         else:
             self.table.action_cursor_up()
+
+    @on(RowList.TitlePicked)
+    def _title_picked(self, message: RowList.TitlePicked) -> None:
+        """Sort by the column that was clicked, the second time the other way round."""
+        message.stop()
+        order = catalogue_list.ORDER_OF_TITLE.get(self.table.columns[message.column].title)
+        if order is not None and self.has_order:
+            saved_state = self._saved_state
+            self._sort(order, turned=order == saved_state.sort and not saved_state.sort_reversed)
 
     @on(RowList.Moved)
     def _moved(self, message: RowList.Moved) -> None:

@@ -142,6 +142,11 @@ class ChartGrid(Widget, can_focus=True):
         with self._cells:
             yield from self._views
 
+    def draw_in_letters(self, letters: bool) -> None:
+        """Draw with letters in the place of markers and dots, or with these again."""
+        self._ascii = self._legend.ascii = letters
+        self._ask()
+
     def on_mount(self) -> None:
         self._arrange()
         self._follow()

@@ -208,7 +208,7 @@ class ChartLegend(Widget):
     def __init__(self, ascii: bool) -> None:
         super().__init__(id="chart-legend")
         self.text = Text()
-        self._ascii = ascii
+        self.ascii = ascii
 
     def update_legend(self, runs: Sequence[ChartedRun], view: View, progress: float, places: Sequence[str]) -> None:
         """Describe these runs, of which the part ``progress`` has been read; ``places``: of the cursor, of the page."""
@@ -220,7 +220,7 @@ class ChartLegend(Widget):
         text = Text(" " + " · ".join(filter(None, words)), no_wrap=True, overflow="ellipsis")
         styles = line_styles(self.app.theme)
         for run in runs if len(runs) > 1 else ():
-            signs = markers.marker(run.slot, "train", self._ascii) + markers.marker(run.slot, "validation", self._ascii)
+            signs = markers.marker(run.slot, "train", self.ascii) + markers.marker(run.slot, "validation", self.ascii)
             style = styles[markers.line_tone(run.slot, "train")]
             text.append("  ")
             text.append(f"{signs} {run.label}{' (pinned)' if run.pinned else ''}", style=style)

@@ -15,7 +15,8 @@ from ..core.screen_export import Export
 from ..runs import classes, run_data
 from ..runs.classes import ClassRow
 from ..runs.run_tail import RunNews
-from .rows import Column, Row, RowList
+from .rows import Column, Row
+from .sorted_rows import SortedRows
 
 BAR_CELLS, COURSE_CELLS = 20, 16
 COLUMNS = (
@@ -38,14 +39,14 @@ class ClassesPane(Vertical):
         self._rows: list[ClassRow] = []
 
     def compose(self) -> ComposeResult:
-        table = RowList(COLUMNS, empty="reading …")
+        table = SortedRows(COLUMNS, empty="reading …")
         table.opens = False
         yield table
 
     @property
-    def table(self) -> RowList:
+    def table(self) -> SortedRows:
         """The rows."""
-        return self.query_one(RowList)
+        return self.query_one(SortedRows)
 
     def show(self, run: RunSnapshot, news: RunNews) -> None:
         """Show what is known of a run."""
@@ -55,6 +56,7 @@ class ClassesPane(Vertical):
 
     def action_order(self) -> None:
         self.worst_first = not self.worst_first
+        self.table.unsort()
         self._fill()
 
     def _fill(self) -> None:

@@ -77,7 +77,7 @@ class DiffPane(Pane):
         self.selection = selection
         if not self.other:
             self._head(selection.network)
-            self.wait("its note names no predecessor; `d` chooses a network to compare with")
+            self.wait("its note names no predecessor; `A` chooses a network to compare with")
             return
         older = NetworkSelection(self.other, selection.stem, selection.image_size, selection.channels)
         self._head(f"{older.network} → {selection.network}")

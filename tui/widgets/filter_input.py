@@ -15,6 +15,7 @@ class FilterInput(Input):
 
     BINDINGS: ClassVar = key_bindings.bindings("filter")
     PLACES: ClassVar = ("filter",)
+    TAKES_LETTERS = True
 
     class Left(Message):
         """Typing is over; the list should have the focus again."""

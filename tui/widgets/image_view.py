@@ -52,7 +52,8 @@ class ImageView(LineDrawn):
     @property
     def by_colour(self) -> bool:
         """Whether colours carry the image."""
-        return self.app.console.color_system in ("truecolor", "256") and not self.app.native_ansi_color
+        has_colours = self.app.console.color_system in ("truecolor", "256")
+        return has_colours and not self.app.native_ansi_color and not self.app.no_color
 
     @property
     def lines(self) -> int:

@@ -46,6 +46,12 @@ class LossChart(PlotextPlot):
         self._drawn: tuple[object, Text] | None = None
         self._given: Text | None = None
 
+    def draw_in_letters(self, letters: bool) -> None:
+        """Draw with letters in the place of markers and dots, or with these again."""
+        self._ascii = letters
+        self._drawn = None
+        self.refresh()
+
     @property
     def data(self) -> ChartData:
         """What is shown."""

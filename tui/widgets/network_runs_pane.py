@@ -17,6 +17,7 @@ from ..networks.selection import NetworkSelection
 from ..runs import run_table
 from .pane import Pane
 from .rows import Column, Row, RowList
+from .sorted_rows import SortedRows
 
 COLUMNS = (
     Column("", 1),
@@ -38,7 +39,7 @@ class NetworkRunsPane(Pane):
         super().__init__("network-runs")
 
     def compose(self) -> ComposeResult:
-        yield RowList(COLUMNS, empty="reading …")
+        yield SortedRows(COLUMNS, empty="reading …")
 
     @property
     def table(self) -> RowList:

@@ -81,6 +81,12 @@ class OverviewPane(Widget, can_focus=True):
         if self._reader is not None:
             self._reader.stop()
 
+    def draw_in_letters(self, letters: bool) -> None:
+        """Draw with letters in the place of markers and dots, or with these again."""
+        for chart in self._charts.values():
+            chart.draw_in_letters(letters)
+        self._ask()
+
     def show(self, runs: Sequence[ChartedRun]) -> None:
         """Show the first of these runs."""
         run = runs[0] if runs else None

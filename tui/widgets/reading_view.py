@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ...trainer.analysis.curve_findings import Finding
+from ..core import key_bindings
 from ..networks import pages
 from .text_view import TextView
 
@@ -12,8 +14,14 @@ PERCENT = "\u00a0%"
 """A figure and its sign stay in one line."""
 
 
-class ReadingView(TextView):
-    """Two or three sentences; `]` and Enter follow the link behind each."""
+class ReadingView(TextView, inherit_bindings=False):
+    """Two or three sentences; `]` and Enter follow the link behind each.
+
+    Search finds no line here, so the keys of its matches are left to the run: `n` writes a remark.
+    """
+
+    BINDINGS: ClassVar = key_bindings.bindings("text")
+    PLACES: ClassVar = ("text",)
 
     def __init__(self) -> None:
         super().__init__(id="reading")

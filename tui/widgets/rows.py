@@ -89,6 +89,17 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         def control(self) -> RowList:
             return self.rows
 
+    @dataclass
+    class TitlePicked(Message):
+        """The title of a column was clicked."""
+
+        rows: RowList
+        column: int
+
+        @property
+        def control(self) -> RowList:
+            return self.rows
+
     def __init__(
         self,
         columns: Sequence[Column],
@@ -242,7 +253,21 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         if self.rows and self.rows[self._cursor].selectable:
             self.post_message(self.Chosen(self, self.key))
 
+    def _column_at(self, x: int) -> int | None:
+        """Return the column at a cell of the line of titles."""
+        end = len(NO_CURSOR)
+        for place, width in enumerate(self._widths(self.size.width)):
+            end += width + GAP if width else 0
+            if len(NO_CURSOR) <= x < end and width:
+                return place
+        return None
+
     def on_click(self, event: events.Click) -> None:
+        if self.titles and event.y == 0:
+            column = self._column_at(event.x)
+            if column is not None:
+                self.post_message(self.TitlePicked(self, column))
+            return
         place = event.y - self._title_lines + self.scroll_offset.y
         if not 0 <= place < len(self.rows) or event.y < self._title_lines or not self.rows[place].selectable:
             return

@@ -17,9 +17,10 @@ from ..networks import catalogue_list, scatter
 from ..networks.scatter import PAIRS, Plot
 from .repaint import LineDrawn
 
-LABEL_CELLS = 8
-FOOT_LINES = 2
+FOOT_LINES = 3
+"""The numbers of the x axis, the legend, and what the cursor is on."""
 POINT, SEVERAL, CURSOR, MARKED = "·", "•", "◉", "◆"
+LEGEND = f"{POINT} one  {SEVERAL} several  {CURSOR} cursor  {MARKED} marked"
 
 
 class ScatterView(LineDrawn, can_focus=True):
@@ -49,6 +50,7 @@ class ScatterView(LineDrawn, can_focus=True):
         self._variants: tuple[Variant, ...] = ()
         self._marked: frozenset[str] = frozenset()
         self._plot: tuple[Size, Plot] | None = None
+        self._label_cells = 0
 
     def show(self, variants: Sequence[Variant], cursor: str, marked: Collection[str]) -> None:
         """Show these networks."""
@@ -61,9 +63,30 @@ class ScatterView(LineDrawn, can_focus=True):
     def plot(self) -> Plot:
         """The points as they are placed now."""
         if self._plot is None or self._plot[0] != self.size:
-            columns, rows = self.size.width - LABEL_CELLS - 2, self.size.height - FOOT_LINES - 1
+            rows = self.size.height - FOOT_LINES - len(self._title_of(self._missing()))
+            narrow = scatter.place(self._variants, self.pair, self.size.width, rows)
+            self._label_cells = max((len(text) for _, text in narrow.y_ticks), default=0)
+            columns = self.size.width - self._label_cells - 2
             self._plot = (self.size, scatter.place(self._variants, self.pair, columns, rows))
         return self._plot[1]
+
+    def _missing(self) -> int:
+        return scatter.place(self._variants, self.pair, 2, 2).missing
+
+    def _title_of(self, missing: int) -> list[str]:
+        """Return the lines above the points: what the axes are, and how many networks have no figure."""
+        x_axis, y_axis = PAIRS[self.pair]
+        words = [f"{y_axis.title} over {x_axis.title}"] + ([f"({missing} without a figure)"] if missing else [])
+        line = "  ".join(words)
+        return [line] if len(line) <= self.size.width else words
+
+    def _cursor_words(self) -> str:
+        """Return what the cursor is on, or why it is not to be seen."""
+        if not self._variants:
+            return "no network has all these words"
+        variant = next((variant for variant in self._variants if variant.name == self.key), None)
+        why = scatter.without_figure(self.pair, variant) if variant is not None else ""
+        return f"{self.key}: {why}" if why else self.key
 
     def action_go(self, across: int, down: int) -> None:
         self._go(scatter.neighbour(self.plot, self.key, (across, down)))
@@ -84,9 +107,10 @@ class ScatterView(LineDrawn, can_focus=True):
         self.post_message(self.Chosen(self.key))
 
     def on_click(self, event) -> None:
+        top = len(self._title_of(self.plot.missing))
         nearest = min(
             self.plot.points,
-            key=lambda p: (p.column + LABEL_CELLS + 1 - event.x) ** 2 + 4 * (p.row + 1 - event.y) ** 2,
+            key=lambda p: (p.column + self._label_cells + 1 - event.x) ** 2 + 4 * (p.row + top - event.y) ** 2,
             default=None,
         )
         if nearest is not None:
@@ -94,29 +118,23 @@ class ScatterView(LineDrawn, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         base, width, height = self.base_style, self.size.width, self.size.height
-        plot, rows = self.plot, height - FOOT_LINES - 1
+        plot = self.plot
+        title = self._title_of(plot.missing)
         axis = base + self.get_component_rich_style("scatter--axis")
-        x_axis, y_axis = PAIRS[self.pair]
-        if y == 0:
-            missing = f"  ({plot.missing} without a figure)" if plot.missing else ""
-            return Strip([Segment(f"{y_axis.title} over {x_axis.title}{missing}", axis)]).adjust_cell_length(
-                width, base
-            )
-        if y == height - 2:
+        if y == height - 3:
             return self._ticks_line(plot, axis, width)
-        if y == height - 1 or not plot.points:
-            text = self.key if plot.points else "no network has all these words"
-            return Strip([Segment(text if y in (1, height - 1) else "", axis)]).adjust_cell_length(width, base)
-        label = next((text for row, text in plot.y_ticks if row == y - 1), "")
-        segments = [Segment(f"{label:>{LABEL_CELLS}}│", axis)]
-        cells = self._cells(plot, y - 1)
+        words = {height - 2: LEGEND, height - 1: self._cursor_words(), **dict(enumerate(title))}
+        if y in words or not plot.points:
+            return Strip([Segment(words.get(y, ""), axis)]).adjust_cell_length(width, base)
+        label = next((text for row, text in plot.y_ticks if row == y - len(title)), "")
+        segments = [Segment(f"{label:>{self._label_cells}}│", axis)]
+        cells = self._cells(plot, y - len(title))
         last = -1
         for column in sorted(cells):
             sign, kind = cells[column]
             segments.append(Segment(" " * (column - last - 1), base))
             segments.append(Segment(sign, base + self.get_component_rich_style(f"scatter--{kind}")))
             last = column
-        assert rows >= 0
         return Strip(segments).adjust_cell_length(width, base)
 
     def _cells(self, plot: Plot, row: int) -> dict[int, tuple[str, str]]:
@@ -135,7 +153,7 @@ class ScatterView(LineDrawn, can_focus=True):
     def _ticks_line(self, plot: Plot, style, width: int) -> Strip:
         line = [" "] * width
         for column, text in plot.x_ticks:
-            start = min(LABEL_CELLS + 1 + column, width - len(text))
+            start = min(self._label_cells + 1 + column, width - len(text))
             if start >= 0 and all(cell == " " for cell in line[max(start - 1, 0) : start + len(text)]):
                 line[start : start + len(text)] = text
         return Strip([Segment("".join(line), style)])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.text import Text
+from textual import events
 from textual.app import RenderResult
 from textual.widget import Widget
 
@@ -79,6 +80,22 @@ class KeyLine(Widget):
                 fitting.append(command)
                 used += size
         return fitting
+
+    def command_at(self, x: int) -> Command | None:
+        """Return the command that is shown at a cell; None between and behind them."""
+        end = 1
+        for command in self.chosen(self._commands, self.size.width):
+            start, end = end, end + width(command.shown_key) + width(command.foot) + 3
+            if start <= x < end - 2:
+                return command
+        return None
+
+    def on_click(self, event: events.Click) -> None:
+        """Do what the key does that was clicked."""
+        command = self.command_at(event.x)
+        if command is not None:
+            key = command.keys.split(",")[0]
+            self.app.post_message(events.Key(key, key if len(key) == 1 else None))
 
     def render(self) -> RenderResult:
         text = Text(" ", no_wrap=True)

@@ -24,8 +24,8 @@ MARGIN = 1
 class TextView(ScrollView, LineDrawn, can_focus=True):
     """One text. Diagrams and tables are not folded; left and right scroll to what is beyond the edge."""
 
-    BINDINGS: ClassVar = key_bindings.bindings("text")
-    PLACES: ClassVar = ("text",)
+    BINDINGS: ClassVar = [*key_bindings.bindings("text"), *key_bindings.bindings("found")]
+    PLACES: ClassVar[tuple[str, ...]] = ("text", "found")
     COMPONENT_CLASSES: ClassVar = {f"text--{kind}" for kind in (*KINDS, "chosen-link", "match")}
 
     @dataclass

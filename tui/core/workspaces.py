@@ -1,0 +1,92 @@
+"""Which places of the key table are together in one full screen, and how the help and docs/app.md call them. No Textual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .key_bindings import COMMANDS, Command
+
+PLACES = {
+    "app": "everywhere",
+    "list": "in a list",
+    "filter": "while filtering",
+    "text": "in a text",
+    "found": "in a text that was searched",
+    "chart": "in the chart of networks",
+    "layers": "in the layer table",
+    "torchinfo": "in torchinfo's summary",
+    "walk": "in the walk",
+    "pixel": "at one output value",
+    "code": "in the model file",
+    "diff": "in the difference",
+    "catalogue": "architectures",
+    "compare": "comparing",
+    "bench": "convolution bench",
+    "charts": "charts",
+    "grid": "in a chart",
+    "lines": "in the log and the files",
+    "runs": "runs",
+    "run": "with a run",
+    "one-run": "one run",
+    "launch": "train",
+    "entry": "where a value is typed",
+    "dialog": "in a dialog",
+    "confirm": "in a question of yes or no",
+    "help": "in the help",
+}
+"""What each place of the key table is called."""
+
+GENERAL = ("list", "text", "found", "lines", "app")
+"""Places whose keys are the same on many screens; the help lists them behind the screen's own."""
+
+WORKSPACES = {
+    "catalogue": (
+        *("catalogue", "filter", "list", "chart", "text", "found", "layers", "torchinfo", "walk", "pixel", "code"),
+        *("diff", "lines", "app"),
+    ),
+    "compare": ("compare", "list", "app"),
+    "bench": ("bench", "list", "app"),
+    "pages": ("list", "text", "found", "app"),
+    "runs": ("runs", "one-run", "filter", "charts", "grid", "list", "text", "app"),
+    "run": ("run", "one-run", "charts", "grid", "list", "text", "lines", "app"),
+    "launch": ("launch", "entry", "list", "dialog"),
+    "dialog": ("dialog", "confirm", "help", "list"),
+}
+"""The places that are on the screen together, by the ``PLACE`` of a full screen; the form and the dialogs are their own."""
+
+SAME_IDEA = {
+    "j": "down",
+    "k": "up",
+    "g": "to the beginning",
+    "G": "to the end",
+    "z": "all the room for one thing",
+}
+"""Letters that do one thing in several ways, as it fits the place: ``j`` moves a cursor in a list and scrolls a text."""
+
+
+def ordered(places: Iterable[str]) -> list[str]:
+    """Return places as they are listed: the screen's own first, in the order of PLACES the general ones last."""
+    return sorted(places, key=lambda place: GENERAL.index(place) if place in GENERAL else -1)
+
+
+def meanings(workspace: str) -> dict[str, set[str]]:
+    """Return what each letter does in a workspace: the actions, or the one idea that they share."""
+    found: dict[str, set[str]] = {}
+    for command in COMMANDS:
+        if command.where in WORKSPACES[workspace]:
+            for key in command.keys.split(","):
+                if len(key) == 1 and key.isalpha():
+                    found.setdefault(key, set()).add(SAME_IDEA.get(key) or command.action)
+    return found
+
+
+def table() -> str:
+    """Return all keys of all places as the Markdown table of docs/app.md."""
+    own = {place: [command for command in COMMANDS if command.where == place] for place in PLACES}
+    rows = [_row(place, command) for place in ordered(PLACES) for command in own[place]]
+    return "\n".join(["| Where | Key | What it does |", "|---|---|---|", *rows])
+
+
+def _row(place: str, command: Command) -> str:
+    keys = " ".join(f"`{key}`" for key in command.shown_keys.replace("page ", "page\u00a0").split(" "))
+    return f"| {PLACES[place]} | {keys.replace(chr(0xA0), ' ')} | {command.help.replace('|', chr(92) + '|')} |"
