@@ -105,8 +105,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("right_square_bracket", "next_link", "The next link", "text", palette=False),
     Command("left_square_bracket", "previous_link", "The link before", "text", palette=False),
     Command("enter", "follow_link", "Follow the link", "text", "follow link", rank=5, palette=False),
-    Command("left", "scroll_left", "To the left, where a diagram is wider than the screen", "text", palette=False),
-    Command("right", "scroll_right", "To the right", "text", palette=False),
+    Command("left", "scroll_side(-1)", "To the left, where a diagram is wider than the screen", "text", palette=False),
+    Command("right", "scroll_side(1)", "To the right", "text", "more", rank=7, palette=False),
     # The points
     Command("right", "go(1,0)", "The next network along the x axis", "chart", palette=False),
     Command("left", "go(-1,0)", "The network before it", "chart", palette=False),
@@ -150,8 +150,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("ctrl+u,pageup", "page(-1)", "A page up", "code", palette=False),
     Command("right_square_bracket", "definition(1)", "The next class or function", "code", "next class", rank=6),
     Command("left_square_bracket", "definition(-1)", "The class or function before", "code"),
-    Command("left", "side(-8)", "To the left, where lines are wider than the pane", "code", palette=False),
-    Command("right", "side(8)", "To the right", "code", palette=False),
+    Command("left", "side(-1)", "To the left, where lines are wider than the pane", "code", palette=False),
+    Command("right", "side(1)", "To the right", "code", "more", rank=7, palette=False),
     Command("enter", "pick", "The layers of this class", "code", "its layers", rank=5),
     # The difference
     Command("d", "other", "Compare with another network", "diff", "another", rank=5),
@@ -278,8 +278,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("ctrl+d,pagedown,space", "scroll_page(1)", "A page down", "lines", palette=False),
     Command("ctrl+u,pageup", "scroll_page(-1)", "A page up", "lines", palette=False),
-    Command("left", "scroll_side(-8)", "To the left, where lines are wider than the screen", "lines", palette=False),
-    Command("right", "scroll_side(8)", "To the right", "lines", palette=False),
+    Command("left", "scroll_side(-1)", "To the left, where lines are wider than the screen", "lines", palette=False),
+    Command("right", "scroll_side(1)", "To the right", "lines", "more", rank=7, palette=False),
     # Dialogs
     Command("enter", "submit", "Go on", "dialog", "go on", rank=1, palette=False),
     Command("escape", "cancel", "Close without doing anything", "dialog", "cancel", rank=2, palette=False),
