@@ -100,6 +100,18 @@ async def test_a_diagram_moves_by_eight_and_the_prose_by_nothing() -> None:
         assert lines(pilot) == before
 
 
+@pytest.mark.parametrize("height", [3, 40])
+async def test_no_line_of_prose_is_cut_by_the_scroll_bar(height: int) -> None:
+    """The first text comes before there is a scroll bar."""
+    view = TextView()
+    async with Alone(view).run_test(size=(40, height)) as pilot:
+        await pilot.pause()
+        view.show("abcdefg " * 40)
+        await pilot.pause()
+        assert view.show_vertical_scrollbar == (height == 3)
+        assert "abcdefg" in lines(pilot)[0] and not any("›" in line for line in lines(pilot))
+
+
 async def test_keys_to_the_side_are_offered_only_where_something_is_cut(tmp_path: Path) -> None:
     view = TextView("Only prose, which is folded.")
     async with Alone(view).run_test(size=SIZE) as pilot:

@@ -43,6 +43,8 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         super().__init__(id=id)
         self._source = source
         self._document = Document((), (), (), 0)
+        self._columns = 0
+        """The cells of a line between the margins."""
         self._link: int | None = None
         self._shown = ""
         self._words: tuple[str, ...] = ()
@@ -78,11 +80,16 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        columns = self._columns
+        columns = self.size.width - 2 * MARGIN
         if columns <= 0:
             return
         self._shown = self._source
         self._document = layout(self._source, columns)
+        if len(self._document.lines) > self.size.height:
+            # The scroll bar, which is not there yet when a text is first shown, takes room from its lines.
+            columns = max(columns - self.scrollbar_size_vertical, 1)
+            self._document = layout(self._source, columns)
+        self._columns = columns
         self.virtual_size = Size(max(self._document.wide, columns) + 2 * MARGIN, len(self._document.lines))
         self.refresh()
         if self._seek:
@@ -101,11 +108,6 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         mark = Segment("▶" if found else " " * MARGIN, base)
         strip = marked(segments, self._left_of(place), self._columns, base, mark)
         return strip.adjust_cell_length(width, base).simplify()
-
-    @property
-    def _columns(self) -> int:
-        """The cells of a line between the margins."""
-        return max(self.scrollable_content_region.width - 2 * MARGIN, 0)
 
     def _left_of(self, place: int) -> int:
         """Return by how many cells a line is moved to the left: never further than to the end of its diagram or table."""
