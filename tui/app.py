@@ -33,6 +33,7 @@ from .core.ascii_filter import AsciiFilter
 from .core.key_queue import KeyQueue, is_input
 from .core.messages import Answered, AskForCharts, AskForColumns, AskForName, HelperChanged, RunsRead, TerminalGone
 from .core.options import THEMES, Options
+from .core.pane_widths import SIDE_BY_SIDE
 from .core.protocol import AppPaths
 from .networks import catalogue_list
 from .runs import notifications
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from .networks.pages import Hit, Page
     from .networks.quiz import Question
 
-WIDE, HUGE = 100, 160
+WIDE = 100
 TWICE_S = 2.0
 MOST_THREADS = 64
 HELPER_AFTER_S = 0.3
@@ -61,7 +62,7 @@ class ExplorerApp(App[None]):
     TITLE = "cnn-explorer"
     CSS_PATH = "app.tcss"
     BINDINGS: ClassVar = [*key_bindings.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
+    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide")]
     VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall"), (32, "-high")]
     ENABLE_COMMAND_PALETTE = True
 
@@ -228,12 +229,7 @@ class ExplorerApp(App[None]):
     @property
     def is_wide(self) -> bool:
         """Whether list and pane stand side by side."""
-        return self.size.width >= WIDE
-
-    @property
-    def is_huge(self) -> bool:
-        """Whether two panes have room beside the list."""
-        return self.size.width >= HUGE
+        return self.size.width >= SIDE_BY_SIDE
 
     @property
     def live_runs(self) -> list[RunSnapshot]:
@@ -267,6 +263,12 @@ class ExplorerApp(App[None]):
         screen = self._show(CatalogueScreen)
         if isinstance(screen, CatalogueScreen):
             screen.open_note(page.name, words, here)
+
+    def open_network(self, name: str, tab: str) -> None:
+        """Show a tab of a network."""
+        screen = self._show(CatalogueScreen)
+        if isinstance(screen, CatalogueScreen):
+            screen.open_tab(name, tab)
 
     def open_concept(self, page: Page | None, words: str = "") -> None:
         """Show a concept page, or their list."""

@@ -204,7 +204,7 @@ async def test_narrow_terminal_shows_one_pane_at_a_time(tmp_path: Path) -> None:
         await pilot.press("2")
         await until(pilot, lambda: panes.display)
         await pilot.resize_terminal(*WIDE)
-        assert list_pane.display and panes.display
+        await until(pilot, lambda: list_pane.display and panes.display)
 
 
 @pytest.mark.parametrize("size", [(59, 24), (80, 14), (10, 3), (1, 1)])

@@ -332,8 +332,11 @@ async def test_two_tabs_side_by_side_on_a_large_terminal(tmp_path: Path) -> None
         await pilot.press("2")
         await until(pilot, lambda: len(screen.tabs.shown) == 2)
         await until(pilot, lambda: "─ train" in screen_text(app) and "taken for" in screen_text(app))
+        assert any(command.where == "charts" for command in screen.active_commands())
         await pilot.press("5")
-        await until(pilot, lambda: "last line" in screen_text(app) and "─ train" in screen_text(app))
+        await until(pilot, lambda: "last line" in screen_text(app) and "─ train" not in screen_text(app))
+        await pilot.resize_terminal(230, 60)
+        await until(pilot, lambda: "last line" in screen_text(app) and "─ train" in screen_text(app), "both have room")
         assert any(command.where == "charts" for command in screen.active_commands()), "the charts beside the log"
 
 

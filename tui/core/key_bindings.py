@@ -176,7 +176,22 @@ COMMANDS: tuple[Command, ...] = (
     Command("i", "image", "Another image size, other channels, another batch", "catalogue", "image", rank=22),
     Command("J", "pane_down", "Scroll the pane from the list", "catalogue", palette=False),
     Command("K", "pane_up", "Scroll the pane from the list, up", "catalogue", palette=False),
+    # A list with panes beside it
+    Command("z", "zoom", "The pane at hand with the whole screen, or both again", "two-panes", "zoom", rank=15),
+    Command("H", "border(-1)", "Move the border between list and pane to the left", "two-panes"),
+    Command("L", "border(1)", "Move it to the right", "two-panes", "border", rank=41),
     # Side by side
+    Command("z", "zoom", "The table with the whole screen, or with the bars below it", "compare", "zoom", rank=15),
+    Command(
+        "right",
+        "network(1)",
+        "The next network: enter opens it where it tells of the row",
+        "compare",
+        "network",
+        rank=6,
+        palette=False,
+    ),
+    Command("left", "network(-1)", "The network before", "compare", palette=False),
     Command("f", "stem", "Stem: imagenet or small", "compare", "stem", rank=10),
     Command("p", "predict", "A question about two of them", "compare", "predict", rank=11),
     # The convolution bench
@@ -193,7 +208,6 @@ COMMANDS: tuple[Command, ...] = (
     # The list of runs
     Command("slash", "filter", "Filter the list as you type", "runs", "filter", rank=15),
     # Charts, wherever the focus is
-    Command("z", "chart('one')", "One chart with all the room, or all of them again", "charts", "one chart", rank=19),
     Command("x", "chart('axis')", "X axis: epoch, step, time or images seen", "charts", "x axis", rank=20),
     Command("l", "chart('log')", "The chosen chart on a logarithmic axis, or not", "charts", "log y", rank=21),
     Command("full_stop", "chart('smoother')", "Smoother curves", "charts", "smooth", rank=22),
@@ -234,11 +248,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("k,up", "other(-1)", "The chart before", "grid", palette=False),
     Command("ctrl+d,pagedown", "page(1)", "The next page of charts", "grid", palette=False),
     Command("ctrl+u,pageup", "page(-1)", "The page before", "grid", palette=False),
-    Command("enter", "chart('one')", "One chart with all the room, or all of them again", "grid", palette=False),
+    Command(
+        "z,enter", "chart('one')", "This chart with the whole screen, or all of them again", "grid", "zoom", rank=15
+    ),
     Command(
         "o", "order", "Order by age, accuracy, network, data set, state, time left or tags", "runs", "order", rank=28
     ),
     Command("u", "unmark", "Remove all marks and the pin", "runs", "unmark", rank=29),
+    Command("d", "differences", "What differs between this run and the marked ones", "runs", "what differs", rank=15),
+    Command("B", "all_marked", "With all marked runs: tags, or stop them", "runs", "all marked", rank=15),
     Command("M", "machine", "What the machine is doing, shown or hidden", "runs", "machine", rank=31),
     # One run, in the list or on its own screen
     Command("s", "stop", "Stop this run; a checkpoint is written", "one-run", "stop", rank=9),
@@ -256,6 +274,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("number_sign", "edit_notes('tags')", "Tags of this run", "one-run", "tags", rank=33),
     Command("D,delete", "delete", "Delete this run with its checkpoints", "one-run", "delete", rank=39),
     # The screen of one run
+    Command("z", "zoom", "This tab with the whole screen, or with the lines above it", "run", "zoom", rank=15),
     Command("1", "tab('overview')", "The overview: loss and accuracy at a glance", "run", "overview", rank=7),
     Command("2", "tab('charts')", "The charts: cursor, zoom, grid, many runs", "run", "charts", rank=7),
     Command("3", "tab('classes')", "Accuracy of each class", "run"),
@@ -263,6 +282,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("5", "tab('log')", "What it printed", "run", "log", rank=8),
     Command("6", "tab('setup')", "Its configuration and its files", "run", "setup", rank=8),
     Command("o", "order", "Classes in their order, or the worst first", "run", "order", rank=8),
+    # What differs between runs
+    Command(
+        "d", "everything", "All settings, or only those in which they differ", "differences", "all settings", rank=5
+    ),
     # Lines of a log or a table
     Command("j,down", "scroll_lines(1)", "Down", "lines", palette=False),
     Command("k,up", "scroll_lines(-1)", "Up", "lines", palette=False),

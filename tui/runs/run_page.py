@@ -52,11 +52,11 @@ def setup(run: RunSnapshot) -> list[tuple[str, str]]:
     for part in PARTS:
         values = run.config.get(part)
         if isinstance(values, dict) and values:
-            rows += [(part, ""), *_flat(renamed(values) if part == "recipe" else values)]
+            rows += [(part, ""), *flat(renamed(values) if part == "recipe" else values)]
     known = {*PARTS, "schema", "id", "created", "argv", "host"}
     others = {key: value for key, value in run.config.items() if key not in known}
     if others:
-        rows += [("further", ""), *_flat(others)]
+        rows += [("further", ""), *flat(others)]
     return [*rows, ("files", ""), *files(run.path)]
 
 
@@ -77,12 +77,12 @@ def _head(run: RunSnapshot) -> Iterator[tuple[str, str]]:
         yield "problem", problem
 
 
-def _flat(values: dict, before: str = "") -> Iterator[tuple[str, str]]:
+def flat(values: dict, before: str = "") -> Iterator[tuple[str, str]]:
     """Yield the items of a part of run.json; those of a part within it have both names."""
     for key, value in values.items():
         name = f"{before}{key}".replace("_", " ")
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{before}{key} ")
+            yield from flat(value, f"{before}{key} ")
         else:
             yield name, text(value)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual.widget import Widget
 
 from ...trainer.runs.run import RunSnapshot
+from ..core.pane_widths import has_room
 from ..core.screen_export import Export
 from ..networks.selection import NetworkSelection
 from .pane import Pane
@@ -15,6 +16,8 @@ from .tabs import Tabs
 NAMES = {"note": "Note", "layers": "Layers", "walk": "Walk", "code": "Code", "diff": "Diff", "runs": "Runs"}
 BESIDE = {"note": "layers"}
 """What stands beside a tab where there is room for two; the note, beside all others."""
+NEEDED = {"note": 69, "layers": 84, "walk": 120, "code": 126, "diff": 84, "runs": 94}
+"""The columns in which each of them shows all that it has."""
 
 
 def make(key: str) -> Pane:
@@ -50,9 +53,19 @@ class NetworkPanes(Tabs):
     def __init__(self, current: str, *, id: str) -> None:
         super().__init__({key: (name, lambda key=key: make(key)) for key, name in NAMES.items()}, current, id=id)
 
-    def show_tab(self, key: str, *, two: bool) -> None:
-        """Show a tab, and beside it another where ``two`` have room."""
-        self.show(key, BESIDE.get(key, "note") if two else "")
+    def companion_of(self, key: str, room: int) -> str:
+        """Return what stands beside a tab in ``room`` columns; "" where there is not enough for both."""
+        beside = BESIDE.get(key, "note")
+        return beside if has_room(room, NEEDED, key, beside) else ""
+
+    def companion_in(self, room: int) -> str:
+        """Return what is to stand beside the current tab."""
+        return self.companion_of(self.current, room)
+
+    def show_tab(self, key: str, room: int) -> None:
+        """Show a tab, and beside it another where ``room`` columns are enough for both."""
+        companion = self.companion_of(key, room)
+        self.show(key, companion, NEEDED.get(companion, 0))
 
     def show_selection(self, selection: NetworkSelection) -> None:
         """Fill the visible panes with a network."""
