@@ -130,7 +130,7 @@ async def test_two_marked_runs_are_shown_side_by_side(tmp_path: Path) -> None:
         assert isinstance(screen, DifferencesScreen)
         await until(pilot, lambda: "0.25" in screen_text(app) and "0.125" in screen_text(app))
         text = screen_text(app)
-        assert "momentum" not in text and "1 settings differ" in text and "af3a" in text and "bf3a" in text
+        assert "momentum" not in text and "1 setting differs" in text and "af3a" in text and "bf3a" in text
         await pilot.press("d")
         await until(pilot, lambda: "momentum" in screen_text(app))
         exported = screen.export()

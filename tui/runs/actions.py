@@ -77,7 +77,7 @@ def tag_all(paths: Sequence[Path], tags: Sequence[str]) -> Outcome:
             add_tags(path, tags)
     except (UsageError, WorkError) as error:
         return "", str(error)
-    return f"{_count(paths)} tagged {', '.join(tags)}", ""
+    return f"{count_text(paths)} tagged {', '.join(tags)}", ""
 
 
 def untag_all(paths: Sequence[Path], tags: Sequence[str]) -> Outcome:
@@ -90,16 +90,17 @@ def untag_all(paths: Sequence[Path], tags: Sequence[str]) -> Outcome:
             remove_tags(path, [tag for tag in tags if tag in read_notes(path).tags])
     except (UsageError, WorkError) as error:
         return "", str(error)
-    return f"{', '.join(tags)} taken from {_count(with_one)}", ""
+    return f"{', '.join(tags)} taken from {count_text(with_one)}", ""
 
 
 def stop_these(runs: Sequence[RunSnapshot]) -> Outcome:
     """Ask all these runs to stop; the first problem is told."""
     problems = stop_all(runs)
-    return f"{_count(runs)} asked to stop", problems[0] if problems else ""
+    return f"{count_text(runs)} asked to stop", problems[0] if problems else ""
 
 
-def _count(found: Sequence[object]) -> str:
+def count_text(found: Sequence[object]) -> str:
+    """Return how many runs there are: ``1 run``, ``3 runs``."""
     return f"{len(found)} run{'s' if len(found) != 1 else ''}"
 
 

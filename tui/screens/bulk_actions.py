@@ -68,7 +68,7 @@ class BulkActions(BaseScreen):
             if yes:
                 self.do_with_all(lambda: actions.stop_these(runs))
 
-        self.app.push_screen(ConfirmScreen(f"Stop {len(runs)} runs?", detail, "stop"), answered)
+        self.app.push_screen(ConfirmScreen(f"Stop {actions.count_text(runs)}?", detail, "stop"), answered)
 
     @work(thread=True, group="control", exit_on_error=False, description="does something with several runs")
     def do_with_all(self, action: Callable[[], Outcome]) -> None:

@@ -68,7 +68,8 @@ class DifferencesScreen(BaseScreen):
             self.table.set_rows(Row(row.name, (row.name, *row.values)) for row in self._rows if self._runs)
         self.table.opens = self.by_run
         varied = sum(not row.result and row.varied > 1 for row in self._rows)
-        words = f"{len(self._runs)} runs · {varied} settings differ" + (" · all shown" if self._everything else "")
+        differ = "1 setting differs" if varied == 1 else f"{varied} settings differ"
+        words = f"{len(self._runs)} runs · {differ}" + (" · all shown" if self._everything else "")
         more = f"{left_out} more have no room; `e` writes all" if left_out else ""
         for body in self.query(Frame):
             body.entitle(words, more)
