@@ -40,7 +40,9 @@ The last words.
 
 
 class Alone(App[None]):
-    """One widget that has the screen to itself."""
+    """One widget that has the screen to itself, with the scroll bars of the app."""
+
+    CSS = "TextView, LineView, CodeView { scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }"
 
     def __init__(self, widget: Widget) -> None:
         super().__init__()
