@@ -175,6 +175,13 @@ async def test_a_second_pane_comes_where_both_have_all_their_columns(tmp_path: P
         assert layers.size.width >= network_panes.NEEDED["layers"] and note.size.width == network_panes.NEEDED["note"]
 
 
+async def test_a_second_pane_is_there_from_the_start_where_it_has_room(tmp_path: Path) -> None:
+    app: Any = make_app(tmp_path)
+    app.saved_state.tab = "layers"
+    async with app.run_test(size=(220, 40)) as pilot:
+        await until(pilot, lambda: [pane.id for pane in app.screen.panes.shown] == ["layers", "note"])
+
+
 # One of them with the whole screen
 
 

@@ -150,6 +150,7 @@ class CatalogueScreen(TwoPanes):
         if self._then is not None and self._then[0] == message.key:
             then, self._then = self._then[1], None
             then()
+        self.panes_changed()  # the first tab of all was shown before it was known whether there is room for two
 
     @on(Tabs.Picked)
     def _tab_picked(self, message: Tabs.Picked) -> None:

@@ -46,7 +46,6 @@ class CompareScreen(BaseScreen):
         "work",
         "published",
         "stem",
-        "~",
     )
 
     def __init__(self, names: Sequence[str], stem: str) -> None:
