@@ -105,7 +105,7 @@ async def test_marked_and_pinned_runs_are_drawn_with_the_one_under_the_cursor(tm
     trained(tmp_path, FIRST)
     trained(tmp_path, SECOND)
     app = make_app(tmp_path)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=HUGE) as pilot:
         screen = await open_runs(pilot, 2)
         await pilot.press("m", "j", "p")
         await until(pilot, lambda: {run.path.name for run in screen.charts.runs} == {FIRST, SECOND})
