@@ -8,7 +8,7 @@ from typing import Any
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.runs.annotations import Notes
 from cnn_explorer.trainer.runs.run import RunSnapshot
-from cnn_explorer.tui.networks import comparison
+from cnn_explorer.tui.runs import comparison
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.compare import CompareScreen
 from support.tui import FakeRun, make_app, screen_text, until

@@ -15,8 +15,9 @@ from ...models.catalogue import registry
 from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import comparison, layer_tree, quiz
+from ..networks import layer_tree, quiz
 from ..networks.selection import NetworkSelection
+from ..runs import comparison
 from ..widgets.repaint import TextLines
 from ..widgets.rows import Column, Row, RowList
 from ..worker.process import HelperState

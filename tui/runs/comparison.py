@@ -10,8 +10,8 @@ from ...models.catalogue.notes import count_text, quantity, shape_text
 from ...models.catalogue.registry import Variant
 from ...trainer.common.number_text import percent
 from ...trainer.runs.run import RunSnapshot
-from ..runs import identity
-from . import layer_tree
+from ..networks import layer_tree
+from . import identity
 
 SIZES = ("parameters", "FLOPs", "GFLOPs", "multiply-adds", "mult-adds", "operations")
 """What papers print beside accuracies; the program counts these itself."""
