@@ -35,6 +35,7 @@ from .core.colourless import Colourless
 from .core.key_queue import KeyQueue, is_input
 from .core.messages import Answered, AskForCharts, AskForColumns, AskForName, HelperChanged, RunsRead, TerminalGone
 from .core.options import THEMES, Options
+from .core.pane_widths import SIDE_BY_SIDE
 from .core.protocol import AppPaths
 from .core.shades_filter import ShadesFilter
 from .networks import catalogue_list
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from .networks.pages import Hit, Page
     from .networks.quiz import Question
 
-WIDE, HUGE = 100, 160
+WIDE = 100
 SIGN_FILTERS: dict[str, tuple[LineFilter, ...]] = {
     "unicode": (),
     "shades": (ShadesFilter(),),
@@ -77,7 +78,7 @@ class ExplorerApp(App[None]):
     TITLE = "cnn-explorer"
     CSS_PATH = "app.tcss"
     BINDINGS: ClassVar = [*key_bindings.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide"), (HUGE, "-huge")]
+    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide")]
     VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall"), (32, "-high")]
     ENABLE_COMMAND_PALETTE = False  # there is one of our own, which finds networks, runs and concepts, too
 
@@ -193,7 +194,7 @@ class ExplorerApp(App[None]):
     @property
     def signs_line(self) -> str:
         """The words of the first start on the signs in use; "" where they were read."""
-        return signs.line(self.options.signs, self._fitting, "U") if self._tells_signs else ""
+        return signs.line(self.options.signs, self._fitting, "Y") if self._tells_signs else ""
 
     def _signs_read(self) -> None:
         """Say no more about the signs in such a terminal."""
@@ -307,12 +308,7 @@ class ExplorerApp(App[None]):
     @property
     def is_wide(self) -> bool:
         """Whether list and pane stand side by side."""
-        return self.size.width >= WIDE
-
-    @property
-    def is_huge(self) -> bool:
-        """Whether two panes have room beside the list."""
-        return self.size.width >= HUGE
+        return self.size.width >= SIDE_BY_SIDE
 
     @property
     def live_runs(self) -> list[RunSnapshot]:
@@ -346,6 +342,12 @@ class ExplorerApp(App[None]):
         screen = self._show(CatalogueScreen)
         if isinstance(screen, CatalogueScreen):
             screen.open_note(page.name, words, here)
+
+    def open_network(self, name: str, tab: str) -> None:
+        """Show a tab of a network."""
+        screen = self._show(CatalogueScreen)
+        if isinstance(screen, CatalogueScreen):
+            screen.open_tab(name, tab)
 
     def open_concept(self, page: Page | None, words: str = "") -> None:
         """Show a concept page, or their list."""

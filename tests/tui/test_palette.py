@@ -86,5 +86,5 @@ async def test_an_entry_is_one_line_without_an_emoji_and_the_second_keys_work(tm
         text = screen_text(app)
         lines = [line for line in text.splitlines() if "densenet" in line and "network" in line]
         assert len(lines) >= 6 and "🔎" not in text
-        await pilot.press("escape", "L")
+        await pilot.press("escape", "E")
         await until(pilot, lambda: isinstance(app.screen, SearchScreen))

@@ -105,7 +105,7 @@ async def test_marked_and_pinned_runs_are_drawn_with_the_one_under_the_cursor(tm
     trained(tmp_path, FIRST)
     trained(tmp_path, SECOND)
     app = make_app(tmp_path)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=HUGE) as pilot:
         screen = await open_runs(pilot, 2)
         await pilot.press("m", "j", "p")
         await until(pilot, lambda: {run.path.name for run in screen.charts.runs} == {FIRST, SECOND})
@@ -332,8 +332,11 @@ async def test_two_tabs_side_by_side_on_a_large_terminal(tmp_path: Path) -> None
         await pilot.press("2")
         await until(pilot, lambda: len(screen.tabs.shown) == 2)
         await until(pilot, lambda: "─ train" in screen_text(app) and "taken for" in screen_text(app))
+        assert any(command.where == "charts" for command in screen.active_commands())
         await pilot.press("5")
-        await until(pilot, lambda: "last line" in screen_text(app) and "─ train" in screen_text(app))
+        await until(pilot, lambda: "last line" in screen_text(app) and "─ train" not in screen_text(app))
+        await pilot.resize_terminal(230, 60)
+        await until(pilot, lambda: "last line" in screen_text(app) and "─ train" in screen_text(app), "both have room")
         assert any(command.where == "charts" for command in screen.active_commands()), "the charts beside the log"
 
 

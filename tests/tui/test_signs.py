@@ -102,9 +102,9 @@ def test_the_line_of_the_first_start_fits_and_says_why_and_how() -> None:
         Fitting("shades", "TERM is linux"),
         signs.fitting(TerminalFacts("ANSI_X3.4-1968")),
     ):
-        said = signs.line(found.signs, found, "U")
+        said = signs.line(found.signs, found, "Y")
         assert len(said) <= 79 and "U changes them" in said and found.reason in said
-    assert signs.line("ascii", Fitting("unicode"), "U").isascii()
+    assert signs.line("ascii", Fitting("unicode"), "Y").isascii()
 
 
 # What the signs are
@@ -175,16 +175,16 @@ async def test_the_key_changes_the_signs_of_all_that_is_drawn_and_is_remembered(
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("w")
         await until(pilot, lambda: "⠤" in screen_text(app) or any(ord(sign) in BRAILLE for sign in screen_text(app)))
-        await pilot.press("U")
+        await pilot.press("Y")
         await until(pilot, lambda: not any(ord(sign) in BRAILLE for sign in screen_text(app)))
         assert "█" in screen_text(app) or "─" in screen_text(app)
         grid = app.screen.query_one(ChartGrid)
         await until(pilot, lambda: grid.drawn.wanted.view.ascii)
-        await pilot.press("U")
+        await pilot.press("Y")
         await until(pilot, lambda: screen_text(app).isascii(), "all of it in ASCII")
-        await pilot.press("U")
+        await pilot.press("Y")
         await until(pilot, lambda: any(ord(sign) in BRAILLE for sign in screen_text(app)))
-        await pilot.press("U")
+        await pilot.press("Y")
     assert json.loads((tmp_path / "state" / "app.json").read_text())["signs"] == {"unicode": "shades"}
     again = make_app(tmp_path, facts=TerminalFacts())
     assert again.options.signs == "shades" and not again.signs_line
@@ -201,7 +201,7 @@ async def test_the_curves_of_a_run_change_with_the_key(tmp_path: Path) -> None:
         await until(pilot, lambda: app.screen.table.rows)
         await pilot.press("enter")
         await until(pilot, lambda: app.screen.query(LossChart) and "⠤" in app.screen.query(LossChart).first().plain)
-        await pilot.press("U")
+        await pilot.press("Y")
         await until(pilot, lambda: app.screen.query(LossChart).first().plain.isascii())
 
 

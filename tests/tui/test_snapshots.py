@@ -215,7 +215,7 @@ def test_run(place: Path, machine: None, snap_compare, size: str) -> None:
         screen = pilot.app.screen
         assert isinstance(screen, RunScreen)
         await until(pilot, lambda: screen.query_one(ReadingView).findings and screen._known())
-        await until(pilot, lambda: len(screen.tabs.shown) == 1 + explorer(pilot).is_huge)
+        await until(pilot, lambda: len(screen.tabs.shown) == 1 + (pilot.app.size.width >= 200))
         await until(pilot, lambda: all(charts_done(grid) for grid in screen.query(ChartGrid)))
         await still(pilot)
 

@@ -87,11 +87,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("a", "show_catalogue", "The architectures", "app", "architectures", rank=13),
     Command("b", "show_bench", "The convolution bench", "app", "bench", rank=35),
     Command("C", "show_concepts", "The concept pages", "app", "concepts", rank=36),
-    Command("ctrl+f,L", "search", "Look up words in all notes and concepts", "app", "search", rank=34),
+    Command("ctrl+f,E", "search", "Look up words in all notes and concepts", "app", "search", rank=34),
     Command("y", "copy", "Copy what is shown to the clipboard", "app", "copy", rank=37),
     Command("e", "export", "Write what is shown to a file: text, JSON or SVG", "app", "export", rank=38),
     Command("T", "next_theme", "Other colours", "app", "colours", rank=61),
-    Command("U", "next_signs", "Other signs: Unicode, shades or ASCII", "app", "signs", rank=61),
+    Command("Y", "next_signs", "Other signs: Unicode, shades or ASCII", "app", "signs", rank=61),
     Command("Q", "toggle_questions", "Questions on or off", "app", rank=62),
     Command("escape", "back", "Back", "app", "back", rank=45, palette=False),
     # Lists
@@ -117,8 +117,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("right_square_bracket", "next_link", "The next link", "text", palette=False),
     Command("left_square_bracket", "previous_link", "The link before", "text", palette=False),
     Command("enter", "follow_link", "Follow the link", "text", "follow link", rank=5, palette=False),
-    Command("left", "scroll_left", "To the left, where a diagram is wider than the screen", "text", palette=False),
-    Command("right", "scroll_right", "To the right", "text", palette=False),
+    Command("left", "scroll_side(-1)", "To the left, where a diagram is wider than the screen", "text", palette=False),
+    Command("right", "scroll_side(1)", "To the right", "text", "more", rank=7, palette=False),
     # A text that is a page of its own, in which search finds lines
     Command("slash", "app.search", "Look up words in all notes and concepts", "found", "search", rank=8, palette=False),
     Command("n", "next_match", "The next line with the words searched for", "found", palette=False),
@@ -166,8 +166,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("ctrl+u,pageup", "page(-1)", "A page up", "code", palette=False),
     Command("right_square_bracket", "definition(1)", "The next class or function", "code", "next class", rank=6),
     Command("left_square_bracket", "definition(-1)", "The class or function before", "code"),
-    Command("left", "side(-8)", "To the left, where lines are wider than the pane", "code", palette=False),
-    Command("right", "side(8)", "To the right", "code", palette=False),
+    Command("left", "side(-1)", "To the left, where lines are wider than the pane", "code", palette=False),
+    Command("right", "side(1)", "To the right", "code", "more", rank=7, palette=False),
     Command("enter", "pick", "The layers of this class", "code", "its layers", rank=5),
     # The difference
     Command("A", "other", "Compare with another network", "diff", "another", rank=5),
@@ -192,7 +192,22 @@ COMMANDS: tuple[Command, ...] = (
     Command("i", "image", "Another image size, other channels, another batch", "catalogue", "image", rank=22),
     Command("J", "pane_down", "Scroll the pane from the list", "catalogue", palette=False),
     Command("K", "pane_up", "Scroll the pane from the list, up", "catalogue", palette=False),
+    # A list with panes beside it
+    Command("z", "zoom", "The pane at hand with the whole screen, or both again", "two-panes", "zoom", rank=15),
+    Command("H", "border(-1)", "Move the border between list and pane to the left", "two-panes"),
+    Command("L", "border(1)", "Move it to the right", "two-panes", "border", rank=41),
     # Side by side
+    Command("z", "zoom", "The table with the whole screen, or with the bars below it", "compare", "zoom", rank=15),
+    Command(
+        "right",
+        "network(1)",
+        "The next network: enter opens it where it tells of the row",
+        "compare",
+        "network",
+        rank=6,
+        palette=False,
+    ),
+    Command("left", "network(-1)", "The network before", "compare", palette=False),
     Command("f", "stem", "Stem: imagenet or small", "compare", "stem", rank=10),
     Command("p", "predict", "A question about two of them", "compare", "predict", rank=11),
     # The convolution bench
@@ -210,7 +225,6 @@ COMMANDS: tuple[Command, ...] = (
     # The list of runs
     Command("slash", "filter", "Filter the list as you type", "runs", "filter", rank=15),
     # Charts, wherever the focus is
-    Command("z", "chart('one')", "One chart with all the room, or all of them again", "charts", "one chart", rank=19),
     Command("x", "chart('axis')", "X axis: epoch, step, time or images seen", "charts", "x axis", rank=20),
     Command("l", "chart('log')", "The chosen chart on a logarithmic axis, or not", "charts", "log y", rank=21),
     Command("full_stop", "chart('smoother')", "Smoother curves", "charts", "smooth", rank=22),
@@ -251,11 +265,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("k,up", "other(-1)", "The chart before", "grid", palette=False),
     Command("ctrl+d,pagedown", "page(1)", "The next page of charts", "grid", palette=False),
     Command("ctrl+u,pageup", "page(-1)", "The page before", "grid", palette=False),
-    Command("enter", "chart('one')", "One chart with all the room, or all of them again", "grid", palette=False),
+    Command(
+        "z,enter", "chart('one')", "This chart with the whole screen, or all of them again", "grid", "zoom", rank=15
+    ),
     Command(
         "o", "order", "Order by age, accuracy, network, data set, state, time left or tags", "runs", "order", rank=28
     ),
     Command("U", "unmark", "Remove all marks and the pin", "runs", "unmark", rank=29),
+    Command("d", "differences", "What differs between this run and the marked ones", "runs", "what differs", rank=15),
+    Command("B", "all_marked", "With all marked runs: tags, or stop them", "runs", "all marked", rank=15),
     Command("M", "machine", "What the machine is doing, shown or hidden", "runs", "machine", rank=31),
     # One run, in the list or on its own screen
     Command("s", "stop", "Stop this run; a checkpoint is written", "one-run", "stop", rank=9),
@@ -274,6 +292,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("D,delete", "delete", "Delete this run; it stays in the bin for seven days", "one-run", "delete", rank=39),
     Command("u", "undelete", "Bring back the run deleted last, or one from the bin", "one-run"),
     # The screen of one run
+    Command("z", "zoom", "This tab with the whole screen, or with the lines above it", "run", "zoom", rank=15),
     Command("1", "tab('overview')", "The overview: loss and accuracy at a glance", "run", "overview", rank=7),
     Command("2", "tab('charts')", "The charts: cursor, zoom, grid, many runs", "run", "charts", rank=7),
     Command("3", "tab('classes')", "Accuracy of each class", "run"),
@@ -281,6 +300,10 @@ COMMANDS: tuple[Command, ...] = (
     Command("5", "tab('log')", "What it printed", "run", "log", rank=8),
     Command("6", "tab('setup')", "Its configuration and its files", "run", "setup", rank=8),
     Command("o", "order", "Classes in their order, or the worst first", "run", "order", rank=8),
+    # What differs between runs
+    Command(
+        "d", "everything", "All settings, or only those in which they differ", "differences", "all settings", rank=5
+    ),
     # Lines of a log or a table
     Command("j,down", "scroll_lines(1)", "Down", "lines", palette=False),
     Command("k,up", "scroll_lines(-1)", "Up", "lines", palette=False),
@@ -296,8 +319,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("ctrl+d,pagedown,space", "scroll_page(1)", "A page down", "lines", palette=False),
     Command("ctrl+u,pageup", "scroll_page(-1)", "A page up", "lines", palette=False),
-    Command("left", "scroll_side(-8)", "To the left, where lines are wider than the screen", "lines", palette=False),
-    Command("right", "scroll_side(8)", "To the right", "lines", palette=False),
+    Command("left", "scroll_side(-1)", "To the left, where lines are wider than the screen", "lines", palette=False),
+    Command("right", "scroll_side(1)", "To the right", "lines", "more", rank=7, palette=False),
     # Dialogs
     Command("enter", "submit", "Go on", "dialog", "go on", rank=1, palette=False),
     Command("escape", "cancel", "Close without doing anything", "dialog", "cancel", rank=2, palette=False),

@@ -75,11 +75,6 @@ class AppProtocol(Protocol):
         ...
 
     @property
-    def is_huge(self) -> bool:
-        """Whether two panes stand beside the list."""
-        ...
-
-    @property
     def asks_questions(self) -> bool:
         """Whether questions are asked."""
         ...
@@ -92,6 +87,9 @@ class AppProtocol(Protocol):
 
     def open_page(self, target: str, words: str = "") -> None:
         """Show the page that a link names."""
+
+    def open_network(self, name: str, tab: str) -> None:
+        """Show a tab of a network."""
 
     def open_concept(self, page: Page | None, words: str = "") -> None:
         """Show a concept page."""

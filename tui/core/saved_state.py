@@ -39,6 +39,7 @@ class SavedState:
     asked: int = 0
     right: int = 0
     quiz: bool = True
+    splits: dict[str, int] = field(default_factory=dict)
 
 
 def load(folder: Path) -> SavedState:

@@ -51,6 +51,15 @@ class Heading:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """The lines from ``first`` up to, and without, ``end`` belong together and are not folded: a diagram or a table."""
+
+    first: int
+    end: int
+    wide: int
+
+
+@dataclass(frozen=True)
 class Document:
     """A text laid out; ``wide`` is the number of cells of its longest line (diagrams are not folded)."""
 
@@ -58,6 +67,7 @@ class Document:
     links: tuple[Link, ...]
     headings: tuple[Heading, ...]
     wide: int
+    drawings: tuple[Drawing, ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -73,8 +83,9 @@ def layout(source: str, columns: int) -> Document:
     lines = maker.lines
     while lines and not lines[-1]:
         lines.pop()
-    wide = max((sum(width(span.text) for span in line) for line in lines), default=0)
-    return Document(tuple(lines), maker.links, tuple(maker.headings), wide)
+    sizes = [sum(width(span.text) for span in line) for line in lines]
+    drawings = tuple(Drawing(first, end, max(sizes[first:end], default=0)) for first, end in maker.drawings)
+    return Document(tuple(lines), maker.links, tuple(maker.headings), max(sizes, default=0), drawings)
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,7 @@ class _Maker:
         self.columns = columns
         self.lines: list[TextLine] = []
         self.headings: list[Heading] = []
+        self.drawings: list[tuple[int, int]] = []
         self._targets: list[tuple[str, str]] = []
         self._link_lines: dict[int, int] = {}
 
@@ -160,8 +172,10 @@ class _Maker:
         self._blank(prefix)
 
     def _code(self, content: str, prefix: TextLine) -> None:
+        first = len(self.lines)
         for line in content.rstrip("\n").split("\n"):
             self._add(prefix, [TextSpan("  " + clean(line.expandtabs(4)), "block")])
+        self.drawings.append((first, len(self.lines)))
         self._blank(prefix)
 
     # Lines
@@ -224,10 +238,12 @@ class _Maker:
         if not rows:
             return
         widths = column_widths([[_plain_width(cell) for cell in row] for row in rows], columns)
+        first = len(self.lines)
         for number, row in enumerate(rows):
             self._table_row(row, widths, right, prefix, head=number == 0)
             if number == 0:
                 self._add(prefix, [TextSpan("─" * (sum(widths) + 2 * (len(widths) - 1)), "rule")])
+        self.drawings.append((first, len(self.lines)))
         self._blank(prefix)
 
     def _table_row(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ...errors import UsageError, WorkError
 from ...trainer.runs import deleted_runs
-from ...trainer.runs.annotations import Notes, check_tag, read_notes, write_notes
+from ...trainer.runs.annotations import Notes, add_tags, check_tag, read_notes, remove_tags, write_notes
 from ...trainer.runs.ids import check_new_tags
 from ...trainer.runs.run import RunSnapshot
 
@@ -72,6 +72,42 @@ def annotate(path: Path, notes: Notes) -> Outcome:
         write_notes(path, Notes(tags, notes.remark))
 
     return _outcome(write, f"noted on {path.name}")
+
+
+def tag_all(paths: Sequence[Path], tags: Sequence[str]) -> Outcome:
+    """Add tags to each of these runs. A tag that cannot be one is refused before any run gets it."""
+    try:
+        for path in paths:
+            check_new_tags(path, {check_tag(tag) for tag in tags} - set(read_notes(path).tags))
+        for path in paths:
+            add_tags(path, tags)
+    except (UsageError, WorkError) as error:
+        return "", str(error)
+    return f"{count_text(paths)} tagged {', '.join(tags)}", ""
+
+
+def untag_all(paths: Sequence[Path], tags: Sequence[str]) -> Outcome:
+    """Take tags from those of these runs that have them."""
+    with_one = [path for path in paths if set(tags) & set(read_notes(path).tags)]
+    if not with_one:
+        return "", f"none of them has the tag {', '.join(tags)}"
+    try:
+        for path in with_one:
+            remove_tags(path, [tag for tag in tags if tag in read_notes(path).tags])
+    except (UsageError, WorkError) as error:
+        return "", str(error)
+    return f"{', '.join(tags)} taken from {count_text(with_one)}", ""
+
+
+def stop_these(runs: Sequence[RunSnapshot]) -> Outcome:
+    """Ask all these runs to stop; the first problem is told."""
+    problems = stop_all(runs)
+    return f"{count_text(runs)} asked to stop", problems[0] if problems else ""
+
+
+def count_text(found: Sequence[object]) -> str:
+    """Return how many runs there are: ``1 run``, ``3 runs``."""
+    return f"{len(found)} run{'s' if len(found) != 1 else ''}"
 
 
 def stop_all(runs: Iterable[RunSnapshot]) -> list[str]:

@@ -66,11 +66,11 @@ def setup(run: RunSnapshot) -> list[tuple[str, str]]:
     for part in PARTS:
         values = run.config.get(part)
         if isinstance(values, dict) and values:
-            rows += [(part, ""), *_flat(_with_effect(values) if part == "recipe" else values, part=part)]
+            rows += [(part, ""), *flat(_with_effect(values) if part == "recipe" else values, part=part)]
     known = {*PARTS, "schema", "id", "created", "argv", "host"}
     others = {key: value for key, value in run.config.items() if key not in known}
     if others:
-        rows += [("further", ""), *_flat(others)]
+        rows += [("further", ""), *flat(others)]
     return [*rows, ("files", ""), *files(run.path)]
 
 
@@ -114,13 +114,13 @@ def _name(part: str, key: str) -> str:
     return defined[1].words if defined is not None else key.replace("_", " ")
 
 
-def _flat(values: dict, before: str = "", part: str = "") -> Iterator[tuple[str, str]]:
+def flat(values: dict, before: str = "", part: str = "") -> Iterator[tuple[str, str]]:
     """Yield the items of a part of run.json; those of a part within it have both names."""
     for key, value in values.items():
         is_setting = not before or before == "checkpoints "
         name = _name(part, key) if is_setting else f"{before}{key}".replace("_", " ")
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{before}{key} ")
+            yield from flat(value, f"{before}{key} ")
         else:
             yield name, text(value)
 

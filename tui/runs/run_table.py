@@ -12,6 +12,7 @@ from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
 from ..charts.sparkline import sparkline
 from ..charts.view import Curves
+from . import identity
 from .run_previews import RunPreview
 
 BAR_CELLS = 20
@@ -28,13 +29,6 @@ def matching(runs: Sequence[RunSnapshot], text: str) -> list[RunSnapshot]:
 
 def _haystack(run: RunSnapshot) -> str:
     return " ".join((run.id, run.network, run.dataset, run.state, *run.notes.tags, run.notes.remark)).lower()
-
-
-def progress_text(run: RunSnapshot) -> str:
-    """Return where a run stands: its epoch, what it is starting with, or the word for its state."""
-    if run.state == "training" and run.epoch is not None and run.epochs is not None:
-        return f"epoch {run.epoch}/{run.epochs}"
-    return run.phase if run.state == "starting" and run.phase else run.state
 
 
 ORDERS: dict[str, Callable[[RunSnapshot], Any]] = {
@@ -55,21 +49,20 @@ def ordered(runs: Sequence[RunSnapshot], order: str) -> list[RunSnapshot]:
 
 
 def cells(run: RunSnapshot, sign: str = "", preview: RunPreview | None = None) -> tuple[str, ...]:
-    """Return a run as the list shows it, in the order of COLUMNS. ``sign`` tells whether it is marked or pinned."""
+    """Return a run as the list shows it, in the order of its columns. ``sign`` tells whether it is marked or pinned."""
     preview = preview or RunPreview()
     return (
         sign,
         STATES[run.state].symbol,
         run.network or run.id,
-        run.dataset,
-        progress_text(run),
+        identity.data_text(run.dataset),
+        identity.state_text(run),
         percentage(run.best_accuracy),
         sparkline(preview.accuracies, CURVE_CELLS),
         percentage(run.test_accuracy),
         "" if preview.pace is None else pace(preview.pace),
         clock(run.eta_s) if run.live else "",
-        " ".join(run.notes.tags) or run.notes.remark,
-        run.id,
+        *identity.cells(run),
     )
 
 

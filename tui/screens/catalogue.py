@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal
 from textual.timer import Timer
 
 from ...errors import UsageError
@@ -17,29 +16,32 @@ from ...models.catalogue import registry
 from ...models.catalogue.registry import STEMS, Variant
 from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings
+from ..core.pane_widths import PaneWidths
 from ..core.screen_export import Export
 from ..networks.selection import NetworkSelection
 from ..widgets.catalogue_list_view import CatalogueList
 from ..widgets.network_panes import NetworkPanes
 from ..widgets.rows import RowList
+from ..widgets.split import Split
 from ..widgets.tabs import Tabs
 from ..worker.process import HelperState
-from .base import BaseScreen
+from .two_panes import TwoPanes
 
 if TYPE_CHECKING:
     from ..networks.pages import Page
     from ..widgets.text_view import TextView
 
+FRAME = 2
 DELAY_S = 0.08
-TWO_PANES = 212
-"""From so many columns on each of two panes beside the list shows all its columns."""
 """A text follows the cursor this long after it came to rest: who runs down the list is not slowed by what is passed."""
 
 
-class CatalogueScreen(BaseScreen):
+class CatalogueScreen(TwoPanes):
     """List and panes side by side; on a narrow terminal one of them at a time, enter and escape in between."""
 
     PLACE = "catalogue"
+    PLACES: ClassVar = ("two-panes",)
+    WIDTHS = PaneWidths(share=0.4, least=46, most=65, panes=74)
     LEADS_HERE = "show_catalogue"
     HEADING = "architectures"
     BINDINGS: ClassVar = key_bindings.bindings("catalogue")
@@ -58,7 +60,7 @@ class CatalogueScreen(BaseScreen):
     # Layout
 
     def compose_body(self) -> ComposeResult:
-        with Horizontal(id="body"):
+        with Split():
             yield CatalogueList(self.explorer.saved_state, id="list-pane")
             panes = NetworkPanes(self.explorer.saved_state.tab, id="panes")
             panes.add_class("framed")
@@ -148,18 +150,24 @@ class CatalogueScreen(BaseScreen):
         if self._then is not None and self._then[0] == message.key:
             then, self._then = self._then[1], None
             then()
+        self.panes_changed()  # the first tab of all was shown before it was known whether there is room for two
 
     @on(Tabs.Picked)
     def _tab_picked(self, message: Tabs.Picked) -> None:
         self.action_tab(message.key)
 
     @property
-    def _has_room_for_two(self) -> bool:
-        return self.app.size.width >= TWO_PANES
+    def _room(self) -> int:
+        """The columns inside the frame of the panes; none for a second one where one was given the whole screen."""
+        return self.app.size.width - self.list_cells - FRAME if self.side_by_side else 0
 
     def on_resize(self) -> None:
-        if bool(self.panes.companion) != self._has_room_for_two and self.panes.pane is not None:
-            self.panes.show_tab(self.panes.current, two=self._has_room_for_two)
+        self.panes_changed()
+
+    def panes_changed(self) -> None:
+        """Show a second pane, or none: the border was moved, or the panes have, or had, the whole screen."""
+        if self.panes.pane is not None and self.panes.companion_in(self._room) != self.panes.companion:
+            self.panes.show_tab(self.panes.current, self._room)
 
     # What the app tells
 
@@ -181,10 +189,9 @@ class CatalogueScreen(BaseScreen):
             self.explorer.show_message("no network is chosen; escape drops the filter", "warning")
             return
         self._then = (key, then) if then is not None else None
-        inside = self.focused is not None and self.panes in self.focused.ancestors
-        self._reading = inside or self.has_class("-reading") or not self.explorer.is_wide
+        self._reading = self.in_panes or self.has_class("-reading") or not self.side_by_side
         self.explorer.saved_state.tab = key
-        self.panes.show_tab(key, two=self._has_room_for_two)
+        self.panes.show_tab(key, self._room)
 
     def action_filter(self) -> None:
         self.remove_class("-reading")
@@ -306,6 +313,12 @@ class CatalogueScreen(BaseScreen):
         self.go_to(name)
         self.read_pane()
 
+    def open_tab(self, name: str, tab: str) -> None:
+        """Show a tab of a network, with the keyboard in it."""
+        self.go_to(name)
+        self.action_tab(tab)
+        self._reading = True
+
     def open_note(self, family: str, words: str = "", back: Page | None = None) -> None:
         """Show the note of a family, at the first place of ``words``; escape leads to the page ``back``."""
         if back is not None:
@@ -328,7 +341,7 @@ class CatalogueScreen(BaseScreen):
         return found
 
     def go_back(self) -> bool:
-        inside = self.focused is not None and self.panes in self.focused.ancestors
+        inside = self.in_panes
         if inside and self.panes.go_back():
             return True
         if self._trail:
@@ -338,6 +351,8 @@ class CatalogueScreen(BaseScreen):
             else:
                 self.explorer.open_concept(before)
             return True
+        if super().go_back():
+            return True
         if self.has_class("-reading") or inside:
             self.remove_class("-reading")
             self.catalogue_list.target.focus()
@@ -345,8 +360,7 @@ class CatalogueScreen(BaseScreen):
         return self.catalogue_list.go_back()
 
     def export(self) -> Export | None:
-        inside = self.focused is not None and self.panes in self.focused.ancestors
-        return self.panes.export() if inside else self.catalogue_list.export()
+        return self.panes.export() if self.in_panes else self.catalogue_list.export()
 
     def on_text_view_link_followed(self, message: TextView.LinkFollowed) -> None:
         """Go to the page of a link; escape comes back."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from ...models.catalogue import registry
-from ...models.catalogue.notes import count_text, memory_text, quantity, shape_text
+from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
 from ..networks import layer_tree, network_data, quiz
 from ..networks.selection import NetworkSelection
+from ..runs import comparison
 from ..widgets.repaint import TextLines
 from ..widgets.rows import Column, Row, RowList
 from ..worker.process import HelperState
@@ -22,12 +25,7 @@ from ..worker.requests import Reply
 from .base import BaseScreen
 
 BATCH = 64
-
-
-class ComparisonList(RowList):
-    """The table; there is nothing behind its rows."""
-
-    opens = False
+NAME_CELLS = 26
 
 
 class CompareScreen(BaseScreen):
@@ -47,6 +45,7 @@ class CompareScreen(BaseScreen):
         "sees, pixels a side",
         f"training, batch {BATCH}",
         "work",
+        "published",
         "stem",
     )
 
@@ -55,12 +54,17 @@ class CompareScreen(BaseScreen):
         self._names, self._stem = list(names), stem
         self._summaries: list[dict[str, Any]] = []
         self._problem = ""
+        self._bars = TextLines(id="compare-bars")
+        self._bars.styles.height = 2 * len(self._names)
+        self._chosen = 0
+        self._changes: dict[int, list[dict[str, Any]]] = {}
+        """What changed, by the place of the later one of two neighbours."""
+        self._tabs: dict[str, str] = {}
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="body", classes="framed"):
-            columns = [Column("", 22), *(Column(name, 0, right=True) for name in self._names)]
-            yield ComparisonList(columns, id="compare-rows", empty="")
-            yield TextLines(id="compare-bars")
+            yield RowList(self._columns, id="compare-rows", empty="")
+            yield self._bars
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -74,6 +78,7 @@ class CompareScreen(BaseScreen):
 
     def _ask(self) -> None:
         self._summaries = []
+        self._changes = {}
         self.query_one("#body").border_title = " · ".join(self._names)
         self.query_one("#body").border_subtitle = f"{self._stem} stem"
         self._problem = ""
@@ -86,6 +91,28 @@ class CompareScreen(BaseScreen):
         # The answer about the stem that was left may come later than that about the stem to be seen.
         if self.is_attached and stem == self._stem:
             self._summaries, self._problem = reply.value or [], reply.problem
+            self._rebuild()
+            if self._summaries:
+                self._ask_changes()
+
+    def _ask_changes(self) -> None:
+        """Ask for what changed from each network to the next."""
+        for place, (older, newer) in enumerate(pairwise(self._names), start=1):
+            details = {
+                what: NetworkSelection(name, self._stem).details()
+                for what, name in (("older", older), ("newer", newer))
+            }
+            listener = partial(self._changes_ready, self._stem, place)
+            self.explorer.questions.ask("diff", details, lambda value: value, listener)
+
+    def _changes_ready(self, stem: str, place: int, reply: Reply) -> None:
+        if self.is_attached and stem == self._stem and not reply.problem:
+            self._changes[place] = reply.value["changes"]
+            self._rebuild()
+
+    def runs_changed(self, runs: Sequence[RunSnapshot]) -> None:
+        super().runs_changed(runs)
+        if self.query("#compare-rows"):
             self._rebuild()
 
     def helper_changed(self, state: HelperState) -> None:
@@ -102,30 +129,50 @@ class CompareScreen(BaseScreen):
                 shares = [(part[0], part[place] / total) for part in summary["parts"] if part[place] / total >= 0.005]
                 head = f"{summary['name'][:22]:<23}{name:<11}"
                 lines.append(head + layer_tree.bar(shares, max(self.size.width - len(head) - 6, 20)))
-        self.query_one("#compare-bars", TextLines).update("\n".join(lines))
+        self._bars.update("\n".join(lines))
 
     def _rows(self) -> list[Row]:
+        """Return all that is known, and keep which tab tells more of a row."""
         variants = [registry.variants()[name] for name in self._names]
-        rows = [
-            Row("title", ("", *(variant.title for variant in variants))),
-            Row("year", ("year", *(str(variant.year) for variant in variants))),
-            Row("image", ("image", *(shape_text(variant.counts(self._stem).input) for variant in variants))),
-            Row("classes", ("classes", *(str(variant.counts(self._stem).classes) for variant in variants))),
-            Row("parameters", ("parameters", *(count_text(v.counts(self._stem).parameters) for v in variants))),
-            Row("macs", ("multiply-adds", *(count_text(v.counts(self._stem).macs) for v in variants))),
-        ]
-        if not self._summaries:
-            return rows
-        sees = [layer_tree.receptive_field(summary) for summary in self._summaries]
-        memory = [memory_text(p["memory_bytes"]) for p in self._summaries]
-        if any(p.get("trainable", p["parameters"]) != p["parameters"] for p in self._summaries):
-            rows.append(Row("learning", ("of which learn", *(quantity(p["trainable"]) for p in self._summaries))))
-        return [
-            *rows,
-            Row("depth", ("layers with weights", *(str(p["depth"]) for p in self._summaries))),
-            Row("sees", ("sees, pixels a side", *sees)),
-            Row("memory", (f"training, batch {BATCH}", *memory)),
-        ]
+        found = comparison.of_catalogue(variants, self._stem)
+        found += comparison.of_helper(self._summaries, BATCH) if self._summaries else []
+        found += comparison.of_runs(self._names, self.explorer.runs)
+        for place, changes in sorted(self._changes.items()):
+            found += comparison.of_diff(place, self._names, changes)
+        self._tabs = {row.key: row.tab for row in found}
+        return [Row(row.key, row.cells, "plain" if row.tab else "head", selectable=bool(row.tab)) for row in found]
+
+    # One of the networks
+
+    @property
+    def network(self) -> str:
+        """The network that Enter opens."""
+        return self._names[self._chosen]
+
+    def action_network(self, by: int) -> None:
+        """Choose another of the networks."""
+        self._chosen = (self._chosen + by) % len(self._names)
+        self.table.show_columns(self._columns)
+
+    @property
+    def _columns(self) -> list[Column]:
+        """The columns; the sign says which network Enter opens."""
+        names = [f"▸{name}" if place == self._chosen else name for place, name in enumerate(self._names)]
+        return [Column("", NAME_CELLS), *(Column(name, 0, right=True) for name in names)]
+
+    @on(RowList.Chosen)
+    def _opened(self, message: RowList.Chosen) -> None:
+        """Go to the tab that tells more of the row, for the chosen network."""
+        self.explorer.open_network(self.network, self._tabs.get(message.key) or "note")
+
+    def action_zoom(self) -> None:
+        """Give the table the room of the bars, or show them again."""
+        self.toggle_class("-zoomed")
+
+    def go_back(self) -> bool:
+        zoomed = self.has_class("-zoomed")
+        self.remove_class("-zoomed")
+        return zoomed
 
     def action_stem(self) -> None:
         """Show all of them with the other stem."""

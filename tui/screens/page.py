@@ -6,24 +6,28 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.timer import Timer
 
 from ..core import key_bindings
+from ..core.pane_widths import PaneWidths
 from ..core.screen_export import Export
 from ..networks import pages
 from ..networks.pages import Page
 from ..widgets.rows import Column, Row, RowList
+from ..widgets.split import Split
 from ..widgets.text_view import TextView
-from .base import BaseScreen
+from .two_panes import TwoPanes
 
 DELAY_S = 0.08
 
 
-class PageScreen(BaseScreen):
+class PageScreen(TwoPanes):
     """All concept pages; ``page`` is the one to begin with, at the first place of ``words``."""
 
     PLACE = "pages"
+    PLACES: ClassVar = ("two-panes",)
+    WIDTHS = PaneWidths(share=0.25, least=30, most=44, panes=80)
     LEADS_HERE = "show_concepts"
     HEADING = "concepts"
     BINDINGS: ClassVar = key_bindings.bindings("pages")
@@ -39,7 +43,7 @@ class PageScreen(BaseScreen):
         rows = [Row(page.key, (page.title,)) for page in pages.concepts()]
         if self._first is not None and self._first.key not in {row.key for row in rows}:
             rows.insert(0, Row(self._first.key, (self._first.title,)))
-        with Horizontal(id="body"):
+        with Split():
             with Vertical(id="list-pane", classes="framed"):
                 cursor = self._first.key if self._first else ""
                 yield RowList((Column("concept"),), rows, cursor=cursor, titles=False, empty="there are no pages")
@@ -113,6 +117,8 @@ class PageScreen(BaseScreen):
         if self._trail:
             self.table.go_to(self._trail.pop())
             self._show()
+            return True
+        if super().go_back():
             return True
         if self.focused is not self.table and self._first is None:
             self.remove_class("-reading")

@@ -14,6 +14,7 @@ from ...trainer.runs.states import STATES
 from ..charts.view import Curves
 from ..core import key_bindings, screen_export
 from ..core.messages import RunNewsRead
+from ..core.pane_widths import has_room
 from ..core.screen_export import Export
 from ..runs import classes, run_data, run_page, run_table
 from ..runs.run_tail import RunNews, RunTail
@@ -30,6 +31,9 @@ from .run_actions import RunActions
 
 COMPANIONS = {"overview": "", "charts": "classes"}
 """What stands beside a tab where there is room for two; the charts beside all others. The overview takes all the room."""
+NEEDED = {"charts": 102, "classes": 96, "confusion": 120, "log": 120, "setup": 110}
+"""The columns in which each of them shows all that it has: three charts in a row, the lines of a log."""
+FRAME = 2
 HINTS = {
     "overview": "drawn by plotext; 2: cursor, zoom, many runs",
     "charts": "1: overview by plotext; here ← → cursor, + - zoom",
@@ -189,9 +193,16 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         self._show_tab(key)
 
     def _show_tab(self, key: str) -> None:
-        companion = COMPANIONS.get(key, "charts") if self.explorer.is_huge else ""
-        self.tabs.show(key, companion)
+        beside = COMPANIONS.get(key, "charts")
+        room = 0 if self.has_class("-zoomed") else self.app.size.width - FRAME
+        companion = beside if has_room(room, NEEDED, key, beside) else ""
+        self.tabs.show(key, companion, NEEDED.get(companion, 0))
         self._entitle()
+
+    def action_zoom(self) -> None:
+        """Give the tab the whole screen, or show the lines above it and what stands beside it again."""
+        self.toggle_class("-zoomed")
+        self.action_tab(self.tabs.current)
 
     @on(Tabs.Shown)
     def _shown(self) -> None:
@@ -265,7 +276,12 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             pane.action_order()
 
     def go_back(self) -> bool:
-        return any(grid.has_focus and grid.go_back() for grid in self.query(ChartGrid))
+        if any(grid.has_focus and grid.go_back() for grid in self.query(ChartGrid)):
+            return True
+        if self.has_class("-zoomed"):
+            self.action_zoom()
+            return True
+        return False
 
     def export(self) -> Export | None:
         """Return what the current tab shows; of the charts the figures too, and the curves as files."""

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Horizontal
 from textual.timer import Timer
 
 from ...trainer.runs.run import RunSnapshot
@@ -15,46 +14,37 @@ from ...trainer.runs.states import STATES
 from ..charts.view import Curves
 from ..core import key_bindings, screen_export
 from ..core.messages import RunNewsRead, RunPreviewsRead
+from ..core.pane_widths import PaneWidths
 from ..core.screen_export import Export
 from ..networks import catalogue_list
 from ..runs import machine, run_data, run_table
 from ..runs.run_previews import PreviewWatch, RunPreview
 from ..runs.run_tail import RunNews, RunTail
+from ..widgets import run_columns
 from ..widgets.chart_grid import ChartCommands, ChartGrid
 from ..widgets.filter_input import FilterInput
 from ..widgets.machine_strip import MachineStrip
 from ..widgets.reading_view import ReadingView
 from ..widgets.repaint import Frame, TextLines
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Row, RowList
 from ..widgets.sorted_rows import SortedRows
+from ..widgets.split import Split
 from ..widgets.text_view import TextView
-from .base import BaseScreen
+from .bulk_actions import BulkActions
 from .run_actions import RunActions
+from .two_panes import TwoPanes
 
-COLUMNS = (
-    Column("", 2),
-    Column("", 1),
-    Column("network"),
-    Column("data", 9, above=50),
-    Column("state", 13),
-    Column("best %", 6, right=True),
-    Column("course", run_table.CURVE_CELLS, above=60),
-    Column("test %", 6, right=True, above=104),
-    Column("img/s", 6, right=True, above=74),
-    Column("left", 7, right=True, above=66),
-    Column("notes", 16, above=92),
-    Column("id", 42, above=146),
-)
 TONED = (1, 4)
 DELAY_S = 0.08
 
 
-class RunsScreen(RunActions, ChartCommands, BaseScreen):
+class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
     """The list; on a wide terminal, beside it the charts of the run under the cursor and of the marked ones."""
 
     PLACE = "runs"
     LEADS_HERE = "show_runs"
-    PLACES: ClassVar = ("one-run", "charts")
+    PLACES: ClassVar = ("one-run", "charts", "two-panes")
+    WIDTHS = PaneWidths(share=0.62, least=80, most=124, panes=36)
     HEADING = "runs"
     TERMS: ClassVar = (*STATES, "mark", "●", "↑")
     BINDINGS: ClassVar = [
@@ -74,7 +64,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         self._watch = PreviewWatch(self._post_previews, explorer.followers)
         self._tail = RunTail(self._post_news, explorer.followers, with_log=False)
         # Held here, because to look for them at every key and every record costs more than what they do.
-        self.table = SortedRows(COLUMNS, empty="reading …")
+        self.table = SortedRows(run_columns.columns(live=False), empty="reading …")
         self.filter = FilterInput("network, data set, state, id, tag, remark …")
         self.charts = ChartGrid(explorer.saved_state, explorer.followers, ascii=explorer.options.ascii)
         self._list_pane, self._panes = Frame(id="list-pane"), Frame(id="panes")
@@ -85,7 +75,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     # Layout
 
     def compose_body(self) -> ComposeResult:
-        with Horizontal(id="body"):
+        with Split():
             with self._list_pane:
                 yield self.filter
                 yield self.table
@@ -121,6 +111,11 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         key = self.table.key
         return next((run for run in self.explorer.runs if run.id == key), None)
 
+    @property
+    def compared(self) -> list[str]:
+        chosen, known = self.explorer.run_selection, {run.id for run in self.explorer.runs}
+        return [name for name in dict.fromkeys((self.table.key, chosen.pinned, *chosen.marked)) if name in known]
+
     # The list
 
     def runs_changed(self, runs: Sequence[RunSnapshot]) -> None:
@@ -143,6 +138,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         cursor = self._wanted if self._wanted in known else None
         if cursor:
             self._wanted = ""
+        self.table.show_columns(run_columns.columns(any(run.live for run in found)))
         empty = explorer.runs_problem or self._empty()
         if rows != list(self.table.given) or cursor or empty != self.table.empty:
             self.table.empty = empty
@@ -251,7 +247,7 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
     def _keep_focus_in_sight(self) -> None:
         """Give the list the focus on a narrow terminal where the one chart is not in sight."""
         focused = self.focused
-        hidden = not self.explorer.is_wide and not self.has_class("-one-chart")
+        hidden = not self.side_by_side and not self.has_class("-one-chart")
         if hidden and focused is not None and self._panes in focused.ancestors:
             self.table.focus()
 
@@ -293,7 +289,16 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
 
     # Commands
 
+    def action_zoom(self) -> None:
+        """Give the pane at hand the whole screen; where the list has it already, one chart."""
+        if self.explorer.is_wide:
+            super().action_zoom()
+        else:
+            self.charts.action_chart("one")
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "zoom":
+            return True
         if action == "unmark":
             chosen = self.explorer.run_selection
             return bool(chosen.marked or chosen.pinned)
@@ -323,7 +328,6 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
         curves = self.charts.export()
         if self.charts.has_focus:
             return curves
-        columns = [column.title or ("mark", "sign")[place % 2] for place, column in enumerate(COLUMNS)]
         chosen, known = self.explorer.run_selection, {run.id: run for run in self.explorer.runs}
         runs = [known[row.key] for row in self.table.rows if row.key in known]
         data = [
@@ -332,11 +336,14 @@ class RunsScreen(RunActions, ChartCommands, BaseScreen):
             )
             for run in runs
         ]
-        table = screen_export.table("runs", columns, [row.cells for row in self.table.rows], {"runs": data})
+        rows = [row.cells for row in self.table.rows]
+        table = screen_export.table("runs", run_columns.titles(), rows, {"runs": data})
         return Export("runs", table.text, table.data, curves.more)
 
     def go_back(self) -> bool:
         if self.charts.has_focus and self.charts.go_back():
+            return True
+        if super().go_back():
             return True
         if self.charts.has_focus:
             self.table.focus()

@@ -25,6 +25,7 @@ from ..charts import markers
 from ..charts.markers import AXIS, BADGE, BLANK, FIRST_LINE_TONE, MUTED, TITLE, Chart, ChartRow
 from ..charts.view import AXIS_LABELS, TITLES, ChartedRun, View
 from ..core import themes
+from .edges import MORE_RIGHT
 from .repaint import LineDrawn
 
 CURSOR, CURSOR_ASCII = "│", "|"
@@ -151,7 +152,8 @@ class ChartView(LineDrawn):
             spans = [(f"{TITLES[self.metric]} ", TITLE), *self._readout]
             text = "".join(part for part, _ in spans)
             tones = b"".join(bytes([tone]) * len(part) for part, tone in spans)
-        text = (sign + text)[:width].ljust(width)
+        text = (sign + text).rstrip()
+        text = text[: width - 1] + MORE_RIGHT if len(text) > width else text.ljust(width)
         tones = (bytes([TITLE]) + tones)[:width].ljust(width, b"\0")
         return text, tones
 

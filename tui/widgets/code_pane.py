@@ -24,6 +24,7 @@ from ..networks import source_code
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import NetworkSelection
 from ..networks.source_code import SourceFile
+from .edges import SIDE_STEP, window
 from .pane import Pane
 from .repaint import LineDrawn
 
@@ -96,8 +97,11 @@ class CodeView(ScrollView, LineDrawn, can_focus=True):
         if ahead:
             self._move(ahead[0] if way > 0 else ahead[-1], at_top=True)
 
-    def action_side(self, cells: int) -> None:
-        self.scroll_relative(x=cells, animate=False)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.max_scroll_x > 0 if action == "side" else super().check_action(action, parameters)
+
+    def action_side(self, way: int) -> None:
+        self.scroll_relative(x=way * SIDE_STEP, animate=False)
 
     def action_pick(self) -> None:
         self.post_message(self.Picked(self.definition))
@@ -120,8 +124,8 @@ class CodeView(ScrollView, LineDrawn, can_focus=True):
             )
             for span in self.source.lines[place]
         ]
-        left = self.scroll_offset.x
-        strip = Strip(text).crop_extend(left, left + max(columns - NUMBER_CELLS, 0), base)
+        cells = max(self.scrollable_content_region.width - NUMBER_CELLS, 0)
+        strip = window(text, self.scroll_offset.x, cells, base).adjust_cell_length(max(columns - NUMBER_CELLS, 0), base)
         return Strip.join([Strip([number]), strip.simplify()])
 
 

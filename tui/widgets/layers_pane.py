@@ -16,19 +16,20 @@ from ..networks import layer_tree, network_data, quiz
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import NetworkSelection
 from ..networks.torchinfo_text import parse_torchinfo
+from .folding import folded_lines
 from .pane import Pane, parse_tree
 from .repaint import TextLines
 from .rows import Column, Row, RowList
 from .torchinfo_view import TorchinfoView
 
 COLUMNS = (
-    Column("layer", 24),
+    Column("layer", 23),
     Column("what it is", above=84),
     Column("output", 13),
     Column("params", 7, right=True),
     Column("MACs", 7, right=True),
     Column("field", 6, right=True, above=64),
-    Column("memory", 8, right=True, above=74),
+    Column("memory", 8, right=True, above=72),
 )
 FIRST_DEPTH = 2
 DETAIL_LINES = 4
@@ -312,7 +313,9 @@ class LayersPane(Pane):
                 lines.append(f"field unknown: {node.field_unknown}")
             if node.global_along:
                 lines.append(f"global along the {node.global_along}, beside the field of {node.receptive_field} pixels")
-        self.query_one("#layers-detail", TextLines).update("\n".join(lines[:DETAIL_LINES]))
+        self.query_one("#layers-detail", TextLines).update(
+            "\n".join(folded_lines(lines, self.size.width - 1, DETAIL_LINES))
+        )
 
     @property
     def _problem(self) -> list[str]:

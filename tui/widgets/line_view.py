@@ -13,6 +13,7 @@ from textual.strip import Strip
 
 from ...trainer.common.text_safe import pad, width
 from ..core import key_bindings
+from .edges import SIDE_STEP, window
 from .repaint import LineDrawn
 
 MOST_LINES = 20_000
@@ -40,7 +41,7 @@ class LineView(ScrollView, LineDrawn, can_focus=True):
     # What is shown
 
     def set_lines(self, lines: Sequence[str]) -> None:
-        """Show these lines; those that are too long are cut, and left and right scroll to the rest."""
+        """Show these lines; those that are too long are cut at a sign, and left and right scroll to the rest."""
         self._pairs, self._heads, self._empty = None, set(), self._when_read
         self._replace(list(lines))
 
@@ -105,8 +106,9 @@ class LineView(ScrollView, LineDrawn, can_focus=True):
             segments = [Segment(line[:NAME_CELLS], name), Segment(line[NAME_CELLS:], base)]
         else:
             segments = [Segment(line, style)]
-        left = self.scroll_offset.x
-        return Strip(segments).crop_extend(left, left + size.width, base)
+        # The last cell of the widget lies under its scroll bar, where it has one.
+        cells = self.scrollable_content_region.width
+        return window(segments, self.scroll_offset.x, cells, base).adjust_cell_length(size.width, base)
 
     # Scrolling
 
@@ -122,5 +124,8 @@ class LineView(ScrollView, LineDrawn, can_focus=True):
     def action_scroll_last(self) -> None:
         self.scroll_to(y=self.max_scroll_y, animate=False)
 
-    def action_scroll_side(self, change: int) -> None:
-        self.scroll_relative(x=change, animate=False)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.max_scroll_x > 0 if action == "scroll_side" else super().check_action(action, parameters)
+
+    def action_scroll_side(self, way: int) -> None:
+        self.scroll_relative(x=way * SIDE_STEP, animate=False)

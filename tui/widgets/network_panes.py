@@ -9,6 +9,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from ...trainer.runs.run import RunSnapshot
+from ..core.pane_widths import has_room
 from ..core.screen_export import Export
 from ..networks.selection import NetworkSelection
 from .pane import Pane
@@ -18,6 +19,8 @@ NAMES = {"note": "Note", "layers": "Layers", "walk": "Walk", "code": "Code", "di
 NOTHING = "No network has all these words; escape drops the filter."
 BESIDE = {"note": "layers"}
 """What stands beside a tab where there is room for two; the note, beside all others."""
+NEEDED = {"note": 69, "layers": 84, "walk": 120, "code": 126, "diff": 84, "runs": 94}
+"""The columns in which each of them shows all that it has."""
 
 
 def make(key: str) -> Pane:
@@ -57,9 +60,19 @@ class NetworkPanes(Tabs):
         yield from super().compose()
         yield Static(NOTHING, id="no-network", markup=False)
 
-    def show_tab(self, key: str, *, two: bool) -> None:
-        """Show a tab, and beside it another where ``two`` have room."""
-        self.show(key, BESIDE.get(key, "note") if two else "")
+    def companion_of(self, key: str, room: int) -> str:
+        """Return what stands beside a tab in ``room`` columns; "" where there is not enough for both."""
+        beside = BESIDE.get(key, "note")
+        return beside if has_room(room, NEEDED, key, beside) else ""
+
+    def companion_in(self, room: int) -> str:
+        """Return what is to stand beside the current tab."""
+        return self.companion_of(self.current, room)
+
+    def show_tab(self, key: str, room: int) -> None:
+        """Show a tab, and beside it another where ``room`` columns are enough for both."""
+        companion = self.companion_of(key, room)
+        self.show(key, companion, NEEDED.get(companion, 0))
 
     def show_selection(self, selection: NetworkSelection) -> None:
         """Fill the visible panes with a network."""

@@ -14,7 +14,7 @@ from ...trainer.runs.states import STATES
 from ..core import screen_export
 from ..core.screen_export import Export
 from ..networks.selection import NetworkSelection
-from ..runs import run_table
+from ..runs import identity, run_table
 from .pane import Pane
 from .rows import Column, Row, RowList
 from .sorted_rows import SortedRows
@@ -22,10 +22,16 @@ from .sorted_rows import SortedRows
 COLUMNS = (
     Column("", 1),
     Column("data", 9),
-    Column("state", 13),
+    Column("state", identity.STATE_CELLS),
     Column("best %", 6, right=True),
     Column("test %", 6, right=True),
-    Column("run"),
+    Column("notes"),
+    Column("lr", 7, right=True),
+    Column("batch", 5, right=True, above=72),
+    Column("seed", 4, right=True, above=79),
+    Column("date", 11, above=94),
+    Column("run", 4),
+    Column("id", 42, above=140),
 )
 NO_RUNS = "no runs of this network; `t` starts one"
 
@@ -64,7 +70,8 @@ class NetworkRunsPane(Pane):
     def _row(self, run: RunSnapshot) -> Row:
         best, test = percentage(run.best_accuracy), percentage(run.test_accuracy)
         tone = run_table.tone(run)
-        cells = (STATES[run.state].symbol, run.dataset, run_table.progress_text(run), best, test, run.id)
+        sign, data, state = STATES[run.state].symbol, identity.data_text(run.dataset), identity.state_text(run)
+        cells = (sign, data, state, best, test, *identity.cells(run))
         return Row(run.id, cells, tones={0: tone, 2: tone})
 
     def on_row_list_chosen(self, message: RowList.Chosen) -> None:

@@ -117,6 +117,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         self.empty = empty
         self.titles = titles
         self._cursor = self._place_of(cursor)
+        self._most_counted = 0
 
     # What is shown
 
@@ -134,9 +135,23 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
     @property
     def column_titles(self) -> tuple[str, ...]:
         """The titles that are in sight at the present width."""
-        width = self.size.width
-        shown = (column.title for column in self.columns if column.above <= width)
+        shown = (column.title for column in self.columns if column.above <= self._counted)
         return tuple(title for title in shown if title) if self.titles else ()
+
+    @property
+    def lines(self) -> int:
+        """How many rows are in sight at once."""
+        return max(self._page, 0)
+
+    def column_cells(self, place: int) -> int:
+        """Return the present width of a column."""
+        return self._widths(self.size.width)[place]
+
+    def show_columns(self, columns: Sequence[Column]) -> None:
+        """Show the rows in other columns."""
+        if tuple(columns) != self.columns:
+            self.columns = tuple(columns)
+            self.refresh()
 
     def set_rows(self, rows: Iterable[Row], cursor: str | None = None) -> None:
         """Show other rows. The cursor goes to the row ``cursor``; by default it stays on its row, or near it."""
@@ -282,8 +297,15 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         self._measure()
 
     def on_resize(self) -> None:
+        # While list and panes take turns, a wider one has longer texts, and no column that it would lose beside another.
+        self._most_counted = getattr(self.screen, "most_counted", 0)
         self._measure()
         self._show_cursor()
+
+    @property
+    def _counted(self) -> int:
+        """The width by which columns are shown or not."""
+        return min(self.size.width, self._most_counted or self.size.width)
 
     def on_focus(self) -> None:
         self._refresh_row(self._cursor)
@@ -296,8 +318,9 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
 
     def _widths(self, total: int) -> list[int]:
         """Return the cells of each column, 0 for one that is not shown; flexible ones share what is left."""
-        room = total - len(CURSOR)
-        shown = [column.above <= total for column in self.columns]
+        # A blank stays between the last column and the scroll bar.
+        room = total - len(CURSOR) - (self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0)
+        shown = [column.above <= self._counted for column in self.columns]
         fixed = sum(column.width + GAP for column, on in zip(self.columns, shown, strict=True) if on)
         flexible = sum(1 for column, on in zip(self.columns, shown, strict=True) if on and not column.width)
         left = max(room - fixed, 0)

@@ -45,6 +45,12 @@ class SortedRows(RowList):
             return ""
         return f"by {self.columns[self.by].title or 'sign'}{', reversed' if self.turned else ''}"
 
+    def show_columns(self, columns: Sequence[Column]) -> None:
+        if self.by is not None:
+            places = {column.title: place for place, column in enumerate(columns)}
+            self.by = places.get(self.columns[self.by].title)
+        super().show_columns(columns)
+
     def set_rows(self, rows: Iterable[Row], cursor: str | None = None) -> None:
         self.given = tuple(rows)
         super().set_rows(self._in_order(), cursor)

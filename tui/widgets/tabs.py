@@ -72,6 +72,7 @@ class Tabs(Vertical):
         self._panes: dict[str, Widget] = {}
         self.current = current if current in self._makers else next(iter(self._makers))
         self.companion = ""
+        self._companion_cells = 0
 
     def compose(self) -> ComposeResult:
         yield TabLine({key: name for key, (name, _) in self._makers.items()})
@@ -96,11 +97,11 @@ class Tabs(Vertical):
         """Return the pane of a tab, when it was made."""
         return self._panes.get(key)
 
-    def show(self, key: str, companion: str | None = None) -> None:
-        """Show a tab; :class:`Shown` follows when it is on the screen."""
+    def show(self, key: str, companion: str | None = None, cells: int = 0) -> None:
+        """Show a tab; :class:`Shown` follows when it is on the screen. The companion has ``cells`` columns."""
         self.current = key
         if companion is not None:
-            self.companion = companion
+            self.companion, self._companion_cells = companion, cells
         self.query_one(TabLine).show(key)
         self.call_next(self._bring)
 
@@ -113,6 +114,7 @@ class Tabs(Vertical):
                 await row.mount(self._panes[wanted])
         for name, pane in self._panes.items():
             pane.display = name in (key, self.companion)
+            pane.styles.width = self._companion_cells if name == self.companion else None
         if self.companion and len(row.children) > 1:
             row.move_child(self._panes[key], before=0)
         # A pane that was made just now has its size, and can be filled, after the next refresh.

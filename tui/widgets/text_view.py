@@ -15,6 +15,7 @@ from textual.strip import Strip
 
 from ..core import key_bindings
 from ..networks.markdown import Document, Link, layout
+from .edges import SIDE_STEP, marked
 from .repaint import LineDrawn
 
 KINDS = ("h1", "h2", "h3", "strong", "em", "code", "block", "link", "quote", "rule", "mark")
@@ -22,7 +23,10 @@ MARGIN = 1
 
 
 class TextView(ScrollView, LineDrawn, can_focus=True):
-    """One text. Diagrams and tables are not folded; left and right scroll to what is beyond the edge."""
+    """One text. Diagrams and tables are not folded: where one is cut there is a sign, and left and right scroll to the rest.
+
+    Only those that are too wide move to the side; the prose around them stays where it is.
+    """
 
     BINDINGS: ClassVar = [*key_bindings.bindings("text"), *key_bindings.bindings("found")]
     PLACES: ClassVar[tuple[str, ...]] = ("text", "found")
@@ -39,6 +43,8 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         super().__init__(id=id)
         self._source = source
         self._document = Document((), (), (), 0)
+        self._columns = 0
+        """The cells of a line between the margins."""
         self._link: int | None = None
         self._shown = ""
         self._words: tuple[str, ...] = ()
@@ -74,11 +80,16 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        columns = self.scrollable_content_region.width - 2 * MARGIN
+        columns = self.size.width - 2 * MARGIN
         if columns <= 0:
             return
         self._shown = self._source
         self._document = layout(self._source, columns)
+        if len(self._document.lines) > self.size.height:
+            # The scroll bar, which is not there yet when a text is first shown, takes room from its lines.
+            columns = max(columns - self.scrollbar_size_vertical, 1)
+            self._document = layout(self._source, columns)
+        self._columns = columns
         self.virtual_size = Size(max(self._document.wide, columns) + 2 * MARGIN, len(self._document.lines))
         self.refresh()
         if self._seek:
@@ -92,12 +103,18 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         found = place == self._match
         if found:
             base += self.get_component_rich_style("text--match")
-        segments = [Segment("▶" if found else " " * MARGIN, base)]
-        segments += [
-            Segment(span.text, self._style(span.kind, span.link, base)) for span in self._document.lines[place]
-        ]
-        left = self.scroll_offset.x
-        return Strip(segments).crop_extend(left, left + width, base).simplify()
+        line = self._document.lines[place]
+        segments = [Segment(span.text, self._style(span.kind, span.link, base)) for span in line]
+        mark = Segment("▶" if found else " " * MARGIN, base)
+        strip = marked(segments, self._left_of(place), self._columns, base, mark)
+        return strip.adjust_cell_length(width, base).simplify()
+
+    def _left_of(self, place: int) -> int:
+        """Return by how many cells a line is moved to the left: never further than to the end of its diagram or table."""
+        for drawing in self._document.drawings if self.scroll_offset.x else ():
+            if drawing.first <= place < drawing.end:
+                return min(self.scroll_offset.x, max(drawing.wide - self._columns, 0))
+        return 0
 
     # Finding words
 
@@ -144,6 +161,12 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         return base if kind == "plain" else base + self.get_component_rich_style(f"text--{kind}")
 
     # Scrolling
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.max_scroll_x > 0 if action == "scroll_side" else super().check_action(action, parameters)
+
+    def action_scroll_side(self, way: int) -> None:
+        self.scroll_relative(x=way * SIDE_STEP, animate=False)
 
     def action_scroll_line_down(self) -> None:
         self.scroll_relative(y=1, animate=False)
@@ -201,7 +224,7 @@ class TextView(ScrollView, LineDrawn, can_focus=True):
         place = event.y + self.scroll_offset.y
         if place >= len(self._document.lines):
             return
-        x = event.x + self.scroll_offset.x - MARGIN
+        x = event.x + self._left_of(place) - MARGIN
         for span in self._document.lines[place]:
             x -= len(span.text)
             if x < 0:

@@ -6,6 +6,7 @@ import functools
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.widget import Widget
 
 from ...models.catalogue.notes import quantity, shape_text
@@ -16,6 +17,7 @@ from ..networks import digits, layer_tree, network_data, quiz
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import NetworkSelection
 from ..runs import weights
+from .folding import folded
 from .pane import Pane, parse_tree
 from .pixel_view import INITIAL, PixelView, moved, parse_pixel
 from .repaint import TextLines
@@ -31,6 +33,8 @@ COLUMNS = (
     Column("channels", BAR_CELLS, above=100),
     Column("field", 6, right=True, above=60),
 )
+SENTENCE = 1
+"""The column that says what happens."""
 HIDDEN = "?"
 
 
@@ -39,8 +43,14 @@ class WalkList(RowList):
 
     PLACES: ClassVar = ("walk", "list")
 
+    class Resized(Message):
+        """There is more or less room for what happens."""
+
     def __init__(self) -> None:
         super().__init__(COLUMNS, empty="")
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
 
 class WalkPane(Pane):
@@ -56,6 +66,7 @@ class WalkPane(Pane):
         self._position = [0, 0, 0]
         self._pixel_of: LayerNode | None = None
         self._run: RunSnapshot | None = None
+        self._rows: list[Row] = []
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="walk-path")
@@ -118,13 +129,22 @@ class WalkPane(Pane):
         sizes = [layer_tree.extent(node.layout) for node in nodes]
         known = [size for size in sizes if size is not None] or [(1.0, 1)]
         largest = max(space for space, _ in known), max(channels for _, channels in known)
-        rows = [
+        self._rows = [
             self._row(node, size, largest, self.predicting and place > at)
             for place, (node, size) in enumerate(zip(nodes, sizes, strict=False))
         ]
-        self.table.set_rows(rows, cursor or None)
+        self.table.set_rows(self._folded(), cursor or None)
         self._show_path()
         self._show_detail()
+
+    def _folded(self) -> list[Row]:
+        """Return the rows with their sentences in full, where there are blank lines for them."""
+        table = self.table
+        return folded(self._rows, SENTENCE, table.column_cells(SENTENCE), table.lines)
+
+    def on_walk_list_resized(self, message: WalkList.Resized) -> None:
+        message.stop()
+        self.table.set_rows(self._folded())
 
     def _row(self, node: LayerNode, size: tuple[float, int] | None, largest: tuple[float, float], hidden: bool) -> Row:
         times = f" ×{node.times}" if node.times > 1 else ""
@@ -282,8 +302,8 @@ class WalkPane(Pane):
     def export(self) -> Export | None:
         if not self.levels or self.selection is None:
             return None
-        rows = [row.cells for row in self.table.rows]
-        hidden = {row.key for row in self.table.rows if HIDDEN in row.cells}
+        rows = [row.cells for row in self._rows]
+        hidden = {row.key for row in self._rows if HIDDEN in row.cells}
         data = [network_data.of_step(node, hidden=node.key in hidden) for node in self.steps]
         columns = [column.title for column in COLUMNS]
         return screen_export.table(f"walk-{self.selection.network}", columns, rows, data)

@@ -1,0 +1,32 @@
+"""Sentences that are too long for their line go on in blank lines below, where there are enough of them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .rows import LEAST, Row
+
+
+def folded(rows: Sequence[Row], place: int, cells: int, most: int) -> list[Row]:
+    """Return the rows with the text of a column in lines of ``cells``; as they are where that takes over ``most`` lines."""
+    texts = [textwrap.wrap(row.cells[place], max(cells, 1), break_on_hyphens=False) or [""] for row in rows]
+    if cells < LEAST or sum(map(len, texts)) > most:
+        return list(rows)
+    found = []
+    for row, text in zip(rows, texts, strict=True):
+        found.append(replace(row, cells=_with(row.cells, place, text[0])))
+        blank = ("",) * len(row.cells)
+        found += [Row("", _with(blank, place, line), row.tone, selectable=False) for line in text[1:]]
+    return found
+
+
+def _with(cells: tuple[str, ...], place: int, text: str) -> tuple[str, ...]:
+    return (*cells[:place], text, *cells[place + 1 :])
+
+
+def folded_lines(lines: Sequence[str], cells: int, most: int) -> list[str]:
+    """Return lines of at most ``cells``, at most ``most`` of them; those that would need more are left as they are."""
+    found = [part for line in lines for part in textwrap.wrap(line, max(cells, LEAST), subsequent_indent="  ") or [""]]
+    return list(lines[:most]) if len(found) > most else found
