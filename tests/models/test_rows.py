@@ -317,3 +317,21 @@ def test_the_script_compares_with_the_recorded_sums() -> None:
     assert script.wrong_with("resnet18", {"resnet18": (parameters, (macs or 0) + 1)})
     names = script.recorded()
     assert len(names) > 100 and random.Random(0).choice(sorted(names)) in registry.variants()
+
+
+def test_the_pixels_of_patches_become_places_and_nothing_grows() -> None:
+    class Inside(nn.Module):
+        """A convolution inside each patch, as in a transformer in a transformer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.unfold, self.conv = nn.Unfold(8, stride=8), nn.Conv2d(3, 6, 3, stride=2, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            patches = rearrange(self.unfold(x), "b (c h w) n -> (b n) c h w", c=3, h=8)
+            return self.conv(patches)
+
+    tree = analysed(Inside, (3, 32, 32))
+    assert check.problems(tree) == []
+    layout = tree.children[-1].layout
+    assert layout is not None and (layout.rows, layout.windows) == (16, 16)  # 4×4 patches, 4 places a side in each

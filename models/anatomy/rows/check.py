@@ -88,10 +88,20 @@ def _level(around: Layer) -> Iterator[Problem]:
 
 def _sides(row: Layer) -> Iterator[Problem]:
     before, after = row.layout_in, row.layout
-    if before is None or after is None or any(_may_grow(below) for _, below in row.walk()):
+    if before is None or after is None or _reads_values_as_places(before, after):
+        return
+    if any(_may_grow(below) for _, below in row.walk()):
         return
     for name, old, new in _grown(before, after):
         yield Problem("grows", f"{row.name or 'network'} {row.type}", f"{name} {old} → {new}")
+
+
+def _reads_values_as_places(before: Layout, after: Layout) -> bool:
+    """Return whether a row takes for places what stood side by side as values, such as the pixels of a patch."""
+    pairs = zip(before.axes, after.axes, strict=False)
+    return len(before.axes) == len(after.axes) and any(
+        old == "channels" and new in ("rows", "columns") for old, new in pairs
+    )
 
 
 def _grown(before: Layout, after: Layout) -> list[tuple[str, int, int]]:
