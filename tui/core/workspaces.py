@@ -38,7 +38,7 @@ PLACES = {
 }
 """What each place of the key table is called."""
 
-GENERAL = ("list", "text", "found", "lines", "app")
+GENERAL = ("dialog", "list", "text", "found", "lines", "app")
 """Places whose keys are the same on many screens; the help lists them behind the screen's own."""
 
 WORKSPACES = {
