@@ -41,9 +41,9 @@ Stem = Annotated[
 Small = Annotated[bool, typer.Option("--small", hidden=True)]
 
 
-def _count(flag: str, most: int, words: str) -> Any:
+def _count(flag: str, widest: int, words: str) -> Any:
     """Return an option for a number from 1 to ``most``."""
-    return typer.Option(flag, min=1, max=most, metavar="N", help=words)
+    return typer.Option(flag, min=1, max=widest, metavar="N", help=words)
 
 
 ImageSize = Annotated[int | None, _count("--image-size", LARGEST_IMAGE, "Side of the image in pixels.")]

@@ -210,7 +210,7 @@ def report(folder: Path) -> None:
     print(
         f"good: {len(good)} runs, {len(counted)} with a test accuracy of {GOOD:.0%} or more; false alarms: {len(alarms)}"
     )
-    _tell(alarms)
+    _report(alarms)
     right = harmed = 0
     for name, fault in FAULTS.items():
         of = [row for row in rows if row["fault"] == name]
@@ -218,13 +218,13 @@ def report(folder: Path) -> None:
         missed = [row for row in bad if not set(row["rules"]) & fault.rules]
         right, harmed = right + len(bad) - len(missed), harmed + len(bad)
         print(f"{name}: {len(of)} runs, {len(bad)} harmed, {len(bad) - len(missed)} get the right sentence")
-        _tell(missed)
+        _report(missed)
     print(f"bad: {harmed} harmed, {right} with the right sentence" + (f", {right / harmed:.1%}" if harmed else ""))
     said = collections.Counter(rule for row in counted for rule in row["rules"])
     print("said of good runs: " + ", ".join(f"{rule} {count}" for rule, count in said.most_common()))
 
 
-def _tell(rows: Sequence[dict[str, Any]]) -> None:
+def _report(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         print(f"    {row['network']} {row['run']}: {' / '.join(row['texts'])}")
 

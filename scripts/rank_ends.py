@@ -49,11 +49,11 @@ def main() -> int:
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the stops")
     given = parser.parse_args()
-    moments, all_right = random.Random(given.seed), True
+    delays, all_right = random.Random(given.seed), True
     for way in given.ways.split(","):
         wrong = stopped = 0
         for number in range(given.runs):
-            stop_after = moments.uniform(0, 1) if number % 2 else None
+            stop_after = delays.uniform(0, 1) if number % 2 else None
             fault, was_stopped = one_run(way, stop_after)
             stopped += was_stopped
             if fault:

@@ -60,7 +60,9 @@ WHOLE = {
 }
 """Names that are too general to forbid as a part of others."""
 
-TRAINING_FORM = re.compile(r"(LaunchForm|FormField(List)?|_?in_form|_?form(_module)?)$")
+TRAINING_FORM = re.compile(
+    r"(LaunchForm|FormField(List)?|KeptForms|kept_forms|form_values|_?in_form|_?form(_module)?)$"
+)
 EXCEPTIONS = {
     "SHARPNESS": "sharpness-aware minimisation is the method's own name",
     "BY_SHARPNESS": "sharpness-aware minimisation is the method's own name",

@@ -18,7 +18,7 @@ SHORT, FITTED = 0.4, 0.9
 SWALLOWED, UNFOUND, HALF_WAY = 0.9, 0.3, 0.5
 EVEN = 0.1
 FULL, EMPTY = 0.99, 0.01
-SETTLED, SETTLED_BY = 3, 0.02
+CONVERGED, CONVERGED_BY = 3, 0.02
 MOST_NAMED = 3
 
 
@@ -60,8 +60,8 @@ def validation_fails(summary: CurveSummary) -> Finding | None:
     base = max(chance, largest) if math.isfinite(largest) else chance
     late = max(point.accuracy for point in found[-max(2, len(found) // 2) :])
     luck = min(LUCK * standard_error(base, summary.images), MOST_LUCK) if summary.images else LUCK_UNKNOWN
-    settled = summary.over or len(found) >= FEWEST_LIVE
-    if not settled or not train.accuracy - late >= FAR:
+    converged = summary.over or len(found) >= FEWEST_LIVE
+    if not converged or not train.accuracy - late >= FAR:
         return None
     if late <= base + luck and train.accuracy >= base + ABOVE_CHANCE * (1 - base):
         return Finding("Validation fails", _at_chance(summary, train.accuracy, late, base), VALIDATION)
@@ -94,7 +94,7 @@ def _far_short(summary: CurveSummary, trained: float, late: float) -> str:
 def one_class(summary: CurveSummary) -> Finding | None:
     """Nearly all images are taken for one class, and the accuracy is the share of that class."""
     found, answers = accuracies(summary), summary.answers
-    if summary.classes < 2 or not found or not _has_settled(summary):
+    if summary.classes < 2 or not found or not _has_converged(summary):
         return None
     chance, accuracy = 1 / summary.classes, found[-1].accuracy
     recalls = [value for value in answers.per_class if math.isfinite(value)]
@@ -136,11 +136,11 @@ def _one_class_by_recalls(summary: CurveSummary, accuracy: float, recalls: list[
     return Finding("One class", text + _advice(summary, accuracy), _page(summary, accuracy))
 
 
-def _has_settled(summary: CurveSummary) -> bool:
+def _has_converged(summary: CurveSummary) -> bool:
     """Return whether the run is over, or its accuracy has stayed where it is: at first many networks know one class."""
-    last = accuracies(summary)[-SETTLED:]
+    last = accuracies(summary)[-CONVERGED:]
     values = [point.accuracy for point in last]
-    return summary.over or (len(last) == SETTLED and max(values) - min(values) <= SETTLED_BY)
+    return summary.over or (len(last) == CONVERGED and max(values) - min(values) <= CONVERGED_BY)
 
 
 def _unfound(summary: CurveSummary) -> str:

@@ -20,7 +20,7 @@ from .finding import (
 )
 
 GAIN = 0.005
-NO_GAIN, FEWEST_FOR_PLATEAU, NOTHING_TO_GAIN, SETTLED_LOW = 0.001, 6, 0.995, 0.9
+NO_GAIN, FEWEST_FOR_PLATEAU, NOTHING_TO_GAIN, CONVERGED_LOW = 0.001, 6, 0.995, 0.9
 POOR_FIT, CLOSE = 0.8, 0.03
 STILL_HIGH, FALLEN, FEWEST_WITH_RATE = 0.5, 0.1, 3
 
@@ -96,7 +96,7 @@ def plateau(summary: CurveSummary) -> Finding | None:
     since = max(point.accuracy for point in found[-third:])
     if since - before.accuracy >= NO_GAIN or _nothing_to_gain(summary, before.accuracy):
         return None
-    if summary.over and before.accuracy >= SETTLED_LOW:  # at the end of a schedule a good run stands still
+    if summary.over and before.accuracy >= CONVERGED_LOW:  # at the end of a schedule a good run stands still
         return None
     text = (
         f"Plateau: the last {count_text(third, 'evaluation')} reached {percent(since)} and did not beat the "

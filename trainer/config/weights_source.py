@@ -111,8 +111,8 @@ def from_dict(values: Mapping | None) -> InitialWeights | None:
     if kind not in BY_FLAG.values():
         raise ValueError(f"weights of the kind {kind!r} are unknown")
     mean, std = (tuple(float(value) for value in values.get(key) or ()) for key in ("mean", "std"))
-    fresh = tuple(map(str, values.get("fresh") or ()))
-    return InitialWeights(kind, name, source, digest, mean, std, fresh, _yes_or_no(values.get("keep_head")))
+    begin_anew = tuple(map(str, values.get("fresh") or ()))
+    return InitialWeights(kind, name, source, digest, mean, std, begin_anew, _yes_or_no(values.get("keep_head")))
 
 
 def _yes_or_no(value: object) -> bool | None:

@@ -35,7 +35,7 @@ CHECKED_AT_MOST = 1 << 30
 _END = struct.Struct("<QI8s")
 _LETTERS = b"CNNXPICS"
 _STALE_S = 3600
-_FRESH_S = 60
+_NEW_S = 60
 TEMPORARY = ".tmp"
 
 Log = Callable[[str], None]
@@ -243,4 +243,4 @@ def _is_left(path: Path) -> bool:
             return False
         except OSError:
             return silent > _STALE_S
-    return silent > _FRESH_S
+    return silent > _NEW_S

@@ -25,14 +25,14 @@ class PaneWidths:
 
     share: float
     least: int
-    most: int
+    widest: int
     panes: int
 
     def of_list(self, total: int, chosen: object = None) -> int:
         """Return the columns of the list; ``chosen`` is where a person moved the border, if that is a number."""
         if isinstance(chosen, int) and not isinstance(chosen, bool) and chosen > 0:
             return max(min(chosen, total - LEAST), LEAST)
-        return max(self.least, min(round(self.share * total), self.most, total - self.panes))
+        return max(self.least, min(round(self.share * total), self.widest, total - self.panes))
 
 
 def has_room(room: int, needed: Mapping[str, int], *names: str) -> bool:

@@ -34,11 +34,12 @@ PLACES = {
     "entry": "where a value is typed",
     "dialog": "in a dialog",
     "confirm": "in a question of yes or no",
+    "bin": "in the bin",
     "help": "in the help",
 }
 """What each place of the key table is called."""
 
-GENERAL = ("dialog", "list", "text", "found", "lines", "app")
+GENERAL = ("dialog", "two-panes", "list", "text", "found", "lines", "app")
 """Places whose keys are the same on many screens; the help lists them behind the screen's own."""
 
 WORKSPACES = {
@@ -53,7 +54,7 @@ WORKSPACES = {
     "runs": ("runs", "one-run", "filter", "two-panes", "charts", "grid", "list", "text", "app"),
     "run": ("run", "one-run", "charts", "grid", "list", "text", "lines", "app"),
     "launch": ("launch", "entry", "list", "dialog"),
-    "dialog": ("dialog", "confirm", "help", "list"),
+    "dialog": ("dialog", "confirm", "bin", "help", "list"),
 }
 """The places that are on the screen together, by the ``PLACE`` of a full screen; the form and the dialogs are their own."""
 

@@ -50,7 +50,7 @@ def _settings(run: RunSnapshot) -> dict[str, str]:
     return found
 
 
-def by_run(found: Sequence[Difference], cells: int, *, least: int = 6, most: int = 16) -> tuple[list[int], int]:
+def by_run(found: Sequence[Difference], cells: int, *, least: int = 6, widest: int = 16) -> tuple[list[int], int]:
     """Choose the rows that have room as columns of ``cells`` in all, a row a run: results, then what varies most.
 
     Returns their places and how many are left out.
@@ -58,13 +58,13 @@ def by_run(found: Sequence[Difference], cells: int, *, least: int = 6, most: int
     order = sorted(range(len(found)), key=lambda place: (not found[place].result, -found[place].varied))
     chosen: list[int] = []
     for place in order:
-        size = column_cells(found[place], least, most) + 1
+        size = column_cells(found[place], least, widest) + 1
         if size <= cells:
             chosen.append(place)
             cells -= size
     return chosen, len(found) - len(chosen)
 
 
-def column_cells(row: Difference, least: int = 6, most: int = 16) -> int:
+def column_cells(row: Difference, least: int = 6, widest: int = 16) -> int:
     """Return the width of a column for a setting."""
-    return min(max(least, len(row.name), *map(len, row.values)), most)
+    return min(max(least, len(row.name), *map(len, row.values)), widest)

@@ -58,11 +58,11 @@ class LaunchCommands(Dialog[tuple[str, ...]]):
         """Ask anew, once nothing was changed for a while; what was known of another form is known no longer."""
         self.end_plan()
         data = self.filled.data
-        can_tell = not self.filled.problems and data is not None and data.on_disk and self._start_call is None
-        if can_tell:
+        is_timed = not self.filled.problems and data is not None and data.on_disk and self._start_call is None
+        if is_timed:
             self.is_planning = True
             self._plan_timer = self.set_timer(DELAY_S, self._ask_plan)
-        words = "a few batches are timed …" if can_tell else ""
+        words = "a few batches are timed …" if is_timed else ""
         if data is not None and not data.on_disk and not self.filled.problems:
             words = "how long it takes is known once the data is here"
         self.query_one("#estimate", Static).update(words)

@@ -27,7 +27,7 @@ class PageScreen(TwoPanes):
 
     PLACE = "pages"
     PLACES: ClassVar = ("two-panes",)
-    WIDTHS = PaneWidths(share=0.25, least=30, most=44, panes=80)
+    WIDTHS = PaneWidths(share=0.25, least=30, widest=44, panes=80)
     LEADS_HERE = "show_concepts"
     HEADING = "concepts"
     BINDINGS: ClassVar = key_bindings.bindings("pages")

@@ -44,7 +44,7 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
     PLACE = "runs"
     LEADS_HERE = "show_runs"
     PLACES: ClassVar = ("one-run", "charts", "two-panes")
-    WIDTHS = PaneWidths(share=0.62, least=80, most=124, panes=36)
+    WIDTHS = PaneWidths(share=0.62, least=80, widest=124, panes=36)
     HEADING = "runs"
     TERMS: ClassVar = (*STATES, "mark", "●", "↑")
     BINDINGS: ClassVar = [

@@ -9,10 +9,10 @@ from dataclasses import replace
 from .rows import LEAST, Row
 
 
-def folded(rows: Sequence[Row], place: int, cells: int, most: int) -> list[Row]:
+def folded(rows: Sequence[Row], place: int, cells: int, widest: int) -> list[Row]:
     """Return the rows with the text of a column in lines of ``cells``; as they are where that takes over ``most`` lines."""
     texts = [textwrap.wrap(row.cells[place], max(cells, 1), break_on_hyphens=False) or [""] for row in rows]
-    if cells < LEAST or sum(map(len, texts)) > most:
+    if cells < LEAST or sum(map(len, texts)) > widest:
         return list(rows)
     found = []
     for row, text in zip(rows, texts, strict=True):
@@ -26,7 +26,7 @@ def _with(cells: tuple[str, ...], place: int, text: str) -> tuple[str, ...]:
     return (*cells[:place], text, *cells[place + 1 :])
 
 
-def folded_lines(lines: Sequence[str], cells: int, most: int) -> list[str]:
+def folded_lines(lines: Sequence[str], cells: int, widest: int) -> list[str]:
     """Return lines of at most ``cells``, at most ``most`` of them; those that would need more are left as they are."""
     found = [part for line in lines for part in textwrap.wrap(line, max(cells, LEAST), subsequent_indent="  ") or [""]]
-    return list(lines[:most]) if len(found) > most else found
+    return list(lines[:widest]) if len(found) > widest else found
