@@ -71,7 +71,7 @@ MAPS = [
     nn.ConvTranspose2d(4, 6, (2, 3), stride=(1, 3), groups=2, dilation=2, bias=False),
     nn.ConvTranspose2d(4, 2, 2, stride=3),
     nn.RMSNorm(11),
-    nn.RMSNorm((10, 11), eps=0.1),
+    nn.RMSNorm([10, 11], eps=0.1),
     nn.RMSNorm(11, elementwise_affine=False),
     nn.LocalResponseNorm(2, alpha=0.3, beta=0.6, k=1.5),
     nn.LocalResponseNorm(3),
