@@ -132,7 +132,7 @@ def test_multi_head_attention_with_other_widths_opens_to_one_value() -> None:
     assert opened(network, row, image)[-1].total == pytest.approx(network(image)[0, -1, -1].item(), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["swin_nano", "torchvision:swin_t", "torchvision:swin_v2_t"])
+@pytest.mark.parametrize("name", ["swin_nano", "torchvision:swin_t"])
 def test_attention_in_shifted_windows_opens_where_a_mask_covers_places(name: str) -> None:
     torch.manual_seed(0)
     spec = external.network_spec(name, image_size=64 if ":" in name else 32)
@@ -143,7 +143,7 @@ def test_attention_in_shifted_windows_opens_where_a_mask_covers_places(name: str
         child for _, child in blocks[0].walk() if child.type in ("masked_fill", "softmax", "Softmax", "normalize")
     )
     assert values.opens(row)
-    opened(network, row, image, 5)
+    opened(network, row, image, 2)
     softmax = next(child for _, child in blocks[0].walk() if child.type in ("softmax", "Softmax"))
-    shares = [value.total for value in opened(network, softmax, image, 40)]
-    assert any(share < 1e-6 for share in shares) and any(share > 1e-3 for share in shares)
+    scores = [value.parts[0].numbers for value in opened(network, softmax, image, 4)]
+    assert any((of_one.max() - of_one.min()).item() > 50 for of_one in scores)  # the mask takes off 100, or all

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from textual.command import CommandPalette
+from cnn_explorer.tui.screens.palette import PaletteScreen
 from textual.widgets import Input
 
 CTRL_F, CTRL_P, CTRL_U, ENTER, ESCAPE, BACKSPACE = "\x06", "\x10", "\x15", "\r", "\x1b", "\x7f"
@@ -24,10 +24,10 @@ OPENS = {
     "?": "HelpScreen",
     "u": "RunBinScreen",
     CTRL_F: "SearchScreen",
-    CTRL_P: "CommandPalette",
+    CTRL_P: "PaletteScreen",
     "t": "LaunchScreen",
 }
-TYPED_INTO = {"RunNotesScreen", "SearchScreen", "CommandPalette"}
+TYPED_INTO = {"RunNotesScreen", "SearchScreen", "PaletteScreen"}
 KEYS = {
     "CatalogueScreen": f"/wajkytDX{CTRL_F}{CTRL_P}?e{ESCAPE}",
     "RunsScreen": f"/wajkyDDXsSru#nte{CTRL_F}{CTRL_P}?{ENTER}{ESCAPE}",
@@ -160,7 +160,7 @@ class TypingModel:
 def observed(app: Any) -> dict[str, Any]:
     """Return the screens of the app, what stands in the field that has the focus, and the filters of the lists."""
     screens = app.screen_stack[1:]
-    stack = ["CommandPalette" if isinstance(screen, CommandPalette) else type(screen).__name__ for screen in screens]
+    stack = ["PaletteScreen" if isinstance(screen, PaletteScreen) else type(screen).__name__ for screen in screens]
     field = app.focused.value if isinstance(app.focused, Input) else None
     if stack[-1] == "LaunchScreen" and field is not None:
         field = "?"

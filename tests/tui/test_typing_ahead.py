@@ -32,7 +32,7 @@ WORDS = f"{RUN} lenet5 digits finished"
 TEXTS: dict[str, dict[str, Any]] = {
     "/vgg16": {"stack": ["CatalogueScreen"], "field": "vgg16"},
     f"{CTRL_F}dropout": {"stack": ["CatalogueScreen", "SearchScreen"], "field": "dropout"},
-    f"{CTRL_P}Quit now": {"stack": ["CatalogueScreen", "CommandPalette"], "field": "Quit now"},
+    f"{CTRL_P}Quit now": {"stack": ["CatalogueScreen", "PaletteScreen"], "field": "Quit now"},
     "w/DDyS": {"stack": ["CatalogueScreen", "RunsScreen"], "field": "DDyS"},
     "w#tag one": {"stack": ["CatalogueScreen", "RunsScreen", "RunNotesScreen"], "field": "tag one"},
     "wnDrop every": {"stack": ["CatalogueScreen", "RunsScreen", "RunNotesScreen"], "field": "Drop every"},
@@ -100,7 +100,7 @@ async def test_a_text_in_one_write(folder: Path, text: str) -> None:
     [
         ("watch runs", ["CatalogueScreen", "RunsScreen"]),
         ("convolution bench", ["CatalogueScreen", "BenchScreen"]),
-        ("no command is called so", ["CatalogueScreen", "CommandPalette"]),
+        ("no command is called so", ["CatalogueScreen", "PaletteScreen"]),
     ],
 )
 async def test_enter_takes_what_the_palette_found_for_these_words(folder: Path, words: str, stack: list[str]) -> None:
