@@ -38,7 +38,7 @@ TEXTS: dict[str, dict[str, Any]] = {
     "wnDrop every": {"stack": ["CatalogueScreen", "RunsScreen", "RunNotesScreen"], "field": "Drop every"},
     f"tj\r{CTRL_U}mnist\r": {"stack": ["CatalogueScreen", "LaunchScreen"], "form": {"dataset": "mnist"}},
     f"tjjj\r{CTRL_U}15\r": {"stack": ["CatalogueScreen", "LaunchScreen"], "form": {"epochs": "15"}},
-    "5\rdlenet5": {"stack": ["CatalogueScreen", "PickScreen"], "field": "lenet5", "pane": "diff"},
+    "5\rAlenet5": {"stack": ["CatalogueScreen", "PickScreen"], "field": "lenet5", "pane": "diff"},
     f"i{CTRL_U}64\r": {"stack": ["CatalogueScreen"], "field": None, "image": 64},
     f"e\t{CTRL_U}/tmp/TDy": {"stack": ["CatalogueScreen", "ExportScreen"], "field": "/tmp/TDy"},
 }
@@ -140,7 +140,7 @@ async def chunks_in_the_app(folder: Path, seed: int, count: int) -> None:
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.slow if seed > 1 else ()) for seed in range(8)])
 async def test_random_chunks_act_in_their_order(folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    monkeypatch.setattr(LaunchScreen, "_plan_later", lambda _: None)  # it would time a training in a process
+    monkeypatch.setattr(LaunchScreen, "plan_later", lambda _: None)  # it would time a training in a process
     await chunks_in_the_app(folder, seed, 25)
 
 
