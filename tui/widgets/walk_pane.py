@@ -167,7 +167,7 @@ class WalkPane(Pane):
     def _show_detail(self) -> None:
         node = self.step
         lines = []
-        if node is not None and not self.predicting:
+        if node is not None:
             inputs = " and ".join(shape_text(shape) for shape in node.inputs)
             figures = [node.parameters_text] if node.parameters else []
             figures += [f"{quantity(node.macs)} MACs"] if node.macs else []
