@@ -37,7 +37,7 @@ class QuestionScreen(Dialog[bool]):
 
     def compose_dialog(self) -> ComposeResult:
         yield Static(self._question.text, markup=False)
-        yield Static("", markup=False)
+        yield Static("\n".join(("", *self._question.drawing)), markup=False)
         rows = [Row(str(place), (f"{chr(97 + place)}  {text}",)) for place, text in enumerate(self._question.options)]
         yield RowList((Column(""),), rows, titles=False, id="options")
         yield Static("", id="verdict", markup=False)
@@ -60,7 +60,9 @@ class QuestionScreen(Dialog[bool]):
         self.remove_class("-covering")
         saved_state.asked += 1
         saved_state.right += self._answered
-        said = "right" if self._answered else f"no: {question.options[question.right]}"
+        said = "right" if self._answered else f"no, it is {question.options[question.right]}"
+        if not self._answered:
+            said += f"\n{question.options[place]}: {question.mistakes[place]}"
         score = f"{saved_state.right} of {saved_state.asked} right so far"
         self.query_one("#verdict", Static).update(f"\n{said}\n{question.because}\n{score}; enter closes")
         rows = [
