@@ -97,11 +97,12 @@ def test_an_unsure_reading_is_not_asked_about(tmp_path: Path) -> None:
     assert curve_quiz.about_curve(one.summary, random.Random(1)) is None
 
 
-def rate_runs(folder: Path, large: float, small: float, **more: Any) -> list[curve_quiz.ReadRun]:
+def rate_runs(folder: Path, large: float, small: float) -> tuple[curve_quiz.ReadRun, curve_quiz.ReadRun]:
     """Read two runs: the first falls fast, the second slowly."""
     fast = run(folder, "fast", lambda e: 2.3 * math.exp(-e / 3), lambda e: 1.0, lambda e: 0.8, large)
     slow = run(folder, "slow", lambda e: 2.3 * math.exp(-e / 20), lambda e: 1.0, lambda e: 0.8, small)
-    return read(fast, slow)
+    first, second = read(fast, slow)
+    return first, second
 
 
 @pytest.mark.parametrize("seed", range(6))

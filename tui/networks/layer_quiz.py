@@ -76,8 +76,8 @@ def _plain(value: object) -> str:
 
 def _pair(value: object) -> tuple[int, int] | None:
     """Return a setting along both axes; None where it is no number, as the padding "same"."""
-    both = tuple(value) if isinstance(value, list | tuple) else (value, value)
-    return both if len(both) == 2 and all(type(one) is int for one in both) else None
+    first, second = value if isinstance(value, list | tuple) and len(value) == 2 else (value, value)
+    return (first, second) if isinstance(first, int) and isinstance(second, int) else None
 
 
 # What comes out
