@@ -82,6 +82,7 @@ def test_the_answer_about_a_curve_is_the_reading_of_the_program(tmp_path: Path, 
     assert question is not None and question.options[question.right] == shown
     assert question.because == diagnose_curve(one.summary)[0].text
     assert set(question.options) == set(CURVES) and len(question.drawing) == 3
+    assert max(map(len, question.drawing)) <= 72, "the lines of the dialog"
     assert [not mistake for mistake in question.mistakes] == [option == shown for option in question.options]
 
 
@@ -122,6 +123,10 @@ def test_runs_whose_curves_tell_nothing_or_the_contrary_are_not_asked_about(tmp_
     assert curve_quiz.about_rates(*rate_runs(tmp_path / "near", 0.1, 0.08), random.Random(1)) is None
     found = rate_runs(tmp_path / "other", 0.1, 0.01)
     assert curve_quiz.fitting_others(found[0].run, [one.run for one in found], ()) == [found[1].run]
+    found[1].run.config["seed"] = 2
+    assert curve_quiz.about_rates(*found, random.Random(1)) is None, "another seed"
+    found[1].run.config.pop("seed")
+    assert curve_quiz.about_rates(*found, random.Random(1)) is not None
     found[1].run.config["recipe"]["optimizer"] = "adamw"
     assert curve_quiz.fitting_others(found[0].run, [one.run for one in found], ()) == []
     assert curve_quiz.about_rates(*found, random.Random(1)) is None, "they differ in more than the rate"

@@ -56,7 +56,11 @@ def _shape_question(node: LayerNode, rng: random.Random) -> Question | None:
         for mistake, shape in found.wrong
         if isinstance(shape, tuple) and shape and min(shape) > 0
     ]
-    return among(text, shape_text(node.output), wrong, node.phrase, rng)
+    side = next((formula for formula in node.formulas if formula.what.startswith("output ")), None)
+    because = "\n".join(
+        filter(None, (node.phrase, f"side: {side.general} = {side.filled} = {side.value}" if side else ""))
+    )
+    return among(text, shape_text(node.output), wrong, because, rng)
 
 
 def _outputs(node: LayerNode) -> str:

@@ -21,7 +21,9 @@ SHOWN = {"Over-fitting": "over-fitting", "Not learning": "not learning", "Still 
 """The rules of the reading that are asked about, and what the answer is called."""
 TOO_LARGE = ("Diverged", "Not learning", "The loss rises", "The loss jumps", "A very high rate")
 CLEAR_RATE, CLEAR_LOSS = 3.0, 0.9
-CELLS = 48
+CELLS = 36
+WITHOUT_EFFECT = ("schema", "id", "created", "host", "argv", "engine", "checkpoints", "versions")
+"""Parts of run.json in which runs of one course may differ."""
 EARLY = 5
 """The loss after this part of the training says who is faster: a fifth."""
 MOST_OTHERS = 3
@@ -53,12 +55,13 @@ def fitting_others(run: RunSnapshot, runs: Sequence[RunSnapshot], first: Sequenc
 
 def _differ_in_rate(run: RunSnapshot, other: RunSnapshot) -> bool:
     rates = [number(part(one.config, "recipe").get("lr")) or 0.0 for one in (run, other)]
-    alike = _without_rate(run) == _without_rate(other) and (run.network, run.dataset) == (other.network, other.dataset)
-    return alike and min(rates) > 0 and max(rates) >= CLEAR_RATE * min(rates)
+    return _without_rate(run) == _without_rate(other) and min(rates) > 0 and max(rates) >= CLEAR_RATE * min(rates)
 
 
 def _without_rate(run: RunSnapshot) -> dict:
-    return {name: value for name, value in part(run.config, "recipe").items() if name not in ("lr", "seed")}
+    """Return all that decides the course of a run but its learning rate."""
+    config = {name: value for name, value in run.config.items() if name not in WITHOUT_EFFECT}
+    return config | {"recipe": {name: value for name, value in part(config, "recipe").items() if name != "lr"}}
 
 
 def read(runs: Sequence[RunSnapshot]) -> list[ReadRun]:

@@ -37,7 +37,9 @@ class QuestionScreen(Dialog[bool]):
 
     def compose_dialog(self) -> ComposeResult:
         yield Static(self._question.text, markup=False)
-        yield Static("\n".join(("", *self._question.drawing)), markup=False)
+        yield Static("", markup=False)
+        if self._question.drawing:
+            yield Static("\n".join((*self._question.drawing, "")), markup=False)
         rows = [Row(str(place), (f"{chr(97 + place)}  {text}",)) for place, text in enumerate(self._question.options)]
         yield RowList((Column(""),), rows, titles=False, id="options")
         yield Static("", id="verdict", markup=False)
