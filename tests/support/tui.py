@@ -35,7 +35,7 @@ def layers(asked):
     formula = {"what": "parameters", "general": "k·k·C_in·C_out", "filled": "1·1·5·4", "value": 20}
     layout = {"axes": ["batch", "channels", "rows", "columns"], "rows": 4, "columns": 4, "frames": None, "channels": 4,
               "extra": 0, "windows": 1}
-    details = {"settings": {"kernel_size": [1, 1]}, "formulas": [formula], "layout": layout, "opens": True}
+    details = {"settings": {"kernel_size": [1, 1], "stride": [2, 2]}, "formulas": [formula], "layout": layout, "opens": True}
     conv = row("body.conv", "Conv2d", [1, 3, side, side], [1, 4, 4, 4], 20, **details)
     plus = row("body", "+", [1, 4, 4, 4], [1, 4, 4, 4], 0, kind="operation")
     body = row("body", "Block", [1, 3, side, side], [1, 4, 4, 4], 20, [conv, plus], times=2)

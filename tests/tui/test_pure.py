@@ -20,6 +20,7 @@ from cnn_explorer.tui.networks import (
     catalogue_list,
     conv_lab,
     digits,
+    layer_quiz,
     layer_tree,
     pages,
     quiz,
@@ -171,7 +172,7 @@ def layer(**changes: object) -> layer_tree.LayerNode:
         "executed": True,
         "times": 1,
         "phrase": "looks through a 3×3 window",
-        "settings": {"kernel_size": [3, 3], "stride": [2, 2]},
+        "settings": {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1], "groups": 1, "bias": True},
         "formulas": [{"what": "parameters", "general": "k·k·C", "filled": "3·3·3·64 + 64", "value": 1792}],
         "children": [],
     }
@@ -180,14 +181,14 @@ def layer(**changes: object) -> layer_tree.LayerNode:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_answers_about_layers_are_right(seed: int) -> None:
-    question = quiz.about_layer(layer(), random.Random(seed))
+    question = layer_quiz.about_layer(layer(), random.Random(seed))
     assert question is not None
     assert question.options[question.right] in ("64×16×16", "1,792")
     assert question.options.count(question.options[question.right]) == 1
 
 
 def test_a_layer_without_anything_to_ask_is_left_alone() -> None:
-    assert quiz.about_layer(layer(inputs=[], output=[], executed=False, formulas=[]), random.Random(0)) is None
+    assert layer_quiz.about_layer(layer(inputs=[], output=[], executed=False, formulas=[]), random.Random(0)) is None
 
 
 # The layer tree

@@ -210,6 +210,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("left", "network(-1)", "The network before", "compare", palette=False),
     Command("f", "stem", "Stem: imagenet or small", "compare", "stem", rank=10),
     Command("p", "predict", "A question about two of them", "compare", "predict", rank=11),
+    # The concept pages
+    Command("p", "predict", "A question about a term of this page", "pages", "predict", rank=9),
     # The convolution bench
     Command("p", "predict", "A question about sizes and weights", "bench", "predict", rank=9),
     Command("left", "window(0,-1)", "The window to the left", "bench", palette=False),
@@ -285,6 +287,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("p", "pin", "Pin this run: its curves are drawn over the others", "one-run", "pin", rank=16),
     Command("i", "explain", "What the sentences on the curve mean", "one-run", "explain", rank=17),
+    Command("P", "predict", "A question about its curves", "one-run", "predict", rank=34),
     Command("c", "clone", "Train again with changes", "one-run", "clone", rank=18),
     Command("t", "train", "Train this network again", "one-run", "train", rank=30),
     Command("n", "edit_notes('remark')", "A remark on this run", "one-run", "remark", rank=32),

@@ -18,11 +18,12 @@ ENTRY = re.compile(r"- \*\*(?P<term>[^*]+)\*\*(?: \((?P<names>[^)]*)\))?: (?P<te
 
 @dataclass(frozen=True)
 class GlossaryEntry:
-    """A term with its other names and its sentence."""
+    """A term with its other names and its sentence; ``section`` is the heading that it stands below."""
 
     term: str
     names: tuple[str, ...]
     text: str
+    section: str = ""
 
     def label(self, name: str) -> str:
         """The name that a screen uses, behind the signs among all names: ``○ queued``."""
@@ -32,11 +33,13 @@ class GlossaryEntry:
 
 def parse(source: str) -> list[GlossaryEntry]:
     """Read the entries of a glossary in their order; all other lines are skipped."""
-    entries = []
+    entries, section = [], ""
     for block in re.split(r"\n(?!  )", source):
+        if block.startswith("## "):
+            section = block.removeprefix("## ").strip()
         if found := ENTRY.fullmatch(" ".join(block.split())):
             names = tuple(name.strip("` ") for name in (found["names"] or "").split(",") if name.strip())
-            entries.append(GlossaryEntry(found["term"], names, found["text"].replace("`", "")))
+            entries.append(GlossaryEntry(found["term"], names, found["text"].replace("`", ""), section))
     return entries
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ...models.catalogue.notes import quantity, shape_text
+from ...models.catalogue.notes import quantity
 from ...models.catalogue.registry import Variant
 from ...models.catalogue.share_text import share_text
 from . import conv_lab
 from .conv_lab import ConvSetting
-from .layer_tree import LayerNode
 
 CLEAR_RATIO = 1.25
 """Two networks are asked about only where one of them is ahead by at least this much."""
@@ -20,12 +19,17 @@ MOST_OPTIONS = 4
 
 @dataclass(frozen=True)
 class Question:
-    """``right`` is the number of the right one among ``options``; ``because`` gives the numbers."""
+    """``right`` is the number of the right one among ``options``; ``because`` gives the numbers.
+
+    ``mistakes`` says of each option which mistake leads to it, "" of the right one. ``drawing`` are lines to look at.
+    """
 
     text: str
     options: tuple[str, ...]
     right: int
     because: str
+    mistakes: tuple[str, ...]
+    drawing: tuple[str, ...] = ()
 
 
 def about_network(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
@@ -65,7 +69,21 @@ def _more(what: str, words: str, variant: Variant, others: Sequence[Variant], rn
     rng.shuffle(both)
     right = 0 if _count(both[0], what) > _count(both[1], what) else 1
     because = ", ".join(f"{one.name} {quantity(_count(one, what))}" for one in both)
-    return Question(f"Which of the two {words}?", tuple(one.name for one in both), right, because)
+    mistakes = ["", ""]
+    mistakes[1 - right] = _why_taken_for_more(what, both[right], both[1 - right])
+    return Question(f"Which of the two {words}?", tuple(one.name for one in both), right, because, tuple(mistakes))
+
+
+def _why_taken_for_more(what: str, more: Variant, less: Variant) -> str:
+    """Return what may have misled who took ``less`` for the larger one."""
+    other = "macs" if what == "parameters" else "parameters"
+    if _count(less, other) > _count(more, other):
+        if what == "parameters":
+            return f"{less.name} does more work, but a weight counts once, at however many places it is used"
+        return f"{less.name} has more parameters, but a weight works only as often as there are places for it"
+    if less.year > more.year:
+        return f"{less.name} is newer ({less.year}, not {more.year}), and newer does not mean larger"
+    return f"{less.name} has less of both, parameters and work"
 
 
 def _more_parameters(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
@@ -77,14 +95,25 @@ def _more_work(variant: Variant, others: Sequence[Variant], rng: random.Random) 
 
 
 def _older(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
-    fitting = [other for other in others if other.year != variant.year]
+    fitting = [other for other in others if other.year != variant.year and other.title != variant.title]
     if not fitting:
         return None
     both = [variant, rng.choice(fitting)]
     rng.shuffle(both)
     right = 0 if both[0].year < both[1].year else 1
     because = ", ".join(f"{one.title} {one.year}" for one in both)
-    return Question("Which of the two came first?", tuple(one.title for one in both), right, because)
+    first, later = both[right], both[1 - right]
+    mistakes = ["", ""]
+    smaller = _count(later, "parameters") < _count(first, "parameters")
+    mistakes[1 - right] = f"{later.title} came {_years(later.year - first.year)} later" + (
+        "; it is smaller, and smaller does not mean older" if smaller else ""
+    )
+    options = tuple(one.title for one in both)
+    return Question("Which of the two came first?", options, right, because, tuple(mistakes))
+
+
+def _years(count: int) -> str:
+    return "a year" if count == 1 else f"{count} years"
 
 
 def _heaviest_stage(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
@@ -99,9 +128,20 @@ def _heaviest_stage(variant: Variant, others: Sequence[Variant], rng: random.Ran
     total = sum(amount for _, amount in shares)
     because = ", ".join(f"{stage} {share_text(amount / total)}" for stage, amount in ranked[:3])
     text = f"Where in {variant.name} {'do the' if what == 'parameters' else 'is'} {words}"
-    return Question(
-        f"{text} {'sit' if what == 'parameters' else 'done'}?", tuple(options), options.index(ranked[0][0]), because
-    )
+    heaviest_otherwise = max(stages, key=lambda stage: stage[3] if what == "parameters" else stage[2])[0]
+    otherwise = "most of the work is done" if what == "parameters" else "the most parameters sit"
+    held = {stage: share_text(amount / total) for stage, amount in shares}
+    mistakes = [
+        ""
+        if stage == ranked[0][0]
+        else f"{stage} is where {otherwise}; weights and work are not the same"
+        if stage == heaviest_otherwise
+        else f"{stage} has {held[stage]}, {ranked[0][0]} {held[ranked[0][0]]}"
+        for stage in options
+    ]
+    right = options.index(ranked[0][0])
+    ending = "sit" if what == "parameters" else "done"
+    return Question(f"{text} {ending}?", tuple(options), right, because, tuple(mistakes))
 
 
 def about_window(setting: ConvSetting, side: int, rng: random.Random) -> Question | None:
@@ -112,92 +152,48 @@ def about_window(setting: ConvSetting, side: int, rng: random.Random) -> Questio
     words = f"{s.kind}, k {s.size}, s {s.stride}, p {s.padding}, d {s.dilation}"
     if rng.random() < 0.5:
         right = conv_lab.output_side(setting, side)
-        wrong = {side, right + 1, right - 1, max(side // max(s.stride, 1), 1), right * 2} - {right, 0}
         text = f"An image of {side}×{side} goes through a convolution ({words}). How large is what comes out?"
-        options = [f"{size}×{size}" for size in sorted(wrong)]
-        return _among(text, f"{right}×{right}", options, conv_lab.formula(setting, side), rng)
+        wrong = [
+            (mistake, f"{size}×{size}")
+            for mistake, changed in _slips(s)
+            if (size := conv_lab.output_side(changed, side)) > 0
+        ]
+        wrong += [("the side of the input is kept", f"{side}×{side}")]
+        wrong += [("the + 1 of the formula is forgotten", f"{right - 1}×{right - 1}")] if right > 1 else []
+        return among(text, f"{right}×{right}", wrong, conv_lab.formula(setting, side), rng)
     right = conv_lab.parameters(setting)
-    wrong = {right * s.groups, right * s.size, right + s.outputs, s.size * s.size, s.inputs * s.outputs} - {right}
     text = f"{s.inputs} channels in, {s.outputs} out, groups {s.groups} ({words}). How many weights, without biases?"
     because = f"k·k·C_in/g·C_out = {s.size}·{s.size}·{s.inputs}/{s.groups}·{s.outputs} = {right}"
-    return _among(text, str(right), [str(count) for count in sorted(wrong)], because, rng)
+    wrong = [
+        ("the groups are ignored: a kernel sees the channels of its group alone", right * s.groups),
+        ("biases are counted", right + s.outputs),
+        ("the kernel is counted along one side only", right // s.size),
+        ("one channel in and one out are counted", s.size * s.size),
+        ("the kernel is forgotten", s.inputs // s.groups * s.outputs),
+    ]
+    return among(text, str(right), [(mistake, str(count)) for mistake, count in wrong], because, rng)
 
 
-def about_layer(node: LayerNode, rng: random.Random) -> Question | None:
-    """Return a question about a row of the layer tree: what leaves it, or how many parameters it has."""
-    makers = [_shape_question, _parameter_question]
-    rng.shuffle(makers)
-    for maker in makers:
-        question = maker(node, rng)
-        if question is not None:
-            return question
-    return None
+def _slips(setting: ConvSetting) -> list[tuple[str, ConvSetting]]:
+    """Return what one forgets of a setting, with what is left of it."""
+    return [
+        ("the padding is forgotten", replace(setting, padding=0)),
+        ("the stride is forgotten", replace(setting, stride=1)),
+        ("the dilation is forgotten", replace(setting, dilation=1)),
+        ("the kernel is forgotten", replace(setting, size=1)),
+    ]
 
 
-def _shape_question(node: LayerNode, rng: random.Random) -> Question | None:
-    if not node.output or not node.inputs or not node.executed:
+def among(text: str, right: str, wrong: Sequence[tuple[str, str]], because: str, rng: random.Random) -> Question | None:
+    """Return a question with up to three of the wrong answers, which are (mistake, answer); None without any."""
+    known: dict[str, str] = {}
+    for mistake, answer in wrong:
+        if answer != right:
+            known.setdefault(answer, mistake)
+    if not known:
         return None
-    wrong = _wrong_shapes(node)
-    if not wrong:
-        return None
-    settings = ", ".join(f"{name} {_plain(node.settings[name])}" for name in SETTINGS if name in node.settings)
-    inside = f" ({node.type}{', ' + settings if settings else ''})"
-    text = f"{shape_text(node.inputs[0])} goes into {node.name or node.type}{inside}. What comes out?"
-    return _among(text, shape_text(node.output), [shape_text(shape) for shape in wrong], node.phrase, rng)
-
-
-SETTINGS = ("kernel_size", "stride", "padding", "dilation", "groups")
-
-
-def _plain(value: object) -> str:
-    """Return a setting of a layer as people write it: (3, 3) as 3."""
-    if isinstance(value, list | tuple):
-        return str(value[0]) if len(set(value)) == 1 else "×".join(map(str, value))
-    return str(value)
-
-
-def _wrong_shapes(node: LayerNode) -> list[tuple[int, ...]]:
-    """Return the shapes that one could take for the output: the input, other strides, other channels."""
-    out, before = node.output, node.inputs[0]
-    guesses: list[tuple[int, ...]] = [before]
-    if len(out) == 3:
-        channels, height, width = out
-        guesses += [
-            (channels, max(height // 2, 1), max(width // 2, 1)),
-            (channels, height * 2, width * 2),
-            (channels * 2, height, width),
-            (max(channels // 2, 1), height, width),
-            (channels, height + 2, width + 2),
-        ]
-    elif len(out) == 2:
-        guesses += [(out[0], out[1] * 2), (out[0] + 1, out[1]), (out[1], out[0])]
-    else:
-        guesses += [tuple(size * 2 for size in out), tuple(max(size // 2, 1) for size in out)]
-    return [guess for number, guess in enumerate(guesses) if guess != out and guess not in guesses[:number]]
-
-
-def _parameter_question(node: LayerNode, rng: random.Random) -> Question | None:
-    formula = next((formula for formula in node.formulas if formula.what == "parameters"), None)
-    if formula is None or not node.parameters:
-        return None
-    right = node.parameters
-    channels = node.output[0] if node.output else 1
-    wrong = {
-        right + channels,
-        right * 2,
-        max(right // 9, 1),
-        right // max(node.inputs[0][0], 1) if node.inputs else right,
-    }
-    wrong -= {right, 0}
-    text = (
-        f"How many parameters has {node.name} ({node.type}, {shape_text(node.inputs[0])} → {shape_text(node.output)})?"
-    )
-    return _among(
-        text, f"{right:,}", [f"{count:,}" for count in sorted(wrong)], f"{formula.general} = {formula.filled}", rng
-    )
-
-
-def _among(text: str, right: str, wrong: list[str], because: str, rng: random.Random) -> Question:
-    options = [right, *rng.sample(wrong, min(len(wrong), MOST_OPTIONS - 1))]
+    chosen = rng.sample(sorted(known), min(len(known), MOST_OPTIONS - 1))
+    options = [right, *chosen]
     rng.shuffle(options)
-    return Question(text, tuple(options), options.index(right), because)
+    mistakes = tuple(known.get(option, "") for option in options)
+    return Question(text, tuple(options), options.index(right), because, mistakes)

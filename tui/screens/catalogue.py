@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -286,12 +287,23 @@ class CatalogueScreen(TwoPanes):
             target.scroll_relative(y=way * max(target.size.height // 2, 1), animate=False)
 
     def action_predict(self) -> None:
-        """Ask a question about the network under the cursor."""
-        from ..networks import quiz
+        """Ask a question about the network under the cursor; in its note also about the terms that stand there."""
+        from ..networks import catalogue_list, idea_quiz, quiz
 
         variant, others = self.variant, list(registry.variants().values())
-        if variant is not None:
-            self.explorer.ask_person(lambda rng: quiz.about_network(variant, others, rng))
+        if variant is None:
+            return
+        note = catalogue_list.note(registry.family(variant.family)) if self._reads_note else ""
+
+        def make(rng: random.Random) -> quiz.Question | None:
+            idea = idea_quiz.about_text(note, rng) if note and rng.random() < 0.5 else None
+            return idea or quiz.about_network(variant, others, rng)
+
+        self.explorer.ask_person(make)
+
+    @property
+    def _reads_note(self) -> bool:
+        return self.in_panes and self.panes.current == "note"
 
     def action_train(self) -> None:
         if self.variant is not None:

@@ -12,7 +12,7 @@ from textual.timer import Timer
 from ..core import key_bindings
 from ..core.pane_widths import PaneWidths
 from ..core.screen_export import Export
-from ..networks import pages
+from ..networks import idea_quiz, pages
 from ..networks.pages import Page
 from ..widgets.rows import Column, Row, RowList
 from ..widgets.split import Split
@@ -125,6 +125,17 @@ class PageScreen(TwoPanes):
             self.table.focus()
             return True
         return False
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "predict" and not self.explorer.asks_questions:
+            return False
+        return super().check_action(action, parameters)
+
+    def action_predict(self) -> None:
+        """Ask a question about a term of the page under the cursor."""
+        page = self.page
+        if page is not None:
+            self.explorer.ask_person(lambda rng: idea_quiz.about_text(pages.plain_text(page), rng))
 
     def export(self) -> Export | None:
         page = self.page

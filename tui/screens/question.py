@@ -1,4 +1,7 @@
-"""Asks a question, then shows the answer with its numbers. The score is kept locally."""
+"""Asks a question, then shows the answer with its numbers. The score is kept locally.
+
+Until one has answered, the screen behind is covered but for its name: what is asked stands there in figures.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from textual.widgets import Static
 from ..core.protocol import AppProtocol
 from ..networks.quiz import Question
 from ..widgets.rows import Column, Row, RowList
+from ..widgets.shell import TopLine
+from .base import BaseScreen
 from .dialog import Dialog
 
 
@@ -23,10 +28,18 @@ class QuestionScreen(Dialog[bool]):
         super().__init__()
         self._question = question
         self._answered: bool | None = None
+        self.add_class("-covering")
+
+    def compose(self) -> ComposeResult:
+        behind = [screen for screen in self.app.screen_stack if isinstance(screen, BaseScreen)]
+        yield TopLine(behind[-1].HEADING if behind else "")
+        yield from super().compose()
 
     def compose_dialog(self) -> ComposeResult:
         yield Static(self._question.text, markup=False)
         yield Static("", markup=False)
+        if self._question.drawing:
+            yield Static("\n".join((*self._question.drawing, "")), markup=False)
         rows = [Row(str(place), (f"{chr(97 + place)}  {text}",)) for place, text in enumerate(self._question.options)]
         yield RowList((Column(""),), rows, titles=False, id="options")
         yield Static("", id="verdict", markup=False)
@@ -46,9 +59,12 @@ class QuestionScreen(Dialog[bool]):
     def _reveal(self, place: int) -> None:
         question, saved_state = self._question, cast(AppProtocol, self.app).saved_state
         self._answered = place == question.right
+        self.remove_class("-covering")
         saved_state.asked += 1
         saved_state.right += self._answered
-        said = "right" if self._answered else f"no: {question.options[question.right]}"
+        said = "right" if self._answered else f"no, it is {question.options[question.right]}"
+        if not self._answered:
+            said += f"\n{question.options[place]}: {question.mistakes[place]}"
         score = f"{saved_state.right} of {saved_state.asked} right so far"
         self.query_one("#verdict", Static).update(f"\n{said}\n{question.because}\n{score}; enter closes")
         rows = [

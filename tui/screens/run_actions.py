@@ -19,7 +19,7 @@ from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings
 from ..launch.form_values import LaunchRequest
 from ..launch.values import in_app
-from ..runs import actions, refusals
+from ..runs import actions, curve_quiz, refusals
 from ..runs.actions import Outcome
 from .base import BaseScreen
 from .confirm import ConfirmScreen
@@ -37,6 +37,7 @@ _APPLIES: Mapping[str, Callable[[RunSnapshot], bool]] = {
     "mark": lambda run: True,
     "pin": lambda run: True,
     "explain": lambda run: True,
+    "predict": lambda run: bool(run.config),
 }
 
 
@@ -49,6 +50,8 @@ class RunActions(BaseScreen):
         return None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "predict" and not self.explorer.asks_questions:
+            return False
         if action in _APPLIES:
             run = self.selected if self.is_mounted else None
             return run is not None and _APPLIES[action](run)
@@ -67,6 +70,15 @@ class RunActions(BaseScreen):
         """Return why a command that does not apply does nothing; "" where there is no run."""
         run = self.selected
         return refusals.reason(command, run) if run is not None else ""
+
+    async def action_predict(self) -> None:
+        """Ask a question about the curves of the run, alone or beside one that differs in the learning rate."""
+        run, chosen = self.selected, self.explorer.run_selection
+        if run is None:
+            return
+        others = curve_quiz.fitting_others(run, self.explorer.runs, (chosen.pinned, *chosen.marked))
+        found = await asyncio.to_thread(curve_quiz.read, [run, *others])
+        self.explorer.ask_person(lambda rng: curve_quiz.about_runs(found, rng))
 
     def action_stop(self) -> None:
         detail = "It ends its step and writes a checkpoint; `r` goes on from there."

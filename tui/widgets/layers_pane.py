@@ -12,7 +12,7 @@ from ...errors import with_article
 from ...models.catalogue.notes import memory_text
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import layer_tree, network_data, quiz
+from ..networks import layer_quiz, layer_tree, network_data
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import NetworkSelection
 from ..networks.torchinfo_text import parse_torchinfo
@@ -251,7 +251,7 @@ class LayersPane(Pane):
         """Ask a question about the layer under the cursor."""
         node = self.table.node
         if node is not None:
-            self.explorer.ask_person(lambda rng: quiz.about_layer(node, rng))
+            self.explorer.ask_person(lambda rng: layer_quiz.about_layer(node, rng))
 
     # torchinfo's own summary
 

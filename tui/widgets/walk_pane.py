@@ -13,7 +13,7 @@ from ...models.catalogue.notes import quantity, shape_text
 from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings, screen_export
 from ..core.screen_export import Export
-from ..networks import digits, layer_tree, network_data, quiz
+from ..networks import digits, layer_quiz, layer_tree, network_data
 from ..networks.layer_tree import LayerNode
 from ..networks.selection import NetworkSelection
 from ..runs import weights
@@ -167,7 +167,7 @@ class WalkPane(Pane):
     def _show_detail(self) -> None:
         node = self.step
         lines = []
-        if node is not None and not self.predicting:
+        if node is not None:
             inputs = " and ".join(shape_text(shape) for shape in node.inputs)
             figures = [node.parameters_text] if node.parameters else []
             figures += [f"{quantity(node.macs)} MACs"] if node.macs else []
@@ -244,7 +244,7 @@ class WalkPane(Pane):
         """Ask a question about the step under the cursor."""
         node = self.step
         if node is not None:
-            self.explorer.ask_person(lambda rng: quiz.about_layer(node, rng))
+            self.explorer.ask_person(lambda rng: layer_quiz.about_layer(node, rng))
 
     # One output value
 
