@@ -109,7 +109,7 @@ def test_neither_list_nor_panes_get_narrower_as_the_terminal_gets_wider(widths: 
     lists = [widths.of_list(total) for total in range(SIDE_BY_SIDE, 400)]
     panes = [total - cells for total, cells in zip(range(SIDE_BY_SIDE, 400), lists, strict=True)]
     assert lists == sorted(lists) and panes == sorted(panes)
-    assert lists[0] >= widths.least and panes[0] >= widths.panes and max(lists) == widths.most
+    assert lists[0] >= widths.least and panes[0] >= widths.panes and max(lists) == widths.widest
 
 
 def test_a_border_that_was_moved_leaves_both_something() -> None:
