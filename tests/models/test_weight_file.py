@@ -362,7 +362,7 @@ CONTENTS: dict[str, tuple[str, bytes, str]] = {
     "noise": ("x.pt", bytes(range(1, 200)), "is no file of weights"),
     "noise like a pickle": ("x.bin", b"\x80" + bytes(range(200)), "is damaged, or no file of weights"),
     "no zip": ("x.pt", b"PK\x03\x04 garbage", "is damaged or cut off"),
-    "no header": ("x.safetensors", b"garbage and more", "does not begin with a header"),
+    "no header": ("x.safetensors", b"garbage \x00\xff\xfe and more", "does not begin with a header"),
     "a huge header": ("x.safetensors", struct.pack("<Q", 90_000_000) + b"{", "would have 90,000,000 bytes"),
     "no JSON": ("x.safetensors", struct.pack("<Q", 8) + b"{garbage", "its header cannot be used"),
     "deep JSON": ("x.safetensors", struct.pack("<Q", 10**6 + 1) + b"{" + b"[" * 10**6, "its header cannot be used"),
