@@ -171,7 +171,7 @@ def test_digits_are_not_mirrored_at_the_test() -> None:
         ({"class_weights": 3}, "class-weights: 3 is unknown"),
         ({"sampling": "balanced", "class_weights": "balanced"}, "class-weights: 'balanced' with sampling 'balanced'"),
         ({"augment": ["flip", "flip-alternating"]}, "augment: .* flips twice"),
-        ({"lr": 10**400}, "lr: 10+ must be finite"),
+        ({"lr": 10**400}, "lr: 10+… \\(401 characters\\) must be finite"),
         ({"epochs": float("nan")}, "epochs: nan must be finite"),
     ],
 )
