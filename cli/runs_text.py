@@ -142,8 +142,8 @@ def state_words(run: RunSnapshot, screen: Screen) -> str:
 def epochs(run: RunSnapshot) -> str:
     """Return the epochs as text: ``14/30``"""
     if run.epochs is None:
-        return NONE if run.epoch is None else str(run.epoch)
-    return f"{run.epoch if run.epoch is not None else 0}/{run.epochs}"
+        return NONE if run.epoch_reached is None else str(run.epoch_reached)
+    return f"{run.epoch_reached if run.epoch_reached is not None else 0}/{run.epochs}"
 
 
 def age(run: RunSnapshot, now: datetime) -> float | None:
@@ -229,7 +229,7 @@ def _head(run: RunSnapshot, screen: Screen) -> list[tuple[str, str]]:
     if run.reason:
         state += f": {run.reason}"
     elif run.ended_early:
-        state += f": ended early, after {run.epoch or 0} of {run.epochs} epochs"
+        state += f": ended early, after {run.epoch_reached or 0} of {run.epochs} epochs"
     elif run.live:
         done = share_text(run.progress) if run.progress is not None else ""
         left = f"{rough_duration(run.eta_s)} left" if run.eta_s is not None else ""

@@ -100,7 +100,7 @@ def test_a_file_that_does_not_say_enough_cannot_become_a_network(tmp_path: Path,
     with pytest.raises(UsageError, match="do not say how images are normalised"):
         weight_files.load_network(tmp_path / "old.pt")
     (tmp_path / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0not json")
-    with pytest.raises(WorkError, match=r"bad\.safetensors: cannot be read"):
+    with pytest.raises(WorkError, match=r"bad\.safetensors: is no file of safetensors"):
         weight_files.load_network(tmp_path / "bad.safetensors")
     del state["model"]["head.bias"]
     checkpoint.write({k: v for k, v in state.items() if k != "schema"}, tmp_path / "part.pt")

@@ -280,4 +280,4 @@ def test_a_killed_run_and_a_stopped_one_at_the_same_step_have_the_same_epoch(wri
     writer.status(state="stopped", phase="")
     stopped = read_run(writer.path)
     assert (killed.state, stopped.state) == ("crashed", "stopped")
-    assert killed.epoch == stopped.epoch == 2
+    assert killed.epoch_reached == stopped.epoch_reached == 2

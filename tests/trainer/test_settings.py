@@ -226,7 +226,7 @@ def test_what_a_setting_takes_in_words() -> None:
     takes = {key: defined.takes for key, (_, defined) in all_settings().items()}
     assert takes["optimizer"].startswith("sgd, adam, ")
     assert takes["betas"] == "2 numbers, each at least 0 and below 1"
-    assert takes["image_size"] == "pixels, at least 1"
+    assert takes["image_size"] == "pixels, at least 1 and at most 65,536"
     assert takes["seed"] == "at least 0 and below 2^63"
     assert takes["class_weights"] == "none, balanced, or a number per class"
 
@@ -260,3 +260,9 @@ def test_an_earlier_key_of_a_file_works_and_is_told(tmp_path: Path, monkeypatch:
         path.write_text(f"[recipe]\n{text}")
         assert config_file.read(path, said.append).recipe.values == {"warmup": value}
         assert said == ["mine.toml: warm_up is now called warmup"]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 10**400])
+def test_what_is_not_finite_is_refused_and_not_called_unusual(value: float) -> None:
+    assert Rule(usual=(0, 1)).unusual(value) == ""
+    assert Rule(usual=(0, 1)).unusual(2.0).startswith("2 is unusual")

@@ -101,7 +101,7 @@ async def test_a_grid_shows_all_metrics_of_a_run(tmp_path: Path) -> None:
         text = screen_text(app)
         for title in ("loss", "accuracy", "learning rate", "gradient norm", "images/s"):
             assert title in text
-        assert "★ best 70.0 % epoch 2" in text and "─ train" in text and "┄○ validation" in text
+        assert "★ best 70.0% epoch 2" in text and "─ train" in text and "┄○ validation" in text
         assert "over epochs" in text
         assert any("\u2800" < letter <= "\u28ff" for letter in text)
 
@@ -586,7 +586,7 @@ def test_the_axis_of_the_accuracy_is_in_per_cent_as_its_title(log: bool) -> None
     labels = [row.text[: markers.GUTTER - 1].strip() for row in drawn.rows[1:-1]]
     assert {"10 %" if log else "50 %"} < set(labels), labels
     assert all(label.endswith(" %") for label in labels if label)
-    assert "best 90.0 % epoch 1" in drawn.rows[0].text
+    assert "best 90.0% epoch 1" in drawn.rows[0].text
 
 
 @pytest.mark.parametrize(

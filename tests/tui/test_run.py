@@ -410,7 +410,7 @@ async def test_a_run_that_dies_vanishes_or_is_nothing_stays_readable(tmp_path: P
         assert allowed == {"resume": False, "delete": False, "clone": False, "mark": False, "train": True}
         grid = app.screen.query_one(ChartGrid)
         await until(pilot, lambda: grid.drawn.wanted == grid._wanted)
-        assert "step 199" in screen_text(app) and "★ best 70.0 %" in screen_text(app)
+        assert "step 199" in screen_text(app) and "★ best 70.0%" in screen_text(app)
         await pilot.press("5")
         await until(pilot, lambda: "last line" in screen_text(app))
         await pilot.press("y", "2", "z", "escape", "escape")

@@ -172,7 +172,6 @@ class Reported:
             said = self.ask()
             found.append({key: said.get(key) for key in wanted})
 
-
     def goes_to(self, home: dict[str, Any]) -> None:
         """Press escape until the app is there; each has done something before the next key, or the two would be alt."""
         while (said := self._said(home)) != home:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,9 @@ class Rule:
         numbers = value if isinstance(value, tuple | list) else (value,)
         low, high = self.usual
         for number in numbers:
-            if isinstance(number, int | float) and number != 0 and not low <= number <= high:
+            if not isinstance(number, int | float) or not abs(number) <= sys.float_info.max:
+                continue  # what is not finite is refused, not remarked on
+            if number != 0 and not low <= number <= high:
                 span = f"{_plain(low)} to {_plain(high)}" if low > 0 else f"at most {_plain(high)}"
                 return f"{_plain(number)} is unusual; people train with {span}"
         return ""

@@ -89,15 +89,12 @@ class RunSnapshot:
 
     @property
     def epoch(self) -> int | None:
-        """The epoch that runs, or the last whole one: from ``epoch`` of the status, else its phase, else its progress.
-
-        The phase of a run that was killed still says which epoch ran; a run that was stopped at the same step has none.
-        """
+        """The epoch that runs or ran last: from ``epoch`` of the status, else its phase, else its progress."""
         given = number(self.status.get("epoch"))
         if given is not None:
             return math.floor(given)
         found = _PHASE.search(self.phase)
-        if found and (self.live or self.progress is None):
+        if found:
             return int(found[1])
         if self.epochs is None:
             return None
@@ -108,6 +105,17 @@ class RunSnapshot:
     def best_accuracy(self) -> float | None:
         """Best accuracy on the validation split, 0 to 1."""
         return number(part(self.status, "best").get("accuracy"))
+
+    @property
+    def epoch_reached(self) -> int | None:
+        """The epoch that runs; of a run that is over the last whole one, however it ended.
+
+        The phase of a run that was killed still says which epoch ran; a run that was stopped at the same step has none.
+        """
+        is_known = number(self.status.get("epoch")) is not None or self.state == "finished"
+        if self.live or is_known or self.progress is None or self.epochs is None:
+            return self.epoch
+        return math.floor(self.progress * self.epochs + 1e-6)
 
     @property
     def best_epoch(self) -> int | None:

@@ -177,7 +177,7 @@ def _title(
     if best:
         (epoch, value), run = max(best, key=lambda one: one[0][1])
         sign = markers.run_sign(run.slot, "best", view.ascii) if several else markers.sign("best", view.ascii)
-        spans.append((f"  {sign} best {share_text(value, 1)} epoch {epoch:g}", AXIS))
+        spans.append((f"  {sign} best {share_text(value, 1, tight=True)} epoch {epoch:g}", AXIS))
     spans = markers.fitted(spans, width, view.ascii)
     for text, tone in _legend(found, several, view.ascii):
         # What has no room is left out whole: the chart beside it names the same curves.

@@ -14,7 +14,10 @@ LARGEST = 1 << 16
 
 @dataclass
 class SavedState:
-    """Where the person was. A value of a wrong type in the file is replaced by the default."""
+    """Where the person was. A value of a wrong type in the file is replaced by the default.
+
+    ``run_tab`` is what version 0.1 calls the pane of a run; it is kept for that version as it was read.
+    """
 
     screen: str = "catalogue"
     network: str = ""
@@ -24,6 +27,7 @@ class SavedState:
     view: str = "list"
     run: str = ""
     run_pane: str = "overview"
+    run_tab: str = "charts"
     run_order: str = "newest"
     machine: bool = True
     marked: list[str] = field(default_factory=list)

@@ -25,14 +25,14 @@ def state_text(run: RunSnapshot) -> str:
 
     A figure that would be cut off is left out.
     """
-    reached = run.epoch is not None and run.epochs is not None
+    reached = run.epoch_reached is not None and run.epochs is not None
     if run.state == "training" and reached:
-        return f"epoch {run.epoch}/{run.epochs}"
+        return f"epoch {run.epoch_reached}/{run.epochs}"
     if run.state == "starting" and run.phase:
         return run.phase
     if not reached or not (run.state in ENDED or run.ended_early):
         return run.state
-    words = (f"{run.state} {run.epoch}/{run.epochs}", f"{run.state} {run.epoch}")
+    words = (f"{run.state} {run.epoch_reached}/{run.epochs}", f"{run.state} {run.epoch_reached}")
     return next((text for text in words if len(text) <= STATE_CELLS), run.state)
 
 
