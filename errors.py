@@ -68,8 +68,8 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 def _alike(name: str, match: str) -> bool:
     """Return whether a match of few letters begins as the name does: 'abc' does not mean 'lamb'."""
-    ratio = difflib.SequenceMatcher(None, name.lower(), match).ratio()
-    return ratio >= SURE or name[:1].lower() == match[:1]
+    ratio = difflib.SequenceMatcher(None, name.lower(), match.lower()).ratio()
+    return ratio >= SURE or name[:1].lower() == match[:1].lower()
 
 
 def nearest_or_all(name: str, choices: Iterable[str]) -> str:

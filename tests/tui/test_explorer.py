@@ -486,7 +486,7 @@ async def test_export_writes_a_file(tmp_path: Path, monkeypatch, keys: tuple[str
     (path,) = tmp_path.glob("cnn-explorer-*")
     contents = path.read_text()
     if suffix == "json":
-        networks = [row["network"] for row in json.loads(contents)["data"]]
+        networks = [row["name"] for row in json.loads(contents)["data"]]
         assert networks == listed
     assert ("<svg" in contents) == (suffix == "svg")
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models.catalogue import registry
+from cnn_explorer.models.catalogue.notes import memory_text
 from cnn_explorer.trainer.common.text_safe import width
 from cnn_explorer.trainer.data import digits as trainer_digits
 from cnn_explorer.trainer.runs.states import STATES
@@ -428,15 +429,15 @@ def test_a_network_without_a_figure_says_which_one_is_missing() -> None:
 @pytest.mark.parametrize(
     ("size", "text"),
     [
-        (17_700 * 2**30, "17.3 TiB"),
-        (5 * 2**50, "5 PiB"),
-        (1010 * 2**20, "1,010 MiB"),
-        (2**30 - 1, "1 GiB"),
+        (17_700 * 10**9, "17.7 TB"),
+        (10**12 - 10**8, "1.00 TB"),
+        (998 * 10**9, "998 GB"),
+        (10**9 - 1, "1.00 GB"),
         (900, "900 B"),
     ],
 )
 def test_memory_is_told_in_a_unit_that_needs_no_power_of_ten(size: int, text: str) -> None:
-    assert layer_tree.memory_text(size) == text
+    assert memory_text(size) == text
 
 
 def test_an_excerpt_shows_the_word_that_was_found() -> None:
