@@ -75,7 +75,7 @@ async def test_curves_follow_the_file(tmp_path: Path) -> None:
         await until(pilot, lambda: known(screen).records == 33)
         await until(pilot, lambda: image(screen, "loss") != before)
         assert known(screen).best == (1.0, 0.77)
-        assert "★ best 77.0 % epoch 1" in image(screen, "accuracy")
+        assert "★ best 77.0% epoch 1" in image(screen, "accuracy")
         await until(pilot, lambda: "loss 0.5" in screen_text(app))
 
 
@@ -148,7 +148,7 @@ async def test_stop_asks_first_and_leaves_a_request(tmp_path: Path) -> None:
         assert not (run.path / "control" / "stop").exists()
         await pilot.press("s", "y")
         await until(pilot, lambda: (run.path / "control" / "stop").exists())
-        await until(pilot, lambda: "checkpoint and stops" in screen_text(app))
+        await until(pilot, lambda: "writes a checkpoint and" in screen_text(app))
 
 
 async def test_problems_of_stopping_and_resuming_are_one_line(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_the_line_of_the_first_start_fits_and_says_why_and_how() -> None:
         signs.fitting(TerminalFacts("ANSI_X3.4-1968")),
     ):
         said = signs.line(found.signs, found, "Y")
-        assert len(said) <= 79 and "U changes them" in said and found.reason in said
+        assert len(said) <= 79 and "Y changes them" in said and found.reason in said
     assert signs.line("ascii", Fitting("unicode"), "Y").isascii()
 
 
@@ -208,12 +208,12 @@ async def test_the_curves_of_a_run_change_with_the_key(tmp_path: Path) -> None:
 async def test_the_first_start_shows_the_signs_until_they_were_read(tmp_path: Path) -> None:
     app: Any = make_app(tmp_path, facts=TerminalFacts())
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "U changes them" in screen_text(app))
+        await until(pilot, lambda: "Y changes them" in screen_text(app))
         assert "✓✗★" in screen_text(app)
         await pilot.press("w")
-        await until(pilot, lambda: "Runs" in screen_text(app) and "U changes them" in screen_text(app))
+        await until(pilot, lambda: "Runs" in screen_text(app) and "Y changes them" in screen_text(app))
         await pilot.press("escape")
-        await until(pilot, lambda: "U changes them" not in screen_text(app))
+        await until(pilot, lambda: "Y changes them" not in screen_text(app))
         assert app.screen.PLACE == "runs", "the line is what escape hides"
     assert not make_app(tmp_path, facts=TerminalFacts()).signs_line
     assert "not UTF-8: latin-1" in make_app(tmp_path, facts=TerminalFacts("latin-1")).signs_line
@@ -288,7 +288,7 @@ def test_a_terminal_without_unicode_gets_ascii_and_is_told(
     with InTerminal(tmp_path, term, more=more) as app:
         app.read_until(FIRST_NETWORK)
         app.read_until(words)
-        app.read_until(b"U changes them")
+        app.read_until(b"Y changes them")
         app.press(b"q")
         assert app.wait() == 0
     assert app.seen.isascii() and b"???" not in app.seen
@@ -300,4 +300,4 @@ def test_the_flag_wins_over_the_terminal(tmp_path: Path) -> None:
         app.read_until("─".encode())
         app.press(b"q")
         assert app.wait() == 0
-    assert b"U changes them" not in app.seen
+    assert b"Y changes them" not in app.seen
