@@ -13,6 +13,8 @@ from cnn_explorer.trainer.common import process
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.tui.app import AppPaths, ExplorerApp
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
+from cnn_explorer.tui.screens.runs import RunsScreen
+from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.pilot import Pilot
 
@@ -174,3 +176,27 @@ def explorer(pilot: Pilot) -> ExplorerApp:
 def screen_text(app: App[Any]) -> str:
     """What is to be seen on the screen at the top, as text."""
     return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
+
+
+def send(app: App, text: str) -> None:
+    """Hand all events of one write to the app, as the driver does: without a moment between them."""
+    parser = XTermParser()
+    assert app._driver is not None
+    for event in [*parser.feed(text), *parser.feed("")]:
+        app._driver.process_message(event)
+
+
+async def write(pilot: Pilot, text: str) -> None:
+    """One write, and what comes of it."""
+    send(pilot.app, text)
+    await pilot.pause()
+    await pilot.app._press_keys([])
+    await pilot.pause()
+
+
+async def open_runs(pilot: Pilot, count: int = 1) -> RunsScreen:
+    await pilot.press("w")
+    screen = pilot.app.screen
+    assert isinstance(screen, RunsScreen)
+    await until(pilot, lambda: len(screen.table.rows) == count, f"{count} runs in the list")
+    return screen

@@ -19,31 +19,13 @@ from cnn_explorer.tui.widgets.filter_input import FilterInput
 from cnn_explorer.tui.widgets.rows import RowList
 from support.patience import PATIENCE_S
 from support.terminal import FIRST_NETWORK, InTerminal
-from support.tui import FakeRun, make_app, until
-from textual._xterm_parser import XTermParser
-from textual.app import App
+from support.tui import FakeRun, make_app, send, until, write
 from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
 SIZE = (100, 30)
 RUN = "20261120-143022-lenet5-digits-7f3a"
-
-
-def send(app: App, text: str) -> None:
-    """Hand all events of one write to the app, as the driver does: without a moment between them."""
-    parser = XTermParser()
-    assert app._driver is not None
-    for event in [*parser.feed(text), *parser.feed("")]:
-        app._driver.process_message(event)
-
-
-async def write(pilot: Pilot, text: str) -> None:
-    """One write, and what comes of it."""
-    send(pilot.app, text)
-    await pilot.pause()
-    await pilot.app._press_keys([])
-    await pilot.pause()
 
 
 async def open_run(pilot: Pilot) -> Path:

@@ -15,19 +15,10 @@ from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.screens.run_bin import RunBinScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets.filter_input import FilterInput
-from support.tui import FakeRun, make_app, screen_text, until
-from textual.pilot import Pilot
+from support.tui import FakeRun, make_app, open_runs, screen_text, until
 
 SIZE = (120, 40)
 FIRST, SECOND = "20261120-143022-lenet5-digits-7f3a", "20261120-153022-lenet5-digits-8c1d"
-
-
-async def open_runs(pilot: Pilot, count: int = 1) -> RunsScreen:
-    await pilot.press("w")
-    screen = pilot.app.screen
-    assert isinstance(screen, RunsScreen)
-    await until(pilot, lambda: len(screen.table.rows) == count, f"{count} runs in the list")
-    return screen
 
 
 def keys_of(screen: RunsScreen) -> list[str]:

@@ -11,19 +11,10 @@ from cnn_explorer.tui.runs import actions, run_table
 from cnn_explorer.tui.screens.confirm import ConfirmScreen
 from cnn_explorer.tui.screens.leave import LeaveScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
-from support.tui import FakeRun, eval_record, make_app, screen_text, train_record, until
-from textual.pilot import Pilot
+from support.tui import FakeRun, eval_record, make_app, open_runs, screen_text, train_record, until
 
 SIZE = (120, 40)
 FIRST, SECOND = "20261120-143022-lenet5-digits-7f3a", "20261120-153022-lenet5-digits-8c1d"
-
-
-async def open_runs(pilot: Pilot, count: int = 1) -> RunsScreen:
-    await pilot.press("w")
-    screen = pilot.app.screen
-    assert isinstance(screen, RunsScreen)
-    await until(pilot, lambda: len(screen.table.rows) == count, f"{count} runs in the list")
-    return screen
 
 
 def known(screen: RunsScreen) -> Curves:

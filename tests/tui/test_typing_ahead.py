@@ -19,11 +19,8 @@ from cnn_explorer.tui.screens.launch import LaunchScreen
 from support import reporting_app
 from support.patience import PATIENCE_S
 from support.terminal import InTerminal
-from support.tui import FakeRun, make_app, until
+from support.tui import FakeRun, make_app, until, write
 from support.typing_model import CTRL_F, CTRL_P, CTRL_U, TypingModel, more_observed, observed, random_chunk
-from textual._xterm_parser import XTermParser
-from textual.app import App
-from textual.pilot import Pilot
 
 SIZE = (120, 40)
 RUN = "20261120-143022-lenet5-digits-7f3a"
@@ -65,22 +62,6 @@ def nothing_happened(folder: Path) -> bool:
 def seen(app: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     found = observed(app) | more_observed(app)
     return {key: found.get(key) for key in wanted}
-
-
-def send(app: App, text: str) -> None:
-    """Hand all events of one write to the app, as the driver does: without a moment between them."""
-    parser = XTermParser()
-    assert app._driver is not None
-    for event in [*parser.feed(text), *parser.feed("")]:
-        app._driver.process_message(event)
-
-
-async def write(pilot: Pilot, text: str) -> None:
-    """One write, and what comes of it."""
-    send(pilot.app, text)
-    await pilot.pause()
-    await pilot.app._press_keys([])
-    await pilot.pause()
 
 
 @pytest.mark.parametrize("text", TEXTS)
