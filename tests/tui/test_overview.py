@@ -114,7 +114,7 @@ async def test_the_overview_is_shown_first_follows_the_run_and_leads_to_the_char
         await until(pilot, lambda: "─ train" in screen_text(app) and "1: overview by plotext" in screen_text(app))
         painted = pane.paints
         run.write(eval_record(3, 0.875))
-        await until(pilot, lambda: "★ best 87.5 %" in screen_text(app))
+        await until(pilot, lambda: "★ best 87.5%" in screen_text(app))
         assert pane.paints == painted, "a hidden overview is not drawn"
         await pilot.press("1")
         await until(pilot, lambda: "★ best 87.5 % epoch 3" in screen_text(app))
