@@ -18,6 +18,7 @@ import torch
 from cnn_explorer.cli import main
 from cnn_explorer.cli.train_command import TrainCommand
 from cnn_explorer.cli.train_options import request_of
+from cnn_explorer.models.catalogue import registry
 from cnn_explorer.trainer.common.progress import ProgressReporter
 from cnn_explorer.trainer.config import run_config
 from cnn_explorer.trainer.config.request import TrainRequest
@@ -143,6 +144,16 @@ def write_models(folder: Path) -> None:
     folder.mkdir()
     (folder / "tiny.md").write_text(NOTE)
     (folder / "tiny.py").write_text(CODE)
+
+
+def tiny_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Put the networks tiny … into the catalogue, and yield the folder of the runs."""
+    write_models(folder / "models")
+    monkeypatch.setenv("CNN_EXPLORER_MODELS", str(folder / "models"))
+    monkeypatch.setenv("CNN_EXPLORER_RUNS", str(folder / "runs"))
+    registry.forget()
+    yield folder / "runs"
+    registry.forget()
 
 
 def asked(

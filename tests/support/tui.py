@@ -12,6 +12,7 @@ from typing import Any
 from cnn_explorer.trainer.common import process
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.tui.app import AppPaths, ExplorerApp
+from cnn_explorer.tui.networks.layer_tree import LayerNode, from_answer
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from textual._xterm_parser import XTermParser
@@ -200,3 +201,26 @@ async def open_runs(pilot: Pilot, count: int = 1) -> RunsScreen:
     assert isinstance(screen, RunsScreen)
     await until(pilot, lambda: len(screen.table.rows) == count, f"{count} runs in the list")
     return screen
+
+
+def layer_node(**changes: Any) -> LayerNode:
+    """Return a row of a layer table: a 3×3 convolution from 3 channels to 64, every second place."""
+    values: dict[str, Any] = {
+        "name": "conv",
+        "kind": "module",
+        "type": "Conv2d",
+        "inputs": [[1, 3, 32, 32]],
+        "output": [1, 64, 16, 16],
+        "parameters": 1792,
+        "macs": 1,
+        "output_bytes": 4,
+        "receptive_field": 3,
+        "is_global": False,
+        "executed": True,
+        "times": 1,
+        "phrase": "looks through a 3×3 window",
+        "settings": {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1], "groups": 1, "bias": True},
+        "formulas": [{"what": "parameters", "general": "k·k·C", "filled": "3·3·3·64 + 64", "value": 1792}],
+        "children": [],
+    }
+    return from_answer(values | changes)

@@ -20,18 +20,13 @@ from cnn_explorer.trainer.planning import lr_finder, planner
 from cnn_explorer.trainer.runs.run_writer import Notes, checkpoint_paths, write_notes
 from cnn_explorer.trainer.weights import checkpoint, initialise, weight_files
 from support.tensors import randomise
-from support.training import asked, create_run, same, status_of, weights_of, write_models
+from support.training import asked, create_run, same, status_of, tiny_networks, weights_of
 
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the runs, with the networks tiny … in the catalogue."""
-    write_models(tmp_path / "models")
-    monkeypatch.setenv("CNN_EXPLORER_MODELS", str(tmp_path / "models"))
-    monkeypatch.setenv("CNN_EXPLORER_RUNS", str(tmp_path / "runs"))
-    registry.forget()
-    yield tmp_path / "runs"
-    registry.forget()
+    yield from tiny_networks(tmp_path, monkeypatch)
 
 
 def trained(runs: Path, network: str = "tiny", **options: object) -> Path:

@@ -20,7 +20,7 @@ from cnn_explorer.trainer.config import weights_source
 from cnn_explorer.trainer.planning import planner
 from cnn_explorer.trainer.weights import checkpoint, weight_files
 from support.tensors import randomise
-from support.training import asked, call, create_run, write_models
+from support.training import asked, call, create_run, tiny_networks
 from torch import Tensor
 
 State = dict[str, Tensor]
@@ -29,12 +29,7 @@ State = dict[str, Tensor]
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the runs, with the networks tiny … in the catalogue."""
-    write_models(tmp_path / "models")
-    monkeypatch.setenv("CNN_EXPLORER_MODELS", str(tmp_path / "models"))
-    monkeypatch.setenv("CNN_EXPLORER_RUNS", str(tmp_path / "runs"))
-    registry.forget()
-    yield tmp_path / "runs"
-    registry.forget()
+    yield from tiny_networks(tmp_path, monkeypatch)
 
 
 def planned(**options: Any) -> tuple[weights_source.InitialWeights, list[str]]:

@@ -37,6 +37,7 @@ from cnn_explorer.tui.screens.bench import WORDS, changed
 from cnn_explorer.tui.widgets.pixel_view import PixelSum, lines_of, moved, short
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.tui import layer_node
 from torch.nn import functional as F
 
 EVERYTHING = list(registry.variants().values())
@@ -158,38 +159,18 @@ def test_answers_about_networks_are_right(seed: int) -> None:
             assert values.index(max(values)) == question.right
 
 
-def layer(**changes: object) -> layer_tree.LayerNode:
-    values = {
-        "name": "conv",
-        "kind": "module",
-        "type": "Conv2d",
-        "inputs": [[1, 3, 32, 32]],
-        "output": [1, 64, 16, 16],
-        "parameters": 1792,
-        "macs": 1,
-        "output_bytes": 4,
-        "receptive_field": 3,
-        "is_global": False,
-        "executed": True,
-        "times": 1,
-        "phrase": "looks through a 3×3 window",
-        "settings": {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1], "groups": 1, "bias": True},
-        "formulas": [{"what": "parameters", "general": "k·k·C", "filled": "3·3·3·64 + 64", "value": 1792}],
-        "children": [],
-    }
-    return layer_tree.from_answer(values | changes)
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_answers_about_layers_are_right(seed: int) -> None:
-    question = layer_quiz.about_layer(layer(), random.Random(seed))
+    question = layer_quiz.about_layer(layer_node(), random.Random(seed))
     assert question is not None
     assert question.options[question.right] in ("64×16×16", "1,792")
     assert question.options.count(question.options[question.right]) == 1
 
 
 def test_a_layer_without_anything_to_ask_is_left_alone() -> None:
-    assert layer_quiz.about_layer(layer(inputs=[], output=[], executed=False, formulas=[]), random.Random(0)) is None
+    assert (
+        layer_quiz.about_layer(layer_node(inputs=[], output=[], executed=False, formulas=[]), random.Random(0)) is None
+    )
 
 
 # The layer tree
@@ -198,8 +179,8 @@ def test_a_layer_without_anything_to_ask_is_left_alone() -> None:
 def test_tree_rows_and_budgets() -> None:
     tree = layer_tree.from_answer(
         {
-            **vars_of(layer(name="", type="Net")),
-            "children": [vars_of(layer(name="a", times=3)), vars_of(layer(name="b"))],
+            **vars_of(layer_node(name="", type="Net")),
+            "children": [vars_of(layer_node(name="a", times=3)), vars_of(layer_node(name="b"))],
         }
     )
     assert [node.key for node in layer_tree.visible(tree, {"0"})] == ["0", "0.0", "0.1"]
@@ -223,8 +204,10 @@ def test_bars_are_drawn_of_what_the_axes_mean_and_never_of_sizes_alone() -> None
 
 
 def test_minor_operations_can_be_left_out() -> None:
-    relu = vars_of(layer(name="", type="relu", kind="operation", minor=True))
-    tree = layer_tree.from_answer({**vars_of(layer(name="", type="Net")), "children": [vars_of(layer(name="a")), relu]})
+    relu = vars_of(layer_node(name="", type="relu", kind="operation", minor=True))
+    tree = layer_tree.from_answer(
+        {**vars_of(layer_node(name="", type="Net")), "children": [vars_of(layer_node(name="a")), relu]}
+    )
     assert [node.key for node in layer_tree.visible(tree, {"0"})] == ["0", "0.0", "0.1"]
     assert [node.key for node in layer_tree.visible(tree, {"0"}, without_minor=True)] == ["0", "0.0"]
 

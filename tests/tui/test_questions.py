@@ -16,7 +16,7 @@ from cnn_explorer.tui.networks.conv_lab import ConvSetting
 from cnn_explorer.tui.networks.layer_tree import LayerNode
 from cnn_explorer.tui.screens.question import QuestionScreen
 from cnn_explorer.tui.widgets.walk_pane import WalkPane
-from support.tui import make_app, screen_text, until
+from support.tui import layer_node, make_app, screen_text, until
 from textual.pilot import Pilot
 
 WIDE = (160, 45)
@@ -104,32 +104,17 @@ async def test_hide_mode_gives_the_reason_with_the_shape(tmp_path: Path) -> None
 
 
 def node(**changes: Any) -> LayerNode:
-    values: dict[str, Any] = {
-        "name": "conv",
-        "kind": "module",
-        "type": "Conv2d",
-        "inputs": [[1, 8, 32, 32]],
-        "output": [1, 64, 16, 16],
-        "parameters": 2368,
-        "macs": 1,
-        "output_bytes": 4,
-        "receptive_field": 3,
-        "is_global": False,
-        "executed": True,
-        "times": 1,
-        "phrase": "looks through a 3×3 window",
-        "settings": {
-            "kernel_size": [3, 3],
-            "stride": [2, 2],
-            "padding": [1, 1],
-            "dilation": [1, 1],
-            "groups": 2,
-            "bias": True,
-        },
-        "formulas": [],
-        "children": [],
+    """Return a convolution of two groups, from 8 channels to 64."""
+    settings = {
+        "kernel_size": [3, 3],
+        "stride": [2, 2],
+        "padding": [1, 1],
+        "dilation": [1, 1],
+        "groups": 2,
+        "bias": True,
     }
-    return layer_tree.from_answer(values | changes)
+    values: dict[str, Any] = {"inputs": [[1, 8, 32, 32]], "parameters": 2368, "settings": settings, "formulas": []}
+    return layer_node(**values | changes)
 
 
 def told(one: LayerNode) -> dict[str, str]:
