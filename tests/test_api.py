@@ -482,6 +482,7 @@ def test_a_class_of_a_cell_is_trained_stopped_resumed_and_loaded(home: Path) -> 
     assert type(loaded).__name__ == "Net" and type(loaded).width == 4
 
 
+@pytest.mark.slow
 def test_the_same_cell_in_another_session_knows_its_class(home: Path) -> None:
     pytest.importorskip("cloudpickle")
     store = "import os, pathlib\nfrom cnn_explorer.models.own import stored, storing\n"
@@ -495,6 +496,7 @@ def test_the_same_cell_in_another_session_knows_its_class(home: Path) -> None:
     assert python(edited + store + again, KEPT=kept).stdout == "False 4\n"
 
 
+@pytest.mark.slow
 def test_a_class_or_function_of_a_cell_is_called_for_the_data(home: Path) -> None:
     pytest.importorskip("cloudpickle")
     code = """

@@ -14,6 +14,7 @@ from cnn_explorer.trainer.runs.run_writer import RunWriter
 from support.patience import PATIENCE_S
 from support.terminal import InTerminal
 from support.tui import FakeRun, eval_record, train_record
+from support.weekly import first_of
 
 ONE, OTHER, EMPTY = (f"20261120-14302{number}-lenet5-digits-7f3{number}" for number in range(3))
 
@@ -183,7 +184,7 @@ def test_train_plot_draws_once_in_a_pipe_and_keeps_json_whole(tmp_path: Path) ->
     assert code == 0 and "Traceback" not in said and "BrokenPipe" not in said
 
 
-@pytest.mark.parametrize("devices", ["cpu", "cpu,cpu"])
+@pytest.mark.parametrize("devices", first_of(["cpu", "cpu,cpu"], 1))
 def test_train_plot_draws_above_the_bar_on_a_terminal(tmp_path: Path, devices: str) -> None:
     words = ("train", "lenet5", "--dataset", "digits", "--epochs", "3", "--no-calibrate", "--plot")
     words += ("--devices", devices, "--threads", "1")

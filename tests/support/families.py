@@ -20,5 +20,4 @@ SAMPLE = {
     "mixer": "MLPs alone",
 }
 FAMILIES = [family.name for family in registry.families()]
-OTHERS = [name for name in FAMILIES if name not in SAMPLE]
 SAMPLED_FAMILIES = [pytest.param(name, marks=() if name in SAMPLE else pytest.mark.slow) for name in FAMILIES]

@@ -121,6 +121,7 @@ def kill_rank_1() -> None:
                 child.kill()
 
 
+@pytest.mark.slow
 def test_stopped_resumed_killed_and_resumed_alone_the_weights_are_those_of_one_process(home: Path) -> None:
     recipe = {"epochs": 12}
     whole, lock = create_run(home / "runs", "tiny_plain", recipe=recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from pathlib import Path
@@ -25,6 +26,7 @@ from rich.style import Style
 from support.common_glyphs import BRAILLE, DEJAVU_SANS_MONO
 from support.terminal import FIRST_NETWORK, InTerminal
 from support.tui import FakeRun, make_app, screen_text, until
+from support.weekly import first_of
 
 TUI = Path(tui.__file__).parent
 
@@ -242,8 +244,9 @@ def test_colour_codes_are_found() -> None:
     assert len(colour_codes(b"\x1b[1;38;5;254m \x1b[30m \x1b[107mx\x1b[0m\x1b[7m\x1b[1;4;7m")) == 3
 
 
-@pytest.mark.parametrize("how", ["NO_COLOR", "--color"])
-@pytest.mark.parametrize("theme", ["dark", "light", "ansi-dark"])
+@pytest.mark.parametrize(
+    ("how", "theme"), first_of(itertools.product(["NO_COLOR", "--color"], ["dark", "light", "ansi-dark"]), 1)
+)
 def test_without_colours_none_is_sent_and_the_cursor_is_reversed(tmp_path: Path, how: str, theme: str) -> None:
     FakeRun(tmp_path / "runs", "20261120-143022-lenet5-digits-7f3a", "finished").curve(100)
     flags = ("--color", "none") if how == "--color" else ()

@@ -21,6 +21,7 @@ from support.patience import PATIENCE_S
 from support.terminal import InTerminal
 from support.tui import FakeRun, make_app, until, write
 from support.typing_model import CTRL_F, CTRL_P, CTRL_U, TypingModel, more_observed, observed, random_chunk
+from support.weekly import first_of
 
 SIZE = (120, 40)
 RUN = "20261120-143022-lenet5-digits-7f3a"
@@ -64,7 +65,7 @@ def seen(app: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     return {key: found.get(key) for key in wanted}
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", first_of(TEXTS, 5))
 async def test_a_text_in_one_write(folder: Path, text: str) -> None:
     app = make_app(folder)
     async with app.run_test(size=SIZE) as pilot:
@@ -119,7 +120,7 @@ async def chunks_in_the_app(folder: Path, seed: int, count: int) -> None:
         assert app._exception is None
 
 
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.slow if seed > 1 else ()) for seed in range(8)])
+@pytest.mark.parametrize("seed", first_of(range(8), 1))
 async def test_random_chunks_act_in_their_order(folder: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     monkeypatch.setattr(LaunchScreen, "plan_later", lambda _: None)  # it would time a training in a process
     await chunks_in_the_app(folder, seed, 25)
@@ -177,7 +178,7 @@ def busy(request: pytest.FixtureRequest) -> Iterator[None]:
         burner.wait()
 
 
-LOADS = [0, pytest.param(2, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.slow)]
+LOADS = first_of([0, 2, 10], 1)
 
 
 @pytest.mark.parametrize("busy", LOADS, indirect=True)
