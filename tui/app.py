@@ -76,7 +76,8 @@ class ExplorerApp(App[None]):
     """cnn-explorer. ``helper_command`` starts another helper process than the usual one."""
 
     TITLE = "cnn-explorer"
-    CSS_PATH = "app.tcss"
+    # That of the first screen is read at once: for one that comes later Textual parses all of them again.
+    CSS_PATH: ClassVar = ["app.tcss", "screens/catalogue.tcss"]
     BINDINGS: ClassVar = [*key_bindings.bindings("app"), Binding("ctrl+q", "leave", show=False, priority=True)]
     HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (60, "-narrow"), (WIDE, "-wide")]
     VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (15, "-tall"), (32, "-high")]
@@ -100,7 +101,8 @@ class ExplorerApp(App[None]):
         self.saved_state = saved_state.load(self.paths.state)
         asked = self.options.asked_signs
         self.options = self.options.drawn_with(signs.chosen(asked, self.saved_state.signs, self._fitting))
-        self._tells_signs = facts is not None and not asked and self._fitting.signs not in self.saved_state.signs
+        self._in_terminal = facts is not None
+        self._tells_signs = self._in_terminal and not asked and self._fitting.signs not in self.saved_state.signs
         self._colourless = Colourless() if self.no_color else None
         if self.saved_state.sort not in catalogue_list.ORDERS:
             self.saved_state.sort = next(iter(catalogue_list.ORDERS))
@@ -134,11 +136,15 @@ class ExplorerApp(App[None]):
 
     # Start and end
 
+    def on_load(self) -> None:
+        # Before the style sheets are parsed: a theme that is set later has Textual parse them all again.
+        themes.register(self)
+        themes.begin_with(self, self._first_theme())
+        self._suit_colourless()
+
     def on_mount(self) -> None:
         # Each screen has threads that follow files for as long as it is open; asyncio's own pool has six on two cores.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS))
-        themes.register(self)
-        self.theme = self._first_theme()
         self.push_screen(CatalogueScreen(), callback=None)
         if self.saved_state.screen == "runs":
             self.action_show_runs()
@@ -178,7 +184,7 @@ class ExplorerApp(App[None]):
 
     def _first_theme(self) -> str:
         """Return what was asked for, else what was used last, else what suits the terminal."""
-        wanted = (self.options.theme, self.saved_state.theme, terminal.fitting_theme(self))
+        wanted = (self.options.theme, self.saved_state.theme, terminal.fitting_theme(self) if self._in_terminal else "dark")
         return next(theme for theme in wanted if theme in THEMES)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -187,6 +193,10 @@ class ExplorerApp(App[None]):
 
     def _watch_theme(self, theme_name: str) -> None:
         super()._watch_theme(theme_name)
+        self._suit_colourless()
+
+    def _suit_colourless(self) -> None:
+        """Have the theme tell light from dark where no colours are sent."""
         if self._colourless:
             theme = self.current_theme
             self._colourless.base = Color.parse(theme.background or ("black" if theme.dark else "white")).brightness

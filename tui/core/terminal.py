@@ -33,7 +33,7 @@ def check() -> None:
 
 def fitting_theme(app: App) -> str:
     """Return a theme that the terminal can show: where there are sixteen colours, the terminal's own."""
-    return "ansi-dark" if not app.is_headless and app.console.color_system == "standard" else "dark"
+    return "ansi-dark" if app.console.color_system == "standard" else "dark"
 
 
 @contextlib.contextmanager

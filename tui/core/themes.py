@@ -83,3 +83,17 @@ def register(app: App) -> None:
     """Make the themes known; "ansi-dark" and "ansi-light", the terminal's own colours, are Textual's."""
     for theme in (DARK, LIGHT, HIGH_CONTRAST, COLOUR_BLIND):
         app.register_theme(theme)
+
+
+def begin_with(app: App, name: str) -> None:
+    """Give the app its first theme, before the style sheets are parsed.
+
+    Setting `App.theme` does the same and has Textual parse all style sheets once more, a tenth of the time to the first
+    screen.
+    """
+    app.set_reactive(App.theme, name)
+    theme = app.current_theme
+    classes = {f"-theme-{name}": True, "-dark-mode": theme.dark, "-light-mode": not theme.dark}
+    app.update_classes(classes, update=False)
+    app._refresh_truecolor_filter(app.ansi_theme)
+    app.stylesheet.set_variables(app.get_css_variables())
