@@ -84,7 +84,7 @@ for line in sys.stdin:
         reply = {"id": asked["id"], "error": str(error)}
     print(json.dumps(reply), flush=True)
 """
-HELPER_COMMAND = (sys.executable, "-c", FAKE_HELPER)
+HELPER_COMMAND = (sys.executable, "-S", "-c", FAKE_HELPER)  # without site: the helper starts in half the time
 
 
 def train_record(step: int, loss: float = 1.0, accuracy: float = 0.5) -> dict:
