@@ -184,7 +184,11 @@ class ExplorerApp(App[None]):
 
     def _first_theme(self) -> str:
         """Return what was asked for, else what was used last, else what suits the terminal."""
-        wanted = (self.options.theme, self.saved_state.theme, terminal.fitting_theme(self) if self._in_terminal else "dark")
+        wanted = (
+            self.options.theme,
+            self.saved_state.theme,
+            terminal.fitting_theme(self) if self._in_terminal else "dark",
+        )
         return next(theme for theme in wanted if theme in THEMES)
 
     def get_line_filters(self) -> Sequence[LineFilter]:

@@ -9,10 +9,5 @@ import pytest
 
 
 def first_of(values: Iterable[Any], number: int) -> list[Any]:
-    """Return ``values`` for `parametrize`, all but the first ``number`` marked as slow; a tuple fills several arguments."""
-    return [
-        pytest.param(
-            *(value if isinstance(value, tuple) else (value,)), marks=() if index < number else pytest.mark.slow
-        )
-        for index, value in enumerate(values)
-    ]
+    """Return ``values`` of one argument for `parametrize`, all but the first ``number`` of them marked as slow."""
+    return [pytest.param(value, marks=() if index < number else pytest.mark.slow) for index, value in enumerate(values)]

@@ -245,9 +245,10 @@ def test_colour_codes_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "theme"), first_of(itertools.product(["NO_COLOR", "--color"], ["dark", "light", "ansi-dark"]), 1)
+    "way", first_of(itertools.product(["NO_COLOR", "--color"], ["dark", "light", "ansi-dark"]), 1), ids=" ".join
 )
-def test_without_colours_none_is_sent_and_the_cursor_is_reversed(tmp_path: Path, how: str, theme: str) -> None:
+def test_without_colours_none_is_sent_and_the_cursor_is_reversed(tmp_path: Path, way: tuple[str, str]) -> None:
+    how, theme = way
     FakeRun(tmp_path / "runs", "20261120-143022-lenet5-digits-7f3a", "finished").curve(100)
     flags = ("--color", "none") if how == "--color" else ()
     more = {"COLORTERM": "truecolor"} | ({} if flags else {"NO_COLOR": "1"})
