@@ -18,6 +18,7 @@ from typing import TextIO
 
 from ..models.catalogue.share_text import share_text
 from ..trainer.analysis.curve_findings import Finding
+from ..trainer.common.ascii_locale import asks_for_ascii
 from ..trainer.common.number_text import NONE, percent, rough_duration
 from ..trainer.common.text_safe import clean, pad, width
 from ..trainer.config.recipe import renamed
@@ -43,23 +44,13 @@ class Screen:
     def of(cls, stream: TextIO) -> Screen:
         try:
             "►✓…–─█".encode(stream.encoding or "utf-8")
-            signs = not _is_ascii_locale()
+            signs = not asks_for_ascii(os.environ)
         except (UnicodeEncodeError, LookupError):
             signs = False
         if not stream.isatty():
             return cls(None, signs=signs)
         colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         return cls(shutil.get_terminal_size().columns, colour, signs)
-
-
-def _is_ascii_locale() -> bool:
-    """Return whether LC_ALL asks for the locale C. Python writes UTF-8 then, which the terminal may not take.
-
-    Where LANG alone asks for it, Python changes the environment, and nobody can tell any more.
-    """
-    if os.environ.get("PYTHONIOENCODING") or os.environ.get("PYTHONUTF8"):
-        return False
-    return os.environ.get("LC_ALL") in ("C", "POSIX")
 
 
 @dataclass

@@ -34,12 +34,12 @@ SHOTS: dict[str, tuple[tuple[int, int], tuple[str, ...]]] = {
     "diff": ((120, 34), ("to:resnet18", "5", "tables", "enter")),
     "family-tree": ((120, 34), ("to:resnet18", "v", "rest")),
     "chart": ((120, 34), ("to:resnet18", "v", "v", "rest")),
-    "compare": ((120, 34), ("to:resnet18", "m", "to:vgg16", "m", "to:mobilenet_v2", "m", "c", "tables")),
+    "compare": ((120, 34), ("to:resnet18", "m", "to:vgg16", "m", "to:mobilenet_v2_100", "m", "c", "tables")),
     "bench": ((120, 30), ("b", "rest", "J", "J", "right", "right")),
     "question": ((120, 34), ("to:resnet18", "p", "rest")),
     "concepts": ((120, 34), ("C", "rest", "j", "j", "j", "j", "j", "enter", "rest")),
     "launch": ((120, 34), ("to:lenet5", "t", "plan")),
-    "runs": ((140, 42), ("w", "rest", "m", "j", "m", "k", "rest", "rest", "rest", "rest", "rest", "rest")),
+    "runs": ((160, 42), ("w", "rest", "m", "j", "m", "k", "rest", "rest", "rest", "rest", "rest", "rest")),
     "run": ((120, 40), ("w", "rest", "enter", "rest", "rest", "rest", "rest")),
     "classes": ((120, 34), ("w", "rest", "enter", "rest", "3", "rest", "rest", "rest")),
     "help": ((100, 44), ("question_mark", "rest")),
@@ -67,7 +67,8 @@ async def take(name: str, paths: AppPaths, out: Path) -> None:
             if step.startswith("to:"):
                 screen = app.screen_stack[1]
                 assert isinstance(screen, CatalogueScreen)
-                screen.go_to(step.removeprefix("to:"))
+                if not screen.go_to(step.removeprefix("to:")):
+                    raise SystemExit(f"{name}: no network is called {step.removeprefix('to:')}")
             elif step == "tables":
                 await pilot.pause(0.5)
                 await wait(pilot, lambda: not app.questions.pending, "the answer of the helper process")

@@ -281,7 +281,7 @@ def test_with_colours_some_are_sent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("term", "more", "words"),
     [
-        ("xterm-256color", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, b"not UTF-8"),
+        ("xterm-256color", {"LC_ALL": "C", "PYTHONUTF8": "", "PYTHONIOENCODING": ""}, b"not UTF-8"),
         ("dumb", {}, b"TERM is dumb"),
         ("vt100", {}, b"TERM is vt100"),
     ],

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ...trainer.common.ascii_locale import asks_for_ascii
+
 SIGNS = ("unicode", "shades", "ascii")
 """Everything, curves in braille dots; what the console of Linux has, code page 437; ASCII."""
 SAMPLES = {
@@ -41,7 +43,7 @@ class Fitting:
 
 def facts(environment: Mapping[str, str]) -> TerminalFacts:
     """Return what is known of the terminal on stderr, on which Textual draws."""
-    encoding = getattr(sys.__stderr__, "encoding", None) or "ascii"
+    encoding = "ascii" if asks_for_ascii(environment) else getattr(sys.__stderr__, "encoding", None) or "ascii"
     return TerminalFacts(encoding, environment.get("TERM", ""))
 
 
