@@ -16,7 +16,6 @@ from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.layers import margin_allowed
 from einops import rearrange
 from support.same_function import assert_comparison_can_fail, assert_same_function
-from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
 
@@ -154,18 +153,6 @@ def test_without_positions_the_encoder_reads_a_bag_of_patches() -> None:
     tokens = torch.randn(1, 65, 128, dtype=torch.float64)
     assert torch.allclose(network.encoder(tokens[:, order]), network.encoder(tokens)[:, order], atol=1e-10)
     assert not torch.allclose(network.tokens(tokens[:, order[:64] % 64]), network.tokens(tokens[:, :64])[:, order])
-
-
-def test_positions_for_another_resolution() -> None:
-    positions = torch.randn(1, 1 + 49, 6, dtype=torch.float64)
-    assert torch.allclose(vit.resample_positions(positions, 7), positions)
-    grown = vit.resample_positions(positions, 14)
-    assert grown.shape == (1, 1 + 196, 6)
-    assert torch.equal(grown[:, 0], positions[:, 0])
-    reference = resample_abs_pos_embed(positions, [14, 14], antialias=False)
-    assert torch.allclose(grown, reference.double(), atol=1e-5)
-    flat = torch.full((1, 1 + 9, 2), 3.0)
-    assert torch.allclose(vit.resample_positions(flat, 5), torch.full((1, 26, 2), 3.0))
 
 
 @pytest.mark.parametrize(("size", "tokens"), [(28, 49), (32, 64)])

@@ -238,9 +238,3 @@ class Followers:
         """The runs that somebody watches."""
         with self._guard:
             return frozenset(path for path, _ in self._watchers)
-
-    @property
-    def drawable(self) -> frozenset[Path]:
-        """The runs whose history is in memory."""
-        with self._guard:
-            return frozenset(path for path, follower in self._known.items() if follower.history is not None)
