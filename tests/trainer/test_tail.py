@@ -216,7 +216,7 @@ def test_a_log_is_shown_as_a_terminal_leaves_it(tmp_path):
     assert new.unfinished == " 4 %"
     with open(path, "ab") as file:
         file.write(b"\r 5 %\nlast\n")
-    assert follower.read() == tail.LogBatch([" 5 %", "last"])
+    assert follower.read() == tail.NewLines([" 5 %", "last"])
 
 
 def test_a_long_log_begins_near_its_end_at_a_whole_line(tmp_path):
@@ -232,7 +232,7 @@ def test_a_log_that_was_cut_is_read_again(tmp_path):
     follower = LogTail(tmp_path)
     follower.read()
     (tmp_path / "train.log").write_bytes(b"new\n")
-    assert follower.read() == tail.LogBatch(["new"], reset=True)
+    assert follower.read() == tail.NewLines(["new"], reset=True)
 
 
 def test_of_lines_that_are_left_out_the_newest_training_record_is_kept(tmp_path):
