@@ -112,7 +112,7 @@ def test_patch_embedding_is_one_linear_layer_on_flattened_patches() -> None:
 
 
 def test_only_for_weights_of_an_earlier_version_a_patch_leaves_pixels_unread() -> None:
-    with pytest.raises(UsageError, match=r"^image_size: 384 is no multiple of the patch 28; 364 or 392 works$"):
+    with pytest.raises(UsageError, match=r"^image_size: 384 is not a multiple of the patch 28; 364 or 392 works$"):
         vit.vit_mini_28(image_size=384)
     with margin_allowed():
         network: Any = counting.on_meta(lambda: vit.vit_mini_28(image_size=384))

@@ -45,8 +45,8 @@ NARROWEST = 14
 
 REASONS = {
     "tokens": "linear layers once instead of for each token",
-    "attention": "no attention, which is no layer",
-    "products": "no products of two activations, which are no layer",
+    "attention": "no attention, which is not a layer",
+    "products": "no products of two activations, which are not layers",
     "fixed": "no filters that do not learn",
     "direct": "no weights that are used without a call of their layer",
     "places": "convolutions in classes without Conv in their name at one place only",
