@@ -117,7 +117,7 @@ def create(
     from .models.own import outside
 
     if not isinstance(name, str):
-        raise UsageError("network", type(name).__name__, "is no name; cnn_explorer.networks() has them all")
+        raise UsageError("network", type(name).__name__, "is not a name; cnn_explorer.networks() has them all")
     if stem not in (None, "imagenet", "small"):
         raise UsageError("stem", stem, "is unknown; choose one of imagenet, small")
     given = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
@@ -220,7 +220,7 @@ def _shape(given: Sequence[int], lengths: tuple[int, ...]) -> tuple[int, ...]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UsageError("input", given, hint)
     if len(getattr(given, "shape", ())) > 1:  # an image in the place of its shape
-        raise UsageError("input", type(given).__name__, f"is no shape: the shape of one image {hint}")
+        raise UsageError("input", type(given).__name__, f"is not a shape: the shape of one image {hint}")
     sides = tuple(given)
     if len(sides) not in lengths:
         raise UsageError("input", sides, hint)
@@ -396,7 +396,7 @@ def run(name: str | Path = "last", folder: str | Path | None = None) -> Run:
     path = Path(name)
     if len(path.parts) > 1:
         if not is_run(path):
-            raise UsageError("run", str(name), "is no directory of a run")
+            raise UsageError("run", str(name), "is not the directory of a run")
         return Run(path.absolute())
     return Run(resolve(runs_folder(folder), str(name)))
 

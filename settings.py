@@ -64,7 +64,7 @@ def read_text(path: Path, field: str) -> str:
     except FileNotFoundError:
         raise
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(field, str(path), f"cannot be read: {reason}") from None
 
 

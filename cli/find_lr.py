@@ -39,7 +39,7 @@ def as_text(plan: Plan, found: RangeTest, stream: TextIO) -> str:
     """Return the chart, as ``stream`` can show it, and what follows from it."""
     recipe = plan.config.recipe
     title = f"{plan.config.network.name} on {plan.config.data.name}, {recipe.optimizer}, batches of {recipe.batch_size}"
-    chart = "the loss is no finite number from the first steps on"
+    chart = "the loss is not finite from the first steps on"
     if len(found.rates) > 1:
         figure, size = plotext_chart.new_figure(), runs_plot.size_of(stream)
         chart = plotext_chart.draw(figure, chart_data(found), size, runs_plot.style_of(stream))

@@ -55,10 +55,10 @@ def follow_records(path: Path, log: Callable[[str], None]) -> bool:
         run = read_run(path)  # before the records: those that precede the end are then all read
         more = True
         while more:
-            batch = tail.read()
-            for record in batch.records:
+            new = tail.read()
+            for record in new.records:
                 log(encode_json(record).decode().rstrip())
-            more = batch.more
+            more = new.more
         if not run.live:
             log(encode_json({"schema": 1, "run": summary(run)}).decode().rstrip())
             return STATES[run.state].good
@@ -68,9 +68,9 @@ def follow_records(path: Path, log: Callable[[str], None]) -> bool:
 def _read_all(tail: MetricsTail, lines: _Lines) -> list[str]:
     new_lines: list[str] = []
     while True:
-        batch = tail.read()
-        new_lines += [line for record in batch.records if (line := lines.of(record))]
-        if not batch.more:
+        new = tail.read()
+        new_lines += [line for record in new.records if (line := lines.of(record))]
+        if not new.more:
             return new_lines
 
 

@@ -58,7 +58,7 @@ def found(tree: Layer, wanted: str) -> Layer:
         if str(row.id) == wanted or (row.kind == "module" and row.name == wanted):
             return row
     near = nearest(wanted, [row.name for row in rows if row.name])
-    raise UsageError("ROW", wanted, f"is no row; {near or 'the tables of --layers and --walk name and number them'}")
+    raise UsageError("ROW", wanted, f"is not a row; {near or 'the tables of --layers and --walk name and number them'}")
 
 
 def one_value(spec: NetworkSpec, row: Layer, at: str | None) -> Value:
@@ -87,7 +87,7 @@ def parsed(at: str) -> tuple[int, ...]:
     """Turn "3,28,28" into (3, 28, 28)."""
     parts = at.replace("x", ",").split(",")
     if not all(part.strip().isdigit() for part in parts):
-        raise UsageError("--at", at, "is no place; write whole numbers with commas between them: 3,28,28")
+        raise UsageError("--at", at, "is not a place; write whole numbers with commas between them: 3,28,28")
     return tuple(int(part) for part in parts)
 
 

@@ -194,7 +194,7 @@ def check_whole_patches(image_size: int, patch: int) -> None:
     check_image_size(image_size, patch, f"patches of {patch} pixels")
     below = image_size // patch * patch
     if below != image_size and not _MARGIN_ALLOWED.get():
-        hint = f"is no multiple of the patch {patch}; {below} or {below + patch} works"
+        hint = f"is not a multiple of the patch {patch}; {below} or {below + patch} works"
         raise UsageError("image_size", image_size, hint)
 
 

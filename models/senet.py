@@ -68,7 +68,7 @@ class SqueezeExcite(nn.Module):
 def add_gate(block: nn.Module, last: str, hidden: int | None = None) -> nn.Module:
     """Hang a gate behind the layer ``last`` of a block, the end of its residual branch: x + F(x) becomes x + s·F(x)."""
     unit = block.get_submodule(last)
-    assert isinstance(unit, ConvNormAct), f"{last} is no convolution with a norm"
+    assert isinstance(unit, ConvNormAct), f"{last} is not a convolution with a norm"
     channels = unit.norm.num_features
     unit.gate = SqueezeExcite(channels, max(1, channels // REDUCTION) if hidden is None else hidden)
     return block

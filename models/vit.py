@@ -228,19 +228,6 @@ def initialise(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def resample_positions(positions: Tensor, grid: int) -> Tensor:
-    """Return the positions for another number of patches: (1, 1 + n², width) → (1, 1 + grid², width), the class token's
-    unchanged.
-
-    Fine-tuning at a higher resolution interpolates the learned vectors in the plane (section 3.2).
-    """
-    first, plane = positions[:, :1], positions[:, 1:]  # (1, 1, width), (1, n², width)
-    side = math.isqrt(plane.shape[1])
-    plane = rearrange(plane, "1 (row column) width -> 1 width row column", row=side)  # (1, width, n, n)
-    plane = F.interpolate(plane, size=(grid, grid), mode="bicubic", align_corners=False)  # (1, width, grid, grid)
-    return torch.cat((first, rearrange(plane, "1 width row column -> 1 (row column) width")), dim=1)
-
-
 def _vit(
     name: str,
     patch: int,

@@ -2,7 +2,7 @@
 
     python scripts/check_reading.py FOLDER [--good 200] [--bad 100] [--shard 0/1] [--report]
 
-A good run is a default recipe on the bundled digits, with small networks and nano forms and another seed each; it counts
+A good run is a default recipe on the bundled digits, with small networks and nano variants and another seed each; it counts
 where the test accuracy is 95 % or more. A bad run has one fault, which is made on purpose: validation labels swapped,
 classes 19 to 1, softmax before the loss, a rate a hundred times too high, a rate that is never lowered, validation images
 prepared otherwise. It counts where the fault did harm (FAULTS says how that is seen, without looking at the reading). The

@@ -36,8 +36,8 @@ WAYS = {
         *("-m", "cnn_explorer", *TRAIN),
     ),
 }
-STOPPED = {"devices": 130, "torchrun": 0}
-"""torchrun takes any other exit code for an accident."""
+STOPPED = {"devices": (130,), "torchrun": None}
+"""The exit codes of a training that was stopped; torchrun ends with an error of its own, whatever its ranks do."""
 ABORTS = ("terminate called", "Fatal Python error", "core dumped")
 PATIENCE_S = 300.0
 
@@ -83,12 +83,10 @@ def one_run(way: str, stop_after: float | None) -> tuple[str, bool]:
             process.send_signal(signal.SIGINT if way == "devices" else signal.SIGTERM)
         said, _ = process.communicate(timeout=PATIENCE_S)
         stopped = stop_after is not None
-        wanted_code, wanted_state = (STOPPED[way], "stopped") if stopped else (0, "finished")
+        codes, wanted_state = (STOPPED[way], "stopped") if stopped else ((0,), "finished")
         state = next((json.loads(path.read_text())["state"] for path in runs.glob("*/status.json")), "not begun")
         aborts = [word for word in ABORTS if word in said]
-        # torchrun ends with its own error after a signal, whatever its ranks do.
-        codes = (wanted_code,) if not (stopped and way == "torchrun") else (process.returncode,)
-        if process.returncode in codes and state == wanted_state and not aborts:
+        if (codes is None or process.returncode in codes) and state == wanted_state and not aborts:
             return "", stopped
         return f"exit code {process.returncode}, {state}, {aborts}\n{said}", stopped
 

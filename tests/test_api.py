@@ -186,7 +186,7 @@ def test_create_builds_what_is_asked_for() -> None:
         ("torchvision:raft_small", {}, "does not classify images"),
         ("timm:resnt18", {}, "did you mean"),
         ("own:Net", {}, "cnn_explorer.load"),
-        (3, {}, "'int' is no name"),
+        (3, {}, "'int' is not a name"),
         ("resnet18", {"num_classes": 2.5}, "num_classes: 2.5 must be a whole number above zero"),
         ("resnet18", {"in_channels": True}, "in_channels: True must be"),
         ("lenet5", {"image_size": "28"}, "image_size: '28' must be"),

@@ -107,7 +107,7 @@ class Family:
     @property
     def canonical(self) -> Variant:
         """The variant that stands for the family: the one that its note names so, or that its name is an alias of, else
-        the first that is no nano form, which is this program's own.
+        the first that is no nano variant, which is this program's own.
         """
         named = (self.named_canonical, self.aliases.get(self.name))
         found = [variant for variant in self.variants if variant.name in named]

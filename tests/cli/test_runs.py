@@ -455,7 +455,7 @@ def test_a_wrong_id_names_the_nearest(tmp_path, command):
     name = finished(tmp_path).path.name
     result = call(tmp_path, command, "resnet18")
     assert isinstance(result.exception, UsageError)
-    assert str(result.exception).startswith("run: 'resnet18' is no run and no tag in")
+    assert str(result.exception).startswith("run: 'resnet18' is neither a run nor a tag in")
     assert f"did you mean '{name}'?" in str(result.exception)
     assert isinstance(call(tmp_path, command, "../" + tmp_path.name).exception, UsageError)
 

@@ -82,7 +82,7 @@ def test_json_is_data_and_a_file_gets_the_chart(runs: Path, tmp_path: Path) -> N
         (("plot", ONE, "--size", "5x900"), "--size: '5x900' must be"),
         (("plot", ONE, EMPTY), f"run: '{EMPTY}' has no values of loss to draw; it has no records yet"),
         (("plot", ONE, "--metric", "grad_norm"), "--metric loss or accuracy or images_per_s has some"),
-        (("plot", "nothing"), "run: 'nothing' is no run"),
+        (("plot", "nothing"), "run: 'nothing' is neither a run"),
         (("watch", ONE, "--plot", "--json"), "--plot: draws a chart, and --json prints records"),
         (("watch", ONE, "--metric", "loss"), "--metric: 'loss' says what --plot draws; give both"),
         (("watch", ONE, "--plot", "--metric", "los"), "--metric: 'los' is unknown; did you mean 'loss'?"),

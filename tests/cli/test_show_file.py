@@ -135,5 +135,5 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_one_line_everywhere(
 ) -> None:
     done = here(*words)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith("100 is no multiple of the patch 16; 96 or 112 works")
+    assert done.stderr.splitlines()[-1].endswith("100 is not a multiple of the patch 16; 96 or 112 works")
     assert not (tmp_path / "runs").exists() or not any((tmp_path / "runs").iterdir())

@@ -291,12 +291,12 @@ def test_a_full_disk_before_the_run_exists_is_one_line(
         (["tiny", "--optimizer", "sdg"], "optimizer: 'sdg' is unknown; did you mean 'sgd'"),
         (["tiny", "--schedule", "cosin"], "schedule: 'cosin' is unknown; did you mean 'cosine'"),
         (["tiny", "--batch-size", "9999"], "the largest that works is 1294"),
-        (["tiny", "--set", "gama=1"], "recipe: 'gama' is no value of a recipe; did you mean 'gamma'"),
+        (["tiny", "--set", "gama=1"], "recipe: 'gama' is not a value of a recipe; did you mean 'gamma'"),
         (["tiny", "--set", "gamma"], "set: 'gamma' must be KEY=VALUE"),
-        (["tiny", "--set", "zzzz=1"], "recipe: 'zzzz' is no value of a recipe; there are optimizer, lr,"),
+        (["tiny", "--set", "zzzz=1"], "recipe: 'zzzz' is not a value of a recipe; there are optimizer, lr,"),
         (["tiny", "--epochs", "0"], "epochs: 0 must be at least 1 and at most 1,000,000"),
         (["tiny", "--image-size", "0"], "image-size: 0 must be a number of pixels, at least 1"),
-        (["tiny", "--device", "x"], "device: 'x' is no device; there are auto"),
+        (["tiny", "--device", "x"], "device: 'x' is not a device; there are auto"),
         (["tiny", "--augment", "flip,crp"], "augment: 'crp' is unknown"),
         (["tiny", "--augment", "flip", "--no-augment"], "contradicts --augment"),
         (["tiny", "--config", "missing.toml"], "config: 'missing.toml' cannot be read"),
@@ -329,7 +329,7 @@ def test_how_often_checkpoints_are_written_is_part_of_the_run(
     by_hand.write_text('network = "tiny"\n[checkpoints]\nminute = 2\n')
     capsys.readouterr()
     assert call(monkeypatch, "train", "--config", str(by_hand)) == 2
-    assert "is no value of [checkpoints]; did you mean 'minutes'?" in capsys.readouterr().err
+    assert "is not a value of [checkpoints]; did you mean 'minutes'?" in capsys.readouterr().err
 
 
 def test_a_core_left_to_others_is_told_only_where_it_was_left(

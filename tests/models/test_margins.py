@@ -83,19 +83,19 @@ def test_the_probe_sees_a_margin() -> None:
 
 
 OF_PATCHES = [
-    ("vit_base_16", "imagenet", 100, "is no multiple of the patch 16; 96 or 112 works"),
-    ("vit_huge_14", "imagenet", 225, "is no multiple of the patch 14; 224 or 238 works"),
-    ("vit_tiny_16", "small", 30, "is no multiple of the patch 4; 28 or 32 works"),
-    ("vit_nano", "imagenet", 33, "is no multiple of the patch 4; 32 or 36 works"),
-    ("mixer_s32", "imagenet", 240, "is no multiple of the patch 32; 224 or 256 works"),
-    ("mixer_nano", "imagenet", 35, "is no multiple of the patch 4; 32 or 36 works"),
-    ("gmlp_s16", "imagenet", 100, "is no multiple of the patch 16; 96 or 112 works"),
-    ("resmlp_s12", "small", 29, "is no multiple of the patch 4; 28 or 32 works"),
-    ("swin_tiny", "imagenet", 225, "is no multiple of the patch 4; 224 or 228 works"),
-    ("swin_tiny", "small", 29, "is no multiple of the patch 2; 28 or 30 works"),
-    ("swin_v2_tiny", "imagenet", 254, "is no multiple of the patch 4; 252 or 256 works"),
-    ("convnext_tiny", "imagenet", 99, "is no multiple of the patch 4; 96 or 100 works"),
-    ("convnext_nano", "imagenet", 33, "is no multiple of the patch 2; 32 or 34 works"),
+    ("vit_base_16", "imagenet", 100, "is not a multiple of the patch 16; 96 or 112 works"),
+    ("vit_huge_14", "imagenet", 225, "is not a multiple of the patch 14; 224 or 238 works"),
+    ("vit_tiny_16", "small", 30, "is not a multiple of the patch 4; 28 or 32 works"),
+    ("vit_nano", "imagenet", 33, "is not a multiple of the patch 4; 32 or 36 works"),
+    ("mixer_s32", "imagenet", 240, "is not a multiple of the patch 32; 224 or 256 works"),
+    ("mixer_nano", "imagenet", 35, "is not a multiple of the patch 4; 32 or 36 works"),
+    ("gmlp_s16", "imagenet", 100, "is not a multiple of the patch 16; 96 or 112 works"),
+    ("resmlp_s12", "small", 29, "is not a multiple of the patch 4; 28 or 32 works"),
+    ("swin_tiny", "imagenet", 225, "is not a multiple of the patch 4; 224 or 228 works"),
+    ("swin_tiny", "small", 29, "is not a multiple of the patch 2; 28 or 30 works"),
+    ("swin_v2_tiny", "imagenet", 254, "is not a multiple of the patch 4; 252 or 256 works"),
+    ("convnext_tiny", "imagenet", 99, "is not a multiple of the patch 4; 96 or 100 works"),
+    ("convnext_nano", "imagenet", 33, "is not a multiple of the patch 2; 32 or 34 works"),
 ]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import notes, registry
 from cnn_explorer.tui.networks import pages
@@ -209,6 +212,23 @@ def test_concept_pages_are_filled_and_their_links_lead_somewhere(name: str) -> N
 
 def test_every_concept_has_its_page() -> None:
     assert PAGES.keys() == {path.stem for path in pages.CONCEPTS.glob("*.md")} and len(PAGES) >= 16
+
+
+def test_the_python_of_the_notes_runs() -> None:
+    """Imports, calls of builders and whole examples; the networks are built without values."""
+    calls = 0
+    for family in registry.families():
+        text = notes.render(family)
+        variants = "|".join(re.escape(variant.name) for variant in family.variants)
+        found = re.findall(rf"`((?:from|import) cnn_explorer[^`\n]+|(?:{variants})\([^`\n]*\))`", text)
+        fences = re.findall(r"^```text\n((?:.*\n)*?)```$", text, flags=re.M)
+        found += [textwrap.dedent(lines) for lines in fences if "cnn_explorer" in lines]
+        names = vars(importlib.import_module(f"cnn_explorer.models.{family.name}")).copy() if found else {}
+        for code in found:
+            with torch.device("meta"):
+                exec(code, names)
+            calls += 1
+    assert calls >= 8
 
 
 def test_every_command_in_the_notes_can_be_typed() -> None:

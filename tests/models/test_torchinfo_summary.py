@@ -178,7 +178,7 @@ def test_a_linear_map_over_tokens_is_told_whatever_its_class_is_called() -> None
 def test_the_sentence_names_the_reasons_from_the_largest_to_the_smallest() -> None:
     assert summaries.explanation(of_catalogue("vit_b_16")) == [
         "17.6 G multiply-adds; torchinfo counts 202 M: linear layers once instead of for each token (16.6 G less), no "
-        "attention, which is no layer (715 M less), also biases (234 k more), also the weights of normalisation "
+        "attention, which is not a layer (715 M less), also biases (234 k more), also the weights of normalisation "
         "(38.4 k more)."
     ]
 

@@ -16,7 +16,6 @@ from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.layers import margin_allowed
 from einops import rearrange
 from support.same_function import assert_comparison_can_fail, assert_same_function
-from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
 
@@ -113,7 +112,7 @@ def test_patch_embedding_is_one_linear_layer_on_flattened_patches() -> None:
 
 
 def test_only_for_weights_of_an_earlier_version_a_patch_leaves_pixels_unread() -> None:
-    with pytest.raises(UsageError, match=r"^image_size: 384 is no multiple of the patch 28; 364 or 392 works$"):
+    with pytest.raises(UsageError, match=r"^image_size: 384 is not a multiple of the patch 28; 364 or 392 works$"):
         vit.vit_mini_28(image_size=384)
     with margin_allowed():
         network: Any = counting.on_meta(lambda: vit.vit_mini_28(image_size=384))
@@ -154,18 +153,6 @@ def test_without_positions_the_encoder_reads_a_bag_of_patches() -> None:
     tokens = torch.randn(1, 65, 128, dtype=torch.float64)
     assert torch.allclose(network.encoder(tokens[:, order]), network.encoder(tokens)[:, order], atol=1e-10)
     assert not torch.allclose(network.tokens(tokens[:, order[:64] % 64]), network.tokens(tokens[:, :64])[:, order])
-
-
-def test_positions_for_another_resolution() -> None:
-    positions = torch.randn(1, 1 + 49, 6, dtype=torch.float64)
-    assert torch.allclose(vit.resample_positions(positions, 7), positions)
-    grown = vit.resample_positions(positions, 14)
-    assert grown.shape == (1, 1 + 196, 6)
-    assert torch.equal(grown[:, 0], positions[:, 0])
-    reference = resample_abs_pos_embed(positions, [14, 14], antialias=False)
-    assert torch.allclose(grown, reference.double(), atol=1e-5)
-    flat = torch.full((1, 1 + 9, 2), 3.0)
-    assert torch.allclose(vit.resample_positions(flat, 5), torch.full((1, 26, 2), 3.0))
 
 
 @pytest.mark.parametrize(("size", "tokens"), [(28, 49), (32, 64)])

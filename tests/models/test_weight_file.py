@@ -359,7 +359,7 @@ CONTENTS: dict[str, tuple[str, bytes, str]] = {
     "ONNX": ("x.onnx", b"\x08\x08\x12\x07pytorch" + bytes(90), "is an ONNX file"),
     "GGUF": ("x.bin", b"GGUF" + bytes(90), "GGUF"),
     "gzip": ("x.pt", b"\x1f\x8b" + bytes(90), "compressed with gzip"),
-    "noise": ("x.pt", bytes(range(1, 200)), "is no file of weights"),
+    "noise": ("x.pt", bytes(range(1, 200)), "is not a file of weights"),
     "noise like a pickle": ("x.bin", b"\x80" + bytes(range(200)), "is damaged, or no file of weights"),
     "no zip": ("x.pt", b"PK\x03\x04 garbage", "is damaged or cut off"),
     "no header": ("x.safetensors", b"garbage \x00\xff\xfe and more", "does not begin with a header"),
@@ -445,7 +445,7 @@ def test_folders_and_devices_and_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "folder.pt").mkdir()
     assert "is a folder" in refused(tmp_path / "folder.pt")
     os.mkfifo(tmp_path / "pipe.pt")
-    assert "is no ordinary file" in refused(tmp_path / "pipe.pt")
+    assert "is not an ordinary file" in refused(tmp_path / "pipe.pt")
     assert "No such file" in refused(tmp_path / "nothing.pt")
     (tmp_path / "link.pt").symlink_to(tmp_path / "link.pt")
     refused(tmp_path / "link.pt")

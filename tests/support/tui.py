@@ -12,6 +12,7 @@ from typing import Any
 from cnn_explorer.trainer.common import process
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.tui.app import AppPaths, ExplorerApp
+from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.networks.layer_tree import LayerNode, from_answer
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
@@ -224,3 +225,8 @@ def layer_node(**changes: Any) -> LayerNode:
         "children": [],
     }
     return from_answer(values | changes)
+
+
+def drawable(followers: Followers) -> set[Path]:
+    """Return the runs whose history is in memory."""
+    return {path for path, follower in followers._known.items() if follower.history is not None}

@@ -75,7 +75,7 @@ def test_our_own_work_is_not_that_of_others() -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "tpu"])
 def test_names_that_are_no_device(name: str) -> None:
-    with pytest.raises(UsageError, match="is no device"):
+    with pytest.raises(UsageError, match="is not a device"):
         hardware.choose_device(name)
 
 

@@ -396,7 +396,7 @@ def test_without_a_validation_part_the_last_weights_are_the_best(home: Path) -> 
         ({"network": "tiny", "dataset": "digit"}, "dataset: 'digit' is not a data set; did you mean 'digits'"),
         ({"network": "tiny", "stem": "large"}, "stem: 'large' is unknown"),
         ({"network": "tiny", "seed": -1}, "seed: -1 must be"),
-        ({"network": "tiny", "device": "gpu"}, "device: 'gpu' is no device"),
+        ({"network": "tiny", "device": "gpu"}, "device: 'gpu' is not a device"),
         ({"network": "tiny", "device": "cuda:99"}, "device: 'cuda:99' cannot be used"),
         ({"network": "tiny", "precision": "fp8"}, "precision: 'fp8' is unknown"),
         ({"network": "tiny", "threads": 0}, "threads: 0 must be at least 1"),

@@ -100,7 +100,7 @@ def test_a_file_that_does_not_say_enough_cannot_become_a_network(tmp_path: Path,
     with pytest.raises(UsageError, match="do not say how images are normalised"):
         weight_files.load_network(tmp_path / "old.pt")
     (tmp_path / "bad.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0not json")
-    with pytest.raises(WorkError, match=r"bad\.safetensors: is no file of safetensors"):
+    with pytest.raises(WorkError, match=r"bad\.safetensors: is not a safetensors file"):
         weight_files.load_network(tmp_path / "bad.safetensors")
     del state["model"]["head.bias"]
     checkpoint.write({k: v for k, v in state.items() if k != "schema"}, tmp_path / "part.pt")
@@ -168,7 +168,7 @@ def test_tags_and_a_note(runs: Path, run: Path) -> None:
     assert call(runs, "tag", "last", "--remove", "keep").exit_code == 0
     assert read_notes(run).tags == ("good",) and read_notes(run).remark == "with warm-up"
     for words, message in (
-        (["--remove", "bad"], "is no tag of .*; it has good"),
+        (["--remove", "bad"], "is not a tag of .*; it has good"),
         (["a,b"], "no comma"),
         (["last"], "names the newest run"),
         (["x" * 41], "1 to 40 characters"),

@@ -98,7 +98,7 @@ def test_devices_by_number_list_and_all(monkeypatch: pytest.MonkeyPatch) -> None
         ("0,1", "cpu", "contradicts --device cpu"),
         ("2", "cuda:1", "contradicts --device cuda:1"),
         (" , ", None, "must be a number, a list such as 0,2,3, or all"),
-        ("some", None, "is no device"),
+        ("some", None, "is not a device"),
     ],
 )
 def test_devices_that_cannot_be_had(

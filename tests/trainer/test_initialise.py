@@ -60,7 +60,7 @@ def test_the_run_to_begin_with_is_named_by_its_directory(runs: Path, tmp_path: P
     elsewhere = earlier.rename(tmp_path / "moved")
     begin = planned(network="tiny", init_from=str(elsewhere))[0].network.pretrained
     assert begin is not None and begin.source == str(elsewhere / "checkpoints" / "best.pt")
-    with pytest.raises(UsageError, match="is no file and no run"):
+    with pytest.raises(UsageError, match="is neither a file nor a run"):
         planned(network="tiny", init_from=str(elsewhere / "checkpoints"))
 
 
@@ -144,8 +144,8 @@ def test_a_file_that_changes_or_goes_before_the_run_begins(runs: Path, tmp_path:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("nothing.pt", "init-from: 'nothing.pt' is no file and no run"),
-        ("../escape", "init-from: '../escape' is no file and no run"),
+        ("nothing.pt", "init-from: 'nothing.pt' is neither a file nor a run"),
+        ("../escape", "init-from: '../escape' is neither a file nor a run"),
         ("zzzz", "init-from: 'zzzz' is n"),
     ],
 )
@@ -390,7 +390,7 @@ def test_other_names_in_the_same_order_are_paired_and_said(runs: Path, tmp_path:
         state[f"{module.replace('.', '_')}_x.{leaf}"] = value
     torch.save(state, tmp_path / "other.pth")
     new, said = begins(runs, tmp_path / "other.pth")
-    assert new == set() and any("paired by order and shape, which is no proof" in line for line in said)
+    assert new == set() and any("paired by order and shape, which does not prove" in line for line in said)
     torch.save(dict(reversed(state.items())), tmp_path / "other.pth")
     with pytest.raises(UsageError, match="has no weights that fit resnet20"):
         begins(runs, tmp_path / "other.pth")
@@ -400,7 +400,7 @@ def test_a_run_of_an_earlier_version_whose_patches_leave_a_margin_still_loads(ru
     config = run_config.NetworkConfig("vit_nano", None, 1, 30, 10, 0)
     network: Any = weight_files.build(config)
     assert network.stem.grid == 7
-    with pytest.raises(UsageError, match=r"^image_size: 30 is no multiple of the patch 4; 28 or 32 works$"):
+    with pytest.raises(UsageError, match=r"^image_size: 30 is not a multiple of the patch 4; 28 or 32 works$"):
         planned(network="vit_nano", dataset="digits", image_size=30)
-    with pytest.raises(UsageError, match=r"^image_size: 30 is no multiple of the patch 4; 28 or 32 works$"):
+    with pytest.raises(UsageError, match=r"^image_size: 30 is not a multiple of the patch 4; 28 or 32 works$"):
         registry.build("vit_nano", image_size=30)

@@ -136,7 +136,7 @@ def test_the_speedrun_gives_way_to_flags_and_to_small_data(home: Path) -> None:
 
 
 def test_a_recipe_that_does_not_exist_or_contradicts_a_whole_one(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"recipe: 'sprint' is no recipe of that name; .*speedrun"):
+    with pytest.raises(UsageError, match=r"recipe: 'sprint' is not the name of a recipe; .*speedrun"):
         presets.layer("sprint")
     whole = tmp_path / "run.json"
     whole.write_text('{"network": {"name": "tiny"}, "data": {"name": "digits"}, "recipe": {}, "engine": {}, "seed": 0}')

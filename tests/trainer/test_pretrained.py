@@ -225,7 +225,7 @@ def test_the_view_of_the_weights() -> None:
         (
             "resnet18",
             "IMAGENET1K_V7",
-            r"weights: 'IMAGENET1K_V7' is no set of weights for resnet18; there are IMAGENET1K_V1$",
+            r"weights: 'IMAGENET1K_V7' is not a set of weights for resnet18; there are IMAGENET1K_V1$",
         ),
         ("vgg16", "IMAGENET1K_FEATURES", r"there are IMAGENET1K_V1$"),
     ],

@@ -50,7 +50,7 @@ def test_a_note_may_have_a_table_for_one_data_set() -> None:
     assert recipe_layers.resolve("mnist", [note]).recipe.epochs == 3
     assert recipe_layers.resolve("digits", [note]).recipe.epochs == 5
     assert recipe_layers.resolve("folder:/cats", [note]).recipe.lr == 0.5
-    with pytest.raises(UsageError, match=r"'minst' is no data set.*mnist"):
+    with pytest.raises(UsageError, match=r"'minst' is not a data set.*mnist"):
         recipe_layers.resolve("mnist", [RecipeLayer("note.md", {"minst": {"epochs": 3}})])
 
 
@@ -79,7 +79,7 @@ def test_digits_are_flipped_only_if_somebody_insists() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"learning_rate": 0.1}, "recipe: 'learning_rate' is no value of a recipe"),
+        ({"learning_rate": 0.1}, "recipe: 'learning_rate' is not a value of a recipe"),
         ({"optimiser": "sgd"}, "did you mean 'optimizer'"),
         ({"lr": 0}, "lr: 0 must be above 0"),
         ({"lr": -0.1}, "lr: -0.1 must be above 0"),
@@ -216,7 +216,7 @@ def test_a_configuration_written_by_hand(tmp_path: Path) -> None:
         ("[engine]\nthreads = 0", "engine: threads: 0 must be at least 1 and at most 4,096"),
         ("seed = ", "is not TOML"),
         ("{", "is not JSON"),
-        ("{}", "is no run.json"),
+        ("{}", "is not a run.json"),
         ('{"recipe": 3}', "recipe: 3 must be a table"),
     ],
 )

@@ -152,7 +152,7 @@ def test_a_request_for_nothing_asks_for_nothing() -> None:
 
 
 def test_a_key_that_is_no_setting_is_named() -> None:
-    with pytest.raises(UsageError, match="setting: 'epoch' is no setting of a training; did you mean 'epochs'"):
+    with pytest.raises(UsageError, match="setting: 'epoch' is not a setting of a training; did you mean 'epochs'"):
         TrainRequest.of("lenet5", epoch=3)
 
 

@@ -30,15 +30,15 @@ def record_bytes(*steps: int) -> bytes:
     return b"".join(json.dumps({"kind": "train", "step": step}).encode() + b"\n" for step in steps)
 
 
-def steps(batch: tail.Batch) -> list[int]:
-    return [record["step"] for record in batch.records]
+def steps(new: tail.NewRecords) -> list[int]:
+    return [record["step"] for record in new.records]
 
 
 def test_a_torn_last_line_waits_for_its_end(tmp_path):
     path = tmp_path / "metrics.jsonl"
     whole = record_bytes(1, 2)
     follower = MetricsTail(tmp_path)
-    assert follower.read() == tail.Batch([])
+    assert follower.read() == tail.NewRecords([])
     path.write_bytes(whole[:-5])
     assert steps(follower.read()) == [1]
     assert steps(follower.read()) == []
@@ -54,8 +54,8 @@ def test_a_file_that_is_replaced_after_its_first_byte_is_read_again(tmp_path):
     follower = MetricsTail(tmp_path)
     assert not follower.read().reset
     os.replace(tmp_path / "other", tmp_path / "metrics.jsonl")
-    batch = follower.read()
-    assert batch.reset and steps(batch) == [1]
+    new = follower.read()
+    assert new.reset and steps(new) == [1]
 
 
 def test_a_file_that_shrank_is_read_again(tmp_path):
@@ -64,8 +64,8 @@ def test_a_file_that_shrank_is_read_again(tmp_path):
     follower = MetricsTail(tmp_path)
     assert not follower.read().reset
     os.truncate(path, len(record_bytes(1)))
-    batch = follower.read()
-    assert batch.reset and steps(batch) == [1]
+    new = follower.read()
+    assert new.reset and steps(new) == [1]
 
 
 def test_a_file_that_was_cut_and_grew_past_the_place_is_read_again(tmp_path):
@@ -76,8 +76,8 @@ def test_a_file_that_was_cut_and_grew_past_the_place_is_read_again(tmp_path):
     os.truncate(path, 0)
     with open(path, "ab") as file:
         file.write(record_bytes(7, 8, 9, 10))
-    batch = follower.read()
-    assert batch.reset and steps(batch) == [7, 8, 9, 10]
+    new = follower.read()
+    assert new.reset and steps(new) == [7, 8, 9, 10]
 
 
 def test_a_replaced_file_of_the_same_size_is_read_again(tmp_path):
@@ -87,8 +87,8 @@ def test_a_replaced_file_of_the_same_size_is_read_again(tmp_path):
     follower.read()
     (tmp_path / "new").write_bytes(record_bytes(1, 2))
     os.replace(tmp_path / "new", path)
-    batch = follower.read()
-    assert batch.reset and steps(batch) == [1, 2]
+    new = follower.read()
+    assert new.reset and steps(new) == [1, 2]
 
 
 def test_a_file_that_goes_and_comes_back(tmp_path):
@@ -99,8 +99,8 @@ def test_a_file_that_goes_and_comes_back(tmp_path):
     path.unlink()
     assert follower.read().records == []
     path.write_bytes(record_bytes(5))
-    batch = follower.read()
-    assert batch.reset and steps(batch) == [5]
+    new = follower.read()
+    assert new.reset and steps(new) == [5]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])
@@ -109,10 +109,10 @@ def test_a_read_is_bounded_and_loses_nothing(tmp_path, limit, monkeypatch):
     (tmp_path / "metrics.jsonl").write_bytes(record_bytes(*range(50)))
     follower, found = MetricsTail(tmp_path), []
     while True:
-        batch = follower.read(max_records=limit, budget_s=0)
-        assert len(batch.records) <= limit
-        found += steps(batch)
-        if not batch.more:
+        new = follower.read(max_records=limit, budget_s=0)
+        assert len(new.records) <= limit
+        found += steps(new)
+        if not new.more:
             break
     assert found == list(range(50))
 
@@ -129,8 +129,8 @@ def test_a_line_without_end_is_not_kept_in_memory(tmp_path, monkeypatch):
 
 def test_a_tail_may_begin_near_the_end(tmp_path):
     (tmp_path / "metrics.jsonl").write_bytes(record_bytes(*range(1000)))
-    batch = MetricsTail(tmp_path, last_bytes=200).read()
-    assert steps(batch) == list(range(1000 - 200 // len(record_bytes(999)), 1000)), "all that are whole in 200 bytes"
+    new = MetricsTail(tmp_path, last_bytes=200).read()
+    assert steps(new) == list(range(1000 - 200 // len(record_bytes(999)), 1000)), "all that are whole in 200 bytes"
 
 
 GARBAGE = [
@@ -211,12 +211,12 @@ def test_a_log_is_shown_as_a_terminal_leaves_it(tmp_path):
     path = tmp_path / "train.log"
     path.write_bytes(b"first\n\r 10 %\r 50 %\r100 %\n\x1b[31mred\x1b[0m\tend\x07\r\n\r 3 %\r 4 %")
     follower = LogTail(tmp_path)
-    batch = follower.read()
-    assert batch.lines == ["first", "100 %", "red end"]
-    assert batch.unfinished == " 4 %"
+    new = follower.read()
+    assert new.lines == ["first", "100 %", "red end"]
+    assert new.unfinished == " 4 %"
     with open(path, "ab") as file:
         file.write(b"\r 5 %\nlast\n")
-    assert follower.read() == tail.LogBatch([" 5 %", "last"])
+    assert follower.read() == tail.NewLines([" 5 %", "last"])
 
 
 def test_a_long_log_begins_near_its_end_at_a_whole_line(tmp_path):
@@ -232,7 +232,7 @@ def test_a_log_that_was_cut_is_read_again(tmp_path):
     follower = LogTail(tmp_path)
     follower.read()
     (tmp_path / "train.log").write_bytes(b"new\n")
-    assert follower.read() == tail.LogBatch(["new"], reset=True)
+    assert follower.read() == tail.NewLines(["new"], reset=True)
 
 
 def test_of_lines_that_are_left_out_the_newest_training_record_is_kept(tmp_path):

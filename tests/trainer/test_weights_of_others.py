@@ -197,7 +197,7 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS"),
     "text": ("Quota exceeded für diese Datei. ".encode() * 9, "is text, not a file of weights"),
     "JSON": (b'{"error": "not found"}', "is text, not a file of weights"),
-    "bytes": (b"\x00\x01\x02\xff" * 40, "is no file of weights"),
+    "bytes": (b"\x00\x01\x02\xff" * 40, "is not a file of weights"),
     "cut off": (b"PK\x03\x04" + b"\0" * 60, "is damaged or cut off"),
 }
 

@@ -20,7 +20,7 @@ from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from cnn_explorer.tui.widgets.overview_pane import OverviewPane
 from support.patience import PATIENCE_S, eventually
-from support.tui import FakeRun, eval_record, make_app, train_record, until
+from support.tui import FakeRun, drawable, eval_record, make_app, train_record, until
 
 NAMES = [f"20261120-14302{number}-lenet5-digits-{'abcd'[number]}f3a" for number in range(4)]
 
@@ -174,7 +174,7 @@ def test_followers_are_shared_and_closed_when_nobody_watches(tmp_path: Path, mon
     assert followers.watch(run.path, whole=True) is listed
     read_all(listed)
     followers.leave(run.path, whole=True)
-    assert followers.watched == {run.path} and followers.drawable == {run.path}
+    assert followers.watched == {run.path} and drawable(followers) == {run.path}
     followers.leave(run.path, whole=False)
     assert followers.watched == frozenset() and followers.watch(run.path, whole=True) is listed
 
@@ -191,10 +191,10 @@ def test_a_list_keeps_the_histories_of_the_rows_in_sight_alone(tmp_path: Path) -
     thread.start()
     try:
         assert set(told.get(timeout=PATIENCE_S)) == set(NAMES[:2])
-        assert followers.drawable == {run.path for run in runs[:2]}
+        assert drawable(followers) == {run.path for run in runs[:2]}
         watch.want([run.path for run in runs[2:]])
         assert set(told.get(timeout=PATIENCE_S)) == set(NAMES[2:])
-        assert followers.drawable == {run.path for run in (runs[0], *runs[2:])}
+        assert drawable(followers) == {run.path for run in (runs[0], *runs[2:])}
         assert followers.watched == {run.path for run in runs}
         runs[1].write(eval_record(3, 0.9))
         watch.want([runs[1].path])
@@ -216,7 +216,7 @@ def test_histories_that_nobody_draws_are_let_go_the_oldest_first(tmp_path: Path,
     for run in runs[:3]:
         followers.leave(run.path, whole=True)
     # The last one is still drawn and does not count.
-    assert followers.drawable == {run.path for run in runs[1:]}
+    assert drawable(followers) == {run.path for run in runs[1:]}
     runs[0].write(train_record(999), eval_record(3, 0.9))
     listed.read(whole=False)
     assert listed.history is None and listed.preview()[0] == (0.6, 0.7, 0.9)

@@ -23,7 +23,7 @@ from cnn_explorer.tui.runs import actions, classes, notifications, run_page, run
 from cnn_explorer.tui.runs.run_previews import PreviewWatch, RunPreview
 from cnn_explorer.tui.runs.run_tail import RunNews, RunTail
 from support.patience import PATIENCE_S
-from support.tui import FakeRun, eval_record, train_record
+from support.tui import FakeRun, drawable, eval_record, train_record
 
 NAMES = [f"20261120-14302{number}-lenet5-digits-{'abcdefgh'[number]}f3a" for number in range(8)]
 
@@ -289,7 +289,7 @@ def test_who_goes_back_to_a_run_finds_it_read(tmp_path: Path) -> None:
     try:
         for run in (runs[0], runs[1], runs[0]):
             if run.path in seen:
-                assert run.path in followers.drawable and run.path not in followers.watched
+                assert run.path in drawable(followers) and run.path not in followers.watched
                 run.write(eval_record(2, 0.7) | {"per_class": [0.7]})
             seen.add(run.path)
             tail.follow(read_run(run.path))

@@ -31,7 +31,7 @@ def diverged(summary: CurveSummary) -> Finding | None:
     if summary.diverged_step is None:
         return None
     text = (
-        f"Diverged: at step {summary.diverged_step:,} loss or gradient was no finite number any more. "
+        f"Diverged: at step {summary.diverged_step:,} the loss or the gradient was no longer finite. "
         f"{smaller_rate(summary)}"
     )
     return Finding("Diverged", text, RATE)

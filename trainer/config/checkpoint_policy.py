@@ -56,5 +56,5 @@ def from_dict(values: Mapping[str, object], origin: str = "checkpoints") -> Chec
 def check(key: str, value: Any, origin: str = "") -> Any:
     """Return ``value`` when the field ``key`` takes it; else UsageError, naming the option without an ``origin``."""
     if key not in SETTINGS:
-        raise UsageError(origin, key, f"is no value of [checkpoints]; {nearest(key, KEYS)}")
+        raise UsageError(origin, key, f"is not a value of [checkpoints]; {nearest(key, KEYS)}")
     return SETTINGS[key].check(value, origin)

@@ -79,7 +79,7 @@ def _json(text: str, path: Path) -> dict:
     except (ValueError, RecursionError) as error:
         raise UsageError("config", str(path), f"is not JSON: {error}") from None
     if not isinstance(values, dict) or "recipe" not in values:
-        raise UsageError("config", str(path), "is no run.json: it has no recipe")
+        raise UsageError("config", str(path), "is not a run.json: it has no recipe")
     return values
 
 
@@ -117,7 +117,7 @@ def _by_hand(values: dict, origin: str, log: Log) -> TrainRequest:
         if key in recipe.FIELDS:
             raise UsageError(origin, key, "belongs into the table [recipe]")
         if key not in TOP:
-            raise UsageError(origin, key, f"is no key of a configuration; {nearest_or_all(key, TOP)}")
+            raise UsageError(origin, key, f"is not a key of a configuration; {nearest_or_all(key, TOP)}")
     chosen = _renamed(_table(values, "engine", origin), engine_config.SETTINGS, origin, log)
     kept = _renamed(_table(values, "checkpoints", origin), checkpoint_policy.SETTINGS, origin, log)
     for key in chosen:

@@ -91,7 +91,7 @@ def check(key: str, value: object, origin: str = "engine") -> Any:
     """Return ``value`` when the field ``key`` takes it; UsageError otherwise."""
     name = f"{origin}: {key}" if origin else key.replace("_", "-")
     if key not in KEYS:
-        raise UsageError(origin or "engine", key, f"is no value of an engine; {nearest(key, KEYS)}")
+        raise UsageError(origin or "engine", key, f"is not a value of an engine; {nearest(key, KEYS)}")
     if key in SETTINGS:
         return SETTINGS[key].check(value, origin)
     if key == "devices":

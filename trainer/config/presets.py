@@ -67,5 +67,5 @@ PRESETS = {
 def layer(name: str) -> RecipeLayer:
     """Return the recipe ``name`` as a layer of values; UsageError that names the nearest one."""
     if name not in PRESETS:
-        raise UsageError("recipe", name, f"is no recipe of that name; {nearest(name, PRESETS)}")
+        raise UsageError("recipe", name, f"is not the name of a recipe; {nearest(name, PRESETS)}")
     return RecipeLayer(f"recipe {name}", PRESETS[name].values, general=True)

@@ -293,7 +293,7 @@ def check(key: str, value: object, origin: str = "") -> object:
     """Return ``value`` in the type of the field ``key``; UsageError that names the field, the value and what would work."""
     if key not in SETTINGS:
         place = f"{origin}: recipe" if origin else "recipe"
-        raise UsageError(place, key, f"is no value of a recipe; {nearest_or_all(key, FIELDS)}")
+        raise UsageError(place, key, f"is not a value of a recipe; {nearest_or_all(key, FIELDS)}")
     return SETTINGS[key].check(value, origin)
 
 

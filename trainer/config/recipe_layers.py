@@ -133,7 +133,7 @@ def _own_values(layer: RecipeLayer, kind: str) -> dict[str, object]:
     tables = {key: value for key, value in layer.values.items() if isinstance(value, Mapping)}
     for key in tables:
         if key not in BY_DATASET:
-            hint = f"is no data set to have a recipe of its own; {nearest(key, BY_DATASET)}"
+            hint = f"is not a data set with a recipe of its own; {nearest(key, BY_DATASET)}"
             raise UsageError(f"{layer.origin}: recipe" if layer.origin else "recipe", key, hint)
     return renamed(plain) | renamed(tables.get(kind, {}))
 

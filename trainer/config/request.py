@@ -234,7 +234,7 @@ def all_settings() -> dict[str, tuple[str, Setting]]:
 def place_of(key: str) -> tuple[str, Setting]:
     """Return the part of a request that holds the setting ``key``, and its definition. UsageError where there is none."""
     if key not in all_settings():
-        raise UsageError("setting", key, f"is no setting of a training; {nearest(key, all_settings())}".rstrip("; "))
+        raise UsageError("setting", key, f"is not a setting of a training; {nearest(key, all_settings())}".rstrip("; "))
     return all_settings()[key]
 
 

@@ -95,7 +95,7 @@ def is_visible(name: str) -> bool:
 
 
 @dataclass
-class Layout:
+class FolderLayout:
     """The class folders of each part, or those of all images where there are no parts. ``folders`` are the parts' own."""
 
     folders: dict[str, str] = field(default_factory=dict)
@@ -104,13 +104,13 @@ class Layout:
     remarks: list[str] = field(default_factory=list)
 
 
-def find_layout(tree: Tree, *, all_classes: bool = False, as_before: bool = False) -> Layout:
+def find_layout(tree: Tree, *, all_classes: bool = False, as_before: bool = False) -> FolderLayout:
     """Return what the folders are. UsageError where they could be splits as well as classes.
 
     ``all_classes``: a person has said that they are classes. ``as_before``: as version 0.1.0 read them, which knew the
     splits by their exact names, looked into nothing and doubted nothing.
     """
-    found = Layout()
+    found = FolderLayout()
     top = "" if all_classes or as_before else _unwrapped(tree, "")
     if top:
         found.remarks.append(f"the images lie in {shown(top)}")

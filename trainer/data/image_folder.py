@@ -23,7 +23,7 @@ from .decoded_cache import Decoded, Log, Writer, read
 from .folder_scan import Item, Listing, list_folder, shown
 from .image_file import formats, read_image, read_with_levels, reason
 
-__all__ = ["PLAN_BYTES", "Batch", "listing_key", "load", "read_image"]
+__all__ = ["PLAN_BYTES", "DecodedImages", "listing_key", "load", "read_image"]
 
 LAYOUT_VERSION = 1
 """Part of the key of the decoded copies: to be raised when images come out differently than before."""
@@ -45,7 +45,7 @@ PLAN_BYTES = 512 << 20
 Progress = Callable[[int, int], None]
 
 
-class Batch(NamedTuple):
+class DecodedImages(NamedTuple):
     """Images uint8 (N, C, S, S), labels int64 (N,), the files that could not be read, each with the reason, and the
     16-bit files of which little is left.
     """
@@ -160,12 +160,14 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, min(usable, 16)), thread_name_prefix="decode")
 
 
-def _batches(pool: ThreadPoolExecutor, root: Path, items: Sequence[Item], size: int, channels: int) -> Iterator[Batch]:
+def _batches(
+    pool: ThreadPoolExecutor, root: Path, items: Sequence[Item], size: int, channels: int
+) -> Iterator[DecodedImages]:
     """Yield the decoded batches in the order of ``items``, a few ahead of the reader and no more, so that memory stays
     small.
     """
     length = max(1, min(BATCH, BATCH_BYTES // (channels * size * size)))
-    waiting: deque[Future[Batch]] = deque()
+    waiting: deque[Future[DecodedImages]] = deque()
     for start in range(0, len(items), length):
         waiting.append(pool.submit(_read_batch, root, items[start : start + length], size, channels))
         if len(waiting) > AHEAD:
@@ -174,7 +176,7 @@ def _batches(pool: ThreadPoolExecutor, root: Path, items: Sequence[Item], size: 
         yield waiting.popleft().result()
 
 
-def _read_batch(root: Path, items: Sequence[Item], size: int, channels: int) -> Batch:
+def _read_batch(root: Path, items: Sequence[Item], size: int, channels: int) -> DecodedImages:
     images = np.empty((len(items), channels, size, size), np.uint8)
     labels: list[int] = []
     failed: list[str] = []
@@ -189,7 +191,7 @@ def _read_batch(root: Path, items: Sequence[Item], size: int, channels: int) -> 
             labels.append(item.label)
             if levels is not None and levels < FEWEST_LEVELS:
                 narrow.append(shown(item.path))
-    return Batch(images[: len(labels)], np.array(labels, np.int64), failed, narrow)
+    return DecodedImages(images[: len(labels)], np.array(labels, np.int64), failed, narrow)
 
 
 def _check(listing: Listing, labels: dict[str, np.ndarray], skipped: Sequence[str]) -> None:

@@ -129,7 +129,7 @@ def choose_device(wanted: str) -> torch.device:
     if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
         hint = nearest(kind, ("auto", "cpu", "cuda", "mps"))
         meant = f"{hint} " if hint.startswith("did") else ""
-        raise UsageError("device", wanted, f"is no device; {meant}there are auto, cpu, cuda, cuda:NUMBER and mps")
+        raise UsageError("device", wanted, f"is not a device; {meant}there are auto, cpu, cuda, cuda:NUMBER and mps")
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         index = int(number or 0)

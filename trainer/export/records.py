@@ -73,9 +73,9 @@ def records(path: Path) -> Iterator[dict]:
     """Yield every record of a run, in order; damaged lines are left out."""
     tail = MetricsTail(path)
     while True:
-        batch = tail.read(budget_s=math.inf)
-        yield from batch.records
-        if not batch.more:
+        new = tail.read(budget_s=math.inf)
+        yield from new.records
+        if not new.more:
             return
 
 

@@ -220,7 +220,7 @@ class Run:
 
         transform = input_transform_of(self._checkpoint("best"))
         if not isinstance(images, torch.Tensor):
-            raise UsageError("images", type(images).__name__, "is no tensor; torch.as_tensor makes one")
+            raise UsageError("images", type(images).__name__, "is not a tensor; torch.as_tensor makes one")
         if images.ndim != 4 or images.shape[1] not in (1, transform.channels):
             takes = "1 channel" if transform.channels == 1 else f"{transform.channels} channels, or 1"
             raise UsageError("images", tuple(images.shape), f"must be of shape (B, C, H, W) with {takes}")

@@ -225,10 +225,10 @@ class Trainer:
     def _divergence(self, means: WindowMeans, norm: float, first: int) -> Diverged | None:
         """Return what is wrong with the figures since step ``first``; None where they are finite."""
         if means.bad is not None:
-            return Diverged(first + means.bad, "the loss is no finite number")
+            return Diverged(first + means.bad, "the loss is not finite")
         # With fp16 an infinite gradient is normal: the scaler skips the step and scales less from then on.
         if not math.isfinite(norm) and self.session.updater.scaler is None:
-            return Diverged(self.step, "the gradient is no finite number")
+            return Diverged(self.step, "the gradient is not finite")
         return None
 
     def _end_epoch(self) -> None:

@@ -60,7 +60,7 @@ def remove_tags(path: Path, tags: Iterable[str]) -> Notes:
     for tag in gone:
         if tag not in shown:
             has = f"it has {', '.join(shown)}" if shown else "it has none"
-            raise UsageError("tag", tag, clean(f"is no tag of {path.name}; {has}"))
+            raise UsageError("tag", tag, clean(f"is not a tag of {path.name}; {has}"))
     changed = Notes(tuple(tag for tag in kept.tags if clean(tag) not in gone), kept.remark)
     write_notes(path, changed)
     return changed

@@ -108,7 +108,7 @@ def remove(runs: Path, run_id: str) -> None:
 def _checked(runs: Path, run_id: str) -> Path:
     path = runs / check_id(run_id)
     if not is_run(path):
-        raise UsageError("run", run_id, f"is no run directory in {runs}")
+        raise UsageError("run", run_id, f"is not a run directory in {runs}")
     run = read_run(path)
     if run.live:
         raise UsageError("run", run_id, f"cannot be removed: it is {run.state}; stop it first")
@@ -121,7 +121,7 @@ def _made_bin(runs: Path) -> Path:
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
     if not _is_folder(folder):
-        raise OSError(0, "it is a link, which is not followed" if folder.is_symlink() else "it is no folder")
+        raise OSError(0, "it is a link, which is not followed" if folder.is_symlink() else "it is not a folder")
     return folder
 
 

@@ -49,7 +49,7 @@ def check_id(text: str) -> str:
     """Return ``text`` itself when it can be a run's name, otherwise raise UsageError."""
     if not is_id(text):
         raise UsageError(
-            "run", text[:LONGEST], "is no run id: letters, digits, '.', '_' and '-', the first a letter or digit"
+            "run", text[:LONGEST], "is not a run id: letters, digits, '.', '_' and '-', the first a letter or digit"
         )
     return text
 
@@ -143,7 +143,7 @@ def resolve(runs: Path, text: str) -> Path:
     if fitting or tagged:
         return runs / (fitting or tagged)[0]
     check_id(text)
-    raise UsageError("run", text, f"is no run and no tag in {runs}; {_nearest(runs, text, names)}")
+    raise UsageError("run", text, f"is neither a run nor a tag in {runs}; {_nearest(runs, text, names)}")
 
 
 def with_the_part(text: str, names: list[str]) -> list[str]:

@@ -62,7 +62,7 @@ class RunLock:
             os.set_inheritable(descriptor, False)
             belongs = path is None or _is_current(descriptor, path)
         except (OSError, OverflowError, ValueError):
-            raise UsageError("--lock-fd", descriptor, "is no open file descriptor") from None
+            raise UsageError("--lock-fd", descriptor, "is not an open file descriptor") from None
         if not belongs:
             raise UsageError("--lock-fd", descriptor, f"is not the lock of the run in {path}")
         taken = _try_exclusive(descriptor)

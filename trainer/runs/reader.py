@@ -21,11 +21,11 @@ from .lock import is_locked
 from .run import RunSnapshot, number, summary
 from .states import ENDED
 from .tail import (
-    Batch,
-    LogBatch,
     LogTail,
     MetricsTail,
     NewestMetrics,
+    NewLines,
+    NewRecords,
     last_log_lines,
     newest_metrics,
     newest_records,
@@ -33,10 +33,10 @@ from .tail import (
 )
 
 __all__ = [
-    "Batch",
-    "LogBatch",
     "LogTail",
     "MetricsTail",
+    "NewLines",
+    "NewRecords",
     "NewestMetrics",
     "RunCache",
     "RunSnapshot",

@@ -26,7 +26,7 @@ TRAIN = b'"train"'
 
 
 @dataclass(frozen=True)
-class Batch:
+class NewRecords:
     """``records`` that are new since the last read, oldest first.
 
     ``reset``: the file was replaced or cut, so forget what was read before and begin with these. ``more``: the bounds ended
@@ -39,7 +39,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class LogBatch:
+class NewLines:
     """Finished ``lines`` that are new, and the ``unfinished`` last one as it stands, such as a progress bar."""
 
     lines: list[str]
@@ -123,7 +123,7 @@ class MetricsTail:
         found = parse_records([self._newest_train] if self._newest_train else [])
         return found[0] if found and found[0].get("kind") == "train" else {}
 
-    def read(self, max_records: int = 20_000, budget_s: float = 0.05) -> Batch:
+    def read(self, max_records: int = 20_000, budget_s: float = 0.05) -> NewRecords:
         """Return the next records, at most ``max_records`` of them and for about ``budget_s`` seconds (at least one
         chunk).
 
@@ -133,7 +133,7 @@ class MetricsTail:
         deadline = time.monotonic() + budget_s
         opened = self._file.open()
         if opened is None:
-            return Batch([])
+            return NewRecords([])
         descriptor, reset = opened
         if reset:
             self._waiting, self._newest_train, self.skipped = [], b"", 0
@@ -144,7 +144,7 @@ class MetricsTail:
             while len(records) < max_records:
                 lines = self._waiting or self._file.lines(descriptor)
                 if lines is None:
-                    return Batch(records, reset)
+                    return NewRecords(records, reset)
                 if self.containing and not self._waiting:
                     self._newest_train = next((line for line in reversed(lines) if TRAIN in line), self._newest_train)
                     lines = _wanted(lines, self.containing)
@@ -156,10 +156,10 @@ class MetricsTail:
                 if time.monotonic() >= deadline:
                     break
         except OSError:
-            return Batch(records, reset)
+            return NewRecords(records, reset)
         finally:
             os.close(descriptor)
-        return Batch(records, reset, more=True)
+        return NewRecords(records, reset, more=True)
 
 
 class LogTail:
@@ -169,11 +169,11 @@ class LogTail:
         self._file = _FileFollower(path / "train.log")
         self._last_bytes = last_bytes
 
-    def read(self, max_chunks: int = 32) -> LogBatch:
+    def read(self, max_chunks: int = 32) -> NewLines:
         """Return the next lines as a terminal would show them: after carriage returns, without escape sequences."""
         opened = self._file.open()
         if opened is None:
-            return LogBatch([])
+            return NewLines([])
         descriptor, reset = opened
         lines: list[bytes] = []
         try:
@@ -188,13 +188,13 @@ class LogTail:
             pass
         finally:
             os.close(descriptor)
-        return LogBatch([_shown(line) for line in lines], _shown(self._file.partial), reset)
+        return NewLines([_shown(line) for line in lines], _shown(self._file.partial), reset)
 
 
 def last_log_lines(path: Path, count: int) -> list[str]:
     """Return the last ``count`` lines of train.log, cleaned; an unfinished one counts."""
-    batch = LogTail(path).read()
-    lines = batch.lines + ([batch.unfinished] if batch.unfinished else [])
+    new = LogTail(path).read()
+    lines = new.lines + ([new.unfinished] if new.unfinished else [])
     return lines[-count:] if count > 0 else []
 
 

@@ -180,7 +180,7 @@ def read(path: Path, device: torch.device | str = "cpu") -> dict:
             raise
         raise CheckpointError(f"{path.name} is damaged: {why_unreadable(error)}") from None
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
-        raise CheckpointError(f"{path.name} is no checkpoint of this program, or one of a newer version")
+        raise CheckpointError(f"{path.name} is not a checkpoint of this program, or comes from a newer version")
     return state
 
 
@@ -190,7 +190,7 @@ def why_unreadable(error: Exception) -> str:
         return first_line(error)
     found = _FORBIDDEN.search(str(error))
     if found is None:
-        return "it is no file of weights"
+        return "it is not a file of weights"
     return f"it holds {found[1]}, and code is not loaded: torch.save(network.state_dict(), …) makes a file of weights alone"
 
 

@@ -29,9 +29,7 @@ class Foreign:
     def words(self) -> str:
         """What the names are, behind "the names are"."""
         if self.by == "order":
-            return (
-                "another program's; the layers are paired by order and shape, which is no proof that they are the same"
-            )
+            return "another program's; the layers are paired by order and shape, which does not prove that they are the same"
         return f"those of {self.by}, with which the layers are paired"
 
     def value(self, tensors: Mapping[str, Tensor], name: str) -> Tensor:

@@ -94,7 +94,7 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
 def _run_of(flag: str, value: str, path: Path, runs: Path) -> Path:
     """Return the directory of the run that a person names. UsageError."""
     if path.suffix in (".pt", ".pth", weight_files.SAFETENSORS) or "/" in value:
-        raise UsageError(flag, value, "is no file and no run")
+        raise UsageError(flag, value, "is neither a file nor a run")
     try:
         return ids.resolve(runs, value)
     except UsageError as error:

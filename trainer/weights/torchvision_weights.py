@@ -68,7 +68,7 @@ def find(variant: registry.Variant, name: str = "") -> Published:
     usable = {entry.name: entry for entry in known if entry.meta.get("categories")}
     wanted = name.rpartition(".")[2] or known["DEFAULT"].name
     if wanted not in usable:
-        hint = f"is no set of weights for {variant.name}; there are {', '.join(usable)}"
+        hint = f"is not a set of weights for {variant.name}; there are {', '.join(usable)}"
         raise UsageError("weights", name, hint)
     entry = usable[wanted]
     view = entry.transforms()

@@ -110,36 +110,36 @@ class Follower:
         stamp = self._file_stamp()
         if self.stage == OUTLINED and stamp == self._stamp:
             return False
-        batch = scan.read(budget_s=READ_S)
-        if batch.reset:
+        new = scan.read(budget_s=READ_S)
+        if new.reset:
             self._evaluations = Evaluations()
-        for record in batch.records:
+        for record in new.records:
             self._evaluations.add(record)
         self._last = scan.newest_train or self._last
-        if not batch.more:
+        if not new.more:
             self.stage, self._stamp = OUTLINED, stamp
             self.version += 1
-        return batch.more or self.history is not None
+        return new.more or self.history is not None
 
     def _read_records(self, tail: MetricsTail, history: History) -> bool:
         from .history import History
 
-        batch = tail.read(budget_s=READ_S)
-        if batch.reset:
+        new = tail.read(budget_s=READ_S)
+        if new.reset:
             history = self.history = History()
             self._scan = None
-        history.add(batch.records)
-        self.progress = min(tail.position / max(self._size(), 1), 1.0) if batch.more else 1.0
-        if not batch.more:
+        history.add(new.records)
+        self.progress = min(tail.position / max(self._size(), 1), 1.0) if new.more else 1.0
+        if not new.more:
             history.without_sketch()
             self._scan = None
-        if batch.records or batch.reset or (not batch.more and self.stage != ALL_READ):
+        if new.records or new.reset or (not new.more and self.stage != ALL_READ):
             self.version += 1
-        if not batch.more:
+        if not new.more:
             self.stage = ALL_READ
-        elif batch.reset:
+        elif new.reset:
             self.stage = UNREAD
-        return batch.more
+        return new.more
 
     def preview(self) -> tuple[tuple[float, ...], float | None]:
         """Return the accuracies of the validation, before the first one some of the training; and the newest images per
@@ -238,9 +238,3 @@ class Followers:
         """The runs that somebody watches."""
         with self._guard:
             return frozenset(path for path, _ in self._watchers)
-
-    @property
-    def drawable(self) -> frozenset[Path]:
-        """The runs whose history is in memory."""
-        with self._guard:
-            return frozenset(path for path, follower in self._known.items() if follower.history is not None)

@@ -58,7 +58,7 @@ class RunNewsRead(Message):
 
 @dataclass
 class HelperChanged(Message):
-    """Update what is shown: the helper process started, got ready or ended."""
+    """The helper process started, got ready or ended."""
 
     state: HelperState
 

@@ -59,30 +59,10 @@ WORKSPACES = {
 }
 """The places that are on the screen together, by the ``PLACE`` of a full screen; the form and the dialogs are their own."""
 
-SAME_IDEA = {
-    "j": "down",
-    "k": "up",
-    "g": "to the beginning",
-    "G": "to the end",
-    "z": "all the room for one thing",
-}
-"""Letters that do one thing in several ways, as it fits the place: ``j`` moves a cursor in a list and scrolls a text."""
-
 
 def ordered(places: Iterable[str]) -> list[str]:
     """Return places as they are listed: the screen's own first, in the order of PLACES the general ones last."""
     return sorted(places, key=lambda place: GENERAL.index(place) if place in GENERAL else -1)
-
-
-def meanings(workspace: str) -> dict[str, set[str]]:
-    """Return what each letter does in a workspace: the actions, or the one idea that they share."""
-    found: dict[str, set[str]] = {}
-    for command in COMMANDS:
-        if command.where in WORKSPACES[workspace]:
-            for key in command.keys.split(","):
-                if len(key) == 1 and key.isalpha():
-                    found.setdefault(key, set()).add(SAME_IDEA.get(key) or command.action)
-    return found
 
 
 def table() -> str:

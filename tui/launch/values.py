@@ -71,7 +71,7 @@ def wrong(key: str, text: str) -> str:
     if key == "device":
         kind, _, number = text.partition(":")
         right = kind in ("cpu", "cuda", "mps") and (not number or number.isdecimal())
-        return "" if right else f"{text!r} is no device; there are auto, cpu, cuda, cuda:NUMBER and mps"
+        return "" if right else f"{text!r} is not a device; there are auto, cpu, cuda, cuda:NUMBER and mps"
     try:
         value = definition(key).check(definition(key).parse(text))
         if key == "validation":

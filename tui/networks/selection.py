@@ -80,7 +80,7 @@ def _number(field: str, text: str, largest: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise UsageError(field, text, "is no whole number") from None
+        raise UsageError(field, text, "is not a whole number") from None
     if not 1 <= value <= largest:
         raise UsageError(field, value, f"must be between 1 and {largest}")
     return value

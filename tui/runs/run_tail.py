@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...trainer.analysis.curve_findings import Finding, diagnose_curve
 from ...trainer.runs.run import RunSnapshot
-from ...trainer.runs.tail import LogBatch, LogTail
+from ...trainer.runs.tail import LogTail, NewLines
 from ..background_loop import BREATH_S, BackgroundLoop
 from ..charts.followers import ALL_READ, OUTLINED, UNREAD, Follower, Followers
 
@@ -83,13 +83,13 @@ class RunTail:
             return self._every_s
         follower = followed.follower
         followed.more = follower.read(whole=True, recent_s=0.0 if followed.more else self._every_s / 2)
-        batch = followed.log.read() if self._with_log else LogBatch([])
+        new = followed.log.read() if self._with_log else NewLines([])
         stage, version = follower.stage, follower.version
         # While a long history is read its sketch speaks: what a curve says by its first half could be wrong.
         changed = stage > followed.known[0] or (stage == ALL_READ and version != followed.known[1])
-        restarted = followed.told is None or batch.reset
-        if restarted or batch.lines or changed or _differs(followed.told, run, batch, stage):
-            self._on_news(self._news(run, follower, batch, restarted))
+        restarted = followed.told is None or new.reset
+        if restarted or new.lines or changed or _differs(followed.told, run, new, stage):
+            self._on_news(self._news(run, follower, new, restarted))
         followed.told, followed.known = run, (stage, version)
         return BREATH_S if followed.more else self._every_s
 
@@ -102,15 +102,15 @@ class RunTail:
             self._followed = _Followed(self._followers.watch(path, whole=True), LogTail(path, LOG_BYTES))
         return self._followed
 
-    def _news(self, run: RunSnapshot, follower: Follower, batch: LogBatch, restarted: bool) -> RunNews:
+    def _news(self, run: RunSnapshot, follower: Follower, new: NewLines, restarted: bool) -> RunNews:
         with follower.guard:
             evaluations, history, stage = follower.evaluations, follower.history, follower.stage
             summary = history.curve_summary(run, evaluations) if history is not None and stage >= OUTLINED else None
             per_class, test = tuple(evaluations.per_class), evaluations.test
         findings = diagnose_curve(summary) if summary is not None else ()
-        return RunNews(run.path, findings, per_class, test, tuple(batch.lines), batch.unfinished, restarted)
+        return RunNews(run.path, findings, per_class, test, tuple(new.lines), new.unfinished, restarted)
 
 
-def _differs(told: RunSnapshot | None, run: RunSnapshot, batch: LogBatch, stage: int) -> bool:
+def _differs(told: RunSnapshot | None, run: RunSnapshot, new: NewLines, stage: int) -> bool:
     """Return whether there is something to say although nothing was written: a bar that moved, or a run that ended."""
-    return stage >= OUTLINED and (bool(batch.unfinished) or (told is not None and told.state != run.state))
+    return stage >= OUTLINED and (bool(new.unfinished) or (told is not None and told.state != run.state))

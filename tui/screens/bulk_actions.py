@@ -10,7 +10,7 @@ from ..runs import actions
 from ..runs.actions import Outcome
 from .base import BaseScreen
 from .confirm import ConfirmScreen
-from .marked_runs import MarkedRunsScreen, Wanted
+from .marked_runs import BulkChoice, MarkedRunsScreen
 
 NAMED = 6
 
@@ -48,7 +48,7 @@ class BulkActions(BaseScreen):
         if runs:
             self.app.push_screen(MarkedRunsScreen(runs), lambda wanted: self._do_with(runs, wanted))
 
-    def _do_with(self, runs: Sequence[RunSnapshot], wanted: Wanted | None) -> None:
+    def _do_with(self, runs: Sequence[RunSnapshot], wanted: BulkChoice | None) -> None:
         if wanted is None:
             return
         if wanted.what == "stop":

@@ -15,14 +15,14 @@ from .dialog import Dialog
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BulkChoice:
     """``what`` is one of "tag", "untag", "stop"; ``tags`` are the words that were typed for the first two."""
 
     what: str
     tags: tuple[str, ...] = ()
 
 
-class MarkedRunsScreen(Dialog[Wanted]):
+class MarkedRunsScreen(Dialog[BulkChoice]):
     """Ends with what is wanted. Stopping is asked about once more by whoever opened this."""
 
     def __init__(self, runs: Sequence[RunSnapshot]) -> None:
@@ -65,6 +65,6 @@ class MarkedRunsScreen(Dialog[Wanted]):
         words = (word.strip() for word in self.query_one(Input).value.split(","))
         tags = tuple(dict.fromkeys(word for word in words if word))
         if what == "stop" or tags:
-            self.dismiss(Wanted(what, tags))
+            self.dismiss(BulkChoice(what, tags))
         else:
             self.query_one(Input).focus()

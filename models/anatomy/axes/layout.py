@@ -21,7 +21,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class AxisLayout:
     """What a tensor's axes mean. ``axes`` has a word for each: batch, channels, rows, columns, frames, tokens, windows
     (joined with the batch), keys (places that attention compares with), values (channels and places in one, or all places
     of one channel), one (a single place), "?".
@@ -47,7 +47,7 @@ class Layout:
 
 
 @lru_cache(maxsize=4096)
-def summary(axes: Axes) -> Layout:
+def summary(axes: Axes) -> AxisLayout:
     """Return what axes mean, in words and numbers."""
     words: list[str] = []
     counts = dict.fromkeys("hwtc", 1)
@@ -72,7 +72,7 @@ def summary(axes: Axes) -> Layout:
         words[-1] = "values"  # nothing else is there to be the channels
     is_map = bool({"h", "w"} & seen) and "?" not in seen
     bare = any(factor[0] == "n" and not factor[3] for axis in axes for factor in axis)
-    return Layout(
+    return AxisLayout(
         tuple(words),
         counts["h"] if is_map and not bare and "h" in seen else None,
         counts["w"] if is_map and not bare and "w" in seen else None,

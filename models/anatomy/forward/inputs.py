@@ -35,7 +35,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
     shape = _numbers(text)
     if len(shape) not in (3, 4):
         raise UsageError(
-            "--input", text, "is no shape; write channels, height, width: 3x224x224, or for a clip 3x16x112x112"
+            "--input", text, "is not a shape; write channels, height, width: 3x224x224, or for a clip 3x16x112x112"
         )
     return shape
 
@@ -52,7 +52,7 @@ def parse_inputs(texts: Sequence[str]) -> tuple[InputSpec, ...]:
         numbers, colon, dtype = text.partition(":")
         shape = _numbers(numbers)
         if not 1 <= len(shape) <= 4:
-            raise UsageError("--input", text, "is no shape of one to four axes: 3x32x32, 10, 16:int64")
+            raise UsageError("--input", text, "is not a shape of one to four axes: 3x32x32, 10, 16:int64")
         if colon and dtype not in DTYPES:
             raise UsageError("--input", text, f"has an unknown number format; {nearest(dtype, DTYPES)}")
         found.append(InputSpec(shape, dtype))

@@ -30,7 +30,6 @@ __all__ = [
     "NetworkSpec",
     "Traced",
     "anatomy_of",
-    "anatomy_of_module",
     "network_spec",
     "parse_inputs",
     "parse_shape",
@@ -203,11 +202,6 @@ def traced_module(network: nn.Module, inputs: tuple[InputSpec, ...], batch: int 
     UsageError where it cannot be copied.
     """
     return traced.trace(traced.spec_of_module(network, inputs), batch)
-
-
-def anatomy_of_module(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
-    """Return the layer tree of a network that exists, for one input of ``shape``; see `traced_module`."""
-    return traced_module(network, (InputSpec(shape),), batch).tree
 
 
 def _detector(what: NetworkSpec, batch: int) -> Traced:

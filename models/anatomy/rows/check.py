@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..axes.layout import Layout
+from ..axes.layout import AxisLayout
 from .layer import Layer
 
 GROWS = frozenset(
@@ -96,7 +96,7 @@ def _sides(row: Layer) -> Iterator[Problem]:
         yield Problem("grows", f"{row.name or 'network'} {row.type}", f"{name} {old} → {new}")
 
 
-def _reads_values_as_places(before: Layout, after: Layout) -> bool:
+def _reads_values_as_places(before: AxisLayout, after: AxisLayout) -> bool:
     """Return whether a row takes for places what stood side by side as values, such as the pixels of a patch."""
     pairs = zip(before.axes, after.axes, strict=False)
     return len(before.axes) == len(after.axes) and any(
@@ -104,19 +104,19 @@ def _reads_values_as_places(before: Layout, after: Layout) -> bool:
     )
 
 
-def _grown(before: Layout, after: Layout) -> list[tuple[str, int, int]]:
+def _grown(before: AxisLayout, after: AxisLayout) -> list[tuple[str, int, int]]:
     sides = (("rows", before.rows, after.rows), ("columns", before.columns, after.columns))
     return [(name, old, new) for name, old, new in sides if old and new and new > old]
 
 
-def _moves_apart(before: Layout | None, after: Layout | None) -> bool:
+def _moves_apart(before: AxisLayout | None, after: AxisLayout | None) -> bool:
     """Return whether channels became places, as in a pixel shuffle: the map grew, and no value came in."""
     if before is None or after is None:
         return False
     return bool(_grown(before, after)) and _values(before) == _values(after)
 
 
-def _values(layout: Layout) -> int:
+def _values(layout: AxisLayout) -> int:
     """Return how many values a map has, without those beside its grid."""
     return (layout.rows or 1) * (layout.columns or 1) * (layout.frames or 1) * (layout.channels or 1)
 

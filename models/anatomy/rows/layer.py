@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..axes.layout import Layout
+from ..axes.layout import AxisLayout
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Layer:
     reads: tuple[int | None, ...] = ()
     outputs: tuple[tuple[int, ...], ...] = ()
     returned: bool = False
-    layout: Layout | None = None
-    layout_in: Layout | None = None
+    layout: AxisLayout | None = None
+    layout_in: AxisLayout | None = None
     runs: str = ""
     in_turn: bool = False
     origin: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from ..axes.layout import Layout
+from ..axes.layout import AxisLayout
 from .layer import Layer
 
 SCHEMA = 1
@@ -22,7 +22,7 @@ def as_dict(layer: Layer) -> dict[str, Any]:
 def from_dict(data: dict[str, Any]) -> Layer:
     """Return the inverse of ``as_dict`` after a way through JSON."""
     layouts = {
-        key: Layout(**{**data[key], "axes": tuple(data[key]["axes"])})
+        key: AxisLayout(**{**data[key], "axes": tuple(data[key]["axes"])})
         for key in ("layout", "layout_in")
         if data.get(key) is not None
     }

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..axes.factors import Axes
-from ..axes.layout import Layout, shuffles, summary
+from ..axes.layout import AxisLayout, shuffles, summary
 from .layer import Layer
 from .trace import COMPUTED_WEIGHTS, Node
 from .weight_ledger import RowWeights, WeightLedger
@@ -96,7 +96,7 @@ def _origin(node: Node) -> str:
     return origin_of(around.module) if around.module is not None else ""
 
 
-def _meaning(axes: Axes | None) -> Layout | None:
+def _meaning(axes: Axes | None) -> AxisLayout | None:
     return None if axes is None else summary(axes)
 
 

@@ -96,12 +96,12 @@ def read(path: Path) -> Contents:
     if _is_text(start):
         raise _fault(path, "is text, not a file of weights; was the download refused?")
     if path.suffix.lower() == ".safetensors":
-        raise _fault(path, "is no file of safetensors: it does not begin with a header")
+        raise _fault(path, "is not a safetensors file: it does not begin with a header")
     if path.suffix.lower() == ".onnx" or b"pytorch" in start or b"onnx" in start:
         raise _fault(path, "is an ONNX file, a graph with its weights; files of weights by name are read")
     if start.startswith(b"\x80"):
         return _old_pickle(path, size)
-    raise _fault(path, "is no file of weights: neither what torch.save writes nor safetensors")
+    raise _fault(path, "is not a file of weights: neither what torch.save writes nor safetensors")
 
 
 def _is_text(start: bytes) -> bool:
@@ -125,7 +125,7 @@ def _size_of(path: Path) -> int:
     if stat.S_ISDIR(found.st_mode):
         raise _fault(path, "is a folder; name a file of weights in it")
     if not stat.S_ISREG(found.st_mode):
-        raise _fault(path, "is no ordinary file")
+        raise _fault(path, "is not an ordinary file")
     if found.st_size == 0:
         raise _fault(path, "is empty")
     return found.st_size

@@ -45,8 +45,8 @@ NARROWEST = 14
 
 REASONS = {
     "tokens": "linear layers once instead of for each token",
-    "attention": "no attention, which is no layer",
-    "products": "no products of two activations, which are no layer",
+    "attention": "no attention, which is not a layer",
+    "products": "no products of two activations, which are not layers",
     "fixed": "no filters that do not learn",
     "direct": "no weights that are used without a call of their layer",
     "places": "convolutions in classes without Conv in their name at one place only",
@@ -60,7 +60,7 @@ UNEXPLAINED = "unexplained"
 
 
 @dataclass(frozen=True)
-class Difference:
+class CountDifference:
     """One reason why torchinfo's total is another one. ``macs``: ours minus torchinfo's, below zero where it counts more."""
 
     kind: str
@@ -80,7 +80,7 @@ class TorchinfoSummary:
     parameters: int
     repeated: int
     macs: int
-    differences: tuple[Difference, ...]
+    differences: tuple[CountDifference, ...]
 
     @property
     def deepest(self) -> int:
@@ -228,7 +228,7 @@ class _Products(TorchDispatchMode):
 # The differences
 
 
-def _differences(statistics: torchinfo.ModelStatistics, products: _Products) -> tuple[Difference, ...]:
+def _differences(statistics: torchinfo.ModelStatistics, products: _Products) -> tuple[CountDifference, ...]:
     """Return the reasons of the difference of both totals, the largest first."""
     theirs, sums = _counted_by_torchinfo(statistics.summary_list)
     ours: dict[tuple[int, int], list[_Product]] = defaultdict(list)
@@ -252,7 +252,7 @@ def _differences(statistics: torchinfo.ModelStatistics, products: _Products) -> 
             kind = _idle_kind(modules[module], weight, module in with_products)
         sums[kind] += extra
     ordered = sorted(sums.items(), key=lambda item: -abs(item[1]))
-    return tuple(Difference(kind, macs) for kind, macs in ordered if macs)
+    return tuple(CountDifference(kind, macs) for kind, macs in ordered if macs)
 
 
 def _counted_by_torchinfo(layers: Iterable[LayerInfo]) -> tuple[dict[tuple[int, int], int], Counter[str]]:

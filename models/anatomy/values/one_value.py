@@ -85,7 +85,7 @@ def output_value(network: nn.Module, row: int | str, image: Tensor, position: Po
     finally:
         network.train(was_training)
     if caught is None:
-        raise ValueError(f"layer: {row!r} is no row that runs")
+        raise ValueError(f"layer: {row!r} is not a row that runs")
     return value_of(caught, position, row)
 
 

@@ -31,7 +31,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Step:
+class TimeStep:
     """One step of one layer: what it reads, and the state that it begins with."""
 
     x: Tensor
@@ -54,7 +54,7 @@ def _family(module: nn.Module) -> str:
     return "RNN"
 
 
-def _gates(module: nn.Module, step: Step, weights: Weights) -> tuple[Tensor, ...]:
+def _gates(module: nn.Module, step: TimeStep, weights: Weights) -> tuple[Tensor, ...]:
     """Return the gates of all units at a step, in the order of GATES."""
     read, kept = weights.sums(step.x, step.hidden)
     family = _family(module)
@@ -68,7 +68,7 @@ def _gates(module: nn.Module, step: Step, weights: Weights) -> tuple[Tensor, ...
     return (total.relu() if module.nonlinearity == "relu" else total.tanh(),)
 
 
-def _after(module: nn.Module, step: Step, gates: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+def _after(module: nn.Module, step: TimeStep, gates: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
     """Return the output and the cells after a step."""
     if len(gates) == 4:
         enter, forget, candidate, leave = gates
@@ -80,11 +80,13 @@ def _after(module: nn.Module, step: Step, gates: tuple[Tensor, ...]) -> tuple[Te
     return gates[0], step.cell
 
 
-def _steps(module: nn.Module, x: Tensor, hidden: Tensor, cell: Tensor, weights: Weights) -> tuple[list[Step], Tensor]:
+def _steps(
+    module: nn.Module, x: Tensor, hidden: Tensor, cell: Tensor, weights: Weights
+) -> tuple[list[TimeStep], Tensor]:
     """Return each step of one layer in the order of the sequence ``x``, and its outputs."""
     steps, outputs = [], []
     for values in x:
-        step = Step(values, hidden, cell)
+        step = TimeStep(values, hidden, cell)
         hidden, cell = _after(module, step, _gates(module, step, weights))
         steps.append(step)
         outputs.append(hidden)
@@ -106,7 +108,7 @@ def recurrent(caught: Caught, at: Position) -> Found:
     states = _states(module, state, image, batched, values)
     direction, unit = divmod(at[-1], module.hidden_size)
     directions = 2 if module.bidirectional else 1
-    steps: list[list[Step]] = []
+    steps: list[list[TimeStep]] = []
     for layer in range(module.num_layers):
         outputs, steps = [], []
         for way in range(directions):
@@ -143,10 +145,10 @@ def cell(caught: Caught, at: Position) -> Found:
         state = x.new_zeros(*x.shape[:-1], module.hidden_size)
     hidden, kept = state if isinstance(state, tuple) else (state, state)
     row = at[:-1]
-    return _told(module, Step(x[row], hidden[row], kept[row]), _weights(module, ""), at[-1])
+    return _told(module, TimeStep(x[row], hidden[row], kept[row]), _weights(module, ""), at[-1])
 
 
-def _told(module: nn.Module, step: Step, weights: Weights, unit: int) -> Found:
+def _told(module: nn.Module, step: TimeStep, weights: Weights, unit: int) -> Found:
     """Return the numbers of one unit at one step: what it reads, the weights of its gates, the gates, the result."""
     gates = _gates(module, step, weights)
     found = _after(module, step, gates)[0][unit]
@@ -164,7 +166,7 @@ def _told(module: nn.Module, step: Step, weights: Weights, unit: int) -> Found:
     return "recurrent", parts, _words(step, own.tolist(), unit, weights, rows), found
 
 
-def _words(step: Step, own: list[float], unit: int, weights: Weights, rows: list[int]) -> str:
+def _words(step: TimeStep, own: list[float], unit: int, weights: Weights, rows: list[int]) -> str:
     if len(own) == 4:
         enter, forget, candidate, leave = map(number, own)
         before = number(step.cell[unit])

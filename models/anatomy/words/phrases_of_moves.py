@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..axes.layout import Layout
+from ..axes.layout import AxisLayout
 from ..rows.layer import Layer
 from .quantities import Describe, pair, sides, times_text
 
@@ -59,7 +59,7 @@ def _laid_out(layer: Layer) -> str:
     return f"lays the {values} values out as {times_text(shape)}"
 
 
-def _axes_text(shape: tuple[int, ...], layout: Layout) -> str:
+def _axes_text(shape: tuple[int, ...], layout: AxisLayout) -> str:
     return "×".join(
         f"{size} {word}" for size, word in zip(shape, layout.axes, strict=False) if word not in ("batch", "one")
     )

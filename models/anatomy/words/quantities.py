@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..axes.layout import Layout
+from ..axes.layout import AxisLayout
 from ..rows.layer import Layer
 
 Describe = Callable[[Layer], str]
@@ -47,7 +47,7 @@ def stride_of(layer: Layer) -> tuple[int, ...]:
     return pair(layer.settings.get("stride") or layer.settings.get("kernel_size", 1), max(1, len(layer.output) - 2))
 
 
-def sides(before: Layout | None, after: Layout | None) -> str:
+def sides(before: AxisLayout | None, after: AxisLayout | None) -> str:
     """Return how the sides of the map change: 14×14 → 7×7; "" where they are unknown."""
     if before is None or after is None or before.rows is None or after.rows is None:
         return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..axes.layout import Layout
+from ..axes.layout import AxisLayout
 from ..rows.layer import Layer
 from . import ideas, phrases
 from .change import change
@@ -32,7 +32,7 @@ class Step:
     can_enter: bool
     id: int = -1
     reads: tuple[int | None, ...] = ()
-    layout: Layout | None = None
+    layout: AxisLayout | None = None
     is_minor: bool = False
 
 
