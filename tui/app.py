@@ -35,7 +35,6 @@ from .core.colourless import Colourless
 from .core.key_queue import KeyQueue, is_input
 from .core.messages import Answered, AskForCharts, AskForColumns, AskForName, HelperChanged, RunsRead, TerminalGone
 from .core.options import THEMES, Options
-from .core.pane_widths import SIDE_BY_SIDE
 from .core.protocol import AppPaths
 from .core.shades_filter import ShadesFilter
 from .networks import catalogue_list
@@ -304,11 +303,6 @@ class ExplorerApp(App[None]):
         return [screen for screen in self.screen_stack if isinstance(screen, BaseScreen) and screen.is_mounted]
 
     # For the screens
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether list and pane stand side by side."""
-        return self.size.width >= SIDE_BY_SIDE
 
     @property
     def live_runs(self) -> list[RunSnapshot]:

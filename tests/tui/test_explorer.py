@@ -33,7 +33,7 @@ from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-WIDE = (130, 40)
+WIDE = (140, 40)
 
 
 async def open_pane(pilot: Pilot, key: str, kind: type, filled=lambda pane: True):
@@ -535,7 +535,7 @@ async def test_two_panes_stand_side_by_side_where_there_is_room(tmp_path: Path) 
         await pilot.press("2")
         await until(pilot, lambda: len(screen.panes.shown) == 2)
         await until(pilot, lambda: screen.query_one(LayersPane).table.rows and screen.query_one(TextView).source)
-        await pilot.resize_terminal(120, 40)
+        await pilot.resize_terminal(140, 40)
         await until(pilot, lambda: len(screen.panes.shown) == 1)
         assert isinstance(screen.panes.pane, LayersPane)
 

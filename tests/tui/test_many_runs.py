@@ -107,6 +107,8 @@ def test_of_many_runs_what_varies_most_has_a_column_and_the_rest_is_counted() ->
     names = [found[place].name for place in chosen]
     assert names == ["state", "best %", "test %", "seed", "lr"] and left_out == 1
     assert differences.by_run(found, 0) == ([], len(found))
+    wide = [differences.Difference("name", ("a" * 16,)), differences.Difference("lr", ("0.1",))]
+    assert [differences.by_run(wide, cells)[0] for cells in (8, 17, 24)] == [[], [0], [0, 1]], "none gives way"
 
 
 def write_settings(run: FakeRun, **recipe: object) -> None:

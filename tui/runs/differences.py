@@ -53,15 +53,17 @@ def _settings(run: RunSnapshot) -> dict[str, str]:
 def by_run(found: Sequence[Difference], cells: int, *, least: int = 6, widest: int = 16) -> tuple[list[int], int]:
     """Choose the rows that have room as columns of ``cells`` in all, a row a run: results, then what varies most.
 
-    Returns their places and how many are left out.
+    Returns their places and how many are left out. The first that has no room ends it, though a narrower one might still
+    fit: on a wider terminal that one would have to make room.
     """
     order = sorted(range(len(found)), key=lambda place: (not found[place].result, -found[place].varied))
     chosen: list[int] = []
     for place in order:
         size = column_cells(found[place], least, widest) + 1
-        if size <= cells:
-            chosen.append(place)
-            cells -= size
+        if size > cells:
+            break
+        chosen.append(place)
+        cells -= size
     return chosen, len(found) - len(chosen)
 
 

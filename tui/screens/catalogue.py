@@ -42,7 +42,7 @@ class CatalogueScreen(TwoPanes):
 
     PLACE = "catalogue"
     PLACES: ClassVar = ("two-panes",)
-    WIDTHS = PaneWidths(share=0.4, least=46, widest=65, panes=74)
+    WIDTHS = PaneWidths(share=0.4, least=64, widest=65, panes=74)
     LEADS_HERE = "show_catalogue"
     HEADING = "architectures"
     BINDINGS: ClassVar = key_bindings.bindings("catalogue")

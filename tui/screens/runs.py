@@ -291,7 +291,7 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
 
     def action_zoom(self) -> None:
         """Give the pane at hand the whole screen; where the list has it already, one chart."""
-        if self.explorer.is_wide:
+        if self.is_wide:
             super().action_zoom()
         else:
             self.charts.action_chart("one")
