@@ -176,6 +176,9 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
             self.filter.close()
             self.runs_changed(self.explorer.runs)
 
+    def run_restored(self, run_id: str) -> None:
+        self.go_to(run_id)
+
     @on(FilterInput.Changed)
     def _filter_changed(self) -> None:
         self.runs_changed(self.explorer.runs)
