@@ -26,6 +26,7 @@ from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.network_runs_pane import NetworkRunsPane
 from cnn_explorer.tui.widgets.pixel_view import PixelView
 from cnn_explorer.tui.widgets.scatter_view import ScatterView
+from cnn_explorer.tui.widgets.rows import Row
 from cnn_explorer.tui.widgets.text_view import TextView
 from cnn_explorer.tui.widgets.walk_pane import WalkPane
 from cnn_explorer.tui.worker.requests import Reply
@@ -208,6 +209,16 @@ async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> Non
         assert before is not None
         assert f"{before.name} → resnet18" in screen_text(app)
         assert "+ added" in screen_text(app) and "Conv2d 3×3" in screen_text(app)
+        given = [("Linear", "2.5 M"), ("Conv2d 3×3", "513 k"), ("Dropout", "")]
+        pane.table.set_rows(Row(kind, ("", kind, "1", "1", size, size)) for kind, size in given)
+        await pilot.press("o", "o")
+        await until(pilot, lambda: "resnet18 · by kind of layer" in screen_text(app))
+        assert [row.key for row in pane.table.rows] == ["Conv2d 3×3", "Dropout", "Linear"]
+        titles = screen_text(app).splitlines()[pane.table.region.y]
+        for kinds in (["Conv2d 3×3", "Linear", "Dropout"], ["Linear", "Conv2d 3×3", "Dropout"]):
+            await pilot.click(pane.table, offset=(titles.index("params before") - pane.table.region.x, 0))
+            await until(pilot, lambda kinds=kinds: [row.key for row in pane.table.rows] == kinds)
+        assert "by params before, reversed" in screen_text(app)
         await pilot.press("A", *"lenet5", "enter")
         await until(pilot, lambda: "lenet5 → resnet18" in screen_text(app))
         assert pane.other.startswith("lenet5")
