@@ -7,6 +7,7 @@ before any of them is needed.
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import random
@@ -144,6 +145,8 @@ class ExplorerApp(App[None]):
         self.call_after_refresh(self._begin_background)
 
     def _begin_background(self) -> None:
+        # To look for garbage in what stays for good takes up to a tenth of a second, and no key acts meanwhile.
+        gc.freeze()
         self.watch_runs()
         self.set_timer(HELPER_AFTER_S, self.helper.start)
         self.set_timer(CHARTS_AFTER_S, self._load_charts_early)
@@ -162,6 +165,7 @@ class ExplorerApp(App[None]):
         """Import what draws charts, in a thread: the first run or form that is opened must not hold up the keyboard."""
         if not self._charts_loaded:
             await asyncio.to_thread(_import_charts)
+            gc.freeze()
             self._charts_loaded = True
 
     def end(self) -> None:
@@ -169,6 +173,7 @@ class ExplorerApp(App[None]):
         self.exit()
 
     def on_unmount(self) -> None:
+        gc.unfreeze()
         self.run_watch.stop()
         self.helper.close()
         self._signs_read()

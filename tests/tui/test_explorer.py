@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 from dataclasses import replace
@@ -549,6 +550,16 @@ async def test_two_panes_stand_side_by_side_where_there_is_room(tmp_path: Path) 
         await pilot.resize_terminal(140, 40)
         await until(pilot, lambda: len(screen.panes.shown) == 1)
         assert isinstance(screen.panes.pane, LayersPane)
+
+
+async def test_what_stays_is_not_searched_for_garbage_while_the_app_runs(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: gc.get_freeze_count() > 10_000)
+        before = gc.get_freeze_count()
+        await app.load_charts()
+        assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == 0
 
 
 async def test_a_message_covers_the_frame_at_the_foot_and_no_line_of_text(tmp_path: Path) -> None:
