@@ -26,8 +26,8 @@ from cnn_explorer.tui.widgets.diff_pane import DiffPane
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.network_runs_pane import NetworkRunsPane
 from cnn_explorer.tui.widgets.pixel_view import PixelView
-from cnn_explorer.tui.widgets.scatter_view import ScatterView
 from cnn_explorer.tui.widgets.rows import Row
+from cnn_explorer.tui.widgets.scatter_view import ScatterView
 from cnn_explorer.tui.widgets.text_view import TextView
 from cnn_explorer.tui.widgets.walk_pane import WalkPane
 from cnn_explorer.tui.worker.requests import Reply

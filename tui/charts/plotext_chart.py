@@ -250,9 +250,7 @@ def _plotted(
     return _PALETTE_CODE.sub(lambda found: _palette_code(int(found[1])), drawn)
 
 
-def apart(
-    lines: Sequence[PlottedLine], y_range: tuple[float, float], size: tuple[int, int]
-) -> list[PlottedLine]:
+def apart(lines: Sequence[PlottedLine], y_range: tuple[float, float], size: tuple[int, int]) -> list[PlottedLine]:
     """Return the lines with the signs of places moved up or down, where two of them would stand in one cell."""
     low, high = _widened(y_range)
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
