@@ -181,8 +181,8 @@ def _show_plans(request: TrainRequest) -> int:
     if request.run.json:
         _print_json([preview.as_dict(*pair) for pair in plans], "plans")
     else:
-        texts = ["\n".join(preview.as_lines(*pair, plan_plot.rate_lines(pair[0], sys.stdout))) for pair in plans]
-        _emit("\n\n".join(texts) + "\n")
+        texts = (preview.as_lines(plan, known, plan_plot.rate_lines(plan, sys.stdout)) for plan, known in plans)
+        _emit("\n\n".join("\n".join(lines) for lines in texts) + "\n")
     return 0
 
 
