@@ -27,10 +27,18 @@ def load(name: str) -> tuple[Any, type[TyperCommand]]:
             from .list import list_networks
 
             return list_networks, TyperCommand
-        case "show" | "compare" | "lineage":
-            from . import show
+        case "show":
+            from .show import show
 
-            return getattr(show, name), TyperCommand
+            return show, TyperCommand
+        case "compare":
+            from .compare import compare
+
+            return compare, TyperCommand
+        case "lineage":
+            from .lineage import lineage
+
+            return lineage, TyperCommand
         case "train":
             from .train_command import TrainCommand, train
 

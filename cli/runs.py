@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ..errors import UsageError, nearest
+from ..errors import UsageError
 from .help import GroupedGroup
 from .narrate import log
-from .output import AsJson, Force, Output, is_stdout, print_json, written_to
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..trainer.runs.requests import Stop
+from .output import AsJson, Force, Output, print_json, written_to
+from .runs_control import resume, skip, stop
+from .runs_export import export
+from .runs_options import Folder, RunId, find_run, folder_of, print_run
 
 runs_app = typer.Typer(cls=GroupedGroup, help="List runs, show them, or stop, resume and export one.")
-
-RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run: its id, a unique beginning or ending of it, its tag, or 'last'.")
-]
-Folder = Annotated[Path | None, typer.Option("--runs", metavar="FOLDER", help="Folder of the runs.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")]
 
 
 @runs_app.callback(invoke_without_command=True)
@@ -46,7 +37,7 @@ def list_all(
     from ..trainer.runs.reader import list_runs, summary
     from . import runs_text
 
-    folder = _folder(context, None)
+    folder = folder_of(context, None)
     found = list_runs(folder)[:limit]
     with written_to(output, force=force):
         if as_json:
@@ -72,7 +63,7 @@ def show(
     from ..trainer.runs.reader import last_log_lines, newest_metrics, read_run, summary
     from . import runs_text
 
-    found = read_run(_find(context, run, runs))
+    found = read_run(find_run(context, run, runs))
     metrics, log_lines = newest_metrics(found.path), last_log_lines(found.path, 10)
     findings = diagnose_curve(read_curve_summary(found))
     with written_to(output, force=force):
@@ -109,7 +100,7 @@ def plot(
 
     runs_plot.check_metric(metric)
     wanted = None if size is None else runs_plot.parse_size(size)
-    paths = list(dict.fromkeys(_find(context, name, runs) for name in names))
+    paths = list(dict.fromkeys(find_run(context, name, runs) for name in names))
     plotter = runs_plot.Plotter(paths, metric)
     plotter.read()
     plotter.check()
@@ -151,7 +142,7 @@ def watch(
         from . import runs_plot
 
         runs_plot.check_metric(metric)
-    path = _find(context, run, runs)
+    path = find_run(context, run, runs)
     try:
         if plot:
             from . import runs_plot
@@ -165,107 +156,9 @@ def watch(
     raise typer.Exit(0 if good else 1)
 
 
-@runs_app.command()
-def stop(
-    context: typer.Context,
-    run: RunId,
-    keep_best: Annotated[
-        bool, typer.Option("--keep-best", help="End the training here and evaluate the best weights on the test split.")
-    ] = False,
-    wait: Wait = False,
-    as_json: AsJson = False,
-    runs: Folder = None,
-) -> None:
-    """Ask a run to write a checkpoint and end.
-
-    'runs resume' goes on from there.
-    """
-    from ..trainer.runs import requests
-
-    path = _find(context, run, runs)
-    if keep_best:
-        _ask(
-            requests.request_finish, path, wait, "was asked to end its training and evaluate its best weights", as_json
-        )
-    else:
-        _ask(requests.request_stop, path, wait, "was asked to stop", as_json)
-
-
-@runs_app.command()
-def skip(context: typer.Context, run: RunId, wait: Wait = False, as_json: AsJson = False, runs: Folder = None) -> None:
-    """Skip a run of a queue, waiting or in training.
-
-    A waiting run is taken out; the one that is being trained ends, and the queue goes on with the next.
-    """
-    from ..trainer.runs import requests
-
-    _ask(requests.skip, _find(context, run, runs), wait, "was asked to leave its queue", as_json)
-
-
-def _ask(request: Callable[[Path, float], Stop], path: Path, wait: bool, asked: str, as_json: bool) -> None:
-    try:
-        answer = request(path, float("inf") if wait else 0.0)
-    except KeyboardInterrupt:
-        log(f"{path.name} {asked}; no longer waiting for it")
-        raise typer.Exit(130) from None
-    log(f"{path.name} has ended" if answer.ended else f"{path.name} {asked}")
-    if as_json:
-        _print_run(path, ended=answer.ended)
-
-
-def _print_run(path: Path, **more: object) -> None:
-    """Print a run as JSON: the keys of `runs --json` and ``more``."""
-    from ..trainer.runs.reader import read_run, summary
-
-    print_json({"schema": 1} | summary(read_run(path)) | more)
-
-
-@runs_app.command()
-def resume(
-    context: typer.Context,
-    run: RunId,
-    detach: Annotated[bool, typer.Option("--detach", help="Train in the background; return at once.")] = False,
-    devices: Annotated[
-        str | None, typer.Option(metavar="N|LIST|all", help="Devices other than before, each with a process.")
-    ] = None,
-    as_json: AsJson = False,
-    runs: Folder = None,
-) -> None:
-    """Go on with a run from its last checkpoint.
-
-    It may have been stopped, have failed or have crashed.
-    """
-    from ..trainer.devices.process_group import ranked
-    from ..trainer.launch import logout, spawn
-    from . import train_devices
-
-    path = _find(context, run, runs)
-    if ranked():
-        code, shown = train_devices.resume_under_torchrun(path)
-        if shown is not None:
-            _print_result(shown, as_json)
-        raise typer.Exit(code)
-    code = spawn.resume(path, detach=detach, devices=train_devices.assign_devices(devices, None, 1).devices)
-    if detach:
-        log(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
-        if line := logout.warning():
-            log(f"warning: {line}")
-    if detach and not as_json:
-        print(path.name)
-    else:
-        _print_result(path, as_json)
-    raise typer.Exit(code)
-
-
-def _print_result(path: Path, as_json: bool) -> None:
-    """Print how a run stands, in a line or as JSON."""
-    from ..trainer.runs.reader import read_run
-    from . import runs_text
-
-    if as_json:
-        _print_run(path)
-    else:
-        print(runs_text.result(read_run(path)))
+runs_app.command()(stop)
+runs_app.command()(skip)
+runs_app.command()(resume)
 
 
 @runs_app.command("rm")
@@ -283,7 +176,7 @@ def remove(
     """
     from . import runs_bin
 
-    runs_bin.remove(_find(context, run, runs), yes=yes, for_good=for_good, as_json=as_json)
+    runs_bin.remove(find_run(context, run, runs), yes=yes, for_good=for_good, as_json=as_json)
 
 
 runs_app.command("delete", hidden=True)(remove)  # the word that the app has for it
@@ -304,10 +197,10 @@ def restore(
     """Bring a removed run back from the bin, under the same id."""
     from ..trainer.runs import deleted_runs
 
-    path = deleted_runs.restore(_folder(context, runs), run)
+    path = deleted_runs.restore(folder_of(context, runs), run)
     log(f"{path.name} is back: {path}")
     if as_json:
-        _print_run(path)
+        print_run(path)
 
 
 @runs_app.command("bin")
@@ -326,7 +219,7 @@ def list_bin(
     """
     from . import runs_bin
 
-    folder = _folder(context, runs)
+    folder = folder_of(context, runs)
     if yes and not empty:
         raise UsageError("--yes", None, "answers the question of --empty, which is not given")
     with written_to(output, force=force):
@@ -335,71 +228,7 @@ def list_bin(
         runs_bin.show(folder, as_json=as_json)
 
 
-@runs_app.command()
-def export(
-    context: typer.Context,
-    run: RunId,
-    file_format: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="csv, tensorboard or safetensors.")
-    ] = "csv",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="File or, for TensorBoard, folder (default: stdout, ID.safetensors, tensorboard/ID).",
-        ),
-    ] = None,
-    which: Annotated[
-        str, typer.Option("--checkpoint", metavar="NAME", help="best or last: whose weights safetensors get.")
-    ] = "best",
-    force: Annotated[bool, typer.Option("--force", help="Replace what exists.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object about what was written.")] = False,
-    runs: Folder = None,
-) -> None:
-    """Export the records of a run, or its weights.
-
-    Records are written as CSV or TensorBoard events, weights as safetensors.
-    """
-    from ..trainer.common import output_file
-    from ..trainer.export import records
-
-    for option, given, choices in (
-        ("--format", file_format, records.FORMATS),
-        ("--checkpoint", which, ("best", "last")),
-    ):
-        if given not in choices:
-            raise UsageError(option, given, f"is unknown; {nearest(given, choices)}")
-    path = _find(context, run, runs)
-    target = output or records.default_target(path, file_format)
-    if target is not None and is_stdout(target):
-        if file_format != "csv":
-            raise UsageError("--output", "-", f"is stdout, which takes csv alone; name a place for {file_format}")
-        target = None
-    if target is None and as_json:
-        raise UsageError("--json", None, "needs --output: without it the CSV itself goes to stdout")
-    if target is None:
-        records.write_csv(path, sys.stdout)
-        return
-    checked = records.check_target(target, path, force=force, folder=file_format == "tensorboard")
-    written: dict[str, object] = {}
-    if file_format == "csv":
-        written["records"] = records.save_csv(path, checked)
-        log(f"{target}: {written['records']} records")
-    elif file_format == "tensorboard":
-        from ..trainer.export.tensorboard import write_events
-
-        written["figures"] = write_events(path, checked)
-        log(f"{target}: {written['figures']} figures; 'tensorboard --logdir {target.parent}' shows them")
-    else:
-        from ..trainer.weights.weight_files import export_weights
-
-        written["checkpoint"] = which
-        output_file.save(checked, export_weights(path, which))
-        log(f"{target}: the {which} weights")
-    if as_json:
-        print_json({"schema": 1, "id": path.name, "format": file_format, "output": str(checked)} | written)
+runs_app.command()(export)
 
 
 @runs_app.command()
@@ -414,7 +243,7 @@ def tag(
     """Give a run tags, or take them away."""
     from ..trainer.runs import annotations, ids
 
-    path = _find(context, run, runs)
+    path = find_run(context, run, runs)
     if remove:
         kept = annotations.remove_tags(path, tags)
     else:
@@ -422,7 +251,7 @@ def tag(
         kept = annotations.add_tags(path, tags)
     log(f"{path.name}: {', '.join(kept.tags) or 'no tags'}")
     if as_json:
-        _print_run(path)
+        print_run(path)
 
 
 @runs_app.command()
@@ -436,11 +265,11 @@ def note(
     """Write a remark on a run."""
     from ..trainer.runs import annotations
 
-    path = _find(context, run, runs)
+    path = find_run(context, run, runs)
     kept = annotations.set_remark(path, text)
     log(f"{path.name}: {kept.remark or 'no remark'}")
     if as_json:
-        _print_run(path)
+        print_run(path)
 
 
 @runs_app.command(
@@ -459,22 +288,10 @@ def clone(
     from ..trainer.launch.clone import words
     from .train_command import TrainCommand
 
-    folder = _folder(context, runs)
-    path = _find(context, run, runs)
+    folder = folder_of(context, runs)
+    path = find_run(context, run, runs)
     command = TrainCommand("train")
     code = command.main(
         words(path, folder, context.args)[1:], prog_name="cnn-explorer runs clone RUN", standalone_mode=False
     )
     raise typer.Exit(code if isinstance(code, int) else 0)
-
-
-def _folder(context: typer.Context, given: Path | None) -> Path:
-    from ..settings import runs_folder
-
-    return runs_folder(given or context.obj)
-
-
-def _find(context: typer.Context, run: str, given: Path | None) -> Path:
-    from ..trainer.runs.ids import resolve
-
-    return resolve(_folder(context, given), run)

@@ -176,11 +176,13 @@ def _show_plans(request: TrainRequest) -> int:
     """Print what would be trained (`--plan`); nothing is written."""
     plans, _ = _plans(request, alone=True, measure=False)
     from ..trainer.planning import preview
+    from . import plan_plot
 
     if request.run.json:
         _print_json([preview.as_dict(*pair) for pair in plans], "plans")
     else:
-        _emit("\n\n".join("\n".join(preview.as_lines(*pair)) for pair in plans) + "\n")
+        texts = (preview.as_lines(plan, known, plan_plot.rate_lines(plan, sys.stdout)) for plan, known in plans)
+        _emit("\n\n".join("\n".join(lines) for lines in texts) + "\n")
     return 0
 
 
@@ -208,11 +210,13 @@ def _train_new(request: TrainRequest) -> int:
 def _print_plan(plan, forecast, in_full: bool) -> None:
     """Print what will be trained and how long that takes; ``in_full`` with the recipe and its learning-rate curve."""
     from ..trainer.planning import planner, preview
+    from . import plan_plot
 
     for line in (planner.summary(plan.config), *preview.class_lines(plan)):
         log(line)
-    for line in preview.recipe_lines(plan) if in_full else []:
-        log(line)
+    if in_full:
+        for line in (*preview.recipe_lines(plan), *plan_plot.rate_lines(plan, sys.stderr, plan_plot.SMALL)):
+            log(line)
     if forecast.estimate is not None:
         log(forecast.estimate.words())
     for warning in forecast.warnings:

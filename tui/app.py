@@ -7,18 +7,18 @@ before any of them is needed.
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
-from textual.app import App
 from textual.binding import Binding
 from textual.color import Color
 from textual.dom import DOMNode
@@ -33,9 +33,8 @@ from .core import key_bindings, saved_state, signs, terminal, themes
 from .core.ascii_filter import AsciiFilter
 from .core.colourless import Colourless
 from .core.key_queue import KeyQueue, is_input
-from .core.messages import Answered, AskForCharts, AskForColumns, AskForName, HelperChanged, RunsRead, TerminalGone
+from .core.messages import Answered, HelperChanged, RunsRead, TerminalGone
 from .core.options import THEMES, Options
-from .core.pane_widths import SIDE_BY_SIDE
 from .core.protocol import AppPaths
 from .core.shades_filter import ShadesFilter
 from .networks import catalogue_list
@@ -43,16 +42,13 @@ from .runs import notifications
 from .runs.watcher import RunWatch
 from .screens.base import BaseScreen
 from .screens.catalogue import CatalogueScreen
+from .screens.navigation import Navigation
 from .worker.process import Answer, Helper, HelperState
 from .worker.requests import Questions
 
 if TYPE_CHECKING:
     from .charts.followers import Followers
-    from .core.palette import PaletteEntry
-    from .launch.form_values import LaunchRequest
     from .launch.kept_forms import KeptForms
-    from .networks.pages import Hit, Page
-    from .networks.quiz import Question
 
 WIDE = 100
 SIGN_FILTERS: dict[str, tuple[LineFilter, ...]] = {
@@ -72,7 +68,7 @@ def _import_charts() -> None:
     from .screens import launch, run  # noqa: F401
 
 
-class ExplorerApp(App[None]):
+class ExplorerApp(Navigation):
     """cnn-explorer. ``helper_command`` starts another helper process than the usual one."""
 
     TITLE = "cnn-explorer"
@@ -151,9 +147,11 @@ class ExplorerApp(App[None]):
         self.call_after_refresh(self._begin_background)
 
     def _begin_background(self) -> None:
+        # To look for garbage in what stays for good takes up to a tenth of a second, and no key acts meanwhile.
+        gc.freeze()
         self.watch_runs()
         self.set_timer(HELPER_AFTER_S, self.helper.start)
-        self.set_timer(CHARTS_AFTER_S, self._load_charts_early)
+        self.set_timer(CHARTS_AFTER_S, self.load_charts_early)
         self.set_interval(5.0, self.helper.check)
 
     @work(thread=True, exclusive=True, group="runs", exit_on_error=False, description="watches the runs folder")
@@ -162,13 +160,14 @@ class ExplorerApp(App[None]):
         self.run_watch.run()
 
     @work(group="load charts", exit_on_error=False, description="loads what draws charts")
-    async def _load_charts_early(self) -> None:
+    async def load_charts_early(self) -> None:
         await self.load_charts()
 
     async def load_charts(self) -> None:
         """Import what draws charts, in a thread: the first run or form that is opened must not hold up the keyboard."""
         if not self._charts_loaded:
             await asyncio.to_thread(_import_charts)
+            gc.freeze()
             self._charts_loaded = True
 
     def end(self) -> None:
@@ -176,6 +175,7 @@ class ExplorerApp(App[None]):
         self.exit()
 
     def on_unmount(self) -> None:
+        gc.unfreeze()
         self.run_watch.stop()
         self.helper.close()
         self._signs_read()
@@ -295,170 +295,19 @@ class ExplorerApp(App[None]):
     def on_terminal_gone(self, message: TerminalGone) -> None:
         self.exit(return_code=terminal.EXIT_HANGUP)
 
-    # What widgets ask for: they know no screens
-
-    def on_ask_for_name(self, message: AskForName) -> None:
-        from .screens.pick import PickScreen
-
-        self.push_screen(PickScreen(message.heading, message.names, message.current), message.answer)
-
-    def on_ask_for_charts(self, message: AskForCharts) -> None:
-        from .screens.choose_charts import ChooseChartsScreen
-
-        self.push_screen(ChooseChartsScreen(message.shown), message.answer)
-
-    def on_ask_for_columns(self, message: AskForColumns) -> None:
-        from .screens.choose_several import ChooseColumnsScreen
-
-        self.push_screen(ChooseColumnsScreen(message.titles, message.shown), message.answer)
-
-    @property
-    def base_screens(self) -> list[BaseScreen]:
-        """The full screens on the stack that are ready."""
-        return [screen for screen in self.screen_stack if isinstance(screen, BaseScreen) and screen.is_mounted]
-
     # For the screens
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether list and pane stand side by side."""
-        return self.size.width >= SIDE_BY_SIDE
 
     @property
     def live_runs(self) -> list[RunSnapshot]:
         """The runs that a process works on or will."""
         return [run for run in self.runs if run.live]
 
-    def show_message(self, text: str, severity: str = "information") -> None:
-        """Show a short message that goes away by itself. The text is shown as it is, never read as markup."""
-        self.notify(text, severity=severity, markup=False)  # pyright: ignore[reportArgumentType] its words are Textual's
-
     def run_selection_changed(self) -> None:
         """Draw the screens again that show marked and pinned runs: the selection has changed."""
         for screen in self.base_screens:
             screen.runs_changed(self.runs)
 
-    def open_page(self, target: str, words: str = "") -> None:
-        """Show the page that a link names: a concept, a note, or the address of something outside."""
-        from .networks import pages
-
-        page = pages.find(target)
-        if page is None:
-            outside = "://" in target
-            self.show_message(target if outside else f"there is no page {target!r}")
-            return
-        if page.kind == "concept":
-            self.open_concept(page, words)
-            return
-        from .screens.page import PageScreen
-
-        here = self.screen.page if isinstance(self.screen, PageScreen) else None
-        screen = self._show(CatalogueScreen)
-        if isinstance(screen, CatalogueScreen):
-            screen.open_note(page.name, words, here)
-
-    def open_network(self, name: str, tab: str) -> None:
-        """Show a tab of a network."""
-        screen = self._show(CatalogueScreen)
-        if isinstance(screen, CatalogueScreen):
-            screen.open_tab(name, tab)
-
-    def open_concept(self, page: Page | None, words: str = "") -> None:
-        """Show a concept page, or their list."""
-        from .screens.page import PageScreen
-
-        screen = self._show(PageScreen)
-        if isinstance(screen, PageScreen) and page is not None:
-            screen.open(page, words)
-        elif screen is None:
-            self.push_screen(PageScreen(page, words))
-
-    def ask_person(self, make: Callable[[random.Random], Question | None]) -> None:
-        """Predict, then reveal: show a question, if there is one to ask."""
-        from .screens.question import QuestionScreen
-
-        question = make(self.rng)
-        if question is None:
-            self.show_message("nothing can be asked about this one")
-        else:
-            self.push_screen(QuestionScreen(question))
-
-    def open_launch(self, request: LaunchRequest) -> None:
-        """Ask how to train networks."""
-        from .screens.launch import LaunchScreen
-
-        self.push_screen(LaunchScreen(request), self._launched)
-
-    def _launched(self, run_ids: tuple[str, ...] | None) -> None:
-        if run_ids:
-            self.saved_state.run = run_ids[0]
-            self.run_watch.nudge()
-            self.action_show_runs(run_ids[0])
-            if len(run_ids) == 1:
-                self.open_run(run_ids[0], "overview")
-
-    def _show(self, kind: type[BaseScreen]) -> BaseScreen | None:
-        """Go to the screen of this kind, if it is open."""
-        open_ones = [screen for screen in self.base_screens if isinstance(screen, kind)]
-        if not open_ones:
-            return None
-        while self.screen is not open_ones[-1]:
-            self.pop_screen()
-        return open_ones[-1]
-
     # Commands
-
-    def action_show_runs(self, run_id: str = "") -> None:
-        """Go to the runs."""
-        from .screens.runs import RunsScreen
-
-        screen = self._show(RunsScreen)
-        if isinstance(screen, RunsScreen):
-            screen.go_to(run_id)
-        else:
-            self.push_screen(RunsScreen(run_id or self.saved_state.run))
-            self._load_charts_early()
-        self.saved_state.screen = "runs"
-
-    def open_run(self, run_id: str, pane: str = "") -> None:
-        """Show one run, in the tab ``pane`` or else in the one that was chosen last."""
-        from .screens.run import RunScreen
-
-        screen = self._show(RunScreen)
-        if isinstance(screen, RunScreen) and screen.run_id == run_id:
-            return
-        if screen is not None:
-            self.pop_screen()
-        self.saved_state.run = run_id
-        self.push_screen(RunScreen(run_id, pane or self.saved_state.run_pane))
-
-    def action_show_catalogue(self) -> None:
-        """Go to the architectures."""
-        self._show(CatalogueScreen)
-        self.saved_state.screen = "catalogue"
-
-    def action_show_bench(self) -> None:
-        """Go to the convolution bench."""
-        from .screens.bench import BenchScreen
-
-        if self._show(BenchScreen) is None:
-            self.push_screen(BenchScreen())
-
-    def action_show_concepts(self) -> None:
-        """Go to the concept pages."""
-        self.open_concept(None)
-
-    def action_search(self) -> None:
-        """Search all notes and concept pages."""
-        from .screens.search import SearchScreen
-
-        self.push_screen(SearchScreen(), self._found)
-
-    def _found(self, chosen: tuple[Hit, str] | None) -> None:
-        if chosen is not None:
-            hit, words = chosen
-            folder = "../concepts/" if hit.page.kind == "concept" else ""
-            self.open_page(f"{folder}{hit.page.name}.md", words)
 
     def action_copy(self) -> None:
         """Put what is shown into the clipboard of the terminal, also over SSH (OSC 52)."""
@@ -570,34 +419,6 @@ class ExplorerApp(App[None]):
             self.end()
         self._interrupted = now
         self.show_message("Ctrl+C once more to quit; runs go on without the app")
-
-    def action_command_palette(self) -> None:
-        """Go to a network, a run or a concept by its name, or do a command of the screen."""
-        from .core import palette
-        from .screens.palette import PaletteScreen
-
-        screen = self.screen
-        if isinstance(screen, BaseScreen):
-            commands = screen.active_commands()
-            owners = {command.action: screen.owner_of(command) for command in commands}
-            listed = palette.entries(commands, self.runs)
-            self.push_screen(PaletteScreen(listed), lambda entry: self._go_to(entry, owners))
-
-    async def _go_to(self, entry: PaletteEntry | None, owners: Mapping[str, DOMNode | None]) -> None:
-        """Do what was chosen in the palette; ``owners`` are those of the actions of the screen."""
-        if entry is None:
-            return
-        if entry.kind == "command":
-            await self.run_action(entry.key, default_namespace=owners.get(entry.key) or self)
-        elif entry.kind == "network":
-            screen = self._show(CatalogueScreen)
-            if isinstance(screen, CatalogueScreen):
-                screen.open_network(entry.key)
-        elif entry.kind == "run":
-            self.action_show_runs(entry.key)
-            self.open_run(entry.key)
-        else:
-            self.open_page(f"../concepts/{entry.key}.md")
 
 
 def run(options: Options | None = None, runs: Path | None = None, data: Path | None = None) -> int:

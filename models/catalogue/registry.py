@@ -240,8 +240,7 @@ NAMES_THEM_ALL = "`cnn-explorer list` names them all"
 def _aliases() -> dict[str, str]:
     names: dict[str, str] = {}
     for family in families():
-        names[family.name] = family.variants[0].name
-        names.update(family.aliases)
+        names |= {**family.aliases, family.name: family.canonical.name}
     return names | {name: name for name in variants()}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cnn_explorer.cli import show
+from cnn_explorer.cli import show_text
 from support.training import call
 
 
@@ -213,8 +213,8 @@ def test_a_bar_shows_the_largest_parts_and_their_share_of_all(monkeypatch: pytes
     monkeypatch.setenv("COLUMNS", "84")  # 20 cells for the bars
     parts = [("a", 10), ("b", 500), ("c", 30), ("d", 200), ("e", 0), ("f", 160), ("g", 100)]
     bars = [("b", 10, 50), ("d", 4, 20), ("f", 3, 16), ("g", 2, 10)]
-    assert show.bar(parts) == "  ".join(f"{name} {'█' * cells} {share} %" for name, cells, share in bars)
-    assert show.bar([("a", 0)]) == "none"
+    assert show_text.bar(parts) == "  ".join(f"{name} {'█' * cells} {share} %" for name, cells, share in bars)
+    assert show_text.bar([("a", 0)]) == "none"
 
 
 def test_show_as_json_is_the_anatomy(here: Here) -> None:

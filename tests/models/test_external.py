@@ -13,7 +13,7 @@ import cnn_explorer as cx
 import pytest
 import timm
 import torch
-from cnn_explorer.cli import show
+from cnn_explorer.cli import show_text
 from cnn_explorer.errors import UsageError, with_article
 from cnn_explorer.models.anatomy.outside import external, sizes
 from torch import nn
@@ -223,17 +223,17 @@ def test_several_inputs_and_a_packed_output(own: Path) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_memory_of_a_network_with_several_inputs(own: Path, precision: str) -> None:
     spec = external.network_spec("own_nets.py:TwoIn", inputs=external.parse_inputs(["3x32x32", "16:int64"]))
-    at_once = show.training_memory(spec, precision, 1)
+    at_once = show_text.training_memory(spec, precision, 1)
     assert at_once.weights >= at_once.gradients == 4 * (4 * 27 + 4 + 50 * 6 + 10 * 5 + 5)
     image, maps = 4 * 3 * 32 * 32, (4 if precision == "fp32" else 2) * 4 * 30 * 30
     assert at_once.peak > at_once.weights + image + maps
-    [more, most] = (show.training_memory(spec, precision, batch).peak for batch in (11, 21))
+    [more, most] = (show_text.training_memory(spec, precision, batch).peak for batch in (11, 21))
     assert most - more >= 10 * (image + 8 * 16 + maps)  # both inputs grow with the batch
 
 
 def test_show_tells_the_memory_of_several_inputs(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = external.network_spec("own_nets.py:TwoIn", inputs=external.parse_inputs(["3x32x32", "16:int64"]))
-    show.print_totals(spec, external.anatomy_of(spec), 1)
+    show_text.print_totals(spec, external.anatomy_of(spec), 1)
     said = capsys.readouterr().out
     assert "TwoIn for 3×32×32 and 16, batch 1" in said
     assert "at batch 64 in fp32" in said and "at batch 64 in bf16" in said

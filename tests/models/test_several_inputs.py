@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cnn_explorer.cli import show
+from cnn_explorer.cli import compare, show_text
 from cnn_explorer.models.anatomy import server
 from cnn_explorer.models.anatomy.forward.inputs import InputSpec
 from cnn_explorer.models.anatomy.outside import external
@@ -39,9 +39,9 @@ def test_the_memory_of_a_network_with_several_inputs_counts_them_all() -> None:
     read = 64 * (3 * 64 + 500) * 4
     assert plain["weights"] == weights and plain["peak"] > 3 * weights + read
     spec = external.network_spec("own:Two")
-    assert plain["peak"] == show.training_memory(spec, "fp32", 64).peak
-    assert show.training_memory(spec, "fp32", plain["fits"]).peak <= 10_000_000
-    assert show.training_memory(spec, "fp32", plain["fits"] + 1).peak > 10_000_000
+    assert plain["peak"] == show_text.training_memory(spec, "fp32", 64).peak
+    assert show_text.training_memory(spec, "fp32", plain["fits"]).peak <= 10_000_000
+    assert show_text.training_memory(spec, "fp32", plain["fits"] + 1).peak > 10_000_000
     assert f"({plain['fits']:,} fit here)" in memory_line(answer)
 
 
@@ -51,7 +51,7 @@ def test_the_figures_beside_others_name_all_inputs(capsys: pytest.CaptureFixture
     assert row["memory_bytes"] == server.memory(64, network="own:Two")["memory"][0]["peak"]
     spec = external.network_spec("own:Two")
     summary = show_summary(spec)
-    show.print_summaries([summary])
+    compare.print_summaries([summary])
     assert "3×8×8 and 500" in capsys.readouterr().out
 
 

@@ -11,7 +11,7 @@ import cnn_explorer as cx
 import pytest
 import torch
 import torchvision
-from cnn_explorer.cli import show
+from cnn_explorer.cli import show, show_text
 from cnn_explorer.cli.list import as_dict as listed
 from cnn_explorer.cli.show import show_as_dict
 from cnn_explorer.models.anatomy import counting, server
@@ -186,8 +186,8 @@ def test_shared_weights_count_once_and_the_row_says_whose_they_are() -> None:
     assert layer_tree.cells(in_app.children[1], set())[3] == ""
     assert sum(share for _, share in layer_tree.budget(in_app, "parameters")) == pytest.approx(1)
     assert (
-        dict(show.budget(tree)["parameters"]) == {"a": 0, "b": 3}
-        and sum(v for _, v in show.budget(tree)["parameters"]) == 84
+        dict(show_text.budget(tree)["parameters"]) == {"a": 0, "b": 3}
+        and sum(v for _, v in show_text.budget(tree)["parameters"]) == 84
     )
 
 

@@ -147,4 +147,4 @@ def test_nano_is_the_small_stem_with_a_quarter_of_the_widths() -> None:
 
 
 def test_names() -> None:
-    assert registry.find("VGGNet").name == registry.find("vgg").name == "vgg11"
+    assert registry.find("VGGNet").name == registry.find("vgg").name == "vgg16"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from cnn_explorer.cli import plan_plot
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.config.lr_schedule import learning_rate
 from cnn_explorer.trainer.config.request import EngineRequest, TrainRequest
@@ -51,7 +54,8 @@ def test_several_plans_are_a_list_and_a_network_that_fails_is_planned_without_an
 
 
 def test_a_plan_as_text_names_values_with_their_origins_and_draws_the_curve(home: Path) -> None:
-    lines = preview.as_lines(planned(recipe={"lr": 0.25}), Forecast(None, ("too large",)))
+    plan = planned(recipe={"lr": 0.25})
+    lines = preview.as_lines(plan, Forecast(None, ("too large",)), plan_plot.rate_lines(plan, sys.stdout))
     text = "\n".join(lines)
     assert "\x1b" not in text
     assert any(line.split() == ["lr", "0.25", "flag"] for line in lines)
@@ -59,7 +63,8 @@ def test_a_plan_as_text_names_values_with_their_origins_and_draws_the_curve(home
     assert any(line.split() == ["nesterov", "yes"] for line in lines)
     assert "learning rate over 3 epochs" in text and any(0x2800 < ord(letter) < 0x2900 for letter in text)
     assert "warning: too large" in text
-    assert all(len(line) <= 80 for line in preview.recipe_lines(planned()))
+    small = [*preview.recipe_lines(plan), *plan_plot.rate_lines(plan, io.TextIOWrapper(io.BytesIO(), "ascii"))]
+    assert all(len(line) <= 80 for line in small) and "\n".join(small).isascii()
 
 
 def test_batches_made_to_fit_the_number_of_images_have_that_as_their_origin(home: Path) -> None:

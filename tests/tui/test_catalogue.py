@@ -21,7 +21,7 @@ from cnn_explorer.tui.widgets.text_view import TextView
 from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.widgets import Input
 
-WIDE, NARROW = (120, 40), (80, 24)
+WIDE, NARROW = (140, 40), (80, 24)
 
 
 def shown(screen: CatalogueScreen) -> list[str]:

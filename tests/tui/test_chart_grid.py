@@ -10,6 +10,7 @@ import math
 import re
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -553,6 +554,19 @@ def test_the_signs_of_several_runs_carry_the_marker_of_their_run(ascii: bool) ->
     scene = scene_of("loss", [with_test(3), with_test(2)], View(ascii=ascii))
     at_the_edge = "\n".join(row.text for row in plot.draw("loss", scene, markers.text_row([], 47), (47, 14)).rows)
     assert ("A+" if ascii else "●✚") in at_the_edge, "at the right edge the marker stands before the sign"
+
+
+@pytest.mark.parametrize("ascii", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_sign_of_a_place_hides_another_one(count: int, ascii: bool) -> None:
+    scene = scene_of("accuracy", [with_test()] * count, View(ascii=ascii))
+    marks = {point.sign + point.mark for point in scene.points}
+    assert len(marks) == 2 * count
+    for value, size in ((0.5, (47, 14)), (0.5, (47, 8)), (scene.y[0], (47, 8)), (scene.y[1], (47, 8))):
+        placed = replace(scene, points=tuple(replace(point, x=1.0, y=value) for point in scene.points))
+        rows = plot.draw("accuracy", placed, markers.text_row([], size[0]), size).rows
+        text = "\n".join(row.text for row in rows)
+        assert all(text.count(mark) == 1 for mark in marks), text
 
 
 def test_the_svg_image_has_the_test_with_its_sign_and_in_its_place() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 
 import pytest
-from cnn_explorer.tui.charts import plotext_chart, ticks
+from cnn_explorer.tui.charts import markers, plotext_chart, ticks
 from cnn_explorer.tui.charts.plotext_chart import ChartData, PlottedLine
 from cnn_explorer.tui.widgets.loss_chart import LossChart
 from hypothesis import example, given
@@ -127,3 +129,24 @@ async def test_chart_draws_the_curve_again_only_for_new_data() -> None:
         chart.show(ChartData("loss", "epoch", (PlottedLine("train", [1, 2, 3], [1.0, 2.0, 3.0]),), log=True))
         assert chart.render() is not first
         assert str(chart.render()).startswith("loss (log) over epoch  ⠤ train")
+
+
+def places_of(value: float, slot: int | None) -> list[PlottedLine]:
+    return [PlottedLine(role, [2.0], [value], role, slot) for role in ("test", "best")]
+
+
+@pytest.mark.parametrize("ascii", [False, True])
+@pytest.mark.parametrize("size", [(78, 14), (40, 8), (110, 30)])
+@pytest.mark.parametrize("several", [False, True])
+def test_no_sign_of_a_place_hides_another_one_or_lies_under_a_curve(
+    several: bool, size: tuple[int, int], ascii: bool
+) -> None:
+    slots = [0, 1] if several else [None]
+    for value in (0.1, 0.5, 0.52, 0.9):
+        lines = [line for slot in slots for line in places_of(value, slot)]
+        lines += [PlottedLine("train", [1, 2, 3], [0.1, value, 0.9], "train", slot) for slot in slots]
+        data = ChartData("accuracy", "", tuple(replace(line, label="") for line in lines))
+        text = plotext_chart.draw(plotext_chart.new_figure(), data, size, plotext_chart.ChartStyle(ascii))
+        signs = [markers.sign(name, ascii) for name in ("test", "best")]
+        drawn = "".join(re.split(r"[│┤|+]", line, maxsplit=1)[1] for line in text.splitlines()[1:-2])
+        assert [drawn.count(sign) for sign in signs] == [len(slots)] * 2, text

@@ -81,6 +81,10 @@ async def test_enter_opens_the_chosen_network_where_it_tells_of_the_row(tmp_path
         assert "published top-1" in text and "+ Conv2d 3×3" in text and f"▸{NAMES[0]}" in text
         await pilot.press("right")
         await until(pilot, lambda: f"▸{NAMES[1]}" in screen_text(app))
+        for name in NAMES[:2]:
+            title = screen_text(app).splitlines()[screen.table.region.y]
+            await pilot.click(screen.table, offset=(title.index(name) - screen.table.region.x, 0))
+            await until(pilot, lambda name=name: f"▸{name}" in screen_text(app))
         assert screen.table.go_to("macs")
         await pilot.press("enter")
         assert isinstance(app.screen, CatalogueScreen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 from dataclasses import replace
@@ -25,6 +26,7 @@ from cnn_explorer.tui.widgets.diff_pane import DiffPane
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.network_runs_pane import NetworkRunsPane
 from cnn_explorer.tui.widgets.pixel_view import PixelView
+from cnn_explorer.tui.widgets.rows import Row
 from cnn_explorer.tui.widgets.scatter_view import ScatterView
 from cnn_explorer.tui.widgets.text_view import TextView
 from cnn_explorer.tui.widgets.walk_pane import WalkPane
@@ -33,7 +35,7 @@ from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-WIDE = (130, 40)
+WIDE = (140, 40)
 
 
 async def open_pane(pilot: Pilot, key: str, kind: type, filled=lambda pane: True):
@@ -208,6 +210,16 @@ async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> Non
         assert before is not None
         assert f"{before.name} → resnet18" in screen_text(app)
         assert "+ added" in screen_text(app) and "Conv2d 3×3" in screen_text(app)
+        given = [("Linear", "2.5 M"), ("Conv2d 3×3", "513 k"), ("Dropout", "")]
+        pane.table.set_rows(Row(kind, ("", kind, "1", "1", size, size)) for kind, size in given)
+        await pilot.press("o", "o")
+        await until(pilot, lambda: "resnet18 · by kind of layer" in screen_text(app))
+        assert [row.key for row in pane.table.rows] == ["Conv2d 3×3", "Dropout", "Linear"]
+        titles = screen_text(app).splitlines()[pane.table.region.y]
+        for kinds in (["Conv2d 3×3", "Linear", "Dropout"], ["Linear", "Conv2d 3×3", "Dropout"]):
+            await pilot.click(pane.table, offset=(titles.index("params before") - pane.table.region.x, 0))
+            await until(pilot, lambda kinds=kinds: [row.key for row in pane.table.rows] == kinds)
+        assert "by params before, reversed" in screen_text(app)
         await pilot.press("A", *"lenet5", "enter")
         await until(pilot, lambda: "lenet5 → resnet18" in screen_text(app))
         assert pane.other.startswith("lenet5")
@@ -535,9 +547,19 @@ async def test_two_panes_stand_side_by_side_where_there_is_room(tmp_path: Path) 
         await pilot.press("2")
         await until(pilot, lambda: len(screen.panes.shown) == 2)
         await until(pilot, lambda: screen.query_one(LayersPane).table.rows and screen.query_one(TextView).source)
-        await pilot.resize_terminal(120, 40)
+        await pilot.resize_terminal(140, 40)
         await until(pilot, lambda: len(screen.panes.shown) == 1)
         assert isinstance(screen.panes.pane, LayersPane)
+
+
+async def test_what_stays_is_not_searched_for_garbage_while_the_app_runs(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: gc.get_freeze_count() > 10_000)
+        before = gc.get_freeze_count()
+        await app.load_charts()
+        assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == 0
 
 
 async def test_a_message_covers_the_frame_at_the_foot_and_no_line_of_text(tmp_path: Path) -> None:

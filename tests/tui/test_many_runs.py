@@ -107,6 +107,8 @@ def test_of_many_runs_what_varies_most_has_a_column_and_the_rest_is_counted() ->
     names = [found[place].name for place in chosen]
     assert names == ["state", "best %", "test %", "seed", "lr"] and left_out == 1
     assert differences.by_run(found, 0) == ([], len(found))
+    wide = [differences.Difference("name", ("a" * 16,)), differences.Difference("lr", ("0.1",))]
+    assert [differences.by_run(wide, cells)[0] for cells in (8, 17, 24)] == [[], [0], [0, 1]], "none gives way"
 
 
 def write_settings(run: FakeRun, **recipe: object) -> None:
@@ -117,7 +119,9 @@ def write_settings(run: FakeRun, **recipe: object) -> None:
 
 async def test_two_marked_runs_are_shown_side_by_side(tmp_path: Path) -> None:
     for name, rate in ((NAMES[0], 0.25), (NAMES[1], 0.125)):
-        write_settings(FakeRun(tmp_path / "runs", name, "finished"), lr=rate, momentum=0.9)
+        run = FakeRun(tmp_path / "runs", name, "finished")
+        run.status("finished", **({"best": {"accuracy": 0.9}} if rate == 0.125 else {}))
+        write_settings(run, lr=rate, momentum=0.9)
     app: Any = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("w")
@@ -135,6 +139,9 @@ async def test_two_marked_runs_are_shown_side_by_side(tmp_path: Path) -> None:
         await until(pilot, lambda: "momentum" in screen_text(app))
         exported = screen.export()
         assert "momentum" in exported.text and NAMES[0] in exported.text
+        values = {row["setting"]: list(row["values"].values()) for row in exported.data}
+        assert values["lr"] == [0.25, 0.125] and values["momentum"] == [0.9, 0.9] and values["tags"] == [[], []]
+        assert values["best_accuracy"] == [None, 0.9] and values["state"] == ["finished"] * 2
 
 
 async def test_many_marked_runs_are_a_row_each_that_opens(tmp_path: Path) -> None:

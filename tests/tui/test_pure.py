@@ -390,6 +390,7 @@ def test_one_value_fits_its_room(channels: int, side: int, columns: int, rows: i
 def test_a_family_stands_in_the_tree_for_the_paper_and_not_for_the_nano_form_of_this_program() -> None:
     shown = {registry.variants()[entry.name].family: entry.name for entry in catalogue_list.tree_entries(EVERYTHING)}
     assert {"vit": "vit_base_16", "mixer": "mixer_b16", "cvt": "cvt_13", "vgg": "vgg16"}.items() <= shown.items()
+    assert shown == {family.name: registry.find(family.name).name for family in registry.families()}
     for family in registry.families():
         if any("nano" not in variant.tags for variant in family.variants):
             assert "nano" not in registry.variants()[shown[family.name]].tags

@@ -90,6 +90,7 @@ async def test_u_brings_back_what_was_deleted_one_after_the_other(tmp_path: Path
         await until(pilot, lambda: keys_of(screen) == [FIRST])
         await pilot.press("u")
         await until(pilot, lambda: keys_of(screen) == [SECOND, FIRST])
+        assert screen.table.key == SECOND, "the cursor goes to what came back"
         assert {path.name: path.stat().st_ino for path in runs.iterdir() if path.name[0] != "."} == before
         await pilot.press("u")
         assert isinstance(app.screen, RunBinScreen)
@@ -129,6 +130,7 @@ async def test_the_bin_lists_what_an_earlier_day_deleted(tmp_path: Path) -> None
         await until(pilot, lambda: SECOND in screen_text(app) and FIRST not in screen_text(app))
         await pilot.press("u")
         await until(pilot, lambda: keys_of(screen) == [SECOND, FIRST])
+        assert screen.table.key == SECOND
     assert read_run(runs / FIRST).best_accuracy == 0.983
 
 

@@ -118,7 +118,7 @@ async def test_all_of_it_is_saved(tmp_path: Path) -> None:
 
 async def test_it_follows_the_network_and_its_stem(tmp_path: Path) -> None:
     app = make_app(tmp_path)
-    async with app.run_test(size=(130, 40)) as pilot:
+    async with app.run_test(size=(140, 40)) as pilot:
         screen = catalogue(app)
         await pilot.press("2")
         await until(pilot, lambda: screen.query(LayersPane) and screen.query_one(LayersPane).table.network is not None)

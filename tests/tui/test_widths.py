@@ -14,6 +14,7 @@ from cnn_explorer.tui.screens.catalogue import FRAME, CatalogueScreen
 from cnn_explorer.tui.screens.page import PageScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets import (
+    catalogue_list_view,
     classes_pane,
     diff_pane,
     layers_pane,
@@ -29,7 +30,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 WIDTHS = range(80, 221)
-SOME = (80, 100, 119, 120, 140, 160, 200, 212, 219, 220)
+SOME = (80, 119, 120, 137, 138, 160, 200, 212, 219, 220)
 FIRST, SECOND = "20261120-143022-lenet5-digits-7f3a", "20261120-153022-lenet5-digits-8c1d"
 TABS = {"layers": layers_pane, "walk": walk_pane, "diff": diff_pane, "runs": network_runs_pane}
 
@@ -40,11 +41,16 @@ def titles(columns: tuple[Column, ...], cells: int) -> set[str]:
 
 def in_the_catalogue(key: str, total: int) -> int:
     """The columns inside a pane of the catalogue, by the rule that the screen follows."""
-    if total < SIDE_BY_SIDE:
+    if total < CatalogueScreen.WIDTHS.side_by_side:
         return min(total - FRAME, IN_TURNS)
     room = total - CatalogueScreen.WIDTHS.of_list(total) - FRAME
     beside = network_panes.BESIDE.get(key, "note")
     return room - (network_panes.NEEDED[beside] if has_room(room, network_panes.NEEDED, key, beside) else 0)
+
+
+def in_the_list(widths: PaneWidths, total: int) -> int:
+    """The columns inside the list of a screen."""
+    return widths.of_list(total) - FRAME if total >= widths.side_by_side else min(total - FRAME, IN_TURNS)
 
 
 def in_a_run(key: str, total: int) -> int:
@@ -68,12 +74,19 @@ def test_a_tab_of_the_catalogue_loses_no_column(key: str) -> None:
     assert wide >= titles(columns, 1000) - {"id"}, "at 220 there is room for all of it"
 
 
+@pytest.mark.parametrize("columns", [catalogue_list_view.COLUMNS, catalogue_list_view.TREE_COLUMNS])
+def test_the_list_of_architectures_loses_no_column(columns: tuple[Column, ...]) -> None:
+    def seen(total: int) -> set[str]:
+        return titles(columns, in_the_list(CatalogueScreen.WIDTHS, total))
+
+    assert list(steps(seen)) == []
+    assert seen(80) >= {"params", "MACs", "small stem"}
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_the_list_of_runs_loses_no_column_and_tells_runs_apart(live: bool) -> None:
     def seen(total: int) -> set[str]:
-        side_by_side = total >= SIDE_BY_SIDE
-        inside = RunsScreen.WIDTHS.of_list(total) - FRAME if side_by_side else min(total - FRAME, IN_TURNS)
-        return titles(run_columns.columns(live), inside)
+        return titles(run_columns.columns(live), in_the_list(RunsScreen.WIDTHS, total))
 
     assert list(steps(seen)) == []
     assert seen(80) >= ({"course", "img/s", "left"} if live else {"course", "lr", "end"})
@@ -102,15 +115,17 @@ def test_classes_and_charts_of_a_run_lose_nothing() -> None:
 def test_lines_of_a_log_and_of_the_model_file_get_no_shorter_on_a_wide_terminal() -> None:
     for key in ("log", "confusion"):
         assert all(in_a_run(key, total) >= in_a_run(key, total - 1) for total in WIDTHS[1:])
-    assert all(in_the_catalogue("code", total) >= in_the_catalogue("code", total - 1) for total in range(121, 221))
+    assert all(in_the_catalogue("code", total) >= in_the_catalogue("code", total - 1) for total in range(139, 221))
 
 
 @pytest.mark.parametrize("widths", [CatalogueScreen.WIDTHS, PageScreen.WIDTHS, RunsScreen.WIDTHS])
 def test_neither_list_nor_panes_get_narrower_as_the_terminal_gets_wider(widths: PaneWidths) -> None:
-    lists = [widths.of_list(total) for total in range(SIDE_BY_SIDE, 400)]
-    panes = [total - cells for total, cells in zip(range(SIDE_BY_SIDE, 400), lists, strict=True)]
+    totals = range(widths.side_by_side, 400)
+    lists = [widths.of_list(total) for total in totals]
+    panes = [total - cells for total, cells in zip(totals, lists, strict=True)]
     assert lists == sorted(lists) and panes == sorted(panes)
-    assert lists[0] >= widths.least and panes[0] >= widths.panes and max(lists) == widths.widest
+    assert totals[0] >= SIDE_BY_SIDE and max(lists) == widths.widest
+    assert lists[0] >= widths.least and panes[0] >= widths.panes
 
 
 def test_a_border_that_was_moved_leaves_both_something() -> None:
@@ -141,7 +156,8 @@ async def at_all_widths(pilot: Pilot, table: Callable[[], RowList], all_titles: 
     assert before >= all_titles
 
 
-@pytest.mark.parametrize("key", first_of(TABS, 2))
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [*TABS])
 async def test_tabs_of_the_catalogue_at_all_widths(tmp_path: Path, key: str) -> None:
     FakeRun(tmp_path / "runs", FIRST, "finished")
     app: Any = make_app(tmp_path)
@@ -153,6 +169,7 @@ async def test_tabs_of_the_catalogue_at_all_widths(tmp_path: Path, key: str) -> 
         await at_all_widths(pilot, lambda: screen.panes.pane_of(key).table, all_titles)
 
 
+@pytest.mark.slow
 async def test_runs_at_all_widths(tmp_path: Path) -> None:
     FakeRun(tmp_path / "runs", FIRST, "finished")
     app: Any = make_app(tmp_path)
@@ -160,6 +177,16 @@ async def test_runs_at_all_widths(tmp_path: Path) -> None:
         await pilot.press("w")
         await until(pilot, lambda: app.screen.table.rows)
         await at_all_widths(pilot, lambda: app.screen.table, {"course", "lr", "end", "seed"})
+
+
+@pytest.mark.slow
+async def test_the_lists_of_architectures_at_all_widths(tmp_path: Path) -> None:
+    app: Any = make_app(tmp_path)
+    async with app.run_test(size=(80, 40)) as pilot:
+        for _ in ("list", "tree"):
+            await pilot.resize_terminal(80, 40)
+            await at_all_widths(pilot, lambda: app.screen.table, {"year", "params", "MACs", "small stem"})
+            await pilot.press("v")
 
 
 async def test_a_second_pane_comes_where_both_have_all_their_columns(tmp_path: Path) -> None:
@@ -193,7 +220,7 @@ def whole(pilot: Pilot, widget: Widget) -> bool:
 
 async def test_the_pane_at_hand_gets_the_whole_screen_and_gives_it_back(tmp_path: Path) -> None:
     app: Any = make_app(tmp_path)
-    async with app.run_test(size=(130, 40)) as pilot:
+    async with app.run_test(size=(140, 40)) as pilot:
         screen = app.screen
         assert "z zoom" in screen_text(app).splitlines()[-1]
         await pilot.press("z")
@@ -214,7 +241,7 @@ async def test_concepts_and_runs_zoom_as_well(tmp_path: Path) -> None:
     run_folder = FakeRun(tmp_path / "runs", FIRST, "finished")
     run_folder.curve(5)
     app: Any = make_app(tmp_path)
-    async with app.run_test(size=(130, 40)) as pilot:
+    async with app.run_test(size=(140, 40)) as pilot:
         await pilot.press("C")
         await until(pilot, lambda: isinstance(app.screen, PageScreen) and app.screen.view.source)
         await pilot.press("enter", "z")
@@ -250,7 +277,7 @@ async def test_a_tab_of_a_run_gets_the_lines_above_it(tmp_path: Path) -> None:
 
 async def test_the_border_is_moved_by_keys_and_remembered(tmp_path: Path) -> None:
     app: Any = make_app(tmp_path)
-    async with app.run_test(size=(130, 40)) as pilot:
+    async with app.run_test(size=(140, 40)) as pilot:
         pane = app.screen.query_one("#list-pane")
         before = pane.outer_size.width
         await pilot.press("L", "L")
@@ -262,7 +289,7 @@ async def test_the_border_is_moved_by_keys_and_remembered(tmp_path: Path) -> Non
         await pilot.press("L")
         await until(pilot, lambda: pane.outer_size.width == LEAST + 4)
     again: Any = make_app(tmp_path)
-    async with again.run_test(size=(130, 40)) as pilot:
+    async with again.run_test(size=(140, 40)) as pilot:
         await until(pilot, lambda: again.screen.query_one("#list-pane").outer_size.width == LEAST + 4)
         await pilot.press("C")
         await until(pilot, lambda: isinstance(again.screen, PageScreen) and again.screen.view.source)
@@ -271,7 +298,7 @@ async def test_the_border_is_moved_by_keys_and_remembered(tmp_path: Path) -> Non
 
 async def test_the_border_is_dragged_with_the_mouse(tmp_path: Path) -> None:
     app: Any = make_app(tmp_path)
-    async with app.run_test(size=(130, 40)) as pilot:
+    async with app.run_test(size=(140, 40)) as pilot:
         pane = app.screen.query_one("#list-pane")
         edge, cursor = pane.region.right, app.screen.table.key
         await pilot.mouse_down(offset=(edge, 10))

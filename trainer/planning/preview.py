@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..common.json_safe import short
 from ..common.text_safe import clean
@@ -18,10 +18,6 @@ from .planner import Plan, summary
 
 CLASSES_TOLD = 20
 CURVE_POINTS = 120
-CURVE_HEIGHT = 9
-CURVE_WIDTH = 72
-SMALL_HEIGHT = 7
-SMALL_WIDTH = 60
 ESTIMATE_DIGITS = 4
 
 
@@ -78,8 +74,8 @@ def lr_curve(plan: Plan) -> list[list[float]]:
     return [[round(recipe.epochs * index / len(rates), 4), short(rate)] for index, rate in enumerate(rates)]
 
 
-def as_lines(plan: Plan, forecast: Forecast) -> list[str]:
-    """Return the whole plan as plain text, without colour codes."""
+def as_lines(plan: Plan, forecast: Forecast, chart: Sequence[str]) -> list[str]:
+    """Return the whole plan as plain text, around the ``chart`` of its learning rate."""
     estimate = forecast.estimate
     return [
         summary(plan.config),
@@ -87,7 +83,7 @@ def as_lines(plan: Plan, forecast: Forecast) -> list[str]:
         "",
         *_table(renamed(plan.config.recipe.to_dict()), plan.origins),
         "",
-        *curve_lines(plan),
+        *chart,
         "",
         *_table(_engine_values(plan), plan.choice.origins),
         "",
@@ -98,12 +94,10 @@ def as_lines(plan: Plan, forecast: Forecast) -> list[str]:
 
 
 def recipe_lines(plan: Plan) -> list[str]:
-    """Return the values of the recipe that are not the general default, each with its origin, and a small learning-rate
-    curve.
-    """
+    """Return the values of the recipe that are not the general default, each with its origin."""
     values = renamed(plan.config.recipe.to_dict())
     chosen = {key: values[key] for key, origin in plan.origins.items() if origin != DEFAULT}
-    return [*_table(chosen, plan.origins), *curve_lines(plan, SMALL_WIDTH, SMALL_HEIGHT)]
+    return _table(chosen, plan.origins)
 
 
 def _engine_values(plan: Plan) -> dict[str, object]:
@@ -129,24 +123,3 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(_text(item) for item in value) or "none"
     return str(value)
-
-
-def curve_lines(plan: Plan, width: int = CURVE_WIDTH, height: int = CURVE_HEIGHT) -> list[str]:
-    """Return the learning rate over the epochs, drawn with plotext in plain characters."""
-    import plotext
-
-    points = lr_curve(plan)
-    epochs, peak = plan.config.recipe.epochs, max(rate for _, rate in points)
-    plotext.clear_figure()
-    try:
-        plotext.theme("clear")
-        plotext.plotsize(width, height)
-        plotext.title(f"learning rate over {epochs} {'epoch' if epochs == 1 else 'epochs'}")
-        plotext.xlim(0, epochs)
-        plotext.xticks([0, epochs / 2, epochs], ["0", f"{epochs / 2:g}", str(epochs)])
-        plotext.ylim(0, peak)
-        plotext.yticks([0, peak / 2, peak], ["0", f"{peak / 2:.3g}", f"{peak:.3g}"])
-        plotext.plot([x for x, _ in points], [y for _, y in points], marker="braille")
-        return [line.rstrip() for line in plotext.uncolorize(plotext.build()).splitlines()]
-    finally:
-        plotext.clear_figure()

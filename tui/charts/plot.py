@@ -84,6 +84,8 @@ def _canvas(scene: Scene, across: int, down: int) -> tuple[NDArray[np.str_], NDA
     behind = np.zeros((down, across), dtype=bool)
     signs: list[tuple[int, int, str, int]] = []
     for layer in scene.layers:
+        if layer.role == "test":
+            continue  # single values, which are among the points
         top, bottom = braille.spans(layer.stroke, *scene.y, down * DOTS_DOWN)
         texture = "solid" if scene.ascii else TEXTURES.get(layer.role, "solid")
         drawn = braille.cells(braille.dots(top, bottom, down * DOTS_DOWN, texture))
@@ -120,14 +122,18 @@ def _sign_cells(layer: PlotLayer, top: NDArray, bottom: NDArray, across: int, do
 
 
 def _points(scene: Scene, across: int, down: int) -> list[tuple[int, int, str, int]]:
-    found = []
+    """Return the signs of places. Where two would stand in one cell, the later one moves up or down, to a free one."""
+    found: list[tuple[int, int, str, int]] = []
+    taken: set[tuple[int, int]] = set()
     for point in scene.points:
         column = int(braille.columns_of(np.array([point.x]), *scene.x, across)[0])
         row = int(braille.rows_of(np.array([point.y]), *scene.y, down * DOTS_DOWN)[0]) // DOTS_DOWN
         if 0 <= column < across and 0 <= row < down:
             beside = column + 1 if column + 1 < across else column - 1
-            found += [(row, beside, mark, point.tone) for mark in point.mark if beside >= 0]
-            found.append((row, column, point.sign, point.tone))
+            columns = [column, *([beside] if point.mark and beside >= 0 else [])]
+            row = min(range(down), key=lambda at: (any((at, one) in taken for one in columns), abs(at - row)))
+            taken.update((row, one) for one in columns)
+            found += [(row, one, sign, point.tone) for one, sign in zip(columns, point.sign + point.mark, strict=False)]
     return found
 
 

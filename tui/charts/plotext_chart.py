@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...trainer.common.text_safe import clean, width
@@ -30,6 +30,8 @@ UNJOINED = ("test", "best", "diverged")
 """Single values, through which no line goes."""
 BRAILLE = "braille"
 SMALLEST = (16, 4)
+FRAME_ROWS = 3
+"""A chart has so many rows more than steps from its lowest row to its highest: the x axis, its numbers, and one."""
 LEGEND_PART = 4
 """at most one line in so many of a chart is for its legend."""
 SIGN_COLUMNS = 4
@@ -234,7 +236,9 @@ def _plotted(
     figure.yaxes(True, False)
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
     middle = min(xs) / 2 + max(xs) / 2
-    for line in sorted(lines, key=lambda line: (line.role != "raw", line.is_shared_sign)):
+    lines = apart(lines, data.y_range or finite_range(lines) or (0.0, 1.0), (columns, rows))
+    # The signs of places come last, so that no curve hides them.
+    for line in sorted(lines, key=lambda line: (line.role != "raw", line.role in UNJOINED)):
         _plot_line(figure, line, style, max(columns // SIGN_COLUMNS, 1), middle)
     _axes(figure, data, lines, size)
     drawn = figure.build().rstrip("\n")
@@ -244,6 +248,30 @@ def _plotted(
         return _CODES.sub("", drawn)
     # plotext writes them as numbers of 256 colours, which a terminal with sixteen does not know.
     return _PALETTE_CODE.sub(lambda found: _palette_code(int(found[1])), drawn)
+
+
+def apart(lines: Sequence[PlottedLine], y_range: tuple[float, float], size: tuple[int, int]) -> list[PlottedLine]:
+    """Return the lines with the signs of places moved up or down, where two of them would stand in one cell."""
+    low, high = _widened(y_range)
+    xs = [x for line in lines for x in line.xs if math.isfinite(x)]
+    across, step = (max(xs) - min(xs)) / canvas_columns(size[0]), (high - low) / max(size[1] - FRAME_ROWS, 1)
+    taken: list[tuple[float, float]] = []
+
+    def free(x: float, y: float, cells: float) -> float:
+        places = [y + way * number * step for number in range(size[1]) for way in (1, -1)]
+        inside = [place for place in places if low <= place <= high] or [y]
+        near = [other for place, other in taken if abs(place - x) <= cells * across]
+        found = next((place for place in inside if all(abs(place - other) >= step * 0.99 for other in near)), y)
+        taken.append((x, found))
+        return found
+
+    def moved(line: PlottedLine) -> PlottedLine:
+        cells = 3.5 if line.is_shared_sign else 1.5
+        return replace(line, ys=[free(x, y, cells) for x, y in zip(line.xs, line.ys, strict=True)])
+
+    # The star stands on its curve; the others give way.
+    ordered = sorted(lines, key=lambda line: line.role != "best")
+    return [moved(line) if line.role in UNJOINED else line for line in ordered]
 
 
 def _plot_places(figure: Any, line: PlottedLine, style: ChartStyle, middle: float) -> None:

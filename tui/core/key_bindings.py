@@ -171,6 +171,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("enter", "pick", "The layers of this class", "code", "its layers", rank=5),
     # The difference
     Command("A", "other", "Compare with another network", "diff", "another", rank=5),
+    Command("o", "order", "Sort by the next column", "diff", "order", rank=6),
     # The catalogue
     Command("t", "train", "Train this network", "catalogue", "train", rank=10),
     Command("slash", "filter", "Filter the list as you type", "catalogue", "filter", rank=11),

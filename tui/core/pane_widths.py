@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SIDE_BY_SIDE = 120
-"""From so many columns on a list and its panes stand side by side."""
+"""From so many columns on a list and its panes stand side by side, where both have room for all that they show at 80."""
 IN_TURNS = 78
 """While they take turns, each has the columns that it has in a terminal of 80."""
 LEAST = 24
@@ -21,12 +21,17 @@ STEP = 4
 
 @dataclass(frozen=True)
 class PaneWidths:
-    """The list gets ``share`` of the columns, at least ``least`` and at most ``most``; the panes keep ``panes``."""
+    """The list gets ``share`` of the columns, at least ``least`` and at most ``widest``; the panes keep ``panes``."""
 
     share: float
     least: int
     widest: int
     panes: int
+
+    @property
+    def side_by_side(self) -> int:
+        """From so many columns on the two stand side by side."""
+        return max(SIDE_BY_SIDE, self.least + self.panes)
 
     def of_list(self, total: int, chosen: object = None) -> int:
         """Return the columns of the list; ``chosen`` is where a person moved the border, if that is a number."""

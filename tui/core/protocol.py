@@ -70,11 +70,6 @@ class AppProtocol(Protocol):
         ...
 
     @property
-    def is_wide(self) -> bool:
-        """Whether list and pane stand side by side."""
-        ...
-
-    @property
     def asks_questions(self) -> bool:
         """Whether questions are asked."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ...trainer.common.text_safe import clean
 from ...trainer.config.recipe import SETTINGS, renamed
@@ -114,15 +115,20 @@ def _name(part: str, key: str) -> str:
     return defined[1].words if defined is not None else key.replace("_", " ")
 
 
-def flat(values: dict, before: str = "", part: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the items of a part of run.json; those of a part within it have both names."""
+def flat(values: dict, part: str = "") -> Iterator[tuple[str, str]]:
+    """Yield name and text of each item of a part of run.json."""
+    return ((name, text(value)) for name, value in items(values, part=part))
+
+
+def items(values: dict, before: str = "", part: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield name and value of each item of a part of run.json; those of a part within it have both names."""
     for key, value in values.items():
         is_setting = not before or before == "checkpoints "
         name = _name(part, key) if is_setting else f"{before}{key}".replace("_", " ")
         if isinstance(value, dict) and value:
-            yield from flat(value, f"{before}{key} ")
+            yield from items(value, f"{before}{key} ")
         else:
-            yield name, text(value)
+            yield name, value
 
 
 def text(value: object) -> str:

@@ -42,7 +42,7 @@ class CatalogueScreen(TwoPanes):
 
     PLACE = "catalogue"
     PLACES: ClassVar = ("two-panes",)
-    WIDTHS = PaneWidths(share=0.4, least=46, widest=65, panes=74)
+    WIDTHS = PaneWidths(share=0.4, least=64, widest=65, panes=74)
     LEADS_HERE = "show_catalogue"
     HEADING = "architectures"
     BINDINGS: ClassVar = key_bindings.bindings("catalogue")
@@ -335,7 +335,7 @@ class CatalogueScreen(TwoPanes):
         """Show the note of a family, at the first place of ``words``; escape leads to the page ``back``."""
         if back is not None:
             self._trail.append(back)
-        self.go_to(registry.family(family).variants[0].name)
+        self.go_to(registry.family(family).canonical.name)
         self.action_tab("note", lambda: self._find(words))
         self._reading = True
 
@@ -384,6 +384,6 @@ class CatalogueScreen(TwoPanes):
             self.explorer.open_page(target)
             return
         here = self.catalogue_list.network
-        if self.go_to(family.variants[0].name):
+        if self.go_to(family.canonical.name):
             self._trail.append(here)
             self.show_selection()

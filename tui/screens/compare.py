@@ -154,6 +154,12 @@ class CompareScreen(BaseScreen):
         self._chosen = (self._chosen + by) % len(self._names)
         self.table.show_columns(self._columns)
 
+    @on(RowList.TitlePicked)
+    def _title_picked(self, message: RowList.TitlePicked) -> None:
+        """Choose the network whose name was clicked; the rows are of different kinds and have no other order."""
+        if message.column:
+            self.action_network(message.column - 1 - self._chosen)
+
     @property
     def _columns(self) -> list[Column]:
         """The columns; the sign says which network Enter opens."""

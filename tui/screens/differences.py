@@ -106,5 +106,7 @@ class DifferencesScreen(BaseScreen):
         """Return all of it, a row a setting."""
         names = [run.id for run in self._runs]
         rows = [[row.name, *row.values] for row in self._rows]
-        data = [{"setting": row.name, "values": dict(zip(names, row.values, strict=True))} for row in self._rows]
+        data = [
+            {"setting": row.key or row.name, "values": dict(zip(names, row.data, strict=True))} for row in self._rows
+        ]
         return screen_export.table("differences", ["setting", *names], rows, data)

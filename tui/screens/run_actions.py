@@ -110,6 +110,9 @@ class RunActions(BaseScreen):
         if run_id:
             self.control(actions.restore, self.explorer.paths.runs / run_id)
 
+    def run_restored(self, run_id: str) -> None:
+        """Show a run that came back from the bin."""
+
     def action_resume(self) -> None:
         run = self.selected
         if run is not None:
@@ -140,6 +143,8 @@ class RunActions(BaseScreen):
         if problem and action is actions.delete and path.name in self.explorer.deleted:
             self.explorer.deleted.remove(path.name)
         self.explorer.show_message(problem or text, "error" if problem else "information")
+        if action is actions.restore and not problem and self.is_attached:
+            self.run_restored(path.name)
         self.explorer.run_watch.nudge()
 
     # Notes

@@ -176,6 +176,9 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
             self.filter.close()
             self.runs_changed(self.explorer.runs)
 
+    def run_restored(self, run_id: str) -> None:
+        self.go_to(run_id)
+
     @on(FilterInput.Changed)
     def _filter_changed(self) -> None:
         self.runs_changed(self.explorer.runs)
@@ -291,7 +294,7 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
 
     def action_zoom(self) -> None:
         """Give the pane at hand the whole screen; where the list has it already, one chart."""
-        if self.explorer.is_wide:
+        if self.is_wide:
             super().action_zoom()
         else:
             self.charts.action_chart("one")

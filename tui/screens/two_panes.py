@@ -28,14 +28,19 @@ class TwoPanes(BaseScreen):
         return self.has_class("-alone")
 
     @property
+    def is_wide(self) -> bool:
+        """Whether the terminal has room for both."""
+        return self.app.size.width >= self.WIDTHS.side_by_side
+
+    @property
     def side_by_side(self) -> bool:
         """Whether list and panes are both in sight."""
-        return self.explorer.is_wide and not self.alone
+        return self.is_wide and not self.alone
 
     @property
     def most_counted(self) -> int:
         """The width by which a table shows its columns at most; 0 for all of it."""
-        return 0 if self.explorer.is_wide else IN_TURNS
+        return 0 if self.is_wide else IN_TURNS
 
     @property
     def list_cells(self) -> int:
@@ -57,7 +62,7 @@ class TwoPanes(BaseScreen):
     def _place_border(self) -> None:
         """Give the list its columns; in turns it has what the style sheet says."""
         # Textual's own classes for widths come with the first resize, which is after the first paint.
-        self.set_class(not self.explorer.is_wide, "-in-turns")
+        self.set_class(not self.is_wide, "-in-turns")
         cells = self.list_cells if self.side_by_side else None
         for found in self.query("#list-pane"):
             found.styles.width = found.styles.min_width = found.styles.max_width = cells
@@ -99,7 +104,7 @@ class TwoPanes(BaseScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "zoom":
-            return self.explorer.is_wide
+            return self.is_wide
         if action == "border":
             return self.side_by_side
         return super().check_action(action, parameters)

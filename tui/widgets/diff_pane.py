@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.widget import Widget
 from textual.widgets import Static
@@ -19,6 +20,7 @@ from ..networks.selection import NetworkSelection
 from .pane import Pane
 from .repaint import TextLines
 from .rows import Column, Row, RowList
+from .sorted_rows import SortedRows
 
 COLUMNS = (
     Column("", 8),
@@ -76,11 +78,11 @@ class DiffPane(Pane):
     def fill(self, selection: NetworkSelection) -> None:
         self.selection = selection
         if not self.other:
-            self._head(selection.network)
+            self._head()
             self.wait("its note names no predecessor; `A` chooses a network to compare with")
             return
         older = NetworkSelection(self.other, selection.stem, selection.image_size, selection.channels)
-        self._head(f"{older.network} → {selection.network}")
+        self._head()
         self.ask("diff", {"older": older.details(), "newer": selection.details()}, lambda value: value)
 
     def action_other(self) -> None:
@@ -93,8 +95,16 @@ class DiffPane(Pane):
         if name:
             self.compare_with(name)
 
-    def _head(self, text: str) -> None:
-        self.query_one("#diff-heading", Static).update(text)
+    def action_order(self) -> None:
+        """Sort by the next column."""
+        self.table.sort_by_next()
+        self._head()
+
+    @on(RowList.TitlePicked)
+    def _head(self) -> None:
+        """Say above the table what is compared, and how it is sorted."""
+        names = " → ".join(filter(None, (self.other, self.selection.network if self.selection else "")))
+        self.query_one("#diff-heading", Static).update(" · ".join(filter(None, (names, self.table.order_words))))
 
     def wait(self, words: str) -> None:
         self.table.empty = words
@@ -130,7 +140,7 @@ class DiffPane(Pane):
         return screen_export.table(name, columns, [row.cells for row in self.table.rows], self._difference)
 
 
-class DiffList(RowList):
+class DiffList(SortedRows):
     """The rows of the table."""
 
     PLACES: ClassVar = ("diff", "list")

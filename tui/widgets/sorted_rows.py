@@ -70,6 +70,13 @@ class SortedRows(RowList):
         self.by = message.column
         self.set_rows(self.given)
 
+    def sort_by_next(self) -> None:
+        """Sort by the next column in sight; behind the last one comes the order given."""
+        shown = [place for place, column in enumerate(self.columns) if column.above <= self._counted]
+        self.by = next((place for place in shown if self.by is None or place > self.by), None)
+        self.turned = False
+        self.set_rows(self.given)
+
     def unsort(self) -> None:
         """Go back to the order given."""
         self.by, self.turned = None, False
