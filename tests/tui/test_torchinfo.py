@@ -64,6 +64,17 @@ async def test_one_key_shows_torchinfos_summary_and_the_tree_again(tmp_path: Pat
         assert len(asked_for(pane)) == 1, "what was computed is kept"
 
 
+async def test_all_keys_of_the_view_stand_in_its_foot(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        await open_torchinfo(pilot)
+        foot = "  ".join(("+ deeper", "- less", "s columns", "I layers", "e save", "y copy", "G end", "→ more"))
+        await until(pilot, lambda: screen_text(app).splitlines()[-1].strip() == f"? help  {foot}")
+        await pilot.press("I")
+        await until(pilot, lambda: "I torchinfo" in screen_text(app).splitlines()[-1])
+        assert "e save" not in screen_text(app).splitlines()[-1]
+
+
 async def test_depth_goes_from_one_to_the_deepest_level(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE) as pilot:

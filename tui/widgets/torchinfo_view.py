@@ -29,7 +29,10 @@ class TorchinfoLines(LineView):
 class TorchinfoView(Vertical):
     """Depth and columns are chosen here; whoever holds the view asks for the table anew after each change."""
 
-    BINDINGS: ClassVar = key_bindings.bindings("torchinfo")
+    # The app writes and copies what is shown here; the table names these keys for the line at the foot.
+    BINDINGS: ClassVar = key_bindings.bindings(
+        "torchinfo", [command for command in key_bindings.COMMANDS if command.action not in ("export", "copy")]
+    )
     TERMS: ClassVar = ("torchinfo", "depth-idx", *TITLES.values(), "(recursive)")
 
     @dataclass
