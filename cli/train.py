@@ -156,10 +156,7 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
         request.engine.devices, None if device is None else str(device), len(each)
     )
     with prints_dropped():  # but for those of the first run, which tries the network
-        found = [
-            _planned(one, assignment.of(number, alone=alone and not crowded))
-            for number, one in enumerate(each)
-        ]
+        found = [_planned(one, assignment.of(number, alone=alone and not crowded)) for number, one in enumerate(each)]
     if crowded and usable_cores() > 1 and any("threads" not in plan.choice.fixed for plan in found):
         log(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
     wanted = request.engine.calibrate

@@ -136,7 +136,9 @@ def _caught(what: str, weights: str | None, written: int | None, layer: str | in
 
 
 @lru_cache(maxsize=2)
-def _built(what: str, weights: str | None, written: int | None) -> tuple[Any, tuple[int, ...], tuple[list, list] | None]:
+def _built(
+    what: str, weights: str | None, written: int | None
+) -> tuple[Any, tuple[int, ...], tuple[list, list] | None]:
     """Return the network, the shape of its image, and mean and deviation of each channel where it was trained.
 
     ``written`` is when its weights were.

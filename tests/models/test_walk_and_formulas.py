@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -87,7 +88,7 @@ def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Pa
         weights.data.zero_()
     torch.save(kept, tmp_path / "best.pt")  # the run found better ones
     os.utime(tmp_path / "best.pt", ns=(1, 1))
-    beside = {**asked, "position": [1, 2, 4], "weights": str(tmp_path / "best.pt"), "num_classes": 7}
+    beside: dict[str, Any] = {**asked, "position": [1, 2, 4], "weights": str(tmp_path / "best.pt"), "num_classes": 7}
     assert server.pixel(**beside)["total"] == 0
     network_runs = server._built.cache_info().hits
     assert server.pixel(**(beside | {"position": [0, 0, 0]}))["position"] == [0, 0, 0]

@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_map_only
 from ..axes.tracked import Layouts
 from ..fields.receptive_field import ReceptiveFields
 from ..rows import operations
-from ..rows.trace import Node, Recorder
+from ..rows.node import Node
+from ..rows.trace import Recorder
 
 Position = tuple[int, ...]
 Found = tuple[str, list[tuple[str, Tensor]], str, float | Tensor]
