@@ -90,8 +90,9 @@ def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Pa
     os.utime(tmp_path / "best.pt", ns=(1, 1))
     beside: dict[str, Any] = {**asked, "position": [1, 2, 4], "weights": str(tmp_path / "best.pt"), "num_classes": 7}
     assert server.pixel(**beside)["total"] == 0
+    corner: dict[str, Any] = {**beside, "position": [0, 0, 0]}
     network_runs = server._built.cache_info().hits
-    assert server.pixel(**(beside | {"position": [0, 0, 0]}))["position"] == [0, 0, 0]
+    assert server.pixel(**corner)["position"] == [0, 0, 0]
     assert server._built.cache_info().hits == network_runs, "a neighbour needs no other run"
 
 
