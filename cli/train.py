@@ -17,7 +17,8 @@ from .narrate import log
 from .output import written_to
 
 if TYPE_CHECKING:
-    from ..trainer.config.request import RunOptions, TrainRequest
+    from ..trainer.config.request import MachineShare, RunOptions, TrainRequest
+    from ..trainer.planning.planner import Plan
 
 JSON_SCHEMA = 1
 INTERRUPTED = 130
@@ -98,7 +99,6 @@ def _train_created(folder: Path, run_ids: list[str], descriptors: list[int], dev
 def _train_in_ranks(request: TrainRequest) -> int:
     """Train as one of several processes that torchrun has started."""
     from ..settings import runs_folder
-    from ..trainer.config.request import MachineShare
     from ..trainer.runs.reader import read_run
 
     folder = runs_folder(request.run.runs)
@@ -107,7 +107,7 @@ def _train_in_ranks(request: TrainRequest) -> int:
         from ..trainer.launch import torchrun
         from ..trainer.planning import planner, preview
 
-        made = planner.plan(request, log, share)
+        made = _planned(request, share)
         for line in (planner.summary(made.config), *preview.class_lines(made)):
             log(line)
         return planner.create(made.config, folder, sys.argv[1:], {"torchrun": torchrun.job()})
@@ -121,6 +121,15 @@ def _train_in_ranks(request: TrainRequest) -> int:
     elif path is not None:
         _print_results([read_run(path)])
     return code
+
+
+def _planned(request: TrainRequest, share: MachineShare) -> Plan:
+    """Resolve a request for one network; a line tells of one whose own code runs for long."""
+    from ..trainer.planning import planner
+    from .long_runs import noted_while_planning
+
+    with noted_while_planning(request.networks[0] if request.networks else "the network"):
+        return planner.plan(request, log, share)
 
 
 def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, train_devices.DeviceAssignment]:
@@ -137,7 +146,7 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
     alone = alone and is_alone(folder)
     threads: Any = request.engine.values.get("threads")
     set_waiting(threads or usable_cores(), alone=alone)
-    from ..trainer.planning import calibrate, planner  # bring torch: long enough to see what else the machine is doing
+    from ..trainer.planning import calibrate  # brings torch: long enough to see what else the machine is doing
 
     busy = others.cores()
     crowded = alone and busy > BUSY_CORES
@@ -147,10 +156,7 @@ def _plans(request: TrainRequest, *, alone: bool, measure: bool) -> tuple[list, 
         request.engine.devices, None if device is None else str(device), len(each)
     )
     with prints_dropped():  # but for those of the first run, which tries the network
-        found = [
-            planner.plan(one, log, assignment.of(number, alone=alone and not crowded))
-            for number, one in enumerate(each)
-        ]
+        found = [_planned(one, assignment.of(number, alone=alone and not crowded)) for number, one in enumerate(each)]
     if crowded and usable_cores() > 1 and any("threads" not in plan.choice.fixed for plan in found):
         log(f"other programs keep {busy:.1f} cores busy, so one is left to them; --threads says otherwise")
     wanted = request.engine.calibrate

@@ -27,12 +27,12 @@ def main() -> None:
     times = {name: seconds(name) for name in names}
     for name in sorted(times, key=times.__getitem__, reverse=True)[:15]:
         print(f"{name:28}{times[name]:8.3f} s")
-    unit = 1024**2 if sys.platform == "darwin" else 1024  # bytes there, kilobytes here
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, units of 1,024 bytes here
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
     print(
         f"{len(times)} variants: median {statistics.median(times.values()):.3f} s, slowest {max(times.values()):.3f} s"
     )
-    print(f"peak memory of the process {peak:.0f} MiB")
+    print(f"peak memory of the process {peak:.0f} MB")
 
 
 if __name__ == "__main__":

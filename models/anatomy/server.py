@@ -121,14 +121,28 @@ def pixel(
     """
     from .values import one_value
 
-    network, shape, mean_and_std = _built(json.dumps(what, sort_keys=True), weights)
-    found = one_value.output_value(network, layer, as_input(image, shape, mean_and_std), tuple(position))
-    return one_value.as_dict(found)
+    written = None if weights is None else os.stat(weights).st_mtime_ns  # a run in progress writes it anew
+    caught = _caught(json.dumps(what, sort_keys=True), weights, written, layer, json.dumps(image))
+    return one_value.as_dict(one_value.value_of(caught, tuple(position), layer))
+
+
+@lru_cache(maxsize=1)
+def _caught(what: str, weights: str | None, written: int | None, layer: str | int, image: str) -> Any:
+    """Return a row as it ran; a neighbour of the value that is shown needs no other run."""
+    from .values import one_value
+
+    network, shape, mean_and_std = _built(what, weights, written)
+    return one_value.row_as_it_ran(network, layer, as_input(json.loads(image), shape, mean_and_std))
 
 
 @lru_cache(maxsize=2)
-def _built(what: str, weights: str | None) -> tuple[Any, tuple[int, ...], tuple[list, list] | None]:
-    """Return the network, the shape of its image, and mean and deviation of each channel where it was trained."""
+def _built(
+    what: str, weights: str | None, written: int | None
+) -> tuple[Any, tuple[int, ...], tuple[list, list] | None]:
+    """Return the network, the shape of its image, and mean and deviation of each channel where it was trained.
+
+    ``written`` is when its weights were.
+    """
     import torch
 
     from .outside import external

@@ -67,9 +67,12 @@ def place(error: BaseException) -> str:
 
 
 def place_running(frame: FrameType | None) -> str:
-    """Return ``net.py, line 12``: where in the person's code a thread is at this moment; "" where in none."""
+    """Return ``net.py, line 12``: where in the person's code a thread is at this moment; "" where in none.
+
+    The script that started the program is none of it.
+    """
     while frame is not None:
-        if _is_theirs(frame):
+        if _is_theirs(frame) and frame.f_globals.get("__name__") != "__main__":
             return f"{_name(frame.f_code.co_filename)}, line {frame.f_lineno}"
         frame = frame.f_back
     return ""

@@ -21,6 +21,7 @@ import torch
 from cnn_explorer.models import layers
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.rows import trace
+from cnn_explorer.models.anatomy.rows.node import Node
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.catalogue.declaration import Declaration, Stage
 from sklearn.datasets import load_digits
@@ -90,7 +91,7 @@ def traced(name: str, stem: str) -> Traced:
     shapes: dict[str, tuple[int, ...]] = {}
     macs: dict[str, int] = {}
 
-    def collect(node: trace.Node) -> None:
+    def collect(node: Node) -> None:
         if node.is_module:
             shapes[node.name] = node.output[1:]
             macs[node.name] = macs.get(node.name, 0) + node.macs

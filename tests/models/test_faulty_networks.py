@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from types import FrameType
+from typing import Any, ClassVar
 
 import cnn_explorer as cx
 import pytest
@@ -223,6 +226,49 @@ def test_a_network_that_runs_for_long_is_told_with_its_line(
     assert capsys.readouterr() == ("", told)
     with long_runs.noted_when_long("resnet18"):
         assert Clock.made == [clock]
+
+
+class Waiting(io.StringIO):
+    """A stream that knows when something was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+
+    def flush(self) -> None:
+        self.written.set()
+
+
+def test_a_network_that_runs_for_long_is_told_while_a_training_is_planned(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "slow.py").write_text("def runs(passes):\n    return passes()\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(long_runs, "SECONDS", 0.02)
+    monkeypatch.setattr(long_runs, "LOOK_EVERY_S", 0.005)
+    stream, places, looked = Waiting(), iter(["", "", ""]), threading.Event()
+    monkeypatch.setattr(sys, "stderr", stream)
+    real = user_code.place_running
+
+    def place(frame: FrameType | None) -> str:
+        found = next(places, None)  # at first data are read
+        if found is None:
+            looked.set()
+        return real(frame) if found is None else found
+
+    monkeypatch.setattr(user_code, "place_running", place)
+    with long_runs.noted_while_planning("slow.py:Net"), user_code.silent():
+        assert looked.wait(60) and next(places, None) is None
+        assert importlib.import_module("slow").runs(lambda: stream.written.wait(60))
+    assert stream.getvalue().count("\n") == 1
+    assert stream.getvalue().startswith("slow.py:Net has been running for 0 s, now at ")
+
+
+def test_the_script_that_started_the_program_is_no_code_of_a_network() -> None:
+    frames: dict[str, Any] = {"__name__": "__main__", "sys": sys}
+    exec(compile("frame = sys._getframe()", "/home/me/bin/cnn-explorer", "exec"), frames)
+    script: FrameType = frames["frame"]
+    assert user_code.place_running(script) == user_code.place_running(script.f_back)
 
 
 def test_what_a_network_prints_stays_away_from_stdout(

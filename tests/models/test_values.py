@@ -367,3 +367,19 @@ def test_what_does_not_open_says_so() -> None:
         values.output_value(network, "0", image, (0, 2, 0))
     with pytest.raises(ValueError, match="no row that runs"):
         values.output_value(network, 99, image, (0, 0, 0))
+
+
+class Refuses(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        raise AssertionError("this layer is not needed")
+
+
+def test_what_comes_after_the_row_is_not_run() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU(), Refuses())
+    image = torch.randn(1, 1, 4, 4)
+    expected = network[:2](image)[0, 0, 1, 1].item()
+    for row in ("1", 2):
+        assert values.output_value(network, row, image, (0, 1, 1)).total == pytest.approx(expected)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+    with pytest.raises(AssertionError, match="not needed"):
+        values.output_value(network, 99, image, (0, 0, 0))

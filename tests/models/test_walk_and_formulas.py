@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,6 +83,17 @@ def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Pa
     expected = network.get_submodule(name)(entering)[0, 1, 2, 3].item()
     assert trained["total"] == pytest.approx(expected, abs=1e-5)
     assert server.pixel(**asked)["parts"][1] != trained["parts"][1], "without the run's weights others are drawn"
+
+    for weights in network.parameters():
+        weights.data.zero_()
+    torch.save(kept, tmp_path / "best.pt")  # the run found better ones
+    os.utime(tmp_path / "best.pt", ns=(1, 1))
+    beside: dict[str, Any] = {**asked, "position": [1, 2, 4], "weights": str(tmp_path / "best.pt"), "num_classes": 7}
+    assert server.pixel(**beside)["total"] == 0
+    corner: dict[str, Any] = {**beside, "position": [0, 0, 0]}
+    network_runs = server._built.cache_info().hits
+    assert server.pixel(**corner)["position"] == [0, 0, 0]
+    assert server._built.cache_info().hits == network_runs, "a neighbour needs no other run"
 
 
 def leaves(name: str, **options) -> list[Layer]:

@@ -32,7 +32,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[LaunchCommand]:
     monkeypatch.setattr(commands, "call_plan", lambda request: CommandCall([]))
     monkeypatch.setattr(commands, "start", lambda call: CommandOutcome((RUN,)))
     monkeypatch.setattr(commands, "plan", lambda call: Preview(PLAN))
-    monkeypatch.setattr(commands, "devices", lambda: (Device("cuda:0", "a GPU, 20 GiB free, nobody uses it"),))
+    monkeypatch.setattr(commands, "devices", lambda: (Device("cuda:0", "a GPU, 20.0 GB free, nobody uses it"),))
     return started
 
 

@@ -18,7 +18,7 @@ from cnn_explorer.trainer.devices import device_list, gpus, hardware
 from cnn_explorer.trainer.planning import planner
 from test_machine import fake_nvml
 
-GIB = 2**30
+GB = 10**9
 
 
 def machine_with(
@@ -38,7 +38,7 @@ def machine_with(
 
 def test_auto_is_the_gpu_with_most_room_by_cuda_s_number(monkeypatch: pytest.MonkeyPatch) -> None:
     # As with CUDA_VISIBLE_DEVICES=2,0: CUDA's first is NVML's third, and NVML's second, the emptiest, is not seen.
-    machine_with(monkeypatch, [5 * GIB, 70 * GIB, 2 * GIB], ["2", "0"])
+    machine_with(monkeypatch, [5 * GB, 70 * GB, 2 * GB], ["2", "0"])
     assert gpus.by_free_memory() == [1, 0]
     assert hardware.choose_device("auto") == torch.device("cuda", 1)
     assert hardware.choose_device("cuda") == torch.device("cuda", 0)
@@ -46,7 +46,7 @@ def test_auto_is_the_gpu_with_most_room_by_cuda_s_number(monkeypatch: pytest.Mon
 
 
 def test_parts_of_gpus_and_no_nvml_leave_cuda_s_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine_with(monkeypatch, [5 * GIB, 70 * GIB], ["MIG-7", "MIG-8"])
+    machine_with(monkeypatch, [5 * GB, 70 * GB], ["MIG-7", "MIG-8"])
     assert gpus.by_free_memory() == [0, 1]
     assert gpus.occupants(torch.device("cuda", 0)) is None
     monkeypatch.setitem(sys.modules, "pynvml", types.ModuleType("pynvml"))
@@ -56,14 +56,14 @@ def test_parts_of_gpus_and_no_nvml_leave_cuda_s_order(monkeypatch: pytest.Monkey
 
 
 def test_of_gpus_with_equal_room_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine_with(monkeypatch, [9 * GIB] * 3, ["0", "1", "2"])
+    machine_with(monkeypatch, [9 * GB] * 3, ["0", "1", "2"])
     assert gpus.by_free_memory() == [0, 1, 2]
 
 
 def test_the_users_of_a_gpu_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     me, gone = os.getpid(), 2**22 + 7
-    held = {1: [(me, GIB), (101, 3 * GIB), (102, None), (103, GIB), (gone, 2 * GIB)], 0: [(me, GIB)]}
-    machine_with(monkeypatch, [9 * GIB, 30 * GIB], ["0", "1"], held)
+    held = {1: [(me, GB), (101, 3 * GB), (102, None), (103, GB), (gone, 2 * GB)], 0: [(me, GB)]}
+    machine_with(monkeypatch, [9 * GB, 30 * GB], ["0", "1"], held)
     names = {101: "ada", 102: "ada", 103: "grace"}
 
     def process(pid: int) -> types.SimpleNamespace:
@@ -73,15 +73,15 @@ def test_the_users_of_a_gpu_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(psutil, "Process", process)
     assert gpus.occupants(torch.device("cuda", 1)) == (
-        "cuda:1 is in use by ada (2 processes, 3.0 GiB); grace (1 process, 1.0 GiB); "
-        "someone outside this container or hidden (1 process, 2.0 GiB); 30.0 GiB are free"
+        "cuda:1 is in use by ada (2 processes, 3.0 GB); grace (1 process, 1.0 GB); "
+        "someone outside this container or hidden (1 process, 2.0 GB); 30.0 GB are free"
     )
     assert gpus.occupants(torch.device("cuda", 0)) is None
     assert gpus.occupants(torch.device("cpu")) is None
 
 
 def test_devices_by_number_list_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine_with(monkeypatch, [5 * GIB, 9 * GIB, 2 * GIB, 7 * GIB], ["0", "1", "2", "3"])
+    machine_with(monkeypatch, [5 * GB, 9 * GB, 2 * GB, 7 * GB], ["0", "1", "2", "3"])
     assert device_list.choose("2", None) == device_list.choose("2", "cuda") == ("cuda:1", "cuda:3")
     assert device_list.choose("all", "auto") == ("cuda:0", "cuda:1", "cuda:2", "cuda:3")
     assert device_list.choose("0, 2,3", None) == ("cuda:0", "cuda:2", "cuda:3")
@@ -104,7 +104,7 @@ def test_devices_by_number_list_and_all(monkeypatch: pytest.MonkeyPatch) -> None
 def test_devices_that_cannot_be_had(
     monkeypatch: pytest.MonkeyPatch, wanted: str, device: str | None, said: str
 ) -> None:
-    machine_with(monkeypatch, [5 * GIB, 9 * GIB], ["0", "1"])
+    machine_with(monkeypatch, [5 * GB, 9 * GB], ["0", "1"])
     with pytest.raises(UsageError, match=said):
         device_list.choose(wanted, device)
 

@@ -28,10 +28,16 @@ def test_a_sentence_goes_on_in_rows_that_the_cursor_passes_over() -> None:
     assert [row.tone for row in found] == ["dim", "dim", "dim", "plain"] and found[3] == ROWS[1]
 
 
-def test_without_blank_lines_the_rows_are_as_they_were() -> None:
-    assert folded(ROWS, 1, 9, 3) == ROWS
+def test_without_blank_lines_a_sign_says_that_a_sentence_goes_on() -> None:
+    found = folded(ROWS, 1, 9, 3)
+    assert [row.cells for row in found] == [("conv", "one two ›", "8"), ROWS[1].cells]
+    assert [row.key for row in found] == ["a", "b"] and found[0].tone == "dim"
     assert folded(ROWS, 1, 4, 100) == ROWS, "too narrow for words"
     assert folded([], 1, 9, 3) == []
+
+
+def test_rows_that_are_scrolled_anyway_have_their_sentences_in_full() -> None:
+    assert folded(ROWS, 1, 9, 1) == folded(ROWS, 1, 9, 10)
 
 
 def test_lines_are_folded_where_all_of_them_have_room() -> None:

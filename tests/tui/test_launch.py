@@ -234,10 +234,10 @@ def test_devices_are_choices() -> None:
 
 def test_words_below_the_settings(tmp_path: Path) -> None:
     filled = fill(form("resnet20", dataset="cifar10"), tmp_path)
-    gpu = Device("cuda:1", "a GPU, 20 GiB free, nobody uses it")
+    gpu = Device("cuda:1", "a GPU, 20.0 GB free, nobody uses it")
     text = hints.facts(filled, (gpu,), "auto", 30)
     assert "45,000 images to train on" in text and f"will be put into {tmp_path}" in text
-    assert "▁" in text and "machine   cuda:1: a GPU, 20 GiB free" in text
+    assert "▁" in text and "machine   cuda:1: a GPU, 20.0 GB free" in text
     assert "the CPU" in hints.facts(filled, (gpu,), "cpu", 30)
     text = hints.estimate(Preview(PLAN))
     assert "4.2 s an epoch, 2 min 10 s in all (15,030 images/s" in text and "cpu, fp32, channels last" in text
@@ -342,7 +342,7 @@ async def test_a_run_is_started_as_it_is_and_shown(tmp_path: Path, requests: lis
     async with app.run_test(size=SIZE) as pilot:
         network = catalogue(app).table.key
         screen = await open_launch(pilot)
-        await until(pilot, lambda: "cuda:0: a GPU, 20 GiB free" in said(screen, "#launch-facts"))
+        await until(pilot, lambda: "cuda:0: a GPU, 20.0 GB free" in said(screen, "#launch-facts"))
         await until(pilot, lambda: "4.2 s an epoch" in said(screen, "#estimate"))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))

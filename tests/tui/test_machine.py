@@ -22,7 +22,7 @@ from cnn_explorer.tui.runs import machine
 from cnn_explorer.tui.runs.machine import Readings, Sample, Sampler
 from support.tui import FakeRun
 
-GIB = 1 << 30
+GB = 10**9
 
 
 def driver(cards: int = 1, *, refuses: tuple[str, ...] = (), pids: tuple[int, ...] = ()) -> types.ModuleType:
@@ -34,12 +34,12 @@ def driver(cards: int = 1, *, refuses: tuple[str, ...] = (), pids: tuple[int, ..
         "HandleByIndex": lambda index: index,
         "UUID": lambda index: f"GPU-{index}",
         "Name": lambda index: f"card {index}",
-        "MemoryInfo": lambda index: info(total=141 * GIB, free=120 * GIB),
+        "MemoryInfo": lambda index: info(total=141 * GB, free=120 * GB),
         "UtilizationRates": lambda index: info(gpu=87),
         "PowerUsage": lambda index: 512_000,
         "EnforcedPowerLimit": lambda index: 700_000,
         "Temperature": lambda index, kind: 61,
-        "ComputeRunningProcesses": lambda index: [info(pid=pid, usedGpuMemory=18 * GIB) for pid in pids],
+        "ComputeRunningProcesses": lambda index: [info(pid=pid, usedGpuMemory=18 * GB) for pid in pids],
     }
 
     def refuse(*_: object) -> None:
@@ -72,7 +72,7 @@ def test_a_card_is_told_in_one_line_with_what_runs_take(monkeypatch: pytest.Monk
     readings = read_once(frozenset({os.getpid()}))
     line = machine.lines(readings, 48)[1]
     assert line.startswith("GPU0 ") and width(line) <= 48
-    for part in ("87 %", "21/141G ►18G", "512 W", "61 °C"):
+    for part in ("87 %", "21/141 ►18 GB", "512 W", "61 °C"):
         assert part in line
     assert "512/700 W" in machine.lines(readings, 100)[1] and "card 0" in machine.lines(readings, 100)[1]
 
@@ -115,18 +115,18 @@ def test_children_of_a_run_are_ours_too(monkeypatch: pytest.MonkeyPatch) -> None
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         monkeypatch.setitem(sys.modules, "pynvml", driver(pids=(child.pid,)))
-        assert read_once(frozenset({os.getpid()})).newest.ours_on == {0: 18 * GIB}
+        assert read_once(frozenset({os.getpid()})).newest.ours_on == {0: 18 * GB}
         assert read_once(frozenset({1 << 22})).newest.ours_on == {}
     finally:
         child.communicate(b"\n")
 
 
 def test_what_runs_take_is_marked_only_where_it_can_be_seen() -> None:
-    idle = Readings(Sample(0.5, 0.0, 12 * GIB, 128 * GIB, 0, None), (0.5,), {})
-    busy = Readings(Sample(0.5, 0.45, 12 * GIB, 128 * GIB, 3 * GIB, None), (0.1, 0.5), {})
+    idle = Readings(Sample(0.5, 0.0, 12 * GB, 128 * GB, 0, None), (0.5,), {})
+    busy = Readings(Sample(0.5, 0.45, 12 * GB, 128 * GB, 3 * GB, None), (0.1, 0.5), {})
     assert "►" not in machine.lines(idle, 60)[0]
     line = machine.lines(busy, 60)[0]
-    assert "50 % ►45 %" in line and "RAM 12/128G ►3.0G" in line
+    assert "50 % ►45 %" in line and "RAM 12/128 ►3.0 GB" in line
     assert machine.lines(None, 60) == ["reading the machine …"]
 
 

@@ -12,6 +12,7 @@ from cnn_explorer.tui.networks import torchinfo_text
 from cnn_explorer.tui.screens.choose_several import ChooseColumnsScreen
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.torchinfo_view import TorchinfoView
+from cnn_explorer.tui.worker.requests import Listener, Reply
 from support.tui import catalogue, make_app, screen_text, until
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -62,6 +63,17 @@ async def test_one_key_shows_torchinfos_summary_and_the_tree_again(tmp_path: Pat
         await pilot.press("I", "escape")
         await until(pilot, lambda: app.focused is pane.table and not pane.shows_torchinfo)
         assert len(asked_for(pane)) == 1, "what was computed is kept"
+
+
+async def test_all_keys_of_the_view_stand_in_its_foot(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        await open_torchinfo(pilot)
+        foot = "  ".join(("+ deeper", "- less", "s columns", "I layers", "e save", "y copy", "G end", "→ more"))
+        await until(pilot, lambda: screen_text(app).splitlines()[-1].strip() == f"? help  {foot}")
+        await pilot.press("I")
+        await until(pilot, lambda: "I torchinfo" in screen_text(app).splitlines()[-1])
+        assert "e save" not in screen_text(app).splitlines()[-1]
 
 
 async def test_depth_goes_from_one_to_the_deepest_level(tmp_path: Path) -> None:
@@ -150,6 +162,40 @@ async def test_words_stand_where_the_table_will_be_and_why_there_is_none(tmp_pat
         assert pane.torchinfo.depth == 3, "the deepest level is not known yet"
         pane.failed("torchinfo", "torchinfo cannot run it")
         await until(pilot, lambda: "torchinfo cannot run it" in screen_text(app))
+
+
+async def test_the_newest_answer_stands_on_the_screen(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        pane = await open_torchinfo(pilot)
+        pane.failed("torchinfo", "the process died at depth 3")
+        await until(pilot, lambda: "died at depth 3" in screen_text(app) and "Conv2d: 1-1" not in screen_text(app))
+        await pilot.press("minus")
+        await until(pilot, lambda: "depth 2: output" in screen_text(app))
+        assert "died" not in screen_text(app) and pane.torchinfo.shown is not None
+
+
+async def test_an_answer_beside_leaves_the_error_of_the_pane_to_be_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        pane = await open_layers(pilot)
+        asked, selection = [], pane.selection
+        assert selection is not None
+        replies = {"layers": Reply(None, "it died"), "torchinfo": Reply(None, "it died too")}
+
+        def ask(question: str, details: object, parse: object, listener: Listener) -> bool:
+            asked.append(question)
+            listener(replies[question])
+            return True
+
+        monkeypatch.setattr(pane.explorer.questions, "ask", ask)
+        pane.fill(selection)
+        await pilot.press("I")
+        assert asked == ["layers", "torchinfo"]
+        pane.show(selection)
+        assert asked[2:] == ["torchinfo", "layers"], "the table that is missing is asked for again"
 
 
 async def test_in_ascii_its_lines_are_ascii_too(tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from cnn_explorer.tui.widgets import (
 )
 from cnn_explorer.tui.widgets.rows import Column, RowList
 from support.tui import FakeRun, make_app, screen_text, until
-from support.weekly import first_of
 from textual.pilot import Pilot
 from textual.widget import Widget
 

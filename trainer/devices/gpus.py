@@ -41,7 +41,7 @@ def occupants(device: torch.device) -> str | None:
     for pid, memory in others:
         users.setdefault(machine.owner(pid), []).append(memory)
     told = "; ".join(f"{user} ({_holding(held)})" for user, held in users.items())
-    room = "" if gpu.memory_free is None else f"; {_gib(gpu.memory_free)} are free"
+    room = "" if gpu.memory_free is None else f"; {_gigabytes(gpu.memory_free)} are free"
     return f"{device} is in use by {told}{room}"
 
 
@@ -68,8 +68,8 @@ def _free_memory(gpu: machine.Gpu | None) -> int:
 def _holding(memory: list[int | None]) -> str:
     count = f"{len(memory)} {'process' if len(memory) == 1 else 'processes'}"
     known = [held for held in memory if held is not None]
-    return f"{count}, {_gib(sum(known))}" if known else count
+    return f"{count}, {_gigabytes(sum(known))}" if known else count
 
 
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB"
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

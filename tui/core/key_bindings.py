@@ -141,10 +141,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("I", "torchinfo", "torchinfo's own summary, and how its totals compare", "layers", "torchinfo", rank=8),
     Command("p", "predict", "A question about this layer", "layers", "predict", rank=9),
     # torchinfo's own summary
-    Command("plus,equals_sign", "depth(1)", "One level more", "torchinfo", "deeper", rank=5),
-    Command("minus", "depth(-1)", "One level less", "torchinfo"),
-    Command("s", "columns", "Which columns are shown", "torchinfo", "columns", rank=6),
-    Command("I", "torchinfo", "Back to the layer tree", "torchinfo", "layers", rank=7),
+    Command("plus,equals_sign", "depth(1)", "One level more", "torchinfo", "deeper", rank=2),
+    Command("minus", "depth(-1)", "One level less", "torchinfo", "less", rank=2),
+    Command("s", "columns", "Which columns are shown", "torchinfo", "columns", rank=3),
+    Command("I", "torchinfo", "Back to the layer tree", "torchinfo", "layers", rank=4),
+    Command("e", "export", "Write all of it to a file", "torchinfo", "save", rank=4, palette=False),
+    Command("y", "copy", "Copy all of it to the clipboard", "torchinfo", "copy", rank=5, palette=False),
     # The walk
     Command("right", "into", "Into the block; of a layer, one output value", "walk", "into", rank=5),
     Command("left", "out", "Out of the block", "walk", "out", rank=6),

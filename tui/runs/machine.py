@@ -29,7 +29,7 @@ KEPT = 60
 NONE = "N/A"
 OURS = STATES["training"].symbol
 SHORTEST, LONGEST = 6, 30
-GIB = 1 << 30
+GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -168,9 +168,9 @@ def lines(readings: Readings | None, width: int) -> list[str]:
         return ["reading the machine …"]
     newest = readings.newest
     ours = f" {OURS}{share_text(newest.ours_cpu)}" if newest.ours_cpu >= 0.005 else ""
-    memory = f"RAM {_of(newest.memory_used, newest.memory_total)}"
-    taken = f" {OURS}{_gib(newest.ours_memory)}" if newest.ours_memory >= GIB // 20 else ""
-    found = [_line("CPU", readings.cpu, f"{share_text(newest.cpu):>5}{ours}  {memory}{taken}", width)]
+    taken = newest.ours_memory if newest.ours_memory >= GB / 20 else None
+    memory = f"RAM {_memory(newest.memory_used, newest.memory_total, taken)}"
+    found = [_line("CPU", readings.cpu, f"{share_text(newest.cpu):>5}{ours}  {memory}", width)]
     if newest.gpus is None:
         return [*found, "no NVIDIA GPU: NVML is not available here"]
     if not newest.gpus:
@@ -184,7 +184,7 @@ def _gpu_line(gpu: Gpu, readings: Readings, width: int) -> str:
     limit = f"/{gpu.power_limit_watts:.0f}" if gpu.power_limit_watts is not None and width >= 60 else ""
     parts = [
         f"{NONE:>5}" if gpu.utilisation is None else f"{share_text(gpu.utilisation):>5}",
-        _of(used, gpu.memory_total) + ("" if mine is None else f" {OURS}{_gib(mine) if mine else ''}"),
+        _memory(used, gpu.memory_total, mine),
         f"{NONE} W" if gpu.power_watts is None else f"{gpu.power_watts:.0f}{limit} W",
         f"{NONE} °C" if gpu.temperature is None else f"{gpu.temperature:.0f} °C",
     ]
@@ -198,10 +198,20 @@ def _line(name: str, history: tuple[float, ...], text: str, width: int) -> str:
     return f"{name:<5}{sparkline(history[-cells:], cells, 0.0, 1.0)} {text}"
 
 
-def _of(used: int | None, total: int | None) -> str:
-    return f"{NONE if used is None else _gib(used)[:-1]}/{NONE if total is None else _gib(total)}"
+def _memory(used: int | None, total: int | None, ours: int | None) -> str:
+    """Return what is used of all there is, and what runs take of it: 3.1/24 GB, 23/151 ►19 GB.
+
+    The sign stands alone where runs are there and how much they take is not known.
+    """
+    both = f"{_figure(used)}/{_figure(total)}"
+    if ours:
+        return f"{both} {OURS}{_figure(ours)} GB"
+    unit = "" if total is None else " GB"
+    return both + unit + ("" if ours is None else f" {OURS}")
 
 
-def _gib(size: int) -> str:
-    """Return the bytes as GiB: 3.1G, 141G."""
-    return f"{size / GIB:.1f}G" if size < 10 * GIB else f"{size / GIB:.0f}G"
+def _figure(size: int | None) -> str:
+    """Return bytes in powers of ten, in GB."""
+    if size is None:
+        return NONE
+    return f"{size / GB:.1f}" if size < 9.95 * GB else f"{size / GB:.0f}"

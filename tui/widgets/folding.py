@@ -6,20 +6,34 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ...trainer.common import text_safe
+from .edges import MORE_RIGHT
 from .rows import LEAST, Row
 
 
 def folded(rows: Sequence[Row], place: int, cells: int, widest: int) -> list[Row]:
-    """Return the rows with the text of a column in lines of ``cells``; as they are where that takes over ``most`` lines."""
+    """Return the rows with the text of a column in lines of ``cells``.
+
+    Where the rows alone fit into ``widest`` lines and the texts in full do not, each text keeps its one line, and a sign
+    says that it goes on. Rows that have to be scrolled anyway have their texts in full.
+    """
     texts = [textwrap.wrap(row.cells[place], max(cells, 1), break_on_hyphens=False) or [""] for row in rows]
-    if cells < LEAST or sum(map(len, texts)) > widest:
+    if cells < LEAST:
         return list(rows)
+    if len(rows) <= widest < sum(map(len, texts)):
+        return [replace(row, cells=_with(row.cells, place, _cut(row.cells[place], cells))) for row in rows]
     found = []
     for row, text in zip(rows, texts, strict=True):
         found.append(replace(row, cells=_with(row.cells, place, text[0])))
         blank = ("",) * len(row.cells)
         found += [Row("", _with(blank, place, line), row.tone, selectable=False) for line in text[1:]]
     return found
+
+
+def _cut(text: str, cells: int) -> str:
+    if text_safe.width(text) <= cells:
+        return text
+    return text_safe.shorten(text, cells).removesuffix("…") + MORE_RIGHT
 
 
 def _with(cells: tuple[str, ...], place: int, text: str) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class Pane(Vertical):
         """Show a selection, unless it is shown already. Questions without an answer are asked again."""
         if selection != self.selection or self._failed:
             self.selection = selection
-            self._failed = False
+            self._failed = self.waiting = False
             self.fill(selection)
 
     def fill(self, selection: NetworkSelection) -> None:
@@ -77,9 +77,9 @@ class Pane(Vertical):
                 return
             if not (self.is_attached and self.app.is_running):  # the screen or the app is being taken down
                 return
-            self.waiting = self.waiting and beside
+            if not beside:  # what completes the pane changes nothing in whether the pane itself has its answer
+                self.waiting, self._failed = False, bool(reply.problem)
             if reply.problem:
-                self._failed = not beside
                 self.failed(question, reply.problem)
             else:
                 self.ready(question, reply.value)

@@ -29,7 +29,10 @@ class TorchinfoLines(LineView):
 class TorchinfoView(Vertical):
     """Depth and columns are chosen here; whoever holds the view asks for the table anew after each change."""
 
-    BINDINGS: ClassVar = key_bindings.bindings("torchinfo")
+    # The app writes and copies what is shown here; the table names these keys for the line at the foot.
+    BINDINGS: ClassVar = key_bindings.bindings(
+        "torchinfo", [command for command in key_bindings.COMMANDS if command.action not in ("export", "copy")]
+    )
     TERMS: ClassVar = ("torchinfo", "depth-idx", *TITLES.values(), "(recursive)")
 
     @dataclass
@@ -41,6 +44,8 @@ class TorchinfoView(Vertical):
         self.depth = FIRST_DEPTH
         self.columns: tuple[str, ...] = FIRST_COLUMNS
         self.shown: TorchinfoText | None = None
+        self._deepest = 0
+        """The deepest level of the network, 0 while it is not known."""
         self._name = ""
 
     def compose(self) -> ComposeResult:
@@ -59,21 +64,22 @@ class TorchinfoView(Vertical):
 
     def wait(self, network: str, words: str) -> None:
         """Show words where the table of ``network`` will stand, or why there is none."""
-        if network != self._name:
-            self._name = network
-            self.table.scroll_to(0, 0, animate=False)
+        self._begin(network)
         self.shown = None
         self.table.set_lines([words])
         self._show_words()
 
     def show(self, network: str, text: TorchinfoText) -> None:
         """Show the table of ``network``."""
-        if network != self._name:
-            self._name = network
-            self.table.scroll_to(0, 0, animate=False)
-        self.shown = text
+        self._begin(network)
+        self.shown, self._deepest = text, text.deepest
         self.table.set_lines(text.lines)
         self._show_words()
+
+    def _begin(self, network: str) -> None:
+        if network != self._name:
+            self._name, self._deepest = network, 0
+            self.table.scroll_to(0, 0, animate=False)
 
     def on_resize(self) -> None:
         self._show_words()
@@ -91,10 +97,10 @@ class TorchinfoView(Vertical):
         self.query_one("#torchinfo-heading", TextLines).update(heading)
 
     def action_depth(self, change: int) -> None:
-        """Show one level more or less."""
-        if self.shown is None:
+        """Show one level more or less, also where the table of this depth could not be made."""
+        if not self._deepest:
             return
-        depth = min(max(min(self.depth, self.shown.deepest) + change, 1), self.shown.deepest)
+        depth = min(max(min(self.depth, self._deepest) + change, 1), self._deepest)
         if depth != self.depth:
             self.depth = depth
             self.post_message(self.Changed())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -21,7 +22,7 @@ from .folding import folded
 from .pane import Pane, parse_tree
 from .pixel_view import INITIAL, PixelView, moved, parse_pixel
 from .repaint import TextLines
-from .rows import Column, Row, RowList
+from .rows import LEAST, Column, Row, RowList
 
 BAR_CELLS = 12
 DETAIL_LINES = 8
@@ -171,8 +172,8 @@ class WalkPane(Pane):
             inputs = " and ".join(shape_text(shape) for shape in node.inputs)
             figures = [node.parameters_text] if node.parameters else []
             figures += [f"{quantity(node.macs)} MACs"] if node.macs else []
-            # In full: the column has room for its beginning.
-            lines += [node.phrase] if node.phrase else []
+            # In full: the column may have room for its beginning alone.
+            lines += textwrap.wrap(node.phrase, max(self.size.width - 1, LEAST), break_on_hyphens=False)
             lines.append("  ".join([f"{inputs} → {layer_tree.output_text(node)}", *figures]))
             lines += self._bars(node)
             lines += layer_tree.formula_lines(node)

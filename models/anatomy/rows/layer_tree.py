@@ -11,7 +11,8 @@ from torch import nn
 from ..axes.factors import Axes
 from ..axes.layout import AxisLayout, shuffles, summary
 from .layer import Layer
-from .trace import COMPUTED_WEIGHTS, Node
+from .node import Node
+from .plain_layers import COMPUTED_WEIGHTS
 from .weight_ledger import RowWeights, WeightLedger
 
 PACKAGE = __name__.rsplit(".", 3)[0] + "."

@@ -11,186 +11,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-import einops.einops
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..axes.factors import Axes
-from ..axes.tracked import Layouts
-from ..fields.receptive_field import ReceptiveField, ReceptiveFields
+from ..fields.receptive_field import ReceptiveFields
 from ..forward.outputs import tensors_of
-from ..meta import known_shapes
 from . import operations
+from .node import Node, are_shares
 from .operations import tensors_in
+from .plain_layers import COMPUTED_WEIGHTS, is_plain, type_of
+from .recorded_calls import Calls, Operations, einops_patterns
+from .sources import Sources
+from .tidy import tidy
 
 DisableTorchFunction = torch._C.DisableTorchFunction
 
 
-@dataclass(eq=False)
-class Node:
-    """One module or one bare operation as it ran. Shapes keep the batch axis; ``macs`` includes what is below.
-
-    ``reads``: for each input the row of the same level that made it, ``parent`` where it came into the module around,
-    None where it is made of weights alone. ``returned``: the module around hands on what this row made.
-    ``used`` (at the root) are the ids of all parameters that took part, be it through their module or directly.
-    """
-
-    name: str
-    type: str
-    is_module: bool
-    number: int = 0
-    parent: Node | None = None
-    level: int = 0
-    inputs: tuple[tuple[int, ...], ...] = ()
-    reads: tuple[Node | None, ...] = ()
-    outputs: tuple[tuple[int, ...], ...] = ()
-    output_bytes: int = 0
-    macs: int = 0
-    returned: bool = False
-    receptive_field: ReceptiveField | None = None
-    layouts: tuple[Axes | None, Axes | None] = (None, None)
-    settings: dict[str, Any] = field(default_factory=dict)
-    children: list[Node] = field(default_factory=list)
-    used: set[int] = field(default_factory=set)
-    is_layout: bool = False
-    module: nn.Module | None = None
-    entered: set[int] = field(default_factory=set)
-
-    @property
-    def output(self) -> tuple[int, ...]:
-        """Shape of the first output, () where there is none."""
-        return self.outputs[0] if self.outputs else ()
-
-
-CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-CLOSED = frozenset(
-    [
-        "DropPath",
-        "StochasticDepth",
-        "LayerNorm2d",
-        "GlobalAveragePool",
-        "MapAverage",
-        "TokenAverage",
-        "Affine",
-        "LayerScale",
-        "ChannelShuffle",
-        "LocalResponseNorm",
-        "BatchNorm2d",
-        "Lengths",
-        "ScaledTanh",
-        "Permute",
-        "FrozenBatchNorm2d",
-        "Rearrange",
-        "Reduce",
-        "GlobalResponseNorm",
-        "Steps",
-        "PadTo",
-        "PadShortcut",
-        "Tokens",
-        "ClassToken",
-    ]
-)
-"""Classes without submodules that do one thing, which has a phrase of its own: nothing inside them is a row."""
-
-KNOWN = (__name__.rsplit(".", 3)[0] + ".", "torchvision.", "timm.", "einops.")
-"""Whose classes of these names are meant."""
-
-
-COMPUTED_WEIGHTS = "parametrizations"
-"""The submodule in which PyTorch computes a weight: weight_norm, spectral_norm. It is no step of the network."""
-
-
-def type_of(module: nn.Module) -> str:
-    """Return the name of a module's class; of one with computed weights that of the class that was written."""
-    kind = type(module)
-    return (kind.__mro__[1] if is_parametrized(module) else kind).__name__
-
-
-def is_plain(module: nn.Module) -> bool:
-    """Return whether a module is a layer such as Linear, inside which nothing is shown: one of torch.nn, or one derived
-    from it, without submodules.
-    """
-    if isinstance(module, nn.MultiheadAttention):
-        return True
-    if any(child is not None for name, child in module._modules.items() if name != COMPUTED_WEIGHTS):
-        return False
-    kind = type(module)
-    if kind.__name__ in CLOSED and kind.__module__.startswith(KNOWN):
-        return True
-    return not isinstance(module, CONTAINERS) and any(
-        base.__module__.startswith("torch.nn.modules") and base is not nn.Module for base in kind.__mro__
-    )
-
-
-@contextmanager
-def einops_patterns(recorder: Recorder) -> Iterator[None]:
-    """Make one row of every pattern that ``einops`` applies to a tensor meanwhile.
-
-    All of einops' reorderings pass its function ``reduce``; there is no hook, so that it is wrapped for the moment.
-    """
-    original = einops.einops.reduce
-
-    def reduce(tensor: Any, pattern: str, reduction: Any = None, **sizes: Any) -> Any:
-        with recorder.one_row(pattern, reduction, tensor) as results:
-            results.append(original(tensor, pattern, reduction, **sizes))
-        return results[0]
-
-    einops.einops.reduce = reduce
-    try:
-        yield
-    finally:
-        einops.einops.reduce = original
-
-
-class _Calls(TorchFunctionMode):
-    """Hands every call of PyTorch, as it is written in Python, to the recorder."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        name = func.__name__
-        if name == "__get__":
-            name = func.__self__.__name__
-            if name not in operations.LAYOUT:
-                return func(*args)
-        elif name in operations.WITHOUT_DATA:
-            return self.recorder.quietly(func, args, kwargs or {})
-        return self.recorder.call(name, func, args, kwargs or {})
-
-
-class _Operations(TorchDispatchMode):
-    """Hands every basic operation to the recorder."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        output, macs = known_shapes.run(func, args, kwargs)
-        self.recorder.note(func._overloadpacket, args, kwargs, output, macs)
-        return output
-
-
-class Recorder:
+class Recorder(Sources):
     """Follows one forward pass. ``root`` holds the tree afterwards."""
 
     def __init__(self, network: nn.Module) -> None:
+        super().__init__(network)
         self.network = network
-        self.root = Node("", type(network).__name__, True, module=network)
-        self.stack = [self.root]
         self.fields = ReceptiveFields(network)
-        self.layouts = Layouts()
-        self.weights = {id(tensor) for tensor in (*network.parameters(), *network.buffers())}
         # Parameters and what is made of them without the image, kept so that an id never names two of them.
         self._learned: dict[int, Tensor] = {id(tensor): tensor for tensor in network.parameters()}
         self.used: set[int] = set()
@@ -198,8 +44,6 @@ class Recorder:
         self.macs = 0
         self.count = 0
         self._plain: dict[int, bool] = {}
-        # Which row made a tensor, with the tensor, which is kept so that an id never names two of them.
-        self._made: dict[int, tuple[Tensor, Node]] = {}
         self._busy = 0  # inside a call that is one row, or in a layer in which nothing is shown
 
     def run(self, *inputs: Tensor | list[Tensor]) -> Node:
@@ -216,7 +60,7 @@ class Recorder:
         for tensor in images:
             self._made[id(tensor)] = (tensor, self.root)
         try:
-            with torch.no_grad(), _Operations(self), einops_patterns(self), _Calls(self):
+            with torch.no_grad(), Operations(self), einops_patterns(self), Calls(self):
                 self.network(*inputs)
         finally:
             for hook in self.hooks:
@@ -270,25 +114,6 @@ class Recorder:
         replaced = self._handed_on(node, output, tensors)
         self._finish(node, tensors if replaced is None else [replaced])
         return replaced
-
-    def _handed_on(self, node: Node, output: Any, tensors: list[Tensor]) -> Tensor | None:
-        """Note who made the outputs of a module. What it hands on untouched becomes a tensor of its own, so that the
-        next row reads this one; it is returned.
-        """
-        for tensor in tensors:
-            known = self._made.get(id(tensor))
-            if known is not None and known[1] is not node and _inside(known[1], node):
-                continue
-            if (known is None and id(tensor) not in self.weights) or (
-                known is not None and getattr(node.module, "inplace", False)
-            ):
-                self._made[id(tensor)] = (tensor, node)
-            elif tensor is output:
-                other = tensor.detach()
-                self._alias(tensor, other)
-                self._made[id(other)] = (other, node)
-                return other
-        return None
 
     def _finish(self, node: Node, tensors: list[Tensor]) -> None:
         node.outputs = tuple(tuple(t.shape) for t in tensors)
@@ -361,15 +186,6 @@ class Recorder:
         if any(id(tensor) in self._learned for tensor in inputs) and not any(map(self.layouts.of, inputs)):
             self._learned.update((id(output), output) for output in outputs)
 
-    def _alias(self, tensor: Tensor, other: Tensor) -> None:
-        known = self._made.get(id(tensor))
-        if known is not None:
-            self._made[id(other)] = (other, known[1])
-            for frame in self.stack:
-                if id(tensor) in frame.entered:
-                    frame.entered.add(id(other))
-        self.layouts.same(tensor, other)
-
     def _row(
         self, name: str, args: tuple, kwargs: dict, inputs: list[Tensor], outputs: list[Tensor], macs: int
     ) -> Node | None:
@@ -395,7 +211,7 @@ class Recorder:
         if alone and word in ("+", "−", "×", "÷", "matmul", "concat", "einsum"):
             # One side is made without the image: a learned table of positions, a scale, or a grid of coordinates.
             node.settings["learned" if any(id(tensor) in self._learned for tensor in alone) else "fixed"] = "yes"
-        if word == "matmul" and _are_shares(node.reads[0] if node.reads else None):
+        if word == "matmul" and are_shares(node.reads[0] if node.reads else None):
             node.settings["shares"] = "yes"
         self._wrote(node, outputs)
         if in_place and (base := inputs[0]._base) is not None:
@@ -456,95 +272,6 @@ class Recorder:
                 return
             self.layouts.note(name, args, kwargs, inputs, tensors)
             self._row(name, args, kwargs, inputs, tensors, macs)
-
-    # Who read what
-
-    def _read(self, node: Node, tensors: list[Tensor]) -> None:
-        node.inputs = tuple(tuple(tensor.shape) for tensor in tensors)
-        node.reads = tuple(self._source(node, tensor) for tensor in tensors)
-        with_data = [tensor for tensor, source in zip(tensors, node.reads, strict=True) if source is not None]
-        if with_data:
-            largest = with_data[0] if len(with_data) == 1 else max(with_data, key=Tensor.numel)
-            node.layouts = (self.layouts.of(largest), None)
-
-    def _source(self, node: Node, tensor: Tensor) -> Node | None:
-        """Return the row on ``node``'s level that made a tensor, its parent where the tensor came in from outside.
-
-        The modules on the way from outside read the tensor too, whether it was handed to them or not.
-        """
-        known = self._made.get(id(tensor))
-        if known is None:
-            return None
-        maker, stack = known[1], self.stack
-        # Climb to the row whose parent is still running: only that is on a level which this reader can see.
-        while (frame := maker.parent) is not None and not (frame.level < len(stack) and stack[frame.level] is frame):
-            maker = frame
-        frame = frame or self.root
-        if maker.parent is not None and maker.level <= known[1].level and tuple(tensor.shape) not in maker.outputs:
-            maker.outputs = (*maker.outputs, tuple(tensor.shape))  # it came out in an object of the network's own
-        if frame is node.parent:
-            return maker
-        for between in stack[frame.level + 1 :]:
-            if id(tensor) not in between.entered:
-                between.entered.add(id(tensor))
-                between.inputs = (*between.inputs, tuple(tensor.shape))
-                between.reads = (*between.reads, maker if between.parent is frame else between.parent)
-        return node.parent
-
-
-def _are_shares(node: Node | None) -> bool:
-    """Return whether a row makes shares along its last axis: a softmax, with dropout behind it or not."""
-    while node is not None and node.type.lower() == "dropout" and node.reads:
-        node = node.reads[0]
-    if node is None or node.type.lower() != "softmax":
-        return False
-    axis = node.settings.get("dim") if node.module is None else getattr(node.module, "dim", None)
-    return axis in (-1, len(node.output) - 1)
-
-
-def _inside(node: Node, module: Node) -> bool:
-    while node.parent is not None and node.level > module.level:
-        node = node.parent
-    return node is module
-
-
-def tidy(root: Node) -> None:
-    """Leave out operations whose result nobody reads, and join chains that only change the layout."""
-    for child in root.children:
-        if child.children:
-            tidy(child)
-    rows = root.children
-    readers: dict[int, int] = {}
-    for row in rows:
-        for source in row.reads:
-            if source is not None:
-                readers[source.number] = readers.get(source.number, 0) + 1
-    kept: list[Node] = []
-    for row in reversed(rows):
-        if row.is_module or row.macs or row.returned or readers.get(row.number):
-            kept.append(row)
-            continue
-        for source in row.reads:
-            if source is not None:
-                readers[source.number] -= 1
-    kept.reverse()
-    joined: list[Node] = []
-    for row in kept:
-        before = row.reads[0] if row.is_layout and len(row.reads) == 1 else None
-        if before is not None and before.is_layout and not before.returned and readers[before.number] == 1:
-            _join(before, row)
-            joined.remove(before)
-        joined.append(row)
-    root.children = joined
-
-
-def _join(first: Node, second: Node) -> None:
-    """Make one row of two that change the layout one after the other; the second stays."""
-    second.inputs, second.reads = first.inputs, first.reads
-    second.layouts = (first.layouts[0], second.layouts[1])
-    if first.type != second.type:
-        second.type = "rearrange"
-        second.settings = {}
 
 
 def trace(network: nn.Module, *inputs: Tensor | list[Tensor]) -> Node:

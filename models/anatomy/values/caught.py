@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from ..axes.tracked import Layouts
+from ..fields.receptive_field import ReceptiveFields
 from ..rows import operations
-from ..rows.trace import Node, Recorder
+from ..rows.node import Node
+from ..rows.trace import Recorder
 
 Position = tuple[int, ...]
 Found = tuple[str, list[tuple[str, Tensor]], str, float | Tensor]
@@ -44,13 +48,44 @@ def has_own_forward(module: nn.Module) -> bool:
     return not type(module).forward.__module__.startswith("torch.nn.")
 
 
+class _NoFields(ReceptiveFields):
+    """Follows nothing: one value needs no field."""
+
+    def begin(self, images: list[Any]) -> None:
+        pass
+
+    def of(self, tensor: Tensor) -> None:
+        return None
+
+    def note(self, packet: Any, args: tuple, kwargs: dict, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        pass
+
+    def note_call(self, name: str, args: tuple, outputs: list[Tensor]) -> None:
+        pass
+
+
+class _NoLayouts(Layouts):
+    """Follows nothing: one value needs no meaning of the axes."""
+
+    def begin(self, images: list[Any]) -> None:
+        pass
+
+    def note(self, name: str, args: tuple, kwargs: dict, inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        pass
+
+
+class _Done(BaseException):
+    """The row ran: what comes after it is not needed."""
+
+
 class Catching(Recorder):
     """A recorder that keeps what goes into one row and comes out of it: the row with this number, or the first of a
-    module's name.
+    module's name. It counts the rows as any recorder does, and ends the run behind that one.
     """
 
     def __init__(self, network: nn.Module, number: int, name: str) -> None:
         super().__init__(network)
+        self.fields, self.layouts = _NoFields(network), _NoLayouts()
         self.wanted, self.wanted_name = number, name
         self.caught: Caught | None = None
         self._entering: dict[int, tuple[tuple, dict]] = {}  # what went into the row, while it runs
@@ -67,6 +102,7 @@ class Catching(Recorder):
             self.caught = Caught(node.name, node.module, "", *entered, _kept(output))
             if has_own_forward(node.module) and self._inner is not None and self._inner.output is output:
                 self.caught.inner = replace(self._inner, name=node.name, output=self.caught.output)
+            raise _Done
         return super()._handed_on(node, output, tensors)
 
     def _before(self, name: str) -> Callable:
@@ -90,13 +126,15 @@ class Catching(Recorder):
         found = Caught(self.stack[-1].name, None, operations.word_of(name), *kept, result)
         if may_be_wanted and self.wanted == self.count > before:
             self.caught = replace(found, output=_kept(result))
+            raise _Done
         elif self._entering:
             self._inner = found
         return result
 
     def catch(self, image: Tensor) -> Caught | None:
         """Run once and return the row, None where it does not run."""
-        self.run(image)
+        with suppress(_Done):
+            self.run(image)
         return self.caught
 
 

@@ -77,6 +77,13 @@ def output_value(network: nn.Module, row: int | str, image: Tensor, position: Po
     ``image`` is (1, C, H, W), normalised as the network expects it. ValueError where the row has no single value to be
     shown, or the position lies outside its output.
     """
+    return value_of(row_as_it_ran(network, row, image), position, row)
+
+
+def row_as_it_ran(network: nn.Module, row: int | str, image: Tensor) -> Caught:
+    """Run a network up to a row and return that one, from which any of its values can be taken. ValueError as for
+    :func:`output_value`.
+    """
     was_training = network.training
     network.eval()
     try:
@@ -86,7 +93,7 @@ def output_value(network: nn.Module, row: int | str, image: Tensor, position: Po
         network.train(was_training)
     if caught is None:
         raise ValueError(f"layer: {row!r} is not a row that runs")
-    return value_of(caught, position, row)
+    return caught
 
 
 def opens(layer: Layer) -> bool:
