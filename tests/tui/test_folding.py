@@ -8,7 +8,7 @@ from typing import Any
 
 from cnn_explorer.tui.widgets.folding import folded, folded_lines
 from cnn_explorer.tui.widgets.rows import Row
-from support.tui import make_app, until
+from support.tui import make_app, screen_text, until
 
 SENTENCE = (
     "halves the side of the map and doubles its channels, one filter a channel, and adds what it was given at the end"
@@ -55,6 +55,8 @@ async def test_the_walk_shows_its_sentences_in_full_where_lines_are_blank(tmp_pa
         await until(pilot, lambda: screen.panes.pane_of("walk") and screen.panes.pane_of("walk").table.rows)
         pane = screen.panes.pane_of("walk")
         tree = pane.levels[0]
+        await pilot.pause()
+        assert screen_text(app).count("does something") == 3, "two rows, and below them the first in one line"
         long = replace(tree, children=tuple(replace(child, phrase=SENTENCE) for child in tree.children))
         pane.ready("layers", long)
         await pilot.pause()

@@ -146,6 +146,7 @@ class WalkPane(Pane):
     def on_walk_list_resized(self, message: WalkList.Resized) -> None:
         message.stop()
         self.table.set_rows(self._folded())
+        self._show_detail()
 
     def _row(self, node: LayerNode, size: tuple[float, int] | None, largest: tuple[float, float], hidden: bool) -> Row:
         times = f" ×{node.times}" if node.times > 1 else ""
