@@ -37,7 +37,9 @@ def test_without_blank_lines_a_sign_says_that_a_sentence_goes_on() -> None:
 
 
 def test_rows_that_are_scrolled_anyway_have_their_sentences_in_full() -> None:
-    assert folded(ROWS, 1, 9, 1) == folded(ROWS, 1, 9, 10)
+    many = ROWS * 4
+    assert folded(many, 1, 9, 7) == folded(many, 1, 9, 100) and len(folded(many, 1, 9, 7)) == 16
+    assert len(folded(many, 1, 9, 5)) == 8, "too few lines for more than the rows"
 
 
 def test_lines_are_folded_where_all_of_them_have_room() -> None:

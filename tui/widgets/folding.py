@@ -10,17 +10,20 @@ from ...trainer.common import text_safe
 from .edges import MORE_RIGHT
 from .rows import LEAST, Row
 
+FEW = 6
+"""With fewer lines than these, a text in full would hide the rows beside it."""
+
 
 def folded(rows: Sequence[Row], place: int, cells: int, widest: int) -> list[Row]:
     """Return the rows with the text of a column in lines of ``cells``.
 
     Where the rows alone fit into ``widest`` lines and the texts in full do not, each text keeps its one line, and a sign
-    says that it goes on. Rows that have to be scrolled anyway have their texts in full.
+    says that it goes on. Rows that have to be scrolled anyway have their texts in full, unless there are ``FEW`` lines.
     """
     texts = [textwrap.wrap(row.cells[place], max(cells, 1), break_on_hyphens=False) or [""] for row in rows]
     if cells < LEAST:
         return list(rows)
-    if len(rows) <= widest < sum(map(len, texts)):
+    if widest < sum(map(len, texts)) and (len(rows) <= widest or widest < FEW):
         return [replace(row, cells=_with(row.cells, place, _cut(row.cells[place], cells))) for row in rows]
     found = []
     for row, text in zip(rows, texts, strict=True):
