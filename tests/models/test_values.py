@@ -365,7 +365,7 @@ def test_what_does_not_open_says_so() -> None:
         values.output_value(network, "1", image, (0, 0, 0))
     with pytest.raises(ValueError, match="outside the output"):
         values.output_value(network, "0", image, (0, 2, 0))
-    with pytest.raises(ValueError, match="no row that runs"):
+    with pytest.raises(ValueError, match="is not a row that runs"):
         values.output_value(network, 99, image, (0, 0, 0))
 
 

@@ -51,7 +51,7 @@ def test_lines_are_folded_where_all_of_them_have_room() -> None:
 
 async def test_the_walk_shows_its_sentences_in_full_where_lines_are_blank(tmp_path: Path) -> None:
     app: Any = make_app(tmp_path)
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(140, 40)) as pilot:
         screen = app.screen
         await pilot.press("3")
         await until(pilot, lambda: screen.panes.pane_of("walk") and screen.panes.pane_of("walk").table.rows)
@@ -68,6 +68,6 @@ async def test_the_walk_shows_its_sentences_in_full_where_lines_are_blank(tmp_pa
         await pilot.press("enter", "j")
         assert pane.table.key == long.children[1].key and pane.step is not None
         assert pane.export().text.count(SENTENCE) == len(long.children), "a file has them in one line"
-        await pilot.resize_terminal(120, 15)
+        await pilot.resize_terminal(140, 15)
         await until(pilot, lambda: len(pane.table.rows) == len(long.children), "no blank lines are left")
         assert pane.table.key == long.children[1].key
