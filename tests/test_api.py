@@ -341,7 +341,7 @@ def test_what_a_run_tells(home: Path) -> None:
             r"^images: \(1, 8, 8\) must be of shape \(B, C, H, W\) with 1 channel$",
         ),
         (lambda: run.inputs(torch.zeros(2, 3, 8, 8)), r"^images: \(2, 3, 8, 8\) must be of shape"),
-        (lambda: wrong.inputs([[0]]), "^images: 'list' is no tensor"),
+        (lambda: wrong.inputs([[0]]), "^images: 'list' is not a tensor"),
     ):
         with pytest.raises(cx.UsageError, match=words):
             ask()

@@ -165,5 +165,5 @@ def test_no_program_is_run_from_a_checkpoint(paths: CheckpointPaths, tmp_path: P
 @pytest.mark.parametrize("contents", [[1, 2], {"schema": 99}, {"model": {}}])
 def test_another_form_is_refused(paths: CheckpointPaths, contents: object) -> None:
     torch.save(contents, paths.last)
-    with pytest.raises(CheckpointError, match="no checkpoint of this program"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of this program"):
         checkpoint.read(paths.last)

@@ -109,7 +109,7 @@ def test_a_wrong_descriptor_is_refused(tmp_path):
     closed = os.open(os.devnull, os.O_RDONLY)
     os.close(closed)
     for number in (closed, -1, 2**40):
-        with pytest.raises(UsageError, match="no open file descriptor"):
+        with pytest.raises(UsageError, match="not an open file descriptor"):
             RunLock.from_fd(number, tmp_path)
     other = os.open(os.devnull, os.O_RDONLY)
     with pytest.raises(UsageError, match="is not the lock of the run"):

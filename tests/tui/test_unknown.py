@@ -22,7 +22,7 @@ from support.patience import PATIENCE_S
 from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.screen import Screen
 
-NARROW, SIZE = (80, 24), (120, 40)
+NARROW, SIZE = (80, 24), (140, 40)
 RUN = "20261120-143022-lenet5-digits-7f3a"
 
 
