@@ -627,6 +627,15 @@ def test_there_is_no_validation_before_the_first_nor_long_after_the_last(x: floa
     assert [one.role for one in chart_module.readouts(found, 3.9, 0.1)] == ["train"]
 
 
+def test_under_the_cursor_a_loss_that_is_no_number_is_not_that_of_another_step() -> None:
+    history = History()
+    history.add([train_record(step, math.nan if 100 <= step < 300 else 0.5) for step in range(500)])
+    found = chart_module.lines("loss", [(ChartedRun(Path("run"), "run", 0), history)], View())
+    values = {x: chart_module.readouts(found, x, 0.05)[0] for x in (0.5, 0.98, 2.0, 4.0)}
+    assert [math.isnan(one.value) for one in values.values()] == [False, False, True, False]
+    assert values[2.0].x == 2.0 and markers.value_text(values[2.0].value, "loss") == "no number"
+
+
 def cells_between(chart: markers.Chart, cursor: float | None, x: float) -> int:
     """How many cells the cursor of a chart is right of a place."""
     assert cursor is not None
