@@ -235,6 +235,21 @@ async def test_a_key_that_does_nothing_with_a_run_says_why(tmp_path: Path, state
         assert isinstance(app.focused, FilterInput) and messages(app) == "", "typed into the filter it means nothing"
 
 
+async def test_a_key_for_several_runs_says_that_none_is_marked(tmp_path: Path) -> None:
+    for name in (FIRST, SECOND):
+        FakeRun(tmp_path / "runs", name, "finished")
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await open_runs(pilot, 2)
+        for key, words in (("B", "no run is marked"), ("d", "nothing to compare it with")):
+            app.clear_notifications()
+            await pilot.press(key)
+            assert app.screen is screen and words in messages(app) and "m marks" in messages(app)
+        app.clear_notifications()
+        await pilot.press("m", "j", "d")
+        assert app.screen is not screen and messages(app) == ""
+
+
 async def test_where_a_key_does_something_nothing_is_said(tmp_path: Path) -> None:
     FakeRun(tmp_path / "runs", FIRST, "stopped")
     app: Any = make_app(tmp_path)
