@@ -636,6 +636,15 @@ def test_under_the_cursor_a_loss_that_is_no_number_is_not_that_of_another_step()
     assert values[2.0].x == 2.0 and markers.value_text(values[2.0].value, "loss") == "no number"
 
 
+def test_a_chart_says_that_what_was_measured_is_no_number() -> None:
+    history, run = History(), ChartedRun(Path("run"), "run", 0)
+    history.add([train_record(step, math.nan) for step in range(3)])
+    request = chart_module.ChartRequest("loss", (34, 10), (0.0, 1.0))
+    found = chart_module.lines("loss", [(run, history)], View())
+    drawn = chart_module.chart(request, found, [history.summary(run.path)], View())
+    assert drawn.rows[2].text.strip() == "no number from step 0 on"
+
+
 def cells_between(chart: markers.Chart, cursor: float | None, x: float) -> int:
     """How many cells the cursor of a chart is right of a place."""
     assert cursor is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -145,7 +146,7 @@ def draw(figure: Any, data: ChartData, size: tuple[int, int], style: ChartStyle)
     lines = [line for line in (_prepared(line, data.log) for line in data.lines) if not line.empty]
     title = _title(data, lines, style, columns, max(rows // LEGEND_PART, 1))
     if not lines:
-        return "\n".join([*title, _why_empty(data)])
+        return "\n".join([*title, *textwrap.wrap(_why_empty(data), columns)][:rows])
     try:
         plotted = _plotted(figure, data, lines, (columns, rows - len(title)), style)
     except Exception as error:  # the library raises what it likes, and that must not end the program
