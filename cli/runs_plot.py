@@ -73,7 +73,9 @@ class Plotter:
                 continue
             others = [metric for metric in METRICS if self.has_values(metric, run)]
             hint = f"--metric {' or '.join(others)} has some" if others else "it has no records yet"
-            raise UsageError("run", follower.path.name, f"has no values of {self.metric} to draw; {hint}")
+            why = run_curves.chart_data(self.metric, [run], IN_PIPE[0], empty="").empty
+            told = f"has no values of {self.metric} to draw" + (f": {why}" if why else "")
+            raise UsageError("run", follower.path.name, f"{told}; {hint}")
 
     def as_dict(self, columns: int) -> dict[str, Any]:
         """Return what the chart shows as numbers: the training in at most ``columns`` rows, all evaluations."""

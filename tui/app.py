@@ -112,6 +112,7 @@ class ExplorerApp(Navigation):
         self.questions = Questions(self.helper)
         self.run_watch = RunWatch(self.paths.runs, self._runs_read, watch_every_s)
         self.deleted: list[str] = []
+        self.going: set[str] = set()
         self.run_commands = asyncio.Lock()
         self._interrupted = -TWICE_S
         self._charts_loaded = False
@@ -270,6 +271,7 @@ class ExplorerApp(Navigation):
     def on_runs_read(self, message: RunsRead) -> None:
         before, self.runs_are_read = self.runs, True
         self.runs, self.runs_problem = message.runs, message.problem
+        self.going &= {run.id for run in self.runs}
         for screen in self.base_screens:
             screen.runs_changed(self.runs)
         for run in notifications.ended(before, self.runs):

@@ -123,10 +123,24 @@ def test_a_request_survives_its_words(networks: list[str], values: dict[str, Any
         ("class_weights", "balanced", ""),
         ("image_size", 30_000, "30,000 is unusual; people train with at most 1,024"),
         ("minutes", 5.0, ""),
+        ("minutes", 1e-30, "1e-30 is unusual; people train with 0.01 to 1,440"),
+        ("momentum", 0.9999999, "0.9999999 is unusual; people train with at most 0.999"),
+        ("betas", (0.9, 0.999), ""),
+        ("layer_decay", 1e-30, "1e-30 is unusual; people train with 0.1 to 1"),
     ],
 )
 def test_a_value_with_which_nobody_trains_is_remarked_on(key: str, value: Any, words: str) -> None:
     assert all_settings()[key][1].unusual(value) == words
+
+
+FRACTIONS = [defined for defined in SETTINGS if 1 in (defined.rule.high, defined.rule.below)]
+
+
+@pytest.mark.parametrize("defined", FRACTIONS, ids=lambda defined: defined.key)
+def test_a_part_of_a_whole_is_remarked_on_next_to_0_or_next_to_1(defined: Setting) -> None:
+    """The bounds 0 and 1 alone let 1e-30 and 0.9999999 through, with which nothing is learned."""
+    told = [defined.unusual((value,) * 2 if defined.rule.length else value) for value in (1e-30, 0.9999999)]
+    assert any(told) or defined.key == "milestones"
 
 
 @pytest.mark.parametrize("defined", SETTINGS, ids=lambda defined: defined.key)

@@ -328,6 +328,20 @@ async def test_an_absurd_value_is_told_while_it_is_typed_and_taken(
         await until(pilot, lambda: requests)
 
 
+@pytest.mark.parametrize("dataset", ["DIGITS", "Cifar-10", "fashion_mnist"])
+def test_a_data_set_is_known_however_its_name_is_written(dataset: str) -> None:
+    """The command takes these names, too; the recipe has values of its own for each data set."""
+    known = {"DIGITS": "digits", "Cifar-10": "cifar10", "fashion_mnist": "fashion-mnist"}[dataset]
+    filled, usual = (fill(form(dataset=name), Path("/nonexistent")) for name in (dataset, known))
+    assert filled == usual and filled.recipes and not filled.problems
+
+
+def test_a_value_close_to_another_is_not_shown_as_that() -> None:
+    made = form(momentum="0.9999999")
+    lines = settings(made, fill(made, Path("/nonexistent")), everything=True)
+    assert next(line.value for line in lines if line.key == "momentum") == "0.9999999"
+
+
 NASTY = st.sampled_from(
     [
         "0",

@@ -53,6 +53,13 @@ async def go(pilot: Pilot, way: str) -> None:
         await pilot.press(*("jj" if way == "layers" else ["enter"]))
 
 
+def test_one_kernel_is_no_kernels() -> None:
+    node = layer_node(output=[1, 1, 16, 16])
+    questions = (layer_quiz.about_layer(node, random.Random(seed)) for seed in range(9))
+    texts = [question.text for question in questions if question and "What comes out" in question.text]
+    assert texts and all("1 kernel," in text for text in texts)
+
+
 @pytest.mark.parametrize("size", first_of(SIZES, 1))
 @pytest.mark.parametrize("way", WAYS)
 async def test_nothing_of_the_screen_behind_is_seen_until_one_has_answered(

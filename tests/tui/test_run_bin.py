@@ -111,6 +111,25 @@ async def test_deleting_and_taking_it_back_in_one_go(tmp_path: Path) -> None:
         assert "is back" in messages(app) and deleted_runs.in_bin(tmp_path / "runs") == []
 
 
+async def test_deleting_two_in_one_go_takes_the_next_one_even_before_the_first_is_gone(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name in (FIRST, SECOND):
+        FakeRun(runs, name, "finished")
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await open_runs(pilot, 2)
+        async with app.run_commands:  # what is done with runs waits, as on a slow disk
+            await pilot.press("D", "y")
+            assert keys_of(screen) == [FIRST]
+            await pilot.press("D", "y")
+            assert keys_of(screen) == [] and "no run has" not in screen_text(app)
+            assert (runs / FIRST).exists() and (runs / SECOND).exists()
+        await until(pilot, lambda: not app.runs)
+        assert {one.id for one in deleted_runs.in_bin(runs)} == {FIRST, SECOND}
+        await pilot.press("u", "u")
+        await until(pilot, lambda: keys_of(screen) == [SECOND, FIRST])
+
+
 async def test_the_bin_lists_what_an_earlier_day_deleted(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     for name in (FIRST, SECOND):
@@ -169,10 +188,11 @@ async def test_what_could_not_be_deleted_is_not_what_u_brings_back(tmp_path: Pat
     (runs / deleted_runs.BIN).write_text("a file")
     app = make_app(tmp_path)
     async with app.run_test(size=SIZE, notifications=True) as pilot:
-        await open_runs(pilot)
+        screen = await open_runs(pilot)
         await pilot.press("D", "y")
         await until(pilot, lambda: "cannot be moved into" in messages(app))
         assert app.deleted == [] and (runs / FIRST).exists()
+        assert keys_of(screen) == [FIRST], "it is in the list again"
 
 
 REFUSED = {
@@ -213,6 +233,21 @@ async def test_a_key_that_does_nothing_with_a_run_says_why(tmp_path: Path, state
         app.clear_notifications()
         await pilot.press("w", "slash", "delete", *REFUSED[state])
         assert isinstance(app.focused, FilterInput) and messages(app) == "", "typed into the filter it means nothing"
+
+
+async def test_a_key_for_several_runs_says_that_none_is_marked(tmp_path: Path) -> None:
+    for name in (FIRST, SECOND):
+        FakeRun(tmp_path / "runs", name, "finished")
+    app = make_app(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await open_runs(pilot, 2)
+        for key, words in (("B", "no run is marked"), ("d", "nothing to compare it with")):
+            app.clear_notifications()
+            await pilot.press(key)
+            assert app.screen is screen and words in messages(app) and "m marks" in messages(app)
+        app.clear_notifications()
+        await pilot.press("m", "j", "d")
+        assert app.screen is not screen and messages(app) == ""
 
 
 async def test_where_a_key_does_something_nothing_is_said(tmp_path: Path) -> None:

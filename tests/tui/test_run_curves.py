@@ -147,3 +147,37 @@ def test_drawing_takes_anything(values: list[float], columns: int, rows: int) ->
     drawn = plotext_chart.draw(plotext_chart.new_figure(), data, (columns, rows), ChartStyle())
     assert len(drawn.split("\n")) <= max(rows, 1)
     assert max(map(len, drawn.split("\n"))) <= max(columns, 0) or "no " in drawn
+
+
+def axis_numbers(drawn: str) -> list[float]:
+    """Return the numbers on the y axis."""
+    return [float(found[1]) for line in drawn.split("\n") if (found := re.match(r"\s*(-?[\d.e-]+)(?: %)?┤", line))]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "limits"), [("accuracy", 1, (90, 100)), ("accuracy", 0, (0, 1)), ("loss", 0, (0, 1))]
+)
+def test_the_axis_of_a_single_value_ends_where_values_end(
+    metric: str, value: float, limits: tuple[float, float]
+) -> None:
+    run = plotted(*(train_record(step, value, value) for step in range(5)), eval_record(1, value, value))
+    data = run_curves.chart_data(metric, [run], 52)
+    found = axis_numbers(plotext_chart.draw(plotext_chart.new_figure(), data, (60, 16), ChartStyle()))
+    assert found and limits[0] <= min(found) and max(found) <= limits[1], "no accuracy over 100 %, no loss below 0"
+
+
+def test_a_loss_that_never_was_a_number_is_not_one_that_is_still_to_come() -> None:
+    data = run_curves.chart_data("loss", [plotted(*(train_record(step, math.nan) for step in range(5)))], 52)
+    drawn = plotext_chart.draw(plotext_chart.new_figure(), data, (60, 12), ChartStyle())
+    assert "no number (NaN or infinite) from epoch 0 on" in drawn and "yet" not in drawn
+    narrow = plotext_chart.draw(plotext_chart.new_figure(), data, (20, 6), ChartStyle()).split("\n")
+    assert max(map(len, narrow)) <= 20 and " ".join(narrow[1:]) == "no number (NaN or infinite) from epoch 0 on"
+
+
+def test_a_sign_that_meets_no_other_stays_at_its_value() -> None:
+    star, test = (PlottedLine("", [1.0], [value], role) for role, value in (("best", 1.0), ("test", 1.06)))
+    rest = PlottedLine("", [0.0, 1.0], [2.0, 1.0])
+    moved = plotext_chart.apart([rest, star, test], (1.0, 2.0), (60, 13))  # rows of 0.1
+    assert [line.ys for line in moved if line.role == "test"] == [[1.06]], "it is in the next row of cells already"
+    close = plotext_chart.apart([rest, star, PlottedLine("", [1.0], [1.04], "test")], (1.0, 2.0), (60, 13))
+    assert [line.ys for line in close if line.role == "test"] == [[pytest.approx(1.1)]], "the next row of cells"

@@ -31,6 +31,8 @@ TEXTS: dict[str, dict[str, Any]] = {
     "/vgg16": {"stack": ["CatalogueScreen"], "field": "vgg16"},
     f"{CTRL_F}dropout": {"stack": ["CatalogueScreen", "SearchScreen"], "field": "dropout"},
     f"{CTRL_P}Quit now": {"stack": ["CatalogueScreen", "PaletteScreen"], "field": "Quit now"},
+    "C/resid": {"stack": ["CatalogueScreen", "PageScreen", "SearchScreen"], "field": "resid"},
+    "w\r5/eDyq": {"stack": ["CatalogueScreen", "RunsScreen", "RunScreen", "SearchScreen"], "field": "eDyq"},
     "w/DDyS": {"stack": ["CatalogueScreen", "RunsScreen"], "field": "DDyS"},
     "w#tag one": {"stack": ["CatalogueScreen", "RunsScreen", "RunNotesScreen"], "field": "tag one"},
     "wnDrop every": {"stack": ["CatalogueScreen", "RunsScreen", "RunNotesScreen"], "field": "Drop every"},
@@ -65,7 +67,7 @@ def seen(app: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     return {key: found.get(key) for key in wanted}
 
 
-@pytest.mark.parametrize("text", first_of(TEXTS, 5))
+@pytest.mark.parametrize("text", first_of(TEXTS, 6))
 async def test_a_text_in_one_write(folder: Path, text: str) -> None:
     app = make_app(folder)
     async with app.run_test(size=SIZE) as pilot:

@@ -130,4 +130,10 @@ def _plain(bound: float) -> str:
     """Return a number as it is written by hand: 1,000,000, not 1e+06, and 2^63."""
     if bound == 2**63:
         return "2^63"
-    return f"{int(bound):,}" if bound == int(bound) and abs(bound) < LONG_NUMBER else f"{bound:g}"
+    return f"{int(bound):,}" if bound == int(bound) and abs(bound) < LONG_NUMBER else short_number(bound)
+
+
+def short_number(value: float) -> str:
+    """Return a number in six digits, or in twelve where six would say another one: 0.9999999 is not 1."""
+    short = f"{value:g}"
+    return short if float(short) == value else f"{value:.12g}"

@@ -22,7 +22,7 @@ class CheckpointPolicy:
         5.0,
         "Minutes between two checkpoints within an epoch.",
         RUN,
-        Rule(low=0, usual=(0, 1440)),
+        Rule(low=0, usual=(0.01, 1440)),
         unit="minutes",
         flag="checkpoint-minutes",
         title="checkpoint minutes",

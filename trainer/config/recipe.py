@@ -48,7 +48,7 @@ class Recipe:
         0.9,
         "Part of the previous step that is kept.",
         RECIPE,
-        Rule(low=0, below=1),
+        Rule(low=0, below=1, usual=(0, 0.999)),
         needs=_optimizer("sgd", "rmsprop", "muon"),
         page="optimisers",
     )
@@ -63,7 +63,7 @@ class Recipe:
         (0.9, 0.999),
         "Decay of the averages of the gradient and of its square; with Muon those of the part that AdamW trains.",
         RECIPE,
-        Rule(low=0, below=1, length=2),
+        Rule(low=0, below=1, length=2, usual=(0, 0.99999)),
         needs=_optimizer("adam", "adamw", "lamb", "muon"),
         page="optimisers",
     )
@@ -136,7 +136,7 @@ class Recipe:
         0.1,
         "Factor by which the schedule step multiplies the learning rate at each milestone.",
         RECIPE,
-        Rule(above=0, high=1),
+        Rule(above=0, high=1, usual=(0.001, 1)),
         needs=Needs("schedule", ("step",)),
         page="learning-rate",
     )
@@ -153,7 +153,7 @@ class Recipe:
         0.0,
         "Part of the target that is spread over all classes.",
         RECIPE,
-        Rule(low=0, below=1),
+        Rule(low=0, below=1, usual=(0, 0.5)),
         page="label-smoothing",
     )
     class_weights: str | tuple[float, ...] = setting(
@@ -181,7 +181,7 @@ class Recipe:
         0.0,
         "Decay of a moving average of the weights, which is then evaluated; 0 averages nothing.",
         RECIPE,
-        Rule(low=0, below=1),
+        Rule(low=0, below=1, usual=(0.1, 0.99999)),
         title="EMA",
     )
     augment: tuple[str, ...] = setting(
@@ -222,7 +222,7 @@ class Recipe:
         0.4,
         "How strongly jitter changes the colours.",
         RECIPE,
-        Rule(above=0, high=1),
+        Rule(above=0, high=1, usual=(0.01, 1)),
         needs=_augment("jitter"),
         page="overfitting",
     )
@@ -230,7 +230,7 @@ class Recipe:
         0.5,
         "How strongly RandAugment changes an image.",
         RECIPE,
-        Rule(above=0, high=1),
+        Rule(above=0, high=1, usual=(0.01, 1)),
         needs=_augment("randaugment"),
         page="overfitting",
         title="RandAugment strength",
@@ -249,7 +249,7 @@ class Recipe:
         1.0,
         "Learning rate of the loaded weights, as a part of that of the new head.",
         WEIGHTS,
-        Rule(above=0, high=1),
+        Rule(above=0, high=1, usual=(1e-4, 1)),
         needs=Needs("freeze", ("none",)),
         page="transfer-learning",
         metavar="FACTOR",
@@ -258,7 +258,7 @@ class Recipe:
         1.0,
         "Factor of the learning rate from stage to stage, towards the image, for loaded weights.",
         WEIGHTS,
-        Rule(above=0, high=1),
+        Rule(above=0, high=1, usual=(0.1, 1)),
         needs=Needs("freeze", ("none",)),
         page="transfer-learning",
         metavar="FACTOR",

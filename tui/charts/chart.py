@@ -65,18 +65,21 @@ def has_positive(found: Sequence[ChartLine]) -> bool:
 def readouts(found: Sequence[ChartLine], x: float, max_distance: float) -> list[Readout]:
     """Return the value of each line at the record nearest to ``x``.
 
-    Where a line has not begun or has ended there is none, from ``max_distance`` or half a step of its records on.
+    Where a line has not begun or has ended there is none, from ``max_distance`` or half a step of its records on. Where
+    what was measured is no number, the value is NaN, and not that of a record far away.
     """
     result = []
     for line in sorted(found, key=lambda line: line.run.slot):
-        kept = np.isfinite(line.curve.mean)
-        xs, ys = line.curve.x[kept], line.curve.mean[kept]
+        xs = line.curve.x
+        ys = np.where(np.isfinite(line.curve.mean), line.curve.mean, np.nan)
         if line.role == "raw" or not len(xs):
             continue
         distance = max(max_distance, line.curve.spacing / 2)
         if not xs[0] - distance <= x <= xs[-1] + distance:
             continue
-        place = int(np.argmin(np.abs(xs - x)))
+        away = np.abs(xs - x)
+        numbers = np.isfinite(ys) & (away <= max_distance)
+        place = int(np.argmin(np.where(numbers, away, np.inf) if numbers.any() else away))
         result.append(Readout(line.run.slot, line.role, float(xs[place]), float(ys[place]), line.weights_epoch))
     return result
 
@@ -152,9 +155,15 @@ def chart(request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Cur
     if width < SMALLEST[0] or height < SMALLEST[1]:
         return markers.words(metric, title, ["no room"], request.size)
     if not found:
-        return markers.words(metric, title, ["", "  no values yet"], request.size)
+        return markers.words(metric, title, ["", f"  {_why_empty(metric, known)}"], request.size)
     shown = scene(metric, found, view, request.x, (width - GUTTER) * DOTS_ACROSS, request.y_before)
     return plot.draw(metric, shown, title, request.size, positive)
+
+
+def _why_empty(metric: str, known: Sequence[Curves]) -> str:
+    """Return why a chart has no curve: nothing was measured yet, or what was measured is no number."""
+    steps = [curves.diverged_step for curves in known if curves.diverged_step is not None]
+    return f"no number from step {min(steps):,} on" if metric == "loss" and steps else "no values yet"
 
 
 def _title(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -122,6 +123,8 @@ def words(name: str, title: ChartRow, lines: Sequence[str], size: tuple[int, int
 
 def value_text(value: float, metric: str) -> str:
     """Return a value as the crosshair shows it."""
+    if not math.isfinite(value):
+        return "no number"
     if metric == "accuracy":
         return share_text(value, 2)
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +38,8 @@ LEGEND_PART = 4
 SIGN_COLUMNS = 4
 """The signs on a line are at least about so many columns apart, so that the line between them is seen."""
 GAP = math.nan
+LEAST, LEAST_SHARE = 1e-6, 0.01
+"""How far an axis reaches, at least, to both sides of a single value."""
 _IN_ASCII = str.maketrans("─│┌┐└┘├┤┬┴┼·…›", "-|+++++++++.~>")
 _CODES = re.compile(r"\x1b\[[0-9;]*m")
 _PALETTE_CODE = re.compile(r"(?<=\x1b\[)38;5;(\d|1[0-5])(?=m)")
@@ -143,7 +146,7 @@ def draw(figure: Any, data: ChartData, size: tuple[int, int], style: ChartStyle)
     lines = [line for line in (_prepared(line, data.log) for line in data.lines) if not line.empty]
     title = _title(data, lines, style, columns, max(rows // LEGEND_PART, 1))
     if not lines:
-        return "\n".join([*title, _why_empty(data)])
+        return "\n".join([*title, *textwrap.wrap(_why_empty(data), columns)][:rows])
     try:
         plotted = _plotted(figure, data, lines, (columns, rows - len(title)), style)
     except Exception as error:  # the library raises what it likes, and that must not end the program
@@ -236,7 +239,7 @@ def _plotted(
     figure.yaxes(True, False)
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
     middle = min(xs) / 2 + max(xs) / 2
-    lines = apart(lines, data.y_range or finite_range(lines) or (0.0, 1.0), (columns, rows))
+    lines = apart(lines, _y_limits(data, lines), (columns, rows))
     # The signs of places come last, so that no curve hides them.
     for line in sorted(lines, key=lambda line: (line.role != "raw", line.role in UNJOINED)):
         _plot_line(figure, line, style, max(columns // SIGN_COLUMNS, 1), middle)
@@ -252,18 +255,18 @@ def _plotted(
 
 def apart(lines: Sequence[PlottedLine], y_range: tuple[float, float], size: tuple[int, int]) -> list[PlottedLine]:
     """Return the lines with the signs of places moved up or down, where two of them would stand in one cell."""
-    low, high = _widened(y_range)
+    low, high = y_range
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
     across, step = (max(xs) - min(xs)) / canvas_columns(size[0]), (high - low) / max(size[1] - FRAME_ROWS, 1)
-    taken: list[tuple[float, float]] = []
+    taken: list[tuple[float, int]] = []
 
     def free(x: float, y: float, cells: float) -> float:
-        places = [y + way * number * step for number in range(size[1]) for way in (1, -1)]
-        inside = [place for place in places if low <= place <= high] or [y]
-        near = [other for place, other in taken if abs(place - x) <= cells * across]
-        found = next((place for place in inside if all(abs(place - other) >= step * 0.99 for other in near)), y)
+        row = math.floor((y - low) / step + 0.5)  # the row of cells in which plotext sets it
+        near = {other for place, other in taken if abs(place - x) <= cells * across}
+        rows = [row + way * number for number in range(size[1]) for way in (1, -1)]
+        found = next((one for one in rows if one not in near and low <= low + one * step <= high + step / 2), row)
         taken.append((x, found))
-        return found
+        return y if found == row else low + found * step
 
     def moved(line: PlottedLine) -> PlottedLine:
         cells = 3.5 if line.is_shared_sign else 1.5
@@ -303,7 +306,7 @@ def _plot_line(figure: Any, line: PlottedLine, style: ChartStyle, max_signs: int
 
 def _axes(figure: Any, data: ChartData, lines: Sequence[PlottedLine], size: tuple[int, int]) -> None:
     columns, rows = size
-    low, high = _widened(data.y_range or finite_range(lines) or (0.0, 1.0))
+    low, high = _y_limits(data, lines)
     figure.ylim(low, high)
     figure.yticks(*ticks.value_ticks(low, high, max(rows // 3, 3), log=data.log, shares=data.shares))
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
@@ -312,14 +315,24 @@ def _axes(figure: Any, data: ChartData, lines: Sequence[PlottedLine], size: tupl
     figure.xticks(*ticks.value_ticks(left, right, max(columns // 12, 2), log=data.log_x))
 
 
+def _y_limits(data: ChartData, lines: Sequence[PlottedLine]) -> tuple[float, float]:
+    """Return the limits of the y axis, which go where values can be: nothing is over 100 %, no loss below 0 by itself."""
+    given = data.y_range or finite_range(lines) or (0.0, 1.0)
+    low, high = _widened(given, LEAST_SHARE if data.shares and not data.log else LEAST)
+    if not data.log:
+        low = max(low, 0.0) if given[0] >= 0 else low
+        high = min(high, 1.0) if data.shares and given[1] <= 1 else high
+    return low, high
+
+
 def _ascii(text: str) -> str:
     return text.translate(_IN_ASCII).encode("ascii", "replace").decode()
 
 
-def _widened(limits: tuple[float, float]) -> tuple[float, float]:
+def _widened(limits: tuple[float, float], least: float = LEAST) -> tuple[float, float]:
     """Widen limits that are equal: an axis needs some extent, even for a single value."""
     low, high = limits
-    margin = max(abs(low) * 0.1, 1e-6) if high - low < 1e-12 else 0.0
+    margin = max(abs(low) * 0.1, least) if high - low < 1e-12 else 0.0
     return low - margin, high + margin
 
 

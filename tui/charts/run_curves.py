@@ -101,6 +101,9 @@ def chart_data(metric: str, runs: Sequence[PlottedRun], columns: int, *, empty: 
     for (run, curve), evaluated, marked in zip(curves, held_out, found, strict=True):
         lines += _lines(metric, run, (curve, evaluated), marked, (low, high, columns))
     lines = _with_signs_named(lines)
+    never = [one.diverged for one in found if one.diverged is not None]
+    if never and all(line.empty for line in lines):
+        empty = f"no number (NaN or infinite) from epoch {min(never):.3g} on"
     return ChartData(TITLES[metric], "epochs", tuple(lines), shares=metric == "accuracy", empty=empty)
 
 

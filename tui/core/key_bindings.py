@@ -88,6 +88,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("b", "show_bench", "The convolution bench", "app", "bench", rank=35),
     Command("C", "show_concepts", "The concept pages", "app", "concepts", rank=36),
     Command("ctrl+f,E", "search", "Look up words in all notes and concepts", "app", "search", rank=34),
+    # Where no list is filtered, too: what is typed after it goes into a line, and acts on nothing.
+    Command("slash", "search", "Look up words, where there is no list to filter", "app", palette=False),
     Command("y", "copy", "Copy what is shown to the clipboard", "app", "copy", rank=37),
     Command("e", "export", "Write what is shown to a file: text, JSON or SVG", "app", "export", rank=38),
     Command("T", "next_theme", "Other colours", "app", "colours", rank=61),

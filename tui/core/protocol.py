@@ -51,6 +51,8 @@ class AppProtocol(Protocol):
     run_watch: RunWatch
     deleted: list[str]
     """Ids of the runs that were deleted since the app started, the last one last."""
+    going: set[str]
+    """Ids of the runs that are on their way into the bin; the list of runs shows them no longer."""
     run_commands: asyncio.Lock
     """Held while something is done with a run: one thing after the other, in the order of the keys."""
 

@@ -83,7 +83,7 @@ def fill(
     origins: dict[str, Mapping[str, str]] = {}
     for variant in variants:
         try:
-            found = recipe_layers.resolve(form.dataset if data else "digits", _layers(form, variant, values))
+            found = recipe_layers.resolve(data.name if data else "digits", _layers(form, variant, values))
             recipes[variant.name] = recipe_layers.fit_to(found, images)[0] if images else found.recipe
             origins[variant.name] = found.origins
             if data is not None:

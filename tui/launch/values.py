@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ...errors import UsageError
 from ...models.catalogue import registry
 from ...trainer.common import text_safe
+from ...trainer.common.value_checks import short_number
 from ...trainer.config import checkpoint_policy, recipe
 from ...trainer.config.checkpoint_policy import CheckpointPolicy
 from ...trainer.config.request import all_settings, place_of
@@ -87,7 +88,7 @@ def value_text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, tuple | list):
         return ", ".join(map(value_text, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return short_number(value) if isinstance(value, float) else str(value)
 
 
 def choices(key: str, devices: Sequence[str] = ()) -> tuple[str, ...]:

@@ -64,7 +64,8 @@ def _shape_question(node: LayerNode, rng: random.Random) -> Question | None:
 
 
 def _outputs(node: LayerNode) -> str:
-    return {"Conv2d": f"{node.output[0]} kernels", "Linear": f"{node.output[-1]} outputs"}.get(node.type, "")
+    word, count = {"Conv2d": ("kernel", node.output[0]), "Linear": ("output", node.output[-1])}.get(node.type, ("", 0))
+    return f"{count} {word}{'s' if count != 1 else ''}" if word else ""
 
 
 def _settings(node: LayerNode) -> str:

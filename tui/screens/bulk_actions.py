@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from textual import events
+from textual.widgets import Input
+
 from ...trainer.runs.run import RunSnapshot
+from ..core import key_bindings
 from ..runs import actions
 from ..runs.actions import Outcome
 from .base import BaseScreen
@@ -13,6 +17,11 @@ from .confirm import ConfirmScreen
 from .marked_runs import BulkChoice, MarkedRunsScreen
 
 NAMED = 6
+MISSING = {
+    "all_marked": "no run is marked; m marks the one under the cursor",
+    "differences": "there is nothing to compare it with; m marks other runs",
+}
+"""What a command needs that does nothing now."""
 
 
 class BulkActions(BaseScreen):
@@ -35,6 +44,15 @@ class BulkActions(BaseScreen):
         if action == "differences":
             return self.is_mounted and len(self.compared) > 1
         return super().check_action(action, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        """Say what is missing for a command that concerns several runs; Textual skips its key in silence."""
+        if isinstance(self.focused, Input) or not self.explorer.runs:
+            return
+        for command in key_bindings.of("runs"):
+            told = event.key == command.keys and command.action in MISSING
+            if told and not self.check_action(command.action, ()):
+                self.explorer.show_message(MISSING[command.action], "warning")
 
     def action_differences(self) -> None:
         """Show what differs between the marked runs."""

@@ -108,6 +108,7 @@ class RunActions(BaseScreen):
 
     def _restore(self, run_id: str | None) -> None:
         if run_id:
+            self.explorer.going.discard(run_id)
             self.control(actions.restore, self.explorer.paths.runs / run_id)
 
     def run_restored(self, run_id: str) -> None:
@@ -132,7 +133,10 @@ class RunActions(BaseScreen):
     def control(self, action: Callable[..., Outcome], path: Path, *arguments: object) -> None:
         """Do it in a thread, when what was asked before is done; what came of it is told."""
         if action is actions.delete:
-            self.explorer.deleted.append(path.name)  # at once: `u` may have been typed ahead
+            # At once: `u` may have been typed ahead, or the `D` for the run below it.
+            self.explorer.deleted.append(path.name)
+            self.explorer.going.add(path.name)
+            self.explorer.run_selection_changed()
         work = self._control(action, path, *arguments)
         # For the app and not for this screen, which may be closed before its turn comes.
         self.app.run_worker(work, group="control", exit_on_error=False, description="does something with a run")
@@ -140,8 +144,11 @@ class RunActions(BaseScreen):
     async def _control(self, action: Callable[..., Outcome], path: Path, *arguments: object) -> None:
         async with self.explorer.run_commands:
             text, problem = await asyncio.to_thread(action, path, *arguments)
-        if problem and action is actions.delete and path.name in self.explorer.deleted:
-            self.explorer.deleted.remove(path.name)
+        if problem and action is actions.delete:
+            self.explorer.going.discard(path.name)
+            if path.name in self.explorer.deleted:
+                self.explorer.deleted.remove(path.name)
+            self.explorer.run_selection_changed()
         self.explorer.show_message(problem or text, "error" if problem else "information")
         if action is actions.restore and not problem and self.is_attached:
             self.run_restored(path.name)

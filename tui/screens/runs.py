@@ -132,7 +132,8 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
         """Put the runs into the list, where anything changed."""
         explorer = self.explorer
         order = explorer.saved_state.run_order
-        found = run_table.ordered(run_table.matching(explorer.runs, self.filter.value), order)
+        there = [run for run in explorer.runs if run.id not in explorer.going]
+        found = run_table.ordered(run_table.matching(there, self.filter.value), order)
         rows = [self._row(run) for run in found]
         known = {row.key for row in rows}
         cursor = self._wanted if self._wanted in known else None
@@ -152,7 +153,7 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
         self._list_pane.entitle(title, str(explorer.paths.runs))
 
     def _empty(self) -> str:
-        if self.explorer.runs:
+        if self.explorer.runs and self.filter.value:
             return "no run has all these words"
         if not self.explorer.runs_are_read:
             return "reading …"
