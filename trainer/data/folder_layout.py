@@ -33,7 +33,7 @@ WORDS |= {"dev": "validation", "eval": "test", "evaluation": "test", "holdout": 
 FILLERS = ("dataset", "set", "data", "images", "image", "imgs", "img", "pictures", "photos", "split", "folder")
 """Words beside them that say nothing."""
 
-_SUFFIXES = """.apng .avif .bmp .cur .dds .dib .fits .gif .heic .heif .icns .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .jpx
+_SUFFIXES = """.apng .avif .bmp .cur .dds .dib .fits .gif .heic .heif .hif .icns .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .jpx
 .mpo .msp .pbm .pcx .pgm .png .pnm .ppm .psd .qoi .ras .rgb .sgi .svg .tga .tif .tiff .webp .xbm .xpm"""
 
 SUFFIXES = frozenset(_SUFFIXES.split())
