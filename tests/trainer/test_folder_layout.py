@@ -91,6 +91,35 @@ def test_folders_that_share_half_of_their_classes_are_doubted_and_others_are_not
     assert list_folder(str(tmp_path / "clear")).classes == ("one", "three", "two")
 
 
+@pytest.mark.parametrize(
+    ("folders", "told"),
+    [
+        (("a/Cat", "a/Dog", "b/cat", "b/dog"), "a holds Cat, Dog, and b holds cat, dog"),
+        (("a/set/cat", "a/set/dog", "b/rest/cat", "b/rest/dog"), "a and b both hold cat, dog"),
+        (("a/train_cat", "a/train_dog", "b/test_cat", "b/test_dog"), "b holds test_cat, test_dog"),
+        (("cat/test", "cat/train", "dog/test", "dog/train"), r"If these are splits, .*\(train/cat\)"),
+        (
+            ("data/train/cat", "data/train/dog", "data/test/cat", "figures"),
+            "data holds test and train. .*folder:/.*/data;",
+        ),
+        (("train", "dev", "ops"), "if train and dev are themselves classes"),
+    ],
+)
+def test_splits_that_nearly_look_like_classes_are_refused_and_the_word_for_classes_is_named(
+    tmp_path: Path, folders: tuple[str, ...], told: str
+) -> None:
+    fill(tmp_path, folders)
+    with pytest.raises(UsageError, match=told) as caught:
+        list_folder(str(tmp_path))
+    assert f"folder:classes:{tmp_path}" in str(caught.value)
+    top = {folder.partition("/")[0] for folder in folders}
+    assert set(list_folder(f"classes:{tmp_path}").classes) == top
+
+
+def test_a_class_whose_images_lie_in_folders_called_like_splits_is_one(tmp_path: Path) -> None:
+    assert list_folder(str(fill(tmp_path, ("bus/train", "bus/test", "bike")))).classes == ("bike", "bus")
+
+
 def test_classes_by_day_and_by_night_are_classes_where_that_is_said(tmp_path: Path) -> None:
     root = fill(tmp_path, [f"person{number}/{when}" for number in (1, 2, 10) for when in ("day", "night")])
     with pytest.raises(UsageError, match="person1 and person2 both hold day, night"):
@@ -133,6 +162,8 @@ def test_numbers_are_sorted_as_numbers(tmp_path: Path) -> None:
     assert list_folder(str(fill(tmp_path / "plain", names))).classes == tuple(names)
     words = ("a", "class2", "class10", "class10b", "x1y2", "x1y10")
     assert list_folder(str(fill(tmp_path / "words", words))).classes == words
+    values = ("-10", "-5", "0", "0.25", "0.5", "10.0")
+    assert list_folder(str(fill(tmp_path / "values", values))).classes == values
     assert sorted(["010", "10", "9", "²"], key=natural) == ["9", "010", "10", "²"]
 
 

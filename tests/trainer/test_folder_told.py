@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -26,6 +27,19 @@ def grey16(path: Path, low: int, high: int) -> None:
     """A 16-bit image whose values rise from ``low`` to ``high``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.linspace(low, high, 256).reshape(16, 16).astype(np.uint16)).save(path)
+
+
+def tiff_of_16_bit_colours(values: np.ndarray) -> bytes:
+    """An uncompressed TIFF of 16 x 16 pixels; Pillow writes none of 16 bits a colour."""
+    tags = {256: (3, 16), 257: (3, 16), 258: (3, 16), 259: (3, 1), 262: (3, 2), 277: (3, 3), 278: (3, 16)}
+    body = np.stack([values] * 3, -1).astype("<u2").tobytes()
+    start = 8 + 2 + 12 * (len(tags) + 2) + 4
+    entries = {tag: (kind, 1, value) for tag, (kind, value) in tags.items()}
+    entries |= {258: (3, 3, start), 273: (4, 1, start + 6), 279: (4, 1, len(body))}
+    listed = b"".join(struct.pack("<HHII", tag, *entries[tag]) for tag in sorted(entries))
+    return (
+        b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + listed + bytes(4) + struct.pack("<3H", 16, 16, 16) + body
+    )
 
 
 @pytest.fixture
@@ -103,6 +117,16 @@ def test_a_plan_opens_no_image_of_a_set_that_is_very_large(
     assert len(json.loads(capsys.readouterr().out)["skipped"]) == 1, "then a plan takes the copy"
 
 
+def test_a_plan_does_not_read_very_large_files(
+    home: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("train", "tiny", "--dataset", f"folder:{pets}", "--epochs", "1", "--batch-size", "2", *QUICK)
+    monkeypatch.setattr(image_folder, "PLAN_FILE_BYTES", sum(path.stat().st_size for path in pets.glob("*/*/*")) - 1)
+    monkeypatch.setattr(image_folder, "read_with_levels", None)
+    assert call(monkeypatch, *words, "--validation", "0", "--plan") == 0
+    assert "images are not decoded for a plan" in capsys.readouterr().err
+
+
 def test_images_of_16_bits_with_few_levels_are_told_of(tmp_path: Path) -> None:
     for label in ("ill", "well"):
         for image in range(6):
@@ -111,19 +135,49 @@ def test_images_of_16_bits_with_few_levels_are_told_of(tmp_path: Path) -> None:
     Image.new("L", (9, 9), 7).save(tmp_path / "xray/ill/flat.png")
     for _ in ("decoded", "from the copy"):
         _, said = load(tmp_path / "xray", tmp_path / "cache")
-        told = "12 of 14 images are 16-bit and keep fewer than 32 of 256 grey levels; "
-        assert told + "stretch such images over 0 to 65,535 first" in said
+        told = "12 of 14 images have more than 8 bits a value and keep fewer than 32 of 256 grey levels; "
+        assert told + "stretch such images over the whole range first" in said
+
+
+@pytest.mark.parametrize("kind", ["floating point", "0 to 1", "colours", "a white mark"])
+def test_images_of_more_than_8_bits_with_few_levels_are_told_of_in_every_mode(tmp_path: Path, kind: str) -> None:
+    values = np.linspace(940, 1060, 256).reshape(16, 16)
+    if kind == "a white mark":
+        values[0] = 65535
+    scale = 65535 if kind == "0 to 1" else 1
+    for label in ("ill", "well"):
+        for image in range(2):
+            path = tmp_path / "xray" / label / f"{image}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if kind == "colours":
+                path.write_bytes(tiff_of_16_bit_colours(values))
+            else:
+                dtype = np.uint16 if kind == "a white mark" else np.float32
+                Image.fromarray((values / scale).astype(dtype)).save(path)
+    _, said = load(tmp_path / "xray", tmp_path / "cache")
+    assert any("4 of 4 images have more than 8 bits" in line for line in said), said
+
+
+def test_a_mask_of_16_bits_loses_nothing_and_is_not_told_of(tmp_path: Path) -> None:
+    for label in ("ill", "well"):
+        for image in range(2):
+            path = tmp_path / "masks" / label / f"{image}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((np.eye(16) * 65535).astype(np.uint16)).save(path)
+    _, said = load(tmp_path / "masks", tmp_path / "cache")
+    assert not any("grey levels" in line for line in said)
 
 
 def test_a_photo_of_a_telephone_names_the_package_that_reads_it(
     pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (pets / "train/cat/photo.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    names = ("photo.HEIC", "photo.hif", "renamed.jpg", "without_suffix")
+    for name in names:
+        (pets / "train/cat" / name).write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     monkeypatch.setattr(image_file, "PLUGIN", "a_plugin_nobody_has")
     data, _ = load(pets, tmp_path / "cache")
-    assert data.skipped == (
-        "train/cat/photo.HEIC (HEIC needs the package a-plugin-nobody-has: pip install a-plugin-nobody-has)",
-    )
+    told = "HEIC needs the package a-plugin-nobody-has: pip install a-plugin-nobody-has"
+    assert data.skipped == tuple(f"train/cat/{name} ({told})" for name in names)
 
 
 def test_the_plugin_is_taken_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,11 +33,13 @@ WORDS |= {"dev": "validation", "eval": "test", "evaluation": "test", "holdout": 
 FILLERS = ("dataset", "set", "data", "images", "image", "imgs", "img", "pictures", "photos", "split", "folder")
 """Words beside them that say nothing."""
 
-_SUFFIXES = """.apng .avif .bmp .cur .dds .dib .fits .gif .heic .heif .icns .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .jpx
+_SUFFIXES = """.apng .avif .bmp .cur .dds .dib .fits .gif .heic .heif .hif .icns .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .jpx
 .mpo .msp .pbm .pcx .pgm .png .pnm .ppm .psd .qoi .ras .rgb .sgi .svg .tga .tif .tiff .webp .xbm .xpm"""
 
 SUFFIXES = frozenset(_SUFFIXES.split())
 """Files of these names are taken for images, and files without a suffix; those that cannot be read are reported."""
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 MOST_COMPARED = 100
 ALIKE = 2
@@ -51,7 +53,9 @@ def shown(name: str) -> str:
 
 
 def natural(name: str) -> tuple:
-    """Return a key by which names are sorted as people do: 2 before 10, a2 before a10."""
+    """Return a key by which names are sorted as people do: 2 before 10, a2 before a10, -10 before -5, 0.25 before 0.5."""
+    if _NUMBER.fullmatch(name):
+        return ((0, float(name), ""),), name
     parts = re.split(r"(\d+)", name)
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part), name
 
@@ -120,6 +124,7 @@ def find_layout(tree: Tree, *, all_classes: bool = False, as_before: bool = Fals
         parts = _by_words(folders)
         if not parts:
             _check_not_alike(tree, folders)
+            _check_no_splits_inside(tree, folders)
     if not parts:
         found.classes = folders
         return found
@@ -133,7 +138,11 @@ def find_layout(tree: Tree, *, all_classes: bool = False, as_before: bool = Fals
     found.parts = {part: tree.inside(folder) for part, folder in found.folders.items()}
     if len(parts) > 1 and not found.parts["train"]:
         where = found.folders["train"]
-        tree.wrong(f"has no class folders in {shown(where)}; put the images of each class into a folder of its own")
+        names = " and ".join(map(shown, found.folders.values()))
+        hint = f"if {names} are themselves classes, write folder:{CLASSES}{shown(tree.text)}"
+        tree.wrong(
+            f"has no class folders in {shown(where)}; put the images of each class into a folder of its own; {hint}"
+        )
     return found
 
 
@@ -196,19 +205,49 @@ def _part_of(word: str) -> str:
 def _check_not_alike(tree: Tree, folders: Sequence[str]) -> None:
     """Raise UsageError where two folders hold the same folders: these may be the classes, or parts of a class."""
     some = sorted(folders, key=natural)[:MOST_COMPARED]
-    inside = {folder: {_name(path) for path in tree.inside(folder)} for folder in some}
+    inside = {folder: _alike_names(tree, folder) for folder in some}
     compared = [folder for folder, names in inside.items() if len(names) >= ALIKE]
     for number, first in enumerate(compared):
         for second in compared[number + 1 :]:
-            both = inside[first] & inside[second]
+            both = inside[first].keys() & inside[second].keys()
             if len(both) >= ALIKE and 2 * len(both) >= min(len(inside[first]), len(inside[second])):
-                _refuse(tree, first, second, sorted(both, key=natural))
+                _refuse(tree, first, second, *([inside[folder][key] for key in both] for folder in (first, second)))
 
 
-def _refuse(tree: Tree, first: str, second: str, both: Sequence[str]) -> NoReturn:
-    names = ", ".join(map(shown, both[:3])) + (", …" if len(both) > 3 else "")
+def _alike_names(tree: Tree, folder: str) -> dict[object, str]:
+    """Return the names of the folders in a folder that may be a split, by what is the same in another split: Cat and cat,
+    train_cat and test_cat; a folder that lies in it alone is looked into.
+    """
+    names = [_name(path) for path in tree.inside(_unwrapped(tree, folder))]
+    return {(_reading(name)[1] if _reading(name)[0] else ()) or name.lower(): name for name in names}
+
+
+def _check_no_splits_inside(tree: Tree, folders: Sequence[str]) -> None:
+    """Raise UsageError where a folder holds splits: it is the set itself, beside others, or a class split by itself."""
+    for folder in sorted(folders, key=natural)[:MOST_COMPARED]:
+        where = _unwrapped(tree, folder)
+        inside = tree.inside(where)
+        parts = _by_words(inside)
+        if parts and any(map(tree.inside, parts.values())):
+            names, meant = " and ".join(shown(_name(path)) for path in parts.values()), shown(str(tree.root / where))
+            tree.wrong(
+                f"is not clear: {shown(where)} holds {names}. If these are the splits, write folder:{meant}; if "
+                f"{shown(_name(folder))} is a class, write folder:{CLASSES}{shown(tree.text)}"
+            )
+
+
+def _refuse(tree: Tree, first: str, second: str, names: Sequence[str], others: Sequence[str]) -> NoReturn:
     one, other = shown(first), shown(second)
-    tree.wrong(
-        f"is not clear: {one} and {other} both hold {names}. If these are the classes, rename {one} and {other} to train "
-        f"and test; if {one} and {other} are the classes, write folder:{CLASSES}{shown(tree.text)}"
-    )
+    same = f"{one} and {other} both hold {_some(names)}"
+    if set(names) != set(others):
+        same = f"{one} holds {_some(names)}, and {other} holds {_some(others)}"
+    classes = f"if {one} and {other} are the classes, write folder:{CLASSES}{shown(tree.text)}"
+    if set(names) == set(others) and _by_words(names):
+        place = f"{shown(_by_words(names)['train'])}/{shown(_name(first))}"
+        wanted = f"If these are splits, put the folders of the classes into them ({place})"
+        tree.wrong(f"is not clear: {same}. {wanted}; {classes}, and all images are taken and split anew")
+    tree.wrong(f"is not clear: {same}. If these are the classes, rename {one} and {other} to train and test; {classes}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(shown, sorted(names, key=natural)[:3])) + (", …" if len(names) > 3 else "")

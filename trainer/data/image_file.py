@@ -24,17 +24,21 @@ NOT_IMAGES = frozenset({"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"})
 
 USUAL = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
-HEIC = frozenset({".heic", ".heif"})
+FEWEST_LEVELS = 32
+"""An image of more than 8 bits that has fewer of the 256 grey levels is told of: little is left of what it shows."""
+
+HEIC = frozenset({".heic", ".heif", ".hif"})
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 PLUGIN = "pillow_heif"
 """What Pillow needs for photos of telephones; taken where it is installed."""
 
 
-def reason(error: Exception, path: str) -> str:
-    """Return why a file could not be read, in a few words."""
+def reason(error: Exception, path: str | os.PathLike) -> str:
+    """Return why a file could not be read, in a few words. A HEIC image is known by its first bytes, whatever its name."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        if os.path.splitext(path)[1].lower() in HEIC and not _has_plugin():
+        if (os.path.splitext(path)[1].lower() in HEIC or _begins_as_heic(path)) and not _has_plugin():
             return f"HEIC needs the package {PLUGIN.replace('_', '-')}: pip install {PLUGIN.replace('_', '-')}"
         return "not an image that Pillow knows"
     if isinstance(error, OSError) and error.strerror:
@@ -49,19 +53,32 @@ def read_image(path: Path, size: int, channels: int) -> np.ndarray:
 
 
 def read_with_levels(path: Path, size: int, channels: int) -> tuple[np.ndarray, int | None]:
-    """Return a file as `read_image`, and how many of 256 grey levels a 16-bit image spans; None for others."""
+    """Return a file as `read_image`, and how many of 256 grey levels are left of an image of more than 8 bits a value;
+    None for others, and where no values were merged.
+    """
     from PIL import Image
 
     with Image.open(path, formats=formats()) as file:
+        deep = _is_deep(file)
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 at once; twice the asked size is left for the antialiasing.
         file.draft(None, (2 * size, 2 * size))
         upright = _upright(file)
         image = flatten(upright, "RGB" if channels == 3 else "L")
-        levels = None
-        if upright.mode.startswith("I"):
-            values = np.asarray(image.convert("L"))
-            levels = int(values.max()) - int(values.min()) + 1
+        levels = _levels_left(upright, image) if deep else None
     return np.asarray(square(image, size)).reshape(size, size, channels).transpose(2, 0, 1), levels
+
+
+def _is_deep(file: Image.Image) -> bool:
+    """Return whether a file has more than 8 bits a value. Pillow itself makes 8 of the 16 bits of a colour."""
+    return file.mode.startswith(("I", "F")) or any(";16" in str(tile[-1]) for tile in getattr(file, "tile", ()))
+
+
+def _levels_left(before: Image.Image, after: Image.Image) -> int | None:
+    """Return how many grey levels an image has; None where it had no more before it was made 8 bits deep."""
+    left = int(np.count_nonzero(np.bincount(np.asarray(after.convert("L")).ravel(), minlength=256)))
+    if left >= FEWEST_LEVELS or not before.mode.startswith(("I", "F")):
+        return left
+    return left if len(np.unique(np.asarray(before))) > left else None
 
 
 def square(image: Image.Image, size: int) -> Image.Image:
@@ -137,6 +154,15 @@ def formats() -> tuple[str, ...]:
     known = [name for name in Image.ID if name not in NOT_IMAGES]
     # Pillow asks the formats one after another: the usual ones first saves a third of the time of a small image.
     return tuple(sorted(known, key=lambda name: USUAL.index(name) if name in USUAL else len(USUAL)))
+
+
+def _begins_as_heic(path: str | os.PathLike) -> bool:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return start[4:8] == b"ftyp" and start[8:] in HEIC_BRANDS
 
 
 def _has_plugin() -> bool:

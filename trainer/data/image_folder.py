@@ -21,7 +21,7 @@ from ...errors import UsageError
 from .channel_statistics import ChannelStatistics
 from .decoded_cache import Decoded, Log, Writer, read
 from .folder_scan import Item, Listing, list_folder, shown
-from .image_file import formats, read_image, read_with_levels, reason
+from .image_file import FEWEST_LEVELS, formats, read_image, read_with_levels, reason
 
 __all__ = ["PLAN_BYTES", "DecodedImages", "listing_key", "load", "read_image"]
 
@@ -35,11 +35,10 @@ BATCH_BYTES = 4 << 20
 AHEAD = 32
 LOG_EVERY_S = 10.0
 
-FEWEST_LEVELS = 32
-"""A 16-bit image that has fewer of the 256 grey levels is told of: little is left of what it shows."""
-
 PLAN_BYTES = 512 << 20
 """What a plan decodes at most, as decoded images; of more it takes the names of the files alone."""
+PLAN_FILE_BYTES = 4 * PLAN_BYTES
+"""What a plan reads at most: small images may be made of large files."""
 
 
 Progress = Callable[[int, int], None]
@@ -47,7 +46,7 @@ Progress = Callable[[int, int], None]
 
 class DecodedImages(NamedTuple):
     """Images uint8 (N, C, S, S), labels int64 (N,), the files that could not be read, each with the reason, and the
-    16-bit files of which little is left.
+    files of more than 8 bits of which little is left.
     """
 
     images: np.ndarray
@@ -79,7 +78,7 @@ def load(
     key = listing_key(listing, size, channels)
     stored = read(path, key, log)
     total = len(listing.train) + len(listing.validation) + len(listing.test)
-    if stored is None and most_bytes is not None and total * channels * size**2 > most_bytes:
+    if stored is None and most_bytes is not None and _is_much(listing, total * channels * size**2, most_bytes):
         log(f"{total:,} images are not decoded for a plan: their numbers are those of the files")
         return _undecoded(listing, size, channels)
     if stored is None:
@@ -90,6 +89,12 @@ def load(
     _report_narrow(stored.facts.get("narrow", []), total, log)
     _report(stored.facts["skipped"], log)
     return stored
+
+
+def _is_much(listing: Listing, decoded: int, most_bytes: int) -> bool:
+    """Return whether a plan had too much to decode, or to read from the files."""
+    files = sum(max(item.size, 0) for items in (listing.train, listing.validation, listing.test) for item in items)
+    return decoded > most_bytes or files > PLAN_FILE_BYTES
 
 
 def _undecoded(listing: Listing, size: int, channels: int) -> Decoded:
@@ -186,7 +191,7 @@ def _read_batch(root: Path, items: Sequence[Item], size: int, channels: int) -> 
             images[len(labels)], levels = read_with_levels(root / item.path, size, channels)
         except Exception as error:
             # A broken file raises anything, struct.error and KeyError included.
-            failed.append(f"{shown(item.path)} ({shown(reason(error, item.path))})")
+            failed.append(f"{shown(item.path)} ({shown(reason(error, root / item.path))})")
         else:
             labels.append(item.label)
             if levels is not None and levels < FEWEST_LEVELS:
@@ -205,12 +210,12 @@ def _check(listing: Listing, labels: dict[str, np.ndarray], skipped: Sequence[st
 
 
 def _report_narrow(narrow: Sequence[str], total: int, log: Log) -> None:
-    if narrow:
-        which = (
-            f"one 16-bit image, {narrow[0]}," if len(narrow) == 1 else f"{len(narrow)} of {total} images are 16-bit and"
-        )
-        verb = "keeps" if len(narrow) == 1 else "keep"
-        log(f"{which} {verb} fewer than {FEWEST_LEVELS} of 256 grey levels; stretch such images over 0 to 65,535 first")
+    if not narrow:
+        return
+    some = f"{len(narrow)} of {total} images have more than 8 bits a value and keep"
+    if len(narrow) == 1:
+        some = f"one image, {narrow[0]}, has more than 8 bits a value and keeps"
+    log(f"{some} fewer than {FEWEST_LEVELS} of 256 grey levels; stretch such images over the whole range first")
 
 
 def _report(skipped: Sequence[str], log: Log) -> None:
