@@ -1,6 +1,7 @@
 """Hold the receptive fields that the layer tables tell against the support of the gradient, stage by stage.
 
-usage: python scripts/receptive_field_probe.py [--catalogue] [--torchvision] [--timm] [--highest PIXELS] [NAME ...]
+usage: python scripts/receptive_field_probe.py [--catalogue] [--torchvision] [--timm] [--highest PIXELS] [--seconds N]
+           [--out FILE] [NAME ...]
 
 Without arguments all variants of the catalogue. --torchvision takes torchvision's classification networks, --timm a
 sample of timm's over all kinds; NAME may also be "torchvision:NAME" or "timm:NAME".
@@ -11,18 +12,24 @@ the image at the size of the table, and on more than its field on the high image
 depends on all columns and not on all rows. States: "agrees"; "global agrees", where no field can be held against the
 gradient, since no place is left or attention cannot be held constant; "exception", with a reason; "beyond": the field is
 larger than the image; "differs". The exit code is 1 where a network differs or cannot be probed.
+
+--out appends a JSON line for each network: name, word ("agree", "differ", "not probed"), reason, seconds and all verdicts.
+Networks that were probed according to that file are not probed again, so a run that was stopped goes on where it ended.
+--seconds gives up on a network after that much time on the processor.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import signal
 import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -243,6 +250,8 @@ def has_places(layer: Layer) -> bool:
     layout = layer.layout
     if not layer.executed or layer.kind != "module" or layer.receptive_field is None or layout is None:
         return False
+    if "values" in layout.axes:  # a flattened map: its places are not where those of tokens are
+        return False
     return (layout.rows or 0) > 1 and layout.windows == 1 and "batch" in layout.axes
 
 
@@ -351,7 +360,7 @@ def high_size(probed: Probed, highest: int) -> Size:
     local = [layer.receptive_field or 0 for layer in probed.rows]
     margin = 64 + 32 * (probed.places if probed.places > OUTSIDE_PLACES else 0)
     if not probed.family:
-        side = probed.usual[0] if probed.places > OUTSIDE_PLACES else 32
+        side = probed.usual[0] if probed.places > OUTSIDE_PLACES else 64  # halved maps stay even to stride 32
         return (min(highest, -(-(max(local) + margin) // side) * side), max(side, OUTSIDE_WIDTH))
     high = max(min(highest, -(-(max(local) + margin) // 32) * 32), WIDTH)
     if probed.family in NEIGHBOURS:
@@ -406,41 +415,85 @@ def names_of(options: argparse.Namespace) -> dict[str, list[str]]:
     return sources
 
 
+@dataclass(frozen=True)
+class Result:
+    """What came of one network. ``word`` is "agree", "differ" or "not probed", the last with a reason."""
+
+    name: str
+    word: str
+    reason: str
+    seconds: float
+    verdicts: list[Verdict]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*")
     for source in ("--catalogue", "--torchvision", "--timm"):
         parser.add_argument(source, action="store_true")
     parser.add_argument("--highest", type=int, default=5000)
+    parser.add_argument("--seconds", type=int, default=0, help="give up on a network after this time on the processor")
+    parser.add_argument("--out", type=Path, help="append a JSON line for each network, and skip those probed before")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    earlier = earlier_results(options.out)
     faults = 0
     for source, names in names_of(options).items():
         states: Counter[str] = Counter()
         networks: Counter[str] = Counter()
         for name in names:
-            word, found = probed(name, options.highest)
-            networks[word] += 1
-            faults += word != "agree"
-            states.update(v.state for v in found)
+            result = earlier.get(name) or probed(name, options.highest, options.seconds)
+            if options.out and name not in earlier:
+                with options.out.open("a") as file:
+                    file.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
+            networks[result.word] += 1
+            faults += result.word != "agree"
+            states.update(v.state for v in result.verdicts)
         print(f"{source}: {len(names)} networks, {dict(networks)}; stages: {dict(states)}", flush=True)
     return int(faults > 0)
 
 
-def probed(name: str, highest: int) -> tuple[str, list[Verdict]]:
-    """Probe one network, print what is worth reading, and return "agree", "differ" or "not probed"."""
+def earlier_results(path: Path | None) -> dict[str, Result]:
+    """Return the results of networks that were probed, as a file tells them."""
+    lines = path.read_text().splitlines() if path and path.exists() else []
+    told = [json.loads(line) for line in lines]
+    results = [Result(**(one | {"verdicts": [Verdict(**v) for v in one["verdicts"]]})) for one in told]
+    return {result.name: result for result in results if result.word != "not probed"}
+
+
+def probed(name: str, highest: int, seconds: int = 0) -> Result:
+    """Probe one network and print what is worth reading."""
     begun = time.perf_counter()
     try:
-        found = verdicts(name, highest)
+        with at_most(seconds):
+            found = verdicts(name, highest)
     except Exception as error:
-        print(f"{name}: not probed: {type(error).__name__}: {str(error).partition(chr(10))[0][:160]}", flush=True)
-        return "not probed", []
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:160]}"
+        print(f"{name}: not probed: {reason}", flush=True)
+        return Result(name, "not probed", reason, round(time.perf_counter() - begun, 1), [])
     counted = Counter(v.state for v in found)
-    print(f"{name}: {dict(counted)} in {time.perf_counter() - begun:.1f} s", flush=True)
+    took = round(time.perf_counter() - begun, 1)
+    print(f"{name}: {dict(counted)} in {took} s", flush=True)
     for one in found:
         if one.state in ("differs", "exception"):
             print(f"    {one.stage}: told {one.told}, {one.state}: {one.found}", flush=True)
-    return "differ" if counted["differs"] else "agree", found
+    return Result(name, "differ" if counted["differs"] else "agree", "", took, found)
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError after that many seconds on the processor, never where it is 0."""
+
+    def give_up(signum: int, frame: Any) -> None:
+        raise TimeoutError(f"takes longer than {seconds} s")
+
+    earlier = signal.signal(signal.SIGPROF, give_up)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, earlier)
 
 
 if __name__ == "__main__":

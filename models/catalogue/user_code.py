@@ -11,6 +11,7 @@ import inspect
 import io
 import sys
 import sysconfig
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,7 +132,7 @@ def _name(path: str) -> str:
 def away_from_stdout() -> Iterator[None]:
     """Send what the person's code prints to stderr, because stdout carries data; `input()` meets the end of a file."""
     narrated = _Narration()
-    with contextlib.redirect_stdout(narrated), _without_stdin():
+    with contextlib.redirect_stdout(narrated), _without_stdin(), _threads_in_a_line():
         try:
             yield
         finally:
@@ -161,6 +162,21 @@ class _Narration(io.TextIOBase):
 def prints_dropped() -> contextlib.AbstractContextManager[object]:
     """Drop what is printed on stdout meanwhile: what a network says in runs that are only timed. stderr is left."""
     return contextlib.redirect_stdout(io.StringIO())
+
+
+@contextlib.contextmanager
+def _threads_in_a_line() -> Iterator[None]:
+    """Tell an error that ends a thread of the person's code in one line on stderr."""
+
+    def tell(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_value is not None:
+            sys.stderr.write(f"in a thread: {describe(ended.exc_value)}\n")
+
+    before, threading.excepthook = threading.excepthook, tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from ...errors import UsageError, nearest
 from ..catalogue import user_code
 from ..catalogue.registry import StemCounts, Variant
 from . import stored
+from .modes import evaluating
 
 TORCHVISION, TIMM = "torchvision", "timm"
 
@@ -74,7 +75,7 @@ def with_all_weights(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     if any(is_lazy(weight) for weight in network.parameters()):
         training = network.training
         with torch.no_grad(), user_code.one_line(type(network).__name__, "cannot be run", type(network)):
-            network.eval()(torch.zeros((1, *shape)))
+            evaluating(network)(torch.zeros((1, *shape)))
         network.train(training)
     return network
 

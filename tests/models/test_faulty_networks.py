@@ -24,7 +24,7 @@ from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.catalogue import registry, user_code
 from cnn_explorer.trainer.planning import planner
 from cnn_explorer.tui.networks import layer_tree
-from support.faulty_networks import FAULTY, HEAD, ODD, Faulty, module
+from support.faulty_networks import CONV, FAULTY, HEAD, ODD, POOLED, Faulty, module
 from support.training import asked, call, request_of_words, same, weights_of
 
 QUICK = ("--threads", "1", "--device", "cpu", "--no-calibrate", "--plan")
@@ -424,3 +424,32 @@ def test_an_async_forward_is_one_line_without_warnings(folder: Path) -> None:
     assert done.stderr.splitlines() == [
         "cnn-explorer: network: 'waits:Net' returns a coroutine without a tensor (waits.py, line 9)"
     ]
+
+
+def test_what_cannot_be_followed_is_refused_and_not_counted_in_part(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_thread = "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(1) as pool:\n"
+    in_thread += f"    x = pool.submit(self.conv, x).result()\nreturn {POOLED.replace('self.conv(x)', 'x')}"
+    packed = "\n    return torch.ao.quantization.quantize_dynamic(Inner(), {nn.Linear}, dtype=torch.qint8)\n"
+    inner = module(CONV, f"return {POOLED}").replace("class Net", "class Inner")
+    for name, text, words in (
+        ("threaded", module(CONV, in_thread, at_forward="  # HERE"), "layer 'conv' in a thread of its own"),
+        ("packed", inner + "def Net():" + packed, "is quantised: the weights of head (Linear) are packed"),
+    ):
+        (folder / f"{name}.py").write_text(text)
+        code, printed, line = said_by(monkeypatch, capsys, "show", f"{name}.py:Net", "--layers", *IMAGE)
+        assert (code, printed) == (2, "") and words in line, line
+    assert planner.plan(asked("threaded.py:Net", recipe={"epochs": 1}), print).config.network.parameters == 90
+
+
+def test_an_error_in_a_thread_is_a_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = "import threading\nthread = threading.Thread(target=lambda: self.conv2(x))\nthread.start()\nthread.join()"
+    (folder / "threaded.py").write_text(module(CONV, f"{lines}\nreturn {POOLED}"))
+    before = threading.excepthook
+    assert call(monkeypatch, "show", "threaded.py:Net", "--layers", *IMAGE) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "in a thread: AttributeError: 'Net' object has no attribute 'conv2' (threaded.py, line 12)"
+    assert threading.excepthook is before

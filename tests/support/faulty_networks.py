@@ -99,6 +99,12 @@ FAULTY = {
         module("self.conv = nn.Conv2d(3, 4, 3, groups=2)  # HERE"),
         "ValueError: in_channels must be divisible by groups",
     ),
+    "dataclass": Faulty(
+        HEAD + "from dataclasses import dataclass\n@dataclass  # HERE\nclass Net(nn.Module):\n    width: int = 4\n"
+        "    def __post_init__(self):\n        super().__init__()\n        self.head = nn.Linear(784, 10)\n"
+        "    def forward(self, x):\n        return self.head(x.flatten(1))\n",
+        "class Net, which defines __eq__ without __hash__, and torch needs both; write @dataclass(eq=False)",
+    ),
     # while it runs
     "no_forward": Faulty(
         HEAD + "class Net(nn.Module):  # HERE\n    def __init__(self):\n        super().__init__()\n"
@@ -204,6 +210,12 @@ FAULTY = {
         "returns probabilities (rows ≥ 0 that add up to 1)",
         shows=True,
     ),
+    "softmax_over_images": Faulty(
+        module(CONV, f"return {POOLED}.softmax(0)", at_forward="  # HERE"),
+        "",
+        "ends in a softmax over the images of the batch (dim 0)",
+        shows=True,
+    ),
     "detached": Faulty(
         module(CONV, f"return {POOLED}.detach()", at_forward="  # HERE"),
         "",
@@ -290,6 +302,8 @@ ODD = {
     "prints": module("print('built')\n" + CONV, f"print('runs')\nreturn {POOLED}"),
     "function": HEAD
     + "def Net(num_classes=10):\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, num_classes))\n",
+    "train_returns_nothing": module(CONV, f"return {POOLED}")
+    + "    def train(self, mode=True):\n        super().train(mode)\n",
     "named_tuple": module(
         CONV, f"from collections import namedtuple\nreturn namedtuple('Out', 'scores maps')({POOLED}, x)"
     ),

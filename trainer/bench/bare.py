@@ -61,7 +61,8 @@ class BareLoop:
         order: Callable[[int], Tensor] | None = None,
     ) -> None:
         device = pixels.images.device
-        self.network = network.train()
+        network.train()
+        self.network = network
         self.loss_sum = torch.zeros((), device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self._forward = torch.compile(network) if compiled else network

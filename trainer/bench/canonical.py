@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
+from ...models.own.modes import training
 from ..config.recipe import Recipe
 from ..data.datasets import LabelledImages
 from ..optim.build import build_optimizer
@@ -112,7 +113,7 @@ class CanonicalLoop:
     least_steps = 1
 
     def __init__(self, network: nn.Module, optimizer: Optimizer, loader: Loader) -> None:
-        self.network = network.train()
+        self.network = training(network)
         self.running_loss = 0.0
         self.correct = 0
         self._optimizer = optimizer

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ...models.own.modes import evaluating
 from ..config.recipe import Recipe
 from .lamb import Lamb
 from .muon import Muon, hidden_matrices
@@ -119,7 +120,7 @@ class Average:
     def __init__(self, network: nn.Module, copy: nn.Module, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self.network = copy.eval().requires_grad_(False)
+        self.network = evaluating(copy).requires_grad_(False)
         pairs = list(zip(_tensors(copy), _tensors(network), strict=True))
         averaged = [pair for pair in pairs if pair[0].is_floating_point()]
         self._averaged = [list(column) for column in zip(*averaged, strict=True)]

@@ -114,7 +114,8 @@ def _without_memory(
                 in_channels=info.channels,
                 image_size=size,
             )
-        ).eval()
+        )
+        network.eval()
         with torch.no_grad():
             network(torch.empty((2, info.channels, size, size), device="meta"))
         return FittedNetwork(stem, info.channels, size, counting.count_parameters(network))

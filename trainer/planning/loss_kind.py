@@ -7,13 +7,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ...models.own.modes import training
 from ..config.run_config import NetworkConfig
 from ..weights import weight_files
 
 
 def uses_cross_entropy(config: NetworkConfig) -> bool:
     """Send the shape of two images through network and loss, without memory, and see whether the criterion is called."""
-    network = weight_files.build_on_meta(config).train()
+    network = training(weight_files.build_on_meta(config))
     own_loss = getattr(network, "training_loss", None)
     try:
         return own_loss is None or _calls(network, own_loss, config)

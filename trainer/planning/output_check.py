@@ -20,6 +20,7 @@ from ...models.anatomy.forward.outputs import named_tensors
 from ...models.anatomy.forward.untouched import random_state_kept
 from ...models.anatomy.outside.traced import place_of_forward
 from ...models.catalogue import registry, user_code
+from ...models.own.modes import training
 from ..common.progress import Log
 from ..config.recipe import Recipe
 from ..config.run_config import NetworkConfig
@@ -39,6 +40,10 @@ TOLERANCE = 1e-3
 PROBABILITIES = (
     "returns probabilities (rows ≥ 0 that add up to 1), and the loss takes the softmax itself: "
     "leave the softmax out and return the scores before it"
+)
+OVER_IMAGES = (
+    "ends in a softmax over the images of the batch (dim 0), so that each score depends on the other images, and the "
+    "loss takes the softmax over the classes itself: leave it out and return the scores before it"
 )
 
 
@@ -72,7 +77,7 @@ def _try_without_values(config: NetworkConfig, dataset: str) -> int | None:
     """Return the multiply-adds for an image; None where the network cannot run without values. UsageError."""
     try:
         with torch.device("meta"):
-            built = weight_files.build(config).train()
+            built = training(weight_files.build(config))
             with FlopCounterMode(display=False) as counter:
                 outputs = built(torch.empty(BATCH, config.in_channels, config.image_size, config.image_size))
     except BaseException as error:  # told by the run with values, which may as well go through
@@ -83,14 +88,19 @@ def _try_without_values(config: NetworkConfig, dataset: str) -> int | None:
     scores = trial.scores(outputs)
     trial.check_kind(scores)
     if not hasattr(built, "training_loss") and type(scores.grad_fn).__name__.startswith("SoftmaxBackward"):
-        raise trial.refused(PROBABILITIES)
+        raise trial.refused(OVER_IMAGES if _is_over_images(scores.grad_fn) else PROBABILITIES)
     return counter.get_total_flops() // 2 // BATCH
+
+
+def _is_over_images(softmax: Any) -> bool:
+    """Return whether a softmax, as the gradient's graph tells it, was taken along the first of two axes."""
+    return softmax._saved_dim in (0, 2**64 - 2)  # -2 is kept without its sign
 
 
 def _try_values(config: NetworkConfig, dataset: str, batches: int) -> str:
     """Try training steps on random images; return what a person should know, "" for nothing. UsageError."""
     with user_code.one_line(config.name, "cannot be built"):
-        built = weight_files.build(config).train()
+        built = training(weight_files.build(config))
     trial = _Trial(built, config, dataset)
     try:
         _train_a_little(trial, batches)
@@ -220,7 +230,7 @@ def check_single_image(config: NetworkConfig, recipe: Recipe, ranks: int) -> Non
     shape = (1, config.in_channels, config.image_size, config.image_size)
     try:
         with random_state_kept(), user_code.silent(), torch.no_grad(), torch.device("meta"):
-            weight_files.build(config).train()(torch.empty(shape))
+            training(weight_files.build(config))(torch.empty(shape))
     except BaseException as error:  # other faults are told by those who look for them
         if isinstance(error, KeyboardInterrupt):
             raise

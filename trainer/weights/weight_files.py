@@ -30,6 +30,7 @@ from ...models.anatomy.saved_weights.weight_reader import Contents
 from ...models.catalogue import registry
 from ...models.layers import margin_allowed
 from ...models.own import outside
+from ...models.own.modes import evaluating
 from ..batches.batches import InputTransform
 from ..common.json_safe import encode_json
 from ..config import run_config
@@ -179,7 +180,7 @@ def load_network(path: str | os.PathLike) -> Loaded:
         network.load_state_dict(dict(found.tensors))
     except RuntimeError as error:
         raise WorkError(f"{path}: does not fit {found.network.name}: {str(error).splitlines()[-1].strip()}") from None
-    return Loaded(network.eval(), found.classes, _input_transform(found))
+    return Loaded(evaluating(network), found.classes, _input_transform(found))
 
 
 def _input_transform(found: WeightFile) -> InputTransform:

@@ -7,6 +7,7 @@ computation, and it takes the person's hooks along, which would be called while 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import random
 import sys
 from collections import OrderedDict
@@ -24,6 +25,8 @@ from ....errors import UsageError
 from ...catalogue import user_code
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse.quantized")
+"""Packages of layers whose weights are no tensors."""
 
 
 def copied(network: nn.Module, device: str) -> nn.Module:
@@ -35,8 +38,9 @@ def copied(network: nn.Module, device: str) -> nn.Module:
     cannot be copied.
     """
     memo: dict[int, Any] = {}
-    modules = list(network.modules())
+    check_hashable(network, type(network).__name__)
     check_followed(network, type(network).__name__)
+    modules = list(network.modules())
     for module in modules:
         for tensor in (*module._parameters.values(), *module._buffers.values()):
             if tensor is not None and id(tensor) not in memo:
@@ -56,10 +60,44 @@ def copied(network: nn.Module, device: str) -> nn.Module:
 
 
 def check_followed(network: nn.Module, name: str) -> None:
-    """UsageError where a part of a network is compiled by torch.jit, which takes no hooks."""
-    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
-        hint = "is compiled by torch.jit, so its layers cannot be followed; give the module that it was made from"
+    """UsageError where a part of a network cannot be followed: compiled by torch.jit or quantised."""
+    for path, part in _parts(network):
+        kind = type(part)
+        if isinstance(part, torch.jit.ScriptModule):
+            hint = "is compiled by torch.jit, so its layers cannot be followed; give the module that it was made from"
+        elif kind.__module__.startswith(QUANTISED):
+            hint = (
+                f"is quantised: the weights of {path or name} ({kind.__name__}) are packed, so they cannot be counted; "
+                "give the module that it was made from"
+            )
+        else:
+            continue
         raise UsageError("network", name, hint)
+
+
+def check_hashable(network: nn.Module, name: str) -> None:
+    """UsageError where torch cannot put a module of a network into a set, as it must."""
+    kind = next((type(part) for _, part in _parts(network) if type(part).__hash__ is None), None)
+    if kind is not None:
+        where = user_code.place_of(kind)
+        fix = "; write @dataclass(eq=False)" if dataclasses.is_dataclass(kind) else ""
+        hint = f"has modules of class {kind.__name__}, which defines __eq__ without __hash__, and torch needs both"
+        raise UsageError("network", name, hint + fix + (f" ({where})" if where else ""))
+
+
+def _parts(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield each module once with its path, without hashing any, as ``named_modules`` would."""
+    waiting, seen = [("", network)], set()
+    while waiting:
+        path, part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield path, part
+        inside = part.__dict__.get("_modules") or {}
+        if isinstance(part, torch.jit.ScriptModule):
+            continue
+        waiting += [(f"{path}.{name}" if path else name, child) for name, child in inside.items() if child is not None]
 
 
 class _Twins(TorchFunctionMode):

@@ -23,12 +23,13 @@ from torch.overrides import TorchFunctionMode
 
 from ....errors import UsageError, WorkError, with_article
 from ...catalogue import user_code
+from ...own.modes import evaluating
 from ..counting import on_meta
 from ..forward.garbage import search_put_off
 from ..forward.inputs import LARGEST_REAL as LARGEST_INPUTS
 from ..forward.inputs import InputSpec, tensors, weights_dtype
 from ..forward.outputs import describe_outputs, tensors_of
-from ..forward.untouched import check_followed, copied, random_state_kept
+from ..forward.untouched import check_followed, check_hashable, copied, random_state_kept
 from ..rows.layer import Layer
 from ..rows.layer_table import analyse_run
 from . import failure, sizes
@@ -146,6 +147,7 @@ def run(spec: RunSpec, batch: int, work: Work, needs_values: Callable[[nn.Module
 def _run(spec: RunSpec, batch: int, work: Work, needs_values: Callable[[nn.Module], bool] | None) -> Ran:
     with search_put_off():
         network = build(spec)
+        check_hashable(network, spec.name)
         done, error = _attempt(spec, network, batch, "meta", work)
     if error is None and not (needs_values is not None and needs_values(network)):
         return Ran(network, done, "meta")
@@ -183,11 +185,19 @@ def build(spec: RunSpec) -> nn.Module:
     with user_code.silent(), user_code.one_line(spec.name, "cannot be built"):
         try:
             with _WeightsOnMeta() as made:
-                return copied(spec.with_values(), "meta")
+                return _copied_to_meta(spec)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) or "meta" not in str(error) or made.values > LARGEST_REAL:
                 raise
-        return copied(spec.with_values(), "meta")
+        return _copied_to_meta(spec)
+
+
+def _copied_to_meta(spec: RunSpec) -> nn.Module:
+    network = spec.with_values()
+    if isinstance(network, nn.Module):
+        check_hashable(network, spec.name)
+        check_followed(network, spec.name)
+    return copied(network, "meta")
 
 
 class _WeightsOnMeta(TorchFunctionMode):
@@ -222,7 +232,7 @@ def _attempt(
     """Return what ``work`` gave, or what the network raised."""
     try:
         with _surroundings(spec, device), torch.no_grad():
-            return work(network.eval(), _inputs(spec, network, batch, device)), None
+            return work(evaluating(network), _inputs(spec, network, batch, device)), None
     except BaseException as error:
         user_code.check_fault(error)
         return None, error
@@ -326,7 +336,7 @@ def sizes_that_work(spec: RunSpec, broke: BrokeOff) -> str:
         try:
             with user_code.silent(), torch.no_grad(), torch.device(device):
                 built = network if spec.by_size is None else spec.by_size(size)
-                found = tensors_of(built.eval()(*tensors([other], 1, weights_dtype(built), device)))
+                found = tensors_of(evaluating(built)(*tensors([other], 1, weights_dtype(built), device)))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise

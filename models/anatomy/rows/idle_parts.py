@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from ...own.modes import training
 from ..forward.untouched import random_state_kept
 from ..meta.known_shapes import KnownShapes
 from .layer import Layer
@@ -49,7 +50,7 @@ def _ran_in_training(
     ]
     try:
         with random_state_kept(), torch.no_grad(), KnownShapes():
-            network.train()(*(torch.cat((one, one)) for one in tensors))
+            training(network)(*(torch.cat((one, one)) for one in tensors))
     except Exception:  # it may want targets, or refuse this image in training: nothing is known then
         return None
     finally:

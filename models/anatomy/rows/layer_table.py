@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ....errors import UsageError
+from ...own.modes import evaluating
 from ..counting import on_meta
 from ..forward.untouched import copied, random_state_kept
 from .idle_parts import with_idle_told
@@ -31,7 +32,7 @@ def analyse(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
     with random_state_kept():
         try:
             with torch.device("meta"):
-                return analyse_run(copied(network, "meta").eval(), torch.empty((batch, *shape), dtype=dtype))
+                return analyse_run(evaluating(copied(network, "meta")), torch.empty((batch, *shape), dtype=dtype))
         except UsageError:
             raise
         except (Exception, SystemExit) as error:
@@ -39,14 +40,14 @@ def analyse(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer
                 raise
             try:
                 torch.manual_seed(0)
-                return analyse_run(copied(network, "cpu").eval(), torch.rand((batch, *shape), dtype=dtype))
+                return analyse_run(evaluating(copied(network, "cpu")), torch.rand((batch, *shape), dtype=dtype))
             except (Exception, SystemExit):
                 raise error from None
 
 
 def analyse_on_meta(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
     """Return the layer tree of a network that was made on the meta device for this purpose; its mode is changed."""
-    return analyse_run(network.eval(), torch.empty((batch, *shape), device="meta"))
+    return analyse_run(evaluating(network), torch.empty((batch, *shape), device="meta"))
 
 
 def analyse_run(network: nn.Module, *inputs: torch.Tensor | list[torch.Tensor]) -> Layer:

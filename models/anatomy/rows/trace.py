@@ -9,6 +9,7 @@ Each tensor knows the row that made it, so that every row knows which rows it re
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from ....errors import UsageError
+from ...catalogue import user_code
 from ..fields.receptive_field import ReceptiveFields
 from ..forward.outputs import tensors_of
 from . import operations
@@ -44,6 +47,8 @@ class Recorder(Sources):
         self.macs = 0
         self.count = 0
         self._plain: dict[int, bool] = {}
+        self._thread = 0  # in which the forward runs
+        self._astray: str | None = None  # a layer that ran in another one
         self._busy = 0  # inside a call that is one row, or in a layer in which nothing is shown
 
     def run(self, *inputs: Tensor | list[Tensor]) -> Node:
@@ -54,6 +59,7 @@ class Recorder(Sources):
             self._plain[id(module)] = is_plain(module)
             self.hooks.append(module.register_forward_pre_hook(self._before(name), with_kwargs=True))
             self.hooks.append(module.register_forward_hook(self._after))
+        self._thread = threading.get_ident()
         images = tree_leaves(inputs)
         self.fields.begin(images)
         self.layouts.begin(images)
@@ -62,6 +68,7 @@ class Recorder(Sources):
         try:
             with torch.no_grad(), Operations(self), einops_patterns(self), Calls(self):
                 self.network(*inputs)
+            self._check_threads()
         finally:
             for hook in self.hooks:
                 hook.remove()
@@ -70,10 +77,21 @@ class Recorder(Sources):
         tidy(self.root)
         return self.root
 
+    def _check_threads(self) -> None:
+        """UsageError where a layer ran in another thread, in which neither its work nor its reach was followed."""
+        if self._astray is None:
+            return
+        where = user_code.place_of(type(self.network).forward) or user_code.place_of(type(self.network))
+        hint = f"runs layer {self._astray!r} in a thread of its own, where it cannot be followed; call it directly"
+        raise UsageError("network", type(self.network).__name__, hint + (f" ({where})" if where else ""))
+
     # Modules
 
     def _before(self, name: str) -> Callable:
         def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            if threading.get_ident() != self._thread:
+                self._astray = name
+                return
             tensors = tensors_in(args)
             if kwargs:
                 tensors += tensors_in(kwargs)
@@ -99,6 +117,8 @@ class Recorder(Sources):
         self.stack.append(node)
 
     def _after(self, module: nn.Module, args: tuple, output: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return None
         with DisableTorchFunction():
             return self._leave(module, output)
 
