@@ -12,11 +12,12 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.rows import folding, layer_json, layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import analyse
 from torch import Tensor, nn
 
 
 def tree(network: nn.Module, shape: tuple[int, ...] = (3, 224, 224)) -> Layer:
-    return layer_table.analyse(network, shape)
+    return analyse(network, shape)
 
 
 def reference(name: str, **options) -> nn.Module:

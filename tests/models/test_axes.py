@@ -11,6 +11,7 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.words import ideas, walk
+from support.anatomy import analyse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,9 +33,7 @@ class Own(nn.Module):
 
 
 def analysed(forward: Forward, shape: tuple[int, ...] = GREY, **parts: Callable[[], nn.Module]) -> Layer:
-    return layer_table.analyse(
-        counting.on_meta(lambda: Own(forward, {name: make() for name, make in parts.items()})), shape
-    )
+    return analyse(counting.on_meta(lambda: Own(forward, {name: make() for name, make in parts.items()})), shape)
 
 
 def said(tree: Layer) -> dict[str, str]:

@@ -18,6 +18,7 @@ from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.optim.build import build_optimizer
 from cnn_explorer.trainer.planning import estimate, planner
+from support.anatomy import analyse
 from torch import Tensor, nn
 
 
@@ -298,11 +299,11 @@ class _Calls(nn.Module):
 
 def test_a_function_is_counted_as_the_layer_that_does_the_same() -> None:
     modules = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
-    older, newer = (layer_table.analyse(network, (3, 8, 8)) for network in (modules, _Calls()))
+    older, newer = (analyse(network, (3, 8, 8)) for network in (modules, _Calls()))
     assert compare.difference(older, newer) == []
     assert {"ReLU", "MaxPool2d 2×2"} <= compare.count_layers(newer).keys()
     wider = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.MaxPool2d(2))
-    assert {change.kind for change in compare.difference(layer_table.analyse(wider, (3, 8, 8)), newer)} == {
+    assert {change.kind for change in compare.difference(analyse(wider, (3, 8, 8)), newer)} == {
         "GELU",
         "ReLU",
     }

@@ -9,9 +9,9 @@ import pytest
 import torch
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.outside.external import NetworkSpec
-from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.totals import torchinfo_summary
 from cnn_explorer.models.anatomy.words import formulas, phrases
+from support.anatomy import analyse
 from torch import Tensor, nn
 
 WIDTH, STEPS = 8, 12
@@ -129,13 +129,13 @@ LAYERS = {
 def test_every_layer_with_weights_is_counted_by_its_definition(name: str) -> None:
     layer, apply, expected = LAYERS[name]
     network = Applies(layer, apply).eval()
-    assert layer_table.analyse(network, SHAPE).macs == expected
+    assert analyse(network, SHAPE).macs == expected
     assert counting.module_macs(network.to("meta"), SHAPE)[""] == expected
 
 
 def test_a_bilinear_layer_is_told_with_its_numbers() -> None:
     layer, apply, expected = LAYERS["Bilinear"]
-    [row] = [row for row in layer_table.analyse(Applies(layer, apply), SHAPE).children if row.type == "Bilinear"]
+    [row] = [row for row in analyse(Applies(layer, apply), SHAPE).children if row.type == "Bilinear"]
     assert phrases.of_one_row(row) == "weighs all products of 5 values with 6 others, 7 times + bias"
     found = {formula.what: (formula.filled, formula.value) for formula in formulas.formulas(row)}
     assert found == {

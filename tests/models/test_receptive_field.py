@@ -14,6 +14,7 @@ from cnn_explorer.models.anatomy.rows import layer_table, table_text
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.rows.trace import trace
 from einops import rearrange
+from support.anatomy import analyse
 from support.gradient_probe import extent
 from torch import Tensor, nn
 from torchvision.ops import DeformConv2d
@@ -260,9 +261,9 @@ def seen_by_the_gradient(module: nn.Module, held: bool = False) -> tuple[int, in
 
 
 def test_a_table_words_what_is_global_along_one_axis() -> None:
-    strip = layer_table.analyse(nn.Sequential(conv(3), nn.AdaptiveAvgPool2d((None, 1))), (4, 16, 16))
+    strip = analyse(nn.Sequential(conv(3), nn.AdaptiveAvgPool2d((None, 1))), (4, 16, 16))
     assert [table_text.field_text(row) for row in strip.children] == ["3", "3 global along the width"]
-    assert table_text.field_text(layer_table.analyse(Gate(), (4, 16, 16))) == "5 global"
+    assert table_text.field_text(analyse(Gate(), (4, 16, 16))) == "5 global"
 
 
 UNKNOWN = {
@@ -330,7 +331,7 @@ def test_where_the_places_depend_on_values_the_field_is_unknown_and_the_reason_i
 
 @pytest.mark.parametrize(("name", "reason"), REAL.items())
 def test_a_boolean_mask_made_of_the_image_picks_places_by_their_values(name: str, reason: str) -> None:
-    layer = layer_table.analyse(nn.Sequential(conv(3), UNKNOWN[name]), (4, 16, 16))
+    layer = analyse(nn.Sequential(conv(3), UNKNOWN[name]), (4, 16, 16))
     assert (layer.receptive_field, layer.is_global, layer.field_unknown) == (None, False, reason)
 
 
@@ -348,7 +349,7 @@ def test_a_mask_of_known_values_is_a_table() -> None:
 
 
 def test_a_deformable_convolution_beside_a_plain_one_makes_the_sum_unknown() -> None:
-    layer = layer_table.analyse(nn.Sequential(conv(3), UNKNOWN["deformable"], conv(3)), (4, 16, 16))
+    layer = analyse(nn.Sequential(conv(3), UNKNOWN["deformable"], conv(3)), (4, 16, 16))
     assert layer.children[0].receptive_field == 3
     assert [row.receptive_field for row in layer.children[1:]] == [None, None]
     reason = "deform_conv2d reads places that are computed"
@@ -356,7 +357,7 @@ def test_a_deformable_convolution_beside_a_plain_one_makes_the_sum_unknown() -> 
 
 
 def test_a_row_says_why_its_field_is_unknown() -> None:
-    layer = layer_table.analyse(nn.Sequential(conv(3), UNKNOWN["spatial transformer"]), (4, 16, 16))
+    layer = analyse(nn.Sequential(conv(3), UNKNOWN["spatial transformer"]), (4, 16, 16))
     assert layer.receptive_field is None and layer.field_unknown == "grid_sample reads places that are computed"
     assert layer.children[0].receptive_field == 3 and not layer.children[0].field_unknown
 
@@ -370,7 +371,7 @@ def test_what_is_made_of_weights_alone_has_no_field() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.conv(x) + self.make(x).sum()
 
-    layer = layer_table.analyse(Table(), (4, 8, 8))
+    layer = analyse(Table(), (4, 8, 8))
     assert [child.receptive_field for child in layer.children if child.name == "make"] == [None]
     assert layer.receptive_field == 3
 
@@ -485,7 +486,7 @@ def test_windows_after_one_axis_was_read_as_a_whole_widen_the_other_one(name: st
     network = AfterOneAxis(mix, after).eval()
     for weight in network.parameters():
         nn.init.constant_(weight, 0.5)
-    tree = layer_table.analyse(network, (1, 15, 15))
+    tree = analyse(network, (1, 15, 15))
     assert (tree.receptive_field, tree.is_global, tree.global_along) == (expected, False, along)
     image = torch.ones(1, 1, 15, 15, requires_grad=True)
     output = network(image)
@@ -513,6 +514,6 @@ def test_all_recurrent_layers_see_the_same(batch_first: bool) -> None:
 
     found = set()
     for kind in (nn.LSTM, nn.GRU, nn.RNN):
-        tree = layer_table.analyse(Reads(kind(16, 5, 2, batch_first=batch_first)), (3, 16, 16))
+        tree = analyse(Reads(kind(16, 5, 2, batch_first=batch_first)), (3, 16, 16))
         found.add((tree.receptive_field, tree.is_global, tree.field_unknown))
     assert found == {(1, True, "")}

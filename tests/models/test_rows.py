@@ -17,12 +17,13 @@ from cnn_explorer.models.anatomy.rows import check, folding, layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
 from einops import rearrange
+from support.anatomy import analyse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 def analysed(network: type[nn.Module], shape: tuple[int, ...]) -> Layer:
-    return layer_table.analyse(counting.on_meta(network), shape)
+    return analyse(counting.on_meta(network), shape)
 
 
 def rows_of(tree: Layer) -> list[tuple[str, tuple[int | None, ...]]]:
@@ -188,7 +189,7 @@ def test_one_call_is_one_row_however_much_it_does() -> None:
 
 
 def test_layers_of_torch_show_nothing_inside() -> None:
-    tree = layer_table.analyse(counting.on_meta(lambda: torchvision.models.vit_b_16()), (3, 224, 224))
+    tree = analyse(counting.on_meta(lambda: torchvision.models.vit_b_16()), (3, 224, 224))
     for _, row in tree.walk():
         if row.base and row.base not in ("Sequential", "ModuleList", "Container"):
             assert not row.children, row.type

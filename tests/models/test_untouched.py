@@ -13,8 +13,8 @@ import numpy
 import pytest
 import torch
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows.layer_table import analyse
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import analyse
 from torch import nn
 
 SHAPE = (3, 16, 16)

@@ -11,9 +11,9 @@ import torch
 import torchvision
 from cnn_explorer.models import alexnet, layers
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.values import one_value as values
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import analyse
 from support.weekly import first_of
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -136,7 +136,7 @@ def test_calls_open_to_one_value_as_well() -> None:
     network = Calls().eval()
     filled(network.norm)
     image = torch.randn(1, 3, 16, 16)
-    tree = layer_table.analyse(network, (3, 16, 16))
+    tree = analyse(network, (3, 16, 16))
     rows = [row for row in tree.children if values.opens(row)]
     kinds = {
         "conv2d",
@@ -191,7 +191,7 @@ def test_every_row_that_opens_in_a_network_of_the_catalogue(name: str) -> None:
         pytest.skip(f"no {name} in the catalogue")
     network = registry.build(name, image_size=32).eval()
     image = torch.randn(1, 3, 32, 32)
-    rows = [row for _, row in layer_table.analyse(network, (3, 32, 32)).walk() if values.opens(row)]
+    rows = [row for _, row in analyse(network, (3, 32, 32)).walk() if values.opens(row)]
     for row in random.Random(5).sample(rows, 25):
         [position] = places(row.output, 1)[:1]
         found = values.output_value(network, row.id, image, position)
@@ -266,7 +266,7 @@ def test_a_recurrent_cell_opens_to_one_value(kind: type[nn.Module]) -> None:
     torch.manual_seed(3)
     network = Twice().eval()
     image = torch.randn(1, 2, 2, 2)
-    tree = layer_table.analyse(network, (2, 2, 2))
+    tree = analyse(network, (2, 2, 2))
     first, second = (row for row in tree.children if row.name == "cell")
     for row, output in ((first, network.cell(image.flatten(1))), (second, network(image))):
         output = output[0] if isinstance(output, tuple) else output
@@ -295,7 +295,7 @@ def test_a_value_is_right_where_a_later_row_writes_into_it() -> None:
     network = Careless().eval()
     image = torch.randn(1, 3, 8, 8)
     conv = network.conv(image)
-    rows = [row for row in layer_table.analyse(network, (3, 8, 8)).children if values.opens(row)]
+    rows = [row for row in analyse(network, (3, 8, 8)).children if values.opens(row)]
     kinds = "Conv2d ReLU − + − avg_pool2d leaky_relu + ÷ × sigmoid"
     assert [row.type for row in rows] == kinds.split()
     for row in rows:

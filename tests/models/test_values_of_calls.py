@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.values import one_value as values
+from support.anatomy import analyse
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -83,7 +83,7 @@ CALLS = {
 def test_a_call_opens_to_one_value(name: str) -> None:
     torch.manual_seed(0)
     network, image = Applies(CALLS[name]).eval(), torch.randn(1, *SHAPE)
-    rows = layer_table.analyse(network, SHAPE).children
+    rows = analyse(network, SHAPE).children
     [row] = [row for row in rows if row.type == name.split(",")[0]]
     assert values.opens(row)
     found = opened(network, row, image)
@@ -112,7 +112,7 @@ def test_multi_head_attention_with_a_mask_opens_to_one_value(name: str, more: di
     torch.manual_seed(0)
     layer = nn.MultiheadAttention(8, 2, batch_first=True, **more)
     network, image = Applies(lambda layer, x: attends(layer, x, **MASKS[name]), layer).eval(), torch.randn(1, *SHAPE)
-    [row] = [row for row in layer_table.analyse(network, SHAPE).children if row.type == "MultiheadAttention"]
+    [row] = [row for row in analyse(network, SHAPE).children if row.type == "MultiheadAttention"]
     first = opened(network, row, image)[0]
     assert first.total == pytest.approx(network(image)[0, 0, 0].item(), abs=1e-6)
     scores, added, shares = (part.numbers for part in first.parts[:3])
@@ -128,7 +128,7 @@ def test_multi_head_attention_with_other_widths_opens_to_one_value() -> None:
         return layer(tokens(x), tokens(x)[..., :6], value=tokens(x)[..., 4:])
 
     network, image = Applies(narrow, layer).eval(), torch.randn(1, *SHAPE)
-    row = layer_table.analyse(network, SHAPE).children[-1]
+    row = analyse(network, SHAPE).children[-1]
     assert opened(network, row, image)[-1].total == pytest.approx(network(image)[0, -1, -1].item(), abs=1e-6)
 
 

@@ -14,6 +14,7 @@ from cnn_explorer.models.anatomy.rows import folding, layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.words import formulas, walk
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import analyse
 from torch import nn
 
 
@@ -38,7 +39,7 @@ def test_depthwise_and_pointwise_are_told_apart() -> None:
         def __init__(self) -> None:
             super().__init__(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 16, 1), nn.Conv2d(16, 16, 3, groups=4))
 
-    steps = walk.steps(layer_table.analyse(counting.on_meta(Pair), (8, 12, 12)))
+    steps = walk.steps(analyse(counting.on_meta(Pair), (8, 12, 12)))
     assert "each channel alone" in steps[0].phrase
     assert "mixes the channels of each pixel" in steps[1].phrase
     assert "4 groups" in steps[2].phrase
@@ -51,7 +52,7 @@ def test_the_stride_is_told_as_the_ordinal_of_the_pixels(stride: int, words: str
     def network() -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 8, 3, stride=stride, padding=1), nn.MaxPool2d(2, 2))
 
-    convolution, pool = walk.steps(layer_table.analyse(counting.on_meta(network), (3, 24, 24)))
+    convolution, pool = walk.steps(analyse(counting.on_meta(network), (3, 24, 24)))
     assert convolution.phrase == f"looks through a 3×3 window, 3 → 8 channels{words}"
     assert pool.phrase == "keeps the maximum of each 2×2 window, every second pixel"
 

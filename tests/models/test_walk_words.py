@@ -13,13 +13,14 @@ from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.words import formulas, walk
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import analyse
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 
 def analysed(network, shape: tuple[int, ...]) -> Layer:
-    return layer_table.analyse(counting.on_meta(network), shape)
+    return analyse(counting.on_meta(network), shape)
 
 
 def phrases(name: str) -> dict[str, str]:
@@ -196,7 +197,7 @@ def test_parts_that_do_not_run_say_whether_training_runs_them() -> None:
 
 
 def test_a_shortcut_without_a_module_leaves_no_row_that_never_runs() -> None:
-    tree = layer_table.analyse(counting.on_meta(lambda: torchvision.models.efficientnet_b0()), (3, 224, 224))
+    tree = analyse(counting.on_meta(lambda: torchvision.models.efficientnet_b0()), (3, 224, 224))
     assert all(row.executed for _, row in tree.walk())
 
 
@@ -223,7 +224,7 @@ def test_formulas_of_norms_kernels_and_attention() -> None:
             x = self.conv(self.norm(x)).flatten(2)
             return F.scaled_dot_product_attention(x, x, x)
 
-    norm, conv, _, attention = layer_table.analyse(counting.on_meta(Some), (2, 3, 4, 8)).children
+    norm, conv, _, attention = analyse(counting.on_meta(Some), (2, 3, 4, 8)).children
     assert [f.filled for f in formulas.formulas(norm)] == ["8"]
     assert formulas.formulas(conv)[-1].filled == "1·3·5·2/1·4·3·4·8" and conv.macs == formulas.formulas(conv)[-1].value
     [work] = formulas.formulas(attention)

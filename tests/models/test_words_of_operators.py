@@ -8,10 +8,10 @@ import pytest
 import torch
 from cnn_explorer.cli import walk_into
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.values.caught import number
 from cnn_explorer.models.anatomy.words import walk
 from cnn_explorer.tui.widgets.pixel_view import short
+from support.anatomy import analyse
 from torch import Tensor, nn
 
 
@@ -48,12 +48,12 @@ OPERATORS = {
 @pytest.mark.parametrize("written", OPERATORS)
 def test_an_operator_is_told_by_what_it_does(written: str) -> None:
     word, phrase, apply = OPERATORS[written]
-    [row] = layer_table.analyse(Applies(apply), (3, 4, 4)).children
+    [row] = analyse(Applies(apply), (3, 4, 4)).children
     assert (row.type, walk.phrase(row)) == (word, phrase)
 
 
 def test_one_value_for_an_image_has_words_where_its_shape_would_be_empty() -> None:
-    tree = layer_table.analyse(Applies(lambda x: x.flatten(1).argmax(1)), (3, 4, 4))
+    tree = analyse(Applies(lambda x: x.flatten(1).argmax(1)), (3, 4, 4))
     assert [row[3] for row in walk_into.step_rows(tree, 1)] == ["48", "one value"]
 
 
@@ -78,5 +78,5 @@ def test_a_stem_names_its_convolutions() -> None:
         return nn.Sequential(nn.Conv2d(entering, 8, 3, stride, 1), nn.BatchNorm2d(8), nn.ReLU())
 
     deep = nn.Sequential(nn.Sequential(unit(3, 2), unit(8), unit(8), nn.MaxPool2d(2)), nn.ReLU())
-    [stem, _] = layer_table.analyse(deep, (3, 32, 32)).children
+    [stem, _] = analyse(deep, (3, 32, 32)).children
     assert walk.phrase(stem) == "three 3×3 convolutions and 2×2 pooling; side 32 → 8, channels 3 → 8"

@@ -1,0 +1,13 @@
+"""The layer tree of any network, as `cx.anatomy` and `show` get it."""
+
+from __future__ import annotations
+
+from cnn_explorer.models.anatomy.forward.inputs import InputSpec
+from cnn_explorer.models.anatomy.outside import external
+from cnn_explorer.models.anatomy.rows.layer import Layer
+from torch import nn
+
+
+def analyse(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
+    """Return the layer tree of a network for an image of ``shape`` (C, H, W)."""
+    return external.traced_module(network, (InputSpec(shape),), batch).tree
