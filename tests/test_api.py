@@ -159,7 +159,7 @@ def test_networks_are_those_of_the_catalogue() -> None:
     with pytest.raises(cx.UsageError, match="did you mean 'residual'"):
         cx.networks(tag="residul")
     number: Any = 3
-    with pytest.raises(cx.UsageError, match="tag: 3 is on no network; there are adaptation, "):
+    with pytest.raises(cx.UsageError, match="tag: 3 is not the tag of any network; there are adaptation, "):
         cx.networks(tag=number)
 
 

@@ -229,7 +229,7 @@ def tagged(tag: str | None, field: str) -> list[Variant]:
     """The networks with ``tag``, oldest first; all for None. UsageError about ``field`` for a tag that none has."""
     tags = {name for variant in variants().values() for name in variant.tags}
     if tag is not None and str(tag) not in tags:
-        raise UsageError(field, tag, f"is on no network; {nearest_or_all(str(tag), sorted(tags))}")
+        raise UsageError(field, tag, f"is not the tag of any network; {nearest_or_all(str(tag), sorted(tags))}")
     return [variant for variant in variants().values() if tag is None or tag in variant.tags]
 
 

@@ -423,4 +423,4 @@ def test_a_tag_that_nothing_is_like_is_answered_with_all_tags(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(monkeypatch, "list", "--tag", "zzzzzz") == 2
-    assert "--tag: 'zzzzzz' is on no network; there are adaptation, attention, " in capsys.readouterr().err
+    assert "--tag: 'zzzzzz' is not the tag of any network; there are adaptation, attention, " in capsys.readouterr().err

@@ -76,7 +76,7 @@ SETTLES = [0.3, 0.6, 0.8, 0.9, 0.96, 0.96, 0.96, 0.96]
 CASES: dict[str, tuple[str, CurveSummary, CurveSummary]] = {
     "divergence": ("Diverged", run(diverged_step=7), run()),
     "NaN in validation": (
-        "Validation is no number",
+        "The validation loss is not a number",
         run(held_out_loss=[*FALLING[:-1], math.nan], answers=Answers(not_a_number=True)),
         run(held_out_loss=[*FALLING[:3], math.nan, *FALLING[4:]], answers=Answers()),
     ),

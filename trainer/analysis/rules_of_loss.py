@@ -44,11 +44,11 @@ def validation_no_number(summary: CurveSummary) -> Finding | None:
         return None
     average = "the moving average of the weights, " if summary.ema else ""
     text = (
-        f"Validation is no number: at epoch {newest.epoch:.0f} its loss is NaN or infinite, while the training loss is "
-        f"{train.loss:.3g}. Look at what validation alone uses: the running statistics of the norms, {average}"
+        f"The validation loss is not a number: at epoch {newest.epoch:.0f} it is NaN or infinite, while the training loss "
+        f"is {train.loss:.3g}. Look at what validation alone uses: the running statistics of the norms, {average}"
         "a division by zero for some image, values too large for half precision (--precision fp32)."
     )
-    return Finding("Validation is no number", text, VALIDATION)
+    return Finding("The validation loss is not a number", text, VALIDATION)
 
 
 def too_early(summary: CurveSummary) -> Finding | None:
