@@ -389,3 +389,5 @@ def test_what_came_of_a_run_stands_first() -> None:
     assert run_table.figures(run, curves) == words
     assert run_table.headline(run) == "✓ finished  ended early, as asked  no room on disk"
     assert ("error", "no room on disk") in run_page.setup(run)
+    assert run_table.in_two_lines("† crashed  no room on disk", "", 18) == ("† crashed  no room", "on disk")
+    assert run_table.in_two_lines("† crashed  no room on disk", words, 18) == ("† crashed  no room on disk", words)

@@ -152,7 +152,7 @@ def chart(request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Cur
     if width < SMALLEST[0] or height < SMALLEST[1]:
         return markers.words(metric, title, ["no room"], request.size)
     if not found:
-        return markers.words(metric, title, ["", "  no values yet"], request.size)
+        return markers.words(metric, title, ["", "  no values"], request.size)
     shown = scene(metric, found, view, request.x, (width - GUTTER) * DOTS_ACROSS, request.y_before)
     return plot.draw(metric, shown, title, request.size, positive)
 

@@ -77,7 +77,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             "charts": ("Charts", self._make_charts),
             "classes": ("Classes", ClassesPane),
             "confusion": ("Confusion", lambda: LineView(empty="there is no test yet", id="confusion")),
-            "log": ("Log", lambda: LineView(follows=True, empty="nothing was printed yet", id="log")),
+            "log": ("Log", lambda: LineView(follows=True, empty="nothing was printed", id="log")),
             "setup": ("Setup", lambda: LineView(id="setup")),
         }
         with Frame(id="body"):
@@ -152,11 +152,9 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         texts = {"#headline": "reading …" if self._awaited else "there is no such run", "#stages": "", "#figures": ""}
         if run is not None:
             headline = run_table.headline(run) if not self._gone else self._words_when_gone()
-            texts = {
-                "#headline": headline,
-                "#stages": run_page.stages(run),
-                "#figures": run_table.figures(run, self._known()),
-            }
+            figures = run_table.figures(run, self._known())
+            headline, figures = run_table.in_two_lines(headline, figures, self.app.size.width - FRAME)
+            texts = {"#headline": headline, "#stages": run_page.stages(run), "#figures": figures}
         for name, text in texts.items():
             for line in self.query(name).results(TextLines):
                 line.update(text)
