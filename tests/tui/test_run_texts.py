@@ -232,7 +232,7 @@ def test_confusion_is_a_matrix_with_the_pairs_below() -> None:
     assert any("[9]" in line and line.startswith("cat") for line in lines)
     assert "  dog taken for cat: 3 times, 30.0 % of them" in lines
     assert lines.index("  dog taken for cat: 3 times, 30.0 % of them") < lines.index(
-        "  cat taken for dog: 1 times, 10.0 % of them"
+        "  cat taken for dog: once, 10.0 % of them"
     )
     many = [[int(row == column) for column in range(200)] for row in range(200)]
     assert classes.confusion_lines(many, []) == ["nothing was confused"]

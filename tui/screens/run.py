@@ -145,6 +145,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         if news.findings:
             self.query_one(ReadingView).show_findings(news.findings)
         self._fill()
+        self.call_after_refresh(self.update_keys)  # lines that came may be wider than the pane
 
     def show_run(self) -> None:
         """Draw the lines at the top."""
