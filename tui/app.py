@@ -349,6 +349,8 @@ class ExplorerApp(Navigation):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "toggle_questions" and not self.options.quiz:
             return False
+        if action == "back" and len(self.base_screens) == 1:
+            return self._tells_signs or self.base_screens[0].has_step_back
         return super().check_action(action, parameters)
 
     @property

@@ -90,6 +90,7 @@ def test_too_early_until_an_epoch_or_an_evaluation() -> None:
     half = tuple(CurvePoint(index / 40, 2.3 - index / 40, 0.1) for index in range(1, 20))
     assert rules(CurveSummary(10, train=half)) == ["Too early"]
     assert "2.27 to 1.82" in text(CurveSummary(10, train=half), "Too early")
+    assert "before the run ended" in text(CurveSummary(10, over=True), "Too early")
     assert rules(summary([2.0])) != ["Too early"]
 
 

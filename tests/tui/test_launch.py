@@ -55,6 +55,8 @@ def test_values_and_origins_are_those_of_the_recipe(tmp_path: Path) -> None:
     assert lines["momentum"].value == f"{expected.momentum:g}"
     assert (lines["lr"].value, lines["lr"].origin) == ("0.3", "you")
     assert set(recipe.FIELDS) <= set(lines)
+    without = shown(form("resnet20", dataset="mnist", optimizer="adam"), tmp_path)
+    assert without["momentum"].origin == "no effect here" != lines["momentum"].origin
 
 
 def test_networks_that_differ_show_each_value(tmp_path: Path) -> None:
@@ -305,6 +307,14 @@ def test_a_call_can_be_ended(tmp_path: Path, monkeypatch) -> None:
     thread.join(PATIENCE_S)
     assert ended and not ended[0].run_ids
     assert commands.start(call).problem
+
+
+def test_runs_that_were_let_go_are_named_though_the_command_is_ended(tmp_path: Path, monkeypatch) -> None:
+    calls: list[CommandCall] = []
+    said = "echo \"run-7 is trained in process 9; 'cnn-explorer runs watch run-7' follows it\" >&2; exec sleep 600"
+    call = commands.call_start(script(tmp_path, said, monkeypatch), lambda text: calls[0].cancel())
+    calls.append(call)
+    assert commands.start(call) == CommandOutcome(("run-7",))
 
 
 def test_a_command_that_cannot_be_started_is_one_line(tmp_path: Path, monkeypatch) -> None:

@@ -75,6 +75,7 @@ def test_a_card_is_told_in_one_line_with_what_runs_take(monkeypatch: pytest.Monk
     for part in ("87 %", "21/141 ►18 GB", "512 W", "61 °C"):
         assert part in line
     assert "512/700 W" in machine.lines(readings, 100)[1] and "card 0" in machine.lines(readings, 100)[1]
+    assert machine.lines(readings, 100)[1][5] == " ", "the newest value stands beside its figure"
 
 
 def test_what_the_driver_refuses_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:

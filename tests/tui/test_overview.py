@@ -100,7 +100,7 @@ async def test_the_overview_is_shown_first_follows_the_run_and_leads_to_the_char
     app = make_app(tmp_path)
     async with app.run_test(size=size) as pilot:
         pane = await open_overview(pilot, app)
-        await until(pilot, lambda: screen_text(app).count("no values yet") == 2, "before the first record")
+        await until(pilot, lambda: screen_text(app).count("no values") == 2, "before the first record")
         run.write(*(train_record(step, 2 / (1 + step)) for step in range(1, 150)), eval_record(1, 0.5))
         await until(pilot, lambda: "★ best 50.0 % epoch 1" in screen_text(app))
         run.write(eval_record(2, 0.75))

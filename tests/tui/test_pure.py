@@ -188,7 +188,10 @@ def test_tree_rows_and_budgets() -> None:
     assert layer_tree.budget(tree, "parameters") == [("a", 0.75), ("b", 0.25)]
     assert "a " in layer_tree.bar(layer_tree.budget(tree, "parameters"), 40)
     parts = [("small", 0.06), ("large", 0.5), ("tiny", 0.04), ("middle", 0.4)]
-    assert re.findall(r"[a-z]+|[0-9]+ %|…", layer_tree.bar(parts, 40)) == ["large", "50 %", "middle", "40 %", "…"]
+    named = ["large", "50 %", "middle", "40 %"]
+    assert re.findall(r"[a-z]+|[0-9]+ %|…", layer_tree.bar(parts, 40)) == [*named, "others", "10 %"]
+    assert re.findall(r"[a-z]+", layer_tree.bar(parts, 60)) == ["small", "large", "tiny", "middle"]
+    assert layer_tree.bar([*parts, ("others", 0.0)], 40).count("others") == 1
 
 
 def test_bars_are_drawn_of_what_the_axes_mean_and_never_of_sizes_alone() -> None:

@@ -195,4 +195,4 @@ async def test_the_answer_names_the_mistake(tmp_path: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         app.ask_person(lambda rng: question)
         await pilot.press("b")
-        assert "no, it is 64" in screen_text(app) and "32: the stride is forgotten" in screen_text(app)
+        assert "no, the answer is 64" in screen_text(app) and "32: the stride is forgotten" in screen_text(app)

@@ -232,7 +232,7 @@ def test_confusion_is_a_matrix_with_the_pairs_below() -> None:
     assert any("[9]" in line and line.startswith("cat") for line in lines)
     assert "  dog taken for cat: 3 times, 30.0 % of them" in lines
     assert lines.index("  dog taken for cat: 3 times, 30.0 % of them") < lines.index(
-        "  cat taken for dog: 1 times, 10.0 % of them"
+        "  cat taken for dog: once, 10.0 % of them"
     )
     many = [[int(row == column) for column in range(200)] for row in range(200)]
     assert classes.confusion_lines(many, []) == ["nothing was confused"]
@@ -389,3 +389,5 @@ def test_what_came_of_a_run_stands_first() -> None:
     assert run_table.figures(run, curves) == words
     assert run_table.headline(run) == "✓ finished  ended early, as asked  no room on disk"
     assert ("error", "no room on disk") in run_page.setup(run)
+    assert run_table.in_two_lines("† crashed  no room on disk", "", 18) == ("† crashed  no room", "on disk")
+    assert run_table.in_two_lines("† crashed  no room on disk", words, 18) == ("† crashed  no room on disk", words)

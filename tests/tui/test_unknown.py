@@ -129,7 +129,7 @@ async def test_a_run_that_is_not_read_yet_has_printed_nothing_that_is_known(
             event.set()
         await until(pilot, lambda: "come with the first evaluation" in screen_text(app))
         await pilot.press("5")
-        await until(pilot, lambda: "nothing was printed yet" in screen_text(app))
+        await until(pilot, lambda: "nothing was printed" in screen_text(app))
 
 
 async def test_a_filter_without_a_match_empties_the_panes_of_the_catalogue(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cnn_explorer.tui.charts import state as chart_state
+from cnn_explorer.tui.core import key_bindings
 from cnn_explorer.tui.core.pane_widths import IN_TURNS, LEAST, SIDE_BY_SIDE, PaneWidths, has_room
 from cnn_explorer.tui.screens import run
 from cnn_explorer.tui.screens.catalogue import FRAME, CatalogueScreen
@@ -24,12 +26,13 @@ from cnn_explorer.tui.widgets import (
     walk_pane,
 )
 from cnn_explorer.tui.widgets.rows import Column, RowList
+from cnn_explorer.tui.widgets.shell import KeyLine
 from support.tui import FakeRun, make_app, screen_text, until
 from textual.pilot import Pilot
 from textual.widget import Widget
 
 WIDTHS = range(80, 221)
-SOME = (80, 119, 120, 137, 138, 160, 200, 212, 219, 220)
+SOME = (80, 119, 120, 138, 139, 160, 200, 212, 219, 220)
 FIRST, SECOND = "20261120-143022-lenet5-digits-7f3a", "20261120-153022-lenet5-digits-8c1d"
 TABS = {"layers": layers_pane, "walk": walk_pane, "diff": diff_pane, "runs": network_runs_pane}
 
@@ -114,10 +117,12 @@ def test_classes_and_charts_of_a_run_lose_nothing() -> None:
 def test_lines_of_a_log_and_of_the_model_file_get_no_shorter_on_a_wide_terminal() -> None:
     for key in ("log", "confusion"):
         assert all(in_a_run(key, total) >= in_a_run(key, total - 1) for total in WIDTHS[1:])
-    assert all(in_the_catalogue("code", total) >= in_the_catalogue("code", total - 1) for total in range(139, 221))
+    assert all(in_the_catalogue("code", total) >= in_the_catalogue("code", total - 1) for total in range(140, 221))
 
 
-@pytest.mark.parametrize("widths", [CatalogueScreen.WIDTHS, PageScreen.WIDTHS, RunsScreen.WIDTHS])
+@pytest.mark.parametrize(
+    "widths", [CatalogueScreen.WIDTHS, CatalogueScreen.TREE_WIDTHS, PageScreen.WIDTHS, RunsScreen.WIDTHS]
+)
 def test_neither_list_nor_panes_get_narrower_as_the_terminal_gets_wider(widths: PaneWidths) -> None:
     totals = range(widths.side_by_side, 400)
     lists = [widths.of_list(total) for total in totals]
@@ -125,6 +130,19 @@ def test_neither_list_nor_panes_get_narrower_as_the_terminal_gets_wider(widths: 
     assert lists == sorted(lists) and panes == sorted(panes)
     assert totals[0] >= SIDE_BY_SIDE and max(lists) == widths.widest
     assert lists[0] >= widths.least and panes[0] >= widths.panes
+
+
+@pytest.mark.parametrize(
+    "place", ["catalogue", "layers", "walk", "runs", "one-run", "run", "charts", "bench", "compare"]
+)
+def test_a_wider_foot_line_has_all_keys_of_a_narrower_one(place: str) -> None:
+    shown = [{found.action for found in KeyLine.chosen(key_bindings.of(place, "app"), cells)} for cells in WIDTHS]
+    assert all(narrow <= wide for narrow, wide in itertools.pairwise(shown)) and shown[0] < shown[-1]
+
+
+def test_a_heading_of_the_help_stands_over_all_columns() -> None:
+    rows = RowList((Column("", 20), Column("")), (), titles=False, id="rows")
+    assert "".join(rows._text(("in the chart of networks",), (20, 40))).rstrip() == "in the chart of networks"
 
 
 def test_a_border_that_was_moved_leaves_both_something() -> None:

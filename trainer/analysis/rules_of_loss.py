@@ -55,7 +55,9 @@ def too_early(summary: CurveSummary) -> Finding | None:
     """Neither an evaluation nor an epoch is there yet."""
     if summary.validation or summary.trained >= 1:
         return None
-    text = "Too early to say: nothing is recorded yet."
+    text = (
+        "Nothing was recorded before the run ended." if summary.over else "Too early to say: nothing is recorded yet."
+    )
     if summary.train:
         first, last = summary.train[0].loss, summary.train[-1].loss
         went = f"training loss went from {first:.3g} to {last:.3g}"

@@ -161,9 +161,9 @@ def chart(request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Cur
 
 
 def _why_empty(metric: str, known: Sequence[Curves]) -> str:
-    """Return why a chart has no curve: nothing was measured yet, or what was measured is no number."""
+    """Return why a chart has no curve: nothing was measured, or what was measured is no number."""
     steps = [curves.diverged_step for curves in known if curves.diverged_step is not None]
-    return f"no number from step {min(steps):,} on" if metric == "loss" and steps else "no values yet"
+    return f"no number from step {min(steps):,} on" if metric == "loss" and steps else "no values"
 
 
 def _title(

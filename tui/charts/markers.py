@@ -127,7 +127,7 @@ def value_text(value: float, metric: str) -> str:
         return "no number"
     if metric == "accuracy":
         return share_text(value, 2)
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def place_text(x: float, axis: str) -> str:

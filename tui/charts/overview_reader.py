@@ -124,7 +124,7 @@ class OverviewReader:
             held.enter_context(follower.guard)
             history = follower.history or History()
             run = PlottedRun("", history, follower.evaluations)
-            empty = "reading …" if follower.stage == UNREAD else "no values yet"
+            empty = "reading …" if follower.stage == UNREAD else "no values"
             found = {
                 metric: run_curves.chart_data(metric, [run], plotext_chart.canvas_columns(width), empty=empty)
                 for metric, (width, _) in wanted.sizes

@@ -103,7 +103,7 @@ class ChartData:
     shares: bool = False
     y_range: tuple[float, float] | None = None
     note: str = ""
-    empty: str = "no values yet"
+    empty: str = "no values"
 
 
 @dataclass(frozen=True)

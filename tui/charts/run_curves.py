@@ -87,7 +87,7 @@ def reduce(curve: PlottedCurve, low: float, high: float, columns: int) -> Reduce
     return Reduced(place, smallest, largest, mean, broken)
 
 
-def chart_data(metric: str, runs: Sequence[PlottedRun], columns: int, *, empty: str = "no values yet") -> ChartData:
+def chart_data(metric: str, runs: Sequence[PlottedRun], columns: int, *, empty: str = "no values") -> ChartData:
     """Return the chart of a metric over epochs, in ``columns`` columns."""
     curves = [(run, run.history.curve(metric, "train", "epoch")) for run in runs]
     held_out = [validation(metric, run.evaluations) for run in runs]

@@ -95,7 +95,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("T", "next_theme", "Other colours", "app", "colours", rank=61),
     Command("Y", "next_signs", "Other signs: Unicode, shades or ASCII", "app", "signs", rank=61),
     Command("Q", "toggle_questions", "Questions on or off", "app", rank=62),
-    Command("escape", "back", "Back", "app", "back", rank=45, palette=False),
+    Command("escape", "back", "Back", "app", "back", rank=13, palette=False),
     # Lists
     Command("j,down", "cursor_down", "Down", "list", palette=False),
     Command("k,up", "cursor_up", "Up", "list", palette=False),
@@ -279,8 +279,8 @@ COMMANDS: tuple[Command, ...] = (
         "o", "order", "Order by age, accuracy, network, data set, state, time left or tags", "runs", "order", rank=28
     ),
     Command("U", "unmark", "Remove all marks and the pin", "runs", "unmark", rank=29),
-    Command("d", "differences", "What differs between this run and the marked ones", "runs", "what differs", rank=15),
-    Command("B", "all_marked", "With all marked runs: tags, or stop them", "runs", "all marked", rank=15),
+    Command("d", "differences", "What differs between this run and the marked ones", "runs", "what differs", rank=13),
+    Command("B", "all_marked", "With all marked runs: tags, or stop them", "runs", "all marked", rank=13),
     Command("M", "machine", "What the machine is doing, shown or hidden", "runs", "machine", rank=31),
     # One run, in the list or on its own screen
     Command("s", "stop", "Stop this run; a checkpoint is written", "one-run", "stop", rank=9),
@@ -337,7 +337,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("enter,n", "submit", "No: leave it as it is", "confirm", "no", rank=1, palette=False),
     Command("y", "agree", "Yes", "confirm", "yes", rank=3, palette=False),
     Command("enter,u", "submit", "Bring the run back", "bin", "bring back", rank=1, palette=False),
-    Command("question_mark,q", "cancel", "Close the help", "help", "close", rank=0, palette=False),
+    Command("question_mark,q,escape,enter", "cancel", "Close the help", "help", "close", rank=0, palette=False),
     Command("ctrl+s", "submit", "Start from any field", "launch", "start", rank=0, palette=False),
     Command(
         "question_mark,f1",

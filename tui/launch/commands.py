@@ -93,6 +93,10 @@ def _words(gpu: machine.Gpu) -> str:
     return f"{gpu.name}, {free} free, " + (f"used by {', '.join(users)}" if users else "nobody uses it")
 
 
+LET_GO = " is trained in process "
+"""What `train --detach` says of each run that no longer needs it."""
+
+
 class CommandCall:
     """One run of the command, which another thread may end. What it says on stderr goes to ``hear``, piece by piece."""
 
@@ -102,6 +106,8 @@ class CommandCall:
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
         self.cancelled = False
+        self.let_go: list[str] = []
+        """The runs that the command has let go of: they go on even if it is ended before it can name them."""
 
     def cancel(self) -> None:
         """End the process, or keep it from being started."""
@@ -135,6 +141,7 @@ class CommandCall:
         with contextlib.closing(stream):
             while piece := stream.read1(4096):  # pyright: ignore[reportAttributeAccessIssue] buffered, as a pipe of bytes is
                 lines = [clean for line in _text(piece).splitlines() if (clean := text_safe.clean(line).strip())]
+                self.let_go += [line.split()[0] for line in lines if LET_GO in line]
                 if lines:
                     last = lines[-1]
                     self._hear(last)
@@ -182,6 +189,8 @@ def start(call: CommandCall) -> CommandOutcome:
     ids = tuple(clean for line in said.splitlines() if (clean := text_safe.clean(line).strip()))
     if code == 0 and ids:
         return CommandOutcome(ids)
+    if call.cancelled and call.let_go:
+        return CommandOutcome(tuple(call.let_go))
     return CommandOutcome(problem=_problem(complained, code))
 
 

@@ -230,6 +230,8 @@ def _of_recipe(form: LaunchForm, filled: Filled, key: str) -> FormField:
     shown = values[0] if len(set(values)) == 1 else " · ".join(values)
     origin = origins.pop() if len(origins) == 1 else "each its own"
     problem, remark = filled.problems.get(key, ""), filled.remarks.get(key, "")
+    if not _matters(form, filled, key):
+        origin = "no effect here"
     return FormField(key, title, shown, "" if origin == "default" else origin, problem, remark)
 
 

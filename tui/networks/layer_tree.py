@@ -12,6 +12,8 @@ from ...models.catalogue.share_text import share_text
 
 OPENED, CLOSED, LEAF = "▾ ", "▸ ", "  "
 INDENT = "  "
+OTHERS = "others"
+"""What the parts are called that have no bar of their own."""
 
 
 @dataclass(frozen=True)
@@ -216,27 +218,33 @@ def budget(tree: LayerNode, what: str) -> list[tuple[str, float]]:
     total = sum(getattr(child, field) * child.times for child in tree.children) or 1
     shares = [(child.label, getattr(child, field) * child.times / total) for child in tree.children]
     small = sum(share for _, share in shares if 0 < share < 0.005)
-    return [pair for pair in shares if pair[1] >= 0.005] + ([("others", small)] if small else [])
+    return [pair for pair in shares if pair[1] >= 0.005] + ([(OTHERS, small)] if small else [])
 
 
 def bar(shares: list[tuple[str, float]], cells: int) -> str:
-    """Return a line of ``cells`` cells: each part as its name, a stretch of blocks and its share; small parts give way
-    to "…".
+    """Return a line of ``cells`` cells: each part as its name, a stretch of blocks and its share; the smallest parts, where
+    there is no room for all, as "others" in one, or as "…" where not even two have room.
     """
-    kept: list[int] = []
-    used = 0
-    for place in sorted(range(len(shares)), key=lambda place: -shares[place][1]):
-        size = len(shares[place][0]) + len(" 100 % ")
-        if kept and used + size + len(kept) > 0.7 * cells:
-            break
-        kept.append(place)
-        used += size
-    room = max(cells - used - 1, len(kept))
-    parts = [
-        f"{name} {'█' * max(int(share * room), 1)} {share_text(share)}"
-        for name, share in map(shares.__getitem__, sorted(kept))
-    ]
-    return " ".join(parts) + (" …" if len(kept) < len(shares) else "")
+    kept = sorted(range(len(shares)), key=lambda place: -shares[place][1])
+    while len(kept) > 1 and _labels(_with_others(shares, kept)) + len(kept) > cells:
+        kept.pop()
+    shown = _with_others(shares, kept)
+    fitting = shown if _labels(shown) + len(shown) <= cells else shown[:1]
+    room = max(cells - _labels(fitting), len(fitting))
+    parts = [f"{name} {'█' * int(share * room) or '▏'} {share_text(share)}" for name, share in fitting]
+    return " ".join(parts) + (" …" if len(fitting) < len(shown) else "")
+
+
+def _with_others(shares: list[tuple[str, float]], kept: list[int]) -> list[tuple[str, float]]:
+    """Return the parts that are kept, in order, and the sum of what is left as the last of them."""
+    named = [shares[place] for place in sorted(kept) if shares[place][0] != OTHERS]
+    left = 1 - sum(share for _, share in named)
+    return [*named, (OTHERS, left)] if len(named) < len(shares) else named
+
+
+def _labels(shares: list[tuple[str, float]]) -> int:
+    """Return the cells of names and shares with the blanks around them, without the blocks."""
+    return len(" ".join(f"{name}  {share_text(share)}" for name, share in shares))
 
 
 def formula_lines(node: LayerNode) -> list[str]:

@@ -131,7 +131,8 @@ def _pairs(confusion: list[list[int]], names: Sequence[str]) -> list[str]:
     for count, place, other in wrong[:MOST_PAIRS]:
         if count > 0:
             share = count / max(sum(confusion[place]), 1)
+            often = "once" if count == 1 else f"{count:,} times"
             lines.append(
-                f"  {_name(place, names)} taken for {_name(other, names)}: {count:,} times, {share_text(share, 1)} of them"
+                f"  {_name(place, names)} taken for {_name(other, names)}: {often}, {share_text(share, 1)} of them"
             )
     return lines if len(lines) > 1 else ["nothing was confused"]

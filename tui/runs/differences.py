@@ -11,6 +11,9 @@ from ...trainer.config.recipe import renamed
 from ...trainer.runs.run import RunSnapshot
 from . import identity, run_page
 
+MEASURED = "engine calibration "
+"""What the names of measurements begin with: they decide nothing themselves, their outcome stands among the settings."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -63,7 +66,8 @@ def _settings(run: RunSnapshot) -> dict[str, Any]:
         values = run.config.get(part)
         if isinstance(values, dict):
             lines = run_page.items(renamed(values) if part == "recipe" else values)
-            found |= {name if part == "recipe" else f"{part} {name}": value for name, value in lines}
+            named = {name if part == "recipe" else f"{part} {name}": value for name, value in lines}
+            found |= {name: value for name, value in named.items() if not name.startswith(MEASURED)}
     found["tags"] = list(run.notes.tags)
     return found
 

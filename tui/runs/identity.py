@@ -41,7 +41,13 @@ def setting(run: RunSnapshot, name: str) -> str:
     recipe = run.config.get("recipe")
     value = run.config.get("seed") if name == "seed" else recipe.get(name) if isinstance(recipe, dict) else None
     figure = number(value)
-    return "" if figure is None else f"{figure:.10g}" if isinstance(value, int) else f"{figure:.3g}"
+    return (
+        ""
+        if figure is None
+        else f"{figure:.10g}"
+        if isinstance(value, int) or 1000 <= abs(figure) < 1e7
+        else f"{figure:.3g}"
+    )
 
 
 def date_text(run: RunSnapshot) -> str:

@@ -195,7 +195,8 @@ def _gpu_line(gpu: Gpu, readings: Readings, width: int) -> str:
 
 def _line(name: str, history: tuple[float, ...], text: str, width: int) -> str:
     cells = min(max(width - len(text) - 7, SHORTEST), LONGEST)
-    return f"{name:<5}{sparkline(history[-cells:], cells, 0.0, 1.0)} {text}"
+    kept = history[-cells:]  # the newest stands beside the figure: a short history is no low one
+    return f"{name:<5}{sparkline(kept, len(kept), 0.0, 1.0):>{cells}} {text}"
 
 
 def _memory(used: int | None, total: int | None, ours: int | None) -> str:

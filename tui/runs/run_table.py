@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,6 +101,14 @@ def headline(run: RunSnapshot) -> str:
     elif run.reason:
         parts.append(run.reason)
     return "  ".join(part for part in parts if part)
+
+
+def in_two_lines(headline: str, figures: str, cells: int) -> tuple[str, str]:
+    """Return both, the headline going on in the second line where it is too long for ``cells`` and there are no figures."""
+    if figures or len(headline) <= cells:
+        return headline, figures
+    first, *rest = textwrap.wrap(headline, cells)
+    return first, " ".join(rest)
 
 
 def figures(run: RunSnapshot, curves: Curves | None) -> str:

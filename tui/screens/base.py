@@ -83,6 +83,11 @@ class BaseScreen(Screen[None]):
         for line in self.query(TopLine):
             line.show(status="  ".join(part for part in parts if part))
 
+    @property
+    def has_step_back(self) -> bool:
+        """Whether there is something inside the screen that ``go_back`` would undo."""
+        return True
+
     def go_back(self) -> bool:
         """Undo one step inside the screen; False where there is nothing to undo."""
         return False

@@ -42,7 +42,9 @@ class CatalogueScreen(TwoPanes):
 
     PLACE = "catalogue"
     PLACES: ClassVar = ("two-panes",)
-    WIDTHS = PaneWidths(share=0.4, least=64, widest=65, panes=74)
+    WIDTHS = PaneWidths(share=0.4, least=65, widest=65, panes=74)
+    TREE_WIDTHS = PaneWidths(share=0.5, least=65, widest=80, panes=74)
+    """In the family tree, whose names are indented: as soon as there is room, as wide as in a terminal of 80."""
     LEADS_HERE = "show_catalogue"
     HEADING = "architectures"
     BINDINGS: ClassVar = key_bindings.bindings("catalogue")
@@ -66,6 +68,13 @@ class CatalogueScreen(TwoPanes):
             panes = NetworkPanes(self.explorer.saved_state.tab, id="panes")
             panes.add_class("framed")
             yield panes
+
+    @property
+    def list_cells(self) -> int:
+        """The columns of the list while it stands beside the panes."""
+        state = self.explorer.saved_state
+        widths = self.TREE_WIDTHS if state.view == "tree" else self.WIDTHS
+        return widths.of_list(self.app.size.width, state.splits.get(self.PLACE))
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -204,6 +213,8 @@ class CatalogueScreen(TwoPanes):
     def action_view(self) -> None:
         self.remove_class("-reading")
         self.catalogue_list.next_view()
+        self._place_border()
+        self.panes_changed()
         self.update_keys()
 
     def action_mark(self) -> None:
@@ -351,6 +362,11 @@ class CatalogueScreen(TwoPanes):
         found = self.catalogue_list.go_to(name)
         self.explorer.saved_state.network = self.catalogue_list.network
         return found
+
+    @property
+    def has_step_back(self) -> bool:
+        reading = self.in_panes or self.alone or self.has_class("-reading")
+        return bool(self._trail) or reading or self.catalogue_list.filter.is_open
 
     def go_back(self) -> bool:
         inside = self.in_panes

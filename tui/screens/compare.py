@@ -123,11 +123,12 @@ class CompareScreen(BaseScreen):
     def _rebuild(self) -> None:
         self.table.set_rows(self._rows())
         lines = [] if self._summaries else [self._problem or self.explorer.questions.waiting_words()]
+        longest = max((len(summary["name"]) for summary in self._summaries), default=0)
         for summary in self._summaries:
             for place, name in ((1, "parameters"), (2, "work")):
                 total = sum(part[place] for part in summary["parts"]) or 1
                 shares = [(part[0], part[place] / total) for part in summary["parts"] if part[place] / total >= 0.005]
-                head = f"{summary['name'][:22]:<23}{name:<11}"
+                head = f"{summary['name'][:22]:<{min(longest, 22) + 2}}{name:<11}"
                 lines.append(head + layer_tree.bar(shares, max(self.size.width - len(head) - 6, 20)))
         self._bars.update("\n".join(lines))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from textwrap import wrap
 from typing import ClassVar
@@ -96,6 +97,10 @@ class HelpScreen(Dialog[None]):
         return [
             Row(f"{name}{number}", (f"  {left}", right), selectable=False) for number, (left, right) in enumerate(lines)
         ]
+
+    def active_commands(self) -> tuple[Command, ...]:
+        page_down = next(found for found in key_bindings.of("list") if found.action == "page_down")
+        return *super().active_commands(), replace(page_down, keys="pagedown", foot="scroll")
 
     def on_mount(self) -> None:
         super().on_mount()

@@ -119,7 +119,9 @@ class LaunchCommands(Dialog[tuple[str, ...]]):
     @work(thread=True, exclusive=True, group="launch", exit_on_error=False, description="starts runs")
     def _start(self, call: CommandCall) -> None:
         outcome = commands.start(call)
-        problem = "not started" if call.cancelled else outcome.problem
+        problem = (
+            "broken off; a run that had begun by then is in the list of runs" if call.cancelled else outcome.problem
+        )
         self.post_message(TrainStarted(outcome.run_ids) if outcome.run_ids else TrainRefused(problem))
 
     def on_train_logged(self, message: TrainLogged) -> None:

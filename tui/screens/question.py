@@ -5,12 +5,14 @@ Until one has answered, the screen behind is covered but for its name: what is a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
+from ..core.key_bindings import Command
 from ..core.protocol import AppProtocol
 from ..networks.quiz import Question
 from ..widgets.rows import Column, Row, RowList
@@ -49,6 +51,14 @@ class QuestionScreen(Dialog[bool]):
         self.query_one("#options").styles.height = len(self._question.options)
         self.query_one(RowList).focus()
 
+    def active_commands(self) -> tuple[Command, ...]:
+        if self._answered is not None:
+            return tuple(
+                replace(command, foot="close") for command in super().active_commands() if command.action == "submit"
+            )
+        feet = {"submit": "answer", "cancel": "close without an answer"}
+        return tuple(replace(found, foot=feet.get(found.action, found.foot)) for found in super().active_commands())
+
     @on(RowList.Chosen)
     def _chosen(self, message: RowList.Chosen) -> None:
         if self._answered is None:
@@ -62,7 +72,7 @@ class QuestionScreen(Dialog[bool]):
         self.remove_class("-covering")
         saved_state.asked += 1
         saved_state.right += self._answered
-        said = "right" if self._answered else f"no, it is {question.options[question.right]}"
+        said = "right" if self._answered else f"no, the answer is {question.options[question.right]}"
         if not self._answered:
             said += f"\n{question.options[place]}: {question.mistakes[place]}"
         score = f"{saved_state.right} of {saved_state.asked} right so far"
@@ -72,6 +82,7 @@ class QuestionScreen(Dialog[bool]):
             for number, row in enumerate(self.query_one(RowList).rows)
         ]
         self.query_one(RowList).set_rows(rows)
+        self.update_keys()
 
     def key_a(self) -> None:
         self._letter(0)

@@ -77,7 +77,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
             "charts": ("Charts", self._make_charts),
             "classes": ("Classes", ClassesPane),
             "confusion": ("Confusion", lambda: LineView(empty="there is no test yet", id="confusion")),
-            "log": ("Log", lambda: LineView(follows=True, empty="nothing was printed yet", id="log")),
+            "log": ("Log", lambda: LineView(follows=True, empty="nothing was printed", id="log")),
             "setup": ("Setup", lambda: LineView(id="setup")),
         }
         with Frame(id="body"):
@@ -145,6 +145,7 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         if news.findings:
             self.query_one(ReadingView).show_findings(news.findings)
         self._fill()
+        self.call_after_refresh(self.update_keys)  # lines that came may be wider than the pane
 
     def show_run(self) -> None:
         """Draw the lines at the top."""
@@ -152,11 +153,9 @@ class RunScreen(RunActions, ChartCommands, BaseScreen):
         texts = {"#headline": "reading …" if self._awaited else "there is no such run", "#stages": "", "#figures": ""}
         if run is not None:
             headline = run_table.headline(run) if not self._gone else self._words_when_gone()
-            texts = {
-                "#headline": headline,
-                "#stages": run_page.stages(run),
-                "#figures": run_table.figures(run, self._known()),
-            }
+            figures = run_table.figures(run, self._known())
+            headline, figures = run_table.in_two_lines(headline, figures, self.app.size.width - FRAME)
+            texts = {"#headline": headline, "#stages": run_page.stages(run), "#figures": figures}
         for name, text in texts.items():
             for line in self.query(name).results(TextLines):
                 line.update(text)

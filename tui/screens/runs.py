@@ -272,6 +272,7 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
         run = self.selected
         headline, figures = (run_table.headline(run), run_table.figures(run, self._known(run))) if run else ("", "")
         self._panes.entitle(run.id if run else "the marked runs" if self.explorer.run_selection.marked else "")
+        headline, figures = run_table.in_two_lines(headline, figures, self._headline.size.width or self.app.size.width)
         self._headline.update(headline)
         self._figures.update(figures)
 

@@ -13,7 +13,8 @@ from ..widgets.rows import Column, Row, RowList
 from .dialog import Dialog
 
 DELAY_S = 0.12
-PAGE_CELLS = 22
+PAGE_CELLS, WIDE_PAGE_CELLS, WIDE = 22, 36, 90
+"""Cells of the title of a page; where the dialog has ``WIDE`` columns, all titles have room."""
 
 
 class SearchScreen(Dialog[tuple[Hit, str]]):
@@ -29,7 +30,20 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
 
     def compose_dialog(self) -> ComposeResult:
         yield Input(placeholder="words", compact=True, id="search-words")
-        yield RowList((Column("page", PAGE_CELLS), Column("line")), titles=False, id="search-rows", empty="")
+        yield RowList(self._columns(PAGE_CELLS), titles=False, id="search-rows", empty="")
+
+    @staticmethod
+    def _columns(cells: int) -> tuple[Column, ...]:
+        return Column("page", cells), Column("line")
+
+    @property
+    def _page_cells(self) -> int:
+        return WIDE_PAGE_CELLS if self.query_one("#dialog").size.width >= WIDE else PAGE_CELLS
+
+    def on_resize(self) -> None:
+        self._table.show_columns(self._columns(self._page_cells))
+        if self._hits:
+            self._search()
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -43,13 +57,16 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
     def _typed(self) -> None:
         if self._timer is not None:
             self._timer.stop()
+        if not self._hits:
+            self._table.empty = "searching …" if self.query_one(Input).value.strip() else ""
+            self._table.refresh()
         self._timer = self.set_timer(DELAY_S, self._catch_up)
 
     def _search(self) -> None:
         words = self._searched = self.query_one(Input).value
         self._hits = pages.search(words)
         self._table.empty = "nothing has these words" if words.strip() else ""
-        room = self._table.size.width - PAGE_CELLS - 4
+        room = self._table.size.width - self._page_cells - 4
         rows = [
             Row(str(place), (hit.page.title, pages.excerpt(hit, words, room))) for place, hit in enumerate(self._hits)
         ]

@@ -33,6 +33,7 @@ COLUMNS = (
 )
 FIRST_DEPTH = 2
 DETAIL_LINES = 4
+FOOT_LINES, MOST_FOOT_LINES = 3, 5
 
 
 class LayerTree(RowList):
@@ -330,8 +331,11 @@ class LayersPane(Pane):
         elif tree is not None:
             for what, name in (("parameters", "parameters "), ("macs", "work       ")):
                 lines.append(name + layer_tree.bar(layer_tree.budget(tree, what), self.size.width - len(name) - 2))
-            lines.append("; ".join(filter(None, (self._memory, *tree.remarks))))
-        self.query_one("#layers-budget", TextLines).update("\n".join(lines))
+            last = "; ".join(filter(None, (self._memory, *tree.remarks)))
+            lines += textwrap.wrap(last, max(20, self.size.width - 2), subsequent_indent=" " * len("training   "))
+        foot = self.query_one("#layers-budget", TextLines)
+        foot.styles.height = min(max(len(lines), FOOT_LINES), MOST_FOOT_LINES)
+        foot.update("\n".join(lines))
 
     def export(self) -> Export | None:
         if self.shows_torchinfo:

@@ -16,8 +16,6 @@ from ..core import key_bindings
 CELL, NARROW_CELL = 7, 5
 TIMES = "   ×"
 FOOT_LINES = 1
-CHANNELS_SHOWN = 3
-
 
 Numbers = list[Any]
 """Numbers in lists of lists, as deep as the tensor has axes."""
@@ -142,7 +140,8 @@ def _channels(pixel: PixelSum, columns: int, rows: int) -> list[str]:
         for values, factors in zip(window, kernel, strict=True)
     ]
     high, side = len(window[0]), len(window[0][0])
-    shown = min(max((rows - FOOT_LINES) // (high + 2), 1), CHANNELS_SHOWN)
+    fitting = rows // (high + 2)
+    shown = len(window) if fitting >= len(window) else max((rows - FOOT_LINES) // (high + 2), 1)
     cell = CELL if 2 * side * CELL + len(TIMES) <= columns else NARROW_CELL
 
     def line(values: list[float]) -> str:

@@ -338,6 +338,10 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         return widths
 
     def _text(self, cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+        if len(cells) == 1 and sum(map(bool, widths)) > 1:
+            return [
+                text_safe.pad(cells[0], sum(width + GAP for width in widths if width))
+            ]  # a heading over all columns
         texts = []
         for index, width in enumerate(widths):
             cell = cells[index] if index < len(cells) else ""

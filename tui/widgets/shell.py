@@ -72,13 +72,17 @@ class KeyLine(Widget):
 
     @staticmethod
     def chosen(commands: Sequence[Command], cells: int) -> list[Command]:
-        """Return the commands that fit into ``cells``, by rank, in the order of rank."""
+        """Return the commands that fit into ``cells``, in the order of rank.
+
+        The first without room ends the line, even if a shorter one after it would fit: a wider line has all that a
+        narrower one has.
+        """
         fitting, used = [], 1
         for command in sorted((c for c in commands if c.foot), key=lambda c: c.rank):
-            size = width(command.shown_key) + width(command.foot) + 3
-            if used + size <= cells:
-                fitting.append(command)
-                used += size
+            used += width(command.shown_key) + width(command.foot) + 3
+            if used - 2 > cells:
+                break
+            fitting.append(command)
         return fitting
 
     def command_at(self, x: int) -> Command | None:
