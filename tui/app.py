@@ -22,6 +22,7 @@ from textual import work
 from textual.binding import Binding
 from textual.color import Color
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.message import Message
 
@@ -132,6 +133,11 @@ class ExplorerApp(Navigation):
         return KeptForms()
 
     # Start and end
+
+    def get_driver_class(self) -> type[Driver]:
+        driver = super().get_driver_class()
+        terminal.take_any_byte(driver)
+        return driver
 
     def on_load(self) -> None:
         # Before the style sheets are parsed: a theme that is set later has Textual parse them all again.

@@ -12,7 +12,8 @@ from cnn_explorer.tui.charts import plotext_chart, run_curves
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.plotext_chart import ChartData, ChartStyle, PlottedLine
 from cnn_explorer.tui.charts.run_curves import PlottedRun
-from cnn_explorer.tui.charts.series import PlottedCurve
+from cnn_explorer.tui.charts.series import PlottedCurve, Track
+from cnn_explorer.tui.charts.view import METRICS
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.tui import eval_record, train_record
@@ -181,3 +182,11 @@ def test_a_sign_that_meets_no_other_stays_at_its_value() -> None:
     assert [line.ys for line in moved if line.role == "test"] == [[1.06]], "it is in the next row of cells already"
     close = plotext_chart.apart([rest, star, PlottedLine("", [1.0], [1.04], "test")], (1.0, 2.0), (60, 13))
     assert [line.ys for line in close if line.role == "test"] == [[pytest.approx(1.1)]], "the next row of cells"
+
+
+def test_in_a_run_so_long_that_rows_are_merged_the_first_loss_that_is_no_number_keeps_its_sign() -> None:
+    run = plotted()
+    run.history.train = Track(METRICS, 8)
+    run.history.add([train_record(step, math.nan if step == 41 else 1.0) for step in range(64)])
+    assert run.history.train.stride > 1 and np.isfinite(run.history.curve("loss", "train", "epoch").low).all()
+    assert line_of(run_curves.chart_data("loss", [run], 52), "diverged").xs == [pytest.approx(0.41, abs=0.08)]

@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cnn_explorer.trainer.runs import reader
 from cnn_explorer.trainer.runs.run import RunSnapshot
 from support.patience import PATIENCE_S
 from support.terminal import FIRST_NETWORK, InTerminal
-from support.tui import FakeRun
+from support.tui import FakeRun, make_app
 from support.weekly import first_of
 
 HEAVY = {"torch", "torchvision", "torchinfo", "numpy", "einops", "plotext", "textual_plotext", "PIL"}
@@ -106,6 +107,7 @@ def test_first_screen_loads_nothing_heavy(tmp_path: Path) -> None:
     code = """
 import asyncio, json, sys
 from pathlib import Path
+from typing import Any
 from cnn_explorer.tui.app import ExplorerApp, AppPaths
 
 async def main():
@@ -130,6 +132,7 @@ def test_what_draws_charts_is_loaded_beside_the_thread_of_the_screen(tmp_path: P
     code = """
 import asyncio, json, sys, threading
 from pathlib import Path
+from typing import Any
 
 class Recorder:
     def find_spec(self, name, path=None, target=None):
@@ -166,3 +169,24 @@ asyncio.run(main())
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr[-2000:]
         assert json.loads(done.stdout) == {"textual_plotext": False, "run": False, "launch": False}
+
+
+async def test_a_byte_that_is_no_utf8_ends_no_reading_of_keys(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    driver: Any = app.get_driver_class()(app)
+    read, write = os.pipe()
+    heard: list[str] = []
+
+    def hear(message: Any) -> None:
+        heard.append(getattr(message, "character", None) or "")
+        if heard[-1] == "6":
+            driver.exit_event.set()
+
+    driver.fileno, driver.process_message = read, hear
+    os.write(write, b"\xff\xe9/vgg16")
+    try:
+        driver.run_input_thread()
+    finally:
+        os.close(read)
+        os.close(write)
+    assert "".join(heard).endswith("/vgg16")

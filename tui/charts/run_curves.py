@@ -148,8 +148,7 @@ def _lines(
 
 def marks(metric: str, run: PlottedRun, train: PlottedCurve) -> Marks:
     """Return the single values of a metric."""
-    gaps = np.flatnonzero(np.isinf(train.low))
-    diverged = float(train.x[gaps[0]]) if metric == "loss" and len(gaps) else None
+    diverged = _diverged(run.history, train) if metric == "loss" else None
     if metric not in EVALUATED:
         return Marks(diverged=diverged)
     test = run.evaluations.test
@@ -157,6 +156,17 @@ def marks(metric: str, run: PlottedRun, train: PlottedCurve) -> Marks:
     best = best_point(run.evaluations.points)
     marked = (best.epoch, getattr(best, metric)) if best else (GAP, GAP)
     return Marks(_if_known(marked), _if_known(tested), diverged)
+
+
+def _diverged(history: History, train: PlottedCurve) -> float | None:
+    """Return the epoch from which on the loss is no number; None where it always is one."""
+    gaps = np.flatnonzero(np.isinf(train.low))
+    first = float(train.x[gaps[0]]) if len(gaps) else None
+    # In a long run a row holds several records, and is a gap only where all of them are.
+    if history.train.stride > 1 and history.diverged_step is not None:
+        step = history.place_of_step(history.diverged_step, "epoch")
+        return min((place for place in (first, step) if place is not None), default=None)
+    return first
 
 
 def _if_known(pair: tuple[float, float]) -> tuple[float, float] | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import functools
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
@@ -16,6 +18,7 @@ from .messages import TerminalGone
 
 if TYPE_CHECKING:
     from textual.app import App
+    from textual.driver import Driver
 
 LOOK_EVERY_S = 1.0
 PATIENCE_S = 2.0
@@ -29,6 +32,17 @@ def check() -> None:
         raise UsageError(
             "terminal", None, "the app needs one; in a pipe use `cnn-explorer list`, `show`, `train` or `runs`"
         )
+
+
+def take_any_byte(driver: type[Driver]) -> None:
+    """Have the thread that reads keys take a byte that is no UTF-8 as �: it would end, and no key would act any more."""
+    module = sys.modules[driver.__module__]
+    if hasattr(module, "getincrementaldecoder"):
+        module.__dict__["getincrementaldecoder"] = _lenient
+
+
+def _lenient(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
+    return functools.partial(codecs.getincrementaldecoder(encoding), errors="replace")
 
 
 def fitting_theme(app: App) -> str:
