@@ -116,12 +116,12 @@ def first_line(error: BaseException) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return a text of at most LONGEST characters: whole sentences where one ends in time, else whole words and "…"."""
+    """Return a text of at most LONGEST characters: whole sentences where they are half of it, else words and "…"."""
     if len(text) <= LONGEST:
         return text
-    cut = text[:LONGEST]
+    cut = text[: LONGEST - 1]
     sentences = cut.rpartition(". ")[0]
-    return sentences or cut.rpartition(" ")[0] + "…"
+    return sentences if len(sentences) > LONGEST // 2 else (cut.rpartition(" ")[0] or cut) + "…"
 
 
 def _is_theirs(frame: FrameType) -> bool:
