@@ -112,7 +112,16 @@ def first_line(error: BaseException) -> str:
         lines = str(error.msg if isinstance(error, SyntaxError) else error).strip().splitlines()
     except Exception:  # an exception class of the person's may fail to say what it is about
         return ""
-    return lines[0][:LONGEST].rstrip(" .;") if lines else ""
+    return shortened(lines[0]).rstrip(" .;") if lines else ""
+
+
+def shortened(text: str) -> str:
+    """Return a text of at most LONGEST characters: whole sentences where they are half of it, else words and "…"."""
+    if len(text) <= LONGEST:
+        return text
+    cut = text[: LONGEST - 1]
+    sentences = cut.rpartition(". ")[0]
+    return sentences if len(sentences) > LONGEST // 2 else (cut.rpartition(" ")[0] or cut) + "…"
 
 
 def _is_theirs(frame: FrameType) -> bool:

@@ -453,3 +453,23 @@ def test_an_error_in_a_thread_is_a_line(
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "in a thread: AttributeError: 'Net' object has no attribute 'conv2' (threaded.py, line 12)"
     assert threading.excepthook is before
+
+
+def test_a_field_that_numpy_hides_is_told_as_unknown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "hides.py").write_text(
+        module(CONV, f"x = torch.from_numpy(x.detach().numpy().clip(-1, 1))\nreturn {POOLED}")
+    )
+    assert call(monkeypatch, "show", "hides.py:Net", "--layers", *IMAGE) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"input +Net +10 +90 +24.4 k +– ", printed), printed
+    assert "the receptive field is unknown: values leave PyTorch on their way, by numpy() for example" in printed
+
+
+def test_a_long_error_ends_with_a_whole_sentence_or_word() -> None:
+    sentences = "Given that. " * 40
+    assert user_code.first_line(ValueError(sentences)) == "Given that. " * 23 + "Given that"
+    told = user_code.first_line(ValueError("No. " + "word " * 90))
+    assert told.endswith("word…") and 250 < len(told) <= user_code.LONGEST
+    assert user_code.first_line(ValueError("x" * 900)) == "x" * (user_code.LONGEST - 1) + "…"

@@ -8,6 +8,7 @@ where that does not suffice they are run there on seeded random numbers.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import math
@@ -42,6 +43,7 @@ LARGEST_SEARCHED = 5_000_000
 SMALL = 1024
 """Tensors up to this size are made with values while a network is built without weights: rates, tables of sizes."""
 SEVERAL = "its forward takes several inputs; give each its shape, for example --input 3x32x32 --input 10"
+LEAVES_PYTORCH = "values leave PyTorch on their way, by numpy() for example"
 REAL_NUMBERS = "traced with real numbers: the forward depends on values"
 
 
@@ -123,8 +125,17 @@ def trace(spec: RunSpec, batch: int = 1) -> Traced:
     if not tensors_of(output):
         raise UsageError("network", spec.name, _returns_nothing(ran.network, output))
     remarks = [REAL_NUMBERS] if ran.device == "cpu" else []
+    tree: Layer = ran.result
+    if (
+        ran.device == "cpu"
+        and tree.receptive_field is None
+        and not tree.field_unknown
+        and len(spec.inputs[0].shape) > 2
+    ):
+        tree = dataclasses.replace(tree, field_unknown=LEAVES_PYTORCH)
+        remarks.append(f"the receptive field is unknown: {LEAVES_PYTORCH}")
     contents = describe_outputs(output)
-    return Traced(ran.result, (*remarks, *([f"returns {contents}"] if contents else [])))
+    return Traced(tree, (*remarks, *([f"returns {contents}"] if contents else [])))
 
 
 def run(spec: RunSpec, batch: int, work: Work, needs_values: Callable[[nn.Module], bool] | None = None) -> Ran:
