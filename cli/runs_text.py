@@ -81,7 +81,7 @@ def table(runs: Sequence[RunSnapshot], screen: Screen) -> str:
         _Column("age", [rough_duration(age(run, now)) for run in runs], right=True),
     ]
     left = _Column("left", [_left(run) for run in runs], right=True)
-    tags = _Column("tags", [" ".join(run.notes.tags) for run in runs])
+    tags = _Column("tags", [run.notes.tags_text for run in runs])
     for wanted in (left, tags, _Column("id", list(names))):
         _add_if_it_fits(columns, wanted, screen)
     if screen.width is not None:
@@ -236,7 +236,7 @@ def _head(run: RunSnapshot, screen: Screen) -> list[tuple[str, str]]:
     if kept := _checkpoints(run.path):
         rows.append(("checkpoints", kept))
     if run.notes.tags:
-        rows.append(("tags", " ".join(run.notes.tags)))
+        rows.append(("tags", run.notes.tags_text))
     if run.notes.remark:
         rows.append(("remark", run.notes.remark))
     return rows + [("problem", problem) for problem in run.problems]

@@ -315,3 +315,10 @@ def test_runs_show_reads_the_curve_as_text_and_as_json(tmp_path: Path) -> None:
     assert "reading the curve" in shown.stdout and "Diverged: at step 2" in shown.stdout
     data = json.loads(CliRunner().invoke(runs_app, [*words, "--json"]).stdout)
     assert [(item["rule"], item["page"]) for item in data["reading"]] == [("Diverged", "learning-rate")]
+
+
+def test_an_accuracy_in_per_cent_or_below_zero_is_no_accuracy() -> None:
+    builder = CurveSummaryBuilder()
+    for epoch, accuracy in enumerate((95.0, -0.1, 0.9), 1):
+        builder.add([{"kind": "eval", "split": "validation", "epoch": epoch, "loss": 1.0, "accuracy": accuracy}])
+    assert [math.isnan(point.accuracy) for point in builder.evaluations.points] == [True, True, False]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.runs import reader
+from cnn_explorer.trainer.runs.annotations import Notes
 from cnn_explorer.trainer.runs.lock import RunLock
 from cnn_explorer.trainer.runs.reader import LogTail, MetricsTail, RunCache, list_runs, number, read_run, skim, summary
 from cnn_explorer.trainer.runs.run_writer import RunWriter
@@ -281,3 +282,8 @@ def test_a_killed_run_and_a_stopped_one_at_the_same_step_have_the_same_epoch(wri
     stopped = read_run(writer.path)
     assert (killed.state, stopped.state) == ("crashed", "stopped")
     assert killed.epoch_reached == stopped.epoch_reached == 2
+
+
+def test_a_tag_that_is_longer_than_any_may_be_is_cut_where_tags_are_told() -> None:
+    notes = Notes(("short", "t" * 40, "u" * 3000))
+    assert notes.tags_text == f"short {'t' * 40} {'u' * 39}…"

@@ -240,6 +240,32 @@ def test_a_tensor_that_is_not_finite_is_named_as_in_the_file(runs: Path, tmp_pat
         planned(dataset="digits", init_from=str(tmp_path / "x.pth"))
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda value: (100 * value).to(torch.int8), "int8"),
+        (lambda value: value.to(torch.complex64), "complex64"),
+        (lambda value: value.to("meta"), "a shape without values"),
+        (lambda value: value.to_sparse(), "sparse float32"),
+    ],
+)
+def test_tensors_that_are_no_floating_point_numbers_are_refused(
+    runs: Path, tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], told: str
+) -> None:
+    state = dict(registry.build("tiny", num_classes=10, in_channels=1, image_size=28).state_dict())
+    torch.save(state | {"conv.weight": change(state["conv.weight"])}, tmp_path / "x.pth")
+    with pytest.raises(UsageError, match=rf"^init-from: 'x.pth' keeps conv.weight as {told}; "):
+        planned(dataset="digits", init_from=str(tmp_path / "x.pth"))
+
+
+def test_eight_bit_floating_point_numbers_are_taken_and_counters_stay_whole(runs: Path, tmp_path: Path) -> None:
+    state = dict(registry.build("resnet20", num_classes=10, in_channels=1, image_size=28).state_dict())
+    first = next(iter(state))
+    torch.save(state | {first: state[first].to(torch.float8_e4m3fn)}, tmp_path / "x.pth")
+    begin, _ = planned(network="resnet20", dataset="digits", init_from=str(tmp_path / "x.pth"))
+    assert begin.newly_initialised == ()
+
+
 def test_a_network_grown_from_weights_that_are_not_finite_is_refused(tmp_path: Path) -> None:
     shallow = dict(registry.build("vgg11_bn", stem="small", num_classes=10, in_channels=1, image_size=8).state_dict())
     shallow["stage1.conv1.conv.weight"] = torch.full_like(shallow["stage1.conv1.conv.weight"], float("inf"))

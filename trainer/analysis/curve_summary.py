@@ -262,7 +262,8 @@ def _training_before(first: Sequence[dict], records: Sequence[dict]) -> list[dic
 
 
 def _point(record: dict) -> CurvePoint:
-    return CurvePoint(*(_or_nan(record.get(key)) for key in ("epoch", "loss", "accuracy", "loss_error")))
+    epoch, loss, accuracy, error = (_or_nan(record.get(key)) for key in ("epoch", "loss", "accuracy", "loss_error"))
+    return CurvePoint(epoch, loss, accuracy if 0 <= accuracy <= 1 else math.nan, error)
 
 
 def _answers(record: dict) -> Answers:

@@ -25,6 +25,11 @@ class Notes:
     tags: tuple[str, ...] = ()
     remark: str = ""
 
+    @property
+    def tags_text(self) -> str:
+        """The tags as one text. What another program wrote into the file may be of any length: it is cut."""
+        return " ".join(tag if len(tag) <= LONGEST_TAG else tag[: LONGEST_TAG - 1] + "…" for tag in self.tags)
+
 
 def read_notes(path: Path) -> Notes:
     """Read notes.json of a run directory; empty notes where there is none or it is damaged. Not cleaned for showing."""

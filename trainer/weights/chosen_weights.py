@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence, Set
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...models.anatomy.saved_weights import transplant
@@ -65,12 +66,35 @@ def _without_auxiliary(head: Set[str], config: NetworkConfig) -> set[str]:
     return {name for name in head if not name.startswith(auxiliary)}
 
 
-def check_finite(file: WeightFile, names: Sequence[str], option: str, name: str) -> None:
-    """UsageError where tensors that would be loaded are NaN or infinite: nothing can be learned from them."""
-    bad = [key for key in names if not bool(file.tensors[key].isfinite().all())]
+def check_usable(file: WeightFile, names: Sequence[str], option: str, name: str) -> None:
+    """UsageError where tensors that would be loaded are no numbers to go on from: whole numbers of a quantised network,
+    complex or sparse ones, none at all (the meta device), NaN or infinite ones.
+    """
+    odd = [key for key in names if not _is_dense_float(file.tensors[key])]
+    if odd:
+        kinds = sorted({_kind(file.tensors[key]) for key in odd})
+        hint = f"keeps {some(odd)} as {', '.join(kinds)}; a network begins with dense floating-point numbers"
+        raise UsageError(option, name, hint)
+    bad = [key for key in names if not _is_finite(file.tensors[key])]
     if bad:
         hint = f"has NaN or infinite values in {some(bad)}; a training that begins with them learns nothing"
         raise UsageError(option, name, hint)
+
+
+def _is_dense_float(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided and not tensor.is_meta
+
+
+def _kind(tensor: Tensor) -> str:
+    if tensor.is_meta:
+        return "a shape without values"
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return kind if tensor.layout == torch.strided else f"sparse {kind}"
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Return whether all values are finite; those of 8 bits are compared as larger ones, which torch can."""
+    return bool((tensor.float() if tensor.element_size() == 1 else tensor).isfinite().all())
 
 
 def log_use_of_file(

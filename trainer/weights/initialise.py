@@ -168,8 +168,11 @@ def _resolve(
         f"{new:,} of {config.parameters:,} parameters are new: {chosen_weights.some(newly_initialised)}"
     )
     if source.file is not None:
-        names = [found.names[name] for name in found.names if name in taken] if found else list(source.file.tensors)
-        chosen_weights.check_finite(source.file, names, "grow-from" if grown else "init-from", source.name)
+        if found:  # counters and tables of places are whole numbers in the network too
+            names = [found.names[name] for name in found.names if name in taken and targets[name].is_floating_point()]
+        else:
+            names = [name for name, tensor in source.file.tensors.items() if tensor.is_floating_point()]
+        chosen_weights.check_usable(source.file, names, "grow-from" if grown else "init-from", source.name)
     if source.file is not None and found is not None:
         chosen_weights.log_use_of_file(source, source.file, found, taken, classes, recipe, log)
     mean, std = source.mean_and_std
