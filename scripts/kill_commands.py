@@ -98,7 +98,7 @@ class Export(KillableWork):
     def __init__(self, folder: Path, run: Path) -> None:
         super().__init__(folder)
         self._run = run
-        self._before = _contents(run)
+        self._before = contents(run)
         self._targets = {kind: folder / "to" / f"run.{kind}" for kind in self.FORMATS}
         self._partial = ""
         self.measure()
@@ -141,8 +141,9 @@ class Export(KillableWork):
                 return f"{target} differs"
         if left := [path.name for path in (self.folder / "to").iterdir() if path not in self._targets.values()]:
             return f"left beside the exports: {left}"
-        return "" if _contents(self._run) == self._before else f"{self._run} has changed"
+        return "" if contents(self._run) == self._before else f"{self._run} has changed"
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files below a folder, with what is in them."""
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

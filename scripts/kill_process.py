@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def call(work: Work, death: Death = ALIVE, prepare: Prepare | None = None, said:
     """Do the work in a process of its own; return its status as of waitpid(2). ``said`` gets what it prints."""
     child = os.fork()
     if child == 0:
-        _be_worker(work, death, prepare, said)
+        be_worker(work, death, prepare, said)
     deadline = time.monotonic() + death.seconds
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -104,7 +105,8 @@ def call(work: Work, death: Death = ALIVE, prepare: Prepare | None = None, said:
         time.sleep(0.001)
 
 
-def _be_worker(work: Work, death: Death, prepare: Prepare | None, said: Path | None) -> None:
+def be_worker(work: Work, death: Death, prepare: Prepare | None, said: Path | None) -> None:
+    """Be the process that works: arrange its death, do the work, and leave with its code."""
     code = 99
     try:
         if said is not None:
@@ -115,6 +117,8 @@ def _be_worker(work: Work, death: Death, prepare: Prepare | None, said: Path | N
         code = work()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException:
+        traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

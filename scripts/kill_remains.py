@@ -29,7 +29,8 @@ class Remains:
         self.state = run.state
         self.row = {key: value for key, value in summary(run).items() if key not in OF_ONE_RUN}
         self.leftovers = [str(found) for found in path.rglob("*.tmp")]
-        lines = (path / "metrics.jsonl").read_bytes().split(b"\n")
+        metrics = path / "metrics.jsonl"
+        lines = (metrics.read_bytes() if metrics.exists() else b"").split(b"\n")
         self.torn = [line for line in lines[:-1] if not _is_record(line)] + [line for line in lines[-1:] if line]
         found = [json.loads(line) for line in lines if _is_record(line)]
         steps = [record["step"] for record in found if record["kind"] == "train"]
@@ -46,19 +47,30 @@ class Remains:
             return f"it is {other.state}: {other.row['error']}"
         if other.torn or other.leftovers or other.repeated:
             return f"torn records {other.torn[:3]}, leftovers {other.leftovers}, repeated steps {other.repeated[:3]}"
-        if other.records != self.records:
-            missing = [record for record in self.records if record not in other.records]
-            more = [record for record in other.records if other.records.count(record) > self.records.count(record)]
-            return f"{len(missing)} records are missing, {len(more)} too many: {missing[:1]} {more[:1]}"
+        return self.difference_of_records(other) or self.difference_of_weights(other) or self._difference_of_rows(other)
+
+    def difference_of_records(self, other: Remains) -> str:
+        """Return how many records are missing and how many too many, with the first of each."""
+        if other.records == self.records:
+            return ""
+        missing = [record for record in self.records if record not in other.records]
+        more = [record for record in other.records if other.records.count(record) > self.records.count(record)]
+        return f"{len(missing)} records are missing, {len(more)} too many: {missing[:1]} {more[:1]}"
+
+    def difference_of_weights(self, other: Remains) -> str:
+        """Return what differs in the checkpoints."""
         for key, value in self.state_at_end.items():
             if other.state_at_end.get(key) != value:
                 return f"last.pt: {key} differs"
         if other.best != self.best:
             return "best.pt differs"
+        return "" if other.kept == self.kept else f"the kept epochs are {other.kept} instead of {self.kept}"
+
+    def _difference_of_rows(self, other: Remains) -> str:
         for key, value in self.row.items():
             if other.row[key] != value:
                 return f"the table of runs: {key} is {other.row[key]!r} instead of {value!r}"
-        return "" if other.kept == self.kept else f"the kept epochs are {other.kept} instead of {self.kept}"
+        return ""
 
 
 def _is_record(line: bytes) -> bool:

@@ -204,6 +204,24 @@ def test_a_tag_with_a_character_that_nobody_sees_is_shown_named_as_shown_and_tak
         annotations.add_tags(path, ["bett\u200ber"])
 
 
+def test_a_folder_of_checkpoints_that_cannot_be_listed_ends_neither_run_nor_queue(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = create_run(home / "runs", recipe={"epochs": 1})
+
+    def refusing(list_folder: Callable) -> Callable:
+        def refuse(folder: Path | str) -> object:
+            if Path(folder) == path / "checkpoints":
+                raise OSError(errno.EIO, "Input/output error", str(folder))
+            return list_folder(folder)
+
+        return refuse
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    assert train(path, lock)[0] == 0
+
+
 @pytest.mark.parametrize("name", ["/dev/of/a/disk", None])
 def test_an_error_of_the_system_where_nobody_expects_one_is_one_line(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str | None

@@ -109,7 +109,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed writer left behind; only the holder of the run's lock may do that."""
-    for entry in folder.glob(f".*{TEMPORARY}"):
-        with contextlib.suppress(OSError):
-            entry.unlink()
+    """Delete temporary files that a killed writer left behind; only the holder of the run's lock may do that.
+
+    A folder that cannot be listed keeps them.
+    """
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(".") and name.endswith(TEMPORARY):
+                with contextlib.suppress(OSError):
+                    os.unlink(folder / name)
