@@ -37,7 +37,9 @@ class Remains:
         self.repeated = [step for step, after in itertools.pairwise(steps) if after <= step]
         self.records = [_computed(record) for record in found if not _is_left_out(record, by_time)]
         self.kept = [number for number, _ in paths.kept()]
-        last, best = checkpoint.read(paths.last), checkpoint.read(paths.best)
+        # Without last.pt a run that has ended is held in the newest of its kept checkpoints.
+        last = checkpoint.read(paths.last) if paths.last.exists() else checkpoint.read_newest(paths) or {}
+        best = checkpoint.read(paths.best)
         self.state_at_end = {key: _flat(last[key]) for key in last if key != "elapsed"}
         self.best = _flat(best)
 
