@@ -44,8 +44,9 @@ def call(work: Work, fault: Fault, run: Path, said: Path, *, twice: bool = False
     if child == 0:
         if twice:
             _do_quietly(work)
+        kill_process.print_into(said)
         os.kill(os.getpid(), signal.SIGSTOP)
-        kill_process.be_worker(work, kill_process.ALIVE, None, said)
+        kill_process.be_worker(work, kill_process.ALIVE, None, None)
     os.waitpid(child, os.WUNTRACED)
     tracer = subprocess.Popen(fault.command(child, run), stderr=subprocess.PIPE)
     while _is_untraced(child) and tracer.poll() is None:

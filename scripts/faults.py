@@ -231,10 +231,8 @@ def _outcome(status: int, said: str, codes: Sequence[int]) -> tuple[str, str]:
         return "killed", f"signal {os.WTERMSIG(status)}\n{said}"
     code = os.WEXITSTATUS(status)
     outcome = f"exit code {code}"
-    if any(word in said for word in CRASHES):
-        return outcome, said
-    if code not in codes:
-        return outcome, said
+    if any(word in said for word in CRASHES) or code not in codes:
+        return outcome, said or "nothing was said"
     told = any(line.startswith(("cnn-explorer: ", "stopped; ")) for line in said.splitlines())
     return outcome, "" if code == 0 or told else said or "nothing was said"
 

@@ -110,7 +110,7 @@ def be_worker(work: Work, death: Death, prepare: Prepare | None, said: Path | No
     code = 99
     try:
         if said is not None:
-            _print_into(said)
+            print_into(said)
         if prepare is not None:
             prepare()
         death.prepare()
@@ -125,7 +125,8 @@ def be_worker(work: Work, death: Death, prepare: Prepare | None, said: Path | No
         os._exit(code)
 
 
-def _print_into(target: Path) -> None:
+def print_into(target: Path) -> None:
+    """Let this process print at the end of a file."""
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
