@@ -94,9 +94,9 @@ def main() -> None:
 
 
 def _run_to_exit() -> None:
-    _configure_streams()
     output.tracebacks_wanted = False
     try:
+        _configure_streams()
         sys.exit(_run())
     except UsageError as error:
         _complain(messages.with_its_flag(error, sys.argv[1:]))

@@ -40,6 +40,8 @@ STOPPED = {"devices": (130,), "torchrun": None}
 """The exit codes of a training that was stopped; torchrun ends with an error of its own, whatever its ranks do."""
 ABORTS = ("terminate called", "Fatal Python error", "core dumped")
 PATIENCE_S = 300.0
+EACH = 20
+"""After so many runs a line says how they ended, which a series that is cut off has printed already."""
 
 
 def main() -> int:
@@ -59,7 +61,8 @@ def main() -> int:
             if fault:
                 wrong += 1
                 print(f"{way}, run {number}: {fault}", flush=True)
-        print(f"{way}: {given.runs} runs, {stopped} of them stopped, {wrong} ended wrongly", flush=True)
+            if (number + 1) % EACH == 0 or number + 1 == given.runs:
+                print(f"{way}: {number + 1} runs, {stopped} of them stopped, {wrong} ended wrongly", flush=True)
         all_right = all_right and not wrong
     return 0 if all_right else 1
 

@@ -8,14 +8,15 @@ Prints ``POINT: equal`` or what differs. A process of its own, because it forks,
 from __future__ import annotations
 
 import os
-import random
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-import kill_runs
+import kill_cases
+import kill_process
+import kill_work
 
 
 def die(*_: object, **__: object) -> None:
@@ -79,20 +80,24 @@ def _after(count: int) -> Callable[..., bool]:
     return due
 
 
-def main(folder: Path) -> None:
-    kill_runs._configure(folder)
+def _die_after_nine_checkpoints() -> None:
     from cnn_explorer.trainer.weights import checkpoint
 
-    kill_runs.CHECKPOINTS["minutes"] = 0  # one after every update
-    tester = kill_runs.Tester(folder, random.Random(0), epochs=2, batch_size=128)
+    before(checkpoint, "write_last", _after(9))
+
+
+def main(folder: Path) -> None:
+    kill_cases.configure(folder)
+    # With a checkpoint after every update.
+    config = kill_cases.planned(**dict(kill_cases.FULL, epochs=2, batch_size=128, minutes=0))
+    training = kill_work.Trainings(folder / "trained", [config])
     for name, prepare in points().items():
-        path = tester._create()
+        training.begin()
         if name == "while records are dropped":  # it needs something to drop
-            kill_runs._train(path, lambda: before(checkpoint, "write_last", _after(9)))
-        killed = os.WIFSIGNALED(kill_runs._train(path, prepare))
-        kill_runs._train(path)
-        difference = tester._wanted.difference(kill_runs.Remains(path))
-        print(f"{name}: {difference or 'equal' if killed else 'never reached'}", flush=True)
+            kill_process.call(training.work, prepare=_die_after_nine_checkpoints, said=training.said)
+        killed = os.WIFSIGNALED(kill_process.call(training.work, prepare=prepare, said=training.said))
+        training.go_on()
+        print(f"{name}: {training.problem() or 'equal' if killed else 'never reached'}", flush=True)
 
 
 if __name__ == "__main__":

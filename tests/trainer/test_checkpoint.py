@@ -47,6 +47,17 @@ def test_the_newest_and_the_one_before(paths: CheckpointPaths) -> None:
     assert sorted(path.name for path in paths.folder.iterdir()) == ["last.pt", "previous.pt"]
 
 
+def test_a_folder_in_the_place_of_the_newest_is_refused_and_once_it_is_gone_all_is_well(paths: CheckpointPaths) -> None:
+    paths.last.mkdir()
+    with pytest.raises(IsADirectoryError):
+        checkpoint.write_last(state(1), paths)
+    paths.last.rmdir()
+    for number in (2, 3):
+        checkpoint.write_last(state(number), paths)
+    assert step_of(checkpoint.read(paths.last)) == 3
+    assert step_of(checkpoint.read(paths.previous)) == 2
+
+
 def test_without_hard_links_the_one_before_is_kept_as_well(
     paths: CheckpointPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,13 +2,21 @@
 
 import csv
 import io
+import os
 import sys
+import time
 import types
 from pathlib import Path
 
+import pytest
+from cnn_explorer.trainer.common import output_file
 from cnn_explorer.trainer.export.records import write_csv
 from cnn_explorer.trainer.export.tensorboard import write_events
-from cnn_explorer.trainer.runs.run_writer import RunWriter
+from cnn_explorer.trainer.planning import calibration_store
+from cnn_explorer.trainer.runs import annotations
+from cnn_explorer.trainer.runs.run_writer import Notes, RunWriter
+from cnn_explorer.tui.core import saved_state
+from cnn_explorer.tui.core.saved_state import SavedState
 
 
 def test_export_of_a_growing_run_is_consistent(tmp_path):
@@ -45,6 +53,63 @@ def test_a_run_without_records_is_a_table_without_rows(tmp_path):
     target = io.StringIO()
     assert write_csv(tmp_path, target) == 0
     assert target.getvalue().strip() == ""
+
+
+def left_by_a_killed_writer(path: Path, *, hours: float) -> Path:
+    left = path.with_name(f".{path.name}.4711.1.tmp")
+    left.write_text("half of it")
+    then = time.time() - 3600 * hours
+    os.utime(left, (then, then))
+    return left
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("run.csv", lambda path: output_file.save(path, b"new")),
+        ("notes.json", lambda path: annotations.write_notes(path.parent, Notes(remark="new"))),
+        ("app.json", lambda path: saved_state.save(path.parent, SavedState(run_pane="new"))),
+        ("calibrations.json", lambda path: calibration_store.remember("key", {"why": "new"})),
+    ],
+)
+def test_what_a_killed_writer_left_is_cleared_away(tmp_path, monkeypatch, name, write):
+    monkeypatch.setenv("CNN_EXPLORER_STATE", str(tmp_path))
+    old = left_by_a_killed_writer(tmp_path / name, hours=2)
+    write(tmp_path / name)
+    assert "new" in (tmp_path / name).read_text() and not old.exists()
+    young = left_by_a_killed_writer(tmp_path / name, hours=0)
+    other = left_by_a_killed_writer(tmp_path / "other.txt", hours=2)
+    write(tmp_path / name)
+    assert young.exists() and other.exists()
+
+
+def test_events_that_were_there_stay_until_the_new_ones_are(tmp_path, monkeypatch):
+    class Writing:
+        def __init__(self, folder):
+            Path(folder).mkdir()
+            Path(folder, "events.out.tfevents.new").write_text("new")
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def add_text(self, *_):
+            return None
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writing))
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board" / "events.out.tfevents.old").write_text("old")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(os, "replace", die)
+        write_events(tmp_path, tmp_path / "board")
+    assert [path.read_text() for path in (tmp_path / "board").iterdir()] == ["old"]
+    write_events(tmp_path, tmp_path / "board")
+    assert [path.read_text() for path in (tmp_path / "board").iterdir()] == ["new"]
 
 
 def test_figures_of_no_step_stand_at_the_beginning_of_the_events(tmp_path, monkeypatch):

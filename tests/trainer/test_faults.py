@@ -204,14 +204,52 @@ def test_a_tag_with_a_character_that_nobody_sees_is_shown_named_as_shown_and_tak
         annotations.add_tags(path, ["bett\u200ber"])
 
 
-@pytest.mark.parametrize("name", ["/dev/of/a/disk", None])
+def test_a_folder_of_checkpoints_that_cannot_be_listed_ends_neither_run_nor_queue(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = create_run(home / "runs", recipe={"epochs": 1})
+
+    def refusing(list_folder: Callable) -> Callable:
+        def refuse(folder: Path | str) -> object:
+            if Path(folder) == path / "checkpoints":
+                raise OSError(errno.EIO, "Input/output error", str(folder))
+            return list_folder(folder)
+
+        return refuse
+
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    assert train(path, lock)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("refused", "name"),
+    [
+        ("cnn_explorer.trainer.runs.reader.list_runs", "/dev/of/a/disk"),
+        ("cnn_explorer.trainer.runs.reader.list_runs", None),
+        ("cnn_explorer.cli.main._configure_streams", "/dev/null"),
+    ],
+)
 def test_an_error_of_the_system_where_nobody_expects_one_is_one_line(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str | None
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], refused: str, name: str | None
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error", name)
 
-    monkeypatch.setattr("cnn_explorer.trainer.runs.reader.list_runs", refuse)
+    monkeypatch.setattr(refused, refuse)
     assert call(monkeypatch, "runs") == 1
     where = "" if name is None else f"{name}: "
     assert capsys.readouterr().err == f"cnn-explorer: {where}Input/output error\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("parts", "only"), [("changes,inputs", "control"), ("training,commands", "records")])
+def test_the_script_that_tries_faults_finds_none(tmp_path: Path, parts: str, only: str) -> None:
+    if "training" in parts and shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    script = Path(__file__).resolve().parents[2] / "scripts" / "faults.py"
+    command = [sys.executable, str(script), str(tmp_path), "--parts", parts, "--only", only]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "changes: 2 trials: " in done.stdout or "training: 5 trials: " in done.stdout
+    assert done.stdout.endswith("\n0 wrong\n")

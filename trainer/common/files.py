@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import threading
+import time
 from pathlib import Path
 
 TEMPORARY = ".tmp"
+ABANDONED_S = 3600
 
 
 def open_regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
@@ -64,6 +67,19 @@ def replace_file(path: Path, data: bytes, *, sync: bool) -> None:
         sync_folder(path.parent)
 
 
+def remove_abandoned(path: Path) -> None:
+    """Delete what killed writers of ``path``, a file or a folder, left beside it more than an hour ago.
+
+    Nobody holds a lock here; what a writer at work has there is younger.
+    """
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            beside = path.with_name(name)
+            is_temporary = name.startswith(f".{path.name}.") and name.endswith(TEMPORARY)
+            if is_temporary and time.time() - os.lstat(beside).st_mtime > ABANDONED_S:
+                shutil.rmtree(beside) if os.path.isdir(beside) else os.unlink(beside)
+
+
 def overwrite(path: Path, data: bytes) -> None:
     """Write ``data`` over the file's own blocks: works where a full disk leaves no room for a second copy."""
     descriptor = open_regular(path, os.O_WRONLY)
@@ -93,7 +109,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed writer left behind; only the holder of the run's lock may do that."""
-    for entry in folder.glob(f".*{TEMPORARY}"):
-        with contextlib.suppress(OSError):
-            entry.unlink()
+    """Delete temporary files that a killed writer left behind; only the holder of the run's lock may do that.
+
+    A folder that cannot be listed keeps them.
+    """
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if name.startswith(".") and name.endswith(TEMPORARY):
+                with contextlib.suppress(OSError):
+                    os.unlink(folder / name)

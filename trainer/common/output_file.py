@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import UsageError, WorkError
 from ...settings import typed_path
-from .files import replace_file, write_all
+from .files import remove_abandoned, replace_file, write_all
 
 
 def check_target(target: Path, *, force: bool, folder: bool = False) -> Path:
@@ -52,6 +52,7 @@ def save(target: Path, contents: bytes) -> None:
             finally:
                 os.close(descriptor)
         else:
+            remove_abandoned(target.resolve())
             replace_file(target.resolve(), contents, sync=False)
     except OSError as error:
         raise WorkError(f"{target}: cannot be written: {error.strerror}") from None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import UsageError, WorkError
+from ..common.files import remove_abandoned
 from ..runs.reader import read_run
 from .records import records
 
@@ -34,6 +35,7 @@ def write_events(path: Path, folder: Path) -> int:
     count = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(folder)
         with SummaryWriter(str(beside)) as writer:
             writer.add_text("run.json", "\n".join(f"    {line}" for line in _words(run.config)), 0, begun)
             for record in records(path):
@@ -41,10 +43,12 @@ def write_events(path: Path, folder: Path) -> int:
                     step, time = int(record.get("step") or 0), float(record.get("time") or 0.0)
                     writer.add_scalar(name, value, step, begun + time)
                     count += 1
-        for old in folder.glob(EVENTS + "*"):
-            old.unlink()
-        for new in beside.iterdir():
-            os.replace(new, folder / new.name)
+        before = {old.name for old in folder.glob(EVENTS + "*")}
+        written = os.listdir(beside)
+        for name in written:
+            os.replace(beside / name, folder / name)
+        for name in before.difference(written):  # last: whoever is killed here has both, not neither
+            (folder / name).unlink()
     except OSError as error:
         raise WorkError(f"{folder}: cannot be written: {error.strerror or error}") from None
     finally:

@@ -13,7 +13,7 @@ import torch
 
 from ... import settings
 from ...errors import UsageError
-from ..common.files import read_bytes, replace_file
+from ..common.files import read_bytes, remove_abandoned, replace_file
 from ..common.json_safe import encode_json
 from ..config import engine_config
 from ..config.run_config import RunConfig
@@ -92,4 +92,5 @@ def remember(wanted: str, entry: Mapping[str, object]) -> None:
     newest = dict(list(entries.items())[-MOST:])
     with contextlib.suppress(OSError):
         _path().parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(_path())
         replace_file(_path(), encode_json({"schema": SCHEMA, "entries": newest}, indent=1), sync=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UsageError, WorkError
-from ..common.files import read_bytes, replace_file
+from ..common.files import read_bytes, remove_abandoned, replace_file
 from ..common.json_safe import encode_json
 from ..common.text_safe import clean, has_hidden
 
@@ -103,6 +103,7 @@ def write_notes(path: Path, notes: Notes) -> None:
         raise UsageError("run", path.name, f"is no longer there: {path} is missing")
     contents = {"schema": 1, "tags": list(notes.tags), "remark": notes.remark}
     try:
+        remove_abandoned(path / "notes.json")
         replace_file(path / "notes.json", encode_json(contents), sync=True)
     except OSError as error:
         raise WorkError(f"run {path.name}: the notes cannot be written: {error.strerror}") from None

@@ -149,9 +149,10 @@ def _os_error(error: BaseException) -> OSError | None:
 def _keep_as_previous(paths: CheckpointPaths) -> None:
     """Give last.pt the second name previous.pt, so that there is a last.pt without interruption.
 
-    Where the file system has no hard links the file is renamed; previous.pt then stands alone for an instant.
+    Where the file system has no hard links the file is renamed; previous.pt then stands alone for an instant. A folder
+    that somebody has put there is left: in the place of previous.pt it would be in the way for ever.
     """
-    if not paths.last.exists():
+    if not paths.last.is_file():
         return
     second = paths.previous.with_name(f".{paths.previous.name}.{os.getpid()}.tmp")
     try:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from ...trainer.common.files import read_bytes, replace_file
+from ...trainer.common.files import read_bytes, remove_abandoned, replace_file
 
 FILE = "app.json"
 LARGEST = 1 << 16
@@ -72,6 +72,7 @@ def save(folder: Path, state: SavedState) -> bool:
     """Write it, whole or not at all; False where the folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(folder / FILE)
         replace_file(folder / FILE, json.dumps(asdict(state), indent=1).encode(), sync=False)
     except OSError:
         return False
