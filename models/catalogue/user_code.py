@@ -177,11 +177,11 @@ def prints_dropped() -> contextlib.AbstractContextManager[object]:
 def _threads_in_a_line() -> Iterator[None]:
     """Tell an error that ends a thread of the person's code in one line on stderr."""
 
-    def tell(ended: threading.ExceptHookArgs) -> None:
+    def write_line(ended: threading.ExceptHookArgs) -> None:
         if ended.exc_value is not None:
             sys.stderr.write(f"in a thread: {describe(ended.exc_value)}\n")
 
-    before, threading.excepthook = threading.excepthook, tell
+    before, threading.excepthook = threading.excepthook, write_line
     try:
         yield
     finally:
