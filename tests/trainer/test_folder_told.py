@@ -61,7 +61,7 @@ def load(root: Path, cache: Path, **options: Any) -> tuple[datasets.DataSet, lis
 def test_classes_and_their_counts_stand_in_the_plan_and_before_a_run(
     home: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = "2 classes, with images to train on: cat 11, dog 3"  # a cat is held out for validation
+    line = "2 classes, with images to train on: cat (11), dog (3)"  # a cat is held out for validation
     words = ("train", "tiny", "--dataset", f"folder:{pets}", "--epochs", "1", "--batch-size", "2", *QUICK)
     assert call(monkeypatch, *words, "--validation", "1", "--plan") == 0
     assert line in capsys.readouterr().out.splitlines()
@@ -79,7 +79,9 @@ def test_of_many_classes_the_first_are_named_in_the_order_of_numbers(
             Image.new("RGB", (9, 9), (label, image, 99)).save(path)
     words = ("train", "tiny", "--dataset", f"folder:{tmp_path / 'many'}", "--validation", "0", "--batch-size", "4")
     assert call(monkeypatch, *words, *QUICK, "--plan") == 0
-    told = "22 classes, with images to train on: " + ", ".join(f"{label} 2" for label in range(1, 21)) + ", and 2 more"
+    told = (
+        "22 classes, with images to train on: " + ", ".join(f"{label} (2)" for label in range(1, 21)) + ", and 2 more"
+    )
     assert told in capsys.readouterr().out.splitlines()
 
 

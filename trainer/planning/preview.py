@@ -52,7 +52,7 @@ def class_lines(plan: Plan) -> list[str]:
     if not plan.config.data.name.startswith(FOLDER):
         return []
     counts = class_counts(plan.data)["train"]
-    told = [f"{clean(name)} {count:,}" for name, count in zip(plan.data.classes, counts, strict=True)]
+    told = [f"{clean(name)} ({count:,})" for name, count in zip(plan.data.classes, counts, strict=True)]
     more = f", and {len(told) - CLASSES_TOLD} more" if len(told) > CLASSES_TOLD else ""
     return [f"{len(told)} classes, with images to train on: {', '.join(told[:CLASSES_TOLD])}{more}"]
 
