@@ -101,7 +101,8 @@ def check(name: str) -> bool:
         for place in dict.fromkeys((middle, (0,) * len(sizes), drawn_at)):
             value = one_value.value_of(caught, place, row.id)
             there = outputs_of[row.name if row.kind == "module" else "call", tuple(row.output)]
-            off = abs(value.computed - value.total) / max(abs(value.total), CLOSE)
+            same = value.computed == value.total  # -inf of a mask, too
+            off = 0.0 if same else abs(value.computed - value.total) / max(abs(value.total), CLOSE)
             largest = max(largest, off)
             if off < CLOSE and any(float(output[(0, *place)]) == value.total for output in there):
                 right[f"{row.type} ({value.kind})"] += 1
