@@ -269,8 +269,12 @@ class Ranks(Trainings):
 def _ranks_of(launcher: int, path: Path) -> list[Any]:
     import psutil
 
+    try:
+        children = psutil.Process(launcher).children(recursive=True)
+    except psutil.NoSuchProcess:  # it ended before it was to be killed
+        return []
     found = []
-    for child in psutil.Process(launcher).children(recursive=True):
+    for child in children:
         try:
             if {"--as-rank", str(path)} <= set(child.cmdline()):
                 found.append(child)
