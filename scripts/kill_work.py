@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ TRAINED = ", while it trains"
 Watch = Callable[[Sequence[Path]], None]
 
 
-class KillableWork:
+class KillableWork(ABC):
     """Work that can be killed and goes on afterwards.
 
     ``most_kills``: of one trial; ``spot``: where it is to be hit often.
@@ -71,25 +72,25 @@ class KillableWork:
         self.said.write_bytes(b"")
         return os.WIFSIGNALED(kill_process.call(self.work, death, self.prepare, self.said))
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027, not every work needs it
         """Make what one trial needs."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027, not every work needs it
         """Do what is to be done in each process before the work."""
 
+    @abstractmethod
     def work(self) -> int:
         """Do the work in this process, from where it stands; return the exit code."""
-        raise NotImplementedError
 
+    @abstractmethod
     def place(self) -> str:
         """Return in words where the work was killed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def problem(self) -> str:
         """Return what is wrong when the work has ended, or nothing."""
-        raise NotImplementedError
 
-    def tidy(self) -> None:
+    def tidy(self) -> None:  # noqa: B027, not every work needs it
         """Remove what a trial has left where nothing was wrong."""
 
 

@@ -83,20 +83,27 @@ def test_what_a_killed_writer_left_is_cleared_away(tmp_path, monkeypatch, name, 
     assert young.exists() and other.exists()
 
 
+class SilentWriter:
+    """TensorBoard's writer, as far as an export needs it, which writes nothing."""
+
+    def __init__(self, folder):
+        Path(folder).mkdir()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def add_text(self, *_):
+        return None
+
+
 def test_events_that_were_there_stay_until_the_new_ones_are(tmp_path, monkeypatch):
-    class Writing:
+    class Writing(SilentWriter):
         def __init__(self, folder):
-            Path(folder).mkdir()
+            super().__init__(folder)
             Path(folder, "events.out.tfevents.new").write_text("new")
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-        def add_text(self, *_):
-            return None
 
     def die(*_):
         raise KeyboardInterrupt
@@ -116,19 +123,7 @@ def test_figures_of_no_step_stand_at_the_beginning_of_the_events(tmp_path, monke
     """With a writer that only notes: TensorBoard itself is an extra, and reads what it writes in test_export_weights."""
     noted = []
 
-    class Noting:
-        def __init__(self, folder):
-            Path(folder).mkdir()
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-        def add_text(self, *_):
-            return None
-
+    class Noting(SilentWriter):
         def add_scalar(self, name, value, step, time):
             noted.append((name, value, step))
 

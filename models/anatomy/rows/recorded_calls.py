@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 import einops.einops
 from torch.overrides import TorchFunctionMode
@@ -13,12 +13,26 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..meta import known_shapes
 from . import operations
 
-if TYPE_CHECKING:
-    from .trace import Recorder
+
+class TakesCalls(Protocol):
+    """What the calls are handed to; `trace.Recorder` is one."""
+
+    def call(self, name: str, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """Run a call of PyTorch and note it as a row."""
+
+    def quietly(self, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """Run a call that reads no values of a tensor, without a row."""
+
+    def note(self, packet: Any, args: tuple, kwargs: dict, output: Any, macs: int) -> None:
+        """Note a basic operation that has run, with its multiply-adds."""
+
+    def one_row(self, pattern: str, reduction: Any, tensor: Any) -> AbstractContextManager[list[Any]]:
+        """Make one row of what einops does meanwhile, whose results are put into the list."""
+        ...
 
 
 @contextmanager
-def einops_patterns(recorder: Recorder) -> Iterator[None]:
+def einops_patterns(recorder: TakesCalls) -> Iterator[None]:
     """Make one row of every pattern that ``einops`` applies to a tensor meanwhile.
 
     All of einops' reorderings pass its function ``reduce``; there is no hook, so that it is wrapped for the moment.
@@ -40,7 +54,7 @@ def einops_patterns(recorder: Recorder) -> Iterator[None]:
 class Calls(TorchFunctionMode):
     """Hands every call of PyTorch, as it is written in Python, to the recorder."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: TakesCalls) -> None:
         super().__init__()
         self.recorder = recorder
 
@@ -58,7 +72,7 @@ class Calls(TorchFunctionMode):
 class Operations(TorchDispatchMode):
     """Hands every basic operation to the recorder."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: TakesCalls) -> None:
         super().__init__()
         self.recorder = recorder
 
