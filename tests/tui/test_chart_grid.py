@@ -633,7 +633,7 @@ def test_under_the_cursor_a_loss_that_is_no_number_is_not_that_of_another_step()
     found = chart_module.lines("loss", [(ChartedRun(Path("run"), "run", 0), history)], View())
     values = {x: chart_module.readouts(found, x, 0.05)[0] for x in (0.5, 0.98, 2.0, 4.0)}
     assert [math.isnan(one.value) for one in values.values()] == [False, False, True, False]
-    assert values[2.0].x == 2.0 and markers.value_text(values[2.0].value, "loss") == "no number"
+    assert values[2.0].x == 2.0 and markers.value_text(values[2.0].value, "loss") == "not a number"
 
 
 def test_a_chart_says_that_what_was_measured_is_no_number() -> None:
@@ -642,7 +642,7 @@ def test_a_chart_says_that_what_was_measured_is_no_number() -> None:
     request = chart_module.ChartRequest("loss", (34, 10), (0.0, 1.0))
     found = chart_module.lines("loss", [(run, history)], View())
     drawn = chart_module.chart(request, found, [history.summary(run.path)], View())
-    assert drawn.rows[2].text.strip() == "no number from step 0 on"
+    assert drawn.rows[2].text.strip() == "not a number from step 0 on"
 
 
 def cells_between(chart: markers.Chart, cursor: float | None, x: float) -> int:

@@ -170,9 +170,9 @@ def test_the_axis_of_a_single_value_ends_where_values_end(
 def test_a_loss_that_never_was_a_number_is_not_one_that_is_still_to_come() -> None:
     data = run_curves.chart_data("loss", [plotted(*(train_record(step, math.nan) for step in range(5)))], 52)
     drawn = plotext_chart.draw(plotext_chart.new_figure(), data, (60, 12), ChartStyle())
-    assert "no number (NaN or infinite) from epoch 0 on" in drawn and "yet" not in drawn
+    assert "not a number (NaN or infinite) from epoch 0 on" in drawn and "yet" not in drawn
     narrow = plotext_chart.draw(plotext_chart.new_figure(), data, (20, 6), ChartStyle()).split("\n")
-    assert max(map(len, narrow)) <= 20 and " ".join(narrow[1:]) == "no number (NaN or infinite) from epoch 0 on"
+    assert max(map(len, narrow)) <= 20 and " ".join(narrow[1:]) == "not a number (NaN or infinite) from epoch 0 on"
 
 
 def test_a_sign_that_meets_no_other_stays_at_its_value() -> None:

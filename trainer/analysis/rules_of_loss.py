@@ -1,4 +1,4 @@
-"""Rules on the loss and the learning rate: what is no number, what does not fall, what rises."""
+"""Rules on the loss and the learning rate: what is not a number, what does not fall, what rises."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _without_auxiliary(head: Set[str], config: NetworkConfig) -> set[str]:
 
 
 def check_usable(file: WeightFile, names: Sequence[str], option: str, name: str) -> None:
-    """UsageError where tensors that would be loaded are no numbers to go on from: whole numbers of a quantised network,
+    """UsageError where tensors that would be loaded are not numbers to go on from: whole numbers of a quantised network,
     complex or sparse ones, none at all (the meta device), NaN or infinite ones.
     """
     odd = [key for key in names if not _is_dense_float(file.tensors[key])]

@@ -66,7 +66,7 @@ def readouts(found: Sequence[ChartLine], x: float, max_distance: float) -> list[
     """Return the value of each line at the record nearest to ``x``.
 
     Where a line has not begun or has ended there is none, from ``max_distance`` or half a step of its records on. Where
-    what was measured is no number, the value is NaN, and not that of a record far away.
+    what was measured is not a number, the value is NaN, and not that of a record far away.
     """
     result = []
     for line in sorted(found, key=lambda line: line.run.slot):
@@ -161,9 +161,9 @@ def chart(request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Cur
 
 
 def _why_empty(metric: str, known: Sequence[Curves]) -> str:
-    """Return why a chart has no curve: nothing was measured, or what was measured is no number."""
+    """Return why a chart has no curve: nothing was measured, or what was measured is not a number."""
     steps = [curves.diverged_step for curves in known if curves.diverged_step is not None]
-    return f"no number from step {min(steps):,} on" if metric == "loss" and steps else "no values"
+    return f"not a number from step {min(steps):,} on" if metric == "loss" and steps else "no values"
 
 
 def _title(

@@ -124,7 +124,7 @@ def words(name: str, title: ChartRow, lines: Sequence[str], size: tuple[int, int
 def value_text(value: float, metric: str) -> str:
     """Return a value as the crosshair shows it."""
     if not math.isfinite(value):
-        return "no number"
+        return "not a number"
     if metric == "accuracy":
         return share_text(value, 2)
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"

@@ -24,7 +24,7 @@ from .view import TITLES
 
 EVALUATED = ("loss", "accuracy")
 """The metrics that an evaluation measures; the others are of the training alone."""
-SHARED_SIGNS = {"best": "best", "test": "test", "diverged": "no number"}
+SHARED_SIGNS = {"best": "best", "test": "test", "diverged": "not a number"}
 """What the signs mean that stand beside the markers of several runs."""
 RAW_FROM = 2
 """From so many records a column on, their smallest and largest are drawn behind their mean."""
@@ -59,7 +59,7 @@ class PlottedRun:
 
 @dataclass(frozen=True)
 class Marks:
-    """Single values of a metric as (epoch, value): the best validation, the test, and where the loss was no number."""
+    """Single values of a metric as (epoch, value): the best validation, the test, and where the loss was not a number."""
 
     best: tuple[float, float] | None = None
     test: tuple[float, float] | None = None
@@ -103,7 +103,7 @@ def chart_data(metric: str, runs: Sequence[PlottedRun], columns: int, *, empty: 
     lines = _with_signs_named(lines)
     never = [one.diverged for one in found if one.diverged is not None]
     if never and all(line.empty for line in lines):
-        empty = f"no number (NaN or infinite) from epoch {min(never):.3g} on"
+        empty = f"not a number (NaN or infinite) from epoch {min(never):.3g} on"
     return ChartData(TITLES[metric], "epochs", tuple(lines), shares=metric == "accuracy", empty=empty)
 
 
@@ -141,7 +141,7 @@ def _lines(
         words = f"best {_text(marked.best[1], metric)} epoch {marked.best[0]:g}" if alone else ""
         lines.append(PlottedLine(words, [marked.best[0]], [marked.best[1]], "best", slot))
     if marked.diverged is not None and len(train):
-        words = f"no number at epoch {marked.diverged:.3g}" if alone else ""
+        words = f"not a number at epoch {marked.diverged:.3g}" if alone else ""
         lines.append(PlottedLine(words, [marked.diverged], [float(np.max(train.high))], "diverged", slot))
     return lines
 
@@ -159,7 +159,7 @@ def marks(metric: str, run: PlottedRun, train: PlottedCurve) -> Marks:
 
 
 def _diverged(history: History, train: PlottedCurve) -> float | None:
-    """Return the epoch from which on the loss is no number; None where it always is one."""
+    """Return the epoch from which on the loss is not a number; None where it always is one."""
     gaps = np.flatnonzero(np.isinf(train.low))
     first = float(train.x[gaps[0]]) if len(gaps) else None
     # In a long run a row holds several records, and is a gap only where all of them are.
@@ -180,7 +180,7 @@ def best_point(points: Sequence[CurvePoint]) -> CurvePoint | None:
 
 
 def validation(metric: str, evaluations: Evaluations) -> PlottedCurve:
-    """Return the validation curve of a metric, with gaps where it was no number."""
+    """Return the validation curve of a metric, with gaps where it was not a number."""
     points = [point for point in evaluations.points if math.isfinite(point.epoch)] if metric in EVALUATED else []
     points.sort(key=lambda point: point.epoch)
     values = np.array([getattr(point, metric) for point in points], dtype=np.float64)

@@ -38,7 +38,7 @@ class PlottedCurve:
 
 
 def column(records: Sequence[dict], name: str) -> Floats:
-    """Return the values under ``name``, shape (n,); whatever is no number counts as missing."""
+    """Return the values under ``name``, shape (n,); whatever is not a number counts as missing."""
     values = [record.get(name) for record in records]
     if not set(map(type, values)) <= _PLAIN_TYPES:
         values = [value if type(value) in (int, float) else None for value in values]

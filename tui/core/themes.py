@@ -88,8 +88,7 @@ def register(app: App) -> None:
 def begin_with(app: App, name: str) -> None:
     """Give the app its first theme, before the style sheets are parsed.
 
-    Setting `App.theme` does the same and has Textual parse all style sheets once more, a tenth of the time to the first
-    screen.
+    Setting `App.theme` does the same and has Textual parse all style sheets once more, for which a person would wait.
     """
     app.set_reactive(App.theme, name)
     theme = app.current_theme

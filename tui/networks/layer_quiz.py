@@ -80,7 +80,7 @@ def _plain(value: object) -> str:
 
 
 def _pair(value: object) -> tuple[int, int] | None:
-    """Return a setting along both axes; None where it is no number, as the padding "same"."""
+    """Return a setting along both axes; None where it is not a number, as the padding "same"."""
     first, second = value if isinstance(value, list | tuple) and len(value) == 2 else (value, value)
     return (first, second) if isinstance(first, int) and isinstance(second, int) else None
 

@@ -41,13 +41,10 @@ def setting(run: RunSnapshot, name: str) -> str:
     recipe = run.config.get("recipe")
     value = run.config.get("seed") if name == "seed" else recipe.get(name) if isinstance(recipe, dict) else None
     figure = number(value)
-    return (
-        ""
-        if figure is None
-        else f"{figure:.10g}"
-        if isinstance(value, int) or 1000 <= abs(figure) < 1e7
-        else f"{figure:.3g}"
-    )
+    if figure is None:
+        return ""
+    written_out = isinstance(value, int) or 1000 <= abs(figure) < 1e7
+    return f"{figure:.10g}" if written_out else f"{figure:.3g}"
 
 
 def date_text(run: RunSnapshot) -> str:
