@@ -192,6 +192,7 @@ def test_tree_rows_and_budgets() -> None:
     assert re.findall(r"[a-z]+|[0-9]+ %|…", layer_tree.bar(parts, 40)) == [*named, "others", "10 %"]
     assert re.findall(r"[a-z]+", layer_tree.bar(parts, 60)) == ["small", "large", "tiny", "middle"]
     assert layer_tree.bar([*parts, ("others", 0.0)], 40).count("others") == 1
+    assert layer_tree.bar([("a", 0.997), ("others", 0.003)], 40).endswith(" others ▏ <1 %"), "what is there is not 0 %"
 
 
 def test_bars_are_drawn_of_what_the_axes_mean_and_never_of_sizes_alone() -> None:

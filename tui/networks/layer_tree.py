@@ -231,7 +231,7 @@ def bar(shares: list[tuple[str, float]], cells: int) -> str:
     shown = _with_others(shares, kept)
     fitting = shown if _labels(shown) + len(shown) <= cells else shown[:1]
     room = max(cells - _labels(fitting), len(fitting))
-    parts = [f"{name} {'█' * int(share * room) or '▏'} {share_text(share)}" for name, share in fitting]
+    parts = [f"{name} {'█' * int(share * room) or '▏'} {_share(share)}" for name, share in fitting]
     return " ".join(parts) + (" …" if len(fitting) < len(shown) else "")
 
 
@@ -244,7 +244,12 @@ def _with_others(shares: list[tuple[str, float]], kept: list[int]) -> list[tuple
 
 def _labels(shares: list[tuple[str, float]]) -> int:
     """Return the cells of names and shares with the blanks around them, without the blocks."""
-    return len(" ".join(f"{name}  {share_text(share)}" for name, share in shares))
+    return len(" ".join(f"{name}  {_share(share)}" for name, share in shares))
+
+
+def _share(share: float) -> str:
+    """Return a share of a bar; of what is there, none is 0 %."""
+    return share_text(share) if share >= 0.005 else "<1 %"
 
 
 def formula_lines(node: LayerNode) -> list[str]:
