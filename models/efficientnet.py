@@ -33,7 +33,7 @@ from .senet import SqueezeExcite
 
 
 @dataclass(frozen=True)
-class Row:
+class StageRow:
     """One line of table 1: blocks of one kind; the first has the stride."""
 
     expansion: int
@@ -45,13 +45,13 @@ class Row:
 
 # Table 1: EfficientNet-B0, found by a search over MobileNet-like blocks.
 B0 = (
-    Row(1, 3, 1, 16, 1),
-    Row(6, 3, 2, 24, 2),
-    Row(6, 5, 2, 40, 2),
-    Row(6, 3, 2, 80, 3),
-    Row(6, 5, 1, 112, 3),
-    Row(6, 5, 2, 192, 4),
-    Row(6, 3, 1, 320, 1),
+    StageRow(1, 3, 1, 16, 1),
+    StageRow(6, 3, 2, 24, 2),
+    StageRow(6, 5, 2, 40, 2),
+    StageRow(6, 3, 2, 80, 3),
+    StageRow(6, 5, 1, 112, 3),
+    StageRow(6, 5, 2, 192, 4),
+    StageRow(6, 3, 1, 320, 1),
 )
 STEM = 32
 
@@ -142,7 +142,7 @@ class EfficientNet(nn.Module):
         def scaled(channels: int) -> int:
             return make_divisible(channels * width)
 
-        def stage(channels: int, row: Row, full_size: bool = False) -> nn.Sequential:
+        def stage(channels: int, row: StageRow, full_size: bool = False) -> nn.Sequential:
             out, stride = scaled(row.channels), 1 if full_size else row.stride
             blocks = [MBConv(scaled(channels), out, stride, row.expansion, row.kernel, next(rates))]
             for _ in range(math.ceil(row.depth * depth) - 1):

@@ -29,7 +29,7 @@ from .layers import (
 
 
 @dataclass(frozen=True)
-class Row:
+class StageRow:
     """One line of table 4: blocks of one kind, fused or not; the first has the stride."""
 
     fused: bool
@@ -43,7 +43,7 @@ class Row:
 class Size:
     """Rows of stages, the image's side, and dropout, which grows with the network. The stem is as wide as stage 1."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[StageRow, ...]
     image_size: int
     dropout: float
     last: int = 1280
@@ -53,12 +53,12 @@ class Size:
 SIZES = {
     "nano": Size(  # this program's own, for small images on a laptop
         (
-            Row(True, 1, 1, 16, 1),
-            Row(True, 4, 2, 24, 1),
-            Row(True, 4, 2, 32, 1),
-            Row(False, 4, 2, 48, 2),
-            Row(False, 6, 1, 64, 2),
-            Row(False, 6, 2, 96, 2),
+            StageRow(True, 1, 1, 16, 1),
+            StageRow(True, 4, 2, 24, 1),
+            StageRow(True, 4, 2, 32, 1),
+            StageRow(False, 4, 2, 48, 2),
+            StageRow(False, 6, 1, 64, 2),
+            StageRow(False, 6, 2, 96, 2),
         ),
         32,
         0.2,
@@ -66,38 +66,38 @@ SIZES = {
     ),
     "s": Size(
         (
-            Row(True, 1, 1, 24, 2),
-            Row(True, 4, 2, 48, 4),
-            Row(True, 4, 2, 64, 4),
-            Row(False, 4, 2, 128, 6),
-            Row(False, 6, 1, 160, 9),
-            Row(False, 6, 2, 256, 15),
+            StageRow(True, 1, 1, 24, 2),
+            StageRow(True, 4, 2, 48, 4),
+            StageRow(True, 4, 2, 64, 4),
+            StageRow(False, 4, 2, 128, 6),
+            StageRow(False, 6, 1, 160, 9),
+            StageRow(False, 6, 2, 256, 15),
         ),
         384,
         0.2,
     ),
     "m": Size(
         (
-            Row(True, 1, 1, 24, 3),
-            Row(True, 4, 2, 48, 5),
-            Row(True, 4, 2, 80, 5),
-            Row(False, 4, 2, 160, 7),
-            Row(False, 6, 1, 176, 14),
-            Row(False, 6, 2, 304, 18),
-            Row(False, 6, 1, 512, 5),
+            StageRow(True, 1, 1, 24, 3),
+            StageRow(True, 4, 2, 48, 5),
+            StageRow(True, 4, 2, 80, 5),
+            StageRow(False, 4, 2, 160, 7),
+            StageRow(False, 6, 1, 176, 14),
+            StageRow(False, 6, 2, 304, 18),
+            StageRow(False, 6, 1, 512, 5),
         ),
         480,
         0.3,
     ),
     "l": Size(
         (
-            Row(True, 1, 1, 32, 4),
-            Row(True, 4, 2, 64, 7),
-            Row(True, 4, 2, 96, 7),
-            Row(False, 4, 2, 192, 10),
-            Row(False, 6, 1, 224, 19),
-            Row(False, 6, 2, 384, 25),
-            Row(False, 6, 1, 640, 7),
+            StageRow(True, 1, 1, 32, 4),
+            StageRow(True, 4, 2, 64, 7),
+            StageRow(True, 4, 2, 96, 7),
+            StageRow(False, 4, 2, 192, 10),
+            StageRow(False, 6, 1, 224, 19),
+            StageRow(False, 6, 2, 384, 25),
+            StageRow(False, 6, 1, 640, 7),
         ),
         480,
         0.4,
@@ -158,7 +158,7 @@ class EfficientNetV2(nn.Module):
         total = sum(row.depth for row in size.rows)
         rates = (drop_path * done / total for done in range(total))
 
-        def stage(channels: int, row: Row, full_size: bool = False) -> nn.Sequential:
+        def stage(channels: int, row: StageRow, full_size: bool = False) -> nn.Sequential:
             block = FusedMBConv if row.fused and fused else MBConv
             stride = 1 if full_size else row.stride
             blocks = [block(channels, row.channels, stride, row.expansion, drop_path=next(rates))]
@@ -211,7 +211,7 @@ class EfficientNetV2(nn.Module):
         )
 
 
-def null_gradients(rows: tuple[Row, ...], fused: bool) -> tuple[tuple[str, str], ...]:
+def null_gradients(rows: tuple[StageRow, ...], fused: bool) -> tuple[tuple[str, str], ...]:
     """Biases of linear block ends whose every reader is a 1×1 convolution with batch normalisation, which subtracts them."""
     pointwise_first = [not (row.fused and fused) and row.expansion > 1 for row in rows]
     found = []

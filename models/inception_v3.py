@@ -29,7 +29,7 @@ from .layers import (
     initialise_he,
 )
 
-Step = tuple[int, int | tuple[int, int]] | tuple[int, int, int, int]
+ConvStep = tuple[int, int | tuple[int, int]] | tuple[int, int, int, int]
 
 
 class Chain(nn.Sequential):
@@ -39,7 +39,7 @@ class Chain(nn.Sequential):
     normalisation and ReLU behind it.
     """
 
-    def __init__(self, in_channels: int, *steps: Step, scale: float = 1.0) -> None:
+    def __init__(self, in_channels: int, *steps: ConvStep, scale: float = 1.0) -> None:
         super().__init__()
         for width, kernel, *rest in steps:
             self.out_channels = max(1, round(scale * width))

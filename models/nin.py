@@ -18,19 +18,19 @@ from .layers import BuildOptions, GlobalAveragePool, check_image_size, check_pos
 
 # Per block: channels of the convolution and its two 1×1 layers (None: the number of classes), kernel, stride, padding.
 # CIFAR-10: section 4.2 and the authors' published model; ImageNet: the authors' published model.
-Row = tuple[tuple[int | None, ...], int, int, int]
-CIFAR: tuple[Row, ...] = (
+LayerWidths = tuple[tuple[int | None, ...], int, int, int]
+CIFAR: tuple[LayerWidths, ...] = (
     ((192, 160, 96), 5, 1, 2),
     ((192, 192, 192), 5, 1, 2),
     ((192, 192, None), 3, 1, 1),
 )
-IMAGENET: tuple[Row, ...] = (
+IMAGENET: tuple[LayerWidths, ...] = (
     ((96, 96, 96), 11, 4, 0),
     ((256, 256, 256), 5, 1, 2),
     ((384, 384, 384), 3, 1, 1),
     ((1024, 1024, None), 3, 1, 1),
 )
-NANO: tuple[Row, ...] = (
+NANO: tuple[LayerWidths, ...] = (
     ((64, 48, 32), 5, 1, 2),
     ((64, 64, 64), 5, 1, 2),
     ((64, 64, None), 3, 1, 1),
@@ -57,7 +57,7 @@ class MlpConv(nn.Sequential):
         )
 
 
-def layer_widths(row: Row, num_classes: int) -> tuple[int, int, int]:
+def layer_widths(row: LayerWidths, num_classes: int) -> tuple[int, int, int]:
     """Return the channels of the three layers of a block, with ``num_classes`` where the table says None."""
     first, second, third = (num_classes if width is None else width for width in row[0])
     return first, second, third
@@ -78,7 +78,7 @@ class NiN(nn.Module):
 
     def __init__(
         self,
-        rows: tuple[Row, ...],
+        rows: tuple[LayerWidths, ...],
         *,
         num_classes: int,
         in_channels: int = 3,
@@ -126,7 +126,7 @@ class NiN(nn.Module):
         )
 
 
-def smallest_size(rows: tuple[Row, ...]) -> int:
+def smallest_size(rows: tuple[LayerWidths, ...]) -> int:
     """Return the smallest image for which every convolution and pooling of a layout still has a whole window of
     pixels.
     """

@@ -70,7 +70,7 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-Trial = tuple[str, str, str]
+FaultTrial = tuple[str, str, str]
 """What was tried, what came of it, and what is wrong with that."""
 
 
@@ -85,7 +85,7 @@ class Trials:
         self._wanted = Remains(self._run)
         self._said = folder / "said.txt"
 
-    def train_with_faults(self) -> Iterator[Trial]:
+    def train_with_faults(self) -> Iterator[FaultTrial]:
         """Train once with each error."""
         for fault in TRAINING:
             if self._only in fault.words:
@@ -94,7 +94,7 @@ class Trials:
                 status = fault_process.call(_resumed(run), fault, run, self._said)
                 yield (fault.words, *self._end_of(run, status))
 
-    def train_with_changes(self) -> Iterator[Trial]:
+    def train_with_changes(self) -> Iterator[FaultTrial]:
         """Train once with each change, which happens at one step."""
         for words, change in CHANGES.items():
             if self._only in words:
@@ -143,7 +143,7 @@ class Trials:
             return outcome, ""
         return f"{outcome}, records lost", "" if "records are lost" in said or in_metrics else problem
 
-    def run_commands_with_faults(self) -> Iterator[Trial]:
+    def run_commands_with_faults(self) -> Iterator[FaultTrial]:
         """Run commands, in each of which one call of the system fails."""
         before = contents(self._run)
         runs = ("runs", "--runs", str(self._run.parent))
@@ -165,7 +165,7 @@ class Trials:
                     outcome, problem = _outcome(status, self._said.read_text(errors="replace"), (0, 1, 2))
                     yield f"{name}: {fault.words}", outcome, problem or changed
 
-    def refuse_inputs(self) -> Iterator[Trial]:
+    def refuse_inputs(self) -> Iterator[FaultTrial]:
         """Run commands with words that they cannot take."""
         places = _odd_files(self._folder, self._run)
         for words in INPUTS:

@@ -42,7 +42,7 @@ OPTIMIZERS = ("sgd", "adam")
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """A network with its optimiser after a first update, and a batch for the second."""
 
     network: nn.Module
@@ -62,7 +62,7 @@ class Step:
         return [*self.network.parameters(), *self.network.buffers(), self.images, *tensors]
 
 
-def prepared(name: str, batch: int, optimizer: str) -> Step:
+def prepared(name: str, batch: int, optimizer: str) -> TrainingStep:
     """Build the network with the stem for small images, where it has one, and make the first update."""
     torch.manual_seed(0)
     network = registry.build(name, stem="small").train()
@@ -70,7 +70,7 @@ def prepared(name: str, batch: int, optimizer: str) -> Step:
         "sgd": lambda weights: torch.optim.SGD(weights, lr=0.01, momentum=0.9, fused=True),
         "adam": lambda weights: torch.optim.Adam(weights, lr=1e-4, fused=True),
     }
-    step = Step(
+    step = TrainingStep(
         network, kinds[optimizer](network.parameters()), torch.randn(batch, *registry.find(name).counts("small").input)
     )
     step()
@@ -78,7 +78,7 @@ def prepared(name: str, batch: int, optimizer: str) -> Step:
     return step
 
 
-def of_mem_tracker(step: Step) -> int:
+def of_mem_tracker(step: TrainingStep) -> int:
     """Return the peak in torch's own count of tensors."""
     tracker = MemTracker()
     tracker.track_external(step.network, step.optimizer, step.images)
@@ -88,7 +88,7 @@ def of_mem_tracker(step: Step) -> int:
     return peak[torch.device("cpu")]["Total"]
 
 
-def of_live_bytes(step: Step) -> int:
+def of_live_bytes(step: TrainingStep) -> int:
     """Return the peak in our own count of tensors."""
     counter = LiveBytes()
     counter.hold(step.standing)
@@ -97,7 +97,7 @@ def of_live_bytes(step: Step) -> int:
     return counter.peak
 
 
-def of_allocator(step: Step) -> int:
+def of_allocator(step: TrainingStep) -> int:
     """Return the peak in the allocator's book-keeping, the workspaces of kernels included."""
     counter = LiveBytes()
     standing = counter.hold(step.standing)

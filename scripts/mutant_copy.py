@@ -24,7 +24,7 @@ PASSED, FAILED, INTERRUPTED, _INTERNAL, _USAGE, NOTHING = range(6)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MutantVerdict:
     """How a mutant fared against some tests: the first test that failed, or why the run ended; "" where all passed."""
 
     died_by: str
@@ -32,7 +32,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Ran:
+class MutantRun:
     """A run of pytest: its exit code (None: the time limit), what it printed, and how long it took."""
 
     code: int | None
@@ -90,19 +90,19 @@ class Scratch:
         found = {"noted": mutant_probes.take_notes(self.folder), "digest": digest_of_tests(self.root, tests)}
         return json.loads(times.read_text()) | found
 
-    def test(self, tests: Sequence[str], limit_s: float) -> Verdict:
+    def test(self, tests: Sequence[str], limit_s: float) -> MutantVerdict:
         """Run single tests in this order up to the first failure, and no longer than ``limit_s``."""
         if not tests:
-            return Verdict("", 0.0)
+            return MutantVerdict("", 0.0)
         order, times = self.folder / "order.json", self.folder / "times.json"
         order.write_text(json.dumps(list(tests)))
         times.unlink(missing_ok=True)
         files = dict.fromkeys(test.partition("::")[0] for test in tests)
         ran = self._pytest(["-x", *files], limit_s, MUTANT_ORDER=str(order), MUTANT_TIMES=str(times))
         failed = json.loads(times.read_text())["failed"] if times.exists() else []
-        return Verdict(failed[0] if failed else died_by(ran.code, ran.text, limit_s), ran.seconds)
+        return MutantVerdict(failed[0] if failed else died_by(ran.code, ran.text, limit_s), ran.seconds)
 
-    def _pytest(self, words: Sequence[str], limit_s: float, **environment: str) -> Ran:
+    def _pytest(self, words: Sequence[str], limit_s: float, **environment: str) -> MutantRun:
         begun = time.monotonic()
         output = self.folder / "output.txt"
         wanted = {
@@ -114,7 +114,7 @@ class Scratch:
         assert self._server.stdin and self._server.stdout
         print(json.dumps(wanted), file=self._server.stdin, flush=True)
         code = json.loads(self._server.stdout.readline())
-        return Ran(code, output.read_text(errors="replace"), round(time.monotonic() - begun, 1))
+        return MutantRun(code, output.read_text(errors="replace"), round(time.monotonic() - begun, 1))
 
     def close(self) -> None:
         """End the process that runs pytest."""

@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mutations import Mutation, Source
+from mutations import Mutation, SourceText
 
 MODULE = "mutant_probe_notes"
 """Name of the module that the probes import; it lies beside the package, and the notes lie beside it."""
@@ -40,7 +40,7 @@ def with_probes(text: str, numbered: Mapping[int, Mutation]) -> str:
 
     A default of a function matters when the function is called, so its probe stands at the beginning of the body.
     """
-    source = Source(text)
+    source = SourceText(text)
     wanted: dict[int, list[int]] = {}
     for number, mutation in numbered.items():
         wanted.setdefault(id(_statement(source, mutation)), []).append(number)
@@ -55,7 +55,7 @@ def with_probes(text: str, numbered: Mapping[int, Mutation]) -> str:
     return ast.unparse(ast.fix_missing_locations(source.tree))
 
 
-def _statement(source: Source, mutation: Mutation) -> ast.stmt:
+def _statement(source: SourceText, mutation: Mutation) -> ast.stmt:
     """The innermost statement around a mutation; for a default, its function."""
     around = []
     for node in ast.walk(source.tree):

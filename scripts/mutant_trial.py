@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from threading import Lock
 
 import mutant_probes
-from mutant_copy import Scratch, Verdict
+from mutant_copy import MutantVerdict, Scratch
 from mutant_draw import Mutant, changed_lines
 from mutant_results import died, read_equivalent, read_results
 from mutant_tests import Covering, test_files
@@ -25,7 +25,7 @@ WITHOUT_CHANGE_S = 3600.0
 """The longest that a test file may take."""
 
 
-class Trial:
+class MutantTrial:
     """All mutants of a draw, tried in a few copies at a time, and written down as soon as the fate of each is known."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Trial:
         noticeable = [mutant for mutant in self._drawn if self._reason(mutant) is None]
         for mutant in self._drawn:
             if mutant not in noticeable and json.dumps(mutant.key) not in tried:
-                self._write(self._described(mutant) | {"own": asdict(Verdict("", 0.0)) | {"tests": 0}})
+                self._write(self._described(mutant) | {"own": asdict(MutantVerdict("", 0.0)) | {"tests": 0}})
         with self._copies_for_a_while():
             left = [mutant for mutant in noticeable if json.dumps(mutant.key) not in tried]
             for names in dict.fromkeys(mutant.tests for mutant in left):
@@ -145,7 +145,7 @@ class Trial:
         return record | {"before": before, "after": after, "own": None, "whole": None}
 
 
-def confirmed(copy: Scratch, tests: Sequence[str], limit_s: float) -> Verdict:
+def confirmed(copy: Scratch, tests: Sequence[str], limit_s: float) -> MutantVerdict:
     """Return the verdict of tests on the mutant in the copy, where a test that does not fail again has said nothing."""
     verdict = copy.test(tests, limit_s)
     while verdict.died_by in tests and not copy.test([verdict.died_by], limit_s).died_by:

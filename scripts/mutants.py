@@ -38,7 +38,7 @@ from pathlib import Path
 
 from mutant_draw import changed_lines, draw, files_of, target
 from mutant_results import read_equivalent, read_results, table
-from mutant_trial import Trial
+from mutant_trial import MutantTrial
 
 ROOT = Path(__file__).resolve().parent.parent
 EQUIVALENT = ROOT / "scripts" / "equivalent_mutants.toml"
@@ -61,7 +61,7 @@ def main(words: Sequence[str] | None = None, root: Path = ROOT) -> int:
     header |= {"targets": [[one.path, list(one.tests)] for one in options.targets]}
     records = read_results(options.results, header)
     if not options.table:
-        Trial(root, drawn, sources, header, options).go_on(records)
+        MutantTrial(root, drawn, sources, header, options).go_on(records)
         records = read_results(options.results, header)
     print(table(records, read_equivalent(options.equivalent)))
     return 0

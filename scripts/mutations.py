@@ -54,7 +54,7 @@ class Mutation:
         return (data[: self.start] + self.text.encode() + data[self.stop :]).decode()
 
 
-class Source:
+class SourceText:
     """A program's text, and where its nodes lie in it."""
 
     def __init__(self, text: str) -> None:
@@ -90,7 +90,7 @@ class Source:
 
 def mutations(text: str) -> list[Mutation]:
     """Return all mutations of a source, in its order. A few may be no program, or the same one: see `differs`."""
-    source = Source(text)
+    source = SourceText(text)
     found = [m for node in _nodes(source.tree) for of_kind in KINDS.values() for m in of_kind(source, node)]
     closer = {(m.start, m.stop) for m in found if m.kind in ("default", "slice")}
     found = [m for m in found if m.kind != "constant" or (m.start, m.stop) not in closer]
@@ -119,14 +119,14 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
                 yield from _nodes(child)
 
 
-def _comparison(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _comparison(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     if isinstance(node, ast.Compare):
         sides = [node.left, *node.comparators]
         for left, operator, right in zip(sides, node.ops, sides[1:], strict=False):
             yield from source.between("comparison", left, right, *COMPARISONS[type(operator)])
 
 
-def _arithmetic(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _arithmetic(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
         yield from source.between("arithmetic", node.left, node.right, *ARITHMETIC[type(node.op)])
     if isinstance(node, ast.AugAssign) and type(node.op) in ARITHMETIC:
@@ -136,14 +136,14 @@ def _arithmetic(source: Source, node: ast.AST) -> Iterator[Mutation]:
         yield source.replaced("arithmetic", node, f"({source.text(node.operand)})")
 
 
-def _boolean(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _boolean(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     if isinstance(node, ast.BoolOp):
         words = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
         for left, right in zip(node.values, node.values[1:], strict=False):
             yield from source.between("boolean", left, right, *words)
 
 
-def _negated(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _negated(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     tests = [node.test] if isinstance(node, ast.If | ast.While | ast.IfExp | ast.Assert) else []
     for test in tests + (node.ifs if isinstance(node, ast.comprehension) else []):
         yield source.replaced("negated condition", test, f"not ({source.text(test)})")
@@ -165,12 +165,12 @@ def _other_value(node: ast.expr) -> str | None:
     return None
 
 
-def _constant(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _constant(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     if isinstance(node, ast.Constant) and (text := _other_value(node)):
         yield source.replaced("constant", node, text)
 
 
-def _default(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _default(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     values: list[ast.expr | None] = []
     if isinstance(node, ast.arguments):
         values = [*node.defaults, *node.kw_defaults]
@@ -181,7 +181,7 @@ def _default(source: Source, node: ast.AST) -> Iterator[Mutation]:
             yield source.replaced("default", value, text)
 
 
-def _slice(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _slice(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     if not isinstance(node, ast.Subscript):
         return
     for part in node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]:
@@ -196,7 +196,7 @@ def _is_number(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is int
 
 
-def _removed(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _removed(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await)
     kept = isinstance(node, ast.Assign) and all(isinstance(t, ast.Attribute | ast.Subscript) for t in node.targets)
     if called or kept or isinstance(node, ast.AugAssign | ast.Raise | ast.Delete | ast.Continue | ast.Break):
@@ -204,7 +204,7 @@ def _removed(source: Source, node: ast.AST) -> Iterator[Mutation]:
         yield source.replaced("removed statement", node, "pass")
 
 
-def _swapped(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _swapped(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     if isinstance(node, ast.Call) and not any(isinstance(given, ast.Starred) for given in node.args):
         for first, second in zip(node.args, node.args[1:], strict=False):
             (start, stop), (begin, end) = source.place(first), source.place(second)
@@ -214,12 +214,12 @@ def _swapped(source: Source, node: ast.AST) -> Iterator[Mutation]:
             )
 
 
-def _return(source: Source, node: ast.AST) -> Iterator[Mutation]:
+def _return(source: SourceText, node: ast.AST) -> Iterator[Mutation]:
     if isinstance(node, ast.Return) and node.value is not None:
         yield source.replaced("return value", node, "return None")
 
 
-KINDS: dict[str, Callable[[Source, ast.AST], Iterator[Mutation]]] = {
+KINDS: dict[str, Callable[[SourceText, ast.AST], Iterator[Mutation]]] = {
     "comparison": _comparison,
     "arithmetic": _arithmetic,
     "boolean": _boolean,

@@ -101,7 +101,7 @@ TIMM = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ProbeVerdict:
     """What the table told of a stage, what the gradient says or the reason why nothing is compared, and the state."""
 
     variant: str
@@ -333,7 +333,7 @@ def is_all(reached: int, side: int) -> bool:
     return reached >= side - side // 28
 
 
-def verdicts(name: str, highest: int) -> list[Verdict]:
+def verdicts(name: str, highest: int) -> list[ProbeVerdict]:
     """Return a verdict for each stage of a network."""
     probed = outside_network(name) if ":" in name else catalogue_network(name)
     at_home, _ = supports(probed, probed.usual, False)
@@ -370,7 +370,7 @@ def high_size(probed: Probed, highest: int) -> Size:
 
 def verdict(
     probed: Probed, layer: Layer, size: Size, home: Support, beside: Support | None, free: Support | None
-) -> Verdict:
+) -> ProbeVerdict:
     """Return whether field and reach of one stage are what the gradient says."""
     says = told(layer)
     rows, columns = is_all(home.rows, probed.usual[0]), is_all(home.columns, probed.usual[1])
@@ -386,8 +386,8 @@ def verdict(
         extra = ""
     as_told = says == f"{local}{extra}"
 
-    def result(found: str, state: str) -> Verdict:
-        return Verdict(probed.name, layer.name, says, found, state if as_told else "differs")
+    def result(found: str, state: str) -> ProbeVerdict:
+        return ProbeVerdict(probed.name, layer.name, says, found, state if as_told else "differs")
 
     if reason := EXCEPTIONS.get((probed.name, layer.name)):
         return result(reason if as_told else extra, "exception")
@@ -398,7 +398,7 @@ def verdict(
     if layer.is_global and not probed.family and (is_all(beside.rows, size[0]) or not beside.rows):
         return result(f"{local}{extra}", "global agrees")
     found = f"{beside.rows}{extra}"
-    return Verdict(probed.name, layer.name, says, found, "agrees" if says == found else "differs")
+    return ProbeVerdict(probed.name, layer.name, says, found, "agrees" if says == found else "differs")
 
 
 def names_of(options: argparse.Namespace) -> dict[str, list[str]]:
@@ -423,7 +423,7 @@ class Result:
     word: str
     reason: str
     seconds: float
-    verdicts: list[Verdict]
+    verdicts: list[ProbeVerdict]
 
 
 def main() -> int:
@@ -457,7 +457,7 @@ def earlier_results(path: Path | None) -> dict[str, Result]:
     """Return the results of networks that were probed, as a file tells them."""
     lines = path.read_text().splitlines() if path and path.exists() else []
     told = [json.loads(line) for line in lines]
-    results = [Result(**(one | {"verdicts": [Verdict(**v) for v in one["verdicts"]]})) for one in told]
+    results = [Result(**(one | {"verdicts": [ProbeVerdict(**v) for v in one["verdicts"]]})) for one in told]
     return {result.name: result for result in results if result.word != "not probed"}
 
 

@@ -35,7 +35,7 @@ from .core.ascii_filter import AsciiFilter
 from .core.colourless import Colourless
 from .core.key_queue import KeyQueue, is_input
 from .core.messages import Answered, HelperChanged, RunsRead, TerminalGone
-from .core.options import THEMES, Options
+from .core.options import THEMES, AppOptions
 from .core.protocol import AppPaths
 from .core.shades_filter import ShadesFilter
 from .networks import catalogue_list
@@ -85,13 +85,13 @@ class ExplorerApp(Navigation):
         paths: AppPaths | None = None,
         helper_command: tuple[str, ...] = (),
         watch_every_s: float = 1.0,
-        options: Options | None = None,
+        options: AppOptions | None = None,
         facts: signs.TerminalFacts | None = None,
     ) -> None:
         super().__init__()
         self.key_queue = KeyQueue(self, super().post_message, self._keys_dropped)
         self.animation_level = "none"
-        self.options = options or Options()
+        self.options = options or AppOptions()
         self.rng = random.Random()
         self._fitting = signs.fitting(facts or signs.TerminalFacts())
         self.paths = paths or AppPaths()
@@ -431,7 +431,7 @@ class ExplorerApp(Navigation):
         self.show_message("Ctrl+C once more to quit; runs go on without the app")
 
 
-def run(options: Options | None = None, runs: Path | None = None, data: Path | None = None) -> int:
+def run(options: AppOptions | None = None, runs: Path | None = None, data: Path | None = None) -> int:
     """Open the app; returns the exit code. UsageError where the catalogue or the settings cannot be read.
 
     ``runs`` and ``data`` are folders that the command line names.

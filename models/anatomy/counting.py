@@ -108,21 +108,14 @@ def declared_stages(network: nn.Module) -> tuple[Stage, ...]:
     return declaration.stages if declaration else ()
 
 
-def stage_shapes(network: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Record the output shape of each declared stage, batch axis left out, for an image of ``shape`` (C, H, W).
-
-    The network runs in evaluation mode, on the device that it is on. A map has (channels, height, width) or, where the
-    architecture keeps channels last, (height, width, channels); a sequence has (tokens, width), a vector (n,).
-    """
-    return _complete(network, declared_stages(network), shape, {})
-
-
 def _complete(
     network: nn.Module, stages: tuple[Stage, ...], shape: tuple[int, ...], recorded: dict[str, tuple[int, ...]]
 ) -> dict[str, tuple[int, ...]]:
     """Add the shapes that are missing in ``recorded``: from a run in evaluation mode, then from one in training mode.
 
-    Auxiliary heads run in training mode alone. It takes two images, because batch normalisation refuses a single value.
+    The batch axis is left out: a map has (channels, height, width) or, where the architecture keeps channels last,
+    (height, width, channels); a sequence has (tokens, width), a vector (n,). Auxiliary heads run in training mode alone.
+    It takes two images, because batch normalisation refuses a single value.
     """
     shapes = recorded | {stage.name: stage.shape for stage in stages if stage.shape}
     device = next(network.parameters()).device

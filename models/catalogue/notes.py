@@ -71,15 +71,6 @@ def fill(text: str, file_name: str, family: registry.Family | None) -> str:
     return MACRO.sub(put_in, text)
 
 
-def diagrams(family: registry.Family) -> list[tuple[str, str, str]]:
-    """Return the hand-drawn block diagrams of a note as (network, submodule, text)."""
-    found = []
-    for match in BLOCK.finditer(family.body):
-        text = family.body[match.end() : family.body.index("\n```", match.end())]
-        found.append((match.group(1), match.group(2), text))
-    return found
-
-
 def _count(name: str, what: str, stem: str = "imagenet") -> int:
     counts = registry.find(name).counts(stem)
     return {"params": counts.parameters, "macs": counts.macs}[what]

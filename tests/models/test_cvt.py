@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import cvt
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import stage_shapes
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail
 from support.tensors import gradient, randomise
 from torch import Tensor, nn
@@ -180,7 +181,7 @@ def test_stochastic_depth_grows_within_the_last_stage() -> None:
 @pytest.mark.parametrize(("size", "shape"), [(28, (17, 384)), (32, (17, 384))])
 def test_small_stem_ends_with_four_by_four(size: int, shape: tuple[int, int]) -> None:
     network: Any = counting.on_meta(lambda: registry.build("cvt_13", stem="small", image_size=size))
-    assert counting.stage_shapes(network, (3, size, size))["stage3"] == shape
+    assert stage_shapes(network, (3, size, size))["stage3"] == shape
     assert network.declaration.token_grid == (4, 4)
 
 

@@ -25,6 +25,7 @@ from cnn_explorer.models.anatomy.rows.node import Node
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.catalogue.declaration import Declaration, Stage
 from sklearn.datasets import load_digits
+from support.anatomy import stage_shapes
 from support.families import FAMILIES, SAMPLE, SAMPLED_FAMILIES
 from torch import Tensor, nn
 
@@ -150,7 +151,7 @@ def test_a_stem_is_what_its_note_and_its_declaration_say(name: str, stem: str) -
         shape = found.shapes.get(stage.layers[-1])
         if shape is None:  # an auxiliary head, which runs in training mode alone
             assert owners(list(found.network.declaration.auxiliary), stage.layers[-1]), stage.name
-            shape = counting.stage_shapes(found.network, image)[stage.name]
+            shape = stage_shapes(found.network, image)[stage.name]
         rows.append((stage.name, shape, parameters, sum(found.macs.get(layer, 0) for layer in stage.layers)))
     assert rows == stamped.stages()
     assert sum(row[3] for row in rows) == stamped.macs, "some work lies in no stage"
@@ -194,15 +195,14 @@ def test_shapes_that_a_declaration_states_are_taken_as_they_are() -> None:
     """Model files of a person may state them, as version 0.1.0 asked; the others are recorded."""
     network: Any = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 10))
     network.declaration = Declaration((Stage("first", ("0",), (4, 7, 7)), Stage("rest", ("1", "2"))), feature_layer="0")
-    assert counting.stage_shapes(network, (1, 8, 8)) == {"first": (4, 7, 7), "rest": (10,)}
-    assert [stage.shape for stage in counting.count(network.to("meta"), (1, 8, 8)).stages] == [(4, 7, 7), (10,)]
+    assert stage_shapes(network.to("meta"), (1, 8, 8)) == {"first": (4, 7, 7), "rest": (10,)}
 
 
 def test_recording_shapes_leaves_the_mode_of_a_network_alone() -> None:
     network = counting.on_meta(lambda: registry.build("googlenet_aux"))
     for training in (True, False):
         network.train(training)
-        assert counting.stage_shapes(network, (3, 224, 224))["auxiliary"] == (1000,)
+        assert stage_shapes(network, (3, 224, 224))["auxiliary"] == (1000,)
         assert all(module.training is training for module in network.modules())
         assert not any(module._forward_hooks for module in network.modules())
 

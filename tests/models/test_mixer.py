@@ -10,6 +10,7 @@ import torch
 from cnn_explorer.models import mixer
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import stage_shapes
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -103,4 +104,4 @@ def test_stochastic_depth_acts_in_training_only() -> None:
 def test_small_stem_has_patches_of_four(size: int, tokens: int) -> None:
     network: Any = counting.on_meta(lambda: registry.build("mlpmixer", stem="small", image_size=size))
     assert network.stem.patch_size == 4
-    assert counting.stage_shapes(network, (3, size, size))["stem"] == (tokens, 768)
+    assert stage_shapes(network, (3, size, size))["stem"] == (tokens, 768)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import mobilevit_v2
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import stage_shapes
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from support.tensors import gradient
 from torch import nn
@@ -95,7 +96,7 @@ def test_work_grows_with_the_tokens_not_with_their_square() -> None:
 
 def test_an_image_of_28_pixels_is_stretched_where_patches_do_not_fit() -> None:
     network = mobilevit_v2.mobilevit_v2_nano(image_size=28, in_channels=1).eval()
-    shapes = counting.stage_shapes(network, (1, 28, 28))
+    shapes = stage_shapes(network, (1, 28, 28))
     assert [shapes[f"stage{number}"][1:] for number in (3, 4, 5)] == [(14, 14), (8, 8), (4, 4)]
     assert network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 

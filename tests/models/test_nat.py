@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from cnn_explorer.models import nat
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import stage_shapes
 from support.neighbourhood import TINY, again, nearest_places
 from support.same_function import assert_equals_recomputation, assert_recomputation_can_fail, relative_difference
 from support.tensors import gradient, randomise
@@ -168,7 +169,7 @@ def test_work_grows_with_the_pixels_not_with_their_square() -> None:
 @pytest.mark.parametrize(("size", "last"), [(28, 4), (32, 4)])
 def test_small_stem_ends_with_four_by_four(size: int, last: int) -> None:
     network: Any = counting.on_meta(lambda: registry.build("nat_mini", stem="small", image_size=size))
-    assert counting.stage_shapes(network, (3, size, size))["stage4"] == (last, last, 512)
+    assert stage_shapes(network, (3, size, size))["stage4"] == (last, last, 512)
     assert network.stage4[1].attention.kernel_size == 3
 
 

@@ -97,7 +97,16 @@ def layer_words(module: nn.Module) -> list[str]:
     return sorted(words)
 
 
-DIAGRAMS = [(name, *diagram) for name in FAMILIES for diagram in notes.diagrams(registry.family(name))]
+def diagrams(family: registry.Family) -> list[tuple[str, str, str]]:
+    """Return the hand-drawn block diagrams of a note as (network, submodule, text)."""
+    found = []
+    for match in notes.BLOCK.finditer(family.body):
+        text = family.body[match.end() : family.body.index("\n```", match.end())]
+        found.append((match.group(1), match.group(2), text))
+    return found
+
+
+DIAGRAMS = [(name, *diagram) for name in FAMILIES for diagram in diagrams(registry.family(name))]
 
 
 @pytest.mark.parametrize(("name", "network", "layer", "text"), DIAGRAMS, ids=[f"{d[1]}-{d[2]}" for d in DIAGRAMS])

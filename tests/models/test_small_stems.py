@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
+from support.anatomy import stage_shapes
 
 SIDES = [
     ("convnext_base", 28, [14, 14, 7, 3, 3]),
@@ -42,7 +43,7 @@ def test_sides_of_the_maps_behind_each_stage(name: str, size: int, sides: list[i
     network: Any = counting.on_meta(
         lambda: registry.build(name, stem="small", num_classes=10, in_channels=3, image_size=size)
     )
-    shapes = counting.stage_shapes(network, (3, size, size)).values()
+    shapes = stage_shapes(network, (3, size, size)).values()
     rows = 0 if network.declaration.feature_axes == "hwc" else 1
     maps = [shape[rows : rows + 2] for shape in shapes if len(shape) == 3]
     assert maps == [(side, side) for side in sides]

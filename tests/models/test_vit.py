@@ -15,6 +15,7 @@ from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.layers import margin_allowed
 from einops import rearrange
+from support.anatomy import stage_shapes
 from support.same_function import assert_comparison_can_fail, assert_same_function
 from torch import nn
 
@@ -159,7 +160,7 @@ def test_without_positions_the_encoder_reads_a_bag_of_patches() -> None:
 def test_small_stem_has_patches_of_four(size: int, tokens: int) -> None:
     network: Any = counting.on_meta(lambda: registry.build("vit_base_16", stem="small", image_size=size))
     assert network.stem.patch_size == 4
-    assert counting.stage_shapes(network, (3, size, size))["stem"] == (tokens, 768)
+    assert stage_shapes(network, (3, size, size))["stem"] == (tokens, 768)
 
 
 def test_patch_size_is_a_keyword() -> None:

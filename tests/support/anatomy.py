@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.forward.inputs import InputSpec
 from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.anatomy.rows.layer import Layer
@@ -11,3 +12,8 @@ from torch import nn
 def analyse(network: nn.Module, shape: tuple[int, ...], batch: int = 1) -> Layer:
     """Return the layer tree of a network for an image of ``shape`` (C, H, W)."""
     return external.traced_module(network, (InputSpec(shape),), batch).tree
+
+
+def stage_shapes(network: nn.Module, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Return the output shape of each declared stage for an image of ``shape`` (C, H, W), batch axis left out."""
+    return {stage.name: stage.shape for stage in counting.count(network, shape).stages}

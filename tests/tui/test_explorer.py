@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.models.catalogue import registry
-from cnn_explorer.tui.core.options import THEMES, Options
+from cnn_explorer.tui.core.options import THEMES, AppOptions
 from cnn_explorer.tui.networks import pages, related, source_code
 from cnn_explorer.tui.networks.layer_tree import LayerNode
 from cnn_explorer.tui.networks.markdown import layout
@@ -26,7 +26,7 @@ from cnn_explorer.tui.widgets.diff_pane import DiffPane
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.network_runs_pane import NetworkRunsPane
 from cnn_explorer.tui.widgets.pixel_view import PixelView
-from cnn_explorer.tui.widgets.rows import Row
+from cnn_explorer.tui.widgets.rows import ListRow
 from cnn_explorer.tui.widgets.scatter_view import ScatterView
 from cnn_explorer.tui.widgets.text_view import TextView
 from cnn_explorer.tui.widgets.walk_pane import WalkPane
@@ -211,7 +211,7 @@ async def test_diff_against_the_predecessor_and_any_other(tmp_path: Path) -> Non
         assert f"{before.name} → resnet18" in screen_text(app)
         assert "+ added" in screen_text(app) and "Conv2d 3×3" in screen_text(app)
         given = [("Linear", "2.5 M"), ("Conv2d 3×3", "513 k"), ("Dropout", "")]
-        pane.table.set_rows(Row(kind, ("", kind, "1", "1", size, size)) for kind, size in given)
+        pane.table.set_rows(ListRow(kind, ("", kind, "1", "1", size, size)) for kind, size in given)
         await pilot.press("o", "o")
         await until(pilot, lambda: "resnet18 · by kind of layer" in screen_text(app))
         assert [row.key for row in pane.table.rows] == ["Conv2d 3×3", "Dropout", "Linear"]
@@ -381,7 +381,7 @@ async def test_question_is_answered_and_counted(tmp_path: Path) -> None:
 
 
 async def test_questions_can_be_switched_off_in_the_settings(tmp_path: Path) -> None:
-    app = make_app(tmp_path, options=Options(quiz=False))
+    app = make_app(tmp_path, options=AppOptions(quiz=False))
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("p", "Q", "p")
         assert isinstance(app.screen, CatalogueScreen)
@@ -522,14 +522,14 @@ async def test_themes_go_round_and_are_remembered(tmp_path: Path) -> None:
     again = make_app(tmp_path)
     async with again.run_test(size=WIDE):
         assert again.theme == THEMES[1]
-    chosen = make_app(tmp_path, options=Options(theme="high-contrast"))
+    chosen = make_app(tmp_path, options=AppOptions(theme="high-contrast"))
     async with chosen.run_test(size=WIDE):
         assert chosen.theme == "high-contrast"
 
 
 async def test_ascii_draws_nothing_else(tmp_path: Path) -> None:
     FakeRun(tmp_path / "runs", "20261120-143022-x-digits-7f3a", "finished").curve(50)
-    app = make_app(tmp_path, options=Options(ascii=True))
+    app = make_app(tmp_path, options=AppOptions(ascii=True))
     async with app.run_test(size=WIDE) as pilot:
         for keys in ((), ("2",), ("3",), ("5",), ("v",), ("v",), ("b",), ("w",), ("question_mark",)):
             await pilot.press(*keys)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from cnn_explorer.tui.widgets.folding import folded, folded_lines
-from cnn_explorer.tui.widgets.rows import Row
+from cnn_explorer.tui.widgets.rows import ListRow
 from support.tui import make_app, screen_text, until
 
 SENTENCE = (
     "halves the side of the map and doubles its channels, one filter a channel, and adds what it was given at the end"
 )
-ROWS = [Row("a", ("conv", "one two three four", "8"), "dim"), Row("b", ("norm", "short", "8"))]
+ROWS = [ListRow("a", ("conv", "one two three four", "8"), "dim"), ListRow("b", ("norm", "short", "8"))]
 
 
 def test_a_sentence_goes_on_in_rows_that_the_cursor_passes_over() -> None:

@@ -11,7 +11,7 @@ from cnn_explorer.tui.app import ExplorerApp
 from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.overview_reader import AT_LEAST_S, DrawnOverview, OverviewReader, WantedOverview
 from cnn_explorer.tui.charts.plotext_chart import ChartStyle, new_figure
-from cnn_explorer.tui.core.options import Options
+from cnn_explorer.tui.core.options import AppOptions
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.overview_pane import OverviewPane
 from cnn_explorer.tui.widgets.tabs import Tabs
@@ -183,7 +183,7 @@ async def test_the_overview_in_ascii_has_nothing_else(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "runs", NAME, "finished")
     run.curve(300)
     run.write(eval_record(1, 0.5), eval_record(2, 0.75) | {"split": "test", "best_epoch": 1})
-    app = make_app(tmp_path, options=Options(ascii=True))
+    app = make_app(tmp_path, options=AppOptions(ascii=True))
     async with app.run_test(size=(80, 24)) as pilot:
         pane = await open_overview(pilot, app)
         await until(pilot, lambda: "* best 50.0 % epoch 1" in screen_text(app) and "+ test 75.0 %" in screen_text(app))

@@ -311,7 +311,7 @@ def test_options_come_from_flag_then_file(tmp_path: Path, monkeypatch: pytest.Mo
     file = tmp_path / "config.toml"
     file.write_text('theme = "light"\nascii = true\nquiz = false\n')
     monkeypatch.setenv("CNN_EXPLORER_CONFIG", str(file))
-    assert options.resolve() == options.Options(theme="light", ascii=True, quiz=False)
+    assert options.resolve() == options.AppOptions(theme="light", ascii=True, quiz=False)
     assert options.resolve(theme="dark", ascii=False).theme == "dark"
     with pytest.raises(UsageError, match=r"--theme: 'durk' is unknown; did you mean 'dark'"):
         options.resolve(theme="durk")

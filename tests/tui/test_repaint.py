@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cnn_explorer.tui.widgets.repaint import Frame, LineDrawn, TextLines
-from cnn_explorer.tui.widgets.rows import Column, Row, RowList
+from cnn_explorer.tui.widgets.rows import Column, ListRow, RowList
 from support.tui import screen_text, until
 from textual.app import App
 from textual.geometry import Region
@@ -58,11 +58,11 @@ async def test_another_title_paints_the_line_of_the_frame_that_it_stands_in() ->
 
 async def test_other_rows_paint_those_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"row {number}" for number in range(30)]
-    table = RowList([Column("name"), Column("state", 8)], [Row(name, (name, "waits")) for name in names])
+    table = RowList([Column("name"), Column("state", 8)], [ListRow(name, (name, "waits")) for name in names])
     app = OneWidget(table)
     async with app.run_test(size=SIZE) as pilot:
         await shown(pilot, 5, "waits")
-        table.set_rows([Row(name, (name, "runs" if name == "row 4" else "waits")) for name in names])
+        table.set_rows([ListRow(name, (name, "runs" if name == "row 4" else "waits")) for name in names])
         assert painted(table) == {Region(0, 5, table.size.width, 1)}
         await shown(pilot, 5, "runs")
         table.set_rows(table.rows, cursor="row 2")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cnn_explorer.trainer.runs.annotations import Notes, read_notes
 from cnn_explorer.tui.app import ExplorerApp
-from cnn_explorer.tui.core.options import Options
+from cnn_explorer.tui.core.options import AppOptions
 from cnn_explorer.tui.launch import commands
 from cnn_explorer.tui.launch.commands import CommandCall, Preview
 from cnn_explorer.tui.runs import actions, machine
@@ -431,7 +431,7 @@ async def test_links_behind_the_sentences_are_followed(tmp_path: Path) -> None:
 
 
 def ending_app(folder: Path, notify: str) -> ExplorerApp:
-    return make_app(folder, options=Options(notify=notify))
+    return make_app(folder, options=AppOptions(notify=notify))
 
 
 @pytest.mark.parametrize("notify", ["none", "bell"])

@@ -16,7 +16,7 @@ from cnn_explorer.trainer.runs.states import STATES
 from cnn_explorer.tui.charts import markers
 from cnn_explorer.tui.core import ascii_filter, options, shades_filter, signs
 from cnn_explorer.tui.core.colourless import colourless
-from cnn_explorer.tui.core.options import Options
+from cnn_explorer.tui.core.options import AppOptions
 from cnn_explorer.tui.core.signs import Fitting, TerminalFacts
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
 from cnn_explorer.tui.widgets.loss_chart import LossChart
@@ -191,7 +191,7 @@ async def test_the_key_changes_the_signs_of_all_that_is_drawn_and_is_remembered(
     again = make_app(tmp_path, facts=TerminalFacts())
     assert again.options.signs == "shades" and not again.signs_line
     assert make_app(tmp_path, facts=TerminalFacts(term="dumb")).options.signs == "ascii"
-    assert make_app(tmp_path, facts=TerminalFacts(), options=Options(signs="unicode")).options.signs == "unicode"
+    assert make_app(tmp_path, facts=TerminalFacts(), options=AppOptions(signs="unicode")).options.signs == "unicode"
 
 
 async def test_the_curves_of_a_run_change_with_the_key(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ async def test_the_first_start_shows_the_signs_until_they_were_read(tmp_path: Pa
         assert app.screen.PLACE == "runs", "the line is what escape hides"
     assert not make_app(tmp_path, facts=TerminalFacts()).signs_line
     assert "not UTF-8: latin-1" in make_app(tmp_path, facts=TerminalFacts("latin-1")).signs_line
-    assert not make_app(tmp_path, facts=TerminalFacts("latin-1"), options=Options(ascii=True)).signs_line
+    assert not make_app(tmp_path, facts=TerminalFacts("latin-1"), options=AppOptions(ascii=True)).signs_line
 
 
 def test_what_stands_out_is_reversed_and_has_no_colour() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.models.anatomy import server
-from cnn_explorer.tui.core.options import Options
+from cnn_explorer.tui.core.options import AppOptions
 from cnn_explorer.tui.networks import torchinfo_text
 from cnn_explorer.tui.screens.choose_several import ChooseColumnsScreen
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
@@ -199,7 +199,7 @@ async def test_an_answer_beside_leaves_the_error_of_the_pane_to_be_asked_again(
 
 
 async def test_in_ascii_its_lines_are_ascii_too(tmp_path: Path) -> None:
-    app = make_app(tmp_path, options=Options(ascii=True, color="16"))
+    app = make_app(tmp_path, options=AppOptions(ascii=True, color="16"))
     async with app.run_test(size=SIZE) as pilot:
         await open_torchinfo(pilot)
         await until(pilot, lambda: "+-Conv2d: 1-1" in screen_text(app))

@@ -21,6 +21,21 @@ from cnn_explorer.tui.widgets.filter_input import FilterInput
 from cnn_explorer.tui.widgets.rows import RowList
 from support.tui import FakeRun, make_app, screen_text, until
 
+WORKSPACES = {
+    "catalogue": (
+        *("catalogue", "filter", "list", "chart", "text", "found", "layers", "torchinfo", "walk", "pixel", "code"),
+        *("diff", "lines", "two-panes", "app"),
+    ),
+    "compare": ("compare", "list", "app"),
+    "bench": ("bench", "list", "app"),
+    "pages": ("pages", "list", "text", "found", "two-panes", "app"),
+    "differences": ("differences", "list", "app"),
+    "runs": ("runs", "one-run", "filter", "two-panes", "charts", "grid", "list", "text", "app"),
+    "run": ("run", "one-run", "charts", "grid", "list", "text", "lines", "app"),
+    "launch": ("launch", "entry", "list", "dialog"),
+    "dialog": ("dialog", "confirm", "bin", "help", "list"),
+}
+"""The places that are on the screen together, by the ``PLACE`` of a full screen; the form and the dialogs are their own."""
 ROOT = Path(__file__).resolve().parents[2]
 SCREENS = (CatalogueScreen, CompareScreen, BenchScreen, PageScreen, RunsScreen, RunScreen)
 SAME_IDEA = {
@@ -57,14 +72,14 @@ def meanings(workspace: str) -> dict[str, set[str]]:
     """Return what each letter does in a workspace: the actions, or the one idea that they share."""
     found: dict[str, set[str]] = {}
     for command in workspaces.COMMANDS:
-        if command.where in workspaces.WORKSPACES[workspace]:
+        if command.where in WORKSPACES[workspace]:
             for key in command.keys.split(","):
                 if len(key) == 1 and key.isalpha():
                     found.setdefault(key, set()).add(SAME_IDEA.get(key) or command.action)
     return found
 
 
-@pytest.mark.parametrize("workspace", workspaces.WORKSPACES)
+@pytest.mark.parametrize("workspace", WORKSPACES)
 def test_a_letter_has_one_meaning_within_a_workspace(workspace: str) -> None:
     several = {key: found for key, found in meanings(workspace).items() if len(found) > 1}
     assert several == {}
@@ -77,9 +92,9 @@ def test_two_meanings_of_a_letter_would_be_found(monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_place_belongs_to_a_workspace_and_each_screen_to_its_own() -> None:
-    assert {place for places in workspaces.WORKSPACES.values() for place in places} == set(workspaces.PLACES)
+    assert {place for places in WORKSPACES.values() for place in places} == set(workspaces.PLACES)
     for screen in SCREENS:
-        known = workspaces.WORKSPACES[screen.PLACE]
+        known = WORKSPACES[screen.PLACE]
         own = {command.where for command in COMMANDS} & {screen.PLACE, *screen.PLACES}
         assert own <= set(known), screen
 
@@ -93,7 +108,7 @@ async def test_the_widgets_of_a_screen_have_keys_of_its_workspace_only(tmp_path:
                 await pilot.press("enter" if key == "\r" else key)
                 await pilot.pause()
                 used = {place for widget in app.screen.query("*") for place in getattr(widget, "PLACES", ())}
-                assert used <= set(workspaces.WORKSPACES[app.screen.PLACE]), app.screen
+                assert used <= set(WORKSPACES[app.screen.PLACE]), app.screen
 
 
 def heads(app: Any) -> list[str]:

@@ -16,7 +16,7 @@ COLORS = {"auto": "auto", "truecolor": "truecolor", "256": "256", "16": "standar
 
 
 @dataclass(frozen=True)
-class Options:
+class AppOptions:
     """``theme`` "" leaves the choice to what the person had last, or to the terminal.
 
     ``notify``: what the terminal is told, besides the message in the app, when a run ends.
@@ -36,7 +36,7 @@ class Options:
         """The signs that were asked for; "" where nothing was."""
         return self.signs or ("ascii" if self.ascii else "")
 
-    def drawn_with(self, signs: str) -> Options:
+    def drawn_with(self, signs: str) -> AppOptions:
         """Return the options for these signs. Charts have letters in the place of markers where not all can be drawn."""
         return replace(self, signs=signs, ascii=signs != "unicode")
 
@@ -48,11 +48,11 @@ def resolve(
     mouse: bool = True,
     notify: str | None = None,
     signs: str | None = None,
-) -> Options:
+) -> AppOptions:
     """Resolve the options: flags, then config.toml, then the defaults. UsageError names what is wrong and where."""
     named = _choice("signs", signs, SIGNS, "") if signs is not None or ascii is None else ""
     plain = _switch("ascii", None if named else ascii, default=None)
-    return Options(
+    return AppOptions(
         theme=_choice("theme", theme, THEMES, ""),
         color=_choice("color", color, COLORS, "auto"),
         ascii=bool(plain) and not named,
@@ -79,7 +79,7 @@ def _switch(key: str, flag: bool | None, *, default: bool | None) -> bool | None
     return value
 
 
-def set_colours(options: Options) -> None:
+def set_colours(options: AppOptions) -> None:
     """Tell Textual how many colours there are; it reads that once, when it is imported.
 
     What is asked for here wins over NO_COLOR, which says nothing where it is empty (no-color.org).

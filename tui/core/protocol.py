@@ -15,7 +15,7 @@ from ..charts.selection import RunSelection
 from ..runs.watcher import RunWatch
 from ..worker.process import Helper
 from ..worker.requests import Questions
-from .options import Options
+from .options import AppOptions
 from .saved_state import SavedState
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class AppPaths:
 class AppProtocol(Protocol):
     """The app as its screens see it."""
 
-    options: Options
+    options: AppOptions
     paths: AppPaths
     saved_state: SavedState
     runs: tuple[RunSnapshot, ...]

@@ -43,22 +43,6 @@ PLACES = {
 GENERAL = ("dialog", "two-panes", "list", "text", "found", "lines", "app")
 """Places whose keys are the same on many screens; the help lists them behind the screen's own."""
 
-WORKSPACES = {
-    "catalogue": (
-        *("catalogue", "filter", "list", "chart", "text", "found", "layers", "torchinfo", "walk", "pixel", "code"),
-        *("diff", "lines", "two-panes", "app"),
-    ),
-    "compare": ("compare", "list", "app"),
-    "bench": ("bench", "list", "app"),
-    "pages": ("pages", "list", "text", "found", "two-panes", "app"),
-    "differences": ("differences", "list", "app"),
-    "runs": ("runs", "one-run", "filter", "two-panes", "charts", "grid", "list", "text", "app"),
-    "run": ("run", "one-run", "charts", "grid", "list", "text", "lines", "app"),
-    "launch": ("launch", "entry", "list", "dialog"),
-    "dialog": ("dialog", "confirm", "bin", "help", "list"),
-}
-"""The places that are on the screen together, by the ``PLACE`` of a full screen; the form and the dialogs are their own."""
-
 
 def ordered(places: Iterable[str]) -> list[str]:
     """Return places as they are listed: the screen's own first, in the order of PLACES the general ones last."""

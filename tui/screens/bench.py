@@ -18,7 +18,7 @@ from ..core.screen_export import Export
 from ..networks import catalogue_list, conv_lab, digits, images, quiz
 from ..networks.conv_lab import KERNELS, KINDS, MOST_CHANNELS, ConvSetting
 from ..widgets.image_view import LARGEST, ImageView
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .base import BaseScreen
 
 TICK_S = 0.25
@@ -183,7 +183,7 @@ class BenchScreen(BaseScreen):
 
     def _show_settings(self) -> None:
         values = self._values()
-        self.table.set_rows(Row(name, (words, values[name])) for name, words in WORDS.items())
+        self.table.set_rows(ListRow(name, (words, values[name])) for name, words in WORDS.items())
 
     def _show(self) -> None:
         """Show everything but the settings."""

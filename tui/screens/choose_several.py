@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
 
 SHOW = "show them"
@@ -34,10 +34,10 @@ class ChooseSeveralScreen(Dialog[tuple[str, ...]]):
         super().on_mount()
         self.query_one(RowList).focus()
 
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[ListRow]:
         marks = {name: "[x]" if name in self._shown else "[ ]" for name in self._titles}
-        rows = [Row(name, (f"{marks[name]} {title}",)) for name, title in self._titles.items()]
-        return [*rows, Row(SHOW, (SHOW,))]
+        rows = [ListRow(name, (f"{marks[name]} {title}",)) for name, title in self._titles.items()]
+        return [*rows, ListRow(SHOW, (SHOW,))]
 
     @on(RowList.Chosen)
     def _chosen(self, message: RowList.Chosen) -> None:

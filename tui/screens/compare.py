@@ -19,7 +19,7 @@ from ..networks import layer_tree, network_data, quiz
 from ..networks.selection import NetworkSelection
 from ..runs import comparison
 from ..widgets.repaint import TextLines
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from ..worker.process import HelperState
 from ..worker.requests import Reply
 from .base import BaseScreen
@@ -132,7 +132,7 @@ class CompareScreen(BaseScreen):
                 lines.append(head + layer_tree.bar(shares, max(self.size.width - len(head) - 6, 20)))
         self._bars.update("\n".join(lines))
 
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[ListRow]:
         """Return all that is known, and keep which tab tells more of a row."""
         variants = [registry.variants()[name] for name in self._names]
         found = comparison.of_catalogue(variants, self._stem)
@@ -141,7 +141,7 @@ class CompareScreen(BaseScreen):
         for place, changes in sorted(self._changes.items()):
             found += comparison.of_diff(place, self._names, changes)
         self._tabs = {row.key: row.tab for row in found}
-        return [Row(row.key, row.cells, "plain" if row.tab else "head", selectable=bool(row.tab)) for row in found]
+        return [ListRow(row.key, row.cells, "plain" if row.tab else "head", selectable=bool(row.tab)) for row in found]
 
     # One of the networks
 

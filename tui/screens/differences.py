@@ -14,7 +14,7 @@ from ..core.screen_export import Export
 from ..runs import differences, identity
 from ..runs.differences import Difference
 from ..widgets.repaint import Frame
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .base import BaseScreen
 
 NAME_CELLS, LEAST_CELLS = 22, 14
@@ -65,7 +65,7 @@ class DifferencesScreen(BaseScreen):
             left_out = self._fill_by_run()
         else:
             self.table.show_columns([Column("setting", NAME_CELLS), *(Column(name) for name in self._names)])
-            self.table.set_rows(Row(row.name, (row.name, *row.values)) for row in self._rows if self._runs)
+            self.table.set_rows(ListRow(row.name, (row.name, *row.values)) for row in self._rows if self._runs)
         self.table.opens = self.by_run
         varied = sum(not row.result and row.varied > 1 for row in self._rows)
         differ = "1 setting differs" if varied == 1 else f"{varied} settings differ"
@@ -82,7 +82,7 @@ class DifferencesScreen(BaseScreen):
         columns += [Column(row.name, differences.column_cells(row)) for row in rows]
         self.table.show_columns(columns)
         self.table.set_rows(
-            Row(run.id, (name, *(row.values[place] for row in rows)))
+            ListRow(run.id, (name, *(row.values[place] for row in rows)))
             for place, (run, name) in enumerate(zip(self._runs, self._names, strict=True))
         )
         return left_out

@@ -13,7 +13,7 @@ from ...errors import UsageError, WorkError
 from ...settings import typed_path
 from ..core import screen_export
 from ..core.screen_export import Export
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
 
 FORMATS = {"txt": "text", "json": "JSON", "svg": "the whole screen as an SVG image"}
@@ -38,7 +38,7 @@ class ExportScreen(Dialog[str]):
         self._formats["svg"] = (FORMATS["svg"], lambda: screenshot)
 
     def compose_dialog(self) -> ComposeResult:
-        rows = [Row(key, (text,)) for key, (text, _) in self._formats.items()]
+        rows = [ListRow(key, (text,)) for key, (text, _) in self._formats.items()]
         table = RowList((Column(""),), rows, titles=False, id="formats")
         table.styles.height = len(rows)
         yield table

@@ -15,7 +15,7 @@ from ..core import key_bindings, workspaces
 from ..core.key_bindings import Command
 from ..core.workspaces import PLACES
 from ..networks import glossary
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
 
 KEY_CELLS, FRAME_CELLS, WIDEST = 20, 10, 76
@@ -70,32 +70,33 @@ class HelpScreen(Dialog[None]):
         self._heading, self._listed, self._terms = heading, listed, terms
 
     def compose_dialog(self) -> ComposeResult:
-        rows: list[Row] = []
+        rows: list[ListRow] = []
         places = list(dict.fromkeys(command.where for command in self._listed))
         for place in workspaces.ordered(places):
-            rows.append(Row(place, (PLACES.get(place, place),), tone="head", selectable=False))
+            rows.append(ListRow(place, (PLACES.get(place, place),), tone="head", selectable=False))
             for command in self._listed:
                 if command.where == place:
                     rows += self._folded(command.action + place, command.shown_keys, command.help)
-        rows.append(Row("mouse", ("mouse",), tone="head", selectable=False))
+        rows.append(ListRow("mouse", ("mouse",), tone="head", selectable=False))
         clicks = "An entry of the foot line does what its key does, a column title sorts; shift and drag selects text"
         rows += self._folded("click", "click", clicks)
         rows += self._legend()
         yield HelpRows((Column("", KEY_CELLS), Column("")), rows, titles=False, id="help-rows")
 
-    def _legend(self) -> list[Row]:
+    def _legend(self) -> list[ListRow]:
         found = glossary.legend(self._terms)
-        rows = [Row("legend", ("signs and columns",), tone="head", selectable=False)] if found else []
+        rows = [ListRow("legend", ("signs and columns",), tone="head", selectable=False)] if found else []
         for label, sentence in found.items():
             rows += self._folded(f"legend {label}", label, sentence)
         return rows
 
-    def _folded(self, name: str, keys: str, text: str) -> list[Row]:
+    def _folded(self, name: str, keys: str, text: str) -> list[ListRow]:
         """Return the rows of one command: keys and words go on in the next line where they are too long for theirs."""
         room = min(self.app.size.width, WIDEST) - KEY_CELLS - FRAME_CELLS
         lines = zip_longest(wrap(keys, KEY_CELLS - 2), wrap(text, max(room, 20)), fillvalue="")
         return [
-            Row(f"{name}{number}", (f"  {left}", right), selectable=False) for number, (left, right) in enumerate(lines)
+            ListRow(f"{name}{number}", (f"  {left}", right), selectable=False)
+            for number, (left, right) in enumerate(lines)
         ]
 
     def active_commands(self) -> tuple[Command, ...]:

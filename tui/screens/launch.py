@@ -27,7 +27,7 @@ from ..launch import commands, explained, form, hints, resolved, values
 from ..launch.commands import Device
 from ..launch.form_values import Filled, FormField, LaunchForm, LaunchRequest
 from ..widgets.loss_chart import LossChart
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .launch_commands import LaunchCommands
 
 COLUMNS = (Column("setting", 22), Column("value"), Column("from", 19, above=54))
@@ -140,7 +140,7 @@ class LaunchScreen(LaunchCommands):
             dialog = self.query_one("#dialog")
             dialog.border_title, dialog.border_subtitle = escape(title), kept
 
-    def _row(self, setting: FormField, value: str) -> Row:
+    def _row(self, setting: FormField, value: str) -> ListRow:
         sign = "✗ " if setting.problem else "! " if setting.remark else ""
         origin = setting.origin
         if setting.key == "dataset" and self.filled.data is not None:
@@ -148,7 +148,7 @@ class LaunchScreen(LaunchCommands):
         elif setting.key == "dataset" and not setting.problem:
             origin = "is looked at …"
         tone = "bad" if setting.problem else "warn" if setting.remark else "plain"
-        return Row(setting.key, (setting.title, sign + value, origin), tones={1: tone, 2: "dim"})
+        return ListRow(setting.key, (setting.title, sign + value, origin), tones={1: tone, 2: "dim"})
 
     def _show_words(self) -> None:
         """Show what the setting under the cursor means, and what is wrong or unusual with it, or with the first such."""

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from ...trainer.runs.run import RunSnapshot
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
 
 CHOICES = (
@@ -34,7 +34,7 @@ class LeaveScreen(Dialog[str]):
         for run in self._runs[:5]:
             yield Static(f"  {run.id}  {run.state}", markup=False)
         yield Static("", markup=False)
-        yield RowList((Column(""),), [Row(key, (text,)) for key, text in CHOICES], titles=False, id="choices")
+        yield RowList((Column(""),), [ListRow(key, (text,)) for key, text in CHOICES], titles=False, id="choices")
 
     def on_mount(self) -> None:
         super().on_mount()

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from ...trainer.runs.run import RunSnapshot
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
 
 
@@ -41,7 +41,7 @@ class MarkedRunsScreen(Dialog[BulkChoice]):
     def compose_dialog(self) -> ComposeResult:
         yield Static("tags, with commas between them", classes="label", markup=False)
         yield Input(compact=True, id="tags")
-        rows = [Row(key, (text,)) for key, text in self._choices]
+        rows = [ListRow(key, (text,)) for key, text in self._choices]
         yield RowList((Column(""),), rows, titles=False, id="choices")
 
     def on_mount(self) -> None:

@@ -14,7 +14,7 @@ from ..core.pane_widths import PaneWidths
 from ..core.screen_export import Export
 from ..networks import idea_quiz, pages
 from ..networks.pages import Page
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from ..widgets.split import Split
 from ..widgets.text_view import TextView
 from .two_panes import TwoPanes
@@ -40,9 +40,9 @@ class PageScreen(TwoPanes):
         self._timer: Timer | None = None
 
     def compose_body(self) -> ComposeResult:
-        rows = [Row(page.key, (page.title,)) for page in pages.concepts()]
+        rows = [ListRow(page.key, (page.title,)) for page in pages.concepts()]
         if self._first is not None and self._first.key not in {row.key for row in rows}:
-            rows.insert(0, Row(self._first.key, (self._first.title,)))
+            rows.insert(0, ListRow(self._first.key, (self._first.title,)))
         with Split():
             with Vertical(id="list-pane", classes="framed"):
                 cursor = self._first.key if self._first else ""
@@ -88,7 +88,7 @@ class PageScreen(TwoPanes):
         """Show a page."""
         self._words = words
         if not self.table.go_to(page.key):
-            self.table.set_rows([Row(page.key, (page.title,)), *self.table.rows], page.key)
+            self.table.set_rows([ListRow(page.key, (page.title,)), *self.table.rows], page.key)
         self._show()
         self.add_class("-reading")
         self.view.focus()

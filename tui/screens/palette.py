@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from ..core import palette
 from ..core.palette import PaletteEntry
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
 
 COLUMNS = (Column("", 8), Column(""), Column("", 20))
@@ -43,7 +43,7 @@ class PaletteScreen(Dialog[PaletteEntry]):
     def _fill(self, text: str) -> None:
         self._found = palette.matching(self._entries, text)
         rows = [
-            Row(str(place), (entry.kind, entry.title, entry.more), tones={0: "dim", 2: "dim"})
+            ListRow(str(place), (entry.kind, entry.title, entry.more), tones={0: "dim", 2: "dim"})
             for place, entry in enumerate(self._found)
         ]
         self.table.set_rows(rows, "0")

@@ -8,7 +8,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Input
 
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
 
 NO_NAME = "no name has all these words"
@@ -30,9 +30,9 @@ class PickScreen(Dialog[str]):
         self.query_one("#dialog").border_title = self._heading
         self.query_one(Input).focus()
 
-    def _rows(self, text: str) -> list[Row]:
+    def _rows(self, text: str) -> list[ListRow]:
         words = text.lower().split()
-        return [Row(name, (name,)) for name in self._names if all(word in name.lower() for word in words)]
+        return [ListRow(name, (name,)) for name in self._names if all(word in name.lower() for word in words)]
 
     @property
     def _table(self) -> RowList:

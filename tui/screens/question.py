@@ -15,7 +15,7 @@ from textual.widgets import Static
 from ..core.key_bindings import Command
 from ..core.protocol import AppProtocol
 from ..networks.quiz import Question
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from ..widgets.shell import TopLine
 from .base import BaseScreen
 from .dialog import Dialog
@@ -42,7 +42,9 @@ class QuestionScreen(Dialog[bool]):
         yield Static("", markup=False)
         if self._question.drawing:
             yield Static("\n".join((*self._question.drawing, "")), markup=False)
-        rows = [Row(str(place), (f"{chr(97 + place)}  {text}",)) for place, text in enumerate(self._question.options)]
+        rows = [
+            ListRow(str(place), (f"{chr(97 + place)}  {text}",)) for place, text in enumerate(self._question.options)
+        ]
         yield RowList((Column(""),), rows, titles=False, id="options")
         yield Static("", id="verdict", markup=False)
 
@@ -78,7 +80,9 @@ class QuestionScreen(Dialog[bool]):
         score = f"{saved_state.right} of {saved_state.asked} right so far"
         self.query_one("#verdict", Static).update(f"\n{said}\n{question.because}\n{score}; enter closes")
         rows = [
-            Row(row.key, (f"{'✓' if number == question.right else '✗' if number == place else ' '} {row.cells[0]}",))
+            ListRow(
+                row.key, (f"{'✓' if number == question.right else '✗' if number == place else ' '} {row.cells[0]}",)
+            )
             for number, row in enumerate(self.query_one(RowList).rows)
         ]
         self.query_one(RowList).set_rows(rows)

@@ -16,7 +16,7 @@ from ...trainer.runs.states import STATES
 from ..core import key_bindings
 from ..core.messages import BinRead
 from ..runs import run_table
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
 
 COLUMNS = (Column("id"), Column("state", 13), Column("best %", 6, right=True), Column("kept until", 10))
@@ -62,7 +62,7 @@ class RunBinScreen(Dialog[str]):
         for run_id, (run, until) in message.runs.items():
             sign, best = STATES[run.state].symbol, percentage(run.best_accuracy)
             cells = (run_id, f"{sign} {run.state}", best, f"{until.astimezone():%Y-%m-%d}")
-            rows.append(Row(run_id, cells, tones={1: run_table.tone(run)}))
+            rows.append(ListRow(run_id, cells, tones={1: run_table.tone(run)}))
         table.set_rows(rows)
 
     @on(RowList.Chosen)

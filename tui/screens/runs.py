@@ -26,7 +26,7 @@ from ..widgets.filter_input import FilterInput
 from ..widgets.machine_strip import MachineStrip
 from ..widgets.reading_view import ReadingView
 from ..widgets.repaint import Frame, TextLines
-from ..widgets.rows import Row, RowList
+from ..widgets.rows import ListRow, RowList
 from ..widgets.sorted_rows import SortedRows
 from ..widgets.split import Split
 from ..widgets.text_view import TextView
@@ -60,7 +60,7 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
         self._wanted = run_id
         self._timer: Timer | None = None
         self._previews: dict[str, RunPreview] = {}
-        self._known_rows: dict[str, tuple[tuple[RunSnapshot, str, RunPreview | None], Row]] = {}
+        self._known_rows: dict[str, tuple[tuple[RunSnapshot, str, RunPreview | None], ListRow]] = {}
         self._watch = PreviewWatch(self._post_previews, explorer.followers)
         self._tail = RunTail(self._post_news, explorer.followers, with_log=False)
         # Held here, because to look for them at every key and every record costs more than what they do.
@@ -159,14 +159,14 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
             return "reading …"
         return "no runs; `t` on an architecture starts one"
 
-    def _row(self, run: RunSnapshot) -> Row:
+    def _row(self, run: RunSnapshot) -> ListRow:
         sign = self.explorer.run_selection.sign(run.id, ascii=self.explorer.options.ascii)
         preview = self._previews.get(run.id)
         known = self._known_rows.get(run.id)
         # Of a thousand runs all but one or two are as they were.
         if known is None or known[0] != (run, sign, preview):
             cells = run_table.cells(run, sign, preview)
-            known = (run, sign, preview), Row(run.id, cells, tones=dict.fromkeys(TONED, run_table.tone(run)))
+            known = (run, sign, preview), ListRow(run.id, cells, tones=dict.fromkeys(TONED, run_table.tone(run)))
             self._known_rows[run.id] = known
         return known[1]
 

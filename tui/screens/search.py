@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from ..networks import pages
 from ..networks.pages import Hit
-from ..widgets.rows import Column, Row, RowList
+from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
 
 DELAY_S = 0.12
@@ -68,7 +68,8 @@ class SearchScreen(Dialog[tuple[Hit, str]]):
         self._table.empty = "nothing has these words" if words.strip() else ""
         room = self._table.size.width - self._page_cells - 4
         rows = [
-            Row(str(place), (hit.page.title, pages.excerpt(hit, words, room))) for place, hit in enumerate(self._hits)
+            ListRow(str(place), (hit.page.title, pages.excerpt(hit, words, room)))
+            for place, hit in enumerate(self._hits)
         ]
         self._table.set_rows(rows, "0")
         count = f"{len(self._hits)}{'+' if len(self._hits) == pages.MOST_HITS else ''}"

@@ -18,7 +18,7 @@ from ..core.saved_state import SavedState
 from ..core.screen_export import Export
 from ..networks import catalogue_list, network_data
 from .filter_input import FilterInput
-from .rows import Column, Row, RowList
+from .rows import Column, ListRow, RowList
 
 if TYPE_CHECKING:
     from .scatter_view import ScatterView  # imported when the points are first looked at
@@ -103,7 +103,7 @@ class CatalogueList(Vertical):
     def _chosen(self, text: str) -> list[Variant]:
         return catalogue_list.matching(self._variants, text)
 
-    def _rows(self, text: str) -> list[Row]:
+    def _rows(self, text: str) -> list[ListRow]:
         chosen = self._chosen(text)
         if self._saved_state.view == "tree":
             lines = catalogue_list.tree_entries(chosen, self.marked, self._saved_state.network)
@@ -111,7 +111,9 @@ class CatalogueList(Vertical):
             saved_state = self._saved_state
             lines = catalogue_list.entries(chosen, saved_state.sort, self.marked, saved_state.sort_reversed)
         return [
-            Row(entry.name, entry.cells, tones=TONES) if entry.name else Row("", entry.cells, "head", selectable=False)
+            ListRow(entry.name, entry.cells, tones=TONES)
+            if entry.name
+            else ListRow("", entry.cells, "head", selectable=False)
             for entry in lines
         ]
 

@@ -15,7 +15,7 @@ from ..core.screen_export import Export
 from ..runs import classes, run_data
 from ..runs.classes import ClassRow
 from ..runs.run_tail import RunNews
-from .rows import Column, Row
+from .rows import Column, ListRow
 from .sorted_rows import SortedRows
 
 BAR_CELLS, COURSE_CELLS = 20, 16
@@ -61,7 +61,7 @@ class ClassesPane(Vertical):
 
     def _fill(self) -> None:
         rows = classes.worst_first(self._rows) if self.worst_first else self._rows
-        self.table.set_rows(Row(str(row.place), cells(row)) for row in rows)
+        self.table.set_rows(ListRow(str(row.place), cells(row)) for row in rows)
 
     def export(self) -> Export:
         """Return the table."""

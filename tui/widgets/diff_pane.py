@@ -19,7 +19,7 @@ from ..networks import layer_tree, related
 from ..networks.selection import NetworkSelection
 from .pane import Pane
 from .repaint import TextLines
-from .rows import Column, Row, RowList
+from .rows import Column, ListRow, RowList
 from .sorted_rows import SortedRows
 
 COLUMNS = (
@@ -116,7 +116,7 @@ class DiffPane(Pane):
         self._difference = {"networks": value["summaries"], "changes": value["changes"]}
         self.table.empty = "the same layers, as often and as big"
         self.table.set_rows(
-            Row(
+            ListRow(
                 change["kind"],
                 (
                     SIGNS.get(change["verdict"], str(change["verdict"])),

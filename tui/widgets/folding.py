@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from ...trainer.common import text_safe
 from .edges import MORE_RIGHT
-from .rows import LEAST, Row
+from .rows import LEAST, ListRow
 
 FEW = 6
 """With fewer lines than these, a text in full would hide the rows beside it."""
 
 
-def folded(rows: Sequence[Row], place: int, cells: int, widest: int) -> list[Row]:
+def folded(rows: Sequence[ListRow], place: int, cells: int, widest: int) -> list[ListRow]:
     """Return the rows with the text of a column in lines of ``cells``.
 
     Where the rows alone fit into ``widest`` lines and the texts in full do not, each text keeps its one line, and a sign
@@ -29,7 +29,7 @@ def folded(rows: Sequence[Row], place: int, cells: int, widest: int) -> list[Row
     for row, text in zip(rows, texts, strict=True):
         found.append(replace(row, cells=_with(row.cells, place, text[0])))
         blank = ("",) * len(row.cells)
-        found += [Row("", _with(blank, place, line), row.tone, selectable=False) for line in text[1:]]
+        found += [ListRow("", _with(blank, place, line), row.tone, selectable=False) for line in text[1:]]
     return found
 
 

@@ -19,7 +19,7 @@ from ..networks.torchinfo_text import parse_torchinfo
 from .folding import folded_lines
 from .pane import Pane, parse_tree
 from .repaint import TextLines
-from .rows import Column, Row, RowList
+from .rows import Column, ListRow, RowList
 from .torchinfo_view import TorchinfoView
 
 COLUMNS = (
@@ -60,7 +60,9 @@ class LayerTree(RowList):
         wanted = {"only_changes": self.only_changes, "without_minor": self.without_minor}
         nodes = layer_tree.visible(self.network, self._opened, **wanted) if self.network else []
         self.set_rows(
-            Row(node.key, layer_tree.cells(node, self._opened), "plain" if node.executed and not node.minor else "dim")
+            ListRow(
+                node.key, layer_tree.cells(node, self._opened), "plain" if node.executed and not node.minor else "dim"
+            )
             for node in nodes
         )
 

@@ -16,7 +16,7 @@ from ..core.screen_export import Export
 from ..networks.selection import NetworkSelection
 from ..runs import identity, run_table
 from .pane import Pane
-from .rows import Column, Row, RowList
+from .rows import Column, ListRow, RowList
 from .sorted_rows import SortedRows
 
 COLUMNS = (
@@ -67,12 +67,12 @@ class NetworkRunsPane(Pane):
         self.table.empty = NO_RUNS if self.explorer.runs_are_read else "reading …"
         self.table.set_rows(rows)
 
-    def _row(self, run: RunSnapshot) -> Row:
+    def _row(self, run: RunSnapshot) -> ListRow:
         best, test = percentage(run.best_accuracy), percentage(run.test_accuracy)
         tone = run_table.tone(run)
         sign, data, state = STATES[run.state].symbol, identity.data_text(run.dataset), identity.state_text(run)
         cells = (sign, data, state, best, test, *identity.cells(run))
-        return Row(run.id, cells, tones={0: tone, 2: tone})
+        return ListRow(run.id, cells, tones={0: tone, 2: tone})
 
     def on_row_list_chosen(self, message: RowList.Chosen) -> None:
         message.stop()

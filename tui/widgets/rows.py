@@ -37,7 +37,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class ListRow:
     """``key`` names it; ``tone`` is one of the component classes: "plain", "dim", "good", "bad", "head"."""
 
     key: str
@@ -103,7 +103,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
     def __init__(
         self,
         columns: Sequence[Column],
-        rows: Iterable[Row] = (),
+        rows: Iterable[ListRow] = (),
         *,
         cursor: str = "",
         empty: str = "nothing here",
@@ -113,7 +113,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.columns = tuple(columns)
-        self.rows: tuple[Row, ...] = tuple(rows)
+        self.rows: tuple[ListRow, ...] = tuple(rows)
         self.empty = empty
         self.titles = titles
         self._cursor = self._place_of(cursor)
@@ -153,7 +153,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
             self.columns = tuple(columns)
             self.refresh()
 
-    def set_rows(self, rows: Iterable[Row], cursor: str | None = None) -> None:
+    def set_rows(self, rows: Iterable[ListRow], cursor: str | None = None) -> None:
         """Show other rows. The cursor goes to the row ``cursor``; by default it stays on its row, or near it."""
         before, place, shown = self.key, self._cursor, self.rows
         wanted = before if cursor is None else cursor
@@ -223,7 +223,7 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
             return True
         return False
 
-    def _refresh_changes(self, before: Sequence[Row], cursor: int) -> None:
+    def _refresh_changes(self, before: Sequence[ListRow], cursor: int) -> None:
         """Paint those rows in sight again that are not as they were ``before``, when the cursor was on another one."""
         top = self.scroll_offset.y
         for place in range(top, min(top + max(self._page, 0), len(self.rows))):

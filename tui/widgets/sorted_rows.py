@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .rows import Column, Row, RowList
+from .rows import Column, ListRow, RowList
 
 NUMBER = re.compile(r"[+−-]?\d[\d,]*(?:\.\d+)?")
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -32,7 +32,7 @@ def sort_value(cell: str) -> tuple[int, float, str]:
 class SortedRows(RowList):
     """``given`` are the rows in the order of whoever shows them, which is that of the list until a title is clicked."""
 
-    def __init__(self, columns: Sequence[Column], rows: Iterable[Row] = (), **options: Any) -> None:
+    def __init__(self, columns: Sequence[Column], rows: Iterable[ListRow] = (), **options: Any) -> None:
         super().__init__(columns, rows, **options)
         self.given = self.rows
         self.by: int | None = None
@@ -51,11 +51,11 @@ class SortedRows(RowList):
             self.by = places.get(self.columns[self.by].title)
         super().show_columns(columns)
 
-    def set_rows(self, rows: Iterable[Row], cursor: str | None = None) -> None:
+    def set_rows(self, rows: Iterable[ListRow], cursor: str | None = None) -> None:
         self.given = tuple(rows)
         super().set_rows(self._in_order(), cursor)
 
-    def _in_order(self) -> Sequence[Row]:
+    def _in_order(self) -> Sequence[ListRow]:
         place = self.by
         if place is None:
             return self.given

@@ -22,7 +22,7 @@ from .folding import folded
 from .pane import Pane, parse_tree
 from .pixel_view import INITIAL, PixelView, moved, parse_pixel
 from .repaint import TextLines
-from .rows import LEAST, Column, Row, RowList
+from .rows import LEAST, Column, ListRow, RowList
 
 BAR_CELLS = 12
 DETAIL_LINES = 8
@@ -67,7 +67,7 @@ class WalkPane(Pane):
         self._position = [0, 0, 0]
         self._pixel_of: LayerNode | None = None
         self._run: RunSnapshot | None = None
-        self._rows: list[Row] = []
+        self._rows: list[ListRow] = []
 
     def compose(self) -> ComposeResult:
         yield TextLines(id="walk-path")
@@ -138,7 +138,7 @@ class WalkPane(Pane):
         self._show_path()
         self._show_detail()
 
-    def _folded(self) -> list[Row]:
+    def _folded(self) -> list[ListRow]:
         """Return the rows with their sentences in full, where there are blank lines for them."""
         table = self.table
         return folded(self._rows, SENTENCE, table.column_cells(SENTENCE), table.lines)
@@ -148,7 +148,9 @@ class WalkPane(Pane):
         self.table.set_rows(self._folded())
         self._show_detail()
 
-    def _row(self, node: LayerNode, size: tuple[float, int] | None, largest: tuple[float, float], hidden: bool) -> Row:
+    def _row(
+        self, node: LayerNode, size: tuple[float, int] | None, largest: tuple[float, float], hidden: bool
+    ) -> ListRow:
         times = f" ×{node.times}" if node.times > 1 else ""
         mark = "▸ " if node.children else "  "
         comes_out = HIDDEN if hidden else layer_tree.output_text(node)
@@ -158,7 +160,7 @@ class WalkPane(Pane):
         field = "" if hidden else layer_tree.field_text(node)
         phrase = "" if hidden else node.phrase
         cells = (mark + node.label + times, phrase, comes_out, space, channels, field)
-        return Row(node.key, cells, "dim" if node.minor else "plain")
+        return ListRow(node.key, cells, "dim" if node.minor else "plain")
 
     def _show_path(self) -> None:
         names = [self.levels[0].type if self.levels else "", *(node.label for node in self.levels[1:])]

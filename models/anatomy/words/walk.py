@@ -15,7 +15,7 @@ from .change import change
 
 
 @dataclass(frozen=True)
-class Step:
+class WalkStep:
     """One step: shapes without the batch axis, what it does, and how far its output sees into the image."""
 
     name: str
@@ -43,14 +43,14 @@ def within(layer: Layer) -> Layer:
     return layer
 
 
-def steps(layer: Layer) -> list[Step]:
+def steps(layer: Layer) -> list[WalkStep]:
     """Return the steps inside one row of the layer tree, in order."""
     return [_step(child) for child in within(layer).children if child.executed]
 
 
-def _step(layer: Layer) -> Step:
+def _step(layer: Layer) -> WalkStep:
     before = layer.inputs[0][1:] if layer.inputs else ()
-    return Step(
+    return WalkStep(
         name=layer.name,
         type=layer.type,
         is_module=layer.kind == "module",
