@@ -147,8 +147,18 @@ def request_of(values: Mapping[str, Any]) -> TrainRequest:
     assigned = _assigned(values.get("assign") or [])
     for old in assigned.keys() & recipe.EARLIER.keys():
         log(f"{old} is now called {recipe.EARLIER[old]}")
-    given |= {key: recipe.check(key, value) for key, value in recipe.renamed(assigned).items()}
+    given |= {key: _checked(key, value) for key, value in recipe.renamed(assigned).items()}
     return TrainRequest.of(*(values.get("names") or ()), **given)
+
+
+def _checked(key: str, value: object) -> object:
+    """Return a value behind ``--set`` in the type of its field; UsageError told under that option."""
+    from ..trainer.config import recipe
+
+    try:
+        return recipe.check(key, value)
+    except UsageError as error:
+        raise UsageError(f"--set {key}" if key in recipe.FIELDS else "set", error.given, error.hint) from None
 
 
 def given_of(values: Mapping[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
