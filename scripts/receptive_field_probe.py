@@ -66,6 +66,10 @@ PLACES = {"channel_boosted_cnn": 4, "mobilevit_v2": 2}
 """How many places in a row are probed where neighbours do not see equally far."""
 OUTSIDE_WIDTH, OUTSIDE_PLACES, OUTSIDE_ROWS = 128, 4, 8
 
+TABLE_SIDES = {"timm:ghostnetv2_100": 256}
+"""Networks whose table is made for another side than the usual one. GhostNetV2 makes its gates on a map of half the side,
+and 7 rows have no half: how the gate of 3 lies on them has no counterpart on a larger image."""
+
 EXCEPTIONS = {
     ("cnn_lstm", "frames"): "an image is cut into strips; the field is told as inside a strip without a border",
     ("cnn_lstm_patches", "frames"): "an image is cut into patches; the field is told as inside one without a border",
@@ -212,11 +216,10 @@ def _with_neighbours(network: nn.Module, usual: int, size: Size) -> nn.Module:
 
 
 def outside_network(name: str) -> Probed:
-    spec = external.network_spec(name)
+    spec = external.network_spec(name, image_size=TABLE_SIDES.get(name))
     tree = external.anatomy_of(spec)
     made = traced.built(name, spec.make)
-    sides = [getattr(module, "window_size", 0) for module in made.modules()]
-    windows = [max(side) if isinstance(side, tuple | list) else side for side in sides if side]
+    windows = {name: _window_of(module) for name, module in made.named_modules()}
 
     def build(size: Size) -> nn.Module:
         return without_memory(_for_size(spec, size))
@@ -227,8 +230,27 @@ def outside_network(name: str) -> Probed:
     rows = spread(rows)
     rows += [layer for layer in tree.children[-1:] if layer.kind == "module" and layer.receptive_field is not None]
     return Probed(
-        name, channels, (usual[0], usual[1]), rows, build, places=max([OUTSIDE_PLACES, *windows])
+        name, channels, (usual[0], usual[1]), rows, build,
+        places=max(OUTSIDE_PLACES, *windows.values()), covered=_covered(tree, windows),
     )  # fmt: skip
+
+
+def _window_of(module: nn.Module) -> int:
+    """Return the side of the windows in which a module attends, under the names that others give it; 0 without any."""
+    side = getattr(module, "window_size", 0) or getattr(module, "ws", 0)
+    return max(side) if isinstance(side, tuple | list) else side or 0
+
+
+def _covered(tree: Layer, windows: dict[str, int]) -> list[str]:
+    """Return the innermost modules whose window is all of the map: on a larger image it would be a part."""
+    found = []
+    for _, layer in tree.walk():
+        side = windows.get(layer.name, 0) if layer.kind == "module" else 0
+        rows = layer.layout.rows if layer.layout else None
+        inner = any(windows[name] for name in windows if name.startswith(f"{layer.name}."))
+        if side and rows and rows <= side and not inner:
+            found.append(layer.name)
+    return found
 
 
 def _for_size(spec: external.NetworkSpec, size: Size) -> nn.Module:
@@ -252,7 +274,10 @@ def has_places(layer: Layer) -> bool:
         return False
     if "values" in layout.axes:  # a flattened map: its places are not where those of tokens are
         return False
-    return (layout.rows or 0) > 1 and layout.windows == 1 and "batch" in layout.axes
+    if layer.type.startswith("Adaptive"):  # on a larger image its windows are larger
+        return False
+    in_windows = layout.windows > 1 or layout.axes.count("rows") > 1
+    return (layout.rows or 0) > 1 and not in_windows and "batch" in layout.axes
 
 
 def spread(rows: list[Layer]) -> list[Layer]:
@@ -325,7 +350,9 @@ def places(layer: Layer, output: Tensor, size: Size, count: int) -> list[Tensor]
     along = axes.index("tokens") if "tokens" in axes else 1
     tokens = output.shape[along] - layout.extra
     width = max(1, round((tokens * size[1] / size[0]) ** 0.5))
-    return [output.select(along, layout.extra + tokens // width // 2 * width + width // 2)]
+    middle, last = tokens // width // 2, tokens // width - 1
+    rows = dict.fromkeys(min(last, middle + i) for i in range(count))
+    return [output.select(along, layout.extra + row * width + width // 2) for row in rows]
 
 
 def is_all(reached: int, side: int) -> bool:

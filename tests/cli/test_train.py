@@ -340,10 +340,18 @@ def test_a_core_left_to_others_is_told_only_where_it_was_left(
 
     monkeypatch.setattr(hardware.OtherWork, "cores", lambda self: 1.5)
     monkeypatch.setattr(hardware, "usable_cores", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     (home / "threads.toml").write_text("[engine]\nthreads = 1\n")
     for more, told in ((), True), (("--threads", "1"), False), (("--config", str(home / "threads.toml")), False):
         assert call(monkeypatch, "train", "tiny", "--plan", "--no-calibrate", *more) == 0
         assert ("other programs keep 1.5 cores busy" in capsys.readouterr().err) == told
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert call(monkeypatch, "train", "tiny", "--plan", "--no-calibrate", "--json") == 0
+    shown = capsys.readouterr()
+    assert "other programs" not in shown.err
+    plan = json.loads(shown.out)
+    engine, origins = plan["engine"], plan["origins"]["engine"]
+    assert (engine["threads"], origins["threads"]) == (2, "OMP_NUM_THREADS")
 
 
 def test_no_augment_and_assignments_reach_the_recipe(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,8 +130,9 @@ class Positive(TorchFunctionMode):
         if name in ("conv1d", "conv2d", "conv_transpose2d"):
             return _convolution(func, *args, **kwargs)
         if name == "linear":
+            weight = args[1] if len(args) > 1 else kwargs["weight"]
             one = args[0][..., :1] if args[0].stride(-1) == 0 else args[0].mean(-1, keepdim=True)
-            return one.expand(*args[0].shape[:-1], args[1].shape[0])
+            return one.expand(*args[0].shape[:-1], weight.shape[0])
         if name == "max_pool2d":
             return _thin(lambda x: _average(x, *args[1:], **kwargs), args[0], (1,))
         if name == "scaled_dot_product_attention":
@@ -145,10 +146,20 @@ class Positive(TorchFunctionMode):
         return _thin(rescaled, x) + (mean.detach() if self.held else mean)
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
-        """Each query meets the sum of keys and values, which is a constant where it is held."""
-        self.has_held = True
+        """Each query meets the sum of keys and values, which is a constant where it is held; never inside windows."""
         met = k.mean((-2, -1), keepdim=True) + v.mean(-2, keepdim=True)
-        return q.mean(-1, keepdim=True) * (met.detach() if self.held else met)
+        if not _in_windows(q):
+            self.has_held = True
+            met = met.detach() if self.held else met
+        return q.mean(-1, keepdim=True) * met
+
+
+def _in_windows(q: Tensor) -> bool:
+    """Return whether tokens attend inside windows: more sequences than the one image has.
+
+    (windows, heads, tokens, width), or (images, heads, windows, tokens, width) with heads and windows in any order.
+    """
+    return q.shape[0] > 1 or (q.ndim == 5 and q.shape[2] > 1)
 
 
 def _passed_on(scores: Tensor) -> Tensor:

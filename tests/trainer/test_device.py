@@ -18,6 +18,8 @@ from cnn_explorer.trainer.devices import hardware
 @pytest.fixture
 def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
 
 
 def test_all_cores_only_for_a_run_that_is_alone(four_cores: None) -> None:
@@ -26,6 +28,28 @@ def test_all_cores_only_for_a_run_that_is_alone(four_cores: None) -> None:
     assert hardware.choose_threads(4, alone=False) == 4
     with pytest.raises(UsageError, match="threads: 5 must be at least 1 and at most 4"):
         hardware.choose_threads(5, alone=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "threads"),
+    [("1", 1), ("2", 2), (" 2 ", 2), ("3,2", 3), ("99", 4), ("", 4), ("0", 4), ("-1", 4), ("many", 4), ("²", 4)],
+)
+def test_threads_that_the_environment_asks_for_are_used(
+    four_cores: None, monkeypatch: pytest.MonkeyPatch, text: str, threads: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert hardware.choose_threads(None, alone=True) == threads
+    assert hardware.choose_threads(4, alone=True) == 4, "an option is above it"
+
+
+def test_one_thread_that_torchrun_sets_by_itself_asks_for_nothing(
+    four_cores: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert hardware.choose_threads(None, alone=True) == 4
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert hardware.choose_threads(None, alone=True) == 2
 
 
 def test_one_core_is_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,7 @@ def test_one_network_on_all_devices_and_several_on_one_each() -> None:
 
 def test_a_run_has_all_cores_unless_another_one_is_under_way(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     def threads(*share: MachineShare) -> int:
         return planner.plan(TrainRequest.of("tiny", device="cpu"), print, *share).config.engine.threads
@@ -141,6 +142,7 @@ def test_a_run_has_all_cores_unless_another_one_is_under_way(home: Path, monkeyp
 
 def test_cores_are_shared_out_among_the_processes_of_a_plan(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "usable_cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     said: list[str] = []
 
     def planned(**options):

@@ -142,7 +142,8 @@ def file_with(origin: str, engine: dict, complete: bool = False) -> TrainRequest
     return TrainRequest(engine=EngineRequest(values=engine), origin=origin, complete=complete)
 
 
-def test_flags_win_over_a_file_and_that_over_what_suits_the_device(home: Path) -> None:
+def test_flags_win_over_a_file_and_that_over_what_suits_the_device(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     file = file_with("e.toml", {"channels_last": True, "precision": "bf16"})
     choice = engine_choice.choose({"precision": "fp32", "device": "cpu"}, file, alone=True, log=print)
     assert (choice.engine.precision, choice.engine.channels_last, choice.engine.compile) == ("fp32", True, False)

@@ -79,8 +79,27 @@ class OtherWork:
         return busy, sum(os.times()[:2]), time.monotonic()
 
 
+THREADS_VARIABLE = "OMP_NUM_THREADS"
+
+
+def environment_threads() -> int | None:
+    """Return how many threads OMP_NUM_THREADS asks for, at most as many as there are cores; None where it asks for none.
+
+    torchrun sets it to 1 where nobody did, so under torchrun 1 asks for nothing.
+    """
+    text = (
+        os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()
+    )  # "4,2": what nested regions take comes behind
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+        return None
+    if int(text) == 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+        return None
+    return min(int(text), usable_cores())
+
+
 def choose_threads(wanted: int | None, *, alone: bool) -> int:
-    """Return the number of threads: ``wanted`` where given, all cores for a run that is ``alone``, one fewer otherwise.
+    """Return the number of threads: ``wanted`` where given, or else that of OMP_NUM_THREADS; without both all cores for a
+    run that is ``alone``, one fewer otherwise.
 
     UsageError where more are wanted than there are cores.
     """
@@ -89,7 +108,7 @@ def choose_threads(wanted: int | None, *, alone: bool) -> int:
         if not 1 <= wanted <= cores:
             raise UsageError("threads", wanted, f"must be at least 1 and at most {cores}, the cores of this machine")
         return wanted
-    return cores if alone else max(1, cores - 1)
+    return environment_threads() or (cores if alone else max(1, cores - 1))
 
 
 def set_waiting(threads: int, *, alone: bool) -> None:

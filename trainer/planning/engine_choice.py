@@ -26,7 +26,7 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Choice:
-    """``origins`` says of each value where it comes from: FLAG, the name of a file, or DEFAULT.
+    """``origins`` says of each value where it comes from: FLAG, the name of a file, DEFAULT, or a variable's name.
 
     ``complete``: it is the engine of an earlier run, in which nothing is left to choose.
     """
@@ -89,6 +89,8 @@ def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, log:
     origins = {
         key: FLAG if key in flags else file.origin if key in wanted else DEFAULT for key in engine_config.CHOICES
     }
+    if wanted.get("threads") is None and hardware.environment_threads():
+        origins["threads"] = hardware.THREADS_VARIABLE
     for key in engine_config.CUDA_ONLY:
         if wanted.get(key) and device.type != "cuda":
             name = key.replace("_", "-") if key in flags else f"{file.origin}: engine: {key}"
