@@ -165,6 +165,44 @@ async def test_a_logarithm_of_nothing_above_zero_is_refused_with_a_word(tmp_path
         assert grid.saved_state.log_charts == "accuracy"
 
 
+@pytest.mark.parametrize(
+    ("keys", "low", "high"),
+    [
+        (("W", "plus"), 749.2, 999.0),  # half of the last half, not half of all
+        (("W", "W", "minus", "minus"), 199.8, 999.0),
+        (("plus", "less_than_sign", "less_than_sign"), 249.8, 749.2),
+        (("plus", "plus", "0", "F", "plus"), 499.5, 999.0),
+    ],
+)
+async def test_keys_concern_what_was_asked_for_and_not_what_is_still_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], low: float, high: float
+) -> None:
+    app = GridApp(SavedState(axis="step"))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, make_run(tmp_path, count=1000))
+        held, post = [], grid.post_message
+        monkeypatch.setattr(grid, "post_message", lambda m: held.append(m) if isinstance(m, grid.Painted) else post(m))
+        await pilot.press(*keys)
+        await until(pilot, lambda: held)
+        monkeypatch.undo()
+        for message in held:
+            grid.post_message(message)
+        await until(pilot, lambda: grid.drawn.x == pytest.approx((low, high), abs=1))
+
+
+async def test_what_waits_for_one_run_is_not_done_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = GridApp(SavedState(axis="step"))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, make_run(tmp_path, count=1000))
+        held, post = [], grid.post_message
+        monkeypatch.setattr(grid, "post_message", lambda m: held.append(m) if isinstance(m, grid.Painted) else post(m))
+        await pilot.press("W", "W", "F")
+        grid.show(charted(make_run(tmp_path, NAMES[1], count=500)))
+        monkeypatch.undo()
+        await until(pilot, lambda: grid.drawn.extent == (0, 499))
+        assert not grid.state.window.frozen
+
+
 async def test_windows_zoom_and_freeze(tmp_path: Path) -> None:
     run = make_run(tmp_path, count=1000)
     app = GridApp(SavedState(axis="step"))

@@ -27,6 +27,7 @@ from ..core.messages import AskForCharts
 from ..core.saved_state import SavedState
 from ..core.screen_export import Export
 from .chart_view import ChartLegend, ChartView
+from .in_turn import InTurn
 
 if TYPE_CHECKING:
     from ..charts.reader import ChartReader
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 NOTHING = Drawn(Wanted())
 STEP, FACTOR = 0.25, 2.0
 """So much of what is shown a key moves it by; and by so much it zooms."""
+ON_WHAT_IS_DRAWN = {"freeze", "closer", "wider", "earlier", "later"}
+"""Commands that begin with the part of the x axis that is in sight."""
 
 
 class ChartCommands:
@@ -133,6 +136,7 @@ class ChartGrid(Widget, can_focus=True):
         self._reader: ChartReader | None = None
         self._paused = False
         self._over = False
+        self._commands = InTurn(self._is_up_to_date)
         self._legend = ChartLegend(ascii)
         self._cells = Container(id="chart-cells")
         self._views = tuple(ChartView(metric) for metric in METRICS)
@@ -170,6 +174,7 @@ class ChartGrid(Widget, can_focus=True):
             return
         if {run.path for run in runs} != {run.path for run in self._runs}:
             self._state = self.state.other_runs()
+            self._commands.forget()
         self._runs = runs
         self._ask()
 
@@ -287,6 +292,12 @@ class ChartGrid(Widget, can_focus=True):
                 view.show(drawn.charts[view.metric])
         self._show_cursor()
         self.post_message(self.Read(self, drawn.runs))
+        self._commands.go_on()
+
+    def _is_up_to_date(self) -> bool:
+        """Return whether the x axis is drawn as the state has it, or nothing is there to be drawn."""
+        drawn = self.drawn.wanted.view
+        return self.drawn.extent is None or (drawn.axis, drawn.window) == (self.state.axis, self.state.window)
 
     def _show_legend(self) -> None:
         state, found = self.state, self.arrangement
@@ -323,9 +334,13 @@ class ChartGrid(Widget, can_focus=True):
 
     def action_cursor(self, cells: int) -> None:
         """Move the cursor; the first time it appears at the right end."""
-        chart = self._chart
-        if chart is not None and chart.left:
-            self._move_cursor(self.state.move(chart, cells, self.drawn.extent))
+
+        def move() -> None:
+            chart = self._chart
+            if chart is not None and chart.left:
+                self._move_cursor(self.state.move(chart, cells, self.drawn.extent))
+
+        self._commands.do(move, on_what_is_drawn=True)
 
     def action_other(self, by: int) -> None:
         """Choose another chart."""
@@ -346,7 +361,10 @@ class ChartGrid(Widget, can_focus=True):
         return False
 
     def action_chart(self, what: str) -> None:
-        """Do one of the commands of the place "charts"."""
+        """Do one of the commands of the place "charts", after those that were typed before."""
+        self._commands.do(partial(self._do, what), on_what_is_drawn=what in ON_WHAT_IS_DRAWN)
+
+    def _do(self, what: str) -> None:
         state, shown, extent = self.state, self.drawn.x, self.drawn.extent
         other_ways: dict[str, Callable[[], ChartState]] = {
             "axis": state.next_axis,
