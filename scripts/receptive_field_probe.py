@@ -422,7 +422,8 @@ def verdict(
         return result(f"{local}{extra}", "global agrees")
     if local >= size[0] and probed.family not in FIXED:
         return result(f"{local}{extra}", "beyond")
-    if layer.is_global and not probed.family and (is_all(beside.rows, size[0]) or not beside.rows):
+    may_be_dense = not probed.family or probed.family in FIXED
+    if layer.is_global and may_be_dense and (is_all(beside.rows, size[0]) or not beside.rows):
         return result(f"{local}{extra}", "global agrees")
     found = f"{beside.rows}{extra}"
     return ProbeVerdict(probed.name, layer.name, says, found, "agrees" if says == found else "differs")

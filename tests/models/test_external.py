@@ -341,7 +341,7 @@ def cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SLOW = pytest.mark.slow
-SOME = ("fcn_resnet50", "lraspp_mobilenet_v3_large", "deeplabv3_resnet50")
+SOME = ("quantized_resnet18", "fcn_resnet50", "lraspp_mobilenet_v3_large", "deeplabv3_resnet50")
 
 
 @pytest.mark.usefixtures("cut_off")

@@ -149,12 +149,17 @@ class Reported:
         return json.loads(self.report.read_text())
 
     def comes_to(self, wanted: dict[str, Any]) -> None:
-        """Wait until the app says what is wanted, twice; what was written may not have been read yet at the first."""
+        """Wait until the app says what is wanted, twice; what was written may not have been read yet at the first.
+
+        It may take as long as it likes while it goes on: on a busy machine hundreds of chunks do.
+        """
         deadline, found = time.monotonic() + PATIENCE_S, []
         while found[-2:] != [wanted, wanted]:
             assert time.monotonic() < deadline, (found[-1:], wanted)
             said = self.ask()
             found.append({key: said.get(key) for key in wanted})
+            if found[-1:] != found[-2:-1]:
+                deadline = time.monotonic() + PATIENCE_S
 
     def goes_to(self, home: dict[str, Any]) -> None:
         """Press escape until the app is there; each has done something before the next key, or the two would be alt."""

@@ -27,6 +27,8 @@ from ...catalogue import user_code
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.sparse.quantized")
 """Packages of layers whose weights are no tensors."""
+OF_FLOATS = ("FloatFunctional", "FXFloatFunctional")
+"""Modules of these packages that add, multiply and join plain tensors, until somebody converts the network."""
 
 
 def copied(network: nn.Module, device: str) -> nn.Module:
@@ -65,7 +67,7 @@ def check_followed(network: nn.Module, name: str) -> None:
         kind = type(part)
         if isinstance(part, torch.jit.ScriptModule):
             hint = "is compiled by torch.jit, so its layers cannot be followed; give the module that it was made from"
-        elif kind.__module__.startswith(QUANTISED):
+        elif kind.__module__.startswith(QUANTISED) and kind.__name__ not in OF_FLOATS:
             hint = (
                 f"is quantised: the weights of {path or name} ({kind.__name__}) are packed, so they cannot be counted; "
                 "give the module that it was made from"
