@@ -82,7 +82,7 @@ def test_a_bad_value_is_told_under_the_flag_or_the_key_that_held_it(here: Here, 
     assert told("train", "lenet", "--plan", "--lr", "-1").startswith("--lr: -1.0 must")
     assert told("train", "lenet", "--plan", "--batch-size=0").startswith("--batch-size: 0 must")
     assert told("show", "lenet", "--stem", "nope").startswith("--stem: 'nope' is unknown")
-    assert told("train", "lenet", "--plan", "--set", "lr=-2").startswith("lr: -2 must")
+    assert told("train", "lenet", "--plan", "--set", "lr=-2").startswith("--set lr: -2 must")
     assert re.search(r"(?<!-)\blr: ", told("train", "lenet", "--plan", "--config", str(file)))
     assert told("train", "nope", "--plan", "--lr", "0.1").startswith("network: 'nope'")
     assert told("show", "lenet", "--input", "1x3x3").startswith("--input: '1x3x3' cannot go through lenet5: too small")
@@ -95,7 +95,7 @@ def test_a_bad_value_of_an_earlier_option_is_told_under_the_present_one(here: He
     *_, last = here("train", "lenet", "--plan", "--rest-lr", "-1").stderr.splitlines()
     assert last.startswith("cnn-explorer: --adamw-lr: -1.0 must")
     *_, last = here("train", "lenet", "--plan", "--set", "adamw_lr=-1").stderr.splitlines()
-    assert last.startswith("cnn-explorer: adamw-lr: -1 must")
+    assert last.startswith("cnn-explorer: --set adamw_lr: -1 must")
 
 
 @pytest.mark.parametrize(

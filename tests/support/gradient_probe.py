@@ -130,9 +130,7 @@ class Positive(TorchFunctionMode):
         if name in ("conv1d", "conv2d", "conv_transpose2d"):
             return _convolution(func, *args, **kwargs)
         if name == "linear":
-            weight = args[1] if len(args) > 1 else kwargs["weight"]
-            one = args[0][..., :1] if args[0].stride(-1) == 0 else args[0].mean(-1, keepdim=True)
-            return one.expand(*args[0].shape[:-1], weight.shape[0])
+            return _linear(*args, **kwargs)
         if name == "max_pool2d":
             return _thin(lambda x: _average(x, *args[1:], **kwargs), args[0], (1,))
         if name == "scaled_dot_product_attention":
@@ -164,6 +162,11 @@ def _in_windows(q: Tensor) -> bool:
 
 def _passed_on(scores: Tensor) -> Tensor:
     return torch.where(scores == -torch.inf, 0.0, scores - scores.detach() + 1)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
+    one = x[..., :1] if x.stride(-1) == 0 else x.mean(-1, keepdim=True)
+    return one.expand(*x.shape[:-1], weight.shape[0])
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
