@@ -155,7 +155,8 @@ class Positive(TorchFunctionMode):
 def _in_windows(q: Tensor) -> bool:
     """Return whether tokens attend inside windows: more sequences than the one image has.
 
-    (windows, heads, tokens, width), or (images, heads, windows, tokens, width) with heads and windows in any order.
+    (windows, heads, tokens, width), or (images, heads, windows, tokens, width), with heads and windows in any order as
+    long as there are several windows: one window before several heads is taken for windows.
     """
     return q.shape[0] > 1 or (q.ndim == 5 and q.shape[2] > 1)
 

@@ -87,9 +87,8 @@ def environment_threads() -> int | None:
 
     torchrun sets it to 1 where nobody did, so under torchrun 1 asks for nothing.
     """
-    text = (
-        os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()
-    )  # "4,2": what nested regions take comes behind
+    # What nested regions take comes behind a comma: "4,2".
+    text = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()
     if not (text.isascii() and text.isdigit()) or int(text) == 0:
         return None
     if int(text) == 1 and "TORCHELASTIC_RUN_ID" in os.environ:
