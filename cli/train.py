@@ -17,7 +17,8 @@ from .narrate import log
 from .output import written_to
 
 if TYPE_CHECKING:
-    from ..trainer.config.request import MachineShare, RunOptions, TrainRequest
+    from ..trainer.config.machine_share import MachineShare
+    from ..trainer.config.request import RunOptions, TrainRequest
     from ..trainer.planning.planner import Plan
 
 JSON_SCHEMA = 1

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..trainer.config.request import MachineShare, TrainRequest
+    from ..trainer.config.machine_share import MachineShare
+    from ..trainer.config.request import TrainRequest
 
 Draw = Callable[[Path], str]
 """Returns the chart of a run."""
@@ -35,7 +36,7 @@ class DeviceAssignment:
 
     def of(self, number: int, *, alone: bool) -> MachineShare:
         """Return the place of network ``number`` (from 0)."""
-        from ..trainer.config.request import MachineShare
+        from ..trainer.config.machine_share import MachineShare
 
         if not self.devices:
             return MachineShare(alone=alone)
@@ -70,7 +71,7 @@ def train_under_torchrun(
 
     ``create`` takes the place of the run and gives the new run with its lock.
     """
-    from ..trainer.config.request import MachineShare
+    from ..trainer.config.machine_share import MachineShare
     from ..trainer.devices import process_group
     from ..trainer.launch import spawn, torchrun
 

@@ -96,7 +96,7 @@ def asked(network: str = "killed", **values: Any) -> Any:
 
 def planned(network: str = "killed", devices: Sequence[str] = (), **values: Any) -> Any:
     """Return the configuration of such a run."""
-    from cnn_explorer.trainer.config.request import MachineShare
+    from cnn_explorer.trainer.config.machine_share import MachineShare
     from cnn_explorer.trainer.planning import planner
 
     share = MachineShare(devices=tuple(devices), ranks=max(1, len(devices)))

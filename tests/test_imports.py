@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -213,6 +214,20 @@ def test_few_modules_lie_flat() -> None:
 
     architectures = {family.name for family in registry.families()}
     assert {path.stem for path in (ROOT / "models").glob("*.py")} == {"__init__", "layers", *architectures}
+
+
+def test_a_request_is_opened_in_one_place() -> None:
+    """What a request passes through on its way to run.json: those who make one, and few who take it apart."""
+    seen = set()
+    for top in ("cli", "models", "trainer", "tui"):
+        for path in (ROOT / top).rglob("*.py"):
+            names = {node.id for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Name)}
+            if names & {"TrainRequest", "Asked"}:
+                seen.add(path.relative_to(ROOT).as_posix())
+    makers = {"cli/train_options.py", "trainer/config/config_file.py", "trainer/bench/run.py", "tui/launch/form.py"}
+    passing_on = {"cli/train.py", "cli/train_devices.py"}
+    taking_apart = {"trainer/config/request.py", "trainer/planning/asked.py", "trainer/planning/planner.py"}
+    assert seen == makers | passing_on | taking_apart
 
 
 def test_every_folder_is_a_package() -> None:

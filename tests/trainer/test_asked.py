@@ -22,14 +22,14 @@ def file_of(*names: str, complete: bool = False, stored: Path | None = None, **v
 def test_the_request_wins_and_the_file_fills_in_value_by_value() -> None:
     file = file_of("vgg11", dataset="mnist", seed=3, stem="small", image_size=40, validation=0.2, keep=2, minutes=7.0)
     asked = Asked(TrainRequest.of("lenet5", seed=0, validation=0, keep=5), file)
-    assert (asked.network, asked.seed, asked.held_out) == ("lenet5", 0, 0)
-    assert (asked.dataset, asked.stem, asked.image_size) == ("mnist", "small", 40)
+    assert (asked.network, asked.seed, asked.images.held_out) == ("lenet5", 0, 0)
+    assert (asked.images.dataset, asked.stem, asked.image_size) == ("mnist", "small", 40)
     assert (asked.checkpoints.keep, asked.checkpoints.minutes) == (5, 7.0)
 
 
 def test_where_nobody_asks_there_are_defaults() -> None:
     asked = Asked(TrainRequest.of("lenet5"), TrainRequest())
-    assert (asked.dataset, asked.seed, asked.stem, asked.image_size, asked.held_out) == (
+    assert (asked.images.dataset, asked.seed, asked.stem, asked.image_size, asked.images.held_out) == (
         "digits",
         0,
         "auto",

@@ -13,7 +13,8 @@ import pytest
 import torch
 from cnn_explorer.cli.train_devices import DeviceAssignment
 from cnn_explorer.errors import UsageError
-from cnn_explorer.trainer.config.request import MachineShare, TrainRequest
+from cnn_explorer.trainer.config.machine_share import MachineShare
+from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.devices import device_list, gpus, hardware
 from cnn_explorer.trainer.planning import planner
 from test_machine import fake_nvml

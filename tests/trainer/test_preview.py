@@ -12,9 +12,9 @@ import torch
 from cnn_explorer.cli import plan_plot
 from cnn_explorer.errors import UsageError
 from cnn_explorer.trainer.config.lr_schedule import learning_rate
-from cnn_explorer.trainer.config.request import EngineRequest, TrainRequest
 from cnn_explorer.trainer.devices import hardware
 from cnn_explorer.trainer.planning import engine_choice, estimate, planner, preview, trial
+from cnn_explorer.trainer.planning.engine_choice import WantedEngine
 from cnn_explorer.trainer.planning.estimate import Forecast
 from cnn_explorer.trainer.planning.trial import TrialTiming
 from support.training import asked, call
@@ -138,14 +138,11 @@ def test_timing_leaves_the_random_numbers_alone(home: Path) -> None:
     assert torch.equal(torch.rand(4), expected)
 
 
-def file_with(origin: str, engine: dict, complete: bool = False) -> TrainRequest:
-    return TrainRequest(engine=EngineRequest(values=engine), origin=origin, complete=complete)
-
-
 def test_flags_win_over_a_file_and_that_over_what_suits_the_device(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    file = file_with("e.toml", {"channels_last": True, "precision": "bf16"})
-    choice = engine_choice.choose({"precision": "fp32", "device": "cpu"}, file, alone=True, log=print)
+    file = {"channels_last": True, "precision": "bf16"}
+    wanted = WantedEngine({"precision": "fp32", "device": "cpu"}, file, "e.toml")
+    choice = engine_choice.choose(wanted, alone=True, log=print)
     assert (choice.engine.precision, choice.engine.channels_last, choice.engine.compile) == ("fp32", True, False)
     assert (choice.origins["precision"], choice.origins["channels_last"]) == ("flag", "e.toml")
     assert choice.fixed == {"precision", "device", "channels_last"}
@@ -166,16 +163,16 @@ def test_images_for_which_there_is_no_room_stay_in_main_memory_unless_decided(
 
 def test_what_only_a_gpu_can_do_is_refused_on_a_cpu(home: Path) -> None:
     with pytest.raises(UsageError, match="cuda-graphs: needs a CUDA device, and this run is on cpu"):
-        engine_choice.choose({"cuda_graphs": True, "device": "cpu"}, TrainRequest(), alone=True, log=print)
+        engine_choice.choose(WantedEngine({"cuda_graphs": True, "device": "cpu"}), alone=True, log=print)
     with pytest.raises(UsageError, match=r"e\.toml: engine: tf32: needs a CUDA device"):
-        engine_choice.choose({"device": "cpu"}, file_with("e.toml", {"tf32": True}), alone=True, log=print)
+        engine_choice.choose(WantedEngine({"device": "cpu"}, {"tf32": True}, "e.toml"), alone=True, log=print)
 
 
 def test_a_run_of_a_gpu_is_repeated_on_a_cpu_without_what_only_the_gpu_had(home: Path) -> None:
     before = {"device": "cuda:0", "precision": "fp32", "compile": True, "cuda_graphs": True, "tf32": True, "threads": 1}
     said: list[str] = []
-    file = file_with("run.json", before, complete=True)
-    choice = engine_choice.choose({"device": "cpu"}, file, alone=True, log=said.append)
+    wanted = WantedEngine({"device": "cpu"}, before, "run.json", complete=True)
+    choice = engine_choice.choose(wanted, alone=True, log=said.append)
     assert not (choice.engine.compile or choice.engine.cuda_graphs or choice.engine.tf32)
     assert [line.split()[1] for line in said] == ["cuda-graphs", "tf32", "compile"] and choice.complete
 

@@ -206,21 +206,6 @@ class TrainRequest:
         )
 
 
-@dataclass(frozen=True)
-class MachineShare:
-    """What one network has of a machine on which others may be trained at the same time.
-
-    ``devices`` holds a device for each process that is to train it, empty where the request decides. ``sharing`` counts
-    the processes that share the cores of this machine, ``ranks`` those that train the run together, on all machines.
-    ``alone``: the run is trained in the foreground and no other one is under way.
-    """
-
-    devices: tuple[str, ...] = ()
-    sharing: int = 1
-    ranks: int = 1
-    alone: bool = True
-
-
 @functools.cache
 def all_settings() -> dict[str, tuple[str, Setting]]:
     """Return every setting of a training with the part of a request that holds it, by key."""

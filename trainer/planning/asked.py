@@ -1,7 +1,7 @@
 """What one run is asked for: a request, and under it the configuration file that it names.
 
-Whether the request or the file decides a value is settled here, and the other modules of this folder take the answer.
-Only the engine looks at both: what an earlier run's device could do may be impossible here.
+Whether the request or the file decides a value is settled here. The planner opens it, and hands each step what this
+needs and no more: no other module sees a request.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from ..config.config_file import Log
 from ..config.recipe_layers import RecipeLayer
 from ..config.request import TrainRequest
 from ..config.weights_source import WeightsRequest
+from ..data.image_folder import PLAN_BYTES
+from .engine_choice import WantedEngine
+from .images import WantedImages
 
 DEFAULT_DATASET = "digits"
 
@@ -55,19 +58,20 @@ class Asked:
         return self.file.stored if self.file.networks == (self.network,) else None
 
     @property
-    def dataset(self) -> str:
-        """The name of the data set."""
-        return self.request.data.dataset or self.file.data.dataset or DEFAULT_DATASET
+    def repeats_a_run(self) -> bool:
+        """Whether the file is the run.json of an earlier run, whose recipe and engine lack nothing."""
+        return self.file.complete
 
     @property
-    def held_out(self) -> float | None:
-        """The validation split, a share or a number."""
-        return _first(self.request.data.validation, self.file.data.validation)
-
-    @property
-    def data_folder(self) -> Path:
-        """The folder of the data sets."""
-        return settings.data_folder(self.request.data.folder)
+    def images(self) -> WantedImages:
+        """The images. A plan decodes no more of them than it needs."""
+        return WantedImages(
+            self.request.data.dataset or self.file.data.dataset or DEFAULT_DATASET,
+            settings.data_folder(self.request.data.folder),
+            _first(self.request.data.validation, self.file.data.validation),
+            self.seed,
+            PLAN_BYTES if self.request.run.plan else None,
+        )
 
     @property
     def runs_folder(self) -> Path:
@@ -91,6 +95,11 @@ class Asked:
         return _first(self.request.data.image_size, None if other_images else self.file.data.image_size)
 
     @property
+    def engine(self) -> WantedEngine:
+        """The engine."""
+        return WantedEngine(self.request.engine.values, self.file.engine.values, self.file.origin, self.repeats_a_run)
+
+    @property
     def weights(self) -> WeightsRequest:
         """The weights to begin with."""
         request = self.request.weights
@@ -107,7 +116,7 @@ class Asked:
         """Return a line for each value with which hardly anybody trains. Those of a run.json were told when it began."""
         told = (
             {}
-            if self.file.complete
+            if self.repeats_a_run
             else {defined.name: defined.unusual(value) for defined, value in self.file.values()}
         )
         told |= {defined.name: defined.unusual(value) for defined, value in self.request.values()}
@@ -115,13 +124,13 @@ class Asked:
 
     def recipe_layers(self, of_note: RecipeLayer, fine_tuning: RecipeLayer | None) -> list[RecipeLayer]:
         """Return the layers of the recipe, the strongest last; a run.json is complete, so the note does not count."""
-        layers = [] if self.file.complete else [of_note]
+        layers = [] if self.repeats_a_run else [of_note]
         if fine_tuning is not None:
             layers.append(fine_tuning)
         preset = self.request.recipe.preset
         if preset is not None:
             layers.append(presets.layer(preset))
-            if self.file.complete:
+            if self.repeats_a_run:
                 hint = f"and {self.file.origin}, which holds a whole recipe, contradict each other; give one of them"
                 raise UsageError("recipe", preset, hint)
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,14 +14,27 @@ from ..batches import placement
 from ..common.progress import Log
 from ..config import engine_config
 from ..config.engine_config import Engine
+from ..config.machine_share import MachineShare
 from ..config.recipe import Recipe
-from ..config.request import MachineShare, TrainRequest
 from ..data.datasets import DataSet
 from ..devices import gpus, hardware
-from .asked import Asked
 
 FLAG = "flag"
 DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class WantedEngine:
+    """Values of engine.CHOICES that are asked for: ``flags`` for this run, ``file`` where the flags say nothing.
+
+    ``origin`` is the name of the file; ``complete``: it is a run.json, the engine of an earlier run. The two are kept
+    apart, because what an earlier run's device could do may be impossible here.
+    """
+
+    flags: Mapping[str, object] = field(default_factory=dict)
+    file: Mapping[str, object] = field(default_factory=dict)
+    origin: str = ""
+    complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,29 +54,28 @@ class Choice:
         return frozenset(key for key, origin in self.origins.items() if origin != DEFAULT)
 
 
-def place(asked: Asked, share: MachineShare, log: Log) -> Choice:
+def place(wanted: WantedEngine, share: MachineShare, log: Log) -> Choice:
     """Choose the engine on the devices and with the cores of its share; what else uses these devices is told."""
-    flags = dict(asked.request.engine.values)
     if share.devices:
-        flags["device"] = share.devices[0]
-    choice = choose(flags, asked.file, alone=share.alone, log=log)
+        wanted = dataclasses.replace(wanted, flags={**wanted.flags, "device": share.devices[0]})
+    choice = choose(wanted, alone=share.alone, log=log)
     threads = choice.engine.threads
     if "threads" not in choice.fixed:
         threads = max(1, threads // share.sharing)
     devices = share.devices if len(share.devices) > 1 else ()
     engine = dataclasses.replace(choice.engine, devices=devices, threads=threads)
-    _log_devices(engine, asked.file, log)
+    _log_devices(engine, wanted, log)
     return dataclasses.replace(choice, engine=engine)
 
 
-def _log_devices(chosen: Engine, file: TrainRequest, log: Log) -> None:
+def _log_devices(chosen: Engine, wanted: WantedEngine, log: Log) -> None:
     """Say whose processes are on the GPUs, and that an earlier run had more of these."""
     for device in chosen.devices or (chosen.device,):
         if line := gpus.occupants(torch.device(device)):
             log(line)
-    before = file.engine.values.get("devices")
+    before = wanted.file.get("devices")
     if isinstance(before, list | tuple) and before and not chosen.devices:
-        log(f"{file.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
+        log(f"{wanted.origin} was trained by {len(before)} processes; --devices {len(before)} does so again")
 
 
 def with_images(choice: Choice, data: DataSet, recipe: Recipe, log: Log) -> Choice:
@@ -76,37 +88,36 @@ def with_images(choice: Choice, data: DataSet, recipe: Recipe, log: Log) -> Choi
     return dataclasses.replace(choice, engine=dataclasses.replace(choice.engine, data_on_device=False))
 
 
-def choose(flags: Mapping[str, object], file: TrainRequest, *, alone: bool, log: Log) -> Choice:
-    """Resolve the fields of engine.CHOICES; ``flags`` holds those that were given. UsageError for what cannot be."""
+def choose(wanted: WantedEngine, *, alone: bool, log: Log) -> Choice:
+    """Resolve the fields of engine.CHOICES. UsageError for what cannot be."""
+    flags, origin = wanted.flags, wanted.origin
     for key, value in flags.items():
         engine_config.check(key, value, "")
-    wanted: dict[str, Any] = dict(file.engine.values) | dict(flags)
-    device = hardware.choose_device(str(wanted.get("device", "auto")))
-    if file.complete:
-        for key in _lost(file, flags, device):
-            log(f"without {key.replace('_', '-')} of {file.origin}, which ran on {file.engine.values.get('device')}")
-            del wanted[key]
-    origins = {
-        key: FLAG if key in flags else file.origin if key in wanted else DEFAULT for key in engine_config.CHOICES
-    }
-    if wanted.get("threads") is None and hardware.environment_threads():
+    values: dict[str, Any] = {**wanted.file, **flags}
+    device = hardware.choose_device(str(values.get("device", "auto")))
+    if wanted.complete:
+        for key in _lost(wanted, device):
+            log(f"without {key.replace('_', '-')} of {origin}, which ran on {wanted.file.get('device')}")
+            del values[key]
+    origins = {key: FLAG if key in flags else origin if key in values else DEFAULT for key in engine_config.CHOICES}
+    if values.get("threads") is None and hardware.environment_threads():
         origins["threads"] = hardware.THREADS_VARIABLE
     for key in engine_config.CUDA_ONLY:
-        if wanted.get(key) and device.type != "cuda":
-            name = key.replace("_", "-") if key in flags else f"{file.origin}: engine: {key}"
+        if values.get(key) and device.type != "cuda":
+            name = key.replace("_", "-") if key in flags else f"{origin}: engine: {key}"
             raise UsageError(name, None, f"needs a CUDA device, and this run is on {device}")
-    defaults = {} if file.complete else _defaults(device)
+    defaults = {} if wanted.complete else _defaults(device)
     chosen = Engine(
         device=str(device),
         device_name=hardware.device_name(device),
-        threads=hardware.choose_threads(_threads(wanted.get("threads"), flags, file.origin, log), alone=alone),
-        calibration=wanted.get("calibration") if file.complete else None,
+        threads=hardware.choose_threads(_threads(values.get("threads"), flags, origin, log), alone=alone),
+        calibration=values.get("calibration") if wanted.complete else None,
         **{
-            key: wanted.get(key, defaults.get(key, getattr(Engine, key)))
+            key: values.get(key, defaults.get(key, getattr(Engine, key)))
             for key in ("precision", *engine_config.SWITCHES)
         },
     )
-    return Choice(chosen, origins, file.complete)
+    return Choice(chosen, origins, wanted.complete)
 
 
 def _defaults(device: torch.device) -> dict[str, object]:
@@ -118,12 +129,12 @@ def _defaults(device: torch.device) -> dict[str, object]:
     }
 
 
-def _lost(file: TrainRequest, flags: Mapping[str, object], device: torch.device) -> list[str]:
+def _lost(wanted: WantedEngine, device: torch.device) -> list[str]:
     """Return what served an earlier run's kind of device and would not serve this one's."""
-    was = str(file.engine.values.get("device", "")).partition(":")[0]
+    was = str(wanted.file.get("device", "")).partition(":")[0]
     if device.type in (was, "cuda"):
         return []
-    return [key for key in (*engine_config.CUDA_ONLY, "compile") if file.engine.values.get(key) and key not in flags]
+    return [key for key in (*engine_config.CUDA_ONLY, "compile") if wanted.file.get(key) and key not in wanted.flags]
 
 
 def _threads(wanted: Any, flags: Mapping, origin: str, log: Log) -> int | None:

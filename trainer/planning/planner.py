@@ -19,7 +19,8 @@ from ... import settings
 from ...models.anatomy import counting
 from ...models.anatomy.outside import traced
 from ..config.engine_config import Engine
-from ..config.request import MachineShare, TrainRequest
+from ..config.machine_share import MachineShare
+from ..config.request import TrainRequest
 from ..config.run_config import RunConfig
 from ..data.datasets import DataSet
 from ..devices import process_group
@@ -75,13 +76,14 @@ def _resolve(asked: Asked, share: MachineShare, log: Log) -> Plan:
     networks.check_stem(network, asked.network, asked.stem)
     source = initialise.find(asked.weights, network.variant, asked.runs_folder, log)
     stem, size = initialise.stem_and_size_of(source, asked.stem, asked.image_size)
-    info = images.describe(asked, network, stem, size)
-    recipe = recipe_choice.choose(asked, info.name, network.variant, source, log)
-    choice = engine_choice.place(asked, share, log)
+    info = images.describe(asked.images, network, stem, size)
+    layers = asked.recipe_layers(recipe_choice.of_network(network.variant), recipe_choice.of_weights(source))
+    recipe = recipe_choice.choose(layers, info.name, source, flags_only=asked.repeats_a_run, log=log)
+    choice = engine_choice.place(asked.engine, share, log)
     checkpoints = asked.checkpoints
     built = fitted_network.fit(network, info, source, stem, size, log)
     output_check.check(network, built.config(network, len(info.classes)), info.name, log)
-    data = images.load(asked, info, log)
+    data = images.load(asked.images, info, log)
     fitted = recipe_choice.fit(recipe, data, log)
     config = built.config(network, len(data.classes))
     config = initialise.with_weights(config, source, data.classes, fitted, log)
@@ -90,7 +92,7 @@ def _resolve(asked: Asked, share: MachineShare, log: Log) -> Plan:
     process_group.check_batch(fitted.batch_size, ranks)
     output_check.check_single_image(config, fitted, ranks)
     choice = engine_choice.with_images(choice, data, fitted, log)
-    run = RunConfig(config, images.config_of(asked, data), fitted, choice.engine, asked.seed, checkpoints)
+    run = RunConfig(config, images.config_of(asked.images, data), fitted, choice.engine, asked.seed, checkpoints)
     return Plan(run, data, recipe_choice.origins(recipe, fitted, info.name), choice)
 
 

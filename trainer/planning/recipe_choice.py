@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...models.catalogue.registry import Variant
 from ..common.progress import Log
 from ..config import recipe_layers
@@ -12,24 +14,34 @@ from ..config.weights_source import FINE_TUNING, GROWN
 from ..data.datasets import DataSet
 from ..weights.initialise import Source
 from . import engine_choice
-from .asked import Asked
 from .loss_kind import uses_cross_entropy
 
 
-def choose(asked: Asked, dataset: str, variant: Variant, source: Source | None, log: Log) -> Resolved:
-    """Resolve the recipe for a data set. UsageError that names the value at fault; what has no effect is told.
+def of_network(variant: Variant) -> RecipeLayer:
+    """Return the recipe of the note of a network."""
+    return RecipeLayer(f"{variant.family}.md", variant.recipe, general=True)
+
+
+def of_weights(source: Source | None) -> RecipeLayer | None:
+    """Return what suits a network that begins with trained weights.
 
     A grown network learns as any other: its authors slowed down nothing.
     """
     fine_tuning = source is not None and source.kind != GROWN
-    layers = asked.recipe_layers(
-        RecipeLayer(f"{variant.family}.md", variant.recipe, general=True),
-        RecipeLayer("fine-tuning", FINE_TUNING, general=True) if fine_tuning else None,
-    )
+    return RecipeLayer("fine-tuning", FINE_TUNING, general=True) if fine_tuning else None
+
+
+def choose(
+    layers: Sequence[RecipeLayer], dataset: str, source: Source | None, *, flags_only: bool, log: Log
+) -> Resolved:
+    """Resolve the recipe for a data set out of its layers, the strongest last. UsageError names the value at fault.
+
+    What has no effect is told; with ``flags_only`` only where a flag asks for it.
+    """
     resolved = recipe_layers.resolve(dataset, layers)
     if source is None:
         recipe_layers.check_backbone(resolved.recipe)
-    for line in recipe_layers.remarks(resolved, flags_only=asked.file.complete):
+    for line in recipe_layers.remarks(resolved, flags_only=flags_only):
         log(line)
     return resolved
 
