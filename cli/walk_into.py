@@ -71,14 +71,16 @@ def one_value(spec: NetworkSpec, row: Layer, at: str | None) -> Value:
         raise UsageError(
             "ROW", row.name or str(row.id), f"is {with_article(row.type)}, which does not open to one output value"
         )
-    sizes = row.output[1:]
+    sizes = row.output_of_one
     position = tuple(size // 2 for size in sizes) if at is None else parsed(at)
     if len(position) != len(sizes) or any(place >= size for place, size in zip(position, sizes, strict=True)):
         last = ",".join(str(size - 1) for size in sizes)
         raise UsageError("--at", at, f"lies outside the output of {row.name or row.id}, whose last place is {last}")
     try:
         network = server.built_with_seed(spec)
-        return opened.output_value(network, row.id, server.as_input(digits.image(0), spec.shape, None), position)
+        return opened.output_value(
+            network, row.id, server.as_input(digits.image(0), spec.shape, None), position, row.batch_axis
+        )
     except ValueError as error:
         raise UsageError("ROW", row.name or str(row.id), str(error)) from None
 
@@ -93,7 +95,7 @@ def parsed(at: str) -> tuple[int, ...]:
 
 def print_value(value: Value, row: Layer) -> None:
     """Print one output value: its place, the numbers, and how they make it."""
-    axes = row.layout.axes[1:] if row.layout is not None else ()
+    axes = row.axes_of_one
     names = axes if len(axes) == len(value.position) else ("",) * len(value.position)
     place = ", ".join(f"{name} {at}".strip() for name, at in zip(names, value.position, strict=True))
     print(f"one output value, at {place}; weights drawn with seed 0, the image is a scanned digit")

@@ -111,11 +111,17 @@ def summaries(networks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
 
 
 def pixel(
-    layer: str | int, position: list[int], image: list[list[int]], weights: str | None = None, **what: Any
+    layer: str | int,
+    position: list[int],
+    image: list[list[int]],
+    weights: str | None = None,
+    batch_axis: int | None = 0,
+    **what: Any,
 ) -> dict[str, Any]:
     """Return the arithmetic of one output value of a row, on a real image.
 
-    ``layer`` is the number of the row or the name of a module. ``image`` are grey values 0 to 255, scaled to the size that
+    ``layer`` is the number of the row or the name of a module; ``batch_axis`` of its output is left out of ``position``.
+    ``image`` are grey values 0 to 255, scaled to the size that
     the network takes. ``weights`` is the best.pt of a run of this network; without it the weights are drawn from a fixed
     seed.
     """
@@ -123,7 +129,7 @@ def pixel(
 
     written = None if weights is None else os.stat(weights).st_mtime_ns  # a run in progress writes it anew
     caught = _caught(json.dumps(what, sort_keys=True), weights, written, layer, json.dumps(image))
-    return one_value.as_dict(one_value.value_of(caught, tuple(position), layer))
+    return one_value.as_dict(one_value.value_of(caught, tuple(position), layer, batch_axis))
 
 
 @lru_cache(maxsize=1)
@@ -225,6 +231,12 @@ def _row(layer: Any) -> dict[str, Any]:
         **own,
         "layout": None if layer.layout is None else vars(layer.layout),
         "layout_in": None if layer.layout_in is None else vars(layer.layout_in),
+        "of_one_image": {
+            "inputs": layer.inputs_of_one,
+            "output": layer.output_of_one,
+            "axes": layer.axes_of_one,
+            "batch_axis": layer.batch_axis,
+        },
         "phrase": "" if broke_off else walk.phrase(layer),
         "opens": not broke_off and one_value.opens(layer),
         "minor": walk.is_minor(layer),

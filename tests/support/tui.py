@@ -31,7 +31,9 @@ def row(name, layer_type, inputs, output, parameters, children=(), **more):
             "parameters": parameters,
             "macs": parameters, "output_bytes": 64, "receptive_field": 3, "is_global": False, "depth": 1, "settings": {},
             "executed": True, "times": 1, "phrase": "does something", "formulas": [], "children": list(children)}
-    return made | more
+    axes = more.get("layout", {"axes": []})["axes"][1:]
+    one = {"inputs": [inputs[1:]], "output": output[1:], "axes": axes, "batch_axis": 0}
+    return made | more | {"of_one_image": one}
 def layers(asked):
     if "refuse" in asked["network"] or asked.get("image_size") == 1:
         raise ValueError("the image is too small")
@@ -224,7 +226,13 @@ def layer_node(**changes: Any) -> LayerNode:
         "formulas": [{"what": "parameters", "general": "k·k·C", "filled": "3·3·3·64 + 64", "value": 1792}],
         "children": [],
     }
-    return from_answer(values | changes)
+    return from_answer(answered(values | changes))
+
+
+def answered(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with the shapes of one image, as the helper process sends it; the first axis is that of the batch."""
+    one = {"inputs": [shape[1:] for shape in row["inputs"]], "output": row["output"][1:], "axes": (), "batch_axis": 0}
+    return {**row, "of_one_image": one, "children": [answered(child) for child in row["children"]]}
 
 
 def drawable(followers: Followers) -> set[Path]:

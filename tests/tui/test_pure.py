@@ -37,7 +37,7 @@ from cnn_explorer.tui.screens.bench import WORDS, changed
 from cnn_explorer.tui.widgets.pixel_view import PixelSum, lines_of, moved, short
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.tui import layer_node
+from support.tui import answered, layer_node
 from torch.nn import functional as F
 
 EVERYTHING = list(registry.variants().values())
@@ -178,10 +178,12 @@ def test_a_layer_without_anything_to_ask_is_left_alone() -> None:
 
 def test_tree_rows_and_budgets() -> None:
     tree = layer_tree.from_answer(
-        {
-            **vars_of(layer_node(name="", type="Net")),
-            "children": [vars_of(layer_node(name="a", times=3)), vars_of(layer_node(name="b"))],
-        }
+        answered(
+            {
+                **vars_of(layer_node(name="", type="Net")),
+                "children": [vars_of(layer_node(name="a", times=3)), vars_of(layer_node(name="b"))],
+            }
+        )
     )
     assert [node.key for node in layer_tree.visible(tree, {"0"})] == ["0", "0.0", "0.1"]
     assert [node.key for node in layer_tree.visible(tree, set())] == ["0"]
@@ -210,7 +212,7 @@ def test_bars_are_drawn_of_what_the_axes_mean_and_never_of_sizes_alone() -> None
 def test_minor_operations_can_be_left_out() -> None:
     relu = vars_of(layer_node(name="", type="relu", kind="operation", minor=True))
     tree = layer_tree.from_answer(
-        {**vars_of(layer_node(name="", type="Net")), "children": [vars_of(layer_node(name="a")), relu]}
+        answered({**vars_of(layer_node(name="", type="Net")), "children": [vars_of(layer_node(name="a")), relu]})
     )
     assert [node.key for node in layer_tree.visible(tree, {"0"})] == ["0", "0.0", "0.1"]
     assert [node.key for node in layer_tree.visible(tree, {"0"}, without_minor=True)] == ["0", "0.0"]
@@ -219,8 +221,7 @@ def test_minor_operations_can_be_left_out() -> None:
 def vars_of(node: layer_tree.LayerNode) -> dict:
     """A node as the helper process would send it."""
     values = {**vars(node), "formulas": [vars(formula) for formula in node.formulas], "children": []}
-    values["inputs"] = [[1, *shape] for shape in node.inputs]
-    return values | {"output": [1, *node.output]}
+    return values | {"inputs": [[1, *shape] for shape in node.inputs], "output": [1, *node.output]}
 
 
 @given(

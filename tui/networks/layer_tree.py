@@ -59,6 +59,8 @@ class LayerNode:
     remarks: tuple[str, ...] = ()
     id: int = -1
     reads: tuple[int | None, ...] = ()
+    axes: tuple[str, ...] = ()
+    batch_axis: int | None = 0
     layout: dict[str, Any] | None = None
     layout_in: dict[str, Any] | None = None
     opens: bool = False
@@ -87,11 +89,6 @@ class LayerNode:
         return words
 
     @property
-    def axes(self) -> tuple[str, ...]:
-        """What the axes of the output mean, batch axis left out; empty where that is unknown."""
-        return tuple(self.layout["axes"][1:]) if self.layout else ()
-
-    @property
     def label(self) -> str:
         """The last part of its name, the sign of an operation, the class of the network itself."""
         if self.kind == "operation":
@@ -113,13 +110,16 @@ class LayerNode:
 
 def from_answer(data: dict[str, Any], key: str = "0") -> LayerNode:
     """Return the tree in an answer of the helper process (its key "tree"). KeyError or TypeError where it is none."""
+    one = data["of_one_image"]
     return LayerNode(
         key=key,
         name=data["name"],
         kind=data["kind"],
         type=data["type"],
-        inputs=tuple(tuple(shape[1:]) for shape in data["inputs"]),
-        output=tuple(data["output"][1:]),
+        inputs=tuple(tuple(shape) for shape in one["inputs"]),
+        output=tuple(one["output"]),
+        axes=tuple(one["axes"]),
+        batch_axis=one["batch_axis"],
         parameters=data["parameters"],
         macs=data["macs"],
         output_bytes=data["output_bytes"],

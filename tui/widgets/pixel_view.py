@@ -65,6 +65,7 @@ def place_text(pixel: PixelSum) -> str:
         "columns": "column",
         "tokens": "place",
         "keys": "key",
+        "windows": "window",
         "frames": "frame",
     }
     if not pixel.axes:

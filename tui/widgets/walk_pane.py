@@ -255,7 +255,7 @@ class WalkPane(Pane):
     def _open_pixel(self, node: LayerNode) -> None:
         self._pixel_of = node
         # A quarter down the middle there is a stroke in most digits.
-        share = {"rows": 4, "columns": 2, "tokens": 3}
+        share = {"rows": 4, "columns": 2, "tokens": 3, "windows": 2}
         axes = (*node.axes, *("",) * len(node.output))
         self._position = [
             size // share[axis] if axis in share else 0 for axis, size in zip(axes, node.output, strict=False)
@@ -297,7 +297,8 @@ class WalkPane(Pane):
         if node is not None and self.selection is not None:
             image = digits.image(self.explorer.saved_state.digit)
             layer = node.id if node.id >= 0 else node.name
-            details = {"layer": layer, "position": list(self._position), "image": image}
+            position = list(self._position)
+            details = {"layer": layer, "position": position, "batch_axis": node.batch_axis, "image": image}
             if self._run is not None:
                 details |= weights.details(self._run)
             parse = functools.partial(parse_pixel, axes=node.axes)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from .factors import PLACES, Axes, labels, size_of
 
+T = TypeVar("T")
 WORDS = {
     "b": "batch",
     "c": "channels",
@@ -44,6 +46,23 @@ class AxisLayout:
         """Return whether weights along an axis mix the places of each channel."""
         others = [word for place, word in enumerate(self.axes) if place != axis % len(self.axes)]
         return self.axes[axis] in ("tokens", "rows", "columns", "frames") and bool({"channels", "?"} & set(others))
+
+
+def batch_axis(shape: tuple[int, ...], layout: AxisLayout | None) -> int | None:
+    """Return which axis of a tensor counts images, None where none does.
+
+    What is made of weights alone (no layout) has none, but for a first axis of one. Windows in front of their places
+    have none of their own: they are parts of one image. An axis of one behind others (queries, keys and values in front,
+    or a sequence) is that of the batch.
+    """
+    if layout is None or len(layout.axes) != len(shape):
+        return 0 if shape[:1] == (1,) else None
+    return next((layout.axes.index(word) for word in ("batch", "one") if word in layout.axes), None)
+
+
+def without_axis(values: tuple[T, ...], axis: int | None) -> tuple[T, ...]:
+    """Return a shape, or what stands for each of its axes, without one of them."""
+    return values if axis is None else (*values[:axis], *values[axis + 1 :])
 
 
 @lru_cache(maxsize=4096)
@@ -86,8 +105,10 @@ def summary(axes: Axes) -> AxisLayout:
 
 def _are_windows(found: set[str], others: Axes) -> bool:
     """Return whether the places in the batch axis are parts of a map: not the rows of an image as the steps of a sequence,
-    each with its columns as values.
+    each with its columns as values, and not all places in front of the axis of the batch.
     """
+    if any("b" in labels(axis) for axis in others) or (len(others) == 2 and not others[0]):
+        return False
     inside = set().union(*map(labels, others))
     return bool("b" in found or inside & (found | {"c", "?"}))
 

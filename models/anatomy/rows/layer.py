@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..axes.layout import AxisLayout
+from ..axes.layout import AxisLayout, batch_axis, without_axis
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,36 @@ class Layer:
     def short_name(self) -> str:
         """The last part of the qualified name."""
         return self.name.rsplit(".", 1)[-1]
+
+    @property
+    def batch_axis(self) -> int | None:
+        """Which axis of the output counts images, None where none does."""
+        return batch_axis(self.output, self.layout)
+
+    @property
+    def output_of_one(self) -> tuple[int, ...]:
+        """The shape of the output for one image: without the batch axis, where there is one."""
+        return without_axis(self.output, self.batch_axis)
+
+    @property
+    def inputs_of_one(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the inputs for one image. What the axes of the others mean is read off the first."""
+        return tuple(
+            without_axis(shape, batch_axis(shape, self.layout_in if self._is_like_first(shape) else None))
+            for shape in self.inputs
+        )
+
+    @property
+    def axes_of_one(self) -> tuple[str, ...]:
+        """What the axes of ``output_of_one`` mean; () where that is unknown."""
+        known = self.layout is not None and len(self.layout.axes) == len(self.output)
+        return without_axis(self.layout.axes, self.batch_axis) if self.layout is not None and known else ()
+
+    def _is_like_first(self, shape: tuple[int, ...]) -> bool:
+        """Return whether an input has as many axes as the first, and as many images."""
+        first = self.inputs[0]
+        axis = batch_axis(first, self.layout_in)
+        return len(shape) == len(first) and (axis is None or shape[axis] == first[axis])
 
     @property
     def changes_size(self) -> bool:

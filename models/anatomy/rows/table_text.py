@@ -86,7 +86,7 @@ def cells(tree: Layer, depth: int, size_changes: bool = False) -> list[tuple[str
             (
                 "  " * level + (label or "input") + times,
                 describe(layer) + (FAILED if layer.failed else remarks(layer)),
-                shape_text(layer.output[1:]),
+                shape_text(layer.output_of_one),
                 quantity(layer.own_parameters) if layer.own_parameters else "",
                 *learning,
                 quantity(layer.macs) if layer.macs else "",
@@ -170,7 +170,7 @@ class Anatomy:
     @property
     def output(self) -> tuple[int, ...]:
         """Shape of what the network returns for one image, batch axis left out."""
-        return self.tree.output[1:]
+        return self.tree.output_of_one
 
     def text(self, depth: int = SHOWN_LEVELS) -> str:
         """Return the table as text, ``depth`` levels deep; equal neighbours are folded into one row."""
@@ -230,8 +230,8 @@ def _row(layer: Layer, level: int) -> Row:
         layer.kind,
         layer.type,
         level,
-        layer.inputs[0][1:] if layer.inputs else (),
-        layer.output[1:],
+        layer.inputs_of_one[0] if layer.inputs else (),
+        layer.output_of_one,
         layer.parameters,
         layer.macs,
         layer.output_bytes,

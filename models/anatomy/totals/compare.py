@@ -38,7 +38,7 @@ def summary(name: str, layer: Layer, memory: Memory | None) -> NetworkSummary:
     )
     return NetworkSummary(
         name=name,
-        input=layer.inputs[0][1:],
+        input=layer.inputs_of_one[0],
         parameters=layer.parameters,
         macs=layer.macs,
         depth=layer.depth,
@@ -47,7 +47,7 @@ def summary(name: str, layer: Layer, memory: Memory | None) -> NetworkSummary:
         memory_bytes=0 if memory is None else memory.peak,
         parts=parts,
         trainable=layer.trainable,
-        inputs=tuple(shape[1:] for shape in layer.inputs),
+        inputs=layer.inputs_of_one,
     )
 
 

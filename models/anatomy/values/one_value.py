@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..axes.layout import without_axis
 from ..rows.layer import Layer
 from . import activations, recurrent
 from .attention import attention
@@ -40,7 +41,7 @@ class Part:
 class Value:
     """One output value. ``parts`` are the numbers, ``rule`` says how they make ``total``, with the sums in between.
 
-    ``position`` is its place in the output, batch axis left out where there is one image. ``kind`` names the family:
+    ``position`` is its place in the output, batch axis left out. ``kind`` names the family:
     convolution, transposed convolution, linear, maximum, mean, normalisation, activation, attention, recurrent, product,
     softmax, sum, choice.
     ``computed`` is what the parts give.
@@ -71,13 +72,16 @@ def as_dict(value: Value) -> dict[str, Any]:
     }
 
 
-def output_value(network: nn.Module, row: int | str, image: Tensor, position: Position) -> Value:
+def output_value(
+    network: nn.Module, row: int | str, image: Tensor, position: Position, batch_axis: int | None = 0
+) -> Value:
     """Take one output value of a row apart; ``row`` is its number in the layer table or the name of a module.
 
-    ``image`` is (1, C, H, W), normalised as the network expects it. ValueError where the row has no single value to be
+    ``image`` is (1, C, H, W), normalised as the network expects it. ``batch_axis``: which axis of the output counts images
+    and is left out of ``position``. ValueError where the row has no single value to be
     shown, or the position lies outside its output.
     """
-    return value_of(row_as_it_ran(network, row, image), position, row)
+    return value_of(row_as_it_ran(network, row, image), position, row, batch_axis)
 
 
 def row_as_it_ran(network: nn.Module, row: int | str, image: Tensor) -> Caught:
@@ -105,8 +109,8 @@ def opens(layer: Layer) -> bool:
     return layer.type in CALLS
 
 
-def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
-    """Return one output value of a row that ran."""
+def value_of(caught: Caught, position: Position, row: int | str = "", batch_axis: int | None = 0) -> Value:
+    """Return one output value of a row that ran; the arguments are those of :func:`output_value`."""
     output = caught.output[0] if isinstance(caught.output, tuple | list) else caught.output
     rule = _rule_of(caught)
     inner = caught.inner
@@ -117,10 +121,11 @@ def value_of(caught: Caught, position: Position, row: int | str = "") -> Value:
     if rule is None or not isinstance(output, Tensor) or not output.is_floating_point():
         kinds = "convolutions, linear layers, poolings, normalisations, activations, attention, LSTMs and sums do"
         raise ValueError(f"layer: {row or name!r} does not open to one value; {kinds}")
-    full = position if len(position) == output.ndim else (0, *position)
     shape = tuple(output.shape)
+    missing = batch_axis is not None and len(position) == output.ndim - 1
+    full = (*position[:batch_axis], 0, *position[batch_axis:]) if missing else position
     if len(full) != output.ndim or not all(0 <= at < size for at, size in zip(full, shape, strict=True)):
-        raise ValueError(f"position: {position} lies outside the output {shape[1:]}")
+        raise ValueError(f"position: {position} lies outside the output {without_axis(shape, batch_axis)}")
     try:
         with torch.no_grad():
             kind, parts, words, computed = rule(caught, full)

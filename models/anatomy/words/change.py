@@ -9,7 +9,7 @@ from .quantities import times_text
 def change(layer: Layer) -> str:
     """Return how a block changes what goes through, told by the layout: sides and channels, never by sizes alone."""
     before, after = layer.layout_in, layer.layout
-    old, new = (layer.inputs[0][1:] if layer.inputs else ()), layer.output[1:]
+    old, new = (layer.inputs_of_one[0] if layer.inputs else ()), layer.output_of_one
     if before is None or after is None:
         return f"keeps the shape {times_text(new)}" if old == new else f"{times_text(old)} → {times_text(new)}"
     told = [part for part in (_side_change(layer), _channel_change(layer), _token_change(layer)) if part]

@@ -24,7 +24,7 @@ def _mean(layer: Layer) -> str:
     word = words.get(layer.type, layer.type)
     before, over = layer.layout_in, layer.settings.get("dim")
     if before is None or over is None or "?" in before.axes:
-        return f"{word} {times_text(layer.inputs[0][1:])} values, {times_text(layer.output[1:]) or '1'} left"
+        return f"{word} {times_text(layer.inputs_of_one[0])} values, {times_text(layer.output_of_one) or '1'} left"
     places = over if isinstance(over, tuple | list) else (over,)
     gone = [before.axes[place] for place in places if -len(before.axes) <= place < len(before.axes)]
     if gone and set(gone) <= {"rows", "columns", "tokens", "frames"}:
@@ -70,8 +70,8 @@ def _product(layer: Layer) -> str:
     if "fixed" in layer.settings:
         return "multiplies by fixed factors"
     if len(layer.inputs) > 1 and layer.inputs[0] != layer.inputs[1]:
-        smaller = min(layer.inputs, key=lambda shape: shape_size(shape))
-        return f"multiplies by {times_text(smaller[1:] or smaller)} factors"
+        smaller = min(layer.inputs_of_one, key=lambda shape: shape_size(shape))
+        return f"multiplies by {times_text(smaller) or '1'} factors"
     return "multiplies two branches, value by value"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..axes.layout import AxisLayout
+import math
+
+from ..axes.layout import AxisLayout, without_axis
 from ..rows.layer import Layer
 from .quantities import Describe, pair, sides, times_text
 
@@ -42,12 +44,13 @@ def _reorder(layer: Layer) -> str:
 
 
 def _read_as(layer: Layer) -> str:
-    """Tell both shapes, without the batch axis where it is the first of both."""
-    before, after = layer.inputs[0], layer.output
-    layouts = (layer.layout_in, layer.layout)
-    if all(layout is not None and layout.axes[:1] == ("batch",) for layout in layouts) and len(before) > 1 < len(after):
-        before, after = before[1:], after[1:]
-    return f"reads {times_text(before)} as {times_text(after)}"
+    """Tell both shapes, those of one image; where they are equal, what happens to the axis of the batch."""
+    before, after = layer.inputs_of_one[0], layer.output_of_one
+    if before != after or layer.inputs[0] == layer.output:
+        return f"reads {times_text(before)} as {times_text(after)}"
+    if len(layer.inputs[0]) == len(layer.output):
+        return "moves the axis of the batch"
+    return f"{'joins the batch with' if len(layer.output) < len(layer.inputs[0]) else 'parts the batch from'} the first axis"
 
 
 def _laid_out(layer: Layer) -> str:
@@ -66,7 +69,7 @@ def _axes_text(shape: tuple[int, ...], layout: AxisLayout) -> str:
 
 
 def _flatten(layer: Layer) -> str:
-    return "lays all values out in one row" if len(layer.output) == 2 else _reorder(layer)
+    return "lays all values out in one row" if len(layer.output_of_one) == 1 else _reorder(layer)
 
 
 def _pattern(layer: Layer) -> str:
@@ -97,13 +100,13 @@ def _concat(layer: Layer) -> str:
 
 
 def _split(layer: Layer) -> str:
-    parts = layer.outputs or (layer.output,)
+    parts = [without_axis(shape, layer.batch_axis) for shape in layer.outputs or (layer.output,)]
     if _is_of_the_batch(layer):
         return f"divides the batch into {len(parts)} parts"
     return (
-        f"divides it into {len(parts)} parts of {times_text(parts[0][1:])}"
+        f"divides it into {len(parts)} parts of {times_text(parts[0])}"
         if len(set(parts)) == 1
-        else ("divides it into parts of " + " and ".join(times_text(part[1:]) for part in parts[:4]))
+        else ("divides it into parts of " + " and ".join(times_text(part) for part in parts[:4]))
     )
 
 
@@ -125,7 +128,10 @@ def _slice(layer: Layer) -> str:
             return f"leaves out {before.extra} learned token{'s' if before.extra > 1 else ''}"
         if before.rows and after.rows and before.channels == after.channels and before.rows != after.rows:
             return f"takes a part of the map: {sides(before, after)}"
-    return f"takes a part: {times_text(layer.inputs[0][1:])} → {times_text(layer.output[1:])}"
+    told = f"{times_text(layer.inputs_of_one[0])} → {times_text(layer.output_of_one)}"
+    return (
+        f"looks values up: {told}" if math.prod(layer.output) > math.prod(layer.inputs[0]) else f"takes a part: {told}"
+    )
 
 
 def _roll(layer: Layer) -> str:

@@ -49,14 +49,14 @@ def steps(layer: Layer) -> list[WalkStep]:
 
 
 def _step(layer: Layer) -> WalkStep:
-    before = layer.inputs[0][1:] if layer.inputs else ()
+    before = layer.inputs_of_one[0] if layer.inputs else ()
     return WalkStep(
         name=layer.name,
         type=layer.type,
         is_module=layer.kind == "module",
         phrase=phrase(layer),
         before=before,
-        after=layer.output[1:],
+        after=layer.output_of_one,
         receptive_field=layer.receptive_field,
         is_global=layer.is_global,
         parameters=layer.parameters,
