@@ -18,6 +18,10 @@ class InTurn:
         self._up_to_date = up_to_date
         self._waiting: deque[tuple[Command, bool]] = deque()
 
+    def __bool__(self) -> bool:
+        """Return whether a command waits."""
+        return bool(self._waiting)
+
     def do(self, command: Command, *, on_what_is_drawn: bool) -> None:
         """Do a command, now or when its turn comes."""
         self._waiting.append((command, on_what_is_drawn))
