@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 from weakref import WeakSet
 
 from textual import events
@@ -46,6 +46,7 @@ def rests(pump: MessagePump) -> bool:
     return queue.empty() and bool(queue.ready_event._waiters)
 
 
+@runtime_checkable
 class KeepsCommands(Protocol):
     """A widget that puts off what a key asked for until something is drawn; the keys behind it wait as well."""
 
@@ -59,7 +60,7 @@ class KeepsCommands(Protocol):
         ...
 
 
-def keeps_commands(pump: MessagePump) -> TypeGuard[KeepsCommands]:
+def keeps_commands(pump: MessagePump) -> bool:
     """Return whether a widget has put off what a key asked for."""
     return bool(getattr(pump, "has_commands_waiting", False))
 
@@ -171,7 +172,7 @@ class KeyQueue:
         for pump in [pump for pump in self._stuck if rests(pump)]:
             self._stuck.discard(pump)
         for pump in (self._app, *self._app._registry):
-            if pump not in self._stuck and (keeps_commands(pump) or not rests(pump)):
+            if pump not in self._stuck and (not rests(pump) or keeps_commands(pump)):
                 yield pump
         stack = self._app._screen_stacks.get(self._app._current_mode)
         # What is to be done after the next paint: a tab whose pane was made just now takes the focus then.
@@ -194,8 +195,9 @@ class KeyQueue:
         count = len(self._waiting) - len(kept)
         self._waiting = deque(kept)
         busy = list(self._all_busy())
-        for pump in filter(keeps_commands, busy):
-            pump.drop_commands()
+        for pump in busy:
+            if isinstance(pump, KeepsCommands):
+                pump.drop_commands()
         self._stuck.update(busy)
         if self._let_go is not None and not self._let_go.done():
             self._let_go.set_result(None)

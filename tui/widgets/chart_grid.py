@@ -27,7 +27,7 @@ from ..core.messages import AskForCharts
 from ..core.saved_state import SavedState
 from ..core.screen_export import Export
 from .chart_view import ChartLegend, ChartView
-from .in_turn import Command, InTurn
+from .in_turn import InTurn
 
 if TYPE_CHECKING:
     from ..charts.reader import ChartReader
@@ -47,7 +47,7 @@ class ChartCommands:
         for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
             found.action_chart(what)
 
-    def when_drawn(self, command: Command) -> None:
+    def when_drawn(self, command: Callable[[], None]) -> None:
         """Do a command when the charts are drawn as the keys before asked for; at once where none are in sight."""
         for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
             if found.is_on_screen:
@@ -333,11 +333,11 @@ class ChartGrid(Widget, can_focus=True):
         """Drop the commands that wait: what they were meant for does not come, or is no longer shown."""
         self._commands.forget()
 
-    def when_drawn(self, command: Command) -> None:
+    def when_drawn(self, command: Callable[[], None]) -> None:
         """Do a command when the charts are drawn as the commands before it asked for."""
         self._commands.do(command, on_what_is_drawn=True)
 
-    def _in_turn(self, command: Command) -> None:
+    def _in_turn(self, command: Callable[[], None]) -> None:
         """Do a command that needs no drawing, after those before it."""
         self._commands.do(command, on_what_is_drawn=False)
 
