@@ -189,8 +189,14 @@ def _assigned(pairs: list[str]) -> dict[str, object]:
         key, equals, text = pair.partition("=")
         if not equals:
             raise UsageError("set", pair, "must be KEY=VALUE")
-        try:
-            values[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key.strip()] = text.strip()
+        values[key.strip()] = _toml_value(text)
     return values
+
+
+def _toml_value(text: str) -> object:
+    """Return one value written as in TOML; the text itself where it is none, or more than one."""
+    try:
+        read = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # no TOML, thousands of digits, thousands of brackets
+        return text.strip()
+    return read["value"] if read.keys() == {"value"} else text.strip()

@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -319,6 +319,12 @@ class ExplorerApp(Navigation):
 
     def action_copy(self) -> None:
         """Put what is shown into the clipboard of the terminal, also over SSH (OSC 52)."""
+        if isinstance(self.screen, BaseScreen):
+            self.screen.when_drawn(self._copy)
+        else:
+            self._copy()
+
+    def _copy(self) -> None:
         shown = self.screen.export() if isinstance(self.screen, BaseScreen) else None
         if shown is None:
             self.show_message("there is nothing to copy here")
@@ -330,11 +336,13 @@ class ExplorerApp(Navigation):
 
     def action_export(self) -> None:
         """Write what is shown to a file."""
+        if isinstance(self.screen, BaseScreen):
+            self.screen.when_drawn(partial(self._ask_for_export, self.screen))
+
+    def _ask_for_export(self, screen: BaseScreen) -> None:
         from .screens.export import ExportScreen
 
-        screen = self.screen
-        if isinstance(screen, BaseScreen):
-            self.push_screen(ExportScreen(screen.export(), self.export_screenshot(), Path.cwd()), self._exported)
+        self.push_screen(ExportScreen(screen.export(), self.export_screenshot(), Path.cwd()), self._exported)
 
     def _exported(self, words: str | None) -> None:
         if words:

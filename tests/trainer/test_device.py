@@ -32,7 +32,20 @@ def test_all_cores_only_for_a_run_that_is_alone(four_cores: None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "threads"),
-    [("1", 1), ("2", 2), (" 2 ", 2), ("3,2", 3), ("99", 4), ("", 4), ("0", 4), ("-1", 4), ("many", 4), ("²", 4)],
+    [
+        ("1", 1),
+        ("2", 2),
+        (" 2 ", 2),
+        ("3,2", 3),
+        ("99", 4),
+        ("", 4),
+        ("0", 4),
+        ("-1", 4),
+        ("many", 4),
+        ("²", 4),
+        ("002", 2),
+        pytest.param("9" * 5000, 4, id="5000 digits"),
+    ],
 )
 def test_threads_that_the_environment_asks_for_are_used(
     four_cores: None, monkeypatch: pytest.MonkeyPatch, text: str, threads: int

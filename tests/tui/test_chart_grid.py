@@ -10,6 +10,8 @@ import math
 import re
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -94,6 +96,17 @@ async def idle(pilot: Pilot) -> None:
     await until(pilot, lambda: grid.drawn.wanted == grid._wanted and grid.drawn.charts, "drawn as wanted")
 
 
+@contextmanager
+def nothing_drawn(grid: ChartGrid) -> Iterator[None]:
+    """What the thread draws comes when this is over."""
+    held, post = [], grid.post_message
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "post_message", lambda m: held.append(m) if isinstance(m, grid.Painted) else post(m))
+        yield
+    for message in held:
+        grid.post_message(message)
+
+
 async def test_a_grid_shows_all_metrics_of_a_run(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     app = GridApp()
@@ -175,32 +188,72 @@ async def test_a_logarithm_of_nothing_above_zero_is_refused_with_a_word(tmp_path
     ],
 )
 async def test_keys_concern_what_was_asked_for_and_not_what_is_still_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], low: float, high: float
+    tmp_path: Path, keys: tuple[str, ...], low: float, high: float
 ) -> None:
     app = GridApp(SavedState(axis="step"))
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, make_run(tmp_path, count=1000))
-        held, post = [], grid.post_message
-        monkeypatch.setattr(grid, "post_message", lambda m: held.append(m) if isinstance(m, grid.Painted) else post(m))
-        await pilot.press(*keys)
-        await until(pilot, lambda: held)
-        monkeypatch.undo()
-        for message in held:
-            grid.post_message(message)
+        with nothing_drawn(grid):
+            await pilot.press(*keys)
         await until(pilot, lambda: grid.drawn.x == pytest.approx((low, high), abs=1))
 
 
-async def test_what_waits_for_one_run_is_not_done_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_waits_for_one_run_is_not_done_to_another(tmp_path: Path) -> None:
     app = GridApp(SavedState(axis="step"))
     async with app.run_test(size=SIZE) as pilot:
         grid = await shown(pilot, make_run(tmp_path, count=1000))
-        held, post = [], grid.post_message
-        monkeypatch.setattr(grid, "post_message", lambda m: held.append(m) if isinstance(m, grid.Painted) else post(m))
-        await pilot.press("W", "W", "F")
-        grid.show(charted(make_run(tmp_path, NAMES[1], count=500)))
-        monkeypatch.undo()
+        with nothing_drawn(grid):
+            await pilot.press("W", "W", "F")
+            grid.show(charted(make_run(tmp_path, NAMES[1], count=500)))
         await until(pilot, lambda: grid.drawn.extent == (0, 499))
         assert not grid.state.window.frozen
+
+
+async def test_what_needs_no_drawing_keeps_its_place_behind_what_does(tmp_path: Path) -> None:
+    app = GridApp(SavedState(axis="step"))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, make_run(tmp_path, count=1000))
+        with nothing_drawn(grid):
+            await pilot.press("W", "F", "l", "j")
+        await until(pilot, lambda: grid.state.metric == "accuracy")
+        assert grid.saved_state.log_charts == "loss" and grid.state.window.frozen
+
+
+@pytest.mark.parametrize("keys", [("pagedown", "left"), ("z", "left", "left"), ("k", "left")])
+async def test_the_cursor_moves_in_the_chart_that_was_asked_for(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    app = GridApp(SavedState(axis="step"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        grid = await shown(pilot, make_run(tmp_path, count=1000))
+        with nothing_drawn(grid):
+            await pilot.press(*keys)
+        await until(pilot, lambda: grid.state.cursor is not None and not grid.has_commands_waiting)
+        chart, extent = grid.drawn.charts[grid.state.metric], grid.drawn.extent
+        expected = grid.state.without_cursor()
+        for _ in range(keys.count("left")):
+            expected = expected.move(chart, -1, extent)
+        assert grid.state.cursor == expected.cursor
+
+
+async def test_each_turn_of_the_wheel_zooms(tmp_path: Path) -> None:
+    app = GridApp(SavedState(axis="step"))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, make_run(tmp_path, count=1000))
+        view = app.query_one("#chart-loss", ChartView)
+        for _ in range(3):
+            grid.post_message(ChartView.Turned(view, 20, 1))
+        await until(pilot, lambda: grid.drawn.x[1] - grid.drawn.x[0] == pytest.approx(999 / 8, rel=0.02))
+
+
+async def test_what_waits_is_not_done_after_another_screen_was_shown(tmp_path: Path) -> None:
+    app = GridApp(SavedState(axis="step"))
+    async with app.run_test(size=SIZE) as pilot:
+        grid = await shown(pilot, make_run(tmp_path, count=1000))
+        with nothing_drawn(grid):
+            await pilot.press("W", "F", "v")
+            grid.pause(True)
+        grid.pause(False)
+        await idle(pilot)
+        assert not grid.state.window.frozen and len(app.screen_stack) == 1
 
 
 async def test_windows_zoom_and_freeze(tmp_path: Path) -> None:

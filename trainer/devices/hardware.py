@@ -89,11 +89,13 @@ def environment_threads() -> int | None:
     """
     # What nested regions take comes behind a comma: "4,2".
     text = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()
-    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+    digits = text.lstrip("0")
+    if not (digits.isascii() and digits.isdigit()):
         return None
-    if int(text) == 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+    wanted = int(digits[:9])  # Python reads no number of thousands of digits; nine are more than any machine has cores
+    if wanted == 1 and "TORCHELASTIC_RUN_ID" in os.environ:
         return None
-    return min(int(text), usable_cores())
+    return min(wanted, usable_cores())
 
 
 def choose_threads(wanted: int | None, *, alone: bool) -> int:

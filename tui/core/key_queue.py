@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 from weakref import WeakSet
 
 from textual import events
@@ -44,6 +44,25 @@ def rests(pump: MessagePump) -> bool:
     queue = pump._message_queue
     # Only a pump that handles nothing waits for its queue; one that awaits something in a handler does not.
     return queue.empty() and bool(queue.ready_event._waiters)
+
+
+@runtime_checkable
+class KeepsCommands(Protocol):
+    """A widget that puts off what a key asked for until something is drawn; the keys behind it wait as well."""
+
+    @property
+    def has_commands_waiting(self) -> bool:
+        """Whether it has put off anything."""
+        ...
+
+    def drop_commands(self) -> None:
+        """Drop what was put off."""
+        ...
+
+
+def keeps_commands(pump: MessagePump) -> bool:
+    """Return whether a widget has put off what a key asked for."""
+    return bool(getattr(pump, "has_commands_waiting", False))
 
 
 class KeyQueue:
@@ -153,11 +172,12 @@ class KeyQueue:
         for pump in [pump for pump in self._stuck if rests(pump)]:
             self._stuck.discard(pump)
         for pump in (self._app, *self._app._registry):
-            if pump not in self._stuck and not rests(pump):
+            if pump not in self._stuck and (not rests(pump) or keeps_commands(pump)):
                 yield pump
         stack = self._app._screen_stacks.get(self._app._current_mode)
         # What is to be done after the next paint: a tab whose pane was made just now takes the focus then.
-        if stack and stack[-1]._callbacks and stack[-1] not in self._stuck:
+        # And what gets another size with it.
+        if stack and (stack[-1]._callbacks or stack[-1]._layout_required) and stack[-1] not in self._stuck:
             yield stack[-1]
         # Enter would choose from what was found for the words before.
         if stack and isinstance(event, events.Key) and not event.is_printable and self._searches(stack[-1]):
@@ -174,7 +194,11 @@ class KeyQueue:
         kept = [event for event in self._waiting if self._is_urgent(event)]
         count = len(self._waiting) - len(kept)
         self._waiting = deque(kept)
-        self._stuck.update(list(self._all_busy()))
+        busy = list(self._all_busy())
+        for pump in busy:
+            if isinstance(pump, KeepsCommands):
+                pump.drop_commands()
+        self._stuck.update(busy)
         if self._let_go is not None and not self._let_go.done():
             self._let_go.set_result(None)
         if count:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
 from textual.app import ComposeResult
@@ -65,6 +65,10 @@ class BaseScreen(Screen[None]):
     def export(self) -> Export | None:
         """Return what is shown, for a file or the clipboard."""
         return None
+
+    def when_drawn(self, command: Callable[[], None]) -> None:
+        """Do a command when what is shown is what the keys before asked for."""
+        command()
 
     def helper_changed(self, state: HelperState) -> None:
         """Update what is shown: the helper process started, got ready or ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import on, work
@@ -38,7 +38,7 @@ TONED = (1, 4)
 DELAY_S = 0.08
 
 
-class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
+class RunsScreen(ChartCommands, TwoPanes, RunActions, BulkActions):
     """The list; on a wide terminal, beside it the charts of the run under the cursor and of the marked ones."""
 
     PLACE = "runs"
@@ -91,6 +91,7 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
         self.set_class(not self.explorer.saved_state.machine, "-no-machine")
         self.table.focus()
         self.watch(self.table, "scroll_y", self._look, init=False)
+        self.watch(self.charts, "has_focus", self._catch_up, init=False)
         self.look_at_runs()
         self.read_selected()
 
@@ -267,6 +268,12 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
             self._reading.show_findings(())
         self.update_keys()
 
+    def _catch_up(self) -> None:
+        """Show the run under the cursor now, where the cursor has moved just before."""
+        if self._timer is not None:
+            self._timer.stop()
+            self.follow_selected()
+
     def show_run(self) -> None:
         """Draw the lines above the charts."""
         run = self.selected
@@ -293,6 +300,14 @@ class RunsScreen(TwoPanes, RunActions, BulkActions, ChartCommands):
         self.explorer.open_page(message.link.target)
 
     # Commands
+
+    def action_chart(self, what: str) -> None:
+        self._catch_up()
+        super().action_chart(what)
+
+    def when_drawn(self, command: Callable[[], None]) -> None:
+        self._catch_up()
+        super().when_drawn(command)
 
     def action_zoom(self) -> None:
         """Give the pane at hand the whole screen; where the list has it already, one chart."""

@@ -47,6 +47,14 @@ class ChartCommands:
         for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
             found.action_chart(what)
 
+    def when_drawn(self, command: Callable[[], None]) -> None:
+        """Do a command when the charts are drawn as the keys before asked for; at once where none are in sight."""
+        for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
+            if found.is_on_screen:
+                found.when_drawn(command)
+                return
+        command()
+
     def on_screen_suspend(self) -> None:
         """Stop drawing behind another screen."""
         for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
@@ -174,13 +182,18 @@ class ChartGrid(Widget, can_focus=True):
             return
         if {run.path for run in runs} != {run.path for run in self._runs}:
             self._state = self.state.other_runs()
-            self._commands.forget()
+            self.drop_commands()
         self._runs = runs
         self._ask()
 
     def pause(self, paused: bool) -> None:
-        """Draw nothing for the time being, or go on; records are read all the same."""
+        """Draw nothing for the time being, or go on; records are read all the same.
+
+        What waits for a drawing is dropped with the pause: nothing is drawn, and it must not reach another screen.
+        """
         self._paused = paused
+        if paused:
+            self.drop_commands()
         self._ask()
 
     def known(self, run: ChartedRun) -> Curves | None:
@@ -229,13 +242,18 @@ class ChartGrid(Widget, can_focus=True):
         """The metrics whose charts are in sight."""
         return self.state.in_sight(self.arrangement)
 
+    def on_hide(self) -> None:
+        self.drop_commands()
+
     def on_resize(self) -> None:
         self._arrange()
+        self._commands.go_on()
 
     @on(ChartView.Resized)
     def _view_resized(self) -> None:
         # The views get their size after the grid has got its own, at a time that nobody else tells.
         self._ask()
+        self._commands.go_on()
 
     def _arrange(self) -> None:
         self._state = self.state
@@ -272,15 +290,18 @@ class ChartGrid(Widget, can_focus=True):
         """Tell the thread what is wanted now."""
         if not self.is_attached:
             return
-        names = () if self._paused else self.in_sight
-        sizes = {view.metric: (view.size.width, view.size.height) for view in self._views}
-        shown = tuple((name, sizes[name]) for name in names if all(sizes[name]))
-        wanted = Wanted(self._runs, shown, self.state.view(self._ascii))
+        wanted = self._to_be_drawn()
         if wanted != self._wanted:
             self._wanted = wanted
             if self._reader is not None:
                 self._reader.want(wanted)
         self._show_legend()
+
+    def _to_be_drawn(self) -> Wanted:
+        names = () if self._paused else self.in_sight
+        sizes = {view.metric: (view.size.width, view.size.height) for view in self._views}
+        shown = tuple((name, sizes[name]) for name in names if all(sizes[name]))
+        return Wanted(self._runs, shown, self.state.view(self._ascii))
 
     def on_chart_grid_painted(self, message: Painted) -> None:
         drawn = message.drawn
@@ -295,9 +316,30 @@ class ChartGrid(Widget, can_focus=True):
         self._commands.go_on()
 
     def _is_up_to_date(self) -> bool:
-        """Return whether the x axis is drawn as the state has it, or nothing is there to be drawn."""
-        drawn = self.drawn.wanted.view
-        return self.drawn.extent is None or (drawn.axis, drawn.window) == (self.state.axis, self.state.window)
+        """Return whether the charts are drawn as the state has them, or there is no room to draw any."""
+        if not all(self._cells.size):
+            return True
+        wanted = self._to_be_drawn()
+        return bool(wanted.charts) and self.drawn.wanted == wanted
+
+    # Commands in turn
+
+    @property
+    def has_commands_waiting(self) -> bool:
+        """Whether a command waits for a drawing; what is typed meanwhile waits behind it (:mod:`..core.key_queue`)."""
+        return bool(self._commands)
+
+    def drop_commands(self) -> None:
+        """Drop the commands that wait: what they were meant for does not come, or is no longer shown."""
+        self._commands.forget()
+
+    def when_drawn(self, command: Callable[[], None]) -> None:
+        """Do a command when the charts are drawn as the commands before it asked for."""
+        self._commands.do(command, on_what_is_drawn=True)
+
+    def _in_turn(self, command: Callable[[], None]) -> None:
+        """Do a command that needs no drawing, after those before it."""
+        self._commands.do(command, on_what_is_drawn=False)
 
     def _show_legend(self) -> None:
         state, found = self.state, self.arrangement
@@ -340,15 +382,15 @@ class ChartGrid(Widget, can_focus=True):
             if chart is not None and chart.left:
                 self._move_cursor(self.state.move(chart, cells, self.drawn.extent))
 
-        self._commands.do(move, on_what_is_drawn=True)
+        self.when_drawn(move)
 
     def action_other(self, by: int) -> None:
         """Choose another chart."""
-        self._rearrange(self.state.next_chart(by))
+        self._in_turn(lambda: self._rearrange(self.state.next_chart(by)))
 
     def action_page(self, by: int) -> None:
         """Go to another page of charts."""
-        self._rearrange(self.state.next_page(by, self.arrangement))
+        self._in_turn(lambda: self._rearrange(self.state.next_page(by, self.arrangement)))
 
     def go_back(self) -> bool:
         """Take the cursor away, else give all charts their room back; False where there is nothing to undo."""
@@ -362,7 +404,7 @@ class ChartGrid(Widget, can_focus=True):
 
     def action_chart(self, what: str) -> None:
         """Do one of the commands of the place "charts", after those that were typed before."""
-        self._commands.do(partial(self._do, what), on_what_is_drawn=what in ON_WHAT_IS_DRAWN)
+        (self.when_drawn if what in ON_WHAT_IS_DRAWN else self._in_turn)(partial(self._do, what))
 
     def _do(self, what: str) -> None:
         state, shown, extent = self.state, self.drawn.x, self.drawn.extent
@@ -408,6 +450,9 @@ class ChartGrid(Widget, can_focus=True):
 
     @on(ChartView.Pointed)
     def _pointed(self, message: ChartView.Pointed) -> None:
+        self.when_drawn(partial(self._point, message))
+
+    def _point(self, message: ChartView.Pointed) -> None:
         chart, metric = message.view.chart, message.view.metric
         if (message.pressed or message.twice) and metric != self.state.metric:
             self._set(self.state.pick(metric))
@@ -420,17 +465,26 @@ class ChartGrid(Widget, can_focus=True):
 
     @on(ChartView.PointerLeft)
     def _pointer_left(self) -> None:
+        self._in_turn(self._stop_hovering)
+
+    def _stop_hovering(self) -> None:
         if self.state.hovering:
             self._move_cursor(self.state.without_cursor())
 
     @on(ChartView.Dragged)
     def _dragged(self, message: ChartView.Dragged) -> None:
+        self.when_drawn(partial(self._zoom_into, message))
+
+    def _zoom_into(self, message: ChartView.Dragged) -> None:
         chart = message.view.chart
         if chart is not None and chart.left:
             self._redraw(self.state.zoom_into(chart, message.begin, message.end))
 
     @on(ChartView.Turned)
     def _turned(self, message: ChartView.Turned) -> None:
+        self.when_drawn(partial(self._zoom_by_wheel, message))
+
+    def _zoom_by_wheel(self, message: ChartView.Turned) -> None:
         chart = message.view.chart
         if chart is not None and chart.left:
             factor = 1 / FACTOR if message.way > 0 else FACTOR

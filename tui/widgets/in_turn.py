@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-Command = Callable[[], None]
-
 
 class InTurn:
     """A command that concerns what is drawn waits until that is up to date, and what comes after it waits behind it.
@@ -16,9 +14,13 @@ class InTurn:
 
     def __init__(self, up_to_date: Callable[[], bool]) -> None:
         self._up_to_date = up_to_date
-        self._waiting: deque[tuple[Command, bool]] = deque()
+        self._waiting: deque[tuple[Callable[[], None], bool]] = deque()
 
-    def do(self, command: Command, *, on_what_is_drawn: bool) -> None:
+    def __bool__(self) -> bool:
+        """Return whether a command waits."""
+        return bool(self._waiting)
+
+    def do(self, command: Callable[[], None], *, on_what_is_drawn: bool) -> None:
         """Do a command, now or when its turn comes."""
         self._waiting.append((command, on_what_is_drawn))
         self.go_on()
