@@ -132,7 +132,7 @@ def test_a_value_is_named_by_its_place_in_the_shape_that_is_shown(
     shape = (8, 4, 5) if make is SequenceFirst else (1, 28, 28)
     row = next(row for _, row in analyse(network, shape).walk() if row.name == name)
     outputs: list[Tensor] = []
-    network.get_submodule(name).register_forward_hook(lambda _, inputs, output: outputs.append(output))
+    network.get_submodule(name).register_forward_hook(lambda *call: outputs.append(call[-1]))
     image = torch.rand(1, *shape)
     network(image)
     found = one_value.output_value(network, row.id, image, position, row.batch_axis)
