@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from support.training import Here
 
 # On a busy machine an example may take seconds, which says nothing of the program.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,6 +39,24 @@ LONG_FILES = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long files, so that at the end no process works on one while the others have nothing left."""
     items.sort(key=lambda item: item.nodeid.partition("::")[0] not in LONG_FILES)
+
+
+def pytest_collection_finish() -> None:
+    """Look for no garbage among the modules that were loaded: each search takes a second, and pytest ends with five."""
+    gc.freeze()
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """Run a command in this process, where torch is loaded already; it returns exit code, stdout and stderr."""
+    from support.training import call
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        code = call(monkeypatch, *words)
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, shown.out, shown.err)
+
+    return run
 
 
 @pytest.fixture

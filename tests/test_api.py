@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ import pytest
 import torch
 from cnn_explorer.cli import from_python
 from cnn_explorer.models.catalogue import registry
+from cnn_explorer.trainer.runs import requests
 from support.patience import PATIENCE_S
 from support.training import call, create_run, same, weights_of
 from torch import nn
@@ -30,6 +32,8 @@ QUICK = {"threads": 1, "device": "cpu", "calibrate": False, "batch_size": 256}
 
 OWN = '''
 """A network in a file of one's own, beside another file."""
+import os
+import time
 import torch
 from torch import nn
 from mylayers import Squash
@@ -45,6 +49,9 @@ class Net(nn.Module):
         self.head = nn.LazyLinear(10)
 
     def forward(self, x):
+        if "/runs/" in __file__ and self.training and self.norm.num_batches_tracked >= 8:
+            while os.path.exists(os.environ.get("HOLD", "")):
+                time.sleep(0.01)
         return self.head(self.dropout(self.squash(self.norm(self.conv(x)))).flatten(1))
 
 
@@ -72,9 +79,8 @@ def own(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sys.modules.pop(name, None)
 
 
-@pytest.fixture
-def planned_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Runs are planned in this process, where torch is loaded, instead of in one of their own; both run one command.
+def plan_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Have runs planned in this process, where torch is loaded, instead of in one of their own; both run one command.
 
     The process itself is what the tests of networks of one's own files and cells go through.
     """
@@ -86,11 +92,16 @@ def planned_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
         def communicate(self) -> tuple[str, str]:
             capsys.readouterr()
-            with monkeypatch.context() as patch:
+            with pytest.MonkeyPatch.context() as patch:
                 self.returncode = call(patch, *self.words)
             return capsys.readouterr()
 
     monkeypatch.setattr(from_python, "subprocess", SimpleNamespace(Popen=Planned, PIPE=None, DEVNULL=None))
+
+
+@pytest.fixture
+def planned_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    plan_here(monkeypatch, capsys)
 
 
 def made(kind: str = "Net") -> nn.Module:
@@ -112,11 +123,18 @@ def python(code: str, **more: str) -> subprocess.CompletedProcess:
     )
 
 
-def until_training(run: cx.Run) -> None:
-    while run.state in ("queued", "starting"):
-        time.sleep(0.05)
-    while run.state == "training" and not run.metrics("train"):
+def until_trained_for_an_epoch(run: cx.Run) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while run.state in ("queued", "starting", "training") and not run.metrics("eval"):
+        assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def let_go_when_asked_to_stop(run: cx.Run, hold: Path) -> None:
+    """Remove the file for which the network waits as soon as the run is asked to stop, so that this comes in its middle."""
+    while not requests.is_requested(run.path, requests.STOP):
+        time.sleep(0.01)
+    hold.unlink()
 
 
 # What there is
@@ -282,14 +300,22 @@ def test_what_the_process_of_its_own_refuses_names_the_argument(
 # Training
 
 
-def test_a_network_of_a_file_is_trained_stopped_resumed_and_loaded(own: Path) -> None:
+def test_a_network_of_a_file_is_trained_stopped_resumed_and_loaded(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold = own.parent / "hold"
+    hold.touch()
+    monkeypatch.setenv("HOLD", str(hold))
     network = made()
     before = {name: value.clone() for name, value in network.state_dict().items()}
+    options = QUICK | {"epochs": 6, "seed": 3, "keep": 1, "runs": own.parent / "runs"}
+    with monkeypatch.context() as patch:
+        plan_here(patch, capsys)
+        straight = cx.train(network, "digits", **options)
     drawn = torch.get_rng_state(), random.getstate(), words_of_numpy()
-    options = QUICK | {"epochs": 150, "seed": 3, "keep": 1, "runs": own.parent / "runs"}
-    straight = cx.train(network, "digits", **options)
     broken_off = cx.train(network, "digits", name="mine", **options)
-    until_training(broken_off)
+    until_trained_for_an_epoch(broken_off)
+    threading.Thread(target=let_go_when_asked_to_stop, args=(broken_off, hold), daemon=True).start()
     broken_off.stop()
     assert broken_off.state == "stopped"
     assert same(dict(broken_off.load("last").state_dict()), weights_of(broken_off.path, "last"))
@@ -307,7 +333,8 @@ def test_a_network_of_a_file_is_trained_stopped_resumed_and_loaded(own: Path) ->
 
     config = straight.config["network"]
     assert (config["name"], broken_off.config["network"]["name"]) == ("own:Net", "own:mine")
-    assert not any(word.startswith("stored:") for word in straight.config["argv"])
+    for run in (straight, broken_off):
+        assert not any(word.startswith("stored:") for word in run.config["argv"])
     assert config["own"]["path"] == f"{own / 'mynet.py'}:Net" and "runs the code" in config["own"]["warning"]
     first = torch.load(straight.path / "network" / "initial.pt", weights_only=True)["state_dict"]
     assert same(dict(first), before)

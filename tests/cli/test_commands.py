@@ -8,33 +8,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cnn_explorer.cli import show_text
-from support.training import call
+from support.training import Here
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     """The program in a process of its own: for what a process alone can show, and for commands that load no torch."""
     arguments = [sys.executable, "-m", "cnn_explorer", *words]
     return subprocess.run(arguments, capture_output=True, text=True, check=False)
-
-
-Here = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """The same in this process, where torch is loaded already."""
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        code = call(monkeypatch, *words)
-        shown = capsys.readouterr()
-        return subprocess.CompletedProcess(words, code, shown.out, shown.err)
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from cnn_explorer.trainer.runs.run_writer import RunWriter
 from support.patience import PATIENCE_S
 from support.terminal import InTerminal
+from support.training import Here
 from support.tui import FakeRun, eval_record, train_record
 from support.weekly import first_of
 
@@ -33,6 +34,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def plot(runs: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, for what depends on its pipe and its environment."""
     command = [sys.executable, "-m", "cnn_explorer", "runs", *words, "--runs", str(runs)]
     return subprocess.run(
         command,
@@ -61,8 +63,9 @@ def test_without_utf8_it_is_ascii_and_several_runs_have_letters(runs: Path) -> N
     assert "A net0 7f30" in lines[0] and "B net1 7f31" in lines[0]
 
 
-def test_json_is_data_and_a_file_gets_the_chart(runs: Path, tmp_path: Path) -> None:
-    value = json.loads(plot(runs, "plot", ONE, OTHER, "--json", "--size", "40x10").stdout)
+def test_json_is_data_and_a_file_gets_the_chart(runs: Path, tmp_path: Path, here: Here) -> None:
+    into = ("--runs", str(runs))
+    value = json.loads(here("runs", "plot", ONE, OTHER, "--json", "--size", "40x10", *into).stdout)
     assert (value["schema"], value["metric"], value["axis"]) == (1, "loss", "epoch")
     assert [run["id"] for run in value["runs"]] == [ONE, OTHER]
     first = value["runs"][0]
@@ -70,8 +73,8 @@ def test_json_is_data_and_a_file_gets_the_chart(runs: Path, tmp_path: Path) -> N
     assert first["validation"] == [{"epoch": 1, "value": 1.0}, {"epoch": 2, "value": 0.5}]
     assert first["best"] == {"epoch": 2, "value": 0.5} and first["test"] == {"epoch": 2, "value": 0.25}
     target = tmp_path / "chart.txt"
-    assert plot(runs, "plot", ONE, "-o", str(target)).stdout == ""
-    assert target.read_text() == plot(runs, "plot", ONE).stdout
+    assert here("runs", "plot", ONE, "-o", str(target), *into).stdout == ""
+    assert target.read_text() == here("runs", "plot", ONE, *into).stdout
 
 
 @pytest.mark.parametrize(
@@ -88,8 +91,8 @@ def test_json_is_data_and_a_file_gets_the_chart(runs: Path, tmp_path: Path) -> N
         (("watch", ONE, "--plot", "--metric", "los"), "--metric: 'los' is unknown; did you mean 'loss'?"),
     ],
 )
-def test_what_cannot_be_drawn_is_told_in_one_line(runs: Path, words: tuple[str, ...], told: str) -> None:
-    done = plot(runs, *words)
+def test_what_cannot_be_drawn_is_told_in_one_line(runs: Path, here: Here, words: tuple[str, ...], told: str) -> None:
+    done = here("runs", *words, "--runs", str(runs))
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr and len(done.stderr.splitlines()) == 1
 
@@ -120,11 +123,12 @@ def test_watch_draws_in_place_on_a_terminal(tmp_path: Path) -> None:
     writer.lock.release()
 
 
-def test_watch_draws_the_metric_that_is_asked_for(runs: Path) -> None:
-    done = plot(runs, "watch", ONE, "--plot", "--metric", "accuracy")
+def test_watch_draws_the_metric_that_is_asked_for(runs: Path, here: Here) -> None:
+    into = ("--runs", str(runs))
+    done = here("runs", "watch", ONE, "--plot", "--metric", "accuracy", *into)
     assert done.returncode == 0 and done.stdout.startswith("accuracy over epochs")
     assert "★ best 75.0 % epoch 2" in done.stdout and done.stdout.splitlines()[-1] == "finished"
-    assert plot(runs, "watch", ONE, "--plot", "--metric", "lr").stdout == "finished\n"
+    assert here("runs", "watch", ONE, "--plot", "--metric", "lr", *into).stdout == "finished\n"
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX"])
@@ -162,25 +166,27 @@ def into_closed_pipe(*words: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("words", [("--plan",), ("--find-lr",), ("--detach",)])
-def test_train_plot_is_refused_where_nothing_is_trained_here(tmp_path: Path, words: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", "cnn_explorer", "train", "lenet5", "--plot", *words, "--runs", str(tmp_path / "r")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+def test_train_plot_is_refused_where_nothing_is_trained_here(
+    tmp_path: Path, here: Here, words: tuple[str, ...]
+) -> None:
+    done = here("train", "lenet5", "--plot", *words, "--runs", str(tmp_path / "r"))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("cnn-explorer: --plot: draws a training") and not (tmp_path / "r").exists()
 
 
-def test_train_plot_draws_once_in_a_pipe_and_keeps_json_whole(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cnn_explorer", "train", "lenet5", "--dataset", "digits", "--epochs", "1"]
-    command += ["--no-calibrate", "--plot", "--runs", str(tmp_path / "runs")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+def test_train_plot_draws_once_in_a_pipe_and_keeps_json_whole(tmp_path: Path, here: Here) -> None:
+    """The pipe that breaks is one of a process; in the others the streams of the tests are no terminal either."""
+    words = ("train", "lenet5", "--dataset", "digits", "--epochs", "1", "--threads", "1")
+    words += ("--no-calibrate", "--plot", "--runs", str(tmp_path / "runs"))
+    done = here(*words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("loss over epochs") == 1 and "\x1b" not in done.stdout + done.stderr
     assert "finished: test accuracy" in done.stdout.splitlines()[-1]
     assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S)
+    done = here(*words, "--json")
     assert json.loads(done.stdout)["state"] == "finished"
     assert done.stderr.count("loss over epochs") == 1
-    code, said = into_closed_pipe(*command[3:])
+    code, said = into_closed_pipe(*words)
     assert code == 0 and "Traceback" not in said and "BrokenPipe" not in said
 
 

@@ -24,7 +24,7 @@ from cnn_explorer.models.anatomy.rows import trace
 from cnn_explorer.models.anatomy.rows.node import Node
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.catalogue.declaration import Declaration, Stage
-from sklearn.datasets import load_digits
+from cnn_explorer.trainer.data import digits as bundled
 from support.anatomy import stage_shapes
 from support.families import FAMILIES, SAMPLE, SAMPLED_FAMILIES
 from torch import Tensor, nn
@@ -52,9 +52,8 @@ SAMPLED_STEMS = [pytest.param(name, stem, marks=() if name in SMALLEST else pyte
 @cache
 def digits() -> tuple[Tensor, Tensor]:
     """32 scanned digits, (32, 1, 8, 8) in [0, 1], and their classes."""
-    scanned: Any = load_digits()
-    images = torch.tensor(scanned.images[:32], dtype=torch.float32).unsqueeze(1) / 16
-    return images, torch.tensor(scanned.target[:32])
+    images, targets = bundled.read()
+    return torch.tensor(images[:32], dtype=torch.float32).unsqueeze(1) / 16, torch.tensor(targets[:32]).long()
 
 
 def digit_images(channels: int, size: int) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,3 +244,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     code = left.value.code or 0
     assert isinstance(code, int), code
     return code
+
+
+Here = Callable[..., subprocess.CompletedProcess[str]]
+"""A command in this process, as if it were one of its own: the fixture ``here``."""
