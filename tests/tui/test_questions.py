@@ -43,6 +43,7 @@ def body(app: Any) -> str:
 async def go(pilot: Pilot, way: str) -> None:
     """Go to a place of which one can be asked, with figures in sight."""
     app: Any = pilot.app
+    await until(pilot, lambda: "lenet5_paper" in body(app), "the list is drawn")
     await pilot.press(*WAYS[way])
     if way in ("layers", "walk"):
         await until(pilot, lambda: "body" in screen_text(app), "the layers are there")
