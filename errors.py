@@ -13,11 +13,18 @@ class UsageError(ValueError):
     """
 
     def __init__(self, field: str, given: object, hint: str) -> None:
-        hint = hint.rstrip(" ;")  # `nearest` is empty where nothing is like what was given
+        hint = visible(hint.rstrip(" ;"))  # `nearest` is empty where nothing is like what was given
         self.field = field
         self.given = given
         self.hint = hint
         super().__init__(f"{field}: {shown(given)} {hint}" if given is not None else f"{field}: {hint}")
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters are spelled out, so that a terminal shows them and obeys none."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)
 
 
 LONGEST_SHOWN = 300
@@ -35,6 +42,9 @@ def shown(given: object) -> str:
 
 class WorkError(RuntimeError):
     """The request was right and the work failed: a full disk, a held lock, no network. Exit code 1."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message))
 
 
 SPELLED_WITH_A_VOWEL = tuple("AEFHILMNORSX")

@@ -95,6 +95,7 @@ def main() -> None:
 
 def _run_to_exit() -> None:
     output.tracebacks_wanted = False
+    sys.unraisablehook = _tell_ignored
     try:
         _configure_streams()
         sys.exit(_run())
@@ -115,6 +116,23 @@ def _run_to_exit() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the flush at the end does not fail as well
         _complain(messages.of_system(error))
         sys.exit(1)
+
+
+def _tell_ignored(ended: sys.UnraisableHookArgs) -> None:
+    """Tell an error that Python ignores in one line where it is of the person's code: in a ``__del__``, say."""
+    where = ""
+    if ended.exc_value is not None:
+        try:
+            from ..models.catalogue import user_code
+
+            where = user_code.place(ended.exc_value)
+            words = user_code.describe(ended.exc_value)
+        except Exception:  # nothing can be imported any more while Python ends
+            where = ""
+    if not where:
+        sys.__unraisablehook__(ended)
+    elif sys.stderr is not None:
+        sys.stderr.write(f"ignored: {words}\n")
 
 
 def _complain(error: Exception) -> None:

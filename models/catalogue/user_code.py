@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 
-from ...errors import UsageError, WorkError
+from ...errors import UsageError, WorkError, visible
 
 PACKAGE = __name__.partition(".")[0]
 LIBRARIES = ("site-packages", "dist-packages")
@@ -107,12 +107,12 @@ def describe(error: BaseException, owner: object = None) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, without the full stop at its end."""
+    """Return the first line of what an error says, without the full stop at its end; control characters spelled out."""
     try:
         lines = str(error.msg if isinstance(error, SyntaxError) else error).strip().splitlines()
     except Exception:  # an exception class of the person's may fail to say what it is about
         return ""
-    return shortened(lines[0]).rstrip(" .;") if lines else ""
+    return shortened(visible(lines[0])).rstrip(" .;") if lines else ""
 
 
 def shortened(text: str) -> str:

@@ -18,7 +18,7 @@ import cnn_explorer as cx
 import pytest
 import torch
 from cnn_explorer.cli import long_runs
-from cnn_explorer.errors import UsageError
+from cnn_explorer.errors import UsageError, WorkError
 from cnn_explorer.models.anatomy import server
 from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.catalogue import registry, user_code
@@ -473,3 +473,42 @@ def test_a_long_error_ends_with_a_whole_sentence_or_word() -> None:
     told = user_code.first_line(ValueError("No. " + "word " * 90))
     assert told.endswith("word…") and 250 < len(told) <= user_code.LONGEST
     assert user_code.first_line(ValueError("x" * 900)) == "x" * (user_code.LONGEST - 1) + "…"
+
+
+def test_control_characters_of_an_error_are_spelled_out_in_python_too() -> None:
+    class Red(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise ValueError("\x1b[31mred\x07")
+
+    with pytest.raises(UsageError, match=r"run with 1x8x8: Red was given 1x1x8x8: \\x1b\[31mred\\x07 \(test_faulty"):
+        cx.anatomy(Red(), input=(1, 8, 8))
+    assert str(WorkError("cannot write a\x1b[2Jb")) == r"cannot write a\x1b[2Jb"
+    assert str(UsageError("data", "a\x9bb", "has\ttwo\nlines of ü")) == "data: 'a\\x9bb' has\\ttwo\nlines of ü"
+
+
+DELETED = """
+from torch import nn
+
+
+class Part:
+    def __del__(self):
+        raise ValueError("no \\x1b[31mway")
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.part, self.head = Part(), nn.Linear(784, num_classes)
+
+    def forward(self, images):
+        return self.head(images.flatten(1))
+"""
+
+
+def test_an_error_that_python_ignores_is_one_line_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "deleted_net.py").write_text(DELETED)
+    words = [sys.executable, "-m", "cnn_explorer", "train", "deleted_net:Net", "--plan", "--runs", "runs"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "ignored: ValueError: no \\x1b[31mway (deleted_net.py, line 7)\n" in done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

@@ -239,6 +239,7 @@ def request_of_words(words: Sequence[str]) -> TrainRequest:
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """The command in this process, where torch is loaded already; returns its exit code."""
     monkeypatch.setattr("sys.argv", ["cnn-explorer", *words])
+    monkeypatch.setattr("sys.unraisablehook", sys.unraisablehook)  # that of the command is its own
     with pytest.raises(SystemExit) as left:
         main.main()
     code = left.value.code or 0

@@ -17,7 +17,7 @@ from ...models.anatomy.forward.untouched import random_state_kept
 from ...models.anatomy.outside import traced
 from ...models.anatomy.outside.traced import RunSpec
 from ...models.catalogue import registry, user_code
-from ...models.own import outside
+from ...models.own import hidden_layers, outside
 from ..common.progress import Log
 from ..config.run_config import NetworkConfig
 from ..data.dataset_info import DataInfo
@@ -36,13 +36,15 @@ SMALL_IMAGES = 64
 class FittedNetwork:
     """How a network is built for a run. ``stem`` is None where it has one stem only.
 
-    ``channels`` and ``image_size`` are those of the images that it is given.
+    ``channels`` and ``image_size`` are those of the images that it is given. ``remark`` is a line that a person should
+    read before it is trained, "" for none.
     """
 
     stem: str | None
     channels: int
     image_size: int
     parameters: int
+    remark: str = ""
 
     def config(self, network: PlannedNetwork, classes: int) -> NetworkConfig:
         """Return what run.json says of the network, with weights that are drawn."""
@@ -75,6 +77,8 @@ def fit(
         fitted = _of_outsider(network, info, size)
         if fitted.channels != info.channels:
             log(f"grey images become {fitted.channels} equal channels, which is what {network.variant.name} takes")
+    if fitted.remark:
+        log(f"{network.variant.name}: {fitted.remark}")
     if fitted.image_size != info.size:
         log(f"images are resized from {info.size}×{info.size} to {fitted.image_size}×{fitted.image_size} on the device")
     return fitted
@@ -197,8 +201,10 @@ def _tried(network: PlannedNetwork, info: DataInfo, channels: int, size: int, st
         raise UsageError("network", name, hint) from None
     parameters = counting.count_parameters(ran.network)
     if not counting.count_trainable(ran.network):
-        raise UsageError("network", name, "has no parameters that learn" + output_check.where(ran.network))
-    return FittedNetwork(stem, channels, size, parameters)
+        hidden = hidden_layers.remark(ran.network)
+        hint = "has no parameters that learn" + (f"; {hidden}" if hidden else "")
+        raise UsageError("network", name, hint + output_check.where(ran.network))
+    return FittedNetwork(stem, channels, size, parameters, hidden_layers.remark(ran.network))
 
 
 def _advice(spec: RunSpec, broke: traced.BrokeOff) -> str:

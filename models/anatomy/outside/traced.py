@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from ....errors import UsageError, WorkError, with_article
 from ...catalogue import user_code
+from ...own import hidden_layers
 from ...own.modes import evaluating
 from ..counting import on_meta
 from ..forward.garbage import search_put_off
@@ -125,6 +126,8 @@ def trace(spec: RunSpec, batch: int = 1) -> Traced:
     if not tensors_of(output):
         raise UsageError("network", spec.name, _returns_nothing(ran.network, output))
     remarks = [REAL_NUMBERS] if ran.device == "cpu" else []
+    if not spec.is_known and (hidden := hidden_layers.remark(ran.network)):
+        remarks.append(hidden)
     tree: Layer = ran.result
     if (
         ran.device == "cpu"
