@@ -65,6 +65,9 @@ PLACES = {"channel_boosted_cnn": 4, "mobilevit_v2": 2}
 """How many places in a row are probed where neighbours do not see equally far."""
 OUTSIDE_ROWS = 8
 
+GROWING = {"timm:gcvit_xxtiny"}
+"""Networks whose windows are a share of the image: GCViT has 7 places in a window at 224 pixels, 14 at 448."""
+
 TABLE_SIDES = {"timm:ghostnetv2_100": 256}
 """Networks whose table is made for another side than the usual one. GhostNetV2 makes its gates on a map of half the side,
 and 7 rows have no half: how the gate of 3 lies on them has no counterpart on a larger image."""
@@ -188,7 +191,7 @@ def outside_network(name: str) -> Probed:
     rows += [layer for layer in tree.children[-1:] if layer.kind == "module" and layer.receptive_field is not None]
     return Probed(
         name, channels, (usual[0], usual[1]), rows, build,
-        places=max(OUTSIDE_PLACES, *windows.values()), covered=_covered(tree, windows),
+        places=max(OUTSIDE_PLACES, *windows.values()), covered=_covered(tree, windows), grows=name in GROWING,
     )  # fmt: skip
 
 

@@ -34,6 +34,11 @@ OUTSIDE_WIDTH, OUTSIDE_PLACES = 128, 4
 EXCEPTIONS = {
     ("cnn_lstm", "frames"): "an image is cut into strips; the field is told as inside a strip without a border",
     ("cnn_lstm_patches", "frames"): "an image is cut into patches; the field is told as inside one without a border",
+    (
+        "timm:gcvit_xxtiny",
+        "stages.0.norm",
+    ): "queries come from another part of the image than their window: the side of "
+    "the larger part is told, and the gradient spans both",
 }
 """Variant and stage whose field is not compared, and why."""
 
@@ -54,7 +59,8 @@ class Probed:
     """A network to be probed: ``build(size)`` makes it without memory for images of a size, ``usual`` is the table's.
 
     ``covered``: submodules that see all of the map at the usual size and only a part of a larger one. ``width``: the
-    least width of a high image on which no window is narrower than at the usual size.
+    least width of a high image on which no window is narrower than at the usual size. ``grows``: its windows are a share
+    of the image, so that no larger image tells of the usual one.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Probed:
     places: int = 1
     covered: list[str] = field(default_factory=list)
     width: int = WIDTH
+    grows: bool = False
 
 
 def told(layer: Layer) -> str:
@@ -82,6 +89,11 @@ def has_places(layer: Layer) -> bool:
     if "values" in layout.axes:  # a flattened map: its places are not where those of tokens are
         return False
     if layer.type.startswith("Adaptive"):  # on a larger image its windows are larger
+        return False
+    if layer.type in (
+        "Unfold",
+        "PixelUnshuffle",
+    ):  # the table tells how far a value sees; its place holds several of them
         return False
     in_windows = layout.windows > 1 or layout.axes.count("rows") > 1
     return (layout.rows or 0) > 1 and not in_windows and "batch" in layout.axes
@@ -178,7 +190,7 @@ def verdicts(probed: Probed, highest: int) -> list[ProbeVerdict]:
 
 def high_size(probed: Probed, highest: int) -> Size:
     """Return the size of an image that holds the largest field."""
-    if probed.family in FIXED:
+    if probed.family in FIXED or probed.grows:
         return probed.usual
     local = [layer.receptive_field or 0 for layer in probed.rows]
     margin = 64 + 32 * (probed.places if probed.places > OUTSIDE_PLACES else 0)
