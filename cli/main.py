@@ -95,7 +95,7 @@ def main() -> None:
 
 def _run_to_exit() -> None:
     output.tracebacks_wanted = False
-    sys.unraisablehook = _tell_ignored
+    sys.unraisablehook = _complain_of_ignored
     try:
         _configure_streams()
         sys.exit(_run())
@@ -118,7 +118,7 @@ def _run_to_exit() -> None:
         sys.exit(1)
 
 
-def _tell_ignored(ended: sys.UnraisableHookArgs) -> None:
+def _complain_of_ignored(ended: sys.UnraisableHookArgs) -> None:
     """Tell an error that Python ignores in one line where it is of the person's code: in a ``__del__``, say."""
     where = ""
     if ended.exc_value is not None:

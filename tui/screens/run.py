@@ -18,7 +18,8 @@ from ..core.pane_widths import has_room
 from ..core.screen_export import Export
 from ..runs import classes, run_data, run_page, run_table
 from ..runs.run_tail import RunNews, RunTail
-from ..widgets.chart_grid import ChartCommands, ChartGrid
+from ..widgets.chart_commands import ChartCommands
+from ..widgets.chart_grid import ChartGrid
 from ..widgets.classes_pane import ClassesPane
 from ..widgets.line_view import LineView
 from ..widgets.overview_pane import OverviewPane

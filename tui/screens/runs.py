@@ -21,7 +21,8 @@ from ..runs import machine, run_data, run_table
 from ..runs.run_previews import PreviewWatch, RunPreview
 from ..runs.run_tail import RunNews, RunTail
 from ..widgets import run_columns
-from ..widgets.chart_grid import ChartCommands, ChartGrid
+from ..widgets.chart_commands import ChartCommands
+from ..widgets.chart_grid import ChartGrid
 from ..widgets.filter_input import FilterInput
 from ..widgets.machine_strip import MachineStrip
 from ..widgets.reading_view import ReadingView

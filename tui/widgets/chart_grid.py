@@ -1,7 +1,7 @@
 """A grid of charts over the records of one or several runs, which follows them while they go on.
 
 It works in any screen: :meth:`ChartGrid.show` says which runs, everything else is done by its keys and the mouse. A screen
-that has one takes :class:`ChartCommands` in, so that the letters work from its other widgets too.
+that has one takes :class:`~.chart_commands.ChartCommands` in, so that the letters work from its other widgets too.
 """
 
 from __future__ import annotations
@@ -37,33 +37,6 @@ STEP, FACTOR = 0.25, 2.0
 """So much of what is shown a key moves it by; and by so much it zooms."""
 ON_WHAT_IS_DRAWN = {"freeze", "closer", "wider", "earlier", "later"}
 """Commands that begin with the part of the x axis that is in sight."""
-
-
-class ChartCommands:
-    """What a screen with a :class:`ChartGrid` takes in: its commands, wherever the focus is."""
-
-    def action_chart(self, what: str) -> None:
-        """Pass a command on to the charts."""
-        for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
-            found.action_chart(what)
-
-    def when_drawn(self, command: Callable[[], None]) -> None:
-        """Do a command when the charts are drawn as the keys before asked for; at once where none are in sight."""
-        for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
-            if found.is_on_screen:
-                found.when_drawn(command)
-                return
-        command()
-
-    def on_screen_suspend(self) -> None:
-        """Stop drawing behind another screen."""
-        for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
-            found.pause(True)
-
-    def on_screen_resume(self) -> None:
-        """Draw again: the grid is in sight."""
-        for found in self.query(ChartGrid):  # pyright: ignore[reportAttributeAccessIssue] of the screen
-            found.pause(False)
 
 
 class ChartGrid(Widget, can_focus=True):
