@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+import torch
 from cnn_explorer.errors import UsageError
 from cnn_explorer.models.catalogue import registry
+from cnn_explorer.trainer.batches import augment
 from cnn_explorer.trainer.config import config_file, recipe, recipe_layers
 from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.recipe_layers import RecipeLayer, Resolved
@@ -123,6 +126,23 @@ def test_what_changes_nothing_is_told_where_somebody_asked_for_it() -> None:
     assert recipe_layers.remarks(recipe_layers.resolve("digits", [whole, flags(rho=0.2)]), flags_only=True) == [
         "rho has no effect with sam none; it works with sam or asam"
     ]
+
+
+def test_a_length_of_an_augmentation_as_large_as_the_images_is_told() -> None:
+    every = Recipe(augment=("crop", "translate", "cutout"), crop_padding=28, translate_pixels=28, cutout_size=28)
+    assert recipe_layers.too_large(every, 28) == [
+        "crop-padding 28 shows some images from beyond their mirrored border: the images have 28 pixels a side",
+        "translate-pixels 28 shifts some images out of sight: the images have 28 pixels a side",
+        "cutout-size 28 blanks some images wholly: the images have 28 pixels a side",
+    ]
+    assert recipe_layers.too_large(every, 29) == []
+    assert recipe_layers.too_large(dataclasses.replace(every, augment=()), 28) == []
+    [line] = recipe_layers.too_large(Recipe(augment=("cutout",), cutout_size=56), 28)
+    assert line.startswith("cutout-size 56 blanks every image")
+    images = torch.ones(200, 1, 28, 28)
+    whole, middle = torch.arange(200) % 28, torch.full((200,), 14)
+    assert augment.cut_out(images, whole, whole.flip(0), 56).sum() == 0
+    assert augment.cut_out(images, middle, middle, 28).sum() == 0 < augment.cut_out(images, middle, middle, 27).sum()
 
 
 def test_an_error_names_the_file_it_comes_from() -> None:

@@ -176,6 +176,12 @@ def test_short_ways_to_write_a_recipe() -> None:
         "augment": ("crop",),
     }
     assert request_of_words(["--no-augment"]) == request_of_words(["--augment", "none"]) == TrainRequest.of(augment=[])
+    assert request_of_words(["--class-weights", "none"]).recipe.values == {"class_weights": "none"}
+    for empty in ("1,,2", "1,2,", ",1"):
+        with pytest.raises(UsageError, match="class-weights: '' must be a number"):
+            request_of_words(["--class-weights", empty])
+    with pytest.raises(UsageError, match="augment: '' is unknown"):
+        request_of_words(["--augment", "crop,,flip"])
     assert request_of_words(["--class-weights", "1,2.5,1"]).recipe.values == {"class_weights": (1.0, 2.5, 1.0)}
     assert request_of_words(["--lr", "0.1", "--set", "lr=0.3"]).recipe.values == {"lr": 0.3}
 

@@ -193,6 +193,26 @@ def fit_to(resolved: Resolved, images: int) -> tuple[Recipe, str]:
     return smaller, remark if smaller.lr == recipe.lr else f"{remark}; lr {smaller.lr:g} to go with that"
 
 
+TOO_LARGE = {
+    "crop_padding": ("crop", "shows some images from beyond their mirrored border"),
+    "translate_pixels": ("translate", "shifts some images out of sight"),
+    "cutout_size": ("cutout", "blanks some images wholly"),
+}
+"""The augmentation that takes a length, and what a length as large as the image does."""
+
+
+def too_large(recipe: Recipe, side: int) -> list[str]:
+    """Return a line for each length of an augmentation that is as large as the images, ``side`` pixels, or larger."""
+    found = []
+    for key, (augmentation, consequence) in TOO_LARGE.items():
+        length = getattr(recipe, key)
+        if augmentation in recipe.augment and length >= side:
+            every = key == "cutout_size" and length >= 2 * side
+            told = "blanks every image" if every else consequence
+            found.append(f"{key.replace('_', '-')} {length} {told}: the images have {side} pixels a side")
+    return found
+
+
 def remarks(resolved: Resolved, *, flags_only: bool = False) -> list[str]:
     """Return a line for each value without effect that a flag or a file sets; ``flags_only``: the file is a whole
     recipe.

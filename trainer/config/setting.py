@@ -99,8 +99,9 @@ class Setting:
         if self.kind is bool:
             return WORDS.get(text.lower(), text)
         if self.is_list or (self.rule.or_numbers and ("," in text or not isinstance(_number(text), str))):
-            parts = [] if text.lower() == "none" else text.strip("[]").split(",")
-            return [_number(part.strip()) for part in parts if part.strip()]
+            inside = "" if text.lower() == "none" else text.strip().strip("[]").strip()
+            # What stands empty between two commas is left to `check`: a class would take the weight of the next.
+            return [_number(part.strip()) for part in inside.split(",")] if inside else []
         return _number(text) if self.kind in (int, float) else text
 
     def argv(self, value: object) -> list[str]:

@@ -50,8 +50,8 @@ def fit(resolved: Resolved, data: DataSet, log: Log) -> Recipe:
     """Return the recipe that suits the number of images and classes. UsageError; a smaller batch is told."""
     recipe_layers.check_classes(resolved, data.classes)
     fitted, remark = recipe_layers.fit_to(resolved, len(data.train))
-    if remark:
-        log(remark)
+    for line in ([remark] if remark else []) + recipe_layers.too_large(fitted, data.image_size):
+        log(line)
     return fitted
 
 
