@@ -16,6 +16,7 @@ from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.networks.layer_tree import LayerNode, from_answer
 from cnn_explorer.tui.screens.catalogue import CatalogueScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
+from textual._context import visible_screen_stack
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.pilot import Pilot
@@ -179,6 +180,9 @@ def explorer(pilot: Pilot) -> ExplorerApp:
 
 def screen_text(app: App[Any]) -> str:
     """What is to be seen on the screen at the top, as text."""
+    # As the app sets it for its own paints. A screen that is painted here before that would else be without what is to be
+    # seen through it, and keep it so.
+    visible_screen_stack.set(app._background_screens)
     return "\n".join("".join(segment.text for segment in line) for line in app.screen._compositor.render_strips())
 
 

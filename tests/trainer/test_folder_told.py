@@ -104,7 +104,7 @@ def test_a_plan_opens_no_image_of_a_set_that_is_very_large(
 ) -> None:
     (pets / "train/dog/broken.jpg").write_text("no image")
     words = ("train", "tiny", "--dataset", f"folder:{pets}", "--epochs", "1", "--batch-size", "2", *QUICK)
-    monkeypatch.setattr("cnn_explorer.trainer.planning.images.PLAN_BYTES", 20 * 3 * 32**2 - 1)
+    monkeypatch.setattr("cnn_explorer.trainer.planning.asked.PLAN_BYTES", 20 * 3 * 32**2 - 1)
     with monkeypatch.context() as patch:
         patch.setattr(image_folder, "read_with_levels", None)
         assert call(monkeypatch, *words, "--validation", "0", "--plan", "--json") == 0

@@ -534,9 +534,7 @@ async def test_ascii_draws_nothing_else(tmp_path: Path) -> None:
         for keys in ((), ("2",), ("3",), ("5",), ("v",), ("v",), ("b",), ("w",), ("question_mark",)):
             await pilot.press(*keys)
             await pilot.pause(0.3)
-            drawn = "\n".join(
-                "".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()
-            )
+            drawn = screen_text(app)
             assert drawn.isascii(), (keys, {character for character in drawn if not character.isascii()})
 
 

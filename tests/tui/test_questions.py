@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from pathlib import Path
@@ -80,6 +81,20 @@ async def test_nothing_of_the_screen_behind_is_seen_until_one_has_answered(
         await until(pilot, lambda: set(behind(app).split()) & set(seen.split()), "shown again with the answer")
         await pilot.press("enter")
         await until(pilot, lambda: body(app).splitlines()[1] in seen, "as it was")
+
+
+async def test_the_screen_behind_is_there_however_early_it_is_looked_at(tmp_path: Path) -> None:
+    """A look before the app has painted must not keep what it saw, in which nothing is seen through the question."""
+    app: Any = make_app(tmp_path)
+    async with app.run_test(size=WIDE) as pilot:
+        await go(pilot, "list")
+        await pilot.press("p")
+        await until(pilot, lambda: "lenet5_paper" not in body(app), "the screen behind is covered")
+        app.screen._reveal(0)
+        for _ in range(300):
+            await asyncio.sleep(0)
+            body(app)
+        await until(pilot, lambda: "lenet5_paper" in body(app), "shown again")
 
 
 async def test_escape_shows_the_screen_again_and_counts_nothing(tmp_path: Path) -> None:
