@@ -70,7 +70,7 @@ def test_layers_that_pytorch_does_not_see_are_counted(value: Callable[[nn.Module
 
 def test_a_list_with_an_underscore_in_front_hides_them_too() -> None:
     network = Net()
-    network._layers = [nn.Linear(2, 3)]
+    network.__dict__["_layers"] = [nn.Linear(2, 3)]
     assert hidden_layers.remark(network).startswith("_layers: 9 parameters in")
 
 
