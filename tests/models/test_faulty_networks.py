@@ -339,6 +339,9 @@ def test_a_network_of_torch_jit_is_trained_and_not_shown(
     code, _, line = said_by(monkeypatch, capsys, "show", "compiled.py:Net", *IMAGE)
     assert code == 2 and "'compiled:Net' is compiled by torch.jit" in line
     assert said_by(monkeypatch, capsys, "train", "compiled.py:Net", *QUICK)[0] == 0
+    (folder / "partly.py").write_text(HEAD + f"{text}\n\ndef Part():\n    return nn.Sequential(nn.Identity(), Net())\n")
+    code, _, line = said_by(monkeypatch, capsys, "show", "partly.py:Part", *IMAGE)
+    assert code == 2 and "'partly:Part' holds 1, which is compiled by torch.jit" in line
 
 
 def test_the_helper_process_names_the_place_of_any_error(folder: Path) -> None:

@@ -37,6 +37,14 @@ def itself() -> list:
     return found
 
 
+def siblings() -> list[nn.Module]:
+    """Twenty layers that all know each other."""
+    found: list[nn.Module] = [nn.Linear(2, 1) for _ in range(20)]
+    for layer in found:
+        layer.__dict__["others"] = found
+    return found
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [
@@ -45,6 +53,9 @@ def itself() -> list:
         (lambda _: [nn.Parameter(nn.Linear(2, 3).weight)], "extra: 6 parameters in"),
         (lambda _: itself(), "extra: 9 parameters in"),
         (lambda _: 2 * [nn.Linear(2, 3)], "extra: 9 parameters in"),
+        (lambda _: [with_attribute(lambda _: [nn.Linear(2, 3)])], "extra: 7,859 parameters in"),
+        (lambda _: siblings(), "extra: 60 parameters in"),
+        (lambda _: [nn.LazyLinear(3)], "extra: parameters that have no size yet in"),
         (lambda network: [network.head], ""),
         (lambda network: [network], ""),
         (lambda _: nn.ModuleList([nn.Linear(2, 3)]), ""),
@@ -55,6 +66,12 @@ def itself() -> list:
 def test_layers_that_pytorch_does_not_see_are_counted(value: Callable[[nn.Module], object], told: str) -> None:
     found = hidden_layers.remark(with_attribute(value))
     assert found.startswith(told) and (SEEN in found) == bool(told) and bool(found) == bool(told)
+
+
+def test_a_list_with_an_underscore_in_front_hides_them_too() -> None:
+    network = Net()
+    network.__dict__["_layers"] = [nn.Linear(2, 3)]
+    assert hidden_layers.remark(network).startswith("_layers: 9 parameters in")
 
 
 def test_several_lists_are_told_together_and_inner_ones_by_their_path() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from cnn_explorer.models.anatomy import counting, server
 from cnn_explorer.models.anatomy.axes.layout import AxisLayout, batch_axis
+from cnn_explorer.models.anatomy.forward.inputs import InputSpec
 from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.values import one_value
@@ -19,6 +20,7 @@ from cnn_explorer.tui.networks import layer_tree
 from support.anatomy import analyse
 from support.weekly import first_of
 from torch import Tensor, nn
+from torch.nn import functional
 
 SAMPLE = ("vit_nano", "swin_nano", "swin_v2_nano", "nat_nano", "cnn_lstm", "capsnet", "mobile_former_26m", "cvt_13")
 OTHERS = tuple(variant.name for family in registry.families() for variant in family.variants)
@@ -157,3 +159,93 @@ def test_what_happens_to_the_axis_of_the_batch_alone_is_said() -> None:
     assert phrases["frames", "reshape"] == "parts the batch from the first axis"
     slices = [walk.phrase(row) for _, row in tree_of("swin_v2_nano").walk() if row.type == "slice"]
     assert slices[0] == "looks values up: 49×2 → 16×16×2"
+
+
+class Signal(nn.Module):
+    """Reads a signal: an input of two axes beside the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(2, 8, 9, 4), nn.Linear(8, 10)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        return self.head(self.conv(signal).mean(-1))
+
+
+class Words(nn.Module):
+    """Reads numbers of words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Embedding(50, 16), nn.Linear(16, 10)
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.head(self.conv(words).mean(1))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    ("make", "one", "first", "second"),
+    [
+        (Signal, InputSpec((2, 200)), (2, 200), (8, 48)),
+        (Words, InputSpec((12,), "int64"), (12,), (12, 16)),
+        (lambda: nn.Sequential(nn.Linear(20, 8), nn.Linear(8, 10)), InputSpec((20,)), (20,), (8,)),
+    ],
+)
+def test_a_signal_a_vector_and_words_have_the_batch_in_front(
+    make: Callable[[], nn.Module], one: InputSpec, first: tuple[int, ...], second: tuple[int, ...], batch: int
+) -> None:
+    tree = external.traced_module(make(), (one,), batch).tree
+    assert tree.inputs_of_one == (first,) and tree.output_of_one == (10,)
+    row = tree.children[0]
+    assert row.inputs_of_one == (first,) and row.output_of_one == second
+
+
+class WithNumbers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.numbers, self.head = nn.Conv2d(3, 8, 3), nn.Linear(5, 8), nn.Linear(16, 10)
+
+    def forward(self, images: Tensor, numbers: Tensor) -> Tensor:
+        return self.head(torch.cat([self.conv(images).mean((2, 3)), self.numbers(numbers)], 1))
+
+
+def test_a_second_input_leaves_out_the_batch_too() -> None:
+    tree = external.traced_module(WithNumbers(), (InputSpec((3, 8, 8)), InputSpec((5,))), 4).tree
+    assert tree.inputs_of_one == ((3, 8, 8), (5,))
+    assert shapes(tree)["numbers Linear"] == (8,) and shapes(tree)["head Linear"] == (10,)
+
+
+class OwnKernels(nn.Module):
+    """Makes the kernel for each image of the image: images side by side as groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels, self.head = nn.Linear(3, 108), nn.Linear(4, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        count, channels, height, width = images.shape
+        kernels = self.kernels(images.mean((2, 3))).view(count * 4, channels, 3, 3)
+        maps = functional.conv2d(images.reshape(1, count * channels, height, width), kernels, groups=count)
+        return self.head(maps.view(count, 4, height - 2, width - 2).mean((2, 3)))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_kernels_made_of_the_image_keep_all_their_values(batch: int) -> None:
+    tree = analyse(OwnKernels(), (3, 8, 8), batch)
+    laid_out = next(row for _, row in tree.walk() if row.type == "reshape")
+    assert laid_out.output_of_one == (4 * batch, 3, 3, 3)
+    assert shapes(tree)["head Linear"] == (10,) and tree.output_of_one == (10,)
+
+
+def test_the_channels_of_an_image_without_a_batch_axis_are_told() -> None:
+    row = next(row for _, row in analyse(counting.on_meta(OneByOne), (1, 28, 28)).walk() if row.name == "conv")
+    assert walk.phrase(row) == "looks through a 3×3 window, 1 → 4 channels"
+    assert row.axes_of_one == ("channels", "rows", "columns")
+
+
+def test_gaps_are_told_for_each_axis_and_of_pooling() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, (3, 5), dilation=(2, 3)), nn.MaxPool2d(3, 1, dilation=2))
+    conv, pool = map(walk.phrase, analyse(network, (3, 32, 32)).children)
+    assert conv == "looks through a 3×5 window with gaps (dilation 2×3), 3 → 4 channels"
+    assert pool == "keeps the maximum of each 3×3 window with gaps (dilation 2)"

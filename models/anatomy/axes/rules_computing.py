@@ -15,17 +15,29 @@ def _window(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
 
 
 def _convolution(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
-    """Channels are made anew; rows and columns keep their meaning, and get it where it was unknown."""
+    """Channels are made anew; rows and columns keep their meaning, and get it where it was unknown.
+
+    In front of the channels stands the batch, or nothing: a single image has none.
+    """
     axes = known[id(first_input(args, kwargs))]
     if len(axes) != len(shape):
         return tuple(map(unknown, shape))
-    dims = len(shape) - 2
-    made: list[Axis] = [axes[0], one_factor("c", shape[1])]
-    for axis, size, name in zip(axes[2:], shape[2:], {1: "?", 2: "hw", 3: "thw"}[dims], strict=True):
+    dims = argument(args, kwargs, 1, "weight").ndim - 2
+    at = len(shape) - dims - 1
+    made: list[Axis] = [*axes[:at], _made_channels(axes[at], shape[at], args, kwargs)]
+    for axis, size, name in zip(axes[at + 1 :], shape[at + 1 :], {1: "?", 2: "hw", 3: "thw"}[dims], strict=True):
         was_values = dims > 1 and labels(axis) == {"c"} and size_of(axis) > 1  # a linear layer made this map
         axis = axis if labels(axis) - {"?"} and not was_values else one_factor(name, size)
         made.append(resized(axis, size))
     return tuple(made)
+
+
+def _made_channels(before: Axis, size: int, args: tuple, kwargs: dict) -> Axis:
+    """Return the axis of a convolution's channels: images laid side by side as groups stay apart."""
+    groups = kwargs.get("groups", next((value for value in args[6:7] if isinstance(value, int)), 1))
+    if before[:1] and before[0][0] == "b" and groups % before[0][1] == 0 and size % before[0][1] == 0:
+        return (before[0], *one_factor("c", size // before[0][1]))
+    return one_factor("c", size)
 
 
 def _linear(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
@@ -37,6 +49,11 @@ def _linear(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], numbe
     else:
         made = one_factor("c", shape[-1])
     return (*axes[:-1], made)
+
+
+def _embedding(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
+    """Each number becomes a vector: one more axis."""
+    return (*known[id(first_input(args, kwargs))], one_factor("c", shape[-1]))
 
 
 def _recurrent(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes | None:
@@ -158,6 +175,7 @@ RULES: dict[str, Rule] = {
         _convolution,
     ),
     "linear": _linear,
+    "embedding": _embedding,
     **dict.fromkeys(("gru", "lstm", "rnn_tanh", "rnn_relu"), _recurrent),
     **dict.fromkeys(("gru_cell", "lstm_cell", "rnn_tanh_cell", "rnn_relu_cell"), _recurrent),
     **dict.fromkeys(

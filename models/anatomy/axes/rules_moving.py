@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .factors import PLACES, Axes, Axis, Factor, joined, labels, one_factor, reshaped, resized, unknown
+from .factors import PLACES, Axes, Axis, Factor, joined, labels, one_factor, reshaped, resized, size_of, unknown
 from .rules import Known, Rule, argument, by_shape, first_input, numbers
 
 
 def _reshape(known: Known, args: tuple, kwargs: dict, shape: Sequence[int], number: int) -> Axes:
     axes = known[id(first_input(args, kwargs))]
-    if len(axes) == 2 and len(shape) == 4 and labels(axes[1]) == {"c"} and shape[2] == shape[3] > 1:
+    is_row = len(axes) == 2 and labels(axes[1]) == {"c"}
+    if is_row and len(shape) == 4 and shape[0] == size_of(axes[0]) and shape[2] == shape[3] > 1:
         return (axes[0], *(one_factor(label, size) for label, size in zip("chw", shape[1:], strict=True)))
     return reshaped(axes, shape)
 

@@ -10,7 +10,8 @@ from . import rules_computing, rules_moving
 from .factors import Axes, one_factor, unknown
 from .rules import Rule, by_shape
 
-IMAGE = {3: "chw", 4: "bchw", 5: "bcthw"}
+IMAGE = {1: "b", 2: "b?", 3: "bcw", 4: "bchw", 5: "bcthw"}
+"""By how many axes an input has with the batch in front: a vector, a signal, an image, a clip."""
 RULES: dict[str, Rule] = {**rules_moving.RULES, **rules_computing.RULES}
 
 
@@ -22,10 +23,11 @@ class Layouts:
         self._alive: list[Any] = []  # so that an id never names two tensors
 
     def begin(self, images: list[Any]) -> None:
-        """Start with the images, channels first."""
+        """Start with the inputs, channels first; of whole numbers (an index, a token) only the batch axis is known."""
         for image in images:
             names = IMAGE.get(image.ndim)
             if names:
+                names = names if image.is_floating_point() or image.is_complex() else "b" + "?" * (image.ndim - 1)
                 axes = tuple(one_factor(name, size) for name, size in zip(names, image.shape, strict=True))
                 self._set(image, axes)
 

@@ -66,7 +66,8 @@ def check_followed(network: nn.Module, name: str) -> None:
     for path, part in _parts(network):
         kind = type(part)
         if isinstance(part, torch.jit.ScriptModule):
-            hint = "is compiled by torch.jit, so its layers cannot be followed; give the module that it was made from"
+            whose = f"holds {path}, which is" if path else "is"
+            hint = f"{whose} compiled by torch.jit, so its layers cannot be followed; give the module that it was made from"
         elif kind.__module__.startswith(QUANTISED) and kind.__name__ not in OF_FLOATS:
             hint = (
                 f"is quantised: the weights of {path or name} ({kind.__name__}) are packed, so they cannot be counted; "

@@ -98,7 +98,12 @@ class Layer:
 
     @property
     def inputs_of_one(self) -> tuple[tuple[int, ...], ...]:
-        """The shapes of the inputs for one image. What the axes of the others mean is read off the first."""
+        """The shapes of the inputs for one image. What the axes of the others mean is read off the first.
+
+        The inputs of the network all have the batch in front.
+        """
+        if self.id == 0:
+            return tuple(shape[1:] for shape in self.inputs)
         return tuple(
             without_axis(shape, batch_axis(shape, self.layout_in if self._is_like_first(shape) else None))
             for shape in self.inputs

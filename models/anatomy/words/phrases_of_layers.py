@@ -7,13 +7,17 @@ from .quantities import Describe, kernel_of, ordinal, pair, sides, stride_of, ti
 
 
 def _convolution(layer: Layer) -> str:
-    groups, channels, made = layer.settings.get("groups", 1), layer.inputs[0][1], layer.output[1]
-    kernel = kernel_of(layer)
+    groups, kernel = layer.settings.get("groups", 1), kernel_of(layer)
+    channels, made = _channels(layer)
     if max(kernel) == 1:
         if groups == 1:
             mixed = "channels of each pixel"
-            if layer.layout_in is not None and layer.layout_in.axes[1] in ("tokens", "rows", "columns"):
-                mixed = "places of each channel" if layer.layout_in.mixes_places(1) else "values of each place"
+            if layer.layout_in is not None and layer.layout_in.axes[-1 - len(kernel)] in ("tokens", "rows", "columns"):
+                mixed = (
+                    "places of each channel"
+                    if layer.layout_in.mixes_places(-1 - len(kernel))
+                    else "values of each place"
+                )
             return f"mixes the {mixed}, {channels} → {made}{_steps(layer)}"
         return f"mixes channels within {groups} groups, {channels} → {made}{_steps(layer)}"
     padding = layer.settings.get("padding", 0)
@@ -25,10 +29,22 @@ def _convolution(layer: Layer) -> str:
         alone = groups == channels
         kind = "looks at each channel alone through" if alone else f"looks in {groups} groups through"
     text = f"{kind} a {_window(kernel)}"
-    dilation = max(pair(layer.settings.get("dilation", 1), 1))
-    text += f" with gaps (dilation {dilation})" if dilation > 1 else ""
+    text += _gaps(layer)
     text += f", {channels} → {made} channels" if channels != made else ""
     return text + _steps(layer)
+
+
+def _channels(layer: Layer) -> tuple[int, int]:
+    """Return how many channels go in and out: their axis stands before the places, which may have no batch in front."""
+    place = -1 - len(kernel_of(layer))
+    return layer.inputs[0][place], layer.output[place]
+
+
+def _gaps(layer: Layer) -> str:
+    dilation = pair(layer.settings.get("dilation", 1), 1)
+    if max(dilation) == 1:
+        return ""
+    return f" with gaps (dilation {dilation[0] if len(set(dilation)) == 1 else times_text(dilation)})"
 
 
 def _steps(layer: Layer) -> str:
@@ -41,15 +57,16 @@ def _steps(layer: Layer) -> str:
 
 
 def _transposed(layer: Layer) -> str:
+    channels, made = _channels(layer)
     return (
         f"spreads each value over a {_window(kernel_of(layer))}, "
-        f"{layer.inputs[0][1]} → {layer.output[1]} channels; {sides(layer.layout_in, layer.layout) or 'a larger map'}"
+        f"{channels} → {made} channels; {sides(layer.layout_in, layer.layout) or 'a larger map'}"
     )
 
 
 def _pool(word: str) -> Describe:
     def describe(layer: Layer) -> str:
-        return f"keeps the {word} of each {_window(kernel_of(layer))}{_steps(layer)}"
+        return f"keeps the {word} of each {_window(kernel_of(layer))}{_gaps(layer)}{_steps(layer)}"
 
     return describe
 
