@@ -158,7 +158,7 @@ def test_what_happens_to_the_axis_of_the_batch_alone_is_said() -> None:
     assert phrases["stage1.1.attention", "flatten"] == "joins the batch with the first axis"
     assert phrases["frames", "reshape"] == "parts the batch from the first axis"
     slices = [walk.phrase(row) for _, row in tree_of("swin_v2_nano").walk() if row.type == "slice"]
-    assert slices[0] == "looks values up: 49×2 → 16×16×2"
+    assert slices[0] == "picks values by an index: 49×2 → 16×16×2"
 
 
 class Signal(nn.Module):
@@ -249,3 +249,8 @@ def test_gaps_are_told_for_each_axis_and_of_pooling() -> None:
     conv, pool = map(walk.phrase, analyse(network, (3, 32, 32)).children)
     assert conv == "looks through a 3×5 window with gaps (dilation 2×3), 3 → 4 channels"
     assert pool == "keeps the maximum of each 3×3 window with gaps (dilation 2)"
+
+
+def test_a_detector_takes_single_images_without_a_batch() -> None:
+    tree = tree_of("torchvision:ssdlite320_mobilenet_v3_large")
+    assert tree.inputs_of_one == tree.inputs and len(tree.inputs[0]) == 3 and tree.inputs[0][0] == 3

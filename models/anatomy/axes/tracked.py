@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -22,14 +23,22 @@ class Layouts:
         self._known: dict[int, Axes] = {}
         self._alive: list[Any] = []  # so that an id never names two tensors
 
-    def begin(self, images: list[Any]) -> None:
-        """Start with the inputs, channels first; of whole numbers (an index, a token) only the batch axis is known."""
-        for image in images:
-            names = IMAGE.get(image.ndim)
-            if names:
-                names = names if image.is_floating_point() or image.is_complex() else "b" + "?" * (image.ndim - 1)
-                axes = tuple(one_factor(name, size) for name, size in zip(names, image.shape, strict=True))
-                self._set(image, axes)
+    def begin(self, inputs: Sequence[Any]) -> None:
+        """Start with the inputs, channels first; of whole numbers (an index, a token) only the batch axis is known.
+
+        A list holds single images without a batch, as a detector takes them.
+        """
+        for one in inputs:
+            for image in [one] if isinstance(one, Tensor) else one:
+                self._begin(image, has_batch=isinstance(one, Tensor))
+
+    def _begin(self, image: Tensor, *, has_batch: bool) -> None:
+        names = IMAGE.get(image.ndim + (not has_batch), "")[not has_batch :]
+        if names:
+            whole = not (image.is_floating_point() or image.is_complex())
+            names = "b" * has_batch + "?" * (image.ndim - has_batch) if whole else names
+            axes = tuple(one_factor(name, size) for name, size in zip(names, image.shape, strict=True))
+            self._set(image, axes)
 
     def of(self, tensor: Tensor) -> Axes | None:
         """Return the axes of a tensor; None for weights and what is made of them alone."""

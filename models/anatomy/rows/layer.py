@@ -100,10 +100,11 @@ class Layer:
     def inputs_of_one(self) -> tuple[tuple[int, ...], ...]:
         """The shapes of the inputs for one image. What the axes of the others mean is read off the first.
 
-        The inputs of the network all have the batch in front.
+        The inputs of the network all have the batch in front, or none has: a detector takes single images.
         """
         if self.id == 0:
-            return tuple(shape[1:] for shape in self.inputs)
+            single = self.layout_in is not None and "batch" not in self.layout_in.axes
+            return self.inputs if single else tuple(shape[1:] for shape in self.inputs)
         return tuple(
             without_axis(shape, batch_axis(shape, self.layout_in if self._is_like_first(shape) else None))
             for shape in self.inputs

@@ -62,7 +62,7 @@ class Recorder(Sources):
         self._thread = threading.get_ident()
         images = tree_leaves(inputs)
         self.fields.begin(images)
-        self.layouts.begin(images)
+        self.layouts.begin(inputs)
         for tensor in images:
             self._made[id(tensor)] = (tensor, self.root)
         try:

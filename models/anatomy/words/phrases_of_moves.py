@@ -130,7 +130,9 @@ def _slice(layer: Layer) -> str:
             return f"takes a part of the map: {sides(before, after)}"
     told = f"{times_text(layer.inputs_of_one[0])} → {times_text(layer.output_of_one)}"
     return (
-        f"looks values up: {told}" if math.prod(layer.output) > math.prod(layer.inputs[0]) else f"takes a part: {told}"
+        f"picks values by an index: {told}"
+        if math.prod(layer.output) > math.prod(layer.inputs[0])
+        else f"takes a part: {told}"
     )
 
 
