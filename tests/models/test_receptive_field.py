@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from cnn_explorer.models.anatomy.fields import lines
 from cnn_explorer.models.anatomy.fields.receptive_field import ReceptiveField
+from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.anatomy.rows import layer_table, table_text
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.rows.trace import trace
@@ -517,3 +518,11 @@ def test_all_recurrent_layers_see_the_same(batch_first: bool) -> None:
         tree = analyse(Reads(kind(16, 5, 2, batch_first=batch_first)), (3, 16, 16))
         found.add((tree.receptive_field, tree.is_global, tree.field_unknown))
     assert found == {(1, True, "")}
+
+
+def test_a_mean_over_a_map_of_attention_in_grids_keeps_the_field() -> None:
+    """A place of a grid is read with gaps, which the places beside it fill: no path to single places is left."""
+    rows = {layer.name: layer for _, layer in external.anatomy_of(external.network_spec("torchvision:maxvit_t")).walk()}
+    block, pooled = rows["blocks.3"], rows["classifier.0"]
+    assert (block.receptive_field, block.is_global) == (pooled.receptive_field, pooled.is_global) == (1547, True)
+    assert rows[""].receptive_field == rows["classifier.5"].receptive_field == 1547

@@ -132,6 +132,26 @@ def over(seen: Seen, axes: tuple[int, ...]) -> Seen:
     return made([seen], [[less for term in seen.terms if (less := reduced(term, axes)) is not None]])
 
 
+def without_grids(less: Seen, seen: Seen) -> Seen:
+    """Return ``less`` without terms that go from end to end of the map, where another term reaches all of it.
+
+    Such a term has gaps, as attention in grids makes them. All values together fill them, which no term tells.
+    """
+
+    def has_gaps(term: Term) -> bool:
+        axes = ((term.rows, term.row_line), (term.columns, term.column_line))
+        return all(
+            span is not None and line is not None and (found := spans.ends(span)) is not None
+            and found[0] <= 0 and found[1] >= line.places - 1
+            for span, line in axes
+        )  # fmt: skip
+
+    kept = tuple(term for term in less.terms if not has_gaps(term)) if less.is_global else less.terms
+    if len(kept) == len(less.terms):
+        return less
+    return Seen(kept, True, less.depth, () if any(term.is_local for term in kept) else (seen,), less.unknown)
+
+
 def beside_all(seen: Seen, axes: tuple[int, ...]) -> Seen:
     """Return what values depend on that are made of the value at their position and of all along ``axes``: a norm."""
     if not has_place(seen, axes):

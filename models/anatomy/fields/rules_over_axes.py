@@ -18,6 +18,7 @@ from .rules import (
     over,
     rule,
     with_axes,
+    without_grids,
 )
 from .rules_by_value import pointwise
 from .terms import Seen
@@ -39,7 +40,7 @@ def reduction(fields: Tracked, call: Call) -> Seen:
     at, _ = REDUCTIONS[name_of(call.packet)]
     asked = call.args[at] if len(call.args) > at else call.kwargs.get("dim")
     axes = normal(None if isinstance(asked, bool) else asked, call.args[0].ndim)
-    less = over(seen, axes)
+    less = without_grids(over(seen, axes), seen)
     return less if call.outputs[0].ndim == call.args[0].ndim else moved(less, spans.squeezed_out, axes)
 
 

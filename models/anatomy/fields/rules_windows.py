@@ -22,6 +22,7 @@ from .rules import (
     over,
     rule,
     unknown,
+    without_grids,
 )
 from .spans import Span
 from .terms import Seen, Term, over_channels, reduced
@@ -167,7 +168,7 @@ def adaptive_pool(fields: Tracked, call: Call) -> Seen:
     seen, before, after = fields.entering(call.args[0]), call.args[0].shape, call.outputs[0].shape
     spatial = range(len(before) - len(sequence(call.args[1], 1)), len(before))
     whole = tuple(axis for axis in spatial if after[axis] == 1)
-    less = over(seen, whole) if whole else seen
+    less = without_grids(over(seen, whole), seen) if whole else seen
     axes = [axis for axis in spatial if 1 < after[axis] != before[axis]]
     return made([less], [slid(less.terms, axes, [lines.adaptive(before[a], after[a]) for a in axes], after)])
 
