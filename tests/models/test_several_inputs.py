@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from cnn_explorer.cli import compare, show_text
-from cnn_explorer.models.anatomy import server
-from cnn_explorer.models.anatomy.forward.inputs import InputSpec
+from cnn_explorer.models.anatomy import counting, server
+from cnn_explorer.models.anatomy.forward.inputs import InputSpec, parse_inputs
 from cnn_explorer.models.anatomy.outside import external
 from cnn_explorer.models.anatomy.outside.external import NetworkSpec
+from cnn_explorer.models.anatomy.rows.table_text import field_text
 from cnn_explorer.tui.widgets.layers_pane import memory_line
 from torch import Tensor, nn
 
@@ -59,3 +60,47 @@ def show_summary(spec: NetworkSpec) -> object:
     from cnn_explorer.models.anatomy.totals import compare
 
     return compare.summary(spec.name, external.anatomy_of(spec), None)
+
+
+class OfAVector(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(20, 8), nn.Linear(8, 3)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        return self.second(self.first(vector).relu())
+
+
+class OfASignal(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(2, 8, 5), nn.Linear(8, 3)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        return self.second(self.first(signal).mean(2))
+
+
+class OfBoth(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.vector, self.head = nn.Conv2d(3, 4, 3), nn.Linear(5, 4), nn.Linear(8, 3)
+
+    def forward(self, image: Tensor, vector: Tensor) -> Tensor:
+        map_ = self.conv(image) * self.vector(vector)[:, :, None, None]
+        return self.head(torch.cat([map_.mean((2, 3)), self.vector(vector)], 1))
+
+
+@pytest.mark.parametrize(("make", "shape"), [(OfAVector, "20:float32"), (OfASignal, "2x200:float32")])
+def test_of_what_is_no_image_no_field_is_told_and_its_depth_is(make: type[nn.Module], shape: str) -> None:
+    tree = external.traced_module(counting.on_meta(make), parse_inputs([shape])).tree
+    for _, row in tree.walk():
+        assert (row.receptive_field, row.field_unknown, row.is_global) == (None, "its input is no image", False), row
+    assert tree.depth == 2 and field_text(tree) == "–"
+
+
+def test_what_is_made_of_an_image_and_a_vector_has_the_field_of_the_image() -> None:
+    tree = external.traced_module(counting.on_meta(OfBoth), parse_inputs(["3x32x32:float32", "5:float32"])).tree
+    rows = {row.name: row for _, row in tree.walk() if row.kind == "module"}
+    assert [field_text(rows[name]) for name in ("conv", "vector", "head", "")] == ["3", "–", "3 global", "3 global"]
+    product = next(row for _, row in tree.walk() if row.type == "×")
+    assert field_text(product) == "3" and product.depth == 1

@@ -11,6 +11,7 @@ For each tensor it is known which place of the image each value belongs to (span
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from . import (  # noqa: F401  importing the rules registers them
     rules_writing,
     spans,
 )
-from .rules import Call
+from .rules import NO_IMAGE, Call
 from .terms import Seen, Term
 from .tracked import ConstantInputError, Tracked
 
@@ -54,20 +55,33 @@ class ReceptiveField:
         return None if self.unknown else max(self.height, self.width)
 
 
+IMAGE_AXES = 4
+"""Axes of a batch of images, at least: images, channels, rows, columns; a clip has its frames besides."""
+
+
+def _itself(image: Tensor) -> Seen:
+    """Return what an image depends on: each value on its own place."""
+    height, width = image.shape[-2:]
+    rows = spans.grid(image.ndim, image.ndim - 2, height)
+    columns = spans.grid(image.ndim, image.ndim - 1, width)
+    row_line = lines.image_line(height)
+    term = Term(rows, row_line, columns, row_line if height == width else lines.image_line(width))
+    return Seen((term,), False, 0)
+
+
 class ReceptiveFields(Tracked):
     """Knows what each tensor of one run has seen of the image."""
 
-    def begin(self, images: list[Any]) -> None:
-        """Start with the images: each value has seen itself."""
+    def begin(self, inputs: Sequence[Any]) -> None:
+        """Start with the inputs: each value of an image has seen itself, and of what is no image no field is told.
+
+        A list holds single images without a batch, as a detector takes them.
+        """
         spans.forget()
-        for image in images:
-            if isinstance(image, Tensor) and image.ndim >= 2:
-                height, width = image.shape[-2:]
-                rows = spans.grid(image.ndim, image.ndim - 2, height)
-                columns = spans.grid(image.ndim, image.ndim - 1, width)
-                row_line = lines.image_line(height)
-                term = Term(rows, row_line, columns, row_line if height == width else lines.image_line(width))
-                self.keep(image, Seen((term,), False, 0))
+        for one in inputs:
+            for image in [one] if isinstance(one, Tensor) else one:
+                is_image = image.ndim >= (IMAGE_AXES if image is one else IMAGE_AXES - 1)
+                self.keep(image, _itself(image) if is_image else Seen((), False, 0, unknown=NO_IMAGE))
 
     def of(self, tensor: Tensor) -> ReceptiveField | None:
         """Return the receptive field of a tensor; None for weights and what is made of them alone."""

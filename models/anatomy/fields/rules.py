@@ -50,6 +50,10 @@ def operation(*names: str) -> list[Any]:
     return [getattr(aten, name) for name in names if hasattr(aten, name)]
 
 
+NO_IMAGE = "its input is no image"
+"""Why no field is told of what a network makes of a vector or a signal. What is made of an image as well has that field."""
+
+
 def made(
     sources: Sequence[Seen], terms: Iterable[Sequence[Term]], weighted: bool = False, everywhere: bool = False
 ) -> Seen:
@@ -61,7 +65,9 @@ def made(
     is_global = everywhere or reached or any(seen.is_global for seen in sources)
     main = [seen for seen in sources if seen.terms] or sources
     depth = max(seen.depth for seen in main) + weighted
-    unknown = next((seen.unknown for seen in sources if seen.unknown), "")
+    unknown = next((seen.unknown for seen in sources if seen.unknown not in ("", NO_IMAGE)), "")
+    if not unknown and sources and all(seen.unknown == NO_IMAGE for seen in sources):
+        unknown = NO_IMAGE
     before = () if any(term.is_local for term in found) else main
     return Seen(found, is_global, depth, before, unknown)
 

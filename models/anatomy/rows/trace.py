@@ -61,7 +61,7 @@ class Recorder(Sources):
             self.hooks.append(module.register_forward_hook(self._after))
         self._thread = threading.get_ident()
         images = tree_leaves(inputs)
-        self.fields.begin(images)
+        self.fields.begin(inputs)
         self.layouts.begin(inputs)
         for tensor in images:
             self._made[id(tensor)] = (tensor, self.root)

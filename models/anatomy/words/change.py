@@ -11,13 +11,17 @@ def change(layer: Layer) -> str:
     before, after = layer.layout_in, layer.layout
     old, new = (layer.inputs_of_one[0] if layer.inputs else ()), layer.output_of_one
     if before is None or after is None:
-        return f"keeps the shape {times_text(new)}" if old == new else f"{times_text(old)} → {times_text(new)}"
+        return f"keeps the shape {_shape(new)}" if old == new else f"{_shape(old)} → {_shape(new)}"
     told = [part for part in (_side_change(layer), _channel_change(layer), _token_change(layer)) if part]
     if not told or (before.rows is None) != (after.rows is None) or not after.channels:
-        return f"keeps the shape {times_text(new)}" if old == new else f"{times_text(old)} → {times_text(new)}"
+        return f"keeps the shape {_shape(new)}" if old == new else f"{_shape(old)} → {_shape(new)}"
     if len(told) > 1 and told[0].startswith("keeps ") and told[1].startswith("keeps "):
         told[:2] = [f"{told[0]} and {told[1].removeprefix('keeps ')}"]
     return ", ".join(told)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return times_text(shape) or "one value"
 
 
 def _side_change(layer: Layer) -> str:
