@@ -96,6 +96,9 @@ def test_an_image_without_a_batch_axis_keeps_its_channel() -> None:
     rows = {row.name: row for _, row in analyse(counting.on_meta(OneByOne), (1, 28, 28)).walk() if row.kind == "module"}
     assert rows["conv"].inputs_of_one == ((1, 28, 28),) and rows["conv"].output_of_one == (4, 26, 26)
     assert rows["head"].output_of_one == (10,) and rows[""].output_of_one == (10,)
+    for batch in (1, 3):
+        tree = analyse(counting.on_meta(OneByOne), (1, 28, 28), batch)
+        assert walk.phrase(tree.children[0]) == "takes each image out of the batch"
 
 
 def layout(*axes: str) -> AxisLayout:

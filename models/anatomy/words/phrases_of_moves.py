@@ -103,6 +103,8 @@ def _split(layer: Layer) -> str:
     parts = [without_axis(shape, layer.batch_axis) for shape in layer.outputs or (layer.output,)]
     if _is_of_the_batch(layer):
         return f"divides the batch into {len(parts)} parts"
+    if layer.layout_in is not None and layer.layout_in.axes[:1] == ("batch",) and layer.output == layer.inputs[0][1:]:
+        return "takes each image out of the batch"
     return (
         f"divides it into {len(parts)} parts of {times_text(parts[0])}"
         if len(set(parts)) == 1
