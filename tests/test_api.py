@@ -479,7 +479,7 @@ def test_a_class_of_a_cell_is_trained_stopped_resumed_and_loaded(home: Path) -> 
     code = """
     import json, time
     network = Net(10)
-    run = cx.train(network, "digits", epochs=400, seed=1, **quick)
+    run = cx.train(network, "digits", epochs=40_000, seed=1, **quick)
     while run.state != "training" or not run.metrics("train"):
         assert run.state in ("queued", "starting", "training"), run.error
         time.sleep(0.05)
