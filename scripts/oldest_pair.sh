@@ -17,6 +17,7 @@ PY
 "$folder/bin/cnn-explorer" train lenet5 --epochs 2 --runs "$folder/runs"
 "$folder/bin/python" -m pytest -n 2 tests/models/test_resnet.py tests/models/test_vit.py tests/models/test_anatomy.py \
   tests/models/test_walk_and_formulas.py tests/models/test_compare_and_memory.py tests/models/test_own_networks.py \
+  tests/models/test_shapes_of_one.py tests/models/test_hidden_layers.py tests/models/test_receptive_field.py \
   tests/cli/test_old_versions.py tests/test_api.py \
   tests/trainer/test_{train_step,trainer,checkpoint,augment,optim,muon_lamb,sam,compile_warmup,calibrate}.py \
   tests/trainer/test_{class_balance,initialise,pretrained,export_weights,lr_finder,ranks,out_of_memory,hostile,bench}.py
