@@ -233,7 +233,8 @@ def _outcome(status: int, said: str, codes: Sequence[int]) -> tuple[str, str]:
     outcome = f"exit code {code}"
     if any(word in said for word in CRASHES) or code not in codes:
         return outcome, said or "nothing was said"
-    told = any(line.startswith(("cnn-explorer: ", "stopped; ")) for line in said.splitlines())
+    # Where the output itself cannot be written any more, the line comes behind what was written of another one.
+    told = "cnn-explorer: " in said or any(line.startswith("stopped; ") for line in said.splitlines())
     return outcome, "" if code == 0 or told else said or "nothing was said"
 
 

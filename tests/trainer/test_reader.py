@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.errors import UsageError
+from cnn_explorer.trainer.common import files
 from cnn_explorer.trainer.runs import reader
 from cnn_explorer.trainer.runs.annotations import Notes
 from cnn_explorer.trainer.runs.lock import RunLock
@@ -247,6 +248,25 @@ def test_records_are_the_lines_that_are_objects(lines):
         assert all(isinstance(record, dict) for record in records)
         assert len(records) + follower.skipped == data.count(b"\n")
         assert [repr(record) for record in reader.newest_records(path)][::-1] == [repr(record) for record in records]
+
+
+def test_a_file_that_cannot_be_closed_was_read_all_the_same(tmp_path, monkeypatch):
+    """A generator that is dropped halfway printed a traceback: nobody can catch what it raises then."""
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n')
+    (tmp_path / "train.log").write_text("a line\n")
+    close = os.close
+
+    def fails(descriptor):
+        close(descriptor)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "close", fails)
+    records = reader.newest_records(tmp_path)
+    assert next(records) == {"step": 2}
+    records.close()
+    assert MetricsTail(tmp_path).read().records == skim(tmp_path) == [{"step": 1}, {"step": 2}]
+    assert LogTail(tmp_path).read().lines == ["a line"]
+    assert files.read_bytes(tmp_path / "train.log", 100) == b"a line\n"
 
 
 @pytest.mark.parametrize("value", [True, "1", None, [], math.nan, math.inf, 10**400])

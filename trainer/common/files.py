@@ -28,6 +28,12 @@ def open_regular(path: str | Path, flags: int = os.O_RDONLY) -> int:
     return descriptor
 
 
+def close_read(descriptor: int) -> None:
+    """Close a file that was only read: where a broken disk lets that fail, nothing is lost."""
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
+
+
 def read_bytes(path: str | Path, limit: int) -> bytes:
     """Return the contents of a regular file; more than ``limit`` bytes raises OSError (EFBIG)."""
     descriptor = open_regular(path)
@@ -38,7 +44,7 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
             parts.append(part)
             left -= len(part)
     finally:
-        os.close(descriptor)
+        close_read(descriptor)
     if left <= 0:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
     return b"".join(parts)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..common.files import open_regular
+from ..common.files import close_read, open_regular
 from ..common.json_safe import restore
 from ..common.text_safe import clean_value, is_harmless, log_line
 
@@ -158,7 +158,7 @@ class MetricsTail:
         except OSError:
             return NewRecords(records, reset)
         finally:
-            os.close(descriptor)
+            close_read(descriptor)
         return NewRecords(records, reset, more=True)
 
 
@@ -187,7 +187,7 @@ class LogTail:
         except OSError:
             pass
         finally:
-            os.close(descriptor)
+            close_read(descriptor)
         return NewLines([_shown(line) for line in lines], _shown(self._file.partial), reset)
 
 
@@ -259,7 +259,7 @@ def skim(path: Path, count: int = 2000) -> list[dict]:
     except OSError:
         return []
     finally:
-        os.close(descriptor)
+        close_read(descriptor)
 
 
 def _line_after(descriptor: int, offset: int) -> tuple[int, bytes] | None:
@@ -297,7 +297,7 @@ def newest_records(path: Path, containing: tuple[bytes, ...] = (), max_bytes: in
     except OSError:
         return
     finally:
-        os.close(descriptor)
+        close_read(descriptor)
 
 
 def _wanted(lines: list[bytes], containing: tuple[bytes, ...]) -> list[bytes]:
