@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,16 +58,31 @@ COMMAND_TURNS = (1, 2, 3, 5, 8)
 """Of each kind of call these fail, one in each trial."""
 
 
+PATIENCE_S = 60.0
+
+
+def _written(path: Path) -> Path:
+    """Return a file once it is there: checkpoints are written by a thread of their own, late on a busy machine."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return path
+
+
 def _append(name: str, data: bytes) -> Callable[[Path], None]:
     def act(run: Path) -> None:
-        with open(run / name, "ab") as file:
+        with open(_written(run / name), "ab") as file:
             file.write(data)
 
     return act
 
 
 def _cut(name: str) -> Callable[[Path], None]:
-    return lambda run: os.truncate(run / name, (run / name).stat().st_size // 2)
+    def act(run: Path) -> None:
+        path = _written(run / name)
+        os.truncate(path, path.stat().st_size // 2)
+
+    return act
 
 
 def _remove(name: str) -> Callable[[Path], None]:
@@ -83,7 +99,7 @@ def _link(name: str) -> Callable[[Path], None]:
     def act(run: Path) -> None:
         elsewhere = run.parent / "elsewhere"
         elsewhere.mkdir(exist_ok=True)
-        os.replace(run / name, elsewhere / "moved")
+        os.replace(_written(run / name), elsewhere / "moved")
         (run / name).symlink_to(elsewhere / "moved")
 
     return act

@@ -36,6 +36,8 @@ from kill_commands import command, contents
 from kill_remains import Remains
 from kill_work import Trainings
 
+IN_SECOND_EPOCH = 24
+"""A step by which the checkpoint of the first epoch is written, or soon will be."""
 CRASHES = ("Traceback (most recent", "Fatal Python error", "Segmentation fault")
 
 
@@ -101,7 +103,7 @@ class Trials:
                 self._training.begin()
                 run = self._training.paths[0]
                 self._said.write_bytes(b"")
-                prepare = _at_step(17, run, change)
+                prepare = _at_step(IN_SECOND_EPOCH, run, change)
                 status = kill_process.call(_resumed(run), prepare=prepare, said=self._said)
                 yield (words, *self._end_of(run, status, in_metrics="metrics" in words))
 
