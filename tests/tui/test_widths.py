@@ -145,6 +145,15 @@ def test_a_heading_of_the_help_stands_over_all_columns() -> None:
     assert "".join(rows._text(("in the chart of networks",), (20, 40))).rstrip() == "in the chart of networks"
 
 
+def test_what_a_flexible_column_does_not_need_goes_to_those_that_could_use_more() -> None:
+    rows = RowList((Column("name"), Column("data", 9, longest=20), Column("lr", 7), Column("id", 42, longest=56)), ())
+    found = [rows._widths(total) for total in range(70, 200)]
+    assert found[0][1:] == [9, 7, 42] and found[-1][1:] == [20, 7, 56]
+    assert all(name >= 24 for total, (name, *_) in zip(range(70, 200), found, strict=True) if total >= 90)
+    for narrow, wide in itertools.pairwise(found):
+        assert sum(wide) == sum(narrow) + 1 and all(one <= other for one, other in zip(narrow, wide, strict=True))
+
+
 def test_a_border_that_was_moved_leaves_both_something() -> None:
     widths = PaneWidths(0.4, 46, 65, 74)
     assert [widths.of_list(120, chosen) for chosen in (60, 1, 500)] == [60, LEAST, 120 - LEAST]

@@ -21,7 +21,7 @@ from .sorted_rows import SortedRows
 
 COLUMNS = (
     Column("", 1),
-    Column("data", 9),
+    Column("data", 9, longest=20),
     Column("state", identity.STATE_CELLS),
     Column("best %", 6, right=True),
     Column("test %", 6, right=True),
@@ -31,7 +31,7 @@ COLUMNS = (
     Column("seed", 4, right=True, above=79),
     Column("date", 11, above=94),
     Column("run", 4),
-    Column("id", 42, above=140),
+    Column("id", 42, above=140, longest=56),
 )
 NO_RUNS = "no runs of this network; `t` starts one"
 

@@ -26,14 +26,21 @@ LEAST = 8
 """A column of text is not made narrower than this."""
 
 
+ENOUGH_CELLS = 24
+"""What a flexible column keeps where others could use more."""
+
+
 @dataclass(frozen=True)
 class Column:
-    """``width`` cells wide; 0 takes what the others leave. ``above``: shown only where the list has at least that width."""
+    """``width`` cells wide; 0 takes what the others leave. ``above``: shown only where the list has at least that width.
+    ``longest``: the column gets up to so many cells of what the flexible ones do not need.
+    """
 
     title: str
     width: int = 0
     right: bool = False
     above: int = 0
+    longest: int = 0
 
 
 @dataclass(frozen=True)
@@ -324,9 +331,12 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         fixed = sum(column.width + GAP for column, on in zip(self.columns, shown, strict=True) if on)
         flexible = sum(1 for column, on in zip(self.columns, shown, strict=True) if on and not column.width)
         left = max(room - fixed, 0)
-        widths = [
-            0 if not on else column.width or left // flexible for column, on in zip(self.columns, shown, strict=True)
-        ]
+        cells = [column.width for column in self.columns]
+        for place, column in enumerate(self.columns):
+            if shown[place]:
+                more = max(0, min(column.longest - column.width, left - flexible * ENOUGH_CELLS))
+                cells[place], left = cells[place] + more, left - more
+        widths = [width or left // flexible if on else 0 for width, on in zip(cells, shown, strict=True)]
         return self._squeezed(widths, fixed - room)
 
     def _squeezed(self, widths: list[int], over: int) -> list[int]:

@@ -13,20 +13,20 @@ def columns(live: bool) -> tuple[Column, ...]:
         Column("", 2),
         Column("", 1),
         Column("network"),
-        Column("data", 9, above=50),
+        Column("data", 9, above=50, longest=20),
         Column("state", STATE_CELLS),
         Column("best %", 6, right=True),
         Column("course", run_table.CURVE_CELLS, above=60 if live else 75),
         Column("test %", 6, right=True, above=98 if live else 96),
         Column("img/s", 6, right=True, above=74 if live else 126),
         Column("left", 7, right=True, above=66 if live else 134),
-        Column("notes", 12, above=122 if live else 89),
+        Column("notes", 12, above=122 if live else 89, longest=32),
         Column("lr", 7, right=True, above=86 if live else 60),
         Column("batch", 5, right=True, above=104 if live else 102),
         Column("seed", 4, right=True, above=109 if live else 107),
         Column("date", 11, above=134 if live else 119),
         Column("end", 4, above=91 if live else 66),
-        Column("id", 42, above=178),
+        Column("id", 42, above=178, longest=56),
     )
 
 
