@@ -30,7 +30,7 @@ COLUMNS = (
     Column("params", 6, right=True),
     Column("MACs", 6, right=True),
     Column("small stem", 16, right=True, above=62),
-    Column("tags", 24, above=92),
+    Column("tags", 24, above=92, longest=64),
 )
 # Titles of families with their branches take more room than names.
 TREE_COLUMNS = tuple(replace(column, above=max(column.above, 56)) if column.right else column for column in COLUMNS)
