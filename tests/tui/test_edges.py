@@ -139,6 +139,15 @@ async def test_lines_of_a_log_that_are_cut_have_a_sign_beside_the_scroll_bar() -
         assert "end" in lines(pilot)[0] and "›" not in lines(pilot)[0]
 
 
+@pytest.mark.parametrize(("cells", "name"), [(80, "size of the images "), (48, "size of the ima… ")])
+async def test_names_are_cut_only_where_they_would_take_more_than_a_third_of_the_room(cells: int, name: str) -> None:
+    view = LineView()
+    async with Alone(view).run_test(size=(cells, 8)) as pilot:
+        view.set_pairs([("data", ""), ("size of the images", "28"), ("classes", "0, 1, 2")])
+        await pilot.pause()
+        assert lines(pilot)[:3] == ["data", f"{name}28", f"{'classes':<{len(name)}}0, 1, 2"]
+
+
 async def test_the_model_file_has_signs_beside_its_line_numbers(tmp_path: Path) -> None:
     file = tmp_path / "own.py"
     file.write_text(f"x = 1\nwords = '{WIDE_LINE}'\n")

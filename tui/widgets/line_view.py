@@ -37,6 +37,7 @@ class LineView(ScrollView, LineDrawn, can_focus=True):
         self._when_read = empty
         self._at_end = True
         self._measuring = False
+        self._name_cells = NAME_CELLS
 
     # What is shown
 
@@ -52,7 +53,10 @@ class LineView(ScrollView, LineDrawn, can_focus=True):
             self._fold()
 
     def _fold(self) -> None:
-        room = max(self.scrollable_content_region.width - NAME_CELLS - 1, 20)
+        whole = self.scrollable_content_region.width
+        longest = max((width(name) for name, value in self._pairs or () if value), default=0)
+        names = self._name_cells = max(NAME_CELLS, min(longest, whole // 3))
+        room = max(whole - names - 1, 20)
         lines: list[str] = []
         self._heads = set()
         for name, value in self._pairs or ():
@@ -62,8 +66,8 @@ class LineView(ScrollView, LineDrawn, can_focus=True):
                 lines.append(name)
                 continue
             parts = textwrap.wrap(value, room, break_on_hyphens=False) or [""]
-            lines.append(f"{pad(name, NAME_CELLS)} {parts[0]}")
-            lines += [f"{' ' * NAME_CELLS} {part}" for part in parts[1:]]
+            lines.append(f"{pad(name, names)} {parts[0]}")
+            lines += [f"{' ' * names} {part}" for part in parts[1:]]
         self._replace(lines)
 
     def _replace(self, lines: list[str]) -> None:
@@ -103,7 +107,7 @@ class LineView(ScrollView, LineDrawn, can_focus=True):
         style = base + self.get_component_rich_style("lines--head") if place in self._heads else base
         if self._pairs is not None and place not in self._heads:
             name = base + self.get_component_rich_style("lines--name")
-            segments = [Segment(line[:NAME_CELLS], name), Segment(line[NAME_CELLS:], base)]
+            segments = [Segment(line[: self._name_cells], name), Segment(line[self._name_cells :], base)]
         else:
             segments = [Segment(line, style)]
         # The last cell of the widget lies under its scroll bar, where it has one.
