@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 from cnn_explorer.tui.app import ExplorerApp
 from cnn_explorer.tui.charts.reader import ChartReader
-from cnn_explorer.tui.core import key_queue
 from cnn_explorer.tui.screens.export import ExportScreen
 from cnn_explorer.tui.screens.run import RunScreen
 from cnn_explorer.tui.widgets.chart_grid import ChartGrid
-from cnn_explorer.tui.widgets.filter_input import FilterInput
 from support.tui import FakeRun, make_app, open_runs, until, write
 from textual.pilot import Pilot
 
@@ -97,22 +95,6 @@ async def test_a_key_concerns_the_run_to_which_the_cursor_has_just_moved(tmp_pat
         assert grid.drawn.x == pytest.approx((499.5, 999), abs=1)
 
 
-async def test_a_drawing_may_take_longer_than_anything_else_and_no_key_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The thread that draws is slow on a busy machine; the loop, by whose turns the queue counts, is not."""
-    app = app_with_runs(tmp_path)
-    async with app.run_test(size=SIZE) as pilot:
-        await open_runs(pilot, len(RUNS))
-        await drawn(pilot)
-        dropped: list[int] = []
-        monkeypatch.setattr(app.key_queue, "_dropped", dropped.append)
-        monkeypatch.setattr(key_queue, "PATIENT_NAPS", 1)
-        await write(pilot, "W+/len")
-        await until(pilot, lambda: app.screen.query_one(FilterInput).value == "len")
-        assert dropped == []
-
-
 async def test_keys_behind_a_drawing_that_never_comes_are_dropped_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +103,6 @@ async def test_keys_behind_a_drawing_that_never_comes_are_dropped_and_told(
         grid = await open_charts(pilot)
         dropped: list[int] = []
         monkeypatch.setattr(app.key_queue, "_dropped", dropped.append)
-        monkeypatch.setattr(key_queue, "DRAWING_NAPS", 30)
         assert grid._reader is not None
         monkeypatch.setattr(grid._reader, "_on_drawn", lambda drawn: None)
         await write(pilot, "W+x")

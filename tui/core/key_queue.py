@@ -25,8 +25,6 @@ PATIENT_NAPS = 300
 URGENT_NAPS = 30
 """How long a key waits, in turns of the event loop and not in seconds: on a busy machine a turn takes longer, and so does
 the work."""
-DRAWING_NAPS = 3000
-"""How long it waits for a drawing, which is made in a thread: the loop turns as fast as ever while that one is slow."""
 URGENT = frozenset({"ctrl+c", "ctrl+q"})
 MOVES = frozenset({"j", "k", "J", "K", "up", "down", "left", "right", "pageup", "pagedown"})
 """Keys that move something and never the focus: the repeats of one go together, and what follows is painted once."""
@@ -152,11 +150,8 @@ class KeyQueue:
     async def _wait_for_rest(self) -> None:
         """Wait until the app rests, or give up."""
         turns = 0
-        while (pump := self._busy(self._waiting[0] if self._waiting else None)) is not None:
-            is_drawing = keeps_commands(pump) and rests(pump)
+        while self._busy(self._waiting[0] if self._waiting else None) is not None:
             naps = URGENT_NAPS if any(map(self._is_urgent, self._waiting)) else PATIENT_NAPS
-            if is_drawing and naps == PATIENT_NAPS:
-                naps = DRAWING_NAPS
             if turns > QUICK_TURNS + naps:
                 self._give_up()
                 return
