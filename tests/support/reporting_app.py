@@ -1,6 +1,7 @@
 """The app, which writes what a test asks about itself: `python reporting_app.py FOLDER FILE`.
 
-At SIGUSR1 it writes `typing_model.observed` as JSON into FILE, once everything that was typed so far has been handled.
+At SIGUSR1 it writes `typing_model.observed` as JSON into FILE, once everything that was typed so far has been handled, and
+as `keys` how many keys have reached it: what was written to its terminal a moment ago may not have been read yet.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cnn_explorer import tui
 from cnn_explorer.tui.app import ExplorerApp
+from cnn_explorer.tui.core.key_queue import is_input
 from cnn_explorer.tui.core.protocol import AppPaths
+from textual import events
+from textual.message import Message
 
 from support.tui import HELPER_COMMAND
 from support.typing_model import more_observed, observed
@@ -27,6 +31,11 @@ class ReportingApp(ExplorerApp):
 
     CSS_PATH = Path(tui.__file__).with_name("app.tcss")
     report = Path()
+    keys = 0
+
+    def post_message(self, message: Message) -> bool:
+        self.keys += isinstance(message, events.Key) and is_input(message)
+        return super().post_message(message)
 
     def on_mount(self) -> None:
         # Textual calls the handler of the class above as well.
@@ -38,7 +47,7 @@ class ReportingApp(ExplorerApp):
     async def _write(self) -> None:
         await self.key_queue.done()
         beside = self.report.with_suffix(".new")
-        beside.write_text(json.dumps(observed(self) | more_observed(self)))
+        beside.write_text(json.dumps(observed(self) | more_observed(self) | {"keys": self.keys}))
         os.replace(beside, self.report)
 
 

@@ -20,7 +20,7 @@ from support import reporting_app
 from support.patience import PATIENCE_S
 from support.terminal import InTerminal
 from support.tui import FakeRun, make_app, until, write
-from support.typing_model import CTRL_F, CTRL_P, CTRL_U, TypingModel, more_observed, observed, random_chunk
+from support.typing_model import CTRL_F, CTRL_P, CTRL_U, ESCAPE, TypingModel, more_observed, observed, random_chunk
 from support.weekly import first_of
 
 SIZE = (120, 40)
@@ -137,9 +137,24 @@ class Reported:
     def __init__(self, folder: Path) -> None:
         self.report = folder / "report.json"
         self.terminal = InTerminal(folder, command=(reporting_app.__file__, str(folder), str(self.report)))
+        self.pressed = 0
+
+    def press(self, keys: str) -> None:
+        """Write keys of one character each."""
+        self.terminal.press(keys.encode())
+        self.pressed += len(keys)
 
     def ask(self) -> dict[str, Any]:
-        """Return what the app says once everything that was typed has been handled."""
+        """Return what the app says once everything that was typed has been read and handled.
+
+        Without the count of keys it might answer before it has read them; an escape is a key after a tenth of a second.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while (said := self._answer()).pop("keys") < self.pressed:
+            assert time.monotonic() < deadline, json.dumps(said)
+        return said
+
+    def _answer(self) -> dict[str, Any]:
         self.report.unlink(missing_ok=True)
         deadline = time.monotonic() + PATIENCE_S
         os.kill(self.terminal.pid, signal.SIGUSR1)
@@ -149,25 +164,24 @@ class Reported:
         return json.loads(self.report.read_text())
 
     def comes_to(self, wanted: dict[str, Any]) -> None:
-        """Wait until the app says what is wanted, twice; what was written may not have been read yet at the first.
+        """Wait until the app says what is wanted: what a helper's answer changes comes after the keys.
 
         It may take as long as it likes while it goes on: on a busy machine hundreds of chunks do.
         """
-        deadline, found = time.monotonic() + PATIENCE_S, []
-        while found[-2:] != [wanted, wanted]:
-            assert time.monotonic() < deadline, (found[-1:], wanted)
-            said = self.ask()
-            found.append({key: said.get(key) for key in wanted})
-            if found[-1:] != found[-2:-1]:
+        deadline, found = time.monotonic() + PATIENCE_S, None
+        while found != wanted:
+            before, said = found, self.ask()
+            found = {key: said.get(key) for key in wanted}
+            if found != before:
                 deadline = time.monotonic() + PATIENCE_S
+            assert time.monotonic() < deadline, json.dumps([found, wanted])
 
     def goes_to(self, home: dict[str, Any]) -> None:
-        """Press escape until the app is there; each has done something before the next key, or the two would be alt."""
+        """Press escape until the app is there."""
+        deadline = time.monotonic() + PATIENCE_S
         while (said := self._said(home)) != home:
-            self.terminal.press(b"\x1b")
-            deadline = time.monotonic() + PATIENCE_S
-            while self._said(home) == said:
-                assert time.monotonic() < deadline, said
+            assert time.monotonic() < deadline, json.dumps([said, home])
+            self.press(ESCAPE)
 
     def _said(self, keys: Iterable[str]) -> dict[str, Any]:
         said = self.ask()
@@ -197,7 +211,7 @@ def test_texts_in_one_write_over_a_terminal(folder: Path, busy: None) -> None:
         before = {key: app.ask()[key] for key in ("view", "theme", "quiz")}
         kept: dict[str, str] = {}
         for text, wanted in TEXTS.items():
-            app.terminal.press(text.encode())
+            app.press(text)
             if "form" in wanted:  # the form has kept what was changed before
                 kept |= wanted["form"]
                 wanted = wanted | {"form": dict(kept)}
@@ -218,7 +232,7 @@ def test_200_random_chunks_over_a_terminal(folder: Path, busy: None) -> None:
         before = {key: app.ask()[key] for key in ("view", "theme", "pane", "quiz")}
         for _ in range(200):
             written.append(random_chunk(chance, model))
-            app.terminal.press(written[-1].encode())
+            app.press(written[-1])
             app.comes_to(model.expected() | before)
             assert nothing_happened(folder), written[-3:]
         app.terminal.press(b"\x11")
