@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..models.anatomy.outside.external import NetworkSpec, Traced
+    from ..models.anatomy.totals.memory import Memory
 
 SHOW_SCHEMA = 1
 
@@ -180,9 +181,14 @@ def show_as_dict(spec: NetworkSpec, traced: Traced, depth: int, batch: int) -> d
         "depth": tree.depth,
         "receptive_field": tree.receptive_field,
         "global": tree.is_global,
-        "memory": {key: asdict(memory) for key, memory in training_memories(spec).items()},
+        "memory": {key: _memory_data(memory) for key, memory in training_memories(spec).items()},
         "layers": layer_json.as_dict(folding.cut(earlier, depth)),
         "walk": [asdict(step) for step in walk.steps(earlier)],
         "rows": layer_json.as_dict(folding.cut(folded, depth)),
         "steps": [asdict(step) for step in walk.steps(folded)],
     }
+
+
+def _memory_data(memory: Memory) -> dict[str, Any]:
+    """Return the bytes of a training step."""
+    return {key: value for key, value in asdict(memory).items() if key != "tensors"}

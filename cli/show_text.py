@@ -79,8 +79,9 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     """Print sums, budget bars and the memory of training."""
     from ..machine import room_for_training
     from ..models.anatomy.rows.table_text import field_text, parameters_text
-    from ..models.anatomy.totals.memory import largest_batch
+    from ..models.anatomy.totals.memory import known_largest_batch
     from ..models.catalogue.notes import memory_text
+    from ..models.catalogue.user_code import silent
 
     print(f"{spec.name} for {' and '.join(shape_text(one.shape) for one in spec.all_inputs)}, batch {batch}")
     print(f"  parameters     {parameters_text(tree.parameters, tree.trainable)}")
@@ -90,10 +91,14 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     place, free = room_for_training()
     memories = training_memories(spec)
     for precision, memory in memories.items():
-        fitting = largest_batch(memory, functools.partial(training_memory, spec, precision), free)
+        at = functools.partial(training_memory, spec, precision)
+        with silent():
+            batch_that_fits, unknown = known_largest_batch(memory, at, free)
+        fits = f"how many fit is not known: {unknown}"
+        if batch_that_fits is not None:
+            fits = f"batch {batch_that_fits:,} fits into {place} ({memory_text(free)} free)"
         print(
-            f"  training       {memory_text(memory.peak)} at batch {memory.batch} in {precision}, SGD with momentum; "
-            f"batch {fitting:,} fits into {place} ({memory_text(free)} free)"
+            f"  training       {memory_text(memory.peak)} at batch {memory.batch} in {precision}, SGD with momentum; {fits}"
         )
     if not memories:
         why = "it depends on the boxes that are kept" if spec.takes_list else "no training step runs without values"

@@ -63,12 +63,12 @@ def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
 
 def memory(batch: int, **what: Any) -> dict[str, Any]:
     """Return the memory of training at ``batch`` images, with SGD with momentum, in each precision, and how many images
-    ``fit`` into what is free here.
+    ``fit`` into what is free here; None where that is not known (:func:`.totals.memory.known_largest_batch`).
     """
     from ...machine import room_for_training
     from . import counting
     from .outside import external
-    from .totals.memory import BYTES, Memory, largest_batch, training_memory
+    from .totals.memory import BYTES, Memory, known_largest_batch, training_memory
 
     spec = external.network_spec(**_named(what))
     _, free = room_for_training()
@@ -79,7 +79,8 @@ def memory(batch: int, **what: Any) -> dict[str, Any]:
             return training_memory(counting.on_meta(spec.make), spec.shape, images, precision, inputs=spec.inputs)
 
         first = at(batch)
-        found.append({**asdict(first), "fits": largest_batch(first, at, free)})
+        fits, _ = known_largest_batch(first, at, free)
+        found.append({**asdict(first), "fits": fits})
     return {"memory": found, "free": free}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.optim.build import build_optimizer
 from cnn_explorer.trainer.planning import estimate, planner
 from support.anatomy import analyse
+from support.weekly import first_of
 from torch import Tensor, nn
 
 
@@ -278,6 +280,69 @@ def test_the_largest_batch_where_the_line_bends() -> None:
     for available in (1000, 1001, 1010, 1030, 2000, 40_000):
         fits = max((batch for batch in range(1100) if at(batch).peak <= available), default=0)
         assert memory.largest_batch(at(64), at, available) == fits
+
+
+SEVERAL_KINDS = (
+    "lenet5",
+    "capsnet",
+    "cnn_lstm",
+    "vit_nano",
+    "swin_v2_nano",
+    "mobile_former_26m",
+    "nat_nano",
+    "densenet_nano",
+)
+
+
+class _OneByOne(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.conv(image).mean((1, 2))[None] for image in x])
+
+
+class _FewAtOnce(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 500:
+            raise SystemExit("too many")
+        return self.conv(x).mean((2, 3))
+
+
+@pytest.mark.parametrize(("make", "why"), [(_OneByOne, "one by one"), (_FewAtOnce, "does not run at every batch")])
+def test_where_a_network_does_not_let_the_largest_batch_be_known_its_reason_is_said(
+    make: Callable[[], nn.Module], why: str
+) -> None:
+    """That of the first took minutes, and of the second a traceback came."""
+
+    def at(batch: int) -> memory.Memory:
+        return memory.training_memory(counting.on_meta(make), (1, 8, 8), batch)
+
+    batch, reason = memory.known_largest_batch(at(64), at, 10**10)
+    assert batch is None and why in (reason or "")
+
+
+@pytest.mark.parametrize("name", first_of(dict.fromkeys((*SEVERAL_KINDS, *registry.variants())), len(SEVERAL_KINDS)))
+def test_no_network_of_the_catalogue_makes_more_tensors_of_more_images(name: str) -> None:
+    """Or its largest batch would not be known."""
+    shape = registry.find(name).paper_stem.input
+
+    def tensors_made(batch: int) -> int:
+        return memory.training_memory(counting.on_meta(lambda: registry.build(name)), shape, batch).tensors
+
+    assert tensors_made(64) == tensors_made(128) > 0
+
+
+def test_a_known_largest_batch_is_the_largest_batch() -> None:
+    def at(batch: int) -> memory.Memory:
+        return memory.Memory(batch, "fp32", 0, 0, 0, 0, 0, 1000 + batch)
+
+    assert memory.known_largest_batch(at(64), at, 3000) == (2000, None)
 
 
 def test_unknown_precision_and_optimizer_are_named() -> None:

@@ -363,6 +363,20 @@ def test_a_row_says_why_its_field_is_unknown() -> None:
     assert layer.children[0].receptive_field == 3 and not layer.children[0].field_unknown
 
 
+def test_inside_vmap_a_row_says_why_its_field_is_unknown_and_behind_it_the_field_is_told() -> None:
+    class Mapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside, self.behind = conv(3), conv(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.behind(torch.vmap(self.inside)(x.unsqueeze(1)).squeeze(1))
+
+    inside, behind = (row for row in analyse(Mapped(), (4, 8, 8)).children if row.kind == "module")
+    assert inside.receptive_field is None and "torch.vmap" in inside.field_unknown
+    assert behind.receptive_field == 5
+
+
 def test_what_is_made_of_weights_alone_has_no_field() -> None:
     class Table(nn.Module):
         def __init__(self) -> None:

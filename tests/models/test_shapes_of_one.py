@@ -99,6 +99,7 @@ def test_an_image_without_a_batch_axis_keeps_its_channel() -> None:
     for batch in (1, 3):
         tree = analyse(counting.on_meta(OneByOne), (1, 28, 28), batch)
         assert walk.phrase(tree.children[0]) == "takes each image out of the batch"
+        assert tree.output_of_one == (10,)  # their stack is the batch again
 
 
 def layout(*axes: str) -> AxisLayout:

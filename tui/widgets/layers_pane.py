@@ -357,6 +357,6 @@ def memory_line(value: dict[str, Any]) -> str:
     """Return the answer to "memory" in one line."""
     parts = []
     for row in value["memory"]:
-        fits = f" ({row['fits']:,} fit here)" if "fits" in row else ""
+        fits = f" ({row['fits']:,} fit here)" if row.get("fits") is not None else ""
         parts.append(f"{memory_text(row['peak'])} in {row['precision']}{fits}")
     return f"training   batch {value['memory'][0]['batch']}: " + ", ".join(parts)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from . import rules_computing, rules_moving
-from .factors import Axes, one_factor, unknown
+from .factors import Axes, labels, one_factor, unknown
 from .rules import Rule, by_shape
 
 IMAGE = {1: "b", 2: "b?", 3: "bcw", 4: "bchw", 5: "bcthw"}
@@ -22,6 +22,7 @@ class Layouts:
     def __init__(self) -> None:
         self._known: dict[int, Axes] = {}
         self._alive: list[Any] = []  # so that an id never names two tensors
+        self._images = 1
 
     def begin(self, inputs: Sequence[Any]) -> None:
         """Start with the inputs, channels first; of whole numbers (an index, a token) only the batch axis is known.
@@ -33,6 +34,7 @@ class Layouts:
                 self._begin(image, has_batch=isinstance(one, Tensor))
 
     def _begin(self, image: Tensor, *, has_batch: bool) -> None:
+        self._images = len(image) if has_batch and image.ndim else self._images
         names = IMAGE.get(image.ndim + (not has_batch), "")[not has_batch :]
         if names:
             whole = not (image.is_floating_point() or image.is_complex())
@@ -70,8 +72,15 @@ class Layouts:
                     axes = None
                 if axes is None or len(axes) != len(shape):
                     axes = tuple(map(unknown, shape))
+                axes = self._batched_again(axes) if name == "stack" else axes
             elif len(inputs) == 1 and first.shape == shape:
                 axes = known[id(first)]
             else:
                 axes = by_shape(known, inputs, shape)
             self._set(output, axes)
+
+    def _batched_again(self, axes: Axes) -> Axes:
+        """Return the axes of a stack: where each image was taken out of the batch, their stack is the batch again."""
+        if self._images == 1 or any("b" in labels(axis) for axis in axes):
+            return axes
+        return tuple(one_factor("b", self._images) if axis == unknown(self._images) else axis for axis in axes)

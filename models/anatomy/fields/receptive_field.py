@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from . import (  # noqa: F401  importing the rules registers them
     lines,
@@ -55,6 +56,7 @@ class ReceptiveField:
         return None if self.unknown else max(self.height, self.width)
 
 
+INSIDE_VMAP = "inside torch.vmap a layer's input hides which image it came from"
 IMAGE_AXES = 4
 """Axes of a batch of images, at least: images, channels, rows, columns; a clip has its frames besides."""
 
@@ -87,7 +89,8 @@ class ReceptiveFields(Tracked):
         """Return the receptive field of a tensor; None for weights and what is made of them alone."""
         seen = self.seen(tensor)
         if seen is None:
-            return None
+            hidden = is_functorch_wrapped_tensor(tensor)
+            return ReceptiveField(0, 0, unknown=INSIDE_VMAP) if hidden else None
         if seen.told is None:
             seen.told = ReceptiveField(*seen.field, seen.is_global, seen.depth, seen.unknown, seen.global_along)
         return seen.told

@@ -21,12 +21,12 @@ aten = torch.ops.aten
 
 class LiveBytes(TorchDispatchMode):
     """Counts inside its ``with`` block. ``live``: bytes alive, ``peak``: the most so far, ``largest``: the largest storage
-    that an operation made.
+    that an operation made, ``made``: how many tensors operations made.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.live = self.peak = self.largest = 0
+        self.live = self.peak = self.largest = self.made = 0
         self._alive: dict[int, weakref.ref] = {}
 
     def hold(self, tensors: Iterable[Tensor]) -> int:
@@ -41,6 +41,7 @@ class LiveBytes(TorchDispatchMode):
         output = shortcut(*args) if shortcut and args[0].is_meta else func(*args, **(kwargs or {}))
         for made in (output,) if isinstance(output, Tensor) else tree_leaves(output):
             if isinstance(made, Tensor):
+                self.made += 1
                 self.largest = max(self.largest, self._note(made))
         return output
 

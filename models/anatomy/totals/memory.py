@@ -47,6 +47,7 @@ class Memory:
 
     ``weights``: the parameters, and their copies in bf16; ``gradients`` and ``optimizer``: of the parameters that learn;
     ``activations``: what the forward pass leaves for the backward pass; ``largest_output``: the largest tensor of it.
+    ``tensors``: how many tensors the step made.
     """
 
     batch: int
@@ -57,6 +58,7 @@ class Memory:
     activations: int
     largest_output: int
     peak: int
+    tensors: int = 0
 
 
 def fused_attention(
@@ -140,7 +142,8 @@ def training_memory(
             loss.backward()
     gradients = sum(weight.numel() * weight.element_size() for weight in network.parameters() if weight.requires_grad)
     state = gradients * STATE_COPIES[optimizer]
-    return Memory(batch, precision, weights + copies, gradients, state, activations, largest, counter.peak + state)
+    peak = counter.peak + state
+    return Memory(batch, precision, weights + copies, gradients, state, activations, largest, peak, counter.made)
 
 
 def loss_of(network: nn.Module, images: Tensor, *others: Tensor) -> Tensor:
@@ -158,6 +161,23 @@ def loss_of(network: nn.Module, images: Tensor, *others: Tensor) -> Tensor:
 
 def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(scores.float(), targets)
+
+
+def known_largest_batch(
+    first: Memory, memory_at: Callable[[int], Memory], available: int
+) -> tuple[int, None] | tuple[None, str]:
+    """Return :func:`largest_batch` and None, or None and why a network that somebody else wrote does not let it be known.
+
+    One that takes its images one by one would make millions of tensors where a million images fit.
+    """
+    try:
+        if memory_at(2 * first.batch).tensors > first.tensors:
+            return None, "it takes its images one by one"
+        return largest_batch(first, memory_at, available), None
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return None, f"it does not run at every batch, as it does at {first.batch}"
 
 
 def largest_batch(first: Memory, memory_at: Callable[[int], Memory], available: int) -> int:
