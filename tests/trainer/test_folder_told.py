@@ -99,6 +99,23 @@ def test_the_json_of_a_plan_has_all_counts_and_all_files_that_cannot_be_read(
     assert "7 files could not be read and were skipped" in shown.err and "--plan --json` names them all" in shown.err
 
 
+def test_each_reason_is_told_before_one_is_told_again(pets: Path, tmp_path: Path) -> None:
+    for number in range(5):
+        (pets / f"train/cat/broken ({number}).jpg").write_text("no image")
+    Image.effect_noise((64, 64), 99).save(pets / "train/dog/whole.jpg")
+    for number in range(5):
+        cut = (pets / "train/dog/whole.jpg").read_bytes()[: -300 - number]
+        (pets / f"train/dog/cut{number}.jpg").write_bytes(cut)
+    (pets / "train/dog/photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    _, remarks = load(pets, tmp_path / "cache")
+    told = next(line for line in remarks if "could not be read" in line)
+    assert told.startswith("11 files could not be read and were skipped: train/cat/broken (0).jpg (not an image")
+    assert "train/dog/cut0.jpg (" in told and "train/dog/photo.heic (HEIC needs the package" in told
+    assert told.count("broken") == told.count("cut") == 1 and told.endswith(
+        "; … (`train --plan --json` names them all)"
+    )
+
+
 def test_a_plan_opens_no_image_of_a_set_that_is_very_large(
     home: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

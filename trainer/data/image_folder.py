@@ -6,7 +6,9 @@ image_file.py says how a file is read and scaled.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import re
 import time
 import warnings
 from collections import deque
@@ -221,13 +223,22 @@ def _report_narrow(narrow: Sequence[str], total: int, log: Log) -> None:
 def _report(skipped: Sequence[str], log: Log) -> None:
     if skipped:
         more = "; … (`train --plan --json` names them all)"
-        some = "; ".join(skipped[:3]) + (more if len(skipped) > 3 else "")
+        some = "; ".join(_one_of_each_reason(skipped)) + (more if len(skipped) > 3 else "")
         files = (
             "one file could not be read and was"
             if len(skipped) == 1
             else f"{len(skipped)} files could not be read and were"
         )
         log(f"{files} skipped: {some}")
+
+
+def _one_of_each_reason(skipped: Sequence[str], most: int = 3) -> list[str]:
+    """Return ``most`` of the files, each with its reason in brackets behind it; as different reasons as there are."""
+    reasons = [re.sub(r"\d+", "", line.rpartition(" (")[2]) for line in skipped]  # how many bytes are missing differs
+    number_of = {words: number for number, words in reversed(list(enumerate(reasons)))}
+    chosen = sorted(number_of.values())[:most]
+    others = (number for number in range(len(skipped)) if number not in chosen)
+    return [skipped[number] for number in sorted([*chosen, *itertools.islice(others, most - len(chosen))])]
 
 
 class _ProgressLog:
