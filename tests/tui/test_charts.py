@@ -160,9 +160,9 @@ def test_no_number_of_an_axis_takes_the_place_of_another(
     asked: list[str] = []
     value_ticks = ticks.value_ticks
 
-    def noted(*limits: float, **options: bool) -> tuple[list[float], list[str]]:
-        asked.extend(value_ticks(*limits, **options)[1])
-        return value_ticks(*limits, **options)
+    def noted(low: float, high: float, max_count: int, **options: bool) -> tuple[list[float], list[str]]:
+        asked.extend(value_ticks(low, high, max_count, **options)[1])
+        return value_ticks(low, high, max_count, **options)
 
     monkeypatch.setattr(ticks, "value_ticks", noted)
     data = ChartData("accuracy", "", (PlottedLine("train", [1.0, 2.0], [low, high]),), shares=True)
