@@ -309,8 +309,8 @@ def _axes(figure: Any, data: ChartData, lines: Sequence[PlottedLine], size: tupl
     low, high = _y_limits(data, lines)
     figure.ylim(low, high)
     # With more, two would be in one row of cells, and one of them would not be seen.
-    most = max(min(max(rows // 3, 3), rows - FRAME_ROWS - 1), 1)
-    figure.yticks(*ticks.value_ticks(low, high, most, log=data.log, shares=data.shares))
+    max_count = max(min(max(rows // 3, 3), rows - FRAME_ROWS - 1), 1)
+    figure.yticks(*ticks.value_ticks(low, high, max_count, log=data.log, shares=data.shares))
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
     left, right = _widened((min(xs), max(xs)))
     figure.xlim(left, right)
