@@ -169,6 +169,14 @@ def test_links_are_followed_but_not_in_circles(animals: Path, tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize("place", [".", "train", "train/cat"])
+def test_a_link_that_leads_to_itself_is_no_folder(animals: Path, tmp_path: Path, place: str) -> None:
+    root = animals if place == "." else animals / "train"
+    (animals / place / "self").symlink_to("self")
+    data = load(root, tmp_path / "cache", validation=0)
+    assert data.classes == ("cat", "dog") and len(data.train) + len(data.test) >= 20
+
+
 def test_a_folder_that_is_far_too_large_is_refused(animals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_scan, "MOST_ENTRIES", 24)
     with pytest.raises(UsageError, match="more than 24 files"):

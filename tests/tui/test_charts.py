@@ -150,3 +150,21 @@ def test_no_sign_of_a_place_hides_another_one_or_lies_under_a_curve(
         signs = [markers.sign(name, ascii) for name in ("test", "best")]
         drawn = "".join(re.split(r"[│┤|+]", line, maxsplit=1)[1] for line in text.splitlines()[1:-2])
         assert [drawn.count(sign) for sign in signs] == [len(slots)] * 2, text
+
+
+@pytest.mark.parametrize("rows", range(5, 25))
+@pytest.mark.parametrize(("low", "high"), [(0.106, 0.97), (0.0, 1.0), (0.3, 0.9), (0.05, 0.61)])
+def test_no_number_of_an_axis_takes_the_place_of_another(
+    rows: int, low: float, high: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    value_ticks = ticks.value_ticks
+
+    def noted(low: float, high: float, max_count: int, **options: bool) -> tuple[list[float], list[str]]:
+        asked.extend(value_ticks(low, high, max_count, **options)[1])
+        return value_ticks(low, high, max_count, **options)
+
+    monkeypatch.setattr(ticks, "value_ticks", noted)
+    data = ChartData("accuracy", "", (PlottedLine("train", [1.0, 2.0], [low, high]),), shares=True)
+    text = plotext_chart.draw(plotext_chart.new_figure(), data, (60, rows), plotext_chart.ChartStyle())
+    assert re.findall(r"[\d.]+ %(?=┤)", text) == [label for label in asked if "%" in label][::-1], text

@@ -7,6 +7,7 @@ for classes: a person says which. A folder that holds nothing but another one is
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -76,7 +77,7 @@ class Tree:
         folder = self.root / path
         try:
             with os.scandir(folder) as entries:
-                names = sorted(entry.name for entry in entries if is_visible(entry.name) and entry.is_dir())
+                names = sorted(entry.name for entry in entries if is_visible(entry.name) and _is_folder(entry))
         except FileNotFoundError:
             self.wrong(f"does not exist ({shown(str(folder))})")
         except NotADirectoryError:
@@ -96,6 +97,16 @@ class Tree:
 def is_visible(name: str) -> bool:
     """Return whether a file or folder counts; those of macOS and hidden ones do not."""
     return not name.startswith(".") and name != "__MACOSX"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder; a link that leads to itself is none, as one that leads nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
 
 
 @dataclass

@@ -232,13 +232,13 @@ def _report(skipped: Sequence[str], log: Log) -> None:
         log(f"{files} skipped: {some}")
 
 
-def _one_of_each_reason(skipped: Sequence[str], count: int = 3) -> list[str]:
-    """Return ``count`` of the files, each with its reason in brackets behind it; as different reasons as there are."""
+def _one_of_each_reason(skipped: Sequence[str], max_count: int = 3) -> list[str]:
+    """Return ``max_count`` of the files, each with its reason in brackets behind it; as different reasons as there are."""
     reasons = [re.sub(r"\d+", "", line.rpartition(" (")[2]) for line in skipped]  # how many bytes are missing differs
     number_of = {words: number for number, words in reversed(list(enumerate(reasons)))}
-    chosen = sorted(number_of.values())[:count]
+    chosen = sorted(number_of.values())[:max_count]
     others = (number for number in range(len(skipped)) if number not in chosen)
-    return [skipped[number] for number in sorted([*chosen, *itertools.islice(others, count - len(chosen))])]
+    return [skipped[number] for number in sorted([*chosen, *itertools.islice(others, max_count - len(chosen))])]
 
 
 class _ProgressLog:

@@ -308,7 +308,9 @@ def _axes(figure: Any, data: ChartData, lines: Sequence[PlottedLine], size: tupl
     columns, rows = size
     low, high = _y_limits(data, lines)
     figure.ylim(low, high)
-    figure.yticks(*ticks.value_ticks(low, high, max(rows // 3, 3), log=data.log, shares=data.shares))
+    # With more, two would be in one row of cells, and one of them would not be seen.
+    max_count = max(min(max(rows // 3, 3), rows - FRAME_ROWS - 1), 1)
+    figure.yticks(*ticks.value_ticks(low, high, max_count, log=data.log, shares=data.shares))
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
     left, right = _widened((min(xs), max(xs)))
     figure.xlim(left, right)
