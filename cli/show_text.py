@@ -78,7 +78,7 @@ def print_walk(tree: Layer) -> None:
 def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     """Print sums, budget bars and the memory of training."""
     from ..machine import room_for_training
-    from ..models.anatomy.rows.table_text import field_text, parameters_text
+    from ..models.anatomy.rows.table_text import depth_text, field_text, parameters_text
     from ..models.anatomy.totals.memory import known_largest_batch
     from ..models.catalogue.notes import memory_text
     from ..models.catalogue.user_code import silent
@@ -86,7 +86,7 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     print(f"{spec.name} for {' and '.join(shape_text(one.shape) for one in spec.all_inputs)}, batch {batch}")
     print(f"  parameters     {parameters_text(tree.parameters, tree.trainable)}")
     print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
-    print(f"  depth          {tree.depth} layers with weights on the longest path")
+    print(f"  depth          {depth_text(tree.depth)} on the longest path")
     print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole image')}")
     place, free = room_for_training()
     memories = training_memories(spec)

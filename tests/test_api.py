@@ -217,6 +217,23 @@ def test_create_refuses_in_one_line(name: Any, options: dict, words: str) -> Non
     assert "\n" not in str(caught.value)
 
 
+def test_one_layer_is_not_several(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    one, two = nn.Sequential(nn.Conv2d(3, 4, 3)), nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
+    assert str(cx.anatomy(one)).splitlines()[0].endswith(" 1 layer with weights")
+    assert str(cx.anatomy(two)).splitlines()[0].endswith(" 2 layers with weights")
+    (tmp_path / "one.py").write_text("from torch import nn\n\n\ndef net():\n    return nn.Conv2d(3, 4, 3)\n")
+    assert call(monkeypatch, "show", f"{tmp_path / 'one.py'}:net") == 0
+    assert " 1 layer with weights on the longest path" in capsys.readouterr().out
+
+
+def test_a_long_curve_is_one_line() -> None:
+    """A cell of a notebook that ends in ``run.curve(…)`` shows it; hundreds of points would fill the page."""
+    curve = cx.Curve("loss", "train", list(range(500)), [step / 10 for step in range(500)], [2.5] * 499 + [0.25])
+    assert repr(curve) == "<Curve loss of train: 500 points, steps 0 to 499, last 0.25>"
+    assert repr(cx.Curve("loss", "validation", [8], [1.0], [0.5])) == "<Curve loss of validation: 1 point, step 8, 0.5>"
+    assert repr(cx.Curve("loss", "test", [], [], [])) == "<Curve loss of test: no points>"
+
+
 def test_the_network_of_a_run_is_not_taken_for_a_file() -> None:
     with pytest.raises(cx.UsageError, match="is the network of a run"):
         cx.anatomy("own:Net")

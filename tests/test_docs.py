@@ -46,6 +46,14 @@ def test_links_lead_to_a_file_and_to_a_heading_in_it(name: str) -> None:
         assert not anchor or anchor in anchors(goal.read_text(encoding="utf-8")), target
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_brackets_beside_each_other_are_a_link_that_the_page_defines(name: str) -> None:
+    """Markdown reads ``[A1] [B2]`` as a link to B2, and `mkdocs build --strict` stops at one that leads nowhere."""
+    text = re.sub(r"^```.*?^```|`[^`\n]+`", "", TEXTS[ROOT / name], flags=re.S | re.M)
+    named = re.findall(r"\[[^\[\]\n]+\] ?\[([^\[\]\n]+)\]", text)
+    assert [target for target in named if f"\n[{target}]: " not in text] == []
+
+
 FOLDERS = ("cli", "models", "trainer", "tui", "scripts", "tests")
 SOURCES = {
     path.relative_to(ROOT): path.read_text(encoding="utf-8")

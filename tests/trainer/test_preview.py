@@ -53,6 +53,14 @@ def test_several_plans_are_a_list_and_a_network_that_fails_is_planned_without_an
     assert second["network"]["name"] == "tiny_broken" and second["estimate"] is None
 
 
+def test_a_value_made_to_fit_the_number_of_images_is_said_so_and_json_keeps_its_word(home: Path) -> None:
+    plan = planned(network="lenet5", dataset="digits", preset="speedrun")
+    assert plan.origins["batch_size"] == "images"
+    assert "pictures" not in "\n".join(preview.as_lines(plan, Forecast(None, ()), []))
+    shown = json.loads(json.dumps(preview.as_dict(plan, Forecast(None, ()))))["origins"]["recipe"]
+    assert (shown["batch_size"], shown["epochs"]) == ("pictures", "recipe speedrun")
+
+
 def test_a_plan_as_text_names_values_with_their_origins_and_draws_the_curve(home: Path) -> None:
     plan = planned(recipe={"lr": 0.25})
     lines = preview.as_lines(plan, Forecast(None, ("too large",)), plan_plot.rate_lines(plan, sys.stdout))

@@ -51,6 +51,16 @@ class Curve:
     epochs: list[float]
     values: list[float]
 
+    def __repr__(self) -> str:
+        match self.steps:
+            case []:
+                points = "no points"
+            case [step]:
+                points = f"1 point, step {step}, {self.values[0]:.6g}"
+            case [first, *_, last]:
+                points = f"{len(self):,} points, steps {first} to {last}, last {self.values[-1]:.6g}"
+        return f"<Curve {self.name} of {self.split}: {points}>"
+
     def __iter__(self) -> Iterator[tuple[int, float]]:
         return iter(zip(self.steps, self.values, strict=True))
 

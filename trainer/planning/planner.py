@@ -41,7 +41,7 @@ Log = Callable[[str], None]
 class Plan:
     """A resolved request: the configuration of the run, and what is known about how it came about.
 
-    ``origins`` says of each value of the recipe where it comes from: "default", "data set", "pictures" (made to fit their
+    ``origins`` says of each value of the recipe where it comes from: "default", "data set", "images" (made to fit their
     number), the name of a note or file, or "flag"; ``choice`` says the same of the engine. ``remarks`` are the lines that
     were said.
     """

@@ -15,10 +15,13 @@ from ..data.split import counts_of
 from .engine_choice import DEFAULT
 from .estimate import Estimate, Forecast
 from .planner import Plan, summary
+from .recipe_choice import IMAGES
 
 CLASSES_TOLD = 20
 CURVE_POINTS = 120
 ESTIMATE_DIGITS = 4
+STORED_ORIGINS = {IMAGES: "pictures"}
+"""Origins that have another word in the JSON of schema 1."""
 
 
 def as_dict(plan: Plan, forecast: Forecast) -> dict[str, object]:
@@ -30,7 +33,7 @@ def as_dict(plan: Plan, forecast: Forecast) -> dict[str, object]:
         "images_per_class": class_counts(plan.data),
         "skipped": list(plan.data.skipped) if plan.data.decoded else None,
         "recipe": values["recipe"],
-        "origins": {"recipe": stored(plan.origins), "engine": dict(plan.choice.origins)},
+        "origins": {"recipe": _stored_origins(plan), "engine": dict(plan.choice.origins)},
         "lr_curve": lr_curve(plan),
         "engine": values["engine"],
         "seed": plan.config.seed,
@@ -39,6 +42,11 @@ def as_dict(plan: Plan, forecast: Forecast) -> dict[str, object]:
         "remarks": list(plan.remarks),
         "warnings": list(forecast.warnings),
     }
+
+
+def _stored_origins(plan: Plan) -> dict[str, str]:
+    """Return the origins of the recipe in the words of schema 1."""
+    return {key: STORED_ORIGINS.get(origin, origin) for key, origin in stored(plan.origins).items()}
 
 
 def class_counts(data: DataSet) -> dict[str, list[int]]:

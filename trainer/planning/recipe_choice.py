@@ -16,6 +16,9 @@ from ..weights.initialise import Source
 from . import engine_choice
 from .loss_kind import uses_cross_entropy
 
+IMAGES = "images"
+"""The origin of a value that was made to fit the number of images."""
+
 
 def of_network(variant: Variant) -> RecipeLayer:
     """Return the recipe of the note of a network."""
@@ -71,7 +74,7 @@ def origins(resolved: Resolved, fitted: Recipe, dataset: str) -> dict[str, str]:
     found = {key: words.get(origin, origin) for key, origin in resolved.origins.items()}
     for key, origin in found.items():
         if getattr(fitted, key) != getattr(resolved.recipe, key):
-            found[key] = "pictures"
+            found[key] = IMAGES
         elif origin == engine_choice.DEFAULT and key in by_dataset:
             found[key] = "data set"
     return found

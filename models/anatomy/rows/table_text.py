@@ -36,6 +36,11 @@ def parameters_text(parameters: int, trainable: int) -> str:
     return f"{parameters:,}, of which {trainable:,} learn" if trainable else f"{parameters:,}, none of which learns"
 
 
+def depth_text(depth: int) -> str:
+    """Return "1 layer with weights" or "18 layers with weights"."""
+    return f"{depth} {'layer' if depth == 1 else 'layers'} with weights"
+
+
 def remarks(layer: Layer) -> str:
     """Return what is said behind the class of a row: that it does not run, and whose weights it has."""
     words = NOT_RUN.get("ran" if layer.executed else layer.runs, " (not run in eval)")
@@ -205,7 +210,7 @@ class Anatomy:
         learning = "" if self.trainable == self.parameters else f", of which {self.trainable:,} learn"
         return (
             f"{self.name} for {shape_text(self.input)}: {self.parameters:,} parameters{learning}, "
-            f"{self.macs:,} multiply-adds, {self.depth} layers with weights"
+            f"{self.macs:,} multiply-adds, {depth_text(self.depth)}"
         )
 
     def _repr_html_(self) -> str:
