@@ -63,7 +63,7 @@ def layers(folded: bool = True, **what: Any) -> dict[str, Any]:
 
 def memory(batch: int, **what: Any) -> dict[str, Any]:
     """Return the memory of training at ``batch`` images, with SGD with momentum, in each precision, and how many images
-    ``fit`` into what is free here; None where that is not known (:func:`.totals.memory.known_largest_batch`).
+    ``fit`` into what is free here, or why that is not known (:func:`.totals.memory.known_largest_batch`).
     """
     from ...machine import room_for_training
     from . import counting
@@ -79,8 +79,8 @@ def memory(batch: int, **what: Any) -> dict[str, Any]:
             return training_memory(counting.on_meta(spec.make), spec.shape, images, precision, inputs=spec.inputs)
 
         first = at(batch)
-        fits, _ = known_largest_batch(first, at, free)
-        found.append({**asdict(first), "fits": fits})
+        fits, unknown = known_largest_batch(first, at, free)
+        found.append({**asdict(first), "fits": fits, "fits_unknown": unknown})
     return {"memory": found, "free": free}
 
 

@@ -44,6 +44,9 @@ def test_the_memory_of_a_network_with_several_inputs_counts_them_all() -> None:
     assert show_text.training_memory(spec, "fp32", plain["fits"]).peak <= 10_000_000
     assert show_text.training_memory(spec, "fp32", plain["fits"] + 1).peak > 10_000_000
     assert f"({plain['fits']:,} fit here)" in memory_line(answer)
+    for row in answer["memory"]:
+        row |= {"fits": None, "fits_unknown": "it takes its images one by one"}
+    assert memory_line(answer).endswith("; how many fit is not known: it takes its images one by one")
 
 
 def test_the_figures_beside_others_name_all_inputs(capsys: pytest.CaptureFixture[str]) -> None:

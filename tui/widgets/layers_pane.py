@@ -355,8 +355,10 @@ class LayersPane(Pane):
 
 def memory_line(value: dict[str, Any]) -> str:
     """Return the answer to "memory" in one line."""
-    parts = []
+    parts, unknown = [], ""
     for row in value["memory"]:
         fits = f" ({row['fits']:,} fit here)" if row.get("fits") is not None else ""
+        unknown = row.get("fits_unknown") or unknown
         parts.append(f"{memory_text(row['peak'])} in {row['precision']}{fits}")
-    return f"training   batch {value['memory'][0]['batch']}: " + ", ".join(parts)
+    line = f"training   batch {value['memory'][0]['batch']}: " + ", ".join(parts)
+    return f"{line}; how many fit is not known: {unknown}" if unknown else line

@@ -24,8 +24,6 @@ NO_CURSOR = "  "
 GAP = 1
 LEAST = 8
 """A column of text is not made narrower than this."""
-
-
 ENOUGH_CELLS = 24
 """What a flexible column keeps where others could use more."""
 
