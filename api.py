@@ -69,7 +69,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Network:
     """A network of the catalogue, as its paper has it.
 
-    ``parameters``: number of values in all weights, ``macs``: multiply-adds for one image of the paper's size; both are 0
+    ``parameters``: number of values in all weights, ``macs``: MACs for one image of the paper's size; both are 0
     for a network of your own whose note has not been counted. ``family`` is the architecture (its note), ``year``
     that of the paper.
     """
@@ -168,7 +168,7 @@ def anatomy(
     *,
     stem: Literal["imagenet", "small"] | None = None,
 ) -> Anatomy:
-    """Take a network apart: every layer and operation with shapes, parameters, multiply-adds and receptive field.
+    """Take a network apart: every layer and operation with shapes, parameters, MACs and receptive field.
 
     ``network`` is any torch.nn.Module, a class or function that makes one, or a name as for :func:`create`. A module is
     left exactly as it was: device, training mode, weights, gradients, hooks, random states. A copy of it without values

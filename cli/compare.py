@@ -75,7 +75,7 @@ def print_summaries(summaries: list[Any]) -> None:
         ("image", *(" and ".join(map(shape_text, p.inputs)) for p in summaries)),
         ("parameters", *(f"{p.parameters:,}" for p in summaries)),
         *learning,
-        ("multiply-adds", *(f"{p.macs:,}" for p in summaries)),
+        ("MACs", *(f"{p.macs:,}" for p in summaries)),
         ("depth (layers)", *(p.depth for p in summaries)),
         ("receptive field", *(f"{p.receptive_field or '–'}{' global' if p.is_global else ''}" for p in summaries)),
         (

@@ -16,7 +16,7 @@ SORTS = {
     "macs": lambda variant: variant.paper_stem.macs,
 }
 EARLIER = {"flops": "macs"}
-"""What 0.1.0 called an order; it counts multiply-adds, of which papers make one floating-point operation or two."""
+"""What 0.1.0 called an order; it counts MACs, of which papers make one floating-point operation or two."""
 LIST_SCHEMA = 1
 
 
@@ -29,7 +29,7 @@ def list_networks(
     output: Output = None,
     force: Force = False,
 ) -> None:
-    """List every network with its year, parameters and multiply-adds."""
+    """List every network with its year, parameters and MACs."""
     from ..models.catalogue import registry
 
     if sort in EARLIER:
@@ -83,5 +83,5 @@ def print_list(chosen) -> None:
         small_text = f"{count_text(small.parameters)} / {count_text(small.macs)}" if small else ""
         figures = (count_text(paper.parameters), count_text(paper.macs))
         rows.append((variant.year, variant.name, shape_text(paper.input), *figures, small_text, " ".join(variant.tags)))
-    columns = ("year", "network", "image", "params", "mult-adds", "small stem", "tags")
-    print_table(columns, rows, numbers=("params", "mult-adds", "small stem"), shrink="tags", optional=("small stem",))
+    columns = ("year", "network", "image", "params", "MACs", "small stem", "tags")
+    print_table(columns, rows, numbers=("params", "MACs", "small stem"), shrink="tags", optional=("small stem",))

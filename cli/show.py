@@ -81,7 +81,7 @@ def show(
 ) -> None:
     """Explain a network and take it apart, or say what a file holds.
 
-    Of a network: its note, its layers, its exact parameters and multiply-adds.
+    Of a network: its note, its layers, its exact parameters and MACs.
     """
     from .show_file import means_weights, show_weights
 

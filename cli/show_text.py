@@ -85,7 +85,7 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
 
     print(f"{spec.name} for {' and '.join(shape_text(one.shape) for one in spec.all_inputs)}, batch {batch}")
     print(f"  parameters     {parameters_text(tree.parameters, tree.trainable)}")
-    print(f"  multiply-adds  {tree.macs:,}  (operations: {2 * tree.macs:,})")
+    print(f"  MACs           {tree.macs:,}  (operations: {2 * tree.macs:,})")
     print(f"  depth          {depth_text(tree.depth)} on the longest path")
     print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole image')}")
     place, free = room_for_training()

@@ -1,6 +1,6 @@
 """EfficientNetV2: Tan, Le, "EfficientNetV2: Smaller Models and Faster Training", ICML 2021, arXiv:2104.00298.
 
-The idea: what is efficient in multiply-adds need not be fast. Depthwise convolutions leave an accelerator idle where maps
+The idea: what is efficient in MACs need not be fast. Depthwise convolutions leave an accelerator idle where maps
 are large, so the first stages have an ordinary 3×3 instead. And training is faster when images begin small and grow.
 
 What to look at: ``FusedMBConv`` beside ``MBConv`` of EfficientNet: two of its layers fused into one, the gate gone. Then the

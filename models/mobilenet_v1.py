@@ -43,7 +43,7 @@ class DepthwiseSeparable(nn.Sequential):
     """Depthwise 3×3, then pointwise 1×1, each with batch normalisation and ReLU (figure 3, right).
 
     (B, C, H, W) → (B, out_channels, H/stride, W/stride). With D = 3 and N = ``out_channels`` it needs 1/N + 1/D² of the
-    multiply-adds of the standard convolution (equation 5).
+    MACs of the standard convolution (equation 5).
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:

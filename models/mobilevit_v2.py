@@ -5,7 +5,7 @@ mixes all tokens into a single *context vector*; and every token multiplies what
 The cost is linear in the number of tokens, and nothing but element-wise work is left of attention.
 
 What to look at: the four lines of ``SeparableSelfAttention.forward``; the multiplications there are element-wise, so the
-counts of multiply-adds do not include them. Then ``unfold``: only pixels at the same place of their 2×2 patch meet.
+counts of MACs do not include them. Then ``unfold``: only pixels at the same place of their 2×2 patch meet.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ShuffleNet V2: Ma, Zhang, Zheng, Sun, "Practical Guidelines for Efficient CNN Architecture Design", ECCV 2018.
 
-arXiv:1807.11164. The idea: multiply-adds are not time. Four measured guidelines say what else costs (unequal widths, many
+arXiv:1807.11164. The idea: MACs are not time. Four measured guidelines say what else costs (unequal widths, many
 groups, many small branches, element-wise operations), and the unit follows all four: split the channels in two halves,
 let one pass untouched, convolve the other at constant width, concatenate, shuffle.
 

@@ -34,14 +34,14 @@ def wrong_with(name: str, expected: dict[str, tuple[int, int | None]]) -> list[s
     if name in expected:
         parameters, macs = expected[name]
         if tree.parameters != parameters or macs not in (None, tree.macs):
-            found.append(f"sum: {tree.parameters} parameters, {tree.macs} multiply-adds; recorded {parameters}, {macs}")
+            found.append(f"sum: {tree.parameters} parameters, {tree.macs} MACs; recorded {parameters}, {macs}")
     elif tree.parameters != count_parameters(traced.built(name, spec.make)):
         found.append("sum: parameters")
     return found
 
 
 def recorded() -> dict[str, tuple[int, int | None]]:
-    """Return parameters and multiply-adds of the catalogue's networks as others counted them, at the size shown."""
+    """Return parameters and MACs of the catalogue's networks as others counted them, at the size shown."""
     found = {}
     for entry in json.loads(ORACLE.read_text(encoding="utf-8"))["entries"]:
         name = entry["variant"]

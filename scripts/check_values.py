@@ -5,7 +5,7 @@ usage: python scripts/check_values.py NAME ...
 Each network of the catalogue runs in double precision with weights, biases and statistics that are neither 0 nor 1. Of
 each kind of row that opens to one value the first, the middle and the last are opened at three places. The value must be
 the one that torch gave there, and its numbers must make it up to 1e-6. Parameters are counted from the network's own
-tensors, multiply-adds by torch's FlopCounterMode, which leaves attention in one call out. The exit code is 1 where a
+tensors, MACs by torch's FlopCounterMode, which leaves attention in one call out. The exit code is 1 where a
 value is not right.
 """
 
@@ -111,7 +111,7 @@ def check(name: str) -> bool:
                 print(f"    {row.id} {row.name} {row.type} at {place}: {value.total}, computed {value.computed}")
     parameters = sum(weight.numel() for weight in network.parameters())
     print(f"{name}: {dict(right)}, {wrong} wrong, computed at most {largest:.0e} off")
-    print(f"    parameters {tree.parameters} and {parameters}, multiply-adds {tree.macs} and", end=" ")
+    print(f"    parameters {tree.parameters} and {parameters}, MACs {tree.macs} and", end=" ")
     print(f"{counter.get_total_flops() // 2}", flush=True)
     return not wrong and parameters == tree.parameters
 

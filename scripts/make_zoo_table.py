@@ -26,14 +26,14 @@ HEAD = """# The zoo in figures
 
 Written by `python scripts/make_zoo_table.py`.
 
-- *Counts*: "oracle" where parameters and multiply-adds equal those counted from other implementations
+- *Counts*: "oracle" where parameters and MACs equal those counted from other implementations
   (tests/models/oracle.json) exactly; "counted" where there is no such entry (the family's test may derive a closed form).
 - *Same function*: the reference whose outputs equal ours to 1e-9 and gradients to 1e-7 (relative, float64, all weights
   random; the family's test says for which variants); "own re-computation" where there is no installed reference and the
   test computes the same by other means.
 - *Smallest*: the smallest square image that the network takes, with the paper's / the small stem.
 
-| network | year | parameters | multiply-adds | published | counts | same function | smallest | small stem |
+| network | year | parameters | MACs | published | counts | same function | smallest | small stem |
 |---|---|---:|---:|---|---|---|---|---|
 """
 

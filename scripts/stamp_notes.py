@@ -31,7 +31,7 @@ def count_stem(variant: str, stem: str, shape: list[int], classes: int) -> count
 
 
 def as_toml(count: counting.Count) -> str:
-    """Return a count as one TOML string without escapes: parameters, multiply-adds, then the stages."""
+    """Return a count as one TOML string without escapes: parameters, MACs, then the stages."""
     stages = "; ".join(f"{s.name} {'x'.join(map(str, s.shape))} {s.parameters} {s.macs}" for s in count.stages)
     return f"'{count.parameters} {count.macs} {stages}'"
 

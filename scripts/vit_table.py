@@ -2,7 +2,7 @@
 
 usage: python scripts/vit_table.py
 
-The paper prints parameters without the head and GFLOPs as twice the multiply-adds, at 224 and 384 pixels. Patches of 28 and
+The paper prints parameters without the head and GFLOPs as twice the MACs, at 224 and 384 pixels. Patches of 28 and
 14 do not divide 384: the paper rounds down, and we count the image that these patches cover. Exit code 1 where
 a parameter figure differs in a printed digit or a GFLOP figure by more than 1.5 %. (One-digit figures may also differ by
 their rounding.)

@@ -30,7 +30,7 @@ from cnn_explorer.trainer.planning import planner
 
 TRAINING_DIGITS = 10_000
 ENOUGH = 0.5
-COLUMNS = ("family", "network", "multiply-adds", "steps", "seconds", "images/s", "test accuracy")
+COLUMNS = ("family", "network", "MACs", "steps", "seconds", "images/s", "test accuracy")
 HEAD = f"| {' | '.join(COLUMNS)} |\n|---|---|---:|---:|---:|---:|---:|\n"
 
 

@@ -136,7 +136,7 @@ PLANTED = {
     "models/catalogue/notes.py": "from ..anatomy import counting",
     "models/own/own_files.py": "from ..anatomy.rows import trace",
     "models/anatomy/counting.py": "from .rows import trace",
-    "models/anatomy/meta/multiply_adds.py": "from .. import counting",
+    "models/anatomy/meta/macs.py": "from .. import counting",
     "models/anatomy/forward/outputs.py": "from ..rows import operations",
     "models/anatomy/axes/layout.py": "from ..fields import lines",
     "models/anatomy/fields/lines.py": "from ....trainer.config import recipe",

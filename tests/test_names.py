@@ -145,3 +145,18 @@ def test_images_are_called_images() -> None:
         line for path in paths for line in path.read_text(encoding="utf-8").splitlines() if "picture" in line.lower()
     ]
     assert len(lines) <= 40
+
+
+def test_macs_have_one_name() -> None:
+    """A paper's own words in what it published, and those of torchinfo's table, stay as they are."""
+    paths = [path for folder in CODE for path in sorted((ROOT / folder).rglob("*.py"))]
+    paths += [ROOT / name for name in ROOT_FILES] + sorted((ROOT / "docs").rglob("*.md")) + [ROOT / "README.md"]
+    quotations = {"tui/runs/comparison.py", "tui/networks/torchinfo_text.py", "docs/zoo.md", "docs/glossary.md"}
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in paths
+        if path.relative_to(ROOT).as_posix() not in quotations
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"(multiply|mult)[- ]adds?\b", line, re.IGNORECASE) and not line.startswith("published = ")
+    ]
+    assert found == []

@@ -1,4 +1,4 @@
-"""What a network is made of: layers, shapes, multiply-adds, receptive fields, memory; and how two differ.
+"""What a network is made of: layers, shapes, MACs, receptive fields, memory; and how two differ.
 
 From the bottom upwards, each folder imports only from those below it: meta/ (operations without values, each worked out
 once) and counting.py, which all of them may use; forward/ (what goes into a run of a network and comes out), axes/ (what

@@ -1,6 +1,6 @@
-"""Exact parameters and multiply-adds of any network, counted on the meta device: no memory, no arithmetic, no RNG.
+"""Exact parameters and MACs of any network, counted on the meta device: no memory, no arithmetic, no RNG.
 
-Multiply-adds are those of convolutions, linear layers and attention's matrix products at batch 1 in eval mode, the
+MACs are those of convolutions, linear layers and attention's matrix products at batch 1 in eval mode, the
 convention of the papers; PyTorch's counter has two operations for each. Counting on meta matters: on the CPU fused
 attention and the LSTM kernel are invisible to the counter (PyTorch 2.x).
 """
@@ -18,13 +18,13 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from ..catalogue.declaration import Stage
+from .meta.macs import flop_counter
 from .meta.meta_device import Meta
-from .meta.multiply_adds import flop_counter
 
 
 @dataclass(frozen=True)
 class StageCount:
-    """One declared stage with its output shape (batch axis left out), parameters and multiply-adds."""
+    """One declared stage with its output shape (batch axis left out), parameters and MACs."""
 
     name: str
     shape: tuple[int, ...]
@@ -66,7 +66,7 @@ def count_trainable(network: nn.Module) -> int:
 
 
 def module_macs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
-    """Return the multiply-adds by qualified module name ("" is the whole) for one image of ``shape`` (C, H, W), on meta."""
+    """Return the MACs by qualified module name ("" is the whole) for one image of ``shape`` (C, H, W), on meta."""
     image = torch.empty((1, *shape), device="meta")
     was_training = network.training
     network.eval()
@@ -84,7 +84,7 @@ def module_macs(network: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
 
 
 def count(network: nn.Module, shape: tuple[int, ...]) -> Count:
-    """Count parameters and multiply-adds of a network on the meta device for one image of ``shape`` (C, H, W)."""
+    """Count parameters and MACs of a network on the meta device for one image of ``shape`` (C, H, W)."""
     stages = declared_stages(network)
     with _recorded_shapes(network, stages) as recorded:
         by_module = module_macs(network, shape)

@@ -2,7 +2,7 @@
 
 Every network of the catalogue has a property ``declaration``. The stages partition the network: each parameter belongs to
 exactly one stage, and an image meets the stages in their order. A declaration names things and counts nothing: the output
-shapes, parameters and multiply-adds of the stages come from a run (counting.py).
+shapes, parameters and MACs of the stages come from a run (counting.py).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In the body of a note
   {{params NAME}} {{params NAME small}} {{params NAME exact}}   11.7 M, with the small stem, 11,689,512
-  {{macs NAME}} {{macs NAME small}} {{macs NAME exact}}         multiply-adds of one image: 1.81 G
+  {{macs NAME}} {{macs NAME small}} {{macs NAME exact}}         MACs of one image: 1.81 G
   {{ratio params A B}} {{ratio macs A B}}                        A divided by B: 22
   {{share params NAME STAGE …}} {{share macs NAME STAGE …}}      part of declared stages together: 75 %
   {{stages NAME}} {{stages NAME small}}                          table of the stages: shape, parameters, work
@@ -95,7 +95,7 @@ def _share(_: registry.Family | None, what: str, name: str, *stages: str) -> str
 
 def _stages(_: registry.Family | None, name: str, stem: str = "imagenet") -> str:
     counts = registry.find(name).counts(stem)
-    lines = ["| stage | output | parameters | multiply-adds |", "|---|---|---:|---:|"]
+    lines = ["| stage | output | parameters | MACs |", "|---|---|---:|---:|"]
     lines.append(f"| image | {shape_text(counts.input)} | | |")
     for stage, shape, parameters, macs in counts.stages():
         lines.append(f"| {stage} | {shape_text(shape)} | {quantity(parameters)} | {quantity(macs)} |")
@@ -104,7 +104,7 @@ def _stages(_: registry.Family | None, name: str, stem: str = "imagenet") -> str
 
 def _variants(family: registry.Family) -> str:
     lines = [
-        "| network | image | parameters | multiply-adds | small stem | published |",
+        "| network | image | parameters | MACs | small stem | published |",
         "|---|---|---:|---:|---:|---|",
     ]
     for variant in family.variants:

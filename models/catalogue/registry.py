@@ -51,7 +51,7 @@ class StemCounts:
     stages_text: str = ""
 
     def stages(self) -> list[tuple[str, tuple[int, ...], int, int]]:
-        """Return the rows (name, output shape, parameters, multiply-adds) of the declared stages, in order."""
+        """Return the rows (name, output shape, parameters, MACs) of the declared stages, in order."""
         rows = []
         for row in filter(None, self.stages_text.split("; ")):
             name, shape, parameters, macs = row.rsplit(" ", 3)

@@ -69,7 +69,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 
 def _stages(in_channels: int, size: int) -> tuple[int, int]:
-    """Parameters and multiply-adds of the three stages: 9·C_in weights per output channel, and two values of BN."""
+    """Parameters and MACs of the three stages: 9·C_in weights per output channel, and two values of BN."""
     parameters = macs = 0
     side = size
     for width in (32, 64, 128):

@@ -99,7 +99,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
     ],
 )
 def test_closed_forms(name: str, channels: int, size: int, steps: int, height: int, width: int) -> None:
-    """LSTM: 4h(in + h) + 8h parameters, 4h(in + h) multiply-adds a step. The CNN's work is done at every step, its weights
+    """LSTM: 4h(in + h) + 8h parameters, 4h(in + h) MACs a step. The CNN's work is done at every step, its weights
     are there once.
     """
     h = features = 128

@@ -130,7 +130,7 @@ def test_squeezing_leaves_a_quarter_of_the_keys() -> None:
 
 
 def attention_products(stride_kv: int) -> int:
-    """Multiply-adds of the comparisons and the weighted sums in stage 1 of CvT-13, all else taken away."""
+    """MACs of the comparisons and the weighted sums in stage 1 of CvT-13, all else taken away."""
     network = counting.on_meta(lambda: cvt.cvt_13(stride_kv=stride_kv))
     macs = counting.module_macs(network, (3, 224, 224))
     path = "stage1.blocks.0.attention"

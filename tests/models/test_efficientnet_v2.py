@@ -66,7 +66,7 @@ def test_stochastic_depth_and_dropout_are_those_of_torchvision() -> None:
 
 
 def test_fusing_costs_more_work_and_saves_layers() -> None:
-    """The point of the paper: more multiply-adds in the first stages, and yet a faster network."""
+    """The point of the paper: more MACs in the first stages, and yet a faster network."""
     fused = counting.count(counting.on_meta(efficientnet_v2.efficientnet_v2_s), (3, 384, 384))
     plain: Any = counting.on_meta(lambda: efficientnet_v2.efficientnet_v2_s(fused=False))
     separate = counting.count(plain, (3, 384, 384))

@@ -78,7 +78,7 @@ def loss_of(network: Any, images: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Traced:
-    """One run with a stem on the meta device: the network, output shape and multiply-adds of each submodule and of all."""
+    """One run with a stem on the meta device: the network, output shape and MACs of each submodule and of all."""
 
     network: Any
     shapes: dict[str, tuple[int, ...]]

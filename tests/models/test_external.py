@@ -374,6 +374,6 @@ def test_clips_take_an_image_size() -> None:
 def test_what_the_figures_of_a_detector_depend_on_is_said() -> None:
     name = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
     words = "\n".join(external.traced_network(external.network_spec(name)).remarks)
-    assert "multiply-adds depend on how many boxes are kept" in words
+    assert "MACs depend on how many boxes are kept" in words
     assert "images of 224×224 are resized to 320×320 first" in words
     assert "24,400 parameters more than the 19,386,354 that torchvision publishes" in words

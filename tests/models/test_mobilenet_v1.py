@@ -78,7 +78,7 @@ def test_separable_is_a_standard_convolution_of_rank_one() -> None:
 
 
 def convolution_macs(name: str, size: int) -> int:
-    """Multiply-adds of everything but the linear layer."""
+    """MACs of everything but the linear layer."""
     network = counting.on_meta(lambda: registry.build(name, image_size=size))
     return sum(stage.macs for stage in counting.count(network, (3, size, size)).stages[:-1])
 

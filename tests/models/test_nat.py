@@ -96,7 +96,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
 
 
 def closed_form(size: nat.Size, kernel_size: int = 7, side: int = 56, classes: int = 1000) -> tuple[int, int]:
-    """Parameters and multiply-adds at 224×224, written out term by term."""
+    """Parameters and MACs at 224×224, written out term by term."""
     c, k2 = size.width, kernel_size**2
     parameters = 27 * c // 2 + c // 2 + 9 * c // 2 * c + c + 2 * c
     macs = (2 * side) ** 2 * 27 * c // 2 + side**2 * 9 * c // 2 * c

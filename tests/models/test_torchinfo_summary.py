@@ -142,7 +142,7 @@ def test_shared_weights_are_told_and_repeated_calls_agree() -> None:
     summary = of_own(Tied)
     assert (summary.parameters, summary.statistics.total_params, summary.repeated) == (81, 162, 81)
     assert summaries.explanation(summary) == [
-        "15.6 k multiply-adds; torchinfo counts the same.",
+        "15.6 k MACs; torchinfo counts the same.",
         "81 parameters; torchinfo counts 162: 81 shared ones for each layer that has them.",
     ]
 
@@ -160,7 +160,7 @@ class Partly(nn.Module):
 
 def test_what_is_not_known_is_not_invented() -> None:
     summary = of_own(Partly, (3,))
-    assert summaries.explanation(summary) == ["6 multiply-adds; torchinfo counts 12: 6 of our 6 are not explained."]
+    assert summaries.explanation(summary) == ["6 MACs; torchinfo counts 12: 6 of our 6 are not explained."]
 
 
 def test_a_linear_map_over_tokens_is_told_whatever_its_class_is_called() -> None:
@@ -177,7 +177,7 @@ def test_a_linear_map_over_tokens_is_told_whatever_its_class_is_called() -> None
 
 def test_the_sentence_names_the_reasons_from_the_largest_to_the_smallest() -> None:
     assert summaries.explanation(of_catalogue("vit_b_16")) == [
-        "17.6 G multiply-adds; torchinfo counts 202 M: linear layers once instead of for each token (16.6 G less), no "
+        "17.6 G MACs; torchinfo counts 202 M: linear layers once instead of for each token (16.6 G less), no "
         "attention, which is not a layer (715 M less), also biases (234 k more), also the weights of normalisation "
         "(38.4 k more)."
     ]

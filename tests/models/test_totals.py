@@ -1,4 +1,4 @@
-"""Parameters, those that learn, and multiply-adds: the same figures wherever they are shown, for whatever network."""
+"""Parameters, those that learn, and MACs: the same figures wherever they are shown, for whatever network."""
 
 from __future__ import annotations
 
@@ -337,7 +337,7 @@ def test_the_formulas_give_the_figures_of_the_row(name: str) -> None:
     """CNN-LSTM has the strips of an image in the batch axis."""
     for _, layer in external.anatomy_of(external.network_spec(name)).walk():
         found = {formula.what: formula.value for formula in formulas.formulas(layer)}
-        if "multiply-adds" in found:
-            assert found["multiply-adds"] == layer.macs, layer.name
+        if "MACs" in found:
+            assert found["MACs"] == layer.macs, layer.name
         if "parameters" in found:
             assert found["parameters"] == layer.parameters, layer.name

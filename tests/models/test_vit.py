@@ -61,7 +61,7 @@ def test_the_comparison_catches_a_change(spoil) -> None:
     assert_comparison_can_fail(ours_mini_16(), torchvision_mini_16(), (3, 48, 48), spoil)
 
 
-# arXiv:2106.04560, table 2: parameters in millions without the head, GFLOPs (two per multiply-add) at 224 and 384.
+# arXiv:2106.04560, table 2: parameters in millions without the head, GFLOPs (two per MAC) at 224 and 384.
 PAPER = {
     "vit_mini_28": (5.4, 0.7, 2.0),
     "vit_mini_16": (5.0, 2.2, 7.8),

@@ -114,7 +114,7 @@ def test_formulas_give_what_the_layer_has(name: str) -> None:
                 "output height": layer.output[2] if len(layer.output) == 4 else None,
                 "output width": layer.output[3] if len(layer.output) == 4 else None,
                 "parameters": layer.parameters,
-                "multiply-adds": layer.macs,
+                "MACs": layer.macs,
             }[formula.what]
             assert formula.value == expected, (layer.name, formula)
             seen += 1

@@ -208,7 +208,7 @@ def test_formulas_agree_with_their_rows(name: str) -> None:
     seen = 0
     for _, row in external.anatomy_of(external.network_spec(name)).walk():
         for formula in formulas.formulas(row):
-            expected = {"parameters": row.parameters, "multiply-adds": row.macs}.get(formula.what)
+            expected = {"parameters": row.parameters, "MACs": row.macs}.get(formula.what)
             assert expected in (None, formula.value), (row.name, formula)
             seen += 1
     assert seen > 5

@@ -85,7 +85,7 @@ def test_the_small_stem_has_the_same_weights() -> None:
 
 
 def test_the_small_stem_does_the_work_of_the_usual_one() -> None:
-    """CIFAR versions of Xception that halve in the first two entry blocks: 1.13 G multiply-adds with 100 classes."""
+    """CIFAR versions of Xception that halve in the first two entry blocks: 1.13 G MACs with 100 classes."""
     network = counting.on_meta(lambda: registry.build("xception", stem="small", num_classes=100))
     assert counting.count(network, (3, 32, 32)).macs == 1_129_865_728
 

@@ -152,7 +152,7 @@ def test_answers_about_networks_are_right(seed: int) -> None:
     question = quiz.about_network(variant, everything, rng)
     assert question is not None and 2 <= len(question.options) <= quiz.MOST_OPTIONS
     assert len(set(question.options)) == len(question.options)
-    counts = {"more parameters": "parameters", "more multiply-adds": "macs"}
+    counts = {"more parameters": "parameters", "more MACs": "macs"}
     for words, what in counts.items():
         if words in question.text:
             values = [getattr(registry.variants()[name].paper_stem, what) for name in question.options]

@@ -218,7 +218,7 @@ def test_the_helper_answers_for_a_depth_and_columns(columns: list[str]) -> None:
     found = torchinfo_text.parse_torchinfo(reply["answer"])
     assert found.deepest == 2 and "1-1" in found.text and "2-1" not in found.text
     assert all((torchinfo_text.TITLES[name] in found.lines[1]) == (name in columns) for name in torchinfo_text.TITLES)
-    assert found.explanation == ("417 k multiply-adds; torchinfo counts 423 k: also biases (6.52 k more).",)
+    assert found.explanation == ("417 k MACs; torchinfo counts 423 k: also biases (6.52 k more).",)
 
 
 def test_the_helper_refuses_in_one_line() -> None:

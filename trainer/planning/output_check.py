@@ -35,7 +35,7 @@ LARGE = 20_000_000
 TOO_LARGE = 500_000_000
 """Parameters of a network that is never tried with them."""
 MACS_OF_TWO, MACS_OF_ONE = 300_000_000, 2_000_000_000
-"""Multiply-adds for an image up to which two batches are tried, and up to which one is."""
+"""MACs for an image up to which two batches are tried, and up to which one is."""
 TOLERANCE = 1e-3
 PROBABILITIES = (
     "returns probabilities (rows ≥ 0 that add up to 1), and the loss takes the softmax itself: "
@@ -74,7 +74,7 @@ def check(network: PlannedNetwork, config: NetworkConfig, dataset: str, log: Log
 
 
 def _try_without_values(config: NetworkConfig, dataset: str) -> int | None:
-    """Return the multiply-adds for an image; None where the network cannot run without values. UsageError."""
+    """Return the MACs for an image; None where the network cannot run without values. UsageError."""
     try:
         with torch.device("meta"):
             built = training(weight_files.build(config))

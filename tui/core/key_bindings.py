@@ -180,9 +180,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("t", "train", "Train this network", "catalogue", "train", rank=10),
     Command("slash", "filter", "Filter the list as you type", "catalogue", "filter", rank=11),
     Command("v", "view", "List, family tree or chart", "catalogue", "view", rank=14),
-    Command(
-        "o", "order", "Order by year, family, name, parameters, multiply-adds or tag", "catalogue", "order", rank=20
-    ),
+    Command("o", "order", "Order by year, family, name, parameters, MACs or tag", "catalogue", "order", rank=20),
     Command("m", "mark", "Mark for comparing, up to four", "catalogue", "mark", rank=16),
     Command("c", "compare", "Compare the marked networks", "catalogue", "compare", rank=17),
     Command("1", "tab('note')", "The note", "catalogue"),

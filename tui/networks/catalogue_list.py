@@ -41,7 +41,7 @@ ORDERS: dict[str, Order] = {
     "family": Order("by family", _family_key, _family_title),
     "name": Order("by name", lambda variant: (variant.name,)),
     "params": Order("by parameters", lambda variant: (variant.paper_stem.parameters,)),
-    "macs": Order("by multiply-adds", lambda variant: (variant.paper_stem.macs,)),
+    "macs": Order("by MACs", lambda variant: (variant.paper_stem.macs,)),
     "tag": Order("by first tag", lambda variant: (_first_tag(variant), variant.year), _first_tag),
 }
 
@@ -110,7 +110,7 @@ def entries(variants: Sequence[Variant], order: str, marked: Collection[str] = (
 
 
 def cells(variant: Variant, marked: bool, year: str, name: str = "") -> tuple[str, ...]:
-    """Mark, year, name, parameters, multiply-adds, those with the small stem, tags."""
+    """Mark, year, name, parameters, MACs, those with the small stem, tags."""
     paper, small = variant.paper_stem, variant.small_stem
     return (
         MARK if marked else "",

@@ -119,8 +119,8 @@ def parameters(setting: ConvSetting) -> int:
     return s.size * s.size * (s.inputs // s.groups) * s.outputs
 
 
-def multiply_adds(setting: ConvSetting, side: int) -> int:
-    """Return the multiply-adds of one image; each input pixel of a transposed convolution meets each weight once."""
+def macs(setting: ConvSetting, side: int) -> int:
+    """Return the MACs of one image; each input pixel of a transposed convolution meets each weight once."""
     places = side if setting.kind == "transposed" else output_side(setting, side)
     return parameters(setting) * places * places
 

@@ -178,7 +178,7 @@ def visible(
 
 
 def cells(node: LayerNode, opened: Set[str]) -> tuple[str, ...]:
-    """Return layer, class, output, parameters, multiply-adds, receptive field, and memory of the output."""
+    """Return layer, class, output, parameters, MACs, receptive field, and memory of the output."""
     mark = (OPENED if node.key in opened else CLOSED) if node.children else LEAF
     times = f" ×{node.times}" if node.times > 1 else ""
     return (

@@ -91,7 +91,7 @@ def _more_parameters(variant: Variant, others: Sequence[Variant], rng: random.Ra
 
 
 def _more_work(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
-    return _more("macs", "needs more multiply-adds for one image", variant, others, rng)
+    return _more("macs", "needs more MACs for one image", variant, others, rng)
 
 
 def _older(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:

@@ -16,7 +16,7 @@ def predecessors(variant: Variant) -> list[Variant]:
 
 
 def nearest_in_work(variant: Variant, others: tuple[Variant, ...]) -> Variant:
-    """Return the one of ``others`` whose multiply-adds are closest in proportion."""
+    """Return the one of ``others`` whose MACs are closest in proportion."""
 
     def distance(other: Variant) -> float:
         return abs(math.log((other.paper_stem.macs or 1) / (variant.paper_stem.macs or 1)))

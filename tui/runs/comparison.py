@@ -13,7 +13,7 @@ from ...trainer.runs.run import RunSnapshot
 from ..networks import layer_tree
 from . import identity
 
-SIZES = ("parameters", "FLOPs", "GFLOPs", "multiply-adds", "mult-adds", "operations")
+SIZES = ("parameters", "FLOPs", "GFLOPs", "MACs", "multiply-adds", "mult-adds", "operations")
 """What papers print beside accuracies; the program counts these itself."""
 SIGNS = {"added": "+", "removed": "-", "more": "↑", "fewer": "↓", "resized": "~"}
 
@@ -37,7 +37,7 @@ def of_catalogue(variants: Sequence[Variant], stem: str) -> list[ComparedRow]:
         ComparedRow("image", ("image", *(shape_text(one.input) for one in counts)), "layers"),
         ComparedRow("classes", ("classes", *(str(one.classes) for one in counts)), "layers"),
         ComparedRow("parameters", ("parameters", *(count_text(one.parameters) for one in counts)), "layers"),
-        ComparedRow("macs", ("multiply-adds", *(count_text(one.macs) for one in counts)), "layers"),
+        ComparedRow("macs", ("MACs", *(count_text(one.macs) for one in counts)), "layers"),
         *(
             ComparedRow(f"published {name}", (f"published {name}", *(_published(v, name) for v in variants)), "note")
             for name in named

@@ -82,7 +82,7 @@ class BenchScreen(BaseScreen):
         "channels in",
         "channels out",
         "weights",
-        "multiply-adds",
+        "MACs",
     )
     BINDINGS: ClassVar = key_bindings.bindings("bench")
     CSS_PATH = "bench.tcss"
@@ -259,7 +259,7 @@ class BenchScreen(BaseScreen):
             conv_lab.formula(self.setting, self.side),
             f"weights: {resolved.size}·{resolved.size}·{resolved.inputs}/{resolved.groups}·{resolved.outputs} = "
             f"{conv_lab.parameters(self.setting)}; "
-            f"multiply-adds: {quantity(conv_lab.multiply_adds(self.setting, self.side))}",
+            f"MACs: {quantity(conv_lab.macs(self.setting, self.side))}",
             f"output from {conv_lab.number_text(min(flat))} (black) to {conv_lab.number_text(max(flat))} (white)",
         ]
         if resolved.inputs > 1:

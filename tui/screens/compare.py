@@ -40,7 +40,7 @@ class CompareScreen(BaseScreen):
         "year",
         "image",
         "parameters",
-        "multiply-adds",
+        "MACs",
         "layers with weights",
         "sees, pixels a side",
         f"training, batch {BATCH}",

@@ -1,5 +1,5 @@
-"""Operations on the meta device: shapes and multiply-adds, no values.
+"""Operations on the meta device: shapes and MACs, no values.
 
-multiply_adds.py counts one operation, known_shapes.py keeps what PyTorch has worked out before, meta_device.py builds a
+macs.py counts one operation, known_shapes.py keeps what PyTorch has worked out before, meta_device.py builds a
 network there and fills nothing. Imports nothing else of anatomy/; loads torch.
 """

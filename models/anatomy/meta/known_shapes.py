@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .multiply_adds import multiply_adds
+from .macs import count_macs
 
 aten = torch.ops.aten
 MOST = 4096
@@ -74,7 +74,7 @@ class KnownShapes(TorchDispatchMode):
 
 
 def run(func: Any, args: tuple, kwargs: dict) -> tuple[Any, int]:
-    """Return what an operation gives, and its multiply-adds."""
+    """Return what an operation gives, and its MACs."""
     packet = func._overloadpacket
     shortcut = SHAPE_PRESERVING.get(packet)
     if shortcut and args[0].is_meta and _fits(packet, args):
@@ -87,7 +87,7 @@ def run(func: Any, args: tuple, kwargs: dict) -> tuple[Any, int]:
         made = [torch.empty_strided(size, stride, dtype=dtype, device="meta") for size, stride, dtype in known.shaped]
         return (made[0] if known.packed is None else known.packed(made)), known.macs
     output = func(*args, **kwargs)
-    macs = multiply_adds(packet, args, kwargs, output)
+    macs = count_macs(packet, args, kwargs, output)
     if key is not None:
         _remember(key, args, output, macs)
     return output, macs

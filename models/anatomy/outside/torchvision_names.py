@@ -90,8 +90,7 @@ def find(name: str, rest: str) -> TorchvisionNetwork:
 def detector_remarks(name: str, network: nn.Module, shape: tuple[int, ...]) -> tuple[str, ...]:
     """Return what the figures of a detector depend on, in lines."""
     remarks = [
-        "multiply-adds depend on how many boxes are kept, here those of random weights (seed 0): "
-        "trained weights keep others"
+        "MACs depend on how many boxes are kept, here those of random weights (seed 0): trained weights keep others"
     ]
     resized = _resized(network, shape)
     if resized:

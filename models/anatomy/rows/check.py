@@ -83,7 +83,7 @@ def _level(around: Layer) -> Iterator[Problem]:
             yield Problem("unread", f"{row.name or 'network'} {row.type}", "nobody reads it")
     work = sum(row.macs * row.times for row in rows)
     if rows and work != around.macs:
-        yield Problem("sum", around.name or "network", f"{work} multiply-adds below, {around.macs} in all")
+        yield Problem("sum", around.name or "network", f"{work} MACs below, {around.macs} in all")
 
 
 def _sides(row: Layer) -> Iterator[Problem]:

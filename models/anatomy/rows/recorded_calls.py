@@ -24,7 +24,7 @@ class TakesCalls(Protocol):
         """Run a call that reads no values of a tensor, without a row."""
 
     def note(self, packet: Any, args: tuple, kwargs: dict, output: Any, macs: int) -> None:
-        """Note a basic operation that has run, with its multiply-adds."""
+        """Note a basic operation that has run, with its MACs."""
 
     def one_row(self, pattern: str, reduction: Any, tensor: Any) -> AbstractContextManager[list[Any]]:
         """Make one row of what einops does meanwhile, whose results are put into the list."""

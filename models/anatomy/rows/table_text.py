@@ -15,11 +15,11 @@ from .layer import Layer
 if TYPE_CHECKING:
     import pandas
 
-COLUMNS = ("layer", "type", "output", "params", "mult-adds", "field", "bytes")
+COLUMNS = ("layer", "type", "output", "params", "MACs", "field", "bytes")
 NOT_RUN = {"ran": "", "never": " (never run)"}
 LEARNING = "learning"
 """The column behind "params" in the table of a network with frozen weights."""
-NUMBERS = ("params", LEARNING, "mult-adds", "bytes")
+NUMBERS = ("params", LEARNING, "MACs", "bytes")
 """Columns that are set right."""
 FAILED = " ← fails here"
 
@@ -109,7 +109,7 @@ class Row:
     ``name``: qualified name of the module, "" for the whole network; an operation carries that of the module it runs
     in. ``kind``: "module" or "operation". ``level``: depth in the tree, 0 for the whole network. ``input`` and
     ``output``: shapes without the batch axis, () where the part did not run. ``parameters``: number of values in its
-    weights, frozen ones included, and ``macs``: multiply-adds for one image; both include what is below.
+    weights, frozen ones included, and ``macs``: MACs for one image; both include what is below.
     ``output_bytes``: size of the output in bytes. ``receptive_field``: pixels a side along paths without a global
     operation, None where there is none; ``is_global``: some path reaches every place. ``executed``: False for a part
     that does not run in evaluation, such as an auxiliary head. ``trainable``: how many of the parameters learn.
@@ -164,7 +164,7 @@ class Anatomy:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for one image in evaluation; twice that in floating-point operations."""
+        """MACs for one image in evaluation; twice that in floating-point operations."""
         return self.tree.macs
 
     @property
@@ -210,7 +210,7 @@ class Anatomy:
         learning = "" if self.trainable == self.parameters else f", of which {self.trainable:,} learn"
         return (
             f"{self.name} for {shape_text(self.input)}: {self.parameters:,} parameters{learning}, "
-            f"{self.macs:,} multiply-adds, {depth_text(self.depth)}"
+            f"{self.macs:,} MACs, {depth_text(self.depth)}"
         )
 
     def _repr_html_(self) -> str:

@@ -1,7 +1,7 @@
 """One run of a network on the meta device, written down: what ran, in which order, with which shapes and at what cost.
 
 Modules are followed by hooks, and what a network does without a module (``F.relu``, a sum, a concatenation) by a mode
-that sees each call as the person wrote it. Below it a dispatch mode counts multiply-adds and follows what each tensor
+that sees each call as the person wrote it. Below it a dispatch mode counts MACs and follows what each tensor
 sees of the image. Nothing is computed: no memory, no RNG, no GPU.
 
 Each tensor knows the row that made it, so that every row knows which rows it reads.

@@ -12,7 +12,7 @@ from .memory import Memory
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """The figures of one network: ``parts`` are its top-level parts as (name, parameters, multiply-adds).
+    """The figures of one network: ``parts`` are its top-level parts as (name, parameters, MACs).
 
     ``input`` is the first of its ``inputs``. ``trainable`` of the ``parameters`` learn. Shared weights count once, in
     the part that has them first.

@@ -1,9 +1,9 @@
-"""torchinfo's own summary of a network, and what its multiply-adds leave out or add compared with ours.
+"""torchinfo's own summary of a network, and what its MACs leave out or add compared with ours.
 
 Both are counted in the same run, so that the two can be held against each other weight by weight. torchinfo looks at
 layers: of a convolution it counts weights times output places, of any other layer its weights once for each entry of the
 first axis, biases and the weights of normalisation included. What happens between layers it cannot see. Ours are the
-products that were computed (multiply_adds.py).
+products that were computed (macs.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ...catalogue.notes import quantity
 from ..counting import on_meta
 from ..forward.inputs import tensors
 from ..forward.untouched import random_state_kept
-from ..meta.multiply_adds import multiply_adds
+from ..meta.macs import count_macs
 from ..outside.external import NetworkSpec, anatomy_of
 
 aten = torch.ops.aten
@@ -149,7 +149,7 @@ def _run(name: str, network: nn.Module, inputs: list[Any], device: str) -> Torch
 
 @dataclass(frozen=True)
 class _Product:
-    """An operation with multiply-adds: in which module it ran, and the weights that one of its factors is made of.
+    """An operation with MACs: in which module it ran, and the weights that one of its factors is made of.
 
     ``fixed``: a factor is a table of the network that does not learn, such as the filter of an anti-aliasing layer.
     """
@@ -163,7 +163,7 @@ class _Product:
 
 
 class _Products(TorchDispatchMode):
-    """Notes every operation with multiply-adds of one run, and which modules have a softmax over the last axis."""
+    """Notes every operation with MACs of one run, and which modules have a softmax over the last axis."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class _Products(TorchDispatchMode):
         if packet in SOFTMAX and args[1] in (-1, args[0].ndim - 1):
             of_module = isinstance(self.running[-1], nn.Softmax) and len(self.running) > 1
             self.with_softmax.add(id(self.running[-2 if of_module else -1]))
-        macs = multiply_adds(packet, args, kwargs, output)
+        macs = count_macs(packet, args, kwargs, output)
         if macs:
             factors = args[1:3] if packet in (aten.addmm, aten.baddbmm) else args[:2]
             origins = [self._weights_of(factor) for factor in factors]
@@ -256,7 +256,7 @@ def _differences(statistics: torchinfo.ModelStatistics, products: _Products) -> 
 
 
 def _counted_by_torchinfo(layers: Iterable[LayerInfo]) -> tuple[dict[tuple[int, int], int], Counter[str]]:
-    """Return torchinfo's multiply-adds by module and weight, and what cannot be told by weight.
+    """Return torchinfo's MACs by module and weight, and what cannot be told by weight.
 
     Its total is a sum over layers without parts; the shares of the weights follow ``LayerInfo.calculate_macs``.
     """
@@ -343,7 +343,7 @@ def parse_columns(text: str | None) -> tuple[str, ...]:
 
 
 def explanation(summary: TorchinfoSummary) -> list[str]:
-    """Return how torchinfo's totals compare with ours: a sentence on the multiply-adds, and one on the parameters where
+    """Return how torchinfo's totals compare with ours: a sentence on the MACs, and one on the parameters where
     they differ.
     """
     return [_about_macs(summary), *_about_parameters(summary)]
@@ -352,7 +352,7 @@ def explanation(summary: TorchinfoSummary) -> list[str]:
 def _about_macs(summary: TorchinfoSummary) -> str:
     theirs, ours = quantity(summary.statistics.total_mult_adds), quantity(summary.macs)
     if not summary.differences:
-        return f"{ours} multiply-adds; torchinfo counts the same."
+        return f"{ours} MACs; torchinfo counts the same."
     parts = [
         f"{REASONS[part.kind]} ({quantity(abs(part.macs))} {'less' if part.macs > 0 else 'more'})"
         for part in summary.differences
@@ -361,7 +361,7 @@ def _about_macs(summary: TorchinfoSummary) -> str:
     unknown = sum(part.macs for part in summary.differences if part.kind == UNEXPLAINED)
     if unknown:
         parts.append(f"{quantity(abs(unknown))} of our {ours} are not explained")
-    return f"{ours} multiply-adds; torchinfo counts {theirs}: {', '.join(parts)}."
+    return f"{ours} MACs; torchinfo counts {theirs}: {', '.join(parts)}."
 
 
 def _about_parameters(summary: TorchinfoSummary) -> list[str]:

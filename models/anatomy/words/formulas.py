@@ -84,7 +84,7 @@ def _convolution(layer: Layer) -> list[Formula]:
         "parameters", f"{k}·C_in/g·C_out (+ C_out)", weights + (f" + {bias}" if bias else ""), value + bias
     )
     work = Formula(
-        "multiply-adds",
+        "MACs",
         f"{k}·C_in/g·C_out·{places}",
         f"{weights}·{_dot(layer.output[2:])}{told}",
         value * math.prod(layer.output[2:]) * images,
@@ -112,7 +112,7 @@ def _linear(layer: Layer) -> list[Formula]:
     places = f"·{rows} positions" if rows > 1 else ""
     filled = f"{n_in}·{n_out}" + (f" + {bias}" if bias else "")
     parameters = Formula("parameters", "n_in·n_out (+ n_out)", filled, n_in * n_out + bias)
-    work = Formula("multiply-adds", "n_in·n_out per position", f"{n_in}·{n_out}{places}", n_in * n_out * rows)
+    work = Formula("MACs", "n_in·n_out per position", f"{n_in}·{n_out}{places}", n_in * n_out * rows)
     return [parameters, work] if layer.kind == "module" else [work]
 
 
@@ -124,7 +124,7 @@ def _bilinear(layer: Layer) -> list[Formula]:
     filled = _dot(sizes) + (f" + {bias}" if bias else "")
     return [
         Formula("parameters", "n_1·n_2·n_out (+ n_out)", filled, weights + bias),
-        Formula("multiply-adds", "n_1·n_2·n_out per position", f"{_dot(sizes)}{places}", weights * rows),
+        Formula("MACs", "n_1·n_2·n_out per position", f"{_dot(sizes)}{places}", weights * rows),
     ]
 
 
@@ -144,9 +144,7 @@ def _matmul(layer: Layer) -> list[Formula]:
     rows, inner = layer.inputs[0][-2:]
     columns, times = layer.output[-1], math.prod(layer.output[:-2])
     told = f"·{times} matrices" if times > 1 else ""
-    return [
-        Formula("multiply-adds", "n·k·m per matrix", f"{rows}·{inner}·{columns}{told}", rows * inner * columns * times)
-    ]
+    return [Formula("MACs", "n·k·m per matrix", f"{rows}·{inner}·{columns}{told}", rows * inner * columns * times)]
 
 
 def _attention(layer: Layer) -> list[Formula]:
@@ -157,7 +155,7 @@ def _attention(layer: Layer) -> list[Formula]:
     told = f"·{times} heads" if times > 1 else ""
     return [
         Formula(
-            "multiply-adds",
+            "MACs",
             "N·M·(d_k + d_v) per head, q·kᵀ and shares·v",
             f"{queries}·{keys}·({width} + {out}){told}",
             queries * keys * (width + out) * times,
@@ -176,7 +174,7 @@ def _multi_head(layer: Layer) -> list[Formula]:
         told, value = (f"·{images} images" if images > 1 else ""), (4 * n * d * d + 2 * n * n * d) * images
         filled = f"4·{n}·{d}·{d} + 2·{n}·{n}·{d}"
         filled = f"({filled}){told}" if told else filled
-        found.append(Formula("multiply-adds", "4·N·d² + 2·N²·d", filled, value))
+        found.append(Formula("MACs", "4·N·d² + 2·N²·d", filled, value))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Multiply-adds of each kind of layer with weights in torch.nn, against formulas written out by hand."""
+"""MACs of each kind of layer with weights in torch.nn, against formulas written out by hand."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def other_widths(layer: Any, x: Tensor) -> Any:
 
 
 def attention(width: int = WIDTH, queries: int = STEPS, keys: int = STEPS) -> int:
-    """Multiply-adds of attention: four linear layers, the scores, the sums of values."""
+    """MACs of attention: four linear layers, the scores, the sums of values."""
     return (2 * queries + 2 * keys) * width**2 + 2 * queries * keys * width
 
 
@@ -140,7 +140,7 @@ def test_a_bilinear_layer_is_told_with_its_numbers() -> None:
     found = {formula.what: (formula.filled, formula.value) for formula in formulas.formulas(row)}
     assert found == {
         "parameters": ("5·6·7 + 7", 5 * 6 * 7 + 7),
-        "multiply-adds": ("5·6·7·12 positions", expected),
+        "MACs": ("5·6·7·12 positions", expected),
     }
     assert row.parameters == 5 * 6 * 7 + 7
 

@@ -1,4 +1,4 @@
-"""The multiply-adds of one basic operation, in the way of PyTorch's counter of floating-point operations."""
+"""The MACs of one basic operation, in the way of PyTorch's counter of floating-point operations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ aten = torch.ops.aten
 
 
 def _deform_conv_macs(args: tuple, output: Tensor) -> int:
-    """Count multiply-adds of a deformable convolution, one kernel window for each output value."""
+    """Count MACs of a deformable convolution, one kernel window for each output value."""
     weight = args[1]
     return output.numel() * weight[0].numel()
 
@@ -56,8 +56,8 @@ EXTRA_RULES: dict[str, Callable[[tuple, Tensor], int]] = {
 """What the counter has no rule for, by the name of the operation."""
 
 
-def multiply_adds(packet: Any, args: tuple, kwargs: dict, output: Any) -> int:
-    """Return the multiply-adds of one operation, 0 for what has none."""
+def count_macs(packet: Any, args: tuple, kwargs: dict, output: Any) -> int:
+    """Return the MACs of one operation, 0 for what has none."""
     if packet in flop_registry:
         return int(flop_registry[packet](*args, **kwargs, out_val=output)) // 2
     rule = EXTRA_RULES.get(packet._qualified_op_name)
@@ -65,14 +65,14 @@ def multiply_adds(packet: Any, args: tuple, kwargs: dict, output: Any) -> int:
 
 
 def flop_counter() -> FlopCounterMode:
-    """Return PyTorch's counter with our rules beside its own; it counts two operations for each multiply-add."""
+    """Return PyTorch's counter with our rules beside its own; it counts two operations for each MAC."""
     packets = (aten._trilinear, aten.mv, aten.dot, aten.addmv, aten.addbmm)
     return FlopCounterMode(display=False, custom_mapping={packet: _flops_of(packet) for packet in packets})
 
 
 def _flops_of(packet: Any) -> Callable[..., int]:
     def flops(*args: Any, out_val: Any = None, **kwargs: Any) -> int:
-        return 2 * multiply_adds(packet, args, kwargs, out_val)
+        return 2 * count_macs(packet, args, kwargs, out_val)
 
     flops._get_raw = True  # pyright: ignore[reportFunctionMemberAccess]  tensors are wanted, not their shapes
     return flops
