@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import UsageError, counted
 from ..settings import typed_path
 from .output import print_json
 
@@ -109,7 +109,7 @@ def print_summary(file: DescribedFile) -> None:
     _line("file", f"{file.path.name}, {memory_text(file.size)}, {_format(file.format)}")
     alike = sum((beside.tensors, beside.values) == (len(file.weights), file.values) for beside in file.beside)
     where += f", the first of {alike + 1} such tables" if alike else ""
-    _line("weights", f"{_tensors(len(file.weights))}{where}, {file.values:,} values")
+    _line("weights", f"{counted(len(file.weights), 'tensor')}{where}, {file.values:,} values")
     _line("types", ", ".join(f"{dtype} {memory_text(size)}" for dtype, size in file.bytes_by_type.items()))
     if file.prefix:
         _line("prefix", f"{file.prefix} stands before the names")
@@ -120,13 +120,9 @@ def print_summary(file: DescribedFile) -> None:
         _line("beside", ", ".join(f"{key} {_text(value)}" for key, value in file.facts.items()))
     for beside in file.beside:
         kind = {"optimiser": "state of an optimiser", "average": "average of the weights"}.get(beside.kind, "tensors")
-        _line("", f"{beside.key or 'outermost'}: {kind}, {_tensors(beside.tensors)}, {beside.values:,} values")
+        _line("", f"{beside.key or 'outermost'}: {kind}, {counted(beside.tensors, 'tensor')}, {beside.values:,} values")
     _line("not finite", _not_finite(file))
     print()
-
-
-def _tensors(count: int) -> str:
-    return f"{count:,} tensor{'' if count == 1 else 's'}"
 
 
 def _line(title: str, text: str) -> None:
@@ -155,7 +151,7 @@ def _not_finite(file: DescribedFile) -> str:
         return "none: no NaN, no infinity"
     nan, infinite = sum(weight.nan for weight in found), sum(weight.infinite for weight in found)
     names = ", ".join(weight.name for weight in found[:MOST_TOLD]) + (" …" if len(found) > MOST_TOLD else "")
-    return f"{nan:,} NaN, {infinite:,} infinite, in {_tensors(len(found))}: {names}"
+    return f"{nan:,} NaN, {infinite:,} infinite, in {counted(len(found), 'tensor')}: {names}"
 
 
 def print_tree(file: DescribedFile, depth: int) -> None:
@@ -221,5 +217,7 @@ def described(fit: Fit) -> str:
     }[fit.how]
     by = {"name": "by name", "order": "by order and shape; the names are another program's"}
     words = by.get(fit.by, f"under the names of {fit.by}")
-    left = f"; {_tensors(fit.left)} of the file find{'s' if fit.left == 1 else ''} no place" if fit.left else ""
+    left = (
+        f"; {counted(fit.left, 'tensor')} of the file find{'s' if fit.left == 1 else ''} no place" if fit.left else ""
+    )
     return f"{fit.network}{stem}: {how}, {words}{left}"
