@@ -386,18 +386,15 @@ def runs(folder: str | Path | None = None) -> list[Run]:
 def run(name: str | Path = "last", folder: str | Path | None = None) -> Run:
     """Return one run: by its id, a unique beginning or ending of it, its directory, "last" for the newest, or a tag.
 
-    Raises UsageError where there is none, naming the nearest.
+    A text is a directory where it has a "/", such as "./mine". Raises UsageError where there is none, naming the nearest.
     """
     from .settings import runs_folder
     from .trainer.runs.ids import is_run, resolve
 
     if not isinstance(name, str | Path):
         raise UsageError("run", type(name).__name__, "names no run; an id, a directory, a tag or 'last' does")
-    path = Path(name)
-    if len(path.parts) > 1:
-        if not is_run(path):
-            raise UsageError("run", str(name), "is not the directory of a run")
-        return Run(path.absolute())
+    if isinstance(name, Path) and is_run(name):
+        return Run(name.absolute())
     return Run(resolve(runs_folder(folder), str(name)))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError, counted
-from ..settings import typed_path
+from ..settings import runs_folder, typed_path
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ def located(name: str) -> tuple[RunSnapshot | None, Path | None]:
 
 
 def _run_of(name: str) -> Path | None:
-    from ..settings import runs_folder
     from ..trainer.runs import ids
 
     try:
@@ -97,7 +96,8 @@ def print_run(run: RunSnapshot, path: Path | None) -> None:
     _line("run", f"{run.id}: {run.network or 'a network'} on {run.dataset or 'no data set'}, {run.state}")
     files = ", ".join(f"{row['file']} {memory_text(float(str(row['size'])))}" for row in _checkpoints(run))
     _line("checkpoints", files or "none yet")
-    _line("", f"its curves: cnn-explorer runs show {run.id}")
+    word = run.id if run.path.parent == runs_folder() else shlex.quote(str(run.path))
+    _line("", f"its curves: cnn-explorer runs show {word}")
     print(f"\n{path}" if path else "")
 
 

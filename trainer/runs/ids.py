@@ -1,7 +1,7 @@
 """Names of runs: ``20261120-143022-resnet18-cifar10-7f3a``: time in UTC, network, data set, random ending.
 
 The names sort by time, are safe as file names, and can be shortened: any unique beginning, the ending, or ``last``.
-A tag that only one run has names it as well, unless it is a part of the id of another one.
+A tag that only one run has names it as well, unless it is a part of the id of another one; so does its directory.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...errors import UsageError
+from ...settings import typed_path
 from ..common.text_safe import clean
 from .annotations import NEWEST, check_tag, read_notes
 
@@ -120,11 +121,16 @@ def _endings(name: str) -> list[str]:
 
 
 def resolve(runs: Path, text: str) -> Path:
-    """Find the run directory that ``text`` names: a whole id, ``last``, a unique beginning or ending, or a unique tag.
+    """Find the run directory that ``text`` names: the directory itself, a whole id, ``last``, a unique beginning or
+    ending, or a unique tag.
 
-    The first of these that fits decides. Raises UsageError when none fits, naming the nearest run, when several runs fit,
-    and when a part of the id of one run is a tag of another: a new run may get such an id, and nobody would notice.
+    The first of these that fits decides. A directory is written with a ``/``, or is ``.`` or ``..``; one inside ``runs`` is
+    returned as such. Raises UsageError when none fits, naming the nearest run, when several runs fit, and when a part of
+    the id of one run is a tag of another: a new run may get such an id, and nobody would notice.
     """
+    is_path = "/" in text or text in (".", "..")
+    if is_path and is_run(path := Path(os.path.normpath(typed_path(text, "run")))):
+        return runs / path.name if _is_same(path.parent, runs) else path
     names = run_names(runs)
     if text in names:
         return runs / text
@@ -142,8 +148,17 @@ def resolve(runs: Path, text: str) -> Path:
         raise UsageError("run", text, f"is a tag of {len(tagged)} runs: {some(tagged)}; give an id")
     if fitting or tagged:
         return runs / (fitting or tagged)[0]
+    if is_path:
+        raise UsageError("run", text, "is not the directory of a run")
     check_id(text)
     raise UsageError("run", text, f"is neither a run nor a tag in {runs}; {_nearest(runs, text, names)}")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def with_the_part(text: str, names: list[str]) -> list[str]:

@@ -83,7 +83,7 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
     if os.path.isfile(path):
         inside = path.parent.name == "checkpoints"
         return path, path.parent.parent.name if inside else path.name
-    run = path if "/" in value and ids.is_run(path) else _run_of(flag, value, path, runs)
+    run = _run_of(flag, value, runs)
     paths = checkpoint_paths(run)
     for candidate in (paths.best, paths.last):
         if candidate.is_file():
@@ -91,13 +91,13 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
     raise UsageError(flag, value, "has no weights yet: neither best.pt nor last.pt is written")
 
 
-def _run_of(flag: str, value: str, path: Path, runs: Path) -> Path:
+def _run_of(flag: str, value: str, runs: Path) -> Path:
     """Return the directory of the run that a person names. UsageError."""
-    if path.suffix in (".pt", ".pth", weight_files.SAFETENSORS) or "/" in value:
-        raise UsageError(flag, value, "is neither a file nor a run")
     try:
         return ids.resolve(runs, value)
     except UsageError as error:
+        if "/" in value or Path(value).suffix in (".pt", ".pth", weight_files.SAFETENSORS):
+            raise UsageError(flag, value, "is neither a file nor a run") from None
         raise UsageError(flag, error.given, error.hint) from None
 
 
