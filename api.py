@@ -377,10 +377,18 @@ def runs(folder: str | Path | None = None) -> list[Run]:
 
     Raises UsageError where the folder cannot be read.
     """
-    from .settings import runs_folder
     from .trainer.runs.reader import list_runs
 
-    return [Run(found.path) for found in list_runs(runs_folder(folder))]
+    return [Run(found.path) for found in list_runs(_runs_folder(folder))]
+
+
+def _runs_folder(folder: object) -> Path:
+    """Return the folder of the runs, the usual one for None. UsageError for what is no path."""
+    from .settings import runs_folder
+
+    if folder is not None and not isinstance(folder, str | Path):
+        raise UsageError("folder", folder, "is not a path")
+    return runs_folder(folder)
 
 
 def run(name: str | Path = "last", folder: str | Path | None = None) -> Run:
@@ -388,14 +396,13 @@ def run(name: str | Path = "last", folder: str | Path | None = None) -> Run:
 
     A text is a directory where it has a "/", such as "./mine". Raises UsageError where there is none, naming the nearest.
     """
-    from .settings import runs_folder
     from .trainer.runs.ids import is_run, resolve
 
     if not isinstance(name, str | Path):
         raise UsageError("run", type(name).__name__, "names no run; an id, a directory, a tag or 'last' does")
     if isinstance(name, Path) and is_run(name):
         return Run(name.absolute())
-    return Run(resolve(runs_folder(folder), str(name)))
+    return Run(resolve(_runs_folder(folder), str(name)))
 
 
 def load(run: Run | str | Path, checkpoint: Literal["best", "last"] = "best") -> nn.Module:
