@@ -1,4 +1,4 @@
-"""From what a person asked for to a run directory that lacks nothing: network and stem, data, recipe, engine.
+"""Turns a request into a complete run directory: network and stem, data, recipe, engine.
 
 Everything that can be wrong is found out here, before a run exists and before a detached one leaves the terminal: names,
 values, the data (downloaded and decoded where it must be), whether the network can be built for these images.
