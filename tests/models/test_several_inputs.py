@@ -157,3 +157,27 @@ def test_show_takes_a_vector_and_a_signal(tmp_path: Path, monkeypatch: pytest.Mo
         assert told["input"] == [int(side) for side in shape.split("x")] and told["rows"]["output"] == output
     run = here("show", "flat_nets.py:sig", "--input", "4x20", "--walk", "1")
     assert run.returncode == 2 and "takes no image" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "line"),
+    [
+        (nn.Conv2d(3, 4, 3), (1, 8, 8), "1 channel arrives, this Conv2d expects 3; write 1"),
+        (nn.Conv2d(3, 4, 3), (2, 8, 8), "2 channels arrive, this Conv2d expects 3; write 2"),
+        (nn.BatchNorm1d(3), (1,), "1 channel arrives, this BatchNorm1d expects 3; write 1"),
+        (nn.Linear(3, 2), (1,), "1 value arrives, this Linear expects 3; write 1"),
+        (nn.Sequential(nn.Linear(1, 2)), (3, 4, 5), "a map of 3×4×5 arrives, this Linear expects 1 value; "),
+        (nn.Conv2d(3, 4, 3), (5,), "Expected 3D (unbatched) or 4D (batched) input to conv2d"),
+    ],
+)
+def test_what_arrives_is_told_in_the_singular_of_one(network: nn.Module, shape: tuple[int, ...], line: str) -> None:
+    with pytest.raises(cx.UsageError) as caught:
+        cx.anatomy(network, shape)
+    assert line in str(caught.value) and "5 channels" not in str(caught.value)
+
+
+def test_one_product_is_one_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Here) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one_product.py").write_text("from torch import nn\nNet = lambda: nn.Sequential(nn.Conv2d(1, 1, 1))\n")
+    shown = here("show", "one_product.py:Net", "--input", "1x4x4", "--walk", "1")
+    assert shown.returncode == 0 and "the sum of 1 product " in shown.stdout
