@@ -174,10 +174,10 @@ def anatomy(
     left exactly as it was: device, training mode, weights, gradients, hooks, random states. A copy of it without values
     is run; a network that needs values (``if x.mean() > 0``) is run on random ones.
 
-    ``input`` is the shape of one image without batch axis, (channels, height, width), or of a clip (channels, frames,
-    height, width). For a module it is (3, 32, 32) where it is not given, for a name the size of its paper. A network
-    with several inputs is given the shape of each: ``((3, 32, 32), (10,))``; "16:int64" is one of 16 whole numbers.
-    ``stem`` is for names of the catalogue.
+    ``input`` is the shape of one input without batch axis: of an image (channels, height, width), a clip (channels,
+    frames, height, width), a signal (channels, samples), a vector ``(20,)``. For a module it is (3, 32, 32) where it is
+    not given, for a name the size of its paper. A network with several inputs is given the shape of each:
+    ``((3, 32, 32), (10,))``; "16:int64" is one of 16 whole numbers. ``stem`` is for names of the catalogue.
 
     Raises UsageError where the network cannot take the input, with the layer, the line of your code, what to write
     instead and the sizes that work, and where the network cannot be copied.
@@ -208,26 +208,26 @@ def _inputs(given: Sequence[Any]) -> tuple[InputSpec, ...]:
 
     several = not isinstance(given, str) and isinstance(given, Iterable) and list(given)
     if not several or not all(isinstance(one, str | list | tuple) for one in several):
-        return (InputSpec(_shape(given, (3, 4))),)
+        return (InputSpec(_shape(given)),)
     found: list[InputSpec] = []
     for one in several:
-        found += parse_inputs([one, one])[:1] if isinstance(one, str) else [InputSpec(_shape(one, (1, 2, 3, 4)))]
+        found += parse_inputs([one]) if isinstance(one, str) else [InputSpec(_shape(one))]
     return tuple(found)
 
 
-def _shape(given: Sequence[int], lengths: tuple[int, ...]) -> tuple[int, ...]:
-    hint = "must be (channels, height, width), of a clip (channels, frames, height, width)"
+def _shape(given: Sequence[int]) -> tuple[int, ...]:
+    hint = "is not the shape of one input without batch axis, such as (3, 32, 32), (4, 200) or (20,)"
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UsageError("input", given, hint)
     if len(getattr(given, "shape", ())) > 1:  # an image in the place of its shape
-        raise UsageError("input", type(given).__name__, f"is not a shape: the shape of one image {hint}")
+        raise UsageError("input", type(given).__name__, hint)
     sides = tuple(given)
-    if len(sides) not in lengths:
-        raise UsageError("input", sides, hint)
     try:
-        return tuple(_whole("input", number) for number in sides)
+        if sides:
+            return tuple(_whole("input", number) for number in sides)
     except UsageError:
-        raise UsageError("input", sides, hint) from None
+        pass
+    raise UsageError("input", sides, hint)
 
 
 def _module(network: Any, shape: tuple[int, ...]) -> nn.Module:
@@ -377,28 +377,32 @@ def runs(folder: str | Path | None = None) -> list[Run]:
 
     Raises UsageError where the folder cannot be read.
     """
-    from .settings import runs_folder
     from .trainer.runs.reader import list_runs
 
-    return [Run(found.path) for found in list_runs(runs_folder(folder))]
+    return [Run(found.path) for found in list_runs(_runs_folder(folder))]
+
+
+def _runs_folder(folder: object) -> Path:
+    """Return the folder of the runs, the usual one for None. UsageError for what is no path."""
+    from .settings import runs_folder
+
+    if folder is not None and not isinstance(folder, str | Path):
+        raise UsageError("folder", folder, "is not a path")
+    return runs_folder(folder)
 
 
 def run(name: str | Path = "last", folder: str | Path | None = None) -> Run:
     """Return one run: by its id, a unique beginning or ending of it, its directory, "last" for the newest, or a tag.
 
-    Raises UsageError where there is none, naming the nearest.
+    A text is a directory where it has a "/", such as "./mine". Raises UsageError where there is none, naming the nearest.
     """
-    from .settings import runs_folder
     from .trainer.runs.ids import is_run, resolve
 
     if not isinstance(name, str | Path):
         raise UsageError("run", type(name).__name__, "names no run; an id, a directory, a tag or 'last' does")
-    path = Path(name)
-    if len(path.parts) > 1:
-        if not is_run(path):
-            raise UsageError("run", str(name), "is not the directory of a run")
-        return Run(path.absolute())
-    return Run(resolve(runs_folder(folder), str(name)))
+    if isinstance(name, Path) and is_run(name):
+        return Run(name.absolute())
+    return Run(resolve(_runs_folder(folder), str(name)))
 
 
 def load(run: Run | str | Path, checkpoint: Literal["best", "last"] = "best") -> nn.Module:

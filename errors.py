@@ -60,6 +60,11 @@ def with_article(word: str) -> str:
     return f"{'an' if vowel else 'a'} {word}"
 
 
+def counted(number: int, thing: str) -> str:
+    """Return how many there are of a thing whose plural ends in s: ``1 run``, ``3 runs``, ``61,706 parameters``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 SURE = 0.6
 """From this likeness on a name is taken for a misspelt one, however it begins."""
 

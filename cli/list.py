@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError, nearest
 from .narrate import log
 from .output import AsJson, Force, Output, written_to
+
+if TYPE_CHECKING:
+    from ..models.catalogue.registry import StemCounts, Variant
 
 SORTS = {
     "year": lambda variant: (variant.year, variant.family),
@@ -48,28 +51,32 @@ def list_networks(
             print_list(chosen)
 
 
-def as_dict(variant) -> dict:
-    """Return a variant as plain data, stable under ``schema`` 1, in which the stems are called forms."""
-    stems = {"paper": variant.paper_stem, "small": variant.small_stem}
+def as_dict(variant: Variant) -> dict[str, Any]:
+    """Return a variant as plain data, stable under ``schema`` 1; ``forms`` are the stems under their earlier names."""
+    from ..models.catalogue.registry import FORMS
+
+    stems = {"imagenet": variant.paper_stem, "small": variant.small_stem}
+    counted = {name: _stem_as_dict(stem) for name, stem in stems.items() if stem is not None}
     return {
         "name": variant.name,
         "title": variant.title,
         "family": variant.family,
         "year": variant.year,
         "tags": list(variant.tags),
-        "forms": {
-            name: {
-                "input": list(counts.input),
-                "classes": counts.classes,
-                "parameters": counts.parameters or None,
-                "multiply_adds": counts.macs or None,
-            }
-            for name, counts in stems.items()
-            if counts is not None
-        },
+        "stems": counted,
+        "forms": {earlier: counted[stem] for earlier, stem in FORMS.items() if stem in counted},
         "published": variant.published,
         "recipe": variant.recipe,
         "torchvision": variant.torchvision or None,
+    }
+
+
+def _stem_as_dict(stem: StemCounts) -> dict[str, Any]:
+    return {
+        "input": list(stem.input),
+        "classes": stem.classes,
+        "parameters": stem.parameters or None,
+        "multiply_adds": stem.macs or None,
     }
 
 

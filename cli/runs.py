@@ -176,7 +176,12 @@ def remove(
     """
     from . import runs_bin
 
-    runs_bin.remove(find_run(context, run, runs), yes=yes, for_good=for_good, as_json=as_json)
+    path = find_run(context, run, runs)
+    if path.parent != (folder := folder_of(context, runs)):
+        raise UsageError(
+            "run", run, f"is not in the runs folder {folder}; --runs names the folder of a run to be removed"
+        )
+    runs_bin.remove(path, yes=yes, for_good=for_good, as_json=as_json)
 
 
 runs_app.command("delete", hidden=True)(remove)  # the word that the app has for it

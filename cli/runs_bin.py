@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from ..errors import UsageError
+from ..errors import UsageError, counted
 from ..trainer.runs import deleted_runs
 from ..trainer.runs.deleted_runs import DeletedRun
 from ..trainer.runs.reader import read_run, summary
@@ -41,10 +41,10 @@ def empty(runs: Path, *, yes: bool) -> None:
     """Delete all that is in the bin, after a question."""
     found = deleted_runs.in_bin(runs)
     if found:
-        question = f"Delete {_counted(len(found))} in {runs / deleted_runs.BIN} for good?"
+        question = f"Delete {counted(len(found), 'run')} in {runs / deleted_runs.BIN} for good?"
         _ask(question, "is needed to empty the bin where nobody can be asked", yes)
     count = deleted_runs.empty(runs)
-    log(f"deleted {_counted(count)} for good")
+    log(f"deleted {counted(count, 'run')} for good")
 
 
 def _ask(question: str, why: str, yes: bool) -> None:
@@ -72,10 +72,6 @@ def show(runs: Path, *, as_json: bool) -> None:
 def _cells(one: DeletedRun) -> tuple[str, ...]:
     times = (f"{when.astimezone():%Y-%m-%d %H:%M}" for when in (one.deleted, one.until))
     return one.id, runs_text.short_result(one.read()), runs_text.size_on_disk(one.path), *times
-
-
-def _counted(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"
 
 
 def _utc(when: datetime) -> str:

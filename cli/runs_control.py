@@ -9,7 +9,7 @@ import typer
 
 from .narrate import log
 from .output import AsJson
-from .runs_options import Folder, RunId, Wait, find_run, print_run
+from .runs_options import Folder, RunId, Wait, find_run, name_of, print_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +89,9 @@ def resume(
         raise typer.Exit(code)
     code = spawn.resume(path, detach=detach, devices=train_devices.assign_devices(devices, None, 1).devices)
     if detach:
-        log(f"{path.name} goes on in the background; 'cnn-explorer runs watch {path.name}' follows it")
+        log(
+            f"{path.name} goes on in the background; 'cnn-explorer runs watch {name_of(context, path, runs)}' follows it"
+        )
         if line := logout.warning():
             log(f"warning: {line}")
     if detach and not as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,10 @@ import typer
 from .output import print_json
 
 RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run: its id, a unique beginning or ending of it, its tag, or 'last'.")
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run: its id, a unique beginning or ending of it, its tag, its directory, or 'last'."
+    ),
 ]
 Folder = Annotated[Path | None, typer.Option("--runs", metavar="FOLDER", help="Folder of the runs.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the run has ended.")]
@@ -28,6 +32,11 @@ def find_run(context: typer.Context, run: str, given: Path | None) -> Path:
     from ..trainer.runs.ids import resolve
 
     return resolve(folder_of(context, given), run)
+
+
+def name_of(context: typer.Context, path: Path, given: Path | None) -> str:
+    """Return how a command that is proposed names a run: by its id, outside the folder of the runs by its directory."""
+    return path.name if path.parent == folder_of(context, given) else shlex.quote(str(path))
 
 
 def print_run(path: Path, **more: object) -> None:

@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
-from ..settings import typed_path
+from ..errors import UsageError, counted
+from ..settings import runs_folder, typed_path
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ def located(name: str) -> tuple[RunSnapshot | None, Path | None]:
 
 
 def _run_of(name: str) -> Path | None:
-    from ..settings import runs_folder
     from ..trainer.runs import ids
 
     try:
@@ -97,7 +96,8 @@ def print_run(run: RunSnapshot, path: Path | None) -> None:
     _line("run", f"{run.id}: {run.network or 'a network'} on {run.dataset or 'no data set'}, {run.state}")
     files = ", ".join(f"{row['file']} {memory_text(float(str(row['size'])))}" for row in _checkpoints(run))
     _line("checkpoints", files or "none yet")
-    _line("", f"its curves: cnn-explorer runs show {run.id}")
+    word = run.id if run.path.parent == runs_folder() else shlex.quote(str(run.path))
+    _line("", f"its curves: cnn-explorer runs show {word}")
     print(f"\n{path}" if path else "")
 
 
@@ -109,7 +109,7 @@ def print_summary(file: DescribedFile) -> None:
     _line("file", f"{file.path.name}, {memory_text(file.size)}, {_format(file.format)}")
     alike = sum((beside.tensors, beside.values) == (len(file.weights), file.values) for beside in file.beside)
     where += f", the first of {alike + 1} such tables" if alike else ""
-    _line("weights", f"{_tensors(len(file.weights))}{where}, {file.values:,} values")
+    _line("weights", f"{counted(len(file.weights), 'tensor')}{where}, {file.values:,} values")
     _line("types", ", ".join(f"{dtype} {memory_text(size)}" for dtype, size in file.bytes_by_type.items()))
     if file.prefix:
         _line("prefix", f"{file.prefix} stands before the names")
@@ -120,13 +120,9 @@ def print_summary(file: DescribedFile) -> None:
         _line("beside", ", ".join(f"{key} {_text(value)}" for key, value in file.facts.items()))
     for beside in file.beside:
         kind = {"optimiser": "state of an optimiser", "average": "average of the weights"}.get(beside.kind, "tensors")
-        _line("", f"{beside.key or 'outermost'}: {kind}, {_tensors(beside.tensors)}, {beside.values:,} values")
+        _line("", f"{beside.key or 'outermost'}: {kind}, {counted(beside.tensors, 'tensor')}, {beside.values:,} values")
     _line("not finite", _not_finite(file))
     print()
-
-
-def _tensors(count: int) -> str:
-    return f"{count:,} tensor{'' if count == 1 else 's'}"
 
 
 def _line(title: str, text: str) -> None:
@@ -155,7 +151,7 @@ def _not_finite(file: DescribedFile) -> str:
         return "none: no NaN, no infinity"
     nan, infinite = sum(weight.nan for weight in found), sum(weight.infinite for weight in found)
     names = ", ".join(weight.name for weight in found[:MOST_TOLD]) + (" …" if len(found) > MOST_TOLD else "")
-    return f"{nan:,} NaN, {infinite:,} infinite, in {_tensors(len(found))}: {names}"
+    return f"{nan:,} NaN, {infinite:,} infinite, in {counted(len(found), 'tensor')}: {names}"
 
 
 def print_tree(file: DescribedFile, depth: int) -> None:
@@ -221,5 +217,7 @@ def described(fit: Fit) -> str:
     }[fit.how]
     by = {"name": "by name", "order": "by order and shape; the names are another program's"}
     words = by.get(fit.by, f"under the names of {fit.by}")
-    left = f"; {_tensors(fit.left)} of the file find{'s' if fit.left == 1 else ''} no place" if fit.left else ""
+    left = (
+        f"; {counted(fit.left, 'tensor')} of the file find{'s' if fit.left == 1 else ''} no place" if fit.left else ""
+    )
     return f"{fit.network}{stem}: {how}, {words}{left}"

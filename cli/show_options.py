@@ -41,8 +41,8 @@ Input = Annotated[
     typer.Option(
         "--input",
         metavar="SHAPE",
-        help="Shape of one input, 3x16x112x112; again for a network with several, each of one to four axes; "
-        "16:int64 is one of whole numbers.",
+        help="Shape of one input without the batch: 3x224x224 an image, 3x16x112x112 a clip, 4x200 a signal, 20 a "
+        "vector, 16:int64 whole numbers; again for each further input.",
     ),
 ]
 

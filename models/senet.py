@@ -16,7 +16,7 @@ from typing import Unpack
 from torch import Tensor, nn
 
 from .catalogue.declaration import Declaration, stages
-from .inception_v2 import MODULES, InceptionV2, PassThrough, inception_v2
+from .inception_v2 import InceptionV2, Module, PassThrough
 from .layers import (
     BuildOptions,
     ConvNormAct,
@@ -141,6 +141,29 @@ class SENet154(nn.Module):
         )
 
 
+class SEInceptionV2(InceptionV2):
+    """Inception-v2 with a gate behind each of its ten modules: (B, in_channels, S, S) → (B, num_classes)."""
+
+    def __init__(self, **options: Unpack[StemOptions]) -> None:
+        super().__init__(**options)
+        self.inception3a = _gated_module(self.inception3a)
+        self.inception3b = _gated_module(self.inception3b)
+        self.inception3c = _gated_module(self.inception3c)
+        self.inception4a = _gated_module(self.inception4a)
+        self.inception4b = _gated_module(self.inception4b)
+        self.inception4c = _gated_module(self.inception4c)
+        self.inception4d = _gated_module(self.inception4d)
+        self.inception4e = _gated_module(self.inception4e)
+        self.inception5a = _gated_module(self.inception5a)
+        self.inception5b = _gated_module(self.inception5b)
+
+
+def _gated_module(module: nn.Module) -> nn.Sequential:
+    """Return an Inception module with a gate behind it: (B, C, H, W) → (B, out_channels, H', W')."""
+    assert isinstance(module, Module)
+    return nn.Sequential(module, SqueezeExcite(module.out_channels, module.out_channels // REDUCTION))
+
+
 def _gated_resnet(depth: int, v1_5: bool = False, **options: Unpack[StemOptions]) -> ResNet:
     """SE-ResNet: ResNet's network with a gate in each block; as published it halves in the first 1×1.
 
@@ -187,13 +210,8 @@ def senet154(**options: Unpack[StemOptions]) -> SENet154:
     return SENet154(**options)
 
 
-def se_inception_v2(**options: Unpack[StemOptions]) -> InceptionV2:
-    network = inception_v2(**options)
-    for name in MODULES:
-        module = getattr(network, f"inception{name}")
-        gate = SqueezeExcite(module.out_channels, module.out_channels // REDUCTION)
-        setattr(network, f"inception{name}", nn.Sequential(module, gate))
-    return network
+def se_inception_v2(**options: Unpack[StemOptions]) -> SEInceptionV2:
+    return SEInceptionV2(**options)
 
 
 def se_resnet20(**options: Unpack[BuildOptions]) -> CifarResNet:

@@ -39,7 +39,6 @@ import torch
 from cnn_explorer.models import nat
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.outside import external, traced
-from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
 from cnn_explorer.models.swin import SwinTransformer, WindowAttention
@@ -105,7 +104,7 @@ TIMM = {
 
 def catalogue_network(name: str) -> Probed:
     family = registry.find(name).family
-    tree = layer_table.analyse_variant(name)
+    tree = external.anatomy_of(external.network_spec(name))
     made = counting.on_meta(lambda: registry.build(name))
     declared: Any = made.declaration
     stages = [layer for stage in declared.stages for layer in stage.layers[-1:]]

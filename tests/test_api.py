@@ -394,6 +394,37 @@ def test_what_a_run_tells(home: Path) -> None:
     assert isinstance(run.metrics().to_pandas(), pandas.DataFrame)
 
 
+@pytest.mark.parametrize(
+    ("ask", "line"),
+    [
+        ("run.wait('x')", "timeout: 'x' must be a number of seconds, or None for any time"),
+        ("run.wait(float('nan'))", "timeout: nan must be a number of seconds, or None for any time"),
+        ("run.stop([1])", "timeout: [1] must be a number of seconds, or None for any time"),
+        ("run.log('a')", "lines: 'a' must be a whole number"),
+        ("run.log(2.5)", "lines: 2.5 must be a whole number"),
+        ("run.curve(5)", "curve: 5 is not the name of a quantity; choose one of epoch, loss, step"),
+        ("run.curve([])", "curve: [] is not the name of a quantity; choose one of epoch, loss, step"),
+        ("run.curve('loss', [])", "split: [] is unknown; choose one of train, validation, test"),
+        ("run.metrics([])", "kind: [] is unknown; choose one of train, eval, event"),
+        *((f"run.load({given})", f"checkpoint: {given} is unknown; choose one of best, last") for given in ("5", "[]")),
+        ("cx.load(run, None)", "checkpoint: is unknown; choose one of best, last"),
+        ("cx.load(5)", "run: 'int' names no run; an id, a directory, a tag or 'last' does"),
+        ("cx.run('x', 5)", "folder: 5 is not a path"),
+        ("cx.runs(5)", "folder: 5 is not a path"),
+        ("cx.Run(None)", "path: is not the directory of a run; cnn_explorer.run takes ids and tags too"),
+        ("cx.anatomy(nn.Linear(3, 2), (3,)).text('x')", "depth: 'x' must be a number of levels"),
+        ("cx.networks(5)", "tag: 5 is not the tag of any network; there are adaptation, "),
+    ],
+)
+def test_an_argument_of_another_kind_is_one_line(home: Path, ask: str, line: str) -> None:
+    path, lock = create_run(home / "runs")
+    lock.release()
+    (path / "metrics.jsonl").write_text('{"kind": "train", "step": 1, "epoch": 1, "loss": 0.5}\n')
+    with pytest.raises(cx.UsageError) as caught:
+        eval(ask, {"cx": cx, "nn": nn, "run": cx.run(path.name)})
+    assert str(caught.value).startswith(line)
+
+
 @pytest.mark.usefixtures("planned_here")
 def test_a_wait_can_end_before_the_run(home: Path) -> None:
     run = cx.train("tiny_slow", epochs=200, **QUICK)

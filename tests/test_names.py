@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cnn_explorer.errors import counted
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("models", "trainer", "tui", "cli", "scripts")
@@ -136,6 +137,18 @@ def test_an_old_word_is_found_wherever_a_name_can_stand(source: str, tmp_path: P
     path = tmp_path / "some.py"
     path.write_text(source, encoding="utf-8")
     assert [old for name in names_in(path) if (old := old_words(name, Path("models/some.py")))]
+
+
+def test_a_count_as_text_is_one_function() -> None:
+    """`quantity` with a dash for none is the catalogue's; how many there are of a thing is `errors.counted`."""
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in (*(path for folder in CODE for path in (ROOT / folder).rglob("*.py")), ROOT / "errors.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name.strip("_") in ("count_text", "counted")
+    ]
+    assert sorted(found) == ["errors.py", "models/catalogue/notes.py"]
+    assert [counted(number, "run") for number in (0, 1, 2, 61_706)] == ["0 runs", "1 run", "2 runs", "61,706 runs"]
 
 
 def test_images_are_called_images() -> None:

@@ -27,6 +27,7 @@ from textual.filter import LineFilter
 from textual.message import Message
 
 from .. import settings
+from ..errors import counted
 from ..trainer.runs.run import RunSnapshot
 from ..trainer.runs.states import STATES
 from .charts.selection import RunSelection
@@ -331,7 +332,7 @@ class ExplorerApp(Navigation):
             return
         self.copy_to_clipboard(shown.text)
         self.show_message(
-            f"{shown.name}: {len(shown.text.splitlines())} lines copied, if your terminal allows it (OSC 52)"
+            f"{shown.name}: {counted(len(shown.text.splitlines()), 'line')} copied, if your terminal allows it (OSC 52)"
         )
 
     def action_export(self) -> None:

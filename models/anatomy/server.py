@@ -179,10 +179,12 @@ def built_with_seed(spec: Any) -> Any:
 
 def as_input(image: list[list[int]], shape: tuple[int, ...], mean_and_std: tuple[list, list] | None) -> Any:
     """Return the image as the network expects it (1, C, H, W), normalised as in training, or by itself where there was
-    none.
+    none. ValueError for a ``shape`` without rows and columns, which is that of a vector or a signal.
     """
     import torch
 
+    if len(shape) < 3:
+        raise ValueError("is part of a network that takes no image, and only of an image its values are worked out")
     grey = torch.tensor(image, dtype=torch.float32)[None, None] / 255
     sized = torch.nn.functional.interpolate(grey, size=shape[-2:], mode="bilinear", align_corners=False)
     if mean_and_std is None:

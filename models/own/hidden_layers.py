@@ -12,6 +12,8 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from ...errors import counted
+
 OF_TORCH = frozenset({*vars(nn.Module()), "_flat_weights"})
 """Attributes of torch's own: registered weights and layers, hooks, and the weights of an LSTM once more."""
 LISTS = (list, tuple, set, frozenset)
@@ -35,7 +37,7 @@ def remark(network: nn.Module) -> str:
         return ""
     names, count = list(hidden), sum(hidden.values())
     told = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-    what = f"{count:,} parameters" if count else "parameters that have no size yet"
+    what = counted(count, "parameter") if count else "parameters that have no size yet"
     return (
         f"{told}: {what} in a plain list or dict, where PyTorch does not see them: they are not counted, do "
         "not learn and are not saved; use nn.ModuleList, nn.ModuleDict or nn.ParameterList"

@@ -33,7 +33,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
         (["show"], "NAME: is missing; "),
         (["show", "lenet5", "--image-size", "0"], "--image-size"),
         (["show", "lenet5", "--image-size", "3"], "smallest that works is 12"),
-        (["show", "lenet5", "--input", "28"], "3x224x224"),
+        (["show", "lenet5", "--input", "28"], "such as 1x28x28"),
         (["compare", "lenet5"], "NAME: 'lenet5' is one network; name two to four networks"),
         (["compare", *"abcde"], "NAME: 'a b c d e' are 5 networks; name two to four networks"),
         (["train", "lenet5", "--epochs", "many"], "--epochs"),
@@ -120,6 +120,9 @@ def test_list_as_text_and_json_agree() -> None:
     by_name = {network["name"]: network for network in listed["networks"]}
     assert by_name["resnet18"]["forms"]["paper"]["parameters"] == 11_689_512
     assert by_name["resnet18"]["forms"]["small"]["input"] == [3, 32, 32]
+    for network in by_name.values():
+        earlier = {"paper" if name == "imagenet" else name: stem for name, stem in network["stems"].items()}
+        assert earlier == network["forms"] and set(network["stems"]) in ({"imagenet"}, {"imagenet", "small"})
 
 
 def test_list_sorts_and_filters() -> None:

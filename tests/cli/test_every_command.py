@@ -290,6 +290,90 @@ def test_a_run_is_named_in_any_way_by_any_command(
     assert shown.get("run", shown)["id"] == NEWEST
 
 
+def elsewhere(home: Path) -> Path:
+    """A trained run of which the runs folder knows nothing, and a run there."""
+    with_a_curve(home)
+    plain(home, OTHER)
+    (home / "old").mkdir()
+    return (home / "runs" / NEWEST).rename(home / "old" / NEWEST)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("runs", name) for name in ("show", "plot", "watch", "export")),
+        ("runs", "note", "RUN", "mine"),
+        ("runs", "tag", "RUN", "mine"),
+        ("show",),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("word", ["./old/ID", "old/ID/", "{home}/old/ID", "."])
+def test_a_directory_is_a_run_for_every_command(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], word: str
+) -> None:
+    path = elsewhere(home)
+    monkeypatch.chdir(path if word == "." else home)
+    run = word.replace("ID", NEWEST).format(home=home)
+    asked = [run if one == "RUN" else one for one in words] if "RUN" in words else [*words, run]
+    assert call(monkeypatch, *asked) == 0
+    if "RUN" in words:
+        notes = read_run(path).notes
+        assert notes.remark == "mine" or notes.tags == ("mine",)
+    else:
+        assert capsys.readouterr().out
+    assert [one.name for one in (home / "runs").iterdir()] == [OTHER]
+
+
+def test_a_run_that_was_moved_is_resumed_cloned_and_trained_on_by_its_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(home)
+    [path] = [one.rename(home / "moved") for one in (home / "runs").iterdir()]
+    assert call(monkeypatch, "runs", "resume", str(path)) == 0
+    assert read_run(path).state == "finished" and not list((home / "runs").iterdir())
+    assert call(monkeypatch, "runs", "resume", str(path)) == 2
+    assert call(monkeypatch, "runs", "stop", str(path)) == 2 and call(monkeypatch, "runs", "skip", str(path)) == 2
+    assert "there is nothing to stop" in capsys.readouterr().err
+    assert (
+        call(monkeypatch, "runs", "export", str(path), "--format", "safetensors", "-o", str(home / "w.safetensors"))
+        == 0
+    )
+    assert call(monkeypatch, "runs", "clone", str(path), "--init-from", f"{path}/", "--json", *QUICK) == 0
+    [clone] = (home / "runs").iterdir()
+    assert read_run(clone).config["network"]["pretrained"]["source"] == str(path / "checkpoints" / "best.pt")
+
+
+@pytest.mark.parametrize("more", [(), ("--for-good",)])
+@pytest.mark.parametrize("name", ["rm", "delete"])
+def test_a_directory_outside_the_runs_folder_is_never_removed(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, more: tuple[str, ...]
+) -> None:
+    path = elsewhere(home)
+    assert call(monkeypatch, "runs", "rm", OTHER, "-y") == 0
+    [binned] = (home / "runs" / deleted_runs.BIN).iterdir()
+    before = sorted(home.rglob("*"))
+    for directory in (path, binned, home / "old", home / "runs"):
+        capsys.readouterr()
+        assert call(monkeypatch, "runs", name, str(directory), "-y", *more) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        is_run = directory in (path, binned)
+        assert ("is not in the runs folder" if is_run else "is not the directory of a run") in line
+        assert sorted(home.rglob("*")) == before
+    assert call(monkeypatch, "runs", name, str(path), "-y", *more, "--runs", str(home / "old")) == 0
+    assert not path.exists()
+
+
+def test_a_directory_inside_the_runs_folder_is_removed_and_restored(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plain(home, NEWEST)
+    monkeypatch.chdir(home)
+    assert call(monkeypatch, "runs", "rm", f"runs/{NEWEST}", "-y") == 0 and not path.exists()
+    assert call(monkeypatch, "runs", "restore", str(path)) == 2
+    assert call(monkeypatch, "runs", "restore", NEWEST) == 0 and path.exists()
+
+
 @pytest.mark.parametrize("word", ["20261120", "same"])
 def test_a_word_that_means_several_runs_is_one_line_with_their_names(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str

@@ -9,10 +9,10 @@ import pytest
 import torch
 import torchvision
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.rows import folding, layer_json, layer_table
+from cnn_explorer.models.anatomy.rows import folding, layer_json
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
-from support.anatomy import analyse
+from support.anatomy import analyse, analyse_variant
 from torch import Tensor, nn
 
 
@@ -66,7 +66,7 @@ def test_receptive_fields_of_the_classics(name: str, size: int, expected: int) -
 
 
 def test_receptive_field_of_resnet50_as_the_paper_strides() -> None:
-    assert layer_table.analyse_variant("resnet50_v1").receptive_field == 483
+    assert analyse_variant("resnet50_v1").receptive_field == 483
 
 
 class Branches(nn.Module):
@@ -117,7 +117,7 @@ def test_receptive_field_of_resnet_stages_is_the_support_of_the_gradient() -> No
     for module in trunk.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
-    expected = row(layer_table.analyse_variant("resnet20", in_channels=1, image_size=96), "stage2").receptive_field
+    expected = row(analyse_variant("resnet20", in_channels=1, image_size=96), "stage2").receptive_field
     assert expected == support(trunk, 96)
 
 
@@ -160,7 +160,7 @@ def test_receptive_field_through_a_transposed_convolution_is_the_support_of_the_
 
 
 def test_sums_of_branches_and_concatenations_are_rows() -> None:
-    types = [layer.type for _, layer in layer_table.analyse_variant("resnet18").walk() if layer.kind == "operation"]
+    types = [layer.type for _, layer in analyse_variant("resnet18").walk() if layer.kind == "operation"]
     assert types == ["+"] * 8
     dense = tree(reference("densenet121"))
     assert any(layer.type == "concat" for _, layer in dense.walk())
@@ -177,7 +177,7 @@ def test_weights_used_without_their_module_do_not_count_as_idle() -> None:
 
 
 def test_equal_blocks_fold_and_keep_the_last_receptive_field() -> None:
-    folded = folding.fold(layer_table.analyse_variant("resnet50"))
+    folded = folding.fold(analyse_variant("resnet50"))
     stage = row(folded, "stage3")
     assert [(child.times, child.parameters) for child in stage.children][1][0] == 5
     assert stage.children[-1].receptive_field == stage.receptive_field
@@ -185,19 +185,19 @@ def test_equal_blocks_fold_and_keep_the_last_receptive_field() -> None:
 
 
 def test_only_rows_that_change_the_size_survive_the_filter() -> None:
-    kept = folding.prune(layer_table.analyse_variant("resnet18"), lambda layer: layer.changes_size)
+    kept = folding.prune(analyse_variant("resnet18"), lambda layer: layer.changes_size)
     leaves = [layer for _, layer in kept.walk() if not layer.children]
     assert leaves and all(layer.changes_size for layer in leaves)
     assert "stage1" not in {layer.name for _, layer in kept.walk()}
 
 
 def test_depth_cut_and_json_round_trip() -> None:
-    layer = folding.cut(layer_table.analyse_variant("resnet18", stem="small"), 2)
+    layer = folding.cut(analyse_variant("resnet18", stem="small"), 2)
     assert max(depth for depth, _ in layer.walk()) == 2
     assert layer_json.from_dict(json.loads(json.dumps(layer_json.as_dict(layer)))) == layer
 
 
 def test_the_random_state_is_left_alone() -> None:
     before = torch.get_rng_state()
-    layer_table.analyse_variant("resnet18")
+    analyse_variant("resnet18")
     assert torch.equal(before, torch.get_rng_state())

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 import torch
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.words import ideas, walk
-from support.anatomy import analyse
+from support.anatomy import analyse, analyse_variant
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -241,7 +240,7 @@ def test_a_grid_of_places_far_apart_is_no_window(is_grid: bool) -> None:
 
 
 def test_a_window_after_patch_merging_is_still_a_window() -> None:
-    rows = {row.name: row for _, row in layer_table.analyse_variant("swin_nano").walk() if row.kind == "module"}
+    rows = {row.name: row for _, row in analyse_variant("swin_nano").walk() if row.kind == "module"}
     assert "windows" in walk.phrase(rows["stage2.1.attention"])
 
 

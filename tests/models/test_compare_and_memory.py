@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from cnn_explorer.models.anatomy import counting
-from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.totals import compare, memory
 from cnn_explorer.models.anatomy.totals.live_bytes import LiveBytes
 from cnn_explorer.models.catalogue import lineage, registry
@@ -19,13 +18,13 @@ from cnn_explorer.trainer.config.recipe import Recipe
 from cnn_explorer.trainer.config.request import TrainRequest
 from cnn_explorer.trainer.optim.build import build_optimizer
 from cnn_explorer.trainer.planning import estimate, planner
-from support.anatomy import analyse
+from support.anatomy import analyse, analyse_variant
 from support.weekly import first_of
 from torch import Tensor, nn
 
 
 def test_the_difference_of_a_network_and_its_plain_twin_are_the_sums() -> None:
-    plain, residual = layer_table.analyse_variant("plain20"), layer_table.analyse_variant("resnet20")
+    plain, residual = analyse_variant("plain20"), analyse_variant("resnet20")
     changes = {change.kind: change for change in compare.difference(plain, residual)}
     assert changes["+ (sum of branches)"].verdict == "added"
     assert changes["+ (sum of branches)"].after == 9
@@ -33,13 +32,13 @@ def test_the_difference_of_a_network_and_its_plain_twin_are_the_sums() -> None:
 
 
 def test_nothing_differs_from_itself() -> None:
-    tree = layer_table.analyse_variant("resnet18")
+    tree = analyse_variant("resnet18")
     assert compare.difference(tree, tree) == []
 
 
 def test_depth_is_how_the_paper_counts() -> None:
     for name, layers in [("resnet18", 18), ("resnet34", 34), ("resnet50", 50), ("resnet56", 56)]:
-        assert layer_table.analyse_variant(name).depth == layers
+        assert analyse_variant(name).depth == layers
 
 
 def test_lineage_runs_both_ways() -> None:

@@ -7,6 +7,7 @@ its stem for small images, on real digits.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import math
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 import torch
+from cnn_explorer import models
 from cnn_explorer.models import layers
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.rows import trace
@@ -313,3 +315,11 @@ def test_one_batch_is_learned_by_heart(family: str) -> None:
         loss.backward()
         optimizer.step()
     pytest.fail(f"the loss is still {loss.item():.3f} after {declaration.overfit_steps} steps")
+
+
+@pytest.mark.parametrize("path", sorted(Path(models.__path__[0]).glob("*.py")), ids=lambda path: path.stem)
+def test_a_constructor_writes_its_layers_by_their_names(path: Path) -> None:
+    """`self.stage1 = …` is what a reader looks for, so no layer is named by a text that is put together."""
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    names = {getattr(call, "id", getattr(call, "attr", "")) for call in calls}
+    assert not names & {"setattr", "add_module", "register_module", "__setattr__"}

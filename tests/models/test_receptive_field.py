@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from cnn_explorer.models.anatomy.fields import lines
 from cnn_explorer.models.anatomy.fields.receptive_field import ReceptiveField
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows import layer_table, table_text
+from cnn_explorer.models.anatomy.rows import table_text
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.rows.trace import trace
 from einops import rearrange
-from support.anatomy import analyse
+from support.anatomy import analyse, analyse_variant
 from support.gradient_probe import extent
 from torch import Tensor, nn
 from torchvision.ops import DeformConv2d
@@ -414,7 +414,7 @@ def test_a_field_does_not_depend_on_the_size_of_the_image() -> None:
 
 
 def test_gates_are_no_part_of_the_depth() -> None:
-    assert layer_table.analyse_variant("se_resnet50").depth == 50
+    assert analyse_variant("se_resnet50").depth == 50
 
 
 def test_lines_join_only_where_their_places_lie_side_by_side() -> None:
@@ -455,7 +455,7 @@ TREES: dict[str, Layer] = {}
 
 def _tree(variant: str) -> Layer:
     if variant not in TREES:
-        TREES[variant] = layer_table.analyse_variant(variant)
+        TREES[variant] = analyse_variant(variant)
     return TREES[variant]
 
 
@@ -512,7 +512,7 @@ def test_windows_after_one_axis_was_read_as_a_whole_widen_the_other_one(name: st
 
 
 def test_a_mean_over_all_places_keeps_the_field_behind_shifted_windows() -> None:
-    tree = layer_table.analyse_variant("swin_nano")
+    tree = analyse_variant("swin_nano")
     fields = {layer.name or layer.type: layer.receptive_field for _, layer in tree.walk()}
     assert fields["mean"] == fields["head"] == fields["stage4"] == 48
 

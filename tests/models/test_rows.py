@@ -13,11 +13,11 @@ import torch
 import torchvision
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows import check, folding, layer_table
+from cnn_explorer.models.anatomy.rows import check, folding
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.catalogue import registry
 from einops import rearrange
-from support.anatomy import analyse
+from support.anatomy import analyse, analyse_variant
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -196,7 +196,7 @@ def test_layers_of_torch_show_nothing_inside() -> None:
 
 
 def test_equal_blocks_fold_and_chain() -> None:
-    folded = folding.fold(layer_table.analyse_variant("resnet50"))
+    folded = folding.fold(analyse_variant("resnet50"))
     stage = next(row for row in folded.children if row.name == "stage3")
     first, others = stage.children
     assert (others.times, others.reads, others.in_turn) == (5, (first.id,), True)
@@ -251,7 +251,7 @@ SAMPLE = (
 
 @pytest.mark.parametrize("name", [name for name in SAMPLE if name in registry.variants()])
 def test_rows_of_the_catalogue_chain(name: str) -> None:
-    tree = layer_table.analyse_variant(name)
+    tree = analyse_variant(name)
     assert check.problems(tree) == [] and check.problems(folding.fold(tree)) == []
 
 

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import torch
 from cnn_explorer.models.anatomy import counting, server
-from cnn_explorer.models.anatomy.rows import folding, layer_table
+from cnn_explorer.models.anatomy.rows import folding
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.words import formulas, walk
 from cnn_explorer.models.catalogue import registry
-from support.anatomy import analyse
+from support.anatomy import analyse, analyse_variant
 from torch import nn
 
 
 def test_a_walk_hands_shapes_on_without_a_gap() -> None:
-    steps = walk.steps(folding.fold(layer_table.analyse_variant("resnet18")))
+    steps = walk.steps(folding.fold(analyse_variant("resnet18")))
     assert [step.name for step in steps] == ["stem", "stage1", "stage2", "stage3", "stage4", "pool", "head"]
     for before, after in itertools.pairwise(steps):
         assert before.after == after.before
@@ -30,7 +30,7 @@ def test_a_walk_hands_shapes_on_without_a_gap() -> None:
 def test_every_step_of_every_family_has_a_phrase() -> None:
     for family in registry.families():
         name = min(family.variants, key=lambda variant: variant.paper_stem.macs).name
-        for _, layer in layer_table.analyse_variant(name).walk():
+        for _, layer in analyse_variant(name).walk():
             assert walk.phrase(layer)
 
 
@@ -58,16 +58,14 @@ def test_the_stride_is_told_as_the_ordinal_of_the_pixels(stride: int, words: str
 
 
 def test_einops_patterns_stand_where_they_act() -> None:
-    rows = [layer for _, layer in layer_table.analyse_variant("vit_tiny_16").walk() if layer.type == "rearrange"]
+    rows = [layer for _, layer in analyse_variant("vit_tiny_16").walk() if layer.type == "rearrange"]
     assert rows[0].name.startswith("stem") and rows[0].output == (1, 196, 192)
     assert "row column" in rows[0].settings["pattern"]
     assert any("heads" in row.settings["pattern"] for row in rows)
 
 
 def test_a_learned_table_is_not_called_a_branch() -> None:
-    phrases = [
-        walk.phrase(layer) for _, layer in layer_table.analyse_variant("vit_tiny_16").walk() if layer.type == "+"
-    ]
+    phrases = [walk.phrase(layer) for _, layer in analyse_variant("vit_tiny_16").walk() if layer.type == "+"]
     assert phrases[0] == "adds a learned table" and set(phrases[1:]) == {"adds two branches"}
 
 
@@ -98,11 +96,7 @@ def test_the_helper_takes_one_value_apart_with_the_weights_of_a_run(tmp_path: Pa
 
 
 def leaves(name: str, **options) -> list[Layer]:
-    return [
-        layer
-        for _, layer in layer_table.analyse_variant(name, **options).walk()
-        if not layer.children and layer.executed
-    ]
+    return [layer for _, layer in analyse_variant(name, **options).walk() if not layer.children and layer.executed]
 
 
 @pytest.mark.parametrize("name", ["resnet50", "googlenet", "mobilenet_v2_100", "vit_tiny_16", "lenet5"])

@@ -9,11 +9,10 @@ import torch
 import torchvision
 from cnn_explorer.models.anatomy import counting
 from cnn_explorer.models.anatomy.outside import external
-from cnn_explorer.models.anatomy.rows import layer_table
 from cnn_explorer.models.anatomy.rows.layer import Layer
 from cnn_explorer.models.anatomy.words import formulas, walk
 from cnn_explorer.models.catalogue import registry
-from support.anatomy import analyse
+from support.anatomy import analyse, analyse_variant
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
@@ -45,7 +44,7 @@ CHANNELS_LAST = ("swin_tiny", "swin_v2_tiny", "nat_tiny", "dinat_tiny", "cycleml
 
 @pytest.mark.parametrize("name", CHANNELS_LAST)
 def test_sides_of_channels_last_networks_shrink_from_stage_to_stage(name: str) -> None:
-    tree = layer_table.analyse_variant(name)
+    tree = analyse_variant(name)
     layouts = [row.layout for row in tree.children if re.fullmatch(r"stem|stage\d", row.name)]
     size = tree.inputs[0][2]
     assert [layout.rows for layout in layouts if layout] == [size // by for by in (4, 4, 8, 16, 32)]
@@ -55,7 +54,7 @@ def test_sides_of_channels_last_networks_shrink_from_stage_to_stage(name: str) -
 
 
 def test_tokens_know_their_grid_and_the_class_token() -> None:
-    rows = {row.name: row for _, row in layer_table.analyse_variant("vit_tiny_16").walk() if row.kind == "module"}
+    rows = {row.name: row for _, row in analyse_variant("vit_tiny_16").walk() if row.kind == "module"}
     stem, tokens, head = (rows[name].layout for name in ("stem", "tokens", "head"))
     assert stem and (stem.axes, stem.rows, stem.columns, stem.extra) == (("batch", "tokens", "channels"), 14, 14, 0)
     assert tokens and (tokens.rows, tokens.columns, tokens.extra, tokens.channels) == (14, 14, 1, 192)
@@ -156,7 +155,7 @@ def silent(name: str) -> list[str]:
             found.append(f"{row.name} {row.type}: {said}")
         return meant or any(inside)
 
-    look(layer_table.analyse_variant(name))
+    look(analyse_variant(name))
     return found
 
 
@@ -233,7 +232,7 @@ def test_formulas_of_norms_kernels_and_attention() -> None:
 
 def test_torch_is_not_asked_for_random_numbers() -> None:
     before = torch.get_rng_state()
-    layer_table.analyse_variant("googlenet_aux")
+    analyse_variant("googlenet_aux")
     assert torch.equal(before, torch.get_rng_state())
 
 

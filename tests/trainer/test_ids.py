@@ -127,6 +127,38 @@ def test_a_miss_names_the_nearest_run(tmp_path):
         ids.resolve(tmp_path, "zz")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        *((word, "last") for word in ("Last", "lats", "LAST", "lasst")),
+        *(
+            (word, NEW)
+            for word in ("8m8d", "8M8B", "20261121-12001", "20261121-120000-resnet18-elastic-8m8d", "resnet")
+        ),
+        *((word, OLD) for word in ("7f3b", "lenet", "20261120-13", "20261120-130000")),
+        *((word, "good") for word in ("Good", "goot", "goood")),
+        ("größer", "größe"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_id_the_tag_or_last(tmp_path, typed, meant):
+    old, new = "20261120-120000-lenet5-mnist-7f3a", "20261121-120000-resnet18-elastic-8m8b"
+    make(tmp_path, old, new)
+    annotations.add_tags(tmp_path / old, ["good", "größe"])
+    for name in (old, new):
+        annotations.add_tags(tmp_path / name, ["baseline"])
+    with pytest.raises(UsageError, match=f"did you mean '{ {OLD: old, NEW: new}.get(meant, meant) }'"):
+        ids.resolve(tmp_path, typed)
+
+
+@pytest.mark.parametrize("typed", ["zz", "zzzz", "baselime", "vgg"])
+def test_a_word_like_nothing_is_answered_with_the_newest(tmp_path, typed):
+    make(tmp_path, OLD, NEW)
+    for name in (OLD, NEW):
+        annotations.add_tags(tmp_path / name, ["baseline"])  # which would be refused as well: it is a tag of two
+    with pytest.raises(UsageError, match=f"the newest is '{NEW}'"):
+        ids.resolve(tmp_path, typed)
+
+
 def test_no_runs_at_all_is_said(tmp_path):
     with pytest.raises(UsageError, match="holds no runs"):
         ids.resolve(tmp_path / "missing", "last")

@@ -404,3 +404,15 @@ def test_a_run_of_an_earlier_version_whose_patches_leave_a_margin_still_loads(ru
         planned(network="vit_nano", dataset="digits", image_size=30)
     with pytest.raises(UsageError, match=r"^image_size: 30 is not a multiple of the patch 4; 28 or 32 works$"):
         registry.build("vit_nano", image_size=30)
+
+
+@pytest.mark.parametrize(
+    ("new", "of", "names", "words"),
+    [
+        (0, 61_706, (), "no parameter is new"),
+        (1, 1, ("scale",), "1 of 1 parameter is new: scale"),
+        (850, 61_706, ("head.weight", "head.bias"), "850 of 61,706 parameters are new: head.weight, head.bias"),
+    ],
+)
+def test_how_many_parameters_are_new_is_plain_english(new, of, names, words):
+    assert initialise._new(new, of, names) == words

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...errors import counted
 from .best import merit
 from .curve_summary import CurvePoint, CurveSummary
 
@@ -78,9 +79,9 @@ def epoch_text(point: CurvePoint) -> str:
     return f"{point.epoch:.2g}" if point.epoch < 10 else f"{point.epoch:.0f}"
 
 
-def count_text(number: int, thing: str) -> str:
-    """Return ``2 evaluations``, and ``evaluation`` for one."""
-    return thing if number == 1 else f"{number} {thing}s"
+def the_last(number: int, thing: str) -> str:
+    """Return the newest of some things as words: ``the last 2 evaluations``, and ``the last evaluation`` of one."""
+    return f"the last {thing if number == 1 else counted(number, thing)}"
 
 
 def smaller_rate(summary: CurveSummary) -> str:

@@ -14,9 +14,9 @@ from .finding import (
     Finding,
     accuracies,
     best,
-    count_text,
     newest_pair,
     standard_error,
+    the_last,
 )
 
 GAIN = 0.005
@@ -74,7 +74,7 @@ def still_improving(summary: CurveSummary) -> Finding | None:
     of = f" of {summary.epochs}" if summary.epochs else ""
     text = (
         f"Still improving: the best validation accuracy, {percent(top.accuracy)}, came at epoch {top.epoch:.0f}{of}, and "
-        f"the last {count_text(third, 'evaluation')} gained {100 * (top.accuracy - before):.1f} points."
+        f"{the_last(third, 'evaluation')} gained {100 * (top.accuracy - before):.1f} points."
     )
     return Finding("Still improving", text + _longer(summary, top.accuracy), CURVES)
 
@@ -99,7 +99,7 @@ def plateau(summary: CurveSummary) -> Finding | None:
     if summary.over and before.accuracy >= CONVERGED_LOW:  # at the end of a schedule a good run stands still
         return None
     text = (
-        f"Plateau: the last {count_text(third, 'evaluation')} reached {percent(since)} and did not beat the "
+        f"Plateau: {the_last(third, 'evaluation')} reached {percent(since)} and did not beat the "
         f"{percent(before.accuracy)} of epoch {before.epoch:.0f}. {_beyond_plateau(summary, before)}"
     )
     return Finding("Plateau", text, CURVES)

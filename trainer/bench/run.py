@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...errors import UsageError, WorkError, nearest
+from ...errors import UsageError, WorkError, counted, nearest
 from ...settings import VERSION
 from ..config.recipe_layers import data_kind
 from ..config.request import TrainRequest
@@ -161,7 +161,10 @@ class Bench:
         """Return the batches alone, by the DataLoader and by the engine."""
         loops: dict[str, tuple[str, Loop]] = {
             results.CANONICAL: ("DataLoader, PIL transforms", LoaderOnly(self._loader(0))),
-            results.CANONICAL_WORKERS: (f"the same, {self._workers} workers", LoaderOnly(self._loader(self._workers))),
+            results.CANONICAL_WORKERS: (
+                f"the same, {counted(self._workers, 'worker')}",
+                LoaderOnly(self._loader(self._workers)),
+            ),
             results.ENGINE: ("this engine", ours.BatchesOnly(self._session.batches)),
         }
         found = self._measured("data path alone", loops)
@@ -174,7 +177,7 @@ class Bench:
         loops: dict[str, tuple[str, Loop]] = {}
         if "canonical" in parts:
             loops[results.CANONICAL] = ("DataLoader, PIL transforms", self._canonical(0))
-            title = f"the same, {self._workers} workers"
+            title = f"the same, {counted(self._workers, 'worker')}"
             loops[results.CANONICAL_WORKERS] = (title, self._canonical(self._workers))
         if "bare" in parts:
             loops[results.BARE] = ("loop by hand, same metrics", self.bare())

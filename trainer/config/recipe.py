@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ...errors import UsageError, nearest_or_all
+from ...errors import UsageError, counted, nearest_or_all
 from ..common.value_checks import Rule
 from .setting import RECIPE, WEIGHTS, Needs, setting, settings_of
 
@@ -318,9 +318,9 @@ def check_together(recipe: Recipe, origins: Mapping[str, str]) -> None:
         return UsageError(field_name(key, "" if origin == "default" else origin), getattr(recipe, key), hint)
 
     if recipe.accumulate > recipe.batch_size:
-        raise wrong("accumulate", f"is more parts than a batch of {recipe.batch_size} images has")
+        raise wrong("accumulate", f"is more parts than a batch of {counted(recipe.batch_size, 'image')} has")
     if recipe.warmup >= recipe.epochs and recipe.warmup > 0:
-        raise wrong("warmup", f"must be shorter than the run of {recipe.epochs} epochs")
+        raise wrong("warmup", f"must be shorter than the run of {counted(recipe.epochs, 'epoch')}")
     if len(set(recipe.augment)) != len(recipe.augment):
         raise wrong("augment", "names an augmentation twice")
     if {"crop", "translate"} <= set(recipe.augment):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import UsageError, WorkError
+from ...errors import UsageError, WorkError, counted
 from ...models.catalogue import user_code
 from ..common import process, progress
 from ..common.files import remove_leftovers
@@ -249,7 +249,8 @@ def _configure_process(threads: int, path: Path, log: Callable[[str], None], con
     if context.group.world > 1:
         cores = max(1, cores // context.group.local_world)
     if threads > cores:
-        log(f"{cores} threads instead of {threads}, because there are {cores} cores here; last digits may differ")
+        there = f"there {'is' if cores == 1 else 'are'} {counted(cores, 'core')} here"
+        log(f"{counted(cores, 'thread')} instead of {threads}, because {there}; last digits may differ")
     threads = min(threads, cores)
     hardware.set_waiting(threads, alone=not context.detached and is_alone(path.parent, path.name))
     hardware.use_threads(threads)
@@ -303,4 +304,5 @@ def _write_end_state(path: Path, report: Report, outcome: RunOutcome, *, quiet: 
     if outcome.state == "stopped":
         report.log(f"stopped; 'cnn-explorer runs resume {path.name}' goes on")
     if (lost or not written) and not report.is_gone():
-        report.log(f"the disk did not take everything: {lost} records are lost, the end state is {outcome.state}")
+        gone = f"{counted(lost, 'record')} {'is' if lost == 1 else 'are'} lost"
+        report.log(f"the disk did not take everything: {gone}, the end state is {outcome.state}")

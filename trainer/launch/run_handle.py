@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, cast
 
 from ...errors import UsageError, WorkError, nearest
 from ..runs import requests
@@ -93,6 +96,8 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError("path", path, "is not the directory of a run; cnn_explorer.run takes ids and tags too")
         self._path = Path(path)
 
     @property
@@ -133,9 +138,10 @@ class Run:
     def wait(self, timeout: float | None = None) -> Run:
         """Wait until the run has ended, and return it.
 
-        Raises TimeoutError after ``timeout`` seconds, WorkError with the reason where it failed, diverged or crashed.
-        Interrupting the wait leaves the run alone.
+        Raises TimeoutError after ``timeout`` seconds, WorkError with the reason where it failed, diverged or crashed,
+        UsageError where ``timeout`` is not a number. Interrupting the wait leaves the run alone.
         """
+        _check_seconds(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             run = read_run(self._path)
@@ -151,9 +157,10 @@ class Run:
     def stop(self, timeout: float | None = STOP_S) -> Run:
         """Ask the run to write a checkpoint and end, wait until it has, and return it; ``resume`` goes on from there.
 
-        Raises UsageError where it has ended already, TimeoutError where it has not within ``timeout`` seconds (None:
-        any time).
+        Raises UsageError where it has ended already or ``timeout`` is not a number, TimeoutError where it has not ended
+        within ``timeout`` seconds (None: any time).
         """
+        _check_seconds(timeout)
         answer = requests.request_stop(self._path, float("inf") if timeout is None else timeout)
         if not answer.ended:
             raise TimeoutError(f"run {self.id}: was asked to stop and has not ended after {timeout:g} s")
@@ -191,6 +198,8 @@ class Run:
             raise UsageError("split", split, "is unknown; choose one of train, validation, test")
         records = [record for record in self.metrics() if split == _split(record)]
         known = {key for record in records for key, value in record.items() if _is_number(value)}
+        if not isinstance(name, str):
+            raise UsageError("curve", name, f"is not the name of a quantity; {nearest('', known)}")
         if records and name not in known:
             raise UsageError("curve", name, f"is in no record of the {split} split; {nearest(name, known)}")
         kept = [record for record in records if _is_number(record.get(name))]
@@ -237,12 +246,14 @@ class Run:
         return transform.sized(transform.normalised(images))
 
     def log(self, lines: int = 20) -> list[str]:
-        """Return the last lines of train.log."""
-        return last_log_lines(self._path, lines)
+        """Return the last lines of train.log, at most ``lines``. UsageError where that is not a whole number."""
+        if not isinstance(lines, SupportsIndex):
+            raise UsageError("lines", lines, "must be a whole number")
+        return last_log_lines(self._path, lines.__index__())
 
     def _checkpoint(self, which: str) -> Path:
         if which not in CHECKPOINTS:
-            raise UsageError("checkpoint", which, f"is unknown; {nearest(which, CHECKPOINTS)}")
+            raise UsageError("checkpoint", which, f"is unknown; {nearest(str(which), CHECKPOINTS)}")
         path: Path = getattr(checkpoint_paths(self._path), which)
         if not path.exists():
             raise WorkError(f"run {self.id}: has no {which} checkpoint yet; it is {self.state}")
@@ -258,6 +269,12 @@ class Run:
 
     def __hash__(self) -> int:
         return hash(self._path.absolute())
+
+
+def _check_seconds(timeout: object) -> None:
+    """Raise UsageError for a time to wait that is neither a number nor None."""
+    if timeout is not None and (not isinstance(timeout, Real) or math.isnan(timeout)):
+        raise UsageError("timeout", timeout, "must be a number of seconds, or None for any time")
 
 
 def _split(record: dict[str, Any]) -> object:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import settings
-from ...errors import WorkError
+from ...errors import WorkError, counted
 from ...models.catalogue import registry
 from ..batches import class_balance, placement
 from ..batches.batches import InputTransform, TrainingBatches
@@ -133,7 +133,9 @@ def _take_smaller_parts(trainer: Trainer, checkpointer: Checkpointer, report: Re
     said = f"out of memory at step {shortage.step}: {shortage.split} instead of {shortage.images} at once"
     report.event("batch_split", said, trainer.step)
     normed = any(name.endswith("running_mean") for name, _ in network.named_buffers())
-    remark = f", but batch norm takes its statistics from {shortage.next_size} images at a time" if normed else ""
+    remark = (
+        f", but batch norm takes its statistics from {counted(shortage.next_size, 'image')} at a time" if normed else ""
+    )
     report.log(f"{said}, from step {trainer.step:,} on; a step is still that of the whole batch{remark}")
     checkpointer.save(trainer.state, trainer.step)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 from torch import Tensor, nn
 
-from ...errors import WorkError
+from ...errors import WorkError, counted
 from ..analysis.best import merit
 from ..batches.batches import InputTransform, TrainingBatches, evaluation_batches, evaluation_size
 from ..common import rng
@@ -293,7 +293,7 @@ class Trainer:
             raise WorkError("out of memory in the evaluation, with one image at a time: a smaller network helps")
         release()
         self._evaluated_at_once = (self._evaluated_at_once + 1) // 2
-        said = f"out of memory in the evaluation: {self._evaluated_at_once} images at a time from here on"
+        said = f"out of memory in the evaluation: {counted(self._evaluated_at_once, 'image')} at a time from here on"
         self._report.event("evaluation_split", said, self.step)
         self._report.log(said)
 

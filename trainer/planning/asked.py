@@ -1,7 +1,7 @@
 """What one run is asked for: a request, and under it the configuration file that it names.
 
-Whether the request or the file decides a value is settled here. The planner opens it, and hands each step what this
-needs and no more: no other module sees a request.
+Where both give a value, this module decides which one counts. The planner opens the request and hands each step only
+what that step needs: no other module sees a request.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...errors import UsageError
+from ...errors import UsageError, counted
 from ..batches import placement
 from ..common.progress import Log
 from ..config import engine_config
@@ -141,6 +141,6 @@ def _threads(wanted: Any, flags: Mapping, origin: str, log: Log) -> int | None:
     """Return the number asked for; of a file's at most as many as there are cores."""
     cores = hardware.usable_cores()
     if "threads" not in flags and isinstance(wanted, int) and wanted > cores:
-        log(f"{cores} threads instead of the {wanted} of {origin}; last digits may differ")
+        log(f"{counted(cores, 'thread')} instead of the {wanted} of {origin}; last digits may differ")
         return cores
     return wanted

@@ -1,4 +1,4 @@
-"""A network fitted to the images of a run: its stem and its input, tried out without memory where that can be."""
+"""A network fitted to the images of a run: its stem and its input, tried out without memory where possible."""
 
 from __future__ import annotations
 

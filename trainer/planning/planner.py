@@ -1,4 +1,4 @@
-"""From what a person asked for to a run directory that lacks nothing: network and stem, data, recipe, engine.
+"""Turns a request into a complete run directory: network and stem, data, recipe, engine.
 
 Everything that can be wrong is found out here, before a run exists and before a detached one leaves the terminal: names,
 values, the data (downloaded and decoded where it must be), whether the network can be built for these images.
@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from ... import settings
+from ...errors import counted
 from ...models.anatomy import counting
 from ...models.anatomy.outside import traced
 from ..config.engine_config import Engine
@@ -123,12 +124,8 @@ def _where(chosen: Engine) -> str:
     devices = f"{count} processes on {' '.join(kinds)}" if chosen.devices else chosen.device
     precision = [] if chosen.precision == "fp32" else [chosen.precision]
     switched_on = [key.replace("_", "-") for key in ("channels_last", "compile", "cuda_graphs") if getattr(chosen, key)]
-    threads = f"{chosen.threads} {'thread' if chosen.threads == 1 else 'threads'}{' each' if count else ''}"
+    threads = f"{counted(chosen.threads, 'thread')}{' each' if count else ''}"
     return ", ".join([devices, *precision, *switched_on, threads])
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _parameters(config: RunConfig) -> str:
@@ -148,5 +145,5 @@ def summary(config: RunConfig) -> str:
     return (
         f"{network.name} ({_parameters(config)}) on {data.name}: {data.train:,} images to train on, "
         f"{data.validation:,} to validate, {data.test:,} to test; {plan.optimizer}, lr {plan.lr:g} {plan.schedule}, "
-        f"{_counted(plan.epochs, 'epoch')} of {_counted(steps, 'step')} of {plan.batch_size}; {_where(config.engine)}"
+        f"{counted(plan.epochs, 'epoch')} of {counted(steps, 'step')} of {plan.batch_size}; {_where(config.engine)}"
     )

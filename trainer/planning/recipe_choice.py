@@ -1,4 +1,4 @@
-"""The recipe of a run: put together from what is asked for, fitted to the images, held against the network's loss."""
+"""The recipe of a run: put together from what is asked for, fitted to the images, checked against the network's loss."""
 
 from __future__ import annotations
 

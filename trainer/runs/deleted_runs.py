@@ -17,7 +17,7 @@ from pathlib import Path
 from ...errors import UsageError, WorkError, nearest
 from ..common.files import sync_folder
 from .annotations import NEWEST
-from .ids import check_id, is_id, is_run, some, with_the_part
+from .ids import check_id, is_id, is_run, nearest_word, some, with_the_part
 from .lock import RunLock, is_locked
 from .reader import read_run
 from .run import RunSnapshot
@@ -189,7 +189,9 @@ def find(runs: Path, text: str) -> DeletedRun:
     if len(fitting) > 1:
         raise UsageError("run", text, f"fits {len(fitting)} runs in the bin: {some(fitting)}; give more of the id")
     if not fitting:
-        raise UsageError("run", text, f"is not in the bin; {nearest(text, sorted(newest, reverse=True))}")
+        close = nearest_word(text, newest)
+        hint = f"did you mean {close!r}?" if close else nearest(text, sorted(newest, reverse=True))
+        raise UsageError("run", text, f"is not in the bin; {hint}")
     return newest[fitting[0]]
 
 

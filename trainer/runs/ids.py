@@ -1,7 +1,7 @@
 """Names of runs: ``20261120-143022-resnet18-cifar10-7f3a``: time in UTC, network, data set, random ending.
 
 The names sort by time, are safe as file names, and can be shortened: any unique beginning, the ending, or ``last``.
-A tag that only one run has names it as well, unless it is a part of the id of another one.
+A tag that only one run has names it as well, unless it is a part of the id of another one; so does its directory.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ...errors import UsageError
+from ...settings import typed_path
 from ..common.text_safe import clean
 from .annotations import NEWEST, check_tag, read_notes
 
@@ -120,11 +121,16 @@ def _endings(name: str) -> list[str]:
 
 
 def resolve(runs: Path, text: str) -> Path:
-    """Find the run directory that ``text`` names: a whole id, ``last``, a unique beginning or ending, or a unique tag.
+    """Find the run directory that ``text`` names: the directory itself, a whole id, ``last``, a unique beginning or
+    ending, or a unique tag.
 
-    The first of these that fits decides. Raises UsageError when none fits, naming the nearest run, when several runs fit,
-    and when a part of the id of one run is a tag of another: a new run may get such an id, and nobody would notice.
+    The first of these that fits decides. A directory is written with a ``/``, or is ``.`` or ``..``; one inside ``runs`` is
+    returned as such. Raises UsageError when none fits, naming the nearest run, when several runs fit, and when a part of
+    the id of one run is a tag of another: a new run may get such an id, and nobody would notice.
     """
+    is_path = "/" in text or text in (".", "..")
+    if is_path and is_run(path := Path(os.path.normpath(typed_path(text, "run")))):
+        return runs / path.name if _is_same(path.parent, runs) else path
     names = run_names(runs)
     if text in names:
         return runs / text
@@ -135,15 +141,27 @@ def resolve(runs: Path, text: str) -> Path:
     fitting = with_the_part(text, names)
     if len(fitting) > 1:
         raise UsageError("run", text, f"fits {len(fitting)} runs: {some(fitting)}; give more of the id")
-    tagged = [name for name in names if text in map(clean, read_notes(runs / name).tags)]  # as they are shown
+    tags = {name: [clean(tag) for tag in read_notes(runs / name).tags] for name in names}  # as they are shown
+    tagged = [name for name in names if text in tags[name]]
     if fitting and set(tagged) - set(fitting):
         raise UsageError("run", text, f"is a part of the id of {fitting[0]} and a tag of {some(tagged)}; give an id")
     if len(tagged) > 1:
         raise UsageError("run", text, f"is a tag of {len(tagged)} runs: {some(tagged)}; give an id")
     if fitting or tagged:
         return runs / (fitting or tagged)[0]
+    if is_path:
+        raise UsageError("run", text, "is not the directory of a run")
+    if names and (close := nearest_word(text, names, tags)):
+        raise UsageError("run", text, f"is neither a run nor a tag in {runs}; did you mean {close!r}?")
     check_id(text)
-    raise UsageError("run", text, f"is neither a run nor a tag in {runs}; {_nearest(runs, text, names)}")
+    raise UsageError("run", text, f"is neither a run nor a tag in {runs}; the newest is {_newest(runs, names)!r}")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def with_the_part(text: str, names: list[str]) -> list[str]:
@@ -178,10 +196,19 @@ def some(names: list[str]) -> str:
     return ", ".join(shown) + (" …" if len(names) > len(shown) else "")
 
 
-def _nearest(runs: Path, text: str, names: list[str]) -> str:
-    """Return a hint: the newest run whose name contains ``text``, else the most similar name, else the newest of all."""
-    containing = [name for name in names if text.lower() in name.lower()]
-    if containing:
-        return f"did you mean {_newest(runs, containing)!r}?"
-    close = difflib.get_close_matches(text, names, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"the newest is {_newest(runs, names)!r}"
+def nearest_word(text: str, names: Iterable[str], tags: Mapping[str, Iterable[str]] | None = None) -> str:
+    """Return what ``text`` was meant to be: an id of ``names``, a tag that one run has, or ``last``; "" where none is near.
+
+    An id is like a word that it contains, and like one that its beginning or its ending is like. Of several it is the one
+    whose name sorts last, which is mostly the newest. ``tags`` are those of each name.
+    """
+    wanted = text[:LONGEST].lower()
+    found = Counter(tag for some_tags in (tags or {}).values() for tag in some_tags)
+    words = {}
+    for name in sorted(names):
+        if wanted and wanted in name.lower():
+            words[wanted] = name
+        words |= {part.lower(): name for part in (name, name[: len(wanted)], *_endings(name)[:1]) if part}
+    words |= {tag.lower(): tag for tag, count in found.items() if count == 1} | {NEWEST: NEWEST}
+    close = difflib.get_close_matches(wanted, words, n=1, cutoff=0.6)
+    return words[close[0]] if close else ""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ...errors import UsageError, WorkError
+from ...errors import UsageError, WorkError, counted
 from ...models.anatomy.saved_weights import transplant
 from ...models.catalogue import registry
 from ...models.own import outside
@@ -83,7 +83,7 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
     if os.path.isfile(path):
         inside = path.parent.name == "checkpoints"
         return path, path.parent.parent.name if inside else path.name
-    run = path if "/" in value and ids.is_run(path) else _run_of(flag, value, path, runs)
+    run = _run_of(flag, value, runs)
     paths = checkpoint_paths(run)
     for candidate in (paths.best, paths.last):
         if candidate.is_file():
@@ -91,13 +91,13 @@ def _locate(flag: str, value: str, runs: Path) -> tuple[Path, str]:
     raise UsageError(flag, value, "has no weights yet: neither best.pt nor last.pt is written")
 
 
-def _run_of(flag: str, value: str, path: Path, runs: Path) -> Path:
+def _run_of(flag: str, value: str, runs: Path) -> Path:
     """Return the directory of the run that a person names. UsageError."""
-    if path.suffix in (".pt", ".pth", weight_files.SAFETENSORS) or "/" in value:
-        raise UsageError(flag, value, "is neither a file nor a run")
     try:
         return ids.resolve(runs, value)
     except UsageError as error:
+        if "/" in value or Path(value).suffix in (".pt", ".pth", weight_files.SAFETENSORS):
+            raise UsageError(flag, value, "is neither a file nor a run") from None
         raise UsageError(flag, error.given, error.hint) from None
 
 
@@ -111,6 +111,14 @@ def _check_growing(variant: registry.Variant, file: WeightFile) -> None:
     if not _is_of_family(file.network.name, variant):
         hint = f"is of {file.network.name}; {variant.name} grows from a network of its own family, {variant.family}"
         raise UsageError("grow-from", str(file.path), hint)
+
+
+def _new(count: int, parameters: int, names: Sequence[str]) -> str:
+    """Return how many parameters begin at random, and in which tensors."""
+    if not count:
+        return "no parameter is new"
+    are = "is" if count == 1 else "are"
+    return f"{count:,} of {counted(parameters, 'parameter')} {are} new: {chosen_weights.some(names)}"
 
 
 def stem_and_size_of(source: Source | None, stem: str, size: int | None) -> tuple[str, int | None]:
@@ -163,10 +171,8 @@ def _resolve(
             f"has no weights that fit {config.name}: no filter or matrix has the name and the shape of one of its own",
         )
     new = sum(tensor.numel() for name, tensor in targets.items() if name in newly_initialised)
-    log(
-        f"weights of {source.name}: {len(taken)} of {len(targets)} tensors loaded; "
-        f"{new:,} of {config.parameters:,} parameters are new: {chosen_weights.some(newly_initialised)}"
-    )
+    loaded = f"{len(taken)} of {counted(len(targets), 'tensor')} loaded"
+    log(f"weights of {source.name}: {loaded}; {_new(new, config.parameters, newly_initialised)}")
     if source.file is not None:
         if found:  # counters and tables of places are whole numbers in the network too
             names = [found.names[name] for name in found.names if name in taken and targets[name].is_floating_point()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ...errors import UsageError, WorkError
+from ...errors import UsageError, WorkError, counted
 from ...trainer.runs import deleted_runs
 from ...trainer.runs.annotations import Notes, add_tags, check_tag, read_notes, remove_tags, write_notes
 from ...trainer.runs.ids import check_new_tags
@@ -83,7 +83,7 @@ def tag_all(paths: Sequence[Path], tags: Sequence[str]) -> Outcome:
             add_tags(path, tags)
     except (UsageError, WorkError) as error:
         return "", str(error)
-    return f"{count_text(paths)} tagged {', '.join(tags)}", ""
+    return f"{counted(len(paths), 'run')} tagged {', '.join(tags)}", ""
 
 
 def untag_all(paths: Sequence[Path], tags: Sequence[str]) -> Outcome:
@@ -96,18 +96,13 @@ def untag_all(paths: Sequence[Path], tags: Sequence[str]) -> Outcome:
             remove_tags(path, [tag for tag in tags if tag in read_notes(path).tags])
     except (UsageError, WorkError) as error:
         return "", str(error)
-    return f"{', '.join(tags)} taken from {count_text(with_one)}", ""
+    return f"{', '.join(tags)} taken from {counted(len(with_one), 'run')}", ""
 
 
 def stop_these(runs: Sequence[RunSnapshot]) -> Outcome:
     """Ask all these runs to stop; the first problem is told."""
     problems = stop_all(runs)
-    return f"{count_text(runs)} asked to stop", problems[0] if problems else ""
-
-
-def count_text(found: Sequence[object]) -> str:
-    """Return how many runs there are: ``1 run``, ``3 runs``."""
-    return f"{len(found)} run{'s' if len(found) != 1 else ''}"
+    return f"{counted(len(runs), 'run')} asked to stop", problems[0] if problems else ""
 
 
 def stop_all(runs: Iterable[RunSnapshot]) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from textual import events
 from textual.widgets import Input
 
+from ...errors import counted
 from ...trainer.runs.run import RunSnapshot
 from ..core import key_bindings
 from ..runs import actions
@@ -84,7 +85,7 @@ class BulkActions(BaseScreen):
             if yes:
                 self.do_with_all(lambda: actions.stop_these(runs))
 
-        self.app.push_screen(ConfirmScreen(f"Stop {actions.count_text(runs)}?", detail, "stop"), answered)
+        self.app.push_screen(ConfirmScreen(f"Stop {counted(len(runs), 'run')}?", detail, "stop"), answered)
 
     def do_with_all(self, action: Callable[[], Outcome]) -> None:
         """Do it in a thread, behind what was asked of runs before; what came of it is told."""

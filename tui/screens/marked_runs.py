@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
+from ...errors import counted
 from ...trainer.runs.run import RunSnapshot
 from ..widgets.rows import Column, ListRow, RowList
 from .dialog import Dialog
@@ -47,7 +48,7 @@ class MarkedRunsScreen(Dialog[BulkChoice]):
     def on_mount(self) -> None:
         super().on_mount()
         count = len(self._runs)
-        self.query_one("#dialog").border_title = f"{count} marked run{'s' if count != 1 else ''}"
+        self.query_one("#dialog").border_title = counted(count, "marked run")
         self.query_one("#choices").focus()
 
     @on(Input.Submitted)

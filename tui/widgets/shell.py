@@ -10,6 +10,7 @@ from textual import events
 from textual.app import RenderResult
 from textual.widget import Widget
 
+from ...errors import counted
 from ...trainer.common.text_safe import shorten, width
 from ...trainer.runs.run import RunSnapshot
 from ...trainer.runs.states import STATES
@@ -24,7 +25,7 @@ def runs_text(runs: Sequence[RunSnapshot]) -> str:
     if not runs:
         return "no runs"
     alive = Counter(run.state for run in runs if run.live)
-    parts = [f"{len(runs)} run{'s' if len(runs) != 1 else ''}"]
+    parts = [counted(len(runs), "run")]
     parts += [f"{STATES[state].symbol} {count} {state}" for state, count in alive.items()]
     return " · ".join(parts)
 

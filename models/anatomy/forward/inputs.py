@@ -31,11 +31,11 @@ class InputSpec:
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
-    """Turn "3x224x224" into (3, 224, 224); UsageError for anything else."""
+    """Turn "3x224x224" into (3, 224, 224) and "20" into (20,); UsageError for anything else."""
     shape = _numbers(text)
-    if len(shape) not in (3, 4):
+    if not shape:
         raise UsageError(
-            "--input", text, "is not a shape; write channels, height, width: 3x224x224, or for a clip 3x16x112x112"
+            "--input", text, "is not a shape; write its sides with x between them: 3x224x224, 4x200, 20 or 16:int64"
         )
     return shape
 
@@ -43,20 +43,18 @@ def parse_shape(text: str) -> tuple[int, ...]:
 def parse_inputs(texts: Sequence[str]) -> tuple[InputSpec, ...]:
     """Turn what ``--input`` was given into inputs: ["3x32x32", "10", "16:int64"]. UsageError for anything else.
 
-    A single image or clip needs three or four axes; several inputs, or one with a number format, have one to four.
+    Each is the shape of one input without the batch axis: of an image, a clip, a signal, a vector. A number format may
+    stand behind it.
     """
-    if len(texts) == 1 and ":" not in texts[0]:
-        return (InputSpec(parse_shape(texts[0])),)
-    found = []
-    for text in texts:
-        numbers, colon, dtype = text.partition(":")
-        shape = _numbers(numbers)
-        if not 1 <= len(shape) <= 4:
-            raise UsageError("--input", text, "is not a shape of one to four axes: 3x32x32, 10, 16:int64")
-        if colon and dtype not in DTYPES:
-            raise UsageError("--input", text, f"has an unknown number format; {nearest(dtype, DTYPES)}")
-        found.append(InputSpec(shape, dtype))
-    return tuple(found)
+    return tuple(map(_parse_input, texts))
+
+
+def _parse_input(text: str) -> InputSpec:
+    sides, colon, dtype = text.partition(":")
+    shape = parse_shape(sides)
+    if colon and dtype not in DTYPES:
+        raise UsageError("--input", text, f"has an unknown number format; {nearest(dtype, DTYPES)}")
+    return InputSpec(shape, dtype)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

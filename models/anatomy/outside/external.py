@@ -119,9 +119,11 @@ def _own(
     defaults = variant.counts(stem)
     if shape is not None:
         if len(shape) != 3 or shape[1] != shape[2]:
-            raise UsageError(
-                "--input", "x".join(map(str, shape)), "is not square: networks of the catalogue take squares"
+            own = "x".join(map(str, defaults.input))
+            hint = (
+                f"is not a square image, which networks of the catalogue take: channels, height, width, such as {own}"
             )
+            raise UsageError("--input", "x".join(map(str, shape)), hint)
         in_channels, image_size = shape[0], shape[1]
     channels, size = in_channels or defaults.input[0], image_size or defaults.input[1]
 

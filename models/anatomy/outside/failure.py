@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ....errors import counted
 from ...catalogue import user_code
 from ..forward.untouched import copied
 from ..rows.layer import Layer
@@ -210,19 +211,27 @@ def _advice_on_layer(module: nn.Module, words: str, shape: tuple[int, ...], tree
     if sizes is not None:
         expected = tuple(sizes) if not isinstance(sizes, int) else (sizes,)
         arrives = shape[-len(expected) :]
-        return "" if arrives == expected else _advice_on_count(kind, "", _text(arrives), _text(expected))
+        if arrives == expected:
+            return ""
+        return _advice_on_count(kind, f"{_text(arrives)} arrive", _text(expected), _text(arrives))
     for name in ("in_channels", "num_features", "num_channels"):
         expected = getattr(module, name, None)
-        if isinstance(expected, int) and expected and len(shape) > 1 and shape[1] != expected:
-            return _advice_on_count(kind, " channels", str(shape[1]), str(expected))
+        fewest = 3 if name == "in_channels" else 2  # to a convolution a vector has no channels
+        if isinstance(expected, int) and expected and len(shape) >= fewest and shape[1] != expected:
+            return _advice_on_channels(kind, shape[1], expected)
     kernel = getattr(module, "kernel_size", None)
     if kernel is not None and len(shape) > 2 and "size" in words:
         return f"a map of {_text(shape[2:])} arrives, too small for this {kind}: take larger images or fewer poolings"
     return ""
 
 
-def _advice_on_count(kind: str, what: str, arrives: str, expected: str) -> str:
-    return f"{arrives}{what} arrive, this {kind} expects {expected}; write {arrives}"
+def _advice_on_channels(kind: str, arriving: int, expected: int) -> str:
+    arrives = f"{counted(arriving, 'channel')} {'arrives' if arriving == 1 else 'arrive'}"
+    return _advice_on_count(kind, arrives, str(expected), str(arriving))
+
+
+def _advice_on_count(kind: str, arrives: str, expected: str, instead: str) -> str:
+    return f"{arrives}, this {kind} expects {expected}; write {instead}"
 
 
 def _advice_on_values(kind: str, shape: tuple[int, ...], expected: int, tree: Layer | None) -> str:
@@ -232,14 +241,15 @@ def _advice_on_values(kind: str, shape: tuple[int, ...], expected: int, tree: La
         if shape[-1] == expected:
             return ""
         step = "flatten it first" if count == expected else f"flatten it first and write {count}"
-        return f"a map of {_text(shape[1:])} arrives, this {kind} expects {expected} values; {step}"
+        return f"a map of {_text(shape[1:])} arrives, this {kind} expects {counted(expected, 'value')}; {step}"
     arrives = shape[-1] if shape else 1
     if arrives == expected:
         return ""
     map_shape = _map_of(arrives, tree)
     was = _map_like(map_shape, expected)
+    values = "value arrives" if arrives == 1 else "values arrive"
     return (
-        f"{arrives}{f' = {_text(map_shape)}' if map_shape else ''} values arrive, this {kind} expects "
+        f"{arrives}{f' = {_text(map_shape)}' if map_shape else ''} {values}, this {kind} expects "
         f"{expected}{f' = {_text(was)}' if was else ''}; write {arrives}"
     )
 
@@ -271,7 +281,7 @@ def _advice_on_operation(failed: _Call, shapes: list[tuple[int, ...]], tree: Lay
         maps, weight = failed.tensors[:2]
         arrives, expected = maps.size(1), weight.size(1) * groups
         if arrives != expected:
-            return _advice_on_count("convolution", " channels", str(arrives), str(expected))
+            return _advice_on_channels("convolution", arrives, expected)
     if name in ("view", "_unsafe_view", "reshape", "_reshape_copy"):
         return _advice_on_view(failed.args[1], shapes[0], tree)
     if name in ("add", "sub", "mul", "div") and len(shapes) == 2:

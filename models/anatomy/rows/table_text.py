@@ -5,8 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
+from ....errors import UsageError
 from ...catalogue.frames import data_frame
 from ...catalogue.notes import quantity, shape_text
 from .folding import cut, fold, prune
@@ -178,7 +180,12 @@ class Anatomy:
         return self.tree.output_of_one
 
     def text(self, depth: int = SHOWN_LEVELS) -> str:
-        """Return the table as text, ``depth`` levels deep; equal neighbours are folded into one row."""
+        """Return the table as text, ``depth`` levels deep; equal neighbours are folded into one row.
+
+        UsageError where ``depth`` is not a number.
+        """
+        if not isinstance(depth, Real):
+            raise UsageError("depth", depth, "must be a number of levels")
         names = columns(self.tree)
         table = [names, *cells(self.tree, depth)]
         widths = [max(len(row[column]) for row in table) for column in range(len(names))]

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from ....errors import counted
 from .caught import Caught, Found, Position, argument
 
 
@@ -24,7 +25,8 @@ def attention(caught: Caught, at: Position) -> Found:
     masked = before(row, len(fits), place) if causal else row
     parts, shares = scores_and_shares(fits, None if masked is None else as_added(masked, hides=False, like=fits))
     parts.append(("values", v[:, channel]))
-    return "attention", parts, f"the sum of {len(shares)} products share · value", (shares * v[:, channel]).sum()
+    words = f"the sum of {counted(len(shares), 'product')} share · value"
+    return "attention", parts, words, (shares * v[:, channel]).sum()
 
 
 def before(row: Tensor | None, keys: int, place: int) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ....errors import counted
 from .attention import as_added, scores_and_shares, shares_of
 from .caught import Caught, Found, Position, number, plus
 
@@ -48,9 +49,9 @@ def multi_head(caught: Caught, at: Position) -> Found:
     parts, _ = scores_and_shares(fits[0], None if added is None else added[0], FIRST_HEAD)
     if added is None:
         del parts[0]  # the shares say it all
-    parts.append((f"what {heads} heads found: shares · values", found))
+    parts.append((f"what {counted(heads, 'head')} found: shares · values", found))
     parts.append(("weights of the output", factors))
-    words = f"the sum of {found.numel()} products found · weight {number(products)}" + plus(extra)
+    words = f"the sum of {counted(found.numel(), 'product')} found · weight {number(products)}" + plus(extra)
     return "attention", parts, words, products + (extra or 0.0)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ....errors import counted
 from .caught import Caught, Found, Position, argument, number, plus
 
 
@@ -15,7 +16,7 @@ def linear(caught: Caught, at: Position) -> Found:
     values, factors = x[at[:-1]], weight[at[-1]]
     products = (values * factors).sum()
     added = float(bias[at[-1]]) if bias is not None else None
-    words = f"the sum of {values.numel()} products {number(products)}" + plus(added)
+    words = f"the sum of {counted(values.numel(), 'product')} {number(products)}" + plus(added)
     return "linear", [("values", values), ("weights", factors)], words, products + (added or 0.0)
 
 
@@ -30,7 +31,7 @@ def bilinear(caught: Caught, at: Position) -> Found:
     first, second, factors = given["input1"][at[:-1]], given["input2"][at[:-1]], weight[at[-1]]
     products = first @ factors @ second
     added = float(bias[at[-1]]) if bias is not None else None
-    words = f"the sum of {factors.numel()} products first · weight · second {number(products)}" + plus(added)
+    words = f"the sum of {counted(factors.numel(), 'product')} first · weight · second {number(products)}" + plus(added)
     parts = [("first values", first), ("second values", second), ("weights of their products", factors)]
     return "linear", parts, words, products + (added or 0.0)
 
@@ -47,7 +48,7 @@ def matmul(caught: Caught, at: Position) -> Found:
         rows = first.expand(*shape[:-2], *first.shape[-2:])[(*at[:-2], at[-2])]
         columns = second.expand(*shape[:-2], *second.shape[-2:])[(*at[:-2], slice(None), at[-1])]
     products = (rows * columns).sum()
-    return "product", [("row", rows), ("column", columns)], f"the sum of {rows.numel()} products", products
+    return "product", [("row", rows), ("column", columns)], f"the sum of {counted(rows.numel(), 'product')}", products
 
 
 def einsum(caught: Caught, at: Position) -> Found:
@@ -69,7 +70,7 @@ def einsum(caught: Caught, at: Position) -> Found:
     factors = torch.broadcast_tensors(*factors)
     products = torch.stack(factors).prod(0)
     names = ("first", "second", "third", "fourth")[: len(factors)]
-    words = f"the sum of {products.numel()} products" if summed else "the product"
+    words = f"the sum of {counted(products.numel(), 'product')}" if summed else "the product"
     return "product", list(zip(names, factors, strict=True)), words, products.sum()
 
 
@@ -79,7 +80,7 @@ def softmax(caught: Caught, at: Position) -> Found:
     scores = x.movedim(axis, -1)[tuple(place for number, place in enumerate(at) if number != axis % x.ndim)]
     own = scores[at[axis]]
     powers = (scores - scores.max()).exp()
-    words = f"e^{number(own)} / the sum of e^score over {scores.numel()} scores"
+    words = f"e^{number(own)} / the sum of e^score over {counted(scores.numel(), 'score')}"
     return "softmax", [("scores", scores)], words, powers[at[axis]] / powers.sum()
 
 
@@ -116,6 +117,6 @@ def mean_or_sum(caught: Caught, at: Position) -> Found:
     )
     values = x[index]
     if caught.call == "sum":
-        return "sum", [("values", values)], f"the sum of {values.numel()} values", values.sum()
-    words = f"the sum of {values.numel()} values {number(values.sum())} / {values.numel()}"
+        return "sum", [("values", values)], f"the sum of {counted(values.numel(), 'value')}", values.sum()
+    words = f"the sum of {counted(values.numel(), 'value')} {number(values.sum())} / {values.numel()}"
     return "mean", [("values", values)], words, values.mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ....errors import counted
 from .caught import Caught, Found, Position, argument, as_tuple, number, plus
 
 
@@ -32,7 +33,7 @@ def transposed(caught: Caught, at: Position) -> Found:
     total = products + (added or 0.0)
     if not values.numel():
         return "transposed convolution", [], "no kernel reaches this place: 0" + plus(added), total
-    words = f"the sum of {values.numel()} products {number(products)}" + plus(added)
+    words = f"the sum of {counted(values.numel(), 'product')} {number(products)}" + plus(added)
     parts = [("values whose kernels reach this place", values), ("weights, each at its place in the kernel", factors)]
     return "transposed convolution", parts, words, total
 

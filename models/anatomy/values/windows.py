@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ....errors import counted
 from .caught import Caught, Found, Position, argument, as_tuple, number, plus
 
 
@@ -56,7 +57,7 @@ def convolution(caught: Caught, at: Position) -> Found:
     window, factors = _window(entering, at[2:], kernel, stride, dilation), weight[channel]
     products = (window * factors).sum()
     added = float(bias[channel]) if bias is not None else None
-    words = f"the sum of {window.numel()} products {number(products)}" + plus(added)
+    words = f"the sum of {counted(window.numel(), 'product')} {number(products)}" + plus(added)
     return "convolution", [("values under the kernel", window), ("weights", factors)], words, products + (added or 0.0)
 
 
@@ -72,7 +73,12 @@ def pooling(caught: Caught, at: Position) -> Found:
         x = _padded(x[at[0]], padding, "constant", -math.inf)
         window = _window(x, at[2:], kernel, stride, dilation)[at[1]]
         found = window.max()
-        return "maximum", [("values in the window", window)], f"the largest of {window.numel()} values", found
+        return (
+            "maximum",
+            [("values in the window", window)],
+            f"the largest of {counted(window.numel(), 'value')}",
+            found,
+        )
     padded = _padded(x[at[0]], padding, "constant")
     window = _window(padded, at[2:], kernel, stride, (1,) * count)[at[1]]
     divisor = argument(caught, 6, "divisor_override")
@@ -81,7 +87,7 @@ def pooling(caught: Caught, at: Position) -> Found:
     elif divisor is None:
         ones = _padded(torch.ones_like(x[at[0]]), padding, "constant")
         divisor = int(_window(ones, at[2:], kernel, stride, (1,) * count)[at[1]].sum())
-    words = f"the sum of {window.numel()} values {number(window.sum())} / {divisor}"
+    words = f"the sum of {counted(window.numel(), 'value')} {number(window.sum())} / {divisor}"
     return "mean", [("values in the window", window)], words, window.sum() / divisor
 
 
@@ -94,6 +100,7 @@ def adaptive(caught: Caught, at: Position) -> Found:
     ]
     window = x[(at[0], at[1], *cuts)]
     if "max" in (caught.call or type(caught.module).__name__).lower():
-        return "maximum", [("values in the part", window)], f"the largest of {window.numel()} values", window.max()
-    words = f"the sum of {window.numel()} values {number(window.sum())} / {window.numel()}"
+        words = f"the largest of {counted(window.numel(), 'value')}"
+        return "maximum", [("values in the part", window)], words, window.max()
+    words = f"the sum of {counted(window.numel(), 'value')} {number(window.sum())} / {window.numel()}"
     return "mean", [("values in the part", window)], words, window.mean()

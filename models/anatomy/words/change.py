@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....errors import counted
 from ..rows.layer import Layer
 from .quantities import times_text
 
@@ -43,7 +44,7 @@ def _channel_change(layer: Layer) -> str:
     if before is None or after is None or not before.channels or not after.channels:
         return ""
     if before.channels == after.channels:
-        return f"keeps {after.channels} channels"
+        return f"keeps {counted(after.channels, 'channel')}"
     return f"channels {before.channels} → {after.channels}"
 
 
