@@ -64,7 +64,7 @@ def test_neither_form_nor_python_nor_devices_take_them(text: str, here: Here) ->
     with pytest.raises(UsageError, match="whole number"):
         selection._number("batch", text, 1000)
     with pytest.raises(UsageError):
-        cx.train("lenet5", epochs=text, dataset="digits")
+        cx.train("lenet5", epochs=text, dataset="digits")  # pyright: ignore[reportArgumentType] what is refused
     with pytest.raises(UsageError):
         device_list.choose(text, "cpu")
     with pytest.raises(UsageError):

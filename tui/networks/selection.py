@@ -83,4 +83,4 @@ def _number(field: str, text: str, largest: int) -> int:
         raise UsageError(field, text, "is not a whole number")
     if not 1 <= value <= largest:
         raise UsageError(field, value, f"must be between 1 and {largest}")
-    return value
+    return int(value)
