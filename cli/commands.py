@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from . import strict_numbers
 from .help import GroupedGroup
 from .narrate import log
 
@@ -79,9 +80,9 @@ def _build(name: str, heading: str) -> Any:
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     if isinstance(command, typer.Typer):
         alone.add_typer(command, name=name, rich_help_panel=heading)
-        return typer.main.get_group(alone).commands[name]
+        return strict_numbers.in_command(typer.main.get_group(alone).commands[name])
     alone.command(name, cls=kind, rich_help_panel=heading)(command)
-    return typer.main.get_command(alone)
+    return strict_numbers.in_command(typer.main.get_command(alone))
 
 
 class CommandGroup(GroupedGroup):

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import UsageError, WorkError, nearest
 from ..models.catalogue.user_code import is_library
+from ..trainer.common.value_checks import number_of
 from ..trainer.launch import spawn
 from ..trainer.launch.run_handle import Run
 
@@ -89,7 +90,7 @@ def _flags(name: str, parameter: Any, value: object) -> list[str]:
 def _number(name: str, value: Any, kind: type) -> object:
     """Return a number as the command takes it, which knows no 2.0 where it wants a whole one. UsageError."""
     try:
-        found = kind(value)
+        found = number_of(value, kind) if isinstance(value, str) else kind(value)
     except (TypeError, ValueError):
         found = None
     if found is None or (kind is int and not isinstance(value, str) and found != value):

@@ -23,7 +23,7 @@ def with_its_flag(error: UsageError, words: list[str]) -> UsageError:
     given = error.given
     if flag == "--input" and flag not in typed and "--image-size" in typed:
         side = str(given).rpartition("x")[2]
-        flag, given = "--image-size", int(side) if side.isdecimal() else given
+        flag, given = "--image-size", int(side) if side.isascii() and side.isdecimal() else given
     if typed.isdisjoint((flag, *_earlier_names(flag))):
         return error
     named = UsageError(flag, given, error.hint)

@@ -103,7 +103,7 @@ def plot(
     paths = list(dict.fromkeys(find_run(context, name, runs) for name in names))
     plotter = runs_plot.Plotter(paths, metric)
     plotter.read()
-    plotter.check()
+    plotter.check(as_data=as_json)
     with written_to(output, force=force):
         columns, rows = wanted or runs_plot.size_of(sys.stdout)
         if as_json:

@@ -66,10 +66,16 @@ class Plotter:
         data = run_curves.chart_data(self.metric, self.runs, plotext_chart.canvas_columns(size[0]))
         return plotext_chart.draw(self._figure, data, size, style)
 
-    def check(self) -> None:
-        """Raise UsageError for a run of whose metric there is nothing to draw."""
+    def check(self, *, as_data: bool = False) -> None:
+        """Raise UsageError for a run of whose metric there is nothing to draw; ``as_data``: nothing to tell.
+
+        A loss that is not a number cannot be drawn; among data it is a null.
+        """
         for follower, run in zip(self._followers, self.runs, strict=True):
             if self.has_values(self.metric, run):
+                continue
+            known = run_curves.as_dict(self.metric, run, IN_PIPE[0])
+            if as_data and (known["train"] or known["validation"]):
                 continue
             others = [metric for metric in METRICS if self.has_values(metric, run)]
             hint = f"--metric {' or '.join(others)} has some" if others else "it has no records yet"

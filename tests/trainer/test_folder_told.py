@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cnn_explorer.trainer.data import datasets, image_file, image_folder
+from cnn_explorer.trainer.data import datasets, folder_scan, image_file, image_folder
 from PIL import Image
 from support.patience import PATIENCE_S
 from support.training import call
@@ -237,3 +237,18 @@ def test_what_a_killed_decoder_left_is_removed_by_the_next_that_looks_and_not_wh
         decoder.wait(PATIENCE_S)
     load(pets, cache)
     assert not left.exists(), "although the copy that was asked for is there"
+
+
+@pytest.mark.parametrize("target", ["..", "../..", "../../.."])
+@pytest.mark.parametrize("layout", ["", "train/"])
+def test_a_link_back_up_makes_no_cat_a_dog(tmp_path: Path, target: str, layout: str) -> None:
+    root = tmp_path / "above" / "pets"
+    for part in {layout, layout and "test/"}:
+        for number, name in enumerate(("cat", "dog")):
+            for index in range(4 + number):
+                grey16(root / part / name / f"{index}.png", 0, 60_000)
+    (root / layout / "dog" / "up").symlink_to(target)
+    listing = folder_scan.list_folder(str(root))
+    found = [item for part in (listing.train, listing.validation, listing.test) for item in part]
+    assert {item.path.split("/")[-2] for item in found if item.label == 1} == {"dog"}
+    assert len(found) == 9 * (1 + bool(layout))

@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 
 import pytest
 from cnn_explorer.trainer.common import text_safe
+from cnn_explorer.tui.charts import braille, export, followers, markers, plot, ticks
 from cnn_explorer.tui.charts import chart as chart_module
-from cnn_explorer.tui.charts import export, followers, markers, plot, ticks
 from cnn_explorer.tui.charts.followers import Followers
 from cnn_explorer.tui.charts.history import History
 from cnn_explorer.tui.charts.reader import ChartReader
@@ -49,13 +49,39 @@ def test_a_legend_without_room_ends_with_a_whole_entry(tmp_path: Path) -> None:
         chart_module.chart(chart_module.ChartRequest("accuracy", (width, 8), (0.0, 1.0)), found, known, View())
         .rows[0]
         .text
-        for width in (36, 42, 60)
+        for width in (33, 42, 48, 60)
     ]
+    sign = f"┄{markers.marker(run.slot, 'validation')}"
     assert [title.split("epoch 1")[1].split() for title in titles] == [
-        [],
-        ["─", "train"],
-        ["─", "train", f"┄{markers.marker(run.slot, 'validation')}", "validation"],
+        ["›"],
+        ["─", "train", "›"],
+        ["─", "train", sign, "val."],
+        ["─", "train", sign, "validation"],
     ]
+
+
+@pytest.mark.parametrize("ascii", [False, True])
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_a_title_leaves_out_it_says(metric: str, several: bool, ascii: bool) -> None:
+    """At every width each entry of the widest title is there, in full or in short, or the sign for more is."""
+    runs = [(ChartedRun(Path(f"run-{slot}"), f"run {slot}", slot), with_test(2)) for slot in range(1 + several)]
+    view = View(ascii=ascii, smoothing=0.5)
+    found = chart_module.lines(metric, runs, view)
+    known = [history.summary(run.path) for run, history in runs]
+
+    def title(width: int) -> str:
+        asked = chart_module.ChartRequest(metric, (width, 12), (0.0, 3.0))
+        return chart_module.chart(asked, found, known, view).rows[0].text.rstrip()
+
+    widest = title(200).split("  ")
+    cut = 0
+    for width in range(20, 120):
+        text = title(width)
+        whole = all(entry in text or entry.split()[-1].replace("validation", "val.") in text for entry in widest)
+        assert text.endswith(f" {markers.sign('more', ascii)}") != whole, text
+        cut += not whole
+    assert cut or len(widest) == 1 or several
 
 
 @pytest.mark.parametrize("label", ["resnet18 on cifar10", "猫の写真で学んだ網", "a label " * 30])
@@ -134,15 +160,38 @@ def test_the_signs_of_several_runs_carry_the_marker_of_their_run(ascii: bool) ->
 
 @pytest.mark.parametrize("ascii", [False, True])
 @pytest.mark.parametrize("count", [1, 2])
-def test_no_sign_of_a_place_hides_another_one(count: int, ascii: bool) -> None:
+def test_a_sign_behind_another_one_is_told_and_never_in_another_row(count: int, ascii: bool) -> None:
     scene = scene_of("accuracy", [with_test()] * count, View(ascii=ascii))
-    marks = {point.sign + point.mark for point in scene.points}
-    assert len(marks) == 2 * count
+    first, *others = [point.sign + point.mark for point in scene.points]
+    assert len({first, *others}) == 2 * count
     for value, size in ((0.5, (47, 14)), (0.5, (47, 8)), (scene.y[0], (47, 8)), (scene.y[1], (47, 8))):
         placed = replace(scene, points=tuple(replace(point, x=1.0, y=value) for point in scene.points))
         rows = plot.draw("accuracy", placed, markers.text_row([], size[0]), size).rows
         text = "\n".join(row.text for row in rows)
-        assert all(text.count(mark) == 1 for mark in marks), text
+        assert text.count(first) == 1 and not any(other in text for other in others), text
+        told = [(point.sign + point.mark, other.sign + other.mark) for point, other in plot.behind(placed, size)]
+        assert told == [(other, first) for other in others]
+
+
+@pytest.mark.parametrize("height", range(6, 20))
+@pytest.mark.parametrize("best_epoch", [1, 2])
+def test_the_sign_of_a_test_is_in_the_row_of_its_value_at_every_height(height: int, best_epoch: int) -> None:
+    history, size = with_test(best_epoch), (70, height)
+    run = ChartedRun(Path("run-0"), "run 0", 0)
+    request = chart_module.ChartRequest("accuracy", size, (0.0, 3.0))
+    found = chart_module.lines("accuracy", [(run, history)], View())
+    drawn = chart_module.chart(request, found, [history.summary(run.path)], View())
+    columns = (size[0] - markers.GUTTER) * braille.DOTS_ACROSS
+    scene = chart_module.scene("accuracy", found, View(), (0.0, 3.0), columns, None)
+    alone = replace(scene, points=tuple(point for point in scene.points if point.sign == "✚"))
+    expected = next(
+        (number, row.text.index("✚"))
+        for number, row in enumerate(plot.draw("accuracy", alone, drawn.rows[0], size).rows[1:], 1)
+        if "✚" in row.text
+    )
+    title, row = drawn.rows[0].text, drawn.rows[expected[0]].text
+    assert (row[expected[1]] == "✚") != (row[expected[1]] == "★" and "✚ test 87.5% at ★" in title)
+    assert sum("✚" in row.text for row in drawn.rows[1:]) <= 1
 
 
 def test_the_svg_image_has_the_test_with_its_sign_and_in_its_place() -> None:

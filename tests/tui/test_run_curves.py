@@ -175,13 +175,59 @@ def test_a_loss_that_never_was_a_number_is_not_one_that_is_still_to_come() -> No
     assert max(map(len, narrow)) <= 20 and " ".join(narrow[1:]) == "not a number (NaN or infinite) from epoch 0 on"
 
 
-def test_a_sign_that_meets_no_other_stays_at_its_value() -> None:
-    star, test = (PlottedLine("", [1.0], [value], role) for role, value in (("best", 1.0), ("test", 1.06)))
-    rest = PlottedLine("", [0.0, 1.0], [2.0, 1.0])
-    moved = plotext_chart.apart([rest, star, test], (1.0, 2.0), (60, 13))  # rows of 0.1
-    assert [line.ys for line in moved if line.role == "test"] == [[1.06]], "it is in the next row of cells already"
-    close = plotext_chart.apart([rest, star, PlottedLine("", [1.0], [1.04], "test")], (1.0, 2.0), (60, 13))
-    assert [line.ys for line in close if line.role == "test"] == [[pytest.approx(1.1)]], "the next row of cells"
+def row_of(sign: str, drawn: str, skip: int = 1) -> int | None:
+    """Return the row of a sign in the chart, counted from the bottom; None where it is not drawn."""
+    rows = drawn.split("\n")[skip:]
+    return next((len(rows) - number for number, row in enumerate(rows) if sign in row), None)
+
+
+@pytest.mark.parametrize("rows", [6, 7, 8, 9, 12, 16, 20])
+@pytest.mark.parametrize("value", [0.7, 0.62, 0.5, 0.28])
+def test_a_sign_stands_in_the_row_of_its_value_or_the_legend_says_behind_which(rows: int, value: float) -> None:
+    best, test = plotted(*RUN), plotted(*RUN, test_record(2, 2, loss=value))
+    size = (60, rows)
+    figure = plotext_chart.new_figure()
+    drawn = plotext_chart.draw(figure, run_curves.chart_data("loss", [test], 53), size, ChartStyle())
+    legend = " ".join(drawn.split("\n")[: max(rows // 4, 1)])
+    # The same chart with one sign alone, at each of the two values, tells the rows.
+    title = next(number for number, row in enumerate(drawn.split("\n")) if "│" in row or "┤" in row)
+    data = run_curves.chart_data("loss", [best], 53)
+    marked = line_of(data, "best")
+    others = tuple(line for line in data.lines if line.role != "best")
+    rows_of = []
+    for y in (marked.ys[0], value):
+        alone = PlottedLine("", [2.0], [y], "test")
+        chart = plotext_chart.draw(figure, ChartData("", "", (*others, alone)), (60, rows - title + 1), ChartStyle())
+        begins = next(number for number, row in enumerate(chart.split("\n")) if "│" in row or "┤" in row)
+        assert len(chart.split("\n")) - begins == len(drawn.split("\n")) - title
+        rows_of.append(row_of("✚", chart, begins))
+    assert row_of("★", drawn, title) == rows_of[0]
+    if rows_of[0] == rows_of[1]:
+        assert row_of("✚", drawn, title) is None and f"✚ test {value:g} at ★" in legend
+    else:
+        assert row_of("✚", drawn, title) == rows_of[1] and " at ★" not in legend
+
+
+def test_of_several_runs_the_legend_says_which_sign_is_behind_which() -> None:
+    """A test value of the same run, the star of another one, and a test two columns away from it."""
+    runs = [plotted(*RUN, test_record(2, 2, loss=0.6), slot=number) for number in range(2)]
+    data = run_curves.chart_data("loss", runs, 73)
+    drawn = plotext_chart.draw(plotext_chart.new_figure(), data, (80, 12), ChartStyle())
+    legend, body = "\n".join(drawn.split("\n")[:3]), "\n".join(drawn.split("\n")[3:])
+    assert "●★" in body and "✚" not in body and body.count("★") == 1
+    assert all(f"{sign} 0.6 at ★●" in legend for sign in ("✚●", "★◆", "✚◆")), legend
+
+
+@pytest.mark.parametrize("top", [1e300, 5e306, 1e308, 1.7e308])
+@pytest.mark.parametrize("bottom", [0.5, -1e308])
+def test_the_largest_numbers_there_are_can_be_drawn(top: float, bottom: float) -> None:
+    run = plotted(*(train_record(step, top if step == 3 else bottom) for step in range(10)), eval_record(1, 0.5, top))
+    for size in ((80, 20), (60, 8)):
+        data = run_curves.chart_data("loss", [run], 73)
+        drawn = plotext_chart.draw(plotext_chart.new_figure(), data, size, ChartStyle())
+        assert "Error" not in drawn and "cannot" not in drawn and len(drawn.split("\n")) == size[1]
+        assert "⠤" in drawn and any("\u2801" <= sign <= "\u28ff" for sign in "".join(drawn.split("\n")[2:]))
+        assert re.search(r"e30\d┤", drawn), "the axis says how large"
 
 
 def test_in_a_run_so_long_that_rows_are_merged_the_first_loss_that_is_no_number_keeps_its_sign() -> None:

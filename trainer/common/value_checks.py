@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from ...errors import UsageError, nearest
 
 LARGEST = 1e30
 """Of numbers that are no whole ones: single precision computes with nothing much larger."""
+_WHOLE = re.compile(r"[-+]?[0-9]+")
+_REAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|[-+]?(inf|infinity|nan)", re.IGNORECASE)
 LONG_NUMBER = 1e9
 """From here on a number is written as 1e+09, and not with all its digits."""
 
@@ -64,6 +67,25 @@ def checked(name: str, value: object, rule: Rule, kind: type, unit: str = "") ->
     if kind in (int, float):
         return _number(name, value, rule, kind, unit)
     return _text(name, value, kind)
+
+
+def number_of(text: str, kind: type) -> int | float | None:
+    """Return a typed number, a whole one for int; None for what is none.
+
+    Python would read 1_0 as 10 and digits of every script: here a slip of the finger is no number.
+    """
+    text = text.strip(" \t")
+    if not (_WHOLE if kind is int else _REAL).fullmatch(text):
+        return None
+    try:
+        return kind(text)
+    except ValueError:  # thousands of digits
+        return None
+
+
+def is_index(text: str) -> bool:
+    """Return whether a text is a number from 0 on in plain digits, as of a device."""
+    return text.isascii() and text.isdecimal()
 
 
 def _boolean(name: str, value: object) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..common.value_checks import Rule, checked
+from ..common.value_checks import Rule, checked, number_of
 
 DATA, RECIPE, WEIGHTS, ENGINE, RUN = GROUPS = ("Data", "Recipe", "Weights", "Engine", "Run")
 KINDS = {"str": str, "int": int, "float": float, "bool": bool, "Path": Path}
@@ -168,9 +168,6 @@ def without_effect(values: object) -> dict[str, str]:
 
 
 def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    whole = number_of(text, int)
+    real = number_of(text, float) if whole is None else whole
+    return text if real is None else real

@@ -122,8 +122,15 @@ class _Walk:
         self._seen: set[tuple[int, int]] = set()
 
     def images(self, folder: str) -> list[_Found]:
-        """Return the visible image files in a class folder and the folders in it. Links are followed, each folder once."""
+        """Return the visible image files in a class folder and the folders in it. Links are followed, each folder once.
+
+        A link back up, to a folder that holds the class folder, is not followed: the other classes are no part of this one.
+        """
         self._seen = set()
+        for above in (self.root / folder).parents:
+            with contextlib.suppress(OSError):
+                facts = os.stat(above)
+                self._seen.add((facts.st_dev, facts.st_ino))
         return list(self._images(folder))
 
     def sorted(self, names: Iterable[str]) -> list[str]:

@@ -20,7 +20,7 @@ def choose(wanted: str, device: str | None) -> tuple[str, ...]:
         raise UsageError("devices", wanted, "must be a number, a list such as 0,2,3, or all")
     if any(len(name) > LONGEST_NAME for name in names):
         raise UsageError("devices", wanted, "must be a number, a list such as 0,2,3, or all")
-    if len(names) > 1 or not (names[0] == ALL or names[0].isdecimal()):
+    if len(names) > 1 or not (names[0] == ALL or _is_number(names[0])):
         return _listed(names, wanted, device)
     kind = hardware.choose_device(device or "auto")
     if device and device not in ("auto", kind.type):
@@ -52,7 +52,7 @@ def _processes(count: int, wanted: str, kind: str) -> tuple[str, ...]:
 
 def _listed(names: list[str], wanted: str, device: str | None) -> tuple[str, ...]:
     """Return the devices by number or by name; each GPU once, the CPU any number of times."""
-    full = [f"cuda:{name}" if name.isdecimal() else name for name in names]
+    full = [f"cuda:{name}" if _is_number(name) else name for name in names]
     if device and any(name.partition(":")[0] != device.partition(":")[0] for name in full):
         raise UsageError("devices", wanted, f"contradicts --device {device}; leave that out")
     found = [str(hardware.choose_device(name)) for name in full]
@@ -60,3 +60,7 @@ def _listed(names: list[str], wanted: str, device: str | None) -> tuple[str, ...
     if twice is not None:
         raise UsageError("devices", wanted, f"names {twice} twice")
     return tuple(found)
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal()

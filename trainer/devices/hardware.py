@@ -146,7 +146,7 @@ def choose_device(wanted: str) -> torch.device:
             return torch.device("cuda", gpus.by_free_memory()[0])
         return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
     kind, _, number = wanted.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdecimal()):
+    if kind not in ("cpu", "cuda", "mps") or (number and not (number.isascii() and number.isdecimal())):
         hint = nearest(kind, ("auto", "cpu", "cuda", "mps"))
         meant = f"{hint} " if hint.startswith("did") else ""
         raise UsageError("device", wanted, f"is not a device; {meant}there are auto, cpu, cuda, cuda:NUMBER and mps")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from .history import History
 from .markers import AXIS, BADGE, GUTTER, MUTED, SMALLEST, TITLE, Chart, ChartRow
 from .plot import PlotLayer, PlotPoint, Scene
 from .series import PlottedCurve
-from .view import SPLITS, TITLES, ChartedRun, Curves, Limits, Readout, View
+from .view import SHORT, SPLITS, TITLES, ChartedRun, Curves, Limits, Readout, View
 
 ROOM = 0.06
 SMOOTHED = ("loss", "accuracy", "grad_norm", "images_per_s")
@@ -151,13 +152,25 @@ def chart(request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Cur
     """Return the chart of one metric."""
     metric, (width, height) = request.metric, request.size
     positive = has_positive(found)
-    title = _title(request, found, known, view, metric in view.log and positive)
+    title = _title(request, found, known, view)
     if width < SMALLEST[0] or height < SMALLEST[1]:
         return markers.words(metric, title, ["no room"], request.size)
     if not found:
         return markers.words(metric, title, ["", f"  {_why_empty(metric, known)}"], request.size)
     shown = scene(metric, found, view, request.x, (width - GUTTER) * DOTS_ACROSS, request.y_before)
+    title = _title(request, found, known, view, _told_behind(metric, shown, request.size))
     return plot.draw(metric, shown, title, request.size, positive)
+
+
+def _told_behind(metric: str, shown: Scene, size: tuple[int, int]) -> list[str]:
+    """Return the words for the signs behind others: ``✚ test 0.25 at ★``; of several runs ``✚◆ 0.25 at ★●``."""
+    told = []
+    for point, other in plot.behind(shown, size):
+        value = 10**point.y if shown.log else point.y
+        said = share_text(value, 1, tight=True) if metric == "accuracy" else markers.value_text(value, metric)
+        word = " test" if point.sign == markers.sign("test", shown.ascii) and not point.mark else ""
+        told.append(f"{point.sign}{point.mark}{word} {said} at {other.sign}{other.mark}")
+    return told
 
 
 def _why_empty(metric: str, known: Sequence[Curves]) -> str:
@@ -167,9 +180,17 @@ def _why_empty(metric: str, known: Sequence[Curves]) -> str:
 
 
 def _title(
-    request: ChartRequest, found: Sequence[ChartLine], known: Sequence[Curves], view: View, log: bool
+    request: ChartRequest,
+    found: Sequence[ChartLine],
+    known: Sequence[Curves],
+    view: View,
+    told_behind: Sequence[str] = (),
 ) -> ChartRow:
-    """Name, what the lines are, the best epoch, and badges: ``loss (log) ─ train ┄○ validation``."""
+    """Name, what the lines are, the best epoch, and badges: ``loss (log) ─ train ┄○ validation``.
+
+    Where not all has room, it is written closer; what even then has none is left out whole, and a sign says so.
+    """
+    log = request.metric in view.log and has_positive(found)
     metric, width = request.metric, request.size[0] - 1  # the sign of the chosen chart stands before it
     spans = [(TITLES[metric], TITLE)]
     if metric in view.log:
@@ -187,23 +208,26 @@ def _title(
         (epoch, value), run = max(best, key=lambda one: one[0][1])
         sign = markers.run_sign(run.slot, "best", view.ascii) if several else markers.sign("best", view.ascii)
         spans.append((f"  {sign} best {share_text(value, 1, tight=True)} epoch {epoch:g}", AXIS))
-    spans = markers.fitted(spans, width, view.ascii)
-    for text, tone in _legend(found, several, view.ascii):
-        # What has no room is left out whole: the chart beside it names the same curves.
-        if sum(len(part) for part, _ in spans) + len(text) <= width:
-            spans.append((text, tone))
-    return markers.text_row(spans, request.size[0])
+    spans += [(f"  {text}", AXIS) for text in told_behind]
+    curves = [line for line in found if several or line.role != "test" or not told_behind]
+    wide = [*spans, *_legend(curves, several, view.ascii)]
+    close = [(re.sub("^  ", " ", text), tone) for text, tone in spans]
+    close += _legend(curves, several, view.ascii, close=True)
+    chosen = wide if sum(len(text) for text, _ in wide) <= width else close
+    return markers.text_row(markers.fitted(chosen, width, view.ascii), request.size[0])
 
 
-def _legend(found: Sequence[ChartLine], several: bool, ascii: bool) -> Iterator[tuple[str, int]]:
+def _legend(found: Sequence[ChartLine], several: bool, ascii: bool, close: bool = False) -> Iterator[tuple[str, int]]:
     """Yield what the curves of a single run are; of several, the line above the charts names the runs."""
+    gap = " " if close else "  "
     roles = dict.fromkeys(line.role for line in found)
     if several:
         if "test" in roles:
-            yield f"  {markers.sign('test', ascii)} test", AXIS
+            yield f"{gap}{markers.sign('test', ascii)} test", AXIS
         return
     for role in roles:
         slot = found[0].run.slot
         sign = markers.marker(slot, role, ascii)
         stroke = {"train": "─", "validation": f"┄{sign}", "raw": "┈"}.get(role, sign)
-        yield f"  {sign if ascii else stroke} {role}", markers.line_tone(slot, role, several=False)
+        word = SHORT.get(role, role) if close else role
+        yield f"{gap}{sign if ascii else stroke} {word}", markers.line_tone(slot, role, several=False)

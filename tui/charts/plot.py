@@ -102,7 +102,7 @@ def _canvas(scene: Scene, across: int, down: int) -> tuple[NDArray[np.str_], NDA
     if not scene.ascii:
         drawn = bits > 0
         characters[drawn] = (bits[drawn].astype(np.uint32) + 0x2800).view("<U1")
-    for row, column, sign, tone in signs + _points(scene, across, down):
+    for row, column, sign, tone in signs + _point_cells(scene, across, down)[0]:
         characters[row, column], tones[row, column] = sign, tone
     return characters, tones
 
@@ -121,20 +121,35 @@ def _sign_cells(layer: PlotLayer, top: NDArray, bottom: NDArray, across: int, do
     return [(row, column) for row, column in positions if 0 <= row < down]
 
 
-def _points(scene: Scene, across: int, down: int) -> list[tuple[int, int, str, int]]:
-    """Return the signs of places. Where two would stand in one cell, the later one moves up or down, to a free one."""
+def behind(scene: Scene, size: tuple[int, int]) -> list[tuple[PlotPoint, PlotPoint]]:
+    """Return the signs of places that are not drawn in a chart of ``size`` cells, each with the one in its cell."""
+    return _point_cells(scene, size[0] - GUTTER, size[1] - 2)[1]
+
+
+def _point_cells(
+    scene: Scene, across: int, down: int
+) -> tuple[list[tuple[int, int, str, int]], list[tuple[PlotPoint, PlotPoint]]]:
+    """Return the signs of places, and those that are behind another one.
+
+    Where two would stand in one cell, the first is drawn: in another row or column the later one would tell another value
+    or another epoch.
+    """
     found: list[tuple[int, int, str, int]] = []
-    taken: set[tuple[int, int]] = set()
+    hidden: list[tuple[PlotPoint, PlotPoint]] = []
+    taken: dict[tuple[int, int], PlotPoint] = {}
     for point in scene.points:
         column = int(braille.columns_of(np.array([point.x]), *scene.x, across)[0])
         row = int(braille.rows_of(np.array([point.y]), *scene.y, down * DOTS_DOWN)[0]) // DOTS_DOWN
         if 0 <= column < across and 0 <= row < down:
             beside = column + 1 if column + 1 < across else column - 1
             columns = [column, *([beside] if point.mark and beside >= 0 else [])]
-            row = min(range(down), key=lambda at: (any((at, one) in taken for one in columns), abs(at - row)))
-            taken.update((row, one) for one in columns)
+            other = next((taken[row, one] for one in columns if (row, one) in taken), None)
+            if other is not None:
+                hidden.append((point, other))
+                continue
+            taken.update(((row, one), point) for one in columns)
             found += [(row, one, sign, point.tone) for one, sign in zip(columns, point.sign + point.mark, strict=False)]
-    return found
+    return found, hidden
 
 
 def _y_labels(scene: Scene, down: int) -> dict[int, str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...models.catalogue.share_text import share_text
 from ...trainer.common.text_safe import clean, width
 from . import markers, ticks
 
@@ -31,8 +33,8 @@ UNJOINED = ("test", "best", "diverged")
 """Single values, through which no line goes."""
 BRAILLE = "braille"
 SMALLEST = (16, 4)
-FRAME_ROWS = 3
-"""A chart has so many rows more than steps from its lowest row to its highest: the x axis, its numbers, and one."""
+FRAME_ROWS = 2
+"""Of the x axis and its numbers."""
 LEGEND_PART = 4
 """at most one line in so many of a chart is for its legend."""
 SIGN_COLUMNS = 4
@@ -81,10 +83,19 @@ class PlottedLine:
             return markers.marker(self.slot, self.role, ascii)
         return SIGNS[self.role][ascii]
 
+    def place_sign(self, ascii: bool) -> str:
+        """Return the sign as it stands in the legend for one place: with the marker of its run, where there are several."""
+        run = markers.marker(self.slot or 0, "train", ascii) if self.is_shared_sign else ""
+        return self.sign(ascii) + run
+
     @property
     def is_shared_sign(self) -> bool:
         """Whether the legend names the sign for all runs: each has it with its own marker beside."""
         return self.slot is not None and self.role in UNJOINED
+
+
+Behind = dict[int, int]
+"""The numbers of lines whose sign is not drawn, and of each the line whose sign stands in its cell."""
 
 
 @dataclass(frozen=True)
@@ -144,14 +155,33 @@ def draw(figure: Any, data: ChartData, size: tuple[int, int], style: ChartStyle)
     if columns < SMALLEST[0] or rows < SMALLEST[1]:
         return "no room"[: max(columns, 0)]
     lines = [line for line in (_prepared(line, data.log) for line in data.lines) if not line.empty]
-    title = _title(data, lines, style, columns, max(rows // LEGEND_PART, 1))
     if not lines:
+        title = _title(data, lines, style, columns, max(rows // LEGEND_PART, 1))
         return "\n".join([*title, *textwrap.wrap(_why_empty(data), columns)][:rows])
+    title, plot_rows = _laid_out(data, lines, size, style)
     try:
-        plotted = _plotted(figure, data, lines, (columns, rows - len(title)), style)
-    except Exception as error:  # the library raises what it likes, and that must not end the program
-        plotted = f"no chart: {type(error).__name__}"
+        plotted = _plotted(figure, data, lines, (columns, plot_rows), style)
+    except Exception:  # the library raises what it likes, and that must not end the program
+        plotted = "the library that draws charts cannot draw these values"[:columns]
     return "\n".join([*title, plotted])
+
+
+def _laid_out(
+    data: ChartData, lines: Sequence[PlottedLine], size: tuple[int, int], style: ChartStyle
+) -> tuple[list[str], int]:
+    """Return the title, and how many rows are left for the curves.
+
+    The title says which signs of places are behind others, and that depends on the rows that it leaves.
+    """
+    columns, rows = size
+    behind: Behind = {}
+    count = 0
+    while True:
+        title = _title(data, lines, style, columns, max(rows // LEGEND_PART, 1), behind)
+        if len(title) <= count:
+            return title, rows - count
+        count = len(title)
+        behind = _behind(data, lines, (columns, rows - count))
 
 
 def _prepared(line: PlottedLine, log: bool) -> PlottedLine:
@@ -165,18 +195,34 @@ def _why_empty(data: ChartData) -> str:
     return data.empty
 
 
-def _title(data: ChartData, lines: Sequence[PlottedLine], style: ChartStyle, columns: int, max_count: int) -> list[str]:
+def _title(
+    data: ChartData,
+    lines: Sequence[PlottedLine],
+    style: ChartStyle,
+    columns: int,
+    max_count: int,
+    behind: Behind | None = None,
+) -> list[str]:
     """Return name, axis and legend in up to ``max_count`` lines: ``loss (log) over epochs  ⠤ train  • validation``.
 
-    Where not all has room, first the name of the axis is left out, then what is last in the legend, with a sign for it.
+    A sign that is not seen because another one stands in its cell comes early, as nothing else tells of it. Where not all
+    has room, first the name of the axis is left out, then what is last in the legend, with a sign for it.
     """
     name = data.title + (" (log)" if data.log else "")
     legend = [(_cut(data.note, columns - 2), "1;7")] if data.note else []
-    for line in sorted(lines, key=lambda line: (line.role == "raw", line.is_shared_sign)):
-        if line.label:
-            label = f"{line.sign(style.ascii)} {line.label}"
-            code = "" if line.is_shared_sign else _code(style.colour(line))
-            legend.append((_ascii(label) if style.ascii else label, code))
+    hidden = [
+        (_place_text(data, lines[number], lines[other], style.ascii), "") for number, other in (behind or {}).items()
+    ]
+    shown = [line for number, line in enumerate(lines) if line.is_shared_sign or number not in (behind or {})]
+    named = [
+        (f"{line.sign(style.ascii)} {line.label}", "" if line.is_shared_sign else _code(style.colour(line)))
+        for line in sorted(shown, key=lambda line: (line.role == "raw", line.is_shared_sign))
+        if line.label
+    ]
+    # Of several runs the names come before: without them no marker says anything.
+    names = sum(line.slot is not None and not line.is_shared_sign for line in shown if line.label)
+    legend += [*named[:names], *hidden, *named[names:]]
+    legend = [(_ascii(label) if style.ascii else label, code) for label, code in legend]
     if data.x_label:
         long = f"{name} over {data.x_label}"
         rows, whole = _packed([(_cut(long, columns), "1"), *legend], style, columns, max_count)
@@ -189,6 +235,15 @@ def _title(data: ChartData, lines: Sequence[PlottedLine], style: ChartStyle, col
     more = f" {markers.sign('more', style.ascii)}"
     rows = _packed(parts, style, columns - len(more), max_count)[0]
     return [*rows[:-1], rows[-1] + more] if rows else []
+
+
+def _place_text(data: ChartData, line: PlottedLine, other: PlottedLine, ascii: bool) -> str:
+    """Return the words for a sign behind another one: ``✚ test 0.25 at ★``; of several runs ``✚◆ 0.25 at ★●``."""
+    value = 10 ** line.ys[0] if data.log else line.ys[0]
+    said = share_text(value, 1) if data.shares else f"{value:.4g}"
+    if line.slot is None and line.label:
+        said = line.label
+    return f"{line.place_sign(ascii)} {said} at {other.place_sign(ascii)}"
 
 
 def _packed(
@@ -237,13 +292,14 @@ def _plotted(
         paint("default")
     figure.xaxes(True, False)
     figure.yaxes(True, False)
-    xs = [x for line in lines for x in line.xs if math.isfinite(x)]
-    middle = min(xs) / 2 + max(xs) / 2
-    lines = apart(lines, _y_limits(data, lines), (columns, rows))
+    behind = _behind(data, lines, size)
+    x_limits, y_limits = _x_limits(lines), _y_limits(data, lines)
     # The signs of places come last, so that no curve hides them.
-    for line in sorted(lines, key=lambda line: (line.role != "raw", line.role in UNJOINED)):
-        _plot_line(figure, line, style, max(columns // SIGN_COLUMNS, 1), middle)
-    _axes(figure, data, lines, size)
+    seen = [line for number, line in enumerate(lines) if number not in behind]
+    for line in sorted(seen, key=lambda line: (line.role != "raw", line.role in UNJOINED)):
+        xs, ys = [_part(x, x_limits) for x in line.xs], [_part(y, y_limits) for y in line.ys]
+        _plot_line(figure, replace(line, xs=xs, ys=ys), style, max(columns // SIGN_COLUMNS, 1))
+    _axes(figure, data, (x_limits, y_limits), size)
     drawn = figure.build().rstrip("\n")
     if style.ascii:
         drawn = _ascii(drawn)
@@ -253,39 +309,54 @@ def _plotted(
     return _PALETTE_CODE.sub(lambda found: _palette_code(int(found[1])), drawn)
 
 
-def apart(lines: Sequence[PlottedLine], y_range: tuple[float, float], size: tuple[int, int]) -> list[PlottedLine]:
-    """Return the lines with the signs of places moved up or down, where two of them would stand in one cell."""
-    low, high = y_range
-    xs = [x for line in lines for x in line.xs if math.isfinite(x)]
-    across, step = (max(xs) - min(xs)) / canvas_columns(size[0]), (high - low) / max(size[1] - FRAME_ROWS, 1)
-    taken: list[tuple[float, int]] = []
+def _behind(data: ChartData, lines: Sequence[PlottedLine], size: tuple[int, int]) -> Behind:
+    """Return which signs of places are not drawn, since another one stands in their cell: that other one of each.
 
-    def free(x: float, y: float, cells: float) -> float:
-        row = math.floor((y - low) / step + 0.5)  # the row of cells in which plotext sets it
-        near = {other for place, other in taken if abs(place - x) <= cells * across}
-        rows = [row + way * number for number in range(size[1]) for way in (1, -1)]
-        found = next((one for one in rows if one not in near and low <= low + one * step <= high + step / 2), row)
-        taken.append((x, found))
-        return y if found == row else low + found * step
+    A sign is never moved, because in another row or column it would tell another value or another epoch. The star is
+    drawn first. A sign with the marker of its run beside it needs the cells of both, and one that parts it from the next.
+    """
+    if sum(line.role in UNJOINED for line in lines) < 2:
+        return {}
+    x_limits, y_limits = _x_limits(lines), _y_limits(data, lines)
+    labels = _y_ticks(data, y_limits, size[1])[1]
+    across = size[0] - 1 - max((len(label) for label in labels), default=0)
+    taken: dict[tuple[int, int], int] = {}
+    behind: Behind = {}
+    for number, line in sorted(enumerate(lines), key=lambda pair: pair[1].role != "best"):
+        if line.role not in UNJOINED:
+            continue
+        part = _part(line.xs[0], x_limits)
+        column, row = _cell(part, across), _cell(_part(line.ys[0], y_limits), size[1] - FRAME_ROWS)
+        inwards = 1 if part <= 0.5 else -1
+        cells = [(column, row), (column + inwards, row), (column + 2 * inwards, row)][: 3 if line.is_shared_sign else 1]
+        other = next((taken[cell] for cell in cells if cell in taken), None)
+        if other is None:
+            taken.update(dict.fromkeys(cells, number))
+        else:
+            behind[number] = other
+    return behind
 
-    def moved(line: PlottedLine) -> PlottedLine:
-        cells = 3.5 if line.is_shared_sign else 1.5
-        return replace(line, ys=[free(x, y, cells) for x, y in zip(line.xs, line.ys, strict=True)])
 
-    # The star stands on its curve; the others give way.
-    ordered = sorted(lines, key=lambda line: line.role != "best")
-    return [moved(line) if line.role in UNJOINED else line for line in ordered]
+def _cell(part: float, cells: int) -> int:
+    """Return the cell, of so many, in which plotext sets a part of an axis, 0 to 1."""
+    return math.floor(round(0.5 + (cells - 1) * part, 8))
 
 
-def _plot_places(figure: Any, line: PlottedLine, style: ChartStyle, middle: float) -> None:
+def _part(value: float, limits: tuple[float, float]) -> float:
+    """Return where a value is on an axis, 0 to 1. Halves, because the span of an axis can be too large for a number."""
+    low, high = limits
+    return (value / 2 - low / 2) / (high / 2 - low / 2)
+
+
+def _plot_places(figure: Any, line: PlottedLine, style: ChartStyle) -> None:
     """Set the sign of a place with the marker of its run beside it, towards the middle of the chart."""
     sign, run = line.sign(style.ascii), markers.marker(line.slot or 0, "train", style.ascii)
     for x, y in zip(line.xs, line.ys, strict=True):
-        text, side = (sign + run, "left") if x <= middle else (run + sign, "right")
+        text, side = (sign + run, "left") if x <= 0.5 else (run + sign, "right")
         figure.text(text, x=x, y=y, color=style.colour(line), alignment=side)
 
 
-def _plot_line(figure: Any, line: PlottedLine, style: ChartStyle, max_signs: int, middle: float) -> None:
+def _plot_line(figure: Any, line: PlottedLine, style: ChartStyle, max_signs: int) -> None:
     xs, ys = list(line.xs), list(line.ys)
     sign, colour = line.sign(style.ascii), style.colour(line)
     several = line.slot is not None
@@ -298,23 +369,34 @@ def _plot_line(figure: Any, line: PlottedLine, style: ChartStyle, max_signs: int
     if line.role not in UNJOINED:
         figure.plot(xs, ys, marker=stroke, color=colour)
     if line.is_shared_sign:
-        _plot_places(figure, line, style, middle)
+        _plot_places(figure, line, style)
     elif line.role in POINTS or several:
         every = -(-len(xs) // max_signs)
         figure.scatter(xs[::every], ys[::every], marker=sign, color=colour)
 
 
-def _axes(figure: Any, data: ChartData, lines: Sequence[PlottedLine], size: tuple[int, int]) -> None:
+def _axes(
+    figure: Any, data: ChartData, limits: tuple[tuple[float, float], tuple[float, float]], size: tuple[int, int]
+) -> None:
+    """Set the axes. plotext is given parts of them, 0 to 1: it cannot hold the distance of numbers as large as 1e308."""
     columns, rows = size
-    low, high = _y_limits(data, lines)
-    figure.ylim(low, high)
+    for limit, set_limits, set_ticks, (places, labels) in (
+        (limits[1], figure.ylim, figure.yticks, _y_ticks(data, limits[1], rows)),
+        (limits[0], figure.xlim, figure.xticks, ticks.value_ticks(*limits[0], max(columns // 12, 2), log=data.log_x)),
+    ):
+        set_limits(0.0, 1.0)
+        set_ticks([_part(place, limit) for place in places], labels)
+
+
+def _y_ticks(data: ChartData, limits: tuple[float, float], rows: int) -> tuple[list[float], list[str]]:
     # With more, two would be in one row of cells, and one of them would not be seen.
-    max_count = max(min(max(rows // 3, 3), rows - FRAME_ROWS - 1), 1)
-    figure.yticks(*ticks.value_ticks(low, high, max_count, log=data.log, shares=data.shares))
+    max_count = max(min(max(rows // 3, 3), rows - FRAME_ROWS - 2), 1)
+    return ticks.value_ticks(*limits, max_count, log=data.log, shares=data.shares)
+
+
+def _x_limits(lines: Sequence[PlottedLine]) -> tuple[float, float]:
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
-    left, right = _widened((min(xs), max(xs)))
-    figure.xlim(left, right)
-    figure.xticks(*ticks.value_ticks(left, right, max(columns // 12, 2), log=data.log_x))
+    return _widened((min(xs), max(xs)))
 
 
 def _y_limits(data: ChartData, lines: Sequence[PlottedLine]) -> tuple[float, float]:
@@ -335,7 +417,7 @@ def _widened(limits: tuple[float, float], least: float = LEAST) -> tuple[float, 
     """Widen limits that are equal: an axis needs some extent, even for a single value."""
     low, high = limits
     margin = max(abs(low) * 0.1, least) if high - low < 1e-12 else 0.0
-    return low - margin, high + margin
+    return max(low - margin, -sys.float_info.max), min(high + margin, sys.float_info.max)
 
 
 def sanitise(values: Sequence[float]) -> list[float]:

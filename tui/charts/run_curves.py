@@ -194,7 +194,9 @@ def as_dict(metric: str, run: PlottedRun, columns: int) -> dict[str, Any]:
     low, high = (float(curve.x[0]), float(curve.x[-1])) if len(curve) else (0.0, 1.0)
     train, evaluated = reduce(curve, low, high, columns), validation(metric, run.evaluations)
     found = marks(metric, run, curve)
-    rows = zip(*(part.tolist() for part in (train.x, train.mean, train.low, train.high)), strict=True)
+    rows = [*zip(*(part.tolist() for part in (train.x, train.mean, train.low, train.high)), strict=True)]
+    gaps = [(x, math.nan, math.nan, math.nan) for x in _without_numbers(curve, train, (low, high, columns))]
+    rows = sorted([*rows, *gaps])
     measured = zip(evaluated.x.tolist(), evaluated.mean.tolist(), strict=True)
     return {
         "train": [{"epoch": x, "mean": mean, "low": low, "high": high} for x, mean, low, high in rows],
@@ -203,6 +205,18 @@ def as_dict(metric: str, run: PlottedRun, columns: int) -> dict[str, Any]:
         "test": _as_dict(found.test),
         "diverged_epoch": found.diverged,
     }
+
+
+def _without_numbers(curve: PlottedCurve, train: Reduced, place: tuple[float, float, int]) -> list[float]:
+    """Return the first place of each column whose values are all not numbers."""
+    low, high, columns = place[0], place[1], max(place[2], 1)
+    lost = curve.x[~(np.isfinite(curve.low) & np.isfinite(curve.high)) & np.isfinite(curve.x)]
+    first = {
+        int(column): x
+        for column, x in zip(braille.columns_of(lost, low, high, columns)[::-1], lost[::-1].tolist(), strict=True)
+    }
+    drawn = set(braille.columns_of(train.x, low, high, columns).tolist())
+    return [x for column, x in first.items() if column not in drawn and 0 <= column < columns]
 
 
 def _as_dict(pair: tuple[float, float] | None) -> dict[str, float] | None:

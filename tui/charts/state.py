@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from . import markers
 from .markers import Chart
-from .view import AXES, METRICS, SMOOTHINGS, SPLITS, TITLES, WINDOWS, Limits, Readout, View, Window
+from .view import AXES, METRICS, SHORT, SMOOTHINGS, SPLITS, TITLES, WINDOWS, Limits, Readout, View, Window
 
 CLOSEST = 1e-9
 """The smallest part of the data that can be zoomed into."""
 WIDEST, LEAST_WIDTH, LEAST_HEIGHT = 3, 34, 8
-SHORT = {"validation": "val."}
 ROLES = ("train", *SPLITS)
 GAPS = (" · ", " ")
 """What stands between the values under the cursor: where they have room, and where they have not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Sequence
 
 LARGEST_POWER = 307
@@ -18,8 +19,9 @@ def nice_ticks(low: float, high: float, max_count: int) -> list[float]:
     if not (math.isfinite(span) and span > 0):
         return [low]
     exponent = math.floor(math.log10(span)) - 2
-    for step in (factor * 10.0**power for power in range(exponent, exponent + 5) for factor in (1, 2, 2.5, 5)):
-        if step == 0.0:  # below the smallest number above zero
+    powers = range(exponent, min(exponent + 5, sys.float_info.max_10_exp + 1))
+    for step in (factor * 10.0**power for power in powers for factor in (1, 2, 2.5, 5)):
+        if step in (0.0, math.inf):  # below the smallest number above zero, or beyond the largest
             continue
         first = math.ceil(low / step - 1e-9)
         last = math.floor(high / step + 1e-9)

@@ -17,6 +17,8 @@ TITLES = {
     "grad_norm": "gradient norm",
     "images_per_s": "images/s",
 }
+SHORT = {"validation": "val."}
+"""Words that are shorter where there is little room."""
 SPLITS = ("validation", "test")
 Limits = tuple[float, float]
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97, 0.99)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ...errors import UsageError
 from ...models.catalogue import registry
 from ...trainer.common import text_safe
-from ...trainer.common.value_checks import short_number
+from ...trainer.common.value_checks import is_index, short_number
 from ...trainer.config import checkpoint_policy, recipe
 from ...trainer.config.checkpoint_policy import CheckpointPolicy
 from ...trainer.config.request import all_settings, place_of
@@ -71,7 +71,7 @@ def wrong(key: str, text: str) -> str:
         return ""
     if key == "device":
         kind, _, number = text.partition(":")
-        right = kind in ("cpu", "cuda", "mps") and (not number or number.isdecimal())
+        right = kind in ("cpu", "cuda", "mps") and (not number or is_index(number))
         return "" if right else f"{text!r} is not a device; there are auto, cpu, cuda, cuda:NUMBER and mps"
     try:
         value = definition(key).check(definition(key).parse(text))

@@ -9,6 +9,7 @@ from ...errors import UsageError
 from ...models.catalogue import registry
 from ...models.catalogue.notes import count_text, shape_text
 from ...models.catalogue.registry import Variant
+from ...trainer.common.value_checks import number_of
 
 LARGEST_SIDE = 4096
 LARGEST_BATCH = 1 << 20
@@ -77,10 +78,9 @@ def changed(selection: NetworkSelection, size: str, channels: str, batch: str) -
 
 
 def _number(field: str, text: str, largest: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise UsageError(field, text, "is not a whole number") from None
+    value = number_of(text, int)
+    if value is None:
+        raise UsageError(field, text, "is not a whole number")
     if not 1 <= value <= largest:
         raise UsageError(field, value, f"must be between 1 and {largest}")
-    return value
+    return int(value)
