@@ -67,9 +67,11 @@ OUTSIDE_ROWS = 8
 GROWING = {"timm:gcvit_xxtiny"}
 """Networks whose windows are a share of the image: GCViT has 7 places in a window at 224 pixels, 14 at 448."""
 
-TABLE_SIDES = {"timm:ghostnetv2_100": 256}
-"""Networks whose table is made for another side than the usual one. GhostNetV2 makes its gates on a map of half the side,
-and 7 rows have no half: how the gate of 3 lies on them has no counterpart on a larger image."""
+TABLE_SIDES = {"timm:ghostnetv2_": 256, "timm:ghostnetv3_": 256, "timm:efficientvit_m": 896}
+"""Networks, by how their names begin, whose table is made for another side than the usual one. GhostNets make their gates
+on a map of half the side, and 7 rows have no half: how the gate of 3 lies on them has no counterpart on a larger image.
+The windows of EfficientViT are all of the map at 224 pixels; queries see further by convolutions inside the window, and
+attention over all of the map cannot be held constant without them."""
 
 TIMM = {
     "convolutions": (
@@ -175,7 +177,8 @@ def _with_neighbours(network: nn.Module, usual: int, size: Size) -> nn.Module:
 
 
 def outside_network(name: str) -> Probed:
-    spec = external.network_spec(name, image_size=TABLE_SIDES.get(name))
+    side = next((side for start, side in TABLE_SIDES.items() if name.startswith(start)), None)
+    spec = external.network_spec(name, image_size=side)
     tree = external.anatomy_of(spec)
     made = traced.built(name, spec.make)
     windows = {name: _window_of(module) for name, module in made.named_modules()}
@@ -194,9 +197,12 @@ def outside_network(name: str) -> Probed:
     )  # fmt: skip
 
 
+WINDOWS = ("window_size", "ws", "window_resolution")
+
+
 def _window_of(module: nn.Module) -> int:
     """Return the side of the windows in which a module attends, under the names that others give it; 0 without any."""
-    side = getattr(module, "window_size", 0) or getattr(module, "ws", 0)
+    side = next((getattr(module, key, 0) for key in WINDOWS if getattr(module, key, 0)), 0)
     return max(side) if isinstance(side, tuple | list) else side or 0
 
 

@@ -170,9 +170,20 @@ def is_all(reached: int, side: int) -> bool:
 
 
 def verdicts(probed: Probed, highest: int) -> list[ProbeVerdict]:
-    """Return a verdict for each stage of a network."""
+    """Return a verdict for each stage of a network.
+
+    A field need not lie around its place: layers that pad on one side alone move it. Where a stage differs, the image is
+    twice as high.
+    """
     at_home, _ = supports(probed, probed.usual, False)
     size = high_size(probed, highest)
+    found = _verdicts(probed, size, at_home)
+    if not probed.family and not probed.grows and any(one.state == "differs" for one in found):
+        return _verdicts(probed, (min(highest, 2 * size[0]), size[1]), at_home)
+    return found
+
+
+def _verdicts(probed: Probed, size: Size, at_home: dict[str, Support]) -> list[ProbeVerdict]:
     try:
         beside, has_held = supports(probed, size, True, covered=True)
         free = supports(probed, size, False)[0] if has_held else beside

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from cnn_explorer.models.catalogue import registry
-from support.gradient_probe import extent
-from torch import nn
+from support.anatomy import analyse
+from support.gradient_probe import extent, without_memory
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import receptive_field_probe as probe
-from receptive_field_support import EXCEPTIONS
+from receptive_field_support import EXCEPTIONS, Probed, verdicts
 
 SAMPLE = ("lenet5", "vgg11", "resnet18", "se_resnet18", "vit_tiny_16", "mixer_s16", "resmlp_s12", "nin_nano")
 
@@ -54,3 +55,32 @@ def test_a_table_that_is_wrong_differs(
 def test_a_gradient_does_not_vanish_in_hundreds_of_layers() -> None:
     deep = nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1) for _ in range(350)))
     assert extent(deep, (750, 1))[375, 0] == (25, 725, 0, 0)  # the outermost row has a weight of 9 to the power of -350
+
+
+class Gated(nn.Module):
+    """A group norm and a gate made of the mean, as in squeeze-and-excitation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.GroupNorm(2, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.norm(self.conv(x))
+        return made * made.mean((2, 3), keepdim=True)
+
+
+def test_values_stay_in_range_through_norms_and_gates() -> None:
+    found = extent(nn.Sequential(*(Gated() for _ in range(20))), (100, 1), channels=4)
+    assert found[50, 0] == (30, 70, 0, 0)
+
+
+def test_a_field_that_lies_on_one_side_of_its_place_is_held_by_a_higher_image() -> None:
+    def built(size: tuple[int, int]) -> nn.Module:
+        pairs = (layer for _ in range(300) for layer in (nn.ZeroPad2d((0, 0, 0, 1)), nn.Conv2d(1, 1, (2, 1))))
+        return without_memory(nn.Sequential(*pairs))
+
+    rows = [row for _, row in analyse(built((32, 32)), (1, 32, 32)).walk() if row.name == "599"]
+    assert [row.receptive_field for row in rows] == [301]
+    found = verdicts(Probed("own", 1, (32, 32), rows, built), 5000)
+    assert [(one.found, one.state) for one in found] == [("301", "agrees")]

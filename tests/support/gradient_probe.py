@@ -141,7 +141,7 @@ class Positive(TorchFunctionMode):
         """Each value meets the mean of all places, which is a constant where it is held."""
         self.has_held = True
         mean = x.mean(tuple(range(1, x.ndim)), keepdim=True)
-        return _thin(rescaled, x) + (mean.detach() if self.held else mean)
+        return _thin(rescaled, _thin(torch.add, x, mean.detach() if self.held else mean))
 
     def attention(self, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
         """Each query meets the sum of keys and values, which is a constant where it is held; never inside windows."""
