@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import TYPE_CHECKING
 
-from ....errors import UsageError
+from ....errors import UsageError, counted
 from ...catalogue.frames import data_frame
 from ...catalogue.notes import quantity, shape_text
 from .folding import cut, fold, prune
@@ -216,7 +216,7 @@ class Anatomy:
     def _totals(self) -> str:
         learning = "" if self.trainable == self.parameters else f", of which {self.trainable:,} learn"
         return (
-            f"{self.name} for {shape_text(self.input)}: {self.parameters:,} parameters{learning}, "
+            f"{self.name} for {shape_text(self.input)}: {counted(self.parameters, 'parameter')}{learning}, "
             f"{self.macs:,} MACs, {depth_text(self.depth)}"
         )
 

@@ -23,7 +23,7 @@ from torchinfo.enums import ColumnSettings, RowSettings, Units
 from torchinfo.formatting import FormattingOptions
 from torchinfo.layer_info import LayerInfo, prod
 
-from ....errors import UsageError, nearest
+from ....errors import UsageError, counted, nearest
 from ...catalogue import user_code
 from ...catalogue.notes import quantity
 from ..counting import on_meta
@@ -372,4 +372,4 @@ def _about_parameters(summary: TorchinfoSummary) -> list[str]:
     unknown = theirs - ours - repeated
     if unknown:
         parts.append(f"{abs(unknown):,} are not explained")
-    return [f"{ours:,} parameters; torchinfo counts {theirs:,}: {', '.join(parts)}."]
+    return [f"{counted(ours, 'parameter')}; torchinfo counts {theirs:,}: {', '.join(parts)}."]
