@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from cnn_explorer.models.catalogue import registry
 from support.anatomy import analyse
 from support.gradient_probe import extent, without_memory
@@ -84,3 +85,20 @@ def test_a_field_that_lies_on_one_side_of_its_place_is_held_by_a_higher_image() 
     assert [row.receptive_field for row in rows] == [301]
     found = verdicts(Probed("own", 1, (32, 32), rows, built), 5000)
     assert [(one.found, one.state) for one in found] == [("301", "agrees")]
+
+
+class Clamped(nn.Module):
+    """Keeps values between two buffers, which the probe makes equal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, padding=1)
+        self.register_buffer("low", torch.tensor(-1.0))
+        self.register_buffer("high", torch.tensor(1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.clamp(self.conv(x), self.low, self.high)
+
+
+def test_a_clamp_lets_the_gradient_through() -> None:
+    assert extent(Clamped(), (9, 1))[4, 0] == (3, 5, 0, 0)

@@ -24,6 +24,7 @@ PASSED_ON = {
     "relu", "relu_", "gelu", "silu", "silu_", "hardswish", "hardsigmoid", "hardtanh", "hardtanh_", "relu6", "sigmoid",
     "tanh", "leaky_relu", "elu", "mish", "softplus", "prelu", "dropout", "celu", "selu", "sigmoid_", "logsigmoid",
 }  # fmt: skip
+CLAMPS = {"clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_max"}
 NORMS = {"layer_norm", "batch_norm", "group_norm", "instance_norm", "normalize", "local_response_norm", "rms_norm"}
 
 
@@ -93,7 +94,7 @@ class Positive(TorchFunctionMode):
         return made.detach() if constant else made
 
     def replaced(self, func: Any, name: str, args: tuple, kwargs: dict) -> Any:
-        if name in PASSED_ON:
+        if name in PASSED_ON or (name in CLAMPS and args[0].requires_grad):  # not of indices
             return args[0]
         if name in SUMS and len(args) == 2 and isinstance(args[1], Tensor):
             return _thin(torch.add if "add" in name else torch.mul, *args)
