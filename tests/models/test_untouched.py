@@ -188,11 +188,21 @@ def test_an_error_in_the_persons_code_names_its_file_and_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [(3, 32), (3, 0, 32), (3, 32, 32, 32, 32), (3.0, 32, 32), torch.zeros(3, 8, 8), torch.rand(3)]
+    "given", [(), (3, 0, 32), (3, -1), (True, 32, 32), (3.0, 32, 32), "3x32x32", torch.zeros(3, 8, 8), torch.rand(3)]
 )
 def test_shapes_that_are_none(given: Any) -> None:
-    with pytest.raises(cx.UsageError, match=r"input: .*must be"):
+    with pytest.raises(cx.UsageError, match=r"input: .*is not the shape of one input without batch axis"):
         cx.anatomy(nn.Conv2d(3, 4, 3), given)
+
+
+@pytest.mark.parametrize("given", [(3,), (3, 32), (3, 32, 32, 32, 32)])
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(3)])
+def test_an_input_with_another_number_of_sides_is_told_which_ones_the_layer_takes(
+    layer: nn.Module, given: tuple[int, ...]
+) -> None:
+    sides = "×".join(map(str, given))
+    with pytest.raises(cx.UsageError, match=rf"{sides} arrives, this \w+ takes channels×height×width"):
+        cx.anatomy(layer, given)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -158,11 +158,14 @@ def test_nested_hidden_and_strange_files(animals: Path, tmp_path: Path) -> None:
 
 def test_links_are_followed_but_not_in_circles(animals: Path, tmp_path: Path) -> None:
     (animals / "train/cat/again").symlink_to(animals / "train")
+    (animals / "train/cat/more").symlink_to(animals / "elsewhere")
+    shutil.copytree(animals / "train/dog", animals / "elsewhere/inner")
+    (animals / "elsewhere/inner/back").symlink_to(animals / "elsewhere")
     (animals / "train/fox").symlink_to(animals / "train/dog")
     (animals / "train/cat/nowhere.png").symlink_to(tmp_path / "missing.png")
     (animals / "train/cat/self.png").symlink_to(animals / "train/cat/self.png")
     data = load(animals, tmp_path / "cache", validation=0)
-    # cat: its 12, and through the link those of dog, each folder once although two lead to it.
+    # cat: its 12, and the 8 behind the link, once. A link back up, where all classes lie, gives it nothing.
     assert torch.bincount(data.train.labels).tolist() == [12 + 8, 8, 8]
     assert len(data.skipped) == 2 and all(
         "nowhere.png (No such file" in line or "self.png (" in line for line in data.skipped

@@ -7,12 +7,14 @@ and a person reads what torch says everywhere: "mat1 and mat2 shapes cannot be m
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -24,6 +26,8 @@ from ..rows.layer_tree import tree_of
 from ..rows.trace import Recorder
 
 aten = torch.ops.aten
+MAPS = {1: "length", 2: "height×width", 3: "depth×height×width"}
+"""The places of a map, by how many axes it has beside its channels."""
 LARGEST_REPEATED = 200_000_000
 """Values of the tensors with which what failed is done once more."""
 SIZE_FAULTS = (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError)
@@ -214,6 +218,10 @@ def _advice_on_layer(module: nn.Module, words: str, shape: tuple[int, ...], tree
         if arrives == expected:
             return ""
         return _advice_on_count(kind, f"{_text(arrives)} arrive", _text(expected), _text(arrives))
+    places = _axes_of_places(module)
+    if places and len(shape) != places + 2:
+        arrives = "a single value arrives" if len(shape) < 2 else f"{_text(shape[1:])} arrives"
+        return f"{arrives}, this {kind} takes channels×{MAPS[places]}"
     for name in ("in_channels", "num_features", "num_channels"):
         expected = getattr(module, name, None)
         fewest = 3 if name == "in_channels" else 2  # to a convolution a vector has no channels
@@ -223,6 +231,16 @@ def _advice_on_layer(module: nn.Module, words: str, shape: tuple[int, ...], tree
     if kernel is not None and len(shape) > 2 and "size" in words:
         return f"a map of {_text(shape[2:])} arrives, too small for this {kind}: take larger images or fewer poolings"
     return ""
+
+
+def _axes_of_places(module: nn.Module) -> int:
+    """Return how many axes of places a layer of PyTorch looks along, 0 where that is not known or may differ."""
+    if isinstance(module, _ConvNd):
+        return len(module.kernel_size)
+    pools_and_norms = re.fullmatch(
+        r"(Adaptive|Fractional)?(Max|Avg|LP)Pool([123])d|BatchNorm([23])d", type(module).__name__
+    )
+    return int(pools_and_norms[3] or pools_and_norms[4]) if pools_and_norms else 0
 
 
 def _advice_on_channels(kind: str, arriving: int, expected: int) -> str:
