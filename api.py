@@ -62,6 +62,8 @@ if not TYPE_CHECKING:  # a type checker would take every name for one that there
 
 
 INPUT = (3, 32, 32)
+LARGEST = 2**31 - 1
+"""Of a side, of the channels and of the classes: with more, torch cannot count weights."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -133,6 +135,8 @@ def create(
         raise
     except ValueError as error:
         raise UsageError("network", variant.name, str(error)) from None
+    except (RuntimeError, MemoryError) as error:  # no room for the weights
+        raise WorkError(f"{variant.name}: cannot be built: {str(error).splitlines()[0]}") from None
 
 
 def _whole(field: str, value: object) -> int:
@@ -143,6 +147,8 @@ def _whole(field: str, value: object) -> int:
         number = 0
     if number < 1:
         raise UsageError(field, value, "must be a whole number above zero")
+    if number > LARGEST:
+        raise UsageError(field, value, f"is too large: at most {LARGEST:,}")
     return number
 
 
@@ -202,25 +208,30 @@ def anatomy(
         return Anatomy(type(made).__name__, inputs[0].shape, traced.tree, traced.remarks)
 
 
-def _inputs(given: Sequence[Any]) -> tuple[InputSpec, ...]:
+def _inputs(given: Any) -> tuple[InputSpec, ...]:
     """Return the inputs that a shape, or several of them, stand for. UsageError for anything else."""
-    from .models.anatomy.forward.inputs import InputSpec, parse_inputs
+    from .models.anatomy.forward.inputs import InputSpec, check_size, parse_inputs
 
-    several = not isinstance(given, str) and isinstance(given, Iterable) and list(given)
+    is_list = isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping)
+    several = list(given) if is_list else []
     if not several or not all(isinstance(one, str | list | tuple) for one in several):
-        return (InputSpec(_shape(given)),)
-    found: list[InputSpec] = []
-    for one in several:
-        found += parse_inputs([one]) if isinstance(one, str) else [InputSpec(_shape(one))]
-    return tuple(found)
+        found = (InputSpec(_shape(given)),)
+    else:
+        found = ()
+        for one in several:
+            found += parse_inputs([one]) if isinstance(one, str) else (InputSpec(_shape(one)),)
+    check_size(found, "input")
+    return found
 
 
-def _shape(given: Sequence[int]) -> tuple[int, ...]:
+def _shape(given: Any) -> tuple[int, ...]:
     hint = "is not the shape of one input without batch axis, such as (3, 32, 32), (4, 200) or (20,)"
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise UsageError("input", given, hint)
-    if len(getattr(given, "shape", ())) > 1:  # an image in the place of its shape
-        raise UsageError("input", type(given).__name__, hint)
+    if len(getattr(given, "shape", ())) > 1 or getattr(getattr(given, "dtype", None), "is_floating_point", False):
+        raise UsageError(
+            "input", type(given).__name__, "is an input and not its shape, such as (3, 32, 32), (4, 200) or (20,)"
+        )
     sides = tuple(given)
     try:
         if sides:

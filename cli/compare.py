@@ -77,13 +77,13 @@ def print_summaries(summaries: list[Any]) -> None:
         *learning,
         ("MACs", *(f"{p.macs:,}" for p in summaries)),
         ("depth (layers)", *(p.depth for p in summaries)),
-        ("receptive field", *(f"{p.receptive_field or '–'}{' global' if p.is_global else ''}" for p in summaries)),
+        ("field", *(f"{p.receptive_field or '–'}{' global' if p.is_global else ''}" for p in summaries)),
         (
             f"training, batch {MEMORY_BATCH}",
             *(memory_text(p.memory_bytes) if p.memory_bytes else "?" for p in summaries),
         ),
         ("most parameters", *(largest(p.parts, 1) for p in summaries)),
-        ("most work", *(largest(p.parts, 2) for p in summaries)),
+        ("most MACs", *(largest(p.parts, 2) for p in summaries)),
     ]
     print_table(("", *(p.name for p in summaries)), rows)
 

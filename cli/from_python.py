@@ -23,6 +23,9 @@ from ..trainer.launch.run_handle import Run
 
 OTHERS = ("plan", "plot", "find_lr", "detach", "json", "output", "force", "help", "no_augment", "traceback")
 """Options of the command that are nothing for Python, or are written otherwise there."""
+PATHS_OF_RUNS = ("init_from", "grow_from")
+"""Options that take a run, too."""
+PATHS = ("runs", "data", "config")
 PATIENCE_S = 10.0
 
 
@@ -80,6 +83,10 @@ def _flags(name: str, parameter: Any, value: object) -> list[str]:
         raise UsageError(name, value, "must be a value, not True or False")
     if name in numbers():
         return [f"{flag}={_number(name, value, numbers()[name])}"]
+    if name in PATHS_OF_RUNS and not isinstance(value, str | os.PathLike | Run):
+        raise UsageError(name, value, "names no run")
+    if name in PATHS and not isinstance(value, str | os.PathLike):
+        raise UsageError(name, value, "is not a path")
     if isinstance(value, Run):
         return [f"{flag}={value.path}"]
     if isinstance(value, list | tuple):

@@ -87,7 +87,7 @@ def print_totals(spec: NetworkSpec, tree: Layer, batch: int) -> None:
     print(f"  parameters     {parameters_text(tree.parameters, tree.trainable)}")
     print(f"  MACs           {tree.macs:,}  (operations: {2 * tree.macs:,})")
     print(f"  depth          {depth_text(tree.depth)} on the longest path")
-    print(f"  sees           {field_text(tree).replace(' global', ' pixels a side, then the whole image')}")
+    print(f"  field          {field_text(tree).replace(' global', ' pixels a side, then the whole image')}")
     place, free = room_for_training()
     memories = training_memories(spec)
     for precision, memory in memories.items():
@@ -137,14 +137,14 @@ def training_memory(spec: NetworkSpec, precision: str, batch: int) -> Memory:
 
 
 def budget(tree: Layer) -> dict[str, list[tuple[str, int]]]:
-    """Return where the parameters sit and where the work is: the parts of the network with their share."""
+    """Return where the parameters sit and where the MACs are: the parts of the network with their share."""
     inside = tree
     while len(inside.children) == 1 and inside.children[0].children:
         inside = inside.children[0]
     parts = [child for child in inside.children if child.kind == "module"]
     return {
         "parameters": [(part.short_name, part.own_parameters) for part in parts],
-        "work": [(part.short_name, part.macs) for part in parts],
+        "MACs": [(part.short_name, part.macs) for part in parts],
     }
 
 

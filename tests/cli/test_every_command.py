@@ -334,7 +334,8 @@ def test_a_run_that_was_moved_is_resumed_cloned_and_trained_on_by_its_directory(
     assert read_run(path).state == "finished" and not list((home / "runs").iterdir())
     assert call(monkeypatch, "runs", "resume", str(path)) == 2
     assert call(monkeypatch, "runs", "stop", str(path)) == 2 and call(monkeypatch, "runs", "skip", str(path)) == 2
-    assert "there is nothing to stop" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is nothing to stop" in said and "there is nothing to skip" in said
     assert (
         call(monkeypatch, "runs", "export", str(path), "--format", "safetensors", "-o", str(home / "w.safetensors"))
         == 0

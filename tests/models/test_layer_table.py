@@ -41,7 +41,7 @@ def test_text_folds_equal_neighbours_and_lines_up(found) -> None:
     lines = str(found).splitlines()
     assert lines[0].startswith(f"resnet20 for 3×32×32: {found.parameters:,} parameters, {found.macs:,} MACs")
     assert any(re.search(r"×3\b", line) for line in lines)
-    place = lines[2].index("type")
+    place = lines[2].index("what it is")
     assert all(line[place - 1] == " " and line[place] != " " for line in lines[3:])
     assert len(found.text(depth=1).splitlines()) < len(lines)
 

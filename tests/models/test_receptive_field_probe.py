@@ -90,6 +90,9 @@ def test_a_field_that_lies_on_one_side_of_its_place_is_held_by_a_higher_image() 
 class Clamped(nn.Module):
     """Keeps values between two buffers, which the probe makes equal."""
 
+    low: Tensor
+    high: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, 1, 3, padding=1)

@@ -137,7 +137,7 @@ def test_shapes_in_a_shape_are_several_inputs() -> None:
         cx.anatomy(OfBoth(), (3, 9, 9))
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (5.0,), 5, "5", (3, "x"), torch.zeros(1, 3, 4, 4), (5, (3,))])
+@pytest.mark.parametrize("shape", [(), (0,), (5.0,), 5, "5", (3, "x"), (5, (3,))])
 def test_what_is_no_shape_is_refused_with_shapes(shape: object) -> None:
     with pytest.raises(cx.UsageError, match=r"^input: .* is not the shape of one input .*\(20,\)$"):
         cx.anatomy(nn.Linear(5, 3), shape)  # pyright: ignore[reportArgumentType]

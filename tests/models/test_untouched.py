@@ -188,11 +188,22 @@ def test_an_error_in_the_persons_code_names_its_file_and_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [(), (3, 0, 32), (3, -1), (True, 32, 32), (3.0, 32, 32), "3x32x32", torch.zeros(3, 8, 8), torch.rand(3)]
+    "given", [(), (3, 0, 32), (3, -1), (True, 32, 32), (3.0, 32, 32), "3x32x32", b"20", {"x": 20}, (3, 2**70)]
 )
 def test_shapes_that_are_none(given: Any) -> None:
     with pytest.raises(cx.UsageError, match=r"input: .*is not the shape of one input without batch axis"):
         cx.anatomy(nn.Conv2d(3, 4, 3), given)
+
+
+@pytest.mark.parametrize("given", [torch.zeros(3, 8, 8), torch.rand(3), torch.ones(3, 8, 8, dtype=torch.int64)])
+def test_an_input_in_the_place_of_its_shape_is_named_as_such(given: Any) -> None:
+    with pytest.raises(cx.UsageError, match="input: 'Tensor' is an input and not its shape"):
+        cx.anatomy(nn.Conv2d(3, 4, 3), given)
+
+
+def test_an_input_that_is_too_large_to_count_is_refused() -> None:
+    with pytest.raises(cx.UsageError, match="'3x1000000000x1000000000' is too large: at most 1,000,000,000,000 values"):
+        cx.anatomy("lenet5", (3, 10**9, 10**9))
 
 
 @pytest.mark.parametrize("given", [(3,), (3, 32), (3, 32, 32, 32, 32)])

@@ -111,7 +111,7 @@ async def test_layer_table_comes_from_the_helper(tmp_path: Path) -> None:
         assert [row.cells[0].strip(" ▾▸") for row in pane.table.rows] == ["Net", "body ×2", "conv", "+", "head"]
         assert pane.selection == NetworkSelection(screen.table.key)
         assert "4×4×4" in screen_text(app)
-        assert "work" in screen_text(app) and "█" in screen_text(app)
+        assert "MACs   " in screen_text(app) and "█" in screen_text(app)
         await pilot.press("j")
         await until(
             pilot, lambda: pane.selection == NetworkSelection(screen.table.key) and pane.table.rows, "the next table"

@@ -298,7 +298,7 @@ async def test_marked_networks_are_compared(tmp_path: Path) -> None:
         assert isinstance(screen, CompareScreen)
         await until(pilot, lambda: any(row.key == "depth" for row in screen.table.rows))
         text = screen_text(app)
-        assert all(name[:10] in text for name in names[:4]) and "4.10 kB" in text and "work" in text
+        assert all(name[:10] in text for name in names[:4]) and "4.10 kB" in text and "MACs" in text
         await pilot.press("f", "j", "escape", "g", "m")
         assert catalogue(app).catalogue_list.marked == names[1:4]
 

@@ -78,6 +78,9 @@ def skip(path: Path, wait_s: float = 0.0) -> Stop:
 
     The run is *stopped*, with a checkpoint where it had begun, and can be resumed. Raises what :func:`request_stop` raises.
     """
+    run = read_run(path)
+    if not run.live:
+        raise UsageError("run", path.name, f"is {run.state}: there is nothing to skip")
     return request_stop(path, wait_s)
 
 

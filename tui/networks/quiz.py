@@ -118,7 +118,7 @@ def _years(count: int) -> str:
 
 def _heaviest_stage(variant: Variant, others: Sequence[Variant], rng: random.Random) -> Question | None:
     stages = variant.paper_stem.stages()
-    what, words = rng.choice([("parameters", "most parameters"), ("work", "most of the work")])
+    what, words = rng.choice([("parameters", "most parameters"), ("MACs", "most MACs")])
     shares = [(stage, parameters if what == "parameters" else macs) for stage, _, parameters, macs in stages]
     ranked = sorted(shares, key=lambda share: -share[1])
     if len(ranked) < 2 or not ranked[1][1] or ranked[0][1] / ranked[1][1] < 1.1:
@@ -127,14 +127,14 @@ def _heaviest_stage(variant: Variant, others: Sequence[Variant], rng: random.Ran
     options = sorted((stage for stage, _ in shown), key=[stage for stage, _ in shares].index)
     total = sum(amount for _, amount in shares)
     because = ", ".join(f"{stage} {share_text(amount / total)}" for stage, amount in ranked[:3])
-    text = f"Where in {variant.name} {'do the' if what == 'parameters' else 'is'} {words}"
+    text = f"Where in {variant.name} do the {words}"
     heaviest_otherwise = max(stages, key=lambda stage: stage[3] if what == "parameters" else stage[2])[0]
-    otherwise = "most of the work is done" if what == "parameters" else "the most parameters sit"
+    otherwise = "the most MACs are" if what == "parameters" else "the most parameters sit"
     held = {stage: share_text(amount / total) for stage, amount in shares}
     mistakes = [
         ""
         if stage == ranked[0][0]
-        else f"{stage} is where {otherwise}; weights and work are not the same"
+        else f"{stage} is where {otherwise}; parameters and MACs are not the same"
         if stage == heaviest_otherwise
         else f"{stage} has {held[stage]}, {ranked[0][0]} {held[ranked[0][0]]}"
         for stage in options

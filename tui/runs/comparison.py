@@ -59,7 +59,7 @@ def of_helper(summaries: Sequence[dict[str, Any]], batch: int) -> list[ComparedR
     return [
         *found,
         ComparedRow("depth", ("layers with weights", *(str(one["depth"]) for one in summaries)), "layers"),
-        ComparedRow("sees", ("sees, pixels a side", *map(layer_tree.receptive_field, summaries)), "layers"),
+        ComparedRow("field", ("field, pixels a side", *map(layer_tree.receptive_field, summaries)), "layers"),
         ComparedRow("memory", (f"training, batch {batch}", *memory), "layers"),
     ]
 

@@ -1,4 +1,4 @@
-"""Two to four networks side by side: figures, and where in each the parameters and the work sit."""
+"""Two to four networks side by side: figures, and where in each the parameters and the MACs sit."""
 
 from __future__ import annotations
 
@@ -42,9 +42,8 @@ class CompareScreen(BaseScreen):
         "parameters",
         "MACs",
         "layers with weights",
-        "sees, pixels a side",
+        "field, pixels a side",
         f"training, batch {BATCH}",
-        "work",
         "published",
         "stem",
     )
@@ -125,7 +124,7 @@ class CompareScreen(BaseScreen):
         lines = [] if self._summaries else [self._problem or self.explorer.questions.waiting_words()]
         longest = max((len(summary["name"]) for summary in self._summaries), default=0)
         for summary in self._summaries:
-            for place, name in ((1, "parameters"), (2, "work")):
+            for place, name in ((1, "parameters"), (2, "MACs")):
                 total = sum(part[place] for part in summary["parts"]) or 1
                 shares = [(part[0], part[place] / total) for part in summary["parts"] if part[place] / total >= 0.005]
                 head = f"{summary['name'][:22]:<{min(longest, 22) + 2}}{name:<11}"

@@ -28,7 +28,7 @@ COLUMNS = (
     Column("before", 7, right=True),
     Column("after", 7, right=True),
     Column("params before", 13, right=True, above=60),
-    Column("after", 8, right=True, above=60),
+    Column("params after", 12, right=True, above=60),
 )
 SIGNS = {"added": "+ added", "removed": "- gone", "more": "↑ more", "fewer": "↓ fewer", "resized": "~ sized"}
 TONES = {"added": "good", "removed": "bad"}
@@ -38,7 +38,7 @@ class DiffPane(Pane):
     """The selected network beside its predecessor, or beside another that was chosen."""
 
     BINDINGS: ClassVar = key_bindings.bindings("diff")
-    TERMS: ClassVar = ("verdict", "parameters", "MACs", "depth", "sees")
+    TERMS: ClassVar = ("verdict", "parameters", "MACs", "depth", "field")
 
     def __init__(self) -> None:
         super().__init__("diff")
@@ -162,8 +162,8 @@ def totals(older: dict[str, Any], newer: dict[str, Any]) -> str:
                 f"{'learning':<11} {quantity(learning[0])} → {quantity(learning[1])} ({change_text(*learning)})"
             )
     lines.append(f"{'depth':<11} {older['depth']} → {newer['depth']} layers with weights on the longest path")
-    sees = f"{layer_tree.receptive_field(older)} → {layer_tree.receptive_field(newer)}"
-    lines.append(f"{'sees':<11} {sees} (pixels a side of the image)")
+    field = f"{layer_tree.receptive_field(older)} → {layer_tree.receptive_field(newer)}"
+    lines.append(f"{'field':<11} {field} (pixels a side of the image)")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The layer table of a network: a tree that folds, and two bars that say where the parameters and the work sit."""
+"""The layer table of a network: a tree that folds, and two bars that say where the parameters and the MACs sit."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class LayersPane(Pane):
     BINDINGS: ClassVar = key_bindings.bindings(
         "layers", [command for command in key_bindings.COMMANDS if command.action in ("predict", "torchinfo")]
     )
-    TERMS: ClassVar = ("▸", "▾", "×N", "+", "×", "concat", "g", "training only", "work", "training memory")
+    TERMS: ClassVar = ("▸", "▾", "×N", "+", "×", "concat", "g", "training only", "training memory")
 
     def __init__(self) -> None:
         super().__init__("layers")
@@ -331,7 +331,7 @@ class LayersPane(Pane):
         if self._problem:
             lines += self._problem[DETAIL_LINES:]
         elif tree is not None:
-            for what, name in (("parameters", "parameters "), ("macs", "work       ")):
+            for what, name in (("parameters", "parameters "), ("macs", "MACs       ")):
                 lines.append(name + layer_tree.bar(layer_tree.budget(tree, what), self.size.width - len(name) - 2))
             last = "; ".join(filter(None, (self._memory, *tree.remarks)))
             lines += textwrap.wrap(last, max(20, self.size.width - 2), subsequent_indent=" " * len("training   "))

@@ -30,7 +30,7 @@ COLUMNS = (
     Column("batch", 5, right=True, above=72),
     Column("seed", 4, right=True, above=79),
     Column("date", 11, above=94),
-    Column("run", 4),
+    Column("end", 4),
     Column("id", 42, above=140, longest=56),
 )
 NO_RUNS = "no runs of this network; `t` starts one"

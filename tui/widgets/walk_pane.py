@@ -29,7 +29,7 @@ DETAIL_LINES = 8
 COLUMNS = (
     Column("step", 18),
     Column("what happens"),
-    Column("comes out", 13),
+    Column("output", 13),
     Column("space", BAR_CELLS, above=88),
     Column("channels", BAR_CELLS, above=100),
     Column("field", 6, right=True, above=60),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ DTYPES = {
     name: getattr(torch, name)
     for name in ("int64", "int32", "bool", "float32", "float64", "float16", "bfloat16", "complex64")
 }
+LARGEST = 10**12
+"""Values of all inputs together; with more, torch cannot count in bytes what it would take."""
 LARGEST_REAL = 100_000_000
 """Values of the inputs of a network that is run with real numbers."""
 
@@ -33,6 +36,8 @@ class InputSpec:
 def parse_shape(text: str) -> tuple[int, ...]:
     """Turn "3x224x224" into (3, 224, 224) and "20" into (20,); UsageError for anything else."""
     shape = _numbers(text)
+    if any(side > LARGEST for side in shape):
+        raise UsageError("--input", text, f"is too large: at most {LARGEST:,} values")
     if not shape:
         raise UsageError(
             "--input", text, "is not a shape; write its sides with x between them: 3x224x224, 4x200, 20 or 16:int64"
@@ -46,7 +51,15 @@ def parse_inputs(texts: Sequence[str]) -> tuple[InputSpec, ...]:
     Each is the shape of one input without the batch axis: of an image, a clip, a signal, a vector. A number format may
     stand behind it.
     """
-    return tuple(map(_parse_input, texts))
+    found = tuple(map(_parse_input, texts))
+    check_size(found, "--input")
+    return found
+
+
+def check_size(inputs: Sequence[InputSpec], field: str) -> None:
+    """Raise UsageError for inputs that no network can be run with, because they are too large."""
+    if sum(math.prod(one.shape) for one in inputs) > LARGEST:
+        raise UsageError(field, " ".join(map(str, inputs)), f"is too large: at most {LARGEST:,} values")
 
 
 def _parse_input(text: str) -> InputSpec:
@@ -60,7 +73,7 @@ def _parse_input(text: str) -> InputSpec:
 def _numbers(text: str) -> tuple[int, ...]:
     """Return the axes of a shape, () where it is none."""
     parts = text.lower().replace("×", "x").split("x")
-    good = all(part.isascii() and part.isdigit() and len(part) < 8 and int(part) > 0 for part in parts)
+    good = all(part.isascii() and part.isdigit() and len(part) < 100 and int(part) > 0 for part in parts)
     return tuple(int(part) for part in parts) if good else ()
 
 

@@ -17,11 +17,11 @@ from .layer import Layer
 if TYPE_CHECKING:
     import pandas
 
-COLUMNS = ("layer", "type", "output", "params", "MACs", "field", "bytes")
+COLUMNS = ("layer", "what it is", "output", "params", "MACs", "field", "memory")
 NOT_RUN = {"ran": "", "never": " (never run)"}
 LEARNING = "learning"
 """The column behind "params" in the table of a network with frozen weights."""
-NUMBERS = ("params", LEARNING, "MACs", "bytes")
+NUMBERS = ("params", LEARNING, "MACs", "memory")
 """Columns that are set right."""
 FAILED = " ← fails here"
 
