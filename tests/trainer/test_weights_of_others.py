@@ -96,6 +96,55 @@ def test_the_prefix_that_is_told_is_the_one_in_the_file(tmp_path: Path) -> None:
         assert weight_file.describe(tmp_path / "x.pth").prefix == form
 
 
+SEVERAL: dict[str, tuple[Callable[[State, State], object], str, str]] = {
+    "an average first": (lambda own, other: {"ema": other, "model": own}, "model", "ema"),
+    "the same one twice": (lambda own, _: {"ema": own, "model": own}, "model", "ema"),
+    "a backbone": (lambda own, other: {"teacher": other, "backbone": own}, "backbone", "teacher"),
+    "an optimiser too": (
+        lambda own, other: {"net": own, "swa": other, "optim": {"state": {0: {"exp_avg": torch.ones(2, 2)}}}},
+        "net",
+        "swa",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+def test_of_several_sets_of_weights_the_one_of_a_known_key_is_taken_and_the_others_are_named(
+    tmp_path: Path, form: str
+) -> None:
+    wrap, key, other = SEVERAL[form]
+    own = grey_resnet20()
+    torch.save(wrap(own, {name: value + 1 for name, value in own.items()}), tmp_path / "x.pth")
+    _, said = planned(network="resnet20", dataset="digits", init_from=str(tmp_path / "x.pth"))
+    assert f"of x.pth the weights under {key} are taken; beside them it holds {other}" in said
+    assert weight_files.read(tmp_path / "x.pth").tensors["head.bias"].equal(own["head.bias"])
+    assert weight_file.describe(tmp_path / "x.pth").key == key
+
+
+@pytest.mark.parametrize("keys", [("teacher", "student"), ("ema", "student"), ("swa_ema", "ema")])
+def test_several_sets_of_weights_of_which_none_is_known_are_refused_by_their_keys(
+    tmp_path: Path, keys: tuple[str, str]
+) -> None:
+    own = grey_resnet20()
+    torch.save({key: {name: value + 1 for name, value in own.items()} for key in keys}, tmp_path / "x.pth")
+    with pytest.raises(UsageError) as caught:
+        planned(network="resnet20", dataset="digits", init_from=str(tmp_path / "x.pth"))
+    told = str(caught.value)
+    assert "holds several sets of weights (" in told and all(key in told for key in keys) and "\n" not in told
+    with pytest.raises(UsageError, match="none of the keys says which is meant"):
+        weight_file.describe(tmp_path / "x.pth")
+
+
+def test_tensors_that_are_no_set_of_weights_leave_no_doubt(tmp_path: Path) -> None:
+    state = {
+        "mine": grey_resnet20(),
+        "opt": {"state": {0: {"exp_avg": torch.ones(3, 3)}}},
+        "loss": {"weight": torch.ones(3)},
+    }
+    torch.save(state, tmp_path / "x.pth")
+    assert weight_files.read(tmp_path / "x.pth").beside == () and weight_file.describe(tmp_path / "x.pth").key == "mine"
+
+
 def test_two_names_that_would_become_one_stay_apart(tmp_path: Path) -> None:
     torch.save({"a._orig_mod.w": torch.zeros(2, 2), "a.w": torch.ones(2, 2)}, tmp_path / "x.pth")
     assert set(weight_files.read(tmp_path / "x.pth").tensors) == {"a._orig_mod.w", "a.w"}

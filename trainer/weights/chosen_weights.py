@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ...models.anatomy.saved_weights import transplant
+from ...models.anatomy.saved_weights import transplant, weight_tables
 from ..common.progress import Log
 from ..config.recipe import Recipe
 from ..config.run_config import NetworkConfig
@@ -108,6 +108,9 @@ def log_use_of_file(
 ) -> None:
     """Tell what was made of the names and of the last layer of a file, and which of its tensors are not used."""
     name = source.name
+    if file.beside:
+        where = f"under {file.key}" if file.key else "outermost"
+        log(f"of {name} the weights {where} are taken; beside them it holds {weight_tables.listed(list(file.beside))}")
     if found.by != "name":
         log(f"the names in {name} are {found.words}")
     left_out = [found.names[target] for target in found.names if target not in taken]

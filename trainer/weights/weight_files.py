@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeGuard
 
@@ -46,7 +46,8 @@ SCHEMA = 1
 class WeightFile:
     """Tensors by name, and what the file says of them; None or empty where it says nothing.
 
-    ``mean`` and ``std`` are those by which images were normalised, per channel, in 0 … 1.
+    ``mean`` and ``std`` are those by which images were normalised, per channel, in 0 … 1. ``key`` is where the tensors are
+    in the file, ``beside`` are the keys of other sets of weights in it.
     """
 
     path: Path
@@ -56,6 +57,8 @@ class WeightFile:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
+    key: str = ""
+    beside: tuple[str, ...] = ()
 
 
 def read(path: Path) -> WeightFile:
@@ -67,24 +70,23 @@ def read(path: Path) -> WeightFile:
     try:
         contents = weight_reader.read(path)
         if FACTS_KEY in contents.metadata:
-            return _described(path, _tables_of(path, contents), json.loads(contents.metadata[FACTS_KEY]))
+            return _of_table(contents, json.loads(contents.metadata[FACTS_KEY]))
         state = contents.state
         if _is_own(state):
             return _own_checkpoint(path, state)
-        return _described(path, _tables_of(path, contents), _foreign_facts(state))
+        return _of_table(contents, _foreign_facts(state))
     except UsageError as error:
         raise WorkError(f"{path}: {error.hint}") from None
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise WorkError(f"{path}: cannot be read: {str(error).splitlines()[0][:200]}") from None
 
 
-def _tables_of(path: Path, contents: Contents) -> Mapping[str, Tensor]:
-    """Return the weights by name of what a file holds; WorkError where it holds none."""
+def _of_table(contents: Contents, facts: Mapping) -> WeightFile:
+    """Return the weights by name of what a file holds; UsageError where it holds none, or several and not which."""
     found = weight_tables.tables(contents.state)
-    table = weight_tables.network_table(found)
-    if table is None:
-        raise WorkError(f"{path}: {weight_file.without_names(contents.state, found)}")
-    return table.tensors
+    table = weight_file.network_of(contents, found)
+    others = tuple(weight_tables.beside(found, table))
+    return replace(_described(contents.path, table.tensors, facts), key=table.key, beside=others)
 
 
 def _is_own(state: object) -> TypeGuard[dict]:

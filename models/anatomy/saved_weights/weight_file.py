@@ -99,9 +99,7 @@ def describe(path: Path) -> DescribedFile:
     """Return what is in a file of weights. UsageError in one line where it is none."""
     contents = weight_reader.read(path)
     found = weight_tables.tables(contents.state)
-    table = weight_tables.network_table(found)
-    if table is None:
-        raise UsageError("file", str(path), without_names(contents.state, found))
+    table = network_of(contents, found)
     facts = {name: value for name, value in _facts(contents).items() if name not in table.tensors}
     looked_at = contents.size <= MOST_LOOKED_AT
     tensors = weight_tables.unwrapped(table.tensors)
@@ -126,6 +124,24 @@ def describe(path: Path) -> DescribedFile:
         tuple(fits),
         torchvision,
     )
+
+
+def network_of(contents: Contents, found: list[Table]) -> Table:
+    """Return which of the tables ``found`` in a file holds the weights of a network.
+
+    UsageError where none does, and where several may and none of their keys says which.
+    """
+    table = weight_tables.network_table(found)
+    if table is None:
+        raise UsageError("file", str(contents.path), without_names(contents.state, found))
+    others = [] if weight_tables.is_known(table) else weight_tables.beside(found, table)
+    if others:
+        keys = weight_tables.listed([table.key, *others])
+        hint = (
+            f"holds several sets of weights ({keys}), and none of the keys says which is meant; save one of them alone"
+        )
+        raise UsageError("file", str(contents.path), hint)
+    return table
 
 
 def without_names(state: object, found: list[Table]) -> str:

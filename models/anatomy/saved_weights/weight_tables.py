@@ -24,6 +24,9 @@ INNER_WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_mo
 USUAL_KEYS = ("model", "state_dict", "net", "model_state_dict", "model_state", "network", "weights", "params")
 """The keys under which programs keep a network's weights, the likeliest first."""
 
+KNOWN_KEYS = (*USUAL_KEYS, *sorted(HOLDERS.difference(USUAL_KEYS)))
+"""The keys that say which of several sets of weights is the network's, the likeliest first."""
+
 DEEPEST, MOST_TABLES, MOST_VALUES = 5, 64, 100_000
 MOST_PARTS = 5
 
@@ -53,20 +56,31 @@ class Table:
         """The number of values in all tensors."""
         return sum(tensor.numel() for tensor in self.tensors.values())
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it may be all weights of a network, and neither numbers that lie about nor an optimiser's state."""
+        weights = (tensor for name, tensor in self.tensors.items() if name.rpartition(".")[2] == "weight")
+        return self.kind != "optimiser" and any(tensor.ndim > 1 for tensor in weights)
+
 
 def tables(state: object) -> list[Table]:
     """Return every table of tensors by name in ``state``, the outermost first. A list in it counts its members as names."""
-    return list(_tables(state, (), set()))[:MOST_TABLES]
+    return list(_tables(state, (), {}))[:MOST_TABLES]
 
 
-def _tables(state: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Table]:
-    if not isinstance(state, Mapping | list | tuple) or id(state) in seen or len(path) > DEEPEST:
+def _tables(state: object, path: tuple[str, ...], seen: dict[int, dict[str, Tensor]]) -> Iterator[Table]:
+    """``seen``: the tensors of what was looked into. A table that stands under two keys is found under both."""
+    if not isinstance(state, Mapping | list | tuple) or len(path) > DEEPEST:
         return
-    seen.add(id(state))
-    if len(seen) > MOST_VALUES:
+    if id(state) in seen:
+        if seen[id(state)]:
+            yield Table(path, seen[id(state)])
+        return
+    if len(seen) >= MOST_VALUES:
         return
     items = list(state.items() if isinstance(state, Mapping) else enumerate(state))[:MOST_VALUES]
     found = {str(name): value for name, value in items if isinstance(value, Tensor)}
+    seen[id(state)] = found
     if found:
         yield Table(path, found)
     for name, value in items:
@@ -74,18 +88,36 @@ def _tables(state: object, path: tuple[str, ...], seen: set[int]) -> Iterator[Ta
 
 
 def network_table(found: list[Table]) -> Table | None:
-    """Return the table that holds the weights of a network: a usual key, else the largest one; None where there is none.
+    """Return the table that holds the weights of a network: a known key, else the largest one; None where there is none.
 
     The state of an optimiser is none. An average of the weights is taken only where there is nothing else.
     """
     for kind in ("weights", "average"):
         of_kind = [table for table in found if table.kind == kind]
         usual = [table for key in USUAL_KEYS for table in of_kind if table.path and table.path[-1] == key]
-        if usual:
-            return usual[0]
+        known = usual or [
+            table for key in KNOWN_KEYS for table in of_kind if table.is_set and table.path[-1:] == (key,)
+        ]
+        if known:
+            return known[0]
         if of_kind:
             return max(of_kind, key=lambda table: table.values)
     return None
+
+
+def beside(found: list[Table], taken: Table) -> list[str]:
+    """Return the keys of the other sets of weights in a file from which ``taken`` is taken."""
+    return [table.key for table in found if table.is_set and table.path and table.path != taken.path]
+
+
+def listed(keys: list[str]) -> str:
+    """Return the first keys for the middle of a sentence: ``ema, teacher``."""
+    return ", ".join(keys[:MOST_PARTS]) + (f" and {len(keys) - MOST_PARTS} more" if len(keys) > MOST_PARTS else "")
+
+
+def is_known(table: Table) -> bool:
+    """Return whether it says itself that it is the network's: nothing stands around it, or its key is a known one."""
+    return not table.path or table.path[-1] in KNOWN_KEYS
 
 
 def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
