@@ -1,10 +1,11 @@
 """Hold the receptive fields that the layer tables tell against the support of the gradient, stage by stage.
 
-usage: python scripts/receptive_field_probe.py [--catalogue] [--torchvision] [--timm] [--highest PIXELS] [--seconds N]
-           [--out FILE] [NAME ...]
+usage: python scripts/receptive_field_probe.py [--catalogue] [--torchvision] [--timm] [--drawn COUNT]
+           [--highest PIXELS] [--seconds N] [--out FILE] [NAME ...]
 
 Without arguments all variants of the catalogue. --torchvision takes torchvision's classification networks, --timm a
-sample of timm's over all kinds; NAME may also be "torchvision:NAME" or "timm:NAME".
+sample of timm's over all kinds, --drawn so many of timm's as check_rows.py draws them; NAME may also be
+"torchvision:NAME" or "timm:NAME".
 
 The field of a stage agrees where it is the number of image rows that a place in the middle depends on, gates held
 constant, on an image high enough to hold it (at most --highest pixels). "Global" agrees where a place depends on all of
@@ -34,6 +35,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import check_rows
 import receptive_field_support
 import torch
 from cnn_explorer.models import nat
@@ -251,7 +253,7 @@ def verdicts(name: str, highest: int) -> list[ProbeVerdict]:
 def names_of(options: argparse.Namespace) -> dict[str, list[str]]:
     """Return the networks asked for, by their source."""
     sources = {"named": list(options.names)} if options.names else {}
-    if options.catalogue or not (options.names or options.torchvision or options.timm):
+    if options.catalogue or not (options.names or options.torchvision or options.timm or options.drawn):
         sources["catalogue"] = list(registry.variants())
     if options.torchvision:
         import torchvision.models as zoo
@@ -259,6 +261,8 @@ def names_of(options: argparse.Namespace) -> dict[str, list[str]]:
         sources["torchvision"] = [f"torchvision:{name}" for name in zoo.list_models(zoo)]
     if options.timm:
         sources |= {f"timm, {kind}": [f"timm:{name}" for name in names] for kind, names in TIMM.items()}
+    if options.drawn:
+        sources["timm, drawn"] = check_rows.timm_names(options.drawn, 1, 200)
     return sources
 
 
@@ -278,6 +282,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     for source in ("--catalogue", "--torchvision", "--timm"):
         parser.add_argument(source, action="store_true")
+    parser.add_argument("--drawn", type=int, default=0, metavar="COUNT")
     parser.add_argument("--highest", type=int, default=5000)
     parser.add_argument("--seconds", type=int, default=0, help="give up on a network after this time on the processor")
     parser.add_argument("--out", type=Path, help="append a JSON line for each network, and skip those probed before")
