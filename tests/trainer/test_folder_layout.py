@@ -77,10 +77,22 @@ def test_folders_that_hold_the_same_classes_are_refused_with_what_to_write(
     root = split(tmp_path, *names)
     with pytest.raises(UsageError) as caught:
         list_folder(str(root))
-    one, other = sorted(names)[:2]
+    one, other, *more = sorted(names)
     told = str(caught.value)
-    assert f"{one} and {other} both hold cat, dog" in told and f"folder:classes:{root}" in told and "\n" not in told
+    held = f"{one}, {other} and {more[0]} all hold" if more else f"{one} and {other} both hold"
+    assert f"{held} cat, dog" in told and f"folder:classes:{root}" in told and "\n" not in told
     assert list_folder(f"classes:{root}").classes == tuple(sorted(names))
+
+
+def test_every_fold_is_named_also_one_that_lacks_a_class(tmp_path: Path) -> None:
+    split(tmp_path, "fold1", "fold2", classes=("cat", "dog", "owl"))
+    split(tmp_path, "fold3")
+    fill(tmp_path, ["other/x"])
+    with pytest.raises(UsageError) as caught:
+        list_folder(str(tmp_path))
+    told = str(caught.value)
+    assert "fold1 holds cat, dog, owl, fold2 holds cat, dog, owl, and fold3 holds cat, dog" in told
+    assert "if fold1, fold2 and fold3 are the classes" in told and "other" not in told
 
 
 def test_folders_that_share_half_of_their_classes_are_doubted_and_others_are_not(tmp_path: Path) -> None:
@@ -122,7 +134,7 @@ def test_a_class_whose_images_lie_in_folders_called_like_splits_is_one(tmp_path:
 
 def test_classes_by_day_and_by_night_are_classes_where_that_is_said(tmp_path: Path) -> None:
     root = fill(tmp_path, [f"person{number}/{when}" for number in (1, 2, 10) for when in ("day", "night")])
-    with pytest.raises(UsageError, match="person1 and person2 both hold day, night"):
+    with pytest.raises(UsageError, match="person1, person2 and person10 all hold day, night"):
         list_folder(str(root))
     found = list_folder(f"classes:{root}")
     assert found.classes == ("person1", "person2", "person10") and len(found.train) + len(found.test) == 18
@@ -225,3 +237,12 @@ def test_the_decoded_copy_knows_the_order_of_the_classes(tmp_path: Path) -> None
     for data in (old, new):
         reds = data.train.images[:, 0, 0, 0].tolist()
         assert [str(red // 20) for red in reds] == [data.classes[label] for label in data.train.labels]
+
+
+@pytest.mark.parametrize("parts", [("",), ("train/", "test/")])
+def test_classes_that_differ_by_capitals_alone_are_told(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    fill(tmp_path, [f"{part}{name}" for part in parts for name in ("cat", "Cat", "dog")])
+    found = list_folder(str(tmp_path))
+    assert found.classes == ("Cat", "cat", "dog")
+    told = "the classes Cat and cat differ by capital letters alone and are classes of their own"
+    assert found.remarks.count(told) == 1

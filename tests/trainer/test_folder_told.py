@@ -69,6 +69,19 @@ def test_classes_and_their_counts_stand_in_the_plan_and_before_a_run(
     assert line in capsys.readouterr().err.splitlines()
 
 
+def test_classes_that_differ_by_capitals_alone_are_told_in_the_plan_and_before_a_run(
+    home: Path, pets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("train", "test"):
+        (pets / part / "dog").rename(pets / part / "Cat")
+    line = "the classes Cat and cat differ by capital letters alone and are classes of their own"
+    words = ("train", "tiny", "--dataset", f"folder:{pets}", "--epochs", "1", "--batch-size", "2", *QUICK)
+    for more in (("--plan",), ()):
+        assert call(monkeypatch, *words, "--validation", "1", *more) == 0
+        told = capsys.readouterr()
+        assert line in (told.out + told.err).splitlines()
+
+
 def test_of_many_classes_the_first_are_named_in_the_order_of_numbers(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cnn_explorer.models.catalogue import registry
+from cnn_explorer.tui.app import ExplorerApp
 from cnn_explorer.tui.core import saved_state
 from cnn_explorer.tui.networks import catalogue_list
 from cnn_explorer.tui.networks.selection import NetworkSelection
@@ -17,6 +18,7 @@ from cnn_explorer.tui.screens.runs import RunsScreen
 from cnn_explorer.tui.widgets.filter_input import FilterInput
 from cnn_explorer.tui.widgets.layers_pane import LayersPane
 from cnn_explorer.tui.widgets.rows import RowList
+from cnn_explorer.tui.widgets.shell import KeyLine
 from cnn_explorer.tui.widgets.text_view import TextView
 from support.tui import FakeRun, catalogue, make_app, screen_text, until
 from textual.widgets import Input
@@ -336,6 +338,29 @@ async def test_enter_is_offered_only_on_rows_that_open_something(tmp_path: Path)
         FakeRun(tmp_path / "runs", "20261120-143022-resnet18-digits-7f3a", "finished", network="resnet18")
         await until(pilot, lambda: "finished" in screen_text(app))
         assert opens()
+
+
+def foot(app: ExplorerApp) -> set[str]:
+    """The words of the line at the foot."""
+    return {command.foot for command in app.screen.query_one(KeyLine).shown}
+
+
+@pytest.mark.parametrize("view", ["list", "chart"])
+async def test_a_filter_without_a_match_leaves_no_key_at_the_foot_that_does_nothing(tmp_path: Path, view: str) -> None:
+    app = make_app(tmp_path)
+    of_a_network = {"open", "train", "mark", "compare", "predict", "stem", "definition", "image"}
+    async with app.run_test(size=(220, 30)) as pilot:
+        if view == "chart":
+            await pilot.press("v", "v")
+        await until(pilot, lambda: of_a_network <= foot(app))
+        await pilot.press("slash", *"zzz")
+        await until(pilot, lambda: not foot(app) & {"next line", "line before"})
+        assert foot(app) == {"keep the filter", "drop it"}
+        await pilot.press("enter")
+        await until(pilot, lambda: "filter" in foot(app))
+        assert not foot(app) & of_a_network and {"back", "help", "runs"} <= foot(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: of_a_network <= foot(app))
 
 
 async def test_a_list_without_networks_opens_no_empty_pane(tmp_path: Path) -> None:

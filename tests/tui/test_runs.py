@@ -11,6 +11,7 @@ from cnn_explorer.tui.runs import actions, run_table
 from cnn_explorer.tui.screens.confirm import ConfirmScreen
 from cnn_explorer.tui.screens.leave import LeaveScreen
 from cnn_explorer.tui.screens.runs import RunsScreen
+from cnn_explorer.tui.widgets.shell import KeyLine
 from support.tui import FakeRun, eval_record, make_app, open_runs, screen_text, train_record, until
 
 SIZE = (120, 40)
@@ -218,3 +219,22 @@ async def test_ctrl_c_ends_only_when_pressed_twice(tmp_path: Path) -> None:
 
 def test_a_bar_has_its_percentage() -> None:
     assert run_table.bar(0.5, 10) == "█████░░░░░ 50 %"
+
+
+async def test_a_filter_without_a_match_offers_no_run_to_open(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+    FakeRun(tmp_path / "runs", "20261120-143022-lenet5-digits-7f3a", "finished")
+
+    def foot() -> set[str]:
+        return {command.foot for command in app.screen.query_one(KeyLine).shown}
+
+    async with app.run_test(size=(220, 30)) as pilot:
+        await open_runs(pilot)
+        await until(pilot, lambda: {"open", "clone"} <= foot())
+        await pilot.press("slash", *"zzz")
+        await until(pilot, lambda: foot() == {"keep the filter", "drop it"})
+        await pilot.press("enter")
+        await until(pilot, lambda: "filter" in foot())
+        assert not foot() & {"open", "clone", "train", "mark"}
+        await pilot.press("escape")
+        await until(pilot, lambda: "open" in foot())

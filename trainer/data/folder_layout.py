@@ -43,6 +43,7 @@ SUFFIXES = frozenset(_SUFFIXES.split())
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 MOST_COMPARED = 100
+MOST_NAMED = 10
 ALIKE = 2
 """So many class folders have to be the same for two folders to look like splits of one set, and half of the fewer."""
 
@@ -220,9 +221,17 @@ def _check_not_alike(tree: Tree, folders: Sequence[str]) -> None:
     compared = [folder for folder, names in inside.items() if len(names) >= ALIKE]
     for number, first in enumerate(compared):
         for second in compared[number + 1 :]:
-            both = inside[first].keys() & inside[second].keys()
-            if len(both) >= ALIKE and 2 * len(both) >= min(len(inside[first]), len(inside[second])):
-                _refuse(tree, first, second, *([inside[folder][key] for key in both] for folder in (first, second)))
+            if _are_alike(inside[first], inside[second]):
+                both = inside[first].keys() & inside[second].keys()
+                others = [folder for folder in compared[number + 1 :] if _are_alike(inside[first], inside[folder])]
+                alike = {folder: inside[folder] for folder in (first, *others)}
+                _refuse(tree, {folder: [held[key] for key in both if key in held] for folder, held in alike.items()})
+
+
+def _are_alike(first: dict[object, str], second: dict[object, str]) -> bool:
+    """Return whether two folders hold the same folders, or enough of them to be splits of one set."""
+    both = first.keys() & second.keys()
+    return len(both) >= ALIKE and 2 * len(both) >= min(len(first), len(second))
 
 
 def _alike_names(tree: Tree, folder: str) -> dict[object, str]:
@@ -247,17 +256,30 @@ def _check_no_splits_inside(tree: Tree, folders: Sequence[str]) -> None:
             )
 
 
-def _refuse(tree: Tree, first: str, second: str, names: Sequence[str], others: Sequence[str]) -> NoReturn:
-    one, other = shown(first), shown(second)
-    same = f"{one} and {other} both hold {_some(names)}"
-    if set(names) != set(others):
-        same = f"{one} holds {_some(names)}, and {other} holds {_some(others)}"
-    classes = f"if {one} and {other} are the classes, write folder:{CLASSES}{shown(tree.text)}"
-    if set(names) == set(others) and _by_words(names):
+def _refuse(tree: Tree, inside: dict[str, list[str]]) -> NoReturn:
+    """Raise the UsageError for folders that hold the same folders: ``inside`` has what is the same in each of them."""
+    first, *others = inside
+    names = inside[first]
+    listed = _joined([shown(folder) for folder in inside])
+    same = f"{listed} {'both' if len(others) == 1 else 'all'} hold {_some(names)}"
+    alike = all(set(inside[folder]) == set(names) for folder in others)
+    if not alike:
+        same = _joined([f"{shown(folder)} holds {_some(held)}" for folder, held in inside.items()], ", and ")
+    classes = f"if {listed} are the classes, write folder:{CLASSES}{shown(tree.text)}"
+    if alike and _by_words(names):
         place = f"{shown(_by_words(names)['train'])}/{shown(_name(first))}"
         wanted = f"If these are splits, put the folders of the classes into them ({place})"
         tree.wrong(f"is not clear: {same}. {wanted}; {classes}, and all images are taken and split anew")
-    tree.wrong(f"is not clear: {same}. If these are the classes, rename {one} and {other} to train and test; {classes}")
+    parts = {2: "train and test", 3: "train, validation and test"}.get(len(inside))
+    wanted = f"rename {listed} to {parts}" if parts else "put them into folders train and test"
+    tree.wrong(f"is not clear: {same}. If these are the classes, {wanted}; {classes}")
+
+
+def _joined(words: Sequence[str], last: str = " and ") -> str:
+    """Return words for the middle of a sentence, the first few of many: ``a, b and c``."""
+    if len(words) > MOST_NAMED:
+        return ", ".join(words[:MOST_NAMED]) + f" and {len(words) - MOST_NAMED} more"
+    return last.join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -138,6 +138,18 @@ class _Walk:
         known = self._order
         return sorted(names, key=lambda name: (known.get(shown(name), len(known)), natural(name)))
 
+    def labels(self, names: Iterable[str]) -> list[str]:
+        """Return classes in the order of their labels, with a remark on those that differ by capitals alone."""
+        classes = self.sorted(names)
+        alike: dict[str, list[str]] = {}
+        for name in classes:
+            alike.setdefault(name.casefold(), []).append(shown(name))
+        for same in alike.values():
+            if len(same) > 1:
+                told = f"{', '.join(same[:-1])} and {same[-1]}"
+                self.remarks.append(f"the classes {told} differ by capital letters alone and are classes of their own")
+        return classes
+
     def all_remarks(self) -> tuple[str, ...]:
         """Return the remarks, with one on the files that are no images by their names."""
         if not self._strangers:
@@ -205,7 +217,7 @@ def _items(found: dict[str, list[_Found]], classes: Sequence[str]) -> list[Item]
 
 def _split(walk: _Walk, found: dict[str, list[_Found]]) -> Listing:
     """Class folders only: about a fifth of every class, chosen by the names of the files, is the test split."""
-    classes = walk.sorted(found)
+    classes = walk.labels(found)
     _check(walk.tree, "", classes, found.values())
     items = _items(found, classes)
     labels = [item.label for item in items]
@@ -220,7 +232,7 @@ def _split(walk: _Walk, found: dict[str, list[_Found]]) -> Listing:
 
 
 def _with_parts(walk: _Walk, parts: dict[str, str], found: dict[str, dict[str, list[_Found]]]) -> Listing:
-    classes = walk.sorted(found["train"])
+    classes = walk.labels(found["train"])
     _check(walk.tree, parts["train"], classes, found["train"].values())
     for part in parts:
         strange = sorted(set(found[part]) - set(classes))

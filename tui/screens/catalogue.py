@@ -36,6 +36,9 @@ FRAME = 2
 DELAY_S = 0.08
 """A text follows the cursor this long after it came to rest: who runs down the list is not slowed by what is passed."""
 
+OF_ONE_NETWORK = frozenset(("train", "mark", "compare", "predict", "stem", "code", "image"))
+"""The actions that need a network under the cursor; several marked ones are compared without it."""
+
 
 class CatalogueScreen(TwoPanes):
     """List and panes side by side; on a narrow terminal one of them at a time, enter and escape in between."""
@@ -142,6 +145,7 @@ class CatalogueScreen(TwoPanes):
             self.panes.show_selection(selection)
         elif self.is_mounted:
             self.panes.show_nothing()
+        self.update_keys()
 
     def read_pane(self) -> None:
         """Bring the pane to the front and the keyboard into it."""
@@ -328,6 +332,10 @@ class CatalogueScreen(TwoPanes):
         if action == "predict" and not self.explorer.asks_questions:
             return False
         if action == "order" and not self.catalogue_list.has_order:
+            return False
+        if action == "compare" and len(self.catalogue_list.marked) > 1:
+            return True
+        if action in OF_ONE_NETWORK and self.variant is None:
             return False
         return super().check_action(action, parameters)
 

@@ -141,6 +141,7 @@ class RunsScreen(ChartCommands, TwoPanes, RunActions, BulkActions):
         cursor = self._wanted if self._wanted in known else None
         if cursor:
             self._wanted = ""
+        self.filter.has_lines = bool(rows)
         self.table.show_columns(run_columns.columns(any(run.live for run in found)))
         empty = explorer.runs_problem or self._empty()
         if rows != list(self.table.given) or cursor or empty != self.table.empty:

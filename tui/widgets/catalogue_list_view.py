@@ -121,6 +121,7 @@ class CatalogueList(Vertical):
         """Show what the filter, the order, the view and the marks ask for, the cursor on a network if one is named."""
         self.table.columns = TREE_COLUMNS if self._saved_state.view == "tree" else COLUMNS
         self.table.set_rows(self._rows(self.filter.value), cursor or self._saved_state.network or self._before or None)
+        self.filter.has_lines = bool(self.table.rows)
         self._show_chart()
         self._count()
 

@@ -16,6 +16,8 @@ class FilterInput(Input):
     BINDINGS: ClassVar = key_bindings.bindings("filter")
     PLACES: ClassVar = ("filter",)
     TAKES_LETTERS = True
+    has_lines = True
+    """Whether the filter leaves lines in the list to move between."""
 
     class Left(Message):
         """Typing is over; the list should have the focus again."""
@@ -44,6 +46,9 @@ class FilterInput(Input):
         """Empty the input and hide it."""
         self.value = ""
         self.remove_class("-open")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.has_lines if action == "move" else super().check_action(action, parameters)
 
     def action_drop(self) -> None:
         self.close()

@@ -267,10 +267,16 @@ class RowList(ScrollView, LineDrawn, can_focus=True):
         self._move_to(self._cursor - max(self._page - 1, 1), -1)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return False if action == "choose" and not self.opens else super().check_action(action, parameters)
+        if action == "choose":
+            return self.opens and self._is_on_row
+        return super().check_action(action, parameters)
+
+    @property
+    def _is_on_row(self) -> bool:
+        return bool(self.rows) and self.rows[self._cursor].selectable
 
     def action_choose(self) -> None:
-        if self.rows and self.rows[self._cursor].selectable:
+        if self._is_on_row:
             self.post_message(self.Chosen(self, self.key))
 
     def _column_at(self, x: int) -> int | None:

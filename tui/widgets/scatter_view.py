@@ -103,6 +103,9 @@ class ScatterView(LineDrawn, can_focus=True):
         self._plot = None
         self.refresh()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self.key) if action == "choose" else super().check_action(action, parameters)
+
     def action_choose(self) -> None:
         self.post_message(self.Chosen(self.key))
 

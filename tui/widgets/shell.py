@@ -71,6 +71,11 @@ class KeyLine(Widget):
             self._commands = tuple(commands)
             self.refresh()
 
+    @property
+    def shown(self) -> list[Command]:
+        """The commands that stand there now."""
+        return self.chosen(self._commands, self.size.width)
+
     @staticmethod
     def chosen(commands: Sequence[Command], cells: int) -> list[Command]:
         """Return the commands that fit into ``cells``, in the order of rank.
@@ -89,7 +94,7 @@ class KeyLine(Widget):
     def command_at(self, x: int) -> Command | None:
         """Return the command that is shown at a cell; None between and behind them."""
         end = 1
-        for command in self.chosen(self._commands, self.size.width):
+        for command in self.shown:
             start, end = end, end + width(command.shown_key) + width(command.foot) + 3
             if start <= x < end - 2:
                 return command
@@ -104,7 +109,7 @@ class KeyLine(Widget):
 
     def render(self) -> RenderResult:
         text = Text(" ", no_wrap=True)
-        for command in self.chosen(self._commands, self.size.width):
+        for command in self.shown:
             text.append(command.shown_key, style="bold reverse" if self.app.native_ansi_color else "bold")
             text.append(f" {command.foot}  ")
         return text
