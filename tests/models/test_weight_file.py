@@ -155,6 +155,14 @@ def test_what_stands_beside_the_weights(tmp_path: Path) -> None:
     assert found.facts == {"acc": 93.2, "epoch": 5, "best": 0.5}
 
 
+def test_weights_behind_an_optimiser_with_a_table_for_each_of_many_parameters_are_found(tmp_path: Path) -> None:
+    steps = {number: {"exp_avg": torch.ones(3, 3)} for number in range(200)}
+    path = tmp_path / "late.pt"
+    torch.save({"optimizer": {"state": steps}, "state_dict": nn.Linear(4, 2).state_dict()}, path)
+    found = weight_file.describe(path)
+    assert (found.key, found.values) == ("state_dict", 10)
+
+
 def test_the_names_are_a_tree_with_equal_neighbours_folded(tmp_path: Path) -> None:
     state = {f"blocks.{n}.fc.{leaf}": torch.zeros(4) for n in range(3) for leaf in ("weight", "bias")}
     state |= {"blocks.3.fc.weight": torch.zeros(5), "head": torch.zeros(7)}

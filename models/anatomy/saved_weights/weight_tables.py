@@ -65,7 +65,14 @@ class Table:
 
 def tables(state: object) -> list[Table]:
     """Return every table of tensors by name in ``state``, the outermost first. A list in it counts its members as names."""
-    return list(_tables(state, (), {}))[:MOST_TABLES]
+    found: list[Table] = []
+    others = 0
+    for table in _tables(state, (), {}):
+        found.append(table)
+        others += table.kind != "optimiser"  # its state has a table for each parameter
+        if others == MOST_TABLES:
+            break
+    return found
 
 
 def _tables(state: object, path: tuple[str, ...], seen: dict[int, dict[str, Tensor]]) -> Iterator[Table]:
