@@ -88,7 +88,7 @@ def test_a_field_that_lies_on_one_side_of_its_place_is_held_by_a_higher_image() 
 
 
 class Clamped(nn.Module):
-    """Keeps values between two buffers, which the probe makes equal."""
+    """Keeps values between two buffers, which the probe makes equal, and scales them by a single number."""
 
     low: Tensor
     high: Tensor
@@ -100,7 +100,7 @@ class Clamped(nn.Module):
         self.register_buffer("high", torch.tensor(1.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.clamp(self.conv(x), self.low, self.high)
+        return torch.clamp(self.conv(x), self.low, self.high) * (self.high + 0.5)
 
 
 def test_a_clamp_lets_the_gradient_through() -> None:

@@ -42,6 +42,8 @@ def _thin(function: Callable[..., Tensor], *values: Any) -> Tensor:
     for axis in same:
         cut = [tensor.narrow(axis, 0, 1) for tensor in cut]
     made = function(*cut)
+    if not shape:  # a single number
+        return made
     return made.expand(*(shape[a] if a in same else -1 for a in range(len(shape))))
 
 
