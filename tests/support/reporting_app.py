@@ -1,7 +1,8 @@
 """The app, which writes what a test asks about itself: `python reporting_app.py FOLDER FILE`.
 
 At SIGUSR1 it writes `typing_model.observed` as JSON into FILE, once everything that was typed so far has been handled, and
-as `keys` how many keys have reached it: what was written to its terminal a moment ago may not have been read yet.
+as `keys` how many keys have reached it: what was written to its terminal a moment ago may not have been read yet. Where it
+cannot tell, it writes why, as `problem`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,6 +27,9 @@ from textual.message import Message
 
 from support.tui import HELPER_COMMAND
 from support.typing_model import more_observed, observed
+
+ANSWER_S = 60
+"""After so long the app answers that what was typed is not handled yet."""
 
 
 class ReportingApp(ExplorerApp):
@@ -45,9 +51,14 @@ class ReportingApp(ExplorerApp):
         self.run_worker(self._write(), exit_on_error=False)
 
     async def _write(self) -> None:
-        await self.key_queue.done()
+        said: dict[str, Any] = {"keys": self.keys}
+        try:
+            await asyncio.wait_for(self.key_queue.done(), ANSWER_S)
+            said = observed(self) | more_observed(self) | {"keys": self.keys}
+        except Exception:  # a screen may be half built, or the queue stand still; the test asks again
+            said["problem"] = f"{traceback.format_exc()}{self.screen_stack}"
         beside = self.report.with_suffix(".new")
-        beside.write_text(json.dumps(observed(self) | more_observed(self) | {"keys": self.keys}))
+        beside.write_text(json.dumps(said))
         os.replace(beside, self.report)
 
 

@@ -150,7 +150,7 @@ class Reported:
         Without the count of keys it might answer before it has read them; an escape is a key after a tenth of a second.
         """
         deadline = time.monotonic() + PATIENCE_S
-        while (said := self._answer()).pop("keys") < self.pressed:
+        while (said := self._answer()).pop("keys") < self.pressed or "problem" in said:
             assert time.monotonic() < deadline, json.dumps(said)
         return said
 
